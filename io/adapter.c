@@ -1,0 +1,98 @@
+#include "io/adapter.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "base/memory.h"
+
+void ld_adapter_free(ld_adapter *adapter) {
+  if (!adapter) return;
+  for (size_t i = 0; i < adapter->n_modules; i++) {
+    free(adapter->modules[i].path);
+    free(adapter->modules[i].A);
+    free(adapter->modules[i].B);
+  }
+  for (size_t i = 0; i < adapter->n_full; i++) {
+    free(adapter->full[i].path);
+    free(adapter->full[i].data);
+  }
+  free(adapter->modules);
+  free(adapter->full);
+  free(adapter->base_name);
+  free(adapter->base_digest);
+  free(adapter->architecture);
+  free(adapter->task_type);
+  free(adapter);
+}
+
+double ld_adapter_scaling(double alpha, int rank, bool rslora) {
+  return alpha / (rslora ? sqrt(rank) : rank);
+}
+
+bool ld_adapter_path_ok(const char *path) {
+  const size_t length = strlen(path);
+  if (length == 0 || length > 512) return false;
+  char before = '.';
+  for (size_t i = 0; i < length; i++) {
+    const unsigned char c = (unsigned char)path[i];
+    if (c <= ' ' || c == 0x7f || c == '/' || (c == '.' && before == '.')) return false;
+    before = path[i];
+  }
+  if (before == '.') return false;
+  for (size_t at = 0; at < length;) {
+    utf8proc_int32_t point;
+    const utf8proc_ssize_t step =
+        utf8proc_iterate((const utf8proc_uint8_t *)path + at, (utf8proc_ssize_t)(length - at), &point);
+    if (step <= 0) return false;
+    at += (size_t)step;
+  }
+  return true;
+}
+
+static int by_string(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int check_names(const char **names, size_t n, const char *file, ld_error *err) {
+  qsort(names, n, sizeof *names, by_string);
+  for (size_t i = 0; i < n; i++) {
+    if (!ld_adapter_path_ok(names[i]))
+      return ld_fail(err, LD_EMISMATCH, "%s: '%s' cannot be a module path", file, names[i]);
+    if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
+      return ld_fail(err, LD_EMISMATCH, "%s: module '%s' is there twice", file, names[i]);
+  }
+  return 0;
+}
+
+static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, const char *file, ld_error *err) {
+  if (m->rank < 1 || m->in < 1 || m->out < 1)
+    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': rank %d, sizes %lld and %lld must be above zero", file, m->path,
+                   m->rank, (long long)m->in, (long long)m->out);
+  const double expected = ld_adapter_scaling(m->alpha, m->rank, adapter->rslora);
+  if (!(fabs(m->scaling - expected) <= 1e-6 * fabs(expected)))
+    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': scaling %g does not follow from alpha %g and rank %d", file,
+                   m->path, m->scaling, m->alpha, m->rank);
+  return 0;
+}
+
+int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err) {
+  const size_t n = adapter->n_modules > adapter->n_full ? adapter->n_modules : adapter->n_full;
+  const char **names = ld_alloc(n, sizeof *names);
+  for (size_t i = 0; i < adapter->n_modules; i++) names[i] = adapter->modules[i].path;
+  int code = check_names(names, adapter->n_modules, name, err);
+  if (!code && adapter->n_modules && adapter->rank < 1)
+    code = ld_fail(err, LD_EMISMATCH, "%s: the common rank %d must be above zero", name, adapter->rank);
+  for (size_t i = 0; i < adapter->n_full; i++) names[i] = adapter->full[i].path;
+  if (!code) code = check_names(names, adapter->n_full, name, err);
+  free(names);
+  for (size_t i = 0; i < adapter->n_modules && !code; i++) code = check_module(adapter, &adapter->modules[i], name, err);
+  for (size_t i = 0; i < adapter->n_full && !code; i++) {
+    const ld_adapter_full *full = &adapter->full[i];
+    int64_t count = 0;
+    if (full->ndim < 0 || full->ndim > LD_MAX_DIMS || !ld_shape_count(full->shape, full->ndim, &count) || count < 1)
+      code = ld_fail(err, LD_EMISMATCH, "%s: parameter '%s' has no usable shape", name, full->path);
+  }
+  return code;
+}

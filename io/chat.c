@@ -1,0 +1,226 @@
+#include "io/chat.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <utf8proc.h>
+
+/* A token by which a layout is known. Some spellings are common to many vocabularies, so an id can be asked
+ * for. */
+typedef struct mark {
+  const char *token;
+  int32_t id; /* -1: any */
+} mark;
+
+/* What a rendering writes to. */
+typedef struct chat_page {
+  ld_text *out;
+  ld_span *spans; /* NULL when nobody asks */
+  size_t n_spans;
+} chat_page;
+
+struct ld_chat_layout {
+  const char *name;
+  mark marks[4];
+  int (*render)(const ld_chat_layout *layout, const ld_message *messages, size_t n, bool prompt,
+                chat_page *page, ld_error *err);
+  /* For layouts that write every turn alike: bos, then for each message open, role, close, content, end,
+   * after. */
+  const char *bos, *open, *close, *end, *after;
+  bool trim;
+};
+
+/* Templates trim as Python's str.strip() does, which goes by Unicode and not by ASCII. */
+static bool is_space(utf8proc_int32_t codepoint) {
+  const utf8proc_property_t *property = utf8proc_get_property(codepoint);
+  return property->category == UTF8PROC_CATEGORY_ZS || property->bidi_class == UTF8PROC_BIDI_CLASS_WS ||
+         property->bidi_class == UTF8PROC_BIDI_CLASS_B || property->bidi_class == UTF8PROC_BIDI_CLASS_S;
+}
+
+/* Bytes of the character at `text` when it is a space, else 0. */
+static size_t space_at(const char *text, size_t length) {
+  utf8proc_int32_t codepoint;
+  const utf8proc_ssize_t n =
+      utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)length, &codepoint);
+  return n > 0 && is_space(codepoint) ? (size_t)n : 0;
+}
+
+static size_t skip_spaces(const char *text, size_t length) {
+  size_t at = 0, n;
+  while (at < length && (n = space_at(text + at, length - at))) at += n;
+  return at;
+}
+
+/* The length without the spaces at the end. */
+static size_t drop_spaces(const char *text, size_t length) {
+  while (length > 0) {
+    size_t start = length - 1;
+    while (start > 0 && (text[start] & 0xC0) == 0x80) start--;
+    if (space_at(text + start, length - start) != length - start) break;
+    length = start;
+  }
+  return length;
+}
+
+static void put_trimmed(ld_text *out, const char *content) {
+  content += skip_spaces(content, strlen(content));
+  ld_text_append(out, content, drop_spaces(content, strlen(content)));
+}
+
+static void add_span(chat_page *page, size_t turn, size_t begin) {
+  if (page->spans) page->spans[page->n_spans] = (ld_span){turn, begin, page->out->length};
+  page->n_spans++;
+}
+
+static bool is_role(const ld_message *message, const char *role) {
+  return !strcmp(message->role, role);
+}
+
+static void put_head(const ld_chat_layout *layout, const char *role, ld_text *out) {
+  ld_text_puts(out, layout->open);
+  ld_text_puts(out, role);
+  ld_text_puts(out, layout->close);
+}
+
+static int render_turns(const ld_chat_layout *layout, const ld_message *messages, size_t n, bool prompt,
+                        chat_page *page, ld_error *err) {
+  (void)err;
+  ld_text_puts(page->out, layout->bos);
+  for (size_t i = 0; i < n; i++) {
+    const size_t turn = page->out->length;
+    put_head(layout, messages[i].role, page->out);
+    const size_t begin = page->out->length;
+    if (layout->trim)
+      put_trimmed(page->out, messages[i].content);
+    else
+      ld_text_puts(page->out, messages[i].content);
+    ld_text_puts(page->out, layout->end);
+    if (is_role(&messages[i], "assistant")) add_span(page, turn, begin);
+    ld_text_puts(page->out, layout->after);
+  }
+  if (prompt) put_head(layout, "assistant", page->out);
+  return 0;
+}
+
+/* The template trims the system message and the user's text as one string. */
+static void put_llama2_user(const char *system, const char *content, ld_text *out) {
+  ld_text_puts(out, "<s>[INST] ");
+  if (system) {
+    ld_text_printf(out, "<<SYS>>\n%s\n<</SYS>>\n\n", system);
+    ld_text_puts(out, content);
+    out->length = drop_spaces(out->bytes, out->length);
+  } else {
+    put_trimmed(out, content);
+  }
+  ld_text_puts(out, " [/INST]");
+}
+
+static void put_llama2_assistant(const char *content, ld_text *out) {
+  ld_text_puts(out, " ");
+  put_trimmed(out, content);
+  ld_text_puts(out, " </s>");
+}
+
+static int render_llama2(const ld_chat_layout *layout, const ld_message *messages, size_t n, bool prompt,
+                         chat_page *page, ld_error *err) {
+  const char *system = is_role(&messages[0], "system") ? messages[0].content : NULL;
+  const size_t first = system ? 1 : 0;
+  size_t turn = 0;
+  for (size_t i = first; i < n; i++) {
+    const bool user = (i - first) % 2 == 0;
+    if (!is_role(&messages[i], user ? "user" : "assistant"))
+      return ld_fail(
+          err, LD_EFORMAT,
+          "messages[%zu].role is \"%s\", but the chat layout %s wants \"%s\" here (one system message "
+          "at most, in front, then user and assistant in turn)",
+          i, messages[i].role, layout->name, user ? "user" : "assistant");
+    if (user) {
+      turn = page->out->length;
+      put_llama2_user(i == first ? system : NULL, messages[i].content, page->out);
+    } else {
+      const size_t begin = page->out->length;
+      put_llama2_assistant(messages[i].content, page->out);
+      add_span(page, turn, begin);
+    }
+  }
+  if (n == first || (prompt && is_role(&messages[n - 1], "assistant")))
+    return ld_fail(err, LD_EFORMAT, "messages: the chat layout %s wants a user message %s", layout->name,
+                   prompt ? "at the end" : "behind the system message");
+  return 0;
+}
+
+static const ld_chat_layout layouts[] = {
+    {.name = "chatml",
+     .marks = {{"<|im_start|>", -1}, {"<|im_end|>", -1}},
+     .render = render_turns,
+     .bos = "",
+     .open = "<|im_start|>",
+     .close = "\n",
+     .end = "<|im_end|>",
+     .after = "\n"},
+    {.name = "llama3",
+     .marks = {{"<|start_header_id|>", -1}, {"<|end_header_id|>", -1}, {"<|eot_id|>", -1}},
+     .render = render_turns,
+     .bos = "<|begin_of_text|>",
+     .open = "<|start_header_id|>",
+     .close = "<|end_header_id|>\n\n",
+     .end = "<|eot_id|>",
+     .after = "",
+     .trim = true},
+    /* Other vocabularies have <s> and </s> too (and other layouts): the lone space stands here in Llama 2's
+       only. */
+    {.name = "llama2", .marks = {{"<s>", 1}, {"</s>", 2}, {"\u2581", 29871}}, .render = render_llama2},
+};
+
+enum { n_layouts = sizeof layouts / sizeof *layouts };
+
+static bool has_marks(const ld_chat_layout *layout, const ld_tokenizer *tokenizer) {
+  for (const mark *m = layout->marks; m->token; m++) {
+    const int32_t id = ld_tokenizer_id(tokenizer, m->token);
+    if (id < 0 || (m->id >= 0 && id != m->id)) return false;
+  }
+  return true;
+}
+
+static void fail_with_names(const char *name, ld_error *err) {
+  ld_text names = {0};
+  for (size_t i = 0; i < n_layouts; i++) ld_text_printf(&names, "%s%s", i ? ", " : "", layouts[i].name);
+  if (name)
+    ld_fail(err, LD_EUSAGE, "--chat-template %s: no such chat layout, known are %s", name, names.bytes);
+  else
+    ld_fail(
+        err, LD_EUSAGE,
+        "the tokenizer has the special tokens of no known chat layout: choose one by --chat-template (%s)",
+        names.bytes);
+  ld_text_free(&names);
+}
+
+const ld_chat_layout *ld_chat_find(const char *name, const ld_tokenizer *tokenizer, ld_error *err) {
+  for (size_t i = 0; i < n_layouts; i++)
+    if (name ? !strcmp(name, layouts[i].name) : has_marks(&layouts[i], tokenizer)) return &layouts[i];
+  fail_with_names(name, err);
+  return NULL;
+}
+
+const char *ld_chat_name(const ld_chat_layout *layout) {
+  return layout->name;
+}
+
+static int check_roles(const ld_message *messages, size_t n, ld_error *err) {
+  for (size_t i = 0; i < n; i++)
+    if (!is_role(&messages[i], "system") && !is_role(&messages[i], "user") &&
+        !is_role(&messages[i], "assistant"))
+      return ld_fail(err, LD_EFORMAT,
+                     "messages[%zu].role is \"%.80s\", expected \"system\", \"user\" or \"assistant\"", i,
+                     messages[i].role);
+  return n ? 0 : ld_fail(err, LD_EFORMAT, "messages: expected at least one message");
+}
+
+int ld_chat_render(const ld_chat_layout *layout, const ld_message *messages, size_t n_messages, bool prompt,
+                   ld_text *out, ld_span *spans, size_t *n_spans, ld_error *err) {
+  if (n_spans) *n_spans = 0;
+  chat_page page = {out, spans, 0};
+  int rc = check_roles(messages, n_messages, err);
+  if (!rc) rc = layout->render(layout, messages, n_messages, prompt, &page, err);
+  if (!rc && n_spans) *n_spans = page.n_spans;
+  return rc;
+}

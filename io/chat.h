@@ -1,0 +1,44 @@
+/* Chat layouts: messages to the text that a chat model was trained on.
+ *
+ * One table entry a layout: ChatML (Qwen, SmolLM), Llama 2, Llama 3. Each renders what the models' own
+ * templates render, byte for byte, with one exception: a default system message, which some of them put in
+ * front of a conversation that has none (and every model another one), is never added. Who wants it writes it
+ * into the data.
+ */
+#ifndef LD_CHAT_H
+#define LD_CHAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "io/tokenizer.h"
+
+typedef struct ld_chat_layout ld_chat_layout;
+
+typedef struct ld_message {
+  const char *role; /* "system", "user", "assistant" */
+  const char *content;
+} ld_message;
+
+/* The layout of that name; with NULL the one whose special tokens the tokenizer has. NULL and LD_EUSAGE with
+ * the names when there is none. A layout belongs to the library. */
+const ld_chat_layout *ld_chat_find(const char *name, const ld_tokenizer *tokenizer, ld_error *err);
+const char *ld_chat_name(const ld_chat_layout *layout);
+
+/* A stretch [begin, end) of the rendered text that the assistant says, its end token included. `turn` is
+ * where the turn around it begins. A special token stands at `turn` and just before `end`, so the text
+ * between them has the same ids on its own as within the whole. */
+typedef struct ld_span {
+  size_t turn, begin, end;
+} ld_span;
+
+/* Appends the rendered conversation to `out` and puts the assistant's spans into `spans` (n_messages places;
+ * their number goes to n_spans; both may be NULL). With `prompt` the text ends where the assistant begins to
+ * speak. Equal to the model's own chat template with its bos in the text. LD_EFORMAT, naming the message, for
+ * an unknown role or an order that the layout lacks; `out` may then hold a part. */
+int ld_chat_render(const ld_chat_layout *layout, const ld_message *messages, size_t n_messages, bool prompt,
+                   ld_text *out, ld_span *spans, size_t *n_spans, ld_error *err);
+
+#endif

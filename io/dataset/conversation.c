@@ -1,0 +1,124 @@
+/* Conversations to tokens, and which of them the assistant says. */
+#include "io/dataset/format.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+typedef struct rendered {
+  ld_text text;
+  ld_span *spans;
+  size_t n_spans;
+} rendered;
+
+static int read_messages(const ld_value *list, ld_message *messages, ld_error *err) {
+  for (size_t i = 0; i < list->n_items; i++) {
+    const ld_value *item = &list->items[i];
+    if (item->type != LD_MAP)
+      return ld_fail(err, LD_EFORMAT, "messages[%zu]: expected an object with \"role\" and \"content\"", i);
+    int rc = ld_data_string(item, "role", &messages[i].role, err);
+    if (!rc) rc = ld_data_string(item, "content", &messages[i].content, err);
+    if (rc) return ld_fail_prefix(err, rc, "messages[%zu]", i);
+  }
+  return 0;
+}
+
+static int render(const ld_dataset *dataset, const ld_value *record, rendered *out, ld_error *err) {
+  const ld_value *list = ld_value_get(record, "messages");
+  if (!list || list->type != LD_LIST)
+    return ld_fail(err, LD_EFORMAT, "messages: expected a list of messages");
+  ld_message *messages = ld_alloc(list->n_items, sizeof *messages);
+  out->spans = ld_alloc(list->n_items, sizeof *out->spans);
+  int rc = read_messages(list, messages, err);
+  if (!rc)
+    rc = ld_chat_render(dataset->layout, messages, list->n_items, false, &out->text, out->spans,
+                        &out->n_spans, err);
+  free(messages);
+  return rc;
+}
+
+/* Walks over the whole conversation's ids while its text is encoded again in pieces. */
+typedef struct id_walk {
+  const ld_dataset *dataset;
+  const char *text;
+  const ld_ids *whole;
+  size_t at;  /* tokens passed */
+  bool apart; /* the pieces' ids are not the whole's: the walk means nothing */
+  ld_ids piece;
+} id_walk;
+
+/* How many tokens of the whole, from `at` on, are those of text [begin, end) alone. */
+static int common(id_walk *walk, size_t begin, size_t end, size_t *n, ld_error *err) {
+  walk->piece.n = 0;
+  int rc = ld_data_encode(walk->dataset, walk->text + begin, end - begin, false, &walk->piece, err);
+  *n = rc ? 0 : ld_data_common(&walk->piece, walk->whole->ids + walk->at, walk->whole->n - walk->at);
+  return rc;
+}
+
+static int pass(id_walk *walk, size_t begin, size_t end, ld_error *err) {
+  size_t n;
+  int rc = common(walk, begin, end, &n, err);
+  if (n != walk->piece.n) walk->apart = true;
+  walk->at += n;
+  return rc;
+}
+
+/* Marks the assistant's tokens in one pass over the text, trusting that it may be encoded in pieces where
+ * special tokens stand; `apart` tells that this tokenizer is of another mind. */
+static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, ld_error *err) {
+  size_t from = 0;
+  int rc = 0;
+  for (size_t i = 0; i < chat->n_spans && !rc && !walk->apart; i++) {
+    const ld_span *span = &chat->spans[i];
+    size_t head = 0;
+    rc = pass(walk, from, span->turn, err);
+    if (!rc) rc = common(walk, span->turn, span->begin, &head, err);
+    const size_t begin = walk->at + head;
+    if (!rc) rc = pass(walk, span->turn, span->end, err);
+    if (walk->at > begin) memset(target + begin, 1, walk->at - begin);
+    from = span->end;
+  }
+  if (!rc && !walk->apart) rc = pass(walk, from, chat->text.length, err);
+  if (walk->at != walk->whole->n) walk->apart = true;
+  return rc;
+}
+
+/* The same for any tokenizer: each border is where the ids of the text up to it part from the whole's. Takes
+ * time by the square of the number of turns. */
+static int mark_by_prefixes(id_walk *walk, const rendered *chat, uint8_t *target, ld_error *err) {
+  walk->at = 0;
+  memset(target, 0, walk->whole->n);
+  for (size_t i = 0; i < chat->n_spans; i++) {
+    size_t begin, end;
+    int rc = common(walk, 0, chat->spans[i].begin, &begin, err);
+    if (!rc) rc = common(walk, 0, chat->spans[i].end, &end, err);
+    if (rc) return rc;
+    if (end > begin) memset(target + begin, 1, end - begin);
+  }
+  return 0;
+}
+
+static int mark(const ld_dataset *dataset, const rendered *chat, ld_sample *sample, ld_error *err) {
+  id_walk walk = {.dataset = dataset, .text = chat->text.bytes, .whole = &sample->tokens};
+  ld_data_targets(sample, SIZE_MAX);
+  int rc = mark_by_pieces(&walk, chat, sample->target, err);
+  if (!rc && walk.apart) rc = mark_by_prefixes(&walk, chat, sample->target, err);
+  if (sample->tokens.n) sample->target[0] = 0;
+  ld_ids_free(&walk.piece);
+  return rc;
+}
+
+int ld_data_conversation(const ld_dataset *dataset, const ld_value *record, ld_sample *sample,
+                         ld_error *err) {
+  rendered chat = {0};
+  int rc = render(dataset, record, &chat, err);
+  if (!rc) rc = ld_data_encode(dataset, chat.text.bytes, chat.text.length, false, &sample->tokens, err);
+  if (!rc && dataset->options.mask_prompt)
+    rc = mark(dataset, &chat, sample, err);
+  else if (!rc)
+    ld_data_targets(sample, 1);
+  ld_text_free(&chat.text);
+  free(chat.spans);
+  return rc;
+}

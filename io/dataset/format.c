@@ -1,0 +1,95 @@
+#include "io/dataset/format.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+#include "base/memory.h"
+
+int ld_data_map_text(ld_dataset *dataset, ld_error *err) {
+  int rc = ld_map_open(dataset->path, &dataset->map, err);
+  if (rc) return rc;
+  const ld_map *map = &dataset->map;
+  dataset->length = map->length;
+  dataset->first = map->length >= 3 && !memcmp(map->bytes, "\xEF\xBB\xBF", 3) ? 3 : 0;
+  if (!map->length || ld_data_is_blank(map->bytes + dataset->first, map->length - dataset->first))
+    return ld_fail(err, LD_EFORMAT, "%s: holds no records", dataset->path);
+  return 0;
+}
+
+bool ld_data_is_blank(const char *text, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    if (!text[i] || !strchr(" \t\r\n", text[i])) return false;
+  return true;
+}
+
+size_t ld_data_line(const ld_dataset *dataset, uint64_t offset) {
+  size_t line = 1;
+  const char *at = dataset->map.bytes, *end = at + offset;
+  while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) at++, line++;
+  return line;
+}
+
+/* How many bytes at the beginning are UTF-8 without a NUL. */
+static size_t good_bytes(const char *text, size_t length) {
+  size_t at = 0;
+  while (at < length) {
+    if (text[at] > 0) {
+      at++;
+      continue;
+    }
+    utf8proc_int32_t codepoint;
+    const utf8proc_ssize_t n =
+        utf8proc_iterate((const utf8proc_uint8_t *)text + at,
+                         length - at > 4 ? 4 : (utf8proc_ssize_t)(length - at), &codepoint);
+    if (n <= 0 || codepoint == 0) break;
+    at += (size_t)n;
+  }
+  return at;
+}
+
+int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, uint64_t bytes, ld_error *err) {
+  const char *text = dataset->map.bytes + offset;
+  const size_t good = good_bytes(text, bytes);
+  if (good == bytes) return 0;
+  const size_t line = ld_data_line(dataset, offset + good);
+  if (!text[good])
+    return ld_fail(err, LD_EFORMAT, "%s: line %zu: holds a NUL byte, expected text in UTF-8", dataset->path,
+                   line);
+  return ld_fail(err, LD_EFORMAT, "%s: line %zu: the byte 0x%02x is not UTF-8, convert the file",
+                 dataset->path, line, (unsigned)(unsigned char)text[good]);
+}
+
+int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,
+                   ld_error *err) {
+  return ld_tokenizer_encode(dataset->options.tokenizer, text, length, add_special, out, err);
+}
+
+void ld_data_end(const ld_dataset *dataset, ld_ids *ids) {
+  const int32_t eos = dataset->options.eos;
+  if (eos >= 0 && !(ids->n && ids->ids[ids->n - 1] == eos)) ld_ids_push(ids, eos);
+}
+
+void ld_data_targets(ld_sample *sample, size_t from) {
+  const size_t n = sample->tokens.n;
+  if (sample->room < n || !sample->target) {
+    sample->room = n + n / 2 + 1;
+    sample->target = ld_realloc(sample->target, sample->room, 1);
+  }
+  if (from > n) from = n;
+  memset(sample->target, 0, from);
+  memset(sample->target + from, 1, n - from);
+}
+
+size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n) {
+  size_t i = 0;
+  while (i < a->n && i < n && a->ids[i] == ids[i]) i++;
+  return i;
+}
+
+int ld_data_string(const ld_value *map, const char *key, const char **out, ld_error *err) {
+  const ld_value *value = ld_value_get(map, key);
+  if (!value) return ld_fail(err, LD_EFORMAT, "%s: missing, expected a string", key);
+  if (value->type != LD_STRING) return ld_fail(err, LD_EFORMAT, "%s: expected a string", key);
+  *out = value->string;
+  return 0;
+}

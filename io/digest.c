@@ -1,0 +1,47 @@
+#include "io/digest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static inline uint64_t mix(uint64_t state, uint64_t word) {
+  state = (state ^ word) * 0x9e3779b97f4a7c15u;
+  return state ^ state >> 32;
+}
+
+void ld_digest_init(ld_digest *digest) {
+  digest->state = 0x6c6f72615f646973u;
+}
+
+void ld_digest_u64(ld_digest *digest, uint64_t value) {
+  digest->state = mix(digest->state, value);
+}
+
+void ld_digest_bytes(ld_digest *digest, const void *bytes, size_t length) {
+  const unsigned char *at = bytes;
+  uint64_t state = mix(digest->state, length), word;
+  for (; length >= sizeof word; length -= sizeof word, at += sizeof word) {
+    memcpy(&word, at, sizeof word);
+    state = mix(state, word);
+  }
+  if (length) {
+    word = 0;
+    memcpy(&word, at, length);
+    state = mix(state, word);
+  }
+  digest->state = state;
+}
+
+void ld_digest_double(ld_digest *digest, double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  ld_digest_u64(digest, bits);
+}
+
+void ld_digest_string(ld_digest *digest, const char *string) {
+  ld_digest_u64(digest, string != NULL);
+  if (string) ld_digest_bytes(digest, string, strlen(string));
+}
+
+void ld_digest_text(const ld_digest *digest, char text[LD_DIGEST_DIGITS + 1]) {
+  snprintf(text, LD_DIGEST_DIGITS + 1, "%016llx", (unsigned long long)digest->state);
+}

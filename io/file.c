@@ -1,0 +1,345 @@
+#include "io/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+/* An empty file that tells a "path.old" of our own from a folder of the user's. */
+#define SWAP_MARKER ".being-replaced"
+
+int ld_map_open(const char *path, ld_map *map, ld_error *err) {
+  map->bytes = NULL;
+  map->length = 0;
+  /* Without O_NONBLOCK a pipe in the place of a file would wait for its other end. */
+  const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(errno));
+  struct stat info;
+  int code = 0;
+  if (fstat(fd, &info) != 0) code = ld_fail(err, LD_EFILE, "%s: %s", path, strerror(errno));
+  else if (!S_ISREG(info.st_mode)) code = ld_fail(err, LD_EFILE, "%s: not a regular file", path);
+  if (!code && info.st_size > 0) {
+    void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED) code = ld_fail(err, LD_EFILE, "%s: cannot map: %s", path, strerror(errno));
+    else {
+      map->bytes = bytes;
+      map->length = (size_t)info.st_size;
+    }
+  }
+  close(fd);
+  return code;
+}
+
+void ld_map_close(ld_map *map) {
+  if (map->bytes) munmap((void *)(uintptr_t)map->bytes, map->length);
+  map->bytes = NULL;
+  map->length = 0;
+}
+
+bool ld_file_exists(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool ld_is_folder(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+char *ld_path_join(const char *folder, const char *name) {
+  const size_t length = strlen(folder);
+  const bool slash = length > 0 && folder[length - 1] == '/';
+  return ld_format("%s%s%s", folder, slash || length == 0 ? "" : "/", name);
+}
+
+/* The path without slashes at its end ("/" stays). */
+static char *without_slashes(const char *path) {
+  size_t length = strlen(path);
+  while (length > 1 && path[length - 1] == '/') length--;
+  return ld_strndup(path, length);
+}
+
+static char *parent_of(const char *path) {
+  char *copy = without_slashes(path);
+  char *slash = strrchr(copy, '/');
+  if (!slash) strcpy(copy, copy[0] ? "." : "");
+  else slash[slash == copy] = 0;
+  return copy;
+}
+
+int ld_make_folders(const char *path, ld_error *err) {
+  char *copy = ld_strdup(path);
+  int code = 0;
+  for (char *at = copy; !code && *at; at++) {
+    const char next = at[1];
+    if (next != '/' && next != 0) continue;
+    at[1] = 0;
+    if (mkdir(copy, 0777) != 0 && !ld_is_folder(copy))
+      code = ld_fail(err, LD_EFILE, "%s: cannot make this folder: %s", copy, strerror(errno));
+    at[1] = next;
+  }
+  free(copy);
+  return code;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char **ld_folder_names(const char *path, size_t *n, ld_error *err) {
+  *n = 0;
+  DIR *folder = opendir(path);
+  if (!folder) {
+    ld_fail(err, LD_EFILE, "%s: cannot read this folder: %s", path, strerror(errno));
+    return NULL;
+  }
+  size_t room = 0;
+  char **names = ld_grow(NULL, 0, &room, sizeof *names);
+  for (struct dirent *entry; (entry = readdir(folder));) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    names = ld_grow(names, *n, &room, sizeof *names);
+    names[(*n)++] = ld_strdup(entry->d_name);
+  }
+  closedir(folder);
+  qsort(names, *n, sizeof *names, by_name);
+  return names;
+}
+
+void ld_names_free(char **names, size_t n) {
+  for (size_t i = 0; i < n; i++) free(names[i]);
+  free(names);
+}
+
+/* Some file systems cannot sync a folder (EINVAL): nothing more can be done there. */
+static int sync_path(const char *path, bool folder, ld_error *err) {
+  const int fd = open(path, O_RDONLY | O_CLOEXEC | (folder ? O_DIRECTORY : 0));
+  if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(errno));
+  int code = 0;
+  if (fsync(fd) != 0 && !(folder && errno == EINVAL))
+    code = ld_fail(err, LD_EFILE, "%s: cannot write to the disk: %s", path, strerror(errno));
+  close(fd);
+  return code;
+}
+
+static int sync_parent(const char *path, ld_error *err) {
+  char *parent = parent_of(path);
+  const int code = sync_path(parent, true, err);
+  free(parent);
+  return code;
+}
+
+char *ld_file_begin(const char *path, ld_error *err) {
+  char *parent = parent_of(path);
+  char *part = NULL;
+  if (!ld_is_folder(parent)) ld_fail(err, LD_EFILE, "%s: there is no folder %s to write it to", path, parent);
+  else if (ld_is_folder(path)) ld_fail(err, LD_EFILE, "%s: is a folder, expected the name of a file", path);
+  else part = ld_format("%s.tmp.%ld", path, (long)getpid());
+  if (part) unlink(part);
+  free(parent);
+  return part;
+}
+
+int ld_file_commit(const char *part, const char *path, ld_error *err) {
+  int code = sync_path(part, false, err);
+  if (!code && rename(part, path) != 0)
+    code = ld_fail(err, LD_EFILE, "%s: cannot take its name: %s", path, strerror(errno));
+  if (code) unlink(part);
+  else code = sync_parent(path, err);
+  return code;
+}
+
+void ld_file_discard(const char *part) {
+  unlink(part);
+}
+
+int ld_write_all(int fd, const void *bytes, size_t length, const char *path, ld_error *err) {
+  const char *at = bytes;
+  while (length) {
+    const ssize_t written = write(fd, at, length < 1u << 30 ? length : 1u << 30);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0)
+      return ld_fail(err, LD_EFILE, "%s: cannot write: %s", path, strerror(written < 0 ? errno : ENOSPC));
+    at += written;
+    length -= (size_t)written;
+  }
+  return 0;
+}
+
+int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *err) {
+  char *part = ld_file_begin(path, err);
+  if (!part) return LD_EFILE;
+  int code = 0;
+  const int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) code = ld_fail(err, LD_EFILE, "%s: cannot create: %s", part, strerror(errno));
+  else {
+    code = ld_write_all(fd, bytes, length, path, err);
+    if (close(fd) != 0 && !code) code = ld_fail(err, LD_EFILE, "%s: cannot write: %s", path, strerror(errno));
+  }
+  if (code) ld_file_discard(part);
+  else code = ld_file_commit(part, path, err);
+  free(part);
+  return code;
+}
+
+/* Only flat folders are ever made here, so a folder inside makes the last step fail and stays. */
+static int remove_folder(const char *path) {
+  size_t n;
+  char **names = ld_folder_names(path, &n, NULL);
+  if (!names) return -1;
+  for (size_t i = 0; i < n; i++) {
+    char *file = ld_path_join(path, names[i]);
+    unlink(file);
+    free(file);
+  }
+  ld_names_free(names, n);
+  return rmdir(path);
+}
+
+/* Undoes what a kill in the middle of a swap left: the old folder gets its name back, or goes. */
+static void settle_old(const char *path) {
+  char *old = ld_format("%s.old", path);
+  char *marker = ld_path_join(old, SWAP_MARKER);
+  if (ld_file_exists(marker)) {
+    unlink(marker);
+    if (ld_is_folder(path)) remove_folder(old);
+    else rename(old, path);
+  }
+  free(marker);
+  free(old);
+}
+
+char *ld_folder_begin(const char *path, ld_error *err) {
+  char *place = without_slashes(path), *parent = parent_of(place), *part = NULL;
+  if (!place[0] || strcmp(place, "/") == 0 || strcmp(place, ".") == 0 || strcmp(place, "..") == 0)
+    ld_fail(err, LD_EUSAGE, "'%s': expected the name of a new folder", path);
+  else if (ld_file_exists(place)) ld_fail(err, LD_EFILE, "%s: is a file, expected the name of a folder", place);
+  else if (ld_make_folders(parent, err) == 0) {
+    settle_old(place);
+    part = ld_format("%s.tmp.%ld", place, (long)getpid());
+    remove_folder(part);
+    if (mkdir(part, 0777) != 0) {
+      ld_fail(err, LD_EFILE, "%s: cannot make this folder: %s", part, strerror(errno));
+      free(part);
+      part = NULL;
+    }
+  }
+  free(parent);
+  free(place);
+  return part;
+}
+
+static int sync_files(const char *folder, ld_error *err) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, err);
+  if (!names) return LD_EFILE;
+  int code = 0;
+  for (size_t i = 0; i < n && !code; i++) {
+    char *file = ld_path_join(folder, names[i]);
+    code = sync_path(file, false, err);
+    free(file);
+  }
+  ld_names_free(names, n);
+  return code ? code : sync_path(folder, true, err);
+}
+
+static int check_successors(const char *part, const char *old, ld_error *err) {
+  size_t n;
+  char **names = ld_folder_names(old, &n, err);
+  if (!names) return LD_EFILE;
+  int code = 0;
+  for (size_t i = 0; i < n && !code; i++) {
+    char *file = ld_path_join(part, names[i]);
+    if (!ld_file_exists(file) && strcmp(names[i], SWAP_MARKER) != 0)
+      code = ld_fail(err, LD_EFILE, "%s: holds '%s', which would be lost: move it, or name another folder", old,
+                     names[i]);
+    free(file);
+  }
+  ld_names_free(names, n);
+  return code;
+}
+
+/* For file systems without the exchange of two names. */
+static int swap_by_steps(const char *part, const char *place, ld_error *err) {
+  char *old = ld_format("%s.old", place), *marker = ld_path_join(place, SWAP_MARKER);
+  int code = ld_is_folder(old) ? ld_fail(err, LD_EFILE, "%s: is in the way: move it", old) : 0;
+  if (!code) code = ld_file_write(marker, "", 0, err);
+  if (!code && (rename(place, old) != 0 || rename(part, place) != 0)) {
+    code = ld_fail(err, LD_EFILE, "%s: cannot be replaced: %s", place, strerror(errno));
+    unlink(marker);
+  }
+  settle_old(place);
+  free(marker);
+  free(old);
+  return code;
+}
+
+static int replace_folder(const char *part, const char *place, ld_error *err) {
+  int code = check_successors(part, place, err);
+  if (code) return code;
+  if (renameat2(AT_FDCWD, part, AT_FDCWD, place, RENAME_EXCHANGE) == 0) {
+    code = sync_parent(place, err);
+    remove_folder(part);
+    return code;
+  }
+  if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+    return ld_fail(err, LD_EFILE, "%s: cannot be replaced: %s", place, strerror(errno));
+  return swap_by_steps(part, place, err);
+}
+
+int ld_folder_commit(const char *part, const char *path, ld_error *err) {
+  char *place = without_slashes(path), *real = ld_is_folder(place) ? realpath(place, NULL) : NULL;
+  int code = sync_files(part, err);
+  if (code) goto out;
+  if (real) code = replace_folder(part, real, err);
+  else if (rename(part, place) != 0)
+    code = ld_fail(err, LD_EFILE, "%s: cannot take its name: %s", place, strerror(errno));
+  if (!code) code = sync_parent(place, err);
+out:
+  if (code) ld_folder_discard(part);
+  free(real);
+  free(place);
+  return code;
+}
+
+void ld_folder_discard(const char *part) {
+  remove_folder(part);
+}
+
+char *ld_folder_present(const char *path) {
+  char *place = without_slashes(path);
+  if (ld_is_folder(place)) return place;
+  char *old = ld_format("%s.old", place), *marker = ld_path_join(old, SWAP_MARKER);
+  const bool swapped = ld_file_exists(marker);
+  free(marker);
+  free(swapped ? place : old);
+  return swapped ? old : place;
+}
+
+/* Whether a name ends in ".tmp.<pid>". */
+static bool is_leftover(const char *name) {
+  const size_t length = strlen(name);
+  size_t at = length;
+  while (at > 0 && name[at - 1] >= '0' && name[at - 1] <= '9') at--;
+  return at < length && at > 5 && strncmp(name + at - 5, ".tmp.", 5) == 0;
+}
+
+void ld_file_sweep(const char *folder) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, NULL);
+  if (!names) return;
+  for (size_t i = 0; i < n; i++) {
+    if (!is_leftover(names[i])) continue;
+    char *path = ld_path_join(folder, names[i]);
+    if (unlink(path) != 0) remove_folder(path);
+    free(path);
+  }
+  ld_names_free(names, n);
+}

@@ -1,0 +1,129 @@
+#include "io/json.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "base/memory.h"
+#include "io/file.h"
+
+enum { MAX_DEPTH = 256 };
+
+/* Fills `out` from jansson's tree. `wide` says that all numbers were read as doubles because one integer did not
+ * fit; whole ones that a double holds exactly are integers again. False when it nests too deep. */
+static bool convert(const json_t *in, ld_value *out, int depth, bool wide) {
+  if (depth > MAX_DEPTH) return false;
+  size_t room = 0;
+  switch (json_typeof(in)) {
+  case JSON_OBJECT: {
+    const char *key;
+    json_t *item;
+    out->type = LD_MAP;
+    json_object_foreach((json_t *)(uintptr_t)in, key, item) {
+      if (!convert(item, ld_value_add(out, ld_strdup(key), &room), depth + 1, wide)) return false;
+    }
+    return true;
+  }
+  case JSON_ARRAY:
+    out->type = LD_LIST;
+    for (size_t i = 0; i < json_array_size(in); i++)
+      if (!convert(json_array_get(in, i), ld_value_add(out, NULL, &room), depth + 1, wide)) return false;
+    return true;
+  case JSON_STRING:
+    out->type = LD_STRING;
+    out->string = ld_strndup(json_string_value(in), json_string_length(in));
+    return true;
+  case JSON_INTEGER:
+    out->type = LD_INTEGER;
+    out->integer = json_integer_value(in);
+    out->real = (double)out->integer;
+    return true;
+  case JSON_REAL:
+    out->real = json_real_value(in);
+    out->type = wide && fabs(out->real) <= 0x1p53 && floor(out->real) == out->real ? LD_INTEGER : LD_REAL;
+    if (out->type == LD_INTEGER) out->integer = (int64_t)out->real;
+    return true;
+  case JSON_TRUE:
+  case JSON_FALSE:
+    out->type = LD_BOOLEAN;
+    out->boolean = json_is_true(in);
+    return true;
+  default:
+    out->type = LD_NULL;
+    return true;
+  }
+}
+
+ld_value *ld_json_parse(const char *bytes, size_t length, const char *name, ld_error *err) {
+  const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+  json_error_t why;
+  bool wide = false;
+  json_t *tree = json_loadb(bytes ? bytes : "", length, flags, &why);
+  if (!tree && json_error_code(&why) == json_error_numeric_overflow) {
+    wide = true;
+    tree = json_loadb(bytes, length, flags | JSON_DECODE_INT_AS_REAL, &why);
+  }
+  if (!tree) {
+    ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, why.line, why.column, why.text);
+    return NULL;
+  }
+  ld_value *root = ld_alloc(1, sizeof *root);
+  if (!convert(tree, root, 1, wide)) {
+    ld_fail(err, LD_EFORMAT, "%s: nests deeper than %d levels", name, MAX_DEPTH);
+    ld_value_free(root);
+    root = NULL;
+  }
+  json_decref(tree);
+  return root;
+}
+
+ld_value *ld_json_read(const char *path, ld_error *err) {
+  ld_map map;
+  if (ld_map_open(path, &map, err)) return NULL;
+  ld_value *root = ld_json_parse(map.bytes, map.length, path, err);
+  ld_map_close(&map);
+  return root;
+}
+
+static void put_escaped(ld_text *out, char byte) {
+  static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
+  const char *found = byte ? strchr(from, byte) : NULL;
+  if (found) ld_text_printf(out, "\\%c", to[found - from]);
+  else ld_text_printf(out, "\\u%04x", (unsigned char)byte);
+}
+
+void ld_json_quote(ld_text *out, const char *string) {
+  const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)string;
+  size_t left = strlen(string);
+  ld_text_append(out, "\"", 1);
+  while (left) {
+    utf8proc_int32_t point;
+    utf8proc_ssize_t length = utf8proc_iterate(at, (utf8proc_ssize_t)left, &point);
+    if (length < 0) ld_text_puts(out, "\xef\xbf\xbd");
+    else if (*at < 0x20 || *at == '"' || *at == '\\') put_escaped(out, (char)*at);
+    else ld_text_append(out, at, (size_t)length);
+    if (length < 1) length = 1;
+    at += length;
+    left -= (size_t)length;
+  }
+  ld_text_append(out, "\"", 1);
+}
+
+void ld_json_number(ld_text *out, double value) {
+  if (!isfinite(value)) {
+    ld_text_puts(out, "null");
+    return;
+  }
+  char digits[40];
+  for (int precision = 15; precision <= 17; precision++) {
+    snprintf(digits, sizeof digits, "%.*g", precision, value);
+    if (strtod(digits, NULL) == value) break;
+  }
+  /* A locale may print a comma. */
+  char *comma = strchr(digits, ',');
+  if (comma) *comma = '.';
+  ld_text_puts(out, digits);
+}

@@ -1,0 +1,32 @@
+/* JSON documents as ld_value trees.
+ *
+ * The parser is jansson: strict (no comments, trailing commas, NaN), checks UTF-8, can refuse duplicate keys, gives
+ * line and column of an error, keeps the order of keys, and is in Debian. Integers beyond 64 bits become reals
+ * (Hugging Face's tokenizer files hold 10^30 for "no limit"). Writing is a matter of quoting strings and printing
+ * numbers, for which no library is needed.
+ */
+#ifndef LD_JSON_H
+#define LD_JSON_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "base/value.h"
+
+/* Parses one document; `name` stands for the file in error texts, which give line and column.
+ * The caller frees with ld_value_free. NULL on failure. Nesting deeper than 256 is refused, and so is
+ * U+0000, since strings end with it here. */
+ld_value *ld_json_parse(const char *bytes, size_t length, const char *name, ld_error *err);
+
+/* Reads a whole file. */
+ld_value *ld_json_read(const char *path, ld_error *err);
+
+/* Appends a string as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD. */
+void ld_json_quote(ld_text *out, const char *string);
+
+/* Appends a double so that reading it back gives the same value, in the fewest digits; NaN and infinities become
+ * null. */
+void ld_json_number(ld_text *out, double value);
+
+#endif

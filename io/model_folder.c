@@ -1,0 +1,294 @@
+#include "io/model_folder.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "io/digest.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+
+#define SINGLE "model.safetensors"
+#define INDEX "model.safetensors.index.json"
+
+typedef struct shard {
+  char *name;
+  ld_safetensors *file;
+} shard;
+
+typedef struct tensor {
+  const char *name;
+  const ld_stored *stored;
+  const shard *from;
+} tensor;
+
+struct ld_model_folder {
+  char *path;
+  ld_value *config, *generation, *tokenizer, *special; /* the last three may be NULL */
+  shard *shards;
+  size_t n_shards;
+  tensor *tensors; /* sorted by name */
+  size_t n_tensors;
+  char digest[LD_DIGEST_DIGITS + 1];
+};
+
+static int read_json(const ld_model_folder *folder, const char *name, bool needed, ld_value **out, ld_error *err) {
+  char *path = ld_path_join(folder->path, name);
+  int code = 0;
+  if (needed || ld_file_exists(path)) {
+    ld_error why = {0};
+    *out = ld_json_read(path, &why);
+    if (*out && (*out)->type != LD_MAP) ld_fail(&why, LD_EFORMAT, "%s: expected a JSON object", path);
+    if (why.code) code = ld_fail(err, why.code, "%s", why.text);
+  }
+  free(path);
+  return code;
+}
+
+static int add_shard(ld_model_folder *folder, size_t *room, const char *name, ld_error *err) {
+  folder->shards = ld_grow(folder->shards, folder->n_shards, room, sizeof *folder->shards);
+  shard *s = &folder->shards[folder->n_shards];
+  char *path = ld_path_join(folder->path, name);
+  const int code = ld_safetensors_open(path, &s->file, err);
+  free(path);
+  if (code) return code;
+  s->name = ld_strdup(name);
+  folder->n_shards++;
+  return 0;
+}
+
+static int by_string(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Opens each shard that the index names, once. */
+static int open_shards(ld_model_folder *folder, const ld_value *map, const char *index, ld_error *err) {
+  const char **names = ld_alloc(map->n_items, sizeof *names);
+  size_t room = 0;
+  int code = 0;
+  for (size_t i = 0; i < map->n_items && !code; i++) {
+    const ld_value *item = &map->items[i];
+    const char *name = item->type == LD_STRING ? item->string : "";
+    const size_t length = strlen(name);
+    if (length < 13 || strcmp(name + length - 12, ".safetensors") != 0 || strchr(name, '/') || strstr(name, ".."))
+      code = ld_fail(err, LD_EFORMAT, "%s: weight_map: '%s': expected the name of a .safetensors file beside it", index,
+                     item->key);
+    names[i] = name;
+  }
+  if (!code) qsort(names, map->n_items, sizeof *names, by_string);
+  for (size_t i = 0; i < map->n_items && !code; i++)
+    if (i == 0 || strcmp(names[i], names[i - 1]) != 0) code = add_shard(folder, &room, names[i], err);
+  free(names);
+  return code;
+}
+
+static int by_tensor(const void *a, const void *b) {
+  return strcmp(((const tensor *)a)->name, ((const tensor *)b)->name);
+}
+
+static int collect(ld_model_folder *folder, ld_error *err) {
+  size_t total = 0;
+  for (size_t s = 0; s < folder->n_shards; s++) total += ld_safetensors_count(folder->shards[s].file);
+  folder->tensors = ld_alloc(total, sizeof *folder->tensors);
+  for (size_t s = 0; s < folder->n_shards; s++) {
+    const shard *from = &folder->shards[s];
+    for (size_t i = 0; i < ld_safetensors_count(from->file); i++)
+      folder->tensors[folder->n_tensors++] =
+          (tensor){ld_safetensors_name(from->file, i), ld_safetensors_tensor(from->file, i), from};
+  }
+  qsort(folder->tensors, total, sizeof *folder->tensors, by_tensor);
+  for (size_t i = 1; i < total; i++) {
+    const tensor *a = &folder->tensors[i - 1], *b = &folder->tensors[i];
+    if (strcmp(a->name, b->name) == 0)
+      return ld_fail(err, LD_EFORMAT, "%s: tensor '%s' is in both %s and %s", folder->path, a->name, a->from->name,
+                     b->from->name);
+  }
+  return 0;
+}
+
+static const tensor *find(const ld_model_folder *folder, const char *name) {
+  const tensor key = {.name = name};
+  return bsearch(&key, folder->tensors, folder->n_tensors, sizeof key, by_tensor);
+}
+
+static int check_index(const ld_model_folder *folder, const ld_value *map, const char *index, ld_error *err) {
+  for (size_t i = 0; i < map->n_items; i++) {
+    const tensor *found = find(folder, map->items[i].key);
+    if (!found || strcmp(found->from->name, map->items[i].string) != 0)
+      return ld_fail(err, LD_EFORMAT, "%s: weight_map: tensor '%s' is not in %s", index, map->items[i].key,
+                     map->items[i].string);
+  }
+  return 0;
+}
+
+static int open_by_index(ld_model_folder *folder, const char *index, ld_error *err) {
+  ld_value *root = ld_json_read(index, err);
+  if (!root) return LD_EFORMAT;
+  const ld_value *map = ld_value_get(root, "weight_map");
+  int code;
+  if (!map || map->type != LD_MAP || !map->n_items)
+    code = ld_fail(err, LD_EFORMAT, "%s: weight_map: expected an object of tensor names and files", index);
+  else {
+    code = open_shards(folder, map, index, err);
+    if (!code) code = collect(folder, err);
+    if (!code) code = check_index(folder, map, index, err);
+  }
+  ld_value_free(root);
+  return code;
+}
+
+/* Says what is looked for, and what stands there instead. */
+static int no_weights(const ld_model_folder *folder, ld_error *err) {
+  size_t n;
+  char **names = ld_folder_names(folder->path, &n, err);
+  if (!names) return LD_EFILE;
+  const char *instead = NULL;
+  for (size_t i = 0; i < n; i++)
+    if (strstr(names[i], ".safetensors") || strstr(names[i], ".bin") || strstr(names[i], ".gguf")) instead = names[i];
+  const int code = ld_fail(err, LD_EFILE, "%s: no weights: looked for %s or %s%s%s%s", folder->path, SINGLE, INDEX,
+                           instead ? "; found '" : "", instead ? instead : "",
+                           instead ? "', which is none of them: rename or convert it" : "");
+  ld_names_free(names, n);
+  return code;
+}
+
+static int open_weights(ld_model_folder *folder, ld_error *err) {
+  char *single = ld_path_join(folder->path, SINGLE), *index = ld_path_join(folder->path, INDEX);
+  size_t room = 0;
+  int code;
+  if (ld_file_exists(single)) {
+    code = add_shard(folder, &room, SINGLE, err);
+    if (!code) code = collect(folder, err);
+  } else if (ld_file_exists(index)) code = open_by_index(folder, index, err);
+  else code = no_weights(folder, err);
+  free(single);
+  free(index);
+  return code;
+}
+
+int ld_model_folder_open(const char *path, ld_model_folder **out, ld_error *err) {
+  *out = NULL;
+  if (!ld_is_folder(path))
+    return ld_fail(err, LD_EFILE, "%s: no such folder; expected a model folder with config.json", path);
+  ld_model_folder *folder = ld_alloc(1, sizeof *folder);
+  folder->path = ld_strdup(path);
+  int code = read_json(folder, "config.json", true, &folder->config, err);
+  if (!code) code = read_json(folder, "generation_config.json", false, &folder->generation, err);
+  if (!code) code = read_json(folder, "tokenizer_config.json", false, &folder->tokenizer, err);
+  if (!code) code = read_json(folder, "special_tokens_map.json", false, &folder->special, err);
+  if (!code) code = open_weights(folder, err);
+  if (code) ld_model_folder_close(folder);
+  else *out = folder;
+  return code;
+}
+
+void ld_model_folder_close(ld_model_folder *folder) {
+  if (!folder) return;
+  for (size_t i = 0; i < folder->n_shards; i++) {
+    ld_safetensors_close(folder->shards[i].file);
+    free(folder->shards[i].name);
+  }
+  free(folder->shards);
+  free(folder->tensors);
+  ld_value_free(folder->config);
+  ld_value_free(folder->generation);
+  ld_value_free(folder->tokenizer);
+  ld_value_free(folder->special);
+  free(folder->path);
+  free(folder);
+}
+
+const char *ld_model_folder_path(const ld_model_folder *folder) {
+  return folder->path;
+}
+
+const ld_value *ld_model_folder_config(const ld_model_folder *folder) {
+  return folder->config;
+}
+
+const ld_stored *ld_model_folder_find(const ld_model_folder *folder, const char *name) {
+  const tensor *found = find(folder, name);
+  return found ? found->stored : NULL;
+}
+
+size_t ld_model_folder_count(const ld_model_folder *folder) {
+  return folder->n_tensors;
+}
+
+const char *ld_model_folder_name(const ld_model_folder *folder, size_t index) {
+  return folder->tensors[index].name;
+}
+
+const ld_stored *ld_model_folder_tensor(const ld_model_folder *folder, size_t index) {
+  return folder->tensors[index].stored;
+}
+
+enum { WHOLE = 64 << 10, BLOCKS = 64, BLOCK = 1024 };
+
+static size_t block_start(size_t bytes, int block) {
+  return (bytes - BLOCK) / (BLOCKS - 1) * (size_t)block + (bytes - BLOCK) % (BLOCKS - 1) * (size_t)block / (BLOCKS - 1);
+}
+
+/* Asks for all blocks before the first is read, so that a disk or a network fetches them side by side. Only a hint. */
+static void prefetch(const char *data, size_t bytes) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  for (int i = 0; i < BLOCKS; i++) {
+    const uintptr_t at = (uintptr_t)data + block_start(bytes, i), start = at / page * page;
+    (void)madvise((void *)start, at + BLOCK - start, MADV_WILLNEED);
+  }
+}
+
+static void digest_tensor(ld_digest *digest, const tensor *t) {
+  const char *data = t->stored->data;
+  const size_t bytes = (size_t)ld_stored_count(t->stored) * ld_dtype_size(t->stored->dtype);
+  ld_digest_string(digest, t->name);
+  ld_digest_string(digest, ld_dtype_name(t->stored->dtype));
+  ld_digest_bytes(digest, t->stored->shape, (size_t)t->stored->ndim * sizeof *t->stored->shape);
+  if (bytes <= WHOLE) {
+    ld_digest_bytes(digest, data, bytes);
+    return;
+  }
+  prefetch(data, bytes);
+  for (int i = 0; i < BLOCKS; i++) ld_digest_bytes(digest, data + block_start(bytes, i), BLOCK);
+}
+
+const char *ld_model_folder_digest(ld_model_folder *folder) {
+  if (folder->digest[0]) return folder->digest;
+  ld_digest digest;
+  ld_digest_init(&digest);
+  for (size_t i = 0; i < folder->n_tensors; i++) digest_tensor(&digest, &folder->tensors[i]);
+  ld_digest_text(&digest, folder->digest);
+  return folder->digest;
+}
+
+static const char *token_of(const ld_value *map, const char *role) {
+  const ld_value *token = ld_value_get(map, role);
+  if (token && token->type == LD_MAP) token = ld_value_get(token, "content");
+  return token && token->type == LD_STRING ? token->string : NULL;
+}
+
+const char *ld_model_folder_token(const ld_model_folder *folder, const char *role) {
+  const char *token = token_of(folder->tokenizer, role);
+  return token ? token : token_of(folder->special, role);
+}
+
+static int put_id(const ld_value *value, int32_t *ids, int n, int room) {
+  if (n >= room || value->type != LD_INTEGER || value->integer < 0 || value->integer > INT32_MAX) return n;
+  ids[n] = (int32_t)value->integer;
+  return n + 1;
+}
+
+int ld_model_folder_eos(const ld_model_folder *folder, int32_t *ids, int room) {
+  const ld_value *eos = ld_value_get(folder->generation, "eos_token_id");
+  if (!eos) eos = ld_value_get(folder->config, "eos_token_id");
+  if (!eos) return 0;
+  if (eos->type != LD_LIST) return put_id(eos, ids, 0, room);
+  int n = 0;
+  for (size_t i = 0; i < eos->n_items; i++) n = put_id(&eos->items[i], ids, n, room);
+  return n;
+}
+

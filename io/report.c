@@ -1,0 +1,393 @@
+#include "io/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/value.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "io/report_chart.h"
+#include "io/report_page.h"
+#include "io/report_run.h"
+#include "io/yaml.h"
+
+static void put_escaped(ld_text *page, const char *text) {
+  for (; *text; text++) {
+    const unsigned char byte = (unsigned char)*text;
+    if (byte == '<')
+      ld_text_puts(page, "&lt;");
+    else if (byte == '>')
+      ld_text_puts(page, "&gt;");
+    else if (byte == '&')
+      ld_text_puts(page, "&amp;");
+    else if (byte == '"')
+      ld_text_puts(page, "&quot;");
+    else if (byte == '\'')
+      ld_text_puts(page, "&#39;");
+    else if (byte == 127 || (byte < 32 && byte != '\n' && byte != '\t'))
+      ld_text_puts(page, "\xef\xbf\xbd");
+    else
+      ld_text_append(page, text, 1);
+  }
+}
+
+/* A whole number with its thousands apart, shortened when it is very large. */
+static void put_count(ld_text *page, double value) {
+  if (isnan(value) || fabs(value) >= 1e9) {
+    ld_text_printf(page, isnan(value) ? "unknown" : "%.4g billion", value / 1e9);
+    return;
+  }
+  char digits[32];
+  const int n = snprintf(digits, sizeof digits, "%.0f", value);
+  for (int i = 0; i < n; i++) {
+    if (i > (digits[0] == '-') && (n - i) % 3 == 0) ld_text_puts(page, ",");
+    ld_text_append(page, &digits[i], 1);
+  }
+}
+
+static void put_real(ld_text *page, double value, int digits) {
+  const bool plain = fabs(value) < 1e5 && (value == 0 || fabs(value) >= 1e-3);
+  if (isnan(value))
+    ld_text_puts(page, "unknown");
+  else if (plain)
+    ld_text_printf(page, "%.*f", digits, value);
+  else
+    ld_text_printf(page, "%.3g", value);
+}
+
+static void put_duration(ld_text *page, double seconds) {
+  if (seconds < 60) {
+    ld_text_printf(page, "%.1f s", seconds);
+    return;
+  }
+  const long long s = (long long)fmin(seconds + 0.5, 1e15);
+  if (s < 3600)
+    ld_text_printf(page, "%lld min %02lld s", s / 60, s % 60);
+  else if (s < 86400)
+    ld_text_printf(page, "%lld h %02lld min", s / 3600, s / 60 % 60);
+  else
+    ld_text_printf(page, "%lld d %lld h", s / 86400, s / 3600 % 24);
+}
+
+static void put_amount(ld_text *page, const char *before, double amount, const char *unit) {
+  ld_text_printf(page, "%s%.0f %s%s", before, amount, unit, amount == 1 ? "" : "s");
+}
+
+static void open_tile(ld_text *page, const char *label) {
+  ld_text_printf(page, "<div><dt>%s</dt><dd>", label);
+}
+
+static void close_tile(ld_text *page) {
+  ld_text_puts(page, "</dd></div>\n");
+}
+
+static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
+  const ld_table *s = &r->steps, *e = &r->evals;
+  if (s->n) {
+    const size_t window = ld_column_reach(s->n) + 1;
+    open_tile(page, "Final training loss");
+    put_real(page, s->column[LD_LOSS][s->n - 1], 4);
+    if (window > 1) {
+      ld_text_printf(page, "<small>mean of the last %zu steps ", window);
+      put_real(page, ld_column_mean(s->column[LD_LOSS] + s->n - window, window), 4);
+      ld_text_puts(page, "</small>");
+    }
+    close_tile(page);
+  }
+  static const char *const labels[] = {
+      [LD_LOSS] = "Validation loss", [LD_PERPLEXITY] = "Validation perplexity"};
+  for (int column = LD_LOSS; e->n && column <= LD_PERPLEXITY; column++) {
+    const size_t best = ld_run_record_best(r);
+    const int digits = column == LD_LOSS ? 4 : 2;
+    open_tile(page, labels[column]);
+    put_real(page, e->column[column][best], digits);
+    ld_text_puts(page, "<small>best, at step ");
+    put_count(page, e->column[LD_STEP][best]);
+    ld_text_puts(page, "; first ");
+    put_real(page, e->column[column][0], digits);
+    ld_text_puts(page, "</small>");
+    close_tile(page);
+  }
+}
+
+static void put_progress_tiles(ld_text *page, const ld_table *s) {
+  double targets = 0;
+  for (size_t i = 0; i < s->n; i++) targets += isnan(s->column[LD_TARGETS][i]) ? 0 : s->column[LD_TARGETS][i];
+  open_tile(page, "Steps");
+  put_count(page, s->n ? s->column[LD_STEP][s->n - 1] : 0);
+  if (s->n && !isnan(s->column[LD_EPOCH][s->n - 1]))
+    ld_text_printf(page, "<small>%.2f epochs</small>", s->column[LD_EPOCH][s->n - 1]);
+  close_tile(page);
+  open_tile(page, "Target tokens seen");
+  put_count(page, targets);
+  close_tile(page);
+  open_tile(page, "Tokens per second");
+  put_count(page, ld_column_median(s->column[LD_RATE], s->n));
+  ld_text_puts(page, "<small>median of all steps</small>");
+  close_tile(page);
+}
+
+static void put_job_tiles(ld_text *page, const ld_run_record *r) {
+  open_tile(page, "Wall time");
+  put_duration(page, r->seconds);
+  ld_text_puts(page, "<small>");
+  if (!isnan(r->ranks)) put_amount(page, "on ", r->ranks, "rank");
+  if (!isnan(r->hosts)) put_amount(page, ", ", r->hosts, "host");
+  if (r->sessions > 1) put_amount(page, ", ", (double)r->sessions, "session");
+  ld_text_puts(page, "</small>");
+  close_tile(page);
+  open_tile(page, "Trained parameters");
+  put_count(page, r->trained);
+  if (r->trained > 0 && r->base > 0) {
+    ld_text_printf(page, "<small>%.3g %% of ", 100 * r->trained / r->base);
+    put_count(page, r->base);
+    ld_text_puts(page, "</small>");
+  }
+  close_tile(page);
+}
+
+/* What became of the run, in one sentence; and what a reader should not miss. */
+static void put_gist(ld_text *page, const ld_run_record *r) {
+  const ld_table *e = &r->evals;
+  size_t lost = 0;
+  for (size_t i = 0; i < r->steps.n; i++) lost += isnan(r->steps.column[LD_LOSS][i]);
+  if (!r->steps.n) ld_text_puts(page, "<p class=\"gist\">No training step is recorded yet.</p>\n");
+  const size_t best = ld_run_record_best(r);
+  if (e->n > 1 && best > 0 && e->column[LD_LOSS][best] < e->column[LD_LOSS][0]) {
+    ld_text_puts(page, "<p class=\"gist\">Validation perplexity fell from ");
+    put_real(page, e->column[LD_PERPLEXITY][0], 2);
+    ld_text_puts(page, " to ");
+    put_real(page, e->column[LD_PERPLEXITY][best], 2);
+    ld_text_puts(page, " by step ");
+    put_count(page, e->column[LD_STEP][best]);
+    ld_text_puts(page, ".</p>\n");
+  }
+  if (lost)
+    ld_text_printf(page, "<p class=\"warn\">%zu of %zu steps have no finite training loss.</p>\n", lost,
+                   r->steps.n);
+  if (r->unreadable)
+    ld_text_printf(page,
+                   "<p class=\"warn\">%zu line%s of metrics.jsonl could not be read and %s left out.</p>\n",
+                   r->unreadable, r->unreadable == 1 ? "" : "s", r->unreadable == 1 ? "is" : "are");
+}
+
+static void put_loss_chart(ld_text *page, const ld_run_record *r, ld_chart chart) {
+  const ld_table *s = &r->steps, *e = &r->evals;
+  const bool smoothed = ld_column_reach(s->n) > 0;
+  double *means = ld_column_smooth(s->column[LD_LOSS], s->n);
+  ld_curve curves[3];
+  chart.curves = curves;
+  if (s->n)
+    curves[chart.n_curves++] =
+        (ld_curve){"training", smoothed ? "raw" : "main", s->column[LD_STEP], s->column[LD_LOSS], s->n};
+  if (smoothed)
+    curves[chart.n_curves++] = (ld_curve){"training, smoothed", "main", s->column[LD_STEP], means, s->n};
+  if (e->n)
+    curves[chart.n_curves++] = (ld_curve){"validation", "dots", e->column[LD_STEP], e->column[LD_LOSS], e->n};
+  chart.title = "Loss";
+  chart.note = "nats per target token";
+  chart.tall = true;
+  ld_chart_put(page, &chart);
+  free(means);
+}
+
+static void put_step_chart(ld_text *page, const ld_table *s, ld_chart chart, int column, const char *title) {
+  const double *values = s->column[column];
+  const double middle = ld_column_median(values, s->n), top = ld_column_largest(values, s->n);
+  const bool smoothed = column != LD_LR && ld_column_reach(s->n) > 0;
+  double *means = ld_column_smooth(values, s->n);
+  char note[64];
+  if (column == LD_RATE)
+    snprintf(note, sizeof note, "median %.0f", middle);
+  else
+    snprintf(note, sizeof note, "highest %.3g", top);
+  const ld_curve curves[] = {
+      {title, smoothed ? "raw" : "main", s->column[LD_STEP], values, s->n},
+      {"smoothed", "main", s->column[LD_STEP], means, s->n},
+  };
+  chart.title = title;
+  chart.note = note;
+  chart.from_zero = column != LD_GRAD_NORM || !(top > 100 * middle); /* else a spike flattens the rest */
+  chart.curves = curves;
+  chart.n_curves = smoothed ? 2 : 1;
+  ld_chart_put(page, &chart);
+  free(means);
+}
+
+static void put_charts(ld_text *page, const ld_run_record *r) {
+  const ld_table *s = &r->steps, *e = &r->evals;
+  if (!s->n && !e->n) return;
+  ld_chart chart = {.first = INFINITY, .last = -INFINITY};
+  for (int i = 0; i < 2; i++) {
+    const ld_table *t = i ? e : s;
+    if (!t->n) continue;
+    chart.first = fmin(chart.first, t->column[LD_STEP][0]);
+    chart.last = fmax(chart.last, t->column[LD_STEP][t->n - 1]);
+  }
+  ld_text_puts(page, "<div class=\"charts\">\n");
+  put_loss_chart(page, r, chart);
+  put_step_chart(page, s, chart, LD_LR, "Learning rate");
+  put_step_chart(page, s, chart, LD_GRAD_NORM, "Gradient norm");
+  put_step_chart(page, s, chart, LD_RATE, "Tokens per second");
+  ld_text_puts(page, "</div>\n");
+}
+
+static void put_sample(ld_text *page, const ld_sample *s) {
+  if (!s->text) return;
+  ld_text_puts(page, "<div><span class=\"note\">step ");
+  put_count(page, s->step);
+  ld_text_puts(page, "</span><pre>");
+  if (s->prompt) {
+    ld_text_puts(page, "<b>");
+    put_escaped(page, s->prompt);
+    ld_text_puts(page, "</b>");
+  }
+  put_escaped(page, s->text);
+  ld_text_puts(page, "</pre></div>\n");
+}
+
+static void put_samples(ld_text *page, const ld_run_record *r) {
+  if (!r->before.text) return;
+  ld_text_printf(page, "<section><h2>%s</h2>\n<div class=\"pair\">",
+                 r->after.text ? "Text before and after" : "Text that the model wrote");
+  put_sample(page, &r->before);
+  put_sample(page, &r->after);
+  ld_text_puts(page, "</div></section>\n");
+}
+
+static void put_value(ld_text *page, const ld_value *value) {
+  if (value->type == LD_STRING)
+    put_escaped(page, value->string);
+  else if (value->type == LD_INTEGER)
+    ld_text_printf(page, "%lld", (long long)value->integer);
+  else if (value->type == LD_REAL)
+    ld_json_number(page, value->real);
+  else if (value->type == LD_BOOLEAN)
+    ld_text_puts(page, value->boolean ? "yes" : "no");
+  else if (!value->n_items)
+    ld_text_puts(page, "<span class=\"note\">none</span>");
+  for (size_t i = 0; i < value->n_items; i++) {
+    const ld_value *item = &value->items[i];
+    if (i) ld_text_puts(page, ", ");
+    if (item->key) put_escaped(page, item->key);
+    if (item->key) ld_text_puts(page, ": ");
+    put_value(page, item);
+  }
+}
+
+static void put_settings_table(ld_text *page, const ld_value *settings) {
+  ld_text_puts(page, "<dl class=\"settings\">\n");
+  for (size_t i = 0; i < settings->n_items; i++) {
+    ld_text_puts(page, "<div><dt>");
+    put_escaped(page, settings->items[i].key);
+    ld_text_puts(page, "</dt><dd>");
+    put_value(page, &settings->items[i]);
+    ld_text_puts(page, "</dd></div>\n");
+  }
+  ld_text_puts(page, "</dl>");
+}
+
+/* A file that is no map of settings is shown as it is. */
+static void put_settings(ld_text *page, const ld_value *settings, const char *yaml) {
+  if (!yaml) return;
+  ld_text_puts(page, "<section><h2>Settings</h2>\n");
+  if (settings && settings->type == LD_MAP) {
+    put_settings_table(page, settings);
+  } else {
+    ld_text_puts(page, "<pre>");
+    put_escaped(page, yaml);
+    ld_text_puts(page, "</pre>");
+  }
+  ld_text_puts(page, "</section>\n");
+}
+
+static const char *string(const ld_value *map, const char *key) {
+  const ld_value *found = ld_value_get(map, key);
+  return found && found->type == LD_STRING ? found->string : NULL;
+}
+
+static void put_file_name(ld_text *page, const char *what, const char *path) {
+  if (!path) return;
+  const char *slash = strrchr(path, '/');
+  ld_text_puts(page, what);
+  put_escaped(page, slash && slash[1] ? slash + 1 : path);
+}
+
+/* ISO 8601's form for programs becomes one for people. */
+static void put_date(ld_text *page, const char *date) {
+  const bool known = strlen(date) == 20 && date[10] == 'T' && date[19] == 'Z';
+  char *text = known ? ld_format("%.10s %.5s UTC", date, date + 11) : ld_strdup(date);
+  ld_text_puts(page, ", started ");
+  put_escaped(page, text);
+  free(text);
+}
+
+static void put_heading(ld_text *page, const ld_run_record *r, const ld_value *settings, const char *title) {
+  ld_text_puts(page, LD_REPORT_HEAD);
+  ld_text_puts(page, "<title>");
+  put_escaped(page, title);
+  ld_text_puts(page, "</title>\n");
+  ld_text_puts(page, LD_REPORT_STYLE);
+  ld_text_puts(page, "</head>\n<body>\n<main>\n<h1>");
+  put_escaped(page, title);
+  ld_text_puts(page, "</h1>\n<p class=\"about\">LoRA training");
+  put_file_name(page, " of ", string(settings, "model"));
+  put_file_name(page, " on ", string(settings, "data"));
+  if (r->date) put_date(page, r->date);
+  ld_text_puts(page, "</p>\n");
+}
+
+static void put_page(ld_text *page, const ld_run_record *r, const ld_value *settings, const char *yaml,
+                     const char *title) {
+  put_heading(page, r, settings, title);
+  put_gist(page, r);
+  ld_text_puts(page, "<dl class=\"tiles\">\n");
+  put_loss_tiles(page, r);
+  put_progress_tiles(page, &r->steps);
+  put_job_tiles(page, r);
+  ld_text_puts(page, "</dl>\n");
+  put_charts(page, r);
+  put_samples(page, r);
+  put_settings(page, settings, yaml);
+  ld_text_puts(page, "<footer>Made by lora_dist from metrics.jsonl and run.yaml.</footer>\n</main>\n");
+  ld_text_puts(page, LD_REPORT_SCRIPT);
+  ld_text_puts(page, "</body>\n</html>\n");
+}
+
+/* The text of run.yaml, NULL when there is none to read; the caller frees. */
+static char *read_settings(const char *path, ld_value **settings) {
+  ld_map map;
+  *settings = NULL;
+  if (ld_map_open(path, &map, NULL)) return NULL;
+  char *text = ld_strndup(map.bytes ? map.bytes : "", map.length);
+  *settings = ld_yaml_parse(text, map.length, path, NULL);
+  ld_map_close(&map);
+  return text;
+}
+
+int ld_report_write(const char *run_folder, const char *title, ld_error *err) {
+  char *metrics = ld_path_join(run_folder, "metrics.jsonl");
+  char *config = ld_path_join(run_folder, "run.yaml");
+  char *report = ld_path_join(run_folder, "report.html");
+  ld_run_record r;
+  int code = ld_run_record_read(&r, metrics, err);
+  if (!code) {
+    ld_value *settings;
+    ld_text page = {0};
+    char *yaml = read_settings(config, &settings);
+    put_page(&page, &r, settings, yaml, title ? title : run_folder);
+    code = ld_file_write(report, page.bytes, page.length, err);
+    ld_text_free(&page);
+    ld_value_free(settings);
+    free(yaml);
+  }
+  ld_run_record_free(&r);
+  free(metrics);
+  free(config);
+  free(report);
+  return code;
+}

@@ -1,0 +1,27 @@
+/* report.html: the page that shows a training run. One file that fetches nothing: style, curves and words are
+ * inside, and it is complete without its script, which only adds a read-out under the pointer.
+ *
+ * What it knows comes from the run folder: metrics.jsonl (one object a line, told apart by "event") and
+ * run.yaml.
+ *
+ *   start   step, ranks, hosts, trained_parameters, base_parameters, date
+ *   step    step, epoch, loss, lr, grad_norm, target_tokens, tokens, seconds
+ *   eval    step, loss, perplexity, seconds
+ *   sample  step, prompt, text: the first and the last one are shown side by side
+ *   end     seconds
+ *
+ * Every key but "event" and "step" may be missing or null. Other events and keys, and lines that are no JSON
+ * (the last one of a killed run), are passed over. A step that comes again replaces what was recorded from it
+ * on.
+ */
+#ifndef LD_REPORT_H
+#define LD_REPORT_H
+
+#include "base/error.h"
+
+/* Writes <run_folder>/report.html atomically; `title` (NULL: the folder's path) becomes its heading. Fails
+ * with LD_EFILE when metrics.jsonl cannot be read or the page not be written; without run.yaml the page has
+ * no settings. */
+int ld_report_write(const char *run_folder, const char *title, ld_error *err);
+
+#endif

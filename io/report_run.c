@@ -1,0 +1,197 @@
+#include "io/report_run.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/value.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "io/report_chart.h"
+
+static double number(const ld_value *record, const char *key) {
+  const ld_value *found = ld_value_get(record, key);
+  const bool is_number = found && (found->type == LD_INTEGER || found->type == LD_REAL);
+  return is_number && ld_chart_drawable(found->real) ? found->real : NAN;
+}
+
+static const char *string(const ld_value *record, const char *key) {
+  const ld_value *found = ld_value_get(record, key);
+  return found && found->type == LD_STRING ? found->string : NULL;
+}
+
+static double or_zero(double value) {
+  return isnan(value) ? 0 : value;
+}
+
+/* Drops the records from `step` on: a resumed run computes them again. */
+static void rewind_to(ld_table *t, double step) {
+  while (t->n && t->column[LD_STEP][t->n - 1] >= step) t->n--;
+}
+
+static void add_row(ld_table *t, const double *row, size_t n_columns) {
+  if (t->n == t->room) {
+    t->room = t->room ? 2 * t->room : 256;
+    for (size_t c = 0; c < n_columns; c++) t->column[c] = ld_realloc(t->column[c], t->room, sizeof(double));
+  }
+  for (size_t c = 0; c < n_columns; c++) t->column[c][t->n] = row[c];
+  t->n++;
+}
+
+/* `session`: the seconds of the session that is being read, as far as its records tell. */
+static void take_start(ld_run_record *r, const ld_value *record, double *session) {
+  r->sessions++;
+  r->seconds += *session;
+  *session = 0;
+  r->ranks = number(record, "ranks");
+  r->hosts = number(record, "hosts");
+  r->trained = number(record, "trained_parameters");
+  r->base = number(record, "base_parameters");
+  if (!r->date && string(record, "date")) r->date = ld_strdup(string(record, "date"));
+}
+
+static void take_step(ld_run_record *r, const ld_value *record, double step, double *session) {
+  const double seconds = number(record, "seconds");
+  const double row[LD_STEP_COLUMNS] = {
+      [LD_STEP] = step,
+      [LD_LOSS] = number(record, "loss"),
+      [LD_LR] = number(record, "lr"),
+      [LD_GRAD_NORM] = number(record, "grad_norm"),
+      [LD_RATE] = seconds > 0 ? number(record, "tokens") / seconds : NAN,
+      [LD_TARGETS] = number(record, "target_tokens"),
+      [LD_EPOCH] = number(record, "epoch"),
+  };
+  rewind_to(&r->steps, step);
+  rewind_to(&r->evals, step);
+  add_row(&r->steps, row, LD_STEP_COLUMNS);
+  *session += or_zero(seconds);
+}
+
+static void take_eval(ld_run_record *r, const ld_value *record, double step, double *session) {
+  double row[LD_EVAL_COLUMNS] = {step, number(record, "loss"), number(record, "perplexity")};
+  if (isnan(row[LD_PERPLEXITY])) row[LD_PERPLEXITY] = exp(row[LD_LOSS]);
+  rewind_to(&r->evals, step);
+  add_row(&r->evals, row, LD_EVAL_COLUMNS);
+  *session += or_zero(number(record, "seconds"));
+}
+
+static void take_sample(ld_run_record *r, const ld_value *record, double step) {
+  const char *text = string(record, "text"), *prompt = string(record, "prompt");
+  if (!text) return;
+  ld_sample *into = r->before.text ? &r->after : &r->before;
+  free(into->prompt);
+  free(into->text);
+  *into = (ld_sample){step, prompt ? ld_strdup(prompt) : NULL, ld_strdup(text)};
+}
+
+static void take_record(ld_run_record *r, const ld_value *record, double *session) {
+  const char *event = string(record, "event");
+  const double step = number(record, "step");
+  if (!event) return;
+  if (!strcmp(event, "start"))
+    take_start(r, record, session);
+  else if (!strcmp(event, "end"))
+    *session = fmax(*session, or_zero(number(record, "seconds")));
+  else if (isnan(step))
+    return;
+  else if (!strcmp(event, "step"))
+    take_step(r, record, step, session);
+  else if (!strcmp(event, "eval"))
+    take_eval(r, record, step, session);
+  else if (!strcmp(event, "sample"))
+    take_sample(r, record, step);
+}
+
+int ld_run_record_read(ld_run_record *r, const char *path, ld_error *err) {
+  *r = (ld_run_record){.ranks = NAN, .hosts = NAN, .trained = NAN, .base = NAN};
+  double session = 0;
+  ld_map map;
+  int code = ld_map_open(path, &map, err);
+  if (code) return code;
+  for (size_t at = 0; at < map.length;) {
+    const char *line = map.bytes + at, *end = memchr(line, '\n', map.length - at);
+    const size_t length = end ? (size_t)(end - line) : map.length - at;
+    ld_value *record = length ? ld_json_parse(line, length, path, NULL) : NULL;
+    if (record)
+      take_record(r, record, &session);
+    else if (length && end)
+      r->unreadable++; /* an unfinished last line is nothing unusual */
+    ld_value_free(record);
+    at += length + 1;
+  }
+  ld_map_close(&map);
+  r->seconds += session;
+  return 0;
+}
+
+void ld_run_record_free(ld_run_record *r) {
+  for (size_t c = 0; c < LD_STEP_COLUMNS; c++) {
+    free(r->steps.column[c]);
+    free(r->evals.column[c]);
+  }
+  free(r->date);
+  free(r->before.prompt);
+  free(r->before.text);
+  free(r->after.prompt);
+  free(r->after.text);
+}
+
+size_t ld_run_record_best(const ld_run_record *r) {
+  const double *loss = r->evals.column[LD_LOSS];
+  size_t best = 0;
+  for (size_t i = 1; i < r->evals.n; i++)
+    if (loss[i] < loss[best] || isnan(loss[best])) best = i;
+  return best;
+}
+
+static int by_size(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+double ld_column_median(const double *values, size_t n) {
+  double *known = ld_alloc(n, sizeof *known), middle = NAN;
+  size_t n_known = 0;
+  for (size_t i = 0; i < n; i++)
+    if (ld_chart_drawable(values[i])) known[n_known++] = values[i];
+  qsort(known, n_known, sizeof *known, by_size);
+  if (n_known) middle = 0.5 * (known[(n_known - 1) / 2] + known[n_known / 2]);
+  free(known);
+  return middle;
+}
+
+double ld_column_largest(const double *values, size_t n) {
+  double out = NAN;
+  for (size_t i = 0; i < n; i++) out = fmax(out, values[i]);
+  return out;
+}
+
+double ld_column_mean(const double *values, size_t n) {
+  double sum = 0;
+  size_t known = 0;
+  for (size_t i = 0; i < n; i++)
+    if (ld_chart_drawable(values[i])) sum += values[i], known++;
+  return known ? sum / (double)known : NAN;
+}
+
+size_t ld_column_reach(size_t n) {
+  return n < 12 ? 0 : n / 50 + 2;
+}
+
+/* Near the start the window is shorter: a mean of what follows would hide the first fall. */
+double *ld_column_smooth(const double *values, size_t n) {
+  double *out = ld_alloc(n, sizeof *out), sum = 0;
+  const size_t reach = ld_column_reach(n), least = reach ? reach / 10 + 1 : 0;
+  size_t from = 0, to = 0, known = 0;
+  for (size_t i = 0; i < n; i++) {
+    const size_t side = i < least ? least : i < reach ? i : reach, before = i < side ? i : side;
+    for (; to < n && to <= i + side; to++)
+      if (ld_chart_drawable(values[to])) sum += values[to], known++;
+    for (; from < i - before; from++)
+      if (ld_chart_drawable(values[from])) sum -= values[from], known--;
+    out[i] = known && ld_chart_drawable(values[i]) ? sum / (double)known : NAN;
+  }
+  return out;
+}

@@ -1,0 +1,71 @@
+/* Text to token ids and back, from a Hugging Face `tokenizer.json`, exact to the `tokenizers` library (0.23).
+ *
+ * The pipeline is that library's: added tokens are cut out, the rest is normalised, split by the
+ * pre-tokenizer, turned into ids by the model, and the post-processor adds its special tokens. `truncation`
+ * and `padding` in the file are not obeyed: how long a sample may be is the trainer's affair. A tokenizer is
+ * read-only once it is open; any number of threads may use it.
+ */
+#ifndef LD_TOKENIZER_H
+#define LD_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+typedef struct ld_tokenizer ld_tokenizer;
+
+/* A growing list of token ids. Zero-initialise; the owner frees with ld_ids_free. */
+typedef struct ld_ids {
+  int32_t *ids;
+  size_t n, room;
+} ld_ids;
+
+void ld_ids_push(ld_ids *list, int32_t id);
+void ld_ids_free(ld_ids *list);
+
+/* Opens the tokenizer.json at `path`, or in the folder `path`. LD_EFILE when there is none, LD_EFORMAT when
+ * it is malformed, LD_EUNSUPPORTED when it asks for a component that is not known (named in the text).
+ * The caller frees with ld_tokenizer_free. */
+int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err);
+
+/* The same from `length` bytes of JSON; `name` stands for the file in error texts. */
+int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tokenizer **out, ld_error *err);
+
+void ld_tokenizer_free(ld_tokenizer *tokenizer);
+
+/* Appends the ids of `length` bytes of UTF-8 to `out`; with `add_special` also what the post-processor adds
+ * around a single text (bos, eos, ...). LD_EFORMAT when the text is not UTF-8. */
+int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
+                        ld_ids *out, ld_error *err);
+
+/* Appends the text of `n` ids to `out`, as `decode(ids, skip_special_tokens)` does: unknown ids add nothing,
+ * bytes that are no UTF-8 become U+FFFD. */
+void ld_tokenizer_decode(const ld_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
+                         ld_text *out);
+
+/* Decoding id by id, for text that is shown while it is generated: what push and finish append adds up to
+ * what ld_tokenizer_decode appends for all ids, in pieces of whole UTF-8 characters, each as soon as no later
+ * id can change it. The tokenizer must outlive the decoder; the caller frees with ld_stream_decoder_free. */
+typedef struct ld_stream_decoder ld_stream_decoder;
+
+ld_stream_decoder *ld_stream_decoder_new(const ld_tokenizer *tokenizer, bool skip_special);
+void ld_stream_decoder_push(ld_stream_decoder *decoder, int32_t id, ld_text *out);
+void ld_stream_decoder_finish(ld_stream_decoder *decoder, ld_text *out); /* once, after the last id */
+void ld_stream_decoder_free(ld_stream_decoder *decoder);
+
+/* The id of a token's exact spelling in the vocabulary or among the added tokens; -1 when there is none. */
+int32_t ld_tokenizer_id(const ld_tokenizer *tokenizer, const char *token);
+
+/* The spelling of an id; NULL when there is none. Belongs to the tokenizer. */
+const char *ld_tokenizer_token(const ld_tokenizer *tokenizer, int32_t id);
+
+/* Whether an id is an added token that is marked special. */
+bool ld_tokenizer_is_special(const ld_tokenizer *tokenizer, int32_t id);
+
+/* One more than the highest id. */
+int32_t ld_tokenizer_size(const ld_tokenizer *tokenizer);
+
+#endif

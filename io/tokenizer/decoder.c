@@ -1,0 +1,288 @@
+/* Decoders, as stages that text flows through: whole at once or id by id, by the same code.
+ *
+ * A stage passes on what no later token can change, and keeps the rest.
+ */
+#include "io/tokenizer/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+void ld_stage_feed(ld_stage *stage, const char *bytes, size_t length) {
+  if (length) stage->kind->decode.feed(stage, bytes, length);
+}
+
+void ld_stage_end(ld_stage *stage) {
+  stage->kind->decode.end(stage);
+  stage->index++;
+}
+
+void ld_stage_finish(ld_stage *stage) {
+  stage->kind->decode.finish(stage);
+}
+
+static void hold_feed(ld_stage *stage, const char *bytes, size_t length) {
+  ld_text_append(&stage->hold, bytes, length);
+}
+
+static void pass_feed(ld_stage *stage, const char *bytes, size_t length) {
+  ld_stage_feed(stage->next, bytes, length);
+}
+
+static void pass_end(ld_stage *stage) {
+  ld_stage_end(stage->next);
+}
+
+static void pass_finish(ld_stage *stage) {
+  ld_stage_finish(stage->next);
+}
+
+/* --- Replace --- */
+
+typedef struct replace {
+  ld_regex *regex;
+  char *content;
+  size_t length;
+} replace;
+
+static int load_replace(ld_part *part, const json_t *json, ld_load *load) {
+  const char *content;
+  size_t length;
+  const int rc = ld_load_string(load, json, "content", &content, &length);
+  if (rc) return rc;
+  replace *data = part->data = ld_alloc(1, sizeof *data);
+  data->content = ld_strndup(content, length);
+  data->length = length;
+  return ld_load_pattern(load, json, &data->regex);
+}
+
+static void free_replace(void *data) {
+  replace *r = data;
+  ld_regex_free(r->regex);
+  free(r->content);
+  free(r);
+}
+
+/* Decoding cannot fail: where the expression needs too many steps, the rest of the token stays as it is. */
+static void replace_end(ld_stage *stage) {
+  const replace *r = stage->data;
+  ld_matches matches = {0};
+  if (stage->hold.length) ld_regex_find(r->regex, stage->hold.bytes, stage->hold.length, &matches, NULL);
+  for (size_t i = 0; i < matches.n; i++)
+    if (matches.items[i].is_match)
+      ld_stage_feed(stage->next, r->content, r->length);
+    else
+      ld_stage_feed(stage->next, stage->hold.bytes + matches.items[i].start,
+                    matches.items[i].end - matches.items[i].start);
+  free(matches.items);
+  ld_text_clear(&stage->hold);
+  ld_stage_end(stage->next);
+}
+
+static const ld_part_kind replace_kind = {.type = "Replace",
+                                          .load = load_replace,
+                                          .free_data = free_replace,
+                                          .decode = {hold_feed, replace_end, pass_finish}};
+
+/* --- ByteFallback --- */
+
+static int hex_digit(char c) {
+  return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+/* The byte that <0xNN> spells, or -1; the library's number parser also takes a plus sign. */
+static int fallback_byte(const char *s, size_t length) {
+  if (length != 6 || memcmp(s, "<0x", 3) || s[5] != '>') return -1;
+  const int high = s[3] == '+' ? 0 : hex_digit(s[3]), low = hex_digit(s[4]);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/* A run of bytes is one token when it is UTF-8, else U+FFFD for each: known only at its end. `hold` has the
+ * run, then the token so far from `stripped` on. */
+static void pass_run(ld_stage *stage, size_t run) {
+  if (!run) return;
+  if (ld_utf8_valid(stage->hold.bytes, run)) {
+    ld_stage_feed(stage->next, stage->hold.bytes, run);
+    ld_stage_end(stage->next);
+    return;
+  }
+  for (size_t i = 0; i < run; i++) {
+    ld_stage_feed(stage->next, "\xef\xbf\xbd", 3);
+    ld_stage_end(stage->next);
+  }
+}
+
+static void fallback_end(ld_stage *stage) {
+  const size_t run = stage->stripped, length = stage->hold.length - run;
+  const int byte = length ? fallback_byte(stage->hold.bytes + run, length) : -1;
+  if (byte >= 0) {
+    stage->hold.bytes[run] = (char)byte;
+    stage->hold.length = stage->stripped = run + 1;
+    return;
+  }
+  pass_run(stage, run);
+  if (length) ld_stage_feed(stage->next, stage->hold.bytes + run, length);
+  ld_stage_end(stage->next);
+  ld_text_clear(&stage->hold);
+  stage->stripped = 0;
+}
+
+static void fallback_finish(ld_stage *stage) {
+  pass_run(stage, stage->stripped);
+  ld_stage_finish(stage->next);
+}
+
+static const ld_part_kind byte_fallback = {.type = "ByteFallback",
+                                           .decode = {hold_feed, fallback_end, fallback_finish}};
+
+/* --- Fuse --- */
+
+static void fuse_end(ld_stage *stage) {
+  (void)stage;
+}
+
+static void fuse_finish(ld_stage *stage) {
+  ld_stage_end(stage->next);
+  ld_stage_finish(stage->next);
+}
+
+static const ld_part_kind fuse = {.type = "Fuse", .decode = {pass_feed, fuse_end, fuse_finish}};
+
+/* --- Strip --- */
+
+typedef struct strip {
+  uint32_t content;
+  size_t start, stop;
+} strip;
+
+static int load_strip(ld_part *part, const json_t *json, ld_load *load) {
+  strip *data = part->data = ld_alloc(1, sizeof *data);
+  int32_t start = 0, stop = 0;
+  int rc = ld_load_char(load, json, "content", &data->content);
+  if (!rc) rc = ld_load_id(load, json, "start", &start);
+  if (!rc) rc = ld_load_id(load, json, "stop", &stop);
+  data->start = (size_t)start;
+  data->stop = (size_t)stop;
+  return rc;
+}
+
+/* Takes up to `start` of the character from the start of a token, and up to `stop` from its end: so many are
+ * held back until it is known whether the token ends there. */
+static void strip_feed(ld_stage *stage, const char *bytes, size_t length) {
+  const strip *s = stage->data;
+  for (size_t i = 0; i < length;) {
+    const size_t from = i;
+    const bool is_content = ld_utf8_next(bytes, &i) == s->content;
+    if (is_content && !stage->inside && stage->stripped < s->start) {
+      stage->stripped++;
+      continue;
+    }
+    stage->inside = true;
+    const size_t size = i - from;
+    if (is_content && s->stop) {
+      if (stage->hold.length == s->stop * size)
+        ld_stage_feed(stage->next, bytes + from, size);
+      else
+        ld_text_append(&stage->hold, bytes + from, size);
+      continue;
+    }
+    ld_stage_feed(stage->next, stage->hold.bytes, stage->hold.length);
+    ld_text_clear(&stage->hold);
+    ld_stage_feed(stage->next, bytes + from, size);
+  }
+}
+
+static void strip_end(ld_stage *stage) {
+  ld_text_clear(&stage->hold);
+  stage->stripped = 0;
+  stage->inside = false;
+  ld_stage_end(stage->next);
+}
+
+static const ld_part_kind strip_kind = {
+    .type = "Strip", .load = load_strip, .free_data = free, .decode = {strip_feed, strip_end, pass_finish}};
+
+/* --- Sequence: its members become stages of their own --- */
+
+static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
+  part->data = ld_alloc(1, sizeof(ld_parts));
+  return ld_parts_load(part->data, json, "decoders", ld_decoder_kinds, load);
+}
+
+static void free_sequence(void *data) {
+  ld_parts_free(data);
+  free(data);
+}
+
+static const ld_part_kind sequence = {.type = "Sequence",
+                                      .load = load_sequence,
+                                      .free_data = free_sequence,
+                                      .decode = {pass_feed, pass_end, pass_finish}};
+
+const ld_part_kind *const ld_decoder_kinds[] = {
+    &sequence,   &replace_kind,          &byte_fallback,        &fuse,
+    &strip_kind, &ld_byte_level_decoder, &ld_metaspace_decoder, NULL,
+};
+
+/* --- The chain --- */
+
+static void out_feed(ld_stage *stage, const char *bytes, size_t length) {
+  ld_text_append(stage->out, bytes, length);
+}
+
+static const ld_part_kind out_kind = {.type = "", .decode = {out_feed, fuse_end, fuse_end}};
+
+/* Without a decoder, a space stands between the tokens. */
+static void join_feed(ld_stage *stage, const char *bytes, size_t length) {
+  if (!stage->inside && stage->index) ld_stage_feed(stage->next, " ", 1);
+  stage->inside = true;
+  ld_stage_feed(stage->next, bytes, length);
+}
+
+static void join_end(ld_stage *stage) {
+  if (!stage->inside && stage->index) ld_stage_feed(stage->next, " ", 1);
+  stage->inside = false;
+}
+
+static const ld_part_kind join_kind = {.type = "", .decode = {join_feed, join_end, pass_finish}};
+
+static void add_stage(ld_chain *chain, const ld_part_kind *kind, const void *data) {
+  chain->stages = ld_realloc(chain->stages, chain->n + 1, sizeof *chain->stages);
+  chain->stages[chain->n++] = (ld_stage){.kind = kind, .data = data};
+}
+
+static void add_stages(ld_chain *chain, const ld_part *part) {
+  if (part->kind != &sequence) {
+    add_stage(chain, part->kind, part->data);
+    return;
+  }
+  const ld_parts *parts = part->data;
+  for (size_t i = 0; i < parts->n; i++) add_stages(chain, &parts->items[i]);
+}
+
+void ld_chain_init(ld_chain *chain, const ld_part *decoder) {
+  *chain = (ld_chain){0};
+  if (decoder->kind)
+    add_stages(chain, decoder);
+  else
+    add_stage(chain, &join_kind, NULL);
+  add_stage(chain, &out_kind, NULL);
+  for (size_t i = 0; i + 1 < chain->n; i++) chain->stages[i].next = &chain->stages[i + 1];
+}
+
+void ld_chain_token(ld_chain *chain, const char *bytes, size_t length, ld_text *out) {
+  chain->stages[chain->n - 1].out = out;
+  ld_stage_feed(chain->stages, bytes, length);
+  ld_stage_end(chain->stages);
+}
+
+void ld_chain_finish(ld_chain *chain, ld_text *out) {
+  chain->stages[chain->n - 1].out = out;
+  ld_stage_finish(chain->stages);
+}
+
+void ld_chain_free(ld_chain *chain) {
+  for (size_t i = 0; i < chain->n; i++) ld_text_free(&chain->stages[i].hold);
+  free(chain->stages);
+}

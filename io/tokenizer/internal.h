@@ -1,0 +1,315 @@
+/* What the files of the tokenizer share: text in pieces, the parts of a pipeline and their tables, Unicode,
+ * and regular expressions.
+ *
+ * A part is one object of the tokenizer.json with a "type": a normalizer, a pre-tokenizer, the model, a
+ * post-processor or a decoder. Each type is one ld_part_kind; adding one is a kind in a file of its own, its
+ * name below, and one line in the table of its family.
+ */
+#ifndef LD_TOKENIZER_INTERNAL_H
+#define LD_TOKENIZER_INTERNAL_H
+
+#include <jansson.h>
+
+#include "io/tokenizer.h"
+
+enum {
+  LD_MAX_TOKEN_ID =
+      (1 << 22) - 1,     /* four times the largest vocabulary known: a larger id is a damaged file */
+  LD_MAX_PART_DEPTH = 16 /* of Sequence in Sequence */
+};
+
+/* --- Text --- */
+
+/* A run of UTF-8 with the number of its first bytes that stem from the very start of the user's text, which
+ * Metaspace's "first" asks for. */
+typedef struct ld_normal {
+  ld_text text, scratch; /* a normalizer writes scratch and calls ld_normal_swap */
+  size_t head;
+} ld_normal;
+
+/* Makes scratch the text. */
+void ld_normal_swap(ld_normal *normal, size_t head);
+
+/* A part of the text on its way to ids; `id` is that of an added token, or -1. */
+typedef struct ld_piece {
+  size_t start, length;
+  size_t head; /* as in ld_normal */
+  int32_t id;
+} ld_piece;
+
+typedef struct ld_pieces {
+  const char *bytes; /* what the pieces lie in: the user's text, or `own` */
+  ld_text own, scratch;
+  ld_piece *items, *spare; /* spare: where a step puts the new ones */
+  size_t n, room, n_spare, room_spare;
+} ld_pieces;
+
+/* Adds to the new pieces, unless it is empty. */
+void ld_pieces_add(ld_pieces *pieces, ld_piece piece);
+
+/* Adds [start, end) of an old piece, counted from that piece's start. */
+void ld_pieces_cut(ld_pieces *pieces, const ld_piece *of, size_t start, size_t end, int32_t id);
+
+/* The new pieces become the pieces; with `rewritten` they lie in scratch. */
+void ld_pieces_swap(ld_pieces *pieces, bool rewritten);
+void ld_pieces_free(ld_pieces *pieces);
+
+/* How a text falls into matches of a pattern and what lies between; in order, covering it. */
+typedef struct ld_match {
+  size_t start, end;
+  bool is_match;
+} ld_match;
+
+typedef struct ld_matches {
+  ld_match *items;
+  size_t n, room;
+} ld_matches;
+
+/* Adds the match [start, end) with what lies between the one before and it; ld_matches_end adds the rest. */
+void ld_matches_add(ld_matches *matches, size_t start, size_t end);
+void ld_matches_end(ld_matches *matches, size_t length);
+
+/* --- Unicode, as the `tokenizers` library sees it --- */
+
+/* The code point at s[*i] of valid UTF-8; moves *i behind it. */
+static inline uint32_t ld_utf8_next(const char *s, size_t *i) {
+  const unsigned char *u = (const unsigned char *)s + *i;
+  if (u[0] < 0x80) return *i += 1, u[0];
+  if (u[0] < 0xe0) return *i += 2, (u[0] & 0x1fu) << 6 | (u[1] & 0x3fu);
+  if (u[0] < 0xf0) return *i += 3, (u[0] & 0x0fu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu);
+  *i += 4;
+  return (u[0] & 0x07u) << 18 | (u[1] & 0x3fu) << 12 | (u[2] & 0x3fu) << 6 | (u[3] & 0x3fu);
+}
+
+/* The code point before s[i], i > 0; *start gets where it starts. */
+uint32_t ld_utf8_before(const char *s, size_t i, size_t *start);
+void ld_utf8_append(ld_text *out, uint32_t code);
+bool ld_utf8_valid(const char *s, size_t length);
+
+/* The bytes of the character that starts at s, when it is whole and valid within `length`. Otherwise 0, and
+ * *bad gets the length of the longest start of a character there (at least 1), *cut whether more bytes could
+ * still complete it. */
+size_t ld_utf8_check(const char *s, size_t length, size_t *bad, bool *cut);
+
+bool ld_is_space(uint32_t code);
+bool ld_is_word(uint32_t code);
+bool ld_is_numeric(uint32_t code);
+bool ld_is_punctuation(uint32_t code);
+bool ld_is_mark(uint32_t code);
+void ld_lower_append(ld_text *out, uint32_t code);
+
+typedef enum ld_form { LD_NFC, LD_NFD, LD_NFKC, LD_NFKD } ld_form;
+
+/* Appends the normalisation form of `length` bytes. */
+void ld_form_append(ld_text *out, const char *s, size_t length, ld_form form);
+
+/* Appends \p{category} and what it lacks, as the inside of a character class; category has one or two
+ * letters. */
+void ld_category_append(ld_text *out, const char *category);
+
+/* --- Regular expressions (Oniguruma's Ruby syntax, run by PCRE2) --- */
+
+typedef struct ld_regex ld_regex;
+
+ld_regex *ld_regex_new(const char *pattern, size_t length, ld_error *err);
+ld_regex *ld_regex_literal(const char *string, size_t length, ld_error *err);
+void ld_regex_free(ld_regex *regex);
+
+/* Appends to the matches. */
+int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_matches *out, ld_error *err);
+
+/* The pattern in PCRE2's syntax. */
+int ld_regex_translate(const char *pattern, size_t length, ld_text *out, ld_error *err);
+
+/* --- Strings to numbers --- */
+
+typedef struct ld_keys {
+  struct ld_key {
+    size_t start, length;
+    int32_t value;
+  } * items;
+  size_t n, room;
+  ld_text bytes;
+  uint64_t *slots; /* upper half of the key's hash; index of the item, plus 1 */
+  size_t n_slots;
+} ld_keys;
+
+/* -1 when it is not there. Values are at least 0. */
+int32_t ld_keys_get(const ld_keys *keys, const char *key, size_t length);
+void ld_keys_set(ld_keys *keys, const char *key, size_t length, int32_t value);
+void ld_keys_free(ld_keys *keys);
+
+/* --- Parts --- */
+
+typedef struct ld_part_kind ld_part_kind;
+
+typedef struct ld_part {
+  const ld_part_kind *kind; /* NULL: the tokenizer has none */
+  void *data;
+} ld_part;
+
+typedef struct ld_parts {
+  ld_part *items;
+  size_t n;
+} ld_parts;
+
+/* What a loader knows beside its JSON object. */
+typedef struct ld_load {
+  const char *name;  /* of the file */
+  const char *where; /* "normalizer", "decoder", ... */
+  const char *type;
+  int depth;
+  ld_error *err;
+} ld_load;
+
+/* One token's text flows through the decoders in parts: feed, feed, ..., end; finish after the last token. */
+typedef struct ld_stage ld_stage;
+struct ld_stage {
+  const ld_part_kind *kind;
+  const void *data;
+  ld_stage *next; /* NULL: the last, which writes to `out` */
+  ld_text *out;
+  ld_text hold;    /* what waits for more */
+  size_t index;    /* tokens ended */
+  size_t stripped; /* Strip: characters taken away at the start of this token */
+  bool inside;     /* Strip: past its start */
+};
+
+typedef struct ld_token_text {
+  const char *bytes;
+  size_t length;
+} ld_token_text;
+
+struct ld_part_kind {
+  const char *type;
+  /* Reads the JSON object into part->data (which free_data gets also after a failure, when not NULL). */
+  int (*load)(ld_part *part, const json_t *json, ld_load *load);
+  void (*free_data)(void *data);
+  union {
+    int (*normalize)(const void *data, ld_normal *normal, ld_error *err);
+    int (*pre_tokenize)(const void *data, ld_pieces *pieces, ld_error *err);
+    void (*post_process)(const void *data, ld_ids *ids, size_t start, bool add_special);
+    struct {
+      int (*tokenize)(const void *data, const ld_pieces *pieces, ld_ids *out, ld_error *err);
+      int32_t (*id)(const void *data, const char *token, size_t length);
+      ld_token_text (*token)(const void *data, int32_t id);
+      int32_t (*count)(const void *data); /* tokens, which is not the highest id when there are holes */
+      int32_t (*size)(const void *data);  /* highest id + 1 */
+    } model;
+    struct {
+      void (*feed)(ld_stage *stage, const char *bytes, size_t length);
+      void (*end)(ld_stage *stage);
+      void (*finish)(ld_stage *stage);
+    } decode;
+  };
+};
+
+extern const ld_part_kind *const ld_normalizer_kinds[];
+extern const ld_part_kind *const ld_pre_tokenizer_kinds[];
+extern const ld_part_kind *const ld_model_kinds[];
+extern const ld_part_kind *const ld_post_processor_kinds[];
+extern const ld_part_kind *const ld_decoder_kinds[];
+
+/* Kinds that stand in a file of their own. */
+extern const ld_part_kind ld_bpe_kind;
+extern const ld_part_kind ld_byte_level_normalizer, ld_byte_level_pre_tokenizer, ld_byte_level_decoder;
+extern const ld_part_kind ld_metaspace_pre_tokenizer, ld_metaspace_decoder;
+
+/* Loads a part by its "type" from a table that ends with NULL; JSON null or absent leaves it empty. */
+int ld_part_load(ld_part *part, const json_t *json, const ld_part_kind *const *kinds, ld_load *load);
+void ld_part_free(ld_part *part);
+
+/* The array `key` of parts of the same family, for a Sequence. */
+int ld_parts_load(ld_parts *parts, const json_t *json, const char *key, const ld_part_kind *const *kinds,
+                  ld_load *load);
+void ld_parts_free(ld_parts *parts);
+
+/* Fields of a part. Errors name the file, the part and the key. */
+int ld_load_fail(const ld_load *load, int code, const char *key, const char *problem);
+int ld_load_bool(const ld_load *load, const json_t *json, const char *key, bool *out);
+int ld_load_bool_or(const ld_load *load, const json_t *json, const char *key, bool fallback, bool *out);
+int ld_load_string(const ld_load *load, const json_t *json, const char *key, const char **out,
+                   size_t *length);
+int ld_load_id(const ld_load *load, const json_t *json, const char *key, int32_t *out);
+/* A string of one character. */
+int ld_load_char(const ld_load *load, const json_t *json, const char *key, uint32_t *out);
+/* "pattern": {"String": ...} or {"Regex": ...}. */
+int ld_load_pattern(const ld_load *load, const json_t *json, ld_regex **out);
+
+/* --- Steps --- */
+
+int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err);
+int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, ld_error *err);
+
+/* Split behaviours. */
+typedef enum ld_behavior {
+  LD_REMOVED,
+  LD_ISOLATED,
+  LD_MERGED_WITH_PREVIOUS,
+  LD_MERGED_WITH_NEXT,
+  LD_CONTIGUOUS
+} ld_behavior;
+
+int ld_split_by_regex(ld_pieces *pieces, const ld_regex *regex, ld_behavior behavior, bool invert,
+                      ld_error *err);
+
+/* ByteLevel's spelling of bytes as characters, appended. */
+void ld_byte_level_append(ld_text *out, const char *s, size_t length);
+
+/* Added tokens. */
+typedef struct ld_added {
+  char *content;
+  size_t length;
+  ld_text spelling; /* the normalised content where that differs: what is matched, and what is decoded */
+  int32_t id;
+  bool single_word, lstrip, rstrip, normalized, special;
+} ld_added;
+
+typedef struct ld_patterns {
+  const ld_added **items; /* by their bytes */
+  size_t n;
+  bool starts[256]; /* the first bytes that occur */
+} ld_patterns;
+
+typedef struct ld_added_tokens {
+  ld_added *items;
+  size_t n, room;
+  ld_keys by_content; /* id */
+  ld_keys special;    /* spellings that decoding skips */
+  ld_keys by_id;      /* the id's bytes: index in items */
+  ld_patterns raw, normalized;
+} ld_added_tokens;
+
+int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_part *model, const ld_part *normalizer,
+                  const ld_load *load);
+void ld_added_free(ld_added_tokens *added);
+const ld_added *ld_added_find(const ld_added_tokens *added, int32_t id);
+
+/* Cuts the added tokens out of the pieces that are still text. */
+void ld_added_split(const ld_patterns *patterns, ld_pieces *pieces);
+
+struct ld_tokenizer {
+  ld_part normalizer, pre_tokenizer, model, post_processor, decoder;
+  ld_added_tokens added;
+  ld_token_text *spellings; /* by id; NULL bytes for a hole */
+  uint8_t *skipped;         /* by id: whether decoding skips it with the special ones */
+  int32_t size;
+};
+
+/* A chain of stages for one text; the decoder's tokens go in at its head and text comes out at its end. */
+typedef struct ld_chain {
+  ld_stage *stages;
+  size_t n;
+} ld_chain;
+
+void ld_chain_init(ld_chain *chain, const ld_part *decoder);
+void ld_chain_token(ld_chain *chain, const char *bytes, size_t length, ld_text *out);
+void ld_chain_finish(ld_chain *chain, ld_text *out);
+void ld_chain_free(ld_chain *chain);
+
+/* Passing on within a chain. */
+void ld_stage_feed(ld_stage *stage, const char *bytes, size_t length);
+void ld_stage_end(ld_stage *stage);
+void ld_stage_finish(ld_stage *stage);
+
+#endif

@@ -1,0 +1,216 @@
+/* Normalizers. Each rewrites one run of text, and keeps count of how much of it stems from its very start.
+ */
+#include "io/tokenizer/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err) {
+  return normalizer->kind ? normalizer->kind->normalize(normalizer->data, normal, err) : 0;
+}
+
+static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
+  part->data = ld_alloc(1, sizeof(ld_parts));
+  return ld_parts_load(part->data, json, "normalizers", ld_normalizer_kinds, load);
+}
+
+static void free_sequence(void *data) {
+  ld_parts_free(data);
+  free(data);
+}
+
+static int run_sequence(const void *data, ld_normal *normal, ld_error *err) {
+  const ld_parts *parts = data;
+  for (size_t i = 0; i < parts->n; i++) {
+    const int rc = ld_normalize(&parts->items[i], normal, err);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+static const ld_part_kind sequence = {"Sequence", load_sequence, free_sequence, {run_sequence}};
+
+typedef struct string {
+  char *bytes;
+  size_t length;
+} string;
+
+static string load_copy(const char *bytes, size_t length) {
+  return (string){ld_strndup(bytes, length), length};
+}
+
+static int load_prepend(ld_part *part, const json_t *json, ld_load *load) {
+  const char *bytes;
+  size_t length;
+  const int rc = ld_load_string(load, json, "prepend", &bytes, &length);
+  if (rc) return rc;
+  string *data = ld_alloc(1, sizeof *data);
+  *data = load_copy(bytes, length);
+  part->data = data;
+  return 0;
+}
+
+static void free_prepend(void *data) {
+  free(((string *)data)->bytes);
+  free(data);
+}
+
+static int run_prepend(const void *data, ld_normal *normal, ld_error *err) {
+  (void)err;
+  const string *s = data;
+  if (!normal->text.length) return 0;
+  ld_text_append(&normal->scratch, s->bytes, s->length);
+  ld_text_append(&normal->scratch, normal->text.bytes, normal->text.length);
+  ld_normal_swap(normal, normal->head ? normal->head + s->length : 0);
+  return 0;
+}
+
+static const ld_part_kind prepend = {"Prepend", load_prepend, free_prepend, {run_prepend}};
+
+typedef struct replace_data {
+  ld_regex *regex;
+  string content;
+} replace_data;
+
+static int load_replace(ld_part *part, const json_t *json, ld_load *load) {
+  const char *bytes;
+  size_t length;
+  const int rc = ld_load_string(load, json, "content", &bytes, &length);
+  if (rc) return rc;
+  replace_data *data = part->data = ld_alloc(1, sizeof *data);
+  data->content = load_copy(bytes, length);
+  return ld_load_pattern(load, json, &data->regex);
+}
+
+static void free_replace(void *data) {
+  replace_data *replace = data;
+  ld_regex_free(replace->regex);
+  free(replace->content.bytes);
+  free(replace);
+}
+
+/* What stands in for a match stems from where the match's last character stems from. */
+static int run_replace(const void *data, ld_normal *normal, ld_error *err) {
+  const replace_data *replace = data;
+  const ld_text *text = &normal->text;
+  if (!text->length) return 0;
+  ld_matches matches = {0};
+  const int rc = ld_regex_find(replace->regex, text->bytes, text->length, &matches, err);
+  size_t head = 0;
+  bool in_head = true;
+  for (size_t i = 0; !rc && i < matches.n; i++) {
+    const ld_match *m = &matches.items[i];
+    if (m->is_match)
+      ld_text_append(&normal->scratch, replace->content.bytes, replace->content.length);
+    else
+      ld_text_append(&normal->scratch, text->bytes + m->start, m->end - m->start);
+    in_head = in_head && m->end <= normal->head;
+    if (in_head)
+      head = normal->scratch.length;
+    else if (!m->is_match && m->start < normal->head)
+      head = normal->scratch.length - (m->end - normal->head);
+  }
+  free(matches.items);
+  if (!rc) ld_normal_swap(normal, head);
+  return rc;
+}
+
+static const ld_part_kind replace_kind = {"Replace", load_replace, free_replace, {run_replace}};
+
+typedef struct strip_data {
+  bool left, right;
+} strip_data;
+
+static int load_strip(ld_part *part, const json_t *json, ld_load *load) {
+  strip_data *data = part->data = ld_alloc(1, sizeof *data);
+  const int rc = ld_load_bool(load, json, "strip_left", &data->left);
+  return rc ? rc : ld_load_bool(load, json, "strip_right", &data->right);
+}
+
+static int run_strip(const void *data, ld_normal *normal, ld_error *err) {
+  (void)err;
+  const strip_data *strip = data;
+  size_t start = 0, end = normal->text.length;
+  for (size_t next = start; strip->left && start < end; start = next)
+    if (!ld_is_space(ld_utf8_next(normal->text.bytes, &next))) break;
+  for (size_t before = end; strip->right && end > start; end = before)
+    if (!ld_is_space(ld_utf8_before(normal->text.bytes, end, &before))) break;
+  ld_text_append(&normal->scratch, normal->text.length ? normal->text.bytes + start : "", end - start);
+  const size_t head = normal->head > end ? end : normal->head;
+  ld_normal_swap(normal, head > start ? head - start : 0);
+  return 0;
+}
+
+static const ld_part_kind strip_kind = {"Strip", load_strip, free, {run_strip}};
+
+/* Rewrites character by character. */
+static int run_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code)) {
+  size_t head = 0;
+  for (size_t i = 0; i < normal->text.length;) {
+    append(&normal->scratch, ld_utf8_next(normal->text.bytes, &i));
+    if (i <= normal->head) head = normal->scratch.length;
+  }
+  ld_normal_swap(normal, head);
+  return 0;
+}
+
+static int run_lowercase(const void *data, ld_normal *normal, ld_error *err) {
+  (void)data;
+  (void)err;
+  return run_each(normal, ld_lower_append);
+}
+
+static void append_unless_mark(ld_text *out, uint32_t code) {
+  if (!ld_is_mark(code)) ld_utf8_append(out, code);
+}
+
+static int run_strip_accents(const void *data, ld_normal *normal, ld_error *err) {
+  (void)data;
+  (void)err;
+  return run_each(normal, append_unless_mark);
+}
+
+static const ld_part_kind lowercase = {"Lowercase", NULL, NULL, {run_lowercase}};
+static const ld_part_kind strip_accents = {"StripAccents", NULL, NULL, {run_strip_accents}};
+
+/* The head is taken to be what becomes of it by itself; that is so unless a mark behind it moves before one
+ * of its own, and then only matters to a Metaspace "first" that a Split has put within the character. */
+static int run_form(ld_normal *normal, ld_form form) {
+  const size_t head = normal->head < normal->text.length ? normal->head : normal->text.length;
+  ld_form_append(&normal->scratch, normal->text.bytes ? normal->text.bytes : "", head, form);
+  const size_t new_head = normal->scratch.length;
+  ld_text_clear(&normal->scratch);
+  ld_form_append(&normal->scratch, normal->text.bytes ? normal->text.bytes : "", normal->text.length, form);
+  ld_normal_swap(normal, new_head < normal->scratch.length ? new_head : normal->scratch.length);
+  return 0;
+}
+
+#define FORM_KIND(name, form)                                                                                \
+  static int run_##name(const void *data, ld_normal *normal, ld_error *err) {                                \
+    (void)data;                                                                                              \
+    (void)err;                                                                                               \
+    return run_form(normal, form);                                                                           \
+  }                                                                                                          \
+  static const ld_part_kind name = {#name, NULL, NULL, {run_##name}};
+
+FORM_KIND(NFC, LD_NFC)
+FORM_KIND(NFD, LD_NFD)
+FORM_KIND(NFKC, LD_NFKC)
+FORM_KIND(NFKD, LD_NFKD)
+
+const ld_part_kind *const ld_normalizer_kinds[] = {
+    &sequence,
+    &prepend,
+    &replace_kind,
+    &strip_kind,
+    &lowercase,
+    &strip_accents,
+    &NFC,
+    &NFD,
+    &NFKC,
+    &NFKD,
+    &ld_byte_level_normalizer,
+    NULL,
+};

@@ -1,0 +1,105 @@
+/* Regular expressions of tokenizer.json files: matching, by PCRE2.
+ *
+ * The library that defines those files matches with Oniguruma; regex_translate.c writes its syntax anew for
+ * PCRE2. Both search from the left and backtrack in the order written, so the matches are the same.
+ */
+#include "io/tokenizer/internal.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+struct ld_regex {
+  pcre2_code *code;
+};
+
+/* ^ and $ are at every line in Ruby's syntax, where a line ends by \n alone. */
+static ld_regex *compile(const char *pattern, size_t length, const char *shown, int code_of_failure,
+                         ld_error *err) {
+  pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+  if (!context) {
+    ld_fail(err, LD_EMEMORY, "no memory for a regular expression");
+    return NULL;
+  }
+  pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+  const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+  int number;
+  PCRE2_SIZE offset;
+  pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, length, options, &number, &offset, context);
+  pcre2_compile_context_free(context);
+  if (!code) {
+    PCRE2_UCHAR text[256] = "";
+    pcre2_get_error_message(number, text, sizeof text);
+    ld_fail(err, code_of_failure, "the regular expression \"%.200s\" cannot be used (%s)", shown,
+            (char *)text);
+    return NULL;
+  }
+  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* without it pcre2_match interprets */
+  ld_regex *regex = ld_alloc(1, sizeof *regex);
+  regex->code = code;
+  return regex;
+}
+
+ld_regex *ld_regex_new(const char *pattern, size_t length, ld_error *err) {
+  ld_text translated = {0};
+  ld_regex *regex = NULL;
+  char *shown = ld_strndup(pattern, length);
+  if (!ld_regex_translate(pattern, length, &translated, err))
+    regex = compile(translated.bytes ? translated.bytes : "", translated.length, shown, LD_EFORMAT, err);
+  free(shown);
+  ld_text_free(&translated);
+  return regex;
+}
+
+ld_regex *ld_regex_literal(const char *string, size_t length, ld_error *err) {
+  ld_text pattern = {0};
+  for (size_t i = 0; i < length;) ld_text_printf(&pattern, "\\x{%x}", ld_utf8_next(string, &i));
+  ld_regex *regex = compile(pattern.bytes ? pattern.bytes : "", pattern.length, string, LD_EFORMAT, err);
+  ld_text_free(&pattern);
+  return regex;
+}
+
+void ld_regex_free(ld_regex *regex) {
+  if (!regex) return;
+  pcre2_code_free(regex->code);
+  free(regex);
+}
+
+static int match_at(const ld_regex *regex, const char *s, size_t length, size_t at, pcre2_match_data *data) {
+  int rc = pcre2_match(regex->code, (PCRE2_SPTR)s, length, at, PCRE2_NO_UTF_CHECK, data, NULL);
+  /* The compiled code has a small stack; the interpreter takes what it needs from the heap. */
+  if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+    rc = pcre2_match(regex->code, (PCRE2_SPTR)s, length, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, NULL);
+  return rc;
+}
+
+int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_matches *out, ld_error *err) {
+  pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+  if (!data) return ld_fail(err, LD_EMEMORY, "no memory for a regular expression");
+  const PCRE2_SIZE *found = pcre2_get_ovector_pointer(data);
+  size_t at = 0, last_end = 0;
+  bool any = false;
+  int rc = 0;
+  while (at <= length) {
+    rc = match_at(regex, s, length, at, data);
+    if (rc < 0) break;
+    /* \K can put the start behind the end, and lookbehind with it before what was already taken. */
+    const size_t end = found[1], start = found[0] > end ? end : found[0] < last_end ? last_end : found[0];
+    if (start == end && any && end == last_end) { /* no empty match right behind a match */
+      if (at == length) break;
+      ld_utf8_next(s, &at);
+      continue;
+    }
+    ld_matches_add(out, start, end);
+    at = last_end = end;
+    any = true;
+  }
+  pcre2_match_data_free(data);
+  ld_matches_end(out, length);
+  if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
+    return ld_fail(err, LD_EFORMAT,
+                   "a regular expression of the tokenizer needs too many steps on this text (PCRE2 %d)", rc);
+  return 0;
+}

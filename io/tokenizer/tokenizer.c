@@ -1,0 +1,236 @@
+#include "io/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/file.h"
+#include "io/tokenizer/internal.h"
+
+void ld_ids_push(ld_ids *list, int32_t id) {
+  list->ids = ld_grow(list->ids, list->n, &list->room, sizeof *list->ids);
+  list->ids[list->n++] = id;
+}
+
+void ld_ids_free(ld_ids *list) {
+  free(list->ids);
+  *list = (ld_ids){0};
+}
+
+/* --- Opening --- */
+
+/* Early files name no type of their model; merges tell that it is BPE. */
+static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
+  load->where = "model";
+  if (!json_is_object(json)) return ld_fail(load->err, LD_EFORMAT, "%s: model is missing", load->name);
+  if (!json_object_get(json, "type") && json_object_get(json, "merges"))
+    json_object_set_new(json, "type", json_string("BPE"));
+  return ld_part_load(&t->model, json, ld_model_kinds, load);
+}
+
+/* What each id is decoded from. A special token whose spelling normalisation changed is not skipped, because
+ * the library goes by the spelling. */
+static void index_spellings(ld_tokenizer *t) {
+  t->size = t->model.kind->model.size(t->model.data);
+  for (size_t i = 0; i < t->added.n; i++)
+    if (t->added.items[i].id >= t->size) t->size = t->added.items[i].id + 1;
+  t->spellings = ld_alloc((size_t)t->size, sizeof *t->spellings);
+  t->skipped = ld_alloc((size_t)t->size, 1);
+  for (int32_t id = 0; id < t->size; id++) {
+    const ld_added *added = ld_added_find(&t->added, id);
+    t->spellings[id] = added ? (ld_token_text){added->spelling.bytes, added->spelling.length}
+                             : t->model.kind->model.token(t->model.data, id);
+    const ld_token_text s = t->spellings[id];
+    t->skipped[id] = s.bytes && ld_keys_get(&t->added.special, s.bytes, s.length) >= 0;
+  }
+}
+
+static int load_parts(ld_tokenizer *t, json_t *json, ld_load *load) {
+  int rc = load_model(t, json_object_get(json, "model"), load);
+  const struct {
+    const char *where;
+    ld_part *part;
+    const ld_part_kind *const *kinds;
+  } others[] = {{"normalizer", &t->normalizer, ld_normalizer_kinds},
+                {"pre_tokenizer", &t->pre_tokenizer, ld_pre_tokenizer_kinds},
+                {"post_processor", &t->post_processor, ld_post_processor_kinds},
+                {"decoder", &t->decoder, ld_decoder_kinds}};
+  for (size_t i = 0; !rc && i < sizeof others / sizeof *others; i++) {
+    load->where = others[i].where;
+    rc = ld_part_load(others[i].part, json_object_get(json, others[i].where), others[i].kinds, load);
+  }
+  load->where = "added_tokens";
+  load->type = "entry";
+  return rc ? rc
+            : ld_added_load(&t->added, json_object_get(json, "added_tokens"), &t->model, &t->normalizer,
+                            load);
+}
+
+int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tokenizer **out, ld_error *err) {
+  *out = NULL;
+  json_error_t problem;
+  /* Of a key that stands twice the last counts, as in the library. */
+  json_t *root = json_loadb(json ? json : "", length, JSON_ALLOW_NUL, &problem);
+  if (!root)
+    return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, problem.line, problem.column,
+                   problem.text);
+  const json_t *version = json_object_get(root, "version");
+  ld_tokenizer *t = ld_alloc(1, sizeof *t);
+  ld_load load = {.name = name, .where = "", .type = "", .err = err};
+  int rc;
+  if (!json_is_object(root))
+    rc = ld_fail(err, LD_EFORMAT, "%s: is no tokenizer.json, which is a JSON object", name);
+  else if (version && (!json_is_string(version) || strcmp(json_string_value(version), "1.0")))
+    rc = ld_fail(err, LD_EUNSUPPORTED, "%s: version must be \"1.0\"", name);
+  else
+    rc = load_parts(t, root, &load);
+  json_decref(root);
+  if (rc) {
+    ld_tokenizer_free(t);
+    return rc;
+  }
+  index_spellings(t);
+  *out = t;
+  return 0;
+}
+
+int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err) {
+  *out = NULL;
+  char *file = ld_is_folder(path) ? ld_path_join(path, "tokenizer.json") : ld_strdup(path);
+  ld_map map;
+  int rc = ld_map_open(file, &map, err);
+  if (!rc) {
+    rc = ld_tokenizer_parse(map.bytes, map.length, file, out, err);
+    ld_map_close(&map);
+  }
+  free(file);
+  return rc;
+}
+
+void ld_tokenizer_free(ld_tokenizer *tokenizer) {
+  if (!tokenizer) return;
+  ld_part_free(&tokenizer->normalizer);
+  ld_part_free(&tokenizer->pre_tokenizer);
+  ld_part_free(&tokenizer->model);
+  ld_part_free(&tokenizer->post_processor);
+  ld_part_free(&tokenizer->decoder);
+  ld_added_free(&tokenizer->added);
+  free(tokenizer->spellings);
+  free(tokenizer->skipped);
+  free(tokenizer);
+}
+
+/* --- Encoding --- */
+
+/* Each piece of text is normalised by itself; token pieces keep no text. */
+static int normalize_pieces(const ld_part *normalizer, ld_pieces *pieces, ld_error *err) {
+  if (!normalizer->kind) return 0;
+  ld_normal normal = {0};
+  int rc = 0;
+  for (size_t i = 0; !rc && i < pieces->n; i++) {
+    ld_piece piece = pieces->items[i];
+    ld_text_clear(&normal.text);
+    ld_text_append(&normal.text, pieces->bytes + piece.start, piece.length);
+    normal.head = piece.head;
+    if (piece.id < 0) rc = ld_normalize(normalizer, &normal, err);
+    piece = (ld_piece){pieces->scratch.length, normal.text.length, normal.head, piece.id};
+    ld_text_append(&pieces->scratch, normal.text.bytes, normal.text.length);
+    ld_pieces_add(pieces, piece);
+  }
+  ld_text_free(&normal.text);
+  ld_text_free(&normal.scratch);
+  ld_pieces_swap(pieces, true);
+  return rc;
+}
+
+static int encode_text(const ld_tokenizer *t, ld_pieces *pieces, ld_ids *out, ld_error *err) {
+  ld_added_split(&t->added.raw, pieces);
+  int rc = normalize_pieces(&t->normalizer, pieces, err);
+  if (rc) return rc;
+  ld_added_split(&t->added.normalized, pieces);
+  rc = ld_pre_tokenize(&t->pre_tokenizer, pieces, err);
+  return rc ? rc : t->model.kind->model.tokenize(t->model.data, pieces, out, err);
+}
+
+int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
+                        ld_ids *out, ld_error *err) {
+  if (!ld_utf8_valid(text, length)) return ld_fail(err, LD_EFORMAT, "the text is not UTF-8");
+  const size_t start = out->n;
+  ld_pieces pieces = {.bytes = text};
+  size_t first = 0;
+  if (length) ld_utf8_next(text, &first);
+  ld_pieces_add(&pieces, (ld_piece){0, length, first, -1});
+  ld_pieces_swap(&pieces, false);
+  const int rc = encode_text(tokenizer, &pieces, out, err);
+  ld_pieces_free(&pieces);
+  if (rc)
+    out->n = start;
+  else if (tokenizer->post_processor.kind)
+    tokenizer->post_processor.kind->post_process(tokenizer->post_processor.data, out, start, add_special);
+  return rc;
+}
+
+/* --- Decoding --- */
+
+struct ld_stream_decoder {
+  const ld_tokenizer *tokenizer;
+  bool skip_special;
+  ld_chain chain;
+};
+
+static void decode_id(const ld_tokenizer *t, ld_chain *chain, int32_t id, bool skip_special, ld_text *out) {
+  if (id < 0 || id >= t->size || !t->spellings[id].bytes || (skip_special && t->skipped[id])) return;
+  ld_chain_token(chain, t->spellings[id].bytes, t->spellings[id].length, out);
+}
+
+void ld_tokenizer_decode(const ld_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
+                         ld_text *out) {
+  ld_chain chain;
+  ld_chain_init(&chain, &tokenizer->decoder);
+  for (size_t i = 0; i < n; i++) decode_id(tokenizer, &chain, ids[i], skip_special, out);
+  ld_chain_finish(&chain, out);
+  ld_chain_free(&chain);
+}
+
+ld_stream_decoder *ld_stream_decoder_new(const ld_tokenizer *tokenizer, bool skip_special) {
+  ld_stream_decoder *decoder = ld_alloc(1, sizeof *decoder);
+  decoder->tokenizer = tokenizer;
+  decoder->skip_special = skip_special;
+  ld_chain_init(&decoder->chain, &tokenizer->decoder);
+  return decoder;
+}
+
+void ld_stream_decoder_push(ld_stream_decoder *decoder, int32_t id, ld_text *out) {
+  decode_id(decoder->tokenizer, &decoder->chain, id, decoder->skip_special, out);
+}
+
+void ld_stream_decoder_finish(ld_stream_decoder *decoder, ld_text *out) {
+  ld_chain_finish(&decoder->chain, out);
+}
+
+void ld_stream_decoder_free(ld_stream_decoder *decoder) {
+  if (!decoder) return;
+  ld_chain_free(&decoder->chain);
+  free(decoder);
+}
+
+/* --- Looking up --- */
+
+int32_t ld_tokenizer_id(const ld_tokenizer *tokenizer, const char *token) {
+  const size_t length = strlen(token);
+  const int32_t id = ld_keys_get(&tokenizer->added.by_content, token, length);
+  return id >= 0 ? id : tokenizer->model.kind->model.id(tokenizer->model.data, token, length);
+}
+
+const char *ld_tokenizer_token(const ld_tokenizer *tokenizer, int32_t id) {
+  return id >= 0 && id < tokenizer->size ? tokenizer->spellings[id].bytes : NULL;
+}
+
+bool ld_tokenizer_is_special(const ld_tokenizer *tokenizer, int32_t id) {
+  const ld_added *added = ld_added_find(&tokenizer->added, id);
+  return added && added->special;
+}
+
+int32_t ld_tokenizer_size(const ld_tokenizer *tokenizer) {
+  return tokenizer->size;
+}

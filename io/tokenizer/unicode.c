@@ -1,0 +1,178 @@
+#include "io/tokenizer/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "base/memory.h"
+#include "io/tokenizer/unicode_tables.h"
+
+static bool in_ranges(uint32_t code, const ld_code_range *ranges, size_t n) {
+  size_t low = 0, high = n;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (code > ranges[middle].last)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < n && code >= ranges[low].first;
+}
+
+#define IN(code, table) in_ranges(code, table, sizeof(table) / sizeof *(table))
+
+/* The general category; of code points that utf8proc does not know yet, from the table. */
+static void category_of(uint32_t code, char out[2]) {
+  memcpy(out, utf8proc_category_string((utf8proc_int32_t)code), 2);
+  if (memcmp(out, "Cn", 2)) return;
+  for (size_t i = 0; i < sizeof category_added / sizeof *category_added; i++)
+    if (code >= category_added[i].first && code <= category_added[i].last)
+      memcpy(out, category_added[i].category, 2);
+}
+
+uint32_t ld_utf8_before(const char *s, size_t i, size_t *start) {
+  do i--;
+  while (i && ((unsigned char)s[i] & 0xc0) == 0x80);
+  *start = i;
+  return ld_utf8_next(s, &i);
+}
+
+void ld_utf8_append(ld_text *out, uint32_t code) {
+  utf8proc_uint8_t bytes[4];
+  ld_text_append(out, bytes, (size_t)utf8proc_encode_char((utf8proc_int32_t)code, bytes));
+}
+
+/* The second byte's range is what rules out overlong forms, surrogates and what lies beyond U+10FFFF (Unicode
+ * standard, table 3-7). */
+size_t ld_utf8_check(const char *s, size_t length, size_t *bad, bool *cut) {
+  const unsigned char *u = (const unsigned char *)s;
+  *bad = 1;
+  *cut = false;
+  if (u[0] < 0x80) return 1;
+  const size_t size = u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : u[0] < 0xf5 ? 4 : 0;
+  if (!size) return 0;
+  unsigned char low = 0x80, high = 0xbf;
+  if (u[0] == 0xe0) low = 0xa0;
+  if (u[0] == 0xed) high = 0x9f;
+  if (u[0] == 0xf0) low = 0x90;
+  if (u[0] == 0xf4) high = 0x8f;
+  for (size_t i = 1; i < size; i++) {
+    *bad = i;
+    if (i == length) return *cut = true, 0;
+    if (u[i] < low || u[i] > high) return 0;
+    low = 0x80;
+    high = 0xbf;
+  }
+  return size;
+}
+
+bool ld_utf8_valid(const char *s, size_t length) {
+  for (size_t i = 0; i < length;) {
+    size_t bad;
+    bool cut;
+    const size_t size = (unsigned char)s[i] < 0x80 ? 1 : ld_utf8_check(s + i, length - i, &bad, &cut);
+    if (!size) return false;
+    i += size;
+  }
+  return true;
+}
+
+bool ld_is_space(uint32_t c) {
+  if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');
+  return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+/* UTS 18's \w: alphabetic, marks, decimal digits, connectors and joiners. What is alphabetic without being a
+ * letter, a mark or a letter number is the circled and squared Latin letters. */
+bool ld_is_word(uint32_t c) {
+  if (c < 0x80) return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_';
+  if (c == 0x200c || c == 0x200d) return true;
+  if ((c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
+      (c >= 0x1f170 && c <= 0x1f189))
+    return true;
+  char g[2];
+  category_of(c, g);
+  return g[0] == 'L' || g[0] == 'M' || !memcmp(g, "Nd", 2) || !memcmp(g, "Nl", 2) || !memcmp(g, "Pc", 2);
+}
+
+bool ld_is_numeric(uint32_t c) {
+  if (c < 0x80) return c >= '0' && c <= '9';
+  char g[2];
+  category_of(c, g);
+  return g[0] == 'N' || IN(c, numeric_added);
+}
+
+bool ld_is_punctuation(uint32_t c) {
+  if (c < 0x80) return c > ' ' && c < 0x7f && (c == '_' || !ld_is_word(c));
+  if (IN(c, punctuation_added)) return true;
+  return utf8proc_category_string((utf8proc_int32_t)c)[0] == 'P' && !IN(c, not_punctuation);
+}
+
+bool ld_is_mark(uint32_t c) {
+  if (c < 0x300) return false;
+  if (IN(c, mark_added)) return true;
+  return utf8proc_category_string((utf8proc_int32_t)c)[0] == 'M' && !IN(c, inert);
+}
+
+void ld_lower_append(ld_text *out, uint32_t code) {
+  if (code == 0x130) {
+    ld_text_append(out, "i\xcc\x87", 3);
+    return;
+  }
+  const uint32_t lower = (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+  if (lower == code)
+    for (size_t i = 0; i < sizeof lower_added / sizeof *lower_added; i++)
+      if (code >= lower_added[i].first && code <= lower_added[i].last) {
+        ld_utf8_append(out, (uint32_t)((int32_t)code + lower_added[i].shift));
+        return;
+      }
+  ld_utf8_append(out, lower);
+}
+
+static void form_run(ld_text *out, const char *s, size_t length, ld_form form) {
+  utf8proc_option_t options = form == LD_NFC || form == LD_NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
+  if (form == LD_NFKC || form == LD_NFKD) options |= UTF8PROC_COMPAT;
+  utf8proc_uint8_t *bytes = NULL;
+  const utf8proc_ssize_t n =
+      utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)length, &bytes, options | UTF8PROC_STABLE);
+  if (n >= 0)
+    ld_text_append(out, bytes, (size_t)n);
+  else
+    ld_text_append(out, s, length); /* its only cause for valid text is memory, of which ld_alloc speaks */
+  free(bytes);
+}
+
+/* Pure ASCII is in every form, and a code point that the library's older tables do not know is a border that
+ * nothing is composed or moved across: the text between such is left to utf8proc. */
+void ld_form_append(ld_text *out, const char *s, size_t length, ld_form form) {
+  size_t start = 0;
+  bool ascii = true;
+  for (size_t i = 0; i < length;) {
+    const size_t at = i;
+    const uint32_t code = ld_utf8_next(s, &i);
+    if (code < 0x80) continue;
+    ascii = false;
+    if (code < 0x7fd || !IN(code, inert)) continue;
+    if (at > start) form_run(out, s + start, at - start, form);
+    ld_text_append(out, s + at, i - at);
+    start = i;
+  }
+  if (ascii)
+    ld_text_append(out, s, length);
+  else if (start < length)
+    form_run(out, s + start, length - start, form);
+}
+
+void ld_category_append(ld_text *out, const char *category) {
+  /* ASCII first and by itself: PCRE2 then has it in a bitmap and looks at no property for it. */
+  if (!strcmp(category, "L")) ld_text_puts(out, "a-zA-Z");
+  if (!strcmp(category, "N")) ld_text_puts(out, "0-9");
+  ld_text_printf(out, "\\p{%s}", category);
+  for (size_t i = 0; i < sizeof category_added / sizeof *category_added; i++) {
+    if (strncmp(category_added[i].category, category, strlen(category))) continue;
+    ld_text_printf(out, "\\x{%x}", category_added[i].first);
+    if (category_added[i].last > category_added[i].first)
+      ld_text_printf(out, "-\\x{%x}", category_added[i].last);
+  }
+}

@@ -1,0 +1,230 @@
+#include "io/yaml.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "base/memory.h"
+#include "io/file.h"
+
+enum { MAX_DEPTH = 256, MAX_LENGTH = 16 << 20 };
+
+typedef struct reader {
+  yaml_parser_t parser;
+  yaml_event_t event;
+  bool held; /* whether `event` must be deleted */
+  const char *name;
+  ld_error *err;
+} reader;
+
+static int fail_at(reader *r, size_t line, const char *what, const char *detail) {
+  return ld_fail(r->err, LD_EFORMAT, "%s: line %zu: %s%s", r->name, line + 1, what, detail);
+}
+
+static int fail_here(reader *r, const char *what, const char *detail) {
+  return fail_at(r, r->event.start_mark.line, what, detail);
+}
+
+static void drop(reader *r) {
+  if (r->held) yaml_event_delete(&r->event);
+  r->held = false;
+}
+
+static int next(reader *r) {
+  drop(r);
+  r->held = yaml_parser_parse(&r->parser, &r->event);
+  if (r->held) return 0;
+  const char *problem = r->parser.problem ? r->parser.problem : "cannot be read";
+  const bool marked = r->parser.error == YAML_SCANNER_ERROR || r->parser.error == YAML_PARSER_ERROR;
+  return fail_at(r, marked ? r->parser.problem_mark.line : r->parser.mark.line, problem, "");
+}
+
+static bool is_one_of(const char *text, const char *const *words) {
+  for (; *words; words++)
+    if (strcmp(text, *words) == 0) return true;
+  return false;
+}
+
+static const char *skip_digits(const char *at) {
+  return at + strspn(at, "0123456789");
+}
+
+static bool is_integer(const char *text) {
+  if (*text == '+' || *text == '-') text++;
+  return *text && !*skip_digits(text);
+}
+
+/* [-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )? */
+static bool is_real(const char *text) {
+  if (*text == '+' || *text == '-') text++;
+  const char *whole = skip_digits(text), *at = whole;
+  if (*at == '.') {
+    at = skip_digits(at + 1);
+    if (whole == text && at == whole + 1) return false;
+  } else if (whole == text) return false;
+  if (*at != 'e' && *at != 'E') return !*at;
+  at++;
+  if (*at == '+' || *at == '-') at++;
+  return *at && !*skip_digits(at);
+}
+
+static int set_integer(reader *r, const char *text, int base, ld_value *out) {
+  errno = 0;
+  out->integer = strtoll(text, NULL, base);
+  if (errno) return fail_here(r, "integer does not fit 64 bits: ", text);
+  out->type = LD_INTEGER;
+  out->real = (double)out->integer;
+  return 0;
+}
+
+static int set_real(ld_value *out, double value) {
+  out->type = LD_REAL;
+  out->real = value;
+  return 0;
+}
+
+/* The type of a plain scalar by the core schema. */
+static int set_plain(reader *r, const char *text, ld_value *out) {
+  static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
+  static const char *const yes[] = {"true", "True", "TRUE", NULL}, *const no[] = {"false", "False", "FALSE", NULL};
+  static const char *const inf[] = {".inf", ".Inf", ".INF", NULL}, *const nan_words[] = {".nan", ".NaN", ".NAN", NULL};
+  if (is_one_of(text, nulls)) return 0;
+  if (is_one_of(text, yes) || is_one_of(text, no)) {
+    out->type = LD_BOOLEAN;
+    out->boolean = is_one_of(text, yes);
+    return 0;
+  }
+  if (is_integer(text)) return set_integer(r, text, 10, out);
+  const char *rest = text[0] == '0' ? text + 2 : "";
+  if (text[0] == '0' && text[1] == 'o' && *rest && !rest[strspn(rest, "01234567")]) return set_integer(r, rest, 8, out);
+  if (text[0] == '0' && text[1] == 'x' && *rest && !rest[strspn(rest, "0123456789abcdefABCDEF")])
+    return set_integer(r, rest, 16, out);
+  if (is_real(text)) return set_real(out, strtod(text, NULL));
+  if (is_one_of(text, nan_words)) return set_real(out, NAN);
+  if (is_one_of(text + (*text == '+' || *text == '-'), inf)) return set_real(out, *text == '-' ? -INFINITY : INFINITY);
+  out->type = LD_STRING;
+  out->string = ld_strdup(text);
+  return 0;
+}
+
+static int set_scalar(reader *r, ld_value *out) {
+  const char *text = (const char *)r->event.data.scalar.value;
+  const size_t length = r->event.data.scalar.length;
+  if (strlen(text) != length) return fail_here(r, "a scalar holds a NUL character", "");
+  if (r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE) return set_plain(r, text, out);
+  out->type = LD_STRING;
+  out->string = ld_strdup(text);
+  return 0;
+}
+
+static int check_plainness(reader *r, const yaml_char_t *anchor, const yaml_char_t *tag) {
+  if (anchor) return fail_here(r, "anchors are not supported: &", (const char *)anchor);
+  if (tag) return fail_here(r, "tags are not supported: ", (const char *)tag);
+  return 0;
+}
+
+static int read_node(reader *r, ld_value *out, int depth);
+
+static int read_list(reader *r, ld_value *out, int depth) {
+  size_t room = 0;
+  out->type = LD_LIST;
+  for (;;) {
+    int code = next(r);
+    if (code || r->event.type == YAML_SEQUENCE_END_EVENT) return code;
+    code = read_node(r, ld_value_add(out, NULL, &room), depth + 1);
+    if (code) return code;
+  }
+}
+
+static int read_key(reader *r, const ld_value *map, char **key) {
+  if (r->event.type != YAML_SCALAR_EVENT) return fail_here(r, "a key must be a word, not a list, map or alias", "");
+  const int code = check_plainness(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
+  if (code) return code;
+  const char *text = (const char *)r->event.data.scalar.value;
+  if (strlen(text) != r->event.data.scalar.length) return fail_here(r, "a key holds a NUL character", "");
+  for (size_t i = 0; i < map->n_items; i++)
+    if (strcmp(map->items[i].key, text) == 0) return fail_here(r, "the key stands here for the second time: ", text);
+  *key = ld_strdup(text);
+  return 0;
+}
+
+static int read_map(reader *r, ld_value *out, int depth) {
+  size_t room = 0;
+  out->type = LD_MAP;
+  for (;;) {
+    int code = next(r);
+    if (code || r->event.type == YAML_MAPPING_END_EVENT) return code;
+    char *key = NULL;
+    code = read_key(r, out, &key);
+    if (code) return code;
+    ld_value *item = ld_value_add(out, key, &room);
+    code = next(r);
+    if (!code) code = read_node(r, item, depth + 1);
+    if (code) return code;
+  }
+}
+
+/* The node that begins with the present event. */
+static int read_node(reader *r, ld_value *out, int depth) {
+  int code;
+  if (depth > MAX_DEPTH) return fail_here(r, "nests too deep", "");
+  switch (r->event.type) {
+  case YAML_SCALAR_EVENT:
+    code = check_plainness(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
+    return code ? code : set_scalar(r, out);
+  case YAML_SEQUENCE_START_EVENT:
+    code = check_plainness(r, r->event.data.sequence_start.anchor, r->event.data.sequence_start.tag);
+    return code ? code : read_list(r, out, depth);
+  case YAML_MAPPING_START_EVENT:
+    code = check_plainness(r, r->event.data.mapping_start.anchor, r->event.data.mapping_start.tag);
+    return code ? code : read_map(r, out, depth);
+  case YAML_ALIAS_EVENT:
+    return fail_here(r, "aliases are not supported: *", (const char *)r->event.data.alias.anchor);
+  default:
+    return fail_here(r, "expected a value", "");
+  }
+}
+
+static int read_stream(reader *r, ld_value *root) {
+  int code = next(r); /* the start of the stream */
+  if (!code) code = next(r);
+  if (code || r->event.type == YAML_STREAM_END_EVENT) return code;
+  code = next(r);
+  if (!code) code = read_node(r, root, 1);
+  if (!code) code = next(r); /* the end of the document */
+  if (!code) code = next(r);
+  if (!code && r->event.type != YAML_STREAM_END_EVENT)
+    code = fail_here(r, "a second document begins; expected one", "");
+  return code;
+}
+
+ld_value *ld_yaml_parse(const char *bytes, size_t length, const char *name, ld_error *err) {
+  reader r = {.name = name, .err = err};
+  if (length > MAX_LENGTH) {
+    ld_fail(err, LD_EFORMAT, "%s: larger than 16 MiB, which is no configuration", name);
+    return NULL;
+  }
+  if (!yaml_parser_initialize(&r.parser)) {
+    ld_fail(err, LD_EMEMORY, "%s: no memory to read it", name);
+    return NULL;
+  }
+  yaml_parser_set_input_string(&r.parser, (const unsigned char *)(bytes ? bytes : ""), length);
+  ld_value *root = ld_alloc(1, sizeof *root);
+  if (read_stream(&r, root)) {
+    ld_value_free(root);
+    root = NULL;
+  }
+  drop(&r);
+  yaml_parser_delete(&r.parser);
+  return root;
+}
+
+ld_value *ld_yaml_read(const char *path, ld_error *err) {
+  ld_map map;
+  if (ld_map_open(path, &map, err)) return NULL;
+  ld_value *root = ld_yaml_parse(map.bytes, map.length, path, err);
+  ld_map_close(&map);
+  return root;
+}

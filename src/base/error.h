@@ -1,0 +1,43 @@
+/* Errors.
+ *
+ * A function that can fail returns 0, or a negative code from the table below, and takes an `ld_error *` as
+ * its last argument. The code is for the program, the text is for the person: one sentence that names the
+ * file, the field and the remedy. Nothing prints but the command at the top, so a library function may fail
+ * on any rank without noise.
+ */
+#ifndef LD_ERROR_H
+#define LD_ERROR_H
+
+#include <stdarg.h>
+
+#define LD_ERROR_TABLE(X)                                                                                    \
+  X(LD_EUSAGE, 2, "bad usage")                                                                               \
+  X(LD_EFILE, 3, "cannot read or write")                                                                     \
+  X(LD_EFORMAT, 4, "malformed input")                                                                        \
+  X(LD_EUNSUPPORTED, 5, "not supported")                                                                     \
+  X(LD_EMISMATCH, 6, "does not fit together")                                                                \
+  X(LD_EMEMORY, 7, "out of memory")                                                                          \
+  X(LD_ENUMERIC, 8, "numerical failure")                                                                     \
+  X(LD_ESYSTEM, 9, "a library failed")
+
+enum ld_error_code {
+#define LD_ERROR_ENUM(name, number, text) name = -(number),
+  LD_ERROR_TABLE(LD_ERROR_ENUM)
+#undef LD_ERROR_ENUM
+};
+
+typedef struct ld_error {
+  int code;        /* 0 when nothing failed */
+  char text[2048]; /* one sentence, no newline at its end */
+} ld_error;
+
+/* Fills `err` (which may be NULL) and returns `code`: `return ld_fail(err, LD_EFILE, "%s: ...", path);` */
+int ld_fail(ld_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Puts "prefix: " before the text that a deeper function left in `err`; returns err->code (or `code`). */
+int ld_fail_prefix(ld_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The short text of a code, for logs. */
+const char *ld_error_name(int code);
+
+#endif

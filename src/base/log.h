@@ -1,0 +1,27 @@
+/* What the program tells a person, on standard error.
+ *
+ * One rank speaks: the others call ld_log_mute once. Lines are whole: a progress line on a terminal is
+ * rewritten in place and cleared before any other line is printed.
+ */
+#ifndef LD_LOG_H
+#define LD_LOG_H
+
+#include <stdbool.h>
+
+void ld_log_mute(bool mute);
+bool ld_log_muted(void);
+
+void ld_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void ld_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* "lora_dist: error: ...": printed even when muted, for the one rank that must speak. */
+void ld_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether standard error is a terminal. */
+bool ld_log_terminal(void);
+
+/* Rewrites the progress line (terminal only). */
+void ld_progress_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void ld_progress_clear(void);
+
+#endif

@@ -1,0 +1,49 @@
+/* Heap memory: the allocator that cannot return NULL, strings, and the arena.
+ *
+ * Small bookkeeping allocations come from ld_alloc and end the process when the machine has no memory left:
+ * no caller could do better. Sizes that a file asks for must be checked against that file's length first.
+ * Large working memory comes from an arena: sized once, carved by moving a mark, reset as a whole.
+ */
+#ifndef LD_MEMORY_H
+#define LD_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* `count` zeroed items of `size` bytes; the caller frees with free(). Never NULL (count 0 gives a byte). */
+void *ld_alloc(size_t count, size_t size);
+
+/* `old` grown to `count` items, the new part not zeroed. Never NULL. */
+void *ld_realloc(void *old, size_t count, size_t size);
+
+/* Makes room for one item more in an array that doubles: array has `used` items and `*room` places. */
+void *ld_grow(void *array, size_t used, size_t *room, size_t size);
+
+/* Copies; the caller frees. */
+char *ld_strdup(const char *text);
+char *ld_strndup(const char *text, size_t length);
+
+/* printf into fresh memory; the caller frees. */
+char *ld_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+typedef struct ld_arena {
+  char *memory; /* NULL while it only counts */
+  size_t size;  /* bytes at `memory` */
+  size_t used;  /* the mark */
+  size_t peak;  /* highest mark since ld_arena_init */
+} ld_arena;
+
+/* An arena without memory: ld_arena_take returns NULL and counts. */
+void ld_arena_init(ld_arena *arena);
+
+/* Gives it memory for `peak` bytes (64-byte aligned, zeroed by the system) and resets it.
+ * Returns false when the system has not that much. */
+bool ld_arena_reserve(ld_arena *arena, size_t bytes);
+
+/* `bytes`, 64-byte aligned, not zeroed; NULL while it counts. Taking more than was reserved is our own bug
+ * and ends the process. */
+void *ld_arena_take(ld_arena *arena, size_t bytes);
+
+void ld_arena_free(ld_arena *arena);
+
+#endif

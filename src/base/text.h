@@ -1,0 +1,18 @@
+/* A growing byte string. */
+#ifndef LD_TEXT_H
+#define LD_TEXT_H
+
+#include <stddef.h>
+
+typedef struct ld_text {
+  char *bytes; /* NUL after the last byte; NULL while empty and unused */
+  size_t length, room;
+} ld_text;
+
+void ld_text_append(ld_text *text, const void *bytes, size_t length);
+void ld_text_puts(ld_text *text, const char *string);
+void ld_text_printf(ld_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void ld_text_clear(ld_text *text); /* length 0, memory kept */
+void ld_text_free(ld_text *text);
+
+#endif

@@ -1,0 +1,56 @@
+/* exp and tanh without branches, so that the compiler turns loops over them into vector code, and the mark
+ * for functions that are compiled once per vector width and picked when the program starts.
+ */
+#ifndef LD_VMATH_H
+#define LD_VMATH_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define LD_VECTOR                                                                                            \
+  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default"), optimize("O3")))
+#else
+#define LD_VECTOR
+#endif
+
+/* e^x, relative error below 2e-7 where the result is a normal number; below -87 it is 0, above 88 it stays
+ * finite. x = n ln2 + r, |r| <= ln2 / 2, e^r by its series to the seventh power. */
+static inline float ld_expf(float x) {
+  const float low = x < -87.0f ? 0.0f : 1.0f;
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  /* Adding 1.5 * 2^23 rounds to an integer and leaves that integer in the low bits of the sum. */
+  const float shift = 12582912.0f;
+  const float sum = x * 1.44269504f + shift;
+  const float n = sum - shift;
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.98412698e-4f;
+  p = p * r + 1.38888889e-3f;
+  p = p * r + 8.33333333e-3f;
+  p = p * r + 4.16666667e-2f;
+  p = p * r + 1.66666667e-1f;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.0f;
+  uint32_t bits;
+  memcpy(&bits, &sum, sizeof bits);
+  bits = (bits - 0x4B400000u + 127u) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return low * p * power;
+}
+
+/* tanh x, absolute error below 2e-7. */
+static inline float ld_tanhf(float x) {
+  const float a = x < 0 ? -x : x;
+  const float e = ld_expf(-2.0f * a);
+  const float t = (1.0f - e) / (1.0f + e);
+  return x < 0 ? -t : t;
+}
+
+/* 1 / (1 + e^-x). */
+static inline float ld_sigmoidf(float x) {
+  return 1.0f / (1.0f + ld_expf(-x));
+}
+
+#endif

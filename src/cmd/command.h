@@ -1,0 +1,31 @@
+/* The subcommands, and what they have in common.
+ */
+#ifndef LD_COMMAND_H
+#define LD_COMMAND_H
+
+#include "cmd/options.h"
+#include "mpi/comm.h"
+
+typedef struct ld_command {
+  const char *name;
+  enum ld_command_bit bit;
+  const char *summary; /* one line for the program's help */
+  const char *about;   /* the command's own help */
+  bool takes_path;     /* one bare argument */
+  bool uses_ranks;     /* joins the job that mpirun or srun started */
+  int (*run)(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+} ld_command;
+
+/* What run returns beside 0 and error codes: stopped by a signal after a checkpoint; the program exits
+ * with 75. */
+enum { LD_STOPPED = 75 };
+
+int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+int ld_cmd_inspect(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+
+#endif

@@ -1,0 +1,36 @@
+/* lora_dist export and import: an adapter from one form on disk to the other. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "cmd/command.h"
+#include "io/checkpoint.h"
+#include "io/file.h"
+#include "train/base.h"
+
+int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+  (void)path;
+  (void)comm;
+  ld_adapter *adapter;
+  int rc = ld_adapter_load(options->adapter, &adapter, err);
+  if (rc) return rc;
+  /* Without the base at hand the modules that it has besides are not known, so the adapted ones are listed
+   * whole. */
+  rc = ld_peft_write(options->out, adapter, NULL, 0, err);
+  if (!rc) ld_info("%s: %zu modules for PEFT", options->out, adapter->n_modules);
+  ld_adapter_free(adapter);
+  return rc;
+}
+
+int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+  (void)path;
+  (void)comm;
+  ld_checkpoint checkpoint = {.config = "{}"};
+  int rc = ld_adapter_load(options->adapter, &checkpoint.adapter, err);
+  if (rc) return rc;
+  rc = ld_checkpoint_write(options->out, &checkpoint, err);
+  if (!rc) ld_info("%s: %zu modules", options->out, checkpoint.adapter->n_modules);
+  ld_adapter_free(checkpoint.adapter);
+  return rc;
+}

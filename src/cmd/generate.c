@@ -1,0 +1,89 @@
+/* lora_dist generate: text from a prompt, streamed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "cmd/command.h"
+#include "io/chat.h"
+#include "train/generate.h"
+
+static int make_prompt(const ld_options *options, const ld_base *base, ld_ids *ids, ld_error *err) {
+  if (!options->chat)
+    return ld_tokenizer_encode(base->tokenizer, options->prompt, strlen(options->prompt), true, ids, err);
+  const ld_chat_layout *layout = ld_chat_find(options->chat_template, base->tokenizer, err);
+  if (!layout) return err->code;
+  const ld_message message = {"user", options->prompt};
+  ld_text text = {0};
+  ld_span span;
+  size_t n_spans;
+  int rc = ld_chat_render(layout, &message, 1, true, &text, &span, &n_spans, err);
+  if (!rc) rc = ld_tokenizer_encode(base->tokenizer, text.bytes, text.length, false, ids, err);
+  ld_text_free(&text);
+  return rc;
+}
+
+/* A tokenizer that ends each text with eos would end the prompt too. */
+static void open_end(const ld_base *base, ld_ids *ids) {
+  while (ids->n > 1 && ids->ids[ids->n - 1] == base->eos) ids->n--;
+}
+
+typedef struct printer {
+  ld_stream_decoder *decoder;
+  ld_text text;
+} printer;
+
+static void print_text(ld_text *text) {
+  if (text->length) fwrite(text->bytes, 1, text->length, stdout);
+  fflush(stdout);
+  ld_text_clear(text);
+}
+
+static bool print_token(int32_t id, void *user) {
+  printer *p = user;
+  ld_stream_decoder_push(p->decoder, id, &p->text);
+  print_text(&p->text);
+  return !ferror(stdout);
+}
+
+static int stream(const ld_options *options, const ld_base *base, const ld_ids *ids, ld_error *err) {
+  printer p = {.decoder = ld_stream_decoder_new(base->tokenizer, true)};
+  if (!options->chat)
+    for (size_t i = 0; i < ids->n; i++) ld_stream_decoder_push(p.decoder, ids->ids[i], &p.text);
+  print_text(&p.text);
+  const int rc = ld_generate(base, options, ids->ids, (int)ids->n, print_token, &p, err);
+  ld_stream_decoder_finish(p.decoder, &p.text);
+  ld_text_puts(&p.text, "\n");
+  if (!rc) print_text(&p.text);
+  ld_stream_decoder_free(p.decoder);
+  ld_text_free(&p.text);
+  if (!rc && ferror(stdout)) return ld_fail(err, LD_EFILE, "standard output: cannot be written");
+  return rc;
+}
+
+int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+  (void)path;
+  (void)comm;
+  ld_base base;
+  ld_adapter *adapter = NULL;
+  ld_ids ids = {0};
+  int rc = ld_base_open(options->model, &base, err);
+  if (!rc && options->adapter) rc = ld_adapter_load(options->adapter, &adapter, err);
+  if (!rc && adapter) rc = ld_base_adapt(&base, adapter, options->adapter, 0, err);
+  if (!rc) rc = make_prompt(options, &base, &ids, err);
+  if (!rc) open_end(&base, &ids);
+  if (!rc && !ids.n) {
+    /* A model without a beginning-of-text token can still begin behind an end. */
+    if (base.eos >= 0)
+      ld_ids_push(&ids, base.eos);
+    else
+      rc = ld_fail(err, LD_EUSAGE,
+                   "--prompt: gives no token, and the tokenizer has none to begin a text with");
+  }
+  if (!rc) rc = ld_base_check_ids(&base, ids.ids, ids.n, err);
+  if (!rc) rc = stream(options, &base, &ids, err);
+  ld_ids_free(&ids);
+  ld_adapter_free(adapter);
+  ld_base_close(&base);
+  return rc;
+}

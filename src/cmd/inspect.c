@@ -1,0 +1,111 @@
+/* lora_dist inspect: what a model folder or an adapter holds. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "cmd/command.h"
+#include "io/checkpoint.h"
+#include "io/file.h"
+#include "train/base.h"
+
+static void print_shape(const ld_stored *tensor) {
+  printf("(");
+  for (int i = 0; i < tensor->ndim; i++) printf("%s%lld", i ? ", " : "", (long long)tensor->shape[i]);
+  printf(")");
+}
+
+static void print_tensors(const ld_model_folder *folder) {
+  for (size_t i = 0; i < ld_model_folder_count(folder); i++) {
+    const ld_stored *tensor = ld_model_folder_tensor(folder, i);
+    printf("  %-60s %-4s ", ld_model_folder_name(folder, i), ld_dtype_name(tensor->dtype));
+    print_shape(tensor);
+    printf("\n");
+  }
+}
+
+static int inspect_model(const char *path, ld_error *err) {
+  ld_base base;
+  const int rc = ld_base_open(path, &base, err);
+  if (!rc) {
+    const ld_model *model = base.model;
+    printf("model              %s (%s)\n", path, model->family->architecture);
+    printf("digest             %s\n", ld_model_folder_digest(base.folder));
+    printf("parameters         %.3f M in %zu tensors\n", (double)ld_model_parameters(model) / 1e6,
+           ld_model_folder_count(base.folder));
+    printf("blocks             %d of width %d, %d positions\n", model->n_blocks, model->width,
+           model->max_positions);
+    printf("vocabulary         %d (tokenizer %d), bos %d, eos %d\n", model->vocab,
+           ld_tokenizer_size(base.tokenizer), base.bos, base.eos);
+    printf("default targets    %s\n", model->family->default_targets);
+    print_tensors(base.folder);
+  }
+  ld_base_close(&base);
+  return rc;
+}
+
+static double norm(const float *x, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+  return sqrt(sum);
+}
+
+static void print_adapter(const char *path, const ld_adapter *adapter) {
+  int64_t n = 0;
+  for (size_t i = 0; i < adapter->n_modules; i++)
+    n += adapter->modules[i].rank * (adapter->modules[i].in + adapter->modules[i].out);
+  printf("adapter            %s\n", path);
+  printf("base               %s (%s), digest %s\n", adapter->base_name ? adapter->base_name : "unknown",
+         adapter->architecture ? adapter->architecture : "architecture unknown",
+         adapter->base_digest ? adapter->base_digest : "unknown");
+  printf("rank %d, alpha %g, dropout %g%s; %.3f M parameters in %zu modules\n", adapter->rank, adapter->alpha,
+         adapter->dropout, adapter->rslora ? ", rank-stabilised" : "", (double)n / 1e6, adapter->n_modules);
+  for (size_t i = 0; i < adapter->n_modules; i++) {
+    const ld_adapter_module *m = &adapter->modules[i];
+    printf("  %-48s r %-3d %lld -> %lld  scaling %.4g  |A| %.4f  |B| %.4f\n", m->path, m->rank,
+           (long long)m->in, (long long)m->out, m->scaling, norm(m->A, m->rank * m->in),
+           norm(m->B, m->rank * m->out));
+  }
+  for (size_t i = 0; i < adapter->n_full; i++) printf("  %-48s trained whole\n", adapter->full[i].path);
+}
+
+static int inspect_checkpoint(const char *path, ld_error *err) {
+  ld_checkpoint *checkpoint;
+  const int rc = ld_checkpoint_read(path, &checkpoint, err);
+  if (rc) return rc;
+  print_adapter(path, checkpoint->adapter);
+  if (checkpoint->has_trainer) {
+    const ld_progress *p = &checkpoint->progress;
+    printf("trainer            step %lld, epoch %lld, %lld target tokens seen", (long long)p->step,
+           (long long)p->epoch, (long long)p->tokens);
+    if (isfinite(p->best_loss))
+      printf(", best loss %.4f at step %lld", p->best_loss, (long long)p->best_step);
+    printf("\n");
+  }
+  printf("options            %s\n", checkpoint->config);
+  ld_checkpoint_free(checkpoint);
+  return 0;
+}
+
+static bool holds(const char *folder, const char *name) {
+  char *path = ld_path_join(folder, name);
+  const bool there = ld_file_exists(path);
+  free(path);
+  return there;
+}
+
+int ld_cmd_inspect(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+  (void)options;
+  (void)comm;
+  if (!ld_file_exists(path) && !ld_is_folder(path))
+    return ld_fail(err, LD_EFILE, "%s: there is no such file or folder", path);
+  if (!ld_is_folder(path)) return inspect_checkpoint(path, err);
+  if (holds(path, "config.json") && !holds(path, "adapter_config.json")) return inspect_model(path, err);
+  ld_adapter *adapter;
+  const int rc = ld_adapter_load(path, &adapter, err);
+  if (rc) return rc;
+  print_adapter(path, adapter);
+  ld_adapter_free(adapter);
+  return 0;
+}

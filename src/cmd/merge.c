@@ -1,0 +1,136 @@
+/* lora_dist merge: a model folder with the adapter added in. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/gemm.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "cmd/command.h"
+#include "io/file.h"
+#include "io/safetensors.h"
+#include "train/base.h"
+
+/* Files of a model folder that go along as they are. */
+static const char *const companions[] = {"config.json",
+                                         "tokenizer.json",
+                                         "tokenizer_config.json",
+                                         "generation_config.json",
+                                         "special_tokens_map.json",
+                                         "vocab.json",
+                                         "merges.txt",
+                                         "vocab.txt",
+                                         "tokenizer.model",
+                                         "chat_template.jinja",
+                                         "added_tokens.json"};
+
+/* W + scaling B A (transposed where W is stored (in, out)), as floats; the caller frees. */
+static float *merged_weight(const ld_linear *linear) {
+  const ld_lora *lora = linear->lora;
+  const ld_weight *W = &linear->weight;
+  float *sum = ld_alloc((size_t)W->rows * (size_t)W->cols, sizeof *sum);
+  ld_dtype_to_f32(sum, W->data, W->dtype, 0, (int64_t)W->rows * W->cols);
+  const float *A = lora->A->data, *B = lora->B->data;
+  if (linear->transposed)
+    ld_gemm(true, true, linear->in, linear->out, lora->rank, lora->scaling, A, linear->in, B, lora->rank, 1,
+            sum, W->cols);
+  else
+    ld_gemm(false, false, linear->out, linear->in, lora->rank, lora->scaling, B, lora->rank, A, linear->in, 1,
+            sum, W->cols);
+  return sum;
+}
+
+static const ld_linear *adapted_by_data(const ld_base *base, const void *data) {
+  for (size_t i = 0; i < base->lora->n_loras; i++)
+    if (base->lora->choices[i].linear->weight.data == data) return base->lora->choices[i].linear;
+  return NULL;
+}
+
+static ld_dtype wanted_type(const ld_options *options, ld_dtype stored) {
+  if (!options->dtype || (stored != LD_F32 && stored != LD_F16 && stored != LD_BF16)) return stored;
+  return !strcmp(options->dtype, "f32") ? LD_F32 : !strcmp(options->dtype, "f16") ? LD_F16 : LD_BF16;
+}
+
+/* One tensor as it is to be written; memory that was made for it goes to *made. */
+static ld_stored merged_tensor(const ld_options *options, const ld_base *base, const ld_stored *stored,
+                               void **made) {
+  ld_stored out = *stored;
+  out.dtype = wanted_type(options, stored->dtype);
+  const ld_linear *linear = adapted_by_data(base, stored->data);
+  if (!linear && out.dtype == stored->dtype) return out;
+  const int64_t n = ld_stored_count(stored);
+  float *floats = linear ? merged_weight(linear) : ld_alloc((size_t)n, sizeof *floats);
+  if (!linear) ld_dtype_to_f32(floats, stored->data, stored->dtype, 0, n);
+  *made = ld_alloc((size_t)n, ld_dtype_size(out.dtype));
+  ld_dtype_from_f32(*made, floats, out.dtype, n);
+  free(floats);
+  out.data = *made;
+  return out;
+}
+
+static int write_weights(const ld_options *options, const ld_base *base, ld_error *err) {
+  const size_t n = ld_model_folder_count(base->folder);
+  ld_named *tensors = ld_alloc(n, sizeof *tensors);
+  void **made = ld_alloc(n, sizeof *made);
+  for (size_t i = 0; i < n; i++) {
+    const ld_stored *stored = ld_model_folder_tensor(base->folder, i);
+    tensors[i] =
+        (ld_named){ld_model_folder_name(base->folder, i), merged_tensor(options, base, stored, &made[i])};
+  }
+  char *path = ld_path_join(options->out, "model.safetensors");
+  const int rc = ld_safetensors_write(path, tensors, n, err);
+  free(path);
+  for (size_t i = 0; i < n; i++) free(made[i]);
+  free(made);
+  free(tensors);
+  return rc;
+}
+
+static int copy_companions(const ld_options *options, ld_error *err) {
+  int rc = 0;
+  for (size_t i = 0; !rc && i < sizeof companions / sizeof *companions; i++) {
+    char *from = ld_path_join(options->model, companions[i]), *to = ld_path_join(options->out, companions[i]);
+    ld_map map;
+    if (ld_file_exists(from)) {
+      rc = ld_map_open(from, &map, err);
+      if (!rc) rc = ld_file_write(to, map.bytes, map.length, err);
+      ld_map_close(&map);
+    }
+    free(from);
+    free(to);
+  }
+  return rc;
+}
+
+/* Writing over the base would destroy it while it is mapped. */
+static int check_out(const ld_options *options, ld_error *err) {
+  struct stat from, to;
+  if (!stat(options->model, &from) && !stat(options->out, &to) && from.st_dev == to.st_dev &&
+      from.st_ino == to.st_ino)
+    return ld_fail(err, LD_EUSAGE, "--out %s: is the base model's own folder; give another", options->out);
+  return ld_make_folders(options->out, err);
+}
+
+int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+  (void)path;
+  (void)comm;
+  ld_base base;
+  ld_adapter *adapter = NULL;
+  int rc = ld_base_open_model(options->model, &base, err);
+  if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
+  if (!rc) rc = ld_base_adapt(&base, adapter, options->adapter, 0, err);
+  if (!rc && base.model->head_tied && base.model->head->lora)
+    rc = ld_fail(err, LD_EUNSUPPORTED,
+                 "%s: adapts lm_head, which shares its weight with the embedding in this base; merged, it "
+                 "would change both",
+                 options->adapter);
+  if (!rc) rc = check_out(options, err);
+  if (!rc) rc = write_weights(options, &base, err);
+  if (!rc) rc = copy_companions(options, err);
+  if (!rc) ld_info("%s: %zu modules merged", options->out, base.lora->n_loras);
+  ld_adapter_free(adapter);
+  ld_base_close(&base);
+  return rc;
+}

@@ -1,0 +1,41 @@
+/* The one table of options: names, help, defaults, ranges, YAML keys, and which command takes which.
+ */
+#ifndef LD_CMD_OPTIONS_H
+#define LD_CMD_OPTIONS_H
+
+#include "base/error.h"
+#include "base/text.h"
+#include "base/value.h"
+#include "train/options.h"
+
+/* Commands, as bits of the table's column. */
+enum ld_command_bit {
+  LD_CMD_TRAIN = 1,
+  LD_CMD_EVAL = 2,
+  LD_CMD_GENERATE = 4,
+  LD_CMD_MERGE = 8,
+  LD_CMD_EXPORT = 16,
+  LD_CMD_IMPORT = 32,
+  LD_CMD_INSPECT = 64
+};
+
+/* Fills `options` from defaults, then --config, then the command line. `positional` gets the one bare
+ * argument of commands that take one (NULL pointer: none is taken). Prints help or a usage error itself (only
+ * when `speak`), and then returns a value above 0: the exit status plus 1; 0 when the command is to run;
+ * below 0 an error for the caller to print. The caller frees with ld_options_free. */
+int ld_options_parse(enum ld_command_bit command, const char *name, const char *about, int argc, char **argv,
+                     bool speak, ld_options *options, char **positional, ld_error *err);
+void ld_options_free(ld_options *options);
+
+/* Appends the options of a command as a JSON object; with `defining` only those on which the adapter's bits
+ * depend. */
+void ld_options_json(enum ld_command_bit command, const ld_options *options, bool defining, ld_text *out);
+
+/* The same as YAML, one "key: value" a line. */
+void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_text *out);
+
+/* Compares the defining options with those recorded in a checkpoint (JSON): LD_EMISMATCH, naming the first
+ * that differs. */
+int ld_options_same(const ld_options *options, const ld_value *recorded, const char *path, ld_error *err);
+
+#endif

@@ -1,0 +1,150 @@
+/* lora_dist train: drives the steps, with evaluations and checkpoints between them. */
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/gemm.h"
+#include "base/log.h"
+#include "cmd/train.h"
+#include "io/report.h"
+
+/* Set by SIGTERM and SIGUSR1: the step under way is finished and saved, then the program ends with status 75.
+ */
+static volatile sig_atomic_t stop_asked;
+
+static void ask_stop(int number) {
+  (void)number;
+  stop_asked = 1;
+}
+
+static void make_config(ld_job *j) {
+  ld_text text = {0};
+  ld_options_json(LD_CMD_TRAIN, j->options, true, &text);
+  text.bytes[--text.length] = 0; /* the closing brace: two more keys follow */
+  ld_text_printf(&text, ", \"base_digest\": \"%s\", \"data_digest\": \"%s\"}",
+                 ld_model_folder_digest(j->base.folder), ld_dataset_digest(j->data->dataset));
+  j->config = text.bytes;
+}
+
+static bool speaks(const ld_job *j) {
+  return ld_comm_rank(j->comm) == 0;
+}
+
+static int evaluate(ld_job *j, ld_error *err) {
+  const double began = ld_job_clock();
+  ld_trainer *t = &j->trainer;
+  double loss;
+  int rc = ld_evaluate(j->comm, t->tape, &t->feed, j->base.model, j->valid, (int)j->options->micro_batch,
+                       &loss, err);
+  if (rc) return rc;
+  if (!isfinite(loss))
+    return ld_fail(err, LD_ENUMERIC, "step %lld: the loss on %s is not finite", (long long)t->progress.step,
+                   j->options->valid);
+  ld_info("step %lld  validation loss %.4f  perplexity %.2f", (long long)t->progress.step, loss, exp(loss));
+  const bool better = loss < t->progress.best_loss;
+  if (better) {
+    t->progress.best_loss = loss;
+    t->progress.best_step = t->progress.step;
+  }
+  if (speaks(j)) rc = ld_job_record_eval(j, loss, ld_job_clock() - began, err);
+  if (speaks(j) && !rc && better) rc = ld_run_save_best(&j->run, t, err);
+  return ld_comm_agree(j->comm, rc, err);
+}
+
+static int save(ld_job *j, ld_error *err) {
+  const int rc = speaks(j) ? ld_run_save(&j->run, &j->trainer, err) : 0;
+  return ld_comm_agree(j->comm, rc, err);
+}
+
+static bool due(int64_t step, int64_t every, int64_t fallback) {
+  return step % (every ? every : fallback) == 0;
+}
+
+static int one_step(ld_job *j, bool *stop, ld_error *err) {
+  ld_trainer *t = &j->trainer;
+  const double began = ld_job_clock();
+  ld_step_report report;
+  int rc = ld_trainer_step(t, stop_asked, &report, err);
+  if (rc) return rc;
+  const double seconds = ld_job_clock() - began;
+  const bool last = report.step == t->total_steps;
+  *stop = report.stop_requests > 0 && !last;
+  ld_job_show_step(j, &report, seconds);
+  if (speaks(j)) rc = ld_job_record_step(j, &report, seconds, err);
+  rc = ld_comm_agree(j->comm, rc, err);
+  if (!rc && j->valid && (last || due(report.step, j->options->eval_every, t->steps_per_epoch)))
+    rc = evaluate(j, err);
+  if (!rc && (last || *stop || due(report.step, j->options->save_every, 1))) rc = save(j, err);
+  return rc;
+}
+
+static int finish(ld_job *j, ld_error *err) {
+  int rc = 0;
+  if (speaks(j)) {
+    rc = ld_run_finish(&j->run, &j->trainer, err);
+    if (!rc) rc = ld_job_record_end(j, err);
+    if (!rc) rc = ld_report_write(j->options->out, j->options->out, err);
+  }
+  rc = ld_comm_agree(j->comm, rc, err);
+  if (!rc)
+    ld_info("done: %s/adapter.h5, %s/peft, %s/report.html", j->options->out, j->options->out,
+            j->options->out);
+  return rc;
+}
+
+static int open_run(ld_job *j, ld_error *err) {
+  int rc = 0;
+  if (speaks(j)) {
+    ld_text yaml = {0};
+    ld_options_yaml(LD_CMD_TRAIN, j->options, &yaml);
+    ld_text_printf(&yaml,
+                   "version: \"%s\"\nbase-digest: \"%s\"\ndata-digest: \"%s\"\nhost: \"%s\"\nranks: "
+                   "%d\nkernels: \"%s\"\n",
+                   LD_VERSION, ld_model_folder_digest(j->base.folder), ld_dataset_digest(j->data->dataset),
+                   ld_comm_host(j->comm), ld_comm_size(j->comm), ld_gemm_kernel());
+    rc =
+        ld_run_open(&j->run, j->options->out, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
+    ld_text_free(&yaml);
+    if (!rc) rc = ld_job_record_start(j, err);
+  }
+  return ld_comm_agree(j->comm, rc, err);
+}
+
+static int train(ld_job *j, ld_error *err) {
+  const struct sigaction action = {.sa_handler = ask_stop, .sa_flags = SA_RESETHAND};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGUSR1, &action, NULL);
+  j->first_step = j->trainer.progress.step;
+  int rc = open_run(j, err);
+  j->started = j->last_line = ld_job_clock();
+  if (!rc && j->valid && !j->first_step) rc = evaluate(j, err);
+  bool stop = false;
+  while (!rc && !stop && j->trainer.progress.step < j->trainer.total_steps) rc = one_step(j, &stop, err);
+  ld_progress_clear();
+  if (!rc && stop) {
+    ld_info("stopped after step %lld, which is saved: run the same command again to go on",
+            (long long)j->trainer.progress.step);
+    return LD_STOPPED;
+  }
+  return rc ? rc : finish(j, err);
+}
+
+int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+  (void)path;
+  ld_job j = {.options = options, .comm = comm};
+  int rc = ld_job_open(&j, err);
+  if (!rc) ld_job_describe(&j);
+  if (!rc && !options->dry_run) {
+    make_config(&j);
+    rc = train(&j, err);
+  } else if (!rc && speaks(&j)) {
+    ld_job_print_plan(&j);
+  }
+  ld_run_close(&j.run);
+  ld_trainer_free(&j.trainer);
+  ld_corpus_close(j.valid);
+  ld_corpus_close(j.data);
+  ld_base_close(&j.base);
+  free(j.config);
+  return rc;
+}

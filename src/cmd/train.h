@@ -1,0 +1,40 @@
+/* A training job, as the files of the train command share it.
+ */
+#ifndef LD_CMD_TRAIN_H
+#define LD_CMD_TRAIN_H
+
+#include "cmd/command.h"
+#include "train/run.h"
+
+typedef struct ld_job {
+  const ld_options *options;
+  ld_comm *comm;
+  ld_base base;
+  ld_corpus *data, *valid; /* valid may be NULL */
+  ld_trainer trainer;
+  ld_run run; /* rank 0's */
+  char *config;
+  double started, last_line; /* seconds on ld_job_clock */
+  int64_t first_step;
+} ld_job;
+
+/* Seconds on a clock that only goes forward. */
+double ld_job_clock(void);
+
+/* Opens base, data and adapter: a fresh one, --init-adapter's, or that of the checkpoint to go on from.
+ * Collective. */
+int ld_job_open(ld_job *job, ld_error *err);
+
+/* What a person is told: the job before it starts, each step (a progress line on a terminal, few lines
+ * elsewhere), the dry run. */
+void ld_job_describe(const ld_job *job);
+void ld_job_show_step(ld_job *job, const ld_step_report *report, double seconds);
+void ld_job_print_plan(const ld_job *job);
+
+/* What metrics.jsonl is told; rank 0 only. */
+int ld_job_record_start(ld_job *job, ld_error *err);
+int ld_job_record_step(ld_job *job, const ld_step_report *report, double seconds, ld_error *err);
+int ld_job_record_eval(ld_job *job, double loss, double seconds, ld_error *err);
+int ld_job_record_end(ld_job *job, ld_error *err);
+
+#endif

@@ -1,0 +1,150 @@
+/* What a training job tells: a person on standard error, programs in metrics.jsonl. */
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/gemm.h"
+#include "base/log.h"
+#include "cmd/train.h"
+
+double ld_job_clock(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void ld_job_describe(const ld_job *j) {
+  const ld_plan *plan = j->data->plan;
+  const ld_model *model = j->base.model;
+  ld_info("model   %s: %s, %d blocks, %.2f M parameters; trained: %.3f M in %zu modules", j->options->model,
+          model->family->model_type, model->n_blocks, (double)ld_model_parameters(model) / 1e6,
+          (double)j->base.lora->n_floats / 1e6, j->base.lora->n_loras);
+  ld_info("data    %s: %lld records in %lld rows, %lld tokens, %lld of them targets", j->options->data,
+          (long long)j->data->n_records, (long long)plan->n_rows, (long long)plan->n_tokens,
+          (long long)plan->n_targets);
+  ld_info("ranks   %d on %d host%s, %lld thread%s each (%s)", ld_comm_size(j->comm), ld_comm_nodes(j->comm),
+          ld_comm_nodes(j->comm) > 1 ? "s" : "", (long long)j->options->threads,
+          j->options->threads > 1 ? "s" : "", ld_gemm_kernel());
+  if (j->options->seq_len > model->max_positions)
+    ld_warn("--seq-len %lld: the model takes %d positions, so that is the limit",
+            (long long)j->options->seq_len, model->max_positions);
+  if (plan->n_cut) ld_warn("%lld records are longer than --seq-len and were cut", (long long)plan->n_cut);
+  if (plan->n_idle) ld_warn("%lld records have no target token and are left out", (long long)plan->n_idle);
+}
+
+static void put_duration(char *text, size_t size, double seconds) {
+  const long s = lround(seconds);
+  if (s >= 3600)
+    snprintf(text, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
+  else if (s >= 60)
+    snprintf(text, size, "%ldm%02lds", s / 60, s % 60);
+  else
+    snprintf(text, size, "%lds", s);
+}
+
+void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
+  const double at = ld_job_clock();
+  const int64_t total = j->trainer.total_steps;
+  char left[32];
+  put_duration(left, sizeof left,
+               (at - j->started) / (double)(r->step - j->first_step) * (double)(total - r->step));
+  char text[256];
+  snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  lr %.2e  %.0f tokens/s  %s left",
+           (long long)r->step, (long long)total, r->loss, r->lr, (double)r->n_tokens / seconds, left);
+  if (ld_log_terminal()) {
+    ld_progress_line("%s", text);
+    if (r->step == total) ld_info("%s", text);
+    return;
+  }
+  /* A batch log wants few lines: the first, the last, and one every ten seconds. */
+  if (r->step != j->first_step + 1 && r->step != total && at - j->last_line < 10) return;
+  j->last_line = at;
+  ld_info("%s", text);
+}
+
+int ld_job_record_start(ld_job *j, ld_error *err) {
+  ld_metrics *m = j->run.metrics;
+  char date[32];
+  const time_t t = time(NULL);
+  struct tm utc;
+  strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &utc));
+  ld_metrics_begin(m);
+  ld_metrics_string(m, "event", "start");
+  ld_metrics_int(m, "step", j->first_step);
+  ld_metrics_int(m, "ranks", ld_comm_size(j->comm));
+  ld_metrics_int(m, "hosts", ld_comm_nodes(j->comm));
+  ld_metrics_int(m, "trained_parameters", (int64_t)j->base.lora->n_floats);
+  ld_metrics_int(m, "base_parameters", ld_model_parameters(j->base.model));
+  ld_metrics_string(m, "date", date);
+  return ld_metrics_end(m, err);
+}
+
+int ld_job_record_step(ld_job *j, const ld_step_report *r, double seconds, ld_error *err) {
+  ld_metrics *m = j->run.metrics;
+  ld_metrics_begin(m);
+  ld_metrics_string(m, "event", "step");
+  ld_metrics_int(m, "step", r->step);
+  ld_metrics_real(m, "epoch", (double)r->step / (double)j->trainer.steps_per_epoch);
+  ld_metrics_real(m, "loss", r->loss);
+  ld_metrics_real(m, "lr", r->lr);
+  ld_metrics_real(m, "grad_norm", r->grad_norm);
+  ld_metrics_int(m, "target_tokens", r->n_targets);
+  ld_metrics_int(m, "tokens", r->n_tokens);
+  ld_metrics_real(m, "seconds", seconds);
+  ld_metrics_int(m, "tries", r->tries);
+  return ld_metrics_end(m, err);
+}
+
+int ld_job_record_eval(ld_job *j, double loss, double seconds, ld_error *err) {
+  ld_metrics *m = j->run.metrics;
+  ld_metrics_begin(m);
+  ld_metrics_string(m, "event", "eval");
+  ld_metrics_int(m, "step", j->trainer.progress.step);
+  ld_metrics_real(m, "loss", loss);
+  ld_metrics_real(m, "perplexity", exp(loss));
+  ld_metrics_real(m, "seconds", seconds);
+  return ld_metrics_end(m, err);
+}
+
+int ld_job_record_end(ld_job *j, ld_error *err) {
+  ld_metrics *m = j->run.metrics;
+  ld_metrics_begin(m);
+  ld_metrics_string(m, "event", "end");
+  ld_metrics_int(m, "step", j->trainer.progress.step);
+  ld_metrics_real(m, "seconds", ld_job_clock() - j->started);
+  ld_metrics_int(m, "target_tokens", j->trainer.progress.tokens);
+  return ld_metrics_end(m, err);
+}
+
+static int64_t adapted_products(const ld_model *model) {
+  int64_t n = 0;
+  for (size_t i = 0; i < model->n_linears; i++) n += (int64_t)model->linears[i]->in * model->linears[i]->out;
+  return n;
+}
+
+void ld_job_print_plan(const ld_job *j) {
+  const ld_trainer *t = &j->trainer;
+  const ld_plan *plan = j->data->plan;
+  const double mib = 1048576, tokens = (double)plan->n_tokens / (double)t->steps_per_epoch;
+  double base = 0;
+  for (size_t i = 0; i < ld_model_folder_count(j->base.folder); i++) {
+    const ld_stored *tensor = ld_model_folder_tensor(j->base.folder, i);
+    base += (double)ld_stored_count(tensor) * (double)ld_dtype_size(tensor->dtype);
+  }
+  const double rank = (double)(ld_trainer_activation_bytes(t) + ld_trainer_state_bytes(t));
+  /* A frozen product is done forward and backward to its input, the adapter's also to its weight. */
+  const double flops =
+      tokens * (4.0 * (double)adapted_products(j->base.model) + 6.0 * (double)j->base.lora->n_floats);
+  printf("parameters         %.3f M frozen, %.3f M trained in %zu modules\n",
+         (double)ld_model_parameters(j->base.model) / 1e6, (double)j->base.lora->n_floats / 1e6,
+         j->base.lora->n_loras);
+  printf("steps              %lld (%lld an epoch), batch of %lld rows, %.0f tokens a step\n",
+         (long long)t->total_steps, (long long)t->steps_per_epoch, (long long)j->options->batch_size, tokens);
+  printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f\n", rank / mib,
+         (double)ld_trainer_activation_bytes(t) / mib, (double)ld_trainer_state_bytes(t) / mib);
+  printf("memory per node    %.1f MiB: base %.1f once, %d ranks\n",
+         (base + rank * ld_comm_node_size(j->comm)) / mib, base / mib, ld_comm_node_size(j->comm));
+  printf("work per step      about %.3f GFLOP\n", flops / 1e9);
+  printf("traffic per step   %.3f MiB allreduced\n",
+         (double)(j->base.lora->n_floats + LD_EXACT_COUNTERS) * sizeof(int64_t) / mib);
+}

@@ -1,0 +1,95 @@
+/* lora_dist COMMAND [options]: the table of commands. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/gemm.h"
+#include "base/log.h"
+#include "cmd/command.h"
+
+static const ld_command commands[] = {
+    {"train", LD_CMD_TRAIN, "train a LoRA adapter", "Trains a LoRA adapter on a frozen base model.", false,
+     true, ld_cmd_train},
+    {"eval", LD_CMD_EVAL, "loss and perplexity on a data set", "Prints loss and perplexity on a data set.",
+     false, true, ld_cmd_eval},
+    {"generate", LD_CMD_GENERATE, "go on from a prompt", "Generates text.", false, false, ld_cmd_generate},
+    {"merge", LD_CMD_MERGE, "add an adapter into its base",
+     "Writes a Hugging Face model folder with the adapter added in.", false, false, ld_cmd_merge},
+    {"export", LD_CMD_EXPORT, "HDF5 to PEFT", "Writes an adapter as a PEFT folder.", false, false,
+     ld_cmd_export},
+    {"import", LD_CMD_IMPORT, "PEFT to HDF5", "Writes a PEFT adapter as an HDF5 file.", false, false,
+     ld_cmd_import},
+    {"inspect", LD_CMD_INSPECT, "what a model or an adapter holds",
+     "Prints what is in a model folder, an HDF5 checkpoint or a PEFT folder.", true, false, ld_cmd_inspect},
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_help(FILE *out) {
+  fputs("Usage: lora_dist COMMAND [options]\n\nFine-tunes models with LoRA on CPU clusters.\n\n", out);
+  for (int i = 0; i < N_COMMANDS; i++) fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+  fputs("\nlora_dist COMMAND --help prints the options of a command. Start on several ranks with\n"
+        "  mpirun -np N lora_dist train --model DIR --data FILE --out DIR\n",
+        out);
+}
+
+static const ld_command *find_command(const char *name) {
+  for (int i = 0; i < N_COMMANDS; i++)
+    if (!strcmp(commands[i].name, name)) return &commands[i];
+  return NULL;
+}
+
+static int status_of(int rc, const ld_error *err, bool speak) {
+  if (rc == LD_STOPPED) return LD_STOPPED;
+  if (!rc) return 0;
+  if (speak) ld_complain("%s", err->text);
+  return rc == LD_EUSAGE ? 2 : 1;
+}
+
+static int run(const ld_command *command, int argc, char **argv, bool speak) {
+  ld_options options;
+  ld_error err = {0};
+  int started = 0;
+  char *path = NULL, name[64];
+  snprintf(name, sizeof name, "lora_dist %s", command->name);
+  int rc = ld_options_parse(command->bit, name, command->about, argc, argv, speak, &options,
+                            command->takes_path ? &path : NULL, &err);
+  ld_comm *comm = NULL;
+  /* argp has spoken, on every rank about the same command line; a silent rank that left with an error could end
+   * the job before the speaker's words are out. */
+  if (rc > 0) return speak ? 2 : 0;
+  if (!rc && command->takes_path && !path) rc = ld_fail(&err, LD_EUSAGE, "a path is missing");
+  if (command->uses_ranks && (started = ld_comm_start(&argc, &argv, &comm, &err))) rc = started;
+  if (!comm) comm = ld_comm_alone();
+  if (!started) rc = ld_comm_agree(comm, rc, &err);
+  if (!rc) {
+    ld_gemm_set_threads(options.threads ? (int)options.threads : 1);
+    rc = command->run(&options, path, comm, &err);
+  }
+  ld_options_free(&options);
+  const int status = status_of(rc, &err, speak);
+  ld_comm_finish(comm);
+  return status;
+}
+
+int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN); /* a closed terminal is a write error like any other */
+  const bool speak = ld_comm_speaks();
+  ld_log_mute(!speak);
+  if (argc < 2) {
+    if (speak) print_help(stderr);
+    return 2;
+  }
+  if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+    if (speak) print_help(stdout);
+    return 0;
+  }
+  if (!strcmp(argv[1], "--version")) {
+    if (speak) puts("lora_dist " LD_VERSION);
+    return 0;
+  }
+  const ld_command *command = find_command(argv[1]);
+  if (command) return run(command, argc - 1, argv + 1, speak);
+  if (speak) ld_complain("there is no command '%s': lora_dist --help lists them", argv[1]);
+  return 2;
+}

@@ -1,0 +1,13 @@
+/* The families, one line each; model.c has the table. */
+#ifndef LD_FAMILIES_H
+#define LD_FAMILIES_H
+
+#include "model/model.h"
+
+extern const ld_family ld_gpt2;  /* gpt2.c */
+extern const ld_family ld_llama; /* llama.c, with its relatives: */
+extern const ld_family ld_mistral;
+extern const ld_family ld_qwen2;
+extern const ld_family ld_qwen3;
+
+#endif

@@ -1,0 +1,116 @@
+/* GPT-2 (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019): learned positions,
+ * layer norms before each part, one product for q, k and v, weights stored (in, out), head tied to the
+ * embedding. */
+#include <math.h>
+#include <string.h>
+
+#include "model/build.h"
+#include "model/families.h"
+#include "nn/ops.h"
+
+enum { ATTN, PROJ, FC, DOWN, N_LINEARS };
+
+typedef struct block {
+  float *ln_1_weight, *ln_1_bias, *ln_2_weight, *ln_2_bias;
+  ld_linear linears[N_LINEARS];
+  ld_attention attention;
+} block;
+
+typedef struct gpt2 {
+  ld_weight wte, wpe;
+  float *ln_f_weight, *ln_f_bias;
+  float eps;
+  enum ld_activation activation;
+  block *blocks;
+} gpt2;
+
+static enum ld_activation read_activation(ld_builder *b) {
+  static const struct {
+    const char *name;
+    enum ld_activation kind;
+  } known[] = {{"gelu_new", LD_GELU_TANH},  {"gelu_pytorch_tanh", LD_GELU_TANH},
+               {"gelu_fast", LD_GELU_TANH}, {"gelu", LD_GELU_ERF},
+               {"relu", LD_RELU},           {"silu", LD_SILU},
+               {"swish", LD_SILU}};
+  const char *name = ld_build_string(b, "activation_function", "gelu_new");
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (!strcmp(known[i].name, name)) return known[i].kind;
+  ld_build_refuse(b, "activation_function", "\"%s\" is not supported", name);
+  return LD_GELU_TANH;
+}
+
+static void build_block(ld_builder *b, block *k, int layer, int C, int inner, int n_heads) {
+  k->ln_1_weight = ld_build_vector(b, C, "transformer.h.%d.ln_1.weight", layer);
+  k->ln_1_bias = ld_build_vector(b, C, "transformer.h.%d.ln_1.bias", layer);
+  ld_build_linear(b, &k->linears[ATTN], C, 3 * C, true, "transformer.h.%d.attn.c_attn", layer);
+  ld_build_linear(b, &k->linears[PROJ], C, C, true, "transformer.h.%d.attn.c_proj", layer);
+  k->ln_2_weight = ld_build_vector(b, C, "transformer.h.%d.ln_2.weight", layer);
+  k->ln_2_bias = ld_build_vector(b, C, "transformer.h.%d.ln_2.bias", layer);
+  ld_build_linear(b, &k->linears[FC], C, inner, true, "transformer.h.%d.mlp.c_fc", layer);
+  ld_build_linear(b, &k->linears[DOWN], inner, C, true, "transformer.h.%d.mlp.c_proj", layer);
+  const int D = C / n_heads;
+  float scale = 1;
+  if (ld_build_flag(b, "scale_attn_weights", true)) scale /= sqrtf((float)D);
+  if (ld_build_flag(b, "scale_attn_by_inverse_layer_idx", false)) scale /= (float)(layer + 1);
+  k->attention = (ld_attention){n_heads, n_heads, D, scale, true, 0, layer};
+}
+
+static void build(ld_builder *b) {
+  ld_model *model = b->model;
+  gpt2 *own = model->own = ld_build_alloc(b, 1, sizeof *own);
+  const int C = model->width = ld_build_size(b, "n_embd", 0);
+  const int n_heads = ld_build_size(b, "n_head", 0);
+  const int inner = ld_build_size(b, "n_inner", 4 * C);
+  model->vocab = ld_build_size(b, "vocab_size", 0);
+  model->n_blocks = ld_build_size(b, "n_layer", 0);
+  model->max_positions = ld_build_size(b, "n_positions", 1024);
+  model->kv_width = C;
+  own->eps = (float)ld_build_real(b, "layer_norm_epsilon", 1e-5);
+  own->activation = read_activation(b);
+  if (C % n_heads) ld_build_refuse(b, "n_head", "(%d) must divide n_embd (%d)", n_heads, C);
+  if (ld_build_flag(b, "add_cross_attention", false))
+    ld_build_refuse(b, "add_cross_attention", "is not supported");
+  own->wte = ld_build_matrix(b, model->vocab, C, "transformer.wte.weight");
+  own->wpe = ld_build_matrix(b, model->max_positions, C, "transformer.wpe.weight");
+  if (b->failed) return;
+  own->blocks = ld_build_alloc(b, (size_t)model->n_blocks, sizeof *own->blocks);
+  for (int i = 0; i < model->n_blocks && !b->failed; i++)
+    build_block(b, &own->blocks[i], i, C, inner, n_heads);
+  own->ln_f_weight = ld_build_vector(b, C, "transformer.ln_f.weight");
+  own->ln_f_bias = ld_build_vector(b, C, "transformer.ln_f.bias");
+  ld_build_head(b, ld_build_flag(b, "tie_word_embeddings", true), &own->wte);
+}
+
+static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const block *k, ld_tensor *x,
+                                const ld_batch *batch) {
+  const int C = x->cols;
+  ld_tensor *h = ld_op_layer_norm(t, x, k->ln_1_weight, k->ln_1_bias, own->eps);
+  ld_tensor *qkv = ld_op_linear(t, h, &k->linears[ATTN], batch);
+  h = ld_op_attention(t, ld_tape_columns(t, qkv, 0, C), ld_tape_columns(t, qkv, C, C),
+                      ld_tape_columns(t, qkv, 2 * C, C), &k->attention, batch);
+  x = ld_op_add(t, x, ld_op_linear(t, h, &k->linears[PROJ], batch));
+  h = ld_op_layer_norm(t, x, k->ln_2_weight, k->ln_2_bias, own->eps);
+  h = ld_op_activation(t, ld_op_linear(t, h, &k->linears[FC], batch), own->activation);
+  return ld_op_add(t, x, ld_op_linear(t, h, &k->linears[DOWN], batch));
+}
+
+static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
+  const gpt2 *own = model->own;
+  ld_tensor *x = ld_op_embedding(t, batch, &own->wte, &own->wpe);
+  for (int i = 0; i < model->n_blocks; i++) {
+    const block *k = &own->blocks[i];
+    ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_adapted(k->linears, N_LINEARS));
+    x = ld_tape_block_end(t, block_forward(t, own, k, x, batch));
+  }
+  return ld_op_layer_norm(t, x, own->ln_f_weight, own->ln_f_bias, own->eps);
+}
+
+const ld_family ld_gpt2 = {
+    .model_type = "gpt2",
+    .architecture = "GPT2LMHeadModel",
+    .default_targets = "c_attn",
+    .task_type = "CAUSAL_LM",
+    .fan_in_fan_out = true,
+    .build = build,
+    .features = features,
+};

@@ -1,0 +1,79 @@
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "model/build.h"
+#include "model/families.h"
+#include "nn/ops.h"
+
+static const ld_family *const families[] = {&ld_gpt2, &ld_llama, &ld_mistral, &ld_qwen2, &ld_qwen3};
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+static const ld_family *find_family(const ld_value *config, const char *source, ld_error *err) {
+  const char *type;
+  if (ld_value_string(config, "model_type", NULL, &type, err)) {
+    ld_fail_prefix(err, LD_EFORMAT, "%s/config.json", source);
+    return NULL;
+  }
+  for (int i = 0; type && i < N_FAMILIES; i++)
+    if (!strcmp(families[i]->model_type, type)) return families[i];
+  ld_text known = {0};
+  for (int i = 0; i < N_FAMILIES; i++) ld_text_printf(&known, "%s%s", i ? ", " : "", families[i]->model_type);
+  ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: model_type %s%s%s is not supported (known: %s)", source,
+          type ? "\"" : "", type ? type : "is missing, and without it the model", type ? "\"" : "",
+          known.bytes);
+  ld_text_free(&known);
+  return NULL;
+}
+
+/* A class of the same family with another head would be trained with the wrong loss. */
+static void check_architecture(ld_builder *builder, const ld_family *family) {
+  const ld_value *list = ld_value_get(builder->config, "architectures");
+  if (!list || list->type != LD_LIST || !list->n_items) return;
+  for (size_t i = 0; i < list->n_items; i++)
+    if (list->items[i].string && !strcmp(list->items[i].string, family->architecture)) return;
+  ld_build_refuse(builder, "architectures", "\"%s\" is not supported for model_type \"%s\" (known: %s)",
+                  list->items[0].string ? list->items[0].string : "?", family->model_type,
+                  family->architecture);
+}
+
+int ld_model_build(const ld_value *config, const ld_weights *weights, ld_model **out, ld_error *err) {
+  const ld_family *family = find_family(config, weights->source, err);
+  if (!family) return err->code;
+  ld_model *model = ld_alloc(1, sizeof *model);
+  model->family = family;
+  ld_builder builder = {.model = model, .config = config, .weights = weights, .err = err};
+  check_architecture(&builder, family);
+  if (ld_value_get(config, "quantization_config"))
+    ld_build_refuse(&builder, "quantization_config",
+                    "asks for quantised weights; use the float32, float16 or bfloat16 model");
+  if (!builder.failed) family->build(&builder);
+  if (builder.failed) {
+    ld_model_free(model);
+    return builder.failed;
+  }
+  *out = model;
+  return 0;
+}
+
+void ld_model_free(ld_model *model) {
+  if (!model) return;
+  for (size_t i = 0; i < model->n_owned; i++) free(model->owned[i]);
+  free(model->owned);
+  free(model->linears);
+  free(model);
+}
+
+ld_tensor *ld_model_logits(const ld_model *model, ld_tape *tape, const ld_batch *batch) {
+  return ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
+}
+
+int64_t ld_model_parameters(const ld_model *model) {
+  int64_t n = (int64_t)model->vocab * model->width;
+  for (size_t i = 0; i < model->n_linears; i++)
+    if (model->linears[i] != model->head || !model->head_tied)
+      n += (int64_t)model->linears[i]->in * model->linears[i]->out;
+  return n;
+}

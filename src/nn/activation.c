@@ -1,0 +1,130 @@
+#include <math.h>
+
+#include "base/vmath.h"
+#include "nn/ops.h"
+
+typedef struct activation_op {
+  enum ld_activation kind;
+  ld_tensor *x, *gate, *y; /* gate: of SwiGLU only */
+} activation_op;
+
+#define GELU_C 0.7978845608028654f /* sqrt(2 / pi) */
+
+LD_VECTOR static void gelu_tanh(float *y, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float u = x[i];
+    y[i] = 0.5f * u * (1.0f + ld_tanhf(GELU_C * (u + 0.044715f * u * u * u)));
+  }
+}
+
+LD_VECTOR static void gelu_tanh_backward(float *dx, const float *dy, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float u = x[i];
+    const float t = ld_tanhf(GELU_C * (u + 0.044715f * u * u * u));
+    const float slope = GELU_C * (1.0f + 3 * 0.044715f * u * u);
+    dx[i] += dy[i] * (0.5f * (1.0f + t) + 0.5f * u * (1.0f - t * t) * slope);
+  }
+}
+
+static void gelu_erf(float *y, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0.70710678118654752f));
+}
+
+static void gelu_erf_backward(float *dx, const float *dy, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float cdf = 0.5f * (1.0f + erff(x[i] * 0.70710678118654752f));
+    const float pdf = 0.39894228040143268f * ld_expf(-0.5f * x[i] * x[i]);
+    dx[i] += dy[i] * (cdf + x[i] * pdf);
+  }
+}
+
+LD_VECTOR static void silu(float *y, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = x[i] * ld_sigmoidf(x[i]);
+}
+
+LD_VECTOR static void silu_backward(float *dx, const float *dy, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float s = ld_sigmoidf(x[i]);
+    dx[i] += dy[i] * s * (1.0f + x[i] * (1.0f - s));
+  }
+}
+
+static void relu(float *y, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;
+}
+
+static void relu_backward(float *dx, const float *dy, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) dx[i] += x[i] > 0 ? dy[i] : 0;
+}
+
+static const struct {
+  void (*forward)(float *y, const float *x, size_t n);
+  void (*backward)(float *dx, const float *dy, const float *x, size_t n);
+} kinds[] = {
+    [LD_GELU_TANH] = {gelu_tanh, gelu_tanh_backward},
+    [LD_GELU_ERF] = {gelu_erf, gelu_erf_backward},
+    [LD_RELU] = {relu, relu_backward},
+    [LD_SILU] = {silu, silu_backward},
+};
+
+static size_t count(const ld_tensor *tensor) {
+  return (size_t)tensor->rows * (size_t)tensor->cols;
+}
+
+static void activation_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  activation_op *op = self;
+  kinds[op->kind].forward(op->y->data, op->x->data, count(op->x));
+}
+
+static void activation_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  activation_op *op = self;
+  kinds[op->kind].backward(ld_grad(op->x), op->y->grad, op->x->data, count(op->x));
+}
+
+ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind) {
+  activation_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (activation_op){.kind = kind, .x = x};
+  op->y = ld_tape_tensor(tape, x->rows, x->cols, x->trained);
+  ld_tape_push(tape, (ld_op){"activation", activation_forward, activation_backward, op, op->y, {x}});
+  return op->y;
+}
+
+LD_VECTOR static void swiglu(float *y, const float *gate, const float *up, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = gate[i] * ld_sigmoidf(gate[i]) * up[i];
+}
+
+LD_VECTOR static void swiglu_gate(float *dgate, const float *dy, const float *gate, const float *up,
+                                  size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float s = ld_sigmoidf(gate[i]);
+    dgate[i] += dy[i] * up[i] * s * (1.0f + gate[i] * (1.0f - s));
+  }
+}
+
+LD_VECTOR static void swiglu_up(float *dup, const float *dy, const float *gate, size_t n) {
+  for (size_t i = 0; i < n; i++) dup[i] += dy[i] * gate[i] * ld_sigmoidf(gate[i]);
+}
+
+static void swiglu_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  activation_op *op = self;
+  swiglu(op->y->data, op->gate->data, op->x->data, count(op->y));
+}
+
+static void swiglu_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  activation_op *op = self;
+  float *dgate = ld_grad(op->gate), *dup = ld_grad(op->x);
+  if (dgate) swiglu_gate(dgate, op->y->grad, op->gate->data, op->x->data, count(op->y));
+  if (dup) swiglu_up(dup, op->y->grad, op->gate->data, count(op->y));
+}
+
+ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up) {
+  activation_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (activation_op){.x = up, .gate = gate};
+  op->y = ld_tape_tensor(tape, up->rows, up->cols, gate->trained || up->trained);
+  ld_tape_push(tape, (ld_op){"swiglu", swiglu_forward, swiglu_backward, op, op->y, {gate, up}});
+  return op->y;
+}

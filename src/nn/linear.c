@@ -1,0 +1,124 @@
+#include "nn/ops.h"
+
+#include "base/rng.h"
+#include "base/vmath.h"
+#include "nn/linear.h"
+
+typedef struct linear_op {
+  const ld_linear *linear;
+  ld_tensor *x, *y;
+  float *h; /* (T, R): the dropped-out input times A^T, kept for the gradient of B */
+  uint64_t seed, number;
+} linear_op;
+
+void ld_linear_frozen(const ld_linear *linear, int T, const float *x, int ldx, float *y, int ldy,
+                      float *scratch) {
+  ld_gemm_weight(!linear->transposed, T, x, ldx, &linear->weight, 0, y, ldy, scratch);
+  if (!linear->bias) return;
+  for (int t = 0; t < T; t++)
+    for (int i = 0; i < linear->out; i++) y[(size_t)t * (size_t)ldy + (size_t)i] += linear->bias[i];
+}
+
+void ld_linear_frozen_backward(const ld_linear *linear, int T, const float *dy, int ldy, float beta,
+                               float *dx, int ldx, float *scratch) {
+  ld_gemm_weight(linear->transposed, T, dy, ldy, &linear->weight, beta, dx, ldx, scratch);
+}
+
+void ld_lora_forward(const ld_lora *lora, int T, const float *x, int ldx, float *h, float *y, int ldy) {
+  const ld_param *A = lora->A, *B = lora->B;
+  ld_gemm(false, true, T, lora->rank, A->cols, 1, x, ldx, A->data, A->cols, 0, h, lora->rank);
+  ld_gemm(false, true, T, B->rows, lora->rank, lora->scaling, h, lora->rank, B->data, lora->rank, 1, y, ldy);
+}
+
+void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const float *h, float *dh,
+                      const float *dy, int ldy) {
+  const ld_param *A = lora->A, *B = lora->B;
+  ld_gemm(true, false, B->rows, lora->rank, T, lora->scaling, dy, ldy, h, lora->rank, 1, B->grad, lora->rank);
+  ld_gemm(false, false, T, lora->rank, B->rows, lora->scaling, dy, ldy, B->data, lora->rank, 0, dh,
+          lora->rank);
+  ld_gemm(true, false, lora->rank, A->cols, T, 1, dh, lora->rank, x, ldx, 1, A->grad, A->cols);
+}
+
+/* out = (+=, when `add`) in * mask / (1 - p). The mask is made anew from its stream each time it is needed.
+ */
+static void dropout(const linear_op *op, const float *in, int stride, float *out, bool add) {
+  const ld_lora *lora = op->linear->lora;
+  const ld_stream stream = ld_rng_stream(op->seed, LD_RNG_DROPOUT, op->number, lora->id);
+  const uint32_t threshold = (uint32_t)((double)lora->dropout * 4294967296.0);
+  const float keep = 1.0f / (1.0f - lora->dropout);
+  const size_t n = (size_t)op->x->cols, total = (size_t)op->x->rows * n;
+  uint32_t words[4];
+  for (size_t i = 0; i < total; i++) {
+    if (i % 4 == 0) ld_rng_words(&stream, i / 4, words);
+    const float factor = words[i % 4] < threshold ? 0.0f : keep;
+    const size_t at = i / n * (size_t)stride + i % n;
+    if (add)
+      out[at] += factor * in[i];
+    else
+      out[i] = factor * in[at];
+  }
+}
+
+static bool drops(const ld_tape *tape, const ld_linear *linear) {
+  return linear->lora && linear->lora->dropout > 0 && ld_tape_training(tape);
+}
+
+static void linear_forward(ld_tape *tape, void *self) {
+  linear_op *op = self;
+  const ld_linear *linear = op->linear;
+  float *scratch = ld_tape_scratch(tape);
+  const int T = op->x->rows;
+  ld_linear_frozen(linear, T, op->x->data, op->x->stride, op->y->data, op->y->stride, scratch);
+  if (!linear->lora) return;
+  const float *x = op->x->data;
+  int stride = op->x->stride;
+  if (drops(tape, linear)) {
+    dropout(op, x, stride, scratch, false);
+    x = scratch;
+    stride = linear->in;
+  }
+  ld_lora_forward(linear->lora, T, x, stride, op->h, op->y->data, op->y->stride);
+}
+
+/* Scratch: dh (T, R), then the weight's panel or one (T, in) matrix for dropout. */
+static void linear_backward(ld_tape *tape, void *self) {
+  linear_op *op = self;
+  const ld_linear *linear = op->linear;
+  const ld_lora *lora = linear->lora;
+  const int T = op->x->rows;
+  float *dh = ld_tape_scratch(tape), *dx = ld_grad(op->x);
+  const float *dy = op->y->grad;
+  float *rest = dh + (lora ? (size_t)T * (size_t)lora->rank : 0);
+  const bool dropped = drops(tape, linear);
+  if (lora) {
+    if (dropped) dropout(op, op->x->data, op->x->stride, rest, false);
+    ld_lora_backward(lora, T, dropped ? rest : op->x->data, dropped ? linear->in : op->x->stride, op->h, dh,
+                     dy, op->y->stride);
+  }
+  if (!dx) return;
+  if (lora && dropped) {
+    ld_gemm(false, false, T, linear->in, lora->rank, 1, dh, lora->rank, lora->A->data, linear->in, 0, rest,
+            linear->in);
+    dropout(op, rest, op->x->stride, dx, true);
+  } else if (lora) {
+    ld_gemm(false, false, T, linear->in, lora->rank, 1, dh, lora->rank, lora->A->data, linear->in, 1, dx,
+            op->x->stride);
+  }
+  ld_linear_frozen_backward(linear, T, dy, op->y->stride, 1, dx, op->x->stride, rest);
+}
+
+ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch) {
+  linear_op *op = ld_tape_record(tape, sizeof *op);
+  const ld_lora *lora = linear->lora;
+  *op = (linear_op){.linear = linear, .x = x, .seed = batch->seed, .number = batch->number};
+  op->y = ld_tape_tensor(tape, x->rows, linear->out, x->trained || lora);
+  size_t scratch = ld_gemm_scratch(&linear->weight);
+  if (lora) {
+    const size_t T = (size_t)x->rows, whole = drops(tape, linear) ? T * (size_t)linear->in : 0;
+    op->h = ld_tape_floats(tape, T * (size_t)lora->rank);
+    scratch = (scratch > whole ? scratch : whole) + T * (size_t)lora->rank;
+  }
+  ld_tape_need_scratch(tape, scratch);
+  ld_tape_push(tape, (ld_op){"linear", linear_forward, linear_backward, op, op->y, {x}});
+  return op->y;
+}

@@ -1,0 +1,24 @@
+/* The parts of a linear layer, for operations that hold one inside (the loss holds the head). T rows each;
+ * ldx, ldy are row strides.
+ */
+#ifndef LD_LINEAR_H
+#define LD_LINEAR_H
+
+#include "nn/tensor.h"
+
+/* y = x W^T + bias. `scratch`: ld_gemm_scratch floats. */
+void ld_linear_frozen(const ld_linear *linear, int T, const float *x, int ldx, float *y, int ldy,
+                      float *scratch);
+
+/* dx = beta dx + dy W. */
+void ld_linear_frozen_backward(const ld_linear *linear, int T, const float *dy, int ldy, float beta,
+                               float *dx, int ldx, float *scratch);
+
+/* h (T, R) = x A^T;  y += scaling h B^T. */
+void ld_lora_forward(const ld_lora *lora, int T, const float *x, int ldx, float *h, float *y, int ldy);
+
+/* Adds to the gradients of A and B, and leaves dh (T, R) = scaling dy B, of which dx += dh A. */
+void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const float *h, float *dh,
+                      const float *dy, int ldy);
+
+#endif

@@ -1,0 +1,118 @@
+#include <math.h>
+#include <string.h>
+
+#include "nn/linear.h"
+#include "nn/ops.h"
+#include "nn/rows.h"
+
+/* Logits that exist at a time, in floats: (chunk, V). */
+enum { LOGITS = 1 << 24, MIN_CHUNK = 16, MAX_CHUNK = 256 };
+
+typedef struct loss_op {
+  ld_tensor *x;
+  const ld_linear *head;
+  const ld_batch *batch;
+  double *loss;
+  int chunk;
+  float *dx; /* (T, C) gradient of the loss, found in the forward pass; NULL when x is not trained */
+} loss_op;
+
+/* Carved from the scratch: gathered rows and their gradient (chunk, C), logits (chunk, V), the head's LoRA.
+ */
+typedef struct loss_scratch {
+  float *x, *dx, *logits, *h, *dh, *panel;
+  int *rows;
+} loss_scratch;
+
+static size_t carve(const loss_op *op, float *memory, loss_scratch *s) {
+  const size_t n = (size_t)op->chunk, C = (size_t)op->head->in, V = (size_t)op->head->out;
+  const size_t R = op->head->lora ? (size_t)op->head->lora->rank : 0;
+  const size_t sizes[] = {n * C, n * C, n * V, n * R, n * R, ld_gemm_scratch(&op->head->weight), n};
+  float *places[7];
+  size_t total = 0;
+  for (int i = 0; i < 7; i++) {
+    places[i] = memory ? memory + total : NULL;
+    total += sizes[i];
+  }
+  if (memory)
+    *s = (loss_scratch){places[0], places[1], places[2], places[3], places[4], places[5], (int *)places[6]};
+  return total;
+}
+
+/* The loss of one row; leaves softmax - onehot, the gradient, in its place. */
+static double row_loss(float *logits, int target, int V) {
+  const float max = ld_row_max(logits, V);
+  const double at_target = (double)logits[target];
+  const double sum = ld_row_exp(logits, max, V);
+  ld_row_scale(logits, (float)(1.0 / sum), V);
+  logits[target] -= 1.0f;
+  return log(sum) + (double)max - at_target;
+}
+
+/* Next rows that have targets, from *row on; moves *row behind them. */
+static int gather(const loss_op *op, int *row, const loss_scratch *s) {
+  const size_t C = (size_t)op->head->in;
+  int n = 0;
+  for (; *row < op->x->rows && n < op->chunk; ++*row) {
+    if (op->batch->targets[*row] < 0) continue;
+    memcpy(s->x + (size_t)n * C, op->x->data + (size_t)*row * (size_t)op->x->stride, C * sizeof(float));
+    s->rows[n++] = *row;
+  }
+  return n;
+}
+
+static void chunk_gradient(const loss_op *op, const loss_scratch *s, int n) {
+  const ld_linear *head = op->head;
+  const int C = head->in, V = head->out;
+  if (head->lora) ld_lora_backward(head->lora, n, s->x, C, s->h, s->dh, s->logits, V);
+  if (!op->dx) return;
+  ld_linear_frozen_backward(head, n, s->logits, V, 0, s->dx, C, s->panel);
+  if (head->lora)
+    ld_gemm(false, false, n, C, head->lora->rank, 1, s->dh, head->lora->rank, head->lora->A->data, C, 1,
+            s->dx, C);
+  for (int i = 0; i < n; i++)
+    memcpy(op->dx + (size_t)s->rows[i] * (size_t)C, s->dx + (size_t)i * (size_t)C, (size_t)C * sizeof(float));
+}
+
+static void loss_forward(ld_tape *tape, void *self) {
+  loss_op *op = self;
+  const ld_linear *head = op->head;
+  const int C = head->in, V = head->out;
+  loss_scratch s;
+  carve(op, ld_tape_scratch(tape), &s);
+  if (op->dx) memset(op->dx, 0, (size_t)op->x->rows * (size_t)C * sizeof(float));
+  double loss = 0;
+  for (int row = 0, n; (n = gather(op, &row, &s)) > 0;) {
+    ld_linear_frozen(head, n, s.x, C, s.logits, V, s.panel);
+    if (head->lora) ld_lora_forward(head->lora, n, s.x, C, s.h, s.logits, V);
+    for (int i = 0; i < n; i++)
+      loss += row_loss(s.logits + (size_t)i * (size_t)V, op->batch->targets[s.rows[i]], V);
+    if (ld_tape_training(tape)) chunk_gradient(op, &s, n);
+  }
+  *op->loss = loss;
+}
+
+static void loss_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  loss_op *op = self;
+  float *grad = ld_grad(op->x);
+  if (!grad) return;
+  ld_row_add(grad, op->dx, (size_t)op->x->rows * (size_t)op->x->cols);
+}
+
+static int chunk_rows(const ld_batch *batch, int V) {
+  int n = LOGITS / V, targets = batch->n_tokens;
+  if (n < MIN_CHUNK) n = MIN_CHUNK;
+  if (n > MAX_CHUNK) n = MAX_CHUNK;
+  return n < targets ? n : targets;
+}
+
+void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *head, const ld_batch *batch,
+                         double *loss) {
+  loss_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (loss_op){.x = features, .head = head, .batch = batch, .loss = loss};
+  op->chunk = chunk_rows(batch, head->out);
+  if (features->trained) op->dx = ld_tape_floats(tape, (size_t)features->rows * (size_t)features->cols);
+  ld_tape_need_scratch(tape, carve(op, NULL, NULL));
+  ld_tape_push(tape, (ld_op){"loss", loss_forward, loss_backward, op, NULL, {features}});
+}

@@ -1,0 +1,51 @@
+#include "nn/rows.h"
+
+#include <math.h>
+
+#include "base/vmath.h"
+
+LD_VECTOR float ld_row_max(const float *x, int n) {
+  float lanes[LD_LANES], max = -INFINITY;
+  for (int l = 0; l < LD_LANES; l++) lanes[l] = -INFINITY;
+  int i = 0;
+  for (; i + LD_LANES <= n; i += LD_LANES)
+    for (int l = 0; l < LD_LANES; l++) lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
+  for (int l = 0; l < LD_LANES; l++) max = lanes[l] > max ? lanes[l] : max;
+  for (; i < n; i++) max = x[i] > max ? x[i] : max;
+  return max;
+}
+
+LD_VECTOR float ld_row_sum(const float *x, int n) {
+  LD_SUM(sum, n, x[i]);
+  return sum;
+}
+
+LD_VECTOR float ld_row_dot(const float *a, const float *b, int n) {
+  LD_SUM(sum, n, a[i] * b[i]);
+  return sum;
+}
+
+LD_VECTOR float ld_row_dot3(const float *a, const float *b, const float *c, int n) {
+  LD_SUM(sum, n, a[i] * b[i] * c[i]);
+  return sum;
+}
+
+LD_VECTOR void ld_row_scale(float *x, float factor, int n) {
+  for (int i = 0; i < n; i++) x[i] *= factor;
+}
+
+LD_VECTOR double ld_row_exp(float *x, float shift, int n) {
+  double total = 0;
+  for (int start = 0; start < n; start += 1024) {
+    const int length = n - start < 1024 ? n - start : 1024;
+    float *part = x + start;
+    for (int i = 0; i < length; i++) part[i] = ld_expf(part[i] - shift);
+    LD_SUM(sum, length, part[i]);
+    total += (double)sum;
+  }
+  return total;
+}
+
+LD_VECTOR void ld_row_add(float *y, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] += x[i];
+}

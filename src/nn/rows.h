@@ -1,0 +1,38 @@
+/* Vectorised passes over one row, shared by the operations. Sums run over 16 lanes whatever the machine's
+ * vectors, so that their order, and with it their bits, is part of the source.
+ */
+#ifndef LD_ROWS_H
+#define LD_ROWS_H
+
+#include <stddef.h>
+
+enum { LD_LANES = 16 };
+
+/* Declares `result`, the sum of `term` for i = 0 .. n-1, where `term` is an expression of i. */
+#define LD_SUM(result, n, term)                                                                              \
+  float result = 0;                                                                                          \
+  do {                                                                                                       \
+    float lanes[LD_LANES] = {0};                                                                             \
+    const int whole = (n) / LD_LANES * LD_LANES;                                                             \
+    for (int first = 0; first < whole; first += LD_LANES)                                                    \
+      for (int l = 0; l < LD_LANES; l++) {                                                                   \
+        const int i = first + l;                                                                             \
+        lanes[l] += (term);                                                                                  \
+      }                                                                                                      \
+    for (int l = 0; l < LD_LANES; l++) result += lanes[l];                                                   \
+    for (int i = whole; i < (n); i++) result += (term);                                                      \
+  } while (0)
+
+float ld_row_max(const float *x, int n); /* -infinity when n is 0 */
+float ld_row_sum(const float *x, int n);
+float ld_row_dot(const float *a, const float *b, int n);
+float ld_row_dot3(const float *a, const float *b, const float *c, int n); /* sum of a b c */
+void ld_row_scale(float *x, float factor, int n);
+
+/* x = exp(x - shift); returns the sum: in float over each 1,024 numbers, in double across. */
+double ld_row_exp(float *x, float shift, int n);
+
+/* y += x */
+void ld_row_add(float *y, const float *x, size_t n);
+
+#endif

@@ -1,0 +1,227 @@
+#include "nn/tape.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/rows.h"
+
+enum { RECORD_BYTES = 64 << 20, MAX_FREE = 256 };
+
+/* A block: operations [first, last) and where their activations lie. */
+typedef struct block {
+  size_t first, last;
+  bool dropped; /* its inside was given up: run its forward again before its backward */
+} block;
+
+struct ld_tape {
+  enum ld_pass pass;
+  bool dry, recompute;
+  ld_op *ops;
+  size_t n_ops, room_ops;
+  block *blocks;
+  size_t n_blocks, room_blocks;
+  ld_tensor *block_output; /* of the open block */
+  size_t block_mark;       /* where the inside of the open block begins in `data` */
+  ld_arena records;        /* op records and tensor heads: address space only until touched */
+  ld_arena data;           /* activations */
+  ld_arena grads;          /* gradients of activations */
+  ld_arena scratch;
+  size_t scratch_floats; /* the largest need so far */
+  struct {
+    size_t count;
+    float *grad;
+  } free_grads[MAX_FREE]; /* places in `grads` that may be used again by a tensor of the same size */
+  int n_free;
+  void (*poll)(void *user);
+  void *poll_user;
+};
+
+float *ld_grad(const ld_tensor *tensor) {
+  if (!tensor->base) return tensor->grad;
+  return tensor->base->grad ? tensor->base->grad + tensor->column : NULL;
+}
+
+ld_tape *ld_tape_create(void) {
+  ld_tape *tape = ld_alloc(1, sizeof *tape);
+  ld_arena_reserve(&tape->records, RECORD_BYTES);
+  return tape;
+}
+
+void ld_tape_free(ld_tape *tape) {
+  if (!tape) return;
+  ld_arena_free(&tape->records);
+  ld_arena_free(&tape->data);
+  ld_arena_free(&tape->grads);
+  ld_arena_free(&tape->scratch);
+  free(tape->ops);
+  free(tape->blocks);
+  free(tape);
+}
+
+void ld_tape_begin(ld_tape *tape, enum ld_pass pass, bool dry, bool recompute) {
+  tape->pass = pass;
+  tape->dry = dry;
+  tape->recompute = recompute && pass == LD_PASS_TRAIN;
+  tape->n_ops = tape->n_blocks = 0;
+  tape->block_output = NULL;
+  tape->n_free = 0;
+  tape->records.used = 0;
+  if (dry) {
+    ld_arena_free(&tape->data);
+    ld_arena_free(&tape->grads);
+    ld_arena_free(&tape->scratch);
+    tape->scratch_floats = 0;
+  }
+  tape->data.used = tape->grads.used = 0;
+}
+
+size_t ld_tape_bytes(const ld_tape *tape) {
+  return tape->data.peak + tape->grads.peak + tape->scratch_floats * sizeof(float);
+}
+
+bool ld_tape_reserve(ld_tape *tape) {
+  return ld_arena_reserve(&tape->data, tape->data.peak) && ld_arena_reserve(&tape->grads, tape->grads.peak) &&
+         ld_arena_reserve(&tape->scratch, tape->scratch_floats * sizeof(float));
+}
+
+bool ld_tape_training(const ld_tape *tape) {
+  return tape->pass == LD_PASS_TRAIN;
+}
+
+void *ld_tape_record(ld_tape *tape, size_t bytes) {
+  return memset(ld_arena_take(&tape->records, bytes), 0, bytes);
+}
+
+float *ld_tape_floats(ld_tape *tape, size_t count) {
+  return ld_arena_take(&tape->data, count * sizeof(float));
+}
+
+ld_tensor *ld_tape_tensor(ld_tape *tape, int rows, int cols, bool trained) {
+  ld_tensor *tensor = ld_tape_record(tape, sizeof *tensor);
+  tensor->rows = rows;
+  tensor->cols = tensor->stride = cols;
+  tensor->trained = trained && tape->pass == LD_PASS_TRAIN;
+  tensor->data = ld_tape_floats(tape, (size_t)rows * (size_t)cols);
+  return tensor;
+}
+
+ld_tensor *ld_tape_columns(ld_tape *tape, ld_tensor *base, int column, int cols) {
+  ld_tensor *view = ld_tape_record(tape, sizeof *view);
+  *view = *base;
+  view->base = base->base ? base->base : base;
+  view->column = base->column + column;
+  view->cols = cols;
+  if (base->data) view->data = base->data + column;
+  return view;
+}
+
+void ld_tape_need_scratch(ld_tape *tape, size_t floats) {
+  if (floats > tape->scratch_floats) tape->scratch_floats = floats;
+}
+
+float *ld_tape_scratch(ld_tape *tape) {
+  return (float *)tape->scratch.memory;
+}
+
+void ld_tape_push(ld_tape *tape, ld_op op) {
+  if (!tape->dry) op.forward(tape, op.self);
+  if (tape->pass == LD_PASS_INFER) return;
+  tape->ops = ld_grow(tape->ops, tape->n_ops, &tape->room_ops, sizeof *tape->ops);
+  tape->ops[tape->n_ops++] = op;
+}
+
+void ld_tape_block_begin(ld_tape *tape, int rows, int cols, bool trained) {
+  tape->blocks = ld_grow(tape->blocks, tape->n_blocks, &tape->room_blocks, sizeof *tape->blocks);
+  const bool dropped = tape->recompute || tape->pass == LD_PASS_INFER || !trained;
+  tape->blocks[tape->n_blocks] = (block){.first = tape->n_ops, .dropped = dropped};
+  if (dropped) tape->block_output = ld_tape_tensor(tape, rows, cols, trained);
+  tape->block_mark = tape->data.used;
+}
+
+static void copy_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  ld_tensor **pair = self;
+  memcpy(pair[0]->data, pair[1]->data, (size_t)pair[0]->rows * (size_t)pair[0]->cols * sizeof(float));
+}
+
+static void copy_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  ld_tensor **pair = self;
+  ld_row_add(pair[1]->grad, pair[0]->grad, (size_t)pair[0]->rows * (size_t)pair[0]->cols);
+}
+
+ld_tensor *ld_tape_block_end(ld_tape *tape, ld_tensor *output) {
+  block *open = &tape->blocks[tape->n_blocks++];
+  if (!open->dropped) {
+    open->last = tape->n_ops;
+    return output;
+  }
+  ld_tensor *kept = tape->block_output;
+  ld_tensor **pair = ld_tape_record(tape, 2 * sizeof *pair);
+  pair[0] = kept;
+  pair[1] = output;
+  ld_tape_push(tape, (ld_op){"copy", copy_forward, copy_backward, pair, kept, {output}});
+  open->last = tape->n_ops;
+  tape->data.used = tape->block_mark;
+  return kept;
+}
+
+void ld_tape_on_poll(ld_tape *tape, void (*poll)(void *user), void *user) {
+  tape->poll = poll;
+  tape->poll_user = user;
+}
+
+/* Gives `tensor` a gradient of zeros if it has none yet. */
+static void live_grad(ld_tape *tape, ld_tensor *tensor) {
+  if (tensor->base) tensor = tensor->base;
+  if (!tensor->trained || tensor->grad) return;
+  const size_t count = (size_t)tensor->rows * (size_t)tensor->cols;
+  for (int i = tape->n_free - 1; i >= 0; i--) {
+    if (tape->free_grads[i].count != count) continue;
+    tensor->grad = tape->free_grads[i].grad;
+    tape->free_grads[i] = tape->free_grads[--tape->n_free];
+    break;
+  }
+  if (!tensor->grad) tensor->grad = ld_arena_take(&tape->grads, count * sizeof(float));
+  if (!tape->dry)
+    memset(tensor->grad, 0, count * sizeof(float));
+  else
+    tensor->grad = (float *)&tape->grads; /* any address: a dry pass only asks whether there is one */
+}
+
+static void drop_grad(ld_tape *tape, ld_tensor *tensor) {
+  if (tensor->base || !tensor->grad) return;
+  if (tape->n_free < MAX_FREE) {
+    tape->free_grads[tape->n_free].count = (size_t)tensor->rows * (size_t)tensor->cols;
+    tape->free_grads[tape->n_free++].grad = tensor->grad;
+  }
+  tensor->grad = NULL;
+}
+
+static bool is_input(const ld_op *op, const ld_tensor *tensor) {
+  for (int i = 0; i < 4 && op->in[i]; i++)
+    if (op->in[i] == tensor) return true;
+  return false;
+}
+
+static void backward_op(ld_tape *tape, const ld_op *op) {
+  if (op->out && !op->out->trained) return;
+  for (int i = 0; i < 4 && op->in[i]; i++) live_grad(tape, op->in[i]);
+  if (!tape->dry) op->backward(tape, op->self);
+  /* An operation in place hands its output's gradient on as its input's. */
+  if (op->out && !is_input(op, op->out)) drop_grad(tape, op->out);
+  if (tape->poll) tape->poll(tape->poll_user);
+}
+
+void ld_tape_backward(ld_tape *tape) {
+  size_t n_blocks = tape->n_blocks;
+  for (size_t i = tape->n_ops; i-- > 0;) {
+    if (n_blocks && i + 1 == tape->blocks[n_blocks - 1].last) {
+      const block *entered = &tape->blocks[--n_blocks];
+      if (entered->dropped && tape->ops[i].out->trained && !tape->dry)
+        for (size_t k = entered->first; k < entered->last; k++) tape->ops[k].forward(tape, tape->ops[k].self);
+    }
+    backward_op(tape, &tape->ops[i]);
+  }
+}

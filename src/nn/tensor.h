@@ -1,0 +1,78 @@
+/* Activations, trained parameters and linear layers: the nouns of src/nn.
+ *
+ * Letters for shapes, here and everywhere: B sequences, T tokens (rows of a packed batch), C channels (hidden
+ * width), H heads, D head width, V vocabulary, R LoRA rank, M, N, K a product. Everything is row-major
+ * float32.
+ */
+#ifndef LD_TENSOR_H
+#define LD_TENSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/gemm.h"
+
+/* An activation: a matrix (rows, cols) whose row i begins at data + i * stride. Lives on a tape. */
+typedef struct ld_tensor ld_tensor;
+struct ld_tensor {
+  float *data;
+  float *grad; /* same layout; there only from its first use in the backward pass to its last */
+  int rows, cols, stride;
+  bool trained;    /* something below it is trained, so it has a gradient */
+  ld_tensor *base; /* of a view: the tensor some of whose columns it shows */
+  int column;      /* of a view: its first column in base */
+};
+
+/* The gradient of a tensor or of a view; NULL when it is not trained. */
+float *ld_grad(const ld_tensor *tensor);
+
+/* A trained matrix. Data and gradient lie in the flat arrays of the set that owns it. */
+typedef struct ld_param {
+  char *name; /* "<module path>/A", "<module path>/B" */
+  int rows, cols;
+  float *data;
+  float *grad; /* of the present microbatch */
+} ld_param;
+
+/* A low-rank addition: scaling * B A, A (R, in), B (out, R).
+ * Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021, section 4.1. */
+typedef struct ld_lora {
+  int rank;
+  float scaling;
+  float dropout; /* of the input of A, in training */
+  uint32_t id;   /* names its stream of dropout numbers */
+  ld_param *A, *B;
+} ld_lora;
+
+/* y = x W^T + bias + scaling (x A^T) B^T with W frozen. */
+typedef struct ld_linear {
+  char *path; /* Hugging Face module path, "model.layers.0.self_attn.q_proj" */
+  int in, out;
+  ld_weight weight; /* (out, in); (in, out) when transposed */
+  bool transposed;  /* GPT-2's Conv1D */
+  float *bias;      /* (out); NULL for none */
+  ld_lora *lora;    /* NULL when not adapted */
+} ld_linear;
+
+/* Sequences back to back, without padding: segment s is rows [segment[s], segment[s + 1]). Attention stays
+ * within a segment. Owns nothing. */
+typedef struct ld_batch {
+  int n_tokens;
+  const int32_t *ids;       /* (T) */
+  const int32_t *positions; /* (T) place within the sequence */
+  const int32_t
+      *targets; /* (T) the id to predict from this row, -1 for none; NULL when nothing is predicted */
+  int n_segments;
+  const int32_t *segment; /* (n_segments + 1) */
+  uint64_t seed, number;  /* name its dropout: the run's seed and the microbatch's number in the run */
+  struct ld_cache *cache; /* generation: keys and values of the tokens before; NULL otherwise */
+} ld_batch;
+
+/* Keys and values of one sequence so far, per block: (capacity, width) each. */
+typedef struct ld_cache {
+  int n_blocks, capacity, width;
+  int length;           /* tokens in it; whoever runs the model adds the batch's after the forward pass */
+  float *keys, *values; /* (n_blocks, capacity, width) */
+} ld_cache;
+
+#endif

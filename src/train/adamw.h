@@ -1,0 +1,32 @@
+/* AdamW, the learning-rate schedules and gradient clipping, with PyTorch's formulas.
+ */
+#ifndef LD_ADAMW_H
+#define LD_ADAMW_H
+
+#include <stddef.h>
+
+#include "train/options.h"
+
+/* Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2, in the order of
+ * torch.optim.AdamW. */
+typedef struct ld_adamw {
+  double beta1, beta2, eps, weight_decay;
+  size_t n;
+  float *m, *v; /* (n) first and second moments */
+} ld_adamw;
+
+void ld_adamw_create(ld_adamw *adamw, const ld_options *options, size_t n);
+void ld_adamw_free(ld_adamw *adamw);
+
+/* One update of data (n) by grad (n); `step` counts from 1. */
+void ld_adamw_step(ld_adamw *adamw, float *data, const float *grad, double lr, int64_t step);
+
+/* Scales grad (n) so that its 2-norm is at most `max_norm` (0: no limit), as torch.nn.utils.clip_grad_norm_;
+ * returns the norm from before. */
+double ld_clip(float *grad, size_t n, double max_norm);
+
+/* The learning rate of a step (from 0) of `total`, as transformers' get_*_schedule_with_warmup: it rises from
+ * 0 over `warmup` steps. `warmup` below or at 1 is a share of the total, rounded up. */
+double ld_schedule(const ld_options *options, int64_t step, int64_t total);
+
+#endif

@@ -1,0 +1,111 @@
+#include "train/exact.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/vmath.h"
+
+/* A peak is kept between 2^LOW and the overflow limit, and moved to 2^(limit - HEADROOM) when a step has
+ * shown it. */
+enum { SUM_BITS = 62, LOW = 34, HEADROOM = 12, FIRST_EXPONENT = 40, MAX_EXPONENT = 900 };
+#define INFINITE_BITS 0x7f800000u
+
+static size_t count(const ld_param *param) {
+  return (size_t)param->rows * (size_t)param->cols;
+}
+
+void ld_exact_create(ld_exact *exact, const ld_param *params, size_t n_params) {
+  *exact = (ld_exact){.params = params, .n_params = n_params};
+  for (size_t i = 0; i < n_params; i++) exact->n_floats += count(&params[i]);
+  exact->sums = ld_alloc(LD_EXACT_COUNTERS + exact->n_floats, sizeof *exact->sums);
+  exact->exponent = ld_alloc(n_params, sizeof *exact->exponent);
+  exact->used = ld_alloc(n_params, sizeof *exact->used);
+  exact->peak = ld_alloc(n_params, sizeof *exact->peak);
+  for (size_t i = 0; i < n_params; i++) exact->exponent[i] = FIRST_EXPONENT;
+}
+
+void ld_exact_free(ld_exact *exact) {
+  free(exact->sums);
+  free(exact->exponent);
+  free(exact->used);
+  free(exact->peak);
+}
+
+void ld_exact_reset(ld_exact *exact) {
+  memset(exact->sums, 0, (LD_EXACT_COUNTERS + exact->n_floats) * sizeof *exact->sums);
+  memcpy(exact->used, exact->exponent, exact->n_params * sizeof *exact->used);
+  memset(exact->peak, 0, exact->n_params * sizeof *exact->peak);
+}
+
+/* The bits of |x| order as the numbers do, and NaN comes last. */
+LD_VECTOR static uint32_t peak_bits(const float *g, size_t n, uint32_t peak) {
+  for (size_t i = 0; i < n; i++) {
+    uint32_t bits;
+    memcpy(&bits, &g[i], sizeof bits);
+    bits &= 0x7fffffffu;
+    peak = bits > peak ? bits : peak;
+  }
+  return peak;
+}
+
+LD_VECTOR static void add(int64_t *sums, const float *g, size_t n, double scale) {
+  const double limit = 0x1p62;
+  for (size_t i = 0; i < n; i++) {
+    double x = (double)g[i] * scale;
+    x = x >= -limit ? x : -limit; /* also where x is no number: the peak tells of it */
+    x = x <= limit ? x : limit;
+    x += x < 0 ? -0.5 : 0.5;
+    /* Wrapping is fine: a sum that could overflow is thrown away. */
+    sums[i] = (int64_t)((uint64_t)sums[i] + (uint64_t)(int64_t)x);
+  }
+}
+
+void ld_exact_add(ld_exact *exact) {
+  int64_t *sums = exact->sums + LD_EXACT_COUNTERS;
+  for (size_t i = 0; i < exact->n_params; i++) {
+    const ld_param *param = &exact->params[i];
+    exact->peak[i] = peak_bits(param->grad, count(param), exact->peak[i]);
+    add(sums, param->grad, count(param), ldexp(1, exact->used[i]));
+    sums += count(param);
+  }
+}
+
+static float bits_to_float(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+bool ld_exact_fit(ld_exact *exact, int64_t n_summands) {
+  int summand_bits = 0;
+  while ((int64_t)1 << summand_bits < n_summands) summand_bits++;
+  const int limit = SUM_BITS - 1 - summand_bits;
+  bool fit = true;
+  for (size_t i = 0; i < exact->n_params; i++) {
+    if (!exact->peak[i] || exact->peak[i] >= INFINITE_BITS) continue;
+    const int top = ilogbf(bits_to_float(exact->peak[i])) + 1;
+    const int place = top + exact->used[i];
+    if (place > limit || place < LOW) fit = false;
+    exact->exponent[i] = limit - HEADROOM - top;
+    if (exact->exponent[i] > MAX_EXPONENT) exact->exponent[i] = MAX_EXPONENT;
+  }
+  return fit;
+}
+
+const ld_param *ld_exact_not_finite(const ld_exact *exact) {
+  for (size_t i = 0; i < exact->n_params; i++)
+    if (exact->peak[i] >= INFINITE_BITS) return &exact->params[i];
+  return NULL;
+}
+
+void ld_exact_mean(const ld_exact *exact, double divisor) {
+  const int64_t *sums = exact->sums + LD_EXACT_COUNTERS;
+  for (size_t i = 0; i < exact->n_params; i++) {
+    const ld_param *param = &exact->params[i];
+    const double scale = ldexp(1, -exact->used[i]) / divisor;
+    for (size_t k = 0; k < count(param); k++) param->grad[k] = (float)((double)sums[k] * scale);
+    sums += count(param);
+  }
+}

@@ -1,0 +1,48 @@
+/* The options of all commands, as plain values. src/cmd/options.c has the one table that gives them names,
+ * help and defaults.
+ */
+#ifndef LD_OPTIONS_H
+#define LD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum ld_schedule_kind { LD_LINEAR, LD_COSINE, LD_CONSTANT };
+
+typedef struct ld_options {
+  /* files */
+  char *model, *data, *valid, *out, *adapter, *init_adapter, *config;
+  /* LoRA */
+  int64_t rank;
+  double alpha, dropout;
+  char *target; /* NULL: the family's default */
+  bool rslora;
+  /* data */
+  int64_t batch_size, micro_batch, seq_len;
+  char *pack; /* "auto", "yes", "no" */
+  bool mask_prompt, shuffle;
+  char *chat_template;
+  /* training */
+  double epochs;
+  int64_t steps; /* 0: epochs decide */
+  double lr, warmup, weight_decay, beta1, beta2, eps, clip;
+  int64_t schedule; /* enum ld_schedule_kind */
+  int64_t seed;
+  bool recompute;
+  char *precision;
+  int64_t threads;
+  /* running */
+  int64_t eval_every, save_every, keep; /* eval_every 0: at each epoch's end */
+  char *resume;                         /* "auto", "never" or a path */
+  bool dry_run;
+  /* generate */
+  char *prompt;
+  bool chat;
+  int64_t max_tokens;
+  double temperature, top_p;
+  int64_t top_k;
+  /* merge */
+  char *dtype;
+} ld_options;
+
+#endif

@@ -1,0 +1,57 @@
+/* The plan of the data: which tokens stand in which row, and which rows in which step.
+ *
+ * A row is what one sequence of the batch holds: a record, several short records (packed), or a window of a
+ * continuous text. Rows follow from the records' lengths and the options alone; the order of an epoch from
+ * the seed and the epoch's number. So every rank makes the same plan by itself.
+ */
+#ifndef LD_PLAN_H
+#define LD_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Tokens [first, first + count) of a record. */
+typedef struct ld_piece {
+  int64_t record;
+  int32_t first, count;
+} ld_piece;
+
+typedef struct ld_row {
+  size_t first_piece;
+  int32_t n_pieces, n_tokens;
+  int64_t n_targets;
+} ld_row;
+
+typedef struct ld_plan {
+  ld_row *rows;
+  int64_t n_rows;
+  ld_piece *pieces;
+  bool continuous; /* the pieces of a row are one text; otherwise each is a segment of its own */
+  bool bos;        /* a row of continuous text begins with the beginning-of-text token */
+  int longest;     /* tokens of the longest row */
+  int64_t n_targets, n_tokens;
+  int64_t n_cut, n_idle; /* records that were cut to seq_len; records left out for having no target */
+} ld_plan;
+
+/* Lengths of a record, as in the dataset's index. */
+typedef struct ld_length {
+  int32_t n_tokens, n_targets;
+} ld_length;
+
+/* One record a row; with `pack` as many as fit, best fit first over falling lengths. */
+ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool pack);
+
+/* Windows of seq_len tokens over all records joined; with `bos` one of them is the beginning-of-text token.
+ */
+ld_plan *ld_plan_stream(const ld_length *lengths, int64_t n, int seq_len, bool bos);
+
+void ld_plan_free(ld_plan *plan);
+
+/* Steps of one epoch: the last may be short of rows. */
+int64_t ld_plan_steps(const ld_plan *plan, int64_t batch_size);
+
+/* The rows' order in an epoch, into order (n_rows). */
+void ld_plan_order(const ld_plan *plan, uint64_t seed, int64_t epoch, bool shuffle, int64_t *order);
+
+#endif

@@ -1,0 +1,83 @@
+#include "train/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/file.h"
+
+static int write_text(const char *folder, const char *name, const char *text, ld_error *err) {
+  char *path = ld_path_join(folder, name);
+  const int rc = ld_file_write(path, text, strlen(text), err);
+  free(path);
+  return rc;
+}
+
+int ld_run_open(ld_run *run, const char *out, const char *config, const char *yaml, int64_t step,
+                ld_error *err) {
+  *run = (ld_run){.out = out, .checkpoints = ld_path_join(out, "checkpoints"), .config = ld_strdup(config)};
+  int rc = ld_make_folders(run->checkpoints, err);
+  if (rc) return rc;
+  ld_file_sweep(run->checkpoints);
+  ld_file_sweep(out);
+  rc = write_text(out, "run.yaml", yaml, err);
+  if (rc) return rc;
+  char *path = ld_path_join(out, "metrics.jsonl");
+  rc = ld_metrics_open(path, step, &run->metrics, err);
+  free(path);
+  return rc;
+}
+
+void ld_run_close(ld_run *run) {
+  ld_metrics_close(run->metrics);
+  free(run->checkpoints);
+  free(run->config);
+  *run = (ld_run){0};
+}
+
+int ld_run_save(ld_run *run, const ld_trainer *trainer, ld_error *err) {
+  char *path = ld_format("%s/step-%08lld.h5", run->checkpoints, (long long)trainer->progress.step);
+  ld_checkpoint *checkpoint = ld_trainer_save(trainer, run->config);
+  const int rc = ld_checkpoint_write(path, checkpoint, err);
+  if (!rc) ld_checkpoint_prune(run->checkpoints, (int)trainer->options->keep, path);
+  ld_checkpoint_free(checkpoint);
+  free(path);
+  return rc;
+}
+
+/* The adapter without optimizer state. */
+static int write_adapter(const ld_run *run, const ld_trainer *trainer, const char *name, ld_error *err) {
+  char *path = ld_path_join(run->out, name);
+  ld_checkpoint checkpoint = {.adapter = ld_base_adapter(trainer->base, trainer->options),
+                              .config = run->config};
+  const int rc = ld_checkpoint_write(path, &checkpoint, err);
+  ld_adapter_free(checkpoint.adapter);
+  free(path);
+  return rc;
+}
+
+int ld_run_save_best(ld_run *run, const ld_trainer *trainer, ld_error *err) {
+  return write_adapter(run, trainer, "best.h5", err);
+}
+
+/* Every linear module's path, so that PEFT's short target names can be told from ambiguous ones. */
+static const char **module_paths(const ld_model *model, size_t *n) {
+  const char **paths = ld_alloc(model->n_linears, sizeof *paths);
+  for (size_t i = 0; i < model->n_linears; i++) paths[i] = model->linears[i]->path;
+  *n = model->n_linears;
+  return paths;
+}
+
+int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err) {
+  int rc = write_adapter(run, trainer, "adapter.h5", err);
+  if (rc) return rc;
+  char *folder = ld_path_join(run->out, "peft");
+  ld_adapter *adapter = ld_base_adapter(trainer->base, trainer->options);
+  size_t n;
+  const char **paths = module_paths(trainer->base->model, &n);
+  rc = ld_peft_write(folder, adapter, paths, n, err);
+  free(paths);
+  ld_adapter_free(adapter);
+  free(folder);
+  return rc;
+}

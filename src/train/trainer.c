@@ -1,0 +1,207 @@
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "nn/ops.h"
+
+/* The counters that travel in front of the gradients' exact sums. */
+enum { LOSS, TARGETS, TOKENS, NOT_FINITE, FAILED, STOP };
+static const double LOSS_UNIT = 0x1p30;
+
+static void count_steps(ld_trainer *t) {
+  const ld_options *options = t->options;
+  t->steps_per_epoch = ld_plan_steps(t->data->plan, options->batch_size);
+  t->total_steps =
+      options->steps ? options->steps : (int64_t)ceil(options->epochs * (double)t->steps_per_epoch);
+}
+
+int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, ld_base *base,
+                      const ld_corpus *data, const ld_corpus *valid, ld_error *err) {
+  *t = (ld_trainer){
+      .options = options, .comm = comm, .base = base, .data = data, .valid = valid, .order_epoch = -1};
+  t->progress = (ld_progress){.seed = (uint64_t)options->seed, .best_loss = INFINITY};
+  if (data->plan->n_rows < options->batch_size)
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: fills %lld rows, fewer than one batch of %lld: lower --batch-size or give more data",
+                   ld_dataset_path(data->dataset), (long long)data->plan->n_rows,
+                   (long long)options->batch_size);
+  count_steps(t);
+  t->order = ld_alloc((size_t)data->plan->n_rows, sizeof *t->order);
+  ld_exact_create(&t->exact, base->lora->params, base->lora->n_params);
+  ld_adamw_create(&t->adamw, options, base->lora->n_floats);
+  t->tape = ld_tape_create();
+  size_t bytes;
+  const int rc =
+      ld_tape_fit(t->tape, &t->feed, base->model, options, LD_PASS_TRAIN, data, valid, &bytes, err);
+  return ld_comm_agree(comm, rc, err);
+}
+
+void ld_trainer_free(ld_trainer *t) {
+  ld_tape_free(t->tape);
+  ld_feed_free(&t->feed);
+  ld_exact_free(&t->exact);
+  ld_adamw_free(&t->adamw);
+  free(t->order);
+  free(t->progress.exponents);
+  *t = (ld_trainer){0};
+}
+
+size_t ld_trainer_activation_bytes(const ld_trainer *t) {
+  return ld_tape_bytes(t->tape);
+}
+
+size_t ld_trainer_state_bytes(const ld_trainer *t) {
+  return t->base->lora->n_floats * (4 * sizeof(float) + sizeof(int64_t));
+}
+
+/* The rows of a step: `*rows` borrows from the epoch's order. */
+static int64_t step_rows(ld_trainer *t, int64_t step, const int64_t **rows) {
+  const int64_t epoch = step / t->steps_per_epoch, batch = t->options->batch_size;
+  if (epoch != t->order_epoch)
+    ld_plan_order(t->data->plan, (uint64_t)t->options->seed, epoch, t->options->shuffle, t->order);
+  t->order_epoch = epoch;
+  const int64_t first = step % t->steps_per_epoch * batch, rest = t->data->plan->n_rows - first;
+  *rows = t->order + first;
+  return rest < batch ? rest : batch;
+}
+
+static int64_t n_microbatches(const ld_trainer *t, int64_t n_rows) {
+  return (n_rows + t->options->micro_batch - 1) / t->options->micro_batch;
+}
+
+/* Forward and backward of one microbatch, whole, and its addition to the sums. */
+static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t number, ld_error *err) {
+  const ld_model *model = t->base->model;
+  ld_lora_set *lora = t->base->lora;
+  ld_batch batch;
+  const int rc = ld_corpus_batch(t->data, rows, n_rows, &t->feed, &batch, err);
+  if (rc) return rc;
+  batch.seed = (uint64_t)t->options->seed;
+  batch.number = number;
+  double loss = 0;
+  memset(lora->grad, 0, lora->n_floats * sizeof(float));
+  ld_tape_begin(t->tape, LD_PASS_TRAIN, false, t->options->recompute);
+  ld_op_cross_entropy(t->tape, model->family->features(model, t->tape, &batch), model->head, &batch, &loss);
+  ld_tape_backward(t->tape);
+  ld_exact_add(&t->exact);
+  int64_t *counters = t->exact.sums;
+  if (isfinite(loss)) counters[LOSS] += llrint(loss * LOSS_UNIT);
+  counters[NOT_FINITE] += !isfinite(loss);
+  counters[TOKENS] += batch.n_tokens;
+  for (int i = 0; i < n_rows; i++) counters[TARGETS] += t->data->plan->rows[rows[i]].n_targets;
+  return 0;
+}
+
+/* This rank's microbatches of the step: every world_size-th. */
+static int my_microbatches(ld_trainer *t, int64_t step, const int64_t *rows, int64_t n_rows, ld_error *err) {
+  const int64_t micro = t->options->micro_batch, n = n_microbatches(t, n_rows);
+  const int64_t per_step = n_microbatches(t, t->options->batch_size);
+  for (int64_t i = ld_comm_rank(t->comm); i < n; i += ld_comm_size(t->comm)) {
+    const int64_t first = i * micro, count = n_rows - first < micro ? n_rows - first : micro;
+    const int rc = microbatch(t, rows + first, (int)count, (uint64_t)(step * per_step + i), err);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+/* Sums over all ranks; an error of one becomes everyone's. */
+static int reduce(ld_trainer *t, int rc, bool stop_asked, ld_error *err) {
+  int64_t *counters = t->exact.sums;
+  counters[FAILED] = rc != 0;
+  counters[STOP] = stop_asked;
+  ld_comm_sum_i64(t->comm, t->exact.sums, LD_EXACT_COUNTERS + t->exact.n_floats);
+  ld_comm_max_u32(t->comm, t->exact.peak, t->exact.n_params);
+  if (counters[FAILED]) return ld_comm_agree(t->comm, rc, err);
+  const ld_param *broken = ld_exact_not_finite(&t->exact);
+  const long long step = (long long)t->progress.step + 1;
+  if (counters[NOT_FINITE])
+    return ld_fail(err, LD_ENUMERIC,
+                   "step %lld: the loss is not finite; nothing of this step is saved: lower --lr, or look "
+                   "at the data and the base for the cause",
+                   step);
+  if (broken)
+    return ld_fail(err, LD_ENUMERIC,
+                   "step %lld: the gradient of %s is not finite; nothing of this step is saved: lower --lr, "
+                   "or look at the data and the base for the cause",
+                   step, broken->name);
+  return 0;
+}
+
+int ld_trainer_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_error *err) {
+  const int64_t step = t->progress.step, *rows, n_rows = step_rows(t, step, &rows);
+  ld_lora_set *lora = t->base->lora;
+  *report = (ld_step_report){.step = step + 1};
+  do {
+    ld_exact_reset(&t->exact);
+    const int local = my_microbatches(t, step, rows, n_rows, err);
+    const int rc = reduce(t, local, stop_asked, err);
+    if (rc) return rc;
+    report->tries++;
+  } while (!ld_exact_fit(&t->exact, n_microbatches(t, n_rows)));
+  const int64_t *counters = t->exact.sums;
+  ld_exact_mean(&t->exact, (double)counters[TARGETS]);
+  report->grad_norm = ld_clip(lora->grad, lora->n_floats, t->options->clip);
+  report->lr = ld_schedule(t->options, step, t->total_steps);
+  ld_adamw_step(&t->adamw, lora->data, lora->grad, report->lr, step + 1);
+  report->loss = (double)counters[LOSS] / LOSS_UNIT / (double)counters[TARGETS];
+  report->n_targets = counters[TARGETS];
+  report->n_tokens = counters[TOKENS];
+  report->stop_requests = counters[STOP];
+  t->progress.step = step + 1;
+  t->progress.epoch = t->progress.step / t->steps_per_epoch;
+  t->progress.position = t->progress.step % t->steps_per_epoch * t->options->batch_size;
+  t->progress.tokens += report->n_targets;
+  return 0;
+}
+
+/* One array per parameter, copied out of the flat array. */
+static float **split(const ld_lora_set *lora, const float *flat) {
+  float **parts = ld_alloc(lora->n_params, sizeof *parts);
+  for (size_t i = 0; i < lora->n_params; i++) {
+    const size_t n = (size_t)lora->params[i].rows * (size_t)lora->params[i].cols;
+    parts[i] = memcpy(ld_alloc(n, sizeof(float)), flat, n * sizeof(float));
+    flat += n;
+  }
+  return parts;
+}
+
+static void join(const ld_lora_set *lora, float *const *parts, float *flat) {
+  for (size_t i = 0; i < lora->n_params; i++) {
+    const size_t n = (size_t)lora->params[i].rows * (size_t)lora->params[i].cols;
+    memcpy(flat, parts[i], n * sizeof(float));
+    flat += n;
+  }
+}
+
+ld_checkpoint *ld_trainer_save(const ld_trainer *t, const char *config) {
+  ld_checkpoint *checkpoint = ld_alloc(1, sizeof *checkpoint);
+  const size_t n = t->exact.n_params;
+  checkpoint->adapter = ld_base_adapter(t->base, t->options);
+  checkpoint->config = ld_strdup(config);
+  checkpoint->has_trainer = true;
+  checkpoint->m = split(t->base->lora, t->adamw.m);
+  checkpoint->v = split(t->base->lora, t->adamw.v);
+  checkpoint->progress = t->progress;
+  checkpoint->progress.n_exponents = n;
+  checkpoint->progress.exponents =
+      memcpy(ld_alloc(n, sizeof(int32_t)), t->exact.exponent, n * sizeof(int32_t));
+  return checkpoint;
+}
+
+int ld_trainer_resume(ld_trainer *t, const ld_checkpoint *checkpoint, const char *path, ld_error *err) {
+  if (!checkpoint->has_trainer)
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: holds a finished adapter without optimizer state: use it with --init-adapter", path);
+  if (checkpoint->progress.n_exponents != t->exact.n_params)
+    return ld_fail(err, LD_EMISMATCH, "%s: is of a run with other adapted modules", path);
+  join(t->base->lora, checkpoint->m, t->adamw.m);
+  join(t->base->lora, checkpoint->v, t->adamw.v);
+  memcpy(t->exact.exponent, checkpoint->progress.exponents, t->exact.n_params * sizeof(int32_t));
+  t->progress = checkpoint->progress;
+  t->progress.exponents = NULL;
+  t->progress.n_exponents = 0;
+  return 0;
+}

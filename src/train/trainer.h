@@ -1,0 +1,70 @@
+/* Training: the step, evaluation, and where training stands.
+ */
+#ifndef LD_TRAINER_H
+#define LD_TRAINER_H
+
+#include "io/checkpoint.h"
+#include "mpi/comm.h"
+#include "train/adamw.h"
+#include "train/base.h"
+#include "train/corpus.h"
+#include "train/exact.h"
+
+typedef struct ld_trainer {
+  const ld_options *options;
+  ld_comm *comm;
+  ld_base *base;
+  const ld_corpus *data, *valid; /* valid may be NULL */
+  ld_tape *tape;
+  ld_feed feed;
+  ld_exact exact;
+  ld_adamw adamw;
+  ld_progress progress;
+  int64_t steps_per_epoch, total_steps;
+  int64_t *order; /* of the rows in the present epoch */
+  int64_t order_epoch;
+} ld_trainer;
+
+/* What a step did. */
+typedef struct ld_step_report {
+  int64_t step; /* from 1 */
+  double loss;  /* mean over the batch's target tokens */
+  double lr, grad_norm;
+  int64_t n_targets, n_tokens;
+  int64_t stop_requests; /* ranks that were asked to stop */
+  int tries;             /* 1, or more when the exact sum needed other exponents */
+} ld_step_report;
+
+/* Sizes all memory by a dry pass. The base must have its adapter. Collective. LD_EMEMORY when the machine has
+ * not enough; LD_EMISMATCH when the data is shorter than one batch. */
+int ld_trainer_create(ld_trainer *trainer, const ld_options *options, ld_comm *comm, ld_base *base,
+                      const ld_corpus *data, const ld_corpus *valid, ld_error *err);
+void ld_trainer_free(ld_trainer *trainer);
+
+/* Bytes of this rank: activations and scratch, and parameters with gradients, moments and exact sums. */
+size_t ld_trainer_activation_bytes(const ld_trainer *trainer);
+size_t ld_trainer_state_bytes(const ld_trainer *trainer);
+
+/* One optimizer step over one batch of the whole job. `stop_asked` says that this rank received a signal.
+ * Collective. LD_ENUMERIC, naming the step, for a loss or a gradient that is not finite; parameters are then
+ * as they were. */
+int ld_trainer_step(ld_trainer *trainer, bool stop_asked, ld_step_report *report, ld_error *err);
+
+/* The state as a checkpoint of `config` (JSON text); the caller frees. */
+ld_checkpoint *ld_trainer_save(const ld_trainer *trainer, const char *config);
+
+/* Takes optimizer state and place from a checkpoint whose adapter is already on the base. LD_EMISMATCH when
+ * it has none. */
+int ld_trainer_resume(ld_trainer *trainer, const ld_checkpoint *checkpoint, const char *path, ld_error *err);
+
+/* Mean loss over all targets of a corpus, the same bits at any number of ranks. `tape` must be reserved for
+ * its rows. Collective. */
+int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
+                int micro_batch, double *loss, ld_error *err);
+
+/* Sizes a tape for microbatches of up to micro_batch rows of these corpora (second may be NULL). */
+int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_options *options,
+                enum ld_pass pass, const ld_corpus *corpus, const ld_corpus *second, size_t *bytes,
+                ld_error *err);
+
+#endif

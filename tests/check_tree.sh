@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The tree is the architecture: fails when a folder includes what stands above it, or when a library's header is included
+# outside its door.
+set -u
+cd "$(dirname "$0")/.."
+failed=0
+
+# complain WHAT PATTERN FOLDER ...: no file of the folders may have an include that matches.
+complain() {
+  local what=$1 pattern=$2
+  shift 2
+  local hits
+  hits=$(grep -rnE --include='*.[ch]' "^#include [\"<]($pattern)" "$@" 2>/dev/null)
+  [ -z "$hits" ] && return
+  printf '%s:\n%s\n' "$what" "$hits"
+  failed=1
+}
+
+complain 'src/base includes what stands above it' '(nn|model|train|cmd|io|mpi)/' src/base
+complain 'src/nn includes what stands above it' '(model|train|cmd|io|mpi)/' src/nn
+complain 'src/model includes what stands above it' '(train|cmd|io|mpi)/' src/model
+complain 'io and mpi know only src/base' '(nn|model|train|cmd)/' io mpi
+complain 'mpi knows no file format' 'io/' mpi
+complain 'io knows no ranks' 'mpi/' io
+complain 'src/train includes src/cmd' 'cmd/' src/train
+complain '<mpi.h> outside mpi/' 'mpi\.h' src io tests/unit
+
+# only PATTERN ALLOWED: the header may be included by files whose path matches ALLOWED alone.
+only() {
+  local hits
+  hits=$(grep -rlE --include='*.[ch]' "^#include [\"<]($1)" src io mpi | grep -vE "$2")
+  [ -z "$hits" ] && return
+  printf '%s outside its door:\n%s\n' "$1" "$hits"
+  failed=1
+}
+
+only 'hdf5\.h' '^io/checkpoint'
+only 'cblas\.h' '^src/base/gemm\.c$'
+only 'jansson\.h' '^io/'
+only 'pcre2\.h' '^io/'
+only 'yaml\.h' '^io/yaml\.c$'
+
+exit $failed

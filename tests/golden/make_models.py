@@ -1,0 +1,388 @@
+#!/usr/bin/env python3
+"""Makes the golden models: tiny seeded Hugging Face folders, PEFT adapters, and what PyTorch computes with them.
+
+    python3 make_models.py [--out DIR] [--seed S] [--big] [--only NAME,...]
+
+See README.md beside this file for what is recorded. Every case depends on (seed, its name) alone.
+"""
+
+import argparse
+import json
+import math
+import os
+import shutil
+import sys
+import warnings
+import zlib
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+import golden_cases  # noqa: E402
+import golden_text  # noqa: E402
+
+STEPS, BATCH, SEQ_LEN = 20, 4, 48
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def fail(text: str):
+    raise SystemExit(f"make_models.py: {text}")
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return ((a.double() - b.double()).abs().max() / b.double().abs().max()).item()
+
+
+def weight_std(name: str, shape, hidden: int, tied: bool, family: str) -> float:
+    """Spreads that keep activations, attention scores and logits near 1 to 3, whatever the width."""
+    if "embed_tokens" in name or "wte" in name:
+        return 2.5 / math.sqrt(hidden) if tied else 0.8
+    if "wpe" in name:
+        return 0.3
+    if "lm_head" in name:
+        return 2.5 / math.sqrt(hidden)
+    fan_in = shape[0] if family == "gpt2" else shape[1]
+    return 1.2 / math.sqrt(fan_in)
+
+
+def fill_weights(model, case, gen: torch.Generator):
+    config = model.config
+    for name, p in model.named_parameters():
+        noise = torch.randn(p.shape, generator=gen)
+        if p.ndim == 1:
+            is_norm = name.endswith("weight")
+            p.data = 1 + 0.2 * noise if is_norm else 0.3 * noise
+        else:
+            tied = bool(config.tie_word_embeddings)
+            p.data = noise * weight_std(name, p.shape, config.hidden_size, tied, case.family)
+    model.tie_weights()
+
+
+def save_hub_gpt2(folder: str, model):
+    """The layout of the first GPT-2 checkpoints: no prefix, and the causal mask stored as a float buffer."""
+    tensors = {n.removeprefix("transformer."): p.detach().clone() for n, p in model.named_parameters()}
+    mask = torch.tril(torch.ones(model.config.n_positions, model.config.n_positions))
+    for i in range(model.config.n_layer):
+        tensors[f"h.{i}.attn.bias"] = mask[None, None].clone()
+    save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+
+
+def old_style(config: dict, case) -> dict:
+    """config.json as transformers 4 wrote it: rope_theta and rope_scaling at the top, torch_dtype, no layer_types."""
+    old = {k: v for k, v in config.items() if k not in ("rope_parameters", "dtype", "layer_types")}
+    rope = dict(config.get("rope_parameters") or {})
+    if rope:
+        old["rope_theta"] = rope.pop("rope_theta")
+        kind = rope.pop("rope_type")
+        type_key = "type" if kind == "linear" else "rope_type"
+        old["rope_scaling"] = None if kind == "default" else {**rope, type_key: kind}
+    if "sliding_window" in case.config:
+        old["sliding_window"] = case.config["sliding_window"]
+    old["torch_dtype"] = config["dtype"]
+    old["transformers_version"] = "4.46.3"
+    for key in case.bare_old_keys:
+        old.pop(key, None)
+    return dict(sorted(old.items()))
+
+
+def write_json(path: str, value):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+
+
+def load_base(folder: str, attention: str = "eager"):
+    """Weights as stored, computing in float32."""
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation=attention, output_loading_info=True)
+    if info["missing_keys"] or info["mismatched_keys"]:
+        fail(f"{folder}: transformers misses {info}")
+    return model.eval()
+
+
+def token_ids(case) -> dict:
+    if case.runs:
+        return {"bos_token_id": None, "eos_token_id": case.config["vocab_size"] - 1}
+    return {"bos_token_id": 1, "eos_token_id": 2}
+
+
+def write_base(folder: str, case, gen: torch.Generator):
+    config_class = transformers.CONFIG_MAPPING[case.family]
+    config = config_class(**{**case.config, **token_ids(case)})
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    fill_weights(model, case, gen)
+    model = model.to(getattr(torch, case.dtype))
+    model.config.dtype = getattr(torch, case.dtype)
+    total = sum(p.numel() * p.element_size() for p in model.parameters())
+    # 0.8: shards are filled in turn, so the bound has to leave something for the last one
+    model.save_pretrained(folder, max_shard_size=int(total / case.shards / 0.8) if case.shards > 1 else "1GB")
+    if case.hub_gpt2:
+        save_hub_gpt2(folder, model)
+    if not case.runs:
+        os.remove(os.path.join(folder, "generation_config.json"))
+    write_configs(folder, case)
+    shards = [n for n in os.listdir(folder) if n.startswith("model") and n.endswith(".safetensors")]
+    if (len(shards) > 1) != (case.shards > 1):
+        fail(f"{case.name}: {len(shards)} shards written, {case.shards} wanted")
+
+
+def write_configs(folder: str, case):
+    """config.json in the style of the case, config.other.json in the other one; both have to mean the same."""
+    path = os.path.join(folder, "config.json")
+    with open(path, encoding="utf-8") as file:
+        new = json.load(file)
+    probe = torch.arange(2, 50)[None] % case.config["vocab_size"]
+    with torch.no_grad():
+        logits_new = load_base(folder)(probe).logits
+        write_json(path, old_style(new, case))
+        logits_old = load_base(folder)(probe).logits
+    if not torch.equal(logits_new, logits_old):
+        fail(f"{case.name}: the old config changes the logits by {relative(logits_old, logits_new)}")
+    styles = [new, old_style(new, case)]
+    write_json(path, styles[case.old_config])
+    write_json(os.path.join(folder, "config.other.json"), styles[not case.old_config])
+
+
+def lora_layers(model):
+    """(module path in the base, layer) of every adapted module, sorted."""
+    prefix = "base_model.model."
+    found = [(n.removeprefix(prefix), m) for n, m in model.named_modules() if hasattr(m, "lora_A") and len(m.lora_A)]
+    return sorted(found)
+
+
+def fill_adapter(model, gen: torch.Generator):
+    """A and B such that the adapter moves each module's output by about 0.5, as much as matters and not more."""
+    for _, layer in lora_layers(model):
+        a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+        scale = 0.5 / (layer.scaling["default"] * math.sqrt(a.shape[0]))
+        a.data = torch.randn(a.shape, generator=gen) / math.sqrt(a.shape[1])
+        b.data = torch.randn(b.shape, generator=gen) * scale
+
+
+def tidy_adapter(folder: str, case):
+    """Makes PEFT's folder the same in every run: no model card, sorted lists, no path of this machine."""
+    card = os.path.join(folder, "README.md")
+    if os.path.exists(card):
+        os.remove(card)
+    path = os.path.join(folder, "adapter_config.json")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    config["base_model_name_or_path"] = case.name
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()
+    write_json(path, config)
+
+
+def write_adapter(folder: str, case, gen: torch.Generator):
+    options = {"task_type": "CAUSAL_LM", **case.lora}
+    model = get_peft_model(load_base(folder), LoraConfig(**options))
+    fill_adapter(model, gen)
+    names = [("adapter", False)]
+    if "lm_head" in (options.get("target_modules") or []):
+        names.append(("adapter_auto", "auto"))  # PEFT then stores lm_head's frozen weight beside the adapter
+    for name, embeddings in names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if embeddings else "default")
+            model.save_pretrained(os.path.join(folder, name), save_embedding_layers=embeddings)
+        tidy_adapter(os.path.join(folder, name), case)
+
+
+def load_adapter(folder: str, attention: str = "eager", adapter: str = "adapter"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = PeftModel.from_pretrained(load_base(folder, attention), os.path.join(folder, adapter),
+                                          is_trainable=True)
+    told = [str(w.message) for w in caught if "key" in str(w.message).lower()]
+    if told:
+        fail(f"{folder}: PEFT warns: {told}")
+    return model.eval()
+
+
+def lora_parameters(model) -> dict[str, torch.nn.Parameter]:
+    out = {}
+    for path, layer in lora_layers(model):
+        out[f"{path}.A"] = layer.lora_A["default"].weight
+        out[f"{path}.B"] = layer.lora_B["default"].weight
+    return out
+
+
+def sequences(case, rng) -> list[tuple[list[int], list[int]]]:
+    """Random tokens; the first third is not trained (a prompt), nor is one token in six of the rest."""
+    out = []
+    for n in case.lengths:
+        ids = [int(t) for t in rng.integers(0, case.config["vocab_size"], n)]
+        out.append((ids, [int(i > n // 3 and rng.random() > 1 / 6) for i in range(n - 1)] + [1]))
+    return out
+
+
+def sum_loss(logits: torch.Tensor, ids: list[int], target: list[int]) -> torch.Tensor:
+    """Sum of -log p(ids[i] | ids[:i]) over the i with target[i], in float64."""
+    at = torch.tensor([i for i in range(1, len(ids)) if target[i]])
+    return torch.nn.functional.cross_entropy(logits[at - 1].double(), torch.tensor(ids)[at], reduction="sum")
+
+
+def batch_loss(model, batch) -> tuple[torch.Tensor, int, list[torch.Tensor]]:
+    """Sum of the loss, number of target tokens, logits of each sequence; every sequence runs by itself."""
+    total, count, logits = torch.zeros((), dtype=torch.float64), 0, []
+    for ids, target in batch:
+        logits.append(model(torch.tensor([ids])).logits[0])
+        total = total + sum_loss(logits[-1], ids, target)
+        count += sum(target[1:])
+    return total, count, logits
+
+
+def gradients(model, batch):
+    model.zero_grad()
+    total, count, logits = batch_loss(model, batch)
+    (total / count).backward()
+    grads = {name: p.grad.clone() for name, p in lora_parameters(model).items()}
+    return total.item(), count, [x.detach() for x in logits], grads
+
+
+def record_case(folder: str, case, rng) -> dict[str, float]:
+    batch = sequences(case, rng)
+    total, count, logits, grads = gradients(load_adapter(folder), batch)
+    with torch.no_grad():
+        _, _, base_logits = batch_loss(load_base(folder), batch)
+    out = {"loss": torch.tensor([total], dtype=torch.float64),
+           "n_targets": torch.tensor([count], dtype=torch.int32),
+           "n_seqs": torch.tensor([len(batch)], dtype=torch.int32)}
+    for i, (ids, target) in enumerate(batch):
+        out[f"seq{i}.ids"] = torch.tensor(ids, dtype=torch.int32)
+        out[f"seq{i}.target"] = torch.tensor(target, dtype=torch.int32)
+        out[f"seq{i}.logits"] = logits[i].contiguous()
+        out[f"seq{i}.base_logits"] = base_logits[i].contiguous()
+    out.update({f"grad.{name}": g for name, g in grads.items()})
+    save_file(out, os.path.join(folder, "golden.safetensors"), metadata={"format": "pt"})
+    return measure(folder, batch, total / count, logits, base_logits, grads)
+
+
+def measure(folder: str, batch, loss: float, logits, base_logits, grads) -> dict[str, float]:
+    """How far sdpa attention is from eager (the noise of float32), and that nothing recorded is near zero."""
+    _, _, logits2, grads2 = gradients(load_adapter(folder, "sdpa"), batch)
+    noise = {"logits_noise": max(relative(a, b) for a, b in zip(logits2, logits)),
+             "grad_noise": max(relative(grads2[k], grads[k]) for k in grads)}
+    sizes = {"loss": loss, "logits_std": torch.cat(logits).std().item(),
+             "adapter_effect": min(relative(a, b) for a, b in zip(logits, base_logits)),
+             "grad_min": min(g.abs().max().item() for g in grads.values())}
+    if max(noise.values()) > 2e-5:
+        fail(f"{folder}: sdpa and eager disagree: {noise}")
+    if sizes["grad_min"] < 1e-4 or sizes["adapter_effect"] < 0.02:
+        fail(f"{folder}: too weak to judge anything: {sizes}")
+    if os.path.isdir(os.path.join(folder, "adapter_auto")):
+        again = gradients(load_adapter(folder, adapter="adapter_auto"), batch)
+        if not all(torch.equal(a, b) for a, b in zip(again[2], logits)):
+            fail(f"{folder}: adapter_auto is not adapter")
+    return {**noise, **sizes}
+
+
+def lr_schedule(optimizer, run):
+    # share of the steps, rounded up as transformers' Trainer does; the small subtraction absorbs 0.1 * 20 > 2
+    warmup = int(run.warmup) if run.warmup >= 1 else math.ceil(run.warmup * STEPS - 1e-9)
+    if run.schedule == "linear":
+        return transformers.get_linear_schedule_with_warmup(optimizer, warmup, STEPS)
+    if run.schedule == "cosine":
+        return transformers.get_cosine_schedule_with_warmup(optimizer, warmup, STEPS)
+    return transformers.get_constant_schedule_with_warmup(optimizer, warmup)
+
+
+def train(model, rows, run) -> dict[str, torch.Tensor]:
+    params = lora_parameters(model)
+    optimizer = torch.optim.AdamW(params.values(), lr=run.lr, betas=(run.beta1, run.beta2), eps=run.eps,
+                                  weight_decay=run.weight_decay, foreach=False)
+    schedule = lr_schedule(optimizer, run)
+    losses, norms, rates = [], [], []
+    for step in range(STEPS):
+        total, count, _ = batch_loss(model, rows[step * BATCH:(step + 1) * BATCH])
+        optimizer.zero_grad()
+        (total / count).backward()
+        norms.append(math.sqrt(sum(p.grad.double().square().sum().item() for p in params.values())))
+        if run.clip > 0:
+            torch.nn.utils.clip_grad_norm_(params.values(), run.clip)
+        losses.append((total / count).item())
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    out = {f"final.{name}": p.detach().clone() for name, p in params.items()}
+    for name, values in (("loss", losses), ("grad_norm", norms), ("lr", rates)):
+        out[name] = torch.tensor(values, dtype=torch.float64)
+    return out
+
+
+def options_of(run) -> str:
+    values = [("--batch-size", BATCH), ("--steps", STEPS), ("--seq-len", SEQ_LEN), ("--lr", run.lr),
+              ("--schedule", run.schedule), ("--warmup", run.warmup), ("--weight-decay", run.weight_decay),
+              ("--beta1", run.beta1), ("--beta2", run.beta2), ("--eps", run.eps), ("--clip", run.clip)]
+    return "--no-shuffle --no-pack " + " ".join(f"{name} {value}" for name, value in values)
+
+
+def pad(rows, part: int, width: int) -> torch.Tensor:
+    return torch.tensor([row[part] + [0] * (width - len(row[part])) for row in rows], dtype=torch.int32)
+
+
+def record_runs(folder: str, case, rng) -> dict[str, float]:
+    rows = golden_text.write_text(folder, rng, case.config["vocab_size"], STEPS * BATCH)
+    longest = max(len(ids) for ids, _ in rows)
+    if longest > SEQ_LEN:
+        fail(f"{case.name}: a record has {longest} tokens, more than the --seq-len of the recorded runs")
+    facts = {"longest": longest}
+    for run in case.runs:
+        out = train(load_adapter(folder), rows, run)
+        again = train(load_adapter(folder, "sdpa"), rows, run)
+        facts[f"{run.name}_noise"] = max(relative(again[k], out[k]) for k in out if k != "lr")
+        facts[f"{run.name}_loss"] = [round(out["loss"][i].item(), 3) for i in (0, STEPS - 1)]
+        facts[f"{run.name}_norm"] = [round(f(out["grad_norm"]).item(), 3) for f in (torch.min, torch.max)]
+        out["batch.ids"], out["batch.target"] = pad(rows, 0, longest), pad(rows, 1, longest)
+        out["batch.lengths"] = torch.tensor([len(ids) for ids, _ in rows], dtype=torch.int32)
+        save_file(out, os.path.join(folder, f"train_{run.name}.safetensors"), metadata={"format": "pt"})
+        with open(os.path.join(folder, f"train_{run.name}.args"), "w", encoding="utf-8") as file:
+            file.write(options_of(run) + "\n")
+    return facts
+
+
+def make_case(out: str, case, seed: int, big: bool):
+    key = [seed, zlib.crc32(case.name.encode())]
+    rng = np.random.default_rng(key)
+    gen = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+    if big:
+        case = golden_cases.enlarge(case, rng)
+    folder = os.path.join(out, case.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    write_base(folder, case, gen)
+    write_adapter(folder, case, gen)
+    facts = record_case(folder, case, rng)
+    if case.runs:
+        facts.update(record_runs(folder, case, rng))
+    shown = {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in facts.items()}
+    print(case.name, json.dumps(shown), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default=os.path.join(HERE, "models"), help="folder of the cases")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--big", action="store_true", help="larger shapes, drawn from the seed; not for the repository")
+    parser.add_argument("--only", default="", help="names of cases, with commas")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    wanted = [n for n in options.only.split(",") if n]
+    cases = golden_cases.all_cases()
+    unknown = set(wanted) - {c.name for c in cases}
+    if unknown:
+        fail(f"--only: no case is named {sorted(unknown)}")
+    for case in cases:
+        if not wanted or case.name in wanted:
+            make_case(options.out, case, options.seed, options.big)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

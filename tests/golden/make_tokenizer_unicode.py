@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Makes io/tokenizer/unicode_tables.h: where the `tokenizers` library classes a code point otherwise than
+PCRE2 and utf8proc do, because each of them carries the tables of another Unicode version.
+
+    python3 tests/golden/make_tokenizer_unicode.py > io/tokenizer/unicode_tables.h
+
+Everything is asked of the libraries themselves: `tokenizers` through Python, the other two through ctypes.
+"""
+import ctypes
+import sys
+
+from tokenizers import Regex, __version__, normalizers, pre_tokenizers
+
+CODES = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
+TEXT = "".join(map(chr, CODES))
+CATEGORIES = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co".split()
+
+
+def ranges(codes):
+    out = []
+    for c in sorted(codes):
+        if out and out[-1][1] == c - 1:
+            out[-1][1] = c
+        else:
+            out.append([c, c])
+    return out
+
+
+def removed_by(pre_tokenizer):
+    kept = set()
+    for _, (a, b) in pre_tokenizer.pre_tokenize_str(TEXT):
+        kept.update(CODES[a:b])
+    return set(CODES) - kept
+
+
+def library_category(name):
+    return removed_by(pre_tokenizers.Split(Regex(r"\p{%s}" % name), "removed"))
+
+
+def pcre2_category(name):
+    lib = ctypes.CDLL("libpcre2-8.so.0")
+    for f in ("pcre2_compile_8", "pcre2_match_data_create_8", "pcre2_get_ovector_pointer_8"):
+        getattr(lib, f).restype = ctypes.c_void_p
+    number, offset = ctypes.c_int(), ctypes.c_size_t()
+    pattern = (r"\p{%s}+" % name).encode()
+    utf = 0x00080000
+    code = lib.pcre2_compile_8(pattern, ctypes.c_size_t(len(pattern)), utf, ctypes.byref(number),
+                               ctypes.byref(offset), None)
+    data = lib.pcre2_match_data_create_8(1, None)
+    bytes_, at, found = TEXT.encode(), 0, set()
+    while lib.pcre2_match_8(ctypes.c_void_p(code), bytes_, ctypes.c_size_t(len(bytes_)), ctypes.c_size_t(at), 0,
+                            ctypes.c_void_p(data), None) > 0:
+        vector = ctypes.cast(lib.pcre2_get_ovector_pointer_8(ctypes.c_void_p(data)),
+                             ctypes.POINTER(ctypes.c_size_t))
+        found.update(map(ord, bytes_[vector[0]:vector[1]].decode()))
+        at = vector[1]
+    return found
+
+
+class Utf8proc:
+    def __init__(self):
+        self.lib = ctypes.CDLL("libutf8proc.so.2")
+        self.lib.utf8proc_category_string.restype = ctypes.c_char_p
+        self.lib.utf8proc_tolower.restype = ctypes.c_int32
+        for f in ("utf8proc_NFD", "utf8proc_NFKD"):
+            getattr(self.lib, f).restype = ctypes.c_char_p
+
+    def category(self, c):
+        return self.lib.utf8proc_category_string(c).decode()
+
+    def lower(self, c):
+        return self.lib.utf8proc_tolower(c)
+
+    def form(self, name, text):
+        return getattr(self.lib, "utf8proc_" + name)(text.encode()).decode()
+
+
+def numeric():
+    pieces = pre_tokenizers.Digits(False).pre_tokenize_str(TEXT)
+    sides = [set(), set()]
+    for i, (_, (a, b)) in enumerate(pieces):
+        sides[i % 2].update(CODES[a:b])
+    return sides[0] if 0x30 in sides[0] else sides[1]
+
+
+def print_ranges(name, comment, codes):
+    print(f"\n/* {comment} */")
+    print(f"static const ld_code_range {name}[] = {{")
+    print_rows([f"{{0x{a:x}, 0x{b:x}}}" for a, b in ranges(codes)])
+    print("};")
+
+
+def print_rows(rows):
+    line = "   "
+    for row in rows:
+        if len(line) + len(row) + 2 > 110:
+            print(line)
+            line = "   "
+        line += " " + row + ","
+    print(line)
+
+
+def main():
+    u = Utf8proc()
+    category = {c: u.category(c) for c in CODES}
+    library = {g: library_category(g) for g in CATEGORIES}
+    added = []
+    for g in CATEGORIES:
+        added += [(a, b, g) for a, b in ranges(library[g] - pcre2_category(g))]
+    added.sort()
+
+    punctuation = removed_by(pre_tokenizers.Punctuation("removed"))
+    either = {c for c in CODES if category[c][0] == "P" or any(c in library[g] for g in CATEGORIES if g[0] == "P")}
+    number = {c for c in CODES if category[c][0] == "N" or any(c in library[g] for g in ("Nd", "Nl", "No"))}
+
+    strip, lower = normalizers.StripAccents(), normalizers.Lowercase()
+    marks = {c for c in CODES if strip.normalize_str("a" + chr(c)) == "a"}
+    inert = {c for c in CODES if category[c][0] == "M" or any(c in library[g] for g in ("Mn", "Mc", "Me"))} - marks
+    canonical, compatible = normalizers.NFD(), normalizers.NFKD()
+    for c in CODES[1:]:
+        if u.form("NFKD", chr(c)) != compatible.normalize_str(chr(c)):
+            inert.add(c)
+        if u.form("NFD", chr(c)) != canonical.normalize_str(chr(c)):
+            inert.update(map(ord, u.form("NFD", chr(c))))
+        for probe in ("a\u0345" + chr(c), "a" + chr(c) + "\u0334"):
+            if u.form("NFD", probe) != canonical.normalize_str(probe):
+                inert.add(c)
+
+    shifts = []
+    for c in CODES:
+        text = lower.normalize_str(chr(c))
+        if c == 0x130 or (len(text) == 1 and ord(text) == u.lower(c)):
+            continue
+        assert len(text) == 1, hex(c)
+        shift = ord(text) - c
+        if shifts and shifts[-1][1] == c - 1 and shifts[-1][2] == shift:
+            shifts[-1][1] = c
+        else:
+            shifts.append([c, c, shift])
+
+    print(f"""/* Where tokenizers {__version__} classes a code point otherwise than PCRE2 10.42 (Unicode 14) and utf8proc 2.8
+ * (Unicode 15) do. Made by tests/golden/make_tokenizer_unicode.py; newer versions of the two only make some
+ * rows idle.
+ */
+#ifndef LD_UNICODE_TABLES_H
+#define LD_UNICODE_TABLES_H
+
+#include <stdint.h>
+
+/* clang-format off */
+
+typedef struct ld_code_range {{
+  uint32_t first, last;
+}} ld_code_range;
+
+/* General categories that the library's regular expressions (Unicode 16) know beyond PCRE2. */
+static const struct {{
+  uint32_t first, last;
+  char category[3];
+}} category_added[] = {{""")
+    print_rows([f'{{0x{a:x}, 0x{b:x}, "{g}"}}' for a, b, g in added])
+    print("};")
+    print_ranges("numeric_added", "Numbers (Unicode 17) beyond the categories N of the table above.", numeric() - number)
+    print_ranges("not_punctuation", "Punctuation that the library's table (Unicode 8) has not.", either - punctuation)
+    ascii_ = {c for c in range(128)}
+    print_ranges("punctuation_added", "Punctuation, not ASCII, that is none in newer tables.",
+                 punctuation - either - ascii_)
+    print_ranges("inert", "What the library's normalisation tables (Unicode 9) do not know: it neither decomposes, composes\n"
+                 " * nor moves, and is no combining mark.", inert)
+    print_ranges("mark_added", "Combining marks that are none in newer tables.",
+                 marks - {c for c in CODES if category[c][0] == "M"})
+    print("\n/* Lower case (Unicode 17) that utf8proc has not: add `shift`. */")
+    print("static const struct {\n  uint32_t first, last;\n  int32_t shift;\n} lower_added[] = {")
+    print_rows([f"{{0x{a:x}, 0x{b:x}, {s}}}" for a, b, s in shifts])
+    print("};\n\n#endif")
+
+
+sys.exit(main())

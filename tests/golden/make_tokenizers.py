@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/tokenizers/: one small tokenizer.json per style, in the layout of the models that have that
+style, and what the `tokenizers` library makes of a file of awkward lines.
+
+    python3 tests/golden/make_tokenizers.py
+
+lines.jsonl has one JSON string a line. STYLE/expected.txt has, for each of those lines, three columns:
+  ids      without special tokens, two digits in base 64 for each (alphabet below)
+  decoded  those ids decoded with special tokens kept, and
+  skipped  with them skipped; each as a JSON string, or = where it is the line itself, or ~ as the column before
+and before them one line with the ids that the post-processor puts before and behind.
+
+parts.jsonl tries parts by themselves: ["normalizer", part, text, normalised], ["pre_tokenizer", part, text, [piece,
+...]] and ["decoder", part, [token, ...], text].
+"""
+
+import json
+import os
+import random
+
+from tokenizer_lines import lines, random_line
+from tokenizer_parts import REGEXES, decoder, normalizer, pre_tokenizer
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizers")
+DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+COUNT = 1600
+MERGES = 320
+
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+
+SUBJECTS = "river lamp stone garden letter harbour window kettle forest engine ladder market bridge winter".split()
+VERBS = "holds warms finds carries paints opens counts repairs watches moves isn't doesn't we'll they've".split()
+OTHERS = ["caf\u00e9", "na\u00efve", "Stra\u00dfe", "\u6771\u4eac", "\u4f60\u597d\u4e16\u754c", "\u043f\u0440\u0438\u0432\u0435\u0442", "\U0001f600", "\u03b1\u03b2\u03b3", "x = y + 1;", "return foo_bar(x);"]
+
+
+def training_text():
+    rng = random.Random(1)
+    for _ in range(4000):
+        text = f"The {rng.choice(SUBJECTS)} {rng.choice(VERBS)} the {rng.choice(SUBJECTS)}"
+        if rng.random() < 0.4:
+            text += f", {rng.randrange(10000)} {rng.choice(OTHERS)}"
+        yield text + rng.choice([".", "!", "?\n", "\n\n", ":  ", " ..."])
+
+
+def special(text, **keywords):
+    return AddedToken(text, **{"special": True, "normalized": False, **keywords})
+
+
+def byte_level(pre_tokenizer, normalizer=None, ignore_merges=False):
+    tok = Tokenizer(models.BPE(ignore_merges=ignore_merges))
+    tok.pre_tokenizer = pre_tokenizer
+    if normalizer:
+        tok.normalizer = normalizer
+    trainer = trainers.BpeTrainer(vocab_size=256 + MERGES, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+                                  show_progress=False)
+    tok.train_from_iterator(training_text(), trainer)
+    tok.decoder = decoders.ByteLevel()
+    tok.post_processor = processors.ByteLevel(trim_offsets=False)
+    return tok
+
+
+def gpt2():
+    tok = byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False))
+    tok.add_special_tokens([special("<|endoftext|>", normalized=True)])
+    return tok
+
+
+def roberta():
+    tok = byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True))
+    tok.add_special_tokens([special(t) for t in ("<s>", "<pad>", "</s>", "<unk>")] + [special("<mask>", lstrip=True)])
+    tok.post_processor = processors.RobertaProcessing(("</s>", tok.token_to_id("</s>")),
+                                                      ("<s>", tok.token_to_id("<s>")))
+    return tok
+
+
+def split_and_bytes(pattern):
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+                                    pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=False)])
+
+
+def llama3():
+    tok = byte_level(split_and_bytes(LLAMA3), ignore_merges=True)
+    tok.add_special_tokens([special(t) for t in ("<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>",
+                                                 "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")])
+    bos = "<|begin_of_text|>"
+    tok.post_processor = processors.Sequence([
+        processors.ByteLevel(trim_offsets=True),
+        processors.TemplateProcessing(single=f"{bos} $A", pair=f"{bos} $A {bos}:1 $B:1",
+                                      special_tokens=[(bos, tok.token_to_id(bos))])])
+    return tok
+
+
+def qwen2():
+    tok = byte_level(split_and_bytes(QWEN2), normalizers.NFC())
+    tok.add_special_tokens([special(t) for t in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")])
+    return tok
+
+
+def smollm():
+    tok = byte_level(pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True),
+                                              pre_tokenizers.ByteLevel(add_prefix_space=False)]))
+    tok.add_special_tokens([special(t) for t in ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<file_sep>")])
+    return tok
+
+
+def sentencepiece(specials):
+    tok = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tok.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=3 + 256 + 70 + MERGES, show_progress=False, limit_alphabet=70,
+        special_tokens=["<unk>", "<s>", "</s>"] + specials + ["<0x%02X>" % b for b in range(256)])
+    tok.train_from_iterator(training_text(), trainer)
+    # Training makes the bytes added tokens, too; the models' files have only the control tokens there.
+    data = json.loads(tok.to_str())
+    data["added_tokens"] = [t for t in data["added_tokens"] if not t["content"].startswith("<0x")]
+    tok = Tokenizer.from_str(json.dumps(data))
+    tok.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                     decoders.Strip(" ", 1, 0)])
+    tok.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s>:1 $B:1",
+                                                       special_tokens=[("<s>", 1)])
+    return tok
+
+
+def llama2():
+    tok = sentencepiece([])
+    tok.pre_tokenizer = None
+    tok.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    return tok
+
+
+def mistral():
+    tok = sentencepiece(["[INST]", "[/INST]"])
+    tok.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    return tok
+
+
+def mixed():
+    """No model's: the parts that the others have not. Training with a prefix breaks ties at random, so a file that is
+    there is kept."""
+    path = os.path.join(HERE, "mixed", "tokenizer.json")
+    if os.path.exists(path):
+        return Tokenizer.from_file(path)
+    tok = Tokenizer(models.BPE(unk_token="[UNK]", continuing_subword_prefix="##", end_of_word_suffix="</w>"))
+    tok.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.NFKD(), normalizers.StripAccents(),
+                                           normalizers.Lowercase(), normalizers.Replace(Regex(r"(\w)\1{2,}"), "\u00b7")])
+    tok.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("merged_with_next"),
+        pre_tokenizers.Split(Regex(r"[\d_]+"), "contiguous"), pre_tokenizers.Split("x", "merged_with_previous")])
+    trainer = trainers.BpeTrainer(vocab_size=MERGES, show_progress=False, special_tokens=["[UNK]"],
+                                  continuing_subword_prefix="##", end_of_word_suffix="</w>")
+    tok.train_from_iterator(training_text(), trainer)
+    tok.add_tokens([AddedToken("Lamp", normalized=True), AddedToken("river", single_word=True, normalized=False),
+                    AddedToken("caf\u00e9", normalized=True, single_word=True), AddedToken("--", rstrip=True),
+                    AddedToken("==", lstrip=True, rstrip=True, normalized=False)])
+    tok.post_processor = processors.BertProcessing(("--", tok.token_to_id("--")), ("==", tok.token_to_id("==")))
+    return tok
+
+
+STYLES = [gpt2, roberta, llama2, mistral, llama3, qwen2, smollm, mixed]
+
+
+def code(ids):
+    return "".join(DIGITS[i // 64] + DIGITS[i % 64] for i in ids)
+
+
+def around(tok):
+    plain, full = tok.encode("a", add_special_tokens=False).ids, tok.encode("a").ids
+    at = next(i for i in range(len(full)) if full[i:i + len(plain)] == plain)
+    return full[:at], full[at + len(plain):]
+
+
+def expected(tok, texts):
+    before, behind = around(tok)
+    yield code(before) + "\t" + code(behind)
+    for text in texts:
+        ids = tok.encode(text, add_special_tokens=False).ids
+        assert tok.encode(text).ids == before + ids + behind
+        kept, skipped = (tok.decode(ids, skip_special_tokens=skip) for skip in (False, True))
+        yield "\t".join([code(ids), "=" if kept == text else json.dumps(kept, ensure_ascii=False),
+                         "~" if skipped == kept else "=" if skipped == text else json.dumps(skipped, ensure_ascii=False)])
+
+
+def with_part(family, part):
+    empty = {"type": "BPE", "vocab": {}, "merges": []}
+    return Tokenizer.from_str(json.dumps({"added_tokens": [], "model": empty, family: part}))
+
+
+def try_part(rng, family, part):
+    text = random_line(rng, [], 6)
+    tok = with_part(family, part)
+    if family == "normalizer":
+        return text, tok.normalizer.normalize_str(text)
+    if family == "pre_tokenizer":
+        return text, [piece for piece, _ in tok.pre_tokenizer.pre_tokenize_str(text)]
+    tokens = [rng.choice(["\u2581the", "a", "<0x41>", "<0xE4>", "<0xBD>", "<0xA0>", "<0xFF>", "\u00e4\u00bd\u0142", "\u00e4", "\u0120x", "  ", "\u00f0\u0141",
+                          random_line(rng, [], 2)]) for _ in range(rng.randrange(8))]
+    return tokens, tok.decoder.decode(tokens)
+
+
+def parts():
+    """Every regular expression with each behaviour, then random parts. What makes the library panic is left out."""
+    rng = random.Random(3)
+    wanted = [("pre_tokenizer", {"type": "Split", "pattern": {"Regex": regex}, "behavior": behavior, "invert": rng.random() < 0.3})
+              for regex in REGEXES for behavior in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")]
+    wanted += [(family, make(rng)) for _ in range(250)
+               for family, make in (("normalizer", normalizer), ("pre_tokenizer", pre_tokenizer), ("decoder", decoder))]
+    for family, part in wanted:
+        try:
+            yield [family, part, *try_part(rng, family, part)]
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+
+
+def main():
+    os.makedirs(HERE, exist_ok=True)
+    toks = {style.__name__: style() for style in STYLES}
+    specials = sorted({t.content for tok in toks.values() for t in tok.get_added_tokens_decoder().values()})
+    texts = lines(COUNT, 7, specials, parts=6)
+    with open(os.path.join(HERE, "lines.jsonl"), "w", encoding="utf-8") as f:
+        f.writelines(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
+    with open(os.path.join(HERE, "parts.jsonl"), "w", encoding="utf-8") as f:
+        f.writelines(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in parts())
+    for name, tok in toks.items():
+        os.makedirs(os.path.join(HERE, name), exist_ok=True)
+        assert tok.get_vocab_size() <= 64 * 64
+        with open(os.path.join(HERE, name, "tokenizer.json"), "w", encoding="utf-8") as f:
+            f.write(json.dumps(json.loads(tok.to_str()), ensure_ascii=False, separators=(",", ":")) + "\n")
+        with open(os.path.join(HERE, name, "expected.txt"), "w", encoding="utf-8") as f:
+            f.writelines(line + "\n" for line in expected(tok, texts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+/* Collectives at the number of ranks that mpirun gives: run by CTest at 1, 2, 3 and 4. Prints nothing when
+ * all is well. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mpi/comm.h"
+
+static int failures;
+
+static void expect(bool holds, const char *what, const ld_comm *comm) {
+  if (holds) return;
+  fprintf(stderr, "rank %d of %d: %s\n", ld_comm_rank(comm), ld_comm_size(comm), what);
+  failures++;
+}
+
+static void check_sums(ld_comm *comm) {
+  const int rank = ld_comm_rank(comm), size = ld_comm_size(comm);
+  int64_t values[3] = {1, rank, (int64_t)1 << 61 >> rank};
+  int64_t want = 0;
+  for (int r = 0; r < size; r++) want += (int64_t)1 << 61 >> r;
+  ld_comm_sum_i64(comm, values, 3);
+  expect(values[0] == size && values[1] == size * (size - 1) / 2 && values[2] == want, "sum_i64", comm);
+  uint32_t peaks[2] = {(uint32_t)rank, 0xffffffffu - (uint32_t)rank};
+  ld_comm_max_u32(comm, peaks, 2);
+  expect(peaks[0] == (uint32_t)size - 1 && peaks[1] == 0xffffffffu, "max_u32", comm);
+  double real = -rank;
+  ld_comm_max_f64(comm, &real, 1);
+  expect(real == 0, "max_f64", comm);
+}
+
+static void check_gather(ld_comm *comm) {
+  char mine[8] = "rank   \n";
+  mine[5] = (char)('0' + ld_comm_rank(comm));
+  void *all;
+  size_t total, want = 0;
+  ld_comm_gather_all(comm, mine, (size_t)ld_comm_rank(comm) + 1, &all, &total);
+  for (int r = 0; r < ld_comm_size(comm); r++) want += (size_t)r + 1;
+  expect(total == want, "gather_all: size", comm);
+  expect(!memcmp(all, "rra", want < 3 ? want : 3), "gather_all: order", comm);
+  free(all);
+}
+
+/* Whatever ranks fail, all hear of the lowest. */
+static void check_agree(ld_comm *comm) {
+  const int size = ld_comm_size(comm);
+  ld_error err = {0};
+  expect(ld_comm_agree(comm, 0, &err) == 0, "agree: none failed", comm);
+  for (int first = 0; first < size; first++) {
+    int rc = 0;
+    if (ld_comm_rank(comm) >= first) rc = ld_fail(&err, LD_EFILE, "rank %d failed", ld_comm_rank(comm));
+    expect(ld_comm_agree(comm, rc, &err) == LD_EFILE, "agree: code", comm);
+    char want[32];
+    snprintf(want, sizeof want, "rank %d failed", first);
+    expect(!strcmp(err.text, want), "agree: text", comm);
+  }
+}
+
+int main(int argc, char **argv) {
+  ld_comm *comm;
+  ld_error err;
+  if (ld_comm_start(&argc, &argv, &comm, &err)) return 1;
+  expect(ld_comm_node_size(comm) == ld_comm_size(comm) && ld_comm_nodes(comm) == 1, "node", comm);
+  check_sums(comm);
+  check_gather(comm);
+  check_agree(comm);
+  int64_t all = failures;
+  ld_comm_sum_i64(comm, &all, 1);
+  ld_comm_finish(comm);
+  return all != 0;
+}

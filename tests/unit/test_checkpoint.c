@@ -1,0 +1,364 @@
+#include "scratch.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include "io/checkpoint.h"
+#include "io/digest.h"
+
+static float *numbers(size_t n, float start) {
+  float *data = ld_alloc(n, sizeof *data);
+  for (size_t i = 0; i < n; i++) data[i] = start + (float)i * .25f;
+  return data;
+}
+
+static ld_adapter_module module(const char *path, int rank, int64_t in, int64_t out) {
+  return (ld_adapter_module){.path = ld_strdup(path), .rank = rank, .alpha = 2.0 * rank, .scaling = 2, .in = in, .out = out,
+                             .A = numbers((size_t)rank * (size_t)in, 1), .B = numbers((size_t)rank * (size_t)out, -1)};
+}
+
+static ld_adapter *small_adapter(void) {
+  ld_adapter *a = ld_alloc(1, sizeof *a);
+  a->rank = 2, a->alpha = 4, a->dropout = 0.1;
+  a->base_name = ld_strdup("tiny/model"), a->architecture = ld_strdup("LlamaForCausalLM");
+  a->base_digest = ld_strdup("0123456789abcdef");
+  a->modules = ld_alloc(2, sizeof *a->modules), a->n_modules = 2;
+  /* Not in the order of their names: the file keeps ours. */
+  a->modules[0] = module("layers.2.q_proj", 2, 5, 3);
+  a->modules[1] = module("layers.10.q_proj", 1, 4, 6);
+  a->full = ld_alloc(2, sizeof *a->full), a->n_full = 2;
+  a->full[0] = (ld_adapter_full){ld_strdup("head.weight"), 2, {3, 2}, numbers(6, 7)};
+  a->full[1] = (ld_adapter_full){ld_strdup("bn.num_batches_tracked"), 0, {0}, numbers(1, 12)};
+  return a;
+}
+
+static float **moments(float start) {
+  static const size_t sizes[] = {10, 6, 4, 6, 6, 1};
+  float **m = ld_alloc(6, sizeof *m);
+  for (int i = 0; i < 6; i++) m[i] = numbers(sizes[i], start + (float)i);
+  return m;
+}
+
+static ld_checkpoint *small_checkpoint(bool trainer, int64_t step) {
+  ld_checkpoint *c = ld_alloc(1, sizeof *c);
+  c->adapter = small_adapter();
+  c->config = ld_strdup("{\"lr\": 0.0002}");
+  c->has_trainer = trainer;
+  if (!trainer) return c;
+  c->m = moments(.5f), c->v = moments(100);
+  c->progress = (ld_progress){step, 1, 17, UINT64_MAX - 1, INT64_C(1) << 60, INFINITY, -1, NULL, 6};
+  c->progress.exponents = ld_alloc(6, sizeof *c->progress.exponents);
+  for (int i = 0; i < 6; i++) c->progress.exponents[i] = i - 3;
+  return c;
+}
+
+static void write_good(const char *path, const ld_checkpoint *c) {
+  ld_error err = {0};
+  cr_assert_eq(ld_checkpoint_write(path, c, &err), 0, "%s", err.text);
+}
+
+static ld_checkpoint *read_good(const char *path) {
+  ld_checkpoint *c;
+  ld_error err = {0};
+  cr_assert_eq(ld_checkpoint_read(path, &c, &err), 0, "%s", err.text);
+  return c;
+}
+
+static void same_floats(const float *a, const float *b, size_t n) {
+  cr_assert_eq(memcmp(a, b, n * sizeof *a), 0);
+}
+
+static void same_adapter(const ld_adapter *a, const ld_adapter *b) {
+  cr_assert(a->rank == b->rank && a->alpha == b->alpha && a->dropout == b->dropout && a->rslora == b->rslora);
+  cr_assert_str_eq(a->base_name, b->base_name);
+  cr_assert_str_eq(a->base_digest, b->base_digest);
+  cr_assert_str_eq(a->architecture, b->architecture);
+  cr_assert(!a->task_type && !b->task_type);
+  cr_assert(a->n_modules == b->n_modules && a->n_full == b->n_full);
+  for (size_t i = 0; i < a->n_modules; i++) {
+    const ld_adapter_module *x = &a->modules[i], *y = &b->modules[i];
+    cr_assert_str_eq(x->path, y->path);
+    cr_assert(x->rank == y->rank && x->alpha == y->alpha && x->scaling == y->scaling && x->in == y->in && x->out == y->out);
+    same_floats(x->A, y->A, (size_t)x->rank * (size_t)x->in);
+    same_floats(x->B, y->B, (size_t)x->rank * (size_t)x->out);
+  }
+  for (size_t i = 0; i < a->n_full; i++) {
+    cr_assert_str_eq(a->full[i].path, b->full[i].path);
+    cr_assert_eq(a->full[i].ndim, b->full[i].ndim);
+    same_floats(a->full[i].data, b->full[i].data, i ? 1 : 6);
+  }
+}
+
+static void same_trainer(const ld_checkpoint *a, const ld_checkpoint *b) {
+  static const size_t sizes[] = {10, 6, 4, 6, 6, 1};
+  const ld_progress *p = &a->progress, *q = &b->progress;
+  cr_assert(a->has_trainer && b->has_trainer);
+  for (int i = 0; i < 6; i++) {
+    same_floats(a->m[i], b->m[i], sizes[i]);
+    same_floats(a->v[i], b->v[i], sizes[i]);
+  }
+  cr_assert(p->step == q->step && p->epoch == q->epoch && p->position == q->position && p->seed == q->seed);
+  cr_assert(p->tokens == q->tokens && p->best_step == q->best_step && p->best_loss == q->best_loss);
+  cr_assert(p->n_exponents == q->n_exponents && memcmp(p->exponents, q->exponents, 6 * sizeof(int32_t)) == 0);
+}
+
+Test(checkpoint, everything_comes_back) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
+  for (int trainer = 0; trainer < 2; trainer++) {
+    ld_checkpoint *c = small_checkpoint(trainer, 3);
+    write_good(path, c);
+    ld_checkpoint *back = read_good(path);
+    same_adapter(c->adapter, back->adapter);
+    cr_assert_str_eq(c->config, back->config);
+    cr_assert_eq(back->has_trainer, trainer);
+    if (trainer) same_trainer(c, back);
+    ld_checkpoint_free(c), ld_checkpoint_free(back);
+  }
+  free(path);
+  scratch_end(folder);
+}
+
+Test(checkpoint, equal_contents_are_equal_files) {
+  char *folder = scratch_new(), *a = ld_path_join(folder, "a.h5"), *b = ld_path_join(folder, "b.h5");
+  ld_checkpoint *c = small_checkpoint(true, 3);
+  size_t n, m;
+  write_good(a, c);
+  sleep(1);
+  write_good(b, c);
+  char *x = scratch_read(a, &n), *y = scratch_read(b, &m);
+  cr_assert(n == m && memcmp(x, y, n) == 0);
+  ld_checkpoint_free(c);
+  free(x), free(y), free(a), free(b);
+  scratch_end(folder);
+}
+
+Test(checkpoint, a_large_array_and_a_long_config) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
+  ld_checkpoint *c = small_checkpoint(false, 0);
+  free(c->adapter->modules[0].path), free(c->adapter->modules[0].A), free(c->adapter->modules[0].B);
+  c->adapter->modules[0] = module("big", 3, 400000, 7);
+  free(c->config);
+  c->config = ld_alloc(200001, 1);
+  memset(c->config, 'x', 200000);
+  write_good(path, c);
+  ld_checkpoint *back = read_good(path);
+  same_adapter(c->adapter, back->adapter);
+  cr_assert_str_eq(c->config, back->config);
+  ld_checkpoint_free(c), ld_checkpoint_free(back);
+  free(path);
+  scratch_end(folder);
+}
+
+/* Changes one byte in place: writing the file anew each time would wait for the disk. */
+static void put_byte(int fd, size_t at, char byte) {
+  cr_assert_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
+}
+
+Test(checkpoint, every_flipped_byte_is_an_error) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
+  ld_checkpoint *c = small_checkpoint(true, 3), *back;
+  size_t length;
+  write_good(path, c);
+  char *bytes = scratch_read(path, &length);
+  const int fd = open(path, O_WRONLY);
+  for (size_t i = 0; i < length; i++) {
+    put_byte(fd, i, (char)(bytes[i] ^ 1 << i % 8));
+    cr_assert_eq(ld_checkpoint_read(path, &back, NULL), LD_EFORMAT, "flipped at %zu", i);
+    put_byte(fd, i, bytes[i]);
+  }
+  close(fd);
+  ld_checkpoint_free(read_good(path));
+  ld_checkpoint_free(c);
+  free(bytes), free(path);
+  scratch_end(folder);
+}
+
+/* The seal is made anew for each flip, so that HDF5 and our reading of its tree have to cope: an error, or, where the
+ * byte says nothing, the same contents. */
+Test(checkpoint, flips_under_a_new_seal_are_errors_or_nothing) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
+  ld_checkpoint *c = small_checkpoint(true, 3), *back;
+  size_t length, refused = 0;
+  write_good(path, c);
+  char *bytes = scratch_read(path, &length);
+  const int fd = open(path, O_WRONLY);
+  for (size_t i = 512; i < length; i += 5) {
+    char seal[512] = "", text[LD_DIGEST_DIGITS + 1];
+    ld_digest digest;
+    bytes[i] ^= (char)(1 << i % 8);
+    ld_digest_init(&digest);
+    ld_digest_bytes(&digest, bytes + 512, length - 512);
+    ld_digest_text(&digest, text);
+    snprintf(seal, sizeof seal, "lora_dist checkpoint, sealed: %zu bytes, digest %s; HDF5 follows at byte 512\n", length,
+             text);
+    cr_assert_eq(pwrite(fd, seal, sizeof seal, 0), 512);
+    put_byte(fd, i, bytes[i]);
+    bytes[i] ^= (char)(1 << i % 8);
+    if (ld_checkpoint_read(path, &back, NULL)) refused++;
+    else {
+      same_adapter(c->adapter, back->adapter);
+      same_trainer(c, back);
+      ld_checkpoint_free(back);
+    }
+    put_byte(fd, i, bytes[i]);
+  }
+  cr_assert_gt(refused, 100);
+  close(fd);
+  ld_checkpoint_free(c);
+  free(bytes), free(path);
+  scratch_end(folder);
+}
+
+Test(checkpoint, every_truncation_is_an_error) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
+  ld_checkpoint *c = small_checkpoint(true, 3), *back;
+  size_t length;
+  write_good(path, c);
+  free(scratch_read(path, &length));
+  while (length > 0) {
+    length -= length > 1200 ? 97 : length > 7 ? 7 : length;
+    cr_assert_eq(truncate(path, (off_t)length), 0);
+    cr_assert_eq(ld_checkpoint_read(path, &back, NULL), LD_EFORMAT, "cut at %zu", length);
+  }
+  ld_checkpoint_free(c);
+  free(path);
+  scratch_end(folder);
+}
+
+Test(checkpoint, other_files_are_no_checkpoints) {
+  char *folder = scratch_new();
+  ld_checkpoint *back;
+  ld_error err = {0};
+  char *empty = scratch_file(folder, "e.h5", "", 0), *text = scratch_file(folder, "t.h5", "hello", 5);
+  cr_assert_eq(ld_checkpoint_read(empty, &back, &err), LD_EFORMAT);
+  cr_assert_eq(ld_checkpoint_read(text, &back, &err), LD_EFORMAT);
+  cr_assert(strstr(err.text, text));
+  cr_assert_eq(ld_checkpoint_read(folder, &back, &err), LD_EFILE);
+  free(empty), free(text);
+  scratch_end(folder);
+}
+
+static void count_warning(const char *path, const ld_error *why, void *user) {
+  cr_assert(strstr(path, "step-00000030.h5") && why->code == LD_EFORMAT && why->text[0]);
+  ++*(int *)user;
+}
+
+Test(checkpoint, the_newest_good_one_is_found) {
+  char *folder = scratch_new(), *path;
+  int warnings = 0;
+  cr_assert_null(ld_checkpoint_newest(folder, &path, count_warning, &warnings));
+  for (int step = 10; step <= 30; step += 10) {
+    char name[32];
+    snprintf(name, sizeof name, "step-%08d.h5", step);
+    char *file = ld_path_join(folder, name);
+    ld_checkpoint *c = small_checkpoint(true, step);
+    write_good(file, c);
+    if (step == 30) cr_assert_eq(truncate(file, 900), 0);
+    ld_checkpoint_free(c);
+    free(file);
+  }
+  scratch_text(folder, "step-x.h5", "not one of ours");
+  ld_checkpoint *found = ld_checkpoint_newest(folder, &path, count_warning, &warnings);
+  cr_assert(found && found->progress.step == 20 && strstr(path, "step-00000020.h5"));
+  cr_assert_eq(warnings, 1);
+  ld_checkpoint_free(found);
+  free(path);
+  cr_assert_null(ld_checkpoint_newest("/nowhere", &path, NULL, NULL));
+  scratch_end(folder);
+}
+
+Test(checkpoint, pruning_keeps_the_newest_and_the_spared) {
+  char *folder = scratch_new();
+  size_t n;
+  static const char *const names[] = {"step-1.h5", "step-00000002.h5", "step-100000000.h5", "step-00000040.h5", "best.h5"};
+  for (int i = 0; i < 5; i++) scratch_text(folder, names[i], "");
+  ld_checkpoint_prune(folder, 0, NULL);
+  ld_checkpoint_prune(folder, 2, "some/where/step-1.h5");
+  char **left = ld_folder_names(folder, &n, NULL);
+  cr_assert_eq(n, 4);
+  cr_assert_str_eq(left[0], "best.h5");
+  cr_assert_str_eq(left[1], "step-00000040.h5");
+  cr_assert_str_eq(left[2], "step-1.h5");
+  cr_assert_str_eq(left[3], "step-100000000.h5");
+  ld_names_free(left, n);
+  scratch_end(folder);
+}
+
+Test(checkpoint, the_writer_refuses_bad_paths_and_missing_moments) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
+  static const char *const bad[] = {"", "a/b", "..", ".", "a..b", "a b", "a\n", "\xff"};
+  ld_error err = {0};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    ld_checkpoint *c = small_checkpoint(false, 0);
+    free(c->adapter->modules[1].path);
+    c->adapter->modules[1].path = ld_strdup(bad[i]);
+    cr_assert_eq(ld_checkpoint_write(path, c, &err), LD_EMISMATCH, "'%s'", bad[i]);
+    ld_checkpoint_free(c);
+  }
+  ld_checkpoint *c = small_checkpoint(true, 0);
+  free(c->v[3]);
+  c->v[3] = NULL;
+  cr_assert_eq(ld_checkpoint_write(path, c, &err), LD_EMISMATCH);
+  ld_checkpoint_free(c);
+  cr_assert_not(ld_file_exists(path));
+  free(path);
+  scratch_end(folder);
+}
+
+/* After a failed write: the old file is whole, nothing else is there, and the next write works. */
+static void check_survival(const char *folder, const char *path) {
+  size_t n;
+  ld_checkpoint *old = read_good(path);
+  cr_assert_eq(old->progress.step, 1);
+  char **names = ld_folder_names(folder, &n, NULL);
+  cr_assert_eq(n, 1, "a temporary file stays");
+  ld_names_free(names, n);
+  ld_checkpoint_free(old);
+}
+
+Test(checkpoint, a_full_disk_by_limit_keeps_the_old_file) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "step-00000001.h5");
+  ld_checkpoint *first = small_checkpoint(true, 1), *second = small_checkpoint(true, 2);
+  ld_error err = {0};
+  write_good(path, first);
+  signal(SIGXFSZ, SIG_IGN);
+  const struct rlimit limit = {3000, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
+  cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  cr_assert_eq(ld_checkpoint_write(path, second, &err), LD_EFILE);
+  cr_assert(strstr(err.text, path) && strstr(err.text, "cannot write"), "%s", err.text);
+  cr_assert_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+  check_survival(folder, path);
+  write_good(path, second);
+  ld_checkpoint_free(first), ld_checkpoint_free(second);
+  free(path);
+  scratch_end(folder);
+}
+
+Test(checkpoint, a_full_disk_keeps_the_old_file) {
+  char *folder = scratch_new();
+  if (mount("tmpfs", folder, "tmpfs", 0, "size=64k") != 0) {
+    rmdir(folder);
+    free(folder);
+    cr_skip_test("only root may mount");
+  }
+  char *path = ld_path_join(folder, "step-00000001.h5");
+  ld_checkpoint *first = small_checkpoint(true, 1), *second = small_checkpoint(true, 2);
+  ld_error err = {0};
+  write_good(path, first);
+  free(second->adapter->modules[0].A);
+  second->adapter->modules[0].A = numbers(2 * 40000, 0);
+  second->adapter->modules[0].in = 40000;
+  free(second->m[0]), free(second->v[0]);
+  second->m[0] = numbers(2 * 40000, 0), second->v[0] = numbers(2 * 40000, 0);
+  const int code = ld_checkpoint_write(path, second, &err);
+  check_survival(folder, path);
+  cr_expect_eq(umount(folder), 0);
+  cr_assert_eq(code, LD_EFILE);
+  cr_assert(strstr(err.text, "No space left"), "%s", err.text);
+  ld_checkpoint_free(first), ld_checkpoint_free(second);
+  free(path);
+  scratch_end(folder);
+}

@@ -1,0 +1,312 @@
+#include "scratch.h"
+
+#include <math.h>
+
+#include "base/text.h"
+#include "io/adapter.h"
+#include "io/json.h"
+#include "io/peft_pattern.h"
+
+#define FILES LD_TESTS_DIR "/golden/files/"
+
+static ld_adapter *read_good(const char *folder) {
+  ld_adapter *adapter;
+  ld_error err = {0};
+  cr_assert_eq(ld_peft_read(folder, &adapter, &err), 0, "%s", err.text);
+  return adapter;
+}
+
+static ld_value *read_json(const char *folder, const char *name) {
+  ld_error err = {0};
+  char *path = ld_path_join(folder, name);
+  ld_value *value = ld_json_read(path, &err);
+  cr_assert(value, "%s", err.text);
+  free(path);
+  return value;
+}
+
+static const char *const cases[] = {FILES "peft_gpt2", FILES "peft_llama", FILES "peft_llama_patterns",
+                                    FILES "peft_llama_classifier"};
+
+Test(peft, ranks_and_scalings_are_pefts) {
+  for (size_t c = 0; c < 4; c++) {
+    ld_adapter *adapter = read_good(cases[c]);
+    ld_value *expected = read_json(cases[c], "expected.json");
+    cr_assert_eq(adapter->n_modules, expected->n_items, "%s", cases[c]);
+    for (size_t i = 0; i < adapter->n_modules; i++) {
+      const ld_adapter_module *m = &adapter->modules[i];
+      const ld_value *facts = ld_value_get(expected, m->path);
+      cr_assert(facts, "%s", m->path);
+      cr_assert_eq(m->rank, ld_value_get(facts, "rank")->integer, "%s", m->path);
+      cr_assert_float_eq(m->scaling, ld_value_get(facts, "scaling")->real, 1e-12, "%s", m->path);
+    }
+    ld_value_free(expected);
+    ld_adapter_free(adapter);
+  }
+}
+
+/* What PEFT wrote, read and written again, is the same file of tensors, and a config that says the same. */
+Test(peft, writes_the_tensors_that_peft_writes) {
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out"), *file = ld_path_join(out, "adapter_model.safetensors");
+  for (size_t c = 0; c < 4; c++) {
+    ld_error err = {0};
+    size_t ours, theirs;
+    ld_adapter *adapter = read_good(cases[c]);
+    cr_assert_eq(ld_peft_write(out, adapter, NULL, 0, &err), 0, "%s", err.text);
+    char *golden = ld_path_join(cases[c], "adapter_model.safetensors");
+    char *a = scratch_read(file, &ours), *b = scratch_read(golden, &theirs);
+    cr_assert(ours == theirs && memcmp(a, b, ours) == 0, "%s", cases[c]);
+    ld_adapter *again = read_good(out);
+    cr_assert_eq(again->n_modules, adapter->n_modules);
+    for (size_t i = 0; i < again->n_modules; i++) {
+      cr_assert_str_eq(again->modules[i].path, adapter->modules[i].path);
+      cr_assert_eq(again->modules[i].scaling, adapter->modules[i].scaling, "%s", again->modules[i].path);
+    }
+    cr_assert(again->rslora == adapter->rslora && again->fan_in_fan_out == adapter->fan_in_fan_out);
+    cr_assert_str_eq(again->base_name, adapter->base_name);
+    cr_assert_str_eq(again->task_type, adapter->task_type);
+    ld_adapter_free(adapter), ld_adapter_free(again);
+    free(a), free(b), free(golden);
+  }
+  free(out), free(file);
+  scratch_end(folder);
+}
+
+Test(peft, modules_come_in_the_order_of_their_numbers) {
+  static float data[4];
+  char paths[12][32];
+  ld_adapter_module modules[12];
+  for (int i = 0; i < 12; i++) {
+    snprintf(paths[i], sizeof paths[i], "layers.%d.q", 11 - i);
+    modules[i] = (ld_adapter_module){paths[i], 1, 2, 2, 2, 2, data, data};
+  }
+  ld_adapter adapter = {.rank = 1, .alpha = 2, .modules = modules, .n_modules = 12};
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
+  ld_error err = {0};
+  cr_assert_eq(ld_peft_write(out, &adapter, NULL, 0, &err), 0, "%s", err.text);
+  ld_adapter *again = read_good(out);
+  for (int i = 0; i < 12; i++) cr_assert_str_eq(again->modules[i].path, paths[11 - i]);
+  ld_adapter_free(again);
+  free(out);
+  scratch_end(folder);
+}
+
+/* target_modules of an adapter on `adapted` among `all`, its items joined by blanks. */
+static void check_targets(const char *const *adapted, size_t n, const char *const *all, size_t n_all, const char *expected) {
+  static float data[4];
+  ld_adapter_module modules[8];
+  ld_text found = {0};
+  for (size_t i = 0; i < n; i++)
+    modules[i] = (ld_adapter_module){(char *)(uintptr_t)adapted[i], 1, 2, 2, 2, 2, data, data};
+  const ld_adapter adapter = {.rank = 1, .alpha = 2, .modules = modules, .n_modules = n};
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
+  ld_error err = {0};
+  cr_assert_eq(ld_peft_write(out, &adapter, all, n_all, &err), 0, "%s", err.text);
+  ld_value *config = read_json(out, "adapter_config.json");
+  const ld_value *targets = ld_value_get(config, "target_modules");
+  if (targets->type == LD_STRING) ld_text_puts(&found, targets->string);
+  for (size_t i = 0; i < targets->n_items; i++) ld_text_printf(&found, i ? " %s" : "%s", targets->items[i].string);
+  cr_assert_str_eq(found.bytes, expected);
+  ld_value_free(config);
+  ld_text_free(&found);
+  free(out);
+  scratch_end(folder);
+}
+
+Test(peft, targets_select_just_the_adapted_modules) {
+  static const char *const all[] = {"l.0.attn.q", "l.0.attn.k", "l.0.mlp.k", "l.1.attn.q", "l.1.attn.k", "l.1.mlp.k", "head"};
+  static const char *const q[] = {"l.0.attn.q", "l.1.attn.q"}, *const attn_k[] = {"l.0.attn.k", "l.1.attn.k"};
+  static const char *const one[] = {"l.1.attn.q"}, *const mixed[] = {"l.0.attn.q", "l.1.attn.q", "l.0.mlp.k", "head"};
+  check_targets(q, 2, all, 7, "q");
+  check_targets(attn_k, 2, all, 7, "attn.k");
+  check_targets(one, 1, all, 7, "l.1.attn.q");
+  check_targets(mixed, 4, all, 7, "q l.0.mlp.k head");
+  check_targets(q, 2, NULL, 0, "l.0.attn.q l.1.attn.q");
+  static const char *const nested[] = {"enc.fc", "fc"}, *const fc[] = {"fc"};
+  check_targets(fc, 1, nested, 2, "fc"); /* a pattern for the whole path: a list would take enc.fc too */
+  static const char *const inner[] = {"x.fc", "y.x.fc"}, *const outer[] = {"x.fc"};
+  check_targets(outer, 1, inner, 2, "x\\.fc");
+}
+
+Test(peft, patterns_of_the_writer_hold_for_one_module_each) {
+  static float data[16];
+  /* As a pattern "a.b" would match "x.a.b" and "a_b" too. */
+  ld_adapter_module modules[] = {{(char[]){"x.a.b"}, 1, 8, 8, 2, 2, data, data},
+                                 {(char[]){"a.b"}, 2, 8, 4, 2, 2, data, data},
+                                 {(char[]){"a_b"}, 4, 8, 2, 2, 2, data, data},
+                                 {(char[]){"other"}, 3, 9, 3, 2, 2, data, data}};
+  const ld_adapter adapter = {.rank = 4, .alpha = 8, .modules = modules, .n_modules = 4};
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
+  ld_error err = {0};
+  cr_assert_eq(ld_peft_write(out, &adapter, NULL, 0, &err), 0, "%s", err.text);
+  ld_value *config = read_json(out, "adapter_config.json");
+  const ld_value *ranks = ld_value_get(config, "rank_pattern");
+  cr_assert_eq(ranks->n_items, 3);
+  cr_assert_str_eq(ranks->items[0].key, "x.a.b");
+  cr_assert_str_eq(ranks->items[1].key, "^a\\.b");
+  cr_assert_str_eq(ranks->items[2].key, "other");
+  cr_assert_eq(ld_value_get(config, "alpha_pattern")->n_items, 1);
+  ld_adapter *again = read_good(out);
+  for (size_t i = 0; i < 4; i++)
+    for (size_t k = 0; k < 4; k++)
+      if (strcmp(again->modules[i].path, modules[k].path) == 0) {
+        cr_assert_eq(again->modules[i].rank, modules[k].rank);
+        cr_assert_eq(again->modules[i].scaling, modules[k].scaling);
+      }
+  ld_adapter_free(again);
+  ld_value_free(config);
+  free(out);
+  scratch_end(folder);
+}
+
+typedef struct pattern_case {
+  const char *patterns, *path, *found; /* the key, NULL for none, "" for an error */
+} pattern_case;
+
+Test(peft, patterns_match_as_in_peft) {
+  static const pattern_case rows[] = {
+      {"{\"q\": 1}", "a.q", "q"},           {"{\"q\": 1}", "q", "q"},
+      {"{\"q\": 1}", "a.xq", NULL},         {"{\"q\": 1}", "a.q.b", NULL},
+      {"{\"x\": 1, \"q\": 2}", "a.q", "q"}, {"{\"a.*\": 1, \"q\": 2}", "a.q", "a.*"},
+      {"{\"^a.q\": 1}", "a.q", "^a.q"},     {"{\"^q\": 1}", "a.q", NULL},
+      {"{\"a|q\": 1}", "x.q", "a|q"},       {"{\"(\": 1}", "q", ""},
+      {"{}", "q", NULL},                    {"{\"(x+x+)+[yz]\": 1}", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", ""}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    ld_error err = {0};
+    const ld_value *found;
+    ld_value *map = ld_json_parse(rows[i].patterns, strlen(rows[i].patterns), "t", &err);
+    const int code = ld_peft_pattern(map, rows[i].path, "rank_pattern", &found, &err);
+    if (rows[i].found && !*rows[i].found) cr_assert_eq(code, LD_EFORMAT, "%s", rows[i].patterns);
+    else if (!rows[i].found) cr_assert(!code && !found, "%s", rows[i].patterns);
+    else cr_assert(!code && found && strcmp(found->key, rows[i].found) == 0, "%s", rows[i].patterns);
+    ld_value_free(map);
+  }
+}
+
+static const char good_tensors[] =
+    "{\"base_model.model.l.q.lora_A.weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},"
+    "\"base_model.model.l.q.lora_B.weight\":{\"dtype\":\"F32\",\"shape\":[3,1],\"data_offsets\":[8,20]}}";
+
+/* Reads an adapter of this config and a header with 20 bytes of data. */
+static int parse(const char *config, const char *header, ld_adapter **adapter, ld_error *err) {
+  const size_t n = strlen(header);
+  char *bytes = ld_alloc(8 + n + 20, 1);
+  bytes[0] = (char)(n & 255), bytes[1] = (char)(n >> 8);
+  memcpy(bytes + 8, header, n);
+  const int code = ld_peft_parse(config, strlen(config), bytes, 8 + n + 20, "t", adapter, err);
+  free(bytes);
+  return code;
+}
+
+static void refused(int code, const char *config, const char *header, const char *why) {
+  ld_error err = {0};
+  ld_adapter *adapter;
+  cr_assert_eq(parse(config, header, &adapter, &err), code, "%s: %s", config, err.text);
+  cr_assert_null(adapter);
+  cr_assert(strstr(err.text, why), "%s: %s", why, err.text);
+}
+
+#define R1 "{\"peft_type\": \"LORA\", \"r\": 1"
+
+Test(peft, defaults_are_pefts) {
+  ld_error err = {0};
+  ld_adapter *adapter;
+  cr_assert_eq(parse(R1 "}", good_tensors, &adapter, &err), 0, "%s", err.text);
+  cr_assert(adapter->alpha == 8 && adapter->dropout == 0 && !adapter->rslora && !adapter->task_type && !adapter->base_name);
+  cr_assert(adapter->modules[0].in == 2 && adapter->modules[0].out == 3 && adapter->modules[0].scaling == 8);
+  ld_adapter_free(adapter);
+  cr_assert_eq(parse(R1 ", \"a_field_of_tomorrow\": 5, \"use_tomorrow\": false}", good_tensors, &adapter, &err), 0);
+  ld_adapter_free(adapter);
+}
+
+Test(peft, refuses_what_would_change_the_numbers) {
+  static const char *const fields[] = {"\"use_dora\": true", "\"lora_bias\": true", "\"use_qalora\": true",
+                                       "\"layer_replication\": [[0, 1]]", "\"trainable_token_indices\": [3]",
+                                       "\"target_parameters\": [\"x\"]", "\"use_tomorrow\": true",
+                                       "\"tomorrow_config\": {\"a\": 1}", "\"bias\": \"all\"",
+                                       "\"init_lora_weights\": \"pissa\""};
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    char *config = ld_format(R1 ", %s}", fields[i]), *field = ld_strndup(fields[i] + 1, strcspn(fields[i] + 1, "\""));
+    refused(LD_EUNSUPPORTED, config, good_tensors, field);
+    free(config), free(field);
+  }
+  refused(LD_EUNSUPPORTED, "{\"peft_type\": \"IA3\"}", good_tensors, "IA3");
+  refused(LD_EUNSUPPORTED, "{}", good_tensors, "peft_type");
+}
+
+Test(peft, refuses_configs_that_are_wrong) {
+  refused(LD_EFORMAT, "[]", good_tensors, "JSON object");
+  refused(LD_EFORMAT, "{\"peft_type\": 1}", good_tensors, "peft_type");
+  refused(LD_EFORMAT, R1 ", \"lora_alpha\": \"x\"}", good_tensors, "lora_alpha");
+  refused(LD_EFORMAT, "{\"peft_type\": \"LORA\", \"r\": 0}", good_tensors, "r: 0");
+  refused(LD_EFORMAT, "{\"peft_type\": \"LORA\", \"r\": 2}", good_tensors, "rank 2");
+  refused(LD_EFORMAT, R1 ", \"rank_pattern\": {\"q\": \"x\"}}", good_tensors, "q: expected an integer");
+  refused(LD_EFORMAT, R1 ", \"rank_pattern\": [1]}", good_tensors, "rank_pattern");
+  refused(LD_EFORMAT, R1 ", \"alpha_pattern\": {\"[\": 1}}", good_tensors, "regular expression");
+}
+
+#define TENSOR(name, shape, from, to)                                                                        \
+  "\"" name "\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":[" from "," to "]}"
+#define P "base_model.model."
+
+Test(peft, refuses_tensors_that_are_wrong) {
+  refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "q.lora_A.weight", "[1,5]", "0", "20") "}", "no lora_B");
+  refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "q.lora_B.weight", "[5,1]", "0", "20") "}", "no lora_A");
+  refused(LD_EFORMAT, R1 "}", "{" TENSOR("q.lora_A.weight", "[1,5]", "0", "20") "}", "unknown key");
+  refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "head.weight", "[5]", "0", "20") "}", "unknown key");
+  refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "a/b.lora_A.weight", "[1,5]", "0", "20") "}", "not a module path");
+  refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "q.base_layer.weight", "[5]", "0", "20") "}", "base_layer");
+  refused(LD_EUNSUPPORTED, R1 "}", "{" TENSOR(P "q.lora_embedding_A", "[1,5]", "0", "20") "}", "lora_embedding_A");
+  refused(LD_EUNSUPPORTED, R1 "}", "{" TENSOR(P "q.lora_magnitude_vector", "[5]", "0", "20") "}", "magnitude");
+  refused(LD_EFORMAT, R1 "}",
+          "{" TENSOR(P "q.lora_A.weight", "[1,4]", "0", "16") "," TENSOR(P "q.lora_B.weight", "[1]", "16", "20") "}",
+          "must be matrices");
+  refused(LD_EFORMAT, R1 ", \"modules_to_save\": [\"score\"]}", "{" TENSOR(P "head.weight", "[5]", "0", "20") "}",
+          "unknown key");
+}
+
+Test(peft, modules_to_save_are_full) {
+  ld_error err = {0};
+  ld_adapter *adapter;
+  const char *header = "{" TENSOR(P "head.weight", "[5]", "0", "20") "}";
+  cr_assert_eq(parse(R1 ", \"modules_to_save\": [\"head\"]}", header, &adapter, &err), 0, "%s", err.text);
+  cr_assert(adapter->n_modules == 0 && adapter->n_full == 1 && adapter->full[0].shape[0] == 5);
+  cr_assert_str_eq(adapter->full[0].path, "head.weight");
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
+  cr_assert_eq(ld_peft_write(out, adapter, NULL, 0, &err), LD_EUNSUPPORTED);
+  ld_adapter_free(adapter);
+  free(out);
+  scratch_end(folder);
+}
+
+Test(peft, a_pickle_and_an_empty_folder_are_explained) {
+  ld_adapter *adapter;
+  ld_error err = {0};
+  char *folder = scratch_new();
+  cr_assert_eq(ld_peft_read(folder, &adapter, &err), LD_EFILE);
+  cr_assert(strstr(err.text, "adapter_config.json"));
+  scratch_text(folder, "adapter_config.json", R1 "}");
+  cr_assert_eq(ld_peft_read(folder, &adapter, &err), LD_EFILE);
+  cr_assert(strstr(err.text, "adapter_model.safetensors"));
+  scratch_text(folder, "adapter_model.bin", "x");
+  cr_assert_eq(ld_peft_read(folder, &adapter, &err), LD_EUNSUPPORTED);
+  cr_assert(strstr(err.text, "pickle"));
+  scratch_end(folder);
+}
+
+Test(peft, the_writer_refuses_broken_adapters) {
+  static float data[4];
+  ld_adapter_module m[] = {{(char[]){"q"}, 1, 2, 2, 2, 2, data, data}, {(char[]){"q"}, 1, 2, 2, 2, 2, data, data}};
+  ld_adapter adapter = {.rank = 1, .alpha = 2, .modules = m, .n_modules = 2};
+  ld_error err = {0};
+  cr_assert_eq(ld_adapter_check(&adapter, "t", &err), LD_EMISMATCH);
+  cr_assert(strstr(err.text, "twice"));
+  m[1].path = (char[]){"a..b"};
+  cr_assert_eq(ld_adapter_check(&adapter, "t", &err), LD_EMISMATCH);
+  m[1].path = (char[]){"k"};
+  m[1].scaling = 3;
+  cr_assert_eq(ld_adapter_check(&adapter, "t", &err), LD_EMISMATCH);
+  cr_assert(strstr(err.text, "scaling"));
+  m[1].scaling = 2;
+  cr_assert_eq(ld_adapter_check(&adapter, "t", &err), 0);
+}

@@ -1,0 +1,77 @@
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "train/plan.h"
+
+/* Every target is planned once, no row is too long, rows are as said. */
+static void check(const ld_plan *plan, const ld_length *lengths, int n, int seq_len) {
+  int *seen = ld_alloc((size_t)n, sizeof *seen);
+  for (int64_t r = 0; r < plan->n_rows; r++) {
+    const ld_row *row = &plan->rows[r];
+    int tokens = plan->bos;
+    for (int p = 0; p < row->n_pieces; p++) {
+      const ld_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
+      cr_assert(piece->first == seen[piece->record]);
+      seen[piece->record] += piece->count;
+      tokens += piece->count;
+    }
+    cr_assert(tokens == row->n_tokens && tokens <= seq_len && tokens > 0);
+  }
+  for (int i = 0; i < n; i++) {
+    const int usable = lengths[i].n_tokens < seq_len || plan->continuous ? lengths[i].n_tokens : seq_len;
+    cr_assert(seen[i] == (lengths[i].n_targets ? usable : 0), "record %d: %d of %d", i, seen[i], usable);
+  }
+  free(seen);
+}
+
+static const ld_length some[] = {{10, 9}, {3, 2},  {100, 49}, {50, 49}, {1, 0},
+                                 {7, 1},  {40, 5}, {43, 42},  {10, 3}};
+enum { N_SOME = sizeof some / sizeof *some };
+
+Test(plan, one_record_a_row) {
+  ld_plan *plan = ld_plan_records(some, N_SOME, 50, false);
+  check(plan, some, N_SOME, 50);
+  cr_assert(plan->n_rows == N_SOME - 1);
+  cr_assert(plan->n_cut == 1 && plan->n_idle == 1);
+  cr_assert(plan->longest == 50);
+  for (int r = 1; r < plan->n_rows; r++)
+    cr_assert(plan->pieces[plan->rows[r].first_piece].record >
+              plan->pieces[plan->rows[r - 1].first_piece].record);
+  ld_plan_free(plan);
+}
+
+Test(plan, packing_fills_rows) {
+  ld_plan *plan = ld_plan_records(some, N_SOME, 50, true);
+  check(plan, some, N_SOME, 50);
+  cr_assert(plan->n_rows == 5); /* 50, 50, 43 + 7, 40 + 10, 10 + 3 */
+  ld_plan_free(plan);
+}
+
+Test(plan, stream_cuts_windows) {
+  const ld_length lengths[] = {{10, 10}, {3, 3}, {0, 0}, {100, 100}, {5, 5}};
+  for (int bos = 0; bos < 2; bos++) {
+    ld_plan *plan = ld_plan_stream(lengths, 5, 16, bos);
+    check(plan, lengths, 5, 16);
+    cr_assert(plan->n_rows == (118 + 15 - bos) / (16 - bos));
+    cr_assert(plan->rows[0].n_tokens == 16 && plan->rows[0].n_targets == 15);
+    ld_plan_free(plan);
+  }
+}
+
+Test(plan, order_depends_on_seed_and_epoch) {
+  ld_plan *plan = ld_plan_records(some, N_SOME, 50, false);
+  int64_t a[8], b[8], c[8], still[8];
+  ld_plan_order(plan, 1, 0, true, a);
+  ld_plan_order(plan, 1, 0, true, b);
+  ld_plan_order(plan, 1, 1, true, c);
+  ld_plan_order(plan, 1, 1, false, still);
+  int differs = 0;
+  for (int i = 0; i < 8; i++) {
+    cr_assert(a[i] == b[i] && still[i] == i);
+    differs += a[i] != c[i];
+  }
+  cr_assert(differs > 0);
+  cr_assert(ld_plan_steps(plan, 3) == 3 && ld_plan_steps(plan, 8) == 1);
+  ld_plan_free(plan);
+}

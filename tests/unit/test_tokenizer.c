@@ -1,0 +1,422 @@
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/tokenizer.h"
+#include "io/tokenizer/internal.h"
+
+#define GOLDEN LD_TESTS_DIR "/golden/tokenizers/"
+
+static ld_tokenizer *open_style(const char *style) {
+  char *path = ld_format(GOLDEN "%s", style);
+  ld_tokenizer *tokenizer;
+  ld_error err = {0};
+  cr_assert(!ld_tokenizer_open(path, &tokenizer, &err), "%s", err.text);
+  free(path);
+  return tokenizer;
+}
+
+/* --- What the library said --- */
+
+static char *next_line(FILE *file, char **line, size_t *room) {
+  const ssize_t n = getline(line, room, file);
+  if (n <= 0) return NULL;
+  if ((*line)[n - 1] == '\n') (*line)[n - 1] = 0;
+  return *line;
+}
+
+static json_t *string_of(const char *json) {
+  json_t *string = json_loads(json, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+  cr_assert(json_is_string(string), "golden line is no JSON string: %s", json);
+  return string;
+}
+
+static ld_ids ids_of(const char *code, size_t length) {
+  static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+  ld_ids ids = {0};
+  for (size_t i = 0; i + 1 < length; i += 2)
+    ld_ids_push(&ids,
+                (int32_t)(64 * (strchr(digits, code[i]) - digits) + (strchr(digits, code[i + 1]) - digits)));
+  return ids;
+}
+
+static void expect_ids(const char *style, const char *line, const ld_ids *got, const ld_ids *expected) {
+  cr_assert_eq(got->n, expected->n, "%s: %s: %zu ids, expected %zu", style, line, got->n, expected->n);
+  for (size_t i = 0; i < got->n; i++)
+    cr_assert_eq(got->ids[i], expected->ids[i], "%s: %s: id %zu is %d, expected %d", style, line, i,
+                 got->ids[i], expected->ids[i]);
+}
+
+/* Decodes both ways; the stream must hand out whole characters. */
+static void expect_decoded(const ld_tokenizer *tokenizer, const char *line, const ld_ids *ids, bool skip,
+                           const json_t *expected) {
+  ld_text whole = {0}, stream = {0};
+  ld_tokenizer_decode(tokenizer, ids->ids, ids->n, skip, &whole);
+  cr_assert_eq(whole.length, json_string_length(expected), "%s: decoded to \"%s\"", line, whole.bytes);
+  cr_assert(!whole.length || !memcmp(whole.bytes, json_string_value(expected), whole.length),
+            "%s: decoded to \"%s\"", line, whole.bytes);
+  ld_stream_decoder *decoder = ld_stream_decoder_new(tokenizer, skip);
+  for (size_t i = 0; i < ids->n; i++) {
+    ld_stream_decoder_push(decoder, ids->ids[i], &stream);
+    cr_assert(ld_utf8_valid(stream.bytes ? stream.bytes : "", stream.length), "%s: cut within a character",
+              line);
+  }
+  ld_stream_decoder_finish(decoder, &stream);
+  ld_stream_decoder_free(decoder);
+  cr_assert(stream.length == whole.length &&
+                (!whole.length || !memcmp(whole.bytes, stream.bytes, whole.length)),
+            "%s: as a stream \"%s\"", line, stream.bytes);
+  ld_text_free(&whole);
+  ld_text_free(&stream);
+}
+
+/* A column of expected.txt: = is the text, ~ the column before. */
+static json_t *decoded_of(const char *column, json_t *text, json_t *before) {
+  if (!strcmp(column, "=")) return json_incref(text);
+  if (!strcmp(column, "~")) return json_incref(before);
+  return string_of(column);
+}
+
+static void check_line(const ld_tokenizer *tokenizer, const char *style, const char *line, char *expected,
+                       const ld_ids around[2]) {
+  char *kept = strchr(expected, '\t'), *skipped = strrchr(expected, '\t');
+  *kept++ = *skipped++ = 0;
+  json_t *text = string_of(line), *all = decoded_of(kept, text, NULL),
+         *plain = decoded_of(skipped, text, all);
+  ld_ids ids = ids_of(expected, strlen(expected)), got = {0}, full = {0};
+  ld_error err = {0};
+  const char *s = json_string_value(text);
+  const size_t n = json_string_length(text);
+  cr_assert(!ld_tokenizer_encode(tokenizer, s, n, false, &got, &err), "%s: %s: %s", style, line, err.text);
+  expect_ids(style, line, &got, &ids);
+  expect_decoded(tokenizer, line, &got, false, all);
+  expect_decoded(tokenizer, line, &got, true, plain);
+  got.n = 0;
+  for (size_t i = 0; i < around[0].n; i++) ld_ids_push(&got, around[0].ids[i]);
+  for (size_t i = 0; i < ids.n; i++) ld_ids_push(&got, ids.ids[i]);
+  for (size_t i = 0; i < around[1].n; i++) ld_ids_push(&got, around[1].ids[i]);
+  cr_assert(!ld_tokenizer_encode(tokenizer, s, n, true, &full, &err));
+  expect_ids(style, line, &full, &got);
+  json_decref(text);
+  json_decref(all);
+  json_decref(plain);
+  ld_ids_free(&ids);
+  ld_ids_free(&got);
+  ld_ids_free(&full);
+}
+
+static void check_style(const char *style) {
+  ld_tokenizer *tokenizer = open_style(style);
+  char *path = ld_format(GOLDEN "%s/expected.txt", style), *line = NULL, *expected = NULL;
+  FILE *lines = fopen(GOLDEN "lines.jsonl", "r"), *golden = fopen(path, "r");
+  cr_assert(lines && golden, "%s or lines.jsonl is missing", path);
+  size_t room = 0, room_expected = 0, n = 0;
+  cr_assert(next_line(golden, &expected, &room_expected));
+  const char *tab = strchr(expected, '\t');
+  ld_ids around[2] = {ids_of(expected, (size_t)(tab - expected)), ids_of(tab + 1, strlen(tab + 1))};
+  for (; next_line(lines, &line, &room); n++) {
+    cr_assert(next_line(golden, &expected, &room_expected), "%s is short", path);
+    check_line(tokenizer, style, line, expected, around);
+  }
+  cr_assert_geq(n, 1500);
+  ld_ids_free(&around[0]);
+  ld_ids_free(&around[1]);
+  fclose(lines);
+  fclose(golden);
+  free(path);
+  free(line);
+  free(expected);
+  ld_tokenizer_free(tokenizer);
+}
+
+Test(tokenizer, gpt2) {
+  check_style("gpt2");
+}
+
+Test(tokenizer, roberta) {
+  check_style("roberta");
+}
+
+Test(tokenizer, llama2) {
+  check_style("llama2");
+}
+
+Test(tokenizer, mistral) {
+  check_style("mistral");
+}
+
+Test(tokenizer, llama3) {
+  check_style("llama3");
+}
+
+Test(tokenizer, qwen2) {
+  check_style("qwen2");
+}
+
+Test(tokenizer, smollm) {
+  check_style("smollm");
+}
+
+Test(tokenizer, mixed) {
+  check_style("mixed");
+}
+
+/* --- Parts by themselves --- */
+
+static void load_part(ld_part *part, const json_t *json, const ld_part_kind *const *kinds, const char *line) {
+  ld_error err = {0};
+  ld_load load = {.name = "parts.jsonl", .where = "part", .type = "", .err = &err};
+  cr_assert(!ld_part_load(part, json, kinds, &load), "%s: %s", line, err.text);
+}
+
+static void check_normalizer(const json_t *row, const char *line) {
+  ld_part part = {0};
+  load_part(&part, json_array_get(row, 1), ld_normalizer_kinds, line);
+  ld_normal normal = {0};
+  const json_t *text = json_array_get(row, 2), *expected = json_array_get(row, 3);
+  ld_text_append(&normal.text, json_string_value(text), json_string_length(text));
+  cr_assert(!ld_normalize(&part, &normal, NULL), "%s", line);
+  cr_assert_eq(normal.text.length, json_string_length(expected), "%s: got \"%s\"", line, normal.text.bytes);
+  cr_assert(!memcmp(normal.text.bytes, json_string_value(expected), normal.text.length), "%s: got \"%s\"",
+            line, normal.text.bytes);
+  ld_text_free(&normal.text);
+  ld_text_free(&normal.scratch);
+  ld_part_free(&part);
+}
+
+static void check_pre_tokenizer(const json_t *row, const char *line) {
+  ld_part part = {0};
+  load_part(&part, json_array_get(row, 1), ld_pre_tokenizer_kinds, line);
+  const json_t *text = json_array_get(row, 2), *expected = json_array_get(row, 3);
+  ld_pieces pieces = {.bytes = json_string_value(text)};
+  size_t first = 0;
+  if (json_string_length(text)) ld_utf8_next(pieces.bytes, &first);
+  ld_pieces_add(&pieces, (ld_piece){0, json_string_length(text), first, -1});
+  ld_pieces_swap(&pieces, false);
+  cr_assert(!ld_pre_tokenize(&part, &pieces, NULL), "%s", line);
+  cr_assert_eq(pieces.n, json_array_size(expected), "%s: %zu pieces", line, pieces.n);
+  for (size_t i = 0; i < pieces.n; i++) {
+    const json_t *piece = json_array_get(expected, i);
+    cr_assert_eq(pieces.items[i].length, json_string_length(piece), "%s: piece %zu", line, i);
+    cr_assert(!memcmp(pieces.bytes + pieces.items[i].start, json_string_value(piece), pieces.items[i].length),
+              "%s: piece %zu", line, i);
+  }
+  ld_pieces_free(&pieces);
+  ld_part_free(&part);
+}
+
+static void check_decoder(const json_t *row, const char *line) {
+  ld_part part = {0};
+  load_part(&part, json_array_get(row, 1), ld_decoder_kinds, line);
+  const json_t *tokens = json_array_get(row, 2), *expected = json_array_get(row, 3);
+  ld_chain chain;
+  ld_text out = {0};
+  ld_chain_init(&chain, &part);
+  for (size_t i = 0; i < json_array_size(tokens); i++) {
+    const json_t *token = json_array_get(tokens, i);
+    ld_chain_token(&chain, json_string_value(token), json_string_length(token), &out);
+  }
+  ld_chain_finish(&chain, &out);
+  cr_assert_eq(out.length, json_string_length(expected), "%s: got \"%s\"", line, out.bytes);
+  cr_assert(!out.length || !memcmp(out.bytes, json_string_value(expected), out.length), "%s: got \"%s\"",
+            line, out.bytes);
+  ld_chain_free(&chain);
+  ld_text_free(&out);
+  ld_part_free(&part);
+}
+
+Test(tokenizer, parts) {
+  FILE *file = fopen(GOLDEN "parts.jsonl", "r");
+  cr_assert(file);
+  char *line = NULL;
+  size_t room = 0, n = 0;
+  for (; next_line(file, &line, &room); n++) {
+    json_t *row = json_loads(line, JSON_ALLOW_NUL, NULL);
+    const char *family = json_string_value(json_array_get(row, 0));
+    cr_assert(family, "%s", line);
+    if (!strcmp(family, "normalizer"))
+      check_normalizer(row, line);
+    else if (!strcmp(family, "pre_tokenizer"))
+      check_pre_tokenizer(row, line);
+    else
+      check_decoder(row, line);
+    json_decref(row);
+  }
+  cr_assert_geq(n, 800);
+  free(line);
+  fclose(file);
+}
+
+/* --- Looking up --- */
+
+Test(tokenizer, looks_up) {
+  ld_tokenizer *t = open_style("llama2");
+  cr_assert_eq(ld_tokenizer_id(t, "<s>"), 1);
+  cr_assert_eq(ld_tokenizer_id(t, "<0x41>"), 3 + 0x41);
+  cr_assert_eq(ld_tokenizer_id(t, "no such token"), -1);
+  cr_assert_str_eq(ld_tokenizer_token(t, 2), "</s>");
+  cr_assert_null(ld_tokenizer_token(t, -1));
+  cr_assert_null(ld_tokenizer_token(t, ld_tokenizer_size(t)));
+  cr_assert(ld_tokenizer_token(t, ld_tokenizer_size(t) - 1));
+  cr_assert(ld_tokenizer_is_special(t, 1));
+  cr_assert(!ld_tokenizer_is_special(t, 100));
+  cr_assert(!ld_tokenizer_is_special(t, -1));
+  ld_tokenizer_free(t);
+}
+
+Test(tokenizer, decoding_passes_over_unknown_ids) {
+  ld_tokenizer *t = open_style("gpt2");
+  const int32_t ids[] = {ld_tokenizer_id(t, "a"), -5, 1 << 30, ld_tokenizer_size(t), ld_tokenizer_id(t, "b")};
+  ld_text out = {0};
+  ld_tokenizer_decode(t, ids, 5, false, &out);
+  cr_assert_str_eq(out.bytes, "ab");
+  ld_text_free(&out);
+  ld_tokenizer_free(t);
+}
+
+Test(tokenizer, encoding_appends_and_leaves_the_list_after_an_error) {
+  ld_tokenizer *t = open_style("gpt2");
+  static const char *const bad[] = {"\x80", "a\xc3",   "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                    "\xff", "\xe4\xbd"};
+  ld_ids ids = {0};
+  ld_ids_push(&ids, 7);
+  cr_assert(!ld_tokenizer_encode(t, "a", 1, true, &ids, NULL));
+  cr_assert(ids.n == 2 && ids.ids[0] == 7);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    ld_error err = {0};
+    cr_assert_eq(ld_tokenizer_encode(t, bad[i], strlen(bad[i]), true, &ids, &err), LD_EFORMAT);
+    cr_assert(strstr(err.text, "UTF-8"));
+    cr_assert_eq(ids.n, 2);
+  }
+  ld_ids_free(&ids);
+  ld_tokenizer_free(t);
+}
+
+/* A megabyte that is one word, and a heap full of equal pairs: minutes, were it quadratic. */
+Test(tokenizer, long_words_take_no_square, .timeout = 30) {
+  ld_tokenizer *t = open_style("llama2");
+  const size_t n = 1 << 20;
+  char *text = malloc(n);
+  for (size_t i = 0; i < n; i++) text[i] = "the lamp "[i % 9];
+  ld_ids ids = {0};
+  ld_text out = {0};
+  cr_assert(!ld_tokenizer_encode(t, text, n, false, &ids, NULL));
+  ld_tokenizer_decode(t, ids.ids, ids.n, false, &out);
+  cr_assert(out.length == n && !memcmp(out.bytes, text, n));
+  memset(text, 'e', n);
+  ids.n = 0;
+  cr_assert(!ld_tokenizer_encode(t, text, n, false, &ids, NULL));
+  ld_text_free(&out);
+  ld_ids_free(&ids);
+  free(text);
+  ld_tokenizer_free(t);
+}
+
+/* --- Files that are not right --- */
+
+#define MODEL "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}"
+#define TOKEN(id, content)                                                                                   \
+  "{\"id\":" id ",\"content\":" content                                                                      \
+  ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":true,\"special\":false}"
+#define NESTED "{\"type\":\"Sequence\",\"normalizers\":["
+#define EIGHT(x) x x x x x x x x
+
+static const struct {
+  const char *json;
+  int code;
+  const char *says;
+} broken[] = {
+    {"", LD_EFORMAT, "line 1"},
+    {"[1]", LD_EFORMAT, "JSON object"},
+    {"{\"model\":", LD_EFORMAT, "line 1"},
+    {"{}", LD_EFORMAT, "model is missing"},
+    {"{\"version\":\"2.0\"," MODEL "}", LD_EUNSUPPORTED, "version"},
+    {"{\"model\":{\"type\":\"BPE\",\"merges\":[]}}", LD_EFORMAT, "vocab"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}}}", LD_EFORMAT, "merges"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", LD_EFORMAT, "vocab \"a\""},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0.5},\"merges\":[]}}", LD_EFORMAT, "vocab \"a\""},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":4294967295},\"merges\":[]}}", LD_EFORMAT, "vocab \"a\""},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":4000000},\"merges\":[]}}", LD_EFORMAT,
+     "only 2 tokens"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", LD_EFORMAT, "id 0 twice"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[\"a b\"]}}", LD_EFORMAT,
+     "merges[0]"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"ac\":1},\"merges\":[\"a c\"]}}", LD_EFORMAT,
+     "merges[0]"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}", LD_EFORMAT, "merges[0]"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"aa\":1},\"merges\":[[\"a\",\"a\"],\"a a\"]}}",
+     LD_EFORMAT, "merges"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}}", LD_EFORMAT, "merges[0]"},
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}}", LD_EUNSUPPORTED,
+     "dropout"},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", LD_EUNSUPPORTED, "\"Unigram\""},
+    {"{\"model\":{\"vocab\":[]}}", LD_EFORMAT, "type"},
+    {"{\"normalizer\":{\"type\":\"Precompiled\"}," MODEL "}", LD_EUNSUPPORTED, "\"Precompiled\""},
+    {"{\"normalizer\":{\"type\":\"Prepend\"}," MODEL "}", LD_EFORMAT, "prepend"},
+    {"{\"normalizer\":" EIGHT(NESTED) EIGHT(NESTED) EIGHT(NESTED) "{\"type\":\"NFC\"}" EIGHT("]}") EIGHT("]}")
+         EIGHT("]}") "," MODEL "}",
+     LD_EFORMAT, "deep"},
+    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?~a)\"},\"behavior\":\"Isolated\","
+     "\"invert\":false}," MODEL "}",
+     LD_EUNSUPPORTED, "(?~a)"},
+    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"*\"},\"behavior\":\"Isolated\","
+     "\"invert\":false}," MODEL "}",
+     LD_EFORMAT, "\"*\""},
+    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"isolated\","
+     "\"invert\":false}," MODEL "}",
+     LD_EFORMAT, "behavior"},
+    {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":1,\"trim_offsets\":true}," MODEL "}",
+     LD_EFORMAT, "add_prefix_space"},
+    {"{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}," MODEL "}", LD_EFORMAT,
+     "one character"},
+    {"{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\","
+     "\"type_id\":0}}],"
+     "\"pair\":[],\"special_tokens\":{}}," MODEL "}",
+     LD_EFORMAT, "\"x\""},
+    {"{\"decoder\":{\"type\":\"CTC\"}," MODEL "}", LD_EUNSUPPORTED, "\"CTC\""},
+    {"{\"added_tokens\":{}," MODEL "}", LD_EFORMAT, "added_tokens"},
+    {"{\"added_tokens\":[{\"id\":3,\"content\":\"x\"}]," MODEL "}", LD_EFORMAT, "single_word"},
+    {"{\"added_tokens\":[" TOKEN("99999999999", "\"x\"") "]," MODEL "}", LD_EFORMAT, "token id"},
+    {"{\"added_tokens\":[" TOKEN("3", "7") "]," MODEL "}", LD_EFORMAT, "content"},
+    {"{\"normalizer\":{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true},\"added_tokens\":[" TOKEN(
+         "3", "\" \"") "]," MODEL "}",
+     LD_EUNSUPPORTED, "normalized to false"},
+};
+
+Test(tokenizer, refuses_what_is_broken_or_unknown) {
+  for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+    ld_tokenizer *t;
+    ld_error err = {0};
+    const int rc = ld_tokenizer_parse(broken[i].json, strlen(broken[i].json), "some.json", &t, &err);
+    cr_assert_eq(rc, broken[i].code, "%s: %s", broken[i].json, err.text);
+    cr_assert_null(t);
+    cr_assert(strstr(err.text, broken[i].says) && strstr(err.text, "some.json"), "%s: %s", broken[i].json,
+              err.text);
+  }
+}
+
+Test(tokenizer, missing_file) {
+  ld_tokenizer *t;
+  ld_error err = {0};
+  cr_assert_eq(ld_tokenizer_open(GOLDEN "none", &t, &err), LD_EFILE);
+  cr_assert(strstr(err.text, "none"));
+}
+
+/* An unknown character only matters when it comes. */
+Test(tokenizer, unk_token_outside_of_the_vocabulary) {
+  static const char json[] =
+      "{\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"a\":0},\"merges\":[]}}";
+  ld_tokenizer *t;
+  ld_ids ids = {0};
+  ld_error err = {0};
+  cr_assert(!ld_tokenizer_parse(json, strlen(json), "some.json", &t, NULL));
+  cr_assert(!ld_tokenizer_encode(t, "aa", 2, true, &ids, NULL));
+  cr_assert_eq(ids.n, 2);
+  cr_assert_eq(ld_tokenizer_encode(t, "ax", 2, true, &ids, &err), LD_EFORMAT);
+  cr_assert(strstr(err.text, "\"?\""));
+  ld_ids_free(&ids);
+  ld_tokenizer_free(t);
+}

@@ -1,0 +1,152 @@
+/* Twenty AdamW steps against PyTorch's, recorded in tests/golden/models (see its README): the batches, the
+ * loss, the rate and the gradient's norm of each step, and the adapter at the end. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "cmd/options.h"
+#include "io/file.h"
+#include "io/safetensors.h"
+#include "train/trainer.h"
+
+#define MODELS LD_TESTS_DIR "/golden/models/"
+static const double TOLERANCE = 1e-4;
+
+typedef struct training {
+  ld_options options;
+  ld_base base;
+  ld_corpus *corpus;
+  ld_trainer trainer;
+  ld_safetensors *golden;
+  ld_comm *comm;
+} training;
+
+static void must(int rc, const ld_error *err) {
+  cr_assert(rc == 0, "%s", err->text);
+}
+
+/* The options from the recorded .args file and a few more, as the command line would give them. */
+static void read_options(ld_options *options, const char *model, const char *run, const char *more) {
+  char *args_path = ld_format(MODELS "%s/train_%s.args", model, run), *argv[64] = {"train"};
+  ld_map map;
+  ld_error err = {0};
+  must(ld_map_open(args_path, &map, &err), &err);
+  char *text = ld_format("%.*s --model " MODELS "%s --data " MODELS "%s/train.jsonl --init-adapter " MODELS
+                         "%s/adapter --out unused %s",
+                         (int)map.length, map.bytes, model, model, model, more);
+  int argc = 1;
+  for (char *word = strtok(text, " \n"); word; word = strtok(NULL, " \n")) argv[argc++] = word;
+  must(ld_options_parse(LD_CMD_TRAIN, "train", "", argc, argv, true, options, NULL, &err), &err);
+  ld_map_close(&map);
+  free(text);
+  free(args_path);
+}
+
+static void begin(training *t, const char *model, const char *run, const char *more) {
+  ld_error err = {0};
+  *t = (training){.comm = ld_comm_alone()};
+  read_options(&t->options, model, run, more);
+  must(ld_base_open(t->options.model, &t->base, &err), &err);
+  must(ld_corpus_open(t->options.data, &t->base, &t->options, t->comm, &t->corpus, &err), &err);
+  ld_adapter *adapter;
+  must(ld_adapter_load(t->options.init_adapter, &adapter, &err), &err);
+  must(ld_base_adapt(&t->base, adapter, "adapter", 0, &err), &err);
+  ld_adapter_free(adapter);
+  must(ld_trainer_create(&t->trainer, &t->options, t->comm, &t->base, t->corpus, NULL, &err), &err);
+  char *golden = ld_format(MODELS "%s/train_%s.safetensors", model, run);
+  must(ld_safetensors_open(golden, &t->golden, &err), &err);
+  free(golden);
+}
+
+static void end(training *t) {
+  ld_safetensors_close(t->golden);
+  ld_trainer_free(&t->trainer);
+  ld_corpus_close(t->corpus);
+  ld_base_close(&t->base);
+  ld_options_free(&t->options);
+  ld_comm_finish(t->comm);
+}
+
+static const void *recorded(const training *t, const char *name) {
+  const ld_stored *tensor = ld_safetensors_find(t->golden, name);
+  cr_assert(tensor, "%s was not recorded", name);
+  return tensor->data;
+}
+
+static void check_batches(const training *t) {
+  const ld_stored *all = ld_safetensors_find(t->golden, "batch.ids");
+  const int32_t *ids = all->data, *targets = recorded(t, "batch.target"),
+                *lengths = recorded(t, "batch.lengths");
+  const int width = (int)all->shape[1];
+  ld_feed feed = {0};
+  ld_error err;
+  for (int64_t row = 0; row < all->shape[0]; row++, ids += width, targets += width) {
+    ld_batch batch;
+    must(ld_corpus_batch(t->corpus, &row, 1, &feed, &batch, &err), &err);
+    cr_assert(batch.n_tokens == lengths[row], "row %d has %d tokens, not %d", (int)row, batch.n_tokens,
+              lengths[row]);
+    for (int i = 0; i < batch.n_tokens; i++) {
+      const int32_t want = i + 1 < batch.n_tokens && targets[i + 1] ? ids[i + 1] : -1;
+      cr_assert(batch.ids[i] == ids[i] && batch.targets[i] == want, "row %d, token %d", (int)row, i);
+    }
+  }
+  ld_feed_free(&feed);
+}
+
+static void check_adapter(const training *t) {
+  const ld_lora_set *lora = t->base.lora;
+  for (size_t i = 0; i < lora->n_params; i++) {
+    const ld_param *param = &lora->params[i];
+    char *name = ld_format("final.%s", param->name);
+    *strrchr(name, '/') = '.';
+    const float *want = recorded(t, name);
+    double most = 0, scale = 0;
+    for (int k = 0; k < param->rows * param->cols; k++) {
+      most = fmax(most, fabs((double)param->data[k] - (double)want[k]));
+      scale = fmax(scale, fabs((double)want[k]));
+    }
+    cr_assert(most < TOLERANCE * scale, "%s: %.2e", name, most / scale);
+    free(name);
+  }
+}
+
+static void follow(const char *model, const char *run, const char *more) {
+  training t;
+  begin(&t, model, run, more);
+  check_batches(&t);
+  const double *loss = recorded(&t, "loss"), *norm = recorded(&t, "grad_norm"), *lr = recorded(&t, "lr");
+  for (int step = 0; step < 20; step++) {
+    ld_step_report report;
+    ld_error err;
+    must(ld_trainer_step(&t.trainer, false, &report, &err), &err);
+    cr_assert(fabs(report.loss - loss[step]) < TOLERANCE * loss[step], "%s/%s step %d: loss %.7g, not %.7g",
+              model, run, step + 1, report.loss, loss[step]);
+    cr_assert(fabs(report.grad_norm - norm[step]) < TOLERANCE * norm[step],
+              "%s/%s step %d: norm %.7g, not %.7g", model, run, step + 1, report.grad_norm, norm[step]);
+    cr_assert(fabs(report.lr - lr[step]) <= 1e-12, "%s/%s step %d: rate %g, not %g", model, run, step + 1,
+              report.lr, lr[step]);
+  }
+  check_adapter(&t);
+  end(&t);
+}
+
+Test(training, gpt2_linear_schedule) {
+  follow("gpt2", "linear", "");
+}
+
+Test(training, gpt2_constant_schedule_without_clipping) {
+  follow("gpt2", "constant", "");
+}
+
+Test(training, llama3_cosine_schedule_with_weight_decay) {
+  follow("llama3", "cosine", "");
+}
+
+/* How a batch is split into microbatches, and recomputing, do not change what PyTorch says. */
+Test(training, microbatches_do_not_matter) {
+  follow("gpt2", "linear", "--micro-batch 3");
+  follow("llama3", "cosine", "--micro-batch 4 --recompute");
+}
