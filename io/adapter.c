@@ -66,14 +66,15 @@ static int check_names(const char **names, size_t n, const char *file, ld_error 
   return 0;
 }
 
-static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, const char *file, ld_error *err) {
+static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, const char *file,
+                        ld_error *err) {
   if (m->rank < 1 || m->in < 1 || m->out < 1)
-    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': rank %d, sizes %lld and %lld must be above zero", file, m->path,
-                   m->rank, (long long)m->in, (long long)m->out);
+    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': rank %d, sizes %lld and %lld must be above zero",
+                   file, m->path, m->rank, (long long)m->in, (long long)m->out);
   const double expected = ld_adapter_scaling(m->alpha, m->rank, adapter->rslora);
   if (!(fabs(m->scaling - expected) <= 1e-6 * fabs(expected)))
-    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': scaling %g does not follow from alpha %g and rank %d", file,
-                   m->path, m->scaling, m->alpha, m->rank);
+    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': scaling %g does not follow from alpha %g and rank %d",
+                   file, m->path, m->scaling, m->alpha, m->rank);
   return 0;
 }
 
@@ -87,11 +88,13 @@ int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err)
   for (size_t i = 0; i < adapter->n_full; i++) names[i] = adapter->full[i].path;
   if (!code) code = check_names(names, adapter->n_full, name, err);
   free(names);
-  for (size_t i = 0; i < adapter->n_modules && !code; i++) code = check_module(adapter, &adapter->modules[i], name, err);
+  for (size_t i = 0; i < adapter->n_modules && !code; i++)
+    code = check_module(adapter, &adapter->modules[i], name, err);
   for (size_t i = 0; i < adapter->n_full && !code; i++) {
     const ld_adapter_full *full = &adapter->full[i];
     int64_t count = 0;
-    if (full->ndim < 0 || full->ndim > LD_MAX_DIMS || !ld_shape_count(full->shape, full->ndim, &count) || count < 1)
+    if (full->ndim < 0 || full->ndim > LD_MAX_DIMS || !ld_shape_count(full->shape, full->ndim, &count) ||
+        count < 1)
       code = ld_fail(err, LD_EMISMATCH, "%s: parameter '%s' has no usable shape", name, full->path);
   }
   return code;

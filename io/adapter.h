@@ -1,8 +1,8 @@
 /* A LoRA adapter in memory, and its form in the ecosystem: the PEFT folder. (Its HDF5 form: io/checkpoint.h.)
  *
  * The PEFT folder is adapter_config.json and adapter_model.safetensors. Tensor names there are
- * "base_model.model." + the Hugging Face module path + ".lora_A.weight" or ".lora_B.weight"; tensors of modules that
- * were trained whole keep their path.
+ * "base_model.model." + the Hugging Face module path + ".lora_A.weight" or ".lora_B.weight"; tensors of
+ * modules that were trained whole keep their path.
  * https://huggingface.co/docs/peft/developer_guides/checkpoint
  */
 #ifndef LD_ADAPTER_H
@@ -54,28 +54,30 @@ void ld_adapter_free(ld_adapter *adapter);
 /* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */
 double ld_adapter_scaling(double alpha, int rank, bool rslora);
 
-/* Whether a text can be a module path or parameter name: UTF-8, at most 512 bytes, parts between dots that are not
- * empty, no slash, no blank or control character. */
+/* Whether a text can be a module path or parameter name: UTF-8, at most 512 bytes, parts between dots that
+ * are not empty, no slash, no blank or control character. */
 bool ld_adapter_path_ok(const char *path);
 
-/* What every writer demands: good paths, none twice, ranks and sizes above zero, each scaling that of its alpha and
- * rank. LD_EMISMATCH names what is wrong; `name` stands for the file. */
+/* What every writer demands: good paths, none twice, ranks and sizes above zero, each scaling that of its
+ * alpha and rank. LD_EMISMATCH names what is wrong; `name` stands for the file. */
 int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err);
 
-/* PEFT folder (float32), written so that a killed run leaves the old one or the new one; an existing folder is
- * replaced only when it holds nothing but these two files.
+/* PEFT folder (float32), written so that a killed run leaves the old one or the new one; an existing folder
+ * is replaced only when it holds nothing but these two files.
  *
- * target_modules lists for each module the shortest suffix of its path that selects no other of `all_modules` (all
- * linear modules of the base) by PEFT's rule, the full path where that needs a layer's number; without `all_modules`
- * (n_all_modules 0) full paths. Where no list can do it, a regular expression. Modules with another rank or alpha go
- * into rank_pattern and alpha_pattern. LD_EUNSUPPORTED when there is no LoRA module: PEFT cannot load that. */
+ * target_modules lists for each module the shortest suffix of its path that selects no other of `all_modules`
+ * (all linear modules of the base) by PEFT's rule, the full path where that needs a layer's number; without
+ * `all_modules` (n_all_modules 0) full paths. Where no list can do it, a regular expression. Modules with
+ * another rank or alpha go into rank_pattern and alpha_pattern. LD_EUNSUPPORTED when there is no LoRA module:
+ * PEFT cannot load that. */
 int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules,
                   size_t n_all_modules, ld_error *err);
 
-/* Reads any PEFT LoRA folder (F32, F16, BF16). Modules come in the order of their names, numbers by value. Strict:
- * unknown keys in the safetensors file (a copy of an adapted module's base_layer.weight is passed over), a lora_A without its lora_B, a shape that does not fit its rank are errors.
- * LD_EUNSUPPORTED, naming the field, for what would change the numbers and is not known: use_dora, lora_bias, bias
- * other than none, other peft_type, layer_replication, ...; also for an unknown field that is switched on. */
+/* Reads any PEFT LoRA folder (F32, F16, BF16). Modules come in the order of their names, numbers by value.
+ * Strict: unknown keys in the safetensors file (a copy of an adapted module's base_layer.weight is passed
+ * over), a lora_A without its lora_B, a shape that does not fit its rank are errors. LD_EUNSUPPORTED, naming
+ * the field, for what would change the numbers and is not known: use_dora, lora_bias, bias other than none,
+ * other peft_type, layer_replication, ...; also for an unknown field that is switched on. */
 int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err);
 
 /* The same from the two files' bytes. */

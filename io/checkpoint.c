@@ -130,7 +130,8 @@ static int check_seal(const char *path, const ld_map *map, ld_error *err) {
   make_seal(map->bytes, map->length, block);
   if (memcmp(block, map->bytes, LD_USER_BLOCK) != 0)
     return ld_fail(err, LD_EFORMAT,
-                   "%s: damaged or changed: its length or bytes are not those that were written; use an older checkpoint",
+                   "%s: damaged or changed: its length or bytes are not those that were written; use an "
+                   "older checkpoint",
                    path);
   return 0;
 }
@@ -147,7 +148,8 @@ static int take_image(const char *bytes, size_t length, void *user, ld_error *er
   make_seal(bytes, length, block);
   int code = ld_write_all(fd, block, sizeof block, to->path, err);
   if (!code) code = ld_write_all(fd, bytes + LD_USER_BLOCK, length - LD_USER_BLOCK, to->path, err);
-  if (close(fd) != 0 && !code) code = ld_fail(err, LD_EFILE, "%s: cannot write: %s", to->path, strerror(errno));
+  if (close(fd) != 0 && !code)
+    code = ld_fail(err, LD_EFILE, "%s: cannot write: %s", to->path, strerror(errno));
   return code;
 }
 
@@ -183,8 +185,10 @@ int ld_checkpoint_write(const char *path, const ld_checkpoint *checkpoint, ld_er
   digest_contents(checkpoint, digest);
   code = ld_hdf5_encode(checkpoint, digest, path, take_image, &to, err);
   if (!code) code = verify(part, path, digest, err);
-  if (code) ld_file_discard(part);
-  else code = ld_file_commit(part, path, err);
+  if (code)
+    ld_file_discard(part);
+  else
+    code = ld_file_commit(part, path, err);
   free(part);
   return code;
 }
@@ -202,7 +206,8 @@ int ld_checkpoint_read(const char *path, ld_checkpoint **out, ld_error *err) {
   if (!code) {
     digest_contents(*out, found);
     if (strcmp(found, claimed) != 0)
-      code = ld_fail(err, LD_EFORMAT, "%s: damaged: its contents do not have the digest that it states", path);
+      code =
+          ld_fail(err, LD_EFORMAT, "%s: damaged: its contents do not have the digest that it states", path);
   }
   free(claimed);
   if (code) {
@@ -232,8 +237,10 @@ static char **list_checkpoints(const char *folder, size_t *n) {
   char **names = ld_folder_names(folder, n, NULL);
   if (!names) return NULL;
   for (size_t i = 0; i < *n; i++) {
-    if (step_of(names[i]) >= 0) names[kept++] = names[i];
-    else free(names[i]);
+    if (step_of(names[i]) >= 0)
+      names[kept++] = names[i];
+    else
+      free(names[i]);
   }
   *n = kept;
   qsort(names, kept, sizeof *names, newest_first);
@@ -241,7 +248,8 @@ static char **list_checkpoints(const char *folder, size_t *n) {
 }
 
 ld_checkpoint *ld_checkpoint_newest(const char *folder, char **path,
-                                    void (*warn)(const char *path, const ld_error *why, void *user), void *user) {
+                                    void (*warn)(const char *path, const ld_error *why, void *user),
+                                    void *user) {
   size_t n;
   ld_checkpoint *found = NULL;
   *path = NULL;
@@ -250,7 +258,8 @@ ld_checkpoint *ld_checkpoint_newest(const char *folder, char **path,
   for (size_t i = 0; i < n && !found; i++) {
     ld_error why = {0};
     char *file = ld_path_join(folder, names[i]);
-    if (ld_checkpoint_read(file, &found, &why) == 0) *path = file;
+    if (ld_checkpoint_read(file, &found, &why) == 0)
+      *path = file;
     else {
       if (warn) warn(file, &why, user);
       free(file);

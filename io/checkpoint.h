@@ -1,8 +1,8 @@
 /* Checkpoints: HDF5 files with the adapter, the optimizer's moments and the trainer's place.
  *
- *   /                   attributes: format ("lora_dist checkpoint"), version, architecture, base_name,
- *                       base_digest, config (JSON), rank, alpha, dropout, rslora, fan_in_fan_out, task_type, digest
- *                       (a text that is not known is left out)
+ *   /                   attributes: format ("lora_dist checkpoint"), version, digest, config (JSON),
+ *                       architecture, base_name, base_digest, task_type (each left out when not known),
+ *                       rank, alpha, dropout, rslora, fan_in_fan_out
  *   /lora/<module>/A    (rank, in)    attributes of the group: rank, alpha, scaling
  *   /lora/<module>/B    (out, rank)
  *   /full/<parameter>
@@ -10,14 +10,15 @@
  *   /trainer            attributes: step, epoch, position, seed, tokens, best_loss, best_step
  *   /trainer/exponents  int32
  *
- * Module paths hold dots, never slashes, so each is one group name; groups keep the order in which the adapter lists
- * them. Every dataset but a scalar is chunked, with the fletcher32 filter, and float32 but for the exponents; the
- * root attribute `digest` covers the names, shapes and bytes of all datasets and all attributes. Equal contents give
- * equal files: no times are stored.
+ * Module paths hold dots, never slashes, so each is one group name; groups keep the order in which the
+ * adapter lists them. Every dataset but a scalar is chunked, with the fletcher32 filter, and float32 but for
+ * the exponents; the root attribute `digest` covers the names, shapes and bytes of all datasets and all
+ * attributes. Equal contents give equal files: no times are stored.
  *
- * The HDF5 file follows a user block of 512 bytes, as the format allows: a line of text that seals the file's length
- * and all of its bytes. It is checked before HDF5 sees the file, so that damage is found by our own arithmetic and not
- * by a library that would follow a damaged pointer. A file that was changed by another program is therefore refused.
+ * The HDF5 file follows a user block of 512 bytes, as the format allows: a line of text that seals the file's
+ * length and all of its bytes. It is checked before HDF5 sees the file, so that damage is found by our own
+ * arithmetic and not by a library that would follow a damaged pointer. A file that was changed by another
+ * program is therefore refused.
  */
 #ifndef LD_CHECKPOINT_H
 #define LD_CHECKPOINT_H
@@ -53,22 +54,23 @@ typedef struct ld_checkpoint {
 
 void ld_checkpoint_free(ld_checkpoint *checkpoint);
 
-/* Writes atomically: beside, read back and verified against its digest, synced, renamed. On failure, a full disk
- * among others, what stood at `path` stays. Takes memory for one image of the file while it works.
+/* Writes atomically: beside, read back and verified against its digest, synced, renamed. On failure, a full
+ * disk among others, what stood at `path` stays. Takes memory for one image of the file while it works.
  * (Where a limit on file sizes is set, SIGXFSZ must be ignored by the process for this to be an error.) */
 int ld_checkpoint_write(const char *path, const ld_checkpoint *checkpoint, ld_error *err);
 
-/* Reads and verifies. A damaged file (seal, checksum, digest, missing or misshapen dataset) is LD_EFORMAT; one of a
- * newer version LD_EUNSUPPORTED. The caller frees with ld_checkpoint_free. */
+/* Reads and verifies. A damaged file (seal, checksum, digest, missing or misshapen dataset) is LD_EFORMAT;
+ * one of a newer version LD_EUNSUPPORTED. The caller frees with ld_checkpoint_free. */
 int ld_checkpoint_read(const char *path, ld_checkpoint **out, ld_error *err);
 
-/* The newest good checkpoint ("step-%08d.h5") of `folder`; damaged newer ones are told to `warn` (may be NULL)
- * one by one and passed over. NULL when there is none. The caller frees path and checkpoint. */
+/* The newest good checkpoint ("step-%08d.h5") of `folder`; damaged newer ones are told to `warn` (may be
+ * NULL) one by one and passed over. NULL when there is none. The caller frees path and checkpoint. */
 ld_checkpoint *ld_checkpoint_newest(const char *folder, char **path,
-                                    void (*warn)(const char *path, const ld_error *why, void *user), void *user);
+                                    void (*warn)(const char *path, const ld_error *why, void *user),
+                                    void *user);
 
-/* Removes all but the `keep` newest files "step-*.h5" in `folder`, never the one named `spare` (a file name or a
- * path; may be NULL). With `keep` below 1 it removes nothing. */
+/* Removes all but the `keep` newest files "step-*.h5" in `folder`, never the one named `spare` (a file name
+ * or a path; may be NULL). With `keep` below 1 it removes nothing. */
 void ld_checkpoint_prune(const char *folder, int keep, const char *spare);
 
 #endif

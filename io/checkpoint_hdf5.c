@@ -1,6 +1,6 @@
-/* Every call of HDF5 is checked. The writer remembers the first failure and does nothing more after it, so that its
- * straight lines need no branches; handles are closed by whoever opened them. HDF5's own printing is off, the reason
- * that it gives goes into our text. */
+/* Every call of HDF5 is checked. The writer remembers the first failure and does nothing more after it, so
+ * that its straight lines need no branches; handles are closed by whoever opened them. HDF5's own printing is
+ * off, the reason that it gives goes into our text. */
 #include "io/checkpoint_hdf5.h"
 
 #include <hdf5.h>
@@ -24,7 +24,8 @@ static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *user) {
 static int fail_hdf5(ld_error *err, int code, const char *name, const char *what) {
   const char *reason = NULL;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &reason);
-  ld_fail(err, code, "%s: %s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "", reason ? ")" : "");
+  ld_fail(err, code, "%s: %s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "",
+          reason ? ")" : "");
   H5Eclear2(H5E_DEFAULT);
   return code;
 }
@@ -40,7 +41,8 @@ static void check(writer *w, bool good, const char *what) {
   if (!good && !w->code) w->code = fail_hdf5(w->err, LD_ESYSTEM, w->name, what);
 }
 
-static void put_attribute(writer *w, hid_t at, const char *name, hid_t stored, hid_t held, const void *value) {
+static void put_attribute(writer *w, hid_t at, const char *name, hid_t stored, hid_t held,
+                          const void *value) {
   if (w->code) return;
   const hid_t space = H5Screate(H5S_SCALAR);
   const hid_t attribute = H5Acreate2(at, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -87,8 +89,8 @@ static void set_chunks(writer *w, hid_t list, int ndim, const hsize_t *shape) {
   check(w, H5Pset_chunk(list, ndim, chunk) >= 0 && H5Pset_fletcher32(list) >= 0, "chunks");
 }
 
-static void put_array(writer *w, hid_t at, const char *name, hid_t stored, hid_t held, int ndim, const int64_t *sizes,
-                      const void *data) {
+static void put_array(writer *w, hid_t at, const char *name, hid_t stored, hid_t held, int ndim,
+                      const int64_t *sizes, const void *data) {
   if (w->code) return;
   hsize_t shape[LD_MAX_DIMS];
   for (int d = 0; d < ndim; d++) shape[d] = (hsize_t)sizes[d];
@@ -102,7 +104,8 @@ static void put_array(writer *w, hid_t at, const char *name, hid_t stored, hid_t
   H5Pclose(list);
 }
 
-static void put_floats(writer *w, hid_t at, const char *name, int ndim, const int64_t *shape, const float *data) {
+static void put_floats(writer *w, hid_t at, const char *name, int ndim, const int64_t *shape,
+                       const float *data) {
   put_array(w, at, name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, ndim, shape, data);
 }
 
@@ -154,8 +157,8 @@ static void put_trainer(writer *w, const ld_checkpoint *c) {
   put_double(w, trainer, "best_loss", p->best_loss);
   put_integer(w, trainer, "best_step", p->best_step);
   if (p->n_exponents)
-    put_array(w, trainer, "exponents", H5T_STD_I32LE, H5T_NATIVE_INT32, 1, (int64_t[]){(int64_t)p->n_exponents},
-              p->exponents);
+    put_array(w, trainer, "exponents", H5T_STD_I32LE, H5T_NATIVE_INT32, 1,
+              (int64_t[]){(int64_t)p->n_exponents}, p->exponents);
   close_group(w, trainer);
 }
 
@@ -192,10 +195,13 @@ static void open_image(writer *w, const ld_checkpoint *c) {
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
   w->group_list = H5Pcreate(H5P_GROUP_CREATE);
   w->data_list = H5Pcreate(H5P_DATASET_CREATE);
-  check(w, H5Pset_link_creation_order(w->group_list, order) >= 0 && H5Pset_obj_track_times(w->group_list, 0) >= 0 &&
-               H5Pset_obj_track_times(w->data_list, 0) >= 0,
+  check(w,
+        H5Pset_link_creation_order(w->group_list, order) >= 0 &&
+            H5Pset_obj_track_times(w->group_list, 0) >= 0 && H5Pset_obj_track_times(w->data_list, 0) >= 0,
         "the settings of the file");
-  check(w, H5Pset_fapl_core(access, growth(c), 0) >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0,
+  check(w,
+        H5Pset_fapl_core(access, growth(c), 0) >= 0 &&
+            H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0,
         "the settings of the file");
   check(w, H5Pset_userblock(creation, LD_USER_BLOCK) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0,
         "the settings of the file");
@@ -210,9 +216,11 @@ static int hand_over(writer *w, int (*take)(const char *, size_t, void *, ld_err
   ssize_t length = -1;
   check(w, H5Fflush(w->file, H5F_SCOPE_GLOBAL) >= 0, "the file cannot be finished");
   if (!w->code) length = H5Fget_file_image(w->file, NULL, 0);
-  check(w, length > 0 && H5Fget_vfd_handle(w->file, H5P_DEFAULT, &handle) >= 0 && handle, "the file has no image");
+  check(w, length > 0 && H5Fget_vfd_handle(w->file, H5P_DEFAULT, &handle) >= 0 && handle,
+        "the file has no image");
   if (w->code) return w->code;
-  /* The core driver's handle is where it keeps the address of its memory; the length does not count the user block. */
+  /* The core driver's handle is where it keeps the address of its memory; the length does not count the user
+   * block. */
   return take(*(char *const *)handle, (size_t)length + LD_USER_BLOCK, user, w->err);
 }
 
@@ -262,7 +270,8 @@ static int get_attribute(reader *r, hid_t at, const char *name, hid_t stored, hi
   int code = 0;
   if (H5Tequal(type, stored) <= 0 || H5Sget_simple_extent_npoints(space) != 1)
     code = bad_item(r, name, "has another type than expected");
-  else if (H5Aread(attribute, held, value) < 0) code = bad_item(r, name, "cannot be read");
+  else if (H5Aread(attribute, held, value) < 0)
+    code = bad_item(r, name, "cannot be read");
   H5Sclose(space);
   H5Tclose(type);
   H5Aclose(attribute);
@@ -337,23 +346,27 @@ static bool has_plain_storage(hid_t set) {
   for (int i = 0; i < n; i++) {
     unsigned flags, config;
     size_t values = 0;
-    plain = plain && H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, 0, NULL, &config) == H5Z_FILTER_FLETCHER32;
+    plain = plain && H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, 0, NULL, &config) ==
+                         H5Z_FILTER_FLETCHER32;
   }
   H5Pclose(list);
   return plain && n >= 0;
 }
 
-/* The shape of a dataset of 4-byte elements, checked against the length of the file before anybody allocates. */
+/* The shape of a dataset of 4-byte elements, checked against the length of the file before anybody allocates.
+ */
 static int get_shape(reader *r, hid_t set, const char *name, hid_t stored, int *ndim, int64_t *shape) {
   hsize_t sizes[LD_MAX_DIMS];
   const hid_t space = H5Dget_space(set), type = H5Dget_type(set);
   int code = 0;
   int64_t count = 0;
   *ndim = H5Sget_simple_extent_ndims(space);
-  if (H5Tequal(type, stored) <= 0 || !has_plain_storage(set)) code = bad_item(r, name, "is stored in an unknown way");
+  if (H5Tequal(type, stored) <= 0 || !has_plain_storage(set))
+    code = bad_item(r, name, "is stored in an unknown way");
   else if (*ndim < 0 || *ndim > LD_MAX_DIMS || H5Sget_simple_extent_type(space) == H5S_NULL)
     code = bad_item(r, name, "has an unusable shape");
-  else if (H5Sget_simple_extent_dims(space, sizes, NULL) < 0) code = bad_item(r, name, "has no shape");
+  else if (H5Sget_simple_extent_dims(space, sizes, NULL) < 0)
+    code = bad_item(r, name, "has no shape");
   for (int d = 0; !code && d < *ndim; d++) {
     if (sizes[d] > INT64_MAX) code = bad_item(r, name, "has an unusable shape");
     shape[d] = (int64_t)sizes[d];
@@ -366,8 +379,8 @@ static int get_shape(reader *r, hid_t set, const char *name, hid_t stored, int *
 }
 
 /* An array in fresh memory, with its shape. */
-static int get_array(reader *r, hid_t at, const char *name, hid_t stored, hid_t held, int *ndim, int64_t *shape,
-                     void **data) {
+static int get_array(reader *r, hid_t at, const char *name, hid_t stored, hid_t held, int *ndim,
+                     int64_t *shape, void **data) {
   const hid_t set = open_child(r, at, name, H5I_DATASET);
   if (set < 0) return LD_EFORMAT;
   int64_t count = 0;
@@ -403,13 +416,15 @@ static int get_module(reader *r, hid_t group, ld_adapter_module *m) {
   if (!code) code = get_double(r, group, "scaling", &m->scaling);
   if (!code) code = get_array(r, group, "A", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, &ndim, shape, &data);
   m->A = data;
-  if (!code && (ndim != 2 || shape[0] != m->rank)) code = bad_item(r, m->path, "has an A that does not fit its rank");
+  if (!code && (ndim != 2 || shape[0] != m->rank))
+    code = bad_item(r, m->path, "has an A that does not fit its rank");
   if (code) return code;
   m->in = shape[1];
   data = NULL;
   code = get_array(r, group, "B", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, &ndim, shape, &data);
   m->B = data;
-  if (!code && (ndim != 2 || shape[1] != m->rank)) code = bad_item(r, m->path, "has a B that does not fit its rank");
+  if (!code && (ndim != 2 || shape[1] != m->rank))
+    code = bad_item(r, m->path, "has a B that does not fit its rank");
   if (!code) m->out = shape[0];
   return code;
 }
@@ -421,7 +436,8 @@ static char *child_name(reader *r, hid_t group, size_t i) {
   char *name = NULL;
   if (length > 0 && length <= 512) {
     name = ld_alloc((size_t)length + 1, 1);
-    H5Lget_name_by_idx(group, ".", H5_INDEX_CRT_ORDER, H5_ITER_INC, (hsize_t)i, name, (size_t)length + 1, H5P_DEFAULT);
+    H5Lget_name_by_idx(group, ".", H5_INDEX_CRT_ORDER, H5_ITER_INC, (hsize_t)i, name, (size_t)length + 1,
+                       H5P_DEFAULT);
   }
   if (name && ld_adapter_path_ok(name)) return name;
   free(name);
@@ -485,7 +501,8 @@ static int get_moments(reader *r, hid_t optimizer, const char *name, const ld_ad
   for (size_t i = 0; i < a->n_modules && !code; i++)
     code = get_module_moments(r, group, &a->modules[i], *moments + 2 * i);
   for (size_t i = 0; i < a->n_full && !code; i++)
-    code = get_floats(r, group, a->full[i].path, a->full[i].ndim, a->full[i].shape, *moments + 2 * a->n_modules + i);
+    code = get_floats(r, group, a->full[i].path, a->full[i].ndim, a->full[i].shape,
+                      *moments + 2 * a->n_modules + i);
   H5Gclose(group);
   return code;
 }
@@ -558,8 +575,9 @@ static int check_format(reader *r) {
   free(format);
   if (!code) code = get_integer(r, r->file, "version", 1, INT64_MAX, &version);
   if (!code && version > LD_CHECKPOINT_VERSION)
-    code = ld_fail(r->err, LD_EUNSUPPORTED, "%s: version %lld is newer than this program, which reads up to %d", r->name,
-                   (long long)version, (int)LD_CHECKPOINT_VERSION);
+    code =
+        ld_fail(r->err, LD_EUNSUPPORTED, "%s: version %lld is newer than this program, which reads up to %d",
+                r->name, (long long)version, (int)LD_CHECKPOINT_VERSION);
   return code;
 }
 
@@ -580,24 +598,28 @@ static int get_all(reader *r) {
   return code;
 }
 
-/* Files take their place by rename, so no lock is needed; some cluster file systems have none. */
-static hid_t open_file(const char *path) {
+/* Files take their place by rename, so no lock is needed; some cluster file systems have none. (The reason of
+ * a failure must be taken before the next call, which clears it.) */
+static int open_file(reader *r) {
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  if (access < 0) return -1;
-  H5Pset_file_locking(access, 0, 1);
-  const hid_t file = H5Fopen(path, H5F_ACC_RDONLY, access);
-  H5Pclose(access);
-  return file;
+  int code = 0;
+  r->file = -1;
+  if (access >= 0 && H5Pset_file_locking(access, 0, 1) >= 0)
+    r->file = H5Fopen(r->name, H5F_ACC_RDONLY, access);
+  if (r->file < 0) code = damaged(r, "no HDF5 file, or damaged");
+  if (access >= 0) H5Pclose(access);
+  return code;
 }
 
 int ld_hdf5_decode(const char *path, size_t length, ld_checkpoint **out, char **digest, ld_error *err) {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  reader r = {.name = path, .length = length, .err = err, .file = open_file(path)};
+  reader r = {.name = path, .length = length, .err = err};
   *out = NULL;
-  if (r.file < 0) return fail_hdf5(err, LD_EFORMAT, path, "no HDF5 file, or damaged");
+  int code = open_file(&r);
+  if (code) return code;
   r.checkpoint = ld_alloc(1, sizeof *r.checkpoint);
   r.checkpoint->adapter = ld_alloc(1, sizeof *r.checkpoint->adapter);
-  const int code = get_all(&r);
+  code = get_all(&r);
   H5Fclose(r.file);
   if (code) {
     free(r.digest);

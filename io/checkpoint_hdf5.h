@@ -8,8 +8,8 @@
 
 enum { LD_CHECKPOINT_VERSION = 1, LD_USER_BLOCK = 512 };
 
-/* Builds the file in memory and hands it to `take`, its first LD_USER_BLOCK bytes free for the taker's use; `bytes`
- * is only valid during the call. */
+/* Builds the file in memory and hands it to `take`, its first LD_USER_BLOCK bytes free for the taker's use;
+ * `bytes` is only valid during the call. */
 int ld_hdf5_encode(const ld_checkpoint *checkpoint, const char *digest, const char *name,
                    int (*take)(const char *bytes, size_t length, void *user, ld_error *err), void *user,
                    ld_error *err);

@@ -1,7 +1,7 @@
 /* A 64-bit digest of contents: tells two files apart, is no protection against someone who wants to deceive.
  *
- * Each 8-byte word w turns the state s into (s ^ w) times an odd constant, folded with its own upper half. Every
- * step is one-to-one in s and in w, so any change within one word changes the result.
+ * Each 8-byte word w turns the state s into (s ^ w) times an odd constant, folded with its own upper half.
+ * Every step is one-to-one in s and in w, so any change within one word changes the result.
  */
 #ifndef LD_DIGEST_H
 #define LD_DIGEST_H
@@ -20,7 +20,7 @@ void ld_digest_init(ld_digest *digest);
 /* Adds `length` and the bytes. (Adding in two calls is not the same as adding in one.) */
 void ld_digest_bytes(ld_digest *digest, const void *bytes, size_t length);
 void ld_digest_u64(ld_digest *digest, uint64_t value);
-void ld_digest_double(ld_digest *digest, double value); /* its bits */
+void ld_digest_double(ld_digest *digest, double value);       /* its bits */
 void ld_digest_string(ld_digest *digest, const char *string); /* NULL differs from "" */
 
 /* 16 hexadecimal digits and a NUL. */

@@ -13,8 +13,9 @@
 
 #include "base/memory.h"
 
-/* An empty file that tells a "path.old" of our own from a folder of the user's. */
-#define SWAP_MARKER ".being-replaced"
+/* Where the old folder stands while the new one takes its name, on file systems without an exchange of two
+ * names. */
+#define ASIDE ".being-replaced"
 
 int ld_map_open(const char *path, ld_map *map, ld_error *err) {
   map->bytes = NULL;
@@ -24,11 +25,14 @@ int ld_map_open(const char *path, ld_map *map, ld_error *err) {
   if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(errno));
   struct stat info;
   int code = 0;
-  if (fstat(fd, &info) != 0) code = ld_fail(err, LD_EFILE, "%s: %s", path, strerror(errno));
-  else if (!S_ISREG(info.st_mode)) code = ld_fail(err, LD_EFILE, "%s: not a regular file", path);
+  if (fstat(fd, &info) != 0)
+    code = ld_fail(err, LD_EFILE, "%s: %s", path, strerror(errno));
+  else if (!S_ISREG(info.st_mode))
+    code = ld_fail(err, LD_EFILE, "%s: not a regular file", path);
   if (!code && info.st_size > 0) {
     void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (bytes == MAP_FAILED) code = ld_fail(err, LD_EFILE, "%s: cannot map: %s", path, strerror(errno));
+    if (bytes == MAP_FAILED)
+      code = ld_fail(err, LD_EFILE, "%s: cannot map: %s", path, strerror(errno));
     else {
       map->bytes = bytes;
       map->length = (size_t)info.st_size;
@@ -70,8 +74,10 @@ static char *without_slashes(const char *path) {
 static char *parent_of(const char *path) {
   char *copy = without_slashes(path);
   char *slash = strrchr(copy, '/');
-  if (!slash) strcpy(copy, copy[0] ? "." : "");
-  else slash[slash == copy] = 0;
+  if (!slash)
+    strcpy(copy, copy[0] ? "." : "");
+  else
+    slash[slash == copy] = 0;
   return copy;
 }
 
@@ -139,9 +145,12 @@ static int sync_parent(const char *path, ld_error *err) {
 char *ld_file_begin(const char *path, ld_error *err) {
   char *parent = parent_of(path);
   char *part = NULL;
-  if (!ld_is_folder(parent)) ld_fail(err, LD_EFILE, "%s: there is no folder %s to write it to", path, parent);
-  else if (ld_is_folder(path)) ld_fail(err, LD_EFILE, "%s: is a folder, expected the name of a file", path);
-  else part = ld_format("%s.tmp.%ld", path, (long)getpid());
+  if (!ld_is_folder(parent))
+    ld_fail(err, LD_EFILE, "%s: there is no folder %s to write it to", path, parent);
+  else if (ld_is_folder(path))
+    ld_fail(err, LD_EFILE, "%s: is a folder, expected the name of a file", path);
+  else
+    part = ld_format("%s.tmp.%ld", path, (long)getpid());
   if (part) unlink(part);
   free(parent);
   return part;
@@ -151,8 +160,10 @@ int ld_file_commit(const char *part, const char *path, ld_error *err) {
   int code = sync_path(part, false, err);
   if (!code && rename(part, path) != 0)
     code = ld_fail(err, LD_EFILE, "%s: cannot take its name: %s", path, strerror(errno));
-  if (code) unlink(part);
-  else code = sync_parent(path, err);
+  if (code)
+    unlink(part);
+  else
+    code = sync_parent(path, err);
   return code;
 }
 
@@ -178,13 +189,16 @@ int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *
   if (!part) return LD_EFILE;
   int code = 0;
   const int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) code = ld_fail(err, LD_EFILE, "%s: cannot create: %s", part, strerror(errno));
+  if (fd < 0)
+    code = ld_fail(err, LD_EFILE, "%s: cannot create: %s", part, strerror(errno));
   else {
     code = ld_write_all(fd, bytes, length, path, err);
     if (close(fd) != 0 && !code) code = ld_fail(err, LD_EFILE, "%s: cannot write: %s", path, strerror(errno));
   }
-  if (code) ld_file_discard(part);
-  else code = ld_file_commit(part, path, err);
+  if (code)
+    ld_file_discard(part);
+  else
+    code = ld_file_commit(part, path, err);
   free(part);
   return code;
 }
@@ -204,27 +218,53 @@ static int remove_folder(const char *path) {
 }
 
 /* Undoes what a kill in the middle of a swap left: the old folder gets its name back, or goes. */
-static void settle_old(const char *path) {
-  char *old = ld_format("%s.old", path);
-  char *marker = ld_path_join(old, SWAP_MARKER);
-  if (ld_file_exists(marker)) {
-    unlink(marker);
-    if (ld_is_folder(path)) remove_folder(old);
-    else rename(old, path);
+static void settle_aside(const char *place) {
+  char *aside = ld_format("%s" ASIDE, place);
+  if (ld_is_folder(place))
+    remove_folder(aside);
+  else
+    rename(aside, place);
+  free(aside);
+}
+
+/* Whether a name ends in ".tmp.<pid>". */
+static bool is_leftover(const char *name) {
+  const size_t length = strlen(name);
+  size_t at = length;
+  while (at > 0 && name[at - 1] >= '0' && name[at - 1] <= '9') at--;
+  return at < length && at > 5 && strncmp(name + at - 5, ".tmp.", 5) == 0;
+}
+
+static bool is_leftover_of(const char *name, const char *of) {
+  const size_t length = strlen(of);
+  return strncmp(name, of, length) == 0 && strncmp(name + length, ".tmp.", 5) == 0;
+}
+
+/* Removes the leftovers in `folder` whose names begin with `of` (NULL: all). */
+static void sweep(const char *folder, const char *of) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, NULL);
+  if (!names) return;
+  for (size_t i = 0; i < n; i++) {
+    if (!is_leftover(names[i]) || (of && !is_leftover_of(names[i], of))) continue;
+    char *path = ld_path_join(folder, names[i]);
+    if (unlink(path) != 0) remove_folder(path);
+    free(path);
   }
-  free(marker);
-  free(old);
+  ld_names_free(names, n);
 }
 
 char *ld_folder_begin(const char *path, ld_error *err) {
   char *place = without_slashes(path), *parent = parent_of(place), *part = NULL;
   if (!place[0] || strcmp(place, "/") == 0 || strcmp(place, ".") == 0 || strcmp(place, "..") == 0)
     ld_fail(err, LD_EUSAGE, "'%s': expected the name of a new folder", path);
-  else if (ld_file_exists(place)) ld_fail(err, LD_EFILE, "%s: is a file, expected the name of a folder", place);
+  else if (ld_file_exists(place))
+    ld_fail(err, LD_EFILE, "%s: is a file, expected the name of a folder", place);
   else if (ld_make_folders(parent, err) == 0) {
-    settle_old(place);
+    const char *slash = strrchr(place, '/');
+    settle_aside(place);
+    sweep(parent, slash ? slash + 1 : place);
     part = ld_format("%s.tmp.%ld", place, (long)getpid());
-    remove_folder(part);
     if (mkdir(part, 0777) != 0) {
       ld_fail(err, LD_EFILE, "%s: cannot make this folder: %s", part, strerror(errno));
       free(part);
@@ -257,27 +297,22 @@ static int check_successors(const char *part, const char *old, ld_error *err) {
   int code = 0;
   for (size_t i = 0; i < n && !code; i++) {
     char *file = ld_path_join(part, names[i]);
-    if (!ld_file_exists(file) && strcmp(names[i], SWAP_MARKER) != 0)
-      code = ld_fail(err, LD_EFILE, "%s: holds '%s', which would be lost: move it, or name another folder", old,
-                     names[i]);
+    if (!ld_file_exists(file))
+      code = ld_fail(err, LD_EFILE, "%s: holds '%s', which would be lost: move it, or name another folder",
+                     old, names[i]);
     free(file);
   }
   ld_names_free(names, n);
   return code;
 }
 
-/* For file systems without the exchange of two names. */
 static int swap_by_steps(const char *part, const char *place, ld_error *err) {
-  char *old = ld_format("%s.old", place), *marker = ld_path_join(place, SWAP_MARKER);
-  int code = ld_is_folder(old) ? ld_fail(err, LD_EFILE, "%s: is in the way: move it", old) : 0;
-  if (!code) code = ld_file_write(marker, "", 0, err);
-  if (!code && (rename(place, old) != 0 || rename(part, place) != 0)) {
+  char *aside = ld_format("%s" ASIDE, place);
+  int code = 0;
+  if (rename(place, aside) != 0 || rename(part, place) != 0)
     code = ld_fail(err, LD_EFILE, "%s: cannot be replaced: %s", place, strerror(errno));
-    unlink(marker);
-  }
-  settle_old(place);
-  free(marker);
-  free(old);
+  settle_aside(place);
+  free(aside);
   return code;
 }
 
@@ -298,7 +333,8 @@ int ld_folder_commit(const char *part, const char *path, ld_error *err) {
   char *place = without_slashes(path), *real = ld_is_folder(place) ? realpath(place, NULL) : NULL;
   int code = sync_files(part, err);
   if (code) goto out;
-  if (real) code = replace_folder(part, real, err);
+  if (real)
+    code = replace_folder(part, real, err);
   else if (rename(part, place) != 0)
     code = ld_fail(err, LD_EFILE, "%s: cannot take its name: %s", place, strerror(errno));
   if (!code) code = sync_parent(place, err);
@@ -314,32 +350,12 @@ void ld_folder_discard(const char *part) {
 }
 
 char *ld_folder_present(const char *path) {
-  char *place = without_slashes(path);
-  if (ld_is_folder(place)) return place;
-  char *old = ld_format("%s.old", place), *marker = ld_path_join(old, SWAP_MARKER);
-  const bool swapped = ld_file_exists(marker);
-  free(marker);
-  free(swapped ? place : old);
-  return swapped ? old : place;
-}
-
-/* Whether a name ends in ".tmp.<pid>". */
-static bool is_leftover(const char *name) {
-  const size_t length = strlen(name);
-  size_t at = length;
-  while (at > 0 && name[at - 1] >= '0' && name[at - 1] <= '9') at--;
-  return at < length && at > 5 && strncmp(name + at - 5, ".tmp.", 5) == 0;
+  char *place = without_slashes(path), *aside = ld_format("%s" ASIDE, place);
+  const bool swapped = !ld_is_folder(place) && ld_is_folder(aside);
+  free(swapped ? place : aside);
+  return swapped ? aside : place;
 }
 
 void ld_file_sweep(const char *folder) {
-  size_t n;
-  char **names = ld_folder_names(folder, &n, NULL);
-  if (!names) return;
-  for (size_t i = 0; i < n; i++) {
-    if (!is_leftover(names[i])) continue;
-    char *path = ld_path_join(folder, names[i]);
-    if (unlink(path) != 0) remove_folder(path);
-    free(path);
-  }
-  ld_names_free(names, n);
+  sweep(folder, NULL);
 }

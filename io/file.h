@@ -1,4 +1,5 @@
-/* Files: reading whole ones through a map, and writing so that a file (or a flat folder) is whole or not there.
+/* Files: reading whole ones through a map, and writing so that a file (or a flat folder) is whole or not
+ * there.
  */
 #ifndef LD_FILE_H
 #define LD_FILE_H
@@ -27,8 +28,8 @@ char *ld_path_join(const char *folder, const char *name);
 /* Makes a folder and those above it (fine when it is there). */
 int ld_make_folders(const char *path, ld_error *err);
 
-/* The names in a folder but "." and "..", sorted; NULL and an error when it cannot be read. The caller frees with
- * ld_names_free. */
+/* The names in a folder but "." and "..", sorted; NULL and an error when it cannot be read. The caller frees
+ * with ld_names_free. */
 char **ld_folder_names(const char *path, size_t *n, ld_error *err);
 void ld_names_free(char **names, size_t n);
 
@@ -48,19 +49,21 @@ int ld_write_all(int fd, const void *bytes, size_t length, const char *path, ld_
 int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *err);
 
 /* Writing a folder of plain files atomically, as a whole:
- *   char *part = ld_folder_begin(path, err);   makes the empty folder "path.tmp.<pid>"; the caller frees the name
+ *   char *part = ld_folder_begin(path, err);   makes the folder "path.tmp.<pid>"; the caller frees the name
  *   ... write files into part ...              when that fails: ld_folder_discard(part)
  *   ld_folder_commit(part, path, err);         fsync of files and folder, then takes the place of `path`
  *
- * An old folder is swapped out in one step where the file system can (renameat2), and removed. Where it cannot, it
- * stands for a moment as "path.old" before the new one takes its name: a reader that misses `path` looks there
- * (ld_folder_present), and the next ld_folder_begin puts it back. Only a folder whose files all have successors of
- * the same name in `part` is replaced, so that no file of the user's is lost by it. */
+ * An old folder is swapped out in one step where the file system can (renameat2), and removed. Where it
+ * cannot, it stands for a moment as "path.being-replaced" before the new one takes its name: a reader that
+ * misses `path` looks there (ld_folder_present), and the next ld_folder_begin puts it back; that also removes
+ * what killed writers of the same `path` left. Only a folder whose files all have successors of the same name
+ * in `part` is replaced, so that no file of the user's is lost by it. */
 char *ld_folder_begin(const char *path, ld_error *err);
 int ld_folder_commit(const char *part, const char *path, ld_error *err);
 void ld_folder_discard(const char *part);
 
-/* The folder to read for `path`: itself, or "path.old" after a kill in the middle of a swap. The caller frees. */
+/* The folder to read for `path`: itself, or "path.being-replaced" after a kill in the middle of a swap. The
+ * caller frees. */
 char *ld_folder_present(const char *path);
 
 /* Removes the "*.tmp.<pid>" files and flat folders that a killed run left behind in `folder`. */

@@ -12,8 +12,8 @@
 
 enum { MAX_DEPTH = 256 };
 
-/* Fills `out` from jansson's tree. `wide` says that all numbers were read as doubles because one integer did not
- * fit; whole ones that a double holds exactly are integers again. False when it nests too deep. */
+/* Fills `out` from jansson's tree. `wide` says that all numbers were read as doubles because one integer did
+ * not fit; whole ones that a double holds exactly are integers again. False when it nests too deep. */
 static bool convert(const json_t *in, ld_value *out, int depth, bool wide) {
   if (depth > MAX_DEPTH) return false;
   size_t room = 0;
@@ -91,8 +91,10 @@ ld_value *ld_json_read(const char *path, ld_error *err) {
 static void put_escaped(ld_text *out, char byte) {
   static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
   const char *found = byte ? strchr(from, byte) : NULL;
-  if (found) ld_text_printf(out, "\\%c", to[found - from]);
-  else ld_text_printf(out, "\\u%04x", (unsigned char)byte);
+  if (found)
+    ld_text_printf(out, "\\%c", to[found - from]);
+  else
+    ld_text_printf(out, "\\u%04x", (unsigned char)byte);
 }
 
 void ld_json_quote(ld_text *out, const char *string) {
@@ -102,9 +104,12 @@ void ld_json_quote(ld_text *out, const char *string) {
   while (left) {
     utf8proc_int32_t point;
     utf8proc_ssize_t length = utf8proc_iterate(at, (utf8proc_ssize_t)left, &point);
-    if (length < 0) ld_text_puts(out, "\xef\xbf\xbd");
-    else if (*at < 0x20 || *at == '"' || *at == '\\') put_escaped(out, (char)*at);
-    else ld_text_append(out, at, (size_t)length);
+    if (length < 0)
+      ld_text_puts(out, "\xef\xbf\xbd");
+    else if (*at < 0x20 || *at == '"' || *at == '\\')
+      put_escaped(out, (char)*at);
+    else
+      ld_text_append(out, at, (size_t)length);
     if (length < 1) length = 1;
     at += length;
     left -= (size_t)length;
@@ -126,4 +131,21 @@ void ld_json_number(ld_text *out, double value) {
   char *comma = strchr(digits, ',');
   if (comma) *comma = '.';
   ld_text_puts(out, digits);
+}
+
+int ld_json_replace(const char *bytes, size_t length, const char *name, const char *const *keys,
+                    const char *value, ld_text *out, ld_error *err) {
+  json_error_t why;
+  json_t *tree = json_loadb(bytes ? bytes : "", length, JSON_REJECT_DUPLICATES, &why);
+  if (!tree)
+    return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, why.line, why.column, why.text);
+  for (; *keys; keys++)
+    if (json_is_string(json_object_get(tree, *keys))) json_object_set_new(tree, *keys, json_string(value));
+  char *text = json_dumps(tree, JSON_INDENT(2) | JSON_ENCODE_ANY);
+  json_decref(tree);
+  if (!text) return ld_fail(err, LD_ESYSTEM, "%s: cannot be written as JSON again", name);
+  ld_text_puts(out, text);
+  ld_text_puts(out, "\n");
+  free(text);
+  return 0;
 }

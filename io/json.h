@@ -1,9 +1,9 @@
 /* JSON documents as ld_value trees.
  *
- * The parser is jansson: strict (no comments, trailing commas, NaN), checks UTF-8, can refuse duplicate keys, gives
- * line and column of an error, keeps the order of keys, and is in Debian. Integers beyond 64 bits become reals
- * (Hugging Face's tokenizer files hold 10^30 for "no limit"). Writing is a matter of quoting strings and printing
- * numbers, for which no library is needed.
+ * The parser is jansson: strict (no comments, trailing commas, NaN), checks UTF-8, can refuse duplicate keys,
+ * gives line and column of an error, keeps the order of keys, and is in Debian. Integers beyond 64 bits
+ * become reals (Hugging Face's tokenizer files hold 10^30 for "no limit"). Writing is a matter of quoting
+ * strings and printing numbers, for which no library is needed.
  */
 #ifndef LD_JSON_H
 #define LD_JSON_H
@@ -22,11 +22,16 @@ ld_value *ld_json_parse(const char *bytes, size_t length, const char *name, ld_e
 /* Reads a whole file. */
 ld_value *ld_json_read(const char *path, ld_error *err);
 
+/* Appends the document, an object, with `value` in the place of the strings that its members `keys`
+ * (NULL-terminated) hold; keys that it lacks are passed over. */
+int ld_json_replace(const char *bytes, size_t length, const char *name, const char *const *keys,
+                    const char *value, ld_text *out, ld_error *err);
+
 /* Appends a string as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD. */
 void ld_json_quote(ld_text *out, const char *string);
 
-/* Appends a double so that reading it back gives the same value, in the fewest digits; NaN and infinities become
- * null. */
+/* Appends a double so that reading it back gives the same value, in the fewest digits; NaN and infinities
+ * become null. */
 void ld_json_number(ld_text *out, double value);
 
 #endif

@@ -23,8 +23,8 @@ struct ld_metrics {
 static bool is_kept(const char *line, size_t length, int64_t keep_step) {
   ld_value *record = ld_json_parse(line, length, "", NULL);
   int64_t step = 0;
-  const bool kept = record && record->type == LD_MAP && ld_value_int(record, "step", INT64_MIN, &step, NULL) == 0 &&
-                    step <= keep_step;
+  const bool kept = record && record->type == LD_MAP &&
+                    ld_value_int(record, "step", INT64_MIN, &step, NULL) == 0 && step <= keep_step;
   ld_value_free(record);
   return kept;
 }
@@ -50,8 +50,10 @@ static int keep_records(const char *path, int64_t keep_step, ld_error *err) {
 int ld_metrics_open(const char *path, int64_t keep_step, ld_metrics **out, ld_error *err) {
   *out = NULL;
   int code = 0;
-  if (keep_step < 0) code = ld_file_write(path, "", 0, err);
-  else if (ld_file_exists(path)) code = keep_records(path, keep_step, err);
+  if (keep_step < 0)
+    code = ld_file_write(path, "", 0, err);
+  else if (ld_file_exists(path))
+    code = keep_records(path, keep_step, err);
   if (code) return code;
   const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot open for appending: %s", path, strerror(errno));
@@ -96,8 +98,10 @@ void ld_metrics_bool(ld_metrics *metrics, const char *key, bool value) {
 
 void ld_metrics_string(ld_metrics *metrics, const char *key, const char *value) {
   ld_text *line = put_key(metrics, key);
-  if (value) ld_json_quote(line, value);
-  else ld_text_puts(line, "null");
+  if (value)
+    ld_json_quote(line, value);
+  else
+    ld_text_puts(line, "null");
 }
 
 int ld_metrics_end(ld_metrics *metrics, ld_error *err) {

@@ -5,8 +5,9 @@
  *   ld_metrics_real(metrics, "loss", loss);
  *   code = ld_metrics_end(metrics, err);
  *
- * A record belongs to its "step". After a crash the file can hold steps that the checkpoint does not know, and half a
- * line; opening it for step k drops both, so that a resumed run leaves the same records as one that never stopped.
+ * A record belongs to its "step". After a crash the file can hold steps that the checkpoint does not know,
+ * and half a line; opening it for step k drops both, so that a resumed run leaves the same records as one
+ * that never stopped.
  */
 #ifndef LD_METRICS_H
 #define LD_METRICS_H
@@ -18,8 +19,9 @@
 
 typedef struct ld_metrics ld_metrics;
 
-/* Opens for appending (makes the file when there is none). Keeps the records whose step is at most `keep_step`, and
- * those without a step; with a negative keep_step the file starts empty. The caller frees with ld_metrics_close. */
+/* Opens for appending (makes the file when there is none). Keeps the records whose step is at most
+ * `keep_step`, and those without a step; with a negative keep_step the file starts empty. The caller frees
+ * with ld_metrics_close. */
 int ld_metrics_open(const char *path, int64_t keep_step, ld_metrics **out, ld_error *err);
 void ld_metrics_close(ld_metrics *metrics); /* NULL is fine */
 

@@ -36,7 +36,8 @@ struct ld_model_folder {
   char digest[LD_DIGEST_DIGITS + 1];
 };
 
-static int read_json(const ld_model_folder *folder, const char *name, bool needed, ld_value **out, ld_error *err) {
+static int read_json(const ld_model_folder *folder, const char *name, bool needed, ld_value **out,
+                     ld_error *err) {
   char *path = ld_path_join(folder->path, name);
   int code = 0;
   if (needed || ld_file_exists(path)) {
@@ -74,9 +75,11 @@ static int open_shards(ld_model_folder *folder, const ld_value *map, const char 
     const ld_value *item = &map->items[i];
     const char *name = item->type == LD_STRING ? item->string : "";
     const size_t length = strlen(name);
-    if (length < 13 || strcmp(name + length - 12, ".safetensors") != 0 || strchr(name, '/') || strstr(name, ".."))
-      code = ld_fail(err, LD_EFORMAT, "%s: weight_map: '%s': expected the name of a .safetensors file beside it", index,
-                     item->key);
+    if (length < 13 || strcmp(name + length - 12, ".safetensors") != 0 || strchr(name, '/') ||
+        strstr(name, ".."))
+      code =
+          ld_fail(err, LD_EFORMAT, "%s: weight_map: '%s': expected the name of a .safetensors file beside it",
+                  index, item->key);
     names[i] = name;
   }
   if (!code) qsort(names, map->n_items, sizeof *names, by_string);
@@ -104,8 +107,8 @@ static int collect(ld_model_folder *folder, ld_error *err) {
   for (size_t i = 1; i < total; i++) {
     const tensor *a = &folder->tensors[i - 1], *b = &folder->tensors[i];
     if (strcmp(a->name, b->name) == 0)
-      return ld_fail(err, LD_EFORMAT, "%s: tensor '%s' is in both %s and %s", folder->path, a->name, a->from->name,
-                     b->from->name);
+      return ld_fail(err, LD_EFORMAT, "%s: tensor '%s' is in both %s and %s", folder->path, a->name,
+                     a->from->name, b->from->name);
   }
   return 0;
 }
@@ -148,9 +151,10 @@ static int no_weights(const ld_model_folder *folder, ld_error *err) {
   if (!names) return LD_EFILE;
   const char *instead = NULL;
   for (size_t i = 0; i < n; i++)
-    if (strstr(names[i], ".safetensors") || strstr(names[i], ".bin") || strstr(names[i], ".gguf")) instead = names[i];
-  const int code = ld_fail(err, LD_EFILE, "%s: no weights: looked for %s or %s%s%s%s", folder->path, SINGLE, INDEX,
-                           instead ? "; found '" : "", instead ? instead : "",
+    if (strstr(names[i], ".safetensors") || strstr(names[i], ".bin") || strstr(names[i], ".gguf"))
+      instead = names[i];
+  const int code = ld_fail(err, LD_EFILE, "%s: no weights: looked for %s or %s%s%s%s", folder->path, SINGLE,
+                           INDEX, instead ? "; found '" : "", instead ? instead : "",
                            instead ? "', which is none of them: rename or convert it" : "");
   ld_names_free(names, n);
   return code;
@@ -163,8 +167,10 @@ static int open_weights(ld_model_folder *folder, ld_error *err) {
   if (ld_file_exists(single)) {
     code = add_shard(folder, &room, SINGLE, err);
     if (!code) code = collect(folder, err);
-  } else if (ld_file_exists(index)) code = open_by_index(folder, index, err);
-  else code = no_weights(folder, err);
+  } else if (ld_file_exists(index))
+    code = open_by_index(folder, index, err);
+  else
+    code = no_weights(folder, err);
   free(single);
   free(index);
   return code;
@@ -181,8 +187,10 @@ int ld_model_folder_open(const char *path, ld_model_folder **out, ld_error *err)
   if (!code) code = read_json(folder, "tokenizer_config.json", false, &folder->tokenizer, err);
   if (!code) code = read_json(folder, "special_tokens_map.json", false, &folder->special, err);
   if (!code) code = open_weights(folder, err);
-  if (code) ld_model_folder_close(folder);
-  else *out = folder;
+  if (code)
+    ld_model_folder_close(folder);
+  else
+    *out = folder;
   return code;
 }
 
@@ -230,10 +238,12 @@ const ld_stored *ld_model_folder_tensor(const ld_model_folder *folder, size_t in
 enum { WHOLE = 64 << 10, BLOCKS = 64, BLOCK = 1024 };
 
 static size_t block_start(size_t bytes, int block) {
-  return (bytes - BLOCK) / (BLOCKS - 1) * (size_t)block + (bytes - BLOCK) % (BLOCKS - 1) * (size_t)block / (BLOCKS - 1);
+  return (bytes - BLOCK) / (BLOCKS - 1) * (size_t)block +
+         (bytes - BLOCK) % (BLOCKS - 1) * (size_t)block / (BLOCKS - 1);
 }
 
-/* Asks for all blocks before the first is read, so that a disk or a network fetches them side by side. Only a hint. */
+/* Asks for all blocks before the first is read, so that a disk or a network fetches them side by side. Only a
+ * hint. */
 static void prefetch(const char *data, size_t bytes) {
   const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
   for (int i = 0; i < BLOCKS; i++) {
@@ -291,4 +301,3 @@ int ld_model_folder_eos(const ld_model_folder *folder, int32_t *ids, int room) {
   for (size_t i = 0; i < eos->n_items; i++) n = put_id(&eos->items[i], ids, n, room);
   return n;
 }
-

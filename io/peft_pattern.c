@@ -18,8 +18,8 @@ static int matches(const char *key, const char *path, const char *name, ld_error
   int error;
   PCRE2_SIZE offset;
   char *pattern = ld_format("(.*\\.)?(%s)$", key);
-  pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_ANCHORED, &error,
-                                   &offset, NULL);
+  pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_ANCHORED,
+                                   &error, &offset, NULL);
   free(pattern);
   if (!code) {
     PCRE2_UCHAR text[128];

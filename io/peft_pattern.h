@@ -10,9 +10,9 @@
 /* target_modules: `path` is `target`, or ends in "." + target. */
 bool ld_peft_selects(const char *target, const char *path);
 
-/* rank_pattern, alpha_pattern: the value of the first key of `patterns` (NULL, or a map) for which the regular
- * expression (.*\.)?(key)$ matches from the start of `path`; NULL in `found` when none does. `name` stands for the
- * field in errors. */
+/* rank_pattern, alpha_pattern: the value of the first key of `patterns` (NULL, or a map) for which the
+ * regular expression (.*\.)?(key)$ matches from the start of `path`; NULL in `found` when none does. `name`
+ * stands for the field in errors. */
 int ld_peft_pattern(const ld_value *patterns, const char *path, const char *name, const ld_value **found,
                     ld_error *err);
 

@@ -27,13 +27,36 @@ typedef struct reader {
 
 /* Fields that are read here, or that say nothing about the numbers of a saved adapter. */
 static bool is_known_field(const char *key) {
-  static const char *const known[] = {
-      "alpha_pattern",     "auto_mapping",    "base_model_name_or_path", "bias",          "corda_config",
-      "eva_config",        "exclude_modules", "fan_in_fan_out",          "inference_mode", "init_lora_weights",
-      "layers_pattern",    "layers_to_transform", "loftq_config",        "lora_alpha",    "lora_dropout",
-      "lora_ga_config",    "megatron_config", "megatron_core",           "merge_weights", "modules_to_save",
-      "peft_type",         "peft_version",    "qalora_group_size",       "r",             "rank_pattern",
-      "revision",          "runtime_config",  "target_modules",          "task_type",     "use_rslora"};
+  static const char *const known[] = {"alpha_pattern",
+                                      "auto_mapping",
+                                      "base_model_name_or_path",
+                                      "bias",
+                                      "corda_config",
+                                      "eva_config",
+                                      "exclude_modules",
+                                      "fan_in_fan_out",
+                                      "inference_mode",
+                                      "init_lora_weights",
+                                      "layers_pattern",
+                                      "layers_to_transform",
+                                      "loftq_config",
+                                      "lora_alpha",
+                                      "lora_dropout",
+                                      "lora_ga_config",
+                                      "megatron_config",
+                                      "megatron_core",
+                                      "merge_weights",
+                                      "modules_to_save",
+                                      "peft_type",
+                                      "peft_version",
+                                      "qalora_group_size",
+                                      "r",
+                                      "rank_pattern",
+                                      "revision",
+                                      "runtime_config",
+                                      "target_modules",
+                                      "task_type",
+                                      "use_rslora"};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (strcmp(known[i], key) == 0) return true;
   return false;
@@ -44,21 +67,23 @@ static bool is_switched_on(const ld_value *value) {
 }
 
 static int unsupported(const reader *r, const char *field, const char *value) {
-  return ld_fail(r->err, LD_EUNSUPPORTED, "%s: adapter_config.json: %s: '%s' is not supported", r->name, field, value);
+  return ld_fail(r->err, LD_EUNSUPPORTED, "%s: adapter_config.json: %s: '%s' is not supported", r->name,
+                 field, value);
 }
 
-/* Initialisations that leave the base as it is; the others (PiSSA, OLoRA, ...) make the saved tensors meaningless
- * without the changed base. */
+/* Initialisations that leave the base as it is; the others (PiSSA, OLoRA, ...) make the saved tensors
+ * meaningless without the changed base. */
 static int check_init(const reader *r) {
   static const char *const harmless[] = {"gaussian", "eva", "orthogonal"};
   const ld_value *init = ld_value_get(r->config, "init_lora_weights");
   if (!init || init->type != LD_STRING) return 0;
   for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
     if (strcmp(init->string, harmless[i]) == 0) return 0;
-  return ld_fail(r->err, LD_EUNSUPPORTED,
-                 "%s: adapter_config.json: init_lora_weights: '%s' changes the base model; save the adapter again with "
-                 "path_initial_model_for_weight_conversion",
-                 r->name, init->string);
+  return ld_fail(
+      r->err, LD_EUNSUPPORTED,
+      "%s: adapter_config.json: init_lora_weights: '%s' changes the base model; save the adapter again with "
+      "path_initial_model_for_weight_conversion",
+      r->name, init->string);
 }
 
 static int check_config(const reader *r) {
@@ -73,8 +98,8 @@ static int check_config(const reader *r) {
   for (size_t i = 0; i < r->config->n_items; i++) {
     const ld_value *field = &r->config->items[i];
     if (!is_known_field(field->key) && is_switched_on(field))
-      return ld_fail(r->err, LD_EUNSUPPORTED, "%s: adapter_config.json: %s is on, which is not supported", r->name,
-                     field->key);
+      return ld_fail(r->err, LD_EUNSUPPORTED, "%s: adapter_config.json: %s is on, which is not supported",
+                     r->name, field->key);
   }
   return check_init(r);
 }
@@ -85,7 +110,8 @@ static char *copy_or_null(const char *text) {
 
 static int check_rank(const reader *r, int64_t rank, const char *field) {
   if (rank >= 1 && rank <= INT_MAX) return 0;
-  return ld_fail(r->err, LD_EFORMAT, "%s: adapter_config.json: %s: %" PRId64 " is no rank", r->name, field, rank);
+  return ld_fail(r->err, LD_EFORMAT, "%s: adapter_config.json: %s: %" PRId64 " is no rank", r->name, field,
+                 rank);
 }
 
 static int read_config(const reader *r) {
@@ -117,7 +143,8 @@ static const ld_value *pattern_map(const reader *r, const char *field, int *code
 
 static int read_patterns(const reader *r, ld_adapter_module *m) {
   int code = 0;
-  const ld_value *ranks = pattern_map(r, "rank_pattern", &code), *alphas = pattern_map(r, "alpha_pattern", &code);
+  const ld_value *ranks = pattern_map(r, "rank_pattern", &code),
+                 *alphas = pattern_map(r, "alpha_pattern", &code);
   const ld_value *rank = NULL, *alpha = NULL;
   if (!code) code = ld_peft_pattern(ranks, m->path, "adapter_config.json: rank_pattern", &rank, r->err);
   if (!code) code = ld_peft_pattern(alphas, m->path, "adapter_config.json: alpha_pattern", &alpha, r->err);
@@ -144,10 +171,11 @@ static int bad_key(const reader *r, const char *key, const char *what) {
 
 static int check_pair(const reader *r, const ld_adapter_module *m, const ld_stored *A, const ld_stored *B) {
   if (A->ndim == 4 && B->ndim == 4)
-    return ld_fail(r->err, LD_EUNSUPPORTED, "%s: module '%s' is a convolution, which is not supported", r->name, m->path);
+    return ld_fail(r->err, LD_EUNSUPPORTED, "%s: module '%s' is a convolution, which is not supported",
+                   r->name, m->path);
   if (!ld_dtype_is_float(A->dtype) || !ld_dtype_is_float(B->dtype))
-    return ld_fail(r->err, LD_EUNSUPPORTED, "%s: module '%s': dtypes %s and %s; expected F32, F16 or BF16", r->name,
-                   m->path, ld_dtype_name(A->dtype), ld_dtype_name(B->dtype));
+    return ld_fail(r->err, LD_EUNSUPPORTED, "%s: module '%s': dtypes %s and %s; expected F32, F16 or BF16",
+                   r->name, m->path, ld_dtype_name(A->dtype), ld_dtype_name(B->dtype));
   if (A->ndim != 2 || B->ndim != 2 || A->shape[1] < 1 || B->shape[0] < 1)
     return bad_key(r, m->path, "lora_A and lora_B must be matrices");
   if (A->shape[0] != m->rank || B->shape[1] != m->rank)
@@ -211,7 +239,8 @@ static bool is_saved(const reader *r, const char *path) {
 
 static int read_counter(const reader *r, ld_adapter_full *full, const ld_stored *tensor) {
   const int64_t value = *(const int64_t *)tensor->data;
-  if (value < 0 || value > 1 << 24) return bad_key(r, full->path, "holds an integer beyond what a float can count");
+  if (value < 0 || value > 1 << 24)
+    return bad_key(r, full->path, "holds an integer beyond what a float can count");
   full->data = ld_alloc(1, sizeof *full->data);
   full->data[0] = (float)value;
   return 0;
@@ -233,11 +262,12 @@ static int read_full(const reader *r, const char *path, const ld_stored *tensor)
   return 0;
 }
 
-/* PEFT saves the frozen weight along with an adapted lm_head unless told not to. The base has it already: what can be
- * checked here is that a module is adapted there, and its shape. */
+/* PEFT saves the frozen weight along with an adapted lm_head unless told not to. The base has it already:
+ * what can be checked here is that a module is adapted there, and its shape. */
 static int check_base_copy(const reader *r, const char *path, const ld_stored *weight) {
   const ld_stored *A = partner(r, path, LORA_A), *B = partner(r, path, LORA_B);
-  if (!A || !B || A->ndim != 2 || B->ndim != 2) return bad_key(r, path, "has a base_layer but no lora_A and lora_B");
+  if (!A || !B || A->ndim != 2 || B->ndim != 2)
+    return bad_key(r, path, "has a base_layer but no lora_A and lora_B");
   const int out = r->adapter->fan_in_fan_out ? 1 : 0;
   if (weight->ndim != 2 || weight->shape[out] != B->shape[0] || weight->shape[1 - out] != A->shape[1])
     return bad_key(r, path, "the shape of its base_layer.weight does not fit lora_A and lora_B");
@@ -245,7 +275,8 @@ static int check_base_copy(const reader *r, const char *path, const ld_stored *w
 }
 
 static int read_tensor(const reader *r, const char *key, const ld_stored *tensor) {
-  if (strncmp(key, PREFIX, strlen(PREFIX)) != 0) return bad_key(r, key, "unknown key: expected " PREFIX "...");
+  if (strncmp(key, PREFIX, strlen(PREFIX)) != 0)
+    return bad_key(r, key, "unknown key: expected " PREFIX "...");
   char *path = path_before(key, LORA_A);
   if (path) return read_module(r, path, tensor);
   path = path_before(key, LORA_B);
@@ -261,8 +292,9 @@ static int read_tensor(const reader *r, const char *key, const ld_stored *tensor
     return code;
   }
   if (strstr(key, ".lora_"))
-    return ld_fail(r->err, LD_EUNSUPPORTED, "%s: adapter_model.safetensors: '%s' is a kind of LoRA that is not supported",
-                   r->name, key);
+    return ld_fail(r->err, LD_EUNSUPPORTED,
+                   "%s: adapter_model.safetensors: '%s' is a kind of LoRA that is not supported", r->name,
+                   key);
   return read_full(r, key + strlen(PREFIX), tensor);
 }
 
@@ -276,8 +308,10 @@ static int compare_paths(const char *a, const char *b) {
       if (order) return order;
       a += x;
       b += y;
-    } else if (*a != *b) return (unsigned char)*a - (unsigned char)*b;
-    else a++, b++;
+    } else if (*a != *b)
+      return (unsigned char)*a - (unsigned char)*b;
+    else
+      a++, b++;
   }
   return (unsigned char)*a - (unsigned char)*b;
 }
@@ -307,12 +341,15 @@ static int read_adapter(const reader *r) {
 }
 
 /* Takes over both sources. */
-static int read_both(ld_value *config, ld_safetensors *tensors, const char *name, ld_adapter **out, ld_error *err) {
+static int read_both(ld_value *config, ld_safetensors *tensors, const char *name, ld_adapter **out,
+                     ld_error *err) {
   ld_adapter *adapter = ld_alloc(1, sizeof *adapter);
   const reader r = {name, config, tensors, adapter, err};
   const int code = read_adapter(&r);
-  if (code) ld_adapter_free(adapter);
-  else *out = adapter;
+  if (code)
+    ld_adapter_free(adapter);
+  else
+    *out = adapter;
   ld_value_free(config);
   ld_safetensors_close(tensors);
   return code;
@@ -335,10 +372,11 @@ static int no_tensors(const char *folder, ld_error *err) {
   const bool old = ld_file_exists(pickle);
   free(pickle);
   if (old)
-    return ld_fail(err, LD_EUNSUPPORTED,
-                   "%s: adapter_model.bin is a pickle, which is not read: load it with PEFT and save it again, which "
-                   "writes adapter_model.safetensors",
-                   folder);
+    return ld_fail(
+        err, LD_EUNSUPPORTED,
+        "%s: adapter_model.bin is a pickle, which is not read: load it with PEFT and save it again, which "
+        "writes adapter_model.safetensors",
+        folder);
   return ld_fail(err, LD_EFILE, "%s: no adapter_model.safetensors in this folder", folder);
 }
 
@@ -350,12 +388,16 @@ int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err) {
   ld_safetensors *file = NULL;
   ld_value *tree = NULL;
   int code = 0;
-  if (!ld_file_exists(config)) code = ld_fail(err, LD_EFILE, "%s: no PEFT adapter: adapter_config.json is missing", folder);
-  else if (!ld_file_exists(tensors)) code = no_tensors(place, err);
+  if (!ld_file_exists(config))
+    code = ld_fail(err, LD_EFILE, "%s: no PEFT adapter: adapter_config.json is missing", folder);
+  else if (!ld_file_exists(tensors))
+    code = no_tensors(place, err);
   if (!code && !(tree = ld_json_read(config, err))) code = LD_EFORMAT;
   if (!code) code = ld_safetensors_open(tensors, &file, err);
-  if (!code) code = read_both(tree, file, folder, out, err);
-  else ld_value_free(tree);
+  if (!code)
+    code = read_both(tree, file, folder, out, err);
+  else
+    ld_value_free(tree);
   free(tensors);
   free(config);
   free(place);

@@ -45,8 +45,8 @@ static bool is_number(const char *part) {
   return digits > 0 && (part[digits] == '.' || !part[digits]);
 }
 
-/* The shortest suffix that selects no other module; the full path where a layer's number would be in it; NULL when
- * not even that selects this module alone. */
+/* The shortest suffix that selects no other module; the full path where a layer's number would be in it; NULL
+ * when not even that selects this module alone. */
 static const char *shortest_target(const chooser *c, const char *path, bool full) {
   for (const char *suffix = path + strlen(path); suffix > path && !full;) {
     suffix--;
@@ -105,14 +105,16 @@ static void put_list(ld_text *out, const char *const *items, size_t n) {
 static void put_targets(ld_text *out, const ld_adapter *adapter, const char *const *all, size_t n_all) {
   chooser c = {.adapter = adapter};
   set_others(&c, all, n_all);
-  if (choose_targets(&c, n_all == 0)) put_list(out, c.targets, c.n_targets);
-  else put_target_pattern(out, adapter);
+  if (choose_targets(&c, n_all == 0))
+    put_list(out, c.targets, c.n_targets);
+  else
+    put_target_pattern(out, adapter);
   free(c.targets);
   free(c.others);
 }
 
-/* The module that PEFT must wrap for this parameter: the one that holds it, but for a classifier of several layers,
- * which PEFT wraps as a whole of its own accord. */
+/* The module that PEFT must wrap for this parameter: the one that holds it, but for a classifier of several
+ * layers, which PEFT wraps as a whole of its own accord. */
 static char *saved_module(const ld_adapter *adapter, const char *path) {
   const size_t first = strcspn(path, ".");
   const bool head = (first == 10 && memcmp(path, "classifier", first) == 0) ||
@@ -133,14 +135,17 @@ static void put_saved(ld_text *out, const ld_adapter *adapter) {
     char *name = saved_module(adapter, adapter->full[i].path);
     bool known = false;
     for (size_t k = 0; k < n; k++) known = known || strcmp(names[k], name) == 0;
-    if (known) free(name);
-    else names[n++] = name;
+    if (known)
+      free(name);
+    else
+      names[n++] = name;
   }
   put_list(out, (const char *const *)names, n);
   ld_names_free(names, n);
 }
 
-/* Whether the bare path `key`, taken as PEFT's regular expression, matches `path` too: a dot is any character there. */
+/* Whether the bare path `key`, taken as PEFT's regular expression, matches `path` too: a dot is any character
+ * there. */
 static bool also_matches(const char *key, const char *path) {
   const size_t k = strlen(key), p = strlen(path);
   if (k > p || (k < p && path[p - k - 1] != '.')) return false;
@@ -149,14 +154,15 @@ static bool also_matches(const char *key, const char *path) {
   return true;
 }
 
-/* Bare paths are what every PEFT understands as keys; where one would match another module too, or holds a sign with
- * a meaning, it is escaped and tied to the start. */
+/* Bare paths are what every PEFT understands as keys; where one would match another module too, or holds a
+ * sign with a meaning, it is escaped and tied to the start. */
 static void put_pattern_key(ld_text *out, const ld_adapter *adapter, const ld_adapter_module *module) {
   bool bare = !strpbrk(module->path, "^$*+?{}[]\\|()");
   for (size_t i = 0; i < adapter->n_modules && bare; i++)
     bare = &adapter->modules[i] == module || !also_matches(module->path, adapter->modules[i].path);
   ld_text key = {0};
-  if (bare) ld_text_puts(&key, module->path);
+  if (bare)
+    ld_text_puts(&key, module->path);
   else {
     ld_text_puts(&key, "^");
     put_escaped(&key, module->path);
@@ -180,8 +186,10 @@ static void put_patterns(ld_text *out, const ld_adapter *adapter, bool ranks) {
 }
 
 static void put_string_or_null(ld_text *out, const char *string) {
-  if (string) ld_json_quote(out, string);
-  else ld_text_puts(out, "null");
+  if (string)
+    ld_json_quote(out, string);
+  else
+    ld_text_puts(out, "null");
 }
 
 static const char *true_or_false(bool value) {
@@ -217,7 +225,8 @@ static bool is_counter(const ld_adapter_full *full) {
   return full->ndim == 0 && length >= sizeof end && strcmp(full->path + length - (sizeof end - 1), end) == 0;
 }
 
-static ld_named matrix(const char *path, const char *suffix, const float *data, int64_t rows, int64_t columns) {
+static ld_named matrix(const char *path, const char *suffix, const float *data, int64_t rows,
+                       int64_t columns) {
   return (ld_named){.name = ld_format("base_model.model.%s%s", path, suffix),
                     .tensor = {.data = data, .dtype = LD_F32, .ndim = 2, .shape = {rows, columns}}};
 }
@@ -243,7 +252,8 @@ static int write_tensors(const char *path, const ld_adapter *a, ld_error *err) {
     tensors[2 * i] = matrix(m->path, ".lora_A.weight", m->A, m->rank, m->in);
     tensors[2 * i + 1] = matrix(m->path, ".lora_B.weight", m->B, m->out, m->rank);
   }
-  for (size_t i = 0; i < a->n_full; i++) tensors[2 * a->n_modules + i] = full_tensor(&a->full[i], &counters[i]);
+  for (size_t i = 0; i < a->n_full; i++)
+    tensors[2 * a->n_modules + i] = full_tensor(&a->full[i], &counters[i]);
   const int code = ld_safetensors_write(path, tensors, n, err);
   for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)tensors[i].name);
   free(counters);
@@ -262,19 +272,22 @@ static int write_files(const char *part, const ld_adapter *adapter, const ld_tex
   return code;
 }
 
-int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,
-                  ld_error *err) {
+int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules,
+                  size_t n_all_modules, ld_error *err) {
   int code = ld_adapter_check(adapter, folder, err);
   if (!code && !adapter->n_modules)
-    code = ld_fail(err, LD_EUNSUPPORTED, "%s: an adapter without any LoRA module cannot be a PEFT folder", folder);
+    code = ld_fail(err, LD_EUNSUPPORTED, "%s: an adapter without any LoRA module cannot be a PEFT folder",
+                   folder);
   if (code) return code;
   char *part = ld_folder_begin(folder, err);
   if (!part) return err ? err->code : LD_EFILE;
   ld_text config = {0};
   put_config(&config, adapter, all_modules, n_all_modules);
   code = write_files(part, adapter, &config, err);
-  if (code) ld_folder_discard(part);
-  else code = ld_folder_commit(part, folder, err);
+  if (code)
+    ld_folder_discard(part);
+  else
+    code = ld_folder_commit(part, folder, err);
   ld_text_free(&config);
   free(part);
   return code;

@@ -92,9 +92,9 @@ static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
     open_tile(page, "Final training loss");
     put_real(page, s->column[LD_LOSS][s->n - 1], 4);
     if (window > 1) {
-      ld_text_printf(page, "<small>mean of the last %zu steps ", window);
+      ld_text_puts(page, "<small>");
       put_real(page, ld_column_mean(s->column[LD_LOSS] + s->n - window, window), 4);
-      ld_text_puts(page, "</small>");
+      ld_text_printf(page, " over the last %zu steps</small>", window);
     }
     close_tile(page);
   }

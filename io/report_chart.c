@@ -64,6 +64,7 @@ static bool value_axis(const ld_chart *chart, axis *out) {
   /* Values that are all alike, or nearly, still need a range that doubles can tell apart. */
   double margin = 0.06 * (high - low);
   if (margin <= 1e-9 * fabs(high)) margin = high != 0 ? 0.1 * fabs(high) : 1;
+  margin = fmax(margin, 1e-200); /* well above the smallest numbers, which lose digits */
   *out = (axis){grounded ? 0 : low - margin, high + margin, log};
   return true;
 }

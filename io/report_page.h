@@ -85,8 +85,9 @@ static const char LD_REPORT_STYLE[] =
     "gap:8px;margin:18px 0 8px}.tiles div{padding:10px 12px}dd{font-size:20px}.charts{gap:8px}figure,"
     "section{padding:14px 12px 10px}section{margin-top:8px}.tall .plot{height:250px}}\n"
     "@media print{:root{--page:#fff;--shade:none}body{font-size:11pt}main{max-width:none;padding:0}"
-    ".tiles.tiles{grid-template-columns:repeat(4,1fr)}.charts{grid-template-columns:1fr 1fr}"
-    ".tiles div,figure{break-inside:avoid}*{print-color-adjust:exact;"
+    ".tiles.tiles{grid-template-columns:repeat(4,1fr)}.charts{grid-template-columns:repeat(3,1fr)}"
+    ".plot{height:96px}.tall .plot{height:220px}.settings{columns:2}figure,section{padding:10px 12px}"
+    ".tiles div,figure,.pair{break-inside:avoid}h2{break-after:avoid}*{print-color-adjust:exact;"
     "-webkit-print-color-adjust:exact}}\n"
     "</style>\n";
 

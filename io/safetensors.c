@@ -39,14 +39,16 @@ static int read_dtype(const ld_value *item, const char *file, entry *e, ld_error
   const ld_value *dtype = ld_value_get(item, "dtype");
   if (!dtype || dtype->type != LD_STRING) return bad_tensor(file, e->name, err, "its dtype is missing");
   if (ld_dtype_parse(dtype->string, &e->tensor.dtype)) return 0;
-  return ld_fail(err, LD_EUNSUPPORTED, "%s: tensor '%s': dtype '%s' is not supported; convert it to F32, F16 or BF16",
-                 file, e->name, dtype->string);
+  return ld_fail(err, LD_EUNSUPPORTED,
+                 "%s: tensor '%s': dtype '%s' is not supported; convert it to F32, F16 or BF16", file,
+                 e->name, dtype->string);
 }
 
 static int read_shape(const ld_value *item, const char *file, entry *e, ld_error *err) {
   const ld_value *shape = ld_value_get(item, "shape");
   if (!shape || shape->type != LD_LIST) return bad_tensor(file, e->name, err, "its shape is missing");
-  if (shape->n_items > LD_MAX_DIMS) return bad_tensor(file, e->name, err, "its shape has more than 8 dimensions");
+  if (shape->n_items > LD_MAX_DIMS)
+    return bad_tensor(file, e->name, err, "its shape has more than 8 dimensions");
   e->tensor.ndim = (int)shape->n_items;
   for (int i = 0; i < e->tensor.ndim; i++) {
     if (shape->items[i].type != LD_INTEGER || shape->items[i].integer < 0)
@@ -56,7 +58,8 @@ static int read_shape(const ld_value *item, const char *file, entry *e, ld_error
   return 0;
 }
 
-static int read_offsets(const ld_value *item, const char *file, uint64_t data_length, entry *e, ld_error *err) {
+static int read_offsets(const ld_value *item, const char *file, uint64_t data_length, entry *e,
+                        ld_error *err) {
   const ld_value *offsets = ld_value_get(item, "data_offsets");
   if (!offsets || offsets->type != LD_LIST || offsets->n_items != 2 || offsets->items[0].type != LD_INTEGER ||
       offsets->items[1].type != LD_INTEGER || offsets->items[0].integer < 0)
@@ -67,15 +70,16 @@ static int read_offsets(const ld_value *item, const char *file, uint64_t data_le
     return bad_tensor(file, e->name, err, "its data ends before it begins");
   if (e->end > data_length)
     return ld_fail(err, LD_EFORMAT,
-                   "%s: tensor '%s': its data ends %" PRIu64 " bytes beyond the end of the file (cut short?)", file,
-                   e->name, e->end - data_length);
+                   "%s: tensor '%s': its data ends %" PRIu64 " bytes beyond the end of the file (cut short?)",
+                   file, e->name, e->end - data_length);
   int64_t count, bytes;
   if (!ld_shape_count(e->tensor.shape, e->tensor.ndim, &count) ||
       __builtin_mul_overflow(count, (int64_t)ld_dtype_size(e->tensor.dtype), &bytes))
     return bad_tensor(file, e->name, err, "its shape is too large");
   if ((uint64_t)bytes != e->end - e->begin)
-    return ld_fail(err, LD_EFORMAT, "%s: tensor '%s': its shape needs %" PRId64 " bytes, its data_offsets span %" PRIu64,
-                   file, e->name, bytes, e->end - e->begin);
+    return ld_fail(err, LD_EFORMAT,
+                   "%s: tensor '%s': its shape needs %" PRId64 " bytes, its data_offsets span %" PRIu64, file,
+                   e->name, bytes, e->end - e->begin);
   return 0;
 }
 
@@ -100,7 +104,8 @@ static int check_layout(ld_safetensors *file, const char *name, uint64_t data_le
     at = e->end;
   }
   if (at != data_length)
-    return ld_fail(err, LD_EFORMAT, "%s: %" PRIu64 " bytes after the last tensor belong to none", name, data_length - at);
+    return ld_fail(err, LD_EFORMAT, "%s: %" PRIu64 " bytes after the last tensor belong to none", name,
+                   data_length - at);
   return 0;
 }
 
@@ -116,7 +121,8 @@ static void bind(entry *e, const char *data) {
   e->tensor.data = at;
 }
 
-static int read_entries(ld_safetensors *file, const char *name, const char *data, uint64_t data_length, ld_error *err) {
+static int read_entries(ld_safetensors *file, const char *name, const char *data, uint64_t data_length,
+                        ld_error *err) {
   const ld_value *header = file->header;
   if (header->type != LD_MAP) return ld_fail(err, LD_EFORMAT, "%s: its header is not a JSON object", name);
   file->entries = ld_alloc(header->n_items, sizeof *file->entries);
@@ -153,21 +159,26 @@ static int parse(ld_safetensors *file, const char *bytes, size_t length, const c
   if (length < 8) return ld_fail(err, LD_EFORMAT, "%s: too short for a safetensors file", name);
   for (int i = 7; i >= 0; i--) header = header << 8 | (unsigned char)bytes[i];
   if (header > MAX_HEADER || header > length - 8)
-    return ld_fail(err, LD_EFORMAT, "%s: not a safetensors file, or cut short: its header claims %" PRIu64 " bytes", name,
+    return ld_fail(err, LD_EFORMAT,
+                   "%s: not a safetensors file, or cut short: its header claims %" PRIu64 " bytes", name,
                    header);
-  if (header == 0 || bytes[8] != '{') return ld_fail(err, LD_EFORMAT, "%s: not a safetensors file: no JSON header", name);
+  if (header == 0 || bytes[8] != '{')
+    return ld_fail(err, LD_EFORMAT, "%s: not a safetensors file: no JSON header", name);
   file->header = ld_json_parse(bytes + 8, header, name, err);
   if (!file->header) return LD_EFORMAT;
   const int code = read_entries(file, name, bytes + 8 + header, length - 8 - header, err);
   return code ? code : check_metadata(file->metadata, name, err);
 }
 
-int ld_safetensors_parse(const void *bytes, size_t length, const char *name, ld_safetensors **out, ld_error *err) {
+int ld_safetensors_parse(const void *bytes, size_t length, const char *name, ld_safetensors **out,
+                         ld_error *err) {
   *out = NULL;
   ld_safetensors *file = ld_alloc(1, sizeof *file);
   const int code = parse(file, bytes, length, name, err);
-  if (code) ld_safetensors_close(file);
-  else *out = file;
+  if (code)
+    ld_safetensors_close(file);
+  else
+    *out = file;
   return code;
 }
 
@@ -177,8 +188,10 @@ int ld_safetensors_open(const char *path, ld_safetensors **out, ld_error *err) {
   int code = ld_map_open(path, &map, err);
   if (code) return code;
   code = ld_safetensors_parse(map.bytes, map.length, path, out, err);
-  if (code) ld_map_close(&map);
-  else (*out)->map = map;
+  if (code)
+    ld_map_close(&map);
+  else
+    (*out)->map = map;
   return code;
 }
 
@@ -216,10 +229,10 @@ const char *ld_safetensors_metadata(const ld_safetensors *file, const char *key)
 
 /* The library declares its dtypes in this order and writes the last ones first. */
 static int write_order(ld_dtype dtype) {
-  static const ld_dtype order[] = {LD_BOOL,        LD_U8,          LD_I8,  LD_F8_E5M2, LD_F8_E4M3, LD_F8_E8M0,
-                                   LD_F8_E4M3FNUZ, LD_F8_E5M2FNUZ, LD_I16, LD_U16,     LD_F16,     LD_BF16,
-                                   LD_I32,         LD_U32,         LD_F32, LD_C64,     LD_F64,     LD_I64,
-                                   LD_U64};
+  static const ld_dtype order[] = {LD_BOOL,    LD_U8,          LD_I8,          LD_F8_E5M2, LD_F8_E4M3,
+                                   LD_F8_E8M0, LD_F8_E4M3FNUZ, LD_F8_E5M2FNUZ, LD_I16,     LD_U16,
+                                   LD_F16,     LD_BF16,        LD_I32,         LD_U32,     LD_F32,
+                                   LD_C64,     LD_F64,         LD_I64,         LD_U64};
   const int n = sizeof order / sizeof *order;
   for (int i = 0; i < n; i++)
     if (order[i] == dtype) return n - i;
@@ -245,7 +258,8 @@ static void put_header(ld_text *out, const ld_named *const *sorted, size_t n) {
     ld_text_puts(out, ",");
     ld_json_quote(out, sorted[i]->name);
     ld_text_printf(out, ":{\"dtype\":\"%s\",\"shape\":[", ld_dtype_name(tensor->dtype));
-    for (int d = 0; d < tensor->ndim; d++) ld_text_printf(out, d ? ",%" PRId64 : "%" PRId64, tensor->shape[d]);
+    for (int d = 0; d < tensor->ndim; d++)
+      ld_text_printf(out, d ? ",%" PRId64 : "%" PRId64, tensor->shape[d]);
     ld_text_printf(out, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, end);
     at = end;
   }
@@ -266,7 +280,8 @@ static int write_to(int fd, const char *path, const ld_named *const *sorted, siz
   return code;
 }
 
-static int write_part(const char *part, const char *path, const ld_named *const *sorted, size_t n, ld_error *err) {
+static int write_part(const char *part, const char *path, const ld_named *const *sorted, size_t n,
+                      ld_error *err) {
   const int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot create: %s", part, strerror(errno));
   int code = write_to(fd, path, sorted, n, err);
@@ -280,8 +295,10 @@ int ld_safetensors_write(const char *path, const ld_named *tensors, size_t n, ld
   qsort(sorted, n, sizeof *sorted, by_write_order);
   char *part = ld_file_begin(path, err);
   int code = part ? write_part(part, path, sorted, n, err) : LD_EFILE;
-  if (part && code) ld_file_discard(part);
-  else if (part) code = ld_file_commit(part, path, err);
+  if (part && code)
+    ld_file_discard(part);
+  else if (part)
+    code = ld_file_commit(part, path, err);
   free(part);
   free(sorted);
   return code;

@@ -1,11 +1,13 @@
 /* The safetensors format: an 8-byte little-endian header length, a JSON header, then the tensors' bytes.
  *
  * Reading maps the file and validates everything before a tensor is handed out: header length against file
- * length (and 100 MB), JSON, dtypes, shapes against offsets, that tensors neither overlap nor leave gaps, and the end
- * of the data. Data that does not stand at a multiple of its element size (old writers) is copied once.
+ * length (and 100 MB), JSON, dtypes, shapes against offsets, that tensors neither overlap nor leave gaps, and
+ * the end of the data. Data that does not stand at a multiple of its element size (old writers) is copied
+ * once.
  *
- * Types that nothing is computed from (integers, F8 formats) are opened and listed like others; who needs such a
- * tensor as numbers refuses it by ld_dtype_is_float. Types below a byte (F4, F6) and unknown spellings are errors.
+ * Types that nothing is computed from (integers, F8 formats) are opened and listed like others; who needs
+ * such a tensor as numbers refuses it by ld_dtype_is_float. Types below a byte (F4, F6) and unknown spellings
+ * are errors.
  * https://github.com/huggingface/safetensors (format section of its README)
  */
 #ifndef LD_SAFETENSORS_H
@@ -18,8 +20,10 @@ typedef struct ld_safetensors ld_safetensors;
 
 int ld_safetensors_open(const char *path, ld_safetensors **out, ld_error *err);
 
-/* The same from `length` bytes, which must stay as long as the result; `name` stands for the file in error texts. */
-int ld_safetensors_parse(const void *bytes, size_t length, const char *name, ld_safetensors **out, ld_error *err);
+/* The same from `length` bytes, which must stay as long as the result; `name` stands for the file in error
+ * texts. */
+int ld_safetensors_parse(const void *bytes, size_t length, const char *name, ld_safetensors **out,
+                         ld_error *err);
 
 void ld_safetensors_close(ld_safetensors *file);
 
@@ -39,8 +43,8 @@ typedef struct ld_named {
   ld_stored tensor;
 } ld_named;
 
-/* Writes atomically, byte for byte what the safetensors library writes: tensors by its order of dtypes (wide ones
- * first), then by name; header padded to 8 bytes; metadata {"format":"pt"}. */
+/* Writes atomically, byte for byte what the safetensors library writes: tensors by its order of dtypes (wide
+ * ones first), then by name; header padded to 8 bytes; metadata {"format":"pt"}. */
 int ld_safetensors_write(const char *path, const ld_named *tensors, size_t n, ld_error *err);
 
 #endif

@@ -63,7 +63,8 @@ static bool is_real(const char *text) {
   if (*at == '.') {
     at = skip_digits(at + 1);
     if (whole == text && at == whole + 1) return false;
-  } else if (whole == text) return false;
+  } else if (whole == text)
+    return false;
   if (*at != 'e' && *at != 'E') return !*at;
   at++;
   if (*at == '+' || *at == '-') at++;
@@ -88,8 +89,10 @@ static int set_real(ld_value *out, double value) {
 /* The type of a plain scalar by the core schema. */
 static int set_plain(reader *r, const char *text, ld_value *out) {
   static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
-  static const char *const yes[] = {"true", "True", "TRUE", NULL}, *const no[] = {"false", "False", "FALSE", NULL};
-  static const char *const inf[] = {".inf", ".Inf", ".INF", NULL}, *const nan_words[] = {".nan", ".NaN", ".NAN", NULL};
+  static const char *const yes[] = {"true", "True", "TRUE", NULL}, *const no[] = {"false", "False", "FALSE",
+                                                                                  NULL};
+  static const char *const inf[] = {".inf", ".Inf", ".INF", NULL}, *const nan_words[] = {".nan", ".NaN",
+                                                                                         ".NAN", NULL};
   if (is_one_of(text, nulls)) return 0;
   if (is_one_of(text, yes) || is_one_of(text, no)) {
     out->type = LD_BOOLEAN;
@@ -98,12 +101,14 @@ static int set_plain(reader *r, const char *text, ld_value *out) {
   }
   if (is_integer(text)) return set_integer(r, text, 10, out);
   const char *rest = text[0] == '0' ? text + 2 : "";
-  if (text[0] == '0' && text[1] == 'o' && *rest && !rest[strspn(rest, "01234567")]) return set_integer(r, rest, 8, out);
+  if (text[0] == '0' && text[1] == 'o' && *rest && !rest[strspn(rest, "01234567")])
+    return set_integer(r, rest, 8, out);
   if (text[0] == '0' && text[1] == 'x' && *rest && !rest[strspn(rest, "0123456789abcdefABCDEF")])
     return set_integer(r, rest, 16, out);
   if (is_real(text)) return set_real(out, strtod(text, NULL));
   if (is_one_of(text, nan_words)) return set_real(out, NAN);
-  if (is_one_of(text + (*text == '+' || *text == '-'), inf)) return set_real(out, *text == '-' ? -INFINITY : INFINITY);
+  if (is_one_of(text + (*text == '+' || *text == '-'), inf))
+    return set_real(out, *text == '-' ? -INFINITY : INFINITY);
   out->type = LD_STRING;
   out->string = ld_strdup(text);
   return 0;
@@ -139,13 +144,15 @@ static int read_list(reader *r, ld_value *out, int depth) {
 }
 
 static int read_key(reader *r, const ld_value *map, char **key) {
-  if (r->event.type != YAML_SCALAR_EVENT) return fail_here(r, "a key must be a word, not a list, map or alias", "");
+  if (r->event.type != YAML_SCALAR_EVENT)
+    return fail_here(r, "a key must be a word, not a list, map or alias", "");
   const int code = check_plainness(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
   if (code) return code;
   const char *text = (const char *)r->event.data.scalar.value;
   if (strlen(text) != r->event.data.scalar.length) return fail_here(r, "a key holds a NUL character", "");
   for (size_t i = 0; i < map->n_items; i++)
-    if (strcmp(map->items[i].key, text) == 0) return fail_here(r, "the key stands here for the second time: ", text);
+    if (strcmp(map->items[i].key, text) == 0)
+      return fail_here(r, "the key stands here for the second time: ", text);
   *key = ld_strdup(text);
   return 0;
 }

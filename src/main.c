@@ -46,22 +46,25 @@ static int status_of(int rc, const ld_error *err, bool speak) {
   return rc == LD_EUSAGE ? 2 : 1;
 }
 
+/* For what all ranks see alike before they are connected. The silent ones leave without an error, since
+ * theirs could make the launcher end the job before the speaker's words are out. */
+static int usage_status(bool speak) {
+  return speak ? 2 : 0;
+}
+
 static int run(const ld_command *command, int argc, char **argv, bool speak) {
   ld_options options;
   ld_error err = {0};
-  int started = 0;
   char *path = NULL, name[64];
   snprintf(name, sizeof name, "lora_dist %s", command->name);
   int rc = ld_options_parse(command->bit, name, command->about, argc, argv, speak, &options,
                             command->takes_path ? &path : NULL, &err);
-  ld_comm *comm = NULL;
-  /* argp has spoken, on every rank about the same command line; a silent rank that left with an error could end
-   * the job before the speaker's words are out. */
-  if (rc > 0) return speak ? 2 : 0;
+  if (rc > 0) return usage_status(speak);
   if (!rc && command->takes_path && !path) rc = ld_fail(&err, LD_EUSAGE, "a path is missing");
-  if (command->uses_ranks && (started = ld_comm_start(&argc, &argv, &comm, &err))) rc = started;
+  ld_comm *comm = NULL;
+  const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
-  if (!started) rc = ld_comm_agree(comm, rc, &err);
+  rc = started ? started : ld_comm_agree(comm, rc, &err);
   if (!rc) {
     ld_gemm_set_threads(options.threads ? (int)options.threads : 1);
     rc = command->run(&options, path, comm, &err);
@@ -73,12 +76,14 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
 }
 
 int main(int argc, char **argv) {
-  signal(SIGPIPE, SIG_IGN); /* a closed terminal is a write error like any other */
+  signal(SIGPIPE,
+         SIG_IGN); /* a closed terminal is a write error like any other, and so is a limit on file sizes */
+  signal(SIGXFSZ, SIG_IGN);
   const bool speak = ld_comm_speaks();
   ld_log_mute(!speak);
   if (argc < 2) {
     if (speak) print_help(stderr);
-    return 2;
+    return usage_status(speak);
   }
   if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
     if (speak) print_help(stdout);
@@ -89,7 +94,9 @@ int main(int argc, char **argv) {
     return 0;
   }
   const ld_command *command = find_command(argv[1]);
+  if (command && !command->uses_ranks && !speak)
+    return 0; /* a command for one process: the others have no part */
   if (command) return run(command, argc - 1, argv + 1, speak);
   if (speak) ld_complain("there is no command '%s': lora_dist --help lists them", argv[1]);
-  return 2;
+  return usage_status(speak);
 }

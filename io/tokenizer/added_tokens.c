@@ -10,8 +10,6 @@
 
 #include "base/memory.h"
 
-/* --- Loading --- */
-
 static int load_token(ld_added *token, const json_t *json, const ld_load *load) {
   const char *content;
   int32_t file_id;
@@ -130,8 +128,6 @@ void ld_added_free(ld_added_tokens *added) {
   ld_keys_free(&added->special);
   ld_keys_free(&added->by_id);
 }
-
-/* --- Cutting --- */
 
 /* The first pattern of [low, high) whose byte at `depth` is at least `byte`; all are longer than depth and
  * equal before it. */

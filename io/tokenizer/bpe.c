@@ -73,8 +73,6 @@ static uint32_t seam_of(const bpe *b, int32_t left, int32_t right) {
   return (b->last[left] * 0x9e3779b1u ^ b->first[right] * 0x85ebca77u) >> 16;
 }
 
-/* --- Encoding --- */
-
 static void add_symbol(const bpe *b, work *w, int32_t id) {
   const int32_t n = (int32_t)w->n_symbols;
   w->symbols = ld_grow(w->symbols, w->n_symbols, &w->room_symbols, sizeof *w->symbols);
@@ -234,8 +232,6 @@ static int tokenize(const void *data, const ld_pieces *pieces, ld_ids *out, ld_e
   ld_text_free(&w.spelled);
   return rc;
 }
-
-/* --- Loading --- */
 
 static int load_vocabulary(bpe *b, const json_t *json, const ld_load *load) {
   json_t *vocabulary = json_object_get(json, "vocab");

@@ -38,8 +38,6 @@ static void pass_finish(ld_stage *stage) {
   ld_stage_finish(stage->next);
 }
 
-/* --- Replace --- */
-
 typedef struct replace {
   ld_regex *regex;
   char *content;
@@ -84,8 +82,6 @@ static const ld_part_kind replace_kind = {.type = "Replace",
                                           .load = load_replace,
                                           .free_data = free_replace,
                                           .decode = {hold_feed, replace_end, pass_finish}};
-
-/* --- ByteFallback --- */
 
 static int hex_digit(char c) {
   return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
@@ -136,8 +132,6 @@ static void fallback_finish(ld_stage *stage) {
 static const ld_part_kind byte_fallback = {.type = "ByteFallback",
                                            .decode = {hold_feed, fallback_end, fallback_finish}};
 
-/* --- Fuse --- */
-
 static void fuse_end(ld_stage *stage) {
   (void)stage;
 }
@@ -148,8 +142,6 @@ static void fuse_finish(ld_stage *stage) {
 }
 
 static const ld_part_kind fuse = {.type = "Fuse", .decode = {pass_feed, fuse_end, fuse_finish}};
-
-/* --- Strip --- */
 
 typedef struct strip {
   uint32_t content;
@@ -203,8 +195,6 @@ static void strip_end(ld_stage *stage) {
 static const ld_part_kind strip_kind = {
     .type = "Strip", .load = load_strip, .free_data = free, .decode = {strip_feed, strip_end, pass_finish}};
 
-/* --- Sequence: its members become stages of their own --- */
-
 static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
   part->data = ld_alloc(1, sizeof(ld_parts));
   return ld_parts_load(part->data, json, "decoders", ld_decoder_kinds, load);
@@ -224,8 +214,6 @@ const ld_part_kind *const ld_decoder_kinds[] = {
     &sequence,   &replace_kind,          &byte_fallback,        &fuse,
     &strip_kind, &ld_byte_level_decoder, &ld_metaspace_decoder, NULL,
 };
-
-/* --- The chain --- */
 
 static void out_feed(ld_stage *stage, const char *bytes, size_t length) {
   ld_text_append(stage->out, bytes, length);

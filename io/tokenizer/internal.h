@@ -18,8 +18,6 @@ enum {
   LD_MAX_PART_DEPTH = 16 /* of Sequence in Sequence */
 };
 
-/* --- Text --- */
-
 /* A run of UTF-8 with the number of its first bytes that stem from the very start of the user's text, which
  * Metaspace's "first" asks for. */
 typedef struct ld_normal {
@@ -69,8 +67,6 @@ typedef struct ld_matches {
 void ld_matches_add(ld_matches *matches, size_t start, size_t end);
 void ld_matches_end(ld_matches *matches, size_t length);
 
-/* --- Unicode, as the `tokenizers` library sees it --- */
-
 /* The code point at s[*i] of valid UTF-8; moves *i behind it. */
 static inline uint32_t ld_utf8_next(const char *s, size_t *i) {
   const unsigned char *u = (const unsigned char *)s + *i;
@@ -107,8 +103,6 @@ void ld_form_append(ld_text *out, const char *s, size_t length, ld_form form);
  * letters. */
 void ld_category_append(ld_text *out, const char *category);
 
-/* --- Regular expressions (Oniguruma's Ruby syntax, run by PCRE2) --- */
-
 typedef struct ld_regex ld_regex;
 
 ld_regex *ld_regex_new(const char *pattern, size_t length, ld_error *err);
@@ -120,8 +114,6 @@ int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_matche
 
 /* The pattern in PCRE2's syntax. */
 int ld_regex_translate(const char *pattern, size_t length, ld_text *out, ld_error *err);
-
-/* --- Strings to numbers --- */
 
 typedef struct ld_keys {
   struct ld_key {
@@ -138,8 +130,6 @@ typedef struct ld_keys {
 int32_t ld_keys_get(const ld_keys *keys, const char *key, size_t length);
 void ld_keys_set(ld_keys *keys, const char *key, size_t length, int32_t value);
 void ld_keys_free(ld_keys *keys);
-
-/* --- Parts --- */
 
 typedef struct ld_part_kind ld_part_kind;
 
@@ -235,8 +225,6 @@ int ld_load_id(const ld_load *load, const json_t *json, const char *key, int32_t
 int ld_load_char(const ld_load *load, const json_t *json, const char *key, uint32_t *out);
 /* "pattern": {"String": ...} or {"Regex": ...}. */
 int ld_load_pattern(const ld_load *load, const json_t *json, ld_regex **out);
-
-/* --- Steps --- */
 
 int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err);
 int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, ld_error *err);

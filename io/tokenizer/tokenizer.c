@@ -17,8 +17,6 @@ void ld_ids_free(ld_ids *list) {
   *list = (ld_ids){0};
 }
 
-/* --- Opening --- */
-
 /* Early files name no type of their model; merges tell that it is BPE. */
 static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
   load->where = "model";
@@ -120,8 +118,6 @@ void ld_tokenizer_free(ld_tokenizer *tokenizer) {
   free(tokenizer);
 }
 
-/* --- Encoding --- */
-
 /* Each piece of text is normalised by itself; token pieces keep no text. */
 static int normalize_pieces(const ld_part *normalizer, ld_pieces *pieces, ld_error *err) {
   if (!normalizer->kind) return 0;
@@ -170,8 +166,6 @@ int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t 
   return rc;
 }
 
-/* --- Decoding --- */
-
 struct ld_stream_decoder {
   const ld_tokenizer *tokenizer;
   bool skip_special;
@@ -213,8 +207,6 @@ void ld_stream_decoder_free(ld_stream_decoder *decoder) {
   ld_chain_free(&decoder->chain);
   free(decoder);
 }
-
-/* --- Looking up --- */
 
 int32_t ld_tokenizer_id(const ld_tokenizer *tokenizer, const char *token) {
   const size_t length = strlen(token);

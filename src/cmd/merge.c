@@ -10,11 +10,13 @@
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "io/file.h"
+#include "io/json.h"
 #include "io/safetensors.h"
 #include "train/base.h"
 
 /* Files of a model folder that go along as they are. */
-static const char *const companions[] = {"config.json",
+static const char *const companions[] = {/* config.json first */
+                                         "config.json",
                                          "tokenizer.json",
                                          "tokenizer_config.json",
                                          "generation_config.json",
@@ -88,16 +90,36 @@ static int write_weights(const ld_options *options, const ld_base *base, ld_erro
   return rc;
 }
 
+static int copy_file(const char *from, const char *to, ld_error *err) {
+  ld_map map;
+  int rc = ld_map_open(from, &map, err);
+  if (!rc) rc = ld_file_write(to, map.bytes, map.length, err);
+  ld_map_close(&map);
+  return rc;
+}
+
+/* config.json names the type of the weights: transformers loads them as that. */
+static int write_config(const char *from, const char *to, const char *dtype, ld_error *err) {
+  static const char *const keys[] = {"dtype", "torch_dtype", NULL};
+  const char *type = !strcmp(dtype, "f32") ? "float32" : !strcmp(dtype, "f16") ? "float16" : "bfloat16";
+  ld_text text = {0};
+  ld_map map;
+  int rc = ld_map_open(from, &map, err);
+  if (!rc) rc = ld_json_replace(map.bytes, map.length, from, keys, type, &text, err);
+  if (!rc) rc = ld_file_write(to, text.bytes, text.length, err);
+  ld_map_close(&map);
+  ld_text_free(&text);
+  return rc;
+}
+
 static int copy_companions(const ld_options *options, ld_error *err) {
   int rc = 0;
   for (size_t i = 0; !rc && i < sizeof companions / sizeof *companions; i++) {
     char *from = ld_path_join(options->model, companions[i]), *to = ld_path_join(options->out, companions[i]);
-    ld_map map;
-    if (ld_file_exists(from)) {
-      rc = ld_map_open(from, &map, err);
-      if (!rc) rc = ld_file_write(to, map.bytes, map.length, err);
-      ld_map_close(&map);
-    }
+    if (!i && options->dtype)
+      rc = write_config(from, to, options->dtype, err);
+    else if (ld_file_exists(from))
+      rc = copy_file(from, to, err);
     free(from);
     free(to);
   }

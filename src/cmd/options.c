@@ -439,8 +439,7 @@ int ld_options_same(const ld_options *options, const ld_value *recorded, const c
       put_recorded(entry, &then);
     if (strcmp(now.bytes, then.bytes))
       rc = ld_fail(err, LD_EMISMATCH,
-                   "%s: was trained with --%s %s, but now it is %s: give the same value, another --out, or "
-                   "--resume never",
+                   "%s: was trained with --%s %s, but now it is %s: give the same value, or another --out",
                    path, table[i].name, then.bytes, now.bytes);
   }
   ld_text_free(&now);

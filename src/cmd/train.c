@@ -22,7 +22,7 @@ static void make_config(ld_job *j) {
   ld_options_json(LD_CMD_TRAIN, j->options, true, &text);
   text.bytes[--text.length] = 0; /* the closing brace: two more keys follow */
   ld_text_printf(&text, ", \"base_digest\": \"%s\", \"data_digest\": \"%s\"}",
-                 ld_model_folder_digest(j->base.folder), ld_dataset_digest(j->data->dataset));
+                 ld_model_folder_digest(j->base.folder), j->data->digest);
   j->config = text.bytes;
 }
 
@@ -100,8 +100,8 @@ static int open_run(ld_job *j, ld_error *err) {
     ld_text_printf(&yaml,
                    "version: \"%s\"\nbase-digest: \"%s\"\ndata-digest: \"%s\"\nhost: \"%s\"\nranks: "
                    "%d\nkernels: \"%s\"\n",
-                   LD_VERSION, ld_model_folder_digest(j->base.folder), ld_dataset_digest(j->data->dataset),
-                   ld_comm_host(j->comm), ld_comm_size(j->comm), ld_gemm_kernel());
+                   LD_VERSION, ld_model_folder_digest(j->base.folder), j->data->digest, ld_comm_host(j->comm),
+                   ld_comm_size(j->comm), ld_gemm_kernel());
     rc =
         ld_run_open(&j->run, j->options->out, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
     ld_text_free(&yaml);
@@ -111,7 +111,7 @@ static int open_run(ld_job *j, ld_error *err) {
 }
 
 static int train(ld_job *j, ld_error *err) {
-  const struct sigaction action = {.sa_handler = ask_stop, .sa_flags = SA_RESETHAND};
+  const struct sigaction action = {.sa_handler = ask_stop, .sa_flags = SA_RESTART};
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGUSR1, &action, NULL);
   j->first_step = j->trainer.progress.step;

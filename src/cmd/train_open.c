@@ -57,7 +57,7 @@ static int check_recorded(const ld_job *j, const ld_checkpoint *checkpoint, cons
   ld_value *recorded = ld_json_parse(checkpoint->config, strlen(checkpoint->config), path, err);
   if (!recorded) return err->code;
   int rc = ld_options_same(j->options, recorded, path, err);
-  if (!rc) rc = same_digest(recorded, "data_digest", ld_dataset_digest(j->data->dataset), "data", path, err);
+  if (!rc) rc = same_digest(recorded, "data_digest", j->data->digest, "data", path, err);
   ld_value_free(recorded);
   return rc;
 }

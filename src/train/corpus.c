@@ -1,5 +1,6 @@
 #include "train/corpus.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,12 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   return 0;
 }
 
+static void share_digest(ld_corpus *corpus, ld_comm *comm) {
+  if (ld_comm_rank(comm) == 0)
+    snprintf(corpus->digest, sizeof corpus->digest, "%s", ld_dataset_digest(corpus->dataset));
+  ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
+}
+
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    ld_corpus **out, ld_error *err) {
   const int seq_len = seq_len_of(base, options);
@@ -50,6 +57,7 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   int rc = ld_comm_agree(comm, ld_dataset_open(path, &data_options, &corpus->dataset, err), err);
   if (!rc) rc = join_index(corpus, comm, err);
   if (!rc) {
+    share_digest(corpus, comm);
     make_plan(corpus, options, seq_len);
     if (!corpus->plan->n_targets)
       rc = ld_fail(

@@ -15,6 +15,7 @@ typedef struct ld_corpus {
   ld_record *records; /* of all ranks, in file order */
   int64_t n_records;
   ld_plan *plan;
+  char digest[32]; /* ld_dataset_digest; rank 0 reads the whole file for it, the others are told */
 } ld_corpus;
 
 /* Opens a data file, indexes this rank's part of it and joins the parts. Collective: an error of one rank is

@@ -27,8 +27,10 @@ Test(dtype, every_half_converts_exactly_and_back) {
   ld_dtype_from_f32(back, out, LD_F16, 65536);
   for (unsigned i = 0; i < 65536; i++) {
     const float expected = half_by_definition(i);
-    if (isnan(expected)) cr_assert(isnan(out[i]) && (back[i] & 0x7fff) > 0x7c00, "%04x", i);
-    else cr_assert(bits_of(out[i]) == bits_of(expected) && back[i] == i, "%04x", i);
+    if (isnan(expected))
+      cr_assert(isnan(out[i]) && (back[i] & 0x7fff) > 0x7c00, "%04x", i);
+    else
+      cr_assert(bits_of(out[i]) == bits_of(expected) && back[i] == i, "%04x", i);
   }
 }
 
@@ -40,8 +42,10 @@ Test(dtype, every_bfloat_converts_exactly_and_back) {
   ld_dtype_from_f32(back, out, LD_BF16, 65536);
   for (unsigned i = 0; i < 65536; i++) {
     cr_assert_eq(bits_of(out[i]), i << 16);
-    if (isnan(out[i])) cr_assert_gt(back[i] & 0x7fff, 0x7f80);
-    else cr_assert_eq(back[i], i);
+    if (isnan(out[i]))
+      cr_assert_gt(back[i] & 0x7fff, 0x7f80);
+    else
+      cr_assert_eq(back[i], i);
   }
 }
 
@@ -106,7 +110,8 @@ Test(dtype, names_and_sizes) {
 Test(dtype, agrees_with_torch) {
   ld_safetensors *file;
   ld_error err = {0};
-  cr_assert_eq(ld_safetensors_open(LD_TESTS_DIR "/golden/files/half.safetensors", &file, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_safetensors_open(LD_TESTS_DIR "/golden/files/half.safetensors", &file, &err), 0, "%s",
+               err.text);
   const ld_stored *bits = ld_safetensors_find(file, "bits"), *expected = ld_safetensors_find(file, "f32");
   cr_assert(bits && expected);
   const int64_t n = ld_stored_count(bits);

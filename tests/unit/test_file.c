@@ -5,7 +5,8 @@
 #include <sys/stat.h>
 
 Test(file, a_map_holds_the_bytes) {
-  char *folder = scratch_new(), *path = scratch_file(folder, "a", "hello", 5), *empty = scratch_file(folder, "e", "", 0);
+  char *folder = scratch_new(), *path = scratch_file(folder, "a", "hello", 5),
+       *empty = scratch_file(folder, "e", "", 0);
   ld_map map;
   ld_error err = {0};
   cr_assert_eq(ld_map_open(path, &map, &err), 0);
@@ -73,7 +74,8 @@ Test(file, a_full_disk_keeps_the_old_file) {
 }
 
 Test(file, folders_are_made_with_those_above) {
-  char *folder = scratch_new(), *deep = ld_path_join(folder, "a/b//c/"), *under = ld_path_join(folder, "file/x");
+  char *folder = scratch_new(), *deep = ld_path_join(folder, "a/b//c/"),
+       *under = ld_path_join(folder, "file/x");
   ld_error err = {0};
   cr_assert_eq(ld_make_folders(deep, &err), 0, "%s", err.text);
   cr_assert_eq(ld_make_folders(deep, &err), 0);
@@ -95,7 +97,8 @@ Test(file, sweeping_takes_only_leftovers) {
   ld_file_sweep(folder);
   char **left = ld_folder_names(folder, &n, NULL);
   cr_assert_eq(n, 5);
-  for (size_t i = 0; i < n; i++) cr_assert(strcmp(left[i], "a.tmp.12") && strcmp(left[i], "e.tmp.7"), "%s", left[i]);
+  for (size_t i = 0; i < n; i++)
+    cr_assert(strcmp(left[i], "a.tmp.12") && strcmp(left[i], "e.tmp.7"), "%s", left[i]);
   ld_names_free(left, n);
   free(inner);
   scratch_end(folder);
@@ -144,32 +147,41 @@ Test(file, a_folder_with_other_files_stays) {
   scratch_end(folder);
 }
 
-/* What a kill leaves on a file system that cannot exchange two names: the old folder under "path.old". */
+/* What a kill leaves on a file system that cannot exchange two names. */
 Test(file, a_swap_that_was_killed_can_be_read_and_goes_on) {
-  char *folder = scratch_new(), *path = ld_path_join(folder, "peft"), *old = ld_path_join(folder, "peft.old");
+  char *folder = scratch_new(), *path = ld_path_join(folder, "peft");
+  char *aside = ld_path_join(folder, "peft.being-replaced");
   write_folder(path, "one", 0);
-  scratch_text(path, ".being-replaced", "");
-  check_folder(path, "one");
-  cr_assert_eq(rename(path, old), 0);
+  cr_assert_eq(rename(path, aside), 0);
   char *present = ld_folder_present(path);
-  cr_assert_str_eq(present, old);
+  cr_assert_str_eq(present, aside);
   check_folder(present, "one");
   write_folder(path, "two", 0);
   check_folder(path, "two");
-  cr_assert_not(ld_is_folder(old));
-  free(present), free(old), free(path);
+  cr_assert_not(ld_is_folder(aside));
+  free(present);
+  present = ld_folder_present(path);
+  cr_assert_str_eq(present, path);
+  free(present), free(aside), free(path);
   scratch_end(folder);
 }
 
-Test(file, a_users_old_folder_is_not_ours) {
-  char *folder = scratch_new(), *path = ld_path_join(folder, "peft"), *old = ld_path_join(folder, "peft.old");
-  cr_assert_eq(mkdir(old, 0777), 0);
-  scratch_text(old, "x", "mine");
-  char *present = ld_folder_present(path);
-  cr_assert_str_eq(present, path);
+Test(file, a_new_folder_sweeps_what_killed_writers_left) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "peft");
+  size_t n;
+  static const char *const left[] = {"peft.tmp.1", "other.tmp.1", "peft2.tmp.1"};
+  for (int i = 0; i < 3; i++) {
+    char *part = ld_path_join(folder, left[i]);
+    cr_assert_eq(mkdir(part, 0777), 0);
+    scratch_text(part, "x", "half");
+    free(part);
+  }
   write_folder(path, "one", 0);
-  write_folder(path, "two", 0);
-  check_folder(old, "mine");
-  free(present), free(old), free(path);
+  char **names = ld_folder_names(folder, &n, NULL);
+  cr_assert_eq(n, 3);
+  cr_assert_str_eq(names[0], "other.tmp.1");
+  cr_assert_str_eq(names[2], "peft2.tmp.1");
+  ld_names_free(names, n);
+  free(path);
   scratch_end(folder);
 }

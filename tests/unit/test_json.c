@@ -52,7 +52,8 @@ Test(json, refuses_deep_nesting) {
 
 Test(json, huge_integers_become_reals_beside_integers) {
   ld_error err = {0};
-  ld_value *root = parse("{\"model_max_length\": 1000000000000000019884624838656, \"n\": 12, \"f\": 0.5}", &err);
+  ld_value *root =
+      parse("{\"model_max_length\": 1000000000000000019884624838656, \"n\": 12, \"f\": 0.5}", &err);
   cr_assert(root, "%s", err.text);
   cr_assert_eq(ld_value_get(root, "model_max_length")->type, LD_REAL);
   cr_assert_eq(ld_value_get(root, "n")->type, LD_INTEGER);
@@ -62,7 +63,8 @@ Test(json, huge_integers_become_reals_beside_integers) {
 }
 
 Test(json, strings_survive_quoting) {
-  static const char *const cases[] = {"", "plain", "a\"b\\c", "tab\tnl\nbell\x07", "h\xc3\xa9 \xf0\x9f\x98\x80", "/"};
+  static const char *const cases[] = {
+      "", "plain", "a\"b\\c", "tab\tnl\nbell\x07", "h\xc3\xa9 \xf0\x9f\x98\x80", "/"};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     ld_text out = {0};
     ld_error err = {0};
@@ -83,7 +85,8 @@ Test(json, broken_utf8_is_replaced) {
 }
 
 Test(json, numbers_survive_printing) {
-  static const double cases[] = {0, 1, -1, 0.1, 2e-4, 1.0 / 3, 5e-324, 1.7976931348623157e308, 123456789012345678};
+  static const double cases[] = {
+      0, 1, -1, 0.1, 2e-4, 1.0 / 3, 5e-324, 1.7976931348623157e308, 1234567890123456.5};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     ld_text out = {0};
     ld_json_number(&out, cases[i]);

@@ -38,7 +38,8 @@ Test(metrics, lines_are_objects) {
   ld_metrics_bool(metrics, "good", true);
   ld_metrics_real(metrics, "nan", NAN);
   cr_assert_eq(ld_metrics_end(metrics, NULL), 0);
-  check_text(path, "{\"step\": 1, \"loss\": 0.5}\n{\"text\": \"a\\\"b\", \"none\": null, \"good\": true, \"nan\": null}\n");
+  check_text(path, "{\"step\": 1, \"loss\": 0.5}\n{\"text\": \"a\\\"b\", \"none\": null, \"good\": true, "
+                   "\"nan\": null}\n");
   ld_metrics_close(metrics);
   free(path);
   scratch_end(folder);
@@ -46,15 +47,18 @@ Test(metrics, lines_are_objects) {
 
 Test(metrics, resuming_drops_later_steps_and_half_a_line) {
   char *folder = scratch_new(), *path = ld_path_join(folder, "metrics.jsonl");
-  scratch_text(folder, "metrics.jsonl",
-               "{\"note\": 1}\n{\"step\": 1}\n{\"step\": 2}\n{\"step\": 3}\n{\"step\": 2, \"eval\": 1}\n{\"step\": 4");
+  scratch_text(
+      folder, "metrics.jsonl",
+      "{\"note\": 1}\n{\"step\": 1}\n{\"step\": 2}\n{\"step\": 3}\n{\"step\": 2, \"eval\": 1}\n{\"step\": 4");
   ld_metrics *metrics = open_good(path, 2);
   add(metrics, 3, 1);
   ld_metrics_close(metrics);
-  check_text(path, "{\"note\": 1}\n{\"step\": 1}\n{\"step\": 2}\n{\"step\": 2, \"eval\": 1}\n{\"step\": 3, \"loss\": 1}\n");
+  check_text(path, "{\"note\": 1}\n{\"step\": 1}\n{\"step\": 2}\n{\"step\": 2, \"eval\": 1}\n{\"step\": 3, "
+                   "\"loss\": 1}\n");
   metrics = open_good(path, 9);
   ld_metrics_close(metrics);
-  check_text(path, "{\"note\": 1}\n{\"step\": 1}\n{\"step\": 2}\n{\"step\": 2, \"eval\": 1}\n{\"step\": 3, \"loss\": 1}\n");
+  check_text(path, "{\"note\": 1}\n{\"step\": 1}\n{\"step\": 2}\n{\"step\": 2, \"eval\": 1}\n{\"step\": 3, "
+                   "\"loss\": 1}\n");
   metrics = open_good(path, -1);
   ld_metrics_close(metrics);
   check_text(path, "");

@@ -47,13 +47,15 @@ static void fill_numbers(void) {
 
 Test(model_folder, shards_and_one_file_are_the_same_model, .init = fill_numbers) {
   char *one = scratch_new(), *two = scratch_new();
-  const ld_named all[] = {named("a", 300, 300, numbers + 7), named("b", 2, 3, numbers), named("c", 4, 1, numbers + 2),
-                          named("d", 1, 1, numbers + 6)};
+  const ld_named all[] = {named("a", 300, 300, numbers + 7), named("b", 2, 3, numbers),
+                          named("c", 4, 1, numbers + 2), named("d", 1, 1, numbers + 6)};
   scratch_text(one, "config.json", "{\"model_type\": \"x\"}");
   scratch_text(two, "config.json", "{\"model_type\": \"x\"}");
   add_tensors(one, "model.safetensors", all, 4);
   add_two_shards(two);
-  scratch_text(two, INDEX, "{\"weight_map\": {\"a\": " SECOND ", \"b\": " FIRST ", \"c\": " SECOND ", \"d\": " FIRST "}}");
+  scratch_text(two, INDEX,
+               "{\"weight_map\": {\"a\": " SECOND ", \"b\": " FIRST ", \"c\": " SECOND ", \"d\": " FIRST
+               "}}");
   ld_model_folder *a = open_good(one), *b = open_good(two);
   cr_assert_eq(ld_model_folder_count(b), 4);
   for (size_t i = 0; i < 4; i++) cr_assert_str_eq(ld_model_folder_name(b, i), all[i].name);
@@ -83,7 +85,8 @@ Test(model_folder, the_digest_tells_other_weights, .init = fill_numbers) {
   for (size_t i = 0; i < 3; i++) {
     const ld_named tensor = named("w", 300, 300, numbers);
     digest_of(folder, &tensor, before);
-    if (i < 2) numbers[places[i]] += 1;
+    if (i < 2)
+      numbers[places[i]] += 1;
     else
       for (size_t k = 0; k < 90000; k++) numbers[k] *= 1.0001f;
     digest_of(folder, &tensor, after);
@@ -153,7 +156,8 @@ Test(model_folder, special_tokens, .init = fill_numbers) {
   cr_assert_null(ld_model_folder_token(model, "eos_token"));
   cr_assert(ld_model_folder_eos(model, ids, 2) == 1 && ids[0] == 5);
   ld_model_folder_close(model);
-  scratch_text(folder, "tokenizer_config.json", "{\"eos_token\": {\"content\": \"</s>\"}, \"pad_token\": null}");
+  scratch_text(folder, "tokenizer_config.json",
+               "{\"eos_token\": {\"content\": \"</s>\"}, \"pad_token\": null}");
   scratch_text(folder, "special_tokens_map.json", "{\"pad_token\": \"<pad>\", \"eos_token\": \"other\"}");
   scratch_text(folder, "generation_config.json", "{\"eos_token_id\": [7, 8, 9]}");
   model = open_good(folder);

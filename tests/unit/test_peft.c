@@ -1,6 +1,8 @@
 #include "scratch.h"
 
 #include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "base/text.h"
 #include "io/adapter.h"
@@ -47,7 +49,8 @@ Test(peft, ranks_and_scalings_are_pefts) {
 
 /* What PEFT wrote, read and written again, is the same file of tensors, and a config that says the same. */
 Test(peft, writes_the_tensors_that_peft_writes) {
-  char *folder = scratch_new(), *out = ld_path_join(folder, "out"), *file = ld_path_join(out, "adapter_model.safetensors");
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out"),
+       *file = ld_path_join(out, "adapter_model.safetensors");
   for (size_t c = 0; c < 4; c++) {
     ld_error err = {0};
     size_t ours, theirs;
@@ -92,7 +95,8 @@ Test(peft, modules_come_in_the_order_of_their_numbers) {
 }
 
 /* target_modules of an adapter on `adapted` among `all`, its items joined by blanks. */
-static void check_targets(const char *const *adapted, size_t n, const char *const *all, size_t n_all, const char *expected) {
+static void check_targets(const char *const *adapted, size_t n, const char *const *all, size_t n_all,
+                          const char *expected) {
   static float data[4];
   ld_adapter_module modules[8];
   ld_text found = {0};
@@ -105,7 +109,8 @@ static void check_targets(const char *const *adapted, size_t n, const char *cons
   ld_value *config = read_json(out, "adapter_config.json");
   const ld_value *targets = ld_value_get(config, "target_modules");
   if (targets->type == LD_STRING) ld_text_puts(&found, targets->string);
-  for (size_t i = 0; i < targets->n_items; i++) ld_text_printf(&found, i ? " %s" : "%s", targets->items[i].string);
+  for (size_t i = 0; i < targets->n_items; i++)
+    ld_text_printf(&found, i ? " %s" : "%s", targets->items[i].string);
   cr_assert_str_eq(found.bytes, expected);
   ld_value_free(config);
   ld_text_free(&found);
@@ -114,9 +119,11 @@ static void check_targets(const char *const *adapted, size_t n, const char *cons
 }
 
 Test(peft, targets_select_just_the_adapted_modules) {
-  static const char *const all[] = {"l.0.attn.q", "l.0.attn.k", "l.0.mlp.k", "l.1.attn.q", "l.1.attn.k", "l.1.mlp.k", "head"};
+  static const char *const all[] = {"l.0.attn.q", "l.0.attn.k", "l.0.mlp.k", "l.1.attn.q",
+                                    "l.1.attn.k", "l.1.mlp.k",  "head"};
   static const char *const q[] = {"l.0.attn.q", "l.1.attn.q"}, *const attn_k[] = {"l.0.attn.k", "l.1.attn.k"};
-  static const char *const one[] = {"l.1.attn.q"}, *const mixed[] = {"l.0.attn.q", "l.1.attn.q", "l.0.mlp.k", "head"};
+  static const char *const one[] = {"l.1.attn.q"}, *const mixed[] = {"l.0.attn.q", "l.1.attn.q", "l.0.mlp.k",
+                                                                     "head"};
   check_targets(q, 2, all, 7, "q");
   check_targets(attn_k, 2, all, 7, "attn.k");
   check_targets(one, 1, all, 7, "l.1.attn.q");
@@ -165,20 +172,29 @@ typedef struct pattern_case {
 
 Test(peft, patterns_match_as_in_peft) {
   static const pattern_case rows[] = {
-      {"{\"q\": 1}", "a.q", "q"},           {"{\"q\": 1}", "q", "q"},
-      {"{\"q\": 1}", "a.xq", NULL},         {"{\"q\": 1}", "a.q.b", NULL},
-      {"{\"x\": 1, \"q\": 2}", "a.q", "q"}, {"{\"a.*\": 1, \"q\": 2}", "a.q", "a.*"},
-      {"{\"^a.q\": 1}", "a.q", "^a.q"},     {"{\"^q\": 1}", "a.q", NULL},
-      {"{\"a|q\": 1}", "x.q", "a|q"},       {"{\"(\": 1}", "q", ""},
-      {"{}", "q", NULL},                    {"{\"(x+x+)+[yz]\": 1}", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", ""}};
+      {"{\"q\": 1}", "a.q", "q"},
+      {"{\"q\": 1}", "q", "q"},
+      {"{\"q\": 1}", "a.xq", NULL},
+      {"{\"q\": 1}", "a.q.b", NULL},
+      {"{\"x\": 1, \"q\": 2}", "a.q", "q"},
+      {"{\"a.*\": 1, \"q\": 2}", "a.q", "a.*"},
+      {"{\"^a.q\": 1}", "a.q", "^a.q"},
+      {"{\"^q\": 1}", "a.q", NULL},
+      {"{\"a|q\": 1}", "x.q", "a|q"},
+      {"{\"(\": 1}", "q", ""},
+      {"{}", "q", NULL},
+      {"{\"(x+x+)+[yz]\": 1}", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", ""}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     ld_error err = {0};
     const ld_value *found;
     ld_value *map = ld_json_parse(rows[i].patterns, strlen(rows[i].patterns), "t", &err);
     const int code = ld_peft_pattern(map, rows[i].path, "rank_pattern", &found, &err);
-    if (rows[i].found && !*rows[i].found) cr_assert_eq(code, LD_EFORMAT, "%s", rows[i].patterns);
-    else if (!rows[i].found) cr_assert(!code && !found, "%s", rows[i].patterns);
-    else cr_assert(!code && found && strcmp(found->key, rows[i].found) == 0, "%s", rows[i].patterns);
+    if (rows[i].found && !*rows[i].found)
+      cr_assert_eq(code, LD_EFORMAT, "%s", rows[i].patterns);
+    else if (!rows[i].found)
+      cr_assert(!code && !found, "%s", rows[i].patterns);
+    else
+      cr_assert(!code && found && strcmp(found->key, rows[i].found) == 0, "%s", rows[i].patterns);
     ld_value_free(map);
   }
 }
@@ -212,21 +228,29 @@ Test(peft, defaults_are_pefts) {
   ld_error err = {0};
   ld_adapter *adapter;
   cr_assert_eq(parse(R1 "}", good_tensors, &adapter, &err), 0, "%s", err.text);
-  cr_assert(adapter->alpha == 8 && adapter->dropout == 0 && !adapter->rslora && !adapter->task_type && !adapter->base_name);
+  cr_assert(adapter->alpha == 8 && adapter->dropout == 0 && !adapter->rslora && !adapter->task_type &&
+            !adapter->base_name);
   cr_assert(adapter->modules[0].in == 2 && adapter->modules[0].out == 3 && adapter->modules[0].scaling == 8);
   ld_adapter_free(adapter);
-  cr_assert_eq(parse(R1 ", \"a_field_of_tomorrow\": 5, \"use_tomorrow\": false}", good_tensors, &adapter, &err), 0);
+  cr_assert_eq(
+      parse(R1 ", \"a_field_of_tomorrow\": 5, \"use_tomorrow\": false}", good_tensors, &adapter, &err), 0);
   ld_adapter_free(adapter);
 }
 
 Test(peft, refuses_what_would_change_the_numbers) {
-  static const char *const fields[] = {"\"use_dora\": true", "\"lora_bias\": true", "\"use_qalora\": true",
-                                       "\"layer_replication\": [[0, 1]]", "\"trainable_token_indices\": [3]",
-                                       "\"target_parameters\": [\"x\"]", "\"use_tomorrow\": true",
-                                       "\"tomorrow_config\": {\"a\": 1}", "\"bias\": \"all\"",
+  static const char *const fields[] = {"\"use_dora\": true",
+                                       "\"lora_bias\": true",
+                                       "\"use_qalora\": true",
+                                       "\"layer_replication\": [[0, 1]]",
+                                       "\"trainable_token_indices\": [3]",
+                                       "\"target_parameters\": [\"x\"]",
+                                       "\"use_tomorrow\": true",
+                                       "\"tomorrow_config\": {\"a\": 1}",
+                                       "\"bias\": \"all\"",
                                        "\"init_lora_weights\": \"pissa\""};
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-    char *config = ld_format(R1 ", %s}", fields[i]), *field = ld_strndup(fields[i] + 1, strcspn(fields[i] + 1, "\""));
+    char *config = ld_format(R1 ", %s}", fields[i]),
+         *field = ld_strndup(fields[i] + 1, strcspn(fields[i] + 1, "\""));
     refused(LD_EUNSUPPORTED, config, good_tensors, field);
     free(config), free(field);
   }
@@ -256,13 +280,16 @@ Test(peft, refuses_tensors_that_are_wrong) {
   refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "head.weight", "[5]", "0", "20") "}", "unknown key");
   refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "a/b.lora_A.weight", "[1,5]", "0", "20") "}", "not a module path");
   refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "q.base_layer.weight", "[5]", "0", "20") "}", "base_layer");
-  refused(LD_EUNSUPPORTED, R1 "}", "{" TENSOR(P "q.lora_embedding_A", "[1,5]", "0", "20") "}", "lora_embedding_A");
-  refused(LD_EUNSUPPORTED, R1 "}", "{" TENSOR(P "q.lora_magnitude_vector", "[5]", "0", "20") "}", "magnitude");
+  refused(LD_EUNSUPPORTED, R1 "}", "{" TENSOR(P "q.lora_embedding_A", "[1,5]", "0", "20") "}",
+          "lora_embedding_A");
+  refused(LD_EUNSUPPORTED, R1 "}", "{" TENSOR(P "q.lora_magnitude_vector", "[5]", "0", "20") "}",
+          "magnitude");
   refused(LD_EFORMAT, R1 "}",
-          "{" TENSOR(P "q.lora_A.weight", "[1,4]", "0", "16") "," TENSOR(P "q.lora_B.weight", "[1]", "16", "20") "}",
+          "{" TENSOR(P "q.lora_A.weight", "[1,4]", "0", "16") "," TENSOR(P "q.lora_B.weight", "[1]", "16",
+                                                                         "20") "}",
           "must be matrices");
-  refused(LD_EFORMAT, R1 ", \"modules_to_save\": [\"score\"]}", "{" TENSOR(P "head.weight", "[5]", "0", "20") "}",
-          "unknown key");
+  refused(LD_EFORMAT, R1 ", \"modules_to_save\": [\"score\"]}",
+          "{" TENSOR(P "head.weight", "[5]", "0", "20") "}", "unknown key");
 }
 
 Test(peft, modules_to_save_are_full) {
@@ -296,7 +323,8 @@ Test(peft, a_pickle_and_an_empty_folder_are_explained) {
 
 Test(peft, the_writer_refuses_broken_adapters) {
   static float data[4];
-  ld_adapter_module m[] = {{(char[]){"q"}, 1, 2, 2, 2, 2, data, data}, {(char[]){"q"}, 1, 2, 2, 2, 2, data, data}};
+  ld_adapter_module m[] = {{(char[]){"q"}, 1, 2, 2, 2, 2, data, data},
+                           {(char[]){"q"}, 1, 2, 2, 2, 2, data, data}};
   ld_adapter adapter = {.rank = 1, .alpha = 2, .modules = m, .n_modules = 2};
   ld_error err = {0};
   cr_assert_eq(ld_adapter_check(&adapter, "t", &err), LD_EMISMATCH);
@@ -309,4 +337,40 @@ Test(peft, the_writer_refuses_broken_adapters) {
   cr_assert(strstr(err.text, "scaling"));
   m[1].scaling = 2;
   cr_assert_eq(ld_adapter_check(&adapter, "t", &err), 0);
+}
+
+static void write_for_ever(const char *out) {
+  static float data[40000];
+  ld_adapter_module m = {(char[]){"q"}, 1, 2, 2, 40000, 2, data, data};
+  ld_adapter adapter = {.rank = 1, .alpha = 2, .modules = &m, .n_modules = 1};
+  for (;;) {
+    m.alpha = m.scaling = adapter.alpha = 6 - m.alpha;
+    for (int i = 0; i < 40000; i++) data[i] = (float)m.alpha;
+    if (ld_peft_write(out, &adapter, NULL, 0, NULL)) _exit(1);
+  }
+}
+
+/* A writer that is killed at any moment leaves one adapter: its config and its tensors belong together. */
+Test(peft, a_killed_writer_leaves_the_old_or_the_new) {
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
+  size_t n;
+  for (int round = 0; round < 20; round++) {
+    const pid_t child = fork();
+    if (child == 0) write_for_ever(out);
+    usleep(round ? 10000 + 3700 * (unsigned)round : 500000);
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    int status;
+    waitpid(child, &status, 0);
+    cr_assert(WIFSIGNALED(status), "the writer failed");
+    ld_adapter *adapter = read_good(out);
+    cr_assert(adapter->alpha == 2 || adapter->alpha == 4);
+    cr_assert_eq(adapter->modules[0].A[39999], (float)adapter->alpha);
+    ld_adapter_free(adapter);
+  }
+  ld_file_sweep(folder);
+  char **names = ld_folder_names(folder, &n, NULL);
+  cr_assert_eq(n, 1);
+  ld_names_free(names, n);
+  free(out);
+  scratch_end(folder);
 }

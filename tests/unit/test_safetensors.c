@@ -38,13 +38,15 @@ Test(safetensors, reads_what_torch_wrote) {
   ld_error err = {0};
   cr_assert_eq(ld_safetensors_open(MIXED, &file, &err), 0, "%s", err.text);
   cr_assert_eq(ld_safetensors_count(file), 11);
-  for (size_t i = 1; i < 11; i++) cr_assert_lt(strcmp(ld_safetensors_name(file, i - 1), ld_safetensors_name(file, i)), 0);
+  for (size_t i = 1; i < 11; i++)
+    cr_assert_lt(strcmp(ld_safetensors_name(file, i - 1), ld_safetensors_name(file, i)), 0);
   const ld_stored *f32 = ld_safetensors_find(file, "a.f32"), *bf16 = ld_safetensors_find(file, "a.bf16");
   cr_assert(f32 && f32->dtype == LD_F32 && f32->ndim == 2 && f32->shape[0] == 3 && f32->shape[1] == 5);
   float small[15];
   ld_dtype_to_f32(small, bf16->data, LD_BF16, 0, 15);
   for (int i = 0; i < 15; i++) cr_assert_float_eq(small[i], ((const float *)f32->data)[i], 0.02);
-  const ld_stored *scalar = ld_safetensors_find(file, "scalar.i64"), *empty = ld_safetensors_find(file, "empty.f32");
+  const ld_stored *scalar = ld_safetensors_find(file, "scalar.i64"),
+                  *empty = ld_safetensors_find(file, "empty.f32");
   cr_assert(scalar->ndim == 0 && *(const int64_t *)scalar->data == 7);
   cr_assert_eq(ld_stored_count(empty), 0);
   cr_assert_eq(ld_safetensors_find(file, "m.f8")->dtype, LD_F8_E4M3);
@@ -61,7 +63,8 @@ Test(safetensors, writes_the_bytes_that_torch_writes) {
   ld_named tensors[11];
   size_t ours, theirs;
   cr_assert_eq(ld_safetensors_open(MIXED, &file, &err), 0);
-  for (size_t i = 0; i < 11; i++) tensors[i] = (ld_named){ld_safetensors_name(file, i), *ld_safetensors_tensor(file, i)};
+  for (size_t i = 0; i < 11; i++)
+    tensors[i] = (ld_named){ld_safetensors_name(file, i), *ld_safetensors_tensor(file, i)};
   cr_assert_eq(ld_safetensors_write(path, tensors, 11, &err), 0, "%s", err.text);
   char *a = scratch_read(path, &ours), *b = scratch_read(MIXED, &theirs);
   cr_assert(ours == theirs && memcmp(a, b, ours) == 0, "%s\n%s", a + 8, b + 8);
@@ -92,7 +95,8 @@ Test(safetensors, accepts_the_small_ones) {
   ld_error err = {0};
   cr_assert_eq(parse("{}", 0, &err), 0, "%s", err.text);
   cr_assert_eq(parse("{" T("a", "F32", "[2]", "0", "8") "}   ", 8, &err), 0, "%s", err.text);
-  cr_assert_eq(parse("{" T("a", "F32", "[0]", "0", "0") "," T("b", "F32", "[]", "0", "4") "}", 4, &err), 0, "%s", err.text);
+  cr_assert_eq(parse("{" T("a", "F32", "[0]", "0", "0") "," T("b", "F32", "[]", "0", "4") "}", 4, &err), 0,
+               "%s", err.text);
   cr_assert_eq(parse("{" T("q", "F8_E5M2", "[4]", "0", "4") "}", 4, &err), 0, "%s", err.text);
 }
 
@@ -126,8 +130,10 @@ Test(safetensors, refuses_a_header_beyond_the_file) {
   static const unsigned char cases[][10] = {{3, 0, 0, 0, 0, 0, 0, 0, '{', '}'},
                                             {255, 255, 255, 255, 255, 255, 255, 255, '{', '}'},
                                             {0, 0, 0, 128, 0, 0, 0, 0, '{', '}'}};
-  for (size_t i = 0; i < 3; i++) cr_assert_eq(ld_safetensors_parse(cases[i], 10, "t", &file, &err), LD_EFORMAT);
-  for (size_t n = 0; n < 8; n++) cr_assert_eq(ld_safetensors_parse(cases[0], n, "t", &file, &err), LD_EFORMAT);
+  for (size_t i = 0; i < 3; i++)
+    cr_assert_eq(ld_safetensors_parse(cases[i], 10, "t", &file, &err), LD_EFORMAT);
+  for (size_t n = 0; n < 8; n++)
+    cr_assert_eq(ld_safetensors_parse(cases[0], n, "t", &file, &err), LD_EFORMAT);
 }
 
 Test(safetensors, every_truncation_is_an_error) {

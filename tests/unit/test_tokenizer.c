@@ -19,8 +19,6 @@ static ld_tokenizer *open_style(const char *style) {
   return tokenizer;
 }
 
-/* --- What the library said --- */
-
 static char *next_line(FILE *file, char **line, size_t *room) {
   const ssize_t n = getline(line, room, file);
   if (n <= 0) return NULL;
@@ -164,8 +162,6 @@ Test(tokenizer, mixed) {
   check_style("mixed");
 }
 
-/* --- Parts by themselves --- */
-
 static void load_part(ld_part *part, const json_t *json, const ld_part_kind *const *kinds, const char *line) {
   ld_error err = {0};
   ld_load load = {.name = "parts.jsonl", .where = "part", .type = "", .err = &err};
@@ -250,8 +246,6 @@ Test(tokenizer, parts) {
   fclose(file);
 }
 
-/* --- Looking up --- */
-
 Test(tokenizer, looks_up) {
   ld_tokenizer *t = open_style("llama2");
   cr_assert_eq(ld_tokenizer_id(t, "<s>"), 1);
@@ -314,8 +308,6 @@ Test(tokenizer, long_words_take_no_square, .timeout = 30) {
   free(text);
   ld_tokenizer_free(t);
 }
-
-/* --- Files that are not right --- */
 
 #define MODEL "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}"
 #define TOKEN(id, content)                                                                                   \

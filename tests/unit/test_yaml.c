@@ -25,18 +25,25 @@ typedef struct scalar_case {
 } scalar_case;
 
 Test(yaml, plain_scalars_have_the_types_of_the_core_schema) {
-  static const scalar_case cases[] = {
-      {"null", LD_NULL, 0},      {"~", LD_NULL, 0},          {"true", LD_BOOLEAN, 1},  {"False", LD_BOOLEAN, 0},
-      {"yes", LD_STRING, 0},     {"12", LD_INTEGER, 12},     {"-3", LD_INTEGER, -3},   {"+4", LD_INTEGER, 4},
-      {"0o17", LD_INTEGER, 15},  {"0xfF", LD_INTEGER, 255},  {"007", LD_INTEGER, 7},   {"2e-4", LD_REAL, 2e-4},
-      {"1.", LD_REAL, 1},        {".5", LD_REAL, .5},        {"-1.5E+3", LD_REAL, -1500}, {".", LD_STRING, 0},
-      {"1e", LD_STRING, 0},      {"-", LD_LIST, 0},          {"0x", LD_STRING, 0},     {"0o8", LD_STRING, 0},
-      {"1_000", LD_STRING, 0},   {"-.inf", LD_REAL, -INFINITY}, {".Inf", LD_REAL, INFINITY}, {"inf", LD_STRING, 0},
-      {"'12'", LD_STRING, 0},    {"\"true\"", LD_STRING, 0}, {"''", LD_STRING, 0},     {"q_proj", LD_STRING, 0}};
+  static const scalar_case cases[] = {{"null", LD_NULL, 0},        {"~", LD_NULL, 0},
+                                      {"true", LD_BOOLEAN, 1},     {"False", LD_BOOLEAN, 0},
+                                      {"yes", LD_STRING, 0},       {"12", LD_INTEGER, 12},
+                                      {"-3", LD_INTEGER, -3},      {"+4", LD_INTEGER, 4},
+                                      {"0o17", LD_INTEGER, 15},    {"0xfF", LD_INTEGER, 255},
+                                      {"007", LD_INTEGER, 7},      {"2e-4", LD_REAL, 2e-4},
+                                      {"1.", LD_REAL, 1},          {".5", LD_REAL, .5},
+                                      {"-1.5E+3", LD_REAL, -1500}, {".", LD_STRING, 0},
+                                      {"1e", LD_STRING, 0},        {"-", LD_LIST, 0},
+                                      {"0x", LD_STRING, 0},        {"0o8", LD_STRING, 0},
+                                      {"1_000", LD_STRING, 0},     {"-.inf", LD_REAL, -INFINITY},
+                                      {".Inf", LD_REAL, INFINITY}, {"inf", LD_STRING, 0},
+                                      {"'12'", LD_STRING, 0},      {"\"true\"", LD_STRING, 0},
+                                      {"''", LD_STRING, 0},        {"q_proj", LD_STRING, 0}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     ld_value *root = parse(cases[i].text);
     cr_assert_eq(root->type, cases[i].type, "%s is %s", cases[i].text, ld_value_type_name(root->type));
-    if (root->type == LD_INTEGER || root->type == LD_REAL) cr_assert_eq(root->real, cases[i].number, "%s", cases[i].text);
+    if (root->type == LD_INTEGER || root->type == LD_REAL)
+      cr_assert_eq(root->real, cases[i].number, "%s", cases[i].text);
     if (root->type == LD_BOOLEAN) cr_assert_eq(root->boolean, cases[i].number != 0);
     ld_value_free(root);
   }
@@ -49,7 +56,8 @@ Test(yaml, nan_is_a_real) {
 }
 
 Test(yaml, maps_and_lists_in_order) {
-  ld_value *root = parse("lr: 2e-4 # a comment\ntarget: [q_proj, v_proj]\nnested:\n  - a: 1\n  - |\n    block\nlast: ''\n");
+  ld_value *root = parse(
+      "lr: 2e-4 # a comment\ntarget: [q_proj, v_proj]\nnested:\n  - a: 1\n  - |\n    block\nlast: ''\n");
   cr_assert_eq(root->n_items, 4);
   cr_assert_str_eq(root->items[1].key, "target");
   cr_assert_str_eq(root->items[1].items[1].string, "v_proj");

@@ -1,0 +1,293 @@
+#include <criterion/criterion.h>
+#include <math.h>
+#include <time.h>
+
+#include "base/text.h"
+#include "io/report.h"
+#include "io/report_chart.h"
+#include "io/report_run.h"
+#include "scratch.h"
+
+/* The report of a folder with these files (NULL: without); the caller frees. */
+static char *report_of(const char *metrics, const char *settings, const char *title) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "report.html");
+  scratch_text(folder, "metrics.jsonl", metrics);
+  if (settings) scratch_text(folder, "run.yaml", settings);
+  ld_error err = {0};
+  cr_assert_eq(ld_report_write(folder, title, &err), 0, "%s", err.text);
+  size_t length;
+  char *page = scratch_read(path, &length);
+  cr_assert_eq(strlen(page), length);
+  cr_assert(strstr(page, "</html>"));
+  free(path);
+  scratch_end(folder);
+  return page;
+}
+
+static void expect(const char *page, const char *text) {
+  cr_assert(strstr(page, text), "the page lacks: %s", text);
+}
+
+static void refuse(const char *page, const char *text) {
+  cr_assert_not(strstr(page, text), "the page has: %s", text);
+}
+
+static size_t count(const char *page, const char *text) {
+  size_t n = 0;
+  for (; (page = strstr(page, text)); page += strlen(text)) n++;
+  return n;
+}
+
+static ld_run_record record_of(const char *metrics) {
+  char *folder = scratch_new(), *path = scratch_file(folder, "metrics.jsonl", metrics, strlen(metrics));
+  ld_run_record run;
+  ld_error err = {0};
+  cr_assert_eq(ld_run_record_read(&run, path, &err), 0, "%s", err.text);
+  free(path);
+  scratch_end(folder);
+  return run;
+}
+
+static const char small_run[] =
+    "{\"event\":\"start\",\"step\":0,\"ranks\":2,\"hosts\":1,\"trained_parameters\":12345,"
+    "\"base_parameters\":260000,\"date\":\"2026-01-02T03:04:05Z\"}\n"
+    "{\"event\":\"eval\",\"step\":0,\"loss\":3.0,\"perplexity\":20.09,\"seconds\":1}\n"
+    "{\"event\":\"step\",\"step\":1,\"epoch\":0.5,\"loss\":2.5,\"lr\":0.0002,\"grad_norm\":0.8,"
+    "\"target_tokens\":1000,\"tokens\":900,\"seconds\":0.5,\"tries\":1}\n"
+    "{\"event\":\"lunch\",\"step\":1}\n"
+    "{\"event\":\"step\",\"step\":2,\"epoch\":1,\"loss\":2.25,\"lr\":0.0001,\"grad_norm\":0.7,"
+    "\"target_tokens\":500,\"tokens\":1100,\"seconds\":0.5,\"unheard\":[1]}\n"
+    "{\"event\":\"eval\",\"step\":2,\"loss\":2.0,\"perplexity\":7.39,\"seconds\":1}\n"
+    "{\"event\":\"end\",\"step\":2,\"seconds\":83.0}\n";
+
+Test(report, headline) {
+  char *page =
+      report_of(small_run, "model: /data/tiny\nlr: 0.0002\ntarget: [q_proj, v_proj]\nvalid: null\n", "A run");
+  expect(page, "<title>A run</title>");
+  expect(page, "of tiny");
+  expect(page, "2026-01-02 03:04 UTC");
+  expect(page, "Validation perplexity fell from 20.09 to 7.39 by step 2.");
+  expect(page, "<dd>2.2500");
+  expect(page, "<dd>2.0000<small>best, at step 2; first 3.0000</small>");
+  expect(page, "<dd>1,500</dd>"); /* target tokens */
+  expect(page, "<dd>2,000<small>median");
+  expect(page, "<dd>1 min 23 s<small>on 2 ranks, 1 host</small>");
+  expect(page, "<dd>12,345<small>4.75 % of 260,000");
+  expect(page, "<dt>target</dt><dd>q_proj, v_proj</dd>");
+  cr_assert_eq(count(page, "<figure"), 4);
+  refuse(page, "unknown");
+  free(page);
+}
+
+Test(report, needs_nothing_from_elsewhere) {
+  char *page = report_of(small_run, NULL, NULL);
+  refuse(page, "src=");
+  refuse(page, "href=");
+  refuse(page, "url(");
+  refuse(page, "http://");
+  refuse(page, "https://");
+  refuse(page, "Settings");
+  free(page);
+}
+
+Test(report, escapes_what_files_say) {
+  const char evil[] = "<script>alert('x')</script>&\"";
+  char *metrics = ld_format("{\"event\":\"start\",\"step\":0,\"date\":\"%s\"}\n"
+                            "{\"event\":\"sample\",\"step\":0,\"prompt\":\"%s\",\"text\":\"%s\\u0007\"}\n",
+                            "<script>alert(1)", "<script>alert(2)", "<script>alert(3)&'");
+  char *yaml = ld_format("'<script>alert(4)': '<script>alert(5)'\nmodel: 'a/<script>alert(6)'\n"
+                         "list: [{'<script>alert(7)': 1}]\n");
+  char *page = report_of(metrics, yaml, evil);
+  cr_assert_eq(count(page, "<script>"), 1, "only our own");
+  refuse(page, "<script>alert");
+  expect(page, "<h1>&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;</h1>");
+  for (int i = 1; i <= 7; i++) {
+    char *text = ld_format("&lt;script&gt;alert(%d)", i);
+    expect(page, text);
+    free(text);
+  }
+  expect(page, "alert(3)&amp;&#39;\xef\xbf\xbd");
+  free(page);
+  page = report_of(metrics, "<b>: [no yaml\n", NULL);
+  expect(page, "<pre>&lt;b&gt;: [no yaml");
+  free(page);
+  free(yaml);
+  free(metrics);
+}
+
+Test(report, nothing_yet) {
+  char *page = report_of("", "", NULL);
+  expect(page, "No training step is recorded yet.");
+  refuse(page, "<figure");
+  refuse(page, "nan");
+  free(page);
+}
+
+Test(report, one_step_is_a_dot) {
+  char *page = report_of("{\"event\":\"step\",\"step\":1,\"loss\":2.5,\"lr\":0}\n", NULL, NULL);
+  cr_assert_eq(count(page, "<figure"), 2, "loss and learning rate");
+  expect(page, "class=\"spot main\" d=\"M500.0 500.0h0\"");
+  refuse(page, "Validation");
+  refuse(page, "nan");
+  refuse(page, "inf");
+  free(page);
+}
+
+Test(report, missing_values_are_gaps) {
+  char *page = report_of(
+      "{\"event\":\"step\",\"step\":1,\"loss\":2.5}\n{\"event\":\"step\",\"step\":2,\"loss\":null}\n"
+      "{\"event\":\"step\",\"step\":3,\"loss\":1e300}\n{\"event\":\"step\",\"step\":4,\"loss\":2}\n"
+      "{\"event\":\"step\",\"step\":5,\"loss\":\"2\"}\n{\"event\":\"step\",\"step\":6,\"loss\":1}\n"
+      "{\"event\":\"step\",\"step\":7,\"loss\":1.5}\n{\"event\":\"eval\",\"step\":7,\"loss\":null}\n",
+      NULL, NULL);
+  expect(page, "3 of 7 steps have no finite training loss.");
+  expect(page, "data-points=\"1,2.5 4,2 6,1 7,1.5 \"");
+  expect(page, "class=\"spot main\" d=\"M0.0 ");
+  refuse(page, "NaN");
+  refuse(page, "nan ");
+  free(page);
+}
+
+Test(report, damaged_lines) {
+  ld_run_record run =
+      record_of("{\"event\":\"step\",\"step\":1,\"loss\":2}\n\n{\"event\":\"st\n[1,2]\n7\n"
+                "{\"event\":3}\n{\"event\":\"step\",\"loss\":9}\n"
+                "{\"event\":\"step\",\"step\":2,\"loss\":1}\n{\"event\":\"step\",\"step\":3,\"lo");
+  cr_assert_eq(run.steps.n, 2);
+  cr_assert_eq(run.unreadable, 1);
+  ld_run_record_free(&run);
+}
+
+Test(report, resumed) {
+  ld_run_record run = record_of("{\"event\":\"start\",\"step\":0,\"ranks\":1,\"date\":\"a\"}\n"
+                                "{\"event\":\"step\",\"step\":1,\"loss\":5,\"seconds\":2}\n"
+                                "{\"event\":\"step\",\"step\":2,\"loss\":4,\"seconds\":2}\n"
+                                "{\"event\":\"eval\",\"step\":2,\"loss\":4,\"seconds\":1}\n"
+                                "{\"event\":\"step\",\"step\":3,\"loss\":9,\"seconds\":2}\n"
+                                "{\"event\":\"start\",\"step\":1,\"ranks\":4,\"date\":\"b\"}\n"
+                                "{\"event\":\"step\",\"step\":2,\"loss\":3,\"seconds\":1}\n"
+                                "{\"event\":\"end\",\"step\":2,\"seconds\":10}\n");
+  cr_assert_eq(run.steps.n, 2);
+  cr_assert_eq(run.steps.column[LD_LOSS][1], 3);
+  cr_assert_eq(run.evals.n, 0);
+  cr_assert_eq(run.sessions, 2);
+  cr_assert_eq(run.ranks, 4);
+  cr_assert_str_eq(run.date, "a");
+  cr_assert_eq(run.seconds, 17);
+  ld_run_record_free(&run);
+}
+
+Test(report, samples_before_and_after) {
+  char *page = report_of(
+      "{\"event\":\"sample\",\"step\":0,\"text\":\"one\"}\n{\"event\":\"sample\",\"step\":5,"
+      "\"text\":\"two\"}\n{\"event\":\"sample\",\"step\":9,\"prompt\":\"say \",\"text\":\"three\"}\n",
+      NULL, NULL);
+  expect(page, "Text before and after");
+  expect(page, "<pre>one</pre>");
+  refuse(page, "two");
+  expect(page, "step 9</span><pre><b>say </b>three</pre>");
+  free(page);
+}
+
+Test(report, statistics) {
+  const double values[] = {4, NAN, 1, 9, 2};
+  cr_assert_eq(ld_column_median(values, 5), 3);
+  cr_assert_eq(ld_column_largest(values, 5), 9);
+  cr_assert_eq(ld_column_mean(values, 5), 4);
+  cr_assert(isnan(ld_column_median(values + 1, 1)));
+  cr_assert(isnan(ld_column_mean(values, 0)));
+}
+
+Test(report, smoothing_is_a_moving_mean) {
+  enum { N = 300 };
+  double line[N];
+  for (int i = 0; i < N; i++) line[i] = i % 50 == 7 ? NAN : 2.0 * i;
+  double *means = ld_column_smooth(line, N);
+  const size_t reach = ld_column_reach(N);
+  for (size_t i = 0; i < N; i++) {
+    double sum = 0;
+    int known = 0;
+    for (size_t k = i - reach; i >= reach && k <= i + reach && k < N; k++)
+      if (!isnan(line[k])) sum += line[k], known++;
+    if (isnan(line[i]))
+      cr_assert(isnan(means[i]));
+    else if (i >= reach)
+      cr_assert_float_eq(means[i], sum / known, 1e-9, "at %zu", i);
+    else
+      cr_assert_float_eq(means[i], line[i], 4, "at %zu", i);
+  }
+  free(means);
+}
+
+/* The number of points that a curve of the page is drawn with. */
+static size_t points_of(const char *page, const char *name) {
+  char *opening = ld_format("data-name=\"%s\" data-points=\"", name);
+  const char *from = strstr(page, opening);
+  cr_assert(from, "no curve %s", name);
+  from += strlen(opening);
+  size_t n = 0;
+  for (; *from && *from != '"'; from++) n += *from == ' ';
+  free(opening);
+  return n;
+}
+
+Test(report, long_runs_keep_their_spikes) {
+  ld_text metrics = {0};
+  for (int i = 1; i <= 50000; i++)
+    ld_text_printf(&metrics,
+                   "{\"event\":\"step\",\"step\":%d,\"loss\":%.17g,\"grad_norm\":%s,\"seconds\":0.5}\n", i,
+                   2 + 1e-3 * (i * 7919 % 101), i == 31337 ? "777.25" : "1");
+  const clock_t began = clock();
+  char *page = report_of(metrics.bytes, NULL, NULL);
+  cr_assert_lt((double)(clock() - began) / CLOCKS_PER_SEC, 10, "a million lines must not take minutes");
+  cr_assert_leq(points_of(page, "training"), LD_CHART_POINTS);
+  cr_assert_leq(points_of(page, "training, smoothed"), LD_CHART_POINTS);
+  expect(page, "31337,777.25 ");
+  expect(page, "log scale");
+  cr_assert_lt(strlen(page), 120000);
+  free(page);
+  ld_text_free(&metrics);
+}
+
+static char *chart_of(double low, double high) {
+  const double steps[] = {1, 2}, values[] = {low, high};
+  const ld_curve curve = {"c", "main", steps, values, 2};
+  const ld_chart chart = {"Chart", "", 1, 2, false, false, &curve, 1};
+  ld_text page = {0};
+  ld_chart_put(&page, &chart);
+  return page.bytes;
+}
+
+/* Any range gets a few labels, and coordinates within the drawing. */
+Test(report, odd_ranges) {
+  const double ranges[][2] = {
+      {0, 0},        {3, 3},   {-5, -5},     {1e99, -1e99}, {1e-300, 2e-300},       {0, 5e-324},
+      {1e-99, 1e99}, {1, 1e6}, {2e-4, 1e-5}, {1e12, 1e13},  {3.3867001, 3.3867002}, {1, 1 + 1e-15},
+      {1e6, 1e6 + 1}};
+  for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+    char *page = chart_of(ranges[i][0], ranges[i][1]);
+    cr_assert(page);
+    const size_t labels = count(page, "class=\"y\"");
+    cr_assert(labels >= 1 && labels <= 16, "%g to %g: %zu labels", ranges[i][0], ranges[i][1], labels);
+    refuse(page, "nan");
+    refuse(page, "inf");
+    free(page);
+  }
+}
+
+Test(report, nothing_to_draw_is_no_figure) {
+  cr_assert_null(chart_of(NAN, INFINITY));
+}
+
+Test(report, errors) {
+  ld_error err = {0};
+  cr_assert_eq(ld_report_write("/nonexistent", NULL, &err), LD_EFILE);
+  cr_assert(strstr(err.text, "metrics.jsonl"));
+  char *folder = scratch_new(), *blocked = ld_path_join(folder, "report.html");
+  scratch_text(folder, "metrics.jsonl", small_run);
+  cr_assert_eq(ld_make_folders(blocked, &err), 0);
+  cr_assert_eq(ld_report_write(folder, NULL, &err), LD_EFILE);
+  cr_assert(strstr(err.text, "report.html"));
+  free(blocked);
+  scratch_end(folder);
+}
