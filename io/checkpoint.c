@@ -22,16 +22,20 @@ static void free_moments(float **moments, size_t n) {
   free(moments);
 }
 
-void ld_checkpoint_free(ld_checkpoint *checkpoint) {
-  if (!checkpoint) return;
-  if (checkpoint->adapter) {
-    free_moments(checkpoint->m, moment_count(checkpoint->adapter));
-    free_moments(checkpoint->v, moment_count(checkpoint->adapter));
+ld_adapter *ld_checkpoint_take_adapter(ld_checkpoint *checkpoint) {
+  ld_adapter *adapter = checkpoint->adapter;
+  if (adapter) {
+    free_moments(checkpoint->m, moment_count(adapter));
+    free_moments(checkpoint->v, moment_count(adapter));
   }
-  ld_adapter_free(checkpoint->adapter);
   free(checkpoint->progress.exponents);
   free(checkpoint->config);
   free(checkpoint);
+  return adapter;
+}
+
+void ld_checkpoint_free(ld_checkpoint *checkpoint) {
+  if (checkpoint) ld_adapter_free(ld_checkpoint_take_adapter(checkpoint));
 }
 
 static size_t full_size(const ld_adapter_full *full) {

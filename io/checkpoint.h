@@ -54,6 +54,9 @@ typedef struct ld_checkpoint {
 
 void ld_checkpoint_free(ld_checkpoint *checkpoint);
 
+/* Frees all but the adapter, which is the caller's. */
+ld_adapter *ld_checkpoint_take_adapter(ld_checkpoint *checkpoint);
+
 /* Writes atomically: beside, read back and verified against its digest, synced, renamed. On failure, a full
  * disk among others, what stood at `path` stays. Takes memory for one image of the file while it works.
  * (Where a limit on file sizes is set, SIGXFSZ must be ignored by the process for this to be an error.) */

@@ -15,6 +15,7 @@ typedef struct ld_job {
   ld_run run; /* rank 0's */
   char *config;
   double started, last_line; /* seconds on ld_job_clock */
+  double in_steps;           /* seconds spent in steps, for the time left */
   int64_t first_step;
 } ld_job;
 

@@ -46,8 +46,9 @@ void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
   const double at = ld_job_clock();
   const int64_t total = j->trainer.total_steps;
   char left[32];
+  j->in_steps += seconds;
   put_duration(left, sizeof left,
-               (at - j->started) / (double)(r->step - j->first_step) * (double)(total - r->step));
+               j->in_steps / (double)(r->step - j->first_step) * (double)(total - r->step));
   char text[256];
   snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  lr %.2e  %.0f tokens/s  %s left",
            (long long)r->step, (long long)total, r->loss, r->lr, (double)r->n_tokens / seconds, left);

@@ -87,9 +87,7 @@ static int load_run(const char *path, ld_adapter **out, ld_error *err) {
   free(folder);
   free(file);
   if (newest) {
-    *out = newest->adapter;
-    newest->adapter = NULL;
-    ld_checkpoint_free(newest);
+    *out = ld_checkpoint_take_adapter(newest);
     return 0;
   }
   return ld_fail(err, LD_EFILE,
@@ -109,9 +107,7 @@ int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err) {
   ld_checkpoint *checkpoint;
   const int rc = ld_checkpoint_read(path, &checkpoint, err);
   if (rc) return rc;
-  *out = checkpoint->adapter;
-  checkpoint->adapter = NULL;
-  ld_checkpoint_free(checkpoint);
+  *out = ld_checkpoint_take_adapter(checkpoint);
   return 0;
 }
 

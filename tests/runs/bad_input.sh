@@ -1,0 +1,205 @@
+#!/usr/bin/env bash
+# Whatever is wrong with model, data, options, adapter, checkpoint or disk: one error line that names it, status 1 (2 for bad usage), on
+# one rank and on two, soon, and nothing that was there before is lost.
+. "$(dirname "$0")/lib.sh"
+limit=20
+
+m=$models/gpt2
+small=(--batch-size 6 --steps 4 --save-every 2)
+ranks 1 train --model "$m" --data "$m/train.jsonl" --out kept "${small[@]}"
+expect_status 0 "good run"
+cp -r kept kept.before
+
+# bad STATUS REGEX WHAT ARGUMENT ...: on two ranks too where the command has a use for them.
+bad() {
+  local expected=$1 regex=$2 what=$3 n numbers=1
+  shift 3
+  [[ $1 != train && $1 != eval && $1 != trian ]] || numbers="1 2"
+  for n in $numbers; do
+    ranks $n "$@"
+    expect_error "$expected" "$regex" "$what, $n ranks"
+  done
+}
+
+# base NAME [MODEL]: a copy of the model folder, to be damaged.
+base() {
+  mkdir "$1"
+  cp "${2:-$m}"/{config,generation_config,tokenizer,tokenizer_config}.json "${2:-$m}/model.safetensors" "$1"
+}
+bad_base() { # NAME REGEX
+  bad 1 "$2" "$1" train --model "$1" --data "$m/train.jsonl" --out kept "${small[@]}"
+}
+put_bytes() { # FILE OFFSET BYTES
+  printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# The model's weights.
+bad_base no-model 'no-model.*(No such|no such)'
+base cut && truncate -s -1000 cut/model.safetensors
+bad_base cut 'cut/model\.safetensors'
+base stub && truncate -s 5 stub/model.safetensors
+bad_base stub 'stub/model\.safetensors'
+base long-header && put_bytes long-header/model.safetensors 0 '\xff\xff\xff\xff\xff\xff\xff\x7f'
+bad_base long-header 'long-header/model\.safetensors'
+base flipped && put_bytes flipped/model.safetensors 40 '\x00'
+bad_base flipped 'flipped/model\.safetensors'
+base renamed && LC_ALL=C sed -i 's/h\.1\.mlp\.c_fc\.weight/h.1.mlp.c_fx.weight/' renamed/model.safetensors
+bad_base renamed 'renamed.*h\.1\.mlp\.c_fc\.weight'
+base misshapen && LC_ALL=C sed -i 's/\[48,144\]/[144,48]/' misshapen/model.safetensors
+bad_base misshapen 'misshapen.*h\.0\.attn\.c_attn\.weight'
+base weightless && rm weightless/model.safetensors
+bad_base weightless 'weightless.*safetensors'
+
+# Its config and its tokenizer.
+base cut-config && truncate -s 200 cut-config/config.json
+bad_base cut-config 'cut-config/config\.json.*line [0-9]+'
+base no-config && rm no-config/config.json
+bad_base no-config 'no-config/config\.json'
+base bert && sed -i 's/"model_type": "gpt2"/"model_type": "bert"/' bert/config.json
+bad_base bert "bert.*model_type.*'?bert"
+base swish && sed -i 's/gelu_new/swish_two/' swish/config.json
+bad_base swish 'swish.*swish_two'
+base heads && sed -i 's/"n_head": 4/"n_head": 5/' heads/config.json
+bad_base heads 'heads.*n_head'
+base yarn "$models/llama3" && sed -i 's/"rope_type": "llama3"/"rope_type": "yarn"/' yarn/config.json
+bad_base yarn 'yarn.*rope_(scaling|type).*yarn'
+base relu "$models/llama3" && sed -i 's/"hidden_act": "silu"/"hidden_act": "relu_six"/' relu/config.json
+bad_base relu 'relu.*hidden_act.*relu_six'
+base cut-tokenizer && truncate -s 3000 cut-tokenizer/tokenizer.json
+bad_base cut-tokenizer 'cut-tokenizer/tokenizer\.json.*line [0-9]+'
+base no-tokenizer && rm no-tokenizer/tokenizer.json
+bad_base no-tokenizer 'no-tokenizer/tokenizer\.json'
+base big-tokenizer && sed -i 's/"vocab_size": 320/"vocab_size": 300/' big-tokenizer/config.json
+bad_base big-tokenizer 'big-tokenizer.*(vocab_size|wte)'
+
+# Data.
+bad_data() { # FILE REGEX ARGUMENT ...
+  local file=$1 regex=$2
+  shift 2
+  bad 1 "$regex" "$file" train --model "$m" --data "$file" --out never "${small[@]}" "$@"
+}
+bad_data absent.jsonl 'absent\.jsonl.*No such file'
+: >empty.jsonl
+bad_data empty.jsonl 'empty\.jsonl.*no records'
+: >empty.txt
+bad_data empty.txt 'empty\.txt.*no records'
+head -n 20 "$m/train.jsonl" | sed '3s/:/;/' >broken.jsonl
+bad_data broken.jsonl 'broken\.jsonl.*line 3'
+head -n 20 "$m/train.jsonl" | sed '17s/"completion"/"answer"/' >keys.jsonl
+bad_data keys.jsonl 'keys\.jsonl.*line 17'
+echo '{"question": "a", "answer": "b"}' >strange.jsonl
+bad_data strange.jsonl 'strange\.jsonl.*line 1'
+head -n 20 "$m/train.jsonl" | sed '5s/the/th\xff/' >latin.jsonl
+bad_data latin.jsonl 'latin\.jsonl.*line 5.*UTF-8'
+for i in {1..9}; do echo '{"prompt": "the window paints the market", "completion": "a"}'; done >idle.jsonl
+bad_data idle.jsonl 'idle\.jsonl.*--seq-len' --seq-len 3
+head -n 5 "$m/train.jsonl" >short.jsonl
+bad_data short.jsonl 'short\.jsonl.*--batch-size'
+cp "$m/train.jsonl" data.csv
+bad_data data.csv 'data\.csv.*\.jsonl'
+bad_data . '\.: .*'
+bad 1 'broken\.jsonl.*line 3' "--valid" train --model "$m" --data "$m/train.jsonl" --valid broken.jsonl --out kept "${small[@]}"
+
+# Options.
+fresh=(train --model "$m" --data "$m/train.jsonl" --out never)
+bad 2 "--lr: 'abc'" "--lr abc" "${fresh[@]}" --lr abc
+bad 2 "--rank: '0'" "--rank 0" "${fresh[@]}" --rank 0
+bad 2 "--batch-size: '1\.5'" "--batch-size 1.5" "${fresh[@]}" --batch-size 1.5
+bad 2 "--schedule: 'square'.*cosine" "--schedule" "${fresh[@]}" --schedule square
+bad 2 '--model DIR is missing' "no model" train --data "$m/train.jsonl" --out never
+bad 2 '--prompt' "no prompt" generate --model "$m"
+bad 2 "'trian'" "a command misspelt" trian
+bad 1 "target.*c_atn.*c_attn" "--target" "${fresh[@]}" --target c_atn
+for n in 1 2; do
+  ranks $n "${fresh[@]}" --no-such-option
+  expect_status 2 "unknown option, $n ranks"
+  expect_text "unrecognized option '--no-such-option'" err "unknown option, $n ranks"
+done
+printf 'lr: 0.1\nranc: 4\n' >key.yaml
+bad 2 "key\.yaml.*'ranc'" "YAML with an unknown key" "${fresh[@]}" --config key.yaml
+printf 'lr: 0.1\nrank: [4\nalpha: 3\n' >syntax.yaml
+bad 1 'syntax\.yaml.*line [0-9]' "YAML with a syntax error" "${fresh[@]}" --config syntax.yaml
+printf 'lr: fast\n' >value.yaml
+bad 2 "value\.yaml: --lr: 'fast'" "YAML with a bad value" "${fresh[@]}" --config value.yaml
+[ ! -e never ] || fail "a refused run made its folder"
+
+# Adapters and checkpoints.
+good=kept/checkpoints/step-00000004.h5
+head -c 9000 "$good" >torn.h5
+bad 1 'torn\.h5.*damaged' "--resume PATH damaged" "${fresh[@]}" "${small[@]}" --resume torn.h5
+bad 1 'gone\.h5.*No such file' "--resume PATH absent" "${fresh[@]}" "${small[@]}" --resume gone.h5
+bad 1 'torn\.h5.*damaged' "inspect" inspect torn.h5
+bad 1 'adapter\.h5.*--init-adapter' "--resume with a finished adapter" "${fresh[@]}" "${small[@]}" --resume kept/adapter.h5
+bad 1 'kept/adapter\.h5.*another base' "eval of another base" \
+  eval --model "$models/llama3" --data "$m/train.jsonl" --adapter kept/adapter.h5
+bad 1 'kept.*another base' "generate of another base" \
+  generate --model "$models/llama3" --adapter kept --prompt "the"
+bad 1 'kept/adapter\.h5.*another base' "merge of another base" \
+  merge --model "$models/llama3" --adapter kept/adapter.h5 --out never
+cp -r kept/peft torn-peft && truncate -s -10 torn-peft/adapter_model.safetensors
+bad 1 'torn-peft/adapter_model\.safetensors' "PEFT cut short" generate --model "$m" --adapter torn-peft --prompt "the"
+cp -r kept/peft odd-peft && sed -i 's/"peft_type": *"LORA"/"peft_type": "IA3"/' odd-peft/adapter_config.json
+bad 1 'odd-peft.*adapter_config\.json.*peft_type.*IA3' "PEFT of another kind" import --adapter odd-peft --out never.h5
+bad 1 "empty-folder" "no adapter in a folder" export --adapter "$(mkdir -p empty-folder && echo empty-folder)" --out never
+bad 2 'own folder' "merge onto the base" merge --model "$(base victim && echo victim)" --adapter kept/adapter.h5 --out victim
+same_bits victim/model.safetensors "$m/model.safetensors"
+
+# Numbers that are none: in the base from the start, or met at the fourth step (the last position, which short samples never reach).
+base nan && put_bytes nan/model.safetensors $(($(stat -c %s nan/model.safetensors) - 4)) '\x00\x00\xc0\x7f'
+bad 1 'step 1: .*not finite' "NaN in the base" train --model nan --data "$m/train.jsonl" --out nan-run --batch-size 6
+bad 1 'not finite' "NaN in the base, eval" eval --model nan --data "$m/train.jsonl"
+base late-nan && put_bytes late-nan/model.safetensors $(($(stat -c %s nan/model.safetensors) - 320 * 48 * 4 - 4)) '\x00\x00\xc0\x7f'
+sed -n '1,18p' "$m/train.jsonl" >rare.jsonl
+printf '{"prompt": "the", "completion": "%s"}\n' "$(printf '%0100d' 0)" >>rare.jsonl
+sed -n '20,60p' "$m/train.jsonl" >>rare.jsonl
+for n in 1 2; do
+  ranks $n train --model late-nan --data rare.jsonl --no-shuffle --batch-size 6 --save-every 1 --out "late-$n"
+  expect_error 1 'step 4: .*not finite' "NaN at step 4, $n ranks"
+  [ "$(find "late-$n/checkpoints" | sort | tail -n 1)" = "late-$n/checkpoints/step-00000003.h5" ] || fail "a checkpoint of a bad step"
+  [ "$(n_steps "late-$n")" = 3 ] || fail "metrics of a bad step"
+  ranks 1 inspect "late-$n/checkpoints/step-00000003.h5"
+  expect_status 0 "the checkpoint before it"
+done
+
+# Places that cannot be written.
+: >file
+bad 1 'file' "--out is a file" "${fresh[@]}" --out file "${small[@]}"
+bad 1 'file.*folder' "--out below a file" "${fresh[@]}" --out file/below "${small[@]}"
+bad 1 'file' "merge onto a file" merge --model "$m" --adapter kept --out file
+bad 1 'empty-folder' "import onto a folder" import --adapter kept --out empty-folder
+if [ "$(id -u)" != 0 ]; then
+  mkdir sealed && chmod 555 sealed
+  bad 1 'sealed' "--out is read-only" "${fresh[@]}" --out sealed/run "${small[@]}"
+fi
+
+# full WHAT: run 'disk/run' met the end of the disk.
+full() {
+  expect_error 1 'disk/run/.*(No space|too large|not written|cannot write|allocated)' "$1"
+  ranks 1 inspect disk/run
+  expect_status 0 "$1: the checkpoint before it"
+  expect_text 'adapter' out "$1: the checkpoint before it"
+  [ -z "$(find disk/run -name '*.tmp.*')" ] || fail "$1: leftovers: $(find disk/run -name '*.tmp.*')"
+}
+endless=(train --model "$m" --data "$m/train.jsonl" --out disk/run --target all-linear --batch-size 6 --steps 50 --save-every 1 --keep 100)
+mkdir disk
+if mount -t tmpfs -o size=600k none disk 2>/dev/null; then
+  trap 'umount disk; end' EXIT
+  for n in 1 2; do
+    ranks $n "${endless[@]}"
+    full "disk full, $n ranks"
+    rm -r disk/run
+  done
+else
+  echo "no tmpfs can be mounted: a limit on file sizes stands for the full disk"
+  ranks 1 "${endless[@]}" --steps 3
+  (ulimit -f 8 && ranks 1 "${endless[@]}" --resume disk/run/checkpoints/step-00000002.h5 --steps 3; exit "$status")
+  status=$?
+  full "limit on file sizes"
+fi
+
+# A reader that goes away.
+"$LORA_DIST" generate --model "$m" --prompt "the" --max-tokens 40 2>err | head -c 5 >out
+status=${PIPESTATUS[0]}
+[ "$status" = 0 ] || expect_error 1 'standard output' "a closed pipe"
+
+diff -r kept kept.before >difference || fail "an earlier run was changed: $(head -n 3 difference)"

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Each command does what the README says: what was learnt is generated and ends, export and import give back every bit, a merged model
+# has the loss of base and adapter, evaluation is alike on all numbers of ranks, --dry-run leaves nothing, help lists every option.
+. "$(dirname "$0")/lib.sh"
+
+# ok WHAT N ARGUMENT ...
+ok() {
+  local what=$1
+  shift
+  ranks "$@"
+  expect_status 0 "$what"
+}
+
+loss() { sed -n 's/^loss \([0-9.]*\) .*/\1/p' out; }
+expect_close() { # A B TOLERANCE WHAT
+  awk -v a="$1" -v b="$2" -v t="$3" 'BEGIN { exit !(a > 0 && b > 0 && a - b <= t && b - a <= t) }' || fail "$4: loss $2, expected $1"
+}
+
+for family in gpt2 llama3; do
+  m=$models/$family
+  head -n 5 "$m/train.jsonl" >$family.jsonl
+  run=$family-run
+  ok "$family: train" 2 train --model "$m" --data $family.jsonl --out $run --steps 200 --batch-size 5 --target all-linear --lr 1e-2 \
+    --schedule constant --save-every 1000
+
+  # What was learnt comes back, and stops.
+  prompt=$(sed -n '3s/.*"prompt": "\([^"]*\)".*/\1/p' $family.jsonl)
+  completion=$(sed -n '3s/.*"completion": "\([^"]*\)".*/\1/p' $family.jsonl)
+  for adapter in $run $run/adapter.h5 $run/peft $run/checkpoints/step-00000200.h5; do
+    ok "$family: generate" 1 generate --model "$m" --adapter $adapter --prompt "$prompt" --max-tokens 30
+    [ "$(cat out)" = "$prompt$completion" ] || fail "$family: generates '$(cat out)', learnt '$prompt$completion'"
+  done
+  draw=(1 generate --model "$m" --prompt "$prompt" --max-tokens 25 --temperature 1)
+  ok "$family: sampling" "${draw[@]}" --seed 3 --top-k 50 --top-p 0.95
+  mv out drawn
+  ok "$family: sampling" "${draw[@]}" --seed 3 --top-k 50 --top-p 0.95
+  same_bits drawn out
+  ok "$family: sampling" "${draw[@]}" --seed 4 --top-k 50 --top-p 0.95
+  ! cmp -s drawn out || fail "$family: --seed changes nothing"
+  ok "$family: the likeliest token" "${draw[@]}" --temperature 0
+  mv out drawn
+  ok "$family: top-k 1" "${draw[@]}" --top-k 1 --seed 9
+  same_bits drawn out
+
+  # Round trips.
+  ok "$family: export" 1 export --adapter $run/adapter.h5 --out $family-peft
+  same_bits $family-peft/adapter_model.safetensors $run/peft/adapter_model.safetensors
+  ok "$family: import" 1 import --adapter $family-peft --out $family.h5
+  ok "$family: export again" 1 export --adapter $family.h5 --out $family-again
+  same_bits $family-peft/adapter_model.safetensors $family-again/adapter_model.safetensors
+  for folder in $family-peft $family-again; do tr -d , <$folder/adapter_config.json | sort >$folder.sorted; done
+  same_bits $family-peft.sorted $family-again.sorted # target_modules is a set
+
+  # Evaluation.
+  test=(eval --model "$m" --data "$m/train.jsonl" --micro-batch 3)
+  ok "$family: eval" 1 "${test[@]}" --adapter $run
+  mv out text
+  expected=$(sed -n 's/^loss \([0-9.]*\) .*/\1/p' text)
+  for n in 2 3; do
+    ok "$family: eval on $n ranks" $n "${test[@]}" --adapter $run
+    same_bits text out
+  done
+  ok "$family: eval of the import" 1 "${test[@]}" --adapter $family.h5
+  same_bits text out
+  ok "$family: eval of the base" 1 "${test[@]}"
+  [ "$(loss)" != "$expected" ] || fail "$family: the adapter changes no loss"
+
+  # Merging; a bf16 weight has 8 bits, so its loss is near and not equal.
+  ok "$family: merge" 1 merge --model "$m" --adapter $run --out $family-merged
+  ok "$family: eval of the merged model" 2 "${test[@]}" --model $family-merged
+  expect_close "$expected" "$(loss)" 1e-5 "$family merged"
+  ok "$family: generate, merged" 1 generate --model $family-merged --prompt "$prompt" --max-tokens 30
+  [ "$(cat out)" = "$prompt$completion" ] || fail "$family: merged, generates '$(cat out)'"
+  ok "$family: merge to bf16" 1 merge --model "$m" --adapter $run/peft --out $family-bf16 --dtype bf16
+  ok "$family: eval of the bf16 model" 1 "${test[@]}" --model $family-bf16
+  expect_close "$expected" "$(loss)" 0.1 "$family merged to bf16"
+  ok "$family: inspect" 1 inspect $family-bf16
+  expect_text ' BF16 ' out "$family: inspect, merged to bf16"
+  ! grep -q ' F32 ' out || fail "$family: f32 is left in a model merged to bf16"
+  [ "$(stat -c %s $family-bf16/model.safetensors)" -lt $(($(stat -c %s $family-merged/model.safetensors) * 6 / 10)) ] ||
+    fail "$family: bf16 is no smaller"
+
+  # Inspecting.
+  ok "$family: inspect" 1 inspect "$m"
+  expect_text 'vocabulary +320' out "$family: inspect model"
+  ok "$family: inspect" 1 inspect $run/checkpoints/step-00000200.h5
+  expect_text 'step 200' out "$family: inspect checkpoint"
+  expect_text 'rank 8, alpha 16' out "$family: inspect checkpoint"
+  ok "$family: inspect" 1 inspect $run/peft
+  expect_text 'rank 8, alpha 16' out "$family: inspect PEFT"
+done
+
+# Going on from an adapter; --config, with the command line above it.
+m=$models/gpt2
+printf 'model: %s\ndata: gpt2.jsonl\nsteps: 4\nlr: 0.5\nbatch_size: 4\nvalid: null\nmask-prompt: true\n' "$m" >run.yaml
+ok "--init-adapter and --config" 2 train --config run.yaml --out next --init-adapter gpt2-run --lr 1e-3
+expect_text '^steps: 4$' next/run.yaml "--config"
+expect_text '^lr: 0.001$' next/run.yaml "the command line wins"
+expect_text '"step": 1, .*"loss": 0\.' next/metrics.jsonl "--init-adapter begins where the other ended"
+
+# A dry run says what it would take.
+ok "--dry-run" 2 train --config run.yaml --out nothing --dry-run
+for word in parameters steps memory work traffic; do expect_text "^$word" out "--dry-run"; done
+[ ! -e nothing ] || fail "--dry-run made the run's folder"
+
+# Help.
+ranks 1
+expect_status 2 "no command"
+expect_text '^Usage: lora_dist COMMAND' err "no command"
+ok "--help" 1 --help
+cp out help
+for command in train eval generate merge export import inspect; do
+  expect_text "^  $command " help "--help"
+  ok "$command --help" 2 $command --help
+  [ "$(grep -c '^Usage:' out)" = 1 ] || fail "$command --help: printed other than once on 2 ranks"
+  cp out $command.help
+done
+sed -n '1,/^dry-run:/s/:.*//p' next/run.yaml | while read -r key; do
+  grep -q -- "--$key[= ]" train.help || echo "--$key"
+done >missing
+[ ! -s missing ] || fail "train --help does not list $(tr '\n' ' ' <missing)"
+for key in adapter config data micro-batch seq-len pack no-pack; do expect_text "--$key[= ]" eval.help "eval --help"; done
+for key in adapter chat max-tokens prompt seed temperature top-k top-p; do expect_text "--$key[= ]" generate.help "generate --help"; done
+for key in adapter dtype model out; do expect_text "--$key[= ]" merge.help "merge --help"; done

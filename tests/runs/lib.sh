@@ -1,0 +1,128 @@
+# Helpers for tests of whole runs. Source this first; LORA_DIST names the program. A script goes on after a failed check, so that one
+# run shows all of them, and ends with status 1 when there was any.
+set -u
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+. "$root/jobs/mpi.sh"
+: "${LORA_DIST:=$root/build/lora_dist}"
+[ -x "$LORA_DIST" ] || { echo "LORA_DIST=$LORA_DIST: no such program"; exit 1; }
+
+# mpirun waits this long, a second by default, for the others when one rank has failed.
+export OMPI_MCA_odls_base_sigkill_timeout=0
+
+models=$root/tests/golden/models
+scratch=$(mktemp -d)
+failures=0
+status=0
+limit=100 # seconds that a run may take
+
+end() {
+  local code=$?
+  cd /
+  rm -rf "$scratch"
+  [ "$failures" -eq 0 ] || { echo "$failures checks failed"; exit 1; }
+  exit "$code"
+}
+trap end EXIT
+trap 'exit 1' INT TERM
+cd "$scratch" || exit 1
+
+fail() {
+  echo "FAIL: $*"
+  failures=$((failures + 1))
+  [ ! -s err ] || sed 's/^/      | /' err | tail -n 15
+}
+
+# ranks N ARGUMENT ...: the program on N ranks; on one without mpirun. Leaves out, err and $status.
+ranks() {
+  local n=$1
+  shift
+  if [ "$n" = 1 ]; then
+    timeout "$limit" "$LORA_DIST" "$@" >out 2>err
+  else
+    export -f on_ranks
+    timeout "$limit" bash -c 'on_ranks "$@"' - "$n" "$LORA_DIST" "$@" >out 2>err
+  fi
+  status=$?
+}
+
+# start N ARGUMENT ...: the same in the background; $job is the program, or mpirun.
+start() {
+  local n=$1
+  shift
+  if [ "$n" = 1 ]; then
+    "$LORA_DIST" "$@" >out 2>err &
+  else
+    mpirun --oversubscribe --bind-to none -np "$n" "$LORA_DIST" "$@" >out 2>err &
+  fi
+  job=$!
+}
+
+# The ranks of $job, lowest pid first: what mpirun started itself.
+ranks_of_job() {
+  cat /proc/[0-9]*/stat 2>/dev/null | sed -n "s/^\([0-9]*\) (.*) . $job .*/\1/p" | sort -n
+}
+
+# SIGKILL for mpirun and every rank, as when a node dies.
+kill_job() {
+  local all
+  all=$(ranks_of_job)
+  # shellcheck disable=SC2086
+  kill -9 "$job" $all 2>/dev/null
+  wait "$job" 2>/dev/null
+  status=$?
+}
+
+n_steps() {
+  [ -f "$1/metrics.jsonl" ] && grep -c '"event": "step"' "$1/metrics.jsonl" || true
+}
+
+# await_step RUN N: waits until the run has done N steps.
+await_step() {
+  local i n
+  for ((i = 0; i < 3000; i++)); do
+    n=$(n_steps "$1")
+    [ "${n:-0}" -lt "$2" ] || return 0
+    kill -0 "$job" 2>/dev/null || break
+    sleep 0.01
+  done
+  fail "$1: step $2 never came"
+  return 1
+}
+
+expect_status() {
+  [ "$status" = "$1" ] || fail "$2: status $status, expected $1"
+}
+
+# expect_error STATUS REGEX WHAT: the status, and exactly one error line over all ranks, which matches.
+expect_error() {
+  local lines
+  expect_status "$1" "$3"
+  lines=$(grep -c 'lora_dist.*: error: ' err)
+  [ "$lines" = 1 ] || fail "$3: $lines error lines, expected 1"
+  grep 'lora_dist.*: error: ' err | grep -qE -- "$2" || fail "$3: the error does not say '$2'"
+  ! grep -qE 'Sanitizer|runtime error|Segmentation|signal [0-9]+ ' err || fail "$3: crashed"
+}
+
+expect_text() {
+  grep -qE -- "$1" "$2" || fail "$3: no '$1' in $2"
+}
+
+same_bits() {
+  cmp -s "$1" "$2" || fail "$1 and $2 differ"
+}
+
+# What is a function of base, data, options and seed alone, of two finished runs.
+same_run() {
+  local name
+  for name in adapter.h5 peft/adapter_model.safetensors peft/adapter_config.json; do same_bits "$1/$name" "$2/$name"; done
+  [ ! -f "$1/best.h5" ] || same_bits "$1/best.h5" "$2/best.h5"
+  losses "$1" >losses.1
+  losses "$2" >losses.2
+  [ -s losses.1 ] || fail "$1: metrics.jsonl holds no loss"
+  cmp -s losses.1 losses.2 || fail "$1 and $2: losses in metrics.jsonl differ"
+}
+
+# "event step loss" of each step and evaluation.
+losses() {
+  sed -n 's/^{"event": "\(step\|eval\)", "step": \([0-9]*\),.*"loss": \([^,]*\),.*/\1 \2 \3/p' "$1/metrics.jsonl"
+}
