@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -169,6 +171,24 @@ int ld_file_commit(const char *part, const char *path, ld_error *err) {
 
 void ld_file_discard(const char *part) {
   unlink(part);
+}
+
+int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err) {
+  *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (*lock < 0) return ld_fail(err, LD_EFILE, "%s: cannot make the lock file: %s", path, strerror(errno));
+  for (int tries = 0; flock(*lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; tries++) {
+    if (tries == seconds * 10) {
+      ld_file_unlock(*lock);
+      *lock = -1;
+      return ld_fail(err, LD_EFILE, "%s: is held by another process: is the same job still running?", path);
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+  }
+  return 0;
+}
+
+void ld_file_unlock(int lock) {
+  if (lock >= 0) close(lock);
 }
 
 int ld_write_all(int fd, const void *bytes, size_t length, const char *path, ld_error *err) {

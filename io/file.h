@@ -42,6 +42,12 @@ char *ld_file_begin(const char *path, ld_error *err);
 int ld_file_commit(const char *part, const char *path, ld_error *err);
 void ld_file_discard(const char *part);
 
+/* Takes the lock file `path` (made when there is none) for this process until it ends or ld_file_unlock;
+ * waits up to `seconds` for another holder. LD_EFILE when it is still held then. A file system without locks
+ * counts as free. */
+int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err);
+void ld_file_unlock(int lock); /* -1 is fine */
+
 /* Writes all of `length` bytes to an open file; `path` is for the error text. */
 int ld_write_all(int fd, const void *bytes, size_t length, const char *path, ld_error *err);
 

@@ -1,9 +1,11 @@
 #include "mpi/comm.h"
 
 #include <mpi.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -43,6 +45,11 @@ ld_comm *ld_comm_alone(void) {
   return comm;
 }
 
+/* Ranks whose mpirun was killed would go on by themselves, beside the job that was started in its place. */
+static void end_with_launcher(void) {
+  if (getenv("OMPI_COMM_WORLD_SIZE")) prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 static void find_places(ld_comm *comm) {
   MPI_Comm node;
   MPI_Comm_rank(comm->world, &comm->rank);
@@ -64,6 +71,7 @@ int ld_comm_start(int *argc, char ***argv, ld_comm **out, ld_error *err) {
   if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
     return ld_fail(err, LD_ESYSTEM,
                    "MPI does not start: check that mpirun and the library are of the same Open MPI");
+  end_with_launcher();
   comm->alone = false;
   comm->world = MPI_COMM_WORLD;
   find_places(comm);

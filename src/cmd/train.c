@@ -78,11 +78,16 @@ static int one_step(ld_job *j, bool *stop, ld_error *err) {
   return rc;
 }
 
+/* All steps were done before; what is written at the end may still be missing. */
+static bool was_finished(const ld_job *j) {
+  return j->first_step >= j->trainer.total_steps;
+}
+
 static int finish(ld_job *j, ld_error *err) {
   int rc = 0;
   if (speaks(j)) {
     rc = ld_run_finish(&j->run, &j->trainer, err);
-    if (!rc) rc = ld_job_record_end(j, err);
+    if (!rc && !was_finished(j)) rc = ld_job_record_end(j, err);
     if (!rc) rc = ld_report_write(j->options->out, j->options->out, err);
   }
   rc = ld_comm_agree(j->comm, rc, err);
@@ -105,7 +110,7 @@ static int open_run(ld_job *j, ld_error *err) {
     rc =
         ld_run_open(&j->run, j->options->out, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
     ld_text_free(&yaml);
-    if (!rc) rc = ld_job_record_start(j, err);
+    if (!rc && !was_finished(j)) rc = ld_job_record_start(j, err);
   }
   return ld_comm_agree(j->comm, rc, err);
 }

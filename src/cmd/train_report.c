@@ -25,10 +25,8 @@ void ld_job_describe(const ld_job *j) {
   ld_info("ranks   %d on %d host%s, %lld thread%s each (%s)", ld_comm_size(j->comm), ld_comm_nodes(j->comm),
           ld_comm_nodes(j->comm) > 1 ? "s" : "", (long long)j->options->threads,
           j->options->threads > 1 ? "s" : "", ld_gemm_kernel());
-  if (j->options->seq_len > model->max_positions)
-    ld_warn("--seq-len %lld: the model takes %d positions, so that is the limit",
-            (long long)j->options->seq_len, model->max_positions);
-  if (plan->n_cut) ld_warn("%lld records are longer than --seq-len and were cut", (long long)plan->n_cut);
+  if (plan->n_cut)
+    ld_warn("%lld records are longer than %d tokens and were cut", (long long)plan->n_cut, plan->longest);
   if (plan->n_idle) ld_warn("%lld records have no target token and are left out", (long long)plan->n_idle);
 }
 

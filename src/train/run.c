@@ -13,10 +13,22 @@ static int write_text(const char *folder, const char *name, const char *text, ld
   return rc;
 }
 
+/* A job that was just killed may hold the folder for a moment. */
+enum { LOCK_SECONDS = 20 };
+
+static int lock_folder(ld_run *run, ld_error *err) {
+  char *path = ld_path_join(run->out, "lock");
+  const int rc = ld_file_lock(path, LOCK_SECONDS, &run->lock, err);
+  free(path);
+  return rc;
+}
+
 int ld_run_open(ld_run *run, const char *out, const char *config, const char *yaml, int64_t step,
                 ld_error *err) {
-  *run = (ld_run){.out = out, .checkpoints = ld_path_join(out, "checkpoints"), .config = ld_strdup(config)};
+  *run = (ld_run){
+      .out = out, .checkpoints = ld_path_join(out, "checkpoints"), .config = ld_strdup(config), .lock = -1};
   int rc = ld_make_folders(run->checkpoints, err);
+  if (!rc) rc = lock_folder(run, err);
   if (rc) return rc;
   ld_file_sweep(run->checkpoints);
   ld_file_sweep(out);
@@ -30,6 +42,7 @@ int ld_run_open(ld_run *run, const char *out, const char *config, const char *ya
 
 void ld_run_close(ld_run *run) {
   ld_metrics_close(run->metrics);
+  if (run->checkpoints) ld_file_unlock(run->lock);
   free(run->checkpoints);
   free(run->config);
   *run = (ld_run){0};

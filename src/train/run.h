@@ -13,13 +13,14 @@ typedef struct ld_run {
   char *checkpoints; /* folder */
   char *config;      /* JSON text: the options that define the adapter, and digests of base and data */
   ld_metrics *metrics;
+  int lock; /* so that two jobs never write to one folder */
 } ld_run;
 
-/* Makes the folder, sweeps what a killed run left, opens metrics.jsonl (records behind step `step` are
- * dropped) and writes run.yaml. */
+/* Makes the folder, locks it, sweeps what a killed run left, opens metrics.jsonl (records behind step `step`
+ * are dropped) and writes run.yaml. */
 int ld_run_open(ld_run *run, const char *out, const char *config, const char *yaml, int64_t step,
                 ld_error *err);
-void ld_run_close(ld_run *run);
+void ld_run_close(ld_run *run); /* a zeroed one is fine */
 
 /* The checkpoint of the trainer's present step; older ones beyond `keep` go. */
 int ld_run_save(ld_run *run, const ld_trainer *trainer, ld_error *err);
