@@ -1,0 +1,37 @@
+/* The table of options, and reading and showing the value of one.
+ */
+#ifndef LD_OPTION_TABLE_H
+#define LD_OPTION_TABLE_H
+
+#include "cmd/options.h"
+
+enum ld_option_kind { PATH, WORD, INTEGER, REAL, FLAG, CHOICE };
+
+/* Marks: the adapter's bits depend on it; it has a --no- form. */
+enum { DEFINES = 1, ON_OFF = 2 };
+
+typedef struct ld_option {
+  const char *name; /* also the YAML key; NULL: a heading of the help, whose text is `help` */
+  enum ld_option_kind kind;
+  size_t field;           /* offset in ld_options */
+  int commands, required; /* enum ld_command_bit: who takes it, who must be given it */
+  int marks;
+  const char *fallback; /* the default, as text; NULL: none */
+  double low, high;     /* numbers: the range allowed */
+  const char *argument; /* placeholder in the help; of a choice, what there is: "a|b|c" */
+  const char *help;
+} ld_option;
+
+extern const ld_option ld_option_table[];
+extern const int ld_n_options;
+
+/* Sets the option's field from text. LD_EUSAGE, naming option and value, when the table does not allow it. */
+int ld_option_set(ld_options *options, const ld_option *option, const char *text, ld_error *err);
+
+/* Appends the option's value as JSON. */
+void ld_option_put(const ld_options *options, const ld_option *option, ld_text *out);
+
+/* The option's field when it is a string, which ld_options owns; NULL otherwise. */
+char **ld_option_string(const ld_options *options, const ld_option *option);
+
+#endif

@@ -1,0 +1,106 @@
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "cmd/option_table.h"
+#include "io/json.h"
+
+static void *field_of(const ld_options *options, const ld_option *o) {
+  return (char *)options + o->field;
+}
+
+static int bad_value(const ld_option *o, const char *text, ld_error *err) {
+  if (o->kind == CHOICE)
+    return ld_fail(err, LD_EUSAGE, "--%s: '%s' is none of %s", o->name, text, o->argument);
+  if (o->kind == FLAG) return ld_fail(err, LD_EUSAGE, "--%s: '%s' is neither yes nor no", o->name, text);
+  return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not %s between %g and %g", o->name, text,
+                 o->kind == INTEGER ? "an integer" : "a number", o->low, o->high);
+}
+
+/* Place of `text` among "a|b|c"; -1 when it is none. */
+static int choice_index(const char *choices, const char *text) {
+  const size_t n = strlen(text);
+  int index = 0;
+  for (const char *at = choices; at; at = strchr(at, '|'), index++) {
+    if (*at == '|') at++;
+    if (strcspn(at, "|") == n && !strncmp(at, text, n) && n) return index;
+  }
+  return -1;
+}
+
+static void set_string(ld_options *options, const ld_option *o, const char *text) {
+  char **field = field_of(options, o);
+  free(*field);
+  *field = ld_strdup(text);
+}
+
+static int set_number(ld_options *options, const ld_option *o, const char *text, ld_error *err) {
+  char *end;
+  errno = 0;
+  const double real = strtod(text, &end);
+  if (!*text || *end || errno || !(real >= o->low && real <= o->high)) return bad_value(o, text, err);
+  if (o->kind == REAL) {
+    *(double *)field_of(options, o) = real;
+    return 0;
+  }
+  if (real != floor(real)) return bad_value(o, text, err);
+  const long long whole = strtoll(text, &end, 10);
+  *(int64_t *)field_of(options, o) = *end ? (int64_t)real : whole; /* "1e3" is a fine integer too */
+  return 0;
+}
+
+int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_error *err) {
+  switch (o->kind) {
+  case PATH:
+  case WORD:
+    if (o->kind == PATH && !*text) return ld_fail(err, LD_EUSAGE, "--%s: the path is empty", o->name);
+    set_string(options, o, text);
+    return 0;
+  case FLAG:
+    if (strcmp(text, "yes") && strcmp(text, "no") && strcmp(text, "true") && strcmp(text, "false"))
+      return bad_value(o, text, err);
+    *(bool *)field_of(options, o) = !strcmp(text, "yes") || !strcmp(text, "true");
+    return 0;
+  case CHOICE:
+    if (choice_index(o->argument, text) < 0) return bad_value(o, text, err);
+    if (o->field == offsetof(ld_options, schedule))
+      options->schedule = choice_index(o->argument, text);
+    else
+      set_string(options, o, text);
+    return 0;
+  default:
+    return set_number(options, o, text, err);
+  }
+}
+
+char **ld_option_string(const ld_options *options, const ld_option *o) {
+  const bool enumerated = o->field == offsetof(ld_options, schedule);
+  const bool text = o->kind == PATH || o->kind == WORD || o->kind == CHOICE;
+  return o->name && text && !enumerated ? field_of(options, o) : NULL;
+}
+
+void ld_option_put(const ld_options *options, const ld_option *o, ld_text *out) {
+  static const char *const schedules[] = {"linear", "cosine", "constant"};
+  const char *text = NULL;
+  switch (o->kind) {
+  case INTEGER:
+    ld_text_printf(out, "%lld", (long long)*(int64_t *)field_of(options, o));
+    return;
+  case REAL:
+    ld_json_number(out, *(double *)field_of(options, o));
+    return;
+  case FLAG:
+    ld_text_puts(out, *(bool *)field_of(options, o) ? "true" : "false");
+    return;
+  default:
+    text = o->field == offsetof(ld_options, schedule) ? schedules[options->schedule]
+                                                      : *(char **)field_of(options, o);
+  }
+  if (text)
+    ld_json_quote(out, text);
+  else
+    ld_text_puts(out, "null");
+}
