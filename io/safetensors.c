@@ -267,6 +267,13 @@ static void put_header(ld_text *out, const ld_named *const *sorted, size_t n) {
   while (out->length % 8) ld_text_puts(out, " ");
 }
 
+static int write_tensor(int fd, const char *path, const ld_named *named, ld_error *err) {
+  void *made = named->make ? named->make(named) : NULL;
+  const int code = ld_write_all(fd, made ? made : named->tensor.data, byte_size(&named->tensor), path, err);
+  free(made);
+  return code;
+}
+
 static int write_to(int fd, const char *path, const ld_named *const *sorted, size_t n, ld_error *err) {
   ld_text header = {0};
   unsigned char length[8];
@@ -274,8 +281,7 @@ static int write_to(int fd, const char *path, const ld_named *const *sorted, siz
   for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header.length >> 8 * i);
   int code = ld_write_all(fd, length, sizeof length, path, err);
   if (!code) code = ld_write_all(fd, header.bytes, header.length, path, err);
-  for (size_t i = 0; i < n && !code; i++)
-    code = ld_write_all(fd, sorted[i]->tensor.data, byte_size(&sorted[i]->tensor), path, err);
+  for (size_t i = 0; i < n && !code; i++) code = write_tensor(fd, path, sorted[i], err);
   ld_text_free(&header);
   return code;
 }

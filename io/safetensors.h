@@ -37,11 +37,15 @@ const ld_stored *ld_safetensors_find(const ld_safetensors *file, const char *nam
 /* The value of a key of `__metadata__`; NULL when there is none. */
 const char *ld_safetensors_metadata(const ld_safetensors *file, const char *key);
 
-/* A tensor to write. */
-typedef struct ld_named {
+/* A tensor to write. With `make`, its bytes are made when their turn comes, in fresh memory that the writer
+ * frees, so that a large model need not be in memory as a whole. */
+typedef struct ld_named ld_named;
+struct ld_named {
   const char *name;
-  ld_stored tensor;
-} ld_named;
+  ld_stored tensor; /* data is not looked at when there is `make` */
+  void *(*make)(const ld_named *named);
+  const void *user;
+};
 
 /* Writes atomically, byte for byte what the safetensors library writes: tensors by its order of dtypes (wide
  * ones first), then by name; header padded to 8 bytes; metadata {"format":"pt"}. */

@@ -55,37 +55,40 @@ static ld_dtype wanted_type(const ld_options *options, ld_dtype stored) {
   return !strcmp(options->dtype, "f32") ? LD_F32 : !strcmp(options->dtype, "f16") ? LD_F16 : LD_BF16;
 }
 
-/* One tensor as it is to be written; memory that was made for it goes to *made. */
-static ld_stored merged_tensor(const ld_options *options, const ld_base *base, const ld_stored *stored,
-                               void **made) {
-  ld_stored out = *stored;
-  out.dtype = wanted_type(options, stored->dtype);
-  const ld_linear *linear = adapted_by_data(base, stored->data);
-  if (!linear && out.dtype == stored->dtype) return out;
-  const int64_t n = ld_stored_count(stored);
-  float *floats = linear ? merged_weight(linear) : ld_alloc((size_t)n, sizeof *floats);
-  if (!linear) ld_dtype_to_f32(floats, stored->data, stored->dtype, 0, n);
-  *made = ld_alloc((size_t)n, ld_dtype_size(out.dtype));
-  ld_dtype_from_f32(*made, floats, out.dtype, n);
+/* What a tensor is made from when its turn to be written comes. */
+typedef struct source {
+  const ld_stored *stored;
+  const ld_linear *linear; /* NULL: not adapted */
+} source;
+
+static void *make_tensor(const ld_named *named) {
+  const source *from = named->user;
+  const int64_t n = ld_stored_count(from->stored);
+  float *floats = from->linear ? merged_weight(from->linear) : ld_alloc((size_t)n, sizeof *floats);
+  if (!from->linear) ld_dtype_to_f32(floats, from->stored->data, from->stored->dtype, 0, n);
+  void *out = ld_alloc((size_t)n, ld_dtype_size(named->tensor.dtype));
+  ld_dtype_from_f32(out, floats, named->tensor.dtype, n);
   free(floats);
-  out.data = *made;
   return out;
 }
 
-static int write_weights(const ld_options *options, const ld_base *base, ld_error *err) {
+static int write_weights(const ld_options *options, const ld_base *base, const char *folder, ld_error *err) {
   const size_t n = ld_model_folder_count(base->folder);
   ld_named *tensors = ld_alloc(n, sizeof *tensors);
-  void **made = ld_alloc(n, sizeof *made);
+  source *sources = ld_alloc(n, sizeof *sources);
   for (size_t i = 0; i < n; i++) {
     const ld_stored *stored = ld_model_folder_tensor(base->folder, i);
-    tensors[i] =
-        (ld_named){ld_model_folder_name(base->folder, i), merged_tensor(options, base, stored, &made[i])};
+    sources[i] = (source){stored, adapted_by_data(base, stored->data)};
+    tensors[i] = (ld_named){.name = ld_model_folder_name(base->folder, i), .tensor = *stored};
+    tensors[i].tensor.dtype = wanted_type(options, stored->dtype);
+    if (!sources[i].linear && tensors[i].tensor.dtype == stored->dtype) continue;
+    tensors[i].make = make_tensor;
+    tensors[i].user = &sources[i];
   }
-  char *path = ld_path_join(options->out, "model.safetensors");
+  char *path = ld_path_join(folder, "model.safetensors");
   const int rc = ld_safetensors_write(path, tensors, n, err);
   free(path);
-  for (size_t i = 0; i < n; i++) free(made[i]);
-  free(made);
+  free(sources);
   free(tensors);
   return rc;
 }
@@ -112,10 +115,10 @@ static int write_config(const char *from, const char *to, const char *dtype, ld_
   return rc;
 }
 
-static int copy_companions(const ld_options *options, ld_error *err) {
+static int copy_companions(const ld_options *options, const char *folder, ld_error *err) {
   int rc = 0;
   for (size_t i = 0; !rc && i < sizeof companions / sizeof *companions; i++) {
-    char *from = ld_path_join(options->model, companions[i]), *to = ld_path_join(options->out, companions[i]);
+    char *from = ld_path_join(options->model, companions[i]), *to = ld_path_join(folder, companions[i]);
     if (!i && options->dtype)
       rc = write_config(from, to, options->dtype, err);
     else if (ld_file_exists(from))
@@ -132,7 +135,20 @@ static int check_out(const ld_options *options, ld_error *err) {
   if (!stat(options->model, &from) && !stat(options->out, &to) && from.st_dev == to.st_dev &&
       from.st_ino == to.st_ino)
     return ld_fail(err, LD_EUSAGE, "--out %s: is the base model's own folder; give another", options->out);
-  return ld_make_folders(options->out, err);
+  return 0;
+}
+
+static int write_folder(const ld_options *options, const ld_base *base, ld_error *err) {
+  char *part = ld_folder_begin(options->out, err);
+  if (!part) return err->code;
+  int rc = write_weights(options, base, part, err);
+  if (!rc) rc = copy_companions(options, part, err);
+  if (rc)
+    ld_folder_discard(part);
+  else
+    rc = ld_folder_commit(part, options->out, err);
+  free(part);
+  return rc;
 }
 
 int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
@@ -149,8 +165,7 @@ int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_
                  "would change both",
                  options->adapter);
   if (!rc) rc = check_out(options, err);
-  if (!rc) rc = write_weights(options, &base, err);
-  if (!rc) rc = copy_companions(options, err);
+  if (!rc) rc = write_folder(options, &base, err);
   if (!rc) ld_info("%s: %zu modules merged", options->out, base.lora->n_loras);
   ld_adapter_free(adapter);
   ld_base_close(&base);

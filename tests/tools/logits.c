@@ -62,9 +62,9 @@ int main(int argc, char **argv) {
     const size_t T = read_ids(line, &ids);
     const int64_t rows = (int64_t)T, V = base.model->vocab;
     if (!T) continue;
-    tensors[n] = (ld_named){ld_format("seq%zu.ids", n / 2), {ids, LD_I32, 1, {rows}}};
-    tensors[n + 1] =
-        (ld_named){ld_format("seq%zu.logits", n / 2), {run(base.model, ids, (int)T), LD_F32, 2, {rows, V}}};
+    tensors[n] = (ld_named){.name = ld_format("seq%zu.ids", n / 2), .tensor = {ids, LD_I32, 1, {rows}}};
+    tensors[n + 1] = (ld_named){.name = ld_format("seq%zu.logits", n / 2),
+                                .tensor = {run(base.model, ids, (int)T), LD_F32, 2, {rows, V}}};
     n += 2;
   }
   if (!rc) rc = ld_safetensors_write(argv[3], tensors, n, &err);

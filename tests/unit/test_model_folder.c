@@ -13,7 +13,8 @@ static void add_tensors(const char *folder, const char *name, const ld_named *te
 static float numbers[100000];
 
 static ld_named named(const char *name, int64_t rows, int64_t columns, const float *data) {
-  return (ld_named){name, {.data = data, .dtype = LD_F32, .ndim = 2, .shape = {rows, columns}}};
+  return (ld_named){.name = name,
+                    .tensor = {.data = data, .dtype = LD_F32, .ndim = 2, .shape = {rows, columns}}};
 }
 
 static ld_model_folder *open_good(const char *path) {

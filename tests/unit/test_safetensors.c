@@ -64,7 +64,7 @@ Test(safetensors, writes_the_bytes_that_torch_writes) {
   size_t ours, theirs;
   cr_assert_eq(ld_safetensors_open(MIXED, &file, &err), 0);
   for (size_t i = 0; i < 11; i++)
-    tensors[i] = (ld_named){ld_safetensors_name(file, i), *ld_safetensors_tensor(file, i)};
+    tensors[i] = (ld_named){.name = ld_safetensors_name(file, i), .tensor = *ld_safetensors_tensor(file, i)};
   cr_assert_eq(ld_safetensors_write(path, tensors, 11, &err), 0, "%s", err.text);
   char *a = scratch_read(path, &ours), *b = scratch_read(MIXED, &theirs);
   cr_assert(ours == theirs && memcmp(a, b, ours) == 0, "%s\n%s", a + 8, b + 8);
