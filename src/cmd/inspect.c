@@ -32,7 +32,7 @@ static int inspect_model(const char *path, ld_error *err) {
     const ld_model *model = base.model;
     printf("model              %s (%s)\n", path, model->family->architecture);
     printf("digest             %s\n", ld_model_folder_digest(base.folder));
-    printf("parameters         %.3f M in %zu tensors\n", (double)ld_model_parameters(model) / 1e6,
+    printf("parameters         %.3f M in %zu tensors\n", (double)model->n_parameters / 1e6,
            ld_model_folder_count(base.folder));
     printf("blocks             %d of width %d, %d positions\n", model->n_blocks, model->width,
            model->max_positions);

@@ -17,7 +17,7 @@ void ld_job_describe(const ld_job *j) {
   const ld_plan *plan = j->data->plan;
   const ld_model *model = j->base.model;
   ld_info("model   %s: %s, %d blocks, %.2f M parameters; trained: %.3f M in %zu modules", j->options->model,
-          model->family->model_type, model->n_blocks, (double)ld_model_parameters(model) / 1e6,
+          model->family->model_type, model->n_blocks, (double)model->n_parameters / 1e6,
           (double)j->base.lora->n_floats / 1e6, j->base.lora->n_loras);
   ld_info("data    %s: %lld records in %lld rows, %lld tokens, %lld of them targets", j->options->data,
           (long long)j->data->n_records, (long long)plan->n_rows, (long long)plan->n_tokens,
@@ -73,7 +73,7 @@ int ld_job_record_start(ld_job *j, ld_error *err) {
   ld_metrics_int(m, "ranks", ld_comm_size(j->comm));
   ld_metrics_int(m, "hosts", ld_comm_nodes(j->comm));
   ld_metrics_int(m, "trained_parameters", (int64_t)j->base.lora->n_floats);
-  ld_metrics_int(m, "base_parameters", ld_model_parameters(j->base.model));
+  ld_metrics_int(m, "base_parameters", j->base.model->n_parameters);
   ld_metrics_string(m, "date", date);
   return ld_metrics_end(m, err);
 }
@@ -130,19 +130,20 @@ void ld_job_print_plan(const ld_job *j) {
     const ld_stored *tensor = ld_model_folder_tensor(j->base.folder, i);
     base += (double)ld_stored_count(tensor) * (double)ld_dtype_size(tensor->dtype);
   }
-  const double rank = (double)(ld_trainer_activation_bytes(t) + ld_trainer_state_bytes(t));
+  const double rank = (double)(t->activation_bytes + ld_trainer_state_bytes(t));
   /* A frozen product is done forward and backward to its input, the adapter's also to its weight. */
   const double flops =
       tokens * (4.0 * (double)adapted_products(j->base.model) + 6.0 * (double)j->base.lora->n_floats);
   printf("parameters         %.3f M frozen, %.3f M trained in %zu modules\n",
-         (double)ld_model_parameters(j->base.model) / 1e6, (double)j->base.lora->n_floats / 1e6,
+         (double)j->base.model->n_parameters / 1e6, (double)j->base.lora->n_floats / 1e6,
          j->base.lora->n_loras);
   printf("steps              %lld (%lld an epoch), batch of %lld rows, %.0f tokens a step\n",
          (long long)t->total_steps, (long long)t->steps_per_epoch, (long long)j->options->batch_size, tokens);
   printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f\n", rank / mib,
-         (double)ld_trainer_activation_bytes(t) / mib, (double)ld_trainer_state_bytes(t) / mib);
-  printf("memory per node    %.1f MiB: base %.1f once, %d ranks\n",
-         (base + rank * ld_comm_node_size(j->comm)) / mib, base / mib, ld_comm_node_size(j->comm));
+         (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib);
+  printf("memory per node    %.1f MiB: base %.1f once, %d rank%s\n",
+         (base + rank * ld_comm_node_size(j->comm)) / mib, base / mib, ld_comm_node_size(j->comm),
+         ld_comm_node_size(j->comm) > 1 ? "s" : "");
   printf("work per step      about %.3f GFLOP\n", flops / 1e9);
   printf("traffic per step   %.3f MiB allreduced\n",
          (double)(j->base.lora->n_floats + LD_EXACT_COUNTERS) * sizeof(int64_t) / mib);

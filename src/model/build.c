@@ -102,6 +102,7 @@ static const ld_stored *require(ld_builder *builder, const char *name, int rows,
                               ld_dtype_name(tensor->dtype));
     return NULL;
   }
+  builder->model->n_parameters += ld_stored_count(tensor);
   if (rows ? tensor->ndim == 2 && tensor->shape[0] == rows && tensor->shape[1] == cols
            : tensor->ndim == 1 && tensor->shape[0] == cols)
     return tensor;

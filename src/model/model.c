@@ -69,11 +69,3 @@ void ld_model_free(ld_model *model) {
 ld_tensor *ld_model_logits(const ld_model *model, ld_tape *tape, const ld_batch *batch) {
   return ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
 }
-
-int64_t ld_model_parameters(const ld_model *model) {
-  int64_t n = (int64_t)model->vocab * model->width;
-  for (size_t i = 0; i < model->n_linears; i++)
-    if (model->linears[i] != model->head || !model->head_tied)
-      n += (int64_t)model->linears[i]->in * model->linears[i]->out;
-  return n;
-}

@@ -43,8 +43,9 @@ struct ld_model {
   ld_linear *
       *linears; /* every linear module in the model's order; the head last when it is a module of its own */
   size_t n_linears, room_linears;
-  bool head_tied; /* the head shares the embedding's weight */
-  void **owned;   /* what ld_model_free frees */
+  bool head_tied;       /* the head shares the embedding's weight */
+  int64_t n_parameters; /* of the base; what is tied counts once */
+  void **owned;         /* what ld_model_free frees */
   size_t n_owned, room_owned;
 };
 
@@ -57,8 +58,5 @@ void ld_model_free(ld_model *model);
 
 /* Logits (T, V) of every row: for evaluation of single positions and tests. */
 ld_tensor *ld_model_logits(const ld_model *model, ld_tape *tape, const ld_batch *batch);
-
-/* Numbers of parameters and multiply-adds, for reports. */
-int64_t ld_model_parameters(const ld_model *model);
 
 #endif

@@ -33,9 +33,8 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
   ld_exact_create(&t->exact, base->lora->params, base->lora->n_params);
   ld_adamw_create(&t->adamw, options, base->lora->n_floats);
   t->tape = ld_tape_create();
-  size_t bytes;
-  const int rc =
-      ld_tape_fit(t->tape, &t->feed, base->model, options, LD_PASS_TRAIN, data, valid, &bytes, err);
+  const int rc = ld_tape_fit(t->tape, &t->feed, base->model, options, LD_PASS_TRAIN, data, valid,
+                             &t->activation_bytes, err);
   return ld_comm_agree(comm, rc, err);
 }
 
@@ -47,10 +46,6 @@ void ld_trainer_free(ld_trainer *t) {
   free(t->order);
   free(t->progress.exponents);
   *t = (ld_trainer){0};
-}
-
-size_t ld_trainer_activation_bytes(const ld_trainer *t) {
-  return ld_tape_bytes(t->tape);
 }
 
 size_t ld_trainer_state_bytes(const ld_trainer *t) {

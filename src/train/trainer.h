@@ -21,7 +21,8 @@ typedef struct ld_trainer {
   ld_adamw adamw;
   ld_progress progress;
   int64_t steps_per_epoch, total_steps;
-  int64_t *order; /* of the rows in the present epoch */
+  size_t activation_bytes; /* of this rank, with scratch */
+  int64_t *order;          /* of the rows in the present epoch */
   int64_t order_epoch;
 } ld_trainer;
 
@@ -41,8 +42,7 @@ int ld_trainer_create(ld_trainer *trainer, const ld_options *options, ld_comm *c
                       const ld_corpus *data, const ld_corpus *valid, ld_error *err);
 void ld_trainer_free(ld_trainer *trainer);
 
-/* Bytes of this rank: activations and scratch, and parameters with gradients, moments and exact sums. */
-size_t ld_trainer_activation_bytes(const ld_trainer *trainer);
+/* Bytes of this rank's parameters with gradients, moments and exact sums. */
 size_t ld_trainer_state_bytes(const ld_trainer *trainer);
 
 /* One optimizer step over one batch of the whole job. `stop_asked` says that this rank received a signal.
