@@ -189,12 +189,7 @@ int ld_checkpoint_write(const char *path, const ld_checkpoint *checkpoint, ld_er
   digest_contents(checkpoint, digest);
   code = ld_hdf5_encode(checkpoint, digest, path, take_image, &to, err);
   if (!code) code = verify(part, path, digest, err);
-  if (code)
-    ld_file_discard(part);
-  else
-    code = ld_file_commit(part, path, err);
-  free(part);
-  return code;
+  return ld_file_end(part, path, code, err);
 }
 
 int ld_checkpoint_read(const char *path, ld_checkpoint **out, ld_error *err) {

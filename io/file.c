@@ -158,19 +158,16 @@ char *ld_file_begin(const char *path, ld_error *err) {
   return part;
 }
 
-int ld_file_commit(const char *part, const char *path, ld_error *err) {
-  int code = sync_path(part, false, err);
+int ld_file_end(char *part, const char *path, int code, ld_error *err) {
+  if (!code) code = sync_path(part, false, err);
   if (!code && rename(part, path) != 0)
     code = ld_fail(err, LD_EFILE, "%s: cannot take its name: %s", path, strerror(errno));
   if (code)
     unlink(part);
   else
     code = sync_parent(path, err);
+  free(part);
   return code;
-}
-
-void ld_file_discard(const char *part) {
-  unlink(part);
 }
 
 int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err) {
@@ -215,12 +212,7 @@ int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *
     code = ld_write_all(fd, bytes, length, path, err);
     if (close(fd) != 0 && !code) code = ld_fail(err, LD_EFILE, "%s: cannot write: %s", path, strerror(errno));
   }
-  if (code)
-    ld_file_discard(part);
-  else
-    code = ld_file_commit(part, path, err);
-  free(part);
-  return code;
+  return ld_file_end(part, path, code, err);
 }
 
 /* Only flat folders are ever made here, so a folder inside makes the last step fail and stays. */
@@ -349,24 +341,24 @@ static int replace_folder(const char *part, const char *place, ld_error *err) {
   return swap_by_steps(part, place, err);
 }
 
-int ld_folder_commit(const char *part, const char *path, ld_error *err) {
+static int take_place(const char *part, const char *path, ld_error *err) {
   char *place = without_slashes(path), *real = ld_is_folder(place) ? realpath(place, NULL) : NULL;
   int code = sync_files(part, err);
-  if (code) goto out;
-  if (real)
+  if (!code && real)
     code = replace_folder(part, real, err);
-  else if (rename(part, place) != 0)
+  else if (!code && rename(part, place) != 0)
     code = ld_fail(err, LD_EFILE, "%s: cannot take its name: %s", place, strerror(errno));
   if (!code) code = sync_parent(place, err);
-out:
-  if (code) ld_folder_discard(part);
   free(real);
   free(place);
   return code;
 }
 
-void ld_folder_discard(const char *part) {
-  remove_folder(part);
+int ld_folder_end(char *part, const char *path, int code, ld_error *err) {
+  if (!code) code = take_place(part, path, err);
+  if (code) remove_folder(part);
+  free(part);
+  return code;
 }
 
 char *ld_folder_present(const char *path) {

@@ -34,13 +34,14 @@ char **ld_folder_names(const char *path, size_t *n, ld_error *err);
 void ld_names_free(char **names, size_t n);
 
 /* Writing `path` atomically (beside, synced, renamed):
- *   char *part = ld_file_begin(path, err);   a name beside it to write to, "path.tmp.<pid>"; the caller frees
- *   ... write and close part ...             when that fails: ld_file_discard(part)
- *   ld_file_commit(part, path, err);         fsync, rename, fsync of the folder; on failure removes part
- */
+ *   char *part = ld_file_begin(path, err);           a name beside it to write to, "path.tmp.<pid>"
+ *   code = ... write and close part ...
+ *   return ld_file_end(part, path, code, err);       fsync, rename, fsync of the folder
+ *
+ * ld_file_end frees `part`. When `code` says that writing failed, or when its own work fails, it removes the
+ * part and returns the code. */
 char *ld_file_begin(const char *path, ld_error *err);
-int ld_file_commit(const char *part, const char *path, ld_error *err);
-void ld_file_discard(const char *part);
+int ld_file_end(char *part, const char *path, int code, ld_error *err);
 
 /* Takes the lock file `path` (made when there is none) for this process until it ends or ld_file_unlock;
  * waits up to `seconds` for another holder. LD_EFILE when it is still held then. A file system without locks
@@ -55,9 +56,10 @@ int ld_write_all(int fd, const void *bytes, size_t length, const char *path, ld_
 int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *err);
 
 /* Writing a folder of plain files atomically, as a whole:
- *   char *part = ld_folder_begin(path, err);   makes the folder "path.tmp.<pid>"; the caller frees the name
- *   ... write files into part ...              when that fails: ld_folder_discard(part)
- *   ld_folder_commit(part, path, err);         fsync of files and folder, then takes the place of `path`
+ *   char *part = ld_folder_begin(path, err);         makes the folder "path.tmp.<pid>"
+ *   code = ... write files into part ...
+ *   return ld_folder_end(part, path, code, err);     fsync of files and folder, then takes the place of
+ * `path`
  *
  * An old folder is swapped out in one step where the file system can (renameat2), and removed. Where it
  * cannot, it stands for a moment as "path.being-replaced" before the new one takes its name: a reader that
@@ -65,8 +67,7 @@ int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *
  * what killed writers of the same `path` left. Only a folder whose files all have successors of the same name
  * in `part` is replaced, so that no file of the user's is lost by it. */
 char *ld_folder_begin(const char *path, ld_error *err);
-int ld_folder_commit(const char *part, const char *path, ld_error *err);
-void ld_folder_discard(const char *part);
+int ld_folder_end(char *part, const char *path, int code, ld_error *err);
 
 /* The folder to read for `path`: itself, or "path.being-replaced" after a kill in the middle of a swap. The
  * caller frees. */

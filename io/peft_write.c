@@ -284,11 +284,6 @@ int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *con
   ld_text config = {0};
   put_config(&config, adapter, all_modules, n_all_modules);
   code = write_files(part, adapter, &config, err);
-  if (code)
-    ld_folder_discard(part);
-  else
-    code = ld_folder_commit(part, folder, err);
   ld_text_free(&config);
-  free(part);
-  return code;
+  return ld_folder_end(part, folder, code, err);
 }

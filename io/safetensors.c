@@ -300,12 +300,8 @@ int ld_safetensors_write(const char *path, const ld_named *tensors, size_t n, ld
   for (size_t i = 0; i < n; i++) sorted[i] = &tensors[i];
   qsort(sorted, n, sizeof *sorted, by_write_order);
   char *part = ld_file_begin(path, err);
-  int code = part ? write_part(part, path, sorted, n, err) : LD_EFILE;
-  if (part && code)
-    ld_file_discard(part);
-  else if (part)
-    code = ld_file_commit(part, path, err);
-  free(part);
+  int code = LD_EFILE;
+  if (part) code = ld_file_end(part, path, write_part(part, path, sorted, n, err), err);
   free(sorted);
   return code;
 }

@@ -143,12 +143,7 @@ static int write_folder(const ld_options *options, const ld_base *base, ld_error
   if (!part) return err->code;
   int rc = write_weights(options, base, part, err);
   if (!rc) rc = copy_companions(options, part, err);
-  if (rc)
-    ld_folder_discard(part);
-  else
-    rc = ld_folder_commit(part, options->out, err);
-  free(part);
-  return rc;
+  return ld_folder_end(part, options->out, rc, err);
 }
 
 int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
