@@ -7,8 +7,8 @@
 
 enum ld_option_kind { PATH, WORD, INTEGER, REAL, FLAG, CHOICE };
 
-/* Marks: the adapter's bits depend on it; it has a --no- form. */
-enum { DEFINES = 1, ON_OFF = 2 };
+/* Marks: the adapter's bits depend on it; it has a --no- form; an --init-adapter decides it. */
+enum { DEFINES = 1, ON_OFF = 2, OF_ADAPTER = 4 };
 
 typedef struct ld_option {
   const char *name; /* also the YAML key; NULL: a heading of the help, whose text is `help` */

@@ -53,6 +53,7 @@ static int set_number(ld_options *options, const ld_option *o, const char *text,
 }
 
 int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_error *err) {
+  if (o->marks & OF_ADAPTER) options->lora_given = o->name;
   switch (o->kind) {
   case PATH:
   case WORD:

@@ -136,6 +136,7 @@ static int apply_defaults(ld_options *options, ld_error *err) {
                        : 0;
     if (rc) return rc;
   }
+  options->lora_given = NULL;
   return 0;
 }
 
@@ -154,6 +155,9 @@ static int apply_all(int command, const parse *p, ld_options *options, ld_error 
       rc = apply_config(command, p->given[i].text, options, err);
   if (!rc) rc = apply_given(options, p, err);
   if (!rc) rc = check_required(command, options, err);
+  if (!rc && options->init_adapter && options->lora_given)
+    rc = ld_fail(err, LD_EUSAGE, "--%s: is decided by the adapter that --init-adapter names; leave it out",
+                 options->lora_given);
   return rc;
 }
 

@@ -136,7 +136,8 @@ static int train(ld_job *j, ld_error *err) {
 
 int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
-  ld_job j = {.options = options, .comm = comm};
+  ld_job j = {.resolved = *options, .comm = comm};
+  j.options = &j.resolved;
   int rc = ld_job_open(&j, err);
   if (!rc) ld_job_describe(&j);
   if (!rc && !options->dry_run) {

@@ -7,7 +7,8 @@
 #include "train/run.h"
 
 typedef struct ld_job {
-  const ld_options *options;
+  ld_options resolved;       /* the options, with what an initial adapter decides; strings are borrowed */
+  const ld_options *options; /* the same */
   ld_comm *comm;
   ld_base base;
   ld_corpus *data, *valid; /* valid may be NULL */

@@ -62,12 +62,20 @@ static int check_recorded(const ld_job *j, const ld_checkpoint *checkpoint, cons
   return rc;
 }
 
+/* What is recorded of the run is what it does: the initial adapter's rank and scaling. */
+static void adopt(ld_job *j, const ld_adapter *adapter) {
+  j->resolved.rank = adapter->rank;
+  j->resolved.alpha = adapter->alpha;
+  j->resolved.rslora = adapter->rslora;
+}
+
 static int begin_anew(ld_job *j, ld_error *err) {
   const char *init = j->options->init_adapter;
   if (!init) return ld_base_adapt_fresh(&j->base, j->options, err);
   ld_adapter *adapter;
   int rc = ld_adapter_load(init, &adapter, err);
   if (rc) return rc;
+  adopt(j, adapter);
   rc = ld_base_adapt(&j->base, adapter, init, j->options->dropout, err);
   ld_adapter_free(adapter);
   return rc;
@@ -80,6 +88,7 @@ static int create_trainer(ld_job *j, ld_error *err) {
 static int go_on_from(ld_job *j, const char *path, ld_error *err) {
   ld_checkpoint *checkpoint = NULL;
   int rc = ld_checkpoint_read(path, &checkpoint, err);
+  if (!rc && j->options->init_adapter) adopt(j, checkpoint->adapter);
   if (!rc) rc = check_recorded(j, checkpoint, path, err);
   if (!rc) rc = ld_base_adapt(&j->base, checkpoint->adapter, path, j->options->dropout, err);
   rc = ld_comm_agree(j->comm, rc, err);

@@ -68,6 +68,12 @@ const char *ld_build_string(ld_builder *builder, const char *key, const char *fa
   return value;
 }
 
+bool ld_build_has(const ld_builder *builder, const char *key) {
+  for (size_t i = 0; i < builder->config->n_items; i++)
+    if (!strcmp(builder->config->items[i].key, key)) return true;
+  return false;
+}
+
 static const ld_stored *find(const ld_builder *builder, const char *name) {
   const ld_weights *weights = builder->weights;
   const ld_stored *tensor = weights->find(weights->self, name);

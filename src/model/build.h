@@ -25,6 +25,9 @@ double ld_build_real(ld_builder *builder, const char *key, double fallback);
 bool ld_build_flag(ld_builder *builder, const char *key, bool fallback);
 const char *ld_build_string(ld_builder *builder, const char *key, const char *fallback);
 
+/* Whether the config has the key at all, be it null: a class's default stands in only for keys left out. */
+bool ld_build_has(const ld_builder *builder, const char *key);
+
 /* Refuses the config: "<source>/config.json: <key> ...", LD_EUNSUPPORTED. */
 void ld_build_refuse(ld_builder *builder, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

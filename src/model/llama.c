@@ -94,13 +94,36 @@ static void build_rotary(ld_builder *b, llama *own, int D) {
   if (!b->failed && scaling) scale_frequencies(b, own, scaling);
 }
 
+/* What the classes of transformers put in for keys that a config leaves out; 0: it follows from other keys.
+ */
+typedef struct defaults {
+  const char *model_type;
+  int n_kv_heads, head_dim, window;
+} defaults;
+
+static const defaults *class_defaults(const ld_builder *b) {
+  static const defaults known[] = {
+      {"llama", 0, 0, 0}, {"mistral", 8, 0, 4096}, {"qwen2", 32, 0, 4096}, {"qwen3", 32, 128, 4096}};
+  const size_t n = sizeof known / sizeof *known;
+  for (size_t i = 0; i < n; i++)
+    if (!strcmp(known[i].model_type, b->model->family->model_type)) return &known[i];
+  return &known[0];
+}
+
+/* A size whose key may be left out (the class's default) or null (`otherwise`). */
+static int class_size(ld_builder *b, const char *key, int class_default, int otherwise) {
+  return ld_build_size(b, key, class_default && !ld_build_has(b, key) ? class_default : otherwise);
+}
+
 /* The window of a layer, 0 for none: layer_types where it is given, else Qwen's max_window_layers rule, else
  * every layer. */
 static int layer_window(ld_builder *b, int layer) {
-  if (!strcmp(b->model->family->model_type, "llama") || !ld_value_get(b->config, "sliding_window")) return 0;
+  const int class_default = class_defaults(b)->window;
+  const bool none = ld_build_has(b, "sliding_window") && !ld_value_get(b->config, "sliding_window");
+  if (!class_default || none) return 0;
   const bool qwen = strncmp(b->model->family->model_type, "qwen", 4) == 0;
   if (qwen && !ld_build_flag(b, "use_sliding_window", false)) return 0;
-  const int window = ld_build_size(b, "sliding_window", 0);
+  const int window = ld_build_size(b, "sliding_window", class_default);
   const ld_value *types = ld_value_get(b->config, "layer_types");
   if (types && types->type == LD_LIST && (size_t)layer < types->n_items && types->items[layer].string) {
     const char *type = types->items[layer].string;
@@ -134,8 +157,8 @@ static void build_block(ld_builder *b, block *k, int i, const sizes *s) {
 static sizes read_sizes(ld_builder *b) {
   const char *type = b->model->family->model_type;
   sizes s = {.C = ld_build_size(b, "hidden_size", 0), .n_heads = ld_build_size(b, "num_attention_heads", 0)};
-  s.n_kv_heads = ld_build_size(b, "num_key_value_heads", s.n_heads);
-  s.D = ld_build_size(b, "head_dim", s.C / s.n_heads > 0 ? s.C / s.n_heads : 1);
+  s.n_kv_heads = class_size(b, "num_key_value_heads", class_defaults(b)->n_kv_heads, s.n_heads);
+  s.D = class_size(b, "head_dim", class_defaults(b)->head_dim, s.C / s.n_heads > 0 ? s.C / s.n_heads : 1);
   s.inner = ld_build_size(b, "intermediate_size", 0);
   const bool bias = ld_build_flag(b, "attention_bias", false);
   s.qkv_bias = !strcmp(type, "qwen2") || bias;

@@ -22,6 +22,7 @@ typedef struct ld_lora_set {
   size_t n_loras;
   ld_param *params; /* 2 * n_loras */
   size_t n_params;
+  bool rslora;        /* how scaling follows from alpha and rank */
   float *data, *grad; /* n_floats each */
   size_t n_floats;
 } ld_lora_set;

@@ -161,6 +161,7 @@ int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, 
       choices[n++] = (ld_lora_choice){model->linears[i], module->rank, module->alpha, module->scaling};
   }
   base->lora = ld_lora_attach(model, choices, n, dropout);
+  base->lora->rslora = adapter->rslora;
   for (size_t i = 0; i < n; i++) {
     const ld_adapter_module *module = find_module(adapter, choices[i].linear->path);
     const ld_lora *lora = &base->lora->loras[i];
@@ -180,6 +181,7 @@ int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err)
   const int rc = ld_lora_choose(base->model, options->target, &like, &choices, &n, err);
   if (rc) return rc;
   base->lora = ld_lora_attach(base->model, choices, n, options->dropout);
+  base->lora->rslora = options->rslora;
   ld_lora_init(base->lora, (uint64_t)options->seed);
   free(choices);
   return 0;
@@ -208,10 +210,10 @@ ld_adapter *ld_base_adapter(const ld_base *base, const ld_options *options) {
   const ld_lora_set *set = base->lora;
   const ld_family *family = base->model->family;
   ld_adapter *adapter = ld_alloc(1, sizeof *adapter);
-  adapter->rank = set->n_loras ? set->choices[0].rank : (int)options->rank;
-  adapter->alpha = set->n_loras ? set->choices[0].alpha : options->alpha;
+  adapter->rank = (int)options->rank;
+  adapter->alpha = options->alpha;
   adapter->dropout = options->dropout;
-  adapter->rslora = options->rslora;
+  adapter->rslora = set->rslora;
   adapter->fan_in_fan_out = family->fan_in_fan_out;
   adapter->base_name = ld_strdup(ld_model_folder_path(base->folder));
   adapter->base_digest = ld_strdup(ld_model_folder_digest(base->folder));

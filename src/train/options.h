@@ -17,6 +17,7 @@ typedef struct ld_options {
   double alpha, dropout;
   char *target; /* NULL: the family's default */
   bool rslora;
+  const char *lora_given; /* an option that an initial adapter decides, when one was given; NULL otherwise */
   /* data */
   int64_t batch_size, micro_batch, seq_len;
   char *pack; /* "auto", "yes", "no" */

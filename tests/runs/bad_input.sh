@@ -110,6 +110,7 @@ bad 2 '--model DIR is missing' "no model" train --data "$m/train.jsonl" --out ne
 bad 2 '--prompt' "no prompt" generate --model "$m"
 bad 2 "'trian'" "a command misspelt" trian
 bad 1 "target.*c_atn.*c_attn" "--target" "${fresh[@]}" --target c_atn
+bad 2 "--rank.*--init-adapter" "--rank beside --init-adapter" "${fresh[@]}" --rank 8 --init-adapter "$m/adapter"
 for n in 1 2; do
   ranks $n "${fresh[@]}" --no-such-option
   expect_status 2 "unknown option, $n ranks"

@@ -98,6 +98,15 @@ expect_text '^steps: 4$' next/run.yaml "--config"
 expect_text '^lr: 0.001$' next/run.yaml "the command line wins"
 expect_text '"step": 1, .*"loss": 0\.' next/metrics.jsonl "--init-adapter begins where the other ended"
 
+# An initial adapter decides rank and scaling, and that is what is recorded; the same command goes on from its checkpoint.
+ok "--rslora" 1 train --config run.yaml --out stable --rslora --rank 5 --alpha 7 --steps 2
+from_stable=(train --config run.yaml --out grown --init-adapter stable)
+ok "--init-adapter of a rank-stabilised one" 1 "${from_stable[@]}"
+expect_text '^rank: 5$' grown/run.yaml "the rank is the initial adapter's"
+expect_text '^rslora: true$' grown/run.yaml "so is the scaling"
+expect_text '"use_rslora": true' grown/peft/adapter_config.json "in the PEFT folder too"
+ok "the same again" 2 "${from_stable[@]}"
+
 # A dry run says what it would take.
 ok "--dry-run" 2 train --config run.yaml --out nothing --dry-run
 for word in parameters steps memory work traffic; do expect_text "^$word" out "--dry-run"; done
