@@ -12,17 +12,28 @@
 #include <stdint.h>
 
 /* name, safetensors' spelling, bytes per element */
-#define LD_DTYPE_TABLE(X)                                                                                    \
-  X(LD_F32, "F32", 4)                                                                                        \
-  X(LD_F16, "F16", 2)                                                                                        \
-  X(LD_BF16, "BF16", 2)                                                                                      \
-  X(LD_F64, "F64", 8)                                                                                        \
-  X(LD_I64, "I64", 8)                                                                                        \
-  X(LD_I32, "I32", 4)                                                                                        \
-  X(LD_I16, "I16", 2) X(LD_I8, "I8", 1) X(LD_U8, "U8", 1) X(LD_BOOL, "BOOL", 1) X(LD_U16, "U16", 2)          \
-      X(LD_U32, "U32", 4) X(LD_U64, "U64", 8) X(LD_C64, "C64", 8) X(LD_F8_E4M3, "F8_E4M3", 1)                \
-          X(LD_F8_E5M2, "F8_E5M2", 1) X(LD_F8_E8M0, "F8_E8M0", 1) X(LD_F8_E4M3FNUZ, "F8_E4M3FNUZ", 1)        \
-              X(LD_F8_E5M2FNUZ, "F8_E5M2FNUZ", 1)
+/* clang-format off */
+#define LD_DTYPE_TABLE(X)              \
+  X(LD_F32, "F32", 4)                  \
+  X(LD_F16, "F16", 2)                  \
+  X(LD_BF16, "BF16", 2)                \
+  X(LD_F64, "F64", 8)                  \
+  X(LD_I64, "I64", 8)                  \
+  X(LD_I32, "I32", 4)                  \
+  X(LD_I16, "I16", 2)                  \
+  X(LD_I8, "I8", 1)                    \
+  X(LD_U8, "U8", 1)                    \
+  X(LD_BOOL, "BOOL", 1)                \
+  X(LD_U16, "U16", 2)                  \
+  X(LD_U32, "U32", 4)                  \
+  X(LD_U64, "U64", 8)                  \
+  X(LD_C64, "C64", 8)                  \
+  X(LD_F8_E4M3, "F8_E4M3", 1)          \
+  X(LD_F8_E5M2, "F8_E5M2", 1)          \
+  X(LD_F8_E8M0, "F8_E8M0", 1)          \
+  X(LD_F8_E4M3FNUZ, "F8_E4M3FNUZ", 1)  \
+  X(LD_F8_E5M2FNUZ, "F8_E5M2FNUZ", 1)
+/* clang-format on */
 
 typedef enum ld_dtype {
 #define LD_DTYPE_ENUM(name, text, bytes) name,

@@ -8,10 +8,7 @@
 
 static int open_base(const ld_options *options, ld_base *base, ld_error *err) {
   int rc = ld_base_open(options->model, base, err);
-  ld_adapter *adapter = NULL;
-  if (!rc && options->adapter) rc = ld_adapter_load(options->adapter, &adapter, err);
-  if (!rc && adapter) rc = ld_base_adapt(base, adapter, options->adapter, 0, err);
-  ld_adapter_free(adapter);
+  if (!rc && options->adapter) rc = ld_base_adapt_from(base, options->adapter, err);
   return rc;
 }
 

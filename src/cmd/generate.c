@@ -65,11 +65,9 @@ int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, 
   (void)path;
   (void)comm;
   ld_base base;
-  ld_adapter *adapter = NULL;
   ld_ids ids = {0};
   int rc = ld_base_open(options->model, &base, err);
-  if (!rc && options->adapter) rc = ld_adapter_load(options->adapter, &adapter, err);
-  if (!rc && adapter) rc = ld_base_adapt(&base, adapter, options->adapter, 0, err);
+  if (!rc && options->adapter) rc = ld_base_adapt_from(&base, options->adapter, err);
   if (!rc) rc = make_prompt(options, &base, &ids, err);
   if (!rc) open_end(&base, &ids);
   if (!rc && !ids.n) {
@@ -83,7 +81,6 @@ int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, 
   if (!rc) rc = ld_base_check_ids(&base, ids.ids, ids.n, err);
   if (!rc) rc = stream(options, &base, &ids, err);
   ld_ids_free(&ids);
-  ld_adapter_free(adapter);
   ld_base_close(&base);
   return rc;
 }

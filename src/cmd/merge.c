@@ -15,8 +15,7 @@
 #include "train/base.h"
 
 /* Files of a model folder that go along as they are. */
-static const char *const companions[] = {/* config.json first */
-                                         "config.json",
+static const char *const companions[] = {"config.json",
                                          "tokenizer.json",
                                          "tokenizer_config.json",
                                          "generation_config.json",
@@ -101,9 +100,10 @@ static int copy_file(const char *from, const char *to, ld_error *err) {
   return rc;
 }
 
-/* config.json names the type of the weights: transformers loads them as that. */
+/* config.json names the type of the weights, and transformers loads them as that; NULL leaves it as it is. */
 static int write_config(const char *from, const char *to, const char *dtype, ld_error *err) {
   static const char *const keys[] = {"dtype", "torch_dtype", NULL};
+  if (!dtype) return copy_file(from, to, err);
   const char *type = !strcmp(dtype, "f32") ? "float32" : !strcmp(dtype, "f16") ? "float16" : "bfloat16";
   ld_text text = {0};
   ld_map map;
@@ -115,17 +115,15 @@ static int write_config(const char *from, const char *to, const char *dtype, ld_
   return rc;
 }
 
-static int copy_companions(const ld_options *options, const char *folder, ld_error *err) {
+static int copy_companion(const ld_options *options, const char *folder, const char *name, ld_error *err) {
+  char *from = ld_path_join(options->model, name), *to = ld_path_join(folder, name);
   int rc = 0;
-  for (size_t i = 0; !rc && i < sizeof companions / sizeof *companions; i++) {
-    char *from = ld_path_join(options->model, companions[i]), *to = ld_path_join(folder, companions[i]);
-    if (!i && options->dtype)
-      rc = write_config(from, to, options->dtype, err);
-    else if (ld_file_exists(from))
-      rc = copy_file(from, to, err);
-    free(from);
-    free(to);
-  }
+  if (!strcmp(name, "config.json"))
+    rc = write_config(from, to, options->dtype, err);
+  else if (ld_file_exists(from))
+    rc = copy_file(from, to, err);
+  free(from);
+  free(to);
   return rc;
 }
 
@@ -142,7 +140,8 @@ static int write_folder(const ld_options *options, const ld_base *base, ld_error
   char *part = ld_folder_begin(options->out, err);
   if (!part) return err->code;
   int rc = write_weights(options, base, part, err);
-  if (!rc) rc = copy_companions(options, part, err);
+  for (size_t i = 0; !rc && i < sizeof companions / sizeof *companions; i++)
+    rc = copy_companion(options, part, companions[i], err);
   return ld_folder_end(part, options->out, rc, err);
 }
 
@@ -150,10 +149,8 @@ int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_
   (void)path;
   (void)comm;
   ld_base base;
-  ld_adapter *adapter = NULL;
   int rc = ld_base_open_model(options->model, &base, err);
-  if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
-  if (!rc) rc = ld_base_adapt(&base, adapter, options->adapter, 0, err);
+  if (!rc) rc = ld_base_adapt_from(&base, options->adapter, err);
   if (!rc && base.model->head_tied && base.model->head->lora)
     rc = ld_fail(err, LD_EUNSUPPORTED,
                  "%s: adapts lm_head, which shares its weight with the embedding in this base; merged, it "
@@ -162,7 +159,6 @@ int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_
   if (!rc) rc = check_out(options, err);
   if (!rc) rc = write_folder(options, &base, err);
   if (!rc) ld_info("%s: %zu modules merged", options->out, base.lora->n_loras);
-  ld_adapter_free(adapter);
   ld_base_close(&base);
   return rc;
 }

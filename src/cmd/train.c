@@ -19,7 +19,7 @@ static void ask_stop(int number) {
 
 static void make_config(ld_job *j) {
   ld_text text = {0};
-  ld_options_json(LD_CMD_TRAIN, j->options, true, &text);
+  ld_options_json(LD_CMD_TRAIN, &j->options, true, &text);
   text.bytes[--text.length] = 0; /* the closing brace: two more keys follow */
   ld_text_printf(&text, ", \"base_digest\": \"%s\", \"data_digest\": \"%s\"}",
                  ld_model_folder_digest(j->base.folder), j->data->digest);
@@ -34,12 +34,12 @@ static int evaluate(ld_job *j, ld_error *err) {
   const double began = ld_job_clock();
   ld_trainer *t = &j->trainer;
   double loss;
-  int rc = ld_evaluate(j->comm, t->tape, &t->feed, j->base.model, j->valid, (int)j->options->micro_batch,
+  int rc = ld_evaluate(j->comm, t->tape, &t->feed, j->base.model, j->valid, (int)j->options.micro_batch,
                        &loss, err);
   if (rc) return rc;
   if (!isfinite(loss))
     return ld_fail(err, LD_ENUMERIC, "step %lld: the loss on %s is not finite", (long long)t->progress.step,
-                   j->options->valid);
+                   j->options.valid);
   ld_info("step %lld  validation loss %.4f  perplexity %.2f", (long long)t->progress.step, loss, exp(loss));
   const bool better = loss < t->progress.best_loss;
   if (better) {
@@ -72,9 +72,9 @@ static int one_step(ld_job *j, bool *stop, ld_error *err) {
   ld_job_show_step(j, &report, seconds);
   if (speaks(j)) rc = ld_job_record_step(j, &report, seconds, err);
   rc = ld_comm_agree(j->comm, rc, err);
-  if (!rc && j->valid && (last || due(report.step, j->options->eval_every, t->steps_per_epoch)))
+  if (!rc && j->valid && (last || due(report.step, j->options.eval_every, t->steps_per_epoch)))
     rc = evaluate(j, err);
-  if (!rc && (last || *stop || due(report.step, j->options->save_every, 1))) rc = save(j, err);
+  if (!rc && (last || *stop || due(report.step, j->options.save_every, 1))) rc = save(j, err);
   return rc;
 }
 
@@ -88,12 +88,11 @@ static int finish(ld_job *j, ld_error *err) {
   if (speaks(j)) {
     rc = ld_run_finish(&j->run, &j->trainer, err);
     if (!rc && !was_finished(j)) rc = ld_job_record_end(j, err);
-    if (!rc) rc = ld_report_write(j->options->out, j->options->out, err);
+    if (!rc) rc = ld_report_write(j->options.out, j->options.out, err);
   }
   rc = ld_comm_agree(j->comm, rc, err);
   if (!rc)
-    ld_info("done: %s/adapter.h5, %s/peft, %s/report.html", j->options->out, j->options->out,
-            j->options->out);
+    ld_info("done: %s/adapter.h5, %s/peft, %s/report.html", j->options.out, j->options.out, j->options.out);
   return rc;
 }
 
@@ -101,14 +100,13 @@ static int open_run(ld_job *j, ld_error *err) {
   int rc = 0;
   if (speaks(j)) {
     ld_text yaml = {0};
-    ld_options_yaml(LD_CMD_TRAIN, j->options, &yaml);
+    ld_options_yaml(LD_CMD_TRAIN, &j->options, &yaml);
     ld_text_printf(&yaml,
                    "version: \"%s\"\nbase-digest: \"%s\"\ndata-digest: \"%s\"\nhost: \"%s\"\nranks: "
                    "%d\nkernels: \"%s\"\n",
                    LD_VERSION, ld_model_folder_digest(j->base.folder), j->data->digest, ld_comm_host(j->comm),
                    ld_comm_size(j->comm), ld_gemm_kernel());
-    rc =
-        ld_run_open(&j->run, j->options->out, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
+    rc = ld_run_open(&j->run, j->options.out, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
     ld_text_free(&yaml);
     if (!rc && !was_finished(j)) rc = ld_job_record_start(j, err);
   }
@@ -136,8 +134,7 @@ static int train(ld_job *j, ld_error *err) {
 
 int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
-  ld_job j = {.resolved = *options, .comm = comm};
-  j.options = &j.resolved;
+  ld_job j = {.options = *options, .comm = comm};
   int rc = ld_job_open(&j, err);
   if (!rc) ld_job_describe(&j);
   if (!rc && !options->dry_run) {

@@ -7,8 +7,7 @@
 #include "train/run.h"
 
 typedef struct ld_job {
-  ld_options resolved;       /* the options, with what an initial adapter decides; strings are borrowed */
-  const ld_options *options; /* the same */
+  ld_options options; /* with what an initial adapter decides; strings are borrowed */
   ld_comm *comm;
   ld_base base;
   ld_corpus *data, *valid; /* valid may be NULL */

@@ -16,15 +16,15 @@ double ld_job_clock(void) {
 void ld_job_describe(const ld_job *j) {
   const ld_plan *plan = j->data->plan;
   const ld_model *model = j->base.model;
-  ld_info("model   %s: %s, %d blocks, %.2f M parameters; trained: %.3f M in %zu modules", j->options->model,
+  ld_info("model   %s: %s, %d blocks, %.2f M parameters; trained: %.3f M in %zu modules", j->options.model,
           model->family->model_type, model->n_blocks, (double)model->n_parameters / 1e6,
           (double)j->base.lora->n_floats / 1e6, j->base.lora->n_loras);
-  ld_info("data    %s: %lld records in %lld rows, %lld tokens, %lld of them targets", j->options->data,
+  ld_info("data    %s: %lld records in %lld rows, %lld tokens, %lld of them targets", j->options.data,
           (long long)j->data->n_records, (long long)plan->n_rows, (long long)plan->n_tokens,
           (long long)plan->n_targets);
   ld_info("ranks   %d on %d host%s, %lld thread%s each (%s)", ld_comm_size(j->comm), ld_comm_nodes(j->comm),
-          ld_comm_nodes(j->comm) > 1 ? "s" : "", (long long)j->options->threads,
-          j->options->threads > 1 ? "s" : "", ld_gemm_kernel());
+          ld_comm_nodes(j->comm) > 1 ? "s" : "", (long long)j->options.threads,
+          j->options.threads > 1 ? "s" : "", ld_gemm_kernel());
   if (plan->n_cut)
     ld_warn("%lld records are longer than %d tokens and were cut", (long long)plan->n_cut, plan->longest);
   if (plan->n_idle) ld_warn("%lld records have no target token and are left out", (long long)plan->n_idle);
@@ -138,7 +138,7 @@ void ld_job_print_plan(const ld_job *j) {
          (double)j->base.model->n_parameters / 1e6, (double)j->base.lora->n_floats / 1e6,
          j->base.lora->n_loras);
   printf("steps              %lld (%lld an epoch), batch of %lld rows, %.0f tokens a step\n",
-         (long long)t->total_steps, (long long)t->steps_per_epoch, (long long)j->options->batch_size, tokens);
+         (long long)t->total_steps, (long long)t->steps_per_epoch, (long long)j->options.batch_size, tokens);
   printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f\n", rank / mib,
          (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib);
   printf("memory per node    %.1f MiB: base %.1f once, %d rank%s\n",

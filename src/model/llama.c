@@ -82,12 +82,9 @@ static void build_rotary(ld_builder *b, llama *own, int D) {
   if (b->failed) return;
   if (together && ld_value_real(together, "rope_theta", theta, &theta, b->err)) theta = 0;
   if (theta <= 0) ld_build_refuse(b, "rope_theta", "must be a positive number");
-  const char *const unknown[] = {"partial_rotary_factor"};
-  for (int i = 0; i < 1; i++) {
-    double whole = 1;
-    if (ld_value_real(together ? together : b->config, unknown[i], 1, &whole, b->err) || whole != 1)
-      ld_build_refuse(b, unknown[i], "other than 1 is not supported");
-  }
+  double part = 1;
+  if (ld_value_real(together ? together : b->config, "partial_rotary_factor", 1, &part, b->err) || part != 1)
+    ld_build_refuse(b, "partial_rotary_factor", "other than 1 is not supported");
   own->half = D / 2;
   own->frequency = ld_build_alloc(b, (size_t)own->half, sizeof(float));
   for (int i = 0; i < own->half; i++) own->frequency[i] = (float)(1 / pow(theta, 2.0 * i / D));

@@ -7,10 +7,6 @@
 
 #include "base/rng.h"
 
-double ld_lora_scaling(int rank, double alpha, bool rslora) {
-  return alpha / (rslora ? sqrt(rank) : rank);
-}
-
 ld_linear *ld_lora_find(const ld_model *model, const char *path) {
   for (size_t i = 0; i < model->n_linears; i++)
     if (!strcmp(model->linears[i]->path, path)) return model->linears[i];

@@ -34,9 +34,6 @@ typedef struct ld_lora_set {
 int ld_lora_choose(const ld_model *model, const char *targets, const ld_lora_choice *like,
                    ld_lora_choice **choices, size_t *n, ld_error *err);
 
-/* alpha / rank, or with rank-stabilised LoRA alpha / sqrt(rank) (Kalajdzievski, 2023). */
-double ld_lora_scaling(int rank, double alpha, bool rslora);
-
 /* The linear module of that path; NULL when there is none. */
 ld_linear *ld_lora_find(const ld_model *model, const char *path);
 

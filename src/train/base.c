@@ -76,14 +76,14 @@ void ld_base_close(ld_base *base) {
   *base = (ld_base){0};
 }
 
-static void warn_damaged(const char *path, const ld_error *why, void *user) {
+void ld_warn_damaged(const char *path, const ld_error *why, void *user) {
   (void)user;
   ld_warn("%s is damaged and passed over: %s", path, why->text);
 }
 
 static int load_run(const char *path, ld_adapter **out, ld_error *err) {
   char *folder = ld_path_join(path, "checkpoints"), *file = NULL;
-  ld_checkpoint *newest = ld_checkpoint_newest(folder, &file, warn_damaged, NULL);
+  ld_checkpoint *newest = ld_checkpoint_newest(folder, &file, ld_warn_damaged, NULL);
   free(folder);
   free(file);
   if (newest) {
@@ -172,10 +172,19 @@ int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, 
   return 0;
 }
 
+int ld_base_adapt_from(ld_base *base, const char *path, ld_error *err) {
+  ld_adapter *adapter;
+  int rc = ld_adapter_load(path, &adapter, err);
+  if (rc) return rc;
+  rc = ld_base_adapt(base, adapter, path, 0, err);
+  ld_adapter_free(adapter);
+  return rc;
+}
+
 int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err) {
   const int rank = (int)options->rank;
   const ld_lora_choice like = {NULL, rank, options->alpha,
-                               ld_lora_scaling(rank, options->alpha, options->rslora)};
+                               ld_adapter_scaling(options->alpha, rank, options->rslora)};
   ld_lora_choice *choices;
   size_t n;
   const int rc = ld_lora_choose(base->model, options->target, &like, &choices, &n, err);

@@ -37,11 +37,17 @@ int ld_base_check_ids(const ld_base *base, const int32_t *ids, size_t n, ld_erro
  * frees. */
 int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err);
 
+/* For ld_checkpoint_newest: warns of a damaged checkpoint that is passed over. */
+void ld_warn_damaged(const char *path, const ld_error *why, void *user);
+
 /* Puts the adapter's matrices on the base. LD_EMISMATCH, naming it, for a module that the base lacks, another
  * shape, or a base with another digest. `dropout` is that of training, 0 else. `source` names the adapter in
  * errors. */
 int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, double dropout,
                   ld_error *err);
+
+/* The same from a path that ld_adapter_load takes. */
+int ld_base_adapt_from(ld_base *base, const char *path, ld_error *err);
 
 /* Puts a fresh adapter on the base, as the options say. */
 int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err);

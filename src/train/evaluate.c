@@ -5,9 +5,6 @@
 #include "nn/ops.h"
 #include "train/trainer.h"
 
-/* Losses are summed like gradients: rounded once to integers, of 2^-30. */
-static const double LOSS_UNIT = 0x1p30;
-
 int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_options *options,
                 enum ld_pass pass, const ld_corpus *corpus, const ld_corpus *second, size_t *bytes,
                 ld_error *err) {
@@ -50,7 +47,7 @@ int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mod
     if (rc) break;
     ld_tape_begin(tape, LD_PASS_INFER, false, false);
     ld_op_cross_entropy(tape, model->family->features(model, tape, &batch), model->head, &batch, &sum);
-    if (isfinite(sum)) sums[0] += llrint(sum * LOSS_UNIT);
+    if (isfinite(sum)) sums[0] += ld_exact_from_loss(sum);
     sums[2] += !isfinite(sum);
     for (int i = 0; i < n; i++) sums[1] += corpus->plan->rows[rows[i]].n_targets;
   }
@@ -58,6 +55,6 @@ int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mod
   rc = ld_comm_agree(comm, rc, err);
   if (rc) return rc;
   ld_comm_sum_i64(comm, sums, 3);
-  *loss = sums[2] ? NAN : (double)sums[0] / LOSS_UNIT / (double)sums[1];
+  *loss = sums[2] ? NAN : ld_exact_to_loss(sums[0]) / (double)sums[1];
   return 0;
 }

@@ -12,6 +12,16 @@
 enum { SUM_BITS = 62, LOW = 34, HEADROOM = 12, FIRST_EXPONENT = 40, MAX_EXPONENT = 900 };
 #define INFINITE_BITS 0x7f800000u
 
+static const double LOSS_UNIT = 0x1p30;
+
+int64_t ld_exact_from_loss(double loss) {
+  return llrint(loss * LOSS_UNIT);
+}
+
+double ld_exact_to_loss(int64_t sum) {
+  return (double)sum / LOSS_UNIT;
+}
+
 static size_t count(const ld_param *param) {
   return (size_t)param->rows * (size_t)param->cols;
 }

@@ -20,6 +20,10 @@
 
 enum { LD_EXACT_COUNTERS = 8 };
 
+/* A loss as an integer that sums exactly, and back: in units of 2^-30. */
+int64_t ld_exact_from_loss(double loss);
+double ld_exact_to_loss(int64_t sum);
+
 typedef struct ld_exact {
   const ld_param *params;
   size_t n_params, n_floats;

@@ -9,7 +9,6 @@
 
 /* The counters that travel in front of the gradients' exact sums. */
 enum { LOSS, TARGETS, TOKENS, NOT_FINITE, FAILED, STOP };
-static const double LOSS_UNIT = 0x1p30;
 
 static void count_steps(ld_trainer *t) {
   const ld_options *options = t->options;
@@ -83,7 +82,7 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
   ld_tape_backward(t->tape);
   ld_exact_add(&t->exact);
   int64_t *counters = t->exact.sums;
-  if (isfinite(loss)) counters[LOSS] += llrint(loss * LOSS_UNIT);
+  if (isfinite(loss)) counters[LOSS] += ld_exact_from_loss(loss);
   counters[NOT_FINITE] += !isfinite(loss);
   counters[TOKENS] += batch.n_tokens;
   for (int i = 0; i < n_rows; i++) counters[TARGETS] += t->data->plan->rows[rows[i]].n_targets;
@@ -141,7 +140,7 @@ int ld_trainer_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_e
   report->grad_norm = ld_clip(lora->grad, lora->n_floats, t->options->clip);
   report->lr = ld_schedule(t->options, step, t->total_steps);
   ld_adamw_step(&t->adamw, lora->data, lora->grad, report->lr, step + 1);
-  report->loss = (double)counters[LOSS] / LOSS_UNIT / (double)counters[TARGETS];
+  report->loss = ld_exact_to_loss(counters[LOSS]) / (double)counters[TARGETS];
   report->n_targets = counters[TARGETS];
   report->n_tokens = counters[TOKENS];
   report->stop_requests = counters[STOP];

@@ -39,21 +39,12 @@ static float *run(const ld_model *model, const int32_t *ids, int T) {
   return copy;
 }
 
-static int adapt(ld_base *base, const char *path, ld_error *err) {
-  ld_adapter *adapter;
-  int rc = ld_adapter_load(path, &adapter, err);
-  if (rc) return rc;
-  rc = ld_base_adapt(base, adapter, path, 0, err);
-  ld_adapter_free(adapter);
-  return rc;
-}
-
 int main(int argc, char **argv) {
   if (argc != 4) return fputs("usage: logits MODEL ADAPTER|- OUT.safetensors < ids\n", stderr), 2;
   ld_base base;
   ld_error err;
   int rc = ld_base_open_model(argv[1], &base, &err);
-  if (!rc && strcmp(argv[2], "-") != 0) rc = adapt(&base, argv[2], &err);
+  if (!rc && strcmp(argv[2], "-") != 0) rc = ld_base_adapt_from(&base, argv[2], &err);
   ld_named tensors[2 * MAX_SEQUENCES];
   size_t n = 0, length = 0;
   char *line = NULL;
