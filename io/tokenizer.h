@@ -1,4 +1,5 @@
-/* Text to token ids and back, from a Hugging Face `tokenizer.json`, exact to the `tokenizers` library (0.23).
+/* Text to token ids and back, from a Hugging Face `tokenizer.json` or an older vocabulary, exact to the
+ * `tokenizers` library (0.23).
  *
  * The pipeline is that library's: added tokens are cut out, the rest is normalised, split by the
  * pre-tokenizer, turned into ids by the model, and the post-processor adds its special tokens. `truncation`
@@ -26,9 +27,17 @@ typedef struct ld_ids {
 void ld_ids_push(ld_ids *list, int32_t id);
 void ld_ids_free(ld_ids *list);
 
-/* Opens the tokenizer.json at `path`, or in the folder `path`. LD_EFILE when there is none, LD_EFORMAT when
- * it is malformed, LD_EUNSUPPORTED when it asks for a component that is not known (named in the text).
- * The caller frees with ld_tokenizer_free. */
+/* Opens the tokenizer.json at `path`, or what there is in the folder `path`: tokenizer.json; else vocab.txt,
+ * as BERT's; else vocab.json and merges.txt, as RoBERTa's where tokenizer_class or config.json's model_type
+ * says so, else as GPT-2's. `path` may also be a vocab.txt or vocab.json itself.
+ *
+ * Older vocabularies become what transformers (5.24) makes of them: with the options of tokenizer_config.json
+ * (do_lower_case, strip_accents, tokenize_chinese_chars; add_prefix_space, add_bos_token, add_eos_token), and
+ * the special and added tokens in it or in special_tokens_map.json and added_tokens.json; any of these files
+ * may be missing. A tokenizer_class that is none of BERT's, GPT-2's and RoBERTa's is not guessed at.
+ *
+ * LD_EFILE when there is none, LD_EFORMAT when it is malformed, LD_EUNSUPPORTED when it asks for a component
+ * that is not known (named in the text). The caller frees with ld_tokenizer_free. */
 int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err);
 
 /* The same from `length` bytes of JSON; `name` stands for the file in error texts. */
@@ -37,9 +46,19 @@ int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tok
 void ld_tokenizer_free(ld_tokenizer *tokenizer);
 
 /* Appends the ids of `length` bytes of UTF-8 to `out`; with `add_special` also what the post-processor adds
- * around a single text (bos, eos, ...). LD_EFORMAT when the text is not UTF-8. */
+ * around a single text (bos, eos, ...). LD_EFORMAT when the text is not UTF-8, or has what the vocabulary
+ * lacks and an unk_token that is not in it either. */
 int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
                         ld_ids *out, ld_error *err);
+
+/* Appends the ids of an encoder's input, a text or (with `pair` not NULL) two, with what the post-processor
+ * adds, to `out`, and their type ids to `types`: as the library's encode(text, pair) after
+ * enable_truncation(most, strategy="longest_first"); `most` 0 is no limit. LD_EFORMAT when a text is not
+ * UTF-8 or cannot be encoded (as above); LD_EMISMATCH when `most` leaves no room for the
+ * special tokens (the library then cuts nothing). Neither list changes after an error. */
+int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, size_t length,
+                              const char *pair, size_t pair_length, size_t most, ld_ids *out, ld_ids *types,
+                              ld_error *err);
 
 /* Appends the text of `n` ids to `out`, as `decode(ids, skip_special_tokens)` does: unknown ids add nothing,
  * bytes that are no UTF-8 become U+FFFD. */

@@ -94,7 +94,8 @@ int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_part *mod
                   const ld_load *load) {
   if (json && !json_is_null(json) && !json_is_array(json))
     return ld_fail(load->err, LD_EFORMAT, "%s: added_tokens must be a list", load->name);
-  int32_t next = model->kind->model.count(model->data);
+  const ld_vocabulary *vocabulary = model->kind->model.vocabulary(model->data);
+  int32_t next = (int32_t)vocabulary->keys.n;
   int rc = 0;
   for (size_t i = 0; !rc && i < json_array_size(json); i++) {
     ld_added token = {0};
@@ -104,7 +105,7 @@ int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_part *mod
       continue;
     }
     token.id = ld_keys_get(&added->by_content, token.content, token.length);
-    if (token.id < 0) token.id = model->kind->model.id(model->data, token.content, token.length);
+    if (token.id < 0) token.id = ld_keys_get(&vocabulary->keys, token.content, token.length);
     if (token.id < 0) token.id = next++;
     if (next > LD_MAX_TOKEN_ID) rc = ld_fail(load->err, LD_EFORMAT, "%s: too many added_tokens", load->name);
     if (!rc) rc = spell_token(&token, normalizer, load);

@@ -22,9 +22,7 @@ typedef struct merge {
 #define NO_PAIR UINT64_MAX
 
 typedef struct bpe {
-  ld_keys vocabulary;
-  ld_token_text *tokens; /* by id */
-  int32_t size;
+  ld_vocabulary vocabulary;
   merge *merges; /* hash table */
   size_t n_slots;
   int shift; /* of the hash */
@@ -187,8 +185,9 @@ static int add_symbols(const bpe *b, work *w, const char *s, size_t length, ld_e
     const size_t start = i;
     const uint32_t code = ld_utf8_next(s, &i);
     const ld_token_text t = spell(b, w, s + start, i - start, start == 0, i == length);
-    const int32_t id = t.bytes == s + start && code < DIRECT ? b->direct[code]
-                                                             : ld_keys_get(&b->vocabulary, t.bytes, t.length);
+    const int32_t id = t.bytes == s + start && code < DIRECT
+                           ? b->direct[code]
+                           : ld_keys_get(&b->vocabulary.keys, t.bytes, t.length);
     if (id >= 0) {
       flush_unknown(b, w, &waiting);
       add_symbol(b, w, id);
@@ -202,7 +201,7 @@ static int add_symbols(const bpe *b, work *w, const char *s, size_t length, ld_e
 
 static int tokenize_word(const bpe *b, work *w, const char *s, size_t length, ld_ids *out, ld_error *err) {
   if (b->ignore_merges) {
-    const int32_t id = ld_keys_get(&b->vocabulary, s, length);
+    const int32_t id = ld_keys_get(&b->vocabulary.keys, s, length);
     if (id >= 0) return ld_ids_push(out, id), 0;
   }
   if (length > INT32_MAX / 4)
@@ -233,27 +232,8 @@ static int tokenize(const void *data, const ld_pieces *pieces, ld_ids *out, ld_e
   return rc;
 }
 
-static int load_vocabulary(bpe *b, const json_t *json, const ld_load *load) {
-  json_t *vocabulary = json_object_get(json, "vocab");
-  if (!json_is_object(vocabulary)) return ld_load_fail(load, LD_EFORMAT, "vocab", "must be an object of ids");
-  for (void *at = json_object_iter(vocabulary); at; at = json_object_iter_next(vocabulary, at)) {
-    const json_t *value = json_object_iter_value(at);
-    const json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
-    if (id < 0 || id > LD_MAX_TOKEN_ID)
-      return ld_fail(load->err, LD_EFORMAT, "%s: model BPE: vocab \"%.100s\" must have an id from 0 to %d",
-                     load->name, json_object_iter_key(at), LD_MAX_TOKEN_ID);
-    ld_keys_set(&b->vocabulary, json_object_iter_key(at), json_object_iter_key_len(at), (int32_t)id);
-    if (id >= b->size) b->size = (int32_t)id + 1;
-  }
-  /* Holes are fine; ids that are nearly all holes are damage, and tables by id would be large for nothing. */
-  if ((size_t)b->size > 65536 + 16 * b->vocabulary.n)
-    return ld_fail(load->err, LD_EFORMAT, "%s: model BPE: vocab goes up to id %d with only %zu tokens",
-                   load->name, b->size - 1, b->vocabulary.n);
-  return 0;
-}
-
 static void index_ends(bpe *b, int32_t id) {
-  const ld_token_text t = b->tokens[id];
+  const ld_token_text t = b->vocabulary.tokens[id];
   size_t at = 0;
   if (!t.length) return;
   b->last[id] = ld_utf8_before(t.bytes, t.length, &at);
@@ -261,32 +241,21 @@ static void index_ends(bpe *b, int32_t id) {
   b->first[id] = ld_utf8_next(t.bytes, &at);
 }
 
-static int index_tokens(bpe *b, const ld_load *load) {
-  b->first = ld_alloc((size_t)b->size, sizeof *b->first);
-  b->last = ld_alloc((size_t)b->size, sizeof *b->last);
-  b->tokens = ld_alloc((size_t)b->size, sizeof *b->tokens);
-  for (size_t i = 0; i < b->vocabulary.n; i++) {
-    const struct ld_key *name = &b->vocabulary.items[i];
-    ld_token_text *token = &b->tokens[name->value];
-    if (token->bytes)
-      return ld_fail(load->err, LD_EFORMAT,
-                     "%s: model BPE: vocab has id %d twice, for \"%.100s\" and \"%.100s\"", load->name,
-                     (int)name->value, token->bytes, b->vocabulary.bytes.bytes + name->start);
-    *token = (ld_token_text){b->vocabulary.bytes.bytes + name->start, name->length};
-    index_ends(b, name->value);
-  }
+static void index_tokens(bpe *b) {
+  b->first = ld_alloc((size_t)b->vocabulary.size, sizeof *b->first);
+  b->last = ld_alloc((size_t)b->vocabulary.size, sizeof *b->last);
+  for (int32_t id = 0; id < b->vocabulary.size; id++) index_ends(b, id);
   for (uint32_t c = 0; c < DIRECT; c++) {
     ld_text t = {0};
     ld_utf8_append(&t, c);
-    b->direct[c] = ld_keys_get(&b->vocabulary, t.bytes, t.length);
+    b->direct[c] = ld_keys_get(&b->vocabulary.keys, t.bytes, t.length);
     ld_text_free(&t);
   }
   for (int byte = 0; byte < 256; byte++) {
     char name[8];
     snprintf(name, sizeof name, "<0x%02X>", (unsigned)byte);
-    b->byte_ids[byte] = ld_keys_get(&b->vocabulary, name, 6);
+    b->byte_ids[byte] = ld_keys_get(&b->vocabulary.keys, name, 6);
   }
-  return 0;
 }
 
 /* One entry of merges: "left right" or ["left", "right"]. */
@@ -314,19 +283,19 @@ static int load_merge(bpe *b, const json_t *entry, size_t number, uint32_t rank,
   if (!split_merge(entry, &l, &r))
     return ld_fail(load->err, LD_EFORMAT, "%s: model BPE: merges[%zu] must be two tokens", load->name,
                    number);
-  const int32_t left = ld_keys_get(&b->vocabulary, l.bytes, l.length);
-  const int32_t right = ld_keys_get(&b->vocabulary, r.bytes, r.length);
+  const int32_t left = ld_keys_get(&b->vocabulary.keys, l.bytes, l.length);
+  const int32_t right = ld_keys_get(&b->vocabulary.keys, r.bytes, r.length);
   int32_t id = -1;
   if (r.length >= b->prefix_length) {
     ld_text_clear(joined);
     ld_text_append(joined, l.bytes, l.length);
     ld_text_append(joined, r.bytes + b->prefix_length, r.length - b->prefix_length);
-    id = ld_keys_get(&b->vocabulary, joined->bytes, joined->length);
+    id = ld_keys_get(&b->vocabulary.keys, joined->bytes, joined->length);
   }
   if (left < 0 || right < 0 || id < 0)
     return ld_fail(load->err, LD_EFORMAT,
-                   "%s: model BPE: merges[%zu], \"%.80s\" and \"%.80s\", is not of tokens in vocab",
-                   load->name, number, l.bytes, r.bytes);
+                   "%s: model BPE: merges[%zu], \"%.*s\" and \"%.80s\", is not of tokens in vocab",
+                   load->name, number, (int)(l.length < 80 ? l.length : 80), l.bytes, r.bytes);
   const uint32_t seam = seam_of(b, left, right);
   b->seams[seam >> 3] |= (uint8_t)(1 << (seam & 7));
   *find_merge(b, pair_of(left, right)) = (merge){pair_of(left, right), rank, id};
@@ -389,17 +358,16 @@ static int load_options(bpe *b, const json_t *json, const ld_load *load) {
 static int load_bpe(ld_part *part, const json_t *json, ld_load *load) {
   bpe *b = part->data = ld_alloc(1, sizeof *b);
   int rc = load_options(b, json, load);
-  if (!rc) rc = load_vocabulary(b, json, load);
-  if (!rc) rc = index_tokens(b, load);
+  if (!rc) rc = ld_vocabulary_load(&b->vocabulary, json, load);
+  if (!rc) index_tokens(b);
   if (!rc) rc = load_merges(b, json, load);
-  b->unk_id = b->unk_token ? ld_keys_get(&b->vocabulary, b->unk_token, strlen(b->unk_token)) : -1;
+  b->unk_id = b->unk_token ? ld_keys_get(&b->vocabulary.keys, b->unk_token, strlen(b->unk_token)) : -1;
   return rc;
 }
 
 static void free_bpe(void *data) {
   bpe *b = data;
-  ld_keys_free(&b->vocabulary);
-  free(b->tokens);
+  ld_vocabulary_free(&b->vocabulary);
   free(b->first);
   free(b->last);
   free(b->merges);
@@ -409,26 +377,11 @@ static void free_bpe(void *data) {
   free(b);
 }
 
-static int32_t id_of(const void *data, const char *token, size_t length) {
-  return ld_keys_get(&((const bpe *)data)->vocabulary, token, length);
+static const ld_vocabulary *vocabulary_of(const void *data) {
+  return &((const bpe *)data)->vocabulary;
 }
 
-static ld_token_text token_of(const void *data, int32_t id) {
-  const bpe *b = data;
-  return id >= 0 && id < b->size ? b->tokens[id] : (ld_token_text){0};
-}
+const ld_part_kind ld_bpe_kind = {
+    .type = "BPE", .load = load_bpe, .free_data = free_bpe, .model = {tokenize, vocabulary_of}};
 
-static int32_t count(const void *data) {
-  return (int32_t)((const bpe *)data)->vocabulary.n;
-}
-
-static int32_t size(const void *data) {
-  return ((const bpe *)data)->size;
-}
-
-const ld_part_kind ld_bpe_kind = {.type = "BPE",
-                                  .load = load_bpe,
-                                  .free_data = free_bpe,
-                                  .model = {tokenize, id_of, token_of, count, size}};
-
-const ld_part_kind *const ld_model_kinds[] = {&ld_bpe_kind, NULL};
+const ld_part_kind *const ld_model_kinds[] = {&ld_bpe_kind, &ld_wordpiece_kind, NULL};

@@ -22,7 +22,7 @@ void ld_stage_finish(ld_stage *stage) {
   stage->kind->decode.finish(stage);
 }
 
-static void hold_feed(ld_stage *stage, const char *bytes, size_t length) {
+void ld_stage_hold(ld_stage *stage, const char *bytes, size_t length) {
   ld_text_append(&stage->hold, bytes, length);
 }
 
@@ -34,7 +34,7 @@ static void pass_end(ld_stage *stage) {
   ld_stage_end(stage->next);
 }
 
-static void pass_finish(ld_stage *stage) {
+void ld_stage_pass_finish(ld_stage *stage) {
   ld_stage_finish(stage->next);
 }
 
@@ -81,7 +81,7 @@ static void replace_end(ld_stage *stage) {
 static const ld_part_kind replace_kind = {.type = "Replace",
                                           .load = load_replace,
                                           .free_data = free_replace,
-                                          .decode = {hold_feed, replace_end, pass_finish}};
+                                          .decode = {ld_stage_hold, replace_end, ld_stage_pass_finish}};
 
 static int hex_digit(char c) {
   return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
@@ -130,7 +130,7 @@ static void fallback_finish(ld_stage *stage) {
 }
 
 static const ld_part_kind byte_fallback = {.type = "ByteFallback",
-                                           .decode = {hold_feed, fallback_end, fallback_finish}};
+                                           .decode = {ld_stage_hold, fallback_end, fallback_finish}};
 
 static void fuse_end(ld_stage *stage) {
   (void)stage;
@@ -192,8 +192,10 @@ static void strip_end(ld_stage *stage) {
   ld_stage_end(stage->next);
 }
 
-static const ld_part_kind strip_kind = {
-    .type = "Strip", .load = load_strip, .free_data = free, .decode = {strip_feed, strip_end, pass_finish}};
+static const ld_part_kind strip_kind = {.type = "Strip",
+                                        .load = load_strip,
+                                        .free_data = free,
+                                        .decode = {strip_feed, strip_end, ld_stage_pass_finish}};
 
 static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
   part->data = ld_alloc(1, sizeof(ld_parts));
@@ -208,11 +210,12 @@ static void free_sequence(void *data) {
 static const ld_part_kind sequence = {.type = "Sequence",
                                       .load = load_sequence,
                                       .free_data = free_sequence,
-                                      .decode = {pass_feed, pass_end, pass_finish}};
+                                      .decode = {pass_feed, pass_end, ld_stage_pass_finish}};
 
 const ld_part_kind *const ld_decoder_kinds[] = {
     &sequence,   &replace_kind,          &byte_fallback,        &fuse,
-    &strip_kind, &ld_byte_level_decoder, &ld_metaspace_decoder, NULL,
+    &strip_kind, &ld_byte_level_decoder, &ld_metaspace_decoder, &ld_wordpiece_decoder,
+    NULL,
 };
 
 static void out_feed(ld_stage *stage, const char *bytes, size_t length) {
@@ -233,7 +236,7 @@ static void join_end(ld_stage *stage) {
   stage->inside = false;
 }
 
-static const ld_part_kind join_kind = {.type = "", .decode = {join_feed, join_end, pass_finish}};
+static const ld_part_kind join_kind = {.type = "", .decode = {join_feed, join_end, ld_stage_pass_finish}};
 
 static void add_stage(ld_chain *chain, const ld_part_kind *kind, const void *data) {
   chain->stages = ld_realloc(chain->stages, chain->n + 1, sizeof *chain->stages);

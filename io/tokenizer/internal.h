@@ -92,6 +92,8 @@ bool ld_is_word(uint32_t code);
 bool ld_is_numeric(uint32_t code);
 bool ld_is_punctuation(uint32_t code);
 bool ld_is_mark(uint32_t code);
+bool ld_is_nonspacing(uint32_t code); /* general category Mn */
+bool ld_is_other(uint32_t code);      /* Cc, Cf and Co */
 void ld_lower_append(ld_text *out, uint32_t code);
 
 typedef enum ld_form { LD_NFC, LD_NFD, LD_NFKC, LD_NFKD } ld_form;
@@ -115,6 +117,11 @@ int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_matche
 /* The pattern in PCRE2's syntax. */
 int ld_regex_translate(const char *pattern, size_t length, ld_text *out, ld_error *err);
 
+typedef struct ld_token_text {
+  const char *bytes;
+  size_t length;
+} ld_token_text;
+
 typedef struct ld_keys {
   struct ld_key {
     size_t start, length;
@@ -130,6 +137,13 @@ typedef struct ld_keys {
 int32_t ld_keys_get(const ld_keys *keys, const char *key, size_t length);
 void ld_keys_set(ld_keys *keys, const char *key, size_t length, int32_t value);
 void ld_keys_free(ld_keys *keys);
+
+/* A model's tokens, both ways. */
+typedef struct ld_vocabulary {
+  ld_keys keys;          /* id */
+  ld_token_text *tokens; /* by id; NULL bytes for a hole */
+  int32_t size;          /* highest id + 1; the count of tokens, keys.n, is less when there are holes */
+} ld_vocabulary;
 
 typedef struct ld_part_kind ld_part_kind;
 
@@ -165,10 +179,17 @@ struct ld_stage {
   bool inside;     /* Strip: past its start */
 };
 
-typedef struct ld_token_text {
-  const char *bytes;
-  size_t length;
-} ld_token_text;
+/* Where in the ids of an input its texts stand, and between them special tokens. */
+typedef struct ld_slot {
+  int text;     /* 0 or 1: the ids of that text; -1: those of `special` */
+  int32_t type; /* the type id of all of them */
+  ld_ids special;
+} ld_slot;
+
+typedef struct ld_template {
+  ld_slot *slots;
+  size_t n;
+} ld_template;
 
 struct ld_part_kind {
   const char *type;
@@ -178,13 +199,11 @@ struct ld_part_kind {
   union {
     int (*normalize)(const void *data, ld_normal *normal, ld_error *err);
     int (*pre_tokenize)(const void *data, ld_pieces *pieces, ld_error *err);
-    void (*post_process)(const void *data, ld_ids *ids, size_t start, bool add_special);
+    /* Post-processor: the template of one text or of two; NULL when it moves only offsets. */
+    const ld_template *(*template)(const void *data, bool pair);
     struct {
       int (*tokenize)(const void *data, const ld_pieces *pieces, ld_ids *out, ld_error *err);
-      int32_t (*id)(const void *data, const char *token, size_t length);
-      ld_token_text (*token)(const void *data, int32_t id);
-      int32_t (*count)(const void *data); /* tokens, which is not the highest id when there are holes */
-      int32_t (*size)(const void *data);  /* highest id + 1 */
+      const ld_vocabulary *(*vocabulary)(const void *data);
     } model;
     struct {
       void (*feed)(ld_stage *stage, const char *bytes, size_t length);
@@ -204,6 +223,8 @@ extern const ld_part_kind *const ld_decoder_kinds[];
 extern const ld_part_kind ld_bpe_kind;
 extern const ld_part_kind ld_byte_level_normalizer, ld_byte_level_pre_tokenizer, ld_byte_level_decoder;
 extern const ld_part_kind ld_metaspace_pre_tokenizer, ld_metaspace_decoder;
+extern const ld_part_kind ld_wordpiece_kind, ld_wordpiece_decoder;
+extern const ld_part_kind ld_bert_normalizer, ld_bert_pre_tokenizer;
 
 /* Loads a part by its "type" from a table that ends with NULL; JSON null or absent leaves it empty. */
 int ld_part_load(ld_part *part, const json_t *json, const ld_part_kind *const *kinds, ld_load *load);
@@ -226,8 +247,22 @@ int ld_load_char(const ld_load *load, const json_t *json, const char *key, uint3
 /* "pattern": {"String": ...} or {"Regex": ...}. */
 int ld_load_pattern(const ld_load *load, const json_t *json, ld_regex **out);
 
+/* "vocab", an object of ids. */
+int ld_vocabulary_load(ld_vocabulary *vocabulary, const json_t *json, const ld_load *load);
+void ld_vocabulary_free(ld_vocabulary *vocabulary);
+
 int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err);
 int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, ld_error *err);
+
+/* What normalizers are made of: rewriting character by character, and a normalisation form. */
+void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code));
+void ld_normal_form(ld_normal *normal, ld_form form);
+
+/* The template for a text or a pair; NULL: the texts one after the other, of types 0 and 1. */
+const ld_template *ld_template_of(const ld_part *post_processor, bool pair);
+size_t ld_template_added(const ld_template *template); /* special tokens in it */
+void ld_template_fill(const ld_template *template, const ld_ids texts[2], bool add_special, ld_ids *out,
+                      ld_ids *types);
 
 /* Split behaviours. */
 typedef enum ld_behavior {
@@ -240,6 +275,7 @@ typedef enum ld_behavior {
 
 int ld_split_by_regex(ld_pieces *pieces, const ld_regex *regex, ld_behavior behavior, bool invert,
                       ld_error *err);
+int ld_split_by_class(ld_pieces *pieces, bool (*is)(uint32_t code), ld_behavior behavior, ld_error *err);
 
 /* ByteLevel's spelling of bytes as characters, appended. */
 void ld_byte_level_append(ld_text *out, const char *s, size_t length);
@@ -276,6 +312,25 @@ const ld_added *ld_added_find(const ld_added_tokens *added, int32_t id);
 /* Cuts the added tokens out of the pieces that are still text. */
 void ld_added_split(const ld_patterns *patterns, ld_pieces *pieces);
 
+/* A vocabulary without a tokenizer.json: vocab.txt, or vocab.json and merges.txt. */
+typedef struct ld_vocab_files {
+  const char *name; /* the vocabulary's, for error texts */
+  enum { LD_VOCAB_BERT, LD_VOCAB_GPT2, LD_VOCAB_ROBERTA } family;
+  const char *vocab, *merges;
+  size_t n_vocab, n_merges;
+  json_t *settings; /* the object in tokenizer_config.json */
+} ld_vocab_files;
+
+/* The tree of the tokenizer.json that stands for them. */
+int ld_vocab_tree(const ld_vocab_files *files, json_t **root, ld_error *err);
+
+/* The same from files: `path` is a vocab.txt, a vocab.json or a folder; *root stays NULL when it is neither
+ * or has a tokenizer.json. `name` gets the vocabulary's path; the caller frees both. */
+int ld_vocab_files_read(const char *path, json_t **root, char **name, ld_error *err);
+
+/* Makes a tokenizer of a tree, which it takes. */
+int ld_tokenizer_build(json_t *root, const char *name, ld_tokenizer **out, ld_error *err);
+
 struct ld_tokenizer {
   ld_part normalizer, pre_tokenizer, model, post_processor, decoder;
   ld_added_tokens added;
@@ -299,5 +354,9 @@ void ld_chain_free(ld_chain *chain);
 void ld_stage_feed(ld_stage *stage, const char *bytes, size_t length);
 void ld_stage_end(ld_stage *stage);
 void ld_stage_finish(ld_stage *stage);
+
+/* For stages that keep a token until it is whole, and have nothing left at the end. */
+void ld_stage_hold(ld_stage *stage, const char *bytes, size_t length);
+void ld_stage_pass_finish(ld_stage *stage);
 
 #endif

@@ -146,20 +146,20 @@ static int run_strip(const void *data, ld_normal *normal, ld_error *err) {
 static const ld_part_kind strip_kind = {"Strip", load_strip, free, {run_strip}};
 
 /* Rewrites character by character. */
-static int run_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code)) {
+void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code)) {
   size_t head = 0;
   for (size_t i = 0; i < normal->text.length;) {
     append(&normal->scratch, ld_utf8_next(normal->text.bytes, &i));
     if (i <= normal->head) head = normal->scratch.length;
   }
   ld_normal_swap(normal, head);
-  return 0;
 }
 
 static int run_lowercase(const void *data, ld_normal *normal, ld_error *err) {
   (void)data;
   (void)err;
-  return run_each(normal, ld_lower_append);
+  ld_normal_each(normal, ld_lower_append);
+  return 0;
 }
 
 static void append_unless_mark(ld_text *out, uint32_t code) {
@@ -169,7 +169,8 @@ static void append_unless_mark(ld_text *out, uint32_t code) {
 static int run_strip_accents(const void *data, ld_normal *normal, ld_error *err) {
   (void)data;
   (void)err;
-  return run_each(normal, append_unless_mark);
+  ld_normal_each(normal, append_unless_mark);
+  return 0;
 }
 
 static const ld_part_kind lowercase = {"Lowercase", NULL, NULL, {run_lowercase}};
@@ -177,21 +178,21 @@ static const ld_part_kind strip_accents = {"StripAccents", NULL, NULL, {run_stri
 
 /* The head is taken to be what becomes of it by itself; that is so unless a mark behind it moves before one
  * of its own, and then only matters to a Metaspace "first" that a Split has put within the character. */
-static int run_form(ld_normal *normal, ld_form form) {
+void ld_normal_form(ld_normal *normal, ld_form form) {
   const size_t head = normal->head < normal->text.length ? normal->head : normal->text.length;
   ld_form_append(&normal->scratch, normal->text.bytes ? normal->text.bytes : "", head, form);
   const size_t new_head = normal->scratch.length;
   ld_text_clear(&normal->scratch);
   ld_form_append(&normal->scratch, normal->text.bytes ? normal->text.bytes : "", normal->text.length, form);
   ld_normal_swap(normal, new_head < normal->scratch.length ? new_head : normal->scratch.length);
-  return 0;
 }
 
 #define FORM_KIND(name, form)                                                                                \
   static int run_##name(const void *data, ld_normal *normal, ld_error *err) {                                \
     (void)data;                                                                                              \
     (void)err;                                                                                               \
-    return run_form(normal, form);                                                                           \
+    ld_normal_form(normal, form);                                                                            \
+    return 0;                                                                                                \
   }                                                                                                          \
   static const ld_part_kind name = {#name, NULL, NULL, {run_##name}};
 
@@ -212,5 +213,6 @@ const ld_part_kind *const ld_normalizer_kinds[] = {
     &NFKC,
     &NFKD,
     &ld_byte_level_normalizer,
+    &ld_bert_normalizer,
     NULL,
 };

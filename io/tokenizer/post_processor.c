@@ -1,4 +1,4 @@
-/* Post-processors: the special tokens around a single text.
+/* Post-processors: the special tokens around a text or a pair of texts, and the type ids.
  */
 #include "io/tokenizer/internal.h"
 
@@ -7,53 +7,70 @@
 
 #include "base/memory.h"
 
-/* The ids around the text's own, for each time the text stands in a template: before[0] text before[1] text
- * ... before[n_texts]. */
-typedef struct template {
-  ld_ids *before;
-  size_t n_texts;
+const ld_template *ld_template_of(const ld_part *post_processor, bool pair) {
+  return post_processor->kind ? post_processor->kind->template(post_processor->data, pair) : NULL;
 }
-template;
 
-static void free_template(void *data) {
-  template *t = data;
-  for (size_t i = 0; i <= t->n_texts; i++) ld_ids_free(&t->before[i]);
-  free(t->before);
+size_t ld_template_added(const ld_template *template) {
+  size_t n = 0;
+  for (size_t i = 0; template && i < template->n; i++) n += template->slots[i].special.n;
+  return n;
+}
+
+static void append(const ld_ids *ids, int32_t type, ld_ids *out, ld_ids *types) {
+  for (size_t i = 0; i < ids->n; i++) {
+    ld_ids_push(out, ids->ids[i]);
+    if (types) ld_ids_push(types, type);
+  }
+}
+
+void ld_template_fill(const ld_template *template, const ld_ids texts[2], bool add_special, ld_ids *out,
+                      ld_ids *types) {
+  if (!template) {
+    append(&texts[0], 0, out, types);
+    append(&texts[1], 1, out, types);
+    return;
+  }
+  for (size_t i = 0; i < template->n; i++) {
+    const ld_slot *slot = &template->slots[i];
+    if (slot->text >= 0 || add_special)
+      append(slot->text < 0 ? &slot->special : &texts[slot->text], slot->type, out, types);
+  }
+}
+
+/* For one text, and for two. */
+typedef struct templates {
+  ld_template of[2];
+} templates;
+
+static void free_templates(void *data) {
+  templates *t = data;
+  for (int k = 0; k < 2; k++) {
+    for (size_t i = 0; i < t->of[k].n; i++) ld_ids_free(&t->of[k].slots[i].special);
+    free(t->of[k].slots);
+  }
   free(t);
 }
 
-static template *new_template(size_t n_texts) {
-  template *t = ld_alloc(1, sizeof *t);
-  t->n_texts = n_texts;
-  t->before = ld_alloc(n_texts + 1, sizeof *t->before);
-  return t;
+static const ld_template *choose(const void *data, bool pair) {
+  return &((const templates *)data)->of[pair];
 }
 
-static void append_ids(ld_ids *out, const ld_ids *ids, size_t start) {
-  for (size_t i = start; i < ids->n; i++) ld_ids_push(out, ids->ids[i]);
+static ld_slot *add_slot(ld_template *template, int text, int32_t type) {
+  template->slots = ld_realloc(template->slots, template->n + 1, sizeof *template->slots);
+  template->slots[template->n] = (ld_slot){.text = text, .type = type};
+  return &template->slots[template->n++];
 }
 
-static void run_template(const void *data, ld_ids *ids, size_t start, bool add_special) {
-  const template *t = data;
-  if (!add_special && t->n_texts == 1) return;
-  ld_ids out = {0};
-  for (size_t i = 0; i <= t->n_texts; i++) {
-    if (add_special) append_ids(&out, &t->before[i], 0);
-    if (i < t->n_texts) append_ids(&out, ids, start);
-  }
-  ids->n = start;
-  append_ids(ids, &out, 0);
-  ld_ids_free(&out);
-}
-
-/* Appends the ids of one entry of special_tokens. */
-static int load_special(const ld_load *load, const json_t *json, const char *id, ld_ids *out) {
+/* Appends the ids of one entry of special_tokens, which the list `key` names. */
+static int load_special(const ld_load *load, const json_t *json, const char *key, const char *id,
+                        ld_ids *out) {
   const json_t *ids = json_object_get(json_object_get(json_object_get(json, "special_tokens"), id), "ids");
   if (!json_is_array(ids))
     return ld_fail(load->err, LD_EFORMAT,
                    "%s: post_processor TemplateProcessing: special_tokens lacks the ids of "
-                   "\"%.100s\", which single names",
-                   load->name, id);
+                   "\"%.100s\", which %s names",
+                   load->name, id, key);
   for (size_t i = 0; i < json_array_size(ids); i++) {
     const json_t *value = json_array_get(ids, i);
     const json_int_t n = json_is_integer(value) ? json_integer_value(value) : -1;
@@ -64,58 +81,85 @@ static int load_special(const ld_load *load, const json_t *json, const char *id,
   return 0;
 }
 
-/* `pair` is for two texts and not looked at. */
+/* One entry of the list: a text or a special token, with its type id. */
+static int load_slot(const ld_load *load, const json_t *json, const char *key, const json_t *entry,
+                     ld_template *out) {
+  const json_t *sequence = json_object_get(entry, "Sequence");
+  const json_t *special = json_object_get(entry, "SpecialToken");
+  const char *id = json_string_value(json_object_get(sequence ? sequence : special, "id"));
+  const int text = !id || !sequence ? -1 : !strcmp(id, "A") ? 0 : !strcmp(id, "B") ? 1 : 2;
+  if (!id || text > (strcmp(key, "pair") ? 0 : 1))
+    return ld_load_fail(load, LD_EFORMAT, key,
+                        "must be of {\"Sequence\": {\"id\": \"A\"}} (in a pair also \"B\") and "
+                        "{\"SpecialToken\": {\"id\": ...}}");
+  int32_t type;
+  int rc = ld_load_id(load, sequence ? sequence : special, "type_id", &type);
+  if (rc) return rc;
+  ld_slot *slot = add_slot(out, text, type);
+  return sequence ? 0 : load_special(load, json, key, id, &slot->special);
+}
+
 static int load_template(ld_part *part, const json_t *json, ld_load *load) {
-  const json_t *single = json_object_get(json, "single");
-  if (!json_is_array(single)) return ld_load_fail(load, LD_EFORMAT, "single", "must be a list");
-  size_t n_texts = 0, at = 0;
-  for (size_t i = 0; i < json_array_size(single); i++)
-    n_texts += json_object_get(json_array_get(single, i), "Sequence") != NULL;
-  template *t = part->data = new_template(n_texts);
-  for (size_t i = 0; i < json_array_size(single); i++) {
-    const json_t *sequence = json_object_get(json_array_get(single, i), "Sequence");
-    const json_t *special = json_object_get(json_array_get(single, i), "SpecialToken");
-    const char *id = json_string_value(json_object_get(sequence ? sequence : special, "id"));
-    if (!id || (sequence && strcmp(id, "A")))
-      return ld_load_fail(load, LD_EFORMAT, "single",
-                          "must be of {\"Sequence\": {\"id\": \"A\"}} and "
-                          "{\"SpecialToken\": {\"id\": ...}}");
-    const int rc = sequence ? 0 : load_special(load, json, id, &t->before[at]);
-    if (rc) return rc;
-    at += sequence != NULL;
+  static const char *const keys[] = {"single", "pair"};
+  templates *t = part->data = ld_alloc(1, sizeof *t);
+  for (int k = 0; k < 2; k++) {
+    const json_t *list = json_object_get(json, keys[k]);
+    if (!json_is_array(list)) return ld_load_fail(load, LD_EFORMAT, keys[k], "must be a list");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+      const int rc = load_slot(load, json, keys[k], json_array_get(list, i), &t->of[k]);
+      if (rc) return rc;
+    }
   }
   return 0;
 }
 
 /* ["token", id] */
-static int load_pair(const ld_load *load, const json_t *json, const char *key, ld_ids *out) {
+static int load_token(const ld_load *load, const json_t *json, const char *key, int32_t *id) {
   const json_t *value = json_array_get(json_object_get(json, key), 1);
-  const json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
-  if (id < 0 || id > LD_MAX_TOKEN_ID) return ld_load_fail(load, LD_EFORMAT, key, "must be [token, id]");
-  ld_ids_push(out, (int32_t)id);
+  const json_int_t n = json_is_integer(value) ? json_integer_value(value) : -1;
+  if (n < 0 || n > LD_MAX_TOKEN_ID) return ld_load_fail(load, LD_EFORMAT, key, "must be [token, id]");
+  *id = (int32_t)n;
   return 0;
 }
 
-/* BERT and RoBERTa: cls text sep. */
-static int load_bert(ld_part *part, const json_t *json, ld_load *load) {
-  template *t = part->data = new_template(1);
-  const int rc = load_pair(load, json, "cls", &t->before[0]);
-  return rc ? rc : load_pair(load, json, "sep", &t->before[1]);
+/* cls A sep, and then B sep; or, in RoBERTa, sep B sep, with no types. */
+static int load_cls_sep(ld_part *part, const json_t *json, ld_load *load, bool roberta) {
+  templates *t = part->data = ld_alloc(1, sizeof *t);
+  int32_t cls, sep;
+  int rc = load_token(load, json, "cls", &cls);
+  if (!rc) rc = load_token(load, json, "sep", &sep);
+  if (rc) return rc;
+  for (int k = 0; k < 2; k++) {
+    ld_ids_push(&add_slot(&t->of[k], -1, 0)->special, cls);
+    add_slot(&t->of[k], 0, 0);
+    ld_ids_push(&add_slot(&t->of[k], -1, 0)->special, sep);
+  }
+  if (roberta) ld_ids_push(&add_slot(&t->of[1], -1, 0)->special, sep);
+  add_slot(&t->of[1], 1, !roberta);
+  ld_ids_push(&add_slot(&t->of[1], -1, !roberta)->special, sep);
+  return 0;
 }
 
-/* Only moves offsets, which nobody asks for here. */
-static void run_byte_level(const void *data, ld_ids *ids, size_t start, bool add_special) {
+static int load_bert(ld_part *part, const json_t *json, ld_load *load) {
+  return load_cls_sep(part, json, load, false);
+}
+
+static int load_roberta(ld_part *part, const json_t *json, ld_load *load) {
+  return load_cls_sep(part, json, load, true);
+}
+
+/* ByteLevel only moves offsets, which nobody asks for here. */
+static const ld_template *choose_none(const void *data, bool pair) {
   (void)data;
-  (void)ids;
-  (void)start;
-  (void)add_special;
+  (void)pair;
+  return NULL;
 }
 
 static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
   ld_parts *parts = part->data = ld_alloc(1, sizeof *parts);
   const int rc = ld_parts_load(parts, json, "processors", ld_post_processor_kinds, load);
   size_t adding = 0;
-  for (size_t i = 0; !rc && i < parts->n; i++) adding += parts->items[i].kind->post_process != run_byte_level;
+  for (size_t i = 0; !rc && i < parts->n; i++) adding += ld_template_of(&parts->items[i], false) != NULL;
   /* A second one would see the pieces of the first as a pair of texts. */
   if (adding > 1)
     return ld_load_fail(load, LD_EUNSUPPORTED, "processors", "has more than one that adds tokens");
@@ -127,24 +171,23 @@ static void free_sequence(void *data) {
   free(data);
 }
 
-static void run_sequence(const void *data, ld_ids *ids, size_t start, bool add_special) {
+static const ld_template *choose_of_sequence(const void *data, bool pair) {
   const ld_parts *parts = data;
-  for (size_t i = 0; i < parts->n; i++)
-    parts->items[i].kind->post_process(parts->items[i].data, ids, start, add_special);
+  const ld_template *found = NULL;
+  for (size_t i = 0; !found && i < parts->n; i++) found = ld_template_of(&parts->items[i], pair);
+  return found;
 }
 
 static const ld_part_kind sequence = {
-    .type = "Sequence", .load = load_sequence, .free_data = free_sequence, .post_process = run_sequence};
-static const ld_part_kind template_processing = {.type = "TemplateProcessing",
-                                                 .load = load_template,
-                                                 .free_data = free_template,
-                                                 .post_process = run_template};
+    .type = "Sequence", .load = load_sequence, .free_data = free_sequence, .template = choose_of_sequence};
+static const ld_part_kind template_processing = {
+    .type = "TemplateProcessing", .load = load_template, .free_data = free_templates, .template = choose};
 static const ld_part_kind bert = {
-    .type = "BertProcessing", .load = load_bert, .free_data = free_template, .post_process = run_template};
-static const ld_part_kind roberta = {
-    .type = "RobertaProcessing", .load = load_bert, .free_data = free_template, .post_process = run_template};
-static const ld_part_kind byte_level = {.type = "ByteLevel", .post_process = run_byte_level};
+    .type = "BertProcessing", .load = load_bert, .free_data = free_templates, .template = choose};
+static const ld_part_kind roberta_processing = {
+    .type = "RobertaProcessing", .load = load_roberta, .free_data = free_templates, .template = choose};
+static const ld_part_kind byte_level = {.type = "ByteLevel", .template = choose_none};
 
 const ld_part_kind *const ld_post_processor_kinds[] = {
-    &sequence, &template_processing, &bert, &roberta, &byte_level, NULL,
+    &sequence, &template_processing, &bert, &roberta_processing, &byte_level, NULL,
 };

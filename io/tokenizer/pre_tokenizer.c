@@ -65,6 +65,10 @@ int ld_split_by_regex(ld_pieces *pieces, const ld_regex *regex, ld_behavior beha
   return split(pieces, regex, NULL, behavior, invert, err);
 }
 
+int ld_split_by_class(ld_pieces *pieces, bool (*is)(uint32_t code), ld_behavior behavior, ld_error *err) {
+  return split(pieces, NULL, is, behavior, false, err);
+}
+
 static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
   part->data = ld_alloc(1, sizeof(ld_parts));
   return ld_parts_load(part->data, json, "pretokenizers", ld_pre_tokenizer_kinds, load);
@@ -129,7 +133,7 @@ static int load_digits(ld_part *part, const json_t *json, ld_load *load) {
 }
 
 static int run_digits(const void *data, ld_pieces *pieces, ld_error *err) {
-  return split(pieces, NULL, ld_is_numeric, *(const bool *)data ? LD_ISOLATED : LD_CONTIGUOUS, false, err);
+  return ld_split_by_class(pieces, ld_is_numeric, *(const bool *)data ? LD_ISOLATED : LD_CONTIGUOUS, err);
 }
 
 static const ld_part_kind digits = {
@@ -142,7 +146,7 @@ static int load_punctuation(ld_part *part, const json_t *json, ld_load *load) {
 }
 
 static int run_punctuation(const void *data, ld_pieces *pieces, ld_error *err) {
-  return split(pieces, NULL, ld_is_punctuation, *(const ld_behavior *)data, false, err);
+  return ld_split_by_class(pieces, ld_is_punctuation, *(const ld_behavior *)data, err);
 }
 
 static const ld_part_kind punctuation = {
@@ -150,7 +154,7 @@ static const ld_part_kind punctuation = {
 
 static int run_whitespace_split(const void *data, ld_pieces *pieces, ld_error *err) {
   (void)data;
-  return split(pieces, NULL, ld_is_space, LD_REMOVED, false, err);
+  return ld_split_by_class(pieces, ld_is_space, LD_REMOVED, err);
 }
 
 static const ld_part_kind whitespace_split = {.type = "WhitespaceSplit",
@@ -160,7 +164,7 @@ static const ld_part_kind whitespace_split = {.type = "WhitespaceSplit",
 static int run_whitespace(const void *data, ld_pieces *pieces, ld_error *err) {
   (void)data;
   const int rc = run_whitespace_split(NULL, pieces, err);
-  return rc ? rc : split(pieces, NULL, ld_is_word, LD_CONTIGUOUS, false, err);
+  return rc ? rc : ld_split_by_class(pieces, ld_is_word, LD_CONTIGUOUS, err);
 }
 
 static const ld_part_kind whitespace = {.type = "Whitespace", .pre_tokenize = run_whitespace};
@@ -174,5 +178,6 @@ const ld_part_kind *const ld_pre_tokenizer_kinds[] = {
     &whitespace,
     &ld_byte_level_pre_tokenizer,
     &ld_metaspace_pre_tokenizer,
+    &ld_bert_pre_tokenizer,
     NULL,
 };

@@ -17,19 +17,22 @@ void ld_ids_free(ld_ids *list) {
   *list = (ld_ids){0};
 }
 
-/* Early files name no type of their model; merges tell that it is BPE. */
+/* Early files name no type of their model; merges tell that it is BPE, the prefix that it is WordPiece. */
 static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
   load->where = "model";
   if (!json_is_object(json)) return ld_fail(load->err, LD_EFORMAT, "%s: model is missing", load->name);
   if (!json_object_get(json, "type") && json_object_get(json, "merges"))
     json_object_set_new(json, "type", json_string("BPE"));
+  else if (!json_object_get(json, "type") && json_object_get(json, "continuing_subword_prefix"))
+    json_object_set_new(json, "type", json_string("WordPiece"));
   return ld_part_load(&t->model, json, ld_model_kinds, load);
 }
 
 /* What each id is decoded from. A special token whose spelling normalisation changed is not skipped, because
  * the library goes by the spelling. */
 static void index_spellings(ld_tokenizer *t) {
-  t->size = t->model.kind->model.size(t->model.data);
+  const ld_vocabulary *vocabulary = t->model.kind->model.vocabulary(t->model.data);
+  t->size = vocabulary->size;
   for (size_t i = 0; i < t->added.n; i++)
     if (t->added.items[i].id >= t->size) t->size = t->added.items[i].id + 1;
   t->spellings = ld_alloc((size_t)t->size, sizeof *t->spellings);
@@ -37,7 +40,8 @@ static void index_spellings(ld_tokenizer *t) {
   for (int32_t id = 0; id < t->size; id++) {
     const ld_added *added = ld_added_find(&t->added, id);
     t->spellings[id] = added ? (ld_token_text){added->spelling.bytes, added->spelling.length}
-                             : t->model.kind->model.token(t->model.data, id);
+                       : id < vocabulary->size ? vocabulary->tokens[id]
+                                               : (ld_token_text){0};
     const ld_token_text s = t->spellings[id];
     t->skipped[id] = s.bytes && ld_keys_get(&t->added.special, s.bytes, s.length) >= 0;
   }
@@ -64,14 +68,8 @@ static int load_parts(ld_tokenizer *t, json_t *json, ld_load *load) {
                             load);
 }
 
-int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tokenizer **out, ld_error *err) {
+int ld_tokenizer_build(json_t *root, const char *name, ld_tokenizer **out, ld_error *err) {
   *out = NULL;
-  json_error_t problem;
-  /* Of a key that stands twice the last counts, as in the library. */
-  json_t *root = json_loadb(json ? json : "", length, JSON_ALLOW_NUL, &problem);
-  if (!root)
-    return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, problem.line, problem.column,
-                   problem.text);
   const json_t *version = json_object_get(root, "version");
   ld_tokenizer *t = ld_alloc(1, sizeof *t);
   ld_load load = {.name = name, .where = "", .type = "", .err = err};
@@ -92,16 +90,38 @@ int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tok
   return 0;
 }
 
-int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err) {
+int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tokenizer **out, ld_error *err) {
   *out = NULL;
-  char *file = ld_is_folder(path) ? ld_path_join(path, "tokenizer.json") : ld_strdup(path);
+  json_error_t problem;
+  /* Of a key that stands twice the last counts, as in the library. */
+  json_t *root = json_loadb(json ? json : "", length, JSON_ALLOW_NUL, &problem);
+  if (!root)
+    return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, problem.line, problem.column,
+                   problem.text);
+  return ld_tokenizer_build(root, name, out, err);
+}
+
+static int open_json(const char *file, ld_tokenizer **out, ld_error *err) {
   ld_map map;
   int rc = ld_map_open(file, &map, err);
-  if (!rc) {
-    rc = ld_tokenizer_parse(map.bytes, map.length, file, out, err);
-    ld_map_close(&map);
+  if (rc) return rc;
+  rc = ld_tokenizer_parse(map.bytes, map.length, file, out, err);
+  ld_map_close(&map);
+  return rc;
+}
+
+int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err) {
+  *out = NULL;
+  json_t *root = NULL;
+  char *name = NULL;
+  int rc = ld_vocab_files_read(path, &root, &name, err);
+  if (!rc && root) {
+    rc = ld_tokenizer_build(root, name, out, err);
+  } else if (!rc) {
+    name = ld_is_folder(path) ? ld_path_join(path, "tokenizer.json") : ld_strdup(path);
+    rc = open_json(name, out, err);
   }
-  free(file);
+  free(name);
   return rc;
 }
 
@@ -139,7 +159,7 @@ static int normalize_pieces(const ld_part *normalizer, ld_pieces *pieces, ld_err
   return rc;
 }
 
-static int encode_text(const ld_tokenizer *t, ld_pieces *pieces, ld_ids *out, ld_error *err) {
+static int encode_pieces(const ld_tokenizer *t, ld_pieces *pieces, ld_ids *out, ld_error *err) {
   ld_added_split(&t->added.raw, pieces);
   int rc = normalize_pieces(&t->normalizer, pieces, err);
   if (rc) return rc;
@@ -148,8 +168,8 @@ static int encode_text(const ld_tokenizer *t, ld_pieces *pieces, ld_ids *out, ld
   return rc ? rc : t->model.kind->model.tokenize(t->model.data, pieces, out, err);
 }
 
-int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
-                        ld_ids *out, ld_error *err) {
+/* Appends the ids of one text, without what the post-processor does. */
+static int encode_text(const ld_tokenizer *t, const char *text, size_t length, ld_ids *out, ld_error *err) {
   if (!ld_utf8_valid(text, length)) return ld_fail(err, LD_EFORMAT, "the text is not UTF-8");
   const size_t start = out->n;
   ld_pieces pieces = {.bytes = text};
@@ -157,12 +177,53 @@ int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t 
   if (length) ld_utf8_next(text, &first);
   ld_pieces_add(&pieces, (ld_piece){0, length, first, -1});
   ld_pieces_swap(&pieces, false);
-  const int rc = encode_text(tokenizer, &pieces, out, err);
+  const int rc = encode_pieces(t, &pieces, out, err);
   ld_pieces_free(&pieces);
-  if (rc)
-    out->n = start;
-  else if (tokenizer->post_processor.kind)
-    tokenizer->post_processor.kind->post_process(tokenizer->post_processor.data, out, start, add_special);
+  if (rc) out->n = start;
+  return rc;
+}
+
+int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
+                        ld_ids *out, ld_error *err) {
+  const ld_template *template = ld_template_of(&tokenizer->post_processor, false);
+  if (!template) return encode_text(tokenizer, text, length, out, err);
+  ld_ids texts[2] = {0};
+  const int rc = encode_text(tokenizer, text, length, &texts[0], err);
+  if (!rc) ld_template_fill(template, texts, add_special, out, NULL);
+  ld_ids_free(&texts[0]);
+  return rc;
+}
+
+/* Only the longer text is cut while that is enough, else both to half; of an odd number the one that was
+ * longer has more. */
+static void cut_longest_first(ld_ids texts[2], size_t most) {
+  if (texts[0].n + texts[1].n <= most) return;
+  const int shorter = texts[1].n < texts[0].n;
+  size_t n1 = texts[shorter].n, n2 = n1 > most || n1 > most - n1 ? n1 : most - n1;
+  if (n1 + n2 > most) {
+    n1 = most / 2;
+    n2 = most - n1;
+  }
+  texts[shorter].n = n1;
+  texts[!shorter].n = n2;
+}
+
+int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, size_t length,
+                              const char *pair, size_t pair_length, size_t most, ld_ids *out, ld_ids *types,
+                              ld_error *err) {
+  const ld_template *template = ld_template_of(&tokenizer->post_processor, pair != NULL);
+  const size_t added = ld_template_added(template);
+  if (most && most < added)
+    return ld_fail(err, LD_EMISMATCH,
+                   "%zu tokens at most leave no room for the %zu special tokens of an input: allow more",
+                   most, added);
+  ld_ids texts[2] = {0};
+  int rc = encode_text(tokenizer, text, length, &texts[0], err);
+  if (!rc && pair) rc = encode_text(tokenizer, pair, pair_length, &texts[1], err);
+  if (!rc && most) cut_longest_first(texts, most - added);
+  if (!rc) ld_template_fill(template, texts, true, out, types);
+  ld_ids_free(&texts[0]);
+  ld_ids_free(&texts[1]);
   return rc;
 }
 
@@ -211,7 +272,8 @@ void ld_stream_decoder_free(ld_stream_decoder *decoder) {
 int32_t ld_tokenizer_id(const ld_tokenizer *tokenizer, const char *token) {
   const size_t length = strlen(token);
   const int32_t id = ld_keys_get(&tokenizer->added.by_content, token, length);
-  return id >= 0 ? id : tokenizer->model.kind->model.id(tokenizer->model.data, token, length);
+  if (id >= 0) return id;
+  return ld_keys_get(&tokenizer->model.kind->model.vocabulary(tokenizer->model.data)->keys, token, length);
 }
 
 const char *ld_tokenizer_token(const ld_tokenizer *tokenizer, int32_t id) {

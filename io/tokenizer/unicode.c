@@ -115,7 +115,25 @@ bool ld_is_mark(uint32_t c) {
   return utf8proc_category_string((utf8proc_int32_t)c)[0] == 'M' && !IN(c, inert);
 }
 
+/* A mark that decomposes never gets here: it is looked for in decomposed text. */
+bool ld_is_nonspacing(uint32_t c) {
+  if (c < 0x300) return false;
+  if (IN(c, nonspacing_added)) return true;
+  return !memcmp(utf8proc_category_string((utf8proc_int32_t)c), "Mn", 2) && !IN(c, not_nonspacing);
+}
+
+bool ld_is_other(uint32_t c) {
+  if (c < 0x80) return c < ' ' || c == 0x7f;
+  const char *g = utf8proc_category_string((utf8proc_int32_t)c);
+  return g[0] == 'C' && (g[1] == 'c' || g[1] == 'f' || g[1] == 'o') && !IN(c, not_other);
+}
+
 void ld_lower_append(ld_text *out, uint32_t code) {
+  if (code < 0x80) {
+    const char c = (char)(code >= 'A' && code <= 'Z' ? code | 0x20 : code);
+    ld_text_append(out, &c, 1);
+    return;
+  }
   if (code == 0x130) {
     ld_text_append(out, "i\xcc\x87", 3);
     return;

@@ -1,16 +1,20 @@
-/* Any bytes as a tokenizer.json; one that opens encodes fixed texts and decodes ids in and out of its range.
+/* Any bytes as a tokenizer.json, or behind a line of settings as a vocab.txt ("T{...}\n..."), or as a
+ * vocab.json
+ * ("G" or "R") with merges behind a byte 0; one that opens encodes fixed texts, by themselves and as cut
+ * pairs, and decodes ids in and out of its range.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/tokenizer.h"
+#include "io/tokenizer/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char text[] = "It's  the \xc3\x89"
                            "cole <s>x</s> 12\n\n a\xcc\x81 \xe6\x9d\xb1 \xf0\x9f\x98\x80\xe2\x96\x81"
-                           "aab\0ab <0x41>";
+                           "aab\0ab <0x41> [CLS] unaffable lamps";
 
 static void decode(const ld_tokenizer *tokenizer, const ld_ids *ids, bool skip_special) {
   ld_text whole = {0}, stream = {0};
@@ -25,10 +29,51 @@ static void decode(const ld_tokenizer *tokenizer, const ld_ids *ids, bool skip_s
   ld_text_free(&stream);
 }
 
+static int open_files(const char *s, size_t size, ld_tokenizer **out, ld_error *err) {
+  *out = NULL;
+  const char *line = memchr(s, '\n', size), *end = s + size;
+  if (!line) return ld_fail(err, LD_EFORMAT, "no settings");
+  ld_vocab_files files = {
+      .name = "fuzz", .vocab = line + 1, .n_vocab = (size_t)(end - line - 1), .merges = ""};
+  files.family = *s == 'T' ? LD_VOCAB_BERT : *s == 'G' ? LD_VOCAB_GPT2 : LD_VOCAB_ROBERTA;
+  const char *merges = *s == 'T' ? NULL : memchr(files.vocab, 0, files.n_vocab);
+  if (merges) {
+    files.n_vocab = (size_t)(merges - files.vocab);
+    files.merges = merges + 1;
+    files.n_merges = (size_t)(end - files.merges);
+  }
+  files.settings = json_loadb(s + 1, (size_t)(line - s - 1), JSON_ALLOW_NUL, NULL);
+  if (!json_is_object(files.settings)) {
+    json_decref(files.settings);
+    files.settings = json_object();
+  }
+  json_t *root;
+  int rc = ld_vocab_tree(&files, &root, err);
+  json_decref(files.settings);
+  return rc ? rc : ld_tokenizer_build(root, "fuzz", out, err);
+}
+
+/* No input is longer than its limit, unless a template has a text twice. */
+static void encode_inputs(const ld_tokenizer *tokenizer) {
+  const ld_template *pair = ld_template_of(&tokenizer->post_processor, true);
+  size_t texts = 0;
+  for (size_t i = 0; pair && i < pair->n; i++) texts += pair->slots[i].text >= 0;
+  for (size_t most = 0; most < 12; most++) {
+    ld_ids ids = {0}, types = {0};
+    if (!ld_tokenizer_encode_input(tokenizer, text, 30, text, sizeof text - 1, most, &ids, &types, NULL) &&
+        (ids.n != types.n || (most && texts <= 2 && ids.n > 2 * most)))
+      abort();
+    ld_ids_free(&ids);
+    ld_ids_free(&types);
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ld_tokenizer *tokenizer;
   ld_error err = {0};
-  const int rc = ld_tokenizer_parse((const char *)data, size, "fuzz", &tokenizer, &err);
+  const char *s = (const char *)data;
+  const int rc = size && strchr("TGR", *s) && *s ? open_files(s, size, &tokenizer, &err)
+                                                 : ld_tokenizer_parse(s, size, "fuzz", &tokenizer, &err);
   if (rc) {
     if (tokenizer || err.code != rc || !*err.text) abort();
     return 0;
@@ -38,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ld_tokenizer_encode(tokenizer, text, sizeof text - 1, special, &ids, NULL);
   for (size_t i = 0; i < ids.n; i++)
     if (ids.ids[i] < 0) abort();
+  encode_inputs(tokenizer);
   for (int32_t id = -1; id <= ld_tokenizer_size(tokenizer) && id < 300; id++) {
     ld_ids_push(&ids, id);
     ld_tokenizer_is_special(tokenizer, id);

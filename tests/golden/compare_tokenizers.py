@@ -4,8 +4,11 @@
     python3 tests/golden/compare_tokenizers.py --program PATH [--lines N] [--seed S] TOKENIZER.json ...
     python3 tests/golden/compare_tokenizers.py --program PATH --random N [--lines N] [--seed S] TOKENIZER.json ...
 
-The first form runs N lines (and those of --text FILE) through each file. The second makes N tokenizers with
-parts and added tokens drawn at random around the models of the files, and runs N lines through each.
+The first form runs N lines (and those of --text FILE) through each file, each also as an input of one text or
+two, cut at a random length or not. In the place of a file may stand a folder without a tokenizer.json, which
+transformers then makes a tokenizer of (--class NAME for a folder that does not tell its class). The second
+makes N tokenizers with parts and added tokens drawn at random around the models of the files, and runs N
+lines through each.
 Exit status 1 when anything differs.
 """
 
@@ -18,7 +21,7 @@ import sys
 import tempfile
 
 from tokenizer_lines import WORDS, lines
-from tokenizer_parts import decoder, normalizer, pre_tokenizer
+from tokenizer_parts import decoder, normalizer, post_processor, pre_tokenizer
 from tokenizers import Tokenizer
 
 SPECIALS = ["<s>", "<x>", "lamp", " the", "don't", "  ", "É", "\n", "THE", "a", "é", "ﬁ", "▁", "<|end|>", "<|end", "123", "é̂"]
@@ -27,7 +30,8 @@ SPECIALS = ["<s>", "<x>", "lamp", " the", "don't", "  ", "É", "\n", "THE", "a",
 def variant(rng, data):
     data = json.loads(json.dumps(data))
     model = data["model"]
-    for part, make, often in (("normalizer", normalizer, 0.6), ("pre_tokenizer", pre_tokenizer, 0.7), ("decoder", decoder, 0.5)):
+    for part, make, often in (("normalizer", normalizer, 0.6), ("pre_tokenizer", pre_tokenizer, 0.7), ("decoder", decoder, 0.5),
+                              ("post_processor", post_processor, 0.5)):
         if rng.random() < often:
             data[part] = make(rng) if rng.random() < 0.9 else None
     # A Replace that matches nothing at the start of a text makes the library's own alignment wrong: later steps repeat
@@ -42,11 +46,17 @@ def variant(rng, data):
         data["added_tokens"] = [
             {"id": first + i, "content": text, **{k: rng.random() < 0.4 for k in ("single_word", "lstrip", "rstrip", "normalized", "special")}}
             for i, text in enumerate(rng.sample(SPECIALS, rng.randrange(7)))]
+    if rng.random() < 0.3:
+        model["unk_token"] = rng.choice([None, next(iter(model["vocab"]))]) if model["type"] == "BPE" else rng.choice(["?", next(iter(model["vocab"]))])
+    if model["type"] == "WordPiece":
+        if rng.random() < 0.4:
+            model["max_input_chars_per_word"] = rng.choice([0, 1, 3, 10, 1000])
+        if rng.random() < 0.3:
+            model["continuing_subword_prefix"] = rng.choice(["", "#", "s"])
+        return data
     for key in ("fuse_unk", "byte_fallback", "ignore_merges"):
         if rng.random() < 0.3:
             model[key] = not model[key]
-    if rng.random() < 0.3:
-        model["unk_token"] = rng.choice([None, next(iter(model["vocab"]))])
     if rng.random() < 0.5:
         model["merges"] = [" ".join(m) if not isinstance(m, str) else m for m in model["merges"]]
     return data
@@ -61,20 +71,51 @@ def spellings_clash(data):
     return len(seen) != len(set(seen)) or "" in seen
 
 
-def compare(program, path, texts):
-    """The number of lines that differ; the first few are shown. Lines that make the library panic are left out."""
-    tok = Tokenizer.from_file(path)
+def open_library(path, name):
+    """The library's tokenizer of a file, or of a folder through transformers' class."""
+    if not os.path.isdir(path) or os.path.exists(os.path.join(path, "tokenizer.json")):
+        return Tokenizer.from_file(os.path.join(path, "tokenizer.json") if os.path.isdir(path) else path)
+    import transformers
+    return getattr(transformers, name or "AutoTokenizer").from_pretrained(path).backend_tokenizer
+
+
+def encode_input(tok, text, pair, most):
+    """None where the limit has no room for the special tokens: the library does not cut there, the program refuses."""
+    if most and most < tok.num_special_tokens_to_add(pair is not None):
+        return None
+    if most:
+        tok.enable_truncation(most, strategy="longest_first")
+    full = tok.encode(text, pair)
+    tok.no_truncation()
+    return [full.ids, full.type_ids]
+
+
+def ask(tok, item):
+    """What the program should say to a line; None for lines that make the library panic, and for those above."""
+    try:
+        if isinstance(item, list):
+            return encode_input(tok, *item)
+        full = tok.encode(item).ids
+        return [tok.encode(item, add_special_tokens=False).ids, full, tok.decode(full, skip_special_tokens=False), tok.decode(full)]
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        tok.no_truncation()
+        return None
+
+
+def with_inputs(texts, rng):
+    """Each text by itself, then as an input: with or without a second text, uncut or cut."""
+    return texts + [[text, rng.choice(texts) if rng.random() < 0.7 else None, rng.choice([0, rng.randrange(1, 40)])]
+                    for text in texts]
+
+
+def compare(program, path, texts, name=None):
+    """The number of lines that differ, the first few of which are shown, and of those compared."""
+    tok = open_library(path, name)
     tok.no_truncation()
     tok.no_padding()
-    expected = []
-    for text in texts:
-        try:
-            full = tok.encode(text).ids
-            expected.append([tok.encode(text, add_special_tokens=False).ids, full, tok.decode(full, skip_special_tokens=False), tok.decode(full)])
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            expected.append(None)
+    expected = [ask(tok, item) for item in texts]
     run = subprocess.run([program, path], input="".join(json.dumps(t, ensure_ascii=False) + "\n" for t in texts).encode(), capture_output=True)
     got = run.stdout.split(b"\n")[:-1]
     if run.returncode or run.stderr or len(got) != len(texts):
@@ -84,9 +125,9 @@ def compare(program, path, texts):
     wrong = [i for i, e in enumerate(expected) if e is not None and e != got[i]]
     for i in wrong[:3]:
         print(f"{path}: {json.dumps(texts[i], ensure_ascii=False)}")
-        for name, e, g in zip(("plain", "full", "decoded", "skipped"), expected[i], got[i] + [None] * 4):
+        for what, e, g in zip(("ids", "types") if len(expected[i]) == 2 else ("plain", "full", "decoded", "skipped"), expected[i], got[i] + [None] * 4):
             if e != g:
-                print(f"  {name}: library {json.dumps(e, ensure_ascii=False)}\n  {name}: program {json.dumps(g, ensure_ascii=False)}")
+                print(f"  {what}: library {json.dumps(e, ensure_ascii=False)}\n  {what}: program {json.dumps(g, ensure_ascii=False)}")
     return len(wrong), sum(e is not None for e in expected)
 
 
@@ -98,18 +139,20 @@ def main():
     parser.add_argument("--random", type=int, default=0)
     parser.add_argument("--text", action="append", default=[])
     parser.add_argument("--keep", help="a folder for random tokenizers that differ")
+    parser.add_argument("--class", dest="name")
     parser.add_argument("files", nargs="+")
     options = parser.parse_args()
     own = [line for path in options.text for line in open(path, encoding="utf-8").read().splitlines(keepends=True)]
     bad = tried = total = 0
     if not options.random:
         for path in options.files:
-            specials = [t.content for t in Tokenizer.from_file(path).get_added_tokens_decoder().values()]
-            wrong, count = compare(options.program, path, lines(options.lines, options.seed, specials[:40]) + own)
+            specials = [t.content for t in open_library(path, options.name).get_added_tokens_decoder().values()]
+            texts = lines(options.lines, options.seed, specials[:40]) + own
+            wrong, count = compare(options.program, path, with_inputs(texts, random.Random(options.seed)), options.name)
             print(f"{path}: {count} lines, {wrong} differ")
             bad, total = bad + wrong, total + count
     rng = random.Random(options.seed)
-    bases = [json.load(open(path, encoding="utf-8")) for path in options.files]
+    bases = [json.load(open(path, encoding="utf-8")) for path in options.files if options.random]
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(options.keep or folder, "tokenizer.json")
         while tried < options.random:
@@ -121,7 +164,8 @@ def main():
                 continue
             tried += 1
             json.dump(data, open(path, "w", encoding="utf-8"), ensure_ascii=False)
-            wrong, count = compare(options.program, path, lines(options.lines, rng.randrange(1 << 30), SPECIALS + WORDS[:3]))
+            texts = lines(options.lines, rng.randrange(1 << 30), SPECIALS + WORDS[:3])
+            wrong, count = compare(options.program, path, with_inputs(texts, rng))
             if wrong:
                 print(json.dumps({k: v for k, v in data.items() if k != "model"}, ensure_ascii=False))
                 print(json.dumps({k: v for k, v in data["model"].items() if k not in ("vocab", "merges")}, ensure_ascii=False))

@@ -126,6 +126,15 @@ def main():
             if u.form("NFD", probe) != canonical.normalize_str(probe):
                 inert.add(c)
 
+    # Asked one by one: BERT's normalizer takes them out.
+    bert = {key: normalizers.BertNormalizer(**{**dict.fromkeys(("clean_text", "handle_chinese_chars", "strip_accents", "lowercase"), False), key: True})
+            for key in ("clean_text", "strip_accents")}
+    stripped = {c for c in CODES if canonical.normalize_str(chr(c)) == chr(c) and not bert["strip_accents"].normalize_str(chr(c))}
+    nonspacing = {c for c in CODES if (category[c] == "Mn" or c in library["Mn"]) and canonical.normalize_str(chr(c)) == chr(c)}
+    cleaned = {c for c in CODES if c not in (0, 0xFFFD) and bert["clean_text"].normalize_str("a" + chr(c)) == "a"}
+    other = {c for c in CODES if category[c] in ("Cc", "Cf", "Co") or c in library["Cf"]} - set(map(ord, "\t\n\r"))
+    assert cleaned <= other
+
     shifts = []
     for c in CODES:
         text = lower.normalize_str(chr(c))
@@ -169,6 +178,9 @@ static const struct {{
                  " * nor moves, and is no combining mark.", inert)
     print_ranges("mark_added", "Combining marks that are none in newer tables.",
                  marks - {c for c in CODES if category[c][0] == "M"})
+    print_ranges("nonspacing_added", "Nonspacing marks of BERT's normalizer (Unicode 8) that are none in newer tables.", stripped - nonspacing)
+    print_ranges("not_nonspacing", "Nonspacing marks that it has not.", nonspacing - stripped)
+    print_ranges("not_other", "Format characters that it has not.", other - cleaned - {0})
     print("\n/* Lower case (Unicode 17) that utf8proc has not: add `shift`. */")
     print("static const struct {\n  uint32_t first, last;\n  int32_t shift;\n} lower_added[] = {")
     print_rows([f"{{0x{a:x}, 0x{b:x}, {s}}}" for a, b, s in shifts])

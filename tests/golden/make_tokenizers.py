@@ -8,7 +8,11 @@ lines.jsonl has one JSON string a line. STYLE/expected.txt has, for each of thos
   ids      without special tokens, two digits in base 64 for each (alphabet below)
   decoded  those ids decoded with special tokens kept, and
   skipped  with them skipped; each as a JSON string, or = where it is the line itself, or ~ as the column before
-and before them one line with the ids that the post-processor puts before and behind.
+and before them one line with the ids that the post-processor puts before and behind. For BERT's styles the lines are
+those of bert.jsonl. bert_vocab is a folder with a vocab.txt instead, of which transformers makes the tokenizer.
+
+STYLE/inputs.txt has inputs of one text or two, cut or not, a row each: number of the line, of the second text's line or
+-, most tokens (0: no limit), ids, type ids, a digit each.
 
 parts.jsonl tries parts by themselves: ["normalizer", part, text, normalised], ["pre_tokenizer", part, text, [piece,
 ...]] and ["decoder", part, [token, ...], text].
@@ -18,14 +22,18 @@ import json
 import os
 import random
 
-from tokenizer_lines import lines, random_line
+from tokenizer_lines import BERT, lines, random_line
 from tokenizer_parts import REGEXES, decoder, normalizer, pre_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertTokenizer
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizers")
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 COUNT = 1600
 MERGES = 320
+BERT_COUNT = 480
+BERT_SIZE = 420
+INPUTS = 240
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -159,7 +167,61 @@ def mixed():
     return tok
 
 
+def wordpiece(name, special_tokens=("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), **options):
+    """As `mixed`, a file that is there is kept."""
+    path = os.path.join(HERE, name, "tokenizer.json")
+    if os.path.exists(path):
+        return Tokenizer.from_file(path)
+    tok = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tok.normalizer = normalizers.BertNormalizer(**options)
+    tok.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tok.decoder = decoders.WordPiece(prefix="##")
+    letters = list("abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'\"()-_/=+")
+    trainer = trainers.WordPieceTrainer(vocab_size=BERT_SIZE, show_progress=False, special_tokens=list(special_tokens),
+                                        initial_alphabet=letters + ([] if options["lowercase"] else [c.upper() for c in letters]))
+    tok.train_from_iterator(training_text(), trainer)
+    cls, sep = (("[CLS]", tok.token_to_id("[CLS]")), ("[SEP]", tok.token_to_id("[SEP]")))
+    tok.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+                                                       special_tokens=[cls, sep])
+    return tok
+
+
+def bert():
+    return wordpiece("bert", clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True)
+
+
+def bert_cased():
+    tok = wordpiece("bert_cased", clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=False)
+    tok.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tok
+
+
+def bert_accents():
+    return wordpiece("bert_accents", clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=True)
+
+
+def bert_raw():
+    """No cleaning: control characters and other spaces reach the words."""
+    return wordpiece("bert_raw", clean_text=False, handle_chinese_chars=True, strip_accents=True, lowercase=False)
+
+
+def bert_vocab():
+    """The folder's settings are not the defaults, and one of its special tokens is not in the vocabulary."""
+    folder = os.path.join(HERE, "bert_vocab")
+    vocab = sorted(bert_cased().get_vocab().items(), key=lambda item: item[1])
+    spelled = {"[UNK]": "<unk>", "[PAD]": "<pad>"}
+    with open(os.path.join(folder, "vocab.txt"), "w", encoding="utf-8") as f:
+        f.writelines(spelled.get(token, token) + "\n" for token, _ in vocab if token != "[MASK]")
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": False, "strip_accents": True, "unk_token": "<unk>",
+                "pad_token": "<pad>", "model_max_length": 512}
+    with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as f:
+        f.write(json.dumps(settings, indent=2) + "\n")
+    return BertTokenizer.from_pretrained(folder).backend_tokenizer
+
+
 STYLES = [gpt2, roberta, llama2, mistral, llama3, qwen2, smollm, mixed]
+BERT_STYLES = [bert, bert_cased, bert_accents, bert_raw, bert_vocab]
+INPUT_STYLES = {"bert", "bert_cased", "bert_vocab", "roberta", "gpt2", "llama3"}
 
 
 def code(ids):
@@ -183,6 +245,22 @@ def expected(tok, texts):
                          "~" if skipped == kept else "=" if skipped == text else json.dumps(skipped, ensure_ascii=False)])
 
 
+def inputs(tok, texts):
+    """Most limits are near the length, and some leave only the special tokens."""
+    rng = random.Random(11)
+    usual = [i for i, text in enumerate(texts) if 1 < len(tok.encode(text, add_special_tokens=False).ids) < 64]
+    for k in range(INPUTS):
+        a, b = rng.choice(usual), rng.choice(usual) if k % 3 else None
+        text, pair = texts[a], None if b is None else texts[b]
+        least, length = tok.num_special_tokens_to_add(b is not None), len(tok.encode(text, pair).ids)
+        most = rng.choice([0, least or 1, rng.randrange(least + 1, length + 4), rng.randrange(least + 1, length + 4)])
+        if most:
+            tok.enable_truncation(most, strategy="longest_first")
+        got = tok.encode(text, pair)
+        tok.no_truncation()
+        yield "\t".join([str(a), "-" if b is None else str(b), str(most), code(got.ids), "".join(map(str, got.type_ids))])
+
+
 def with_part(family, part):
     empty = {"type": "BPE", "vocab": {}, "merges": []}
     return Tokenizer.from_str(json.dumps({"added_tokens": [], "model": empty, family: part}))
@@ -195,7 +273,7 @@ def try_part(rng, family, part):
         return text, tok.normalizer.normalize_str(text)
     if family == "pre_tokenizer":
         return text, [piece for piece, _ in tok.pre_tokenizer.pre_tokenize_str(text)]
-    tokens = [rng.choice(["\u2581the", "a", "<0x41>", "<0xE4>", "<0xBD>", "<0xA0>", "<0xFF>", "\u00e4\u00bd\u0142", "\u00e4", "\u0120x", "  ", "\u00f0\u0141",
+    tokens = [rng.choice(["\u2581the", "a", "##s", " do not", " .", " ' ", "<0x41>", "<0xE4>", "<0xBD>", "<0xA0>", "<0xFF>", "\u00e4\u00bd\u0142", "\u00e4", "\u0120x", "  ", "\u00f0\u0141",
                           random_line(rng, [], 2)]) for _ in range(rng.randrange(8))]
     return tokens, tok.decoder.decode(tokens)
 
@@ -215,22 +293,35 @@ def parts():
                 raise
 
 
+def write_lines(name, rows):
+    with open(os.path.join(HERE, name), "w", encoding="utf-8") as f:
+        f.writelines(row + "\n" for row in rows)
+
+
+def write_style(name, tok, texts):
+    os.makedirs(os.path.join(HERE, name), exist_ok=True)
+    assert tok.get_vocab_size() <= 64 * 64
+    if name != "bert_vocab":
+        write_lines(name + "/tokenizer.json", [json.dumps(json.loads(tok.to_str()), ensure_ascii=False, separators=(",", ":"))])
+    write_lines(name + "/expected.txt", expected(tok, texts))
+    if name in INPUT_STYLES:
+        write_lines(name + "/inputs.txt", inputs(tok, texts))
+
+
 def main():
     os.makedirs(HERE, exist_ok=True)
     toks = {style.__name__: style() for style in STYLES}
     specials = sorted({t.content for tok in toks.values() for t in tok.get_added_tokens_decoder().values()})
     texts = lines(COUNT, 7, specials, parts=6)
-    with open(os.path.join(HERE, "lines.jsonl"), "w", encoding="utf-8") as f:
-        f.writelines(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
-    with open(os.path.join(HERE, "parts.jsonl"), "w", encoding="utf-8") as f:
-        f.writelines(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in parts())
+    write_lines("lines.jsonl", (json.dumps(text, ensure_ascii=False) for text in texts))
+    write_lines("parts.jsonl", (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in parts()))
     for name, tok in toks.items():
-        os.makedirs(os.path.join(HERE, name), exist_ok=True)
-        assert tok.get_vocab_size() <= 64 * 64
-        with open(os.path.join(HERE, name, "tokenizer.json"), "w", encoding="utf-8") as f:
-            f.write(json.dumps(json.loads(tok.to_str()), ensure_ascii=False, separators=(",", ":")) + "\n")
-        with open(os.path.join(HERE, name, "expected.txt"), "w", encoding="utf-8") as f:
-            f.writelines(line + "\n" for line in expected(tok, texts))
+        write_style(name, tok, texts)
+    texts = lines(BERT_COUNT, 9, ["[UNK]", "[MASK]"], parts=6, first=BERT)
+    write_lines("bert.jsonl", (json.dumps(text, ensure_ascii=False) for text in texts))
+    for style in BERT_STYLES:
+        os.makedirs(os.path.join(HERE, style.__name__), exist_ok=True)
+        write_style(style.__name__, style(), texts)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,18 @@ AWKWARD = [
     "\u00bfqu\u00e9? \u00a1s\u00ed!", "$5 \u20ac5 5% 5\u00b0", "a\u0301\u0302\u0303\u0304b", "\u0301", " \u0301", "\n\u0301", "tab\there", "trailing   \n",
 ]
 
+# What BERT's normalizer and pre-tokenizer look at.
+BERT = [
+    "The Lamp WARMS the kettle, don't it?", "unaffable", "river" * 19 + "lamps", "river" * 19 + "lamps" + "s", "x" * 100 + " " + "x" * 101,
+    "\u00e9" * 100, "e\u0301" * 100 + " " + "e\u0301" * 101, "\u6771\u4eac\u306e lamp\u4f60\u597dworld", "\u6771\u3400\u4dbf\u4dc0\u9fff\uf900\ufaff\U00020000\U0002a6df\U0002a6e0",
+    "\U0002a700\U0002b73f\U0002b740\U0002b81f\U0002b820\U0002b91f\U0002b920\U0002ceaf\U0002f800\U0002fa1f", "\uc548\ub155 \u1112\u1161\u11ab \u3131", "\u00c9cole \u00c5ngstr\u00f6m na\u00efve \u1e9e",
+    "I\u0307stanbul \u0130stanbul d\u0131\u015f \u0131", "Stra\u00dfe STRASSE \u1e9e", "\u039f\u0394\u039f\u03a3 \u03bf\u03b4\u03cc\u03c2 \u03ac\u1fb6", "\u01c4ungla \u01c5 \ufb01ne", "a\ufffdb \ufffd c", "a\u0000b\u0001c\u007fd\u009fe",
+    "a\tb\nc\rd\u000be\u000cf", "a\u00a0b\u2003c\u3000d\u2028e\u0085f", "a\u00adb\u200bc\u200dd\ufeffe\u2060f", "\ue000\U000f0000x\U0010fffd", "\U000e0001tag\U000e007f",
+    "\U0001f600 lamp\U0001f44d\U0001f3fd \u2764\ufe0f", "a\u0323\u0307\u0301 q\u0307\u0323", "\u0340\u0344\u0f73", "\u1734\u1885\u08d4\U0001e000", "\u0905\u093c\u0902 \u0e01\u0e33 \u05d0\u05b0 \u0627\u064e",
+    "$5+3=8 `x` ^y^ ~z|w <a> #b @c", "\u00abquoted\u00bb \u2014 \u3001\u3002\uff01\u00bf\u2e3a", "\u00b4x\u02c6 \u20ac5 \u00b05", "10,000.50 -1", "e.g. isn't we'll they've I'm 's", "do not . , ! ? n't",
+    "[CLS] lamp [SEP]", "[MASK]ed x[MASK] [mask]", "[UNK][PAD]", "[ MASK ]", "##s ##", "# #s", "\u212b\u2126\u1e9b\u0323", "\uff21\uff42\u2460\u2167\u00bd",
+]
+
 ALPHABETS = [
     "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789", " ", "  \n\t\r", ".,;:!?'\"()-_/\\#@&*+=<>[]{}|~^`$%",
     "\u00e0\u00e9\u00ee\u00f5\u00fc\u00e7\u00f1\u00df\u00f8\u0153", "\u0300\u0301\u0302\u0308\u0323\u0327\u0338\u0345", "\u4e00\u4eba\u65e5\u672c\u8a9e\u5b66\u4e2d\u56fd", "\u3042\u3044\u30a2\u30a4\u30fc",
@@ -59,9 +71,9 @@ def random_line(rng, specials, parts=8):
     return "".join(random_part(rng, specials) for _ in range(rng.randrange(1, parts)))
 
 
-def lines(count, seed, specials=(), parts=8):
+def lines(count, seed, specials=(), parts=8, first=()):
     rng = random.Random(seed)
-    out = list(AWKWARD) + [f"{a}{s}{b}" for s in specials for a in ("", " ", "x", "  ") for b in ("", " ", "y")]
+    out = list(first) + list(AWKWARD) + [f"{a}{s}{b}" for s in specials for a in ("", " ", "x", "  ") for b in ("", " ", "y")]
     while len(out) < count:
         out.append(random_line(rng, list(specials), parts))
     return out[:count]

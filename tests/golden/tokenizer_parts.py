@@ -11,10 +11,14 @@ def pattern(rng):
 
 
 def normalizer(rng, depth=0):
-    kind = rng.choice(["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip", "Prepend", "Replace", "Replace", "Sequence", "Sequence"])
+    kind = rng.choice(["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip", "Prepend", "Replace", "Replace", "BertNormalizer", "Sequence",
+                       "Sequence"])
     part = {"type": kind}
     if kind == "Strip":
         part.update(strip_left=rng.random() < 0.5, strip_right=rng.random() < 0.5)
+    elif kind == "BertNormalizer":
+        part.update(clean_text=rng.random() < 0.5, handle_chinese_chars=rng.random() < 0.5, strip_accents=rng.choice([None, True, False]),
+                    lowercase=rng.random() < 0.5)
     elif kind == "Prepend":
         part.update(prepend=rng.choice(["▁", " ", "x y"]))
     elif kind == "Replace":
@@ -25,8 +29,8 @@ def normalizer(rng, depth=0):
 
 
 def pre_tokenizer(rng, depth=0):
-    kind = rng.choice(["Split", "Split", "Digits", "Punctuation", "Whitespace", "WhitespaceSplit", "ByteLevel", "Metaspace", "Metaspace", "Sequence",
-                       "Sequence"])
+    kind = rng.choice(["Split", "Split", "Digits", "Punctuation", "Whitespace", "WhitespaceSplit", "ByteLevel", "Metaspace", "Metaspace",
+                       "BertPreTokenizer", "Sequence", "Sequence"])
     part = {"type": kind}
     behaviors = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
     if kind == "Split":
@@ -45,7 +49,7 @@ def pre_tokenizer(rng, depth=0):
 
 
 def decoder(rng, depth=0):
-    kind = rng.choice(["ByteLevel", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace", "Sequence", "Sequence", "Sequence"])
+    kind = rng.choice(["ByteLevel", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace", "WordPiece", "Sequence", "Sequence", "Sequence"])
     part = {"type": kind}
     if kind == "ByteLevel":
         part.update(add_prefix_space=True, trim_offsets=True, use_regex=True)
@@ -53,8 +57,37 @@ def decoder(rng, depth=0):
         part.update(pattern=pattern(rng), content=rng.choice(["", " ", "ab"]))
     elif kind == "Strip":
         part.update(content=rng.choice(" ▁ea"), start=rng.randrange(3), stop=0)
+    elif kind == "WordPiece":
+        part.update(prefix=rng.choice(["##", "##", "", "a"]), cleanup=rng.random() < 0.5)
     elif kind == "Metaspace":
         part.update(replacement="▁", prepend_scheme=rng.choice(["always", "first", "never"]), split=True)
     elif kind == "Sequence":
         part["decoders"] = [decoder(rng, depth + 1) for _ in range(rng.randrange(1, 5))] if depth < 2 else []
+    return part
+
+
+def template(rng, texts):
+    def special():
+        return {"SpecialToken": {"id": rng.choice(["x", "y"]), "type_id": rng.randrange(3)}}
+    parts = [special() for _ in range(rng.randrange(2))]
+    for text in texts:
+        parts += [{"Sequence": {"id": text, "type_id": rng.randrange(3)}}] + [special() for _ in range(rng.randrange(3))]
+    return parts
+
+
+def post_processor(rng, depth=0):
+    kind = rng.choice(["TemplateProcessing", "TemplateProcessing", "BertProcessing", "RobertaProcessing", "ByteLevel", "Sequence"][:6 - depth])
+    part = {"type": kind}
+    if kind == "TemplateProcessing":
+        part.update(single=template(rng, "A"), pair=template(rng, rng.choice(["AB", "AB", "AB", "BA", "A", "ABA"])),
+                    special_tokens={"x": {"id": "x", "ids": [1], "tokens": ["x"]}, "y": {"id": "y", "ids": [2, 3], "tokens": ["y", "z"]}})
+    elif kind == "BertProcessing":
+        part.update(sep=["s", 1], cls=["c", 2])
+    elif kind == "RobertaProcessing":
+        part.update(sep=["s", 1], cls=["c", 2], trim_offsets=True, add_prefix_space=rng.random() < 0.5)
+    elif kind == "ByteLevel":
+        part.update(add_prefix_space=True, trim_offsets=rng.random() < 0.5, use_regex=True)
+    else:
+        level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+        part["processors"] = rng.choice([[level, post_processor(rng, 1)], [post_processor(rng, 1), level], [level], []])
     return part

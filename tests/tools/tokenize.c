@@ -1,9 +1,11 @@
 /* Tokenizes line by line, for comparing with another implementation.
  *
- *   tokenize TOKENIZER.json < lines
+ *   tokenize TOKENIZER < lines
  *
- * Each line of the input is a JSON string. Each line of the output is a JSON list: the ids without special
- * tokens, the ids with them, and the second decoded, with and without special tokens.
+ * TOKENIZER is what ld_tokenizer_open takes. A line of the input is a JSON string, or a list: a text, a
+ * second one or null, and the most tokens (0 for no limit). A line of the output is a JSON list: for a string
+ * the ids without special tokens, the ids with them, and the second decoded, with and without special tokens;
+ * for a list the ids and their type ids.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -33,36 +35,60 @@ static json_t *decoded(const ld_tokenizer *tokenizer, const ld_ids *ids, bool sk
   return text;
 }
 
-static int tokenize_line(const ld_tokenizer *tokenizer, const char *line, size_t length) {
-  json_t *text = json_loadb(line, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+static void tokenize_text(const ld_tokenizer *tokenizer, const json_t *text, json_t *out) {
+  const char *s = json_string_value(text);
+  const size_t length = json_string_length(text);
   ld_ids plain = {0}, special = {0};
   ld_error err = {0};
-  json_t *out = json_array();
-  if (!json_is_string(text) ||
-      ld_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), false, &plain,
-                          &err) ||
-      ld_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), true, &special,
-                          &err)) {
-    json_array_append_new(out, json_string(err.code ? err.text : "no JSON string"));
+  if (ld_tokenizer_encode(tokenizer, s, length, false, &plain, &err) ||
+      ld_tokenizer_encode(tokenizer, s, length, true, &special, &err)) {
+    json_array_append_new(out, json_string(err.text));
   } else {
     json_array_append_new(out, id_list(&plain));
     json_array_append_new(out, id_list(&special));
     json_array_append_new(out, decoded(tokenizer, &special, false));
     json_array_append_new(out, decoded(tokenizer, &special, true));
   }
+  ld_ids_free(&plain);
+  ld_ids_free(&special);
+}
+
+static void tokenize_input(const ld_tokenizer *tokenizer, const json_t *input, json_t *out) {
+  const json_t *text = json_array_get(input, 0), *pair = json_array_get(input, 1);
+  const size_t most = (size_t)json_integer_value(json_array_get(input, 2));
+  ld_ids ids = {0}, types = {0};
+  ld_error err = {0};
+  if (ld_tokenizer_encode_input(tokenizer, json_string_value(text), json_string_length(text),
+                                json_string_value(pair), json_string_length(pair), most, &ids, &types,
+                                &err)) {
+    json_array_append_new(out, json_string(err.text));
+  } else {
+    json_array_append_new(out, id_list(&ids));
+    json_array_append_new(out, id_list(&types));
+  }
+  ld_ids_free(&ids);
+  ld_ids_free(&types);
+}
+
+static void tokenize_line(const ld_tokenizer *tokenizer, const char *line, size_t length) {
+  json_t *input = json_loadb(line, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+  json_t *out = json_array();
+  if (json_is_string(input))
+    tokenize_text(tokenizer, input, out);
+  else if (json_is_string(json_array_get(input, 0)))
+    tokenize_input(tokenizer, input, out);
+  else
+    json_array_append_new(out, json_string("no JSON string or list"));
   json_dumpf(out, stdout, JSON_COMPACT);
   putchar('\n');
   json_decref(out);
-  json_decref(text);
-  ld_ids_free(&plain);
-  ld_ids_free(&special);
-  return err.code;
+  json_decref(input);
 }
 
 int main(int argc, char **argv) {
   ld_error err = {0};
   ld_tokenizer *tokenizer;
-  if (argc != 2) return fputs("usage: tokenize TOKENIZER.json < lines\n", stderr), 2;
+  if (argc != 2) return fputs("usage: tokenize TOKENIZER < lines\n", stderr), 2;
   if (ld_tokenizer_open(argv[1], &tokenizer, &err)) return fprintf(stderr, "tokenize: %s\n", err.text), 1;
   char *line = NULL;
   size_t room = 0;

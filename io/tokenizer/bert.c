@@ -1,0 +1,70 @@
+/* BERT's normalizer and pre-tokenizer.
+ */
+#include "io/tokenizer/internal.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+typedef struct bert {
+  bool clean_text, handle_chinese_chars, strip_accents, lowercase;
+} bert;
+
+static int load_normalizer(ld_part *part, const json_t *json, ld_load *load) {
+  bert *data = part->data = ld_alloc(1, sizeof *data);
+  int rc = ld_load_bool(load, json, "clean_text", &data->clean_text);
+  if (!rc) rc = ld_load_bool(load, json, "handle_chinese_chars", &data->handle_chinese_chars);
+  if (!rc) rc = ld_load_bool(load, json, "lowercase", &data->lowercase);
+  return rc ? rc : ld_load_bool_or(load, json, "strip_accents", data->lowercase, &data->strip_accents);
+}
+
+/* Spaces of every kind become one; U+0000, U+FFFD and what is neither letter, mark nor sign goes. */
+static void append_clean(ld_text *out, uint32_t code) {
+  if (code == '\t' || code == '\n' || code == '\r')
+    ld_text_append(out, " ", 1);
+  else if (code != 0xfffd && !ld_is_other(code))
+    ld_utf8_append(out, ld_is_space(code) ? ' ' : code);
+}
+
+/* The library's ranges; the original's 0x2b820 is 0x2b920 there. */
+static bool is_chinese(uint32_t c) {
+  if (c < 0x3400) return false;
+  return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
+         (c >= 0x2a700 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) || (c >= 0xf900 && c <= 0xfaff) ||
+         (c >= 0x2f800 && c <= 0x2fa1f);
+}
+
+static void append_spaced(ld_text *out, uint32_t code) {
+  const size_t chinese = is_chinese(code);
+  ld_text_append(out, " ", chinese);
+  ld_utf8_append(out, code);
+  ld_text_append(out, " ", chinese);
+}
+
+static void append_unless_nonspacing(ld_text *out, uint32_t code) {
+  if (!ld_is_nonspacing(code)) ld_utf8_append(out, code);
+}
+
+static int normalize(const void *data, ld_normal *normal, ld_error *err) {
+  (void)err;
+  const bert *b = data;
+  if (b->clean_text) ld_normal_each(normal, append_clean);
+  if (b->handle_chinese_chars) ld_normal_each(normal, append_spaced);
+  if (b->strip_accents) {
+    ld_normal_form(normal, LD_NFD);
+    ld_normal_each(normal, append_unless_nonspacing);
+  }
+  if (b->lowercase) ld_normal_each(normal, ld_lower_append);
+  return 0;
+}
+
+const ld_part_kind ld_bert_normalizer = {"BertNormalizer", load_normalizer, free, {normalize}};
+
+/* Words at spaces; each punctuation character by itself. */
+static int pre_tokenize(const void *data, ld_pieces *pieces, ld_error *err) {
+  (void)data;
+  const int rc = ld_split_by_class(pieces, ld_is_space, LD_REMOVED, err);
+  return rc ? rc : ld_split_by_class(pieces, ld_is_punctuation, LD_ISOLATED, err);
+}
+
+const ld_part_kind ld_bert_pre_tokenizer = {.type = "BertPreTokenizer", .pre_tokenize = pre_tokenize};
