@@ -18,8 +18,10 @@ void ld_adapter_free(ld_adapter *adapter) {
     free(adapter->full[i].path);
     free(adapter->full[i].data);
   }
+  for (size_t i = 0; i < adapter->n_labels; i++) free(adapter->labels[i]);
   free(adapter->modules);
   free(adapter->full);
+  free(adapter->labels);
   free(adapter->base_name);
   free(adapter->base_digest);
   free(adapter->architecture);
@@ -31,6 +33,23 @@ double ld_adapter_scaling(double alpha, int rank, bool rslora) {
   return alpha / (rslora ? sqrt(rank) : rank);
 }
 
+int64_t ld_adapter_channels(const ld_adapter_module *module) {
+  const int64_t h = module->kernel[0], w = module->kernel[1];
+  if (h == 0 && w == 0) return module->in;
+  return h < 1 || w < 1 || module->in % (h * w) != 0 ? 0 : module->in / (h * w);
+}
+
+static bool is_utf8(const char *text, size_t length) {
+  for (size_t at = 0; at < length;) {
+    utf8proc_int32_t point;
+    const utf8proc_ssize_t step =
+        utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(length - at), &point);
+    if (step <= 0) return false;
+    at += (size_t)step;
+  }
+  return true;
+}
+
 bool ld_adapter_path_ok(const char *path) {
   const size_t length = strlen(path);
   if (length == 0 || length > 512) return false;
@@ -40,15 +59,7 @@ bool ld_adapter_path_ok(const char *path) {
     if (c <= ' ' || c == 0x7f || c == '/' || (c == '.' && before == '.')) return false;
     before = path[i];
   }
-  if (before == '.') return false;
-  for (size_t at = 0; at < length;) {
-    utf8proc_int32_t point;
-    const utf8proc_ssize_t step =
-        utf8proc_iterate((const utf8proc_uint8_t *)path + at, (utf8proc_ssize_t)(length - at), &point);
-    if (step <= 0) return false;
-    at += (size_t)step;
-  }
-  return true;
+  return before != '.' && is_utf8(path, length);
 }
 
 static int by_string(const void *a, const void *b) {
@@ -71,11 +82,39 @@ static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, c
   if (m->rank < 1 || m->in < 1 || m->out < 1)
     return ld_fail(err, LD_EMISMATCH, "%s: module '%s': rank %d, sizes %lld and %lld must be above zero",
                    file, m->path, m->rank, (long long)m->in, (long long)m->out);
+  if (ld_adapter_channels(m) < 1)
+    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': %lld inputs are no multiple of a kernel of %d x %d",
+                   file, m->path, (long long)m->in, m->kernel[0], m->kernel[1]);
   const double expected = ld_adapter_scaling(m->alpha, m->rank, adapter->rslora);
   if (!(fabs(m->scaling - expected) <= 1e-6 * fabs(expected)))
     return ld_fail(err, LD_EMISMATCH, "%s: module '%s': scaling %g does not follow from alpha %g and rank %d",
                    file, m->path, m->scaling, m->alpha, m->rank);
   return 0;
+}
+
+/* The weights of a head: the last of them has a row for each class. */
+static bool is_head_weight(const ld_adapter_full *full) {
+  static const char *const names[] = {"classifier", "score", "fc", "linear"};
+  const size_t first = strcspn(full->path, "."), length = strlen(full->path);
+  if (full->ndim != 2 || length < 7 || strcmp(full->path + length - 7, ".weight") != 0) return false;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strlen(names[i]) == first && memcmp(names[i], full->path, first) == 0) return true;
+  return false;
+}
+
+static int check_labels(const ld_adapter *adapter, const char *file, ld_error *err) {
+  const ld_adapter_full *head = NULL;
+  for (size_t i = 0; i < adapter->n_labels; i++)
+    if (!is_utf8(adapter->labels[i], strlen(adapter->labels[i])))
+      return ld_fail(err, LD_EMISMATCH, "%s: labels: the name of class %zu is not UTF-8", file, i);
+  for (size_t i = 0; i < adapter->n_full; i++) {
+    if (!is_head_weight(&adapter->full[i])) continue;
+    head = &adapter->full[i];
+    if (head->shape[0] == (int64_t)adapter->n_labels) return 0;
+  }
+  if (!head || !adapter->n_labels) return 0;
+  return ld_fail(err, LD_EMISMATCH, "%s: labels: %zu names, but '%s' has %lld rows", file, adapter->n_labels,
+                 head->path, (long long)head->shape[0]);
 }
 
 int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err) {
@@ -97,5 +136,5 @@ int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err)
         count < 1)
       code = ld_fail(err, LD_EMISMATCH, "%s: parameter '%s' has no usable shape", name, full->path);
   }
-  return code;
+  return code ? code : check_labels(adapter, name, err);
 }

@@ -2,7 +2,8 @@
  *
  * The PEFT folder is adapter_config.json and adapter_model.safetensors. Tensor names there are
  * "base_model.model." + the Hugging Face module path + ".lora_A.weight" or ".lora_B.weight"; tensors of
- * modules that were trained whole keep their path.
+ * modules that were trained whole keep their path. Ours may hold a third file, which PEFT passes over:
+ * labels.json, the names of a classifier's classes in the form of Hugging Face's id2label.
  * https://huggingface.co/docs/peft/developer_guides/checkpoint
  */
 #ifndef LD_ADAPTER_H
@@ -21,8 +22,10 @@ typedef struct ld_adapter_module {
   int rank;
   double alpha, scaling;
   int64_t in, out;
-  float *A; /* (rank, in) */
-  float *B; /* (out, rank) */
+  int kernel[2]; /* of a convolution: height and width, and then in is channels * height * width; 0 of a
+                    linear module */
+  float *A;      /* (rank, in) */
+  float *B;      /* (out, rank) */
 } ld_adapter_module;
 
 /* A tensor of a module that was trained whole (PEFT's modules_to_save). */
@@ -46,6 +49,8 @@ typedef struct ld_adapter {
   size_t n_modules;
   ld_adapter_full *full;
   size_t n_full;
+  char **labels; /* of a classifier: the names of its classes in order; NULL when not known */
+  size_t n_labels;
 } ld_adapter;
 
 /* Frees the struct and all below it (NULL is fine). */
@@ -54,33 +59,46 @@ void ld_adapter_free(ld_adapter *adapter);
 /* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */
 double ld_adapter_scaling(double alpha, int rank, bool rslora);
 
+/* The input channels of a convolution, `in` of a linear module; 0 where kernel and `in` do not fit. */
+int64_t ld_adapter_channels(const ld_adapter_module *module);
+
 /* Whether a text can be a module path or parameter name: UTF-8, at most 512 bytes, parts between dots that
  * are not empty, no slash, no blank or control character. */
 bool ld_adapter_path_ok(const char *path);
 
-/* What every writer demands: good paths, none twice, ranks and sizes above zero, each scaling that of its
- * alpha and rank. LD_EMISMATCH names what is wrong; `name` stands for the file. */
+/* What every writer demands: good paths, none twice, ranks and sizes above zero, kernels that fit, each
+ * scaling that of its alpha and rank; labels in UTF-8, as many as the rows of the head ("classifier",
+ * "score", "fc" or "linear") where one was trained whole. LD_EMISMATCH names what is wrong; `name` stands for
+ * the file. */
 int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err);
 
 /* PEFT folder (float32), written so that a killed run leaves the old one or the new one; an existing folder
- * is replaced only when it holds nothing but these two files.
+ * is replaced only when it holds nothing but these files. Without labels there is no labels.json, or an empty
+ * one where one is replaced.
  *
  * target_modules lists for each module the shortest suffix of its path that selects no other of `all_modules`
  * (all linear modules of the base) by PEFT's rule, the full path where that needs a layer's number; without
  * `all_modules` (n_all_modules 0) full paths. Where no list can do it, a regular expression. Modules with
- * another rank or alpha go into rank_pattern and alpha_pattern. LD_EUNSUPPORTED when there is no LoRA module:
- * PEFT cannot load that. */
+ * another rank or alpha go into rank_pattern and alpha_pattern. An adapter without any LoRA module gets the
+ * target that PEFT (0.21 for one) lets match nothing.
+ *
+ * modules_to_save lists the modules that hold the full tensors; a classification head goes by its first name
+ * ("classifier" for "classifier.dense.weight"), as PEFT adds that one itself. LD_EUNSUPPORTED for what PEFT
+ * cannot load: it takes a name there for all modules that end in it, so that "classifier" trained whole with
+ * a "pre_classifier" that is not is refused, and LoRA within a module that is saved whole. The task types of
+ * classification are left out when no head was trained whole, since PEFT demands one with them. */
 int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules,
                   size_t n_all_modules, ld_error *err);
 
 /* Reads any PEFT LoRA folder (F32, F16, BF16). Modules come in the order of their names, numbers by value.
  * Strict: unknown keys in the safetensors file (a copy of an adapted module's base_layer.weight is passed
- * over), a lora_A without its lora_B, a shape that does not fit its rank are errors. LD_EUNSUPPORTED, naming
- * the field, for what would change the numbers and is not known: use_dora, lora_bias, bias other than none,
- * other peft_type, layer_replication, ...; also for an unknown field that is switched on. */
+ * over), a lora_A without its lora_B, a shape that does not fit its rank, labels of another number than the
+ * head's rows are errors. LD_EUNSUPPORTED, naming the field or module, for what would change the numbers and
+ * is not known: use_dora, lora_bias, bias other than none, other peft_type, layer_replication, ...; also for
+ * an unknown field that is switched on, and for convolutions in 1 or 3 dimensions or in groups. */
 int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err);
 
-/* The same from the two files' bytes. */
+/* The same from two files' bytes, without labels. */
 int ld_peft_parse(const char *config, size_t config_length, const void *tensors, size_t tensors_length,
                   const char *name, ld_adapter **out, ld_error *err);
 

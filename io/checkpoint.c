@@ -47,6 +47,16 @@ static void add_floats(ld_digest *digest, const float *data, size_t n) {
   ld_digest_bytes(digest, data, n * sizeof *data);
 }
 
+/* What came with version 2; the digest of older files goes without it. */
+static void add_second(ld_digest *digest, const ld_adapter *a) {
+  for (size_t i = 0; i < a->n_modules; i++) {
+    ld_digest_u64(digest, (uint64_t)a->modules[i].kernel[0]);
+    ld_digest_u64(digest, (uint64_t)a->modules[i].kernel[1]);
+  }
+  ld_digest_u64(digest, a->n_labels);
+  for (size_t i = 0; i < a->n_labels; i++) ld_digest_string(digest, a->labels[i]);
+}
+
 static void add_adapter(ld_digest *digest, const ld_adapter *a) {
   ld_digest_u64(digest, (uint64_t)a->rank);
   ld_digest_double(digest, a->alpha);
@@ -101,9 +111,11 @@ static void add_progress(ld_digest *digest, const ld_progress *p) {
 static void digest_contents(const ld_checkpoint *c, char text[LD_DIGEST_DIGITS + 1]) {
   ld_digest digest;
   ld_digest_init(&digest);
-  ld_digest_u64(&digest, LD_CHECKPOINT_VERSION);
+  const int version = ld_checkpoint_version(c->adapter);
+  ld_digest_u64(&digest, (uint64_t)version);
   ld_digest_string(&digest, c->config ? c->config : "{}");
   add_adapter(&digest, c->adapter);
+  if (version > 1) add_second(&digest, c->adapter);
   ld_digest_u64(&digest, c->has_trainer);
   if (c->has_trainer) {
     add_moments(&digest, c->adapter, c->m);

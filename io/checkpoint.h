@@ -2,18 +2,18 @@
  *
  *   /                   attributes: format ("lora_dist checkpoint"), version, digest, config (JSON),
  *                       architecture, base_name, base_digest, task_type (each left out when not known),
- *                       rank, alpha, dropout, rslora, fan_in_fan_out
- *   /lora/<module>/A    (rank, in)    attributes of the group: rank, alpha, scaling
- *   /lora/<module>/B    (out, rank)
- *   /full/<parameter>
- *   /optimizer/m/<module>/A ... and /optimizer/v/...   (absent in a finished adapter.h5)
- *   /trainer            attributes: step, epoch, position, seed, tokens, best_loss, best_step
+ *                       rank, alpha, dropout, rslora, fan_in_fan_out; labels (a JSON list of strings; left
+ * out when not known) /lora/<module>/A    (rank, in)    attributes of the group: rank, alpha, scaling; of a
+ * convolution also kernel (height, width), and then in is channels * height * width /lora/<module>/B    (out,
+ * rank) /full/<parameter> /optimizer/m/<module>/A ... and /optimizer/v/...   (absent in a finished
+ * adapter.h5) /trainer            attributes: step, epoch, position, seed, tokens, best_loss, best_step
  *   /trainer/exponents  int32
  *
  * Module paths hold dots, never slashes, so each is one group name; groups keep the order in which the
  * adapter lists them. Every dataset but a scalar is chunked, with the fletcher32 filter, and float32 but for
  * the exponents; the root attribute `digest` covers the names, shapes and bytes of all datasets and all
- * attributes. Equal contents give equal files: no times are stored.
+ * attributes. Equal contents give equal files: no times are stored. The version is 1, and 2 in a file with a
+ * kernel or labels: what came before knows neither, and refuses such a file by its version.
  *
  * The HDF5 file follows a user block of 512 bytes, as the format allows: a line of text that seals the file's
  * length and all of its bytes. It is checked before HDF5 sees the file, so that damage is found by our own

@@ -9,8 +9,17 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
+#include "io/json.h"
+#include "io/adapter_labels.h"
 
 #define FORMAT "lora_dist checkpoint"
+
+int ld_checkpoint_version(const ld_adapter *adapter) {
+  for (size_t i = 0; i < adapter->n_modules; i++)
+    if (adapter->modules[i].kernel[0]) return 2;
+  return adapter->n_labels ? 2 : 1;
+}
 
 /* Chunks are whole rows up to about this size: one checksum each. */
 enum { CHUNK_BYTES = 1 << 20 };
@@ -41,14 +50,25 @@ static void check(writer *w, bool good, const char *what) {
   if (!good && !w->code) w->code = fail_hdf5(w->err, LD_ESYSTEM, w->name, what);
 }
 
-static void put_attribute(writer *w, hid_t at, const char *name, hid_t stored, hid_t held,
-                          const void *value) {
-  if (w->code) return;
-  const hid_t space = H5Screate(H5S_SCALAR);
+/* Takes over `space`. */
+static void put_attribute_in(writer *w, hid_t at, const char *name, hid_t space, hid_t stored, hid_t held,
+                             const void *value) {
   const hid_t attribute = H5Acreate2(at, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
   check(w, attribute >= 0 && H5Awrite(attribute, held, value) >= 0, name);
   if (attribute >= 0) check(w, H5Aclose(attribute) >= 0, name);
   H5Sclose(space);
+}
+
+static void put_attribute(writer *w, hid_t at, const char *name, hid_t stored, hid_t held,
+                          const void *value) {
+  if (!w->code) put_attribute_in(w, at, name, H5Screate(H5S_SCALAR), stored, held, value);
+}
+
+static void put_kernel(writer *w, hid_t at, const int kernel[2]) {
+  if (w->code || !kernel[0]) return;
+  const int64_t sizes[] = {kernel[0], kernel[1]};
+  put_attribute_in(w, at, "kernel", H5Screate_simple(1, (hsize_t[]){2}, NULL), H5T_STD_I64LE,
+                   H5T_NATIVE_INT64, sizes);
 }
 
 static void put_integer(writer *w, hid_t at, const char *name, int64_t value) {
@@ -124,6 +144,7 @@ static void put_lora(writer *w, const ld_adapter *a) {
     put_integer(w, group, "rank", m->rank);
     put_double(w, group, "alpha", m->alpha);
     put_double(w, group, "scaling", m->scaling);
+    put_kernel(w, group, m->kernel);
     close_group(w, group);
   }
   close_group(w, lora);
@@ -162,10 +183,18 @@ static void put_trainer(writer *w, const ld_checkpoint *c) {
   close_group(w, trainer);
 }
 
+static void put_labels(writer *w, const ld_adapter *a) {
+  if (!a->n_labels) return;
+  ld_text labels = {0};
+  ld_adapter_labels_put_list(&labels, a);
+  put_string(w, w->file, "labels", labels.bytes);
+  ld_text_free(&labels);
+}
+
 static void put_root(writer *w, const ld_checkpoint *c, const char *digest) {
   const ld_adapter *a = c->adapter;
   put_string(w, w->file, "format", FORMAT);
-  put_integer(w, w->file, "version", LD_CHECKPOINT_VERSION);
+  put_integer(w, w->file, "version", ld_checkpoint_version(a));
   put_string(w, w->file, "architecture", a->architecture);
   put_string(w, w->file, "base_name", a->base_name);
   put_string(w, w->file, "base_digest", a->base_digest);
@@ -176,6 +205,7 @@ static void put_root(writer *w, const ld_checkpoint *c, const char *digest) {
   put_integer(w, w->file, "rslora", a->rslora);
   put_integer(w, w->file, "fan_in_fan_out", a->fan_in_fan_out);
   put_string(w, w->file, "task_type", a->task_type);
+  put_labels(w, a);
   put_string(w, w->file, "digest", digest);
 }
 
@@ -262,13 +292,14 @@ static int bad_item(reader *r, const char *item, const char *what) {
   return code;
 }
 
-/* A scalar attribute stored as `stored`. */
-static int get_attribute(reader *r, hid_t at, const char *name, hid_t stored, hid_t held, void *value) {
+/* An attribute of n values stored as `stored`. */
+static int get_attributes(reader *r, hid_t at, const char *name, int n, hid_t stored, hid_t held,
+                          void *value) {
   const hid_t attribute = H5Aopen(at, name, H5P_DEFAULT);
   if (attribute < 0) return bad_item(r, name, "is missing");
   const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
   int code = 0;
-  if (H5Tequal(type, stored) <= 0 || H5Sget_simple_extent_npoints(space) != 1)
+  if (H5Tequal(type, stored) <= 0 || H5Sget_simple_extent_npoints(space) != n)
     code = bad_item(r, name, "has another type than expected");
   else if (H5Aread(attribute, held, value) < 0)
     code = bad_item(r, name, "cannot be read");
@@ -276,6 +307,11 @@ static int get_attribute(reader *r, hid_t at, const char *name, hid_t stored, hi
   H5Tclose(type);
   H5Aclose(attribute);
   return code;
+}
+
+/* A scalar attribute. */
+static int get_attribute(reader *r, hid_t at, const char *name, hid_t stored, hid_t held, void *value) {
+  return get_attributes(r, at, name, 1, stored, held, value);
 }
 
 static int get_integer(reader *r, hid_t at, const char *name, int64_t low, int64_t high, int64_t *value) {
@@ -407,6 +443,21 @@ static int get_floats(reader *r, hid_t at, const char *name, int ndim, const int
   return code;
 }
 
+/* Of a convolution; a linear module has none. */
+static int get_kernel(reader *r, hid_t group, ld_adapter_module *m) {
+  int64_t sizes[2] = {0, 0};
+  const htri_t exists = H5Aexists(group, "kernel");
+  if (exists == 0) return 0;
+  const int code = get_attributes(r, group, "kernel", 2, H5T_STD_I64LE, H5T_NATIVE_INT64, sizes);
+  if (code) return code;
+  if (sizes[0] < 1 || sizes[0] > INT_MAX || sizes[1] < 1 || sizes[1] > INT_MAX)
+    return bad_item(r, m->path, "has a kernel of an unusable size");
+  m->kernel[0] = (int)sizes[0];
+  m->kernel[1] = (int)sizes[1];
+  if (ld_adapter_channels(m) < 1) return bad_item(r, m->path, "has an A that does not fit its kernel");
+  return 0;
+}
+
 static int get_module(reader *r, hid_t group, ld_adapter_module *m) {
   int ndim;
   int64_t shape[LD_MAX_DIMS];
@@ -420,6 +471,8 @@ static int get_module(reader *r, hid_t group, ld_adapter_module *m) {
     code = bad_item(r, m->path, "has an A that does not fit its rank");
   if (code) return code;
   m->in = shape[1];
+  code = get_kernel(r, group, m);
+  if (code) return code;
   data = NULL;
   code = get_array(r, group, "B", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, &ndim, shape, &data);
   m->B = data;
@@ -548,6 +601,20 @@ static int get_trainer(reader *r, ld_checkpoint *c) {
   return code;
 }
 
+static int get_labels(reader *r, ld_adapter *a) {
+  char *text = NULL;
+  int code = get_string(r, r->file, "labels", false, &text);
+  if (code || !text) {
+    free(text);
+    return code;
+  }
+  ld_value *tree = ld_json_parse(text, strlen(text), r->name, r->err);
+  code = tree ? ld_adapter_labels_read(tree, r->name, a, r->err) : LD_EFORMAT;
+  ld_value_free(tree);
+  free(text);
+  return code;
+}
+
 static int get_root(reader *r, ld_checkpoint *c) {
   ld_adapter *a = c->adapter;
   int rslora = 0, fan_in_fan_out = 0;
@@ -562,6 +629,7 @@ static int get_root(reader *r, ld_checkpoint *c) {
   if (!code) code = get_double(r, r->file, "dropout", &a->dropout);
   if (!code) code = get_int(r, r->file, "rslora", 0, 1, &rslora);
   if (!code) code = get_int(r, r->file, "fan_in_fan_out", 0, 1, &fan_in_fan_out);
+  if (!code) code = get_labels(r, a);
   a->rslora = rslora;
   a->fan_in_fan_out = fan_in_fan_out;
   return code;

@@ -6,7 +6,10 @@
 
 #include "io/checkpoint.h"
 
-enum { LD_CHECKPOINT_VERSION = 1, LD_USER_BLOCK = 512 };
+enum { LD_CHECKPOINT_VERSION = 2, LD_USER_BLOCK = 512 };
+
+/* The least version that can say what the adapter holds: 2 where there are kernels or labels. */
+int ld_checkpoint_version(const ld_adapter *adapter);
 
 /* Builds the file in memory and hands it to `take`, its first LD_USER_BLOCK bytes free for the taker's use;
  * `bytes` is only valid during the call. */

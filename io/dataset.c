@@ -10,29 +10,69 @@
 #include "base/memory.h"
 #include "io/dataset/format.h"
 
-static const ld_data_format *const formats[] = {&ld_data_jsonl, &ld_data_raw};
+static const struct {
+  const ld_data_format *format;
+  bool fits[LD_USE_IMAGES + 1];
+} formats[] = {
+    {&ld_data_jsonl, {[LD_USE_LANGUAGE] = true, [LD_USE_CLASSES] = true}},
+    {&ld_data_tsv, {[LD_USE_LANGUAGE] = true, [LD_USE_CLASSES] = true}},
+    {&ld_data_csv, {[LD_USE_LANGUAGE] = true, [LD_USE_CLASSES] = true}},
+    {&ld_data_raw, {[LD_USE_LANGUAGE] = true}},
+    {&ld_data_image_folder, {[LD_USE_IMAGES] = true}},
+    {&ld_data_image_file, {[LD_USE_IMAGES] = true}},
+    {&ld_data_image_hdf5, {[LD_USE_IMAGES] = true}},
+};
 
 enum { n_formats = sizeof formats / sizeof *formats };
 
-static const ld_data_format *find_format(const char *path, ld_error *err) {
+static const char *const takes[] = {
+    [LD_USE_LANGUAGE] = "the model predicts text and takes files that end in",
+    [LD_USE_CLASSES] = "the model classifies texts and takes labelled records, in files that end in",
+    [LD_USE_IMAGES] = "the model classifies images and takes a folder of class folders, or files that end in",
+};
+
+static int fail_use(const char *path, const char *what, ld_data_use use, ld_error *err) {
   ld_text known = {0};
-  const size_t length = strlen(path);
-  for (size_t i = 0; i < n_formats; i++) {
-    const size_t n = strlen(formats[i]->ending);
-    if (length >= n && !strcasecmp(path + length - n, formats[i]->ending)) {
-      ld_text_free(&known);
-      return formats[i];
-    }
-    ld_text_printf(&known, "%s%s", i ? ", " : "", formats[i]->ending);
-  }
-  ld_fail(err, LD_EUNSUPPORTED, "%s: no known kind of data, the file name must end in one of %s", path,
-          known.bytes);
+  for (size_t i = 0; i < n_formats; i++)
+    for (const char *const *ending = formats[i].format->endings; formats[i].fits[use] && *ending; ending++)
+      if (**ending != '/') ld_text_printf(&known, "%s%s", known.length ? ", " : "", *ending);
+  int rc = ld_fail(err, LD_EUNSUPPORTED, "%s: %s, but %s %s", path, what, takes[use], known.bytes);
   ld_text_free(&known);
-  return NULL;
+  return rc;
+}
+
+static bool has_ending(const char *path, const char *ending) {
+  const size_t length = strlen(path), n = strlen(ending);
+  return length >= n && !strcasecmp(path + length - n, ending);
+}
+
+/* The format that a name tells, as an index into the table; n_formats for none. `what` says it in words. */
+static size_t known_format(const char *path, char what[32]) {
+  const bool folder = ld_is_folder(path);
+  snprintf(what, 32, "%s", folder ? "a folder" : "no known kind of data");
+  for (size_t i = 0; i < n_formats; i++)
+    for (const char *const *ending = formats[i].format->endings; *ending; ending++) {
+      const bool slash = **ending == '/';
+      if (slash != folder || !(slash || has_ending(path, *ending))) continue;
+      if (!slash) snprintf(what, 32, "a %s file", *ending);
+      return i;
+    }
+  return n_formats;
+}
+
+static int find_format(const char *path, ld_data_use use, const ld_data_format **out, ld_error *err) {
+  char what[32];
+  const size_t i = known_format(path, what);
+  if (i == n_formats && !ld_file_exists(path))
+    return ld_fail(err, LD_EFILE, "%s: no such file or folder", path);
+  if (i == n_formats || !formats[i].fits[use]) return fail_use(path, what, use, err);
+  *out = formats[i].format;
+  return 0;
 }
 
 /* Whether the tokenizer ends a text by eos is seen on a text that does not end so by itself. */
 static int find_out_eos(ld_dataset *dataset, ld_error *err) {
+  if (dataset->options.use != LD_USE_LANGUAGE) return 0;
   const int32_t eos = dataset->options.eos;
   ld_ids bare = {0}, full = {0};
   int rc = ld_data_encode(dataset, "a", 1, false, &bare, err);
@@ -46,13 +86,14 @@ static int find_out_eos(ld_dataset *dataset, ld_error *err) {
 
 int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_dataset **out, ld_error *err) {
   *out = NULL;
-  const ld_data_format *format = find_format(path, err);
-  if (!format) return LD_EUNSUPPORTED;
+  const ld_data_format *format = NULL;
+  int rc = find_format(path, options->use, &format, err);
+  if (rc) return rc;
   ld_dataset *dataset = ld_alloc(1, sizeof *dataset);
   dataset->format = format;
   dataset->path = ld_strdup(path);
   dataset->options = *options;
-  int rc = find_out_eos(dataset, err);
+  rc = find_out_eos(dataset, err);
   if (!rc) rc = format->open(dataset, err);
   dataset->options.chat_template = NULL; /* the layout is found, and the string is the caller's */
   if (rc)
@@ -64,6 +105,7 @@ int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_data
 
 void ld_dataset_close(ld_dataset *dataset) {
   if (!dataset) return;
+  if (dataset->own && dataset->format->close) dataset->format->close(dataset);
   ld_map_close(&dataset->map);
   free(dataset->path);
   free(dataset);
@@ -79,17 +121,36 @@ const char *ld_dataset_path(const ld_dataset *dataset) {
 
 void ld_sample_free(ld_sample *sample) {
   ld_ids_free(&sample->tokens);
+  ld_ids_free(&sample->types);
   free(sample->target);
+  ld_image_free(&sample->image);
+  ld_text_free(&sample->label_name);
   memset(sample, 0, sizeof *sample);
 }
 
-static int tokenize(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
-  sample->tokens.n = 0;
-  int rc = dataset->format->tokenize(dataset, record, sample, err);
-  if (!rc && sample->tokens.n > INT32_MAX)
-    rc = ld_fail(err, LD_EUNSUPPORTED, "%s: line %zu: the record has more than 2^31 tokens, split it",
-                 dataset->path, ld_data_line(dataset, record->offset));
-  return rc;
+/* Puts the place of a record before an error. */
+static int fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
+  if (dataset->form == LD_DATA_IMAGES)
+    return ld_fail_prefix(err, rc, "%s: image %" PRIu64, dataset->path, record->offset);
+  return ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, record->offset));
+}
+
+static void clear(ld_sample *sample) {
+  sample->tokens.n = sample->types.n = sample->n_whole = 0;
+  sample->label_kind = LD_LABEL_NONE;
+  sample->label_value = 0;
+  ld_text_clear(&sample->label_name);
+}
+
+/* Reads a record, uncut but for labelled text. */
+static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
+  clear(sample);
+  int rc = dataset->format->read(dataset, record, sample, err);
+  if (rc) return rc;
+  if (sample->n_whole < sample->tokens.n) sample->n_whole = sample->tokens.n;
+  if (sample->n_whole <= INT32_MAX) return 0;
+  rc = ld_fail(err, LD_EUNSUPPORTED, "the record has more than 2^31 tokens, split it");
+  return fail_at(dataset, record, rc, err);
 }
 
 static void cut(const ld_dataset *dataset, ld_sample *sample) {
@@ -102,7 +163,7 @@ int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sampl
   if (record->offset > dataset->length || record->bytes > dataset->length - record->offset)
     return ld_fail(err, LD_EMISMATCH, "%s: a record of the index lies behind its end: has the file changed?",
                    dataset->path);
-  int rc = tokenize(dataset, record, sample, err);
+  int rc = read_whole(dataset, record, sample, err);
   if (!rc) cut(dataset, sample);
   return rc;
 }
@@ -114,40 +175,62 @@ static uint64_t part_begin(const ld_dataset *dataset, int part, int n_parts) {
   return at < dataset->length ? dataset->format->next(dataset, at - 1) : dataset->length;
 }
 
-static int measure(const ld_dataset *dataset, ld_record *record, ld_sample *scratch, ld_error *err) {
-  int rc = tokenize(dataset, record, scratch, err);
-  if (rc) return rc;
-  record->n_tokens = (int32_t)scratch->tokens.n;
-  cut(dataset, scratch);
-  for (size_t i = 0; i < scratch->tokens.n; i++) record->n_targets += scratch->target[i];
+/* Fills the record from the sample. */
+static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *labels, ld_record *record,
+                   ld_error *err) {
+  record->n_tokens = dataset->form == LD_DATA_IMAGES ? 1 : (int32_t)sample->n_whole;
+  if (!record->n_tokens) return 0;
+  int rc = ld_label_set_add(labels, sample, record, err);
+  if (rc) return fail_at(dataset, record, rc, err);
+  if (dataset->form == LD_DATA_LABELLED || dataset->form == LD_DATA_IMAGES) return 0;
+  cut(dataset, sample);
+  for (size_t i = 0; i < sample->tokens.n; i++) record->n_targets += sample->target[i];
   return 0;
 }
 
-int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_record **records, size_t *n,
-                     ld_error *err) {
-  *records = NULL;
-  *n = 0;
+/* Whether an image may be passed over: what cannot be read at all may be there the next time, and the data
+ * would be another. */
+static bool pass_over(const ld_dataset *dataset, int rc) {
+  return dataset->form == LD_DATA_IMAGES && !dataset->options.strict &&
+         (rc == LD_EFORMAT || rc == LD_EUNSUPPORTED);
+}
+
+static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *scratch, ld_label_set *labels,
+                      ld_index *out, ld_error *err) {
+  ld_error broken = {0};
+  int rc = read_whole(dataset, &record, scratch, &broken);
+  if (rc && pass_over(dataset, rc)) {
+    if (!out->n_skipped++) out->first_skipped = broken;
+    return 0;
+  }
+  if (rc) return ld_fail(err, rc, "%s", broken.text);
+  rc = measure(dataset, scratch, labels, &record, err);
+  if (rc || !record.n_tokens) return rc;
+  out->records = ld_grow(out->records, out->n, &out->room, sizeof *out->records);
+  out->records[out->n++] = record;
+  return 0;
+}
+
+int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index *out, ld_error *err) {
+  *out = (ld_index){0};
   const uint64_t stop = part_begin(dataset, part + 1, n_parts);
-  ld_record *list = NULL;
+  ld_label_set labels = {.labels = &out->labels};
   ld_sample scratch = {0};
-  size_t used = 0, room = 0;
   int rc = 0;
   for (uint64_t at = part_begin(dataset, part, n_parts), next; !rc && at < stop; at = next) {
     next = dataset->format->next(dataset, at);
-    ld_record record = {.offset = at, .bytes = next - at};
-    rc = measure(dataset, &record, &scratch, err);
-    if (rc || !record.n_tokens) continue;
-    list = ld_grow(list, used, &room, sizeof *list);
-    list[used++] = record;
+    rc = add_record(dataset, (ld_record){.offset = at, .bytes = next - at}, &scratch, &labels, out, err);
   }
   ld_sample_free(&scratch);
-  if (rc) {
-    free(list);
-    return rc;
-  }
-  *records = list ? list : ld_alloc(1, sizeof *list);
-  *n = used;
-  return 0;
+  ld_label_set_free(&labels);
+  if (rc) ld_index_free(out);
+  return rc;
+}
+
+void ld_index_free(ld_index *index) {
+  free(index->records);
+  ld_labels_free(&index->labels);
+  *index = (ld_index){0};
 }
 
 /* FNV-1a by words of eight bytes; the shift lets their high bits reach the low ones, as bytes would. */
@@ -167,6 +250,7 @@ static uint64_t hash(const char *bytes, size_t length) {
 const char *ld_dataset_digest(ld_dataset *dataset) {
   if (!dataset->digest[0])
     snprintf(dataset->digest, sizeof dataset->digest, "%016" PRIx64,
-             hash(dataset->map.bytes, dataset->map.length));
+             dataset->format->digest ? dataset->format->digest(dataset)
+                                     : hash(dataset->map.bytes, dataset->map.length));
   return dataset->digest;
 }

@@ -133,14 +133,15 @@ void ld_json_number(ld_text *out, double value) {
   ld_text_puts(out, digits);
 }
 
-int ld_json_replace(const char *bytes, size_t length, const char *name, const char *const *keys,
-                    const char *value, ld_text *out, ld_error *err) {
+int ld_json_edit(const char *bytes, size_t length, const char *name, const ld_json_member *members, size_t n,
+                 ld_text *out, ld_error *err) {
   json_error_t why;
   json_t *tree = json_loadb(bytes ? bytes : "", length, JSON_REJECT_DUPLICATES, &why);
   if (!tree)
     return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, why.line, why.column, why.text);
-  for (; *keys; keys++)
-    if (json_is_string(json_object_get(tree, *keys))) json_object_set_new(tree, *keys, json_string(value));
+  for (size_t i = 0; i < n; i++)
+    if (!members[i].only_there || json_object_get(tree, members[i].key))
+      json_object_set_new(tree, members[i].key, json_loads(members[i].value, JSON_DECODE_ANY, NULL));
   char *text = json_dumps(tree, JSON_INDENT(2) | JSON_ENCODE_ANY);
   json_decref(tree);
   if (!text) return ld_fail(err, LD_ESYSTEM, "%s: cannot be written as JSON again", name);

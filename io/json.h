@@ -22,10 +22,15 @@ ld_value *ld_json_parse(const char *bytes, size_t length, const char *name, ld_e
 /* Reads a whole file. */
 ld_value *ld_json_read(const char *path, ld_error *err);
 
-/* Appends the document, an object, with `value` in the place of the strings that its members `keys`
- * (NULL-terminated) hold; keys that it lacks are passed over. */
-int ld_json_replace(const char *bytes, size_t length, const char *name, const char *const *keys,
-                    const char *value, ld_text *out, ld_error *err);
+/* A member to set: `value` is JSON text. With `only_there` a document without the key is left without it. */
+typedef struct ld_json_member {
+  const char *key, *value;
+  bool only_there;
+} ld_json_member;
+
+/* Appends the document, an object, with the n members set. */
+int ld_json_edit(const char *bytes, size_t length, const char *name, const ld_json_member *members, size_t n,
+                 ld_text *out, ld_error *err);
 
 /* Appends a string as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD. */
 void ld_json_quote(ld_text *out, const char *string);

@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "base/value.h"
 
+/* The target_modules of an adapter that has none: PEFT's DUMMY_TARGET_MODULES, a string and not a list. */
+#define LD_PEFT_NO_TARGET "dummy-target-modules"
+
 /* target_modules: `path` is `target`, or ends in "." + target. */
 bool ld_peft_selects(const char *target, const char *path);
 

@@ -9,7 +9,9 @@
 #include "io/adapter.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/adapter_labels.h"
 #include "io/peft_pattern.h"
+#include "io/peft_saved.h"
 #include "io/safetensors.h"
 
 #define PREFIX "base_model.model."
@@ -170,19 +172,37 @@ static int bad_key(const reader *r, const char *key, const char *what) {
 }
 
 static int check_pair(const reader *r, const ld_adapter_module *m, const ld_stored *A, const ld_stored *B) {
-  if (A->ndim == 4 && B->ndim == 4)
-    return ld_fail(r->err, LD_EUNSUPPORTED, "%s: module '%s' is a convolution, which is not supported",
-                   r->name, m->path);
   if (!ld_dtype_is_float(A->dtype) || !ld_dtype_is_float(B->dtype))
     return ld_fail(r->err, LD_EUNSUPPORTED, "%s: module '%s': dtypes %s and %s; expected F32, F16 or BF16",
                    r->name, m->path, ld_dtype_name(A->dtype), ld_dtype_name(B->dtype));
-  if (A->ndim != 2 || B->ndim != 2 || A->shape[1] < 1 || B->shape[0] < 1)
-    return bad_key(r, m->path, "lora_A and lora_B must be matrices");
+  if (A->ndim == B->ndim && (A->ndim == 3 || A->ndim == 5))
+    return ld_fail(r->err, LD_EUNSUPPORTED,
+                   "%s: module '%s' is a convolution in %d dimension%s; only those in 2 are supported",
+                   r->name, m->path, A->ndim - 2, A->ndim == 3 ? "" : "s");
+  if (A->ndim != B->ndim || (A->ndim != 2 && A->ndim != 4))
+    return bad_key(r, m->path, "lora_A and lora_B must be matrices, or kernels with 4 dimensions both");
+  if (ld_stored_count(A) < 1 || ld_stored_count(B) < 1) return bad_key(r, m->path, "is empty");
+  if (A->ndim == 4 && (B->shape[2] != 1 || B->shape[3] != 1))
+    return bad_key(r, m->path, "the kernel of lora_B must be 1 x 1");
+  if (A->ndim == 4 && A->shape[0] == m->rank && B->shape[1] < m->rank && m->rank % B->shape[1] == 0)
+    return ld_fail(r->err, LD_EUNSUPPORTED,
+                   "%s: module '%s' is a convolution in %" PRId64 " groups, which is not supported", r->name,
+                   m->path, m->rank / B->shape[1]);
   if (A->shape[0] != m->rank || B->shape[1] != m->rank)
     return ld_fail(r->err, LD_EFORMAT,
                    "%s: module '%s': lora_A has %" PRId64 " rows and lora_B %" PRId64
                    " columns, but adapter_config.json says rank %d",
                    r->name, m->path, A->shape[0], B->shape[1], m->rank);
+  return 0;
+}
+
+static int set_sizes(const reader *r, ld_adapter_module *m, const ld_stored *A, const ld_stored *B) {
+  m->in = ld_stored_count(A) / m->rank;
+  m->out = B->shape[0];
+  for (int d = 0; A->ndim == 4 && d < 2; d++) {
+    if (A->shape[2 + d] > INT_MAX) return bad_key(r, m->path, "has a kernel of an unusable size");
+    m->kernel[d] = (int)A->shape[2 + d];
+  }
   return 0;
 }
 
@@ -209,32 +229,19 @@ static int read_module(const reader *r, char *path, const ld_stored *A) {
   if (!B) return bad_key(r, path, "has a lora_A but no lora_B");
   int code = read_patterns(r, m);
   if (!code) code = check_pair(r, m, A, B);
+  if (!code) code = set_sizes(r, m, A, B);
   if (code) return code;
   m->scaling = ld_adapter_scaling(m->alpha, m->rank, r->adapter->rslora);
-  m->in = A->shape[1];
-  m->out = B->shape[0];
   m->A = to_f32(A);
   m->B = to_f32(B);
   return 0;
 }
 
-static bool ends_with(const char *text, size_t length, const char *end) {
-  const size_t e = strlen(end);
-  return e > 0 && e <= length && memcmp(text + length - e, end, e) == 0;
-}
-
-/* Whether PEFT would wrap a module above this parameter: one whose path ends in a name of modules_to_save. */
 static bool is_saved(const reader *r, const char *path) {
   const ld_value *saved = ld_value_get(r->config, "modules_to_save");
-  const char *task = r->adapter->task_type;
-  const bool has_head = task && (strcmp(task, "SEQ_CLS") == 0 || strcmp(task, "TOKEN_CLS") == 0);
-  for (size_t length = 0; path[length]; length++) {
-    if (path[length] != '.') continue;
-    if (has_head && (ends_with(path, length, "classifier") || ends_with(path, length, "score"))) return true;
-    for (size_t i = 0; saved && saved->type == LD_LIST && i < saved->n_items; i++)
-      if (saved->items[i].type == LD_STRING && ends_with(path, length, saved->items[i].string)) return true;
-  }
-  return false;
+  for (size_t i = 0; saved && saved->type == LD_LIST && i < saved->n_items; i++)
+    if (saved->items[i].type == LD_STRING && ld_peft_wraps(saved->items[i].string, path)) return true;
+  return ld_peft_wraps_head(r->adapter->task_type, path);
 }
 
 static int read_counter(const reader *r, ld_adapter_full *full, const ld_stored *tensor) {
@@ -380,6 +387,20 @@ static int no_tensors(const char *folder, ld_error *err) {
   return ld_fail(err, LD_EFILE, "%s: no adapter_model.safetensors in this folder", folder);
 }
 
+/* Labels that are there must fit the head. */
+static int read_labels(const char *folder, ld_adapter *adapter, ld_error *err) {
+  char *path = ld_path_join(folder, "labels.json");
+  int code = 0;
+  if (ld_file_exists(path)) {
+    ld_value *tree = ld_json_read(path, err);
+    code = tree ? ld_adapter_labels_read(tree, path, adapter, err) : LD_EFORMAT;
+    ld_value_free(tree);
+    if (!code) code = ld_adapter_check(adapter, folder, err);
+  }
+  free(path);
+  return code;
+}
+
 int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err) {
   *out = NULL;
   char *place = ld_folder_present(folder);
@@ -398,6 +419,10 @@ int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err) {
     code = read_both(tree, file, folder, out, err);
   else
     ld_value_free(tree);
+  if (!code && (code = read_labels(place, *out, err))) {
+    ld_adapter_free(*out);
+    *out = NULL;
+  }
   free(tensors);
   free(config);
   free(place);

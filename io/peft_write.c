@@ -6,7 +6,9 @@
 #include "io/adapter.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/adapter_labels.h"
 #include "io/peft_pattern.h"
+#include "io/peft_saved.h"
 #include "io/safetensors.h"
 
 /* The modules by name: what is adapted and what is not. */
@@ -103,6 +105,10 @@ static void put_list(ld_text *out, const char *const *items, size_t n) {
 }
 
 static void put_targets(ld_text *out, const ld_adapter *adapter, const char *const *all, size_t n_all) {
+  if (!adapter->n_modules) {
+    ld_text_puts(out, "\"" LD_PEFT_NO_TARGET "\"");
+    return;
+  }
   chooser c = {.adapter = adapter};
   set_others(&c, all, n_all);
   if (choose_targets(&c, n_all == 0))
@@ -111,37 +117,6 @@ static void put_targets(ld_text *out, const ld_adapter *adapter, const char *con
     put_target_pattern(out, adapter);
   free(c.targets);
   free(c.others);
-}
-
-/* The module that PEFT must wrap for this parameter: the one that holds it, but for a classifier of several
- * layers, which PEFT wraps as a whole of its own accord. */
-static char *saved_module(const ld_adapter *adapter, const char *path) {
-  const size_t first = strcspn(path, ".");
-  const bool head = (first == 10 && memcmp(path, "classifier", first) == 0) ||
-                    (first == 5 && memcmp(path, "score", first) == 0);
-  if (head && adapter->task_type && strstr(adapter->task_type, "_CLS")) return ld_strndup(path, first);
-  const char *dot = strrchr(path, '.');
-  return ld_strndup(path, dot ? (size_t)(dot - path) : strlen(path));
-}
-
-static void put_saved(ld_text *out, const ld_adapter *adapter) {
-  if (!adapter->n_full) {
-    ld_text_puts(out, "null");
-    return;
-  }
-  char **names = ld_alloc(adapter->n_full, sizeof *names);
-  size_t n = 0;
-  for (size_t i = 0; i < adapter->n_full; i++) {
-    char *name = saved_module(adapter, adapter->full[i].path);
-    bool known = false;
-    for (size_t k = 0; k < n; k++) known = known || strcmp(names[k], name) == 0;
-    if (known)
-      free(name);
-    else
-      names[n++] = name;
-  }
-  put_list(out, (const char *const *)names, n);
-  ld_names_free(names, n);
 }
 
 /* Whether the bare path `key`, taken as PEFT's regular expression, matches `path` too: a dot is any character
@@ -197,7 +172,8 @@ static const char *true_or_false(bool value) {
 }
 
 /* Only fields that every PEFT knows: older ones refuse what they do not. */
-static void put_config(ld_text *out, const ld_adapter *a, const char *const *all, size_t n_all) {
+static void put_config(ld_text *out, const ld_adapter *a, const ld_peft_saved *saved, const char *const *all,
+                       size_t n_all) {
   ld_text_puts(out, "{\n  \"alpha_pattern\": ");
   put_patterns(out, a, false);
   ld_text_puts(out, ",\n  \"base_model_name_or_path\": ");
@@ -209,13 +185,17 @@ static void put_config(ld_text *out, const ld_adapter *a, const char *const *all
   ld_text_puts(out, ",\n  \"lora_dropout\": ");
   ld_json_number(out, a->dropout);
   ld_text_puts(out, ",\n  \"modules_to_save\": ");
-  put_saved(out, a);
-  ld_text_printf(out, ",\n  \"peft_type\": \"LORA\",\n  \"r\": %d,\n  \"rank_pattern\": ", a->rank);
+  if (saved->n)
+    put_list(out, (const char *const *)saved->names, saved->n);
+  else
+    ld_text_puts(out, "null");
+  ld_text_printf(
+      out, ",\n  \"peft_type\": \"LORA\",\n  \"r\": %d,\n  \"rank_pattern\": ", a->rank > 0 ? a->rank : 1);
   put_patterns(out, a, true);
   ld_text_puts(out, ",\n  \"revision\": null,\n  \"target_modules\": ");
   put_targets(out, a, all, n_all);
   ld_text_puts(out, ",\n  \"task_type\": ");
-  put_string_or_null(out, a->task_type);
+  put_string_or_null(out, saved->task_type);
   ld_text_printf(out, ",\n  \"use_dora\": false,\n  \"use_rslora\": %s\n}\n", true_or_false(a->rslora));
 }
 
@@ -225,10 +205,14 @@ static bool is_counter(const ld_adapter_full *full) {
   return full->ndim == 0 && length >= sizeof end && strcmp(full->path + length - (sizeof end - 1), end) == 0;
 }
 
-static ld_named matrix(const char *path, const char *suffix, const float *data, int64_t rows,
-                       int64_t columns) {
-  return (ld_named){.name = ld_format("base_model.model.%s%s", path, suffix),
-                    .tensor = {.data = data, .dtype = LD_F32, .ndim = 2, .shape = {rows, columns}}};
+/* A convolution's A has the kernel, its B is 1 x 1. */
+static ld_named lora_tensor(const ld_adapter_module *m, bool is_A) {
+  const int64_t A[] = {m->rank, ld_adapter_channels(m), m->kernel[0], m->kernel[1]},
+                B[] = {m->out, m->rank, 1, 1};
+  ld_named named = {.name = ld_format("base_model.model.%s.lora_%c.weight", m->path, is_A ? 'A' : 'B'),
+                    .tensor = {.data = is_A ? m->A : m->B, .dtype = LD_F32, .ndim = m->kernel[0] ? 4 : 2}};
+  memcpy(named.tensor.shape, is_A ? A : B, sizeof A);
+  return named;
 }
 
 static ld_named full_tensor(const ld_adapter_full *full, int64_t *counter) {
@@ -249,8 +233,8 @@ static int write_tensors(const char *path, const ld_adapter *a, ld_error *err) {
   int64_t *counters = ld_alloc(a->n_full, sizeof *counters);
   for (size_t i = 0; i < a->n_modules; i++) {
     const ld_adapter_module *m = &a->modules[i];
-    tensors[2 * i] = matrix(m->path, ".lora_A.weight", m->A, m->rank, m->in);
-    tensors[2 * i + 1] = matrix(m->path, ".lora_B.weight", m->B, m->out, m->rank);
+    tensors[2 * i] = lora_tensor(m, true);
+    tensors[2 * i + 1] = lora_tensor(m, false);
   }
   for (size_t i = 0; i < a->n_full; i++)
     tensors[2 * a->n_modules + i] = full_tensor(&a->full[i], &counters[i]);
@@ -261,12 +245,37 @@ static int write_tensors(const char *path, const ld_adapter *a, ld_error *err) {
   return code;
 }
 
-static int write_files(const char *part, const ld_adapter *adapter, const ld_text *config, ld_error *err) {
-  char *path = ld_path_join(part, "adapter_config.json");
-  int code = ld_file_write(path, config->bytes, config->length, err);
+static int write_text(const char *folder, const char *name, const ld_text *text, ld_error *err) {
+  char *path = ld_path_join(folder, name);
+  const int code = ld_file_write(path, text->bytes, text->length, err);
   free(path);
+  return code;
+}
+
+/* A file of the old folder that the new one lacks would keep it from being replaced. */
+static bool has_labels_file(const char *folder) {
+  char *place = ld_folder_present(folder), *path = ld_path_join(place, "labels.json");
+  const bool there = ld_file_exists(path);
+  free(path);
+  free(place);
+  return there;
+}
+
+static int write_labels(const char *part, const char *folder, const ld_adapter *adapter, ld_error *err) {
+  if (!adapter->n_labels && !has_labels_file(folder)) return 0;
+  ld_text labels = {0};
+  ld_adapter_labels_put_map(&labels, adapter);
+  const int code = write_text(part, "labels.json", &labels, err);
+  ld_text_free(&labels);
+  return code;
+}
+
+static int write_files(const char *part, const char *folder, const ld_adapter *adapter, const ld_text *config,
+                       ld_error *err) {
+  int code = write_text(part, "adapter_config.json", config, err);
+  if (!code) code = write_labels(part, folder, adapter, err);
   if (code) return code;
-  path = ld_path_join(part, "adapter_model.safetensors");
+  char *path = ld_path_join(part, "adapter_model.safetensors");
   code = write_tensors(path, adapter, err);
   free(path);
   return code;
@@ -274,16 +283,19 @@ static int write_files(const char *part, const ld_adapter *adapter, const ld_tex
 
 int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules,
                   size_t n_all_modules, ld_error *err) {
-  int code = ld_adapter_check(adapter, folder, err);
-  if (!code && !adapter->n_modules)
-    code = ld_fail(err, LD_EUNSUPPORTED, "%s: an adapter without any LoRA module cannot be a PEFT folder",
-                   folder);
-  if (code) return code;
-  char *part = ld_folder_begin(folder, err);
-  if (!part) return err ? err->code : LD_EFILE;
+  ld_peft_saved saved = {0};
   ld_text config = {0};
-  put_config(&config, adapter, all_modules, n_all_modules);
-  code = write_files(part, adapter, &config, err);
+  char *part = NULL;
+  int code = ld_adapter_check(adapter, folder, err);
+  if (!code && !adapter->n_modules && !adapter->n_full)
+    code = ld_fail(err, LD_EMISMATCH, "%s: the adapter is empty", folder);
+  if (!code) code = ld_peft_saved_choose(adapter, all_modules, n_all_modules, folder, &saved, err);
+  if (!code && !(part = ld_folder_begin(folder, err))) code = err ? err->code : LD_EFILE;
+  if (!code) {
+    put_config(&config, adapter, &saved, all_modules, n_all_modules);
+    code = ld_folder_end(part, folder, write_files(part, folder, adapter, &config, err), err);
+  }
   ld_text_free(&config);
-  return ld_folder_end(part, folder, code, err);
+  ld_peft_saved_free(&saved);
+  return code;
 }

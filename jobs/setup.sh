@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages="build-essential cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libhdf5-dev
-  libcriterion-dev libjansson-dev libpcre2-dev libutf8proc-dev libyaml-dev"
+  libcriterion-dev libjansson-dev libpcre2-dev libutf8proc-dev libyaml-dev libpng-dev libjpeg-dev zlib1g-dev"
 
 missing=
 for package in $packages "$@"; do

@@ -34,10 +34,13 @@ only() {
   failed=1
 }
 
-only 'hdf5\.h' '^io/checkpoint'
+only 'hdf5\.h' '^io/(checkpoint|image/hdf5)'
 only 'cblas\.h' '^src/base/gemm\.c$'
 only 'jansson\.h' '^io/'
 only 'pcre2\.h' '^io/'
+only 'png\.h' '^io/image/png\.c$'
+only 'jpeglib\.h' '^io/image/jpeg\.c$'
+only 'zlib\.h' '^io/image/convert_idx\.c$'
 only 'yaml\.h' '^io/yaml\.c$'
 
 exit $failed

@@ -47,6 +47,10 @@ static size_t good_bytes(const char *text, size_t length) {
   return at;
 }
 
+bool ld_data_is_text(const char *text, size_t length) {
+  return good_bytes(text, length) == length;
+}
+
 int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, uint64_t bytes, ld_error *err) {
   const char *text = dataset->map.bytes + offset;
   const size_t good = good_bytes(text, bytes);
@@ -78,6 +82,31 @@ void ld_data_targets(ld_sample *sample, size_t from) {
   if (from > n) from = n;
   memset(sample->target, 0, from);
   memset(sample->target + from, 1, n - from);
+}
+
+int ld_data_text(const ld_dataset *dataset, const char *text, size_t length, ld_sample *sample,
+                 ld_error *err) {
+  int rc = ld_data_encode(dataset, text, length, true, &sample->tokens, err);
+  if (rc) return rc;
+  ld_data_end(dataset, &sample->tokens);
+  ld_data_targets(sample, 1);
+  return 0;
+}
+
+int ld_data_labelled(const ld_dataset *dataset, const char *text, size_t length, const char *pair,
+                     size_t pair_length, ld_sample *sample, ld_error *err) {
+  const ld_tokenizer *tokenizer = dataset->options.tokenizer;
+  const size_t most = dataset->options.seq_len > 0 ? (size_t)dataset->options.seq_len : 0;
+  int rc = ld_tokenizer_encode_input(tokenizer, text, length, pair, pair_length, 0, &sample->tokens,
+                                     &sample->types, err);
+  sample->n_whole = sample->tokens.n;
+  if (!rc && most && sample->n_whole > most) {
+    sample->tokens.n = sample->types.n = 0;
+    rc = ld_tokenizer_encode_input(tokenizer, text, length, pair, pair_length, most, &sample->tokens,
+                                   &sample->types, err);
+  }
+  if (!rc) ld_data_targets(sample, SIZE_MAX);
+  return rc;
 }
 
 size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n) {

@@ -12,17 +12,22 @@
 #include "io/file.h"
 
 typedef struct ld_data_format {
-  const char *ending;
+  const char *endings[4]; /* of the file's name, NULL behind the last; "/" is a folder */
   /* Maps the file, sets first, length and form; fails when there is no record. */
   int (*open)(ld_dataset *dataset, ld_error *err);
   /* The first place behind `offset` where a record begins, else the length. It may depend on the file and on
    * `offset` alone, never on where a reader came from: this is what makes parts join without a seam. */
   uint64_t (*next)(const ld_dataset *dataset, uint64_t offset);
-  /* Fills the sample, uncut; a sample without tokens is no record. */
-  int (*tokenize)(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err);
+  /* Fills the sample, which comes empty, with tokens or image, and label; a text without tokens is no record.
+   * Tokens come uncut, but for labelled text, for which n_whole is set too. */
+  int (*read)(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err);
+  /* May be NULL: frees dataset->own; the digest where it is not that of dataset->map, 64 bits. */
+  void (*close)(ld_dataset *dataset);
+  uint64_t (*digest)(const ld_dataset *dataset);
 } ld_data_format;
 
-extern const ld_data_format ld_data_jsonl, ld_data_raw;
+extern const ld_data_format ld_data_jsonl, ld_data_raw, ld_data_tsv, ld_data_csv; /* the tables: table.c */
+extern const ld_data_format ld_data_image_folder, ld_data_image_file, ld_data_image_hdf5;
 
 struct ld_dataset {
   const ld_data_format *format;
@@ -33,12 +38,16 @@ struct ld_dataset {
   ld_data_form form;
   const ld_chat_layout *layout; /* of LD_DATA_CHAT */
   bool adds_eos;                /* the tokenizer itself puts eos behind a text */
+  void *own;                    /* the format's */
   char digest[17];
 };
 
 /* Maps a text file and sets first (behind a byte order mark) and length; a file of nothing but blanks fails.
  */
 int ld_data_map_text(ld_dataset *dataset, ld_error *err);
+
+/* Whether the bytes are UTF-8 without a NUL. */
+bool ld_data_is_text(const char *text, size_t length);
 
 bool ld_data_is_blank(const char *text, size_t length);
 
@@ -57,6 +66,14 @@ void ld_data_end(const ld_dataset *dataset, ld_ids *ids);
 /* Sets the targets of a sample whose tokens are complete: 0 before token `from`, 1 from there on. */
 void ld_data_targets(ld_sample *sample, size_t from);
 
+/* Tokens and targets of plain text. */
+int ld_data_text(const ld_dataset *dataset, const char *text, size_t length, ld_sample *sample,
+                 ld_error *err);
+
+/* Tokens of labelled text, cut to seq_len; `pair` may be NULL. */
+int ld_data_labelled(const ld_dataset *dataset, const char *text, size_t length, const char *pair,
+                     size_t pair_length, ld_sample *sample, ld_error *err);
+
 /* How many ids at the beginning of both are the same. */
 size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n);
 
@@ -65,5 +82,25 @@ int ld_data_string(const ld_value *map, const char *key, const char **out, ld_er
 
 /* Tokens and targets of {"messages": ...}. */
 int ld_data_conversation(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err);
+
+/* The label that a table's cell is: none where it is empty, a number where it is written as one, else a name.
+ */
+int ld_data_label(const char *text, size_t length, ld_sample *sample, ld_error *err);
+
+/* The labels of an index while it is built; names are found by their hash. */
+typedef struct ld_label_set {
+  ld_labels *labels;
+  int32_t *slots; /* an index into the names, plus 1; 0 is free */
+  size_t n_slots; /* a power of 2 */
+} ld_label_set;
+
+/* Checks the sample's label, takes it into the set and fills label, value and n_targets of the record. */
+int ld_label_set_add(ld_label_set *set, const ld_sample *sample, ld_record *record, ld_error *err);
+
+/* The index of a name; -1 when it is not there. */
+int32_t ld_label_set_find(const ld_label_set *set, const char *name);
+
+void ld_label_set_fill(ld_label_set *set, ld_labels *labels); /* with the names that are there */
+void ld_label_set_free(ld_label_set *set);                    /* but not its labels */
 
 #endif

@@ -10,15 +10,34 @@
 #include "base/memory.h"
 #include "io/json.h"
 
-static int tokenize_text(const ld_dataset *dataset, const ld_value *record, ld_sample *sample,
-                         ld_error *err) {
+static int read_text(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err) {
   const char *text;
   int rc = ld_data_string(record, "text", &text, err);
-  if (!rc) rc = ld_data_encode(dataset, text, strlen(text), true, &sample->tokens, err);
-  if (rc) return rc;
-  ld_data_end(dataset, &sample->tokens);
-  ld_data_targets(sample, 1);
+  return rc ? rc : ld_data_text(dataset, text, strlen(text), sample, err);
+}
+
+static int read_label(const ld_value *record, ld_sample *sample, ld_error *err) {
+  const ld_value *label = ld_value_get(record, "label");
+  if (!label) return 0;
+  if (label->type != LD_STRING && label->type != LD_INTEGER && label->type != LD_REAL)
+    return ld_fail(err, LD_EFORMAT, "label: expected a string or a number, found %s",
+                   ld_value_type_name(label->type));
+  if (label->type == LD_STRING) ld_text_puts(&sample->label_name, label->string);
+  sample->label_kind = label->type == LD_STRING    ? LD_LABEL_NAME
+                       : label->type == LD_INTEGER ? LD_LABEL_INTEGER
+                                                   : LD_LABEL_REAL;
+  sample->label_value = label->real;
   return 0;
+}
+
+static int read_labelled(const ld_dataset *dataset, const ld_value *record, ld_sample *sample,
+                         ld_error *err) {
+  const char *text, *pair = NULL;
+  int rc = ld_data_string(record, "text", &text, err);
+  if (!rc && ld_value_get(record, "text_pair")) rc = ld_data_string(record, "text_pair", &pair, err);
+  if (!rc) rc = read_label(record, sample, err);
+  if (rc) return rc;
+  return ld_data_labelled(dataset, text, strlen(text), pair, pair ? strlen(pair) : 0, sample, err);
 }
 
 /* How many tokens of `whole` are the prompt's. The last ones of the prompt alone may be others than in the
@@ -35,8 +54,7 @@ static int prompt_tokens(const ld_dataset *dataset, const char *prompt, const ld
   return rc;
 }
 
-static int tokenize_prompt(const ld_dataset *dataset, const ld_value *record, ld_sample *sample,
-                           ld_error *err) {
+static int read_prompt(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err) {
   const char *prompt, *completion;
   int rc = ld_data_string(record, "prompt", &prompt, err);
   if (!rc) rc = ld_data_string(record, "completion", &completion, err);
@@ -54,22 +72,25 @@ static int tokenize_prompt(const ld_dataset *dataset, const ld_value *record, ld
 }
 
 typedef struct record_form {
+  ld_data_use use;
   ld_data_form form;
   const char *keys[3];
-  int (*tokenize)(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err);
+  int (*read)(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err);
 } record_form;
 
 static const record_form forms[] = {
-    {LD_DATA_CHAT, {"messages"}, ld_data_conversation},
-    {LD_DATA_PROMPT, {"prompt", "completion"}, tokenize_prompt},
-    {LD_DATA_TEXT, {"text"}, tokenize_text},
+    {LD_USE_LANGUAGE, LD_DATA_CHAT, {"messages"}, ld_data_conversation},
+    {LD_USE_LANGUAGE, LD_DATA_PROMPT, {"prompt", "completion"}, read_prompt},
+    {LD_USE_LANGUAGE, LD_DATA_TEXT, {"text"}, read_text},
+    {LD_USE_CLASSES, LD_DATA_LABELLED, {"text"}, read_labelled},
 };
 
 enum { n_forms = sizeof forms / sizeof *forms };
 
-/* The first form whose keys the record has; NULL when there is none. */
-static const record_form *form_of(const ld_value *record) {
+/* The first form for this use whose keys the record has; NULL when there is none. */
+static const record_form *form_of(const ld_dataset *dataset, const ld_value *record) {
   for (size_t i = 0; i < n_forms; i++) {
+    if (forms[i].use != dataset->options.use) continue;
     const char *const *key = forms[i].keys;
     while (*key && ld_value_get(record, *key)) key++;
     if (!*key) return &forms[i];
@@ -91,7 +112,8 @@ static void list_keys(const ld_value *record, ld_text *out) {
 }
 
 /* `first` is NULL when the record itself is the first. */
-static int fail_form(const ld_value *record, const record_form *first, ld_error *err) {
+static int fail_form(const ld_dataset *dataset, const ld_value *record, const record_form *first,
+                     ld_error *err) {
   ld_text has = {0}, wanted = {0};
   list_keys(record, &has);
   if (first) {
@@ -99,9 +121,12 @@ static int fail_form(const ld_value *record, const record_form *first, ld_error 
     ld_text_puts(&wanted, ", as in the first record: every record must have the form of the first");
   }
   for (size_t i = 0; !first && i < n_forms; i++) {
-    if (i) ld_text_puts(&wanted, ", or ");
+    if (forms[i].use != dataset->options.use) continue;
+    if (wanted.length) ld_text_puts(&wanted, ", or ");
     list_wanted(&forms[i], &wanted);
   }
+  if (!first && dataset->options.use == LD_USE_CLASSES)
+    ld_text_puts(&wanted, ", with \"text_pair\" for pairs, and \"label\": the model classifies texts");
   int rc = ld_fail(err, LD_EFORMAT, "the record's keys are %s, expected %s", has.bytes, wanted.bytes);
   ld_text_free(&has);
   ld_text_free(&wanted);
@@ -135,12 +160,11 @@ static ld_value *parse(const ld_dataset *dataset, const ld_record *record, ld_er
 static int fill(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err) {
   const record_form *first = forms;
   while (first->form != dataset->form) first++;
-  if (form_of(record) != first) return fail_form(record, first, err);
-  return first->tokenize(dataset, record, sample, err);
+  if (form_of(dataset, record) != first) return fail_form(dataset, record, first, err);
+  return first->read(dataset, record, sample, err);
 }
 
-static int jsonl_tokenize(const ld_dataset *dataset, const ld_record *record, ld_sample *sample,
-                          ld_error *err) {
+static int jsonl_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
   if (ld_data_is_blank(dataset->map.bytes + record->offset, record->bytes)) return 0;
   int rc = ld_data_check_text(dataset, record->offset, record->bytes, err);
   if (rc) return rc;
@@ -175,15 +199,15 @@ static int jsonl_open(ld_dataset *dataset, ld_error *err) {
   if (rc) return rc;
   ld_value *record = parse(dataset, &first, err);
   if (!record) return LD_EFORMAT;
-  const record_form *form = form_of(record);
+  const record_form *form = form_of(dataset, record);
   if (form)
     dataset->form = form->form;
   else
-    rc = ld_fail_prefix(err, fail_form(record, NULL, err), "%s: line %zu", dataset->path,
+    rc = ld_fail_prefix(err, fail_form(dataset, record, NULL, err), "%s: line %zu", dataset->path,
                         ld_data_line(dataset, first.offset));
   if (form && form->form == LD_DATA_CHAT) rc = find_layout(dataset, err);
   ld_value_free(record);
   return rc;
 }
 
-const ld_data_format ld_data_jsonl = {".jsonl", jsonl_open, jsonl_next, jsonl_tokenize};
+const ld_data_format ld_data_jsonl = {{".jsonl"}, jsonl_open, jsonl_next, jsonl_read, NULL, NULL};

@@ -78,8 +78,7 @@ static int raw_open(ld_dataset *dataset, ld_error *err) {
   return ld_data_map_text(dataset, err);
 }
 
-static int raw_tokenize(const ld_dataset *dataset, const ld_record *record, ld_sample *sample,
-                        ld_error *err) {
+static int raw_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
   int rc = ld_data_check_text(dataset, record->offset, record->bytes, err);
   if (rc) return rc;
   rc = ld_data_encode(dataset, dataset->map.bytes + record->offset, record->bytes, false, &sample->tokens,
@@ -91,4 +90,4 @@ static int raw_tokenize(const ld_dataset *dataset, const ld_record *record, ld_s
   return 0;
 }
 
-const ld_data_format ld_data_raw = {".txt", raw_open, raw_next, raw_tokenize};
+const ld_data_format ld_data_raw = {{".txt"}, raw_open, raw_next, raw_read, NULL, NULL};

@@ -27,6 +27,11 @@ void ld_gemm_weight(bool transpose, int M, const float *A, int lda, const ld_wei
                     int ldc, float *scratch);
 size_t ld_gemm_scratch(const ld_weight *W);
 
+/* The weight on the left: C (W.rows, N) = W B + beta C, B (W.cols, N), or with `transpose`
+ * C (W.cols, N) = W^T B + beta C, B (W.rows, N). The same scratch. */
+void ld_gemm_weight_left(bool transpose, int N, const ld_weight *W, const float *B, int ldb, float beta,
+                         float *C, int ldc, float *scratch);
+
 /* Threads of one product, for the whole process. */
 void ld_gemm_set_threads(int threads);
 

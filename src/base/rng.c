@@ -1,5 +1,7 @@
 #include "base/rng.h"
 
+#include <math.h>
+
 static void philox_round(uint32_t c[4], const uint32_t k[2]) {
   const uint64_t p0 = (uint64_t)0xD2511F53u * c[0];
   const uint64_t p1 = (uint64_t)0xCD9E8D57u * c[2];
@@ -46,6 +48,12 @@ uint64_t ld_rng_u64(const ld_stream *stream, uint64_t index) {
   ld_rng_words(stream, index / 2, words);
   const uint32_t *pair = words + index % 2 * 2;
   return (uint64_t)pair[1] << 32 | pair[0];
+}
+
+float ld_rng_normal(const ld_stream *stream, uint64_t index) {
+  const double u = 1.0 - (double)ld_rng_uniform(stream, 2 * index),
+               v = (double)ld_rng_uniform(stream, 2 * index + 1);
+  return (float)(sqrt(-2 * log(u)) * cos(2 * M_PI * v));
 }
 
 void ld_rng_permute(const ld_stream *stream, int64_t *order, int64_t n) {

@@ -15,7 +15,7 @@ typedef struct ld_stream {
 } ld_stream;
 
 /* What a stream is for; keeps streams of different uses apart. */
-enum ld_rng_use { LD_RNG_INIT = 1, LD_RNG_SHUFFLE, LD_RNG_DROPOUT, LD_RNG_SAMPLE };
+enum ld_rng_use { LD_RNG_INIT = 1, LD_RNG_SHUFFLE, LD_RNG_DROPOUT, LD_RNG_SAMPLE, LD_RNG_AUGMENT };
 
 /* The stream of (seed, use, a, b): for instance (seed, LD_RNG_DROPOUT, step, module). */
 ld_stream ld_rng_stream(uint64_t seed, enum ld_rng_use use, uint64_t a, uint64_t b);
@@ -26,6 +26,9 @@ void ld_rng_words(const ld_stream *stream, uint64_t index, uint32_t out[4]);
 /* Number `index` of the stream: uniform in [0, 1) with 24 bits, and a 64-bit word. */
 float ld_rng_uniform(const ld_stream *stream, uint64_t index);
 uint64_t ld_rng_u64(const ld_stream *stream, uint64_t index);
+
+/* Normal with mean 0 and deviation 1; number `index` takes two uniform ones (Box and Muller, 1958). */
+float ld_rng_normal(const ld_stream *stream, uint64_t index);
 
 /* Fills `order` with a permutation of 0 .. n-1 (Fisher-Yates over the stream). */
 void ld_rng_permute(const ld_stream *stream, int64_t *order, int64_t n);

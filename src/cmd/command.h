@@ -26,6 +26,8 @@ int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, 
 int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_inspect(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* lora_dist eval: loss and perplexity. */
+/* lora_dist eval: loss and perplexity, or a classifier's scores. */
 #include <math.h>
 #include <stdio.h>
 
@@ -9,7 +9,40 @@
 static int open_base(const ld_options *options, ld_base *base, ld_error *err) {
   int rc = ld_base_open(options->model, base, err);
   if (!rc && options->adapter) rc = ld_base_adapt_from(base, options->adapter, err);
+  if (!rc) rc = ld_base_check_ready(base, err);
   return rc;
+}
+
+/* Rows are the truth, columns the prediction; of many classes only the number of errors would be seen. */
+static void print_confusion(const ld_scores *s, const ld_labels *labels) {
+  enum { MOST = 20, WIDTH = 12 };
+  if (s->n_classes > MOST || !s->confusion) {
+    printf("confusion matrix   not printed for more than %d classes\n", MOST);
+    return;
+  }
+  printf("\ntruth \\ predicted");
+  for (int c = 0; c < s->n_classes; c++) printf(" %*.*s", WIDTH, WIDTH, labels->names[c]);
+  for (int r = 0; r < s->n_classes; r++) {
+    printf("\n%-17.17s", labels->names[r]);
+    for (int c = 0; c < s->n_classes; c++)
+      printf(" %*lld", WIDTH, (long long)s->confusion[(size_t)r * (size_t)s->n_classes + (size_t)c]);
+  }
+  printf("\n");
+}
+
+static void print_evaluation(const ld_evaluation *e, const ld_base *base) {
+  const ld_scores *s = &e->scores;
+  if (base->model->task == LD_TASK_LANGUAGE) {
+    printf("loss %.6f  perplexity %.4f  target tokens %lld  sequences %lld\n", e->loss, exp(e->loss),
+           (long long)e->n_targets, (long long)e->n_rows);
+  } else if (base->model->task == LD_TASK_CLASSES) {
+    printf("loss %.6f  accuracy %.6f  macro F1 %.6f  Matthews %.6f  samples %lld\n", e->loss, s->accuracy,
+           s->macro_f1, s->matthews, (long long)e->n_rows);
+    print_confusion(s, &base->labels);
+  } else {
+    printf("loss %.6f  Pearson %.6f  Spearman %.6f  samples %lld\n", e->loss, s->pearson, s->spearman,
+           (long long)e->n_rows);
+  }
 }
 
 static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, const ld_corpus *corpus,
@@ -17,17 +50,16 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
   ld_tape *tape = ld_tape_create();
   ld_feed feed = {0};
   size_t bytes;
-  double loss = 0;
+  ld_evaluation found = {0};
   int rc = ld_tape_fit(tape, &feed, base->model, options, LD_PASS_INFER, corpus, NULL, &bytes, err);
   rc = ld_comm_agree(comm, rc, err);
-  if (!rc) rc = ld_evaluate(comm, tape, &feed, base->model, corpus, (int)options->micro_batch, &loss, err);
-  if (!rc && !isfinite(loss))
+  if (!rc) rc = ld_evaluate(comm, tape, &feed, base->model, corpus, (int)options->micro_batch, &found, err);
+  if (!rc && !isfinite(found.loss))
     rc = ld_fail(err, LD_ENUMERIC,
                  "%s: the loss is not finite: the model or the adapter holds values that are no numbers",
                  options->data);
-  if (!rc && ld_comm_rank(comm) == 0)
-    printf("loss %.6f  perplexity %.4f  target tokens %lld  sequences %lld\n", loss, exp(loss),
-           (long long)corpus->plan->n_targets, (long long)corpus->plan->n_rows);
+  if (!rc && ld_comm_rank(comm) == 0) print_evaluation(&found, base);
+  ld_evaluation_free(&found);
   ld_feed_free(&feed);
   ld_tape_free(tape);
   return rc;
@@ -39,6 +71,7 @@ int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_e
   ld_corpus *corpus = NULL;
   int rc = ld_comm_agree(comm, open_base(options, &base, err), err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, &corpus, err);
+  if (!rc) rc = ld_corpus_plan(corpus, false, err);
   if (!rc) rc = evaluate(options, comm, &base, corpus, err);
   ld_corpus_close(corpus);
   ld_base_close(&base);

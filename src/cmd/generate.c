@@ -67,6 +67,9 @@ int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, 
   ld_base base;
   ld_ids ids = {0};
   int rc = ld_base_open(options->model, &base, err);
+  if (!rc && base.model->family->classifies)
+    rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,
+                 base.model->family->model_type);
   if (!rc && options->adapter) rc = ld_base_adapt_from(&base, options->adapter, err);
   if (!rc) rc = make_prompt(options, &base, &ids, err);
   if (!rc) open_end(&base, &ids);
@@ -78,7 +81,7 @@ int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, 
       rc = ld_fail(err, LD_EUSAGE,
                    "--prompt: gives no token, and the tokenizer has none to begin a text with");
   }
-  if (!rc) rc = ld_base_check_ids(&base, ids.ids, ids.n, err);
+  if (!rc) rc = ld_base_check_ids(&base, ids.ids, NULL, ids.n, err);
   if (!rc) rc = stream(options, &base, &ids, err);
   ld_ids_free(&ids);
   ld_base_close(&base);

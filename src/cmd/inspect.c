@@ -25,20 +25,44 @@ static void print_tensors(const ld_model_folder *folder) {
   }
 }
 
+static void print_input(const ld_base *base) {
+  const ld_model *model = base->model;
+  const ld_image_rule *rule = &base->image_rule;
+  printf("blocks             %d of width %d", model->n_blocks, model->width);
+  if (model->family->takes_images) {
+    printf("\nimages             %d x %d, %d channels\n", rule->width, rule->height, rule->channels);
+    return;
+  }
+  printf(", %d positions\nvocabulary         %d (tokenizer %d)", model->max_positions, model->vocab,
+         ld_tokenizer_size(base->tokenizer));
+  if (!model->family->classifies) printf(", bos %d, eos %d", base->bos, base->eos);
+  printf("\n");
+}
+
+static void print_head(const ld_base *base) {
+  const ld_linear *head = base->model->head;
+  if (!base->model->family->classifies) return;
+  if (head->is_new) {
+    printf("head               none stored: training adds '%s'\n", head->path);
+    return;
+  }
+  printf("head               %s, %d output%s:", head->path, head->out, head->out > 1 ? "s" : "");
+  for (int i = 0; i < head->out && i < 100; i++) printf("%s %s", i ? "," : "", base->labels.names[i]);
+  printf("\n");
+}
+
 static int inspect_model(const char *path, ld_error *err) {
   ld_base base;
   const int rc = ld_base_open(path, &base, err);
   if (!rc) {
     const ld_model *model = base.model;
-    printf("model              %s (%s)\n", path, model->family->architecture);
+    printf("model              %s (%s)\n", path, model->family->architectures[0]);
     printf("digest             %s\n", ld_model_folder_digest(base.folder));
     printf("parameters         %.3f M in %zu tensors\n", (double)model->n_parameters / 1e6,
            ld_model_folder_count(base.folder));
-    printf("blocks             %d of width %d, %d positions\n", model->n_blocks, model->width,
-           model->max_positions);
-    printf("vocabulary         %d (tokenizer %d), bos %d, eos %d\n", model->vocab,
-           ld_tokenizer_size(base.tokenizer), base.bos, base.eos);
-    printf("default targets    %s\n", model->family->default_targets);
+    print_input(&base);
+    print_head(&base);
+    printf("default targets    %s\n", model->default_targets);
     print_tensors(base.folder);
   }
   ld_base_close(&base);
@@ -51,8 +75,28 @@ static double norm(const float *x, int64_t n) {
   return sqrt(sum);
 }
 
+static void print_lora(const ld_adapter_module *m) {
+  char kernel[40] = "";
+  if (m->kernel[0]) snprintf(kernel, sizeof kernel, "%dx%d conv ", m->kernel[0], m->kernel[1]);
+  printf("  %-48s r %-3d %s%lld -> %lld  scaling %.4g  |A| %.4f  |B| %.4f\n", m->path, m->rank, kernel,
+         (long long)ld_adapter_channels(m), (long long)m->out, m->scaling, norm(m->A, m->rank * m->in),
+         norm(m->B, m->rank * m->out));
+}
+
+/* Returns the count of its elements. */
+static int64_t print_full(const ld_adapter_full *full) {
+  int64_t n = 1;
+  printf("  %-48s trained whole (", full->path);
+  for (int i = 0; i < full->ndim; i++) {
+    printf("%s%lld", i ? ", " : "", (long long)full->shape[i]);
+    n *= full->shape[i];
+  }
+  printf(")  |W| %.4f\n", norm(full->data, n));
+  return n;
+}
+
 static void print_adapter(const char *path, const ld_adapter *adapter) {
-  int64_t n = 0;
+  int64_t n = 0, n_whole = 0;
   for (size_t i = 0; i < adapter->n_modules; i++)
     n += adapter->modules[i].rank * (adapter->modules[i].in + adapter->modules[i].out);
   printf("adapter            %s\n", path);
@@ -61,13 +105,11 @@ static void print_adapter(const char *path, const ld_adapter *adapter) {
          adapter->base_digest ? adapter->base_digest : "unknown");
   printf("rank %d, alpha %g, dropout %g%s; %.3f M parameters in %zu modules\n", adapter->rank, adapter->alpha,
          adapter->dropout, adapter->rslora ? ", rank-stabilised" : "", (double)n / 1e6, adapter->n_modules);
-  for (size_t i = 0; i < adapter->n_modules; i++) {
-    const ld_adapter_module *m = &adapter->modules[i];
-    printf("  %-48s r %-3d %lld -> %lld  scaling %.4g  |A| %.4f  |B| %.4f\n", m->path, m->rank,
-           (long long)m->in, (long long)m->out, m->scaling, norm(m->A, m->rank * m->in),
-           norm(m->B, m->rank * m->out));
-  }
-  for (size_t i = 0; i < adapter->n_full; i++) printf("  %-48s trained whole\n", adapter->full[i].path);
+  for (size_t i = 0; i < adapter->n_modules; i++) print_lora(&adapter->modules[i]);
+  for (size_t i = 0; i < adapter->n_full; i++) n_whole += print_full(&adapter->full[i]);
+  if (adapter->n_full)
+    printf("trained whole      %.3f M in %zu tensors\n", (double)n_whole / 1e6, adapter->n_full);
+  for (size_t i = 0; i < adapter->n_labels; i++) printf("label %-12zu %s\n", i, adapter->labels[i]);
 }
 
 static int inspect_checkpoint(const char *path, ld_error *err) {

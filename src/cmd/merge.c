@@ -18,6 +18,7 @@
 static const char *const companions[] = {"config.json",
                                          "tokenizer.json",
                                          "tokenizer_config.json",
+                                         "preprocessor_config.json",
                                          "generation_config.json",
                                          "special_tokens_map.json",
                                          "vocab.json",
@@ -54,39 +55,94 @@ static ld_dtype wanted_type(const ld_options *options, ld_dtype stored) {
   return !strcmp(options->dtype, "f32") ? LD_F32 : !strcmp(options->dtype, "f16") ? LD_F16 : LD_BF16;
 }
 
-/* What a tensor is made from when its turn to be written comes. */
+/* A tensor to write, and what it is made from when its turn comes. */
 typedef struct source {
-  const ld_stored *stored;
-  const ld_linear *linear; /* NULL: not adapted */
+  char *name;
+  const ld_stored *stored; /* NULL: trained whole, and not in the folder */
+  const ld_linear *linear; /* adapted: the stored weight and its addition; NULL otherwise */
+  const ld_param *whole;   /* trained whole: takes the stored one's place; NULL otherwise */
 } source;
 
 static void *make_tensor(const ld_named *named) {
   const source *from = named->user;
-  const int64_t n = ld_stored_count(from->stored);
+  const int64_t n = ld_stored_count(&named->tensor);
   float *floats = from->linear ? merged_weight(from->linear) : ld_alloc((size_t)n, sizeof *floats);
-  if (!from->linear) ld_dtype_to_f32(floats, from->stored->data, from->stored->dtype, 0, n);
+  if (from->whole)
+    memcpy(floats, from->whole->data, (size_t)n * sizeof *floats);
+  else if (!from->linear)
+    ld_dtype_to_f32(floats, from->stored->data, from->stored->dtype, 0, n);
   void *out = ld_alloc((size_t)n, ld_dtype_size(named->tensor.dtype));
   ld_dtype_from_f32(out, floats, named->tensor.dtype, n);
   free(floats);
   return out;
 }
 
+/* Whether the folder is that of a classifier's body alone: its names lack the body's. */
+static bool is_bare(const ld_base *base) {
+  const ld_model *model = base->model;
+  char *body = ld_format("%s.", model->family->body ? model->family->body : "");
+  const bool names_body = !strncmp(model->linears[0]->path, body, strlen(body));
+  bool found = false;
+  for (size_t i = 0; i < ld_model_folder_count(base->folder) && !found; i++)
+    found = !strncmp(ld_model_folder_name(base->folder, i), body, strlen(body));
+  free(body);
+  return model->family->classifies && names_body && !found;
+}
+
+static const ld_param *find_whole(const ld_lora_set *set, const char *name) {
+  for (size_t i = 2 * set->n_loras; i < set->n_params; i++)
+    if (!strcmp(set->params[i].name, name)) return &set->params[i];
+  return NULL;
+}
+
+/* What is stored, then what training added. A body that was saved alone gets its name in front, since a head
+ * joins it. */
+static size_t list_sources(const ld_base *base, source *sources) {
+  const size_t n_stored = ld_model_folder_count(base->folder);
+  const ld_lora_set *set = base->lora;
+  const bool bare = is_bare(base);
+  size_t n = 0;
+  for (; n < n_stored; n++) {
+    const ld_stored *stored = ld_model_folder_tensor(base->folder, n);
+    const char *old = ld_model_folder_name(base->folder, n);
+    char *name = bare ? ld_format("%s.%s", base->model->family->body, old) : ld_strdup(old);
+    sources[n] = (source){name, stored, adapted_by_data(base, stored->data), find_whole(set, name)};
+  }
+  for (size_t i = 2 * set->n_loras; i < set->n_params; i++) {
+    bool there = false;
+    for (size_t k = 0; k < n_stored && !there; k++) there = sources[k].whole == &set->params[i];
+    if (!there) sources[n++] = (source){ld_strdup(set->params[i].name), NULL, NULL, &set->params[i]};
+  }
+  return n;
+}
+
+static ld_stored shape_of(const source *from) {
+  if (!from->whole) return *from->stored;
+  const ld_param *whole = from->whole;
+  const ld_dtype dtype = from->stored ? from->stored->dtype : LD_F32;
+  if (!strcmp(strrchr(from->name, '.'), ".bias"))
+    return (ld_stored){.dtype = dtype, .ndim = 1, .shape = {whole->cols}};
+  return (ld_stored){.dtype = dtype, .ndim = 2, .shape = {whole->rows, whole->cols}};
+}
+
 static int write_weights(const ld_options *options, const ld_base *base, const char *folder, ld_error *err) {
-  const size_t n = ld_model_folder_count(base->folder);
-  ld_named *tensors = ld_alloc(n, sizeof *tensors);
-  source *sources = ld_alloc(n, sizeof *sources);
+  const size_t most = ld_model_folder_count(base->folder) + base->lora->n_params;
+  ld_named *tensors = ld_alloc(most, sizeof *tensors);
+  source *sources = ld_alloc(most, sizeof *sources);
+  const size_t n = list_sources(base, sources);
   for (size_t i = 0; i < n; i++) {
-    const ld_stored *stored = ld_model_folder_tensor(base->folder, i);
-    sources[i] = (source){stored, adapted_by_data(base, stored->data)};
-    tensors[i] = (ld_named){.name = ld_model_folder_name(base->folder, i), .tensor = *stored};
-    tensors[i].tensor.dtype = wanted_type(options, stored->dtype);
-    if (!sources[i].linear && tensors[i].tensor.dtype == stored->dtype) continue;
+    const source *from = &sources[i];
+    tensors[i] = (ld_named){.name = from->name, .tensor = shape_of(from)};
+    const ld_dtype stored = tensors[i].tensor.dtype;
+    tensors[i].tensor.dtype = wanted_type(options, stored);
+    if (!from->linear && !from->whole && tensors[i].tensor.dtype == stored) continue;
     tensors[i].make = make_tensor;
-    tensors[i].user = &sources[i];
+    tensors[i].user = from;
   }
   char *path = ld_path_join(folder, "model.safetensors");
   const int rc = ld_safetensors_write(path, tensors, n, err);
   free(path);
+  for (size_t i = 0; i < n; i++) free(sources[i].name);
   free(sources);
   free(tensors);
   return rc;
@@ -100,26 +156,76 @@ static int copy_file(const char *from, const char *to, ld_error *err) {
   return rc;
 }
 
-/* config.json names the type of the weights, and transformers loads them as that; NULL leaves it as it is. */
-static int write_config(const char *from, const char *to, const char *dtype, ld_error *err) {
-  static const char *const keys[] = {"dtype", "torch_dtype", NULL};
-  if (!dtype) return copy_file(from, to, err);
-  const char *type = !strcmp(dtype, "f32") ? "float32" : !strcmp(dtype, "f16") ? "float16" : "bfloat16";
-  ld_text text = {0};
+/* {"0": "negative", ...}, or with `by_name` {"negative": 0, ...}. */
+static void put_labels(const ld_labels *labels, bool by_name, ld_text *out) {
+  ld_text_puts(out, "{");
+  for (size_t i = 0; i < labels->n_names; i++) {
+    ld_text_puts(out, i ? ", " : "");
+    if (by_name)
+      ld_json_quote(out, labels->names[i]);
+    else
+      ld_text_printf(out, "\"%zu\"", i);
+    ld_text_puts(out, ": ");
+    if (by_name)
+      ld_text_printf(out, "%zu", i);
+    else
+      ld_json_quote(out, labels->names[i]);
+  }
+  ld_text_puts(out, "}");
+}
+
+enum { MOST_MEMBERS = 8 };
+
+/* transformers loads weights as the type that config.json names. */
+static size_t type_members(const char *dtype, ld_json_member *members) {
+  if (!dtype) return 0;
+  const char *type = !strcmp(dtype, "f32")   ? "\"float32\""
+                     : !strcmp(dtype, "f16") ? "\"float16\""
+                                             : "\"bfloat16\"";
+  members[0] = (ld_json_member){"dtype", type, true};
+  members[1] = (ld_json_member){"torch_dtype", type, true};
+  return 2;
+}
+
+/* A classifier's class, and what its outputs are. The texts are the caller's to free. */
+static size_t head_members(const ld_base *base, ld_text texts[3], ld_json_member *members) {
+  const ld_model *model = base->model;
+  if (!model->family->classifies) return 0;
+  ld_text_printf(&texts[0], "[\"%s\"]", model->family->architectures[0]);
+  put_labels(&base->labels, false, &texts[1]);
+  put_labels(&base->labels, true, &texts[2]);
+  const char *problem = model->task == LD_TASK_VALUE ? "\"regression\"" : "\"single_label_classification\"";
+  members[0] = (ld_json_member){"architectures", texts[0].bytes, false};
+  members[1] = (ld_json_member){"id2label", texts[1].bytes, false};
+  members[2] = (ld_json_member){"label2id", texts[2].bytes, false};
+  members[3] = (ld_json_member){"problem_type", problem, false};
+  members[4] = (ld_json_member){"num_labels", "null", true}; /* id2label says it */
+  return 5;
+}
+
+static int write_config(const ld_base *base, const char *from, const char *to, const char *dtype,
+                        ld_error *err) {
+  ld_json_member members[MOST_MEMBERS];
+  ld_text texts[3] = {0}, edited = {0};
+  size_t n = type_members(dtype, members);
+  n += head_members(base, texts, members + n);
+  if (!n) return copy_file(from, to, err);
   ld_map map;
   int rc = ld_map_open(from, &map, err);
-  if (!rc) rc = ld_json_replace(map.bytes, map.length, from, keys, type, &text, err);
-  if (!rc) rc = ld_file_write(to, text.bytes, text.length, err);
+  if (!rc) rc = ld_json_edit(map.bytes, map.length, from, members, n, &edited, err);
+  if (!rc) rc = ld_file_write(to, edited.bytes, edited.length, err);
   ld_map_close(&map);
-  ld_text_free(&text);
+  for (int i = 0; i < 3; i++) ld_text_free(&texts[i]);
+  ld_text_free(&edited);
   return rc;
 }
 
-static int copy_companion(const ld_options *options, const char *folder, const char *name, ld_error *err) {
+static int copy_companion(const ld_options *options, const ld_base *base, const char *folder,
+                          const char *name, ld_error *err) {
   char *from = ld_path_join(options->model, name), *to = ld_path_join(folder, name);
   int rc = 0;
   if (!strcmp(name, "config.json"))
-    rc = write_config(from, to, options->dtype, err);
+    rc = write_config(base, from, to, options->dtype, err);
   else if (ld_file_exists(from))
     rc = copy_file(from, to, err);
   free(from);
@@ -141,7 +247,7 @@ static int write_folder(const ld_options *options, const ld_base *base, ld_error
   if (!part) return err->code;
   int rc = write_weights(options, base, part, err);
   for (size_t i = 0; !rc && i < sizeof companions / sizeof *companions; i++)
-    rc = copy_companion(options, part, companions[i], err);
+    rc = copy_companion(options, base, part, companions[i], err);
   return ld_folder_end(part, options->out, rc, err);
 }
 
@@ -158,7 +264,7 @@ int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_
                  options->adapter);
   if (!rc) rc = check_out(options, err);
   if (!rc) rc = write_folder(options, &base, err);
-  if (!rc) ld_info("%s: %zu modules merged", options->out, base.lora->n_loras);
+  if (!rc) ld_info("%s: %zu modules merged", options->out, base.lora->n_loras + base.lora->n_wholes);
   ld_base_close(&base);
   return rc;
 }

@@ -16,7 +16,9 @@ enum ld_command_bit {
   LD_CMD_MERGE = 8,
   LD_CMD_EXPORT = 16,
   LD_CMD_IMPORT = 32,
-  LD_CMD_INSPECT = 64
+  LD_CMD_INSPECT = 64,
+  LD_CMD_PREDICT = 128,
+  LD_CMD_CONVERT = 256
 };
 
 /* Fills `options` from defaults, then --config, then the command line. `positional` gets the one bare

@@ -33,20 +33,23 @@ static bool speaks(const ld_job *j) {
 static int evaluate(ld_job *j, ld_error *err) {
   const double began = ld_job_clock();
   ld_trainer *t = &j->trainer;
-  double loss;
+  ld_evaluation found;
   int rc = ld_evaluate(j->comm, t->tape, &t->feed, j->base.model, j->valid, (int)j->options.micro_batch,
-                       &loss, err);
+                       &found, err);
   if (rc) return rc;
-  if (!isfinite(loss))
+  if (!isfinite(found.loss)) {
+    ld_evaluation_free(&found);
     return ld_fail(err, LD_ENUMERIC, "step %lld: the loss on %s is not finite", (long long)t->progress.step,
                    j->options.valid);
-  ld_info("step %lld  validation loss %.4f  perplexity %.2f", (long long)t->progress.step, loss, exp(loss));
-  const bool better = loss < t->progress.best_loss;
+  }
+  ld_job_show_eval(j, &found);
+  const bool better = found.loss < t->progress.best_loss;
   if (better) {
-    t->progress.best_loss = loss;
+    t->progress.best_loss = found.loss;
     t->progress.best_step = t->progress.step;
   }
-  if (speaks(j)) rc = ld_job_record_eval(j, loss, ld_job_clock() - began, err);
+  if (speaks(j)) rc = ld_job_record_eval(j, &found, ld_job_clock() - began, err);
+  ld_evaluation_free(&found);
   if (speaks(j) && !rc && better) rc = ld_run_save_best(&j->run, t, err);
   return ld_comm_agree(j->comm, rc, err);
 }

@@ -65,9 +65,61 @@ static void adopt(ld_job *j, const ld_adapter *adapter) {
   j->options.rslora = adapter->rslora;
 }
 
+/* How many outputs the labels of the data ask for. */
+static int count_outputs(const ld_options *options, const ld_labels *labels) {
+  if (options->labels) return (int)options->labels;
+  if (labels->kind == LD_LABEL_REAL) return 1;
+  const int64_t n = labels->kind == LD_LABEL_NAME ? (int64_t)labels->n_names : labels->largest + 1;
+  return n < 2 ? 2 : (int)n;
+}
+
+static bool has_name(const ld_labels *labels, const char *name) {
+  for (size_t i = 0; i < labels->n_names; i++)
+    if (!strcmp(labels->names[i], name)) return true;
+  return false;
+}
+
+/* Whether the stored head can go on with these labels. */
+static bool head_fits(const ld_base *base, const ld_options *options, const ld_labels *labels) {
+  const ld_linear *head = base->model->head;
+  if (head->is_new || options->new_head || (options->labels && options->labels != head->out)) return false;
+  if (base->model->task == LD_TASK_VALUE) return labels->kind != LD_LABEL_NAME;
+  for (size_t i = 0; i < labels->n_names; i++)
+    if (!has_name(&base->labels, labels->names[i])) return false;
+  return labels->kind == LD_LABEL_NAME || (labels->kind == LD_LABEL_INTEGER && labels->largest < head->out);
+}
+
+/* A classifier whose head does not fit the data gets a new one, with a class for each label. */
+static int choose_head(ld_job *j, ld_error *err) {
+  const ld_labels *labels = &j->data->labels;
+  ld_base *base = &j->base;
+  if (!base->model->family->classifies) return 0;
+  if (labels->kind == LD_LABEL_NONE)
+    return ld_fail(err, LD_EFORMAT, "%s: has no labels to train on", j->options.data);
+  if (head_fits(base, &j->options, labels)) return 0;
+  const int n = count_outputs(&j->options, labels);
+  if (labels->kind == LD_LABEL_NAME && (size_t)n < labels->n_names)
+    return ld_fail(err, LD_EMISMATCH, "--labels %d: %s has %zu different labels", n, j->options.data,
+                   labels->n_names);
+  int rc = ld_base_set_head(base, n, j->options.new_head || n == base->model->head->out, err);
+  if (rc || labels->kind != LD_LABEL_NAME) return rc;
+  const char **names = ld_alloc((size_t)n, sizeof *names);
+  for (size_t i = 0; i < (size_t)n; i++)
+    names[i] = i < labels->n_names ? labels->names[i] : base->labels.names[i];
+  ld_labels old = base->labels; /* some of the names are its own */
+  base->labels = (ld_labels){0};
+  ld_base_set_labels(base, names, (size_t)n);
+  ld_labels_free(&old);
+  free(names);
+  return 0;
+}
+
 static int begin_anew(ld_job *j, ld_error *err) {
   const char *init = j->options.init_adapter;
-  if (!init) return ld_base_adapt_fresh(&j->base, &j->options, err);
+  if (!init) {
+    const int rc = choose_head(j, err);
+    return rc ? rc : ld_base_adapt_fresh(&j->base, &j->options, err);
+  }
   ld_adapter *adapter;
   int rc = ld_adapter_load(init, &adapter, err);
   if (rc) return rc;
@@ -77,7 +129,11 @@ static int begin_anew(ld_job *j, ld_error *err) {
   return rc;
 }
 
+/* Plans the data by the head that the base has now. */
 static int create_trainer(ld_job *j, ld_error *err) {
+  int rc = ld_corpus_plan(j->data, false, err);
+  if (!rc && j->valid) rc = ld_corpus_plan(j->valid, false, err);
+  if (rc) return rc;
   return ld_trainer_create(&j->trainer, &j->options, j->comm, &j->base, j->data, j->valid, err);
 }
 

@@ -13,15 +13,48 @@ double ld_job_clock(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static void describe_data(const ld_job *j) {
+  const ld_plan *plan = j->data->plan;
+  const ld_model *model = j->base.model;
+  const long long n = (long long)j->data->n_records, rows = (long long)plan->n_rows;
+  if (!model->family->classifies)
+    ld_info("data    %s: %lld records in %lld rows, %lld tokens, %lld of them targets", j->options.data, n,
+            rows, (long long)plan->n_tokens, (long long)plan->n_targets);
+  else if (model->family->takes_images)
+    ld_info("data    %s: %lld images of %d x %d", j->options.data, rows, j->base.image_rule.width,
+            j->base.image_rule.height);
+  else
+    ld_info("data    %s: %lld texts, %lld tokens", j->options.data, rows, (long long)plan->n_tokens);
+  if (j->data->n_skipped)
+    ld_warn("%s: %lld broken images were passed over (--strict makes them errors)", j->options.data,
+            (long long)j->data->n_skipped);
+}
+
+/* The classes by name, as many as a line holds. */
+static void describe_head(const ld_job *j) {
+  const ld_base *base = &j->base;
+  const char *state = base->model->head->is_new ? "new" : "stored";
+  if (!base->model->family->classifies) return;
+  if (base->model->task == LD_TASK_VALUE) {
+    ld_info("head    %s: one number", state);
+    return;
+  }
+  ld_text names = {0};
+  for (size_t i = 0; i < base->labels.n_names && names.length < 70; i++)
+    ld_text_printf(&names, "%s%s", i ? ", " : "", base->labels.names[i]);
+  ld_info("head    %s: %zu classes (%s%s)", state, base->labels.n_names, names.bytes,
+          names.length >= 70 ? ", ..." : "");
+  ld_text_free(&names);
+}
+
 void ld_job_describe(const ld_job *j) {
   const ld_plan *plan = j->data->plan;
   const ld_model *model = j->base.model;
   ld_info("model   %s: %s, %d blocks, %.2f M parameters; trained: %.3f M in %zu modules", j->options.model,
           model->family->model_type, model->n_blocks, (double)model->n_parameters / 1e6,
-          (double)j->base.lora->n_floats / 1e6, j->base.lora->n_loras);
-  ld_info("data    %s: %lld records in %lld rows, %lld tokens, %lld of them targets", j->options.data,
-          (long long)j->data->n_records, (long long)plan->n_rows, (long long)plan->n_tokens,
-          (long long)plan->n_targets);
+          (double)j->base.lora->n_floats / 1e6, j->base.lora->n_loras + j->base.lora->n_wholes);
+  describe_head(j);
+  describe_data(j);
   ld_info("ranks   %d on %d host%s, %lld thread%s each (%s)", ld_comm_size(j->comm), ld_comm_nodes(j->comm),
           ld_comm_nodes(j->comm) > 1 ? "s" : "", (long long)j->options.threads,
           j->options.threads > 1 ? "s" : "", ld_gemm_kernel());
@@ -38,6 +71,13 @@ static void put_duration(char *text, size_t size, double seconds) {
     snprintf(text, size, "%ldm%02lds", s / 60, s % 60);
   else
     snprintf(text, size, "%lds", s);
+}
+
+void ld_job_show_eval(const ld_job *j, const ld_evaluation *found) {
+  ld_text text = {0};
+  ld_evaluation_put(found, j->base.model, &text);
+  ld_info("step %lld  validation %s", (long long)j->trainer.progress.step, text.bytes);
+  ld_text_free(&text);
 }
 
 void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
@@ -94,13 +134,23 @@ int ld_job_record_step(ld_job *j, const ld_step_report *r, double seconds, ld_er
   return ld_metrics_end(m, err);
 }
 
-int ld_job_record_eval(ld_job *j, double loss, double seconds, ld_error *err) {
+int ld_job_record_eval(ld_job *j, const ld_evaluation *found, double seconds, ld_error *err) {
   ld_metrics *m = j->run.metrics;
+  const ld_task task = j->base.model->task;
   ld_metrics_begin(m);
   ld_metrics_string(m, "event", "eval");
   ld_metrics_int(m, "step", j->trainer.progress.step);
-  ld_metrics_real(m, "loss", loss);
-  ld_metrics_real(m, "perplexity", exp(loss));
+  ld_metrics_real(m, "loss", found->loss);
+  if (task == LD_TASK_LANGUAGE) ld_metrics_real(m, "perplexity", exp(found->loss));
+  if (task == LD_TASK_CLASSES) {
+    ld_metrics_real(m, "accuracy", found->scores.accuracy);
+    ld_metrics_real(m, "macro_f1", found->scores.macro_f1);
+    ld_metrics_real(m, "matthews", found->scores.matthews);
+  }
+  if (task == LD_TASK_VALUE) {
+    ld_metrics_real(m, "pearson", found->scores.pearson);
+    ld_metrics_real(m, "spearman", found->scores.spearman);
+  }
   ld_metrics_real(m, "seconds", seconds);
   return ld_metrics_end(m, err);
 }

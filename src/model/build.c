@@ -47,6 +47,21 @@ int ld_build_size(ld_builder *builder, const char *key, int fallback) {
   return 1;
 }
 
+int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallback, int room) {
+  const ld_value *list = ld_value_get(builder->config, key);
+  if (builder->failed || !list) return n_fallback;
+  bool good = list->type == LD_LIST && list->n_items >= 1 && list->n_items <= (size_t)room;
+  for (size_t i = 0; good && i < list->n_items; i++) {
+    good =
+        list->items[i].type == LD_INTEGER && list->items[i].integer >= 1 && list->items[i].integer <= 1 << 16;
+    out[i] = (int)list->items[i].integer;
+  }
+  if (good) return (int)list->n_items;
+  ld_fail(builder->err, LD_EFORMAT, "%s must be a list of 1 to %d sizes from 1 to 65536", key, room);
+  config_failed(builder);
+  return n_fallback;
+}
+
 double ld_build_real(ld_builder *builder, const char *key, double fallback) {
   double value = fallback;
   if (!builder->failed && ld_value_real(builder->config, key, fallback, &value, builder->err))
@@ -74,26 +89,62 @@ bool ld_build_has(const ld_builder *builder, const char *key) {
   return false;
 }
 
-static const ld_stored *find(const ld_builder *builder, const char *name) {
-  const ld_weights *weights = builder->weights;
-  const ld_stored *tensor = weights->find(weights->self, name);
-  if (tensor) return tensor;
-  static const char *const prefixes[] = {"transformer.", "model."};
-  for (int i = 0; i < 2; i++)
-    if (!strncmp(name, prefixes[i], strlen(prefixes[i])))
-      return weights->find(weights->self, name + strlen(prefixes[i]));
-  return NULL;
+enum ld_activation ld_build_activation(ld_builder *builder, const char *key, const char *fallback) {
+  static const struct {
+    const char *name;
+    enum ld_activation kind;
+  } known[] = {{"gelu_new", LD_GELU_TANH},  {"gelu_pytorch_tanh", LD_GELU_TANH},
+               {"gelu_fast", LD_GELU_TANH}, {"gelu", LD_GELU_ERF},
+               {"relu", LD_RELU},           {"silu", LD_SILU},
+               {"swish", LD_SILU},          {"tanh", LD_TANH}};
+  const char *name = ld_build_string(builder, key, fallback);
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (!strcmp(known[i].name, name)) return known[i].kind;
+  ld_build_refuse(builder, key, "\"%s\" is not supported", name);
+  return LD_GELU_TANH;
 }
 
-static void describe_shape(ld_text *text, const ld_stored *tensor) {
+/* As it is, or without the body's name: it is a module of its own, and may have been saved alone. */
+static const ld_stored *find_spelled(const ld_builder *builder, const char *name) {
+  const ld_weights *weights = builder->weights;
+  const char *body = builder->model->family->body;
+  const size_t length = body ? strlen(body) : 0;
+  const ld_stored *tensor = weights->find(weights->self, name);
+  if (tensor || !length || strncmp(name, body, length) != 0 || name[length] != '.') return tensor;
+  return weights->find(weights->self, name + length + 1);
+}
+
+static const ld_stored *find(const ld_builder *builder, const char *name) {
+  static const char *const spellings[][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
+  const ld_stored *tensor = find_spelled(builder, name);
+  for (int i = 0; !tensor && i < 2; i++) {
+    const char *end = strrchr(name, '.');
+    if (!end || strcmp(end, spellings[i][0]) != 0) continue;
+    char *old = ld_format("%.*s%s", (int)(end - name), name, spellings[i][1]);
+    tensor = find_spelled(builder, old);
+    free(old);
+  }
+  return tensor;
+}
+
+typedef struct ld_shape {
+  int n;
+  int64_t sizes[4];
+} ld_shape;
+
+static bool has_shape(const ld_stored *tensor, const ld_shape *shape) {
+  return tensor->ndim == shape->n &&
+         !memcmp(tensor->shape, shape->sizes, (size_t)shape->n * sizeof *shape->sizes);
+}
+
+static void describe_shape(ld_text *text, const int64_t *sizes, int n) {
   ld_text_puts(text, "(");
-  for (int i = 0; i < tensor->ndim; i++)
-    ld_text_printf(text, "%s%lld", i ? ", " : "", (long long)tensor->shape[i]);
+  for (int i = 0; i < n; i++) ld_text_printf(text, "%s%lld", i ? ", " : "", (long long)sizes[i]);
   ld_text_puts(text, ")");
 }
 
-/* The stored tensor of that name if it has the shape (rows, cols), or (cols) when rows is 0. */
-static const ld_stored *require(ld_builder *builder, const char *name, int rows, int cols) {
+/* The stored tensor of that name if it has that shape. */
+static const ld_stored *require(ld_builder *builder, const char *name, const ld_shape *shape) {
   if (builder->failed) return NULL;
   const char *source = builder->weights->source;
   const ld_stored *tensor = find(builder, name);
@@ -109,15 +160,15 @@ static const ld_stored *require(ld_builder *builder, const char *name, int rows,
     return NULL;
   }
   builder->model->n_parameters += ld_stored_count(tensor);
-  if (rows ? tensor->ndim == 2 && tensor->shape[0] == rows && tensor->shape[1] == cols
-           : tensor->ndim == 1 && tensor->shape[0] == cols)
-    return tensor;
-  ld_text found = {0};
-  describe_shape(&found, tensor);
-  const char *form = rows ? "%s: tensor '%s' has shape %s, but config.json asks for (%d, %d)"
-                          : "%s: tensor '%s' has shape %s, but config.json asks for (%.0d%d)";
-  builder->failed = ld_fail(builder->err, LD_EFORMAT, form, source, name, found.bytes, rows, cols);
+  if (has_shape(tensor, shape)) return tensor;
+  ld_text found = {0}, wanted = {0};
+  describe_shape(&found, tensor->shape, tensor->ndim);
+  describe_shape(&wanted, shape->sizes, shape->n);
+  builder->failed =
+      ld_fail(builder->err, LD_EFORMAT, "%s: tensor '%s' has shape %s, but config.json asks for %s", source,
+              name, found.bytes, wanted.bytes);
   ld_text_free(&found);
+  ld_text_free(&wanted);
   return NULL;
 }
 
@@ -129,7 +180,7 @@ static const ld_stored *require(ld_builder *builder, const char *name, int rows,
   va_end(args)
 
 static float *vector(ld_builder *builder, const char *name, int n) {
-  const ld_stored *tensor = require(builder, name, 0, n);
+  const ld_stored *tensor = require(builder, name, &(ld_shape){1, {n}});
   if (!tensor) return NULL;
   float *copy = ld_build_alloc(builder, (size_t)n, sizeof *copy);
   ld_dtype_to_f32(copy, tensor->data, tensor->dtype, 0, n);
@@ -137,7 +188,7 @@ static float *vector(ld_builder *builder, const char *name, int n) {
 }
 
 static ld_weight matrix(ld_builder *builder, const char *name, int rows, int cols) {
-  const ld_stored *tensor = require(builder, name, rows, cols);
+  const ld_stored *tensor = require(builder, name, &(ld_shape){2, {rows, cols}});
   if (!tensor) return (ld_weight){.rows = rows, .cols = cols};
   return (ld_weight){tensor->data, tensor->dtype, rows, cols};
 }
@@ -174,6 +225,65 @@ void ld_build_linear(ld_builder *builder, ld_linear *linear, int in, int out, bo
   linear->weight = linear->transposed ? matrix(builder, tensor, in, out) : matrix(builder, tensor, out, in);
   snprintf(tensor, sizeof tensor, "%s.bias", name);
   if (bias) linear->bias = vector(builder, tensor, out);
+  list_linear(builder, linear);
+}
+
+void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int channels, int out, int kernel,
+                          int stride, int padding, const char *path_format, ...) {
+  FORMAT_NAME(path_format);
+  if (builder->failed) return;
+  char *tensor_name = ld_format("%s.weight", name);
+  const int64_t in = (int64_t)channels * kernel * kernel;
+  const ld_stored *tensor = require(builder, tensor_name, &(ld_shape){4, {out, channels, kernel, kernel}});
+  free(tensor_name);
+  if (!tensor) return;
+  *convolution = (ld_linear){.path = own_path(builder, name), .in = (int)in, .out = out};
+  convolution->weight = (ld_weight){tensor->data, tensor->dtype, out, (int)in};
+  convolution->kernel = (ld_kernel){kernel, kernel, stride, padding};
+  list_linear(builder, convolution);
+}
+
+bool ld_build_there(const ld_builder *builder, const char *format, ...) {
+  FORMAT_NAME(format);
+  return find(builder, name) != NULL;
+}
+
+int ld_build_outputs(ld_builder *builder) {
+  const ld_value *names = ld_value_get(builder->config, "id2label");
+  const char *problem = ld_build_string(builder, "problem_type", NULL);
+  int n = names && names->type == LD_MAP && names->n_items ? (int)names->n_items : 2;
+  n = ld_build_size(builder, "num_labels", n);
+  if (builder->wish.n_outputs) n = builder->wish.n_outputs;
+  builder->model->task = n == 1 ? LD_TASK_VALUE : LD_TASK_CLASSES;
+  if (problem && !builder->wish.n_outputs &&
+      strcmp(problem, n == 1 ? "regression" : "single_label_classification"))
+    ld_build_refuse(builder, "problem_type", "\"%s\" with %d outputs is not supported", problem, n);
+  return n;
+}
+
+/* Whether both tensors of the layer are stored with these sizes. */
+static bool is_stored(const ld_builder *builder, const char *path, int in, int out) {
+  char *weight_name = ld_format("%s.weight", path), *bias_name = ld_format("%s.bias", path);
+  const ld_stored *weight = find(builder, weight_name), *bias = find(builder, bias_name);
+  free(weight_name);
+  free(bias_name);
+  return weight && bias && has_shape(weight, &(ld_shape){2, {out, in}}) &&
+         has_shape(bias, &(ld_shape){1, {out}});
+}
+
+void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, bool renew, double spread,
+                         const char *path_format, ...) {
+  FORMAT_NAME(path_format);
+  if (builder->failed) return;
+  if (!renew && is_stored(builder, name, in, out)) {
+    ld_build_linear(builder, linear, in, out, true, "%s", name);
+    return;
+  }
+  *linear = (ld_linear){
+      .path = own_path(builder, name), .in = in, .out = out, .is_new = true, .spread = (float)spread};
+  linear->weight =
+      (ld_weight){ld_build_alloc(builder, (size_t)in * (size_t)out, sizeof(float)), LD_F32, out, in};
+  linear->bias = ld_build_alloc(builder, (size_t)out, sizeof(float));
   list_linear(builder, linear);
 }
 

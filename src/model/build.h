@@ -7,11 +7,13 @@
 #define LD_BUILD_H
 
 #include "model/model.h"
+#include "nn/ops.h"
 
 struct ld_builder {
   ld_model *model;
   const ld_value *config;
   const ld_weights *weights;
+  ld_head_wish wish;
   ld_error *err;
   int failed; /* 0, or the first error's code */
 };
@@ -21,6 +23,9 @@ void *ld_build_alloc(ld_builder *builder, size_t count, size_t size);
 
 /* Config values. A size is an integer of at least 1; without a fallback (0) it must be there. */
 int ld_build_size(ld_builder *builder, const char *key, int fallback);
+/* A list of sizes, into out, which holds n_fallback of them for a key that is missing. Returns how many there
+ * are. */
+int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallback, int room);
 double ld_build_real(ld_builder *builder, const char *key, double fallback);
 bool ld_build_flag(ld_builder *builder, const char *key, bool fallback);
 const char *ld_build_string(ld_builder *builder, const char *key, const char *fallback);
@@ -32,8 +37,11 @@ bool ld_build_has(const ld_builder *builder, const char *key);
 void ld_build_refuse(ld_builder *builder, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Tensors; the name is a format. A leading "transformer." or "model." may be missing in the file (bare base
- * models). */
+/* The activation function that the key names. */
+enum ld_activation ld_build_activation(ld_builder *builder, const char *key, const char *fallback);
+
+/* Tensors; the name is a format. The body's name in front ("transformer.", "bert.") may be missing in the
+ * file (bare base models), and a norm's "weight" and "bias" may be "gamma" and "beta" (old checkpoints). */
 float *ld_build_vector(ld_builder *builder, int n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 ld_weight ld_build_matrix(ld_builder *builder, int rows, int cols, const char *format, ...)
@@ -43,6 +51,24 @@ ld_weight ld_build_matrix(ld_builder *builder, int rows, int cols, const char *f
  * list. */
 void ld_build_linear(ld_builder *builder, ld_linear *linear, int in, int out, bool bias,
                      const char *path_format, ...) __attribute__((format(printf, 6, 7)));
+
+/* Whether the folder has the tensor, in whatever spelling and shape. */
+bool ld_build_there(const ld_builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Fills a convolution without bias from "<path>.weight" (out, channels, kernel, kernel). */
+void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int channels, int out, int kernel,
+                          int stride, int padding, const char *path_format, ...)
+    __attribute__((format(printf, 8, 9)));
+
+/* How many outputs the head is to have: as wished, or by id2label or num_labels (2 when the config has
+ * neither); sets the model's task. Refuses problem types that are not known. */
+int ld_build_outputs(ld_builder *builder);
+
+/* A linear module with bias of a classifier's head: the stored one, or when there is none, or none of that
+ * size, or `renew`, a new one with zero weights, whose first weights are to have the standard deviation
+ * `spread` (0: PyTorch's default for linear layers). */
+void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, bool renew, double spread,
+                         const char *path_format, ...) __attribute__((format(printf, 7, 8)));
 
 /* The language head: tied to the embedding, or "lm_head.weight" (V, C). */
 void ld_build_head(ld_builder *builder, bool tied, const ld_weight *embedding);

@@ -9,5 +9,10 @@ extern const ld_family ld_llama; /* llama.c, with its relatives: */
 extern const ld_family ld_mistral;
 extern const ld_family ld_qwen2;
 extern const ld_family ld_qwen3;
+extern const ld_family ld_bert; /* bert.c, with its relatives: */
+extern const ld_family ld_roberta;
+extern const ld_family ld_distilbert;
+extern const ld_family ld_resnet; /* resnet.c, with torchvision's names too: */
+extern const ld_family ld_resnet_cifar;
 
 #endif

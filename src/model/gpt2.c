@@ -2,7 +2,6 @@
  * layer norms before each part, one product for q, k and v, weights stored (in, out), head tied to the
  * embedding. */
 #include <math.h>
-#include <string.h>
 
 #include "model/build.h"
 #include "model/families.h"
@@ -23,21 +22,6 @@ typedef struct gpt2 {
   enum ld_activation activation;
   block *blocks;
 } gpt2;
-
-static enum ld_activation read_activation(ld_builder *b) {
-  static const struct {
-    const char *name;
-    enum ld_activation kind;
-  } known[] = {{"gelu_new", LD_GELU_TANH},  {"gelu_pytorch_tanh", LD_GELU_TANH},
-               {"gelu_fast", LD_GELU_TANH}, {"gelu", LD_GELU_ERF},
-               {"relu", LD_RELU},           {"silu", LD_SILU},
-               {"swish", LD_SILU}};
-  const char *name = ld_build_string(b, "activation_function", "gelu_new");
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-    if (!strcmp(known[i].name, name)) return known[i].kind;
-  ld_build_refuse(b, "activation_function", "\"%s\" is not supported", name);
-  return LD_GELU_TANH;
-}
 
 static void build_block(ld_builder *b, block *k, int layer, int C, int inner, int n_heads) {
   k->ln_1_weight = ld_build_vector(b, C, "transformer.h.%d.ln_1.weight", layer);
@@ -66,7 +50,7 @@ static void build(ld_builder *b) {
   model->max_positions = ld_build_size(b, "n_positions", 1024);
   model->kv_width = C;
   own->eps = (float)ld_build_real(b, "layer_norm_epsilon", 1e-5);
-  own->activation = read_activation(b);
+  own->activation = ld_build_activation(b, "activation_function", "gelu_new");
   if (C % n_heads) ld_build_refuse(b, "n_head", "(%d) must divide n_embd (%d)", n_heads, C);
   if (ld_build_flag(b, "add_cross_attention", false))
     ld_build_refuse(b, "add_cross_attention", "is not supported");
@@ -96,7 +80,7 @@ static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const block *k, ld_
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const gpt2 *own = model->own;
-  ld_tensor *x = ld_op_embedding(t, batch, &own->wte, &own->wpe);
+  ld_tensor *x = ld_op_embedding(t, batch, &own->wte, &own->wpe, NULL);
   for (int i = 0; i < model->n_blocks; i++) {
     const block *k = &own->blocks[i];
     ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_adapted(k->linears, N_LINEARS));
@@ -107,7 +91,8 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
 
 const ld_family ld_gpt2 = {
     .model_type = "gpt2",
-    .architecture = "GPT2LMHeadModel",
+    .architectures = {"GPT2LMHeadModel"},
+    .body = "transformer",
     .default_targets = "c_attn",
     .task_type = "CAUSAL_LM",
     .fan_in_fan_out = true,

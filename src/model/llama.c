@@ -214,7 +214,7 @@ static ld_tensor *block_forward(ld_tape *t, const llama *own, const block *k, ld
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const llama *own = model->own;
   const ld_rotary *rotary = ld_op_rotary_angles(t, batch, own->frequency, own->half, 1);
-  ld_tensor *x = ld_op_embedding(t, batch, &own->embedding, NULL);
+  ld_tensor *x = ld_op_embedding(t, batch, &own->embedding, NULL, NULL);
   for (int i = 0; i < model->n_blocks; i++) {
     const block *k = &own->blocks[i];
     ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_adapted(k->linears, N_LINEARS));
@@ -225,8 +225,8 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
 
 #define RELATIVE(type, class)                                                                                \
   {                                                                                                          \
-    .model_type = type, .architecture = class, .default_targets = "q_proj,v_proj", .task_type = "CAUSAL_LM", \
-    .build = build, .features = features                                                                     \
+    .model_type = type, .architectures = {class}, .body = "model", .default_targets = "q_proj,v_proj",       \
+    .task_type = "CAUSAL_LM", .build = build, .features = features                                           \
   }
 
 const ld_family ld_llama = RELATIVE("llama", "LlamaForCausalLM");

@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,10 +9,12 @@
 #include "model/families.h"
 #include "nn/ops.h"
 
-static const ld_family *const families[] = {&ld_gpt2, &ld_llama, &ld_mistral, &ld_qwen2, &ld_qwen3};
+static const ld_family *const families[] = {&ld_gpt2,   &ld_llama,       &ld_mistral, &ld_qwen2,
+                                            &ld_qwen3,  &ld_bert,        &ld_roberta, &ld_distilbert,
+                                            &ld_resnet, &ld_resnet_cifar};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
-static const ld_family *find_family(const ld_value *config, const char *source, ld_error *err) {
+const ld_family *ld_model_family(const ld_value *config, const char *source, ld_error *err) {
   const char *type;
   if (ld_value_string(config, "model_type", NULL, &type, err)) {
     ld_fail_prefix(err, LD_EFORMAT, "%s/config.json", source);
@@ -28,23 +31,36 @@ static const ld_family *find_family(const ld_value *config, const char *source, 
   return NULL;
 }
 
+static bool serves(const ld_family *family, const char *architecture) {
+  for (int i = 0; i < LD_MAX_ARCHITECTURES && family->architectures[i]; i++)
+    if (!strcmp(family->architectures[i], architecture)) return true;
+  return false;
+}
+
 /* A class of the same family with another head would be trained with the wrong loss. */
 static void check_architecture(ld_builder *builder, const ld_family *family) {
   const ld_value *list = ld_value_get(builder->config, "architectures");
   if (!list || list->type != LD_LIST || !list->n_items) return;
   for (size_t i = 0; i < list->n_items; i++)
-    if (list->items[i].string && !strcmp(list->items[i].string, family->architecture)) return;
+    if (list->items[i].string && serves(family, list->items[i].string)) return;
+  ld_text known = {0};
+  for (int i = 0; i < LD_MAX_ARCHITECTURES && family->architectures[i]; i++)
+    ld_text_printf(&known, "%s%s", i ? ", " : "", family->architectures[i]);
   ld_build_refuse(builder, "architectures", "\"%s\" is not supported for model_type \"%s\" (known: %s)",
-                  list->items[0].string ? list->items[0].string : "?", family->model_type,
-                  family->architecture);
+                  list->items[0].string ? list->items[0].string : "?", family->model_type, known.bytes);
+  ld_text_free(&known);
 }
 
-int ld_model_build(const ld_value *config, const ld_weights *weights, ld_model **out, ld_error *err) {
-  const ld_family *family = find_family(config, weights->source, err);
+int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_head_wish *head,
+                   ld_model **out, ld_error *err) {
+  const ld_family *family = ld_model_family(config, weights->source, err);
   if (!family) return err->code;
   ld_model *model = ld_alloc(1, sizeof *model);
   model->family = family;
+  model->default_targets = family->default_targets;
+  model->default_whole = family->default_whole;
   ld_builder builder = {.model = model, .config = config, .weights = weights, .err = err};
+  if (head) builder.wish = *head;
   check_architecture(&builder, family);
   if (ld_value_get(config, "quantization_config"))
     ld_build_refuse(&builder, "quantization_config",
@@ -64,6 +80,27 @@ void ld_model_free(ld_model *model) {
   free(model->owned);
   free(model->linears);
   free(model);
+}
+
+const char *ld_model_label(const ld_value *config, int index) {
+  char key[16];
+  snprintf(key, sizeof key, "%d", index);
+  const ld_value *name = ld_value_get(ld_value_get(config, "id2label"), key);
+  return name && name->type == LD_STRING ? name->string : NULL;
+}
+
+ld_tensor *ld_model_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss) {
+  ld_tensor *features = model->family->features(model, tape, batch);
+  if (model->task == LD_TASK_LANGUAGE) {
+    ld_op_cross_entropy(tape, features, model->head, batch, loss);
+    return NULL;
+  }
+  ld_tensor *outputs = ld_op_linear(tape, features, model->head, batch);
+  if (model->task == LD_TASK_CLASSES)
+    ld_op_class_loss(tape, outputs, batch, loss);
+  else
+    ld_op_value_loss(tape, outputs, batch, loss);
+  return outputs;
 }
 
 ld_tensor *ld_model_logits(const ld_model *model, ld_tape *tape, const ld_batch *batch) {

@@ -1,10 +1,10 @@
 /* Models: what every family gives, and the registry of families.
  *
- * A model is its frozen weights under their Hugging Face names, the list of its linear modules (any of which
- * may carry an adapter), and a forward pass from a batch to features; the last linear layer (language head,
- * classifier) is apart, as the loss holds it inside. A family is one file: a build function that reads config
- * and asks for tensors by name and shape, and the forward pass. To add one, write the file and add its line
- * to the table in model.c.
+ * A model is its frozen weights under their Hugging Face names, the list of its linear modules and
+ * convolutions (any of which may carry an adapter or be trained whole), and a forward pass from a batch to
+ * features; the last linear layer (language head, classifier) is apart, as the loss of a language model holds
+ * it inside. A family is one file: a build function that reads config and asks for tensors by name and shape,
+ * and the forward pass. To add one, write the file and add its line to the table in model.c.
  */
 #ifndef LD_MODEL_H
 #define LD_MODEL_H
@@ -24,24 +24,46 @@ typedef struct ld_weights {
 
 typedef struct ld_builder ld_builder;
 
+/* What a model predicts: the next token of each row; a class; a number. */
+typedef enum ld_task { LD_TASK_LANGUAGE, LD_TASK_CLASSES, LD_TASK_VALUE } ld_task;
+
+enum { LD_MAX_ARCHITECTURES = 6 };
+
 typedef struct ld_family {
-  const char *model_type;      /* config.json's "model_type" */
-  const char *architecture;    /* the class in config.json's "architectures" that is served */
+  const char *model_type; /* config.json's "model_type" */
+  /* The classes in config.json's "architectures" that are served, NULL behind the last. The first is what an
+   * adapter is for; of the others of a classifier's family the body is taken, and the head is new. */
+  const char *architectures[LD_MAX_ARCHITECTURES];
+  const char *body; /* the module below the head; names in a folder that was saved without a head lack it */
   const char *default_targets; /* PEFT's default target_modules, comma-separated */
-  const char *task_type;       /* PEFT's, for adapters of this family */
-  bool fan_in_fan_out;         /* linear weights are stored (in, out) */
+  const char *default_whole;   /* PEFT's default modules_to_save; NULL for none */
+  const char *task_type;       /* PEFT's, for adapters of this family; NULL for none */
+  bool classifies;             /* texts or images, with a head per sample; otherwise a language model */
+  bool takes_images;
+  bool fan_in_fan_out; /* linear weights are stored (in, out) */
   void (*build)(ld_builder *builder);
-  ld_tensor *(*features)(const ld_model *model, ld_tape *tape, const ld_batch *batch); /* (T, C) */
+  ld_tensor *(*features)(const ld_model *model, ld_tape *tape,
+                         const ld_batch *batch); /* (T, C); a classifier's (B, C) */
 } ld_family;
+
+/* The head that a classifier is to have, where it is not the stored one. */
+typedef struct ld_head_wish {
+  int n_outputs; /* 1: a number; 0: as many as config.json says */
+  bool fresh;    /* new, even when a stored one fits */
+} ld_head_wish;
 
 struct ld_model {
   const ld_family *family;
   void *own; /* the family's own struct */
-  int n_blocks, width, vocab, max_positions;
-  int kv_width;    /* of a generation cache; 0 when the family cannot generate */
-  ld_linear *head; /* features to logits */
-  ld_linear *
-      *linears; /* every linear module in the model's order; the head last when it is a module of its own */
+  ld_task task;
+  const char *default_targets, *default_whole; /* the family's, unless the stored names ask for others */
+  int n_blocks, width, vocab, max_positions;   /* the last two: 0 without text */
+  int n_types;                                 /* of tokens, of a model that tells them apart; 0 otherwise */
+  int channels, image_size;                    /* of images: what config.json says; 0 without */
+  int kv_width;                                /* of a generation cache; 0 when the family cannot generate */
+  ld_linear *head;                             /* features to logits */
+  ld_linear **linears; /* every linear module and convolution in the model's order; the head last when it is a
+                          module of its own */
   size_t n_linears, room_linears;
   bool head_tied;       /* the head shares the embedding's weight */
   int64_t n_parameters; /* of the base; what is tied counts once */
@@ -49,14 +71,26 @@ struct ld_model {
   size_t n_owned, room_owned;
 };
 
-/* Builds the family that config.json names. LD_EUNSUPPORTED when there is none (the text lists those there
- * are) or when the config asks for what the family lacks, naming the key; LD_EFORMAT for a wrong value or a
- * missing or misshapen tensor. The caller frees with ld_model_free. Weights are mapped, not copied, but for
- * vectors. */
-int ld_model_build(const ld_value *config, const ld_weights *weights, ld_model **out, ld_error *err);
+/* Finds the family that config.json names; `source` names the folder in errors. NULL, with LD_EUNSUPPORTED
+ * and the list of known ones, when there is none. */
+const ld_family *ld_model_family(const ld_value *config, const char *source, ld_error *err);
+
+/* Builds the family that config.json names, with the wished head (NULL: the stored one, if any).
+ * LD_EUNSUPPORTED when there is none (the text lists those there are) or when the config asks for what the
+ * family lacks, naming the key; LD_EFORMAT for a wrong value or a missing or misshapen tensor. The caller
+ * frees with ld_model_free. Weights are mapped, not copied, but for vectors. */
+int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_head_wish *head,
+                   ld_model **out, ld_error *err);
 void ld_model_free(ld_model *model);
 
-/* Logits (T, V) of every row: for evaluation of single positions and tests. */
+/* The name of class `index` by config.json's id2label, which belongs to it; NULL when it has none. */
+const char *ld_model_label(const ld_value *config, int index);
+
+/* The forward pass and the summed loss of the batch's targets, by the model's task. Ends the tape. Gives a
+ * classifier's outputs (B, n), NULL of a language model. */
+ld_tensor *ld_model_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss);
+
+/* Logits (T, V) of every row, or a classifier's outputs (B, n). */
 ld_tensor *ld_model_logits(const ld_model *model, ld_tape *tape, const ld_batch *batch);
 
 #endif

@@ -57,6 +57,18 @@ static void relu_backward(float *dx, const float *dy, const float *x, size_t n) 
   for (size_t i = 0; i < n; i++) dx[i] += x[i] > 0 ? dy[i] : 0;
 }
 
+/* y = tanh x; the backward pass finds it again. */
+LD_VECTOR static void hyperbolic(float *y, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = ld_tanhf(x[i]);
+}
+
+LD_VECTOR static void hyperbolic_backward(float *dx, const float *dy, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float t = ld_tanhf(x[i]);
+    dx[i] += dy[i] * (1.0f - t * t);
+  }
+}
+
 static const struct {
   void (*forward)(float *y, const float *x, size_t n);
   void (*backward)(float *dx, const float *dy, const float *x, size_t n);
@@ -65,6 +77,7 @@ static const struct {
     [LD_GELU_ERF] = {gelu_erf, gelu_erf_backward},
     [LD_RELU] = {relu, relu_backward},
     [LD_SILU] = {silu, silu_backward},
+    [LD_TANH] = {hyperbolic, hyperbolic_backward},
 };
 
 static size_t count(const ld_tensor *tensor) {

@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "base/vmath.h"
 #include "nn/linear.h"
+#include "nn/rows.h"
 
 typedef struct linear_op {
   const ld_linear *linear;
@@ -39,14 +40,19 @@ void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const
   ld_gemm(true, false, lora->rank, A->cols, T, 1, dh, lora->rank, x, ldx, 1, A->grad, A->cols);
 }
 
-/* out = (+=, when `add`) in * mask / (1 - p). The mask is made anew from its stream each time it is needed.
- */
-static void dropout(const linear_op *op, const float *in, int stride, float *out, bool add) {
-  const ld_lora *lora = op->linear->lora;
-  const ld_stream stream = ld_rng_stream(op->seed, LD_RNG_DROPOUT, op->number, lora->id);
+void ld_whole_backward(const ld_linear *linear, int T, const float *x, int ldx, const float *dy, int ldy) {
+  ld_gemm(true, false, linear->out, linear->in, T, 1, dy, ldy, x, ldx, 1, linear->whole->grad, linear->in);
+  if (!linear->whole_bias) return;
+  for (int t = 0; t < T; t++)
+    ld_row_add(linear->whole_bias->grad, dy + (size_t)t * (size_t)ldy, (size_t)linear->out);
+}
+
+void ld_lora_dropout(const ld_lora *lora, uint64_t seed, uint64_t number, int rows, int cols, const float *in,
+                     int stride, float *out, bool add) {
+  const ld_stream stream = ld_rng_stream(seed, LD_RNG_DROPOUT, number, lora->id);
   const uint32_t threshold = (uint32_t)((double)lora->dropout * 4294967296.0);
   const float keep = 1.0f / (1.0f - lora->dropout);
-  const size_t n = (size_t)op->x->cols, total = (size_t)op->x->rows * n;
+  const size_t n = (size_t)cols, total = (size_t)rows * n;
   uint32_t words[4];
   for (size_t i = 0; i < total; i++) {
     if (i % 4 == 0) ld_rng_words(&stream, i / 4, words);
@@ -59,8 +65,12 @@ static void dropout(const linear_op *op, const float *in, int stride, float *out
   }
 }
 
-static bool drops(const ld_tape *tape, const ld_linear *linear) {
+bool ld_lora_drops(const ld_tape *tape, const ld_linear *linear) {
   return linear->lora && linear->lora->dropout > 0 && ld_tape_training(tape);
+}
+
+static void dropout(const linear_op *op, const float *in, int stride, float *out, bool add) {
+  ld_lora_dropout(op->linear->lora, op->seed, op->number, op->x->rows, op->x->cols, in, stride, out, add);
 }
 
 static void linear_forward(ld_tape *tape, void *self) {
@@ -72,7 +82,7 @@ static void linear_forward(ld_tape *tape, void *self) {
   if (!linear->lora) return;
   const float *x = op->x->data;
   int stride = op->x->stride;
-  if (drops(tape, linear)) {
+  if (ld_lora_drops(tape, linear)) {
     dropout(op, x, stride, scratch, false);
     x = scratch;
     stride = linear->in;
@@ -89,12 +99,13 @@ static void linear_backward(ld_tape *tape, void *self) {
   float *dh = ld_tape_scratch(tape), *dx = ld_grad(op->x);
   const float *dy = op->y->grad;
   float *rest = dh + (lora ? (size_t)T * (size_t)lora->rank : 0);
-  const bool dropped = drops(tape, linear);
+  const bool dropped = ld_lora_drops(tape, linear);
   if (lora) {
     if (dropped) dropout(op, op->x->data, op->x->stride, rest, false);
     ld_lora_backward(lora, T, dropped ? rest : op->x->data, dropped ? linear->in : op->x->stride, op->h, dh,
                      dy, op->y->stride);
   }
+  if (linear->whole) ld_whole_backward(linear, T, op->x->data, op->x->stride, dy, op->y->stride);
   if (!dx) return;
   if (lora && dropped) {
     ld_gemm(false, false, T, linear->in, lora->rank, 1, dh, lora->rank, lora->A->data, linear->in, 0, rest,
@@ -111,10 +122,10 @@ ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, co
   linear_op *op = ld_tape_record(tape, sizeof *op);
   const ld_lora *lora = linear->lora;
   *op = (linear_op){.linear = linear, .x = x, .seed = batch->seed, .number = batch->number};
-  op->y = ld_tape_tensor(tape, x->rows, linear->out, x->trained || lora);
+  op->y = ld_tape_tensor(tape, x->rows, linear->out, x->trained || lora || linear->whole);
   size_t scratch = ld_gemm_scratch(&linear->weight);
   if (lora) {
-    const size_t T = (size_t)x->rows, whole = drops(tape, linear) ? T * (size_t)linear->in : 0;
+    const size_t T = (size_t)x->rows, whole = ld_lora_drops(tape, linear) ? T * (size_t)linear->in : 0;
     op->h = ld_tape_floats(tape, T * (size_t)lora->rank);
     scratch = (scratch > whole ? scratch : whole) + T * (size_t)lora->rank;
   }

@@ -4,7 +4,7 @@
 #ifndef LD_LINEAR_H
 #define LD_LINEAR_H
 
-#include "nn/tensor.h"
+#include "nn/tape.h"
 
 /* y = x W^T + bias. `scratch`: ld_gemm_scratch floats. */
 void ld_linear_frozen(const ld_linear *linear, int T, const float *x, int ldx, float *y, int ldy,
@@ -20,5 +20,16 @@ void ld_lora_forward(const ld_lora *lora, int T, const float *x, int ldx, float 
 /* Adds to the gradients of A and B, and leaves dh (T, R) = scaling dy B, of which dx += dh A. */
 void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const float *h, float *dh,
                       const float *dy, int ldy);
+
+/* Adds to the gradients of a layer that is trained whole. */
+void ld_whole_backward(const ld_linear *linear, int T, const float *x, int ldx, const float *dy, int ldy);
+
+/* Whether the adapter's input is dropped out in this pass. */
+bool ld_lora_drops(const ld_tape *tape, const ld_linear *linear);
+
+/* out (rows, cols) = in * mask / (1 - p), of `stride` in; with `add` out += that, and the stride is out's.
+ * The mask is made anew from its stream each time it is needed. */
+void ld_lora_dropout(const ld_lora *lora, uint64_t seed, uint64_t number, int rows, int cols, const float *in,
+                     int stride, float *out, bool add);
 
 #endif

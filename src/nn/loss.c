@@ -116,3 +116,58 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
   ld_tape_need_scratch(tape, carve(op, NULL, NULL));
   ld_tape_push(tape, (ld_op){"loss", loss_forward, loss_backward, op, NULL, {features}});
 }
+
+/* Losses of few outputs, which are there as a tensor. */
+typedef struct output_loss {
+  ld_tensor *outputs;
+  const ld_batch *batch;
+  double *loss;
+  float *gradient; /* (B, V), found in the forward pass */
+} output_loss;
+
+static void class_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  output_loss *op = self;
+  const int V = op->outputs->cols;
+  *op->loss = 0;
+  for (int i = 0; i < op->outputs->rows; i++) {
+    float *row = op->gradient + (size_t)i * (size_t)V;
+    memset(row, 0, (size_t)V * sizeof *row);
+    if (op->batch->targets[i] < 0) continue;
+    memcpy(row, op->outputs->data + (size_t)i * (size_t)V, (size_t)V * sizeof *row);
+    *op->loss += row_loss(row, op->batch->targets[i], V);
+  }
+}
+
+static void value_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  output_loss *op = self;
+  *op->loss = 0;
+  for (int i = 0; i < op->outputs->rows; i++) {
+    const float value = op->batch->values[i], error = isnan(value) ? 0 : op->outputs->data[i] - value;
+    *op->loss += (double)error * (double)error;
+    op->gradient[i] = 2 * error;
+  }
+}
+
+static void output_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  output_loss *op = self;
+  ld_row_add(ld_grad(op->outputs), op->gradient, (size_t)op->outputs->rows * (size_t)op->outputs->cols);
+}
+
+static void push_output_loss(ld_tape *tape, ld_tensor *outputs, const ld_batch *batch, double *loss,
+                             void (*forward)(ld_tape *tape, void *self)) {
+  output_loss *op = ld_tape_record(tape, sizeof *op);
+  *op = (output_loss){outputs, batch, loss, NULL};
+  op->gradient = ld_tape_floats(tape, (size_t)outputs->rows * (size_t)outputs->cols);
+  ld_tape_push(tape, (ld_op){"loss", forward, output_backward, op, NULL, {outputs}});
+}
+
+void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_batch *batch, double *loss) {
+  push_output_loss(tape, logits, batch, loss, class_forward);
+}
+
+void ld_op_value_loss(ld_tape *tape, ld_tensor *outputs, const ld_batch *batch, double *loss) {
+  push_output_loss(tape, outputs, batch, loss, value_forward);
+}

@@ -9,9 +9,10 @@
 
 #include "nn/tape.h"
 
-/* y (T, C) = table[id] (+ position_table[position]). Frozen. Ids must be within the table. */
+/* y (T, C) = table[id] (+ position_table[position] + type_table[type], each may be NULL). Frozen. Ids must be
+ * within the tables. */
 ld_tensor *ld_op_embedding(ld_tape *tape, const ld_batch *batch, const ld_weight *table,
-                           const ld_weight *position_table);
+                           const ld_weight *position_table, const ld_weight *type_table);
 
 /* y (T, out) of x (T, in); see ld_linear. `batch` names the dropout numbers. */
 ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch);
@@ -49,7 +50,10 @@ typedef struct ld_attention {
 ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,
                            const ld_batch *batch);
 
-enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU };
+/* y (B, C): the first row of each segment of x (T, C), where encoders put what they make of the whole. */
+ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_batch *batch);
+
+enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH };
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind);
 
 /* silu(gate) * up. Shazeer, "GLU Variants Improve Transformer", 2020. */
@@ -61,5 +65,40 @@ ld_tensor *ld_op_add(ld_tape *tape, ld_tensor *a, ld_tensor *b);
  * of rows, so that a (T, V) matrix never exists; loss and gradient in one pass. Ends the tape. */
 void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *head, const ld_batch *batch,
                          double *loss);
+
+/* The same of logits (B, V) that are there, for the classes batch->targets (B). Ends the tape. */
+void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_batch *batch, double *loss);
+
+/* The squared error of outputs (B, 1) to batch->values (B), summed. Ends the tape. */
+void ld_op_value_loss(ld_tape *tape, ld_tensor *outputs, const ld_batch *batch, double *loss);
+
+/* Feature maps lie channel by channel, images side by side: a tensor (C, B H W). So a convolution is one
+ * product with the stored weight on the left, and what is done per channel is done per row. */
+typedef struct ld_maps {
+  ld_tensor *x;
+  int n, height, width; /* B, H, W */
+} ld_maps;
+
+/* The batch's images as maps. Nothing is copied. */
+ld_maps ld_op_images(ld_tape *tape, const ld_batch *batch);
+
+/* Convolution with zero padding, without bias; see ld_linear. */
+ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *convolution, const ld_batch *batch);
+
+/* y = scale x + shift (+ residual), scale and shift (C) per channel: a frozen batch normalisation. Then the
+ * positive part of it, with `relu`. residual.x may be NULL. Ioffe and Szegedy, "Batch Normalization", 2015,
+ * section 3.1. */
+ld_maps ld_op_affine(ld_tape *tape, ld_maps x, const float *scale, const float *shift, ld_maps residual,
+                     bool relu);
+
+/* The largest under a square window that goes over the edges by `padding`. */
+ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int padding);
+
+/* Every second pixel of every second row, with zero channels around: the shortcut without parameters of He et
+ * al., "Deep Residual Learning for Image Recognition", 2015, section 3.3, option A. */
+ld_maps ld_op_thin(ld_tape *tape, ld_maps x, int channels);
+
+/* y (B, C): the mean of each map. */
+ld_tensor *ld_op_mean_pool(ld_tape *tape, ld_maps x);
 
 #endif

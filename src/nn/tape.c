@@ -106,6 +106,12 @@ ld_tensor *ld_tape_tensor(ld_tape *tape, int rows, int cols, bool trained) {
   return tensor;
 }
 
+ld_tensor *ld_tape_input(ld_tape *tape, const float *data, int rows, int cols) {
+  ld_tensor *tensor = ld_tape_record(tape, sizeof *tensor);
+  *tensor = (ld_tensor){.data = (float *)data, .rows = rows, .cols = cols, .stride = cols};
+  return tensor;
+}
+
 ld_tensor *ld_tape_columns(ld_tape *tape, ld_tensor *base, int column, int cols) {
   ld_tensor *view = ld_tape_record(tape, sizeof *view);
   *view = *base;

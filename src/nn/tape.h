@@ -46,6 +46,8 @@ bool ld_tape_training(const ld_tape *tape);
 /* For operations. */
 ld_tensor *ld_tape_tensor(ld_tape *tape, int rows, int cols, bool trained);       /* not zeroed */
 ld_tensor *ld_tape_columns(ld_tape *tape, ld_tensor *base, int column, int cols); /* a view */
+ld_tensor *ld_tape_input(ld_tape *tape, const float *data, int rows,
+                         int cols);                 /* of the caller's; no gradient */
 void *ld_tape_record(ld_tape *tape, size_t bytes);  /* small, zeroed, real in a dry pass too */
 float *ld_tape_floats(ld_tape *tape, size_t count); /* kept until the backward pass */
 void ld_tape_need_scratch(ld_tape *tape, size_t floats);

@@ -26,9 +26,11 @@ struct ld_tensor {
 /* The gradient of a tensor or of a view; NULL when it is not trained. */
 float *ld_grad(const ld_tensor *tensor);
 
-/* A trained matrix. Data and gradient lie in the flat arrays of the set that owns it. */
+/* A trained matrix (or vector, with one row). Data and gradient lie in the flat arrays of the set that owns
+ * it. */
 typedef struct ld_param {
-  char *name; /* "<module path>/A", "<module path>/B" */
+  char *name; /* "<module path>/A", "<module path>/B"; trained whole: "<module path>.weight", "<module
+                 path>.bias" */
   int rows, cols;
   float *data;
   float *grad; /* of the present microbatch */
@@ -44,26 +46,44 @@ typedef struct ld_lora {
   ld_param *A, *B;
 } ld_lora;
 
-/* y = x W^T + bias + scaling (x A^T) B^T with W frozen. */
+/* How a convolution goes over its input; all 0 for a linear layer. */
+typedef struct ld_kernel {
+  int height, width, stride, padding;
+} ld_kernel;
+
+/* y = x W^T + bias + scaling (x A^T) B^T. W is frozen, or trained whole (then without A and B).
+ *
+ * A convolution is the same on the patches under its kernel: `in` is channels * height * width, in the order
+ * of the stored weight, and so is A's. */
 typedef struct ld_linear {
   char *path; /* Hugging Face module path, "model.layers.0.self_attn.q_proj" */
   int in, out;
   ld_weight weight; /* (out, in); (in, out) when transposed */
   bool transposed;  /* GPT-2's Conv1D */
   float *bias;      /* (out); NULL for none */
-  ld_lora *lora;    /* NULL when not adapted */
+  ld_kernel kernel;
+  bool is_new;   /* the folder has no such layer: weight and bias are still to be set */
+  float spread;  /* of a new layer: standard deviation of its first weights; 0: U(+-1/sqrt(in)) */
+  ld_lora *lora; /* NULL when not adapted */
+  ld_param *whole, *whole_bias; /* trained whole: what weight and bias show; NULL otherwise */
 } ld_linear;
 
-/* Sequences back to back, without padding: segment s is rows [segment[s], segment[s + 1]). Attention stays
- * within a segment. Owns nothing. */
+/* The input of a pass, and what is to be predicted. Owns nothing.
+ *
+ * Text: sequences back to back, without padding: segment s is rows [segment[s], segment[s + 1]). Attention
+ * stays within a segment. Images: B of them, all of one size. */
 typedef struct ld_batch {
-  int n_tokens;
+  int n_tokens;             /* T; of images their number */
   const int32_t *ids;       /* (T) */
   const int32_t *positions; /* (T) place within the sequence */
-  const int32_t
-      *targets; /* (T) the id to predict from this row, -1 for none; NULL when nothing is predicted */
-  int n_segments;
-  const int32_t *segment; /* (n_segments + 1) */
+  const int32_t *types;     /* (T) first or second text of a pair; NULL: all 0 */
+  int n_segments;           /* B */
+  const int32_t *segment;   /* (B + 1) */
+  const float *pixels;      /* (channels, B, height, width), normalised */
+  int channels, height, width;
+  const int32_t *targets; /* (T) the id to predict from this row, or (B) the class; -1 for none; NULL when
+                             nothing is predicted */
+  const float *values;    /* (B) the number to predict, NaN for none; NULL when none are */
   uint64_t seed, number;  /* name its dropout: the run's seed and the microbatch's number in the run */
   struct ld_cache *cache; /* generation: keys and values of the tokens before; NULL otherwise */
 } ld_batch;

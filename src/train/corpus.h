@@ -11,34 +11,50 @@
 
 typedef struct ld_corpus {
   const ld_base *base;
+  const ld_options *options;
   ld_dataset *dataset;
   ld_record *records; /* of all ranks, in file order */
   int64_t n_records;
+  int64_t n_skipped; /* broken images */
+  ld_labels labels;  /* of a classifier's data: names or numbers as they are written */
   ld_plan *plan;
   char digest[32]; /* ld_dataset_digest; rank 0 reads the whole file for it, the others are told */
 } ld_corpus;
 
 /* Opens a data file, indexes this rank's part of it and joins the parts. Collective: an error of one rank is
- * everyone's. Refuses data without a single target token. */
+ * everyone's. The base and the options are borrowed. A classifier's data has no plan before ld_corpus_plan.
+ */
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    ld_corpus **out, ld_error *err);
 void ld_corpus_close(ld_corpus *corpus);
 
+/* Turns labels into the base's classes and plans the rows; with `every` also records without a label, for
+ * prediction. LD_EMISMATCH for a label that the base has not, LD_EFORMAT for data without a target. The same
+ * on every rank. */
+int ld_corpus_plan(ld_corpus *corpus, bool every, ld_error *err);
+
 /* The memory of a microbatch being made; reused, grown when needed. Zero-initialise. */
 typedef struct ld_feed {
-  int32_t *ids, *positions, *targets, *segment;
-  size_t room, segment_room;
+  int32_t *ids, *positions, *types, *targets, *segment;
+  float *values, *pixels;
+  size_t room, segment_room, pixel_room;
   ld_sample sample;
 } ld_feed;
 
 void ld_feed_free(ld_feed *feed);
 
-/* Reads the rows, each by its number in the plan, and lays them back to back. The batch borrows the feed's
- * memory. */
-int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, ld_feed *feed, ld_batch *batch,
-                    ld_error *err);
+/* Reads the rows, each by its number in the plan, and lays them back to back. Images are augmented as the
+ * options say when `epoch` is not negative: by what follows from seed, epoch and record. The batch borrows
+ * the feed's memory. */
+int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, int64_t epoch, ld_feed *feed,
+                    ld_batch *batch, ld_error *err);
 
-/* A batch of n_tokens tokens 0 in segments of `longest`, for a dry pass. */
-void ld_feed_blank(ld_feed *feed, int n_tokens, int longest, ld_batch *batch);
+/* A batch of the largest size that n_rows rows can have, of zeros, for a dry pass. LD_EUSAGE when that is too
+ * much for one pass. */
+int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_feed *feed, ld_batch *batch, ld_error *err);
+
+/* The truth of a row of a classifier's data: its class, or its number. */
+int32_t ld_corpus_class(const ld_corpus *corpus, int64_t row);
+float ld_corpus_value(const ld_corpus *corpus, int64_t row);
 
 #endif

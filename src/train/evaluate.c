@@ -1,60 +1,172 @@
+#include "train/evaluate.h"
+
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
-#include "nn/ops.h"
-#include "train/trainer.h"
+#include "nn/rows.h"
+#include "train/exact.h"
 
 int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_options *options,
                 enum ld_pass pass, const ld_corpus *corpus, const ld_corpus *second, size_t *bytes,
                 ld_error *err) {
-  int longest = corpus->plan->longest;
-  if (second && second->plan->longest > longest) longest = second->plan->longest;
-  int64_t rows = options->micro_batch < corpus->plan->n_rows ? options->micro_batch : corpus->plan->n_rows;
-  if (second && second->plan->n_rows > rows) rows = options->micro_batch;
-  if (rows * longest > INT32_MAX / 2)
-    return ld_fail(err, LD_EUSAGE, "--micro-batch %lld: of rows of %d tokens, that is too much for one pass",
-                   (long long)rows, longest);
+  const ld_corpus *widest = second && second->plan->longest > corpus->plan->longest ? second : corpus;
+  int64_t rows = corpus->plan->n_rows;
+  if (second && second->plan->n_rows > rows) rows = second->plan->n_rows;
+  if (rows > options->micro_batch) rows = options->micro_batch;
   ld_batch batch;
   double loss;
-  ld_feed_blank(feed, (int)rows * longest, longest, &batch);
+  const int rc = ld_corpus_blank(widest, rows, feed, &batch, err);
+  if (rc) return rc;
   ld_tape_begin(tape, pass, true, options->recompute);
-  ld_op_cross_entropy(tape, model->family->features(model, tape, &batch), model->head, &batch, &loss);
+  ld_model_loss(model, tape, &batch, &loss);
   if (pass == LD_PASS_TRAIN) ld_tape_backward(tape);
   *bytes = ld_tape_bytes(tape);
   if (ld_tape_reserve(tape)) return 0;
   return ld_fail(err, LD_EMEMORY,
                  "activations need %.1f GiB per rank, which the system does not give: lower --micro-batch or "
-                 "--seq-len, or use "
-                 "--recompute",
+                 "--seq-len, or use --recompute",
                  (double)*bytes / 0x1p30);
 }
 
-int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
-                int micro_batch, double *loss, ld_error *err) {
-  int64_t sums[3] = {0}; /* loss, targets, losses that are not finite */
-  int rc = 0;
-  int64_t number = 0;
+/* Makes the batch of rows [first, first + n) and runs it forward. */
+static int run(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus, int64_t first,
+               int n, const ld_tensor **outputs, double *loss, ld_error *err) {
+  int64_t *rows = ld_alloc((size_t)n, sizeof *rows);
+  for (int i = 0; i < n; i++) rows[i] = first + i;
+  ld_batch batch;
+  const int rc = ld_corpus_batch(corpus, rows, n, -1, feed, &batch, err);
+  free(rows);
+  if (rc) return rc;
+  ld_tape_begin(tape, LD_PASS_INFER, false, false);
+  *outputs = ld_model_loss(model, tape, &batch, loss);
+  return 0;
+}
+
+static int rows_from(const ld_corpus *corpus, int64_t first, int micro_batch) {
+  const int64_t rest = corpus->plan->n_rows - first;
+  return rest < micro_batch ? (int)rest : micro_batch;
+}
+
+static int64_t largest(const float *x, int n) {
+  int best = 0;
+  for (int i = 1; i < n; i++)
+    if (x[i] > x[best]) best = i;
+  return best;
+}
+
+static int64_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+static float float_of(int64_t bits) {
+  const uint32_t word = (uint32_t)bits;
+  float x;
+  memcpy(&x, &word, sizeof x);
+  return x;
+}
+
+/* What came out for each row: the class, or the number's bits. */
+static void score(const ld_model *model, const ld_corpus *corpus, const int64_t *found, ld_scores *scores) {
   const int64_t n_rows = corpus->plan->n_rows;
-  int64_t *rows = ld_alloc((size_t)micro_batch, sizeof *rows);
+  int32_t *truth = ld_alloc((size_t)n_rows, sizeof *truth), *class = ld_alloc((size_t)n_rows, sizeof *class);
+  float *values = ld_alloc((size_t)n_rows, sizeof *values),
+        *predicted = ld_alloc((size_t)n_rows, sizeof *predicted);
+  for (int64_t i = 0; i < n_rows; i++) {
+    truth[i] = ld_corpus_class(corpus, i);
+    values[i] = ld_corpus_value(corpus, i);
+    class[i] = (int32_t)found[i];
+    predicted[i] = float_of(found[i]);
+  }
+  if (model->task == LD_TASK_CLASSES)
+    ld_score_classes(truth, class, (size_t)n_rows, model->head->out, scores);
+  else
+    ld_score_values(values, predicted, (size_t)n_rows, scores);
+  free(truth);
+  free(class);
+  free(values);
+  free(predicted);
+}
+
+enum { LOSS, TARGETS, NOT_FINITE, N_SUMS };
+
+int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
+                int micro_batch, ld_evaluation *out, ld_error *err) {
+  const int64_t n_rows = corpus->plan->n_rows, n_found = model->task == LD_TASK_LANGUAGE ? 0 : n_rows;
+  int64_t *sums = ld_alloc((size_t)(N_SUMS + n_found), sizeof *sums), *found = sums + N_SUMS, number = 0;
+  int rc = 0;
+  *out = (ld_evaluation){.n_rows = n_rows};
   for (int64_t first = 0; first < n_rows && !rc; first += micro_batch, number++) {
     if (number % ld_comm_size(comm) != ld_comm_rank(comm)) continue;
-    int n = 0;
-    for (; n < micro_batch && first + n < n_rows; n++) rows[n] = first + n;
-    ld_batch batch;
-    double sum;
-    rc = ld_corpus_batch(corpus, rows, n, feed, &batch, err);
+    const int n = rows_from(corpus, first, micro_batch);
+    const ld_tensor *outputs;
+    double loss;
+    rc = run(tape, feed, model, corpus, first, n, &outputs, &loss, err);
     if (rc) break;
-    ld_tape_begin(tape, LD_PASS_INFER, false, false);
-    ld_op_cross_entropy(tape, model->family->features(model, tape, &batch), model->head, &batch, &sum);
-    if (isfinite(sum)) sums[0] += ld_exact_from_loss(sum);
-    sums[2] += !isfinite(sum);
-    for (int i = 0; i < n; i++) sums[1] += corpus->plan->rows[rows[i]].n_targets;
+    if (isfinite(loss)) sums[LOSS] += ld_exact_from_loss(loss);
+    sums[NOT_FINITE] += !isfinite(loss);
+    for (int i = 0; i < n; i++) {
+      sums[TARGETS] += corpus->plan->rows[first + i].n_targets;
+      if (!outputs) continue;
+      const float *row = outputs->data + (size_t)i * (size_t)outputs->cols;
+      found[first + i] = model->task == LD_TASK_CLASSES ? largest(row, outputs->cols) : bits_of(*row);
+    }
   }
-  free(rows);
   rc = ld_comm_agree(comm, rc, err);
-  if (rc) return rc;
-  ld_comm_sum_i64(comm, sums, 3);
-  *loss = sums[2] ? NAN : ld_exact_to_loss(sums[0]) / (double)sums[1];
-  return 0;
+  if (!rc) {
+    ld_comm_sum_i64(comm, sums, (size_t)(N_SUMS + n_found));
+    out->n_targets = sums[TARGETS];
+    out->loss = sums[NOT_FINITE] ? NAN : ld_exact_to_loss(sums[LOSS]) / (double)sums[TARGETS];
+    if (n_found) score(model, corpus, found, &out->scores);
+  }
+  free(sums);
+  return rc;
+}
+
+void ld_evaluation_free(ld_evaluation *evaluation) {
+  ld_scores_free(&evaluation->scores);
+}
+
+void ld_evaluation_put(const ld_evaluation *e, const ld_model *model, ld_text *out) {
+  const ld_scores *s = &e->scores;
+  ld_text_printf(out, "loss %.4f", e->loss);
+  if (model->task == LD_TASK_LANGUAGE)
+    ld_text_printf(out, "  perplexity %.2f", exp(e->loss));
+  else if (model->task == LD_TASK_CLASSES)
+    ld_text_printf(out, "  accuracy %.4f  macro F1 %.4f  Matthews %.4f", s->accuracy, s->macro_f1,
+                   s->matthews);
+  else
+    ld_text_printf(out, "  Pearson %.4f  Spearman %.4f", s->pearson, s->spearman);
+}
+
+int ld_predict(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
+               int micro_batch, ld_output_sink sink, void *user, ld_error *err) {
+  const int64_t n_rows = corpus->plan->n_rows, window = (int64_t)micro_batch * ld_comm_size(comm);
+  const size_t n_outputs = (size_t)model->head->out;
+  int rc = 0;
+  for (int64_t begin = 0; begin < n_rows && !rc; begin += window) {
+    const int64_t first = begin + (int64_t)micro_batch * ld_comm_rank(comm);
+    const int n = first < n_rows ? rows_from(corpus, first, micro_batch) : 0;
+    const ld_tensor *outputs = NULL;
+    double loss;
+    if (n) rc = run(tape, feed, model, corpus, first, n, &outputs, &loss, err);
+    rc = ld_comm_agree(comm, rc, err);
+    if (rc) break;
+    void *all;
+    size_t bytes;
+    ld_comm_gather_all(comm, n ? outputs->data : NULL, (size_t)n * n_outputs * sizeof(float), &all, &bytes);
+    const size_t rows = bytes / (n_outputs * sizeof(float));
+    for (size_t i = 0; i < rows && ld_comm_rank(comm) == 0; i++)
+      sink(begin + (int64_t)i, (const float *)all + i * n_outputs, (int)n_outputs, user);
+    free(all);
+  }
+  return rc;
+}
+
+void ld_softmax(float *outputs, int n) {
+  const double sum = ld_row_exp(outputs, ld_row_max(outputs, n), n);
+  ld_row_scale(outputs, (float)(1 / sum), n);
 }

@@ -16,6 +16,7 @@ typedef struct ld_options {
   int64_t rank;
   double alpha, dropout;
   char *target; /* NULL: the family's default */
+  char *whole;  /* modules trained whole; NULL: the family's default */
   bool rslora;
   const char *lora_given; /* an option that an initial adapter decides, when one was given; NULL otherwise */
   /* data */
@@ -23,6 +24,12 @@ typedef struct ld_options {
   char *pack; /* "auto", "yes", "no" */
   bool mask_prompt, shuffle;
   char *chat_template;
+  int64_t labels; /* outputs of a classifier's head; 0: counted */
+  bool new_head;
+  bool flip;    /* augmentation of images */
+  int64_t crop; /* pixels of padding */
+  bool strict;
+  char *labels_file; /* convert */
   /* training */
   double epochs;
   int64_t steps; /* 0: epochs decide */

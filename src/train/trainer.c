@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "nn/ops.h"
 
 /* The counters that travel in front of the gradients' exact sums. */
 enum { LOSS, TARGETS, TOKENS, NOT_FINITE, FAILED, STOP };
@@ -71,14 +70,14 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
   const ld_model *model = t->base->model;
   ld_lora_set *lora = t->base->lora;
   ld_batch batch;
-  const int rc = ld_corpus_batch(t->data, rows, n_rows, &t->feed, &batch, err);
+  const int rc = ld_corpus_batch(t->data, rows, n_rows, t->order_epoch, &t->feed, &batch, err);
   if (rc) return rc;
   batch.seed = (uint64_t)t->options->seed;
   batch.number = number;
   double loss = 0;
   memset(lora->grad, 0, lora->n_floats * sizeof(float));
   ld_tape_begin(t->tape, LD_PASS_TRAIN, false, t->options->recompute);
-  ld_op_cross_entropy(t->tape, model->family->features(model, t->tape, &batch), model->head, &batch, &loss);
+  ld_model_loss(model, t->tape, &batch, &loss);
   ld_tape_backward(t->tape);
   ld_exact_add(&t->exact);
   int64_t *counters = t->exact.sums;

@@ -1,4 +1,4 @@
-/* Training: the step, evaluation, and where training stands.
+/* Training: the step, and where training stands.
  */
 #ifndef LD_TRAINER_H
 #define LD_TRAINER_H
@@ -8,6 +8,7 @@
 #include "train/adamw.h"
 #include "train/base.h"
 #include "train/corpus.h"
+#include "train/evaluate.h"
 #include "train/exact.h"
 
 typedef struct ld_trainer {
@@ -56,15 +57,5 @@ ld_checkpoint *ld_trainer_save(const ld_trainer *trainer, const char *config);
 /* Takes optimizer state and place from a checkpoint whose adapter is already on the base. LD_EMISMATCH when
  * it has none. */
 int ld_trainer_resume(ld_trainer *trainer, const ld_checkpoint *checkpoint, const char *path, ld_error *err);
-
-/* Mean loss over all targets of a corpus, the same bits at any number of ranks. `tape` must be reserved for
- * its rows. Collective. */
-int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
-                int micro_batch, double *loss, ld_error *err);
-
-/* Sizes a tape for microbatches of up to micro_batch rows of these corpora (second may be NULL). */
-int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_options *options,
-                enum ld_pass pass, const ld_corpus *corpus, const ld_corpus *second, size_t *bytes,
-                ld_error *err);
 
 #endif

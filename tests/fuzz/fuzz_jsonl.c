@@ -30,17 +30,17 @@ static void write_file(const char *path, const uint8_t *data, size_t size) {
   fclose(file);
 }
 
-static void check_parts(const ld_dataset *dataset, const ld_record *all, size_t n_all) {
+static void check_parts(const ld_dataset *dataset, const ld_index *all) {
   size_t at = 0;
   for (int part = 0; part < 3; part++) {
-    ld_record *records;
-    size_t n;
-    if (ld_dataset_index(dataset, part, 3, &records, &n, NULL)) abort();
-    if (at + n > n_all || memcmp(records, all + at, n * sizeof *records)) abort();
-    at += n;
-    free(records);
+    ld_index index;
+    if (ld_dataset_index(dataset, part, 3, &index, NULL)) abort();
+    if (at + index.n > all->n) abort();
+    if (index.n && memcmp(index.records, all->records + at, index.n * sizeof *index.records)) abort();
+    at += index.n;
+    ld_index_free(&index);
   }
-  if (at != n_all) abort();
+  if (at != all->n) abort();
 }
 
 static void read_all(const ld_dataset *dataset, const ld_record *records, size_t n) {
@@ -69,15 +69,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                       .seq_len = data[0] & 4 ? 5 : 0,
                                       .mask_prompt = data[0] & 8};
   ld_dataset *dataset;
-  ld_record *records = NULL;
-  size_t n;
-  if (!ld_dataset_open(path, &options, &dataset, &err) &&
-      !ld_dataset_index(dataset, 0, 1, &records, &n, &err)) {
-    check_parts(dataset, records, n);
-    read_all(dataset, records, n);
+  ld_index index = {0};
+  if (!ld_dataset_open(path, &options, &dataset, &err) && !ld_dataset_index(dataset, 0, 1, &index, &err)) {
+    check_parts(dataset, &index);
+    read_all(dataset, index.records, index.n);
     ld_dataset_digest(dataset);
   }
-  free(records);
+  ld_index_free(&index);
   ld_dataset_close(dataset);
   unlink(path);
   return 0;

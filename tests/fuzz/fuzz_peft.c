@@ -1,11 +1,36 @@
 /* Any bytes as a PEFT folder: the first two say how long adapter_config.json is, the rest is
- * adapter_model.safetensors. What is accepted must pass the writer's checks. */
+ * adapter_model.safetensors. What is accepted must pass the writer's checks. The configuration is tried as
+ * labels too. */
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "io/adapter.h"
+#include "io/json.h"
+#include "io/adapter_labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Labels that are read are written and read again as the same number of them. */
+static void try_labels(const char *bytes, size_t length) {
+  ld_adapter first = {0}, second = {0};
+  ld_error err = {0};
+  ld_text text = {0};
+  ld_value *tree = ld_json_parse(bytes, length, "fuzz", &err);
+  if (tree && ld_adapter_labels_read(tree, "fuzz", &first, &err) == 0) {
+    ld_adapter_labels_put_map(&text, &first);
+    ld_value *again = ld_json_parse(text.bytes, text.length, "fuzz", &err);
+    if (!again || ld_adapter_labels_read(again, "fuzz", &second, &err) || first.n_labels != second.n_labels)
+      abort();
+    ld_value_free(again);
+  }
+  ld_text_free(&text);
+  ld_value_free(tree);
+  for (size_t i = 0; i < first.n_labels; i++) free(first.labels[i]);
+  for (size_t i = 0; i < second.n_labels; i++) free(second.labels[i]);
+  free(first.labels);
+  free(second.labels);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ld_adapter *adapter;
@@ -14,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   size_t config = data[0] | (size_t)data[1] << 8;
   if (config > size - 2) config = size - 2;
   const uint8_t *tensors = data + 2 + config;
+  try_labels((const char *)data + 2, config);
   if (ld_peft_parse((const char *)data + 2, config, tensors, size - 2 - config, "fuzz", &adapter, &err)) {
     if (!err.text[0] || adapter) abort();
     return 0;

@@ -7,17 +7,14 @@ See README.md beside this file for what is recorded. Every case depends on (seed
 """
 
 import argparse
-import json
 import math
 import os
 import shutil
 import sys
 import warnings
-import zlib
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
@@ -25,17 +22,11 @@ from safetensors.torch import save_file  # noqa: E402
 
 import golden_cases  # noqa: E402
 import golden_text  # noqa: E402
+from golden_common import (HERE, chosen, fail, fill_adapter, lora_parameters, options_of, pad, read_json,  # noqa: E402
+                           relative, shorten, sources, tidy_adapter, write_json)
+from golden_common import train as train_steps  # noqa: E402
 
 STEPS, BATCH, SEQ_LEN = 20, 4, 48
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def fail(text: str):
-    raise SystemExit(f"make_models.py: {text}")
-
-
-def relative(a: torch.Tensor, b: torch.Tensor) -> float:
-    return ((a.double() - b.double()).abs().max() / b.double().abs().max()).item()
 
 
 def weight_std(name: str, shape, hidden: int, tied: bool, family: str) -> float:
@@ -90,12 +81,6 @@ def old_style(config: dict, case) -> dict:
     return dict(sorted(old.items()))
 
 
-def write_json(path: str, value):
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.write("\n")
-
-
 def load_base(folder: str, attention: str = "eager"):
     """Weights as stored, computing in float32."""
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
@@ -134,8 +119,7 @@ def write_base(folder: str, case, gen: torch.Generator):
 def write_configs(folder: str, case):
     """config.json in the style of the case, config.other.json in the other one; both have to mean the same."""
     path = os.path.join(folder, "config.json")
-    with open(path, encoding="utf-8") as file:
-        new = json.load(file)
+    new = read_json(path)
     probe = torch.arange(2, 50)[None] % case.config["vocab_size"]
     with torch.no_grad():
         logits_new = load_base(folder)(probe).logits
@@ -146,36 +130,6 @@ def write_configs(folder: str, case):
     styles = [new, old_style(new, case)]
     write_json(path, styles[case.old_config])
     write_json(os.path.join(folder, "config.other.json"), styles[not case.old_config])
-
-
-def lora_layers(model):
-    """(module path in the base, layer) of every adapted module, sorted."""
-    prefix = "base_model.model."
-    found = [(n.removeprefix(prefix), m) for n, m in model.named_modules() if hasattr(m, "lora_A") and len(m.lora_A)]
-    return sorted(found)
-
-
-def fill_adapter(model, gen: torch.Generator):
-    """A and B such that the adapter moves each module's output by about 0.5, as much as matters and not more."""
-    for _, layer in lora_layers(model):
-        a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-        scale = 0.5 / (layer.scaling["default"] * math.sqrt(a.shape[0]))
-        a.data = torch.randn(a.shape, generator=gen) / math.sqrt(a.shape[1])
-        b.data = torch.randn(b.shape, generator=gen) * scale
-
-
-def tidy_adapter(folder: str, case):
-    """Makes PEFT's folder the same in every run: no model card, sorted lists, no path of this machine."""
-    card = os.path.join(folder, "README.md")
-    if os.path.exists(card):
-        os.remove(card)
-    path = os.path.join(folder, "adapter_config.json")
-    with open(path, encoding="utf-8") as file:
-        config = json.load(file)
-    config["base_model_name_or_path"] = case.name
-    if isinstance(config["target_modules"], list):
-        config["target_modules"].sort()
-    write_json(path, config)
 
 
 def write_adapter(folder: str, case, gen: torch.Generator):
@@ -189,7 +143,7 @@ def write_adapter(folder: str, case, gen: torch.Generator):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore" if embeddings else "default")
             model.save_pretrained(os.path.join(folder, name), save_embedding_layers=embeddings)
-        tidy_adapter(os.path.join(folder, name), case)
+        tidy_adapter(os.path.join(folder, name), case.name)
 
 
 def load_adapter(folder: str, attention: str = "eager", adapter: str = "adapter"):
@@ -201,14 +155,6 @@ def load_adapter(folder: str, attention: str = "eager", adapter: str = "adapter"
     if told:
         fail(f"{folder}: PEFT warns: {told}")
     return model.eval()
-
-
-def lora_parameters(model) -> dict[str, torch.nn.Parameter]:
-    out = {}
-    for path, layer in lora_layers(model):
-        out[f"{path}.A"] = layer.lora_A["default"].weight
-        out[f"{path}.B"] = layer.lora_B["default"].weight
-    return out
 
 
 def sequences(case, rng) -> list[tuple[list[int], list[int]]]:
@@ -281,48 +227,12 @@ def measure(folder: str, batch, loss: float, logits, base_logits, grads) -> dict
     return {**noise, **sizes}
 
 
-def lr_schedule(optimizer, run):
-    # share of the steps, rounded up as transformers' Trainer does; the small subtraction absorbs 0.1 * 20 > 2
-    warmup = int(run.warmup) if run.warmup >= 1 else math.ceil(run.warmup * STEPS - 1e-9)
-    if run.schedule == "linear":
-        return transformers.get_linear_schedule_with_warmup(optimizer, warmup, STEPS)
-    if run.schedule == "cosine":
-        return transformers.get_cosine_schedule_with_warmup(optimizer, warmup, STEPS)
-    return transformers.get_constant_schedule_with_warmup(optimizer, warmup)
-
-
 def train(model, rows, run) -> dict[str, torch.Tensor]:
-    params = lora_parameters(model)
-    optimizer = torch.optim.AdamW(params.values(), lr=run.lr, betas=(run.beta1, run.beta2), eps=run.eps,
-                                  weight_decay=run.weight_decay, foreach=False)
-    schedule = lr_schedule(optimizer, run)
-    losses, norms, rates = [], [], []
-    for step in range(STEPS):
+    def mean_loss(step: int) -> torch.Tensor:
         total, count, _ = batch_loss(model, rows[step * BATCH:(step + 1) * BATCH])
-        optimizer.zero_grad()
-        (total / count).backward()
-        norms.append(math.sqrt(sum(p.grad.double().square().sum().item() for p in params.values())))
-        if run.clip > 0:
-            torch.nn.utils.clip_grad_norm_(params.values(), run.clip)
-        losses.append((total / count).item())
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    out = {f"final.{name}": p.detach().clone() for name, p in params.items()}
-    for name, values in (("loss", losses), ("grad_norm", norms), ("lr", rates)):
-        out[name] = torch.tensor(values, dtype=torch.float64)
-    return out
+        return total / count
 
-
-def options_of(run) -> str:
-    values = [("--batch-size", BATCH), ("--steps", STEPS), ("--seq-len", SEQ_LEN), ("--lr", run.lr),
-              ("--schedule", run.schedule), ("--warmup", run.warmup), ("--weight-decay", run.weight_decay),
-              ("--beta1", run.beta1), ("--beta2", run.beta2), ("--eps", run.eps), ("--clip", run.clip)]
-    return "--no-shuffle --no-pack " + " ".join(f"{name} {value}" for name, value in values)
-
-
-def pad(rows, part: int, width: int) -> torch.Tensor:
-    return torch.tensor([row[part] + [0] * (width - len(row[part])) for row in rows], dtype=torch.int32)
+    return train_steps(lora_parameters(model), mean_loss, run, STEPS)
 
 
 def record_runs(folder: str, case, rng) -> dict[str, float]:
@@ -341,14 +251,13 @@ def record_runs(folder: str, case, rng) -> dict[str, float]:
         out["batch.lengths"] = torch.tensor([len(ids) for ids, _ in rows], dtype=torch.int32)
         save_file(out, os.path.join(folder, f"train_{run.name}.safetensors"), metadata={"format": "pt"})
         with open(os.path.join(folder, f"train_{run.name}.args"), "w", encoding="utf-8") as file:
-            file.write(options_of(run) + "\n")
+            file.write(f"--no-shuffle --no-pack --batch-size {BATCH} --steps {STEPS} --seq-len {SEQ_LEN} "
+                       f"{options_of(run)}\n")
     return facts
 
 
 def make_case(out: str, case, seed: int, big: bool):
-    key = [seed, zlib.crc32(case.name.encode())]
-    rng = np.random.default_rng(key)
-    gen = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+    rng, gen = sources(seed, case.name)
     if big:
         case = golden_cases.enlarge(case, rng)
     folder = os.path.join(out, case.name)
@@ -359,8 +268,7 @@ def make_case(out: str, case, seed: int, big: bool):
     facts = record_case(folder, case, rng)
     if case.runs:
         facts.update(record_runs(folder, case, rng))
-    shown = {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in facts.items()}
-    print(case.name, json.dumps(shown), flush=True)
+    print(case.name, shorten(facts), flush=True)
 
 
 def main():
@@ -374,14 +282,8 @@ def main():
     warnings.filterwarnings("ignore", category=FutureWarning)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    wanted = [n for n in options.only.split(",") if n]
-    cases = golden_cases.all_cases()
-    unknown = set(wanted) - {c.name for c in cases}
-    if unknown:
-        fail(f"--only: no case is named {sorted(unknown)}")
-    for case in cases:
-        if not wanted or case.name in wanted:
-            make_case(options.out, case, options.seed, options.big)
+    for case in chosen(golden_cases.all_cases(), options.only):
+        make_case(options.out, case, options.seed, options.big)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ bad_base relu 'relu.*hidden_act.*relu_six'
 base cut-tokenizer && truncate -s 3000 cut-tokenizer/tokenizer.json
 bad_base cut-tokenizer 'cut-tokenizer/tokenizer\.json.*line [0-9]+'
 base no-tokenizer && rm no-tokenizer/tokenizer.json
-bad_base no-tokenizer 'no-tokenizer/tokenizer\.json'
+bad_base no-tokenizer "no-tokenizer: has no tokenizer\.json, vocab\.txt"
 base big-tokenizer && sed -i 's/"vocab_size": 320/"vocab_size": 300/' big-tokenizer/config.json
 bad_base big-tokenizer 'big-tokenizer.*(vocab_size|wte)'
 
@@ -95,8 +95,8 @@ for i in {1..9}; do echo '{"prompt": "the window paints the market", "completion
 bad_data idle.jsonl 'idle\.jsonl.*--seq-len' --seq-len 3
 head -n 5 "$m/train.jsonl" >short.jsonl
 bad_data short.jsonl 'short\.jsonl.*--batch-size'
-cp "$m/train.jsonl" data.csv
-bad_data data.csv 'data\.csv.*\.jsonl'
+cp "$m/train.jsonl" data.parquet
+bad_data data.parquet "data\.parquet.*\.jsonl"
 bad_data . '\.: .*'
 bad 1 'broken\.jsonl.*line 3' "--valid" train --model "$m" --data "$m/train.jsonl" --valid broken.jsonl --out kept "${small[@]}"
 

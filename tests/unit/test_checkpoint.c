@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "io/checkpoint.h"
+#include "io/checkpoint_hdf5.h"
 #include "io/digest.h"
 
 const char *__lsan_default_suppressions(void);
@@ -106,6 +107,17 @@ static void same_adapter(const ld_adapter *a, const ld_adapter *b) {
   }
 }
 
+/* A convolution and labels: what version 2 of the format is for. */
+static ld_checkpoint *classifier_checkpoint(void) {
+  static const char *const names[] = {"no", "\xc3\xbc \"x\"\n\x01", ""};
+  ld_checkpoint *c = small_checkpoint(true, 3);
+  ld_adapter_module *m = &c->adapter->modules[1];
+  m->kernel[0] = 2, m->kernel[1] = 1;
+  c->adapter->labels = ld_alloc(3, sizeof *c->adapter->labels), c->adapter->n_labels = 3;
+  for (int i = 0; i < 3; i++) c->adapter->labels[i] = ld_strdup(names[i]);
+  return c;
+}
+
 static void same_trainer(const ld_checkpoint *a, const ld_checkpoint *b) {
   static const size_t sizes[] = {10, 6, 4, 6, 6, 1};
   const ld_progress *p = &a->progress, *q = &b->progress;
@@ -131,6 +143,59 @@ Test(checkpoint, everything_comes_back) {
     if (trainer) same_trainer(c, back);
     ld_checkpoint_free(c), ld_checkpoint_free(back);
   }
+  free(path);
+  scratch_end(folder);
+}
+
+Test(checkpoint, kernels_and_labels_come_back) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
+  ld_checkpoint *c = classifier_checkpoint();
+  write_good(path, c);
+  ld_checkpoint *back = read_good(path);
+  same_adapter(c->adapter, back->adapter);
+  same_trainer(c, back);
+  cr_assert(back->adapter->modules[0].kernel[0] == 0 && back->adapter->modules[0].kernel[1] == 0);
+  cr_assert(back->adapter->modules[1].kernel[0] == 2 && back->adapter->modules[1].kernel[1] == 1);
+  cr_assert_eq(back->adapter->n_labels, 3);
+  for (int i = 0; i < 3; i++) cr_assert_str_eq(back->adapter->labels[i], c->adapter->labels[i]);
+  ld_checkpoint_free(c), ld_checkpoint_free(back);
+  free(path);
+  scratch_end(folder);
+}
+
+Test(checkpoint, only_kernels_and_labels_need_version_2) {
+  ld_checkpoint *plain = small_checkpoint(false, 0), *c = classifier_checkpoint();
+  cr_assert_eq(ld_checkpoint_version(plain->adapter), 1);
+  cr_assert_eq(ld_checkpoint_version(c->adapter), 2);
+  c->adapter->modules[1].kernel[0] = c->adapter->modules[1].kernel[1] = 0;
+  cr_assert_eq(ld_checkpoint_version(c->adapter), 2);
+  ld_checkpoint_free(plain), ld_checkpoint_free(c);
+}
+
+/* Written before there were kernels and labels. */
+Test(checkpoint, files_of_version_1_are_read) {
+  ld_checkpoint *c = read_good(LD_TESTS_DIR "/golden/files/version1.h5");
+  cr_assert_gt(c->adapter->n_modules, 0);
+  for (size_t i = 0; i < c->adapter->n_modules; i++)
+    cr_assert(!c->adapter->modules[i].kernel[0] && !c->adapter->modules[i].kernel[1]);
+  cr_assert_eq(c->adapter->n_labels, 0);
+  ld_checkpoint_free(c);
+}
+
+/* The head of small_adapter has three rows, but no name that says it is one; "classifier" does. */
+Test(checkpoint, labels_must_fit_the_head) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
+  ld_checkpoint *c = classifier_checkpoint();
+  ld_error err = {0};
+  c->adapter->n_labels = 2;
+  write_good(path, c);
+  free(c->adapter->full[0].path);
+  c->adapter->full[0].path = ld_strdup("classifier.weight");
+  cr_assert_eq(ld_checkpoint_write(path, c, &err), LD_EMISMATCH);
+  cr_assert(strstr(err.text, "has 3 rows"), "%s", err.text);
+  c->adapter->n_labels = 3;
+  write_good(path, c);
+  ld_checkpoint_free(c);
   free(path);
   scratch_end(folder);
 }
@@ -194,7 +259,7 @@ Test(checkpoint, every_flipped_byte_is_an_error) {
  * where the byte says nothing, the same contents. */
 Test(checkpoint, flips_under_a_new_seal_are_errors_or_nothing) {
   char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
-  ld_checkpoint *c = small_checkpoint(true, 3), *back;
+  ld_checkpoint *c = classifier_checkpoint(), *back;
   size_t length, refused = 0;
   write_good(path, c);
   char *bytes = scratch_read(path, &length);

@@ -55,10 +55,12 @@ static void end_setting(setting *s) {
 }
 
 static ld_record *index_part(const setting *s, int part, int n_parts, size_t *n) {
-  ld_record *records;
+  ld_index index;
   ld_error err = {0};
-  cr_assert_eq(ld_dataset_index(s->dataset, part, n_parts, &records, n, &err), 0, "%s", err.text);
-  return records;
+  cr_assert_eq(ld_dataset_index(s->dataset, part, n_parts, &index, &err), 0, "%s", err.text);
+  cr_assert(index.labels.kind == LD_LABEL_NONE && !index.labels.names && !index.n_skipped);
+  *n = index.n;
+  return index.records;
 }
 
 static void check_parts(const setting *s, int most) {
@@ -70,7 +72,7 @@ static void check_parts(const setting *s, int most) {
       size_t n;
       ld_record *records = index_part(s, part, n_parts, &n);
       cr_assert_leq(at + n, n_all, "%d parts", n_parts);
-      cr_assert(!memcmp(records, all + at, n * sizeof *records), "part %d of %d", part, n_parts);
+      cr_assert(!n || !memcmp(records, all + at, n * sizeof *records), "part %d of %d", part, n_parts);
       at += n;
       free(records);
     }
@@ -379,7 +381,13 @@ static const struct {
     {"a.txt", "", "a.txt: holds no records"},
     {"a.txt", "\xEF\xBB\xBF", "a.txt: holds no records"},
     {"a.jsonl", "\n \r\n\t", "a.jsonl: holds no records"},
-    {"a.csv", "x", "a.csv: no known kind of data, the file name must end in one of .jsonl, .txt"},
+    {"a.dat", "x",
+     "a.dat: no known kind of data, but the model predicts text and takes files that end in .jsonl, .tsv, "
+     ".csv, "
+     ".txt"},
+    {"a.png", "x", "a.png: a .png file, but the model predicts text and takes files that end in .jsonl, "},
+    {"a.csv", "x\n",
+     "a.csv: line 1: the columns are \"x\", and none is the text: the first line must name text "},
     {"a.jsonl", "\n[1]\n", "a.jsonl: line 2: expected an object"},
     {"a.jsonl", "{\"q\": 1, \"text\": null}",
      "line 1: the record's keys are \"q\", \"text\" (null), expected "
@@ -414,14 +422,13 @@ static const struct {
 /* The error of opening or, if that goes well, of indexing. */
 static ld_error error_of(setting *s, const char *name, const char *bytes, size_t length) {
   ld_error err = {0};
-  ld_record *records;
-  size_t n;
+  ld_index index;
   put_file(s, name, bytes, length);
   int rc = ld_dataset_open(s->path, &s->options, &s->dataset, &err);
   if (!rc) {
-    rc = ld_dataset_index(s->dataset, 0, 1, &records, &n, &err);
+    rc = ld_dataset_index(s->dataset, 0, 1, &index, &err);
     cr_assert(rc, "%s: nothing is wrong", bytes);
-    cr_assert(!records && !n);
+    cr_assert(!index.records && !index.n);
   }
   cr_assert_eq(rc, err.code);
   close_data(s);

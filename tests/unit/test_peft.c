@@ -27,11 +27,23 @@ static ld_value *read_json(const char *folder, const char *name) {
   return value;
 }
 
-static const char *const cases[] = {FILES "peft_gpt2", FILES "peft_llama", FILES "peft_llama_patterns",
-                                    FILES "peft_llama_classifier"};
+static const char *const cases[] = {FILES "peft_gpt2",           FILES "peft_llama",
+                                    FILES "peft_llama_patterns", FILES "peft_llama_classifier",
+                                    FILES "peft_bert",           FILES "peft_bert_pooler",
+                                    FILES "peft_bert_head",      FILES "peft_roberta",
+                                    FILES "peft_distilbert",     FILES "peft_distilbert_untyped",
+                                    FILES "peft_resnet",         FILES "peft_resnet_head_lora",
+                                    FILES "peft_torchvision",    FILES "peft_cifar",
+                                    FILES "peft_cifar_head"};
+
+enum { N_CASES = sizeof cases / sizeof *cases };
+
+static bool same_text(const char *a, const char *b) {
+  return a && b ? strcmp(a, b) == 0 : a == b;
+}
 
 Test(peft, ranks_and_scalings_are_pefts) {
-  for (size_t c = 0; c < 4; c++) {
+  for (size_t c = 0; c < N_CASES; c++) {
     ld_adapter *adapter = read_good(cases[c]);
     ld_value *expected = read_json(cases[c], "expected.json");
     cr_assert_eq(adapter->n_modules, expected->n_items, "%s", cases[c]);
@@ -51,7 +63,7 @@ Test(peft, ranks_and_scalings_are_pefts) {
 Test(peft, writes_the_tensors_that_peft_writes) {
   char *folder = scratch_new(), *out = ld_path_join(folder, "out"),
        *file = ld_path_join(out, "adapter_model.safetensors");
-  for (size_t c = 0; c < 4; c++) {
+  for (size_t c = 0; c < N_CASES; c++) {
     ld_error err = {0};
     size_t ours, theirs;
     ld_adapter *adapter = read_good(cases[c]);
@@ -64,15 +76,31 @@ Test(peft, writes_the_tensors_that_peft_writes) {
     for (size_t i = 0; i < again->n_modules; i++) {
       cr_assert_str_eq(again->modules[i].path, adapter->modules[i].path);
       cr_assert_eq(again->modules[i].scaling, adapter->modules[i].scaling, "%s", again->modules[i].path);
+      cr_assert_arr_eq(again->modules[i].kernel, adapter->modules[i].kernel, sizeof again->modules[i].kernel);
     }
+    cr_assert_eq(again->n_full, adapter->n_full);
+    for (size_t i = 0; i < again->n_full; i++) cr_assert_str_eq(again->full[i].path, adapter->full[i].path);
     cr_assert(again->rslora == adapter->rslora && again->fan_in_fan_out == adapter->fan_in_fan_out);
     cr_assert_str_eq(again->base_name, adapter->base_name);
-    cr_assert_str_eq(again->task_type, adapter->task_type);
+    cr_assert(same_text(again->task_type, adapter->task_type), "%s", cases[c]);
     ld_adapter_free(adapter), ld_adapter_free(again);
     free(a), free(b), free(golden);
   }
   free(out), free(file);
   scratch_end(folder);
+}
+
+Test(peft, convolutions_have_kernels) {
+  ld_adapter *adapter = read_good(FILES "peft_torchvision");
+  const ld_adapter_module *stem = &adapter->modules[0], *wide = &adapter->modules[2];
+  cr_assert_eq(adapter->n_modules, 3);
+  cr_assert_str_eq(stem->path, "conv1");
+  cr_assert(stem->kernel[0] == 3 && stem->kernel[1] == 3 && stem->in == 27 && stem->out == 4);
+  cr_assert_str_eq(wide->path, "layer1.0.conv2");
+  cr_assert(wide->kernel[0] == 1 && wide->kernel[1] == 5 && wide->in == 40 && wide->out == 8);
+  cr_assert_eq(ld_adapter_channels(wide), 8);
+  cr_assert(adapter->n_full == 2 && adapter->full[1].shape[0] == 3 && adapter->full[1].shape[1] == 8);
+  ld_adapter_free(adapter);
 }
 
 Test(peft, modules_come_in_the_order_of_their_numbers) {
@@ -81,7 +109,7 @@ Test(peft, modules_come_in_the_order_of_their_numbers) {
   ld_adapter_module modules[12];
   for (int i = 0; i < 12; i++) {
     snprintf(paths[i], sizeof paths[i], "layers.%d.q", 11 - i);
-    modules[i] = (ld_adapter_module){paths[i], 1, 2, 2, 2, 2, data, data};
+    modules[i] = (ld_adapter_module){paths[i], 1, 2, 2, 2, 2, {0}, data, data};
   }
   ld_adapter adapter = {.rank = 1, .alpha = 2, .modules = modules, .n_modules = 12};
   char *folder = scratch_new(), *out = ld_path_join(folder, "out");
@@ -101,7 +129,7 @@ static void check_targets(const char *const *adapted, size_t n, const char *cons
   ld_adapter_module modules[8];
   ld_text found = {0};
   for (size_t i = 0; i < n; i++)
-    modules[i] = (ld_adapter_module){(char *)(uintptr_t)adapted[i], 1, 2, 2, 2, 2, data, data};
+    modules[i] = (ld_adapter_module){(char *)(uintptr_t)adapted[i], 1, 2, 2, 2, 2, {0}, data, data};
   const ld_adapter adapter = {.rank = 1, .alpha = 2, .modules = modules, .n_modules = n};
   char *folder = scratch_new(), *out = ld_path_join(folder, "out");
   ld_error err = {0};
@@ -138,10 +166,10 @@ Test(peft, targets_select_just_the_adapted_modules) {
 Test(peft, patterns_of_the_writer_hold_for_one_module_each) {
   static float data[16];
   /* As a pattern "a.b" would match "x.a.b" and "a_b" too. */
-  ld_adapter_module modules[] = {{(char[]){"x.a.b"}, 1, 8, 8, 2, 2, data, data},
-                                 {(char[]){"a.b"}, 2, 8, 4, 2, 2, data, data},
-                                 {(char[]){"a_b"}, 4, 8, 2, 2, 2, data, data},
-                                 {(char[]){"other"}, 3, 9, 3, 2, 2, data, data}};
+  ld_adapter_module modules[] = {{(char[]){"x.a.b"}, 1, 8, 8, 2, 2, {0}, data, data},
+                                 {(char[]){"a.b"}, 2, 8, 4, 2, 2, {0}, data, data},
+                                 {(char[]){"a_b"}, 4, 8, 2, 2, 2, {0}, data, data},
+                                 {(char[]){"other"}, 3, 9, 3, 2, 2, {0}, data, data}};
   const ld_adapter adapter = {.rank = 4, .alpha = 8, .modules = modules, .n_modules = 4};
   char *folder = scratch_new(), *out = ld_path_join(folder, "out");
   ld_error err = {0};
@@ -292,6 +320,32 @@ Test(peft, refuses_tensors_that_are_wrong) {
           "{" TENSOR(P "head.weight", "[5]", "0", "20") "}", "unknown key");
 }
 
+/* A lora_A and a lora_B that fill 20 bytes. */
+#define PAIR(A, B, split)                                                                                    \
+  "{" TENSOR(P "c.lora_A.weight", A, "0", split) "," TENSOR(P "c.lora_B.weight", B, split, "20") "}"
+
+Test(peft, refuses_convolutions_that_are_wrong) {
+  ld_error err = {0};
+  ld_adapter *adapter;
+  cr_assert_eq(parse(R1 "}", PAIR("[1,1,2,1]", "[3,1,1,1]", "8"), &adapter, &err), 0, "%s", err.text);
+  cr_assert(adapter->modules[0].kernel[0] == 2 && adapter->modules[0].kernel[1] == 1);
+  ld_adapter_free(adapter);
+  refused(LD_EFORMAT, R1 "}", PAIR("[1,1,2,1]", "[1,1,3,1]", "8"), "must be 1 x 1");
+  refused(LD_EFORMAT, R1 "}", PAIR("[1,1,2,1]", "[1,1,1,3]", "8"), "must be 1 x 1");
+  refused(LD_EFORMAT, R1 "}", PAIR("[1,1,2,1]", "[3,1]", "8"), "4 dimensions both");
+  refused(LD_EFORMAT, R1 "}", PAIR("[1,2]", "[3,1,1,1]", "8"), "4 dimensions both");
+  refused(LD_EFORMAT, R1 "}", PAIR("[1,5,1,0]", "[5,1,1,1]", "0"), "is empty");
+  refused(LD_EFORMAT, R1 "}", PAIR("[2,1,1,1]", "[3,1,1,1]", "8"), "says rank 1");
+  refused(LD_EFORMAT, "{\"peft_type\": \"LORA\", \"r\": 2}", PAIR("[1,1,2,1]", "[3,1,1,1]", "8"),
+          "says rank 2");
+  refused(LD_EUNSUPPORTED, "{\"peft_type\": \"LORA\", \"r\": 2}", PAIR("[2,1,1,1]", "[3,1,1,1]", "8"),
+          "2 groups");
+  refused(LD_EUNSUPPORTED, R1 "}", PAIR("[1,1,2]", "[3,1,1]", "8"), "'c' is a convolution in 1 dimension;");
+  refused(LD_EUNSUPPORTED, R1 "}", PAIR("[1,1,2,1,1]", "[3,1,1,1,1]", "8"),
+          "'c' is a convolution in 3 dimensions");
+  refused(LD_EFORMAT, R1 "}", PAIR("[1,1,2,1,1,1]", "[3,1,1,1,1,1]", "8"), "must be matrices");
+}
+
 Test(peft, modules_to_save_are_full) {
   ld_error err = {0};
   ld_adapter *adapter;
@@ -299,9 +353,186 @@ Test(peft, modules_to_save_are_full) {
   cr_assert_eq(parse(R1 ", \"modules_to_save\": [\"head\"]}", header, &adapter, &err), 0, "%s", err.text);
   cr_assert(adapter->n_modules == 0 && adapter->n_full == 1 && adapter->full[0].shape[0] == 5);
   cr_assert_str_eq(adapter->full[0].path, "head.weight");
-  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
-  cr_assert_eq(ld_peft_write(out, adapter, NULL, 0, &err), LD_EUNSUPPORTED);
   ld_adapter_free(adapter);
+}
+
+typedef struct saved_case {
+  const char *task, *full[4], *lora[2], *all[4]; /* paths */
+  const char *saved; /* modules_to_save joined by blanks; NULL when it is refused */
+  const char *found; /* the task type that is written, or why it is refused */
+} saved_case;
+
+#define LINEAR(name) name ".weight", name ".bias"
+
+static const saved_case saved_cases[] = {
+    {"SEQ_CLS", {LINEAR("classifier")}, {"bert.q"}, {"bert.q", "classifier"}, "classifier", "SEQ_CLS"},
+    {"SEQ_CLS", {"score.weight"}, {"q"}, {NULL}, "score", "SEQ_CLS"},
+    {"TOKEN_CLS", {LINEAR("classifier")}, {"q"}, {NULL}, "classifier", "TOKEN_CLS"},
+    {"SEQ_CLS",
+     {LINEAR("classifier.dense"), LINEAR("classifier.out_proj")},
+     {"q"},
+     {"q", "classifier.dense", "classifier.out_proj"},
+     "classifier",
+     "SEQ_CLS"},
+    {"SEQ_CLS",
+     {LINEAR("pre_classifier"), LINEAR("classifier")},
+     {"q"},
+     {NULL},
+     "pre_classifier classifier",
+     "SEQ_CLS"},
+    {"SEQ_CLS",
+     {LINEAR("bert.pooler.dense"), LINEAR("classifier")},
+     {"q"},
+     {NULL},
+     "bert.pooler.dense classifier",
+     "SEQ_CLS"},
+    {NULL, {LINEAR("classifier.1")}, {"c.0"}, {"c.0", "classifier.1"}, "classifier.1", NULL},
+    {NULL, {LINEAR("fc")}, {"conv1"}, {"conv1", "fc"}, "fc", NULL},
+    {NULL, {LINEAR("linear")}, {"conv1"}, {"conv1", "linear"}, "linear", NULL},
+    {NULL, {"bn.running_mean", "bn.num_batches_tracked"}, {"conv1"}, {NULL}, "bn", NULL},
+    /* A frozen head: PEFT would look for it in the file. */
+    {"SEQ_CLS", {NULL}, {"q"}, {"q", "classifier"}, "", NULL},
+    {"SEQ_CLS", {NULL}, {"classifier"}, {"q", "classifier"}, "", NULL},
+    {"CAUSAL_LM", {NULL}, {"q"}, {"q"}, "", "CAUSAL_LM"},
+    /* What PEFT would take as well. */
+    {"SEQ_CLS",
+     {LINEAR("classifier")},
+     {"q"},
+     {"q", "pre_classifier", "classifier"},
+     NULL,
+     "'pre_classifier'"},
+    {NULL, {LINEAR("classifier")}, {"pre_classifier"}, {NULL}, NULL, "'pre_classifier'"},
+    {NULL, {LINEAR("fc")}, {"q"}, {"q", "h.c_fc", "fc"}, NULL, "'h.c_fc'"},
+    {"SEQ_CLS",
+     {LINEAR("classifier.dense")},
+     {"q"},
+     {"classifier.dense", "classifier.out_proj"},
+     NULL,
+     "'classifier.out_proj'"},
+    {"SEQ_CLS", {LINEAR("classifier.dense")}, {"classifier.out_proj"}, {NULL}, NULL, "'classifier.out_proj'"},
+    {NULL, {"cls_token"}, {"q"}, {NULL}, NULL, "'cls_token' is in no module"},
+};
+
+static size_t count(const char *const *names, size_t room) {
+  size_t n = 0;
+  while (n < room && names[n]) n++;
+  return n;
+}
+
+static void check_saved(const saved_case *c, const char *out) {
+  static float data[4];
+  ld_adapter_full full[4];
+  ld_adapter_module modules[2];
+  ld_adapter adapter = {.rank = 1, .alpha = 2, .full = full, .modules = modules};
+  ld_error err = {0};
+  ld_text saved = {0};
+  adapter.task_type = (char *)(uintptr_t)c->task;
+  adapter.n_full = count(c->full, 4), adapter.n_modules = count(c->lora, 2);
+  for (size_t i = 0; i < adapter.n_full; i++)
+    full[i] = (ld_adapter_full){(char *)(uintptr_t)c->full[i], 1, {2}, data};
+  for (size_t i = 0; i < adapter.n_modules; i++)
+    modules[i] = (ld_adapter_module){(char *)(uintptr_t)c->lora[i], 1, 2, 2, 2, 2, {0}, data, data};
+  const int code = ld_peft_write(out, &adapter, c->all, count(c->all, 4), &err);
+  cr_assert_eq(code, c->saved ? 0 : LD_EUNSUPPORTED, "%s, %s: %s", c->full[0], c->lora[0], err.text);
+  if (!c->saved) cr_assert(strstr(err.text, c->found), "%s: %s", c->found, err.text);
+  if (code) return;
+  ld_value *config = read_json(out, "adapter_config.json");
+  const ld_value *names = ld_value_get(config, "modules_to_save"), *task = ld_value_get(config, "task_type");
+  ld_text_puts(&saved, "");
+  for (size_t i = 0; names && i < names->n_items; i++)
+    ld_text_printf(&saved, i ? " %s" : "%s", names->items[i].string);
+  cr_assert_str_eq(saved.bytes, c->saved);
+  cr_assert(same_text(task ? task->string : NULL, c->found), "%s", c->saved);
+  ld_text_free(&saved);
+  ld_value_free(config);
+  ld_adapter_free(read_good(out));
+}
+
+/* What PEFT does with each of these was tried by loading them. */
+Test(peft, modules_to_save_are_those_that_peft_wraps) {
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
+  for (size_t i = 0; i < sizeof saved_cases / sizeof *saved_cases; i++) check_saved(&saved_cases[i], out);
+  free(out);
+  scratch_end(folder);
+}
+
+Test(peft, an_adapter_without_lora_targets_nothing) {
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
+  ld_error err = {0};
+  ld_adapter *adapter = read_good(FILES "peft_bert_head");
+  cr_assert(adapter->n_modules == 0 && adapter->n_full == 2);
+  adapter->rank = 0;
+  cr_assert_eq(ld_peft_write(out, adapter, NULL, 0, &err), 0, "%s", err.text);
+  ld_value *config = read_json(out, "adapter_config.json");
+  cr_assert_str_eq(ld_value_get(config, "target_modules")->string, "dummy-target-modules");
+  cr_assert_eq(ld_value_get(config, "r")->integer, 1);
+  ld_adapter_free(read_good(out));
+  const ld_adapter empty = {.rank = 1, .alpha = 2};
+  cr_assert_eq(ld_peft_write(out, &empty, NULL, 0, &err), LD_EMISMATCH);
+  ld_value_free(config);
+  ld_adapter_free(adapter);
+  free(out);
+  scratch_end(folder);
+}
+
+Test(peft, labels_come_back_and_go) {
+  char *names[] = {(char[]){"no"}, (char[]){"\xc3\xbc \"x\"\n"}, (char[]){""}};
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
+  ld_error err = {0};
+  ld_adapter *adapter = read_good(FILES "peft_bert");
+  cr_assert_null(adapter->labels);
+  ld_adapter with = *adapter;
+  with.labels = names, with.n_labels = 3;
+  cr_assert_eq(ld_peft_write(out, &with, NULL, 0, &err), 0, "%s", err.text);
+  ld_adapter *again = read_good(out);
+  cr_assert_eq(again->n_labels, 3);
+  for (int i = 0; i < 3; i++) cr_assert_str_eq(again->labels[i], names[i]);
+  ld_adapter_free(again);
+  /* Labels of before do not keep a folder from being replaced, nor do they stay. */
+  cr_assert_eq(ld_peft_write(out, adapter, NULL, 0, &err), 0, "%s", err.text);
+  again = read_good(out);
+  cr_assert_eq(again->n_labels, 0);
+  ld_adapter_free(again);
+  with.n_labels = 2;
+  cr_assert_eq(ld_peft_write(out, &with, NULL, 0, &err), LD_EMISMATCH);
+  cr_assert(strstr(err.text, "2 names, but 'classifier.weight' has 3 rows"), "%s", err.text);
+  ld_adapter_free(adapter);
+  free(out);
+  scratch_end(folder);
+}
+
+Test(peft, labels_that_are_wrong_are_refused) {
+  static const char *const rows[][2] = {{"{", "line 1"},
+                                        {"3", "found a"},
+                                        {"{\"0\": \"a\", \"1\": \"b\", \"3\": \"c\"}", "'3' is no number"},
+                                        {"{\"0\": \"a\", \"1\": \"b\", \"02\": \"c\"}", "'02' is no number"},
+                                        {"{\"0\": \"a\", \"1\": \"b\", \"-1\": \"c\"}", "'-1' is no number"},
+                                        {"{\"0\": \"a\", \"1\": \"b\", \"\": \"c\"}", "'' is no number"},
+                                        {"{\"0\": \"a\", \"0\": \"b\"}", "line 1"},
+                                        {"{\"0\": 1}", "class 0 is an integer"},
+                                        {"[\"a\", null, \"c\"]", "class 1 is"},
+                                        {"{\"0\": \"a\", \"1\": \"b\"}", "has 3 rows"},
+                                        {"[\"a\", \"b\", \"c\", \"d\"]", "has 3 rows"}};
+  static const char *const good[] = {"{}", "[]", "{\"2\": \"c\", \"0\": \"a\", \"1\": \"b\"}",
+                                     "[\"a\", \"b\", \"c\"]"};
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out");
+  ld_adapter *adapter = read_good(FILES "peft_roberta");
+  cr_assert_eq(ld_peft_write(out, adapter, NULL, 0, NULL), 0);
+  ld_adapter_free(adapter);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    ld_error err = {0};
+    scratch_text(out, "labels.json", rows[i][0]);
+    cr_assert_neq(ld_peft_read(out, &adapter, &err), 0, "%s", rows[i][0]);
+    cr_assert_null(adapter);
+    cr_assert(strstr(err.text, rows[i][1]), "%s: %s", rows[i][0], err.text);
+  }
+  for (size_t i = 0; i < 4; i++) {
+    scratch_text(out, "labels.json", good[i]);
+    adapter = read_good(out);
+    cr_assert_eq(adapter->n_labels, i < 2 ? 0 : 3);
+    if (i > 1) cr_assert_str_eq(adapter->labels[2], "c");
+    ld_adapter_free(adapter);
+  }
   free(out);
   scratch_end(folder);
 }
@@ -323,8 +554,8 @@ Test(peft, a_pickle_and_an_empty_folder_are_explained) {
 
 Test(peft, the_writer_refuses_broken_adapters) {
   static float data[4];
-  ld_adapter_module m[] = {{(char[]){"q"}, 1, 2, 2, 2, 2, data, data},
-                           {(char[]){"q"}, 1, 2, 2, 2, 2, data, data}};
+  ld_adapter_module m[] = {{(char[]){"q"}, 1, 2, 2, 2, 2, {0}, data, data},
+                           {(char[]){"q"}, 1, 2, 2, 2, 2, {0}, data, data}};
   ld_adapter adapter = {.rank = 1, .alpha = 2, .modules = m, .n_modules = 2};
   ld_error err = {0};
   cr_assert_eq(ld_adapter_check(&adapter, "t", &err), LD_EMISMATCH);
@@ -337,11 +568,22 @@ Test(peft, the_writer_refuses_broken_adapters) {
   cr_assert(strstr(err.text, "scaling"));
   m[1].scaling = 2;
   cr_assert_eq(ld_adapter_check(&adapter, "t", &err), 0);
+  m[1].kernel[0] = m[1].kernel[1] = 3;
+  cr_assert_eq(ld_adapter_check(&adapter, "t", &err), LD_EMISMATCH);
+  cr_assert(strstr(err.text, "kernel of 3 x 3"));
+  m[1].kernel[1] = 0;
+  cr_assert_eq(ld_adapter_check(&adapter, "t", &err), LD_EMISMATCH);
+  m[1].kernel[0] = 2, m[1].kernel[1] = 1;
+  cr_assert_eq(ld_adapter_check(&adapter, "t", &err), 0);
+  char *labels[] = {(char[]){"a"}, (char[]){"\xff"}};
+  adapter.labels = labels, adapter.n_labels = 2;
+  cr_assert_eq(ld_adapter_check(&adapter, "t", &err), LD_EMISMATCH);
+  cr_assert(strstr(err.text, "class 1 is not UTF-8"));
 }
 
 static void write_for_ever(const char *out) {
   static float data[40000];
-  ld_adapter_module m = {(char[]){"q"}, 1, 2, 2, 40000, 2, data, data};
+  ld_adapter_module m = {(char[]){"q"}, 1, 2, 2, 40000, 2, {0}, data, data};
   ld_adapter adapter = {.rank = 1, .alpha = 2, .modules = &m, .n_modules = 1};
   for (;;) {
     m.alpha = m.scaling = adapter.alpha = 6 - m.alpha;

@@ -85,7 +85,7 @@ static void check_batches(const training *t) {
   ld_error err;
   for (int64_t row = 0; row < all->shape[0]; row++, ids += width, targets += width) {
     ld_batch batch;
-    must(ld_corpus_batch(t->corpus, &row, 1, &feed, &batch, &err), &err);
+    must(ld_corpus_batch(t->corpus, &row, 1, -1, &feed, &batch, &err), &err);
     cr_assert(batch.n_tokens == lengths[row], "row %d has %d tokens, not %d", (int)row, batch.n_tokens,
               lengths[row]);
     for (int i = 0; i < batch.n_tokens; i++) {

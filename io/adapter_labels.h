@@ -1,0 +1,20 @@
+/* The names of a classifier's classes as JSON: a list in checkpoints, an object from each number to its name
+ * (Hugging Face's id2label) beside a PEFT adapter. Internal to the readers and writers of adapters. */
+#ifndef LD_ADAPTER_LABELS_H
+#define LD_ADAPTER_LABELS_H
+
+#include "base/error.h"
+#include "base/text.h"
+#include "base/value.h"
+#include "io/adapter.h"
+
+void ld_adapter_labels_put_list(ld_text *out, const ld_adapter *adapter);
+
+/* With "{}" for an adapter without labels. */
+void ld_adapter_labels_put_map(ld_text *out, const ld_adapter *adapter);
+
+/* Fills the labels of an adapter that has none, from either form; an empty one leaves it so. LD_EFORMAT when
+ * the tree is neither, or the numbers are not 0, 1, 2, ... each once. */
+int ld_adapter_labels_read(const ld_value *tree, const char *name, ld_adapter *adapter, ld_error *err);
+
+#endif

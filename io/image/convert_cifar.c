@@ -1,0 +1,115 @@
+/* CIFAR's binary files: records of one label byte (CIFAR-10) or a coarse and a fine one (CIFAR-100), then the
+ * red, the green and the blue plane of 32 x 32. Nothing in a file says which it is but its length and labels.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "io/file.h"
+#include "io/image/convert.h"
+
+enum { SIDE = 32, PLANE = SIDE * SIDE, PIXELS = 3 * PLANE };
+
+typedef struct cifar {
+  ld_map *maps;
+  size_t n_maps;
+  int label_bytes; /* 1 or 2 */
+  int64_t n;
+} cifar;
+
+/* Whether all records have labels in range when the file is read so. */
+static bool fits(const ld_map *map, int label_bytes) {
+  const size_t record = PIXELS + (size_t)label_bytes;
+  if (!map->length || map->length % record) return false;
+  for (size_t at = 0; at < map->length; at += record) {
+    const uint8_t *label = (const uint8_t *)map->bytes + at;
+    if (label_bytes == 1 ? label[0] >= 10 : label[0] >= 20 || label[1] >= 100) return false;
+  }
+  return true;
+}
+
+static int open_maps(cifar *c, char *const *paths, size_t n, ld_error *err) {
+  c->maps = ld_alloc(n, sizeof *c->maps);
+  c->n_maps = n;
+  for (size_t i = 0; i < n; i++) {
+    const int rc = ld_map_open(paths[i], &c->maps[i], err);
+    if (rc) return rc;
+    const int bytes = fits(&c->maps[i], 1) ? 1 : fits(&c->maps[i], 2) ? 2 : 0;
+    if (!bytes || (i && bytes != c->label_bytes))
+      return ld_fail(
+          err, LD_EFORMAT,
+          "%s: %s; known are CIFAR-10 and CIFAR-100 binary files (whole records of %d and %d bytes, labels "
+          "below 10 and 100), IDX files, plain or .gz, and folders of class folders of images",
+          paths[i], bytes ? "another kind than the files before it" : "no known set of images", PIXELS + 1,
+          PIXELS + 2);
+    c->label_bytes = bytes;
+    c->n += (int64_t)(c->maps[i].length / (PIXELS + (size_t)bytes));
+  }
+  return 0;
+}
+
+static int add_records(ld_image_writer *writer, const void *user, ld_error *err) {
+  const cifar *c = user;
+  const size_t skip = (size_t)c->label_bytes;
+  uint8_t pixels[PIXELS];
+  int rc = 0;
+  for (size_t i = 0; i < c->n_maps; i++)
+    for (size_t at = 0; !rc && at < c->maps[i].length; at += PIXELS + skip) {
+      const uint8_t *record = (const uint8_t *)c->maps[i].bytes + at;
+      for (int p = 0; p < PLANE; p++)
+        for (int k = 0; k < 3; k++) pixels[3 * p + k] = record[skip + (size_t)(k * PLANE + p)];
+      rc = ld_image_writer_add(writer, pixels, record[skip - 1], err);
+    }
+  return rc;
+}
+
+/* The lines of a file of class names beside `path`, when it is there; else NULL. */
+static char **read_names(const char *path, const char *file, size_t most, size_t *n) {
+  const size_t folder = (size_t)(ld_convert_base(path) - path);
+  char *beside = ld_format("%.*s%s", (int)folder, path, file);
+  ld_map map = {0};
+  char **names = NULL;
+  *n = 0;
+  if (ld_file_exists(beside) && ld_map_open(beside, &map, NULL) == 0 && map.length) {
+    names = ld_alloc(most, sizeof *names);
+    for (const char *at = map.bytes, *end = at + map.length; at < end && *n < most;) {
+      const char *line = memchr(at, '\n', (size_t)(end - at));
+      size_t length = (size_t)((line ? line : end) - at);
+      while (length && (at[length - 1] == '\r' || at[length - 1] == ' ')) length--;
+      if (length) names[(*n)++] = ld_strndup(at, length);
+      at = line ? line + 1 : end;
+    }
+  }
+  ld_map_close(&map);
+  free(beside);
+  return names;
+}
+
+static char *join_names(char *const *paths, size_t n) {
+  ld_text text = {0};
+  for (size_t i = 0; i < n; i++) ld_text_printf(&text, "%s%s", i ? ", " : "", ld_convert_base(paths[i]));
+  return text.bytes;
+}
+
+int ld_convert_cifar_files(char *const *paths, size_t n, const char *out, ld_converted *converted,
+                           ld_error *err) {
+  cifar c = {0};
+  int rc = open_maps(&c, paths, n, err);
+  if (!rc) {
+    const bool ten = c.label_bytes == 1;
+    ld_image_shape shape = {.n = c.n, .height = SIDE, .width = SIDE, .channels = 3, .labelled = true};
+    char **names = read_names(paths[0], ten ? "batches.meta.txt" : "fine_label_names.txt", ten ? 10 : 100,
+                              &shape.n_names);
+    char *source = join_names(paths, n);
+    shape.names = names;
+    shape.source = source;
+    rc = ld_convert_write(out, &shape, add_records, &c, err);
+    *converted = (ld_converted){c.n, SIDE, SIDE, 3, true, ten ? "CIFAR-10" : "CIFAR-100"};
+    free(source);
+    if (names) ld_names_free(names, shape.n_names);
+  }
+  for (size_t i = 0; i < c.n_maps; i++) ld_map_close(&c.maps[i]);
+  free(c.maps);
+  return rc;
+}

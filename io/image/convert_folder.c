@@ -1,0 +1,67 @@
+/* Folders of images: all of one size, since HDF5 keeps them as one array. */
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "io/file.h"
+#include "io/image/convert.h"
+#include "io/image/list.h"
+
+typedef struct folder {
+  const char *path;
+  const ld_image_list *list;
+  const ld_image_shape *shape;
+} folder;
+
+static int read_one(const char *root, const ld_image_file *file, ld_image *image, ld_error *err) {
+  char *path = ld_path_join(root, file->path);
+  const int rc = ld_image_read(path, image, err);
+  free(path);
+  return rc;
+}
+
+static int check_same(const folder *f, const ld_image_file *file, const ld_image *image, ld_error *err) {
+  const ld_image_shape *s = f->shape;
+  if (image->height == s->height && image->width == s->width && image->channels == s->channels) return 0;
+  return ld_fail(
+      err, LD_EMISMATCH,
+      "%s/%s: %d x %d pixels with %d channels, but the first image has %d x %d with %d: make them alike, or "
+      "use the folder itself as data",
+      f->path, file->path, image->width, image->height, image->channels, s->width, s->height, s->channels);
+}
+
+static int add_files(ld_image_writer *writer, const void *user, ld_error *err) {
+  const folder *f = user;
+  ld_image image = {0};
+  int rc = 0;
+  for (size_t i = 0; !rc && i < f->list->n; i++) {
+    const ld_image_file *file = &f->list->files[i];
+    rc = read_one(f->path, file, &image, err);
+    if (!rc) rc = check_same(f, file, &image, err);
+    if (!rc) rc = ld_image_writer_add(writer, image.pixels, file->class, err);
+  }
+  ld_image_free(&image);
+  return rc;
+}
+
+int ld_convert_folder(const char *path, const char *out, ld_converted *converted, ld_error *err) {
+  ld_image_list list;
+  ld_image first = {0};
+  int rc = ld_image_list_read(path, &list, err);
+  if (!rc) rc = read_one(path, &list.files[0], &first, err);
+  if (!rc) {
+    const ld_image_shape shape = {.n = (int64_t)list.n,
+                                  .height = first.height,
+                                  .width = first.width,
+                                  .channels = first.channels,
+                                  .labelled = list.n_classes > 0,
+                                  .source = ld_convert_base(path),
+                                  .names = list.classes,
+                                  .n_names = list.n_classes};
+    rc = ld_convert_write(out, &shape, add_files, &(folder){path, &list, &shape}, err);
+    *converted =
+        (ld_converted){shape.n, first.height, first.width, first.channels, shape.labelled, "image folder"};
+  }
+  ld_image_free(&first);
+  ld_image_list_free(&list);
+  return rc;
+}

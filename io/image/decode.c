@@ -1,0 +1,47 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/file.h"
+#include "io/image/internal.h"
+
+void ld_image_free(ld_image *image) {
+  free(image->pixels);
+  memset(image, 0, sizeof *image);
+}
+
+int ld_image_make(ld_image *image, int64_t height, int64_t width, int channels, const char *name,
+                  ld_error *err) {
+  if (height < 1 || width < 1 || height > LD_IMAGE_SIDE || width > LD_IMAGE_SIDE ||
+      height * width > LD_IMAGE_PIXELS)
+    return ld_fail(err, LD_EFORMAT,
+                   "%s: the image has %lld x %lld pixels, make it smaller (at most %d in all)", name,
+                   (long long)width, (long long)height, (int)LD_IMAGE_PIXELS);
+  const size_t bytes = (size_t)(height * width) * (size_t)channels;
+  if (bytes > image->room) {
+    uint8_t *pixels = realloc(image->pixels, bytes);
+    if (!pixels) return ld_fail(err, LD_EMEMORY, "%s: no memory for an image of %zu bytes", name, bytes);
+    image->pixels = pixels;
+    image->room = bytes;
+  }
+  image->height = (int)height;
+  image->width = (int)width;
+  image->channels = channels;
+  return 0;
+}
+
+int ld_image_decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
+  if (length >= 8 && !memcmp(bytes, "\x89PNG\r\n\x1a\n", 8))
+    return ld_image_decode_png(bytes, length, name, out, err);
+  if (length >= 3 && !memcmp(bytes, "\xff\xd8\xff", 3))
+    return ld_image_decode_jpeg(bytes, length, name, out, err);
+  return ld_fail(err, LD_EFORMAT, "%s: %s, replace or remove it", name,
+                 length ? "neither PNG nor JPEG" : "an empty file, no image");
+}
+
+int ld_image_read(const char *path, ld_image *out, ld_error *err) {
+  ld_map map;
+  int rc = ld_map_open(path, &map, err);
+  if (!rc) rc = ld_image_decode(map.bytes, map.length, path, out, err);
+  ld_map_close(&map);
+  return rc;
+}

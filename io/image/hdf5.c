@@ -1,0 +1,438 @@
+#include "io/image/hdf5.h"
+
+#include <hdf5.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+
+/* HDF5 takes a whole chunk into memory, whatever its size. */
+enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_INFLATED = 1032, MOST_NAME = 255 };
+
+static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *user) {
+  const char **text = user;
+  if (n == 0 || !*text) *text = entry->desc;
+  return 0;
+}
+
+static int fail_hdf5(ld_error *err, int code, const char *name, const char *what) {
+  const char *reason = NULL;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &reason);
+  ld_fail(err, code, "%s: %s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "",
+          reason ? ")" : "");
+  H5Eclear2(H5E_DEFAULT);
+  return code;
+}
+
+/* Printing is a setting of each thread. */
+static void silence(void) {
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+struct ld_image_store {
+  char *path;
+  size_t length;
+  hid_t file, images, space;
+  int ndim;
+  hsize_t shape[4];
+  int64_t *labels; /* NULL without */
+};
+
+/* The child `name`, a dataset reached by a hard link: others could lead out of the file. */
+static hid_t open_set(const ld_image_store *s, const char *name, hid_t access, ld_error *err) {
+  H5L_info_t link;
+  const bool hard = H5Lget_info(s->file, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD;
+  hid_t object = hard ? H5Oopen(s->file, name, H5P_DEFAULT) : -1;
+  const bool good = object >= 0 && H5Iget_type(object) == H5I_DATASET;
+  if (object >= 0) H5Oclose(object);
+  object = good ? H5Dopen2(s->file, name, access) : -1;
+  if (object >= 0) return object;
+  char *what = ld_format("expected a dataset '%s' in it", name);
+  fail_hdf5(err, LD_EFORMAT, s->path, what);
+  free(what);
+  return -1;
+}
+
+/* How the elements lie in the file. */
+typedef struct storage {
+  bool known;
+  bool deflated;
+  hsize_t chunk[4]; /* 0 when not in chunks */
+} storage;
+
+static bool known_filters(hid_t list, storage *out) {
+  const int n = H5Pget_nfilters(list);
+  for (int i = 0; i < n; i++) {
+    unsigned flags, config;
+    size_t values = 0;
+    const H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, 0, NULL, &config);
+    if (filter == H5Z_FILTER_DEFLATE) out->deflated = true;
+    if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32)
+      return false;
+  }
+  return n >= 0;
+}
+
+static storage find_storage(hid_t set, int ndim) {
+  storage s = {0};
+  const hid_t list = H5Dget_create_plist(set);
+  if (list < 0) return s;
+  const H5D_layout_t layout = H5Pget_layout(list);
+  s.known = H5Pget_external_count(list) == 0 && known_filters(list, &s);
+  if (layout == H5D_CHUNKED)
+    s.known = s.known && H5Pget_chunk(list, ndim, s.chunk) == ndim;
+  else
+    s.known = s.known && (layout == H5D_CONTIGUOUS || layout == H5D_COMPACT);
+  H5Pclose(list);
+  return s;
+}
+
+/* Whether `bytes` bytes of elements can come from what is stored. */
+static bool is_stored(const ld_image_store *s, hid_t set, const storage *how, uint64_t bytes) {
+  const uint64_t stored = H5Dget_storage_size(set);
+  if (stored > s->length) return false;
+  return bytes / (how->deflated ? MOST_INFLATED : 1) <= stored;
+}
+
+static bool is_small_chunk(const storage *how, int ndim, size_t element) {
+  uint64_t bytes = element;
+  for (int d = 0; d < ndim && how->chunk[0]; d++) {
+    if (how->chunk[d] < 1 || how->chunk[d] > MOST_CHUNK_BYTES) return false;
+    bytes *= how->chunk[d];
+    if (bytes > MOST_CHUNK_BYTES) return false;
+  }
+  return true;
+}
+
+static int fail_storage(const ld_image_store *s, const char *name, ld_error *err) {
+  return ld_fail(
+      err, LD_EFORMAT,
+      "%s: '%s' is stored in a way that is not known, store it in the file itself, in chunks below 256 MiB, "
+      "with no filters or gzip and shuffle",
+      s->path, name);
+}
+
+/* A shape in text, for errors. */
+static char *shape_text(const hsize_t *shape, int ndim) {
+  ld_text text = {0};
+  for (int d = 0; d < ndim; d++) ld_text_printf(&text, "%s%llu", d ? ", " : "", (unsigned long long)shape[d]);
+  if (!text.bytes) ld_text_puts(&text, "");
+  return text.bytes;
+}
+
+static bool is_byte(hid_t set) {
+  const hid_t type = H5Dget_type(set);
+  const bool byte = type >= 0 && H5Tget_class(type) == H5T_INTEGER && H5Tget_size(type) == 1 &&
+                    H5Tget_sign(type) == H5T_SGN_NONE && H5Tget_precision(type) == 8;
+  if (type >= 0) H5Tclose(type);
+  return byte;
+}
+
+static int check_shape(ld_image_store *s, ld_error *err) {
+  const hsize_t *n = s->shape, channels = s->ndim == 4 ? n[3] : 1;
+  const bool good = n[0] >= 1 && n[0] <= INT64_MAX / 2 && n[1] >= 1 && n[1] <= LD_IMAGE_SIDE && n[2] >= 1 &&
+                    n[2] <= LD_IMAGE_SIDE && n[1] * n[2] <= LD_IMAGE_PIXELS &&
+                    (channels == 1 || channels == 3);
+  if (good) return 0;
+  char *text = shape_text(n, s->ndim);
+  ld_fail(err, LD_EFORMAT,
+          "%s: 'images' has the shape (%s), expected (N, H, W) or (N, H, W, C) with C 1 or 3", s->path, text);
+  free(text);
+  return LD_EFORMAT;
+}
+
+static uint64_t image_bytes(const ld_image_store *s) {
+  return s->shape[1] * s->shape[2] * (s->ndim == 4 ? s->shape[3] : 1);
+}
+
+/* Opens `images` again with room in memory for the chunks of one image, which are read more than once when
+ * they hold several. */
+static int set_cache(ld_image_store *s, const storage *how, ld_error *err) {
+  uint64_t bytes = 1, chunks = 1;
+  for (int d = 0; d < s->ndim; d++) bytes *= how->chunk[d];
+  for (int d = 1; d < s->ndim; d++) chunks *= (s->shape[d] + how->chunk[d] - 1) / how->chunk[d];
+  if (chunks > MOST_CACHE_BYTES / bytes) chunks = MOST_CACHE_BYTES / bytes;
+  const hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+  const size_t room = (size_t)(chunks * bytes) < 1u << 20 ? 1u << 20 : (size_t)(chunks * bytes);
+  H5Pset_chunk_cache(access, 10007, room, 1.0);
+  H5Dclose(s->images);
+  s->images = open_set(s, "images", access, err);
+  H5Pclose(access);
+  return s->images < 0 ? LD_EFORMAT : 0;
+}
+
+static int open_images(ld_image_store *s, ld_error *err) {
+  s->images = open_set(s, "images", H5P_DEFAULT, err);
+  if (s->images < 0) return LD_EFORMAT;
+  s->space = H5Dget_space(s->images);
+  s->ndim = H5Sget_simple_extent_ndims(s->space);
+  if (!is_byte(s->images)) return ld_fail(err, LD_EFORMAT, "%s: 'images' must be of type uint8", s->path);
+  if (s->ndim != 3 && s->ndim != 4)
+    return ld_fail(err, LD_EFORMAT, "%s: 'images' has %d dimensions, expected (N, H, W) or (N, H, W, C)",
+                   s->path, s->ndim);
+  if (H5Sget_simple_extent_dims(s->space, s->shape, NULL) < 0)
+    return fail_hdf5(err, LD_EFORMAT, s->path, "'images' has no shape");
+  const int rc = check_shape(s, err);
+  if (rc) return rc;
+  const storage how = find_storage(s->images, s->ndim);
+  if (!how.known || !is_small_chunk(&how, s->ndim, 1)) return fail_storage(s, "images", err);
+  if (s->shape[0] > UINT64_MAX / image_bytes(s) ||
+      !is_stored(s, s->images, &how, s->shape[0] * image_bytes(s)))
+    return ld_fail(err, LD_EFORMAT, "%s: 'images' claims more images than the file holds, write it again",
+                   s->path);
+  return how.chunk[0] ? set_cache(s, &how, err) : 0;
+}
+
+static int check_labels(ld_image_store *s, hid_t set, hid_t type, ld_error *err) {
+  const hid_t space = H5Dget_space(set);
+  const int ndim = H5Sget_simple_extent_ndims(space);
+  hsize_t n = 0;
+  int rc = 0;
+  if (H5Tget_class(type) != H5T_INTEGER || H5Tget_size(type) > 8)
+    rc = ld_fail(err, LD_EFORMAT, "%s: 'labels' must be integers", s->path);
+  else if (ndim != 1 || H5Sget_simple_extent_dims(space, &n, NULL) < 0 || n != s->shape[0])
+    rc = ld_fail(err, LD_EFORMAT, "%s: 'labels' must have one number for each of the %llu images", s->path,
+                 (unsigned long long)s->shape[0]);
+  if (space >= 0) H5Sclose(space);
+  if (rc) return rc;
+  const storage how = find_storage(set, 1);
+  if (!how.known || !is_small_chunk(&how, 1, 8)) return fail_storage(s, "labels", err);
+  if (!is_stored(s, set, &how, n))
+    rc = ld_fail(err, LD_EFORMAT, "%s: 'labels' is not in the file as a whole", s->path);
+  return rc;
+}
+
+static int read_labels(ld_image_store *s, hid_t set, ld_error *err) {
+  const size_t n = (size_t)s->shape[0];
+  s->labels = ld_alloc(n, sizeof *s->labels);
+  if (H5Dread(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, s->labels) < 0)
+    return fail_hdf5(err, LD_EFORMAT, s->path, "'labels' cannot be read, the file is damaged");
+  for (size_t i = 0; i < n; i++)
+    if (s->labels[i] < 0 || s->labels[i] >= INT32_MAX)
+      return ld_fail(err, LD_EFORMAT, "%s: label %lld of image %zu is out of range, classes count from 0",
+                     s->path, (long long)s->labels[i], i);
+  return 0;
+}
+
+static int open_labels(ld_image_store *s, ld_error *err) {
+  const htri_t exists = H5Lexists(s->file, "labels", H5P_DEFAULT);
+  if (exists == 0) return 0;
+  const hid_t set = open_set(s, "labels", H5P_DEFAULT, err);
+  if (set < 0) return LD_EFORMAT;
+  const hid_t type = H5Dget_type(set);
+  int rc = check_labels(s, set, type, err);
+  if (!rc) rc = read_labels(s, set, err);
+  if (type >= 0) H5Tclose(type);
+  H5Dclose(set);
+  return rc;
+}
+
+/* Some cluster file systems have no locks, and nobody writes to a data set. */
+static int open_file(ld_image_store *s, ld_error *err) {
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  if (access >= 0 && H5Pset_file_locking(access, 0, 1) >= 0)
+    s->file = H5Fopen(s->path, H5F_ACC_RDONLY, access);
+  const int rc = s->file < 0 ? fail_hdf5(err, LD_EFORMAT, s->path, "no HDF5 file, or damaged") : 0;
+  if (access >= 0) H5Pclose(access);
+  return rc;
+}
+
+int ld_image_store_open(const char *path, size_t length, ld_image_store **out, ld_error *err) {
+  ld_image_store *s = ld_alloc(1, sizeof *s);
+  *out = NULL;
+  *s = (ld_image_store){.path = ld_strdup(path), .length = length, .file = -1, .images = -1, .space = -1};
+  silence();
+  int rc = open_file(s, err);
+  if (!rc) rc = open_images(s, err);
+  if (!rc) rc = open_labels(s, err);
+  if (rc)
+    ld_image_store_close(s);
+  else
+    *out = s;
+  return rc;
+}
+
+void ld_image_store_close(ld_image_store *s) {
+  if (!s) return;
+  silence();
+  if (s->space >= 0) H5Sclose(s->space);
+  if (s->images >= 0) H5Dclose(s->images);
+  if (s->file >= 0) H5Fclose(s->file);
+  free(s->labels);
+  free(s->path);
+  free(s);
+}
+
+int64_t ld_image_store_count(const ld_image_store *s) {
+  return (int64_t)s->shape[0];
+}
+
+int32_t ld_image_store_label(const ld_image_store *s, int64_t index) {
+  return s->labels ? (int32_t)s->labels[index] : -1;
+}
+
+/* A copy of `space` with record `index` selected, in *memory the space of one image. */
+static hid_t select_image(hid_t space, int ndim, const hsize_t *shape, int64_t index, hid_t *memory) {
+  const hsize_t from[4] = {(hsize_t)index}, count[4] = {1, shape[1], shape[2], shape[3]};
+  const hid_t selected = H5Scopy(space);
+  *memory = H5Screate_simple(ndim, count, NULL);
+  if (selected >= 0 && H5Sselect_hyperslab(selected, H5S_SELECT_SET, from, NULL, count, NULL) >= 0)
+    return selected;
+  if (selected >= 0) H5Sclose(selected);
+  return -1;
+}
+
+int ld_image_store_read(const ld_image_store *s, int64_t index, ld_image *out, ld_error *err) {
+  const size_t bytes = (size_t)image_bytes(s);
+  if (bytes > out->room) {
+    out->pixels = ld_realloc(out->pixels, bytes, 1);
+    out->room = bytes;
+  }
+  out->height = (int)s->shape[1];
+  out->width = (int)s->shape[2];
+  out->channels = s->ndim == 4 ? (int)s->shape[3] : 1;
+  silence();
+  hid_t memory;
+  const hid_t selected = select_image(s->space, s->ndim, s->shape, index, &memory);
+  int rc = 0;
+  if (selected < 0 || memory < 0 ||
+      H5Dread(s->images, H5T_NATIVE_UINT8, memory, selected, H5P_DEFAULT, out->pixels) < 0) {
+    char *what = ld_format("image %lld cannot be read, it is damaged", (long long)index);
+    rc = fail_hdf5(err, LD_EFORMAT, s->path, what);
+    free(what);
+  }
+  if (selected >= 0) H5Sclose(selected);
+  if (memory >= 0) H5Sclose(memory);
+  return rc;
+}
+
+struct ld_image_writer {
+  char *path;
+  hid_t file, images, space;
+  int ndim;
+  hsize_t shape[4];
+  int64_t next;
+  int32_t *labels; /* NULL without */
+  char *names;     /* n_names times `name_size` bytes */
+  size_t n_names, name_size;
+};
+
+static int fail_write(const ld_image_writer *w, const char *what, ld_error *err) {
+  return fail_hdf5(err, LD_EFILE, w->path, what);
+}
+
+static bool put_text(hid_t at, const char *name, const char *texts, size_t size, const hsize_t *n) {
+  const hid_t type = H5Tcopy(H5T_C_S1), space = n ? H5Screate_simple(1, n, NULL) : H5Screate(H5S_SCALAR);
+  bool good = H5Tset_size(type, size) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0;
+  const hid_t attribute = good ? H5Acreate2(at, name, type, space, H5P_DEFAULT, H5P_DEFAULT) : -1;
+  good = attribute >= 0 && H5Awrite(attribute, type, texts) >= 0;
+  if (attribute >= 0) good = H5Aclose(attribute) >= 0 && good;
+  H5Sclose(space);
+  H5Tclose(type);
+  return good;
+}
+
+static hid_t make_set(const ld_image_writer *w, const char *name, hid_t type, hid_t space, int ndim,
+                      const hsize_t *chunk) {
+  const hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+  const bool good = H5Pset_obj_track_times(list, 0) >= 0 && H5Pset_chunk(list, ndim, chunk) >= 0 &&
+                    H5Pset_shuffle(list) >= 0 && H5Pset_deflate(list, 6) >= 0;
+  const hid_t set = good ? H5Dcreate2(w->file, name, type, space, H5P_DEFAULT, list, H5P_DEFAULT) : -1;
+  H5Pclose(list);
+  return set;
+}
+
+static hid_t make_file(const char *part) {
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
+  hid_t file = -1;
+  if (H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
+      H5Pset_file_locking(access, 0, 1) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0)
+    file = H5Fcreate(part, H5F_ACC_TRUNC, creation, access);
+  H5Pclose(creation);
+  H5Pclose(access);
+  return file;
+}
+
+/* Names in places of one size; longer ones are cut. */
+static void keep_names(ld_image_writer *w, const ld_image_shape *shape) {
+  w->n_names = shape->n_names;
+  w->name_size = 1;
+  for (size_t i = 0; i < w->n_names; i++) {
+    const size_t length = strnlen(shape->names[i], MOST_NAME);
+    if (length + 1 > w->name_size) w->name_size = length + 1;
+  }
+  w->names = ld_alloc(w->n_names + 1, w->name_size);
+  for (size_t i = 0; i < w->n_names; i++)
+    memcpy(w->names + i * w->name_size, shape->names[i], strnlen(shape->names[i], w->name_size - 1));
+}
+
+int ld_image_writer_open(const char *part, const char *path, const ld_image_shape *shape,
+                         ld_image_writer **out, ld_error *err) {
+  ld_image_writer *w = ld_alloc(1, sizeof *w);
+  *out = NULL;
+  *w = (ld_image_writer){
+      .path = ld_strdup(path), .images = -1, .space = -1, .ndim = shape->channels == 1 ? 3 : 4};
+  const hsize_t sizes[4] = {(hsize_t)shape->n, (hsize_t)shape->height, (hsize_t)shape->width,
+                            (hsize_t)shape->channels};
+  memcpy(w->shape, sizes, sizeof sizes);
+  if (shape->labelled) w->labels = ld_alloc((size_t)shape->n, sizeof *w->labels);
+  if (shape->names) keep_names(w, shape);
+  silence();
+  w->file = make_file(part);
+  w->space = H5Screate_simple(w->ndim, w->shape, NULL);
+  const hsize_t chunk[4] = {1, sizes[1], sizes[2], sizes[3]};
+  if (w->file >= 0 && w->space >= 0)
+    w->images = make_set(w, "images", H5T_STD_U8LE, w->space, w->ndim, chunk);
+  if (w->images >= 0 && put_text(w->file, "source", shape->source, strlen(shape->source) + 1, NULL)) {
+    *out = w;
+    return 0;
+  }
+  return ld_image_writer_close(w, fail_write(w, "the file cannot be begun", err), err);
+}
+
+int ld_image_writer_add(ld_image_writer *w, const uint8_t *pixels, int32_t label, ld_error *err) {
+  if (w->next >= (int64_t)w->shape[0])
+    return ld_fail(err, LD_EMISMATCH, "%s: more images than were said", w->path);
+  hid_t memory;
+  const hid_t selected = select_image(w->space, w->ndim, w->shape, w->next, &memory);
+  int rc = 0;
+  if (selected < 0 || memory < 0 ||
+      H5Dwrite(w->images, H5T_NATIVE_UINT8, memory, selected, H5P_DEFAULT, pixels) < 0)
+    rc = fail_write(w, "cannot write, is the disk full?", err);
+  if (w->labels) w->labels[w->next] = label;
+  w->next++;
+  if (selected >= 0) H5Sclose(selected);
+  if (memory >= 0) H5Sclose(memory);
+  return rc;
+}
+
+static bool put_labels(ld_image_writer *w) {
+  const hsize_t n = w->shape[0], chunk = n < 65536 ? n : 65536;
+  const hid_t space = H5Screate_simple(1, &n, NULL);
+  const hid_t set = make_set(w, "labels", H5T_STD_I32LE, space, 1, &chunk);
+  bool good = set >= 0 && H5Dwrite(set, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, w->labels) >= 0;
+  const hsize_t n_names = w->n_names;
+  if (good && w->names && n_names) good = put_text(set, "names", w->names, w->name_size, &n_names);
+  if (set >= 0) good = H5Dclose(set) >= 0 && good;
+  H5Sclose(space);
+  return good;
+}
+
+int ld_image_writer_close(ld_image_writer *w, int code, ld_error *err) {
+  if (!code && w->next != (int64_t)w->shape[0])
+    code = ld_fail(err, LD_EMISMATCH, "%s: %lld images are missing", w->path,
+                   (long long)((int64_t)w->shape[0] - w->next));
+  if (!code && w->labels && !put_labels(w)) code = fail_write(w, "the labels cannot be written", err);
+  if (w->images >= 0 && H5Dclose(w->images) < 0 && !code)
+    code = fail_write(w, "cannot write, is the disk full?", err);
+  if (w->space >= 0) H5Sclose(w->space);
+  if (w->file >= 0 && H5Fclose(w->file) < 0 && !code)
+    code = fail_write(w, "cannot write, is the disk full?", err);
+  free(w->labels);
+  free(w->names);
+  free(w->path);
+  free(w);
+  return code;
+}

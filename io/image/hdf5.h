@@ -1,0 +1,55 @@
+/* Images in HDF5: dataset `images` (N, H, W, C) or (N, H, W) of 8-bit pixels, `labels` (N) of integers.
+ *
+ * The only part of the images that knows HDF5. Any program's files are read (h5py's, say), stored plainly or
+ * in chunks, with deflate, shuffle and fletcher32; links, virtual and external storage and other filters are
+ * refused, and so is what claims more than the file can hold. What is written has one chunk per image,
+ * shuffled and deflated, and no times, so that equal contents are equal files.
+ */
+#ifndef LD_IMAGE_HDF5_H
+#define LD_IMAGE_HDF5_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "io/image.h"
+
+typedef struct ld_image_store ld_image_store;
+
+/* `length` is the file's. LD_EFORMAT names the file, the dataset and what is wrong with it. The caller frees
+ * with ld_image_store_close (NULL is fine). */
+int ld_image_store_open(const char *path, size_t length, ld_image_store **out, ld_error *err);
+void ld_image_store_close(ld_image_store *store);
+
+int64_t ld_image_store_count(const ld_image_store *store);
+
+/* The label of a record, from 0; -1 when the file has none. */
+int32_t ld_image_store_label(const ld_image_store *store, int64_t index);
+
+int ld_image_store_read(const ld_image_store *store, int64_t index, ld_image *out, ld_error *err);
+
+/* What a new file is to hold. */
+typedef struct ld_image_shape {
+  int64_t n;
+  int height, width, channels; /* 1: (N, H, W) */
+  bool labelled;
+  const char *source; /* root attribute `source` */
+  char *const *names; /* attribute `names` of labels: of classes 0, 1, ...; NULL for none */
+  size_t n_names;
+} ld_image_shape;
+
+typedef struct ld_image_writer ld_image_writer;
+
+/* Writes to `part`; errors name `path`. The shape's texts need not stay. On failure *out is NULL. */
+int ld_image_writer_open(const char *part, const char *path, const ld_image_shape *shape,
+                         ld_image_writer **out, ld_error *err);
+
+/* The next image, and its label (0 to INT32_MAX), which counts when there are labels. */
+int ld_image_writer_add(ld_image_writer *writer, const uint8_t *pixels, int32_t label, ld_error *err);
+
+/* Frees the writer in any case; without `code` it finishes the file, which fails when images are missing.
+ * Returns `code` or its own error. */
+int ld_image_writer_close(ld_image_writer *writer, int code, ld_error *err);
+
+#endif

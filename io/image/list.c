@@ -1,0 +1,118 @@
+#include "io/image/list.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/memory.h"
+#include "io/file.h"
+
+/* Deeper than any real tree; a link to a folder above would go on for ever. */
+enum { DEEPEST = 32 };
+
+static bool is_image(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+}
+
+static bool is_below(const char *folder, const char *name, bool (*test)(const char *path)) {
+  char *path = ld_path_join(folder, name);
+  const bool found = test(path);
+  free(path);
+  return found;
+}
+
+/* The folders in `path`, sorted, each joined to `prefix`. */
+static char **subfolders(const char *path, const char *prefix, size_t *n, ld_error *err) {
+  size_t all, kept = 0;
+  char **names = ld_folder_names(path, &all, err);
+  *n = 0;
+  for (size_t i = 0; names && i < all; i++) {
+    char *name = names[i];
+    if (name[0] != '.' && is_below(path, name, ld_is_folder)) names[kept++] = ld_path_join(prefix, name);
+    free(name);
+  }
+  *n = kept;
+  return names;
+}
+
+typedef struct folder_names {
+  char **paths;
+  size_t n, room;
+} folder_names;
+
+/* Adds `path`, which it takes over, and all folders below. */
+static int walk(const char *root, char *path, int depth, folder_names *found, ld_error *err) {
+  found->paths = ld_grow(found->paths, found->n, &found->room, sizeof *found->paths);
+  found->paths[found->n++] = path;
+  char *full = ld_path_join(root, path);
+  size_t n;
+  int rc = 0;
+  char **below = NULL;
+  if (depth > DEEPEST)
+    rc = ld_fail(err, LD_EFORMAT, "%s: folders go deeper than %d, is there a link to a folder above?", full,
+                 DEEPEST);
+  else if (!(below = subfolders(full, path, &n, err)))
+    rc = LD_EFILE;
+  for (size_t i = 0; below && i < n; i++) {
+    if (!rc)
+      rc = walk(root, below[i], depth + 1, found, err);
+    else
+      free(below[i]);
+  }
+  free(below);
+  free(full);
+  return rc;
+}
+
+static int add_images(const char *root, const char *folder, int class, ld_image_list *out, ld_error *err) {
+  char *full = folder[0] ? ld_path_join(root, folder) : ld_strdup(root);
+  size_t n;
+  char **names = ld_folder_names(full, &n, err);
+  for (size_t i = 0; names && i < n; i++) {
+    if (names[i][0] == '.' || !is_image(names[i]) || !is_below(full, names[i], ld_file_exists)) continue;
+    out->files = ld_grow(out->files, out->n, &out->room, sizeof *out->files);
+    out->files[out->n++] = (ld_image_file){.path = ld_path_join(folder, names[i]), .class = class};
+  }
+  const int rc = names ? 0 : LD_EFILE;
+  if (names) ld_names_free(names, n);
+  free(full);
+  return rc;
+}
+
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add_class(const char *root, int class, ld_image_list *out, ld_error *err) {
+  folder_names found = {0};
+  const char *name = out->classes[class];
+  const size_t before = out->n;
+  int rc = walk(root, ld_strdup(name), 0, &found, err);
+  if (!rc) qsort(found.paths, found.n, sizeof *found.paths, by_text);
+  for (size_t i = 0; !rc && i < found.n; i++) rc = add_images(root, found.paths[i], class, out, err);
+  if (!rc && out->n == before)
+    rc = ld_fail(err, LD_EFORMAT, "%s/%s: this class has no PNG or JPEG file, add some or remove the folder",
+                 root, name);
+  ld_names_free(found.paths, found.n);
+  return rc;
+}
+
+int ld_image_list_read(const char *folder, ld_image_list *out, ld_error *err) {
+  memset(out, 0, sizeof *out);
+  out->classes = subfolders(folder, "", &out->n_classes, err);
+  int rc = out->classes ? 0 : LD_EFILE;
+  for (size_t i = 0; !rc && i < out->n_classes; i++) rc = add_class(folder, (int)i, out, err);
+  if (!rc && !out->n_classes) rc = add_images(folder, "", -1, out, err);
+  if (!rc && !out->n)
+    rc = ld_fail(err, LD_EFORMAT, "%s: no PNG or JPEG files and no class folders with them in this folder",
+                 folder);
+  return rc;
+}
+
+void ld_image_list_free(ld_image_list *list) {
+  for (size_t i = 0; i < list->n; i++) free(list->files[i].path);
+  free(list->files);
+  ld_names_free(list->classes, list->n_classes);
+  memset(list, 0, sizeof *list);
+}

@@ -1,0 +1,33 @@
+/* The images in a folder, as torchvision's ImageFolder finds them.
+ *
+ * Each folder in it is a class, with the images in it and in the folders below; images that lie beside class
+ * folders are passed over. A folder without folders holds images without classes. Names are sorted bytewise:
+ * classes, then the folders of a class by their whole path, then the files of a folder. Images are files that
+ * end in .png, .jpg or .jpeg, in any case; other files and what begins with a dot are passed over.
+ */
+#ifndef LD_IMAGE_LIST_H
+#define LD_IMAGE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+typedef struct ld_image_file {
+  char *path; /* below the folder */
+  int class;  /* of `classes`; -1 without */
+} ld_image_file;
+
+typedef struct ld_image_list {
+  ld_image_file *files;
+  size_t n, room;
+  char **classes;
+  size_t n_classes;
+} ld_image_list;
+
+/* LD_EFORMAT for a class or a folder without images. *out is zeroed first. The caller frees with
+ * ld_image_list_free, also after an error. */
+int ld_image_list_read(const char *folder, ld_image_list *out, ld_error *err);
+void ld_image_list_free(ld_image_list *list);
+
+#endif

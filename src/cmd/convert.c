@@ -1,0 +1,15 @@
+/* lora_dist convert: an image set in another form to HDF5. */
+#include "base/log.h"
+#include "cmd/command.h"
+#include "io/image_convert.h"
+
+int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+  (void)path;
+  (void)comm;
+  ld_converted c;
+  const int rc = ld_image_convert(options->data, options->labels_file, options->out, &c, err);
+  if (rc) return rc;
+  ld_info("%s: %lld images of %d x %d, %s, %s labels (%s)", options->out, (long long)c.n, c.width, c.height,
+          c.channels == 1 ? "grey" : "in colour", c.labelled ? "with" : "without", c.form);
+  return 0;
+}

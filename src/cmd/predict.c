@@ -1,0 +1,82 @@
+/* lora_dist predict: what a classifier makes of each record, one JSON object a line. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/command.h"
+#include "io/json.h"
+#include "train/evaluate.h"
+
+typedef struct printer {
+  const ld_base *base;
+  ld_text line;
+} printer;
+
+/* {"label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9}}; of numbers {"value": 2.5}. */
+static void print_row(int64_t row, const float *outputs, int n, void *user) {
+  (void)row;
+  printer *p = user;
+  ld_text *line = &p->line;
+  ld_text_clear(line);
+  if (p->base->model->task == LD_TASK_VALUE) {
+    ld_text_printf(line, "{\"value\": %.9g}\n", (double)outputs[0]);
+  } else {
+    float *probabilities = ld_alloc((size_t)n, sizeof *probabilities);
+    memcpy(probabilities, outputs, (size_t)n * sizeof *probabilities);
+    ld_softmax(probabilities, n);
+    int best = 0;
+    for (int i = 1; i < n; i++)
+      if (outputs[i] > outputs[best]) best = i;
+    ld_text_puts(line, "{\"label\": ");
+    ld_json_quote(line, p->base->labels.names[best]);
+    ld_text_puts(line, ", \"probabilities\": {");
+    for (int i = 0; i < n; i++) {
+      if (i) ld_text_puts(line, ", ");
+      ld_json_quote(line, p->base->labels.names[i]);
+      ld_text_printf(line, ": %.6g", (double)probabilities[i]);
+    }
+    ld_text_puts(line, "}}\n");
+    free(probabilities);
+  }
+  fwrite(line->bytes, 1, line->length, stdout);
+}
+
+static int predict(const ld_options *options, ld_comm *comm, const ld_base *base, const ld_corpus *corpus,
+                   ld_error *err) {
+  ld_tape *tape = ld_tape_create();
+  ld_feed feed = {0};
+  printer p = {.base = base};
+  size_t bytes;
+  int rc = ld_tape_fit(tape, &feed, base->model, options, LD_PASS_INFER, corpus, NULL, &bytes, err);
+  rc = ld_comm_agree(comm, rc, err);
+  if (!rc)
+    rc = ld_predict(comm, tape, &feed, base->model, corpus, (int)options->micro_batch, print_row, &p, err);
+  if (!rc && ld_comm_rank(comm) == 0 && (fflush(stdout) || ferror(stdout)))
+    rc = ld_fail(err, LD_EFILE, "standard output: cannot be written");
+  ld_text_free(&p.line);
+  ld_feed_free(&feed);
+  ld_tape_free(tape);
+  return ld_comm_agree(comm, rc, err);
+}
+
+static int open_base(const ld_options *options, ld_base *base, ld_error *err) {
+  int rc = ld_base_open(options->model, base, err);
+  if (!rc && options->adapter) rc = ld_base_adapt_from(base, options->adapter, err);
+  if (!rc && !base->model->family->classifies)
+    rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
+                 base->model->family->model_type);
+  return rc ? rc : ld_base_check_ready(base, err);
+}
+
+int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+  (void)path;
+  ld_base base;
+  ld_corpus *corpus = NULL;
+  int rc = ld_comm_agree(comm, open_base(options, &base, err), err);
+  if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, &corpus, err);
+  if (!rc) rc = ld_corpus_plan(corpus, true, err);
+  if (!rc) rc = predict(options, comm, &base, corpus, err);
+  ld_corpus_close(corpus);
+  ld_base_close(&base);
+  return rc;
+}

@@ -1,0 +1,198 @@
+/* BERT (Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019) with a classifier on
+ * its first token, and its relatives, which differ in names and in the layers before the classifier: RoBERTa
+ * (Liu et al., 2019), whose positions begin behind its padding id, and DistilBERT (Sanh et al., 2019), which
+ * has no types of tokens. */
+#include <math.h>
+#include <string.h>
+
+#include "model/build.h"
+#include "model/families.h"
+#include "nn/ops.h"
+
+enum { Q, K, V, O, UP, DOWN, N_LINEARS };
+
+typedef struct block {
+  ld_linear linears[N_LINEARS];
+  float *norm_weight[2], *norm_bias[2]; /* behind attention, behind the feed-forward part */
+} block;
+
+typedef struct bert {
+  ld_weight words, positions, types;
+  bool has_types;
+  float *norm_weight, *norm_bias;
+  float eps;
+  enum ld_activation activation, head_activation;
+  ld_attention attention;
+  block *blocks;
+  ld_linear head[2]; /* from the first token's row to a vector, and on to the outputs */
+} bert;
+
+/* What a relative calls its parts, below its body's name, and its keys in config.json. */
+typedef struct spelling {
+  const char *body, *layers, *linears[N_LINEARS], *norms[2], *head[2];
+  const char *width, *heads, *inner, *depth, *activation;
+} spelling;
+
+static const spelling bert_spelling = {
+    "bert",
+    "encoder.layer",
+    {"attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+     "intermediate.dense", "output.dense"},
+    {"attention.output.LayerNorm", "output.LayerNorm"},
+    {"bert.pooler.dense", "classifier"},
+    "hidden_size",
+    "num_attention_heads",
+    "intermediate_size",
+    "num_hidden_layers",
+    "hidden_act",
+};
+
+static const spelling distilbert_spelling = {
+    "distilbert",
+    "transformer.layer",
+    {"attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2"},
+    {"sa_layer_norm", "output_layer_norm"},
+    {"pre_classifier", "classifier"},
+    "dim",
+    "n_heads",
+    "hidden_dim",
+    "n_layers",
+    "activation",
+};
+
+static spelling roberta_spelling(void) {
+  spelling s = bert_spelling;
+  s.body = "roberta";
+  s.head[0] = "classifier.dense";
+  s.head[1] = "classifier.out_proj";
+  return s;
+}
+
+static void build_block(ld_builder *b, const spelling *s, block *k, int layer, int C, int inner) {
+  for (int i = 0; i < N_LINEARS; i++)
+    ld_build_linear(b, &k->linears[i], i == DOWN ? inner : C, i == UP ? inner : C, true, "%s.%s.%d.%s",
+                    s->body, s->layers, layer, s->linears[i]);
+  for (int i = 0; i < 2; i++) {
+    k->norm_weight[i] = ld_build_vector(b, C, "%s.%s.%d.%s.weight", s->body, s->layers, layer, s->norms[i]);
+    k->norm_bias[i] = ld_build_vector(b, C, "%s.%s.%d.%s.bias", s->body, s->layers, layer, s->norms[i]);
+  }
+}
+
+static void build_embeddings(ld_builder *b, const spelling *s, bert *own, int n_types) {
+  const int C = b->model->width, n_positions = ld_build_size(b, "max_position_embeddings", 512);
+  own->words = ld_build_matrix(b, b->model->vocab, C, "%s.embeddings.word_embeddings.weight", s->body);
+  own->positions = ld_build_matrix(b, n_positions, C, "%s.embeddings.position_embeddings.weight", s->body);
+  own->has_types = n_types > 0;
+  if (n_types)
+    own->types = ld_build_matrix(b, n_types, C, "%s.embeddings.token_type_embeddings.weight", s->body);
+  own->norm_weight = ld_build_vector(b, C, "%s.embeddings.LayerNorm.weight", s->body);
+  own->norm_bias = ld_build_vector(b, C, "%s.embeddings.LayerNorm.bias", s->body);
+  b->model->max_positions = n_positions;
+  b->model->n_types = n_types;
+}
+
+static void refuse_what_is_not_known(ld_builder *b) {
+  const char *positions = ld_build_string(b, "position_embedding_type", "absolute");
+  if (strcmp(positions, "absolute") != 0)
+    ld_build_refuse(b, "position_embedding_type", "\"%s\" is not supported", positions);
+  if (ld_build_flag(b, "is_decoder", false)) ld_build_refuse(b, "is_decoder", "is not supported");
+}
+
+static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
+  ld_model *model = b->model;
+  bert *own = model->own = ld_build_alloc(b, 1, sizeof *own);
+  const int C = model->width = ld_build_size(b, s->width, 768);
+  const int n_heads = ld_build_size(b, s->heads, 12), inner = ld_build_size(b, s->inner, 3072);
+  model->vocab = ld_build_size(b, "vocab_size", 0);
+  model->n_blocks = ld_build_size(b, s->depth, 12);
+  own->eps = (float)ld_build_real(b, "layer_norm_eps", 1e-12);
+  own->activation = ld_build_activation(b, s->activation, "gelu");
+  refuse_what_is_not_known(b);
+  if (C % n_heads) ld_build_refuse(b, s->heads, "(%d) must divide %s (%d)", n_heads, s->width, C);
+  own->attention =
+      (ld_attention){n_heads, n_heads, C / n_heads, 1 / sqrtf((float)(C / n_heads)), false, 0, 0};
+  build_embeddings(b, s, own, n_types);
+  if (b->failed) return own;
+  own->blocks = ld_build_alloc(b, (size_t)model->n_blocks, sizeof *own->blocks);
+  for (int i = 0; i < model->n_blocks && !b->failed; i++) build_block(b, s, &own->blocks[i], i, C, inner);
+  return own;
+}
+
+/* `renew` says that the first layer, too, belongs to the head and is made anew with it. */
+static void build_head(ld_builder *b, const spelling *s, bert *own, enum ld_activation activation,
+                       bool renew) {
+  const double spread = ld_build_real(b, "initializer_range", 0.02);
+  const int C = b->model->width, n = ld_build_outputs(b);
+  own->head_activation = activation;
+  ld_build_new_linear(b, &own->head[0], C, C, renew && b->wish.fresh, spread, "%s", s->head[0]);
+  ld_build_new_linear(b, &own->head[1], C, n, b->wish.fresh, spread, "%s", s->head[1]);
+  b->model->head = &own->head[1];
+}
+
+static void build_bert(ld_builder *b) {
+  bert *own = build_encoder(b, &bert_spelling, ld_build_size(b, "type_vocab_size", 2));
+  build_head(b, &bert_spelling, own, LD_TANH, false);
+}
+
+/* The rows up to the padding id's are of no position. */
+static void build_roberta(ld_builder *b) {
+  const spelling s = roberta_spelling();
+  bert *own = build_encoder(b, &s, ld_build_size(b, "type_vocab_size", 2));
+  const int first = ld_build_size(b, "pad_token_id", 1) + 1;
+  if (first >= own->positions.rows)
+    ld_build_refuse(b, "pad_token_id", "(%d) leaves no positions of max_position_embeddings (%d)", first - 1,
+                    own->positions.rows);
+  if (b->failed) return;
+  own->positions.data = (const char *)own->positions.data +
+                        (size_t)first * (size_t)own->positions.cols * ld_dtype_size(own->positions.dtype);
+  own->positions.rows -= first;
+  b->model->max_positions -= first;
+  build_head(b, &s, own, LD_TANH, true);
+}
+
+static void build_distilbert(ld_builder *b) {
+  bert *own = build_encoder(b, &distilbert_spelling, 0);
+  build_head(b, &distilbert_spelling, own, LD_RELU, true);
+}
+
+static ld_tensor *block_forward(ld_tape *t, const bert *own, const block *k, ld_tensor *x,
+                                const ld_batch *batch) {
+  const ld_linear *l = k->linears;
+  ld_tensor *h = ld_op_attention(t, ld_op_linear(t, x, &l[Q], batch), ld_op_linear(t, x, &l[K], batch),
+                                 ld_op_linear(t, x, &l[V], batch), &own->attention, batch);
+  x = ld_op_add(t, ld_op_linear(t, h, &l[O], batch), x);
+  x = ld_op_layer_norm(t, x, k->norm_weight[0], k->norm_bias[0], own->eps);
+  h = ld_op_activation(t, ld_op_linear(t, x, &l[UP], batch), own->activation);
+  x = ld_op_add(t, ld_op_linear(t, h, &l[DOWN], batch), x);
+  return ld_op_layer_norm(t, x, k->norm_weight[1], k->norm_bias[1], own->eps);
+}
+
+static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
+  const bert *own = model->own;
+  ld_tensor *x = ld_op_embedding(t, batch, &own->words, &own->positions, own->has_types ? &own->types : NULL);
+  x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
+  for (int i = 0; i < model->n_blocks; i++) {
+    const block *k = &own->blocks[i];
+    ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_adapted(k->linears, N_LINEARS));
+    x = ld_tape_block_end(t, block_forward(t, own, k, x, batch));
+  }
+  ld_tensor *first = ld_op_first_rows(t, x, batch);
+  return ld_op_activation(t, ld_op_linear(t, first, &own->head[0], batch), own->head_activation);
+}
+
+#define CLASSIFIER(type, build_function, targets, ...)                                                       \
+  {                                                                                                          \
+    .model_type = type, .architectures = {__VA_ARGS__}, .body = type, .default_targets = targets,            \
+    .default_whole = "classifier,score", .task_type = "SEQ_CLS", .classifies = true,                         \
+    .build = build_function, .features = features,                                                           \
+  }
+
+const ld_family ld_bert =
+    CLASSIFIER("bert", build_bert, "query,value", "BertForSequenceClassification", "BertModel",
+               "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction");
+const ld_family ld_roberta =
+    CLASSIFIER("roberta", build_roberta, "query,value", "RobertaForSequenceClassification", "RobertaModel",
+               "RobertaForMaskedLM");
+const ld_family ld_distilbert =
+    CLASSIFIER("distilbert", build_distilbert, "q_lin,v_lin", "DistilBertForSequenceClassification",
+               "DistilBertModel", "DistilBertForMaskedLM");

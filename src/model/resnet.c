@@ -1,0 +1,243 @@
+/* ResNet (He et al., "Deep Residual Learning for Image Recognition", 2015): a stem, layers of two 3x3
+ * convolutions or of 1x1, 3x3, 1x1, each convolution with its batch normalisation, and a linear layer on the
+ * means of the last maps. The normalisations keep their running mean and variance, which makes them one
+ * factor and one summand a channel.
+ *
+ * Names of tensors are those of transformers, of torchvision, or of the networks for CIFAR (section 4.2 of
+ * the paper: three stages of 16, 32 and 64 channels, no pooling in the stem). */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/build.h"
+#include "model/families.h"
+#include "nn/ops.h"
+
+enum { MAX_UNITS = 3, MAX_STAGES = 8, PATH = 128 };
+
+/* A convolution and the normalisation behind it. */
+typedef struct unit {
+  ld_linear convolution;
+  float *scale, *shift; /* (out) */
+} unit;
+
+enum shortcut { IDENTITY, PROJECTION, THINNING };
+
+typedef struct layer {
+  int n_units, stride;
+  unit units[MAX_UNITS], projection;
+  enum shortcut shortcut;
+} layer;
+
+typedef enum scheme { TRANSFORMERS, TORCHVISION, CIFAR } scheme;
+
+typedef struct resnet {
+  scheme scheme;
+  enum ld_activation activation;
+  bool pools; /* behind the stem */
+  unit stem;
+  layer *layers;
+  ld_linear head;
+} resnet;
+
+/* What the layers are built from. */
+typedef struct plan {
+  int n_stages, widths[MAX_STAGES], depths[MAX_STAGES], first_stride;
+  bool bottleneck, early_stride; /* the 1x1 convolution takes the stride, not the 3x3 one */
+  enum shortcut shortcut;        /* where sizes change */
+} plan;
+
+static void build_unit(ld_builder *b, unit *u, int in, int out, int kernel, int stride,
+                       const char *convolution, const char *norm) {
+  ld_build_convolution(b, &u->convolution, in, out, kernel, stride, kernel / 2, "%s", convolution);
+  const float *weight = ld_build_vector(b, out, "%s.weight", norm),
+              *bias = ld_build_vector(b, out, "%s.bias", norm);
+  const float *mean = ld_build_vector(b, out, "%s.running_mean", norm);
+  const float *variance = ld_build_vector(b, out, "%s.running_var", norm);
+  if (b->failed) return;
+  b->model->n_parameters -= 2 * out; /* mean and variance are none */
+  u->scale = ld_build_alloc(b, (size_t)out, sizeof *u->scale);
+  u->shift = ld_build_alloc(b, (size_t)out, sizeof *u->shift);
+  for (int c = 0; c < out; c++) {
+    const double scale = (double)weight[c] / sqrt((double)variance[c] + 1e-5);
+    u->scale[c] = (float)scale;
+    u->shift[c] = (float)((double)bias[c] - (double)mean[c] * scale);
+  }
+}
+
+static void name_unit(scheme names, int stage, int index, int k, char *convolution, char *norm) {
+  if (names == TRANSFORMERS) {
+    snprintf(convolution, PATH, "resnet.encoder.stages.%d.layers.%d.layer.%d.convolution", stage, index, k);
+    snprintf(norm, PATH, "resnet.encoder.stages.%d.layers.%d.layer.%d.normalization", stage, index, k);
+  } else {
+    snprintf(convolution, PATH, "layer%d.%d.conv%d", stage + 1, index, k + 1);
+    snprintf(norm, PATH, "layer%d.%d.bn%d", stage + 1, index, k + 1);
+  }
+}
+
+static void name_projection(scheme names, int stage, int index, char *convolution, char *norm) {
+  if (names == TRANSFORMERS) {
+    snprintf(convolution, PATH, "resnet.encoder.stages.%d.layers.%d.shortcut.convolution", stage, index);
+    snprintf(norm, PATH, "resnet.encoder.stages.%d.layers.%d.shortcut.normalization", stage, index);
+  } else {
+    const char *part = names == CIFAR ? "shortcut" : "downsample";
+    snprintf(convolution, PATH, "layer%d.%d.%s.0", stage + 1, index, part);
+    snprintf(norm, PATH, "layer%d.%d.%s.1", stage + 1, index, part);
+  }
+}
+
+static void build_layer(ld_builder *b, const resnet *own, const plan *p, layer *l, int in, int stage,
+                        int index) {
+  char convolution[PATH], norm[PATH];
+  const int out = p->widths[stage], inner = p->bottleneck ? out / 4 : out;
+  const int stride = index ? 1 : stage ? 2 : p->first_stride;
+  l->stride = stride;
+  l->n_units = p->bottleneck ? 3 : 2;
+  for (int k = 0; k < l->n_units; k++) {
+    const bool strides = k == (p->bottleneck && !p->early_stride);
+    const int kernel = p->bottleneck && k != 1 ? 1 : 3;
+    name_unit(own->scheme, stage, index, k, convolution, norm);
+    build_unit(b, &l->units[k], k ? inner : in, k == l->n_units - 1 ? out : inner, kernel,
+               strides ? stride : 1, convolution, norm);
+  }
+  l->shortcut = in != out || stride != 1 ? p->shortcut : IDENTITY;
+  if (l->shortcut != PROJECTION) return;
+  name_projection(own->scheme, stage, index, convolution, norm);
+  build_unit(b, &l->projection, in, out, 1, stride, convolution, norm);
+}
+
+static void build_layers(ld_builder *b, resnet *own, const plan *p, int in) {
+  int n = 0;
+  for (int stage = 0; stage < p->n_stages; stage++) n += p->depths[stage];
+  b->model->n_blocks = n;
+  b->model->width = p->widths[p->n_stages - 1];
+  if (b->failed) return;
+  layer *l = own->layers = ld_build_alloc(b, (size_t)n, sizeof *own->layers);
+  for (int stage = 0; stage < p->n_stages; stage++)
+    for (int index = 0; index < p->depths[stage] && !b->failed; index++, in = p->widths[stage])
+      build_layer(b, own, p, l++, in, stage, index);
+}
+
+static void build_head(ld_builder *b, resnet *own, const char *path) {
+  ld_build_new_linear(b, &own->head, b->model->width, ld_build_outputs(b), b->wish.fresh, 0, "%s", path);
+  b->model->head = &own->head;
+}
+
+static resnet *begin(ld_builder *b, scheme names, int image_size) {
+  resnet *own = b->model->own = ld_build_alloc(b, 1, sizeof *own);
+  own->scheme = names;
+  b->model->channels = ld_build_size(b, "num_channels", 3);
+  b->model->image_size = image_size;
+  if (b->model->channels != 1 && b->model->channels != 3)
+    ld_build_refuse(b, "num_channels", "must be 1 (grey) or 3 (colours), not %d", b->model->channels);
+  return own;
+}
+
+static void build_resnet(ld_builder *b) {
+  const bool torchvision = ld_build_there(b, "conv1.weight");
+  resnet *own = begin(b, torchvision ? TORCHVISION : TRANSFORMERS, 224);
+  plan p = {.n_stages = 4, .widths = {256, 512, 1024, 2048}, .depths = {3, 4, 6, 3}, .shortcut = PROJECTION};
+  const int n_depths = ld_build_sizes(b, "depths", p.depths, p.n_stages, MAX_STAGES);
+  p.n_stages = ld_build_sizes(b, "hidden_sizes", p.widths, p.n_stages, MAX_STAGES);
+  const int stem = ld_build_size(b, "embedding_size", 64);
+  const char *type = ld_build_string(b, "layer_type", "bottleneck");
+  p.bottleneck = type && !strcmp(type, "bottleneck");
+  p.early_stride = ld_build_flag(b, "downsample_in_bottleneck", false);
+  p.first_stride = ld_build_flag(b, "downsample_in_first_stage", false) ? 2 : 1;
+  own->activation = ld_build_activation(b, "hidden_act", "relu");
+  own->pools = true;
+  if (!p.bottleneck && (!type || strcmp(type, "basic") != 0))
+    ld_build_refuse(b, "layer_type", "must be \"basic\" or \"bottleneck\"");
+  if (n_depths != p.n_stages)
+    ld_build_refuse(b, "depths", "has %d stages, but hidden_sizes has %d", n_depths, p.n_stages);
+  b->model->default_targets =
+      torchvision ? p.bottleneck ? "conv1,conv2,conv3" : "conv1,conv2" : "convolution";
+  b->model->default_whole = torchvision ? "fc" : "classifier";
+  build_unit(b, &own->stem, b->model->channels, stem, 7, 2,
+             torchvision ? "conv1" : "resnet.embedder.embedder.convolution",
+             torchvision ? "bn1" : "resnet.embedder.embedder.normalization");
+  build_layers(b, own, &p, stem);
+  build_head(b, own, torchvision ? "fc" : "classifier.1");
+}
+
+static void build_resnet_cifar(ld_builder *b) {
+  resnet *own = begin(b, CIFAR, 32);
+  const int depth = ld_build_size(b, "depth", 0), n = (depth - 2) / 6;
+  const char *shortcut = ld_build_string(b, "shortcut", "A");
+  if (depth < 8 || (depth - 2) % 6)
+    ld_build_refuse(b, "depth", "must be 6 n + 2 (20, 32, 44, 56, 110), not %d", depth);
+  if (strcmp(shortcut, "A") != 0 && strcmp(shortcut, "B") != 0)
+    ld_build_refuse(b, "shortcut",
+                    "must be \"A\" (thinned, zero channels) or \"B\" (1x1 convolution), not \"%s\"",
+                    shortcut);
+  const plan p = {.n_stages = 3,
+                  .widths = {16, 32, 64},
+                  .depths = {n, n, n},
+                  .first_stride = 1,
+                  .shortcut = *shortcut == 'A' ? THINNING : PROJECTION};
+  own->activation = LD_RELU;
+  build_unit(b, &own->stem, b->model->channels, 16, 3, 1, "conv1", "bn1");
+  build_layers(b, own, &p, 16);
+  build_head(b, own, "linear");
+}
+
+/* The unit with the activation behind it, or without (then `residual` is added before). */
+static ld_maps unit_forward(ld_tape *t, const resnet *own, const unit *u, ld_maps x, ld_maps residual,
+                            bool activates, const ld_batch *batch) {
+  const bool relu = activates && own->activation == LD_RELU;
+  x = ld_op_affine(t, ld_op_convolution(t, x, &u->convolution, batch), u->scale, u->shift, residual, relu);
+  if (activates && !relu) x.x = ld_op_activation(t, x.x, own->activation);
+  return x;
+}
+
+static ld_maps layer_forward(ld_tape *t, const resnet *own, const layer *l, ld_maps x,
+                             const ld_batch *batch) {
+  const ld_maps none = {0};
+  ld_maps residual = x;
+  if (l->shortcut == PROJECTION) residual = unit_forward(t, own, &l->projection, x, none, false, batch);
+  if (l->shortcut == THINNING) residual = ld_op_thin(t, x, l->units[1].convolution.out);
+  for (int k = 0; k < l->n_units; k++)
+    x = unit_forward(t, own, &l->units[k], x, k == l->n_units - 1 ? residual : none, true, batch);
+  return x;
+}
+
+static bool is_adapted(const layer *l) {
+  for (int k = 0; k < l->n_units; k++)
+    if (l->units[k].convolution.lora) return true;
+  return l->projection.convolution.lora;
+}
+
+static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
+  const resnet *own = model->own;
+  ld_maps x = unit_forward(t, own, &own->stem, ld_op_images(t, batch), (ld_maps){0}, true, batch);
+  if (own->pools) x = ld_op_max_pool(t, x, 3, 2, 1);
+  for (int i = 0; i < model->n_blocks; i++) {
+    const layer *l = &own->layers[i];
+    const int height = (x.height - 1) / l->stride + 1, width = (x.width - 1) / l->stride + 1;
+    ld_tape_block_begin(t, l->units[l->n_units - 1].convolution.out, x.n * height * width,
+                        x.x->trained || is_adapted(l));
+    x = (ld_maps){ld_tape_block_end(t, layer_forward(t, own, l, x, batch).x), x.n, height, width};
+  }
+  return ld_op_mean_pool(t, x);
+}
+
+const ld_family ld_resnet = {
+    .model_type = "resnet",
+    .architectures = {"ResNetForImageClassification", "ResNetModel", "ResNetBackbone", "ResNet"},
+    .body = "resnet",
+    .classifies = true,
+    .takes_images = true,
+    .build = build_resnet,
+    .features = features,
+};
+
+const ld_family ld_resnet_cifar = {
+    .model_type = "resnet_cifar",
+    .architectures = {"CifarResNetForImageClassification"},
+    .default_targets = "conv1,conv2",
+    .default_whole = "linear",
+    .classifies = true,
+    .takes_images = true,
+    .build = build_resnet_cifar,
+    .features = features,
+};

@@ -1,0 +1,34 @@
+#include <string.h>
+
+#include "nn/ops.h"
+#include "nn/rows.h"
+
+typedef struct first_rows_op {
+  const ld_batch *batch;
+  ld_tensor *x, *y;
+} first_rows_op;
+
+static void first_rows_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  first_rows_op *op = self;
+  const size_t C = (size_t)op->x->cols;
+  for (int s = 0; s < op->y->rows; s++)
+    memcpy(op->y->data + (size_t)s * C, op->x->data + (size_t)op->batch->segment[s] * (size_t)op->x->stride,
+           C * sizeof(float));
+}
+
+static void first_rows_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  first_rows_op *op = self;
+  const size_t C = (size_t)op->x->cols;
+  float *dx = ld_grad(op->x);
+  for (int s = 0; s < op->y->rows; s++)
+    ld_row_add(dx + (size_t)op->batch->segment[s] * (size_t)op->x->stride, op->y->grad + (size_t)s * C, C);
+}
+
+ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_batch *batch) {
+  first_rows_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (first_rows_op){batch, x, ld_tape_tensor(tape, batch->n_segments, x->cols, x->trained)};
+  ld_tape_push(tape, (ld_op){"first_rows", first_rows_forward, first_rows_backward, op, op->y, {x}});
+  return op->y;
+}

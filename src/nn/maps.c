@@ -1,0 +1,210 @@
+/* What is done to feature maps beside convolution: one row of the tensor is one channel of all images.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/vmath.h"
+#include "nn/ops.h"
+#include "nn/rows.h"
+
+ld_maps ld_op_images(ld_tape *tape, const ld_batch *batch) {
+  const int n = batch->n_segments, size = batch->height * batch->width;
+  return (ld_maps){ld_tape_input(tape, batch->pixels, batch->channels, n * size), n, batch->height,
+                   batch->width};
+}
+
+typedef struct affine_op {
+  ld_tensor *x, *residual, *y;
+  const float *scale, *shift;
+  bool relu;
+} affine_op;
+
+LD_VECTOR static void affine_row(float *y, const float *x, float scale, float shift, int n) {
+  for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+}
+
+LD_VECTOR static void positive(float *y, int n) {
+  for (int i = 0; i < n; i++) y[i] = y[i] > 0 ? y[i] : 0;
+}
+
+static void affine_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  const affine_op *op = self;
+  const int n = op->x->cols;
+  for (int c = 0; c < op->x->rows; c++) {
+    const size_t at = (size_t)c * (size_t)n;
+    affine_row(op->y->data + at, op->x->data + at, op->scale[c], op->shift[c], n);
+    if (op->residual) ld_row_add(op->y->data + at, op->residual->data + at, (size_t)n);
+    if (op->relu) positive(op->y->data + at, n);
+  }
+}
+
+/* dx += scale dy where y is positive. */
+LD_VECTOR static void positive_backward(float *dx, const float *dy, const float *y, float scale, int n) {
+  for (int i = 0; i < n; i++) dx[i] += y[i] > 0 ? scale * dy[i] : 0;
+}
+
+LD_VECTOR static void scaled_add(float *dx, const float *dy, float scale, int n) {
+  for (int i = 0; i < n; i++) dx[i] += scale * dy[i];
+}
+
+static void affine_row_backward(const affine_op *op, float *dx, size_t at, float scale) {
+  if (!dx) return;
+  if (op->relu)
+    positive_backward(dx + at, op->y->grad + at, op->y->data + at, scale, op->y->cols);
+  else
+    scaled_add(dx + at, op->y->grad + at, scale, op->y->cols);
+}
+
+static void affine_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  const affine_op *op = self;
+  float *dx = ld_grad(op->x), *dresidual = op->residual ? ld_grad(op->residual) : NULL;
+  for (int c = 0; c < op->y->rows; c++) {
+    const size_t at = (size_t)c * (size_t)op->y->cols;
+    affine_row_backward(op, dx, at, op->scale[c]);
+    affine_row_backward(op, dresidual, at, 1);
+  }
+}
+
+ld_maps ld_op_affine(ld_tape *tape, ld_maps x, const float *scale, const float *shift, ld_maps residual,
+                     bool relu) {
+  affine_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (affine_op){x.x, residual.x, NULL, scale, shift, relu};
+  const bool trained = x.x->trained || (residual.x && residual.x->trained);
+  op->y = ld_tape_tensor(tape, x.x->rows, x.x->cols, trained);
+  ld_tape_push(tape, (ld_op){"affine", affine_forward, affine_backward, op, op->y, {x.x, residual.x}});
+  x.x = op->y;
+  return x;
+}
+
+typedef struct pool_op {
+  ld_maps x, y;
+  int size, stride, padding;
+} pool_op;
+
+/* The first of the largest under the window at (row, column) of the output, as an index into one map. */
+static int largest(const pool_op *op, const float *map, int row, int column) {
+  int best = -1;
+  for (int i = 0; i < op->size; i++) {
+    const int y = row * op->stride - op->padding + i;
+    if (y < 0 || y >= op->x.height) continue;
+    for (int j = 0; j < op->size; j++) {
+      const int x = column * op->stride - op->padding + j;
+      if (x < 0 || x >= op->x.width) continue;
+      const int at = y * op->x.width + x;
+      if (best < 0 || map[at] > map[best] || isnan(map[at])) best = at;
+    }
+  }
+  return best;
+}
+
+/* Goes over all windows of all maps: y gets the largest, or (backward) dx at the largest gets dy. */
+static void pool(const pool_op *op, const float *x, float *y, const float *dy, float *dx) {
+  const size_t in = (size_t)op->x.height * (size_t)op->x.width;
+  const size_t n_maps = (size_t)op->x.x->rows * (size_t)op->x.n;
+  for (size_t m = 0, k = 0; m < n_maps; m++)
+    for (int row = 0; row < op->y.height; row++)
+      for (int column = 0; column < op->y.width; column++, k++) {
+        const size_t at = m * in + (size_t)largest(op, x + m * in, row, column);
+        if (dx)
+          dx[at] += dy[k];
+        else
+          y[k] = x[at];
+      }
+}
+
+static void max_pool_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  const pool_op *op = self;
+  pool(op, op->x.x->data, op->y.x->data, NULL, NULL);
+}
+
+static void max_pool_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  const pool_op *op = self;
+  pool(op, op->x.x->data, NULL, op->y.x->grad, ld_grad(op->x.x));
+}
+
+ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int padding) {
+  pool_op *op = ld_tape_record(tape, sizeof *op);
+  const int height = (x.height + 2 * padding - size) / stride + 1,
+            width = (x.width + 2 * padding - size) / stride + 1;
+  *op = (pool_op){x, {NULL, x.n, height, width}, size, stride, padding};
+  op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * height * width, x.x->trained);
+  ld_tape_push(tape, (ld_op){"max_pool", max_pool_forward, max_pool_backward, op, op->y.x, {x.x}});
+  return op->y;
+}
+
+static int first_thin_row(const pool_op *op) {
+  return (op->y.x->rows - op->x.x->rows) / 2;
+}
+
+static void thin_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  const pool_op *op = self;
+  const ld_tensor *x = op->x.x, *y = op->y.x;
+  memset(y->data, 0, (size_t)y->rows * (size_t)y->cols * sizeof(float));
+  float *out = y->data + (size_t)first_thin_row(op) * (size_t)y->cols;
+  for (int m = 0; m < x->rows * op->x.n; m++)
+    for (int row = 0; row < op->y.height; row++)
+      for (int column = 0; column < op->y.width; column++)
+        *out++ = x->data[((size_t)m * (size_t)op->x.height + (size_t)(2 * row)) * (size_t)op->x.width +
+                         (size_t)(2 * column)];
+}
+
+static void thin_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  const pool_op *op = self;
+  const ld_tensor *x = op->x.x, *y = op->y.x;
+  float *dx = ld_grad(x);
+  const float *dy = y->grad + (size_t)first_thin_row(op) * (size_t)y->cols;
+  for (int m = 0; m < x->rows * op->x.n; m++)
+    for (int row = 0; row < op->y.height; row++)
+      for (int column = 0; column < op->y.width; column++)
+        dx[((size_t)m * (size_t)op->x.height + (size_t)(2 * row)) * (size_t)op->x.width +
+           (size_t)(2 * column)] += *dy++;
+}
+
+ld_maps ld_op_thin(ld_tape *tape, ld_maps x, int channels) {
+  pool_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (pool_op){.x = x, .y = {NULL, x.n, (x.height + 1) / 2, (x.width + 1) / 2}};
+  op->y.x = ld_tape_tensor(tape, channels, x.n * op->y.height * op->y.width, x.x->trained);
+  ld_tape_push(tape, (ld_op){"thin", thin_forward, thin_backward, op, op->y.x, {x.x}});
+  return op->y;
+}
+
+typedef struct mean_op {
+  ld_maps x;
+  ld_tensor *y;
+} mean_op;
+
+static void mean_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  const mean_op *op = self;
+  const int C = op->y->cols, size = op->x.height * op->x.width;
+  for (int c = 0; c < C; c++)
+    for (int b = 0; b < op->x.n; b++)
+      op->y->data[(size_t)b * (size_t)C + (size_t)c] =
+          ld_row_sum(op->x.x->data + ((size_t)c * (size_t)op->x.n + (size_t)b) * (size_t)size, size) /
+          (float)size;
+}
+
+static void mean_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  const mean_op *op = self;
+  const int C = op->y->cols, size = op->x.height * op->x.width;
+  float *dx = ld_grad(op->x.x);
+  for (int c = 0; c < C; c++)
+    for (int b = 0; b < op->x.n; b++) {
+      const float share = op->y->grad[(size_t)b * (size_t)C + (size_t)c] / (float)size;
+      for (int i = 0; i < size; i++) *dx++ += share;
+    }
+}
+
+ld_tensor *ld_op_mean_pool(ld_tape *tape, ld_maps x) {
+  mean_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (mean_op){x, ld_tape_tensor(tape, x.n, x.x->rows, x.x->trained)};
+  ld_tape_push(tape, (ld_op){"mean_pool", mean_forward, mean_backward, op, op->y, {x.x}});
+  return op->y;
+}

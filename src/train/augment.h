@@ -1,0 +1,27 @@
+/* Images on their way into a batch: flipped and shifted by chance while training, scaled and normalised.
+ */
+#ifndef LD_AUGMENT_H
+#define LD_AUGMENT_H
+
+#include <stdbool.h>
+
+#include "io/image.h"
+
+/* What is done to one image: mirrored, and shifted by so many pixels, with black where nothing is. Zeros:
+ * nothing. */
+typedef struct ld_augment {
+  bool flip;
+  int down, right;
+} ld_augment;
+
+/* A horizontal flip by even chance and a crop of the image's own size out of the image padded by `crop` on
+ * each side, as torchvision's RandomCrop(size, padding=crop) and RandomHorizontalFlip. Follows from seed,
+ * epoch and the record's number alone. */
+ld_augment ld_augment_draw(bool flip, int crop, uint64_t seed, uint64_t epoch, uint64_t record);
+
+/* Writes the image, which has the rule's size, as number `index` of `n` images side by side: channel c, pixel
+ * (y, x) goes to pixels[((c n + index) height + y) width + x], normalised by the rule. */
+void ld_image_put(const ld_image *image, const ld_image_rule *rule, const ld_augment *augment, int index,
+                  int n, float *pixels);
+
+#endif

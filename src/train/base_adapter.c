@@ -1,0 +1,307 @@
+/* Adapters on a base: loading them, putting them on, and taking them off to be saved. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "io/checkpoint.h"
+#include "io/file.h"
+#include "train/base.h"
+
+void ld_warn_damaged(const char *path, const ld_error *why, void *user) {
+  (void)user;
+  ld_warn("%s is damaged and passed over: %s", path, why->text);
+}
+
+static int load_run(const char *path, ld_adapter **out, ld_error *err) {
+  char *folder = ld_path_join(path, "checkpoints"), *file = NULL;
+  ld_checkpoint *newest = ld_checkpoint_newest(folder, &file, ld_warn_damaged, NULL);
+  free(folder);
+  free(file);
+  if (newest) {
+    *out = ld_checkpoint_take_adapter(newest);
+    return 0;
+  }
+  return ld_fail(err, LD_EFILE,
+                 "%s: no adapter here: expected a checkpoint .h5, a PEFT folder with adapter_config.json, or "
+                 "a run folder "
+                 "with checkpoints/",
+                 path);
+}
+
+int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err) {
+  if (ld_is_folder(path)) {
+    char *config = ld_path_join(path, "adapter_config.json");
+    const bool peft = ld_file_exists(config);
+    free(config);
+    return peft ? ld_peft_read(path, out, err) : load_run(path, out, err);
+  }
+  ld_checkpoint *checkpoint;
+  const int rc = ld_checkpoint_read(path, &checkpoint, err);
+  if (rc) return rc;
+  *out = ld_checkpoint_take_adapter(checkpoint);
+  return 0;
+}
+
+static int check_module(const ld_base *base, const ld_adapter_module *module, const char *source,
+                        ld_error *err) {
+  const ld_linear *linear = ld_lora_find(base->model, module->path);
+  if (!linear)
+    return ld_fail(err, LD_EMISMATCH, "%s: adapts module '%s', which the %s model %s has not", source,
+                   module->path, base->model->family->model_type, ld_model_folder_path(base->folder));
+  if (linear->kernel.height != module->kernel[0] || linear->kernel.width != module->kernel[1])
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: module '%s' is for a kernel of %d x %d, but the base's has %d x %d (0: a linear "
+                   "layer)",
+                   source, module->path, module->kernel[0], module->kernel[1], linear->kernel.height,
+                   linear->kernel.width);
+  if (linear->in != module->in || linear->out != module->out)
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: module '%s' is for a layer of %lld to %lld, but the base has %d to %d", source,
+                   module->path, (long long)module->in, (long long)module->out, linear->in, linear->out);
+  return 0;
+}
+
+/* The linear module of which `path` is the weight or (when `bias`) the bias; NULL when there is none. */
+static ld_linear *find_whole(const ld_model *model, const char *path, bool *bias) {
+  const char *end = strrchr(path, '.');
+  if (!end || (strcmp(end, ".weight") != 0 && strcmp(end, ".bias") != 0)) return NULL;
+  *bias = !strcmp(end, ".bias");
+  char *module = ld_format("%.*s", (int)(end - path), path);
+  ld_linear *linear = ld_lora_find(model, module);
+  free(module);
+  return linear;
+}
+
+static bool has_sizes(const ld_adapter_full *full, int rows, int cols) {
+  return cols ? full->ndim == 2 && full->shape[0] == rows && full->shape[1] == cols
+              : full->ndim == 1 && full->shape[0] == rows;
+}
+
+static int check_whole(const ld_base *base, const ld_adapter_full *full, const char *source, ld_error *err) {
+  bool bias;
+  const ld_linear *linear = find_whole(base->model, full->path, &bias);
+  if (!linear || linear->kernel.height || linear->transposed || (bias && !linear->bias))
+    return ld_fail(err, LD_EMISMATCH, "%s: holds the whole parameter '%s', which the %s model %s cannot take",
+                   source, full->path, base->model->family->model_type, ld_model_folder_path(base->folder));
+  if (!has_sizes(full, linear->out, bias ? 0 : linear->in))
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: the whole parameter '%s' is not for a layer of %d to %d, as the base has it", source,
+                   full->path, linear->in, linear->out);
+  return 0;
+}
+
+static const ld_adapter_full *find_full(const ld_adapter *adapter, const ld_linear *linear,
+                                        const char *which) {
+  char *path = ld_format("%s.%s", linear->path, which);
+  const ld_adapter_full *found = NULL;
+  for (size_t i = 0; i < adapter->n_full && !found; i++)
+    if (!strcmp(adapter->full[i].path, path)) found = &adapter->full[i];
+  free(path);
+  return found;
+}
+
+/* A module is trained whole with all it has, and a new one must come from the adapter. */
+static int check_complete(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
+  for (size_t i = 0; i < base->model->n_linears; i++) {
+    const ld_linear *linear = base->model->linears[i];
+    const bool weight = find_full(adapter, linear, "weight"), bias = find_full(adapter, linear, "bias");
+    if (linear->is_new && !weight)
+      return ld_fail(err, LD_EMISMATCH,
+                     "%s: lacks '%s.weight', which the base %s lacks too: use the adapter with the "
+                     "base that it was trained on",
+                     source, linear->path, ld_model_folder_path(base->folder));
+    if (weight != bias && linear->bias)
+      return ld_fail(err, LD_EMISMATCH, "%s: holds only one of '%s.weight' and '%s.bias'", source,
+                     linear->path, linear->path);
+  }
+  return 0;
+}
+
+/* The head takes the size that the adapter's has. */
+static int follow_head(ld_base *base, const ld_adapter *adapter, ld_error *err) {
+  const ld_linear *head = base->model->head;
+  const ld_adapter_full *full = base->model->family->classifies ? find_full(adapter, head, "weight") : NULL;
+  int rc = 0;
+  if (full && full->ndim == 2 && full->shape[0] != head->out && full->shape[0] >= 1 &&
+      full->shape[0] <= 1 << 20)
+    rc = ld_base_set_head(base, (int)full->shape[0], false, err);
+  if (rc || !full) return rc;
+  base->labels_decided = true;
+  if (adapter->n_labels == base->labels.n_names)
+    ld_base_set_labels(base, (const char *const *)adapter->labels, adapter->n_labels);
+  return 0;
+}
+
+static int check_adapter(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
+  const char *digest = ld_model_folder_digest(base->folder);
+  if (adapter->base_digest && *adapter->base_digest && strcmp(adapter->base_digest, digest) != 0)
+    return ld_fail(
+        err, LD_EMISMATCH,
+        "%s: was trained on another base (digest %s; %s has %s): give the --model it was trained on", source,
+        adapter->base_digest, ld_model_folder_path(base->folder), digest);
+  int rc = 0;
+  for (size_t i = 0; i < adapter->n_full && !rc; i++) rc = check_whole(base, &adapter->full[i], source, err);
+  for (size_t i = 0; i < adapter->n_modules && !rc; i++)
+    rc = check_module(base, &adapter->modules[i], source, err);
+  return rc ? rc : check_complete(base, adapter, source, err);
+}
+
+static const ld_adapter_module *find_module(const ld_adapter *adapter, const char *path) {
+  for (size_t i = 0; i < adapter->n_modules; i++)
+    if (!strcmp(adapter->modules[i].path, path)) return &adapter->modules[i];
+  return NULL;
+}
+
+/* Copies the adapter's numbers over the set's, which has the same parameters. */
+static void fill(ld_lora_set *set, const ld_adapter *adapter) {
+  for (size_t i = 0; i < set->n_loras; i++) {
+    const ld_adapter_module *module = find_module(adapter, set->choices[i].linear->path);
+    const ld_lora *lora = &set->loras[i];
+    memcpy(lora->A->data, module->A, (size_t)module->rank * (size_t)module->in * sizeof(float));
+    memcpy(lora->B->data, module->B, (size_t)module->rank * (size_t)module->out * sizeof(float));
+  }
+  for (size_t i = 0; i < set->n_wholes; i++) {
+    const ld_linear *linear = set->wholes[i].linear;
+    const size_t out = (size_t)linear->out;
+    memcpy(linear->whole->data, find_full(adapter, linear, "weight")->data,
+           out * (size_t)linear->in * sizeof(float));
+    if (linear->bias) memcpy(linear->bias, find_full(adapter, linear, "bias")->data, out * sizeof(float));
+  }
+}
+
+int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, double dropout,
+                  ld_error *err) {
+  int rc = follow_head(base, adapter, err);
+  if (!rc) rc = check_adapter(base, adapter, source, err);
+  if (rc) return rc;
+  ld_model *model = base->model;
+  ld_lora_choice *choices = ld_alloc(adapter->n_modules, sizeof *choices);
+  bool *whole = ld_alloc(model->n_linears, sizeof *whole);
+  size_t n = 0;
+  /* In the model's order, whatever the file's: so parameters always lie alike. */
+  for (size_t i = 0; i < model->n_linears; i++) {
+    const ld_adapter_module *module = find_module(adapter, model->linears[i]->path);
+    if (module)
+      choices[n++] = (ld_lora_choice){model->linears[i], module->rank, module->alpha, module->scaling};
+    whole[i] = find_full(adapter, model->linears[i], "weight") != NULL;
+  }
+  base->lora = ld_lora_attach(model, choices, n, dropout, whole);
+  base->lora->rslora = adapter->rslora;
+  fill(base->lora, adapter);
+  free(whole);
+  free(choices);
+  return 0;
+}
+
+int ld_base_adapt_from(ld_base *base, const char *path, ld_error *err) {
+  ld_adapter *adapter;
+  int rc = ld_adapter_load(path, &adapter, err);
+  if (rc) return rc;
+  rc = ld_base_adapt(base, adapter, path, 0, err);
+  ld_adapter_free(adapter);
+  return rc;
+}
+
+/* A head that the targets name takes an adapter instead of being trained whole. PEFT leaves no such choice
+ * for text classifiers (their task type trains the head whole). */
+static const char *default_whole(const ld_base *base, const ld_options *options) {
+  const ld_model *model = base->model;
+  const bool free_choice = model->family->classifies && !model->family->task_type && !model->head->is_new;
+  return free_choice && ld_lora_targets(model->head, options->target) ? "none" : NULL;
+}
+
+int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err) {
+  const int rank = (int)options->rank;
+  const ld_lora_choice like = {NULL, rank, options->alpha,
+                               ld_adapter_scaling(options->alpha, rank, options->rslora)};
+  ld_lora_choice *choices;
+  bool *whole;
+  size_t n;
+  int rc = ld_whole_choose(base->model, options->whole ? options->whole : default_whole(base, options),
+                           &whole, err);
+  if (rc) return rc;
+  rc = ld_lora_choose(base->model, options->target, whole, &like, &choices, &n, err);
+  if (!rc) {
+    base->lora = ld_lora_attach(base->model, choices, n, options->dropout, whole);
+    base->lora->rslora = options->rslora;
+    ld_lora_init(base->lora, (uint64_t)options->seed);
+    free(choices);
+  }
+  free(whole);
+  if (!rc && !base->lora->n_params)
+    rc = ld_fail(err, LD_EUSAGE, "--target none: nothing is left to train; give --whole");
+  return rc;
+}
+
+int ld_base_check_ready(const ld_base *base, ld_error *err) {
+  for (size_t i = 0; i < base->model->n_linears; i++) {
+    const ld_linear *linear = base->model->linears[i];
+    if (linear->is_new && !linear->whole)
+      return ld_fail(err, LD_EMISMATCH, "%s: has no '%s': give the --adapter that brings it",
+                     ld_model_folder_path(base->folder), linear->path);
+  }
+  return 0;
+}
+
+static float *copy_floats(const float *from, size_t n) {
+  return memcpy(ld_alloc(n, sizeof(float)), from, n * sizeof(float));
+}
+
+static void save_module(ld_adapter_module *module, const ld_lora_set *set, size_t i) {
+  const ld_lora_choice *choice = &set->choices[i];
+  const ld_linear *linear = choice->linear;
+  *module = (ld_adapter_module){.path = ld_strdup(linear->path),
+                                .rank = choice->rank,
+                                .alpha = choice->alpha,
+                                .scaling = choice->scaling,
+                                .in = linear->in,
+                                .out = linear->out,
+                                .kernel = {linear->kernel.height, linear->kernel.width}};
+  module->A = copy_floats(set->loras[i].A->data, (size_t)choice->rank * (size_t)linear->in);
+  module->B = copy_floats(set->loras[i].B->data, (size_t)choice->rank * (size_t)linear->out);
+}
+
+static void save_param(ld_adapter_full *full, const ld_param *param, bool bias) {
+  *full = (ld_adapter_full){
+      .path = ld_strdup(param->name), .ndim = bias ? 1 : 2, .shape = {param->rows, param->cols}};
+  if (bias) full->shape[0] = param->cols;
+  full->data = copy_floats(param->data, (size_t)param->rows * (size_t)param->cols);
+}
+
+static void save_wholes(ld_adapter *adapter, const ld_lora_set *set) {
+  adapter->full = ld_alloc(2 * set->n_wholes, sizeof *adapter->full);
+  for (size_t i = 0; i < set->n_wholes; i++) {
+    const ld_linear *linear = set->wholes[i].linear;
+    save_param(&adapter->full[adapter->n_full++], linear->whole, false);
+    if (linear->whole_bias) save_param(&adapter->full[adapter->n_full++], linear->whole_bias, true);
+  }
+}
+
+static void save_labels(ld_adapter *adapter, const ld_base *base) {
+  if (base->model->task != LD_TASK_CLASSES) return;
+  adapter->n_labels = base->labels.n_names;
+  adapter->labels = ld_alloc(adapter->n_labels, sizeof *adapter->labels);
+  for (size_t i = 0; i < adapter->n_labels; i++) adapter->labels[i] = ld_strdup(base->labels.names[i]);
+}
+
+ld_adapter *ld_base_adapter(const ld_base *base, const ld_options *options) {
+  const ld_lora_set *set = base->lora;
+  const ld_family *family = base->model->family;
+  ld_adapter *adapter = ld_alloc(1, sizeof *adapter);
+  adapter->rank = (int)options->rank;
+  adapter->alpha = options->alpha;
+  adapter->dropout = options->dropout;
+  adapter->rslora = set->rslora;
+  adapter->fan_in_fan_out = family->fan_in_fan_out;
+  adapter->base_name = ld_strdup(ld_model_folder_path(base->folder));
+  adapter->base_digest = ld_strdup(ld_model_folder_digest(base->folder));
+  adapter->architecture = ld_strdup(family->architectures[0]);
+  if (family->task_type) adapter->task_type = ld_strdup(family->task_type);
+  adapter->n_modules = set->n_loras;
+  adapter->modules = ld_alloc(set->n_loras, sizeof *adapter->modules);
+  for (size_t i = 0; i < set->n_loras; i++) save_module(&adapter->modules[i], set, i);
+  save_wholes(adapter, set);
+  save_labels(adapter, base);
+  return adapter;
+}

@@ -1,0 +1,39 @@
+/* Evaluation and prediction: forward passes over a corpus, the same bits at any number of ranks.
+ */
+#ifndef LD_EVALUATE_H
+#define LD_EVALUATE_H
+
+#include "train/corpus.h"
+#include "train/score.h"
+
+typedef struct ld_evaluation {
+  double loss; /* mean over all targets; NaN when that of a microbatch is not finite */
+  int64_t n_targets, n_rows;
+  ld_scores scores; /* a classifier's; n is 0 otherwise */
+} ld_evaluation;
+
+/* Sizes a tape for microbatches of up to micro_batch rows of these corpora (second may be NULL). */
+int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_options *options,
+                enum ld_pass pass, const ld_corpus *corpus, const ld_corpus *second, size_t *bytes,
+                ld_error *err);
+
+/* Loss and scores. `tape` must be reserved for the corpus' rows. Free with ld_evaluation_free. Collective. */
+int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
+                int micro_batch, ld_evaluation *out, ld_error *err);
+void ld_evaluation_free(ld_evaluation *evaluation);
+
+/* Whether one evaluation line is better than another is a matter of the loss; this is the line: "loss 0.3
+ * accuracy 0.91 ...", by the model's task. */
+void ld_evaluation_put(const ld_evaluation *evaluation, const ld_model *model, ld_text *out);
+
+/* Takes a classifier's outputs (n) of a row, in the rows' order. */
+typedef void (*ld_output_sink)(int64_t row, const float *outputs, int n, void *user);
+
+/* The outputs of all rows, to the sink of rank 0. Collective. */
+int ld_predict(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
+               int micro_batch, ld_output_sink sink, void *user, ld_error *err);
+
+/* Outputs (n) to probabilities, in place. */
+void ld_softmax(float *outputs, int n);
+
+#endif

@@ -1,0 +1,133 @@
+"""What the scripts that make golden models share: seeds, adapters, schedules, the recorded training loop."""
+
+import json
+import math
+import os
+import sys
+import zlib
+
+import numpy as np
+import torch
+import transformers
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def fail(text: str):
+    raise SystemExit(f"{os.path.basename(sys.argv[0])}: {text}")
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return ((a.double() - b.double()).abs().max() / b.double().abs().max()).item()
+
+
+def write_json(path: str, value):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+
+
+def read_json(path: str):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def sources(seed: int, name: str) -> tuple[np.random.Generator, torch.Generator]:
+    """The randomness of a case, from (seed, name) alone."""
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return rng, torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+
+
+def lora_layers(model):
+    """(module path in the base, layer) of every adapted module, sorted."""
+    prefix = "base_model.model."
+    found = [(n.removeprefix(prefix), m) for n, m in model.named_modules() if hasattr(m, "lora_A") and len(m.lora_A)]
+    return sorted(found)
+
+
+def lora_parameters(model) -> dict[str, torch.nn.Parameter]:
+    out = {}
+    for path, layer in lora_layers(model):
+        out[f"{path}.A"] = layer.lora_A["default"].weight
+        out[f"{path}.B"] = layer.lora_B["default"].weight
+    return out
+
+
+def fill_adapter(model, gen: torch.Generator, effect: float = 0.5):
+    """A and B such that the adapter moves each module's output by about `effect`, as much as matters and not more."""
+    for _, layer in lora_layers(model):
+        a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+        scale = effect / (layer.scaling["default"] * math.sqrt(a.shape[0]))
+        a.data = torch.randn(a.shape, generator=gen) / math.sqrt(a[0].numel())
+        b.data = torch.randn(b.shape, generator=gen) * scale
+
+
+def tidy_adapter(folder: str, name: str):
+    """Makes PEFT's folder the same in every run: no model card, sorted lists, no path of this machine."""
+    card = os.path.join(folder, "README.md")
+    if os.path.exists(card):
+        os.remove(card)
+    path = os.path.join(folder, "adapter_config.json")
+    config = read_json(path)
+    config["base_model_name_or_path"] = name
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()
+    write_json(path, config)
+
+
+def lr_schedule(optimizer, run, steps: int):
+    # share of the steps, rounded up as transformers' Trainer does; the small subtraction absorbs 0.1 * 20 > 2
+    warmup = int(run.warmup) if run.warmup >= 1 else math.ceil(run.warmup * steps - 1e-9)
+    if run.schedule == "linear":
+        return transformers.get_linear_schedule_with_warmup(optimizer, warmup, steps)
+    if run.schedule == "cosine":
+        return transformers.get_cosine_schedule_with_warmup(optimizer, warmup, steps)
+    return transformers.get_constant_schedule_with_warmup(optimizer, warmup)
+
+
+def train(params: dict, mean_loss, run, steps: int) -> dict[str, torch.Tensor]:
+    """AdamW on `params`; mean_loss(step) is the loss of one batch."""
+    optimizer = torch.optim.AdamW(params.values(), lr=run.lr, betas=(run.beta1, run.beta2), eps=run.eps,
+                                  weight_decay=run.weight_decay, foreach=False)
+    schedule = lr_schedule(optimizer, run, steps)
+    losses, norms, rates = [], [], []
+    for step in range(steps):
+        loss = mean_loss(step)
+        optimizer.zero_grad()
+        loss.backward()
+        norms.append(math.sqrt(sum(p.grad.double().square().sum().item() for p in params.values())))
+        if run.clip > 0:
+            torch.nn.utils.clip_grad_norm_(params.values(), run.clip)
+        losses.append(loss.item())
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    out = {f"final.{name}": p.detach().clone() for name, p in params.items()}
+    for name, values in (("loss", losses), ("grad_norm", norms), ("lr", rates)):
+        out[name] = torch.tensor(values, dtype=torch.float64)
+    return out
+
+
+def options_of(run) -> str:
+    """The optimizer's part of a run's command line."""
+    values = [("--lr", run.lr), ("--schedule", run.schedule), ("--warmup", run.warmup),
+              ("--weight-decay", run.weight_decay), ("--beta1", run.beta1), ("--beta2", run.beta2),
+              ("--eps", run.eps), ("--clip", run.clip)]
+    return " ".join(f"{name} {value}" for name, value in values)
+
+
+def pad(rows, part: int, width: int) -> torch.Tensor:
+    return torch.tensor([row[part] + [0] * (width - len(row[part])) for row in rows], dtype=torch.int32)
+
+
+def shorten(facts: dict) -> str:
+    return json.dumps({k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in facts.items()})
+
+
+def chosen(cases: list, only: str) -> list:
+    """The cases that --only names, all without names."""
+    wanted = [n for n in only.split(",") if n]
+    unknown = set(wanted) - {c.name for c in cases}
+    if unknown:
+        fail(f"--only: no case is named {sorted(unknown)}")
+    return [c for c in cases if not wanted or c.name in wanted]

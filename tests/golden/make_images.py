@@ -1,0 +1,226 @@
+"""Makes tests/golden/images/: small images of every kind, what Pillow reads in them, and what it makes of their sizes.
+
+    python3 tests/golden/make_images.py
+
+Needs pillow (13 or later, which chooses the order of its two passes), transformers, h5py and safetensors.
+
+NAME.png, NAME.jpg       PNG of all colour types and depths, interlaced too; JPEG with all usual samplings
+fit.json                 which image is fitted by which preprocessor_config.json
+expected.safetensors     NAME: pixels by Pillow, (H, W) grey or (H, W, 3); fit.CASE: pixels after resize and crop, by
+                         transformers' Pillow processors, or for a config without a type as torchvision does it
+*.h5                     images by h5py: good.h5 and plain.h5; a reader has to refuse all others (virtual.h5 has other
+                         unused bytes each time)
+"""
+
+import io
+import json
+import pathlib
+import struct
+import zlib
+
+import h5py
+import numpy
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
+from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+OUT = pathlib.Path(__file__).resolve().parent / "images"
+RNG = numpy.random.default_rng(3)
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def packed(samples, depth):
+    """Rows of samples (H, W, channels) as PNG stores them, each behind a filter byte of 0."""
+    if samples.shape[1] == 0:
+        return b""
+    rows = b""
+    for row in samples:
+        bits = "".join(format(int(v), "0%db" % depth) for v in row.ravel())
+        bits += "0" * (-len(bits) % 8)
+        rows += b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big")
+    return rows
+
+
+def png(samples, depth, color, interlaced=False, more=b""):
+    height, width = samples.shape[:2]
+    if interlaced:
+        data = b"".join(packed(samples[y::dy, x::dx], depth) for x, y, dx, dy in PASSES)
+    else:
+        data = packed(samples, depth)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, int(interlaced))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + more + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
+    )
+
+
+def photo(height, width, channels=3):
+    """Something smooth with edges, so that every kind of filter shows."""
+    small = RNG.integers(0, 256, (height // 5 + 2, width // 5 + 2, channels), dtype=numpy.uint8)
+    return numpy.stack(
+        [numpy.array(Image.fromarray(small[..., c]).resize((width, height), 3)) for c in range(channels)], axis=2
+    )
+
+
+def png_kinds():
+    names = {0: "grey", 2: "rgb", 3: "palette", 4: "grey_alpha", 6: "rgb_alpha"}
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+    depths = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+    for color, name in names.items():
+        for depth in depths[color]:
+            samples = RNG.integers(0, 1 << depth, (9, 11, channels[color]))
+            if color == 0 and depth == 16:
+                samples[::2] //= 256
+            more = b""
+            if color == 3:
+                more = chunk(b"PLTE", RNG.bytes(3 << depth)) + chunk(b"tRNS", RNG.bytes(2))
+            if color == 2 and depth == 8:
+                more = chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"tRNS", struct.pack(">HHH", *samples[0, 0]))
+            yield "%s%d" % (name, depth), png(samples, depth, color, False, more)
+            yield "%s%d_interlaced" % (name, depth), png(samples, depth, color, True, more)
+
+
+def jpeg_kinds():
+    for name, mode, how in (
+        ("jpeg_444", "RGB", dict(subsampling=0, quality=90)),
+        ("jpeg_422", "RGB", dict(subsampling=1, quality=75)),
+        ("jpeg_420", "RGB", dict(subsampling=2, quality=60)),
+        ("jpeg_progressive", "RGB", dict(subsampling=2, quality=85, progressive=True)),
+        ("jpeg_grey", "L", dict(quality=80)),
+        ("jpeg_restart", "RGB", dict(quality=80, restart_marker_blocks=2)),
+    ):
+        file = io.BytesIO()
+        Image.fromarray(photo(37, 45)).convert(mode).save(file, "JPEG", **how)
+        yield name, file.getvalue()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(photo(8, 20)).save(file, "JPEG", exif=exif)
+    yield "jpeg_turned", file.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(photo(8, 8, 4), "CMYK").save(file, "JPEG")
+    yield "cmyk", file.getvalue()
+
+
+def pixels(name, image):
+    grey = "grey" in name  # Pillow opens 16-bit grey with alpha as RGBA
+    return numpy.array(image.convert("L" if grey else "RGB"))
+
+
+FITS = {
+    "square": ("jpeg_420", 3, "ViTImageProcessor", {"size": 24}),
+    "square_bicubic": ("jpeg_420", 3, "ViTImageProcessor", {"size": {"height": 19, "width": 30}, "resample": 3}),
+    "larger": ("rgb8", 3, "ViTImageProcessor", {"size": [23, 40], "resample": 3}),
+    "tall": ("tall", 3, "ViTImageProcessor", {"size": {"height": 10, "width": 9}, "resample": 3}),
+    "convnext": ("jpeg_444", 3, "ConvNextImageProcessor", {"size": {"shortest_edge": 28}, "crop_pct": 0.875}),
+    "convnext_old": ("wide", 3, "ConvNextFeatureExtractor", {"size": 20, "resample": 2, "crop_pct": None}),
+    "bit": ("wide", 3, "BitImageProcessor", {"size": {"shortest_edge": 21}, "crop_size": {"height": 18, "width": 17}}),
+    "padded": ("rgb8", 3, "BitImageProcessor", {"do_resize": False, "crop_size": {"height": 13, "width": 8}}),
+    "torchvision": ("wide", 3, None, {"size": {"shortest_edge": 21}, "crop_size": {"height": 18, "width": 17}}),
+    "torchvision_tall": ("tall", 3, None, {"size": 17, "crop_size": 12, "resample": 3}),
+    "as_it_is": ("rgb8", 3, None, {"size": {"height": 9, "width": 11}}),
+    "to_grey": ("jpeg_444", 1, None, {"size": {"height": 20, "width": 21}}),
+    "to_colour": ("jpeg_grey", 3, None, {"size": {"height": 20, "width": 21}}),
+}
+PROCESSORS = {"ViT": ViTImageProcessorPil, "ConvNext": ConvNextImageProcessorPil, "Bit": BitImageProcessorPil}
+
+
+def torchvision_way(image, config):
+    """Resize and CenterCrop of torchvision.transforms on a Pillow image."""
+    size, crop = config["size"], config.get("crop_size")
+    if isinstance(size, dict) and "height" in size:
+        target = (size["width"], size["height"])
+    else:
+        edge = size["shortest_edge"] if isinstance(size, dict) else size
+        width, height = image.size
+        short, long = min(width, height), max(width, height)
+        cut = int(edge * long / short)
+        target = (edge, cut) if width <= height else (cut, edge)
+    image = image.resize(target, config.get("resample", 2))
+    if crop:
+        height, width = (crop["height"], crop["width"]) if isinstance(crop, dict) else (crop, crop)
+        left, top = int(round((image.size[0] - width) / 2.0)), int(round((image.size[1] - height) / 2.0))
+        image = image.crop((left, top, left + width, top + height))
+    return numpy.array(image)
+
+
+def fitted(image, channels, kind, config):
+    image = image.convert("L" if channels == 1 else "RGB")
+    if not kind:
+        return torchvision_way(image, config)
+    family = next(f for f in PROCESSORS if kind.startswith(f))
+    how = {k: v for k, v in config.items() if v is not None}
+    processor = PROCESSORS[family](**how, do_rescale=False, do_normalize=False)
+    return numpy.array(processor(image, return_tensors="np")["pixel_values"][0]).transpose(1, 2, 0).astype(numpy.uint8)
+
+
+def write_h5(name, images, labels=None, **how):
+    with h5py.File(OUT / (name + ".h5"), "w", libver=("v108", "v108")) as file:
+        if images is not None:
+            file.create_dataset("images", data=images, **how)
+        if labels is not None:
+            file.create_dataset("labels", data=labels)
+    return OUT / (name + ".h5")
+
+
+def make_h5(expected):
+    images = RNG.integers(0, 256, (5, 6, 7, 3), dtype=numpy.uint8)
+    labels = numpy.array([2, 0, 1, 1, 3])
+    expected["h5.images"] = images
+    write_h5("good", images, labels.astype(numpy.uint16), chunks=(2, 6, 4, 3), compression="gzip", shuffle=True, fletcher32=True)
+    write_h5("plain", images[..., 0])
+    write_h5("no_images", None, labels)
+    write_h5("float_images", images.astype(numpy.float32), labels)
+    write_h5("channels_first", images.transpose(0, 3, 1, 2), labels)
+    write_h5("flat", images.reshape(5, -1), labels)
+    write_h5("few_labels", images, labels[:4])
+    write_h5("float_labels", images, labels.astype(numpy.float32))
+    write_h5("negative_label", images, labels - 1)
+    write_h5("large_label", images, labels + (1 << 40))
+    write_h5("lzf", images, labels, compression="lzf")
+    with h5py.File(OUT / "sparse.h5", "w", libver=("v108", "v108")) as file:
+        file.create_dataset("images", (1 << 40, 32, 32, 3), numpy.uint8, chunks=(1, 32, 32, 3), compression="gzip")
+    with h5py.File(OUT / "linked.h5", "w", libver=("v108", "v108")) as file:
+        file["images"] = h5py.ExternalLink("good.h5", "/images")
+    with h5py.File(OUT / "virtual.h5", "w", libver=("v110", "v110")) as file:
+        layout = h5py.VirtualLayout(shape=(5, 6, 7, 3), dtype=numpy.uint8)
+        layout[:] = h5py.VirtualSource("good.h5", "images", shape=(5, 6, 7, 3))
+        file.create_virtual_dataset("images", layout)
+    with h5py.File(OUT / "external.h5", "w", libver=("v108", "v108")) as file:
+        file.create_dataset("images", (5, 6, 7), numpy.uint8, external=[("good.h5", 0, 210)])
+
+
+def main():
+    OUT.mkdir(exist_ok=True)
+    expected = {}
+    files = [(name + ".png", data) for name, data in png_kinds()]
+    files += [("tall.png", png(photo(61, 13), 8, 2)), ("wide.png", png(photo(23, 40), 8, 2))]
+    files += [(name + ".jpg", data) for name, data in jpeg_kinds()]
+    images = {}
+    for name, data in files:
+        (OUT / name).write_bytes(data)
+        if name != "cmyk.jpg":
+            stem = name.split(".")[0]
+            images[stem] = Image.open(io.BytesIO(data))
+            expected[stem] = pixels(stem, images[stem])
+    cases = []
+    for name, (image, channels, kind, config) in FITS.items():
+        expected["fit." + name] = fitted(images[image], channels, kind, config)
+        file = next(f for f, _ in files if f.split(".")[0] == image)
+        config = {"image_processor_type": kind, **config} if kind else config
+        cases.append({"name": name, "image": file, "channels": channels, "config": config})
+    (OUT / "fit.json").write_text(json.dumps(cases, indent=1) + "\n")
+    make_h5(expected)
+    path = OUT / "expected.safetensors"
+    save_file({k: torch.from_numpy(numpy.ascontiguousarray(v)) for k, v in expected.items()}, path)
+    path.chmod(0o644)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+/* What the tests against recorded numbers share: opening a case of tests/golden/models, and comparing.
+ */
+#ifndef LD_TEST_GOLDEN_H
+#define LD_TEST_GOLDEN_H
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "train/base.h"
+
+#define MODELS LD_TESTS_DIR "/golden/models"
+#define TOLERANCE 1e-4
+
+/* A case opened: base with adapter, and what was recorded. */
+typedef struct judged {
+  const char *name;
+  ld_base base;
+  ld_safetensors *golden;
+} judged;
+
+static void must(int rc, const ld_error *err) {
+  cr_assert(rc == 0, "%s", err->text);
+}
+
+static const ld_stored *find_weight(const void *self, const char *name) {
+  return ld_model_folder_find(self, name);
+}
+
+static void open_case(judged *c, const char *name, const char *config_name, const char *adapter_name) {
+  ld_error err;
+  char *path = ld_path_join(MODELS, name), *golden = ld_path_join(path, "golden.safetensors");
+  char *config_path = ld_path_join(path, config_name), *adapter_path = ld_path_join(path, adapter_name);
+  *c = (judged){.name = name};
+  must(ld_model_folder_open(path, &c->base.folder, &err), &err);
+  const ld_weights weights = {find_weight, c->base.folder, path};
+  ld_value *config = ld_json_read(config_path, &err);
+  cr_assert(config, "%s", err.text);
+  must(ld_model_build(config, &weights, NULL, &c->base.model, &err), &err);
+  ld_value_free(config);
+  ld_adapter *adapter;
+  must(ld_peft_read(adapter_path, &adapter, &err), &err);
+  must(ld_base_adapt(&c->base, adapter, adapter_path, 0, &err), &err);
+  ld_adapter_free(adapter);
+  must(ld_safetensors_open(golden, &c->golden, &err), &err);
+  free(path);
+  free(golden);
+  free(config_path);
+  free(adapter_path);
+}
+
+static void close_case(judged *c) {
+  ld_safetensors_close(c->golden);
+  ld_base_close(&c->base);
+}
+
+static const ld_stored *recorded(const judged *c, const char *format, int i, const char *rest) {
+  char *name = ld_format(format, i, rest);
+  const ld_stored *tensor = ld_safetensors_find(c->golden, name);
+  cr_assert(tensor, "%s: %s was not recorded", c->name, name);
+  free(name);
+  return tensor;
+}
+
+static int one_int(const judged *c, const char *name) {
+  const ld_stored *tensor = ld_safetensors_find(c->golden, name);
+  cr_assert(tensor && tensor->dtype == LD_I32);
+  return *(const int32_t *)tensor->data;
+}
+
+/* max |a - b| / max |b| */
+static double relative(const float *a, const float *b, size_t n) {
+  double most = 0, scale = 0;
+  for (size_t i = 0; i < n; i++) {
+    const double difference = fabs((double)a[i] - (double)b[i]);
+    if (!(difference <= most)) most = difference;
+    if (fabs((double)b[i]) > scale) scale = fabs((double)b[i]);
+  }
+  return most / scale;
+}
+
+/* Gradients of the set, which are sums, against the recorded means. */
+static void check_gradients_of(const judged *c, double n) {
+  const ld_lora_set *lora = c->base.lora;
+  for (size_t i = 0; i < lora->n_params; i++) {
+    const ld_param *param = &lora->params[i];
+    const size_t count = (size_t)param->rows * (size_t)param->cols;
+    char *name = ld_format("grad.%s", param->name);
+    if (strchr(name, '/')) *strrchr(name, '/') = '.';
+    const ld_stored *golden = ld_safetensors_find(c->golden, name);
+    cr_assert(golden && (size_t)ld_stored_count(golden) == count, "%s: %s", c->name, name);
+    for (size_t k = 0; k < count; k++) param->grad[k] /= (float)n;
+    const double error = relative(param->grad, golden->data, count);
+    cr_assert(error < TOLERANCE, "%s: %s: %.2e", c->name, name, error);
+    free(name);
+  }
+}
+
+static void check_loss_of(const judged *c, double loss) {
+  const double want = *(const double *)ld_safetensors_find(c->golden, "loss")->data;
+  cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: loss %.9g, not %.9g", c->name, loss, want);
+}
+
+/* Calls `check` for each case whose record holds the tensor `has`; returns how many there were. */
+static int for_cases(const char *has, void (*check)(const char *name, const char *config),
+                     const char *config) {
+  DIR *folder = opendir(MODELS);
+  cr_assert(folder);
+  int n = 0;
+  for (struct dirent *entry; (entry = readdir(folder));) {
+    if (entry->d_name[0] == '.') continue;
+    ld_error err;
+    ld_safetensors *golden;
+    char *path = ld_format(MODELS "/%s/golden.safetensors", entry->d_name);
+    must(ld_safetensors_open(path, &golden, &err), &err);
+    const bool wanted = ld_safetensors_find(golden, has) != NULL;
+    ld_safetensors_close(golden);
+    free(path);
+    if (!wanted) continue;
+    check(entry->d_name, config);
+    n++;
+  }
+  closedir(folder);
+  return n;
+}
+
+#endif

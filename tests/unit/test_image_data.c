@@ -1,0 +1,254 @@
+#include "scratch.h"
+
+#include "io/dataset.h"
+#include "io/image/hdf5.h"
+#include "io/safetensors.h"
+
+#define IMAGES LD_TESTS_DIR "/golden/images/"
+
+static const ld_image_rule rule = {.resize_height = 9,
+                                   .resize_width = 11,
+                                   .height = 9,
+                                   .width = 11,
+                                   .channels = 3,
+                                   .scale = 1,
+                                   .std = {1, 1, 1}};
+
+static ld_dataset_options options(void) {
+  return (ld_dataset_options){.use = LD_USE_IMAGES, .image_rule = &rule, .strict = true, .eos = -1};
+}
+
+static ld_dataset *open_data(const char *path) {
+  ld_dataset *dataset;
+  ld_error err = {0};
+  const ld_dataset_options o = options();
+  cr_assert_eq(ld_dataset_open(path, &o, &dataset, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_dataset_form(dataset), LD_DATA_IMAGES);
+  return dataset;
+}
+
+static void fails_to_open(const char *path, const char *why) {
+  ld_dataset *dataset;
+  ld_error err = {0};
+  const ld_dataset_options o = options();
+  const int rc = ld_dataset_open(path, &o, &dataset, &err);
+  cr_assert(rc == LD_EFORMAT || rc == LD_EFILE, "%s", path);
+  cr_assert(!dataset && strstr(err.text, path) && strstr(err.text, why), "%s: %s", path, err.text);
+}
+
+static void copy(const char *image, const char *folder, const char *name) {
+  size_t length;
+  char *path = ld_path_join(IMAGES, image), *bytes = scratch_read(path, &length);
+  free(scratch_file(folder, name, bytes, length));
+  free(bytes);
+  free(path);
+}
+
+static void make(const char *folder, const char *name) {
+  char *path = ld_path_join(folder, name);
+  ld_error err = {0};
+  cr_assert_eq(ld_make_folders(path, &err), 0, "%s", err.text);
+  free(path);
+}
+
+static char *class_folders(void) {
+  char *folder = scratch_new();
+  make(folder, "b/a/z");
+  make(folder, "b/a-x");
+  make(folder, "B");
+  make(folder, ".hidden");
+  copy("rgb8.png", folder, "b/2.PNG");
+  copy("rgb_alpha8.png", folder, "b/1.png");
+  copy("grey8.png", folder, "b/a/z/0.png");
+  copy("palette8.png", folder, "b/a-x/0.png");
+  copy("jpeg_420.jpg", folder, "B/k.JPeG");
+  copy("jpeg_grey.jpg", folder, "B/k.jpg");
+  copy("jpeg_grey.jpg", folder, ".hidden/k.jpg");
+  copy("jpeg_grey.jpg", folder, "loose.jpg");
+  scratch_text(folder, "b/notes.txt", "no image");
+  scratch_text(folder, "b/.1.png", "no image");
+  return folder;
+}
+
+/* The label's name and the sum of the pixels: tells images apart. */
+static long read_sum(const ld_dataset *dataset, uint64_t i, ld_sample *sample) {
+  ld_error err = {0};
+  const ld_record record = {.offset = i, .bytes = 1};
+  cr_assert_eq(ld_dataset_read(dataset, &record, sample, &err), 0, "%s", err.text);
+  const ld_image *image = &sample->image;
+  cr_assert(image->height == 9 && image->width == 11 && image->channels == 3);
+  long sum = 0;
+  for (int k = 0; k < 9 * 11 * 3; k++) sum += image->pixels[k] * (k % 17 + 1);
+  return sum;
+}
+
+static long golden_sum(const char *image) {
+  char *path = ld_path_join(IMAGES, image);
+  ld_dataset *dataset = open_data(path);
+  ld_sample sample = {0};
+  const long sum = read_sum(dataset, 0, &sample);
+  cr_assert_eq(sample.label_kind, LD_LABEL_NONE);
+  ld_sample_free(&sample);
+  ld_dataset_close(dataset);
+  free(path);
+  return sum;
+}
+
+Test(image_data, class_folders_in_torchvisions_order) {
+  static const char *const order[][2] = {{"B", "jpeg_420.jpg"},   {"B", "jpeg_grey.jpg"},
+                                         {"b", "rgb_alpha8.png"}, {"b", "rgb8.png"},
+                                         {"b", "palette8.png"},   {"b", "grey8.png"}};
+  char *folder = class_folders();
+  ld_dataset *dataset = open_data(folder);
+  ld_index index;
+  ld_error err = {0};
+  ld_sample sample = {0};
+  cr_assert_eq(ld_dataset_index(dataset, 0, 1, &index, &err), 0, "%s", err.text);
+  cr_assert_eq(index.n, 6);
+  ld_index_free(&index);
+  for (int i = 5; i >= 0; i--) {
+    cr_assert_eq(read_sum(dataset, (uint64_t)i, &sample), golden_sum(order[i][1]), "%d", i);
+    cr_assert_eq(sample.label_kind, LD_LABEL_NAME);
+    cr_assert_str_eq(sample.label_name.bytes, order[i][0]);
+  }
+  ld_sample_free(&sample);
+  ld_dataset_close(dataset);
+  scratch_end(folder);
+}
+
+Test(image_data, a_folder_of_images_has_no_labels) {
+  char *folder = scratch_new();
+  fails_to_open(folder, "no PNG or JPEG files");
+  copy("rgb8.png", folder, "b.png");
+  copy("jpeg_420.jpg", folder, "a.jpg");
+  ld_dataset *dataset = open_data(folder);
+  ld_sample sample = {0};
+  cr_assert_eq(read_sum(dataset, 1, &sample), golden_sum("rgb8.png"));
+  cr_assert_eq(sample.label_kind, LD_LABEL_NONE);
+  char *before = ld_strdup(ld_dataset_digest(dataset));
+  ld_dataset_close(dataset);
+  copy("rgb8_interlaced.png", folder, "b.png");
+  dataset = open_data(folder);
+  cr_assert_str_neq(before, ld_dataset_digest(dataset));
+  ld_dataset_close(dataset);
+  make(folder, "empty class");
+  fails_to_open(folder, "empty class: this class has no");
+  free(before);
+  ld_sample_free(&sample);
+  scratch_end(folder);
+}
+
+Test(image_data, a_link_to_a_folder_above_ends) {
+  char *folder = class_folders(), *link = ld_path_join(folder, "b/up");
+  cr_assert_eq(symlink("..", link), 0);
+  fails_to_open(folder, "link");
+  free(link);
+  scratch_end(folder);
+}
+
+Test(image_data, broken_images_are_counted_or_refused) {
+  char *folder = class_folders();
+  ld_dataset_options o = options();
+  ld_dataset *dataset;
+  ld_index index;
+  ld_error err = {0};
+  scratch_text(folder, "b/0.png", "no image");
+  cr_assert_eq(ld_dataset_open(folder, &o, &dataset, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_dataset_index(dataset, 0, 1, &index, &err), LD_EFORMAT);
+  cr_assert(strstr(err.text, "b/0.png"), "%s", err.text);
+  ld_dataset_close(dataset);
+  o.strict = false;
+  cr_assert_eq(ld_dataset_open(folder, &o, &dataset, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_dataset_index(dataset, 0, 1, &index, &err), 0, "%s", err.text);
+  cr_assert(index.n == 6 && index.n_skipped == 1 && strstr(index.first_skipped.text, "b/0.png"));
+  ld_index_free(&index);
+  ld_dataset_close(dataset);
+  scratch_end(folder);
+}
+
+Test(image_data, hdf5_by_h5py) {
+  ld_safetensors *file;
+  ld_error err = {0};
+  ld_image image = {0};
+  ld_image_store *store;
+  size_t length;
+  free(scratch_read(IMAGES "good.h5", &length));
+  cr_assert_eq(ld_safetensors_open(IMAGES "expected.safetensors", &file, &err), 0, "%s", err.text);
+  const uint8_t *want = ld_safetensors_find(file, "h5.images")->data;
+  cr_assert_eq(ld_image_store_open(IMAGES "good.h5", length, &store, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_image_store_count(store), 5);
+  for (int i = 4; i >= 0; i--) {
+    cr_assert_eq(ld_image_store_read(store, i, &image, &err), 0, "%s", err.text);
+    cr_assert(image.height == 6 && image.width == 7 && image.channels == 3);
+    cr_assert_eq(memcmp(image.pixels, want + i * 126, 126), 0);
+    cr_assert_eq(ld_image_store_label(store, i), "\2\0\1\1\3"[i]);
+  }
+  ld_image_store_close(store);
+  free(scratch_read(IMAGES "plain.h5", &length));
+  cr_assert_eq(ld_image_store_open(IMAGES "plain.h5", length, &store, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_image_store_read(store, 3, &image, &err), 0, "%s", err.text);
+  cr_assert(image.channels == 1 && image.pixels[41] == want[3 * 126 + 41 * 3]);
+  cr_assert_eq(ld_image_store_label(store, 3), -1);
+  ld_image_store_close(store);
+  ld_image_free(&image);
+  ld_safetensors_close(file);
+}
+
+Test(image_data, hdf5_as_a_dataset) {
+  ld_dataset *dataset = open_data(IMAGES "good.h5");
+  ld_index index;
+  ld_error err = {0};
+  ld_sample sample = {0};
+  for (int n_parts = 1, joined = 0; n_parts <= 7; n_parts++, joined = 0) {
+    for (int part = 0; part < n_parts; part++) {
+      cr_assert_eq(ld_dataset_index(dataset, part, n_parts, &index, &err), 0, "%s", err.text);
+      for (size_t i = 0; i < index.n; i++) {
+        cr_assert_eq(index.records[i].offset, (uint64_t)joined);
+        cr_assert_eq(index.records[i].label, "\2\0\1\1\3"[joined++]);
+      }
+      ld_index_free(&index);
+    }
+    cr_assert_eq(joined, 5);
+  }
+  read_sum(dataset, 4, &sample);
+  cr_assert(sample.label_kind == LD_LABEL_INTEGER && sample.label_value == 3);
+  cr_assert_eq(strlen(ld_dataset_digest(dataset)), 16);
+  ld_sample_free(&sample);
+  ld_dataset_close(dataset);
+}
+
+Test(image_data, hdf5_refuses) {
+  static const char *const cases[][2] = {
+      {"no_images.h5", "'images'"},
+      {"float_images.h5", "uint8"},
+      {"channels_first.h5", "(5, 3, 6, 7)"},
+      {"flat.h5", "2 dimensions"},
+      {"few_labels.h5", "each of the 5"},
+      {"float_labels.h5", "integers"},
+      {"negative_label.h5", "image 1"},
+      {"large_label.h5", "out of range"},
+      {"lzf.h5", "stored in a way"},
+      {"sparse.h5", "claims more"},
+      {"linked.h5", "'images'"},
+      {"virtual.h5", "stored in a way"},
+      {"external.h5", "stored in a way"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char *path = ld_path_join(IMAGES, cases[i][0]);
+    fails_to_open(path, cases[i][1]);
+    free(path);
+  }
+}
+
+/* Cut or changed anywhere, the file gives an error or other pixels, and nothing else happens. */
+Test(image_data, hdf5_that_is_damaged) {
+  size_t length;
+  char *folder = scratch_new(), *bytes = scratch_read(IMAGES "good.h5", &length);
+  for (size_t cut = 0; cut < length; cut += 97) {
+    char *path = scratch_file(folder, "cut.h5", bytes, cut);
+    fails_to_open(path, cut ? "HDF5" : "cut.h5");
+    free(path);
+  }
+  free(bytes);
+  scratch_end(folder);
+}
