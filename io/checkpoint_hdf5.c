@@ -10,8 +10,9 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "io/json.h"
 #include "io/adapter_labels.h"
+#include "io/hdf5_error.h"
+#include "io/json.h"
 
 #define FORMAT "lora_dist checkpoint"
 
@@ -24,21 +25,6 @@ int ld_checkpoint_version(const ld_adapter *adapter) {
 /* Chunks are whole rows up to about this size: one checksum each. */
 enum { CHUNK_BYTES = 1 << 20 };
 
-static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *user) {
-  const char **text = user;
-  if (n == 0 || !*text) *text = entry->desc;
-  return 0;
-}
-
-static int fail_hdf5(ld_error *err, int code, const char *name, const char *what) {
-  const char *reason = NULL;
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &reason);
-  ld_fail(err, code, "%s: %s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "",
-          reason ? ")" : "");
-  H5Eclear2(H5E_DEFAULT);
-  return code;
-}
-
 typedef struct writer {
   const char *name;
   hid_t file, group_list, data_list;
@@ -47,7 +33,7 @@ typedef struct writer {
 } writer;
 
 static void check(writer *w, bool good, const char *what) {
-  if (!good && !w->code) w->code = fail_hdf5(w->err, LD_ESYSTEM, w->name, what);
+  if (!good && !w->code) w->code = ld_hdf5_fail(w->err, LD_ESYSTEM, w->name, what);
 }
 
 /* Takes over `space`. */
@@ -258,7 +244,7 @@ int ld_hdf5_encode(const ld_checkpoint *checkpoint, const char *digest, const ch
                    int (*take)(const char *bytes, size_t length, void *user, ld_error *err), void *user,
                    ld_error *err) {
   writer w = {.name = name, .file = -1, .group_list = -1, .data_list = -1, .err = err};
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  ld_hdf5_silence();
   open_image(&w, checkpoint);
   if (!w.code) {
     put_root(&w, checkpoint, digest);
@@ -282,7 +268,7 @@ typedef struct reader {
 } reader;
 
 static int damaged(reader *r, const char *what) {
-  return fail_hdf5(r->err, LD_EFORMAT, r->name, what);
+  return ld_hdf5_fail(r->err, LD_EFORMAT, r->name, what);
 }
 
 static int bad_item(reader *r, const char *item, const char *what) {
@@ -680,7 +666,7 @@ static int open_file(reader *r) {
 }
 
 int ld_hdf5_decode(const char *path, size_t length, ld_checkpoint **out, char **digest, ld_error *err) {
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  ld_hdf5_silence();
   reader r = {.name = path, .length = length, .err = err};
   *out = NULL;
   int code = open_file(&r);

@@ -7,29 +7,10 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "io/hdf5_error.h"
 
 /* HDF5 takes a whole chunk into memory, whatever its size. */
 enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_INFLATED = 1032, MOST_NAME = 255 };
-
-static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *user) {
-  const char **text = user;
-  if (n == 0 || !*text) *text = entry->desc;
-  return 0;
-}
-
-static int fail_hdf5(ld_error *err, int code, const char *name, const char *what) {
-  const char *reason = NULL;
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &reason);
-  ld_fail(err, code, "%s: %s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "",
-          reason ? ")" : "");
-  H5Eclear2(H5E_DEFAULT);
-  return code;
-}
-
-/* Printing is a setting of each thread. */
-static void silence(void) {
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-}
 
 struct ld_image_store {
   char *path;
@@ -50,7 +31,7 @@ static hid_t open_set(const ld_image_store *s, const char *name, hid_t access, l
   object = good ? H5Dopen2(s->file, name, access) : -1;
   if (object >= 0) return object;
   char *what = ld_format("expected a dataset '%s' in it", name);
-  fail_hdf5(err, LD_EFORMAT, s->path, what);
+  ld_hdf5_fail(err, LD_EFORMAT, s->path, what);
   free(what);
   return -1;
 }
@@ -173,7 +154,7 @@ static int open_images(ld_image_store *s, ld_error *err) {
     return ld_fail(err, LD_EFORMAT, "%s: 'images' has %d dimensions, expected (N, H, W) or (N, H, W, C)",
                    s->path, s->ndim);
   if (H5Sget_simple_extent_dims(s->space, s->shape, NULL) < 0)
-    return fail_hdf5(err, LD_EFORMAT, s->path, "'images' has no shape");
+    return ld_hdf5_fail(err, LD_EFORMAT, s->path, "'images' has no shape");
   const int rc = check_shape(s, err);
   if (rc) return rc;
   const storage how = find_storage(s->images, s->ndim);
@@ -208,7 +189,7 @@ static int read_labels(ld_image_store *s, hid_t set, ld_error *err) {
   const size_t n = (size_t)s->shape[0];
   s->labels = ld_alloc(n, sizeof *s->labels);
   if (H5Dread(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, s->labels) < 0)
-    return fail_hdf5(err, LD_EFORMAT, s->path, "'labels' cannot be read, the file is damaged");
+    return ld_hdf5_fail(err, LD_EFORMAT, s->path, "'labels' cannot be read, the file is damaged");
   for (size_t i = 0; i < n; i++)
     if (s->labels[i] < 0 || s->labels[i] >= INT32_MAX)
       return ld_fail(err, LD_EFORMAT, "%s: label %lld of image %zu is out of range, classes count from 0",
@@ -234,7 +215,7 @@ static int open_file(ld_image_store *s, ld_error *err) {
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   if (access >= 0 && H5Pset_file_locking(access, 0, 1) >= 0)
     s->file = H5Fopen(s->path, H5F_ACC_RDONLY, access);
-  const int rc = s->file < 0 ? fail_hdf5(err, LD_EFORMAT, s->path, "no HDF5 file, or damaged") : 0;
+  const int rc = s->file < 0 ? ld_hdf5_fail(err, LD_EFORMAT, s->path, "no HDF5 file, or damaged") : 0;
   if (access >= 0) H5Pclose(access);
   return rc;
 }
@@ -243,7 +224,7 @@ int ld_image_store_open(const char *path, size_t length, ld_image_store **out, l
   ld_image_store *s = ld_alloc(1, sizeof *s);
   *out = NULL;
   *s = (ld_image_store){.path = ld_strdup(path), .length = length, .file = -1, .images = -1, .space = -1};
-  silence();
+  ld_hdf5_silence();
   int rc = open_file(s, err);
   if (!rc) rc = open_images(s, err);
   if (!rc) rc = open_labels(s, err);
@@ -256,7 +237,7 @@ int ld_image_store_open(const char *path, size_t length, ld_image_store **out, l
 
 void ld_image_store_close(ld_image_store *s) {
   if (!s) return;
-  silence();
+  ld_hdf5_silence();
   if (s->space >= 0) H5Sclose(s->space);
   if (s->images >= 0) H5Dclose(s->images);
   if (s->file >= 0) H5Fclose(s->file);
@@ -293,14 +274,14 @@ int ld_image_store_read(const ld_image_store *s, int64_t index, ld_image *out, l
   out->height = (int)s->shape[1];
   out->width = (int)s->shape[2];
   out->channels = s->ndim == 4 ? (int)s->shape[3] : 1;
-  silence();
+  ld_hdf5_silence();
   hid_t memory;
   const hid_t selected = select_image(s->space, s->ndim, s->shape, index, &memory);
   int rc = 0;
   if (selected < 0 || memory < 0 ||
       H5Dread(s->images, H5T_NATIVE_UINT8, memory, selected, H5P_DEFAULT, out->pixels) < 0) {
     char *what = ld_format("image %lld cannot be read, it is damaged", (long long)index);
-    rc = fail_hdf5(err, LD_EFORMAT, s->path, what);
+    rc = ld_hdf5_fail(err, LD_EFORMAT, s->path, what);
     free(what);
   }
   if (selected >= 0) H5Sclose(selected);
@@ -320,7 +301,7 @@ struct ld_image_writer {
 };
 
 static int fail_write(const ld_image_writer *w, const char *what, ld_error *err) {
-  return fail_hdf5(err, LD_EFILE, w->path, what);
+  return ld_hdf5_fail(err, LD_EFILE, w->path, what);
 }
 
 static bool put_text(hid_t at, const char *name, const char *texts, size_t size, const hsize_t *n) {
@@ -379,7 +360,7 @@ int ld_image_writer_open(const char *part, const char *path, const ld_image_shap
   memcpy(w->shape, sizes, sizeof sizes);
   if (shape->labelled) w->labels = ld_alloc((size_t)shape->n, sizeof *w->labels);
   if (shape->names) keep_names(w, shape);
-  silence();
+  ld_hdf5_silence();
   w->file = make_file(part);
   w->space = H5Screate_simple(w->ndim, w->shape, NULL);
   const hsize_t chunk[4] = {1, sizes[1], sizes[2], sizes[3]};

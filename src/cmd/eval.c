@@ -6,13 +6,6 @@
 #include "cmd/command.h"
 #include "train/trainer.h"
 
-static int open_base(const ld_options *options, ld_base *base, ld_error *err) {
-  int rc = ld_base_open(options->model, base, err);
-  if (!rc && options->adapter) rc = ld_base_adapt_from(base, options->adapter, err);
-  if (!rc) rc = ld_base_check_ready(base, err);
-  return rc;
-}
-
 /* Rows are the truth, columns the prediction; of many classes only the number of errors would be seen. */
 static void print_confusion(const ld_scores *s, const ld_labels *labels) {
   enum { MOST = 20, WIDTH = 12 };
@@ -69,7 +62,7 @@ int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_e
   (void)path;
   ld_base base;
   ld_corpus *corpus = NULL;
-  int rc = ld_comm_agree(comm, open_base(options, &base, err), err);
+  int rc = ld_comm_agree(comm, ld_base_open_ready(options->model, options->adapter, &base, err), err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, &corpus, err);
   if (!rc) rc = ld_corpus_plan(corpus, false, err);
   if (!rc) rc = evaluate(options, comm, &base, corpus, err);

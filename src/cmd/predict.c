@@ -60,12 +60,10 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
 }
 
 static int open_base(const ld_options *options, ld_base *base, ld_error *err) {
-  int rc = ld_base_open(options->model, base, err);
-  if (!rc && options->adapter) rc = ld_base_adapt_from(base, options->adapter, err);
-  if (!rc && !base->model->family->classifies)
-    rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
+  const int rc = ld_base_open_ready(options->model, options->adapter, base, err);
+  if (rc || base->model->family->classifies) return rc;
+  return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
                  base->model->family->model_type);
-  return rc ? rc : ld_base_check_ready(base, err);
 }
 
 int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {

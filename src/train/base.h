@@ -62,8 +62,9 @@ int ld_base_adapt_from(ld_base *base, const char *path, ld_error *err);
 /* Puts a fresh adapter on the base, and trains modules whole, as the options say. */
 int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err);
 
-/* LD_EMISMATCH when a module that the folder lacks was not brought by an adapter. */
-int ld_base_check_ready(const ld_base *base, ld_error *err);
+/* Opens a base for use, with the adapter of that path (NULL: none). LD_EMISMATCH when a module that the
+ * folder lacks is not brought by the adapter. */
+int ld_base_open_ready(const char *path, const char *adapter, ld_base *base, ld_error *err);
 
 /* The base's adapter as it is to be saved. The caller frees with ld_adapter_free. */
 ld_adapter *ld_base_adapter(const ld_base *base, const ld_options *options);

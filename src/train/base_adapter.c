@@ -234,7 +234,7 @@ int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err)
   return rc;
 }
 
-int ld_base_check_ready(const ld_base *base, ld_error *err) {
+static int check_ready(const ld_base *base, ld_error *err) {
   for (size_t i = 0; i < base->model->n_linears; i++) {
     const ld_linear *linear = base->model->linears[i];
     if (linear->is_new && !linear->whole)
@@ -242,6 +242,12 @@ int ld_base_check_ready(const ld_base *base, ld_error *err) {
                      ld_model_folder_path(base->folder), linear->path);
   }
   return 0;
+}
+
+int ld_base_open_ready(const char *path, const char *adapter, ld_base *base, ld_error *err) {
+  int rc = ld_base_open(path, base, err);
+  if (!rc && adapter) rc = ld_base_adapt_from(base, adapter, err);
+  return rc ? rc : check_ready(base, err);
 }
 
 static float *copy_floats(const float *from, size_t n) {

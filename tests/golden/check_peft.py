@@ -4,7 +4,8 @@
     python3 check_peft.py --model DIR [--adapter PEFT_DIR] --logits FILE.safetensors [--tolerance 1e-4]
 
 FILE holds, of a language model, seq0.ids, seq0.logits, seq1.ids, ...; logits of all positions. Of a classifier:
-sample0.ids, sample0.types (left out: all 0), sample1.ids, ..., or pixels [B, C, H, W] (normalised), and logits [B, classes].
+sample0.ids, sample0.types (left out: all 0), sample1.ids, ..., or pixels [B, C, H, W] (normalised), and logits
+[B, classes].
 The relative error of a tensor is max|ours - PEFT| / max|PEFT|. Exit status 1 when one is above the tolerance, when PEFT
 warns about the adapter's keys or does not load one, or when a head is neither in the model nor in the adapter.
 """

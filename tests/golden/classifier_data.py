@@ -33,7 +33,7 @@ def record(rng, index: int, labels: list[str]) -> dict[str, str]:
 
 
 def pieces(rng, room: int) -> list[str]:
-    """A vocabulary from sentences: letters, then the pieces that cover most. WordPieceTrainer gives other ids each time."""
+    """A vocabulary from sentences: letters, then the pieces that cover most. (WordPieceTrainer changes its ids)."""
     found: dict[str, int] = {}
     for word in " ".join(golden_text.sentence(rng) for _ in range(400)).split():
         for i in range(len(word)):

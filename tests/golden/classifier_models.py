@@ -127,8 +127,8 @@ def load_plain(kind, config: dict, tensors: dict, n_labels: int | None):
 
 
 def load_base(folder: str, n_labels: int | None = None):
-    """The model with a head of n_labels (None: as the folder has it), and the names of the parameters that the folder does
-    not give it: those of a new head."""
+    """The model with a head of n_labels (None: as the folder has it), and the names of the parameters that the folder
+    does not give it: those of a new head."""
     config = read_json(os.path.join(folder, "config.json"))
     tensors = load_file(os.path.join(folder, "model.safetensors"))
     plain = plain_class(config, tensors)

@@ -192,7 +192,8 @@ def make_batch(case, rng, n_labels: int) -> dict:
         batch = {"pixels": torch.from_numpy(rng.normal(0, 1.2, case.images)).float()}
     n = len(case.lengths) if case.is_text else case.images[0]
     if case.is_regression:
-        batch["values"] = torch.from_numpy(rng.normal(4, 1.5, n)).float()  # far from 0: errors of one sign do not cancel
+        # far from 0: errors of one sign do not cancel
+        batch["values"] = torch.from_numpy(rng.normal(4, 1.5, n)).float()
     else:
         batch["labels"] = torch.from_numpy(rng.integers(0, n_labels, n)).to(torch.int32)
     return batch
@@ -234,8 +235,9 @@ def check_loss(folder: str, model, batch: dict, total: float):
 
 
 def steady_batch(folder: str, case, rng, n_labels: int):
-    """A batch whose float32 gradients are those of float64, and what is computed with it. Where a ReLU's input is 0 but for
-    rounding, or two pixels of a pooling are equal, the gradient jumps: such a batch judges nothing, and another one is drawn."""
+    """A batch whose float32 gradients are those of float64, and what is computed with it. Where a ReLU's input is 0 but
+    for rounding, or two pixels of a pooling are equal, the gradient jumps: such a batch judges nothing, and another one
+    is drawn."""
     for _ in range(20):
         batch = make_batch(case, rng, n_labels)
         total, logits, grads = gradients(load(folder), batch)
