@@ -6,14 +6,15 @@
 
 #include "nn/linear.h"
 #include "nn/ops.h"
-#include "nn/rows.h"
+#include "nn/patches.h"
 
 /* Patches that exist at a time: about so many floats, but never of fewer columns than a product needs to be
  * fast. */
-enum { PATCHES = 1 << 18, MIN_COLUMNS = 192 };
+enum { PATCHES = 1 << 18, MIN_COLUMNS = 384 };
 
 typedef struct convolution_op {
   const ld_linear *layer;
+  ld_window window;
   ld_maps x, y;
   int tile_rows; /* rows of the output in a tile, of all images one below the other */
   float *h;      /* (R, B H W) of y: A times the patches, kept for the gradient of B */
@@ -41,32 +42,6 @@ static bool is_pointwise(const convolution_op *op) {
   return k->height == 1 && k->width == 1 && k->stride == 1 && k->padding == 0;
 }
 
-/* Output columns [*low, *high) of a row see column `j` of the kernel within the image. */
-static void inside(const convolution_op *op, int j, int *low, int *high) {
-  const ld_kernel *k = &op->layer->kernel;
-  const int before = k->padding - j, last = op->x.width - 1 + before;
-  *low = before > 0 ? (before + k->stride - 1) / k->stride : 0;
-  *high = last < 0 ? 0 : last / k->stride + 1;
-  if (*high > op->y.width) *high = op->y.width;
-  if (*low > *high) *low = *high;
-}
-
-/* Where in a channel of x the row begins that output row `row` sees under row `i` of the kernel; -1 outside.
- */
-static ptrdiff_t source_row(const convolution_op *op, int row, int i) {
-  const ld_kernel *k = &op->layer->kernel;
-  const int y = row % op->y.height * k->stride - k->padding + i;
-  if (y < 0 || y >= op->x.height) return -1;
-  return ((ptrdiff_t)(row / op->y.height) * op->x.height + y) * op->x.width;
-}
-
-static void copy_row(float *out, const float *in, int stride, int n) {
-  if (stride == 1)
-    memcpy(out, in, (size_t)n * sizeof *out);
-  else
-    for (int i = 0; i < n; i++) out[i] = in[(size_t)i * (size_t)stride];
-}
-
 /* The row stride of a tile's patches. */
 static int patch_stride(const convolution_op *op, const tile *t) {
   return is_pointwise(op) ? op->x.x->cols : t->n;
@@ -74,44 +49,9 @@ static int patch_stride(const convolution_op *op, const tile *t) {
 
 /* The patches of a tile, (in, t->n), of `x` which is shaped as the op's input. */
 static const float *patches(const convolution_op *op, const float *x, const tile *t, float *memory) {
-  const ld_kernel *k = &op->layer->kernel;
   if (is_pointwise(op)) return x + t->column;
-  float *out = memory;
-  for (int c = 0; c < op->x.x->rows; c++, x += op->x.x->cols)
-    for (int i = 0; i < k->height; i++)
-      for (int j = 0; j < k->width; j++) {
-        int low, high;
-        inside(op, j, &low, &high);
-        for (int r = 0; r < t->n_rows; r++, out += op->y.width) {
-          const ptrdiff_t source = source_row(op, t->row + r, i);
-          const int from = source < 0 ? 0 : low, to = source < 0 ? 0 : high;
-          memset(out, 0, (size_t)from * sizeof *out);
-          if (to > from)
-            copy_row(out + from, x + source + from * k->stride - k->padding + j, k->stride, to - from);
-          memset(out + to, 0, (size_t)(op->y.width - to) * sizeof *out);
-        }
-      }
+  ld_patches_take(&op->window, x, t->row, t->n_rows, memory);
   return memory;
-}
-
-/* Adds each patch's numbers to where they came from: the transpose of `patches`. */
-static void add_patches(const convolution_op *op, const float *in, const tile *t, float *x) {
-  const ld_kernel *k = &op->layer->kernel;
-  for (int c = 0; c < op->x.x->rows; c++, x += op->x.x->cols)
-    for (int i = 0; i < k->height; i++)
-      for (int j = 0; j < k->width; j++) {
-        int low, high;
-        inside(op, j, &low, &high);
-        for (int r = 0; r < t->n_rows; r++, in += op->y.width) {
-          const ptrdiff_t source = source_row(op, t->row + r, i);
-          if (source < 0) continue;
-          float *to = x + source - k->padding + j;
-          if (k->stride == 1 && high > low)
-            ld_row_add(to + low, in + low, (size_t)(high - low));
-          else
-            for (int n = low; n < high; n++) to[(size_t)n * (size_t)k->stride] += in[n];
-        }
-      }
 }
 
 /* Carved from the scratch. */
@@ -199,7 +139,7 @@ static void input_gradient(const convolution_op *op, const tile *t, const scratc
   if (adapter)
     ld_gemm(true, false, layer->in, t->n, layer->lora->rank, 1, layer->lora->A->data, layer->in, s->dh, t->n,
             beta, to, ld);
-  if (!direct) add_patches(op, to, t, dx);
+  if (!direct) ld_patches_add(&op->window, to, t->row, t->n_rows, dx);
 }
 
 static void convolution_backward(ld_tape *tape, void *self) {
@@ -229,16 +169,11 @@ static void convolution_backward(ld_tape *tape, void *self) {
   ld_lora_dropout(lora, op->seed, op->number, x->rows, x->cols, s.dropped, x->stride, dx, true);
 }
 
-static int output_size(int size, int kernel, const ld_kernel *k) {
-  const int room = size + 2 * k->padding - kernel;
-  return room < 0 ? 0 : room / k->stride + 1;
-}
-
 ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, const ld_batch *batch) {
   convolution_op *op = ld_tape_record(tape, sizeof *op);
-  const ld_kernel *k = &layer->kernel;
   *op = (convolution_op){.layer = layer, .x = x, .seed = batch->seed, .number = batch->number};
-  op->y = (ld_maps){NULL, x.n, output_size(x.height, k->height, k), output_size(x.width, k->width, k)};
+  op->window = ld_window_over(&layer->kernel, x.x->rows, x.n, x.height, x.width);
+  op->y = (ld_maps){NULL, x.n, op->window.out_height, op->window.out_width};
   const int N = op->y.n * op->y.height * op->y.width;
   op->y.x = ld_tape_tensor(tape, layer->out, N, x.x->trained || layer->lora);
   int columns = PATCHES / layer->in;

@@ -1,0 +1,129 @@
+#include "nn/patches.h"
+
+#include <string.h>
+
+#include "nn/rows.h"
+
+static int output_size(int size, int kernel, const ld_kernel *k) {
+  const int room = size + 2 * k->padding - kernel;
+  return room < 0 ? 0 : room / k->stride + 1;
+}
+
+ld_window ld_window_over(const ld_kernel *kernel, int channels, int n, int height, int width) {
+  return (ld_window){*kernel,
+                     channels,
+                     n,
+                     height,
+                     width,
+                     output_size(height, kernel->height, kernel),
+                     output_size(width, kernel->width, kernel)};
+}
+
+/* Of `n` output places from `first` on: [*low, *high) of them see place `offset` of the kernel within `size`.
+ */
+static void inside(int first, int n, int offset, int size, const ld_kernel *k, int *low, int *high) {
+  const int before = k->padding - offset - first * k->stride, last = size - 1 + before;
+  *low = before > 0 ? (before + k->stride - 1) / k->stride : 0;
+  *high = last < 0 ? 0 : last / k->stride + 1;
+  if (*high > n) *high = n;
+  if (*low > *high) *low = *high;
+}
+
+static void zero(float *x, int n) {
+  for (int i = 0; i < n; i++) x[i] = 0;
+}
+
+/* Some output rows of one image under place (i, j) of the kernel: rows [low, high) and in them columns [left,
+ * right) see pixels, the first of which is *pixel of the channel's map. */
+typedef struct run {
+  int n_rows, low, high, left, right;
+  ptrdiff_t pixel;
+} run;
+
+static run run_at(const ld_window *w, int row, int rest, int i, int j) {
+  const ld_kernel *k = &w->kernel;
+  const int y = row % w->out_height;
+  run r = {.n_rows = w->out_height - y < rest ? w->out_height - y : rest};
+  inside(y, r.n_rows, i, w->in_height, k, &r.low, &r.high);
+  inside(0, w->out_width, j, w->in_width, k, &r.left, &r.right);
+  const ptrdiff_t top =
+      (ptrdiff_t)(row / w->out_height) * w->in_height + (y + r.low) * k->stride - k->padding + i;
+  r.pixel = top * w->in_width + r.left * k->stride - k->padding + j;
+  return r;
+}
+
+/* Rows of input and output are of one length and follow each other alike, so a run can be moved as a whole:
+ * what it takes over the edges from neighbouring rows is zeroed. */
+static bool moves_whole(const ld_window *w, const run *r) {
+  return w->kernel.stride == 1 && w->in_width == w->out_width && r->high > r->low && r->right > r->left;
+}
+
+/* Numbers from the first to the last pixel that a whole run sees. */
+static size_t whole_length(const ld_window *w, const run *r) {
+  return (size_t)(r->high - r->low - 1) * (size_t)w->out_width + (size_t)(r->right - r->left);
+}
+
+static void zero_edges(const ld_window *w, const run *r, float *out) {
+  const int W = w->out_width;
+  zero(out, r->low * W);
+  zero(out + (ptrdiff_t)r->high * W, (r->n_rows - r->high) * W);
+  if (r->left == 0 && r->right == W) return;
+  for (int row = r->low; row < r->high; row++) {
+    zero(out + (ptrdiff_t)row * W, r->left);
+    zero(out + (ptrdiff_t)row * W + r->right, W - r->right);
+  }
+}
+
+static void take_run(const ld_window *w, const run *r, const float *x, float *out) {
+  const int W = w->out_width, stride = w->kernel.stride;
+  float *first = out + (ptrdiff_t)r->low * W + r->left;
+  if (moves_whole(w, r)) {
+    memcpy(first, x + r->pixel, whole_length(w, r) * sizeof *out);
+  } else {
+    for (int row = r->low; row < r->high; row++, first += W) {
+      const float *from = x + r->pixel + (ptrdiff_t)(row - r->low) * stride * w->in_width;
+      for (int i = 0; i < r->right - r->left; i++) first[i] = from[(ptrdiff_t)i * stride];
+    }
+  }
+  zero_edges(w, r, out);
+}
+
+static void add_run(const ld_window *w, const run *r, float *patches, float *x) {
+  const int W = w->out_width, stride = w->kernel.stride;
+  const float *first = patches + (ptrdiff_t)r->low * W + r->left;
+  if (moves_whole(w, r)) {
+    zero_edges(w, r, patches);
+    ld_row_add(x + r->pixel, first, whole_length(w, r));
+    return;
+  }
+  for (int row = r->low; row < r->high; row++, first += W) {
+    float *to = x + r->pixel + (ptrdiff_t)(row - r->low) * stride * w->in_width;
+    for (int i = 0; i < r->right - r->left; i++) to[(ptrdiff_t)i * stride] += first[i];
+  }
+}
+
+void ld_patches_take(const ld_window *w, const float *x, int row, int n_rows, float *out) {
+  const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
+  for (int c = 0; c < w->channels; c++, x += map)
+    for (int i = 0; i < w->kernel.height; i++)
+      for (int j = 0; j < w->kernel.width; j++)
+        for (int done = 0; done < n_rows;) {
+          const run r = run_at(w, row + done, n_rows - done, i, j);
+          take_run(w, &r, x, out);
+          out += (size_t)r.n_rows * (size_t)w->out_width;
+          done += r.n_rows;
+        }
+}
+
+void ld_patches_add(const ld_window *w, float *patches, int row, int n_rows, float *x) {
+  const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
+  for (int c = 0; c < w->channels; c++, x += map)
+    for (int i = 0; i < w->kernel.height; i++)
+      for (int j = 0; j < w->kernel.width; j++)
+        for (int done = 0; done < n_rows;) {
+          const run r = run_at(w, row + done, n_rows - done, i, j);
+          add_run(w, &r, patches, x);
+          patches += (size_t)r.n_rows * (size_t)w->out_width;
+          done += r.n_rows;
+        }
+}
