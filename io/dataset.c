@@ -119,6 +119,10 @@ const char *ld_dataset_path(const ld_dataset *dataset) {
   return dataset->path;
 }
 
+const char *ld_dataset_file(const ld_dataset *dataset, const ld_record *record) {
+  return dataset->format->name ? dataset->format->name(dataset, record) : NULL;
+}
+
 void ld_sample_free(ld_sample *sample) {
   ld_ids_free(&sample->tokens);
   ld_ids_free(&sample->types);

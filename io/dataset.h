@@ -145,6 +145,10 @@ void ld_dataset_close(ld_dataset *dataset);
 ld_data_form ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);
 
+/* The file of a record below the data set's folder; NULL of records that are no files. Belongs to the data
+ * set. */
+const char *ld_dataset_file(const ld_dataset *dataset, const ld_record *record);
+
 /* Indexes the records that begin in the part-th of n_parts equal ranges, in file order: joined, the parts are
  * the same list whatever n_parts is (but for the numbers of label names, which count within a part). An error
  * names the line. LD_EFORMAT for labels that mix names and numbers. *out is zeroed first, and empty on

@@ -23,6 +23,8 @@ typedef struct ld_data_format {
   int (*read)(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err);
   /* May be NULL: frees dataset->own; the digest where it is not that of dataset->map, 64 bits. */
   void (*close)(ld_dataset *dataset);
+  /* May be NULL, where records have no name of their own. */
+  const char *(*name)(const ld_dataset *dataset, const ld_record *record);
   uint64_t (*digest)(const ld_dataset *dataset);
 } ld_data_format;
 

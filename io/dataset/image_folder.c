@@ -49,6 +49,11 @@ static int folder_read(const ld_dataset *dataset, const ld_record *record, ld_sa
   return rc;
 }
 
+static const char *folder_name(const ld_dataset *dataset, const ld_record *record) {
+  const ld_image_list *list = dataset->own;
+  return list->files[record->offset].path;
+}
+
 enum { EDGE = 1024 };
 
 /* Adds the length and the first and last KiB. */
@@ -86,6 +91,7 @@ const ld_data_format ld_data_image_folder = {
     .next = next_image,
     .read = folder_read,
     .close = folder_close,
+    .name = folder_name,
     .digest = folder_digest,
 };
 

@@ -210,4 +210,5 @@ static int jsonl_open(ld_dataset *dataset, ld_error *err) {
   return rc;
 }
 
-const ld_data_format ld_data_jsonl = {{".jsonl"}, jsonl_open, jsonl_next, jsonl_read, NULL, NULL};
+const ld_data_format ld_data_jsonl = {
+    .endings = {".jsonl"}, .open = jsonl_open, .next = jsonl_next, .read = jsonl_read};

@@ -90,4 +90,5 @@ static int raw_read(const ld_dataset *dataset, const ld_record *record, ld_sampl
   return 0;
 }
 
-const ld_data_format ld_data_raw = {{".txt"}, raw_open, raw_next, raw_read, NULL, NULL};
+const ld_data_format ld_data_raw = {
+    .endings = {".txt"}, .open = raw_open, .next = raw_next, .read = raw_read};

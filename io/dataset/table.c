@@ -350,5 +350,7 @@ static void table_close(ld_dataset *dataset) {
   free(t);
 }
 
-const ld_data_format ld_data_tsv = {{".tsv"}, tsv_open, tsv_next, table_read, table_close, NULL};
-const ld_data_format ld_data_csv = {{".csv"}, csv_open, csv_next, table_read, table_close, NULL};
+const ld_data_format ld_data_tsv = {
+    .endings = {".tsv"}, .open = tsv_open, .next = tsv_next, .read = table_read, .close = table_close};
+const ld_data_format ld_data_csv = {
+    .endings = {".csv"}, .open = csv_open, .next = csv_next, .read = table_read, .close = table_close};

@@ -9,35 +9,43 @@
 
 typedef struct printer {
   const ld_base *base;
+  const ld_corpus *corpus;
   ld_text line;
 } printer;
 
-/* {"label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9}}; of numbers {"value": 2.5}. */
+static void put_classes(const ld_labels *labels, const float *outputs, int n, ld_text *line) {
+  float *probabilities = ld_alloc((size_t)n, sizeof *probabilities);
+  memcpy(probabilities, outputs, (size_t)n * sizeof *probabilities);
+  ld_softmax(probabilities, n);
+  int best = 0;
+  for (int i = 1; i < n; i++)
+    if (outputs[i] > outputs[best]) best = i;
+  ld_text_puts(line, "\"label\": ");
+  ld_json_quote(line, labels->names[best]);
+  for (int i = 0; i < n; i++) {
+    ld_text_puts(line, i ? ", " : ", \"probabilities\": {");
+    ld_json_quote(line, labels->names[i]);
+    ld_text_printf(line, ": %.6g", (double)probabilities[i]);
+  }
+  ld_text_puts(line, "}");
+  free(probabilities);
+}
+
+/* {"label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9}}, or {"value": 2.5}; with "file"
+ * in front where the record is one. */
 static void print_row(int64_t row, const float *outputs, int n, void *user) {
-  (void)row;
   printer *p = user;
   ld_text *line = &p->line;
+  const char *file = ld_dataset_file(p->corpus->dataset, ld_corpus_record(p->corpus, row));
   ld_text_clear(line);
-  if (p->base->model->task == LD_TASK_VALUE) {
-    ld_text_printf(line, "{\"value\": %.9g}\n", (double)outputs[0]);
-  } else {
-    float *probabilities = ld_alloc((size_t)n, sizeof *probabilities);
-    memcpy(probabilities, outputs, (size_t)n * sizeof *probabilities);
-    ld_softmax(probabilities, n);
-    int best = 0;
-    for (int i = 1; i < n; i++)
-      if (outputs[i] > outputs[best]) best = i;
-    ld_text_puts(line, "{\"label\": ");
-    ld_json_quote(line, p->base->labels.names[best]);
-    ld_text_puts(line, ", \"probabilities\": {");
-    for (int i = 0; i < n; i++) {
-      if (i) ld_text_puts(line, ", ");
-      ld_json_quote(line, p->base->labels.names[i]);
-      ld_text_printf(line, ": %.6g", (double)probabilities[i]);
-    }
-    ld_text_puts(line, "}}\n");
-    free(probabilities);
-  }
+  ld_text_puts(line, file ? "{\"file\": " : "{");
+  if (file) ld_json_quote(line, file);
+  if (file) ld_text_puts(line, ", ");
+  if (p->base->model->task == LD_TASK_VALUE)
+    ld_text_printf(line, "\"value\": %.9g", (double)outputs[0]);
+  else
+    put_classes(&p->base->labels, outputs, n, line);
+  ld_text_puts(line, "}\n");
   fwrite(line->bytes, 1, line->length, stdout);
 }
 
@@ -45,7 +53,7 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
                    ld_error *err) {
   ld_tape *tape = ld_tape_create();
   ld_feed feed = {0};
-  printer p = {.base = base};
+  printer p = {.base = base, .corpus = corpus};
   size_t bytes;
   int rc = ld_tape_fit(tape, &feed, base->model, options, LD_PASS_INFER, corpus, NULL, &bytes, err);
   rc = ld_comm_agree(comm, rc, err);

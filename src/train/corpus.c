@@ -57,7 +57,10 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
     corpus->n_records = (int64_t)(bytes / sizeof *index.records);
     corpus->n_skipped = (int64_t)index.n_skipped;
     ld_comm_sum_i64(comm, &corpus->n_skipped, 1);
-    if (index.n_skipped) ld_warn("%s: passed over (and others, if there are more)", index.first_skipped.text);
+    if (index.n_skipped) ld_warn("passed over: %s", index.first_skipped.text);
+    if (corpus->n_skipped)
+      ld_warn("%s: %lld broken images in all are passed over (--strict makes them errors)",
+              ld_dataset_path(corpus->dataset), (long long)corpus->n_skipped);
   }
   ld_index_free(&index);
   return rc;
@@ -167,16 +170,16 @@ void ld_corpus_close(ld_corpus *corpus) {
   free(corpus);
 }
 
-static const ld_record *record_of(const ld_corpus *corpus, int64_t row) {
+const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row) {
   return &corpus->records[corpus->plan->pieces[corpus->plan->rows[row].first_piece].record];
 }
 
 int32_t ld_corpus_class(const ld_corpus *corpus, int64_t row) {
-  return record_of(corpus, row)->label;
+  return ld_corpus_record(corpus, row)->label;
 }
 
 float ld_corpus_value(const ld_corpus *corpus, int64_t row) {
-  return record_of(corpus, row)->value;
+  return ld_corpus_record(corpus, row)->value;
 }
 
 void ld_feed_free(ld_feed *feed) {
@@ -254,7 +257,7 @@ static int put_tokens(const ld_corpus *corpus, const ld_row *row, ld_feed *feed,
 
 /* A sample of a classifier is a segment; targets and values stand by segment. */
 static int put_text(const ld_corpus *corpus, int64_t row, ld_feed *feed, cursor *at, ld_error *err) {
-  const ld_record *record = record_of(corpus, row);
+  const ld_record *record = ld_corpus_record(corpus, row);
   ld_sample *sample = &feed->sample;
   const int rc = ld_dataset_read(corpus->dataset, record, sample, err);
   if (rc) return rc;
@@ -296,7 +299,7 @@ static int put_row(const ld_corpus *corpus, int64_t row, int64_t epoch, int n_ro
                    ld_error *err) {
   switch (use_of(corpus->base->model)) {
   case LD_USE_IMAGES:
-    return put_image(corpus, record_of(corpus, row), epoch, n_rows, feed, at, err);
+    return put_image(corpus, ld_corpus_record(corpus, row), epoch, n_rows, feed, at, err);
   case LD_USE_CLASSES:
     return put_text(corpus, row, feed, at, err);
   default:

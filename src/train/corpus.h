@@ -53,7 +53,8 @@ int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, in
  * much for one pass. */
 int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_feed *feed, ld_batch *batch, ld_error *err);
 
-/* The truth of a row of a classifier's data: its class, or its number. */
+/* The record of a row of a classifier's data, and its truth: its class, or its number. */
+const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row);
 int32_t ld_corpus_class(const ld_corpus *corpus, int64_t row);
 float ld_corpus_value(const ld_corpus *corpus, int64_t row);
 
