@@ -116,6 +116,12 @@ int ld_base_open(const char *path, ld_base *base, ld_error *err) {
   return rc;
 }
 
+ld_data_use ld_base_use(const ld_base *base) {
+  const ld_family *family = base->model->family;
+  if (!family->classifies) return LD_USE_LANGUAGE;
+  return family->takes_images ? LD_USE_IMAGES : LD_USE_CLASSES;
+}
+
 int ld_base_check_ids(const ld_base *base, const int32_t *ids, const int32_t *types, size_t n,
                       ld_error *err) {
   const ld_model *model = base->model;

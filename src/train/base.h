@@ -33,6 +33,9 @@ int ld_base_open(const char *path, ld_base *base, ld_error *err);
 /* The same without its tokenizer or image rule, for what touches no data. */
 int ld_base_open_model(const char *path, ld_base *base, ld_error *err);
 
+/* What kind of data the base takes. */
+ld_data_use ld_base_use(const ld_base *base);
+
 /* Gives a classifier a head of n_outputs (0: as many as it has), with `fresh` a new one in any case. Before
  * anything is trained on it. The labels are numbers then; ld_base_set_labels names them. */
 int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err);
