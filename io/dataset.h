@@ -18,7 +18,8 @@
  *   - a folder: class folders with PNG and JPEG files, whose label is the folder's name; or the images
  *     themselves, without labels.
  *   - .png, .jpg, .jpeg: one image without a label.
- *   - .h5, .hdf5: images (N, H, W, C) or (N, H, W) uint8, and labels (N) integers.
+ *   - .h5, .hdf5: images (N, H, W, C) or (N, H, W) uint8, and labels (N) integers, whose attribute `names`
+ * may name the classes.
  *
  * Tokens and targets, by form:
  *   - text: the text with the tokenizer's special tokens, eos; targets are all but the first.

@@ -26,8 +26,11 @@ static int hdf5_read(const ld_dataset *dataset, const ld_record *record, ld_samp
   const ld_image_store *store = dataset->own;
   ld_image whole = {0};
   const int32_t label = ld_image_store_label(store, (int64_t)record->offset);
-  sample->label_kind = label < 0 ? LD_LABEL_NONE : LD_LABEL_INTEGER;
+  const char *name = ld_image_store_name(store, (int64_t)record->offset);
+  sample->label_kind = label < 0 ? LD_LABEL_NONE : name ? LD_LABEL_NAME : LD_LABEL_INTEGER;
   sample->label_value = label;
+  ld_text_clear(&sample->label_name);
+  if (name) ld_text_puts(&sample->label_name, name);
   const int rc = ld_image_store_read(store, (int64_t)record->offset, &whole, err);
   if (!rc) ld_image_fit(&whole, dataset->options.image_rule, &sample->image);
   ld_image_free(&whole);

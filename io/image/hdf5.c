@@ -19,6 +19,8 @@ struct ld_image_store {
   int ndim;
   hsize_t shape[4];
   int64_t *labels; /* NULL without */
+  char *names;     /* of the classes, n_names times `name_size` bytes; NULL without */
+  size_t n_names, name_size;
 };
 
 /* The child `name`, a dataset reached by a hard link: others could lead out of the file. */
@@ -197,6 +199,44 @@ static int read_labels(ld_image_store *s, hid_t set, ld_error *err) {
   return 0;
 }
 
+/* The attribute `names` of the labels, texts of one length, as ld_image_writer_open puts it; texts of another
+ * kind count as none. */
+static int read_names(ld_image_store *s, hid_t set, ld_error *err) {
+  if (H5Aexists(set, "names") <= 0) return 0;
+  const hid_t attribute = H5Aopen(set, "names", H5P_DEFAULT), type = H5Aget_type(attribute);
+  const hid_t space = H5Aget_space(attribute);
+  hsize_t n = 0;
+  const bool fixed = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+                     H5Sget_simple_extent_ndims(space) == 1 &&
+                     H5Sget_simple_extent_dims(space, &n, NULL) >= 0;
+  const size_t size = fixed ? H5Tget_size(type) : 0;
+  int rc = 0;
+  if (fixed && size <= MOST_NAME + 1 && n <= s->length) {
+    const hid_t held = H5Tcopy(H5T_C_S1);
+    s->name_size = size + 1;
+    s->n_names = (size_t)n;
+    s->names = ld_alloc(s->n_names, s->name_size);
+    H5Tset_size(held, s->name_size);
+    H5Tset_cset(held, H5Tget_cset(type));
+    if (H5Aread(attribute, held, s->names) < 0)
+      rc = ld_hdf5_fail(err, LD_EFORMAT, s->path, "the attribute 'names' of 'labels' cannot be read");
+    H5Tclose(held);
+  }
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Aclose(attribute);
+  return rc;
+}
+
+/* Names that leave a label without one name nothing. */
+static void forget_few_names(ld_image_store *s) {
+  for (hsize_t i = 0; s->names && i < s->shape[0]; i++)
+    if ((size_t)s->labels[i] >= s->n_names) {
+      free(s->names);
+      s->names = NULL;
+    }
+}
+
 static int open_labels(ld_image_store *s, ld_error *err) {
   const htri_t exists = H5Lexists(s->file, "labels", H5P_DEFAULT);
   if (exists == 0) return 0;
@@ -205,6 +245,8 @@ static int open_labels(ld_image_store *s, ld_error *err) {
   const hid_t type = H5Dget_type(set);
   int rc = check_labels(s, set, type, err);
   if (!rc) rc = read_labels(s, set, err);
+  if (!rc) rc = read_names(s, set, err);
+  if (!rc) forget_few_names(s);
   if (type >= 0) H5Tclose(type);
   H5Dclose(set);
   return rc;
@@ -242,6 +284,7 @@ void ld_image_store_close(ld_image_store *s) {
   if (s->images >= 0) H5Dclose(s->images);
   if (s->file >= 0) H5Fclose(s->file);
   free(s->labels);
+  free(s->names);
   free(s->path);
   free(s);
 }
@@ -252,6 +295,10 @@ int64_t ld_image_store_count(const ld_image_store *s) {
 
 int32_t ld_image_store_label(const ld_image_store *s, int64_t index) {
   return s->labels ? (int32_t)s->labels[index] : -1;
+}
+
+const char *ld_image_store_name(const ld_image_store *s, int64_t index) {
+  return s->names ? s->names + (size_t)s->labels[index] * s->name_size : NULL;
 }
 
 /* A copy of `space` with record `index` selected, in *memory the space of one image. */

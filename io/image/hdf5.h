@@ -27,6 +27,10 @@ int64_t ld_image_store_count(const ld_image_store *store);
 /* The label of a record, from 0; -1 when the file has none. */
 int32_t ld_image_store_label(const ld_image_store *store, int64_t index);
 
+/* The name of its class, by the attribute `names` of labels; NULL when the file has none. Belongs to the
+ * store. */
+const char *ld_image_store_name(const ld_image_store *store, int64_t index);
+
 int ld_image_store_read(const ld_image_store *store, int64_t index, ld_image *out, ld_error *err);
 
 /* What a new file is to hold. */

@@ -1,4 +1,6 @@
 /* lora_dist convert: an image set in another form to HDF5. */
+#include <string.h>
+
 #include "base/log.h"
 #include "cmd/command.h"
 #include "io/image_convert.h"
@@ -6,6 +8,10 @@
 int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
+  const char *ending = strrchr(options->out, '.');
+  if (!ending || (strcmp(ending, ".h5") != 0 && strcmp(ending, ".hdf5") != 0))
+    return ld_fail(err, LD_EUSAGE, "--out %s: must end in .h5, by which the data is known again",
+                   options->out);
   ld_converted c;
   const int rc = ld_image_convert(options->data, options->labels_file, options->out, &c, err);
   if (rc) return rc;

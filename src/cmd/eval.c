@@ -6,19 +6,31 @@
 #include "cmd/command.h"
 #include "train/trainer.h"
 
-/* Rows are the truth, columns the prediction; of many classes only the number of errors would be seen. */
+/* Characters of UTF-8 text, at most `most`; *bytes gets their length. */
+static int count_characters(const char *text, int most, int *bytes) {
+  int n = 0, at = 0;
+  for (; text[at] && n < most; n++) do
+      at++;
+    while (((unsigned char)text[at] & 0xC0) == 0x80);
+  *bytes = at;
+  return n;
+}
+
+/* Rows are the truth, columns the prediction. */
 static void print_confusion(const ld_scores *s, const ld_labels *labels) {
-  enum { MOST = 20, WIDTH = 12 };
+  enum { MOST = 20, NAME = 24, CELL = 7 };
   if (s->n_classes > MOST || !s->confusion) {
-    printf("confusion matrix   not printed for more than %d classes\n", MOST);
+    printf("confusion matrix: left out for more than %d classes\n", MOST);
     return;
   }
-  printf("\ntruth \\ predicted");
-  for (int c = 0; c < s->n_classes; c++) printf(" %*.*s", WIDTH, WIDTH, labels->names[c]);
+  printf("\n%-*s", NAME + 4, "truth \\ predicted");
+  for (int c = 0; c < s->n_classes; c++) printf("%*d", CELL, c);
   for (int r = 0; r < s->n_classes; r++) {
-    printf("\n%-17.17s", labels->names[r]);
+    int bytes;
+    const int n = count_characters(labels->names[r], NAME, &bytes);
+    printf("\n%2d  %.*s%*s", r, bytes, labels->names[r], NAME - n, "");
     for (int c = 0; c < s->n_classes; c++)
-      printf(" %*lld", WIDTH, (long long)s->confusion[(size_t)r * (size_t)s->n_classes + (size_t)c]);
+      printf("%*lld", CELL, (long long)s->confusion[(size_t)r * (size_t)s->n_classes + (size_t)c]);
   }
   printf("\n");
 }
