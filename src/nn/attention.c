@@ -119,25 +119,30 @@ LD_VECTOR static void score_gradient(float *dp, const float *p, float delta, flo
   for (int i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - delta) * scale;
 }
 
-/* dV += P^T dY;  dP = dY V^T;  dS = P (dP - rowsum(dY Y)) scale;  dQ += dS K;  dK += dS^T Q. */
-static void part_backward(const ld_attention *shape, const part *p, float *P, const float *y, const float *dy,
-                          int ldy, const float *lse, float *dq, float *dk, float *dv) {
+/* dV += P^T dY;  dP = dY V^T;  dS = P (dP - rowsum(P dP)) scale;  dQ += dS K;  dK += dS^T Q.
+ * The row sum could be had as rowsum(dY Y), but Y is rounded: dS would not sum to 0, and where all keys have
+ * much in common, what is left of that in dQ is larger than the rest. */
+static void part_backward(const ld_attention *shape, const part *p, float *P, const float *dy, int ldy,
+                          const float *lse, float *dq, float *dk, float *dv) {
   const int D = shape->head_dim, n = p->n_keys;
   scores(shape, p, P);
   float *dP = P + (size_t)p->n_rows * (size_t)n;
+  double sums[BLOCK]; /* of P: 1 but for rounding */
   for (int i = 0; i < p->n_rows; i++) {
     float *row = P + (size_t)i * (size_t)n;
     int low, high;
     visible(shape, p, i, &low, &high);
-    ld_row_exp(row + low, lse[i], high - low);
+    sums[i] = ld_row_exp(row + low, lse[i], high - low);
     mask_row(row, low, high, n);
   }
   if (dv) ld_gemm(true, false, n, D, p->n_rows, 1, P, n, dy, ldy, 1, dv, p->ldv);
   if (!dq && !dk) return;
   ld_gemm(false, true, p->n_rows, n, D, 1, dy, ldy, p->v, p->ldv, 0, dP, n);
   for (int i = 0; i < p->n_rows; i++) {
-    const float delta = ld_row_dot(dy + (size_t)i * (size_t)ldy, y + (size_t)i * (size_t)ldy, D);
-    score_gradient(dP + (size_t)i * (size_t)n, P + (size_t)i * (size_t)n, delta, shape->scale, n);
+    const float *row = P + (size_t)i * (size_t)n;
+    float *gradient = dP + (size_t)i * (size_t)n;
+    const double delta = (double)ld_row_dot(row, gradient, n) / sums[i];
+    score_gradient(gradient, row, (float)delta, shape->scale, n);
   }
   if (dq) ld_gemm(false, false, p->n_rows, D, n, 1, dP, n, p->k, p->ldk, 1, dq, p->ldq);
   if (dk) ld_gemm(true, false, n, D, p->n_rows, 1, dP, n, p->q, p->ldq, 1, dk, p->ldk);
@@ -154,7 +159,7 @@ static void attention_backward(ld_tape *tape, void *self) {
       for (int row = 0; row < length; row += BLOCK) {
         const part p = take_part(op, head, begin, length, row);
         const size_t at = (size_t)(begin + row) * (size_t)ldy + (size_t)(head * shape->head_dim);
-        part_backward(shape, &p, ld_tape_scratch(tape), op->y->data + at, op->y->grad + at, ldy,
+        part_backward(shape, &p, ld_tape_scratch(tape), op->y->grad + at, ldy,
                       op->lse + (size_t)head * (size_t)T + begin + row, dq ? dq + (p.q - op->q->data) : NULL,
                       dk ? dk + (p.k - op->k->data) : NULL, dv ? dv + (p.v - op->v->data) : NULL);
       }
