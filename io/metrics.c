@@ -104,6 +104,10 @@ void ld_metrics_string(ld_metrics *metrics, const char *key, const char *value) 
     ld_text_puts(line, "null");
 }
 
+void ld_metrics_json(ld_metrics *metrics, const char *key, const char *json) {
+  ld_text_puts(put_key(metrics, key), json);
+}
+
 int ld_metrics_end(ld_metrics *metrics, ld_error *err) {
   ld_text_puts(&metrics->line, "}\n");
   const off_t before = lseek(metrics->fd, 0, SEEK_END);

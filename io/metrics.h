@@ -31,6 +31,7 @@ void ld_metrics_int(ld_metrics *metrics, const char *key, int64_t value);
 void ld_metrics_real(ld_metrics *metrics, const char *key, double value);
 void ld_metrics_bool(ld_metrics *metrics, const char *key, bool value);
 void ld_metrics_string(ld_metrics *metrics, const char *key, const char *value); /* NULL: null */
+void ld_metrics_json(ld_metrics *metrics, const char *key, const char *json);    /* as it is, in one line */
 
 /* Writes the line. On LD_EFILE (a full disk) the file ends with the line before it. */
 int ld_metrics_end(ld_metrics *metrics, ld_error *err);

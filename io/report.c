@@ -13,51 +13,9 @@
 #include "io/report_chart.h"
 #include "io/report_page.h"
 #include "io/report_run.h"
+#include "io/report_scores.h"
+#include "io/report_text.h"
 #include "io/yaml.h"
-
-static void put_escaped(ld_text *page, const char *text) {
-  for (; *text; text++) {
-    const unsigned char byte = (unsigned char)*text;
-    if (byte == '<')
-      ld_text_puts(page, "&lt;");
-    else if (byte == '>')
-      ld_text_puts(page, "&gt;");
-    else if (byte == '&')
-      ld_text_puts(page, "&amp;");
-    else if (byte == '"')
-      ld_text_puts(page, "&quot;");
-    else if (byte == '\'')
-      ld_text_puts(page, "&#39;");
-    else if (byte == 127 || (byte < 32 && byte != '\n' && byte != '\t'))
-      ld_text_puts(page, "\xef\xbf\xbd");
-    else
-      ld_text_append(page, text, 1);
-  }
-}
-
-/* A whole number with its thousands apart, shortened when it is very large. */
-static void put_count(ld_text *page, double value) {
-  if (isnan(value) || fabs(value) >= 1e9) {
-    ld_text_printf(page, isnan(value) ? "unknown" : "%.4g billion", value / 1e9);
-    return;
-  }
-  char digits[32];
-  const int n = snprintf(digits, sizeof digits, "%.0f", value);
-  for (int i = 0; i < n; i++) {
-    if (i > (digits[0] == '-') && (n - i) % 3 == 0) ld_text_puts(page, ",");
-    ld_text_append(page, &digits[i], 1);
-  }
-}
-
-static void put_real(ld_text *page, double value, int digits) {
-  const bool plain = fabs(value) < 1e5 && (value == 0 || fabs(value) >= 1e-3);
-  if (isnan(value))
-    ld_text_puts(page, "unknown");
-  else if (plain)
-    ld_text_printf(page, "%.*f", digits, value);
-  else
-    ld_text_printf(page, "%.3g", value);
-}
 
 static void put_duration(ld_text *page, double seconds) {
   if (seconds < 60) {
@@ -85,48 +43,67 @@ static void close_tile(ld_text *page) {
   ld_text_puts(page, "</dd></div>\n");
 }
 
+/* The best evaluation is the one with the lowest loss: what else it has is not the best of its kind. */
+static void put_eval_tile(ld_text *page, const ld_run_record *r, int column, const char *label) {
+  const ld_table *e = &r->evals;
+  const size_t best = ld_run_record_best(r);
+  const bool is_loss = column == LD_LOSS || column == LD_PERPLEXITY;
+  const int digits = column == LD_PERPLEXITY ? 2 : 4;
+  open_tile(page, label);
+  ld_report_put_real(page, e->column[column][best], digits);
+  ld_text_puts(page, is_loss ? "<small>best, at step " : "<small>at the same step");
+  if (is_loss) ld_report_put_count(page, e->column[LD_STEP][best]);
+  ld_text_puts(page, "; first ");
+  ld_report_put_real(page, e->column[column][0], digits);
+  ld_text_puts(page, "</small>");
+  close_tile(page);
+}
+
+static const char *const measures[] = {
+    [LD_RUN_LANGUAGE] = "Validation perplexity",
+    [LD_RUN_CLASSES] = "Validation accuracy",
+    [LD_RUN_VALUE] = "Validation Pearson correlation",
+};
+
 static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
   const ld_table *s = &r->steps, *e = &r->evals;
   if (s->n) {
     const size_t window = ld_column_reach(s->n) + 1;
     open_tile(page, "Final training loss");
-    put_real(page, s->column[LD_LOSS][s->n - 1], 4);
+    ld_report_put_real(page, s->column[LD_LOSS][s->n - 1], 4);
     if (window > 1) {
       ld_text_puts(page, "<small>");
-      put_real(page, ld_column_mean(s->column[LD_LOSS] + s->n - window, window), 4);
+      ld_report_put_real(page, ld_column_mean(s->column[LD_LOSS] + s->n - window, window), 4);
       ld_text_printf(page, " over the last %zu steps</small>", window);
     }
     close_tile(page);
   }
-  static const char *const labels[] = {
-      [LD_LOSS] = "Validation loss", [LD_PERPLEXITY] = "Validation perplexity"};
-  for (int column = LD_LOSS; e->n && column <= LD_PERPLEXITY; column++) {
-    const size_t best = ld_run_record_best(r);
-    const int digits = column == LD_LOSS ? 4 : 2;
-    open_tile(page, labels[column]);
-    put_real(page, e->column[column][best], digits);
-    ld_text_puts(page, "<small>best, at step ");
-    put_count(page, e->column[LD_STEP][best]);
-    ld_text_puts(page, "; first ");
-    put_real(page, e->column[column][0], digits);
-    ld_text_puts(page, "</small>");
-    close_tile(page);
+  if (e->n) {
+    put_eval_tile(page, r, LD_LOSS, "Validation loss");
+    put_eval_tile(page, r, ld_run_record_measure(r), measures[r->task]);
   }
 }
 
-static void put_progress_tiles(ld_text *page, const ld_table *s) {
+static const char *rate_title(const ld_run_record *r) {
+  return r->images ? "Images per second" : "Tokens per second";
+}
+
+static void put_progress_tiles(ld_text *page, const ld_run_record *r) {
+  const ld_table *s = &r->steps;
   double targets = 0;
   for (size_t i = 0; i < s->n; i++) targets += isnan(s->column[LD_TARGETS][i]) ? 0 : s->column[LD_TARGETS][i];
   open_tile(page, "Steps");
-  put_count(page, s->n ? s->column[LD_STEP][s->n - 1] : 0);
+  ld_report_put_count(page, s->n ? s->column[LD_STEP][s->n - 1] : 0);
   if (s->n && !isnan(s->column[LD_EPOCH][s->n - 1]))
     ld_text_printf(page, "<small>%.2f epochs</small>", s->column[LD_EPOCH][s->n - 1]);
   close_tile(page);
-  open_tile(page, "Target tokens seen");
-  put_count(page, targets);
+  open_tile(page, r->images                    ? "Images seen"
+                  : r->task == LD_RUN_LANGUAGE ? "Target tokens seen"
+                                               : "Texts seen");
+  ld_report_put_count(page, targets);
   close_tile(page);
-  open_tile(page, "Tokens per second");
-  put_count(page, ld_column_median(s->column[LD_RATE], s->n));
+  open_tile(page, rate_title(r));
+  ld_report_put_count(page, ld_column_median(s->column[LD_RATE], s->n));
   ld_text_puts(page, "<small>median of all steps</small>");
   close_tile(page);
 }
@@ -141,31 +118,38 @@ static void put_job_tiles(ld_text *page, const ld_run_record *r) {
   ld_text_puts(page, "</small>");
   close_tile(page);
   open_tile(page, "Trained parameters");
-  put_count(page, r->trained);
+  ld_report_put_count(page, r->trained);
   if (r->trained > 0 && r->base > 0) {
     ld_text_printf(page, "<small>%.3g %% of ", 100 * r->trained / r->base);
-    put_count(page, r->base);
+    ld_report_put_count(page, r->base);
     ld_text_puts(page, "</small>");
   }
   close_tile(page);
 }
 
+/* How far the best evaluation is from the first, when it is better. */
+static void put_gain(ld_text *page, const ld_run_record *r) {
+  const ld_table *e = &r->evals;
+  const size_t best = ld_run_record_best(r);
+  if (e->n < 2 || best == 0 || !(e->column[LD_LOSS][best] < e->column[LD_LOSS][0])) return;
+  const bool language = r->task == LD_RUN_LANGUAGE;
+  const double *measure = e->column[ld_run_record_measure(r)];
+  if (!language && !(measure[best] > measure[0])) return;
+  ld_text_printf(page, "<p class=\"gist\">%s %s from ", measures[r->task], language ? "fell" : "rose");
+  ld_report_put_real(page, measure[0], language ? 2 : 4);
+  ld_text_puts(page, " to ");
+  ld_report_put_real(page, measure[best], language ? 2 : 4);
+  ld_text_puts(page, " by step ");
+  ld_report_put_count(page, e->column[LD_STEP][best]);
+  ld_text_puts(page, ".</p>\n");
+}
+
 /* What became of the run, in one sentence; and what a reader should not miss. */
 static void put_gist(ld_text *page, const ld_run_record *r) {
-  const ld_table *e = &r->evals;
   size_t lost = 0;
   for (size_t i = 0; i < r->steps.n; i++) lost += isnan(r->steps.column[LD_LOSS][i]);
   if (!r->steps.n) ld_text_puts(page, "<p class=\"gist\">No training step is recorded yet.</p>\n");
-  const size_t best = ld_run_record_best(r);
-  if (e->n > 1 && best > 0 && e->column[LD_LOSS][best] < e->column[LD_LOSS][0]) {
-    ld_text_puts(page, "<p class=\"gist\">Validation perplexity fell from ");
-    put_real(page, e->column[LD_PERPLEXITY][0], 2);
-    ld_text_puts(page, " to ");
-    put_real(page, e->column[LD_PERPLEXITY][best], 2);
-    ld_text_puts(page, " by step ");
-    put_count(page, e->column[LD_STEP][best]);
-    ld_text_puts(page, ".</p>\n");
-  }
+  put_gain(page, r);
   if (lost)
     ld_text_printf(page, "<p class=\"warn\">%zu of %zu steps have no finite training loss.</p>\n", lost,
                    r->steps.n);
@@ -189,7 +173,10 @@ static void put_loss_chart(ld_text *page, const ld_run_record *r, ld_chart chart
   if (e->n)
     curves[chart.n_curves++] = (ld_curve){"validation", "dots", e->column[LD_STEP], e->column[LD_LOSS], e->n};
   chart.title = "Loss";
-  chart.note = "nats per target token";
+  chart.note = r->task == LD_RUN_VALUE      ? "mean squared error"
+               : r->task == LD_RUN_LANGUAGE ? "nats per target token"
+               : r->images                  ? "nats per image"
+                                            : "nats per text";
   chart.tall = true;
   ld_chart_put(page, &chart);
   free(means);
@@ -230,23 +217,24 @@ static void put_charts(ld_text *page, const ld_run_record *r) {
   }
   ld_text_puts(page, "<div class=\"charts\">\n");
   put_loss_chart(page, r, chart);
+  ld_report_put_score_chart(page, r, chart);
   put_step_chart(page, s, chart, LD_LR, "Learning rate");
   put_step_chart(page, s, chart, LD_GRAD_NORM, "Gradient norm");
-  put_step_chart(page, s, chart, LD_RATE, "Tokens per second");
+  put_step_chart(page, s, chart, LD_RATE, rate_title(r));
   ld_text_puts(page, "</div>\n");
 }
 
 static void put_sample(ld_text *page, const ld_sample *s) {
   if (!s->text) return;
   ld_text_puts(page, "<div><span class=\"note\">step ");
-  put_count(page, s->step);
+  ld_report_put_count(page, s->step);
   ld_text_puts(page, "</span><pre>");
   if (s->prompt) {
     ld_text_puts(page, "<b>");
-    put_escaped(page, s->prompt);
+    ld_report_put_escaped(page, s->prompt);
     ld_text_puts(page, "</b>");
   }
-  put_escaped(page, s->text);
+  ld_report_put_escaped(page, s->text);
   ld_text_puts(page, "</pre></div>\n");
 }
 
@@ -261,7 +249,7 @@ static void put_samples(ld_text *page, const ld_run_record *r) {
 
 static void put_value(ld_text *page, const ld_value *value) {
   if (value->type == LD_STRING)
-    put_escaped(page, value->string);
+    ld_report_put_escaped(page, value->string);
   else if (value->type == LD_INTEGER)
     ld_text_printf(page, "%lld", (long long)value->integer);
   else if (value->type == LD_REAL)
@@ -273,7 +261,7 @@ static void put_value(ld_text *page, const ld_value *value) {
   for (size_t i = 0; i < value->n_items; i++) {
     const ld_value *item = &value->items[i];
     if (i) ld_text_puts(page, ", ");
-    if (item->key) put_escaped(page, item->key);
+    if (item->key) ld_report_put_escaped(page, item->key);
     if (item->key) ld_text_puts(page, ": ");
     put_value(page, item);
   }
@@ -283,7 +271,7 @@ static void put_settings_table(ld_text *page, const ld_value *settings) {
   ld_text_puts(page, "<dl class=\"settings\">\n");
   for (size_t i = 0; i < settings->n_items; i++) {
     ld_text_puts(page, "<div><dt>");
-    put_escaped(page, settings->items[i].key);
+    ld_report_put_escaped(page, settings->items[i].key);
     ld_text_puts(page, "</dt><dd>");
     put_value(page, &settings->items[i]);
     ld_text_puts(page, "</dd></div>\n");
@@ -299,7 +287,7 @@ static void put_settings(ld_text *page, const ld_value *settings, const char *ya
     put_settings_table(page, settings);
   } else {
     ld_text_puts(page, "<pre>");
-    put_escaped(page, yaml);
+    ld_report_put_escaped(page, yaml);
     ld_text_puts(page, "</pre>");
   }
   ld_text_puts(page, "</section>\n");
@@ -314,7 +302,7 @@ static void put_file_name(ld_text *page, const char *what, const char *path) {
   if (!path) return;
   const char *slash = strrchr(path, '/');
   ld_text_puts(page, what);
-  put_escaped(page, slash && slash[1] ? slash + 1 : path);
+  ld_report_put_escaped(page, slash && slash[1] ? slash + 1 : path);
 }
 
 /* ISO 8601's form for programs becomes one for people. */
@@ -322,18 +310,18 @@ static void put_date(ld_text *page, const char *date) {
   const bool known = strlen(date) == 20 && date[10] == 'T' && date[19] == 'Z';
   char *text = known ? ld_format("%.10s %.5s UTC", date, date + 11) : ld_strdup(date);
   ld_text_puts(page, ", started ");
-  put_escaped(page, text);
+  ld_report_put_escaped(page, text);
   free(text);
 }
 
 static void put_heading(ld_text *page, const ld_run_record *r, const ld_value *settings, const char *title) {
   ld_text_puts(page, LD_REPORT_HEAD);
   ld_text_puts(page, "<title>");
-  put_escaped(page, title);
+  ld_report_put_escaped(page, title);
   ld_text_puts(page, "</title>\n");
   ld_text_puts(page, LD_REPORT_STYLE);
   ld_text_puts(page, "</head>\n<body>\n<main>\n<h1>");
-  put_escaped(page, title);
+  ld_report_put_escaped(page, title);
   ld_text_puts(page, "</h1>\n<p class=\"about\">LoRA training");
   put_file_name(page, " of ", string(settings, "model"));
   put_file_name(page, " on ", string(settings, "data"));
@@ -347,10 +335,11 @@ static void put_page(ld_text *page, const ld_run_record *r, const ld_value *sett
   put_gist(page, r);
   ld_text_puts(page, "<dl class=\"tiles\">\n");
   put_loss_tiles(page, r);
-  put_progress_tiles(page, &r->steps);
+  put_progress_tiles(page, r);
   put_job_tiles(page, r);
   ld_text_puts(page, "</dl>\n");
   put_charts(page, r);
+  ld_report_put_scores(page, r);
   put_samples(page, r);
   put_settings(page, settings, yaml);
   ld_text_puts(page, "<footer>Made by lora_dist from metrics.jsonl and run.yaml.</footer>\n</main>\n");

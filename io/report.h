@@ -4,11 +4,15 @@
  * What it knows comes from the run folder: metrics.jsonl (one object a line, told apart by "event") and
  * run.yaml.
  *
- *   start   step, ranks, hosts, trained_parameters, base_parameters, date
- *   step    step, epoch, loss, lr, grad_norm, target_tokens, tokens, seconds
- *   eval    step, loss, perplexity, seconds
- *   sample  step, prompt, text: the first and the last one are shown side by side
- *   end     seconds
+ *   start      step, ranks, hosts, trained_parameters, base_parameters, date,
+ *              task: what the model predicts, "language" (when missing), "classes" or "value",
+ *              unit: what `tokens` of a step counts, "tokens" (when missing) or "images"
+ *   step       step, epoch, loss, lr, grad_norm, target_tokens (of a classifier: labels), tokens, seconds
+ *   eval       step, loss, seconds, and by task perplexity; accuracy, macro_f1, matthews; pearson, spearman
+ *   confusion  step, labels: a list of names, counts: a list for each label as truth, of how often each label
+ *              was predicted; the last one is shown, of up to LD_REPORT_CLASSES labels
+ *   sample     step, prompt, text: the first and the last one are shown side by side
+ *   end        seconds
  *
  * Every key but "event" and "step" may be missing or null. Other events and keys, and lines that are no JSON
  * (the last one of a killed run), are passed over. A step that comes again replaces what was recorded from it
@@ -18,6 +22,8 @@
 #define LD_REPORT_H
 
 #include "base/error.h"
+
+enum { LD_REPORT_CLASSES = 20 };
 
 /* Writes <run_folder>/report.html atomically; `title` (NULL: the folder's path) becomes its heading. Fails
  * with LD_EFILE when metrics.jsonl cannot be read or the page not be written; without run.yaml the page has

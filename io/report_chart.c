@@ -154,7 +154,7 @@ static void put_curve(ld_text *page, const ld_curve *curve, const axis *x, const
   put_shape(page, &p, x, y, dots, false);
   ld_text_puts(page, "\"/>\n");
   ld_text spots = {0};
-  put_shape(&spots, &p, x, y, dots, true);
+  put_shape(&spots, &p, x, y, dots || !strcmp(curve->style, "joined"), true);
   if (spots.length && dots) ld_text_printf(page, "<path class=\"rim\" d=\"%s\"/>\n", spots.bytes);
   if (spots.length) ld_text_printf(page, "<path class=\"spot %s\" d=\"%s\"/>\n", curve->style, spots.bytes);
   ld_text_free(&spots);
@@ -176,7 +176,7 @@ void ld_chart_put(ld_text *page, const ld_chart *chart) {
   if (!(x.low < x.high)) x.low -= 1, x.high += 1;
   ticks across, up;
   find_ticks(&across, &x, 5, true);
-  find_ticks(&up, &y, chart->tall ? 6 : 4, false);
+  find_ticks(&up, &y, chart->n_marks ? chart->n_marks : chart->tall ? 6 : 4, false);
   ld_text_printf(page, "<figure%s>", chart->tall ? " class=\"tall\"" : "");
   put_caption(page, chart, y.log);
   ld_text_printf(

@@ -17,7 +17,8 @@ enum { LD_CHART_POINTS = 600 };
 
 /* n values at rising steps; those that ld_chart_drawable refuses are gaps. */
 typedef struct ld_curve {
-  const char *name, *style; /* style: a class of the page, "raw", "main" or "dots" (points without a line) */
+  const char *name, *style; /* style: a class of the page, "raw", "main", "dots" (points without a line) or
+                               "joined" (with one) */
   const double *steps, *values;
   size_t n;
 } ld_curve;
@@ -29,6 +30,7 @@ typedef struct ld_chart {
   bool tall;      /* larger, and its curves are named */
   const ld_curve *curves;
   size_t n_curves;
+  int n_marks; /* on the vertical axis, about; 0: by its size */
 } ld_chart;
 
 /* Neither NaN nor so large that arithmetic on it overflows. */

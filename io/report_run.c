@@ -40,6 +40,13 @@ static void add_row(ld_table *t, const double *row, size_t n_columns) {
   t->n++;
 }
 
+static void take_kind(ld_run_record *r, const ld_value *record) {
+  const char *task = string(record, "task"), *unit = string(record, "unit");
+  if (task && !strcmp(task, "classes")) r->task = LD_RUN_CLASSES;
+  if (task && !strcmp(task, "value")) r->task = LD_RUN_VALUE;
+  if (unit) r->images = !strcmp(unit, "images");
+}
+
 /* `session`: the seconds of the session that is being read, as far as its records tell. */
 static void take_start(ld_run_record *r, const ld_value *record, double *session) {
   r->sessions++;
@@ -49,7 +56,13 @@ static void take_start(ld_run_record *r, const ld_value *record, double *session
   r->hosts = number(record, "hosts");
   r->trained = number(record, "trained_parameters");
   r->base = number(record, "base_parameters");
+  take_kind(r, record);
   if (!r->date && string(record, "date")) r->date = ld_strdup(string(record, "date"));
+}
+
+static void drop_confusion(ld_confusion *c) {
+  for (size_t i = 0; i < c->n; i++) free(c->labels[i]);
+  *c = (ld_confusion){0};
 }
 
 static void take_step(ld_run_record *r, const ld_value *record, double step, double *session) {
@@ -65,16 +78,58 @@ static void take_step(ld_run_record *r, const ld_value *record, double step, dou
   };
   rewind_to(&r->steps, step);
   rewind_to(&r->evals, step);
+  if (r->confusion.step >= step) drop_confusion(&r->confusion);
   add_row(&r->steps, row, LD_STEP_COLUMNS);
   *session += or_zero(seconds);
 }
 
 static void take_eval(ld_run_record *r, const ld_value *record, double step, double *session) {
-  double row[LD_EVAL_COLUMNS] = {step, number(record, "loss"), number(record, "perplexity")};
-  if (isnan(row[LD_PERPLEXITY])) row[LD_PERPLEXITY] = exp(row[LD_LOSS]);
+  double row[LD_EVAL_COLUMNS] = {
+      [LD_STEP] = step,
+      [LD_LOSS] = number(record, "loss"),
+      [LD_PERPLEXITY] = number(record, "perplexity"),
+      [LD_ACCURACY] = number(record, "accuracy"),
+      [LD_MACRO_F1] = number(record, "macro_f1"),
+      [LD_MATTHEWS] = number(record, "matthews"),
+      [LD_PEARSON] = number(record, "pearson"),
+      [LD_SPEARMAN] = number(record, "spearman"),
+  };
+  if (!isnan(row[LD_ACCURACY]))
+    r->task = LD_RUN_CLASSES;
+  else if (!isnan(row[LD_PEARSON]))
+    r->task = LD_RUN_VALUE;
+  if (r->task == LD_RUN_LANGUAGE && isnan(row[LD_PERPLEXITY])) row[LD_PERPLEXITY] = exp(row[LD_LOSS]);
   rewind_to(&r->evals, step);
   add_row(&r->evals, row, LD_EVAL_COLUMNS);
   *session += or_zero(number(record, "seconds"));
+}
+
+/* A matrix that is not square, not of as many labels, or too large to show is passed over. */
+static bool is_confusion(const ld_value *labels, const ld_value *counts) {
+  if (!labels || !counts || labels->type != LD_LIST || counts->type != LD_LIST) return false;
+  const size_t n = labels->n_items;
+  if (n == 0 || n > LD_REPORT_CLASSES || counts->n_items != n) return false;
+  for (size_t i = 0; i < n; i++)
+    if (labels->items[i].type != LD_STRING || counts->items[i].type != LD_LIST ||
+        counts->items[i].n_items != n)
+      return false;
+  return true;
+}
+
+static void take_confusion(ld_run_record *r, const ld_value *record, double step) {
+  const ld_value *labels = ld_value_get(record, "labels"), *counts = ld_value_get(record, "counts");
+  if (!is_confusion(labels, counts)) return;
+  ld_confusion *c = &r->confusion;
+  drop_confusion(c);
+  c->step = step;
+  c->n = labels->n_items;
+  for (size_t i = 0; i < c->n; i++) {
+    c->labels[i] = ld_strdup(labels->items[i].string);
+    for (size_t k = 0; k < c->n; k++) {
+      const ld_value *count = &counts->items[i].items[k];
+      c->counts[i][k] = count->type == LD_INTEGER && count->integer > 0 ? count->real : 0;
+    }
+  }
 }
 
 static void take_sample(ld_run_record *r, const ld_value *record, double step) {
@@ -102,6 +157,8 @@ static void take_record(ld_run_record *r, const ld_value *record, double *sessio
     take_eval(r, record, step, session);
   else if (!strcmp(event, "sample"))
     take_sample(r, record, step);
+  else if (!strcmp(event, "confusion"))
+    take_confusion(r, record, step);
 }
 
 int ld_run_record_read(ld_run_record *r, const char *path, ld_error *err) {
@@ -127,10 +184,11 @@ int ld_run_record_read(ld_run_record *r, const char *path, ld_error *err) {
 }
 
 void ld_run_record_free(ld_run_record *r) {
-  for (size_t c = 0; c < LD_STEP_COLUMNS; c++) {
+  for (size_t c = 0; c < LD_TABLE_COLUMNS; c++) {
     free(r->steps.column[c]);
     free(r->evals.column[c]);
   }
+  drop_confusion(&r->confusion);
   free(r->date);
   free(r->before.prompt);
   free(r->before.text);
@@ -144,6 +202,10 @@ size_t ld_run_record_best(const ld_run_record *r) {
   for (size_t i = 1; i < r->evals.n; i++)
     if (loss[i] < loss[best] || isnan(loss[best])) best = i;
   return best;
+}
+
+int ld_run_record_measure(const ld_run_record *r) {
+  return r->task == LD_RUN_CLASSES ? LD_ACCURACY : r->task == LD_RUN_VALUE ? LD_PEARSON : LD_PERPLEXITY;
 }
 
 static int by_size(const void *a, const void *b) {

@@ -3,17 +3,31 @@
 #ifndef LD_REPORT_RUN_H
 #define LD_REPORT_RUN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-#include "base/error.h"
+#include "io/report.h"
 
 /* The columns of a table of steps, and of a table of evaluations. */
 enum { LD_STEP, LD_LOSS, LD_LR, LD_GRAD_NORM, LD_RATE, LD_TARGETS, LD_EPOCH, LD_STEP_COLUMNS };
-enum { LD_PERPLEXITY = LD_LR, LD_EVAL_COLUMNS };
+enum {
+  LD_PERPLEXITY = LD_LR,
+  LD_ACCURACY,
+  LD_MACRO_F1,
+  LD_MATTHEWS,
+  LD_PEARSON,
+  LD_SPEARMAN,
+  LD_EVAL_COLUMNS,
+  LD_TABLE_COLUMNS = LD_EVAL_COLUMNS
+};
+_Static_assert((int)LD_STEP_COLUMNS <= (int)LD_TABLE_COLUMNS, "a table has room for both");
+
+/* What the model predicts. */
+typedef enum ld_run_task { LD_RUN_LANGUAGE, LD_RUN_CLASSES, LD_RUN_VALUE } ld_run_task;
 
 /* Records in columns, steps rising; what a record lacks is NaN. */
 typedef struct ld_table {
-  double *column[LD_STEP_COLUMNS];
+  double *column[LD_TABLE_COLUMNS];
   size_t n, room;
 } ld_table;
 
@@ -22,6 +36,13 @@ typedef struct ld_sample {
   char *prompt, *text; /* NULL: none */
 } ld_sample;
 
+typedef struct ld_confusion {
+  double step;
+  size_t n; /* 0: none */
+  char *labels[LD_REPORT_CLASSES];
+  double counts[LD_REPORT_CLASSES][LD_REPORT_CLASSES]; /* row: the truth; column: the prediction */
+} ld_confusion;
+
 typedef struct ld_run_record {
   ld_table steps, evals;
   size_t sessions;                    /* how often it was started */
@@ -29,6 +50,9 @@ typedef struct ld_run_record {
   double ranks, hosts, trained, base; /* of the newest session; NaN when not told */
   char *date;                         /* of the first session; NULL when not told */
   double seconds;
+  ld_run_task task; /* as told, or as the evaluations' scores show */
+  bool images;      /* what it takes; text otherwise */
+  ld_confusion confusion;
   ld_sample before, after; /* `after` is empty while there is one sample only */
 } ld_run_record;
 
@@ -38,6 +62,9 @@ void ld_run_record_free(ld_run_record *run);
 
 /* The evaluation with the lowest loss; the first one when none has a loss. */
 size_t ld_run_record_best(const ld_run_record *run);
+
+/* The column of the evaluations that tells, beside the loss, how good the model is. */
+int ld_run_record_measure(const ld_run_record *run);
 
 /* Statistics of the values that are there; NaN when there are none. */
 double ld_column_median(const double *values, size_t n);

@@ -95,7 +95,7 @@ static int finish(ld_job *j, ld_error *err) {
   }
   rc = ld_comm_agree(j->comm, rc, err);
   if (!rc)
-    ld_info("done: %s/adapter.h5, %s/peft, %s/report.html", j->options.out, j->options.out, j->options.out);
+    ld_info("done: %s (adapter.h5, peft, report.html)", j->options.out);
   return rc;
 }
 

@@ -6,6 +6,8 @@
 #include "base/gemm.h"
 #include "base/log.h"
 #include "cmd/train.h"
+#include "io/json.h"
+#include "io/report.h"
 
 double ld_job_clock(void) {
   struct timespec t;
@@ -25,9 +27,6 @@ static void describe_data(const ld_job *j) {
             j->base.image_rule.height);
   else
     ld_info("data    %s: %lld texts, %lld tokens", j->options.data, rows, (long long)plan->n_tokens);
-  if (j->data->n_skipped)
-    ld_warn("%s: %lld broken images were passed over (--strict makes them errors)", j->options.data,
-            (long long)j->data->n_skipped);
 }
 
 /* The classes by name, as many as a line holds. */
@@ -60,7 +59,9 @@ void ld_job_describe(const ld_job *j) {
           j->options.threads > 1 ? "s" : "", ld_gemm_kernel());
   if (plan->n_cut)
     ld_warn("%lld records are longer than %d tokens and were cut", (long long)plan->n_cut, plan->longest);
-  if (plan->n_idle) ld_warn("%lld records have no target token and are left out", (long long)plan->n_idle);
+  if (plan->n_idle)
+    ld_warn("%lld records have no %s and are left out", (long long)plan->n_idle,
+            model->family->classifies ? "label" : "target token");
 }
 
 static void put_duration(char *text, size_t size, double seconds) {
@@ -73,23 +74,34 @@ static void put_duration(char *text, size_t size, double seconds) {
     snprintf(text, size, "%lds", s);
 }
 
+static const char *unit(const ld_job *j) {
+  return j->base.model->family->takes_images ? "images" : "tokens";
+}
+
 void ld_job_show_eval(const ld_job *j, const ld_evaluation *found) {
   ld_text text = {0};
   ld_evaluation_put(found, j->base.model, &text);
-  ld_info("step %lld  validation %s", (long long)j->trainer.progress.step, text.bytes);
+  const int width = snprintf(NULL, 0, "%lld", (long long)j->trainer.total_steps);
+  ld_info("step %*lld  validation %s", width, (long long)j->trainer.progress.step, text.bytes);
   ld_text_free(&text);
 }
 
+/* What a step's line ends with: the time still to go, at the end the time that all steps took. */
+static void put_time(char *text, size_t size, const ld_job *j, int64_t step) {
+  const int64_t done = step - j->first_step, rest = j->trainer.total_steps - step;
+  char duration[32];
+  put_duration(duration, sizeof duration, rest ? j->in_steps / (double)done * (double)rest : j->in_steps);
+  snprintf(text, size, rest ? "%s left" : "in %s", duration);
+}
+
 void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
-  const double at = ld_job_clock();
+  const double at = ld_job_clock(), rate = (double)r->n_tokens / seconds;
   const int64_t total = j->trainer.total_steps;
-  char left[32];
+  char time_text[48], text[256];
   j->in_steps += seconds;
-  put_duration(left, sizeof left,
-               j->in_steps / (double)(r->step - j->first_step) * (double)(total - r->step));
-  char text[256];
-  snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  lr %.2e  %.0f tokens/s  %s left",
-           (long long)r->step, (long long)total, r->loss, r->lr, (double)r->n_tokens / seconds, left);
+  put_time(time_text, sizeof time_text, j, r->step);
+  snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  lr %.2e  %.*f %s/s  %s", (long long)r->step,
+           (long long)total, r->loss, r->lr, rate < 10, rate, unit(j), time_text);
   if (ld_log_terminal()) {
     ld_progress_line("%s", text);
     if (r->step == total) ld_info("%s", text);
@@ -101,6 +113,10 @@ void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
   ld_info("%s", text);
 }
 
+static const char *task_name(ld_task task) {
+  return task == LD_TASK_LANGUAGE ? "language" : task == LD_TASK_CLASSES ? "classes" : "value";
+}
+
 int ld_job_record_start(ld_job *j, ld_error *err) {
   ld_metrics *m = j->run.metrics;
   char date[32];
@@ -110,6 +126,8 @@ int ld_job_record_start(ld_job *j, ld_error *err) {
   ld_metrics_begin(m);
   ld_metrics_string(m, "event", "start");
   ld_metrics_int(m, "step", j->first_step);
+  ld_metrics_string(m, "task", task_name(j->base.model->task));
+  ld_metrics_string(m, "unit", unit(j));
   ld_metrics_int(m, "ranks", ld_comm_size(j->comm));
   ld_metrics_int(m, "hosts", ld_comm_nodes(j->comm));
   ld_metrics_int(m, "trained_parameters", (int64_t)j->base.lora->n_floats);
@@ -134,6 +152,34 @@ int ld_job_record_step(ld_job *j, const ld_step_report *r, double seconds, ld_er
   return ld_metrics_end(m, err);
 }
 
+/* Of the last evaluation, where there are few classes. */
+static int record_confusion(ld_job *j, const ld_scores *scores, ld_error *err) {
+  ld_metrics *m = j->run.metrics;
+  const size_t n = (size_t)scores->n_classes;
+  if (!scores->confusion || n > LD_REPORT_CLASSES || n != j->base.labels.n_names) return 0;
+  ld_text labels = {0}, counts = {0};
+  for (size_t i = 0; i < n; i++) {
+    ld_text_puts(&labels, i ? ", " : "[");
+    ld_json_quote(&labels, j->base.labels.names[i]);
+    for (size_t k = 0; k < n; k++)
+      ld_text_printf(&counts, "%s%lld",
+                     k   ? ", "
+                     : i ? "], ["
+                         : "[[",
+                     (long long)scores->confusion[i * n + k]);
+  }
+  ld_text_puts(&labels, "]");
+  ld_text_puts(&counts, "]]");
+  ld_metrics_begin(m);
+  ld_metrics_string(m, "event", "confusion");
+  ld_metrics_int(m, "step", j->trainer.progress.step);
+  ld_metrics_json(m, "labels", labels.bytes);
+  ld_metrics_json(m, "counts", counts.bytes);
+  ld_text_free(&labels);
+  ld_text_free(&counts);
+  return ld_metrics_end(m, err);
+}
+
 int ld_job_record_eval(ld_job *j, const ld_evaluation *found, double seconds, ld_error *err) {
   ld_metrics *m = j->run.metrics;
   const ld_task task = j->base.model->task;
@@ -152,7 +198,9 @@ int ld_job_record_eval(ld_job *j, const ld_evaluation *found, double seconds, ld
     ld_metrics_real(m, "spearman", found->scores.spearman);
   }
   ld_metrics_real(m, "seconds", seconds);
-  return ld_metrics_end(m, err);
+  const int rc = ld_metrics_end(m, err);
+  const bool last = j->trainer.progress.step == j->trainer.total_steps;
+  return rc || !last ? rc : record_confusion(j, &found->scores, err);
 }
 
 int ld_job_record_end(ld_job *j, ld_error *err) {
@@ -165,36 +213,53 @@ int ld_job_record_end(ld_job *j, ld_error *err) {
   return ld_metrics_end(m, err);
 }
 
-static int64_t adapted_products(const ld_model *model) {
-  int64_t n = 0;
-  for (size_t i = 0; i < model->n_linears; i++) n += (int64_t)model->linears[i]->in * model->linears[i]->out;
-  return n;
+static void print_steps(const ld_job *j, double tokens) {
+  const ld_trainer *t = &j->trainer;
+  const ld_family *family = j->base.model->family;
+  const char *rows = !family->classifies ? "rows" : family->takes_images ? "images" : "texts";
+  printf("steps              %lld (%lld an epoch), batch of %lld %s", (long long)t->total_steps,
+         (long long)t->steps_per_epoch, (long long)j->options.batch_size, rows);
+  printf(family->takes_images ? "\n" : ", %.0f tokens a step\n", tokens);
 }
 
-void ld_job_print_plan(const ld_job *j) {
+static void print_memory(const ld_job *j) {
   const ld_trainer *t = &j->trainer;
-  const ld_plan *plan = j->data->plan;
-  const double mib = 1048576, tokens = (double)plan->n_tokens / (double)t->steps_per_epoch;
+  const double mib = 1048576, rank = (double)(t->activation_bytes + ld_trainer_state_bytes(t));
+  const int n_ranks = ld_comm_node_size(j->comm);
   double base = 0;
   for (size_t i = 0; i < ld_model_folder_count(j->base.folder); i++) {
     const ld_stored *tensor = ld_model_folder_tensor(j->base.folder, i);
     base += (double)ld_stored_count(tensor) * (double)ld_dtype_size(tensor->dtype);
   }
-  const double rank = (double)(t->activation_bytes + ld_trainer_state_bytes(t));
-  /* A frozen product is done forward and backward to its input, the adapter's also to its weight. */
-  const double flops =
-      tokens * (4.0 * (double)adapted_products(j->base.model) + 6.0 * (double)j->base.lora->n_floats);
-  printf("parameters         %.3f M frozen, %.3f M trained in %zu modules\n",
-         (double)j->base.model->n_parameters / 1e6, (double)j->base.lora->n_floats / 1e6,
-         j->base.lora->n_loras);
-  printf("steps              %lld (%lld an epoch), batch of %lld rows, %.0f tokens a step\n",
-         (long long)t->total_steps, (long long)t->steps_per_epoch, (long long)j->options.batch_size, tokens);
   printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f\n", rank / mib,
          (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib);
-  printf("memory per node    %.1f MiB: base %.1f once, %d rank%s\n",
-         (base + rank * ld_comm_node_size(j->comm)) / mib, base / mib, ld_comm_node_size(j->comm),
-         ld_comm_node_size(j->comm) > 1 ? "s" : "");
-  printf("work per step      about %.3f GFLOP\n", flops / 1e9);
+  printf("memory per node    %.1f MiB: base %.1f once, %d rank%s\n", (base + rank * n_ranks) / mib,
+         base / mib, n_ranks, n_ranks > 1 ? "s" : "");
+}
+
+/* Of one row in a dry pass, which forgets the pass that the tape's memory was taken for. */
+static void print_work(const ld_job *j, double tokens) {
+  ld_tape *tape = j->trainer.tape;
+  ld_feed feed = {0};
+  ld_batch batch;
+  double loss;
+  if (!ld_corpus_blank(j->data, 1, &feed, &batch, NULL)) {
+    ld_tape_begin(tape, LD_PASS_TRAIN, true, j->options.recompute);
+    ld_model_loss(j->base.model, tape, &batch, &loss);
+    printf("work per step      about %.3f GFLOP\n", ld_tape_work(tape) / batch.n_tokens * tokens / 1e9);
+  }
+  ld_feed_free(&feed);
+}
+
+void ld_job_print_plan(const ld_job *j) {
+  const double tokens = (double)j->data->plan->n_tokens / (double)j->trainer.steps_per_epoch;
+  const ld_lora_set *lora = j->base.lora;
+  printf("parameters         %.3f M frozen, %.3f M trained in %zu modules\n",
+         (double)j->base.model->n_parameters / 1e6, (double)lora->n_floats / 1e6,
+         lora->n_loras + lora->n_wholes);
+  print_steps(j, tokens);
+  print_memory(j);
+  print_work(j, tokens);
   printf("traffic per step   %.3f MiB allreduced\n",
-         (double)(j->base.lora->n_floats + LD_EXACT_COUNTERS) * sizeof(int64_t) / mib);
+         (double)(lora->n_floats + LD_EXACT_COUNTERS) * sizeof(int64_t) / 1048576);
 }

@@ -183,6 +183,7 @@ ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, cons
   if (layer->lora) op->h = ld_tape_floats(tape, (size_t)layer->lora->rank * (size_t)N);
   scratch s;
   ld_tape_need_scratch(tape, carve(tape, op, NULL, &s));
+  ld_linear_count(tape, layer, N, x.x->trained);
   ld_tape_push(tape, (ld_op){"convolution", convolution_forward, convolution_backward, op, op->y.x, {x.x}});
   return op->y;
 }

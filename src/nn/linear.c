@@ -118,6 +118,13 @@ static void linear_backward(ld_tape *tape, void *self) {
   ld_linear_frozen_backward(linear, T, dy, op->y->stride, 1, dx, op->x->stride, rest);
 }
 
+void ld_linear_count(ld_tape *tape, const ld_linear *linear, int T, bool input_trained) {
+  const double in = linear->in, out = linear->out, R = linear->lora ? linear->lora->rank : 0;
+  const double to_input = input_trained ? in * out + R * in : 0;
+  const double to_weight = linear->whole ? in * out : R * (2 * out + in);
+  ld_tape_add_work(tape, T * (in * out + R * (in + out)), T * (to_input + to_weight));
+}
+
 ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch) {
   linear_op *op = ld_tape_record(tape, sizeof *op);
   const ld_lora *lora = linear->lora;
@@ -130,6 +137,7 @@ ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, co
     scratch = (scratch > whole ? scratch : whole) + T * (size_t)lora->rank;
   }
   ld_tape_need_scratch(tape, scratch);
+  ld_linear_count(tape, linear, x->rows, x->trained);
   ld_tape_push(tape, (ld_op){"linear", linear_forward, linear_backward, op, op->y, {x}});
   return op->y;
 }

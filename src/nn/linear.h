@@ -24,6 +24,9 @@ void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const
 /* Adds to the gradients of a layer that is trained whole. */
 void ld_whole_backward(const ld_linear *linear, int T, const float *x, int ldx, const float *dy, int ldy);
 
+/* Tells the tape the work of T rows (of a convolution: output pixels); `input_trained`: x has a gradient. */
+void ld_linear_count(ld_tape *tape, const ld_linear *linear, int T, bool input_trained);
+
 /* Whether the adapter's input is dropped out in this pass. */
 bool ld_lora_drops(const ld_tape *tape, const ld_linear *linear);
 

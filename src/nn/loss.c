@@ -114,6 +114,7 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
   op->chunk = chunk_rows(batch, head->out);
   if (features->trained) op->dx = ld_tape_floats(tape, (size_t)features->rows * (size_t)features->cols);
   ld_tape_need_scratch(tape, carve(op, NULL, NULL));
+  ld_linear_count(tape, head, features->rows, features->trained);
   ld_tape_push(tape, (ld_op){"loss", loss_forward, loss_backward, op, NULL, {features}});
 }
 

@@ -28,6 +28,7 @@ struct ld_tape {
   ld_arena grads;          /* gradients of activations */
   ld_arena scratch;
   size_t scratch_floats; /* the largest need so far */
+  double work;           /* multiply-adds */
   struct {
     size_t count;
     float *grad;
@@ -66,6 +67,7 @@ void ld_tape_begin(ld_tape *tape, enum ld_pass pass, bool dry, bool recompute) {
   tape->n_ops = tape->n_blocks = 0;
   tape->block_output = NULL;
   tape->n_free = 0;
+  tape->work = 0;
   tape->records.used = 0;
   if (dry) {
     ld_arena_free(&tape->data);
@@ -120,6 +122,15 @@ ld_tensor *ld_tape_columns(ld_tape *tape, ld_tensor *base, int column, int cols)
   view->cols = cols;
   if (base->data) view->data = base->data + column;
   return view;
+}
+
+void ld_tape_add_work(ld_tape *tape, double forward, double backward) {
+  tape->work += tape->recompute ? 2 * forward : forward;
+  if (tape->pass == LD_PASS_TRAIN) tape->work += backward;
+}
+
+double ld_tape_work(const ld_tape *tape) {
+  return 2 * tape->work;
 }
 
 void ld_tape_need_scratch(ld_tape *tape, size_t floats) {

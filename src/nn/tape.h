@@ -41,6 +41,10 @@ size_t ld_tape_bytes(const ld_tape *tape);
  * enough. */
 bool ld_tape_reserve(ld_tape *tape);
 
+/* After a forward pass, dry or not: the floating-point operations of its layers' products and, in training,
+ * of those that the backward pass will do. */
+double ld_tape_work(const ld_tape *tape);
+
 bool ld_tape_training(const ld_tape *tape);
 
 /* For operations. */
@@ -53,6 +57,7 @@ float *ld_tape_floats(ld_tape *tape, size_t count); /* kept until the backward p
 void ld_tape_need_scratch(ld_tape *tape, size_t floats);
 float *ld_tape_scratch(ld_tape *tape);
 void ld_tape_push(ld_tape *tape, ld_op op);
+void ld_tape_add_work(ld_tape *tape, double forward, double backward); /* multiply-adds */
 
 /* Marks a block of the model (a transformer layer) whose output will be (rows, cols). `trained` says that
  * something in it or below it is. When it is not, or when blocks are recomputed, all that was made inside is

@@ -79,6 +79,162 @@ Test(report, headline) {
   free(page);
 }
 
+/* Runs from before the keys "task" and "unit", and language models with them, are shown alike. */
+Test(report, a_language_model_has_no_scores) {
+  char *old = report_of(small_run, NULL, NULL), *metrics = ld_format("%s", small_run);
+  char *date = strstr(metrics, "\"date\"");
+  *date = 0;
+  char *told = ld_format("%s\"task\":\"language\",\"unit\":\"tokens\",\"date\"%s", metrics, date + 6);
+  char *new = report_of(told, NULL, NULL);
+  expect(old, "nats per target token");
+  expect(old, "Target tokens seen");
+  expect(old, "Tokens per second");
+  refuse(old, "Evaluations");
+  refuse(old, "ccuracy");
+  cr_assert_str_eq(strstr(new, "<dl"), strstr(old, "<dl"));
+  free(old);
+  free(new);
+  free(told);
+  free(metrics);
+}
+
+static const char classes_run[] =
+    "{\"event\":\"start\",\"step\":0,\"task\":\"classes\",\"unit\":\"images\",\"ranks\":1,\"hosts\":1,"
+    "\"trained_parameters\":100,\"base_parameters\":2000}\n"
+    "{\"event\":\"eval\",\"step\":0,\"loss\":1.1,\"accuracy\":0.25,\"macro_f1\":0.2,\"matthews\":-0.0625,"
+    "\"seconds\":1}\n"
+    "{\"event\":\"step\",\"step\":4,\"loss\":0.9,\"target_tokens\":32,\"tokens\":32,\"seconds\":0.5}\n"
+    "{\"event\":\"eval\",\"step\":4,\"loss\":0.5,\"accuracy\":0.75,\"macro_f1\":0.7,\"matthews\":0.6,"
+    "\"seconds\":1}\n"
+    "{\"event\":\"step\",\"step\":8,\"loss\":0.8,\"target_tokens\":32,\"tokens\":32,\"seconds\":0.5}\n"
+    "{\"event\":\"eval\",\"step\":8,\"loss\":0.6,\"accuracy\":0.875,\"macro_f1\":0.8,\"matthews\":0.7,"
+    "\"seconds\":1}\n";
+
+Test(report, classes_of_images) {
+  char *page = report_of(classes_run, NULL, NULL);
+  expect(page, "Validation accuracy rose from 0.2500 to 0.7500 by step 4.");
+  expect(page, "<dd>0.7500<small>at the same step; first 0.2500</small>");
+  expect(page, "<dt>Images seen</dt><dd>64</dd>");
+  expect(page, "<dt>Images per second</dt><dd>64<small>");
+  expect(page, "nats per image");
+  expect(page, "validation, highest 0.8750");
+  expect(page, "data-points=\"0,0.25 4,0.75 8,0.875 \"");
+  expect(page, "<th>Accuracy</th><th>Macro F1</th><th>Matthews</th>");
+  expect(page, "<tr><td>0</td><td>1.1000</td><td>0.2500</td><td>0.2000</td><td>-0.0625</td></tr>");
+  expect(page, "<tr class=\"best\"><td>4</td><td>0.5000</td><td>0.7500</td>");
+  cr_assert_eq(count(page, "class=\"best\""), 1);
+  cr_assert_eq(count(page, "<figure"), 3, "loss, accuracy, images per second");
+  refuse(page, "erplexity");
+  refuse(page, "okens per second");
+  refuse(page, "Confusion matrix");
+  refuse(page, "unknown");
+  free(page);
+}
+
+Test(report, numbers) {
+  char *page = report_of("{\"event\":\"start\",\"step\":0,\"task\":\"value\",\"unit\":\"tokens\"}\n"
+                         "{\"event\":\"eval\",\"step\":0,\"loss\":4,\"pearson\":-0.5,\"spearman\":-0.25}\n"
+                         "{\"event\":\"step\",\"step\":1,\"loss\":2,\"target_tokens\":3,\"tokens\":90}\n"
+                         "{\"event\":\"eval\",\"step\":1,\"loss\":1,\"pearson\":0.5,\"spearman\":null}\n",
+                         NULL, NULL);
+  expect(page, "Validation Pearson correlation rose from -0.5000 to 0.5000 by step 1.");
+  expect(page, "mean squared error");
+  expect(page, "<dt>Texts seen</dt><dd>3</dd>");
+  expect(page, "<dt>Tokens per second</dt>");
+  expect(page, "<td>1.0000</td><td>0.5000</td><td>unknown</td>");
+  refuse(page, "erplexity");
+  refuse(page, "ccuracy");
+  free(page);
+}
+
+/* A run that was recorded without "task" tells by its scores. */
+Test(report, scores_tell_the_task) {
+  ld_run_record run = record_of("{\"event\":\"start\",\"step\":0}\n"
+                                "{\"event\":\"eval\",\"step\":0,\"loss\":1,\"accuracy\":0.5}\n");
+  cr_assert_eq(run.task, LD_RUN_CLASSES);
+  cr_assert_not(run.images);
+  cr_assert(isnan(run.evals.column[LD_PERPLEXITY][0]));
+  ld_run_record_free(&run);
+  run = record_of("{\"event\":\"eval\",\"step\":0,\"loss\":1}\n");
+  cr_assert_eq(run.task, LD_RUN_LANGUAGE);
+  cr_assert_float_eq(run.evals.column[LD_PERPLEXITY][0], exp(1), 1e-12);
+  ld_run_record_free(&run);
+}
+
+Test(report, many_evaluations_are_thinned) {
+  ld_text metrics = {0};
+  for (int i = 0; i < 500; i++)
+    ld_text_printf(&metrics, "{\"event\":\"eval\",\"step\":%d,\"loss\":%d,\"accuracy\":0.5}\n", i,
+                   i == 333 ? 1 : 2);
+  char *page = report_of(metrics.bytes, NULL, NULL);
+  const size_t rows = count(page, "<tr");
+  cr_assert(rows >= 8 && rows <= 14, "%zu rows", rows);
+  expect(page, "some of 500, lowest loss in bold");
+  expect(page, "<tr><td>0</td>");
+  expect(page, "<tr class=\"best\"><td>333</td>");
+  expect(page, "<tr><td>499</td>");
+  free(page);
+  ld_text_free(&metrics);
+}
+
+Test(report, confusion) {
+  char *metrics = ld_format("%s%s", classes_run,
+                            "{\"event\":\"confusion\",\"step\":8,\"labels\":[\"<script>a\",\"b\"],"
+                            "\"counts\":[[1500,0],[1,3]]}\n");
+  char *page = report_of(metrics, NULL, NULL);
+  expect(page, "validation at step 8; rows: truth, columns: prediction");
+  expect(page, "<th><span>&lt;script&gt;a</span></th>");
+  expect(page, "<tr><th>b</th><td");
+  expect(page, ">1,500</td><td class=\"zero\">0</td></tr>");
+  expect(page, "var(--warm) 14%"); /* a quarter of its row, wrong */
+  cr_assert_eq(count(page, "<script>"), 1);
+  free(page);
+  free(metrics);
+}
+
+Test(report, confusion_that_is_none) {
+  static const char *const bad[] = {
+      "\"labels\":[\"a\"],\"counts\":[[1],[2]]",
+      "\"labels\":[\"a\",\"b\"],\"counts\":[[1,2],[3]]",
+      "\"labels\":[\"a\",1],\"counts\":[[1,2],[3,4]]",
+      "\"labels\":[\"a\",\"b\"],\"counts\":[[1,2],3]",
+      "\"labels\":[],\"counts\":[]",
+      "\"labels\":{\"a\":\"b\"},\"counts\":[[1]]",
+      "\"labels\":[\"a\"]",
+      "\"labels\":[\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\","
+      "\"\",\"\",\"\"],"
+      "\"counts\":[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]]",
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    char *metrics = ld_format("{\"event\":\"confusion\",\"step\":1,%s}\n", bad[i]);
+    ld_run_record run = record_of(metrics);
+    cr_assert_eq(run.unreadable, 0, "%s", bad[i]);
+    cr_assert_eq(run.confusion.n, 0, "%s", bad[i]);
+    ld_run_record_free(&run);
+    free(metrics);
+  }
+}
+
+/* The last one counts, and none of steps that were computed again; what is no count is 0. */
+Test(report, confusion_of_a_resumed_run) {
+  const char first[] = "{\"event\":\"confusion\",\"step\":3,\"labels\":[\"a\"],\"counts\":[[4]]}\n"
+                       "{\"event\":\"confusion\",\"step\":5,\"labels\":[\"b\",\"c\"],"
+                       "\"counts\":[[5,-1],[\"x\",0.5]]}\n";
+  ld_run_record run = record_of(first);
+  cr_assert_eq(run.confusion.n, 2);
+  cr_assert_str_eq(run.confusion.labels[1], "c");
+  cr_assert_eq(run.confusion.counts[0][0], 5);
+  cr_assert_eq(run.confusion.counts[0][1], 0);
+  cr_assert_eq(run.confusion.counts[1][0], 0);
+  cr_assert_eq(run.confusion.counts[1][1], 0);
+  ld_run_record_free(&run);
+  char *again = ld_format("%s{\"event\":\"step\",\"step\":4,\"loss\":1}\n", first);
+  run = record_of(again);
+  cr_assert_eq(run.confusion.n, 0);
+  ld_run_record_free(&run);
+  free(again);
+}
+
 Test(report, needs_nothing_from_elsewhere) {
   char *page = report_of(small_run, NULL, NULL);
   refuse(page, "src=");
@@ -252,7 +408,7 @@ Test(report, long_runs_keep_their_spikes) {
 static char *chart_of(double low, double high) {
   const double steps[] = {1, 2}, values[] = {low, high};
   const ld_curve curve = {"c", "main", steps, values, 2};
-  const ld_chart chart = {"Chart", "", 1, 2, false, false, &curve, 1};
+  const ld_chart chart = {"Chart", "", 1, 2, false, false, &curve, 1, 0};
   ld_text page = {0};
   ld_chart_put(&page, &chart);
   return page.bytes;

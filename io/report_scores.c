@@ -1,0 +1,99 @@
+#include "io/report_scores.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "io/report_text.h"
+
+/* Rows of the table of evaluations, about. */
+enum { MAX_ROWS = 12 };
+
+void ld_report_put_score_chart(ld_text *page, const ld_run_record *r, ld_chart chart) {
+  const ld_table *e = &r->evals;
+  if (r->task == LD_RUN_LANGUAGE || !e->n) return;
+  const double *values = e->column[ld_run_record_measure(r)], top = ld_column_largest(values, e->n);
+  char note[64];
+  snprintf(note, sizeof note, "validation, highest %.4f", top);
+  const ld_curve curve = {"validation", "joined", e->column[LD_STEP], values, e->n};
+  chart.title = r->task == LD_RUN_CLASSES ? "Accuracy" : "Pearson correlation";
+  chart.note = note;
+  chart.from_zero = values[0] >= 0 && values[0] < 0.5 * top; /* a small rise near the top is to be seen */
+  chart.curves = &curve;
+  chart.n_curves = 1;
+  chart.n_marks = 5;
+  ld_chart_put(page, &chart);
+}
+
+static void put_evaluation(ld_text *page, const ld_table *e, size_t i, const int *columns, bool best) {
+  ld_text_printf(page, "<tr%s><td>", best ? " class=\"best\"" : "");
+  ld_report_put_count(page, e->column[LD_STEP][i]);
+  for (; *columns; columns++) {
+    ld_text_puts(page, "</td><td>");
+    ld_report_put_real(page, e->column[*columns][i], 4);
+  }
+  ld_text_puts(page, "</td></tr>\n");
+}
+
+/* All evaluations of a short run; of a long one some, among them the first, the best and the last. */
+static void put_evaluations(ld_text *page, const ld_run_record *r) {
+  static const int of_classes[] = {LD_LOSS, LD_ACCURACY, LD_MACRO_F1, LD_MATTHEWS, 0};
+  static const int of_values[] = {LD_LOSS, LD_PEARSON, LD_SPEARMAN, 0};
+  const bool classes = r->task == LD_RUN_CLASSES;
+  const size_t n = r->evals.n, best = ld_run_record_best(r),
+               every = n > MAX_ROWS ? n / (MAX_ROWS - 2) + 1 : 1;
+  ld_text_puts(page, "<section><h2>Evaluations</h2>\n<span class=\"note\">");
+  if (every > 1) ld_text_printf(page, "some of %zu, ", n);
+  ld_text_printf(
+      page, "lowest loss in bold</span><div class=\"wide\"><table>\n<tr><th>Step</th><th>Loss</th>%s</tr>\n",
+      classes ? "<th>Accuracy</th><th>Macro F1</th><th>Matthews</th>" : "<th>Pearson</th><th>Spearman</th>");
+  for (size_t i = 0; i < n; i++)
+    if (i % every == 0 || i == best || i == n - 1)
+      put_evaluation(page, &r->evals, i, classes ? of_classes : of_values, i == best);
+  ld_text_puts(page, "</table></div></section>\n");
+}
+
+/* The deeper the colour, the larger the part of its row. */
+static void put_confusion_row(ld_text *page, const ld_confusion *c, size_t row) {
+  double total = 0;
+  for (size_t k = 0; k < c->n; k++) total += c->counts[row][k];
+  ld_text_puts(page, "<tr><th>");
+  ld_report_put_escaped(page, c->labels[row]);
+  ld_text_puts(page, "</th>");
+  for (size_t k = 0; k < c->n; k++) {
+    const double share = total > 0 ? c->counts[row][k] / total : 0;
+    ld_text_puts(page, share > 0 ? "<td" : "<td class=\"zero\"");
+    if (share > 0)
+      ld_text_printf(page, " style=\"background:color-mix(in srgb,var(--%s) %.0f%%,transparent)\"",
+                     k == row ? "blue" : "warm", ceil(55 * share));
+    ld_text_puts(page, ">");
+    ld_report_put_count(page, c->counts[row][k]);
+    ld_text_puts(page, "</td>");
+  }
+  ld_text_puts(page, "</tr>\n");
+}
+
+static void put_confusion(ld_text *page, const ld_confusion *c) {
+  if (!c->n) return;
+  ld_text_puts(page, "<section><h2>Confusion matrix</h2>\n<span class=\"note\">validation at step ");
+  ld_report_put_count(page, c->step);
+  ld_text_printf(page,
+                 "; rows: truth, columns: prediction</span>"
+                 "<div class=\"wide\"><table class=\"confusion%s\">\n<tr><th></th>",
+                 c->n > 4 ? " many" : "");
+  for (size_t k = 0; k < c->n; k++) {
+    ld_text_puts(page, "<th><span>");
+    ld_report_put_escaped(page, c->labels[k]);
+    ld_text_puts(page, "</span></th>");
+  }
+  ld_text_puts(page, "</tr>\n");
+  for (size_t i = 0; i < c->n; i++) put_confusion_row(page, c, i);
+  ld_text_puts(page, "</table></div></section>\n");
+}
+
+void ld_report_put_scores(ld_text *page, const ld_run_record *r) {
+  if (r->task == LD_RUN_LANGUAGE || !r->evals.n) return;
+  ld_text_puts(page, "<div class=\"scores\">\n");
+  put_evaluations(page, r);
+  put_confusion(page, &r->confusion);
+  ld_text_puts(page, "</div>\n");
+}

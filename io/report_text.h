@@ -1,0 +1,17 @@
+/* Words and numbers on the report page.
+ */
+#ifndef LD_REPORT_TEXT_H
+#define LD_REPORT_TEXT_H
+
+#include "base/text.h"
+
+/* Text from a file, made harmless. */
+void ld_report_put_escaped(ld_text *page, const char *text);
+
+/* A whole number with its thousands apart, shortened when it is very large; "unknown" for NaN. */
+void ld_report_put_count(ld_text *page, double value);
+
+/* With so many digits behind the point, or in powers of ten where that would say little. */
+void ld_report_put_real(ld_text *page, double value, int digits);
+
+#endif
