@@ -7,9 +7,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+/* By level, not by the name of a processor: "arch=haswell" would mean Intel's alone. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && __GNUC__ >= 12 &&                  \
+    !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define LD_VECTOR                                                                                            \
-  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default"), optimize("O3")))
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
 #else
 #define LD_VECTOR
 #endif
@@ -46,6 +48,29 @@ static inline float ld_tanhf(float x) {
   const float e = ld_expf(-2.0f * a);
   const float t = (1.0f - e) / (1.0f + e);
   return x < 0 ? -t : t;
+}
+
+/* The normal distribution function (1 + erf(x / sqrt 2)) / 2, absolute error below 1.5e-7 and in the lower
+ * tail relative error below 1e-6, from `bell` = e^(-x^2 / 2). With u = |x| / sqrt 2: below 1 by erf(u) / u in
+ * powers of u^2, above by e^(u^2) erfc(u) in powers of 1 / (1 + 0.4 u); both fitted to the least relative
+ * error. */
+__attribute__((always_inline)) static inline float ld_normal_cdf(float x, float bell) {
+  const float u = (x < 0 ? -x : x) * 0.70710678f, z = u * u, t = 1.0f / (1.0f + 0.4f * u);
+  float p = -5.63142181e-4f;
+  p = p * z + 4.91755130e-3f;
+  p = p * z - 2.67113112e-2f;
+  p = p * z + 1.12801798e-1f;
+  p = p * z - 3.76123250e-1f;
+  p = p * z + 1.12837911f;
+  float q = -1.17489107e-1f;
+  q = q * t + 2.46958777e-1f;
+  q = q * t + 4.55398252e-3f;
+  q = q * t + 2.15173528e-1f;
+  q = q * t + 1.98120013e-1f;
+  q = q * t + 2.26799220e-1f;
+  q = q * t + 2.25620106e-1f;
+  const float upper = u < 1.0f ? 0.5f - 0.5f * u * p : 0.5f * bell * q * t;
+  return x < 0 ? upper : 1.0f - upper;
 }
 
 /* 1 / (1 + e^-x). */

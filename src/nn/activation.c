@@ -1,5 +1,3 @@
-#include <math.h>
-
 #include "base/vmath.h"
 #include "nn/ops.h"
 
@@ -26,15 +24,14 @@ LD_VECTOR static void gelu_tanh_backward(float *dx, const float *dy, const float
   }
 }
 
-static void gelu_erf(float *y, const float *x, size_t n) {
-  for (size_t i = 0; i < n; i++) y[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0.70710678118654752f));
+LD_VECTOR static void gelu_erf(float *y, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = x[i] * ld_normal_cdf(x[i], ld_expf(-0.5f * x[i] * x[i]));
 }
 
-static void gelu_erf_backward(float *dx, const float *dy, const float *x, size_t n) {
+LD_VECTOR static void gelu_erf_backward(float *dx, const float *dy, const float *x, size_t n) {
   for (size_t i = 0; i < n; i++) {
-    const float cdf = 0.5f * (1.0f + erff(x[i] * 0.70710678118654752f));
-    const float pdf = 0.39894228040143268f * ld_expf(-0.5f * x[i] * x[i]);
-    dx[i] += dy[i] * (cdf + x[i] * pdf);
+    const float bell = ld_expf(-0.5f * x[i] * x[i]);
+    dx[i] += dy[i] * (ld_normal_cdf(x[i], bell) + x[i] * 0.39894228f * bell);
   }
 }
 

@@ -20,3 +20,15 @@ Test(vmath, tanh_and_sigmoid) {
     cr_assert(fabs((double)ld_sigmoidf((float)x) - 1 / (1 + exp(-(double)(float)x))) < 2e-7);
   }
 }
+
+Test(vmath, normal_distribution_function) {
+  for (double at = -13; at < 13; at += 0.00037) {
+    const float x = (float)at;
+    const double want = 0.5 * erfc(-(double)x / sqrt(2)), bell = exp(-0.5 * (double)x * (double)x);
+    const double got = (double)ld_normal_cdf(x, (float)bell), error = fabs(got - want);
+    cr_assert(error < 1.5e-7, "cdf(%g) is off by %g", at, error);
+    if (at < 0) cr_assert(error < 1e-6 * want + 1e-38, "cdf(%g) is off by %g of it", at, error / want);
+  }
+  cr_assert(ld_normal_cdf(0, 1) == 0.5f);
+  cr_assert(isnan(ld_normal_cdf(NAN, NAN)));
+}
