@@ -184,6 +184,7 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
                    ld_error *err) {
   record->n_tokens = dataset->form == LD_DATA_IMAGES ? 1 : (int32_t)sample->n_whole;
   if (!record->n_tokens) return 0;
+  if (dataset->options.unlabelled) sample->label_kind = LD_LABEL_NONE;
   int rc = ld_label_set_add(labels, sample, record, err);
   if (rc) return fail_at(dataset, record, rc, err);
   if (dataset->form == LD_DATA_LABELLED || dataset->form == LD_DATA_IMAGES) return 0;

@@ -65,6 +65,7 @@ typedef struct ld_dataset_options {
   ld_data_use use;
   const ld_tokenizer *tokenizer;   /* of text; must outlive the dataset */
   const ld_image_rule *image_rule; /* of images; must outlive the dataset */
+  bool unlabelled;                 /* labels are not looked at */
   bool strict;                     /* a broken image is an error; otherwise it is passed over and counted */
   int32_t eos;                     /* id appended as the end of a text or completion; -1 for none */
   int seq_len;                     /* records longer than this are cut when read; 0: never */

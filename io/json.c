@@ -67,7 +67,9 @@ ld_value *ld_json_parse(const char *bytes, size_t length, const char *name, ld_e
     tree = json_loadb(bytes, length, flags | JSON_DECODE_INT_AS_REAL, &why);
   }
   if (!tree) {
-    ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, why.line, why.column, why.text);
+    const bool null = json_error_code(&why) == json_error_null_character; /* its text names a constant of C */
+    ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, why.line, why.column,
+            null ? "a string holds \\u0000" : why.text);
     return NULL;
   }
   ld_value *root = ld_alloc(1, sizeof *root);

@@ -277,7 +277,9 @@ static int find_numbers(const ld_labels *mine, ld_labels *all, int32_t *number, 
   for (size_t i = 0; !rc && i < mine->n_names; i++) {
     number[i] = ld_label_set_find(&set, mine->names[i]);
     if (number[i] < 0)
-      rc = ld_fail(err, LD_EMISMATCH, "label: \"%s\" is not among the %zu known ones (\"%s\"%s)",
+      rc = ld_fail(err, LD_EMISMATCH,
+                   "label: \"%s\" is not among the %zu known ones (\"%s\"%s): give other data, or "
+                   "a head that has it (--new-head when training)",
                    mine->names[i], all->n_names, all->n_names ? all->names[0] : "",
                    all->n_names > 1 ? ", ..." : "");
   }

@@ -215,7 +215,7 @@ int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, s
   const size_t added = ld_template_added(template);
   if (most && most < added)
     return ld_fail(err, LD_EMISMATCH,
-                   "%zu tokens at most leave no room for the %zu special tokens of an input: allow more",
+                   "%zu tokens at most leave no room for the %zu special tokens of an input: raise --seq-len",
                    most, added);
   ld_ids texts[2] = {0};
   int rc = encode_text(tokenizer, text, length, &texts[0], err);

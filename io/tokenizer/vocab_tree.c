@@ -209,6 +209,9 @@ static int build_bert(tree *t, json_t *root) {
   if (!rc) rc = need_role(t, UNK);
   if (!rc) rc = need_role(t, SEP);
   if (!rc) rc = need_role(t, CLS);
+  if (!rc && !json_object_get(t->vocab, t->spelled[UNK]))
+    rc = ld_fail(t->err, LD_EFORMAT, "%s: lacks %s, which stands for unknown words: is it BERT's vocabulary?",
+                 t->files->name, t->spelled[UNK]);
   if (rc) return rc;
   json_object_set_new(root, "normalizer",
                       json_pack("{s:s, s:b, s:b, s:b, s:b}", "type", "BertNormalizer", "clean_text", true,

@@ -75,8 +75,8 @@ int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_e
   ld_base base;
   ld_corpus *corpus = NULL;
   int rc = ld_comm_agree(comm, ld_base_open_ready(options->model, options->adapter, &base, err), err);
-  if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, &corpus, err);
-  if (!rc) rc = ld_corpus_plan(corpus, false, err);
+  if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
+  if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = evaluate(options, comm, &base, corpus, err);
   ld_corpus_close(corpus);
   ld_base_close(&base);

@@ -16,8 +16,11 @@ static int bad_value(const ld_option *o, const char *text, ld_error *err) {
   if (o->kind == CHOICE)
     return ld_fail(err, LD_EUSAGE, "--%s: '%s' is none of %s", o->name, text, o->argument);
   if (o->kind == FLAG) return ld_fail(err, LD_EUSAGE, "--%s: '%s' is neither yes nor no", o->name, text);
-  return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not %s between %g and %g", o->name, text,
-                 o->kind == INTEGER ? "an integer" : "a number", o->low, o->high);
+  if (o->kind == INTEGER)
+    return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not an integer between %.0f and %.0f", o->name, text,
+                   o->low, o->high);
+  return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not a number between %g and %g", o->name, text, o->low,
+                 o->high);
 }
 
 /* Place of `text` among "a|b|c"; -1 when it is none. */

@@ -79,8 +79,8 @@ int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, l
   ld_base base;
   ld_corpus *corpus = NULL;
   int rc = ld_comm_agree(comm, open_base(options, &base, err), err);
-  if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, &corpus, err);
-  if (!rc) rc = ld_corpus_plan(corpus, true, err);
+  if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, false, &corpus, err);
+  if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = predict(options, comm, &base, corpus, err);
   ld_corpus_close(corpus);
   ld_base_close(&base);

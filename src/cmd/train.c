@@ -94,8 +94,7 @@ static int finish(ld_job *j, ld_error *err) {
     if (!rc) rc = ld_report_write(j->options.out, j->options.out, err);
   }
   rc = ld_comm_agree(j->comm, rc, err);
-  if (!rc)
-    ld_info("done: %s (adapter.h5, peft, report.html)", j->options.out);
+  if (!rc) ld_info("done: %s (adapter.h5, peft, report.html)", j->options.out);
   return rc;
 }
 

@@ -94,8 +94,7 @@ static int choose_head(ld_job *j, ld_error *err) {
   const ld_labels *labels = &j->data->labels;
   ld_base *base = &j->base;
   if (!base->model->family->classifies) return 0;
-  if (labels->kind == LD_LABEL_NONE)
-    return ld_fail(err, LD_EFORMAT, "%s: has no labels to train on", j->options.data);
+  if (labels->kind == LD_LABEL_NONE) return 0; /* the plan will say so */
   if (head_fits(base, &j->options, labels)) return 0;
   const int n = count_outputs(&j->options, labels);
   if (labels->kind == LD_LABEL_NAME && (size_t)n < labels->n_names)
@@ -114,6 +113,15 @@ static int choose_head(ld_job *j, ld_error *err) {
   return 0;
 }
 
+/* A PEFT folder does not tell its classes' names: those of the data, in order, are as good as they can be
+ * known. */
+static void name_classes(ld_job *j) {
+  const ld_labels *labels = &j->data->labels;
+  if (j->base.labels_named || labels->kind != LD_LABEL_NAME || labels->n_names != j->base.labels.n_names)
+    return;
+  ld_base_set_labels(&j->base, (const char *const *)labels->names, labels->n_names);
+}
+
 static int begin_anew(ld_job *j, ld_error *err) {
   const char *init = j->options.init_adapter;
   if (!init) {
@@ -125,14 +133,15 @@ static int begin_anew(ld_job *j, ld_error *err) {
   if (rc) return rc;
   adopt(j, adapter);
   rc = ld_base_adapt(&j->base, adapter, init, j->options.dropout, err);
+  if (!rc) name_classes(j);
   ld_adapter_free(adapter);
   return rc;
 }
 
 /* Plans the data by the head that the base has now. */
 static int create_trainer(ld_job *j, ld_error *err) {
-  int rc = ld_corpus_plan(j->data, false, err);
-  if (!rc && j->valid) rc = ld_corpus_plan(j->valid, false, err);
+  int rc = ld_corpus_plan(j->data, err);
+  if (!rc && j->valid) rc = ld_corpus_plan(j->valid, err);
   if (rc) return rc;
   return ld_trainer_create(&j->trainer, &j->options, j->comm, &j->base, j->data, j->valid, err);
 }
@@ -154,8 +163,9 @@ static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld
 int ld_job_open(ld_job *j, ld_error *err) {
   const ld_options *options = &j->options;
   int rc = ld_comm_agree(j->comm, ld_base_open(options->model, &j->base, err), err);
-  if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, &j->data, err);
-  if (!rc && options->valid) rc = ld_corpus_open(options->valid, &j->base, options, j->comm, &j->valid, err);
+  if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
+  if (!rc && options->valid)
+    rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
   char *path = NULL;
   ld_checkpoint *found = NULL;
   if (!rc) rc = find_checkpoint(j, &path, &found, err);

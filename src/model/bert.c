@@ -115,6 +115,7 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   if (b->failed) return own;
   own->blocks = ld_build_alloc(b, (size_t)model->n_blocks, sizeof *own->blocks);
   for (int i = 0; i < model->n_blocks && !b->failed; i++) build_block(b, s, &own->blocks[i], i, C, inner);
+  ld_build_end(b, s->depth, "%s.%s.%d.%s.weight", s->body, s->layers, model->n_blocks, s->linears[Q]);
   return own;
 }
 

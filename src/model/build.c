@@ -248,6 +248,14 @@ bool ld_build_there(const ld_builder *builder, const char *format, ...) {
   return find(builder, name) != NULL;
 }
 
+void ld_build_end(ld_builder *builder, const char *key, const char *format, ...) {
+  FORMAT_NAME(format);
+  if (builder->failed || builder->model->leftover || !find(builder, name)) return;
+  char *text = ld_format("%s ends before the tensor '%s', which the folder has too", key, name);
+  builder->model->leftover = strcpy(ld_build_alloc(builder, strlen(text) + 1, 1), text);
+  free(text);
+}
+
 int ld_build_outputs(ld_builder *builder) {
   const ld_value *names = ld_value_get(builder->config, "id2label");
   const char *problem = ld_build_string(builder, "problem_type", NULL);

@@ -55,6 +55,11 @@ void ld_build_linear(ld_builder *builder, ld_linear *linear, int in, int out, bo
 /* Whether the folder has the tensor, in whatever spelling and shape. */
 bool ld_build_there(const ld_builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Notes it in the model when the folder has this tensor, which stands behind the last that the key asks for.
+ */
+void ld_build_end(ld_builder *builder, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Fills a convolution without bias from "<path>.weight" (out, channels, kernel, kernel). */
 void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int channels, int out, int kernel,
                           int stride, int padding, const char *path_format, ...)

@@ -60,6 +60,7 @@ static void build(ld_builder *b) {
   own->blocks = ld_build_alloc(b, (size_t)model->n_blocks, sizeof *own->blocks);
   for (int i = 0; i < model->n_blocks && !b->failed; i++)
     build_block(b, &own->blocks[i], i, C, inner, n_heads);
+  ld_build_end(b, "n_layer", "transformer.h.%d.ln_1.weight", model->n_blocks);
   own->ln_f_weight = ld_build_vector(b, C, "transformer.ln_f.weight");
   own->ln_f_bias = ld_build_vector(b, C, "transformer.ln_f.bias");
   ld_build_head(b, ld_build_flag(b, "tie_word_embeddings", true), &own->wte);

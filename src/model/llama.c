@@ -188,6 +188,7 @@ static void build(ld_builder *b) {
   if (b->failed) return;
   own->blocks = ld_build_alloc(b, (size_t)model->n_blocks, sizeof *own->blocks);
   for (int i = 0; i < model->n_blocks && !b->failed; i++) build_block(b, &own->blocks[i], i, &s);
+  ld_build_end(b, "num_hidden_layers", "model.layers.%d.input_layernorm.weight", b->model->n_blocks);
   own->norm = ld_build_vector(b, s.C, "model.norm.weight");
   ld_build_head(b, ld_build_flag(b, "tie_word_embeddings", false), &own->embedding);
 }

@@ -40,12 +40,16 @@ bool ld_lora_targets(const ld_linear *linear, const char *targets) {
   return false;
 }
 
+static const char *last_part(const char *path) {
+  const char *dot = strrchr(path, '.');
+  return dot ? dot + 1 : path;
+}
+
 static int no_module(const ld_model *model, const char *option, const char *name, size_t length,
-                     ld_error *err) {
-  const char *example = strrchr(model->linears[0]->path, '.');
-  return ld_fail(
-      err, LD_EMISMATCH, "%s: '%.*s' fits no module of this %s model; its modules end in names such as %s",
-      option, (int)length, name, model->family->model_type, example ? example + 1 : model->linears[0]->path);
+                     const char *example, ld_error *err) {
+  return ld_fail(err, LD_EMISMATCH,
+                 "%s: '%.*s' fits no module of this %s model; its modules end in names such as %s", option,
+                 (int)length, name, model->family->model_type, last_part(example));
 }
 
 /* PEFT's rule for modules_to_save: the path of the module or of one around it ends with the name. */
@@ -73,7 +77,7 @@ int ld_whole_choose(const ld_model *model, const char *names, bool **whole, ld_e
     bool any = false;
     for (size_t i = 0; i < model->n_linears; i++)
       if (is_under(model->linears[i]->path, name, length)) (*whole)[i] = any = true;
-    if (!any && given) rc = no_module(model, "--whole", name, length, err);
+    if (!any && given) rc = no_module(model, "--whole", name, length, model->head->path, err);
   }
   for (size_t i = 0; i < model->n_linears && !rc; i++) {
     if (model->linears[i]->is_new) (*whole)[i] = true;
@@ -97,11 +101,12 @@ static int choose_target(const ld_model *model, const char *target, size_t lengt
   }
   if (any) return 0;
   if (any_whole)
-    return ld_fail(err, LD_EMISMATCH,
-                   "--target: '%.*s' is trained whole, so it takes no adapter: leave it out, or "
-                   "give --whole",
-                   (int)length, target);
-  return no_module(model, "--target", target, length, err);
+    return ld_fail(
+        err, LD_EMISMATCH,
+        "--target: '%.*s' is trained whole, so it takes no adapter: give --target and --whole such that they "
+        "have nothing in common",
+        (int)length, target);
+  return no_module(model, "--target", target, length, model->linears[0]->path, err);
 }
 
 int ld_lora_choose(const ld_model *model, const char *targets, const bool *whole, const ld_lora_choice *like,

@@ -65,7 +65,9 @@ struct ld_model {
   ld_linear **linears; /* every linear module and convolution in the model's order; the head last when it is a
                           module of its own */
   size_t n_linears, room_linears;
-  bool head_tied;       /* the head shares the embedding's weight */
+  bool head_tied; /* the head shares the embedding's weight */
+  const char
+      *leftover; /* what the folder has beyond what config.json asks for, to warn of; NULL for nothing */
   int64_t n_parameters; /* of the base; what is tied counts once */
   void **owned;         /* what ld_model_free frees */
   size_t n_owned, room_owned;

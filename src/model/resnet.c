@@ -116,6 +116,11 @@ static void build_layers(ld_builder *b, resnet *own, const plan *p, int in) {
   for (int stage = 0; stage < p->n_stages; stage++)
     for (int index = 0; index < p->depths[stage] && !b->failed; index++, in = p->widths[stage])
       build_layer(b, own, p, l++, in, stage, index);
+  for (int stage = 0; stage <= p->n_stages; stage++) {
+    char convolution[PATH], norm[PATH];
+    name_unit(own->scheme, stage, stage < p->n_stages ? p->depths[stage] : 0, 0, convolution, norm);
+    ld_build_end(b, own->scheme == CIFAR ? "depth" : "depths", "%s.weight", convolution);
+  }
 }
 
 static void build_head(ld_builder *b, resnet *own, const char *path) {
@@ -181,24 +186,26 @@ static void build_resnet_cifar(ld_builder *b) {
   build_head(b, own, "linear");
 }
 
-/* The unit with the activation behind it, or without (then `residual` is added before). */
-static ld_maps unit_forward(ld_tape *t, const resnet *own, const unit *u, ld_maps x, ld_maps residual,
-                            bool activates, const ld_batch *batch) {
-  const bool relu = activates && own->activation == LD_RELU;
+/* Convolution, normalisation, the sum with `residual` (when it has maps), and the activation. */
+static ld_maps unit_forward(ld_tape *t, const unit *u, ld_maps x, ld_maps residual,
+                            enum ld_activation activation, const ld_batch *batch) {
+  const bool relu = activation == LD_RELU;
   x = ld_op_affine(t, ld_op_convolution(t, x, &u->convolution, batch), u->scale, u->shift, residual, relu);
-  if (activates && !relu) x.x = ld_op_activation(t, x.x, own->activation);
+  if (!relu && activation != LD_IDENTITY) x.x = ld_op_activation(t, x.x, activation);
   return x;
 }
 
+/* The config's activation stands behind the sum; between the units it is ReLU whatever the config says, as in
+ * transformers. */
 static ld_maps layer_forward(ld_tape *t, const resnet *own, const layer *l, ld_maps x,
                              const ld_batch *batch) {
   const ld_maps none = {0};
+  const int last = l->n_units - 1;
   ld_maps residual = x;
-  if (l->shortcut == PROJECTION) residual = unit_forward(t, own, &l->projection, x, none, false, batch);
-  if (l->shortcut == THINNING) residual = ld_op_thin(t, x, l->units[1].convolution.out);
-  for (int k = 0; k < l->n_units; k++)
-    x = unit_forward(t, own, &l->units[k], x, k == l->n_units - 1 ? residual : none, true, batch);
-  return x;
+  if (l->shortcut == PROJECTION) residual = unit_forward(t, &l->projection, x, none, LD_IDENTITY, batch);
+  if (l->shortcut == THINNING) residual = ld_op_thin(t, x, l->units[last].convolution.out);
+  for (int k = 0; k < last; k++) x = unit_forward(t, &l->units[k], x, none, LD_RELU, batch);
+  return unit_forward(t, &l->units[last], x, residual, own->activation, batch);
 }
 
 static bool is_adapted(const layer *l) {
@@ -209,7 +216,7 @@ static bool is_adapted(const layer *l) {
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const resnet *own = model->own;
-  ld_maps x = unit_forward(t, own, &own->stem, ld_op_images(t, batch), (ld_maps){0}, true, batch);
+  ld_maps x = unit_forward(t, &own->stem, ld_op_images(t, batch), (ld_maps){0}, own->activation, batch);
   if (own->pools) x = ld_op_max_pool(t, x, 3, 2, 1);
   for (int i = 0; i < model->n_blocks; i++) {
     const layer *l = &own->layers[i];

@@ -94,6 +94,7 @@ static void activation_backward(ld_tape *tape, void *self) {
 }
 
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind) {
+  if (kind == LD_IDENTITY) return x;
   activation_op *op = ld_tape_record(tape, sizeof *op);
   *op = (activation_op){.kind = kind, .x = x};
   op->y = ld_tape_tensor(tape, x->rows, x->cols, x->trained);

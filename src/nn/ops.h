@@ -53,7 +53,7 @@ ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor 
 /* y (B, C): the first row of each segment of x (T, C), where encoders put what they make of the whole. */
 ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_batch *batch);
 
-enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH };
+enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_IDENTITY };
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind);
 
 /* silu(gate) * up. Shazeer, "GLU Variants Improve Transformer", 2020. */

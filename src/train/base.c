@@ -56,32 +56,39 @@ static int build_model(ld_base *base, const ld_head_wish *wish, ld_error *err) {
 
 void ld_base_set_labels(ld_base *base, const char *const *names, size_t n) {
   ld_labels_free(&base->labels);
+  base->labels_named = names != NULL;
   base->labels.kind = LD_LABEL_NAME;
   base->labels.names = ld_alloc(n, sizeof *base->labels.names);
   for (size_t i = 0; i < n; i++)
     base->labels.names[base->labels.n_names++] = names ? ld_strdup(names[i]) : ld_format("%zu", i);
 }
 
-/* A stored head's classes by config.json. */
+static bool is_taken(const ld_labels *labels, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++)
+    if (!strcmp(labels->names[i], name)) return true;
+  return false;
+}
+
+/* A stored head's classes by config.json. Some name two alike (ImageNet's cranes): the later gets its number
+ * behind it. */
 static void name_stored_labels(ld_base *base) {
   const ld_value *config = ld_model_folder_config(base->folder);
   ld_base_set_labels(base, NULL, (size_t)base->model->head->out);
+  if (base->model->head->is_new) return;
   for (size_t i = 0; i < base->labels.n_names; i++) {
     const char *name = ld_model_label(config, (int)i);
     if (!name) continue;
     free(base->labels.names[i]);
-    base->labels.names[i] = ld_strdup(name);
+    base->labels.names[i] =
+        is_taken(&base->labels, i, name) ? ld_format("%s (%zu)", name, i) : ld_strdup(name);
+    base->labels_named = true;
   }
 }
 
 int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
   const int rc = build_model(base, &(ld_head_wish){n_outputs, fresh}, err);
   if (rc) return rc;
-  base->labels_decided = !base->model->head->is_new;
-  if (base->labels_decided)
-    name_stored_labels(base);
-  else
-    ld_base_set_labels(base, NULL, (size_t)base->model->head->out);
+  name_stored_labels(base);
   return 0;
 }
 
@@ -89,8 +96,9 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   *base = (ld_base){.bos = -1, .eos = -1};
   int rc = ld_model_folder_open(path, &base->folder, err);
   if (!rc) rc = build_model(base, NULL, err);
+  if (!rc && base->model->leftover)
+    ld_warn("%s/config.json: %s: it is left out", path, base->model->leftover);
   if (rc || !base->model->family->classifies) return rc;
-  base->labels_decided = !base->model->head->is_new;
   name_stored_labels(base);
   return 0;
 }

@@ -17,10 +17,10 @@ typedef struct ld_base {
   ld_tokenizer *tokenizer;  /* NULL for a model that takes no text */
   ld_image_rule image_rule; /* of a model that takes images */
   ld_model *model;
-  ld_labels labels;    /* a classifier's: a name for each class; a number as text where there is no name */
-  bool labels_decided; /* by the stored head or an adapter; a new head's follow from the data */
-  ld_lora_set *lora;   /* NULL without an adapter */
-  int32_t bos, eos;    /* bos: what the tokenizer puts before a text; -1 for none */
+  ld_labels labels;  /* a classifier's: a name for each class; a number as text where there is no name */
+  bool labels_named; /* by config.json, an adapter or data; otherwise the names are the classes' numbers */
+  ld_lora_set *lora; /* NULL without an adapter */
+  int32_t bos, eos;  /* bos: what the tokenizer puts before a text; -1 for none */
   int32_t stops[LD_MAX_STOPS]; /* ids at which generation ends */
   int n_stops;
 } ld_base;

@@ -127,7 +127,6 @@ static int follow_head(ld_base *base, const ld_adapter *adapter, ld_error *err) 
       full->shape[0] <= 1 << 20)
     rc = ld_base_set_head(base, (int)full->shape[0], false, err);
   if (rc || !full) return rc;
-  base->labels_decided = true;
   if (adapter->n_labels == base->labels.n_names)
     ld_base_set_labels(base, (const char *const *)adapter->labels, adapter->n_labels);
   return 0;

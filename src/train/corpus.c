@@ -52,8 +52,9 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
     ld_comm_sum_i64(comm, &corpus->n_skipped, 1);
     if (index.n_skipped) ld_warn("passed over: %s", index.first_skipped.text);
     if (corpus->n_skipped)
-      ld_warn("%s: %lld broken images in all are passed over (--strict makes them errors)",
-              ld_dataset_path(corpus->dataset), (long long)corpus->n_skipped);
+      ld_warn("%s: %lld broken image%s passed over (--strict makes that an error)",
+              ld_dataset_path(corpus->dataset), (long long)corpus->n_skipped,
+              corpus->n_skipped > 1 ? "s are" : " is");
   }
   ld_index_free(&index);
   return rc;
@@ -63,6 +64,18 @@ static void share_digest(ld_corpus *corpus, ld_comm *comm) {
   if (ld_comm_rank(comm) == 0)
     snprintf(corpus->digest, sizeof corpus->digest, "%s", ld_dataset_digest(corpus->dataset));
   ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
+}
+
+static int fail_unlabelled(const ld_corpus *corpus, ld_error *err) {
+  const char *path = ld_dataset_path(corpus->dataset);
+  if (!corpus->n_records && corpus->n_skipped)
+    return ld_fail(err, LD_EFORMAT, "%s: none of its %lld images can be read", path,
+                   (long long)corpus->n_skipped);
+  return ld_fail(
+      err, LD_EFORMAT,
+      "%s: of %lld records none has a label: it is looked for under the key or in the column 'label', in the "
+      "HDF5 dataset 'labels', or in the names of class folders",
+      path, (long long)corpus->n_records);
 }
 
 static int plan_rows(ld_corpus *corpus, ld_error *err) {
@@ -80,9 +93,7 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
                      : ld_plan_records(lengths, corpus->n_records, seq_len, pack);
   free(lengths);
   if (corpus->plan->n_targets) return 0;
-  if (classifies(corpus))
-    return ld_fail(err, LD_EFORMAT, "%s: of %lld records none has a label", ld_dataset_path(corpus->dataset),
-                   (long long)corpus->n_records);
+  if (classifies(corpus)) return fail_unlabelled(corpus, err);
   return ld_fail(
       err, LD_EFORMAT,
       "%s: trains no token: of %lld records none has a target within --seq-len %d (are the completions "
@@ -91,10 +102,11 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
 }
 
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
-                   ld_corpus **out, ld_error *err) {
+                   bool labelled, ld_corpus **out, ld_error *err) {
   const ld_dataset_options data_options = {.use = ld_base_use(base),
                                            .tokenizer = base->tokenizer,
                                            .image_rule = &base->image_rule,
+                                           .unlabelled = !labelled,
                                            .strict = options->strict,
                                            .eos = base->eos,
                                            .seq_len = seq_len_of(base, options),
@@ -103,6 +115,7 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   ld_corpus *corpus = ld_alloc(1, sizeof *corpus);
   corpus->base = base;
   corpus->options = options;
+  corpus->labelled = labelled;
   int rc = ld_comm_agree(comm, ld_dataset_open(path, &data_options, &corpus->dataset, err), err);
   if (!rc) rc = join_index(corpus, comm, err);
   if (!rc) {
@@ -146,10 +159,10 @@ static int check_labels(const ld_corpus *corpus, ld_error *err) {
   return 0;
 }
 
-int ld_corpus_plan(ld_corpus *corpus, bool every, ld_error *err) {
-  int rc = classifies(corpus) ? check_labels(corpus, err) : 0;
+int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
+  int rc = classifies(corpus) && corpus->labelled ? check_labels(corpus, err) : 0;
   if (!rc && classifies(corpus) && corpus->labels.kind == LD_LABEL_NAME) rc = map_names(corpus, err);
-  for (int64_t i = 0; every && i < corpus->n_records; i++) corpus->records[i].n_targets = 1;
+  for (int64_t i = 0; !corpus->labelled && i < corpus->n_records; i++) corpus->records[i].n_targets = 1;
   if (rc || corpus->plan) return rc;
   return plan_rows(corpus, err);
 }

@@ -12,6 +12,7 @@
 typedef struct ld_corpus {
   const ld_base *base;
   const ld_options *options;
+  bool labelled;
   ld_dataset *dataset;
   ld_record *records; /* of all ranks, in file order */
   int64_t n_records;
@@ -22,16 +23,15 @@ typedef struct ld_corpus {
 } ld_corpus;
 
 /* Opens a data file, indexes this rank's part of it and joins the parts. Collective: an error of one rank is
- * everyone's. The base and the options are borrowed. A classifier's data has no plan before ld_corpus_plan.
- */
+ * everyone's. The base and the options are borrowed. Without `labelled` a classifier's labels are not looked
+ * at: for prediction. A classifier's data has no plan before ld_corpus_plan. */
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
-                   ld_corpus **out, ld_error *err);
+                   bool labelled, ld_corpus **out, ld_error *err);
 void ld_corpus_close(ld_corpus *corpus);
 
-/* Turns labels into the base's classes and plans the rows; with `every` also records without a label, for
- * prediction. LD_EMISMATCH for a label that the base has not, LD_EFORMAT for data without a target. The same
- * on every rank. */
-int ld_corpus_plan(ld_corpus *corpus, bool every, ld_error *err);
+/* Turns labels into the base's classes and plans the rows. LD_EMISMATCH for a label that the base has not,
+ * LD_EFORMAT for data without a target. The same on every rank. */
+int ld_corpus_plan(ld_corpus *corpus, ld_error *err);
 
 /* The memory of a microbatch being made; reused, grown when needed. Zero-initialise. */
 typedef struct ld_feed {

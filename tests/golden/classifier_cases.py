@@ -100,7 +100,7 @@ def distilbert_cases() -> list[ClassifierCase]:
 
 def resnet(stem: int, sizes: list[int], depths: list[int], **more) -> dict[str, Any]:
     return {"embedding_size": stem, "hidden_sizes": sizes, "depths": depths, "layer_type": "basic",
-            "hidden_act": "relu", **more}
+            "hidden_act": "relu"} | more
 
 
 def resnet_cases() -> list[ClassifierCase]:
@@ -120,7 +120,7 @@ def resnet_cases() -> list[ClassifierCase]:
                        dict(r=4, lora_alpha=8, target_modules=["embedder.convolution", "layer.0.convolution",
                                                                "layer.2.convolution"], **head),
                        labels=names(3), dtype="bfloat16", images=(4, 1, 40, 40)),
-        ClassifierCase("resnet_bare", "ResNetModel", resnet(8, [8, 16], [1, 1]),
+        ClassifierCase("resnet_bare", "ResNetModel", resnet(8, [8, 16], [1, 1], hidden_act="gelu"),
                        dict(r=4, lora_alpha=8, target_modules=["layer.0.convolution"], **head), n_new=6),
         ClassifierCase("resnet_head", whole, resnet(8, [8, 16], [2, 1]),
                        dict(r=8, lora_alpha=16, target_modules="dummy-target-modules", **head), labels=names(4)),

@@ -51,12 +51,12 @@ static void begin(training *t, const char *model, const char *data, const char *
   *t = (training){.comm = ld_comm_alone()};
   read_options(&t->options, model, data, run, more);
   must(ld_base_open(t->options.model, &t->base, &err), &err);
-  must(ld_corpus_open(t->options.data, &t->base, &t->options, t->comm, &t->corpus, &err), &err);
+  must(ld_corpus_open(t->options.data, &t->base, &t->options, t->comm, true, &t->corpus, &err), &err);
   ld_adapter *adapter;
   must(ld_adapter_load(t->options.init_adapter, &adapter, &err), &err);
   must(ld_base_adapt(&t->base, adapter, "adapter", 0, &err), &err);
   ld_adapter_free(adapter);
-  must(ld_corpus_plan(t->corpus, false, &err), &err);
+  must(ld_corpus_plan(t->corpus, &err), &err);
   must(ld_trainer_create(&t->trainer, &t->options, t->comm, &t->base, t->corpus, NULL, &err), &err);
   char *golden = ld_format(MODELS "%s/train_%s.safetensors", model, run);
   must(ld_safetensors_open(golden, &t->golden, &err), &err);
