@@ -1,4 +1,5 @@
 /* lora_dist predict: what a classifier makes of each record, one JSON object a line. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +8,12 @@
 #include "io/json.h"
 #include "train/evaluate.h"
 
+/* Prints rows until one is no number. */
 typedef struct printer {
   const ld_base *base;
   const ld_corpus *corpus;
   ld_text line;
+  int64_t broken; /* the first row whose outputs are not finite, counted from 1; 0: none so far */
 } printer;
 
 static void put_classes(const ld_labels *labels, const float *outputs, int n, ld_text *line) {
@@ -36,6 +39,9 @@ static void put_classes(const ld_labels *labels, const float *outputs, int n, ld
 static void print_row(int64_t row, const float *outputs, int n, void *user) {
   printer *p = user;
   ld_text *line = &p->line;
+  for (int i = 0; i < n && !p->broken; i++)
+    if (!isfinite(outputs[i])) p->broken = row + 1;
+  if (p->broken) return;
   const char *file = ld_dataset_file(p->corpus->dataset, ld_corpus_record(p->corpus, row));
   ld_text_clear(line);
   ld_text_puts(line, file ? "{\"file\": " : "{");
@@ -59,6 +65,12 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
   rc = ld_comm_agree(comm, rc, err);
   if (!rc)
     rc = ld_predict(comm, tape, &feed, base->model, corpus, (int)options->micro_batch, print_row, &p, err);
+  if (!rc && p.broken)
+    rc = ld_fail(err, LD_ENUMERIC,
+                 "%s: the model's output for record %lld is not finite: the model or the adapter holds "
+                 "values that are "
+                 "no numbers",
+                 options->data, (long long)p.broken);
   if (!rc && ld_comm_rank(comm) == 0 && (fflush(stdout) || ferror(stdout)))
     rc = ld_fail(err, LD_EFILE, "standard output: cannot be written");
   ld_text_free(&p.line);

@@ -105,7 +105,7 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   const int n_heads = ld_build_size(b, s->heads, 12), inner = ld_build_size(b, s->inner, 3072);
   model->vocab = ld_build_size(b, "vocab_size", 0);
   model->n_blocks = ld_build_size(b, s->depth, 12);
-  own->eps = (float)ld_build_real(b, "layer_norm_eps", 1e-12);
+  own->eps = s == &distilbert_spelling ? 1e-12f : (float)ld_build_real(b, "layer_norm_eps", 1e-12);
   own->activation = ld_build_activation(b, s->activation, "gelu");
   refuse_what_is_not_known(b);
   if (C % n_heads) ld_build_refuse(b, s->heads, "(%d) must divide %s (%d)", n_heads, s->width, C);

@@ -10,17 +10,6 @@ ranks 1 train --model "$m" --data "$m/train.jsonl" --out kept "${small[@]}"
 expect_status 0 "good run"
 cp -r kept kept.before
 
-# bad STATUS REGEX WHAT ARGUMENT ...: on two ranks too where the command has a use for them.
-bad() {
-  local expected=$1 regex=$2 what=$3 n numbers=1
-  shift 3
-  [[ $1 != train && $1 != eval && $1 != trian ]] || numbers="1 2"
-  for n in $numbers; do
-    ranks $n "$@"
-    expect_error "$expected" "$regex" "$what, $n ranks"
-  done
-}
-
 # base NAME [MODEL]: a copy of the model folder, to be damaged.
 base() {
   mkdir "$1"
@@ -28,9 +17,6 @@ base() {
 }
 bad_base() { # NAME REGEX
   bad 1 "$2" "$1" train --model "$1" --data "$m/train.jsonl" --out kept "${small[@]}"
-}
-put_bytes() { # FILE OFFSET BYTES
-  printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
 # The model's weights.

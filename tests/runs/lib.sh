@@ -107,6 +107,29 @@ expect_text() {
   grep -qE -- "$1" "$2" || fail "$3: no '$1' in $2"
 }
 
+# expect_classes NAMES FILE: the rows of the confusion matrix that eval printed.
+expect_classes() {
+  local names
+  names=$(sed -n '/^truth/,$s/^ *[0-9]\{1,\}  *\([^ ]*\) .*/\1/p' "$2" | tr '\n' ' ')
+  [ "$names" = "$1 " ] || fail "the confusion matrix is of '$names', expected '$1'"
+}
+
+# put_bytes FILE OFFSET BYTES: over those that are there.
+put_bytes() {
+  printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# bad STATUS REGEX WHAT ARGUMENT ...: on two ranks too where the command has a use for them.
+bad() {
+  local expected=$1 regex=$2 what=$3 n numbers=1
+  shift 3
+  [[ $1 != train && $1 != eval && $1 != predict && $1 != trian ]] || numbers="1 2"
+  for n in $numbers; do
+    ranks $n "$@"
+    expect_error "$expected" "$regex" "$what, $n ranks"
+  done
+}
+
 same_bits() {
   cmp -s "$1" "$2" || fail "$1 and $2 differ"
 }
