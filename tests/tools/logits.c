@@ -71,6 +71,13 @@ static size_t read_ids(char *line, int32_t **ids) {
   return n;
 }
 
+/* ld_base_check_ids is for what a tokenizer gave, and there is none here. */
+static bool are_below(const int32_t *numbers, size_t n, int limit) {
+  for (size_t i = 0; i < n; i++)
+    if (numbers[i] < 0 || numbers[i] >= limit) return false;
+  return true;
+}
+
 static int32_t *count_up(int n) {
   int32_t *positions = ld_alloc((size_t)n, sizeof *positions);
   for (int i = 0; i < n; i++) positions[i] = i;
@@ -86,8 +93,10 @@ static int run_sequences(const ld_base *base, results *out, ld_error *err) {
     const size_t T = read_ids(line, &ids);
     if (!T) continue;
     put(out, ld_format("seq%zu.ids", n), (ld_stored){ids, LD_I32, 1, {(int64_t)T}});
-    rc = ld_base_check_ids(base, ids, NULL, T, err);
-    if (rc) break;
+    if (!are_below(ids, T, base->model->vocab)) {
+      rc = ld_fail(err, LD_EFORMAT, "line %zu has ids outside the vocabulary", n + 1);
+      break;
+    }
     int32_t *positions = count_up((int)T);
     const ld_batch batch = {.n_tokens = (int)T,
                             .ids = ids,
@@ -104,22 +113,31 @@ static int run_sequences(const ld_base *base, results *out, ld_error *err) {
 /* Samples back to back, in memory of their own. */
 typedef struct texts {
   int32_t *ids, *positions, *types, *segment;
-  size_t n, room, n_samples, room_segment;
+  size_t n, n_samples;
 } texts;
 
 static void add_text(texts *all, const ld_stored *ids, const ld_stored *types) {
-  const size_t n = (size_t)ids->shape[0];
-  all->segment = ld_grow(all->segment, all->n_samples, &all->room_segment, sizeof *all->segment);
-  all->segment[all->n_samples++] = (int32_t)all->n;
-  all->room = all->n + n;
-  all->ids = ld_realloc(all->ids, all->room, sizeof *all->ids);
-  all->types = ld_realloc(all->types, all->room, sizeof *all->types);
-  all->positions = ld_realloc(all->positions, all->room, sizeof *all->positions);
+  const size_t n = (size_t)ids->shape[0], end = all->n + n;
+  all->ids = ld_realloc(all->ids, end, sizeof *all->ids);
+  all->types = ld_realloc(all->types, end, sizeof *all->types);
+  all->positions = ld_realloc(all->positions, end, sizeof *all->positions);
   for (size_t t = 0; t < n; t++, all->n++) {
     all->ids[all->n] = ((const int32_t *)ids->data)[t];
     all->types[all->n] = types ? ((const int32_t *)types->data)[t] : 0;
     all->positions[all->n] = (int32_t)t;
   }
+  all->segment = ld_realloc(all->segment, ++all->n_samples + 1, sizeof *all->segment);
+  all->segment[0] = 0;
+  all->segment[all->n_samples] = (int32_t)end;
+}
+
+/* A tensor of sample `i`, which goes to OUT as well; NULL when there is none. */
+static const ld_stored *take(const ld_safetensors *in, size_t i, const char *what, results *out) {
+  char *name = ld_format("sample%zu.%s", i, what);
+  const ld_stored *tensor = ld_safetensors_find(in, name);
+  if (tensor) put_copy(out, name, tensor);
+  free(name);
+  return tensor;
 }
 
 static bool is_vector(const ld_stored *tensor) {
@@ -128,27 +146,22 @@ static bool is_vector(const ld_stored *tensor) {
 
 static int read_texts(const ld_base *base, const ld_safetensors *in, const char *source, texts *all,
                       results *out, ld_error *err) {
-  for (const ld_stored *ids;;) {
-    char *name = ld_format("sample%zu.ids", all->n_samples);
-    char *name_types = ld_format("sample%zu.types", all->n_samples);
-    ids = ld_safetensors_find(in, name);
-    const ld_stored *types = ld_safetensors_find(in, name_types);
-    const bool good = ids && is_vector(ids) && ids->shape[0] <= base->model->max_positions &&
-                      (!types || (is_vector(types) && types->shape[0] == ids->shape[0]));
-    if (good) {
-      add_text(all, ids, types);
-      put_copy(out, name, ids);
-      if (types) put_copy(out, name_types, types);
-    }
-    free(name);
-    free(name_types);
-    if (ids && !good)
+  const int most = base->model->max_positions;
+  for (const ld_stored *ids; (ids = take(in, all->n_samples, "ids", out));) {
+    const ld_stored *types = take(in, all->n_samples, "types", out);
+    const bool fits = !types || (is_vector(types) && types->shape[0] == ids->shape[0]);
+    if (!is_vector(ids) || ids->shape[0] > most || !fits)
       return ld_fail(err, LD_EFORMAT, "%s: sample%zu must have ids and types (T) int32, with T at most %d",
-                     source, all->n_samples, base->model->max_positions);
-    if (!ids) break;
+                     source, all->n_samples, most);
+    add_text(all, ids, types);
   }
-  if (!all->n_samples) return ld_fail(err, LD_EFORMAT, "%s has neither pixels nor sample0.ids", source);
-  return ld_base_check_ids(base, all->ids, base->model->n_types ? all->types : NULL, all->n, err);
+  if (!all->n_samples) return ld_fail(err, LD_EFORMAT, "%s has no sample0.ids", source);
+  const int n_types = base->model->n_types;
+  if (!are_below(all->ids, all->n, base->model->vocab) ||
+      (n_types && !are_below(all->types, all->n, n_types)))
+    return ld_fail(err, LD_EFORMAT, "%s has ids outside the vocabulary, or types that the model lacks",
+                   source);
+  return 0;
 }
 
 static int run_texts(const ld_base *base, const ld_safetensors *in, const char *source, results *out,
@@ -156,8 +169,6 @@ static int run_texts(const ld_base *base, const ld_safetensors *in, const char *
   texts all = {0};
   const int rc = read_texts(base, in, source, &all, out, err);
   if (!rc) {
-    all.segment = ld_grow(all.segment, all.n_samples, &all.room_segment, sizeof *all.segment);
-    all.segment[all.n_samples] = (int32_t)all.n;
     const ld_batch batch = {.n_tokens = (int)all.n,
                             .ids = all.ids,
                             .positions = all.positions,
@@ -174,11 +185,12 @@ static int run_texts(const ld_base *base, const ld_safetensors *in, const char *
 }
 
 /* The model takes (C, B, H, W). */
-static int run_images(const ld_base *base, const ld_stored *pixels, const char *source, results *out,
+static int run_images(const ld_base *base, const ld_safetensors *in, const char *source, results *out,
                       ld_error *err) {
-  const bool fits = pixels->dtype == LD_F32 && pixels->ndim == 4 && ld_stored_count(pixels) > 0;
-  if (!fits || pixels->shape[1] != base->model->channels)
-    return ld_fail(err, LD_EFORMAT, "%s: pixels must be (B, %d, H, W) float32", source,
+  const ld_stored *pixels = ld_safetensors_find(in, "pixels");
+  if (!pixels || pixels->dtype != LD_F32 || pixels->ndim != 4 || !ld_stored_count(pixels) ||
+      pixels->shape[1] != base->model->channels)
+    return ld_fail(err, LD_EFORMAT, "%s: there must be pixels (B, %d, H, W) float32", source,
                    base->model->channels);
   const int B = (int)pixels->shape[0], C = (int)pixels->shape[1];
   const size_t size = (size_t)pixels->shape[2] * (size_t)pixels->shape[3];
@@ -209,8 +221,8 @@ static int run_samples(const ld_base *base, const char *source, results *out, ld
     return ld_fail(err, LD_EMISMATCH, "%s is new in this model: give an adapter that has it", head->path);
   const int rc = ld_safetensors_open(source, &in, err);
   if (rc) return rc;
-  const ld_stored *pixels = ld_safetensors_find(in, "pixels");
-  const int ran = pixels ? run_images(base, pixels, source, out, err) : run_texts(base, in, source, out, err);
+  const int ran = base->model->family->takes_images ? run_images(base, in, source, out, err)
+                                                    : run_texts(base, in, source, out, err);
   ld_safetensors_close(in);
   return ran;
 }
