@@ -133,12 +133,13 @@ ld_data_use ld_base_use(const ld_base *base) {
 int ld_base_check_ids(const ld_base *base, const int32_t *ids, const int32_t *types, size_t n,
                       ld_error *err) {
   const ld_model *model = base->model;
-  for (size_t i = 0; i < n; i++)
-    if (ids[i] >= model->vocab)
-      return ld_fail(err, LD_EMISMATCH,
-                     "%s: the tokenizer gives id %d ('%s'), but config.json's vocab_size is %d",
-                     ld_model_folder_path(base->folder), ids[i], ld_tokenizer_token(base->tokenizer, ids[i]),
-                     model->vocab);
+  for (size_t i = 0; i < n; i++) {
+    if (ids[i] < model->vocab) continue;
+    const char *token = base->tokenizer ? ld_tokenizer_token(base->tokenizer, ids[i]) : NULL;
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: the tokenizer gives id %d ('%s'), but config.json's vocab_size is %d",
+                   ld_model_folder_path(base->folder), ids[i], token ? token : "no token", model->vocab);
+  }
   for (size_t i = 0; types && model->n_types && i < n; i++)
     if (types[i] >= model->n_types)
       return ld_fail(err, LD_EMISMATCH,
