@@ -12,10 +12,11 @@ static const ld_command commands[] = {
     {"train", LD_CMD_TRAIN, "train a LoRA adapter", "Trains a LoRA adapter on a frozen base model.", false,
      true, ld_cmd_train},
     {"eval", LD_CMD_EVAL, "loss and scores on a data set",
-     "Prints loss and perplexity on a data set, or a classifier's accuracy, F1 and correlations.", false, true,
-     ld_cmd_eval},
+     "Prints loss and perplexity on a data set, or a classifier's accuracy, F1 and correlations.", false,
+     true, ld_cmd_eval},
     {"predict", LD_CMD_PREDICT, "a classifier's labels for a data set",
-     "Prints one JSON object per record: its label and the probability of each.", false, true, ld_cmd_predict},
+     "Prints one JSON object per record: its label and the probability of each.", false, true,
+     ld_cmd_predict},
     {"generate", LD_CMD_GENERATE, "go on from a prompt", "Generates text.", false, false, ld_cmd_generate},
     {"merge", LD_CMD_MERGE, "add an adapter into its base",
      "Writes a Hugging Face model folder with the adapter added in.", false, false, ld_cmd_merge},
@@ -24,7 +25,8 @@ static const ld_command commands[] = {
     {"import", LD_CMD_IMPORT, "PEFT to HDF5", "Writes a PEFT adapter as an HDF5 file.", false, false,
      ld_cmd_import},
     {"convert", LD_CMD_CONVERT, "images of CIFAR, MNIST or a folder to HDF5",
-     "Writes the images and labels of CIFAR-10, CIFAR-100 or MNIST files, or of a folder of class folders, as one HDF5 "
+     "Writes the images and labels of CIFAR-10, CIFAR-100 or MNIST files, or of a folder of class folders, "
+     "as one HDF5 "
      "file.",
      false, false, ld_cmd_convert},
     {"inspect", LD_CMD_INSPECT, "what a model or an adapter holds",
