@@ -142,7 +142,9 @@ int ld_json_edit(const char *bytes, size_t length, const char *name, const ld_js
   if (!tree)
     return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, why.line, why.column, why.text);
   for (size_t i = 0; i < n; i++)
-    if (!members[i].only_there || json_object_get(tree, members[i].key))
+    if (!members[i].value)
+      json_object_del(tree, members[i].key);
+    else if (!members[i].only_there || json_object_get(tree, members[i].key))
       json_object_set_new(tree, members[i].key, json_loads(members[i].value, JSON_DECODE_ANY, NULL));
   char *text = json_dumps(tree, JSON_INDENT(2) | JSON_ENCODE_ANY);
   json_decref(tree);

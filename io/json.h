@@ -22,7 +22,8 @@ ld_value *ld_json_parse(const char *bytes, size_t length, const char *name, ld_e
 /* Reads a whole file. */
 ld_value *ld_json_read(const char *path, ld_error *err);
 
-/* A member to set: `value` is JSON text. With `only_there` a document without the key is left without it. */
+/* A member to set: `value` is JSON text; NULL takes the member out. With `only_there` a document without the
+ * key is left without it. */
 typedef struct ld_json_member {
   const char *key, *value;
   bool only_there;

@@ -256,6 +256,8 @@ static void put_value(ld_text *page, const ld_value *value) {
     ld_json_number(page, value->real);
   else if (value->type == LD_BOOLEAN)
     ld_text_puts(page, value->boolean ? "yes" : "no");
+  else if (value->type == LD_NULL)
+    ld_text_puts(page, "<span class=\"note\">default</span>");
   else if (!value->n_items)
     ld_text_puts(page, "<span class=\"note\">none</span>");
   for (size_t i = 0; i < value->n_items; i++) {

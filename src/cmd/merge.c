@@ -199,7 +199,7 @@ static size_t head_members(const ld_base *base, ld_text texts[3], ld_json_member
   members[1] = (ld_json_member){"id2label", texts[1].bytes, false};
   members[2] = (ld_json_member){"label2id", texts[2].bytes, false};
   members[3] = (ld_json_member){"problem_type", problem, false};
-  members[4] = (ld_json_member){"num_labels", "null", true}; /* id2label says it */
+  members[4] = (ld_json_member){"num_labels", NULL, true}; /* id2label says it */
   return 5;
 }
 

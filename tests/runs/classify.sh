@@ -125,6 +125,10 @@ for adapter in imported.h5 exported bert-1/checkpoints/step-00000030.h5; do
   ok "eval of $adapter" 1 eval --model "$m" --adapter $adapter --data "$data" --micro-batch 3
   same_bits out eval-1
 done
+# A number of labels beside id2label would be one too many: the merged head may have another.
+cp -r "$m" counted && sed -i '1a "num_labels": 3,' counted/config.json
+ok "merge into a base that counts its labels" 1 merge --model counted --adapter bert-1 --out counted-merged
+! grep -q num_labels counted-merged/config.json || fail "the merged config.json still holds num_labels"
 ok "merge" 1 merge --model "$m" --adapter bert-1 --out merged
 ok "eval of the merged model" 2 eval --model merged --data "$data"
 diff <(sed 's/loss [0-9.]* *//' out) <(sed 's/loss [0-9.]* *//' eval-1) >/dev/null || fail "merging changes scores: $(head -n 1 out)"
