@@ -174,7 +174,7 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {
     const block *k = &own->blocks[i];
-    ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_adapted(k->linears, N_LINEARS));
+    ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_trained(k->linears, N_LINEARS));
     x = ld_tape_block_end(t, block_forward(t, own, k, x, batch));
   }
   ld_tensor *first = ld_op_first_rows(t, x, batch);

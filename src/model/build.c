@@ -306,8 +306,8 @@ void ld_build_head(ld_builder *builder, bool tied, const ld_weight *embedding) {
   list_linear(builder, head);
 }
 
-bool ld_any_adapted(const ld_linear *linears, int n) {
+bool ld_any_trained(const ld_linear *linears, int n) {
   for (int i = 0; i < n; i++)
-    if (linears[i].lora) return true;
+    if (linears[i].lora || linears[i].whole) return true;
   return false;
 }

@@ -78,7 +78,7 @@ void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out
 /* The language head: tied to the embedding, or "lm_head.weight" (V, C). */
 void ld_build_head(ld_builder *builder, bool tied, const ld_weight *embedding);
 
-/* Whether any of the n linear modules at `linears` has an adapter. */
-bool ld_any_adapted(const ld_linear *linears, int n);
+/* Whether any of the n linear modules at `linears` has an adapter or is trained whole. */
+bool ld_any_trained(const ld_linear *linears, int n);
 
 #endif

@@ -84,7 +84,7 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
   ld_tensor *x = ld_op_embedding(t, batch, &own->wte, &own->wpe, NULL);
   for (int i = 0; i < model->n_blocks; i++) {
     const block *k = &own->blocks[i];
-    ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_adapted(k->linears, N_LINEARS));
+    ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_trained(k->linears, N_LINEARS));
     x = ld_tape_block_end(t, block_forward(t, own, k, x, batch));
   }
   return ld_op_layer_norm(t, x, own->ln_f_weight, own->ln_f_bias, own->eps);

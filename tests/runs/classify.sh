@@ -125,6 +125,7 @@ for adapter in imported.h5 exported bert-1/checkpoints/step-00000030.h5; do
   ok "eval of $adapter" 1 eval --model "$m" --adapter $adapter --data "$data" --micro-batch 3
   same_bits out eval-1
 done
+ok "a layer inside trained whole, without an adapter" 2 train --model "$m" --data "$data" --out inside --steps 3 --whole query --target none
 # A number of labels beside id2label would be one too many: the merged head may have another.
 cp -r "$m" counted && sed -i '1a "num_labels": 3,' counted/config.json
 ok "merge into a base that counts its labels" 1 merge --model counted --adapter bert-1 --out counted-merged
