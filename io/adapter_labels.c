@@ -15,13 +15,13 @@ void ld_adapter_labels_put_list(ld_text *out, const ld_adapter *adapter) {
   ld_text_puts(out, "]");
 }
 
-void ld_adapter_labels_put_map(ld_text *out, const ld_adapter *adapter) {
+void ld_adapter_labels_put_map(ld_text *out, char *const *labels, size_t n) {
   ld_text_puts(out, "{");
-  for (size_t i = 0; i < adapter->n_labels; i++) {
+  for (size_t i = 0; i < n; i++) {
     ld_text_printf(out, "%s\n  \"%zu\": ", i ? "," : "", i);
-    ld_json_quote(out, adapter->labels[i]);
+    ld_json_quote(out, labels[i]);
   }
-  ld_text_puts(out, adapter->n_labels ? "\n}\n" : "}\n");
+  ld_text_puts(out, n ? "\n}\n" : "}\n");
 }
 
 /* The class that a key names: decimal digits without a leading zero; `n` for any other text. */

@@ -1,5 +1,5 @@
 /* The names of a classifier's classes as JSON: a list in checkpoints, an object from each number to its name
- * (Hugging Face's id2label) beside a PEFT adapter. Internal to the readers and writers of adapters. */
+ * (Hugging Face's id2label) beside a PEFT adapter and in a merged model's config.json. */
 #ifndef LD_ADAPTER_LABELS_H
 #define LD_ADAPTER_LABELS_H
 
@@ -10,8 +10,8 @@
 
 void ld_adapter_labels_put_list(ld_text *out, const ld_adapter *adapter);
 
-/* With "{}" for an adapter without labels. */
-void ld_adapter_labels_put_map(ld_text *out, const ld_adapter *adapter);
+/* "{}" for none. */
+void ld_adapter_labels_put_map(ld_text *out, char *const *labels, size_t n);
 
 /* Fills the labels of an adapter that has none, from either form; an empty one leaves it so. LD_EFORMAT when
  * the tree is neither, or the numbers are not 0, 1, 2, ... each once. */

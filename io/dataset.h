@@ -19,7 +19,7 @@
  *     themselves, without labels.
  *   - .png, .jpg, .jpeg: one image without a label.
  *   - .h5, .hdf5: images (N, H, W, C) or (N, H, W) uint8, and labels (N) integers, whose attribute `names`
- * may name the classes.
+ *     may name the classes.
  *
  * Tokens and targets, by form:
  *   - text: the text with the tokenizer's special tokens, eos; targets are all but the first.
@@ -111,6 +111,9 @@ typedef struct ld_labels {
 enum { LD_MOST_LABELS = 1000000, LD_LONGEST_LABEL = 256 /* bytes of a name */ };
 
 void ld_labels_free(ld_labels *labels);
+
+/* Whether a name is among the labels; looks at one after the other. */
+bool ld_labels_have(const ld_labels *labels, const char *name);
 
 /* Appends the labels as bytes, and reads them back, moving *at behind them: for sending them to other ranks.
  * *out is zeroed first, and empty on failure; the caller frees it. */

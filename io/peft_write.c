@@ -264,7 +264,7 @@ static bool has_labels_file(const char *folder) {
 static int write_labels(const char *part, const char *folder, const ld_adapter *adapter, ld_error *err) {
   if (!adapter->n_labels && !has_labels_file(folder)) return 0;
   ld_text labels = {0};
-  ld_adapter_labels_put_map(&labels, adapter);
+  ld_adapter_labels_put_map(&labels, adapter->labels, adapter->n_labels);
   const int code = write_text(part, "labels.json", &labels, err);
   ld_text_free(&labels);
   return code;

@@ -99,10 +99,6 @@ typedef struct ld_label_set {
 /* Checks the sample's label, takes it into the set and fills label, value and n_targets of the record. */
 int ld_label_set_add(ld_label_set *set, const ld_sample *sample, ld_record *record, ld_error *err);
 
-/* The index of a name; -1 when it is not there. */
-int32_t ld_label_set_find(const ld_label_set *set, const char *name);
-
-void ld_label_set_fill(ld_label_set *set, ld_labels *labels); /* with the names that are there */
-void ld_label_set_free(ld_label_set *set);                    /* but not its labels */
+void ld_label_set_free(ld_label_set *set); /* but not its labels */
 
 #endif

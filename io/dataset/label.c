@@ -15,6 +15,12 @@ void ld_labels_free(ld_labels *labels) {
   *labels = (ld_labels){0};
 }
 
+bool ld_labels_have(const ld_labels *labels, const char *name) {
+  for (size_t i = 0; i < labels->n_names; i++)
+    if (!strcmp(labels->names[i], name)) return true;
+  return false;
+}
+
 static void add_name(ld_labels *labels, char *name) {
   labels->names = ld_grow(labels->names, labels->n_names, &labels->room, sizeof *labels->names);
   labels->names[labels->n_names++] = name;
@@ -46,11 +52,13 @@ static void make_slots(ld_label_set *set) {
   for (size_t i = 0; i < n_names; i++) *slot_of(set, set->labels->names[i]) = (int32_t)i + 1;
 }
 
-int32_t ld_label_set_find(const ld_label_set *set, const char *name) {
+/* The index of a name; -1 when it is not there. */
+static int32_t find_in_set(const ld_label_set *set, const char *name) {
   return *slot_of(set, name) - 1;
 }
 
-void ld_label_set_fill(ld_label_set *set, ld_labels *labels) {
+/* Begins a set with the names that are there. */
+static void fill_set(ld_label_set *set, ld_labels *labels) {
   *set = (ld_label_set){.labels = labels};
   make_slots(set);
 }
@@ -273,9 +281,9 @@ int ld_labels_merge(const ld_labels *parts, size_t n_parts, ld_labels *out, ld_e
 static int find_numbers(const ld_labels *mine, ld_labels *all, int32_t *number, ld_error *err) {
   ld_label_set set;
   int rc = 0;
-  ld_label_set_fill(&set, all);
+  fill_set(&set, all);
   for (size_t i = 0; !rc && i < mine->n_names; i++) {
-    number[i] = ld_label_set_find(&set, mine->names[i]);
+    number[i] = find_in_set(&set, mine->names[i]);
     if (number[i] < 0)
       rc = ld_fail(err, LD_EMISMATCH,
                    "label: \"%s\" is not among the %zu known ones (\"%s\"%s): give other data, or "

@@ -9,8 +9,9 @@
 #include "base/memory.h"
 #include "io/file.h"
 #include "io/image/convert.h"
+#include "io/image/internal.h"
 
-enum { MOST_DIMS = 3, MOST_INFLATED = 1032 };
+enum { MOST_DIMS = 3 };
 
 typedef struct idx {
   const char *path;
@@ -62,7 +63,7 @@ static int open_idx(const char *path, int ndim, const char *what, idx *x, ld_err
   if (!known)
     return ld_fail(err, LD_EFORMAT, "%s: no IDX file of %s (unsigned bytes, %d dimension%s)", path, what,
                    ndim, ndim > 1 ? "s" : "");
-  uint64_t most = (uint64_t)info.st_size * MOST_INFLATED;
+  uint64_t most = (uint64_t)info.st_size * LD_MOST_INFLATED;
   for (int d = 0; d < ndim; d++) {
     if (!x->shape[d]) return ld_fail(err, LD_EFORMAT, "%s: holds nothing (a dimension is 0)", path);
     most /= x->shape[d];

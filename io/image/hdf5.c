@@ -8,9 +8,10 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/hdf5_error.h"
+#include "io/image/internal.h"
 
 /* HDF5 takes a whole chunk into memory, whatever its size. */
-enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_INFLATED = 1032, MOST_NAME = 255 };
+enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_NAME = 255 };
 
 struct ld_image_store {
   char *path;
@@ -76,7 +77,7 @@ static storage find_storage(hid_t set, int ndim) {
 static bool is_stored(const ld_image_store *s, hid_t set, const storage *how, uint64_t bytes) {
   const uint64_t stored = H5Dget_storage_size(set);
   if (stored > s->length) return false;
-  return bytes / (how->deflated ? MOST_INFLATED : 1) <= stored;
+  return bytes / (how->deflated ? LD_MOST_INFLATED : 1) <= stored;
 }
 
 static bool is_small_chunk(const storage *how, int ndim, size_t element) {

@@ -7,6 +7,9 @@
 
 #include "io/image.h"
 
+/* No deflate stream becomes more than so many times as long: what claims more is no image. */
+enum { LD_MOST_INFLATED = 1032 };
+
 /* Makes room for height x width x channels and sets the shape; sides from 1. LD_EFORMAT beyond LD_IMAGE_SIDE
  * and LD_IMAGE_PIXELS, LD_EMEMORY when the machine has no room. A decoder asks only after it has seen that
  * the file is long enough for so many pixels. */

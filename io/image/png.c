@@ -7,9 +7,6 @@
 
 #include "io/image/internal.h"
 
-/* No deflate stream becomes more than 1032 times as long. */
-enum { MOST_INFLATED = 1032 };
-
 typedef struct source {
   const char *name;
   const uint8_t *at;
@@ -58,7 +55,7 @@ static void narrow(ld_image *image) {
 static int read_pixels(png_structp png, png_infop info, const source *s, ld_image *out, ld_error *err) {
   png_read_info(png, info);
   const png_uint_32 width = png_get_image_width(png, info), height = png_get_image_height(png, info);
-  if ((png_get_rowbytes(png, info) * height) / MOST_INFLATED > s->length)
+  if ((png_get_rowbytes(png, info) * height) / LD_MOST_INFLATED > s->length)
     png_error(png, "the file is too short for its pixels");
   const bool wide = choose_form(png, info);
   const int passes = png_set_interlace_handling(png);

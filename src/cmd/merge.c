@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"
+#include "io/adapter_labels.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -156,20 +157,13 @@ static int copy_file(const char *from, const char *to, ld_error *err) {
   return rc;
 }
 
-/* {"0": "negative", ...}, or with `by_name` {"negative": 0, ...}. */
-static void put_labels(const ld_labels *labels, bool by_name, ld_text *out) {
+/* {"negative": 0, ...} */
+static void put_numbers(const ld_labels *labels, ld_text *out) {
   ld_text_puts(out, "{");
   for (size_t i = 0; i < labels->n_names; i++) {
     ld_text_puts(out, i ? ", " : "");
-    if (by_name)
-      ld_json_quote(out, labels->names[i]);
-    else
-      ld_text_printf(out, "\"%zu\"", i);
-    ld_text_puts(out, ": ");
-    if (by_name)
-      ld_text_printf(out, "%zu", i);
-    else
-      ld_json_quote(out, labels->names[i]);
+    ld_json_quote(out, labels->names[i]);
+    ld_text_printf(out, ": %zu", i);
   }
   ld_text_puts(out, "}");
 }
@@ -192,8 +186,8 @@ static size_t head_members(const ld_base *base, ld_text texts[3], ld_json_member
   const ld_model *model = base->model;
   if (!model->family->classifies) return 0;
   ld_text_printf(&texts[0], "[\"%s\"]", model->family->architectures[0]);
-  put_labels(&base->labels, false, &texts[1]);
-  put_labels(&base->labels, true, &texts[2]);
+  ld_adapter_labels_put_map(&texts[1], base->labels.names, base->labels.n_names);
+  put_numbers(&base->labels, &texts[2]);
   const char *problem = model->task == LD_TASK_VALUE ? "\"regression\"" : "\"single_label_classification\"";
   members[0] = (ld_json_member){"architectures", texts[0].bytes, false};
   members[1] = (ld_json_member){"id2label", texts[1].bytes, false};

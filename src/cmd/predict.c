@@ -6,6 +6,7 @@
 
 #include "cmd/command.h"
 #include "io/json.h"
+#include "nn/rows.h"
 #include "train/evaluate.h"
 
 /* Prints rows until one is no number. */
@@ -20,11 +21,8 @@ static void put_classes(const ld_labels *labels, const float *outputs, int n, ld
   float *probabilities = ld_alloc((size_t)n, sizeof *probabilities);
   memcpy(probabilities, outputs, (size_t)n * sizeof *probabilities);
   ld_softmax(probabilities, n);
-  int best = 0;
-  for (int i = 1; i < n; i++)
-    if (outputs[i] > outputs[best]) best = i;
   ld_text_puts(line, "\"label\": ");
-  ld_json_quote(line, labels->names[best]);
+  ld_json_quote(line, labels->names[ld_row_argmax(outputs, n)]);
   for (int i = 0; i < n; i++) {
     ld_text_puts(line, i ? ", " : ", \"probabilities\": {");
     ld_json_quote(line, labels->names[i]);

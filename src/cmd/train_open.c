@@ -73,19 +73,13 @@ static int count_outputs(const ld_options *options, const ld_labels *labels) {
   return n < 2 ? 2 : (int)n;
 }
 
-static bool has_name(const ld_labels *labels, const char *name) {
-  for (size_t i = 0; i < labels->n_names; i++)
-    if (!strcmp(labels->names[i], name)) return true;
-  return false;
-}
-
 /* Whether the stored head can go on with these labels. */
 static bool head_fits(const ld_base *base, const ld_options *options, const ld_labels *labels) {
   const ld_linear *head = base->model->head;
   if (head->is_new || options->new_head || (options->labels && options->labels != head->out)) return false;
   if (base->model->task == LD_TASK_VALUE) return labels->kind != LD_LABEL_NAME;
   for (size_t i = 0; i < labels->n_names; i++)
-    if (!has_name(&base->labels, labels->names[i])) return false;
+    if (!ld_labels_have(&base->labels, labels->names[i])) return false;
   return labels->kind == LD_LABEL_NAME || (labels->kind == LD_LABEL_INTEGER && labels->largest < head->out);
 }
 
@@ -164,6 +158,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   const ld_options *options = &j->options;
   int rc = ld_comm_agree(j->comm, ld_base_open(options->model, &j->base, err), err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
+  if (!rc) ld_corpus_share_digest(j->data, j->comm);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
   char *path = NULL;

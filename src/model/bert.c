@@ -31,6 +31,7 @@ typedef struct bert {
 typedef struct spelling {
   const char *body, *layers, *linears[N_LINEARS], *norms[2], *head[2];
   const char *width, *heads, *inner, *depth, *activation;
+  const char *eps; /* NULL: always 1e-12 */
 } spelling;
 
 static const spelling bert_spelling = {
@@ -45,6 +46,7 @@ static const spelling bert_spelling = {
     "intermediate_size",
     "num_hidden_layers",
     "hidden_act",
+    "layer_norm_eps",
 };
 
 static const spelling distilbert_spelling = {
@@ -58,6 +60,7 @@ static const spelling distilbert_spelling = {
     "hidden_dim",
     "n_layers",
     "activation",
+    NULL,
 };
 
 static spelling roberta_spelling(void) {
@@ -105,7 +108,7 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   const int n_heads = ld_build_size(b, s->heads, 12), inner = ld_build_size(b, s->inner, 3072);
   model->vocab = ld_build_size(b, "vocab_size", 0);
   model->n_blocks = ld_build_size(b, s->depth, 12);
-  own->eps = s == &distilbert_spelling ? 1e-12f : (float)ld_build_real(b, "layer_norm_eps", 1e-12);
+  own->eps = s->eps ? (float)ld_build_real(b, s->eps, 1e-12) : 1e-12f;
   own->activation = ld_build_activation(b, s->activation, "gelu");
   refuse_what_is_not_known(b);
   if (C % n_heads) ld_build_refuse(b, s->heads, "(%d) must divide %s (%d)", n_heads, s->width, C);

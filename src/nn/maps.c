@@ -5,6 +5,7 @@
 
 #include "base/vmath.h"
 #include "nn/ops.h"
+#include "nn/patches.h"
 #include "nn/rows.h"
 
 ld_maps ld_op_images(ld_tape *tape, const ld_batch *batch) {
@@ -128,10 +129,10 @@ static void max_pool_backward(ld_tape *tape, void *self) {
 
 ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int padding) {
   pool_op *op = ld_tape_record(tape, sizeof *op);
-  const int height = (x.height + 2 * padding - size) / stride + 1,
-            width = (x.width + 2 * padding - size) / stride + 1;
-  *op = (pool_op){x, {NULL, x.n, height, width}, size, stride, padding};
-  op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * height * width, x.x->trained);
+  const ld_window w =
+      ld_window_over(&(ld_kernel){size, size, stride, padding}, x.x->rows, x.n, x.height, x.width);
+  *op = (pool_op){x, {NULL, x.n, w.out_height, w.out_width}, size, stride, padding};
+  op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * w.out_height * w.out_width, x.x->trained);
   ld_tape_push(tape, (ld_op){"max_pool", max_pool_forward, max_pool_backward, op, op->y.x, {x.x}});
   return op->y;
 }

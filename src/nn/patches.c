@@ -74,7 +74,7 @@ static void zero_edges(const ld_window *w, const run *r, float *out) {
   }
 }
 
-static void take_run(const ld_window *w, const run *r, const float *x, float *out) {
+static void take_run(const ld_window *w, const run *r, float *x, float *out) {
   const int W = w->out_width, stride = w->kernel.stride;
   float *first = out + (ptrdiff_t)r->low * W + r->left;
   if (moves_whole(w, r)) {
@@ -88,7 +88,7 @@ static void take_run(const ld_window *w, const run *r, const float *x, float *ou
   zero_edges(w, r, out);
 }
 
-static void add_run(const ld_window *w, const run *r, float *patches, float *x) {
+static void add_run(const ld_window *w, const run *r, float *x, float *patches) {
   const int W = w->out_width, stride = w->kernel.stride;
   const float *first = patches + (ptrdiff_t)r->low * W + r->left;
   if (moves_whole(w, r)) {
@@ -102,28 +102,25 @@ static void add_run(const ld_window *w, const run *r, float *patches, float *x) 
   }
 }
 
-void ld_patches_take(const ld_window *w, const float *x, int row, int n_rows, float *out) {
+/* Moves all patches of the rows between x and the matrix, run by run. */
+static void move_runs(const ld_window *w, float *x, int row, int n_rows, float *patches,
+                      void (*move)(const ld_window *w, const run *r, float *x, float *patches)) {
   const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
   for (int c = 0; c < w->channels; c++, x += map)
     for (int i = 0; i < w->kernel.height; i++)
       for (int j = 0; j < w->kernel.width; j++)
         for (int done = 0; done < n_rows;) {
           const run r = run_at(w, row + done, n_rows - done, i, j);
-          take_run(w, &r, x, out);
-          out += (size_t)r.n_rows * (size_t)w->out_width;
+          move(w, &r, x, patches);
+          patches += (size_t)r.n_rows * (size_t)w->out_width;
           done += r.n_rows;
         }
 }
 
+void ld_patches_take(const ld_window *w, const float *x, int row, int n_rows, float *out) {
+  move_runs(w, (float *)x, row, n_rows, out, take_run); /* which only reads x */
+}
+
 void ld_patches_add(const ld_window *w, float *patches, int row, int n_rows, float *x) {
-  const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
-  for (int c = 0; c < w->channels; c++, x += map)
-    for (int i = 0; i < w->kernel.height; i++)
-      for (int j = 0; j < w->kernel.width; j++)
-        for (int done = 0; done < n_rows;) {
-          const run r = run_at(w, row + done, n_rows - done, i, j);
-          add_run(w, &r, patches, x);
-          patches += (size_t)r.n_rows * (size_t)w->out_width;
-          done += r.n_rows;
-        }
+  move_runs(w, x, row, n_rows, patches, add_run);
 }

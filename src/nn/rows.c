@@ -15,6 +15,13 @@ LD_VECTOR float ld_row_max(const float *x, int n) {
   return max;
 }
 
+int ld_row_argmax(const float *x, int n) {
+  int best = 0;
+  for (int i = 1; i < n; i++)
+    if (x[i] > x[best]) best = i;
+  return best;
+}
+
 LD_VECTOR float ld_row_sum(const float *x, int n) {
   LD_SUM(sum, n, x[i]);
   return sum;

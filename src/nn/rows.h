@@ -23,7 +23,8 @@ enum { LD_LANES = 16 };
     for (int i = whole; i < (n); i++) result += (term);                                                      \
   } while (0)
 
-float ld_row_max(const float *x, int n); /* -infinity when n is 0 */
+float ld_row_max(const float *x, int n);  /* -infinity when n is 0 */
+int ld_row_argmax(const float *x, int n); /* the first of the largest; n above 0 */
 float ld_row_sum(const float *x, int n);
 float ld_row_dot(const float *a, const float *b, int n);
 float ld_row_dot3(const float *a, const float *b, const float *c, int n); /* sum of a b c */

@@ -63,12 +63,6 @@ void ld_base_set_labels(ld_base *base, const char *const *names, size_t n) {
     base->labels.names[base->labels.n_names++] = names ? ld_strdup(names[i]) : ld_format("%zu", i);
 }
 
-static bool is_taken(const ld_labels *labels, size_t n, const char *name) {
-  for (size_t i = 0; i < n; i++)
-    if (!strcmp(labels->names[i], name)) return true;
-  return false;
-}
-
 /* A stored head's classes by config.json. Some name two alike (ImageNet's cranes): the later gets its number
  * behind it. */
 static void name_stored_labels(ld_base *base) {
@@ -78,9 +72,9 @@ static void name_stored_labels(ld_base *base) {
   for (size_t i = 0; i < base->labels.n_names; i++) {
     const char *name = ld_model_label(config, (int)i);
     if (!name) continue;
+    const ld_labels before = {.names = base->labels.names, .n_names = i};
     free(base->labels.names[i]);
-    base->labels.names[i] =
-        is_taken(&base->labels, i, name) ? ld_format("%s (%zu)", name, i) : ld_strdup(name);
+    base->labels.names[i] = ld_labels_have(&before, name) ? ld_format("%s (%zu)", name, i) : ld_strdup(name);
     base->labels_named = true;
   }
 }

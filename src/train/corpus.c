@@ -60,12 +60,6 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   return rc;
 }
 
-static void share_digest(ld_corpus *corpus, ld_comm *comm) {
-  if (ld_comm_rank(comm) == 0)
-    snprintf(corpus->digest, sizeof corpus->digest, "%s", ld_dataset_digest(corpus->dataset));
-  ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
-}
-
 static int fail_unlabelled(const ld_corpus *corpus, ld_error *err) {
   const char *path = ld_dataset_path(corpus->dataset);
   if (!corpus->n_records && corpus->n_skipped)
@@ -118,10 +112,7 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   corpus->labelled = labelled;
   int rc = ld_comm_agree(comm, ld_dataset_open(path, &data_options, &corpus->dataset, err), err);
   if (!rc) rc = join_index(corpus, comm, err);
-  if (!rc) {
-    share_digest(corpus, comm);
-    if (!classifies(corpus)) rc = plan_rows(corpus, err);
-  }
+  if (!rc && !classifies(corpus)) rc = plan_rows(corpus, err);
   if (rc) {
     ld_corpus_close(corpus);
     return rc;
@@ -165,6 +156,12 @@ int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
   for (int64_t i = 0; !corpus->labelled && i < corpus->n_records; i++) corpus->records[i].n_targets = 1;
   if (rc || corpus->plan) return rc;
   return plan_rows(corpus, err);
+}
+
+void ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm) {
+  if (ld_comm_rank(comm) == 0)
+    snprintf(corpus->digest, sizeof corpus->digest, "%s", ld_dataset_digest(corpus->dataset));
+  ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
 }
 
 void ld_corpus_close(ld_corpus *corpus) {

@@ -19,7 +19,7 @@ typedef struct ld_corpus {
   int64_t n_skipped; /* broken images */
   ld_labels labels;  /* of a classifier's data: names or numbers as they are written */
   ld_plan *plan;
-  char digest[32]; /* ld_dataset_digest; rank 0 reads the whole file for it, the others are told */
+  char digest[32]; /* ld_dataset_digest; empty before ld_corpus_share_digest */
 } ld_corpus;
 
 /* Opens a data file, indexes this rank's part of it and joins the parts. Collective: an error of one rank is
@@ -28,6 +28,9 @@ typedef struct ld_corpus {
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err);
 void ld_corpus_close(ld_corpus *corpus);
+
+/* Fills the digest: rank 0 reads all of the data for it, the others are told. Collective. */
+void ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm);
 
 /* Turns labels into the base's classes and plans the rows. LD_EMISMATCH for a label that the base has not,
  * LD_EFORMAT for data without a target. The same on every rank. */

@@ -49,13 +49,6 @@ static int rows_from(const ld_corpus *corpus, int64_t first, int micro_batch) {
   return rest < micro_batch ? (int)rest : micro_batch;
 }
 
-static int64_t largest(const float *x, int n) {
-  int best = 0;
-  for (int i = 1; i < n; i++)
-    if (x[i] > x[best]) best = i;
-  return best;
-}
-
 static int64_t bits_of(float x) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
@@ -112,7 +105,7 @@ int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mod
       sums[TARGETS] += corpus->plan->rows[first + i].n_targets;
       if (!outputs) continue;
       const float *row = outputs->data + (size_t)i * (size_t)outputs->cols;
-      found[first + i] = model->task == LD_TASK_CLASSES ? largest(row, outputs->cols) : bits_of(*row);
+      found[first + i] = model->task == LD_TASK_CLASSES ? ld_row_argmax(row, outputs->cols) : bits_of(*row);
     }
   }
   rc = ld_comm_agree(comm, rc, err);

@@ -22,8 +22,7 @@ int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mod
                 int micro_batch, ld_evaluation *out, ld_error *err);
 void ld_evaluation_free(ld_evaluation *evaluation);
 
-/* Whether one evaluation line is better than another is a matter of the loss; this is the line: "loss 0.3
- * accuracy 0.91 ...", by the model's task. */
+/* Appends what a person is told of it, by the model's task: "loss 0.3000  accuracy 0.9100 ...". */
 void ld_evaluation_put(const ld_evaluation *evaluation, const ld_model *model, ld_text *out);
 
 /* Takes a classifier's outputs (n) of a row, in the rows' order. */

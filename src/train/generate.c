@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "nn/linear.h"
 #include "nn/ops.h"
+#include "nn/rows.h"
 
 typedef struct choice {
   float logit;
@@ -20,17 +21,10 @@ static int likelier_first(const void *a, const void *b) {
   return x->id < y->id ? -1 : 1;
 }
 
-static int32_t likeliest(const float *logits, int V) {
-  int best = 0;
-  for (int i = 1; i < V; i++)
-    if (logits[i] > logits[best]) best = i;
-  return best;
-}
-
 /* As transformers does it: temperature, then the k likeliest, then the smallest set with probability p (the
  * token that crosses p belongs to it). */
 int32_t ld_pick(float *logits, int V, double temperature, int64_t top_k, double top_p, double draw) {
-  if (temperature <= 0) return likeliest(logits, V);
+  if (temperature <= 0) return ld_row_argmax(logits, V);
   choice *order = ld_alloc((size_t)V, sizeof *order);
   for (int i = 0; i < V; i++) order[i] = (choice){logits[i], i};
   qsort(order, (size_t)V, sizeof *order, likelier_first);

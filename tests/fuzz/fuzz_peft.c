@@ -18,7 +18,7 @@ static void try_labels(const char *bytes, size_t length) {
   ld_text text = {0};
   ld_value *tree = ld_json_parse(bytes, length, "fuzz", &err);
   if (tree && ld_adapter_labels_read(tree, "fuzz", &first, &err) == 0) {
-    ld_adapter_labels_put_map(&text, &first);
+    ld_adapter_labels_put_map(&text, first.labels, first.n_labels);
     ld_value *again = ld_json_parse(text.bytes, text.length, "fuzz", &err);
     if (!again || ld_adapter_labels_read(again, "fuzz", &second, &err) || first.n_labels != second.n_labels)
       abort();

@@ -1,10 +1,15 @@
 """What the scripts that make golden models share: seeds, adapters, schedules, the recorded training loop."""
 
+import argparse
 import json
 import math
 import os
+import shutil
 import sys
+import warnings
 import zlib
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -131,3 +136,43 @@ def chosen(cases: list, only: str) -> list:
     if unknown:
         fail(f"--only: no case is named {sorted(unknown)}")
     return [c for c in cases if not wanted or c.name in wanted]
+
+
+class Steps(NamedTuple):
+    """What a script does for a case, in this order; each gets the case's folder and the case first."""
+
+    write_base: Callable
+    write_adapter: Callable
+    record_case: Callable
+    record_runs: Callable
+
+
+def make_case(out: str, case, steps: Steps, seed: int, enlarge: Callable | None):
+    rng, gen = sources(seed, case.name)
+    if enlarge:
+        case = enlarge(case, rng)
+    folder = os.path.join(out, case.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    steps.write_base(folder, case, gen)
+    steps.write_adapter(folder, case, gen)
+    facts = steps.record_case(folder, case, rng)
+    if case.runs:
+        facts.update(steps.record_runs(folder, case, rng))
+    print(case.name, shorten(facts), flush=True)
+
+
+def make_cases(doc: str, cases, steps: Steps):
+    """The command line of a script; `cases` is the module that has all_cases and enlarge."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default=os.path.join(HERE, "models"), help="folder of the cases")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--big", action="store_true", help="larger shapes, drawn from the seed; not for the repository")
+    parser.add_argument("--only", default="", help="names of cases, with commas")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for case in chosen(cases.all_cases(), options.only):
+        make_case(options.out, case, steps, options.seed, cases.enlarge if options.big else None)

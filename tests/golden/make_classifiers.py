@@ -6,12 +6,9 @@
 See README.md beside this file for what is recorded. Every case depends on (seed, its name) alone.
 """
 
-import argparse
 import math
 import os
-import shutil
 import sys
-import warnings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -24,8 +21,8 @@ from torch.nn import functional as F  # noqa: E402
 import classifier_cases  # noqa: E402
 import classifier_data  # noqa: E402
 import classifier_models as cm  # noqa: E402
-from golden_common import (HERE, chosen, fail, fill_adapter, lora_layers, lora_parameters, options_of,  # noqa: E402
-                           read_json, relative, shorten, sources, tidy_adapter, train, write_json)
+from golden_common import (Steps, fail, fill_adapter, lora_layers, lora_parameters, make_cases,  # noqa: E402
+                           options_of, read_json, relative, tidy_adapter, train, write_json)
 
 STEPS, BATCH, SEQ_LEN = 16, 4, 48
 
@@ -332,35 +329,5 @@ def record_runs(folder: str, case, rng) -> dict:
     return facts
 
 
-def make_case(out: str, case, seed: int, big: bool):
-    rng, gen = sources(seed, case.name)
-    if big:
-        case = classifier_cases.enlarge(case, rng)
-    folder = os.path.join(out, case.name)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
-    write_base(folder, case, gen)
-    write_adapter(folder, case, gen)
-    facts = record_case(folder, case, rng)
-    if case.runs:
-        facts.update(record_runs(folder, case, rng))
-    print(case.name, shorten(facts), flush=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default=os.path.join(HERE, "models"), help="folder of the cases")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--big", action="store_true", help="larger shapes, drawn from the seed; not for the repository")
-    parser.add_argument("--only", default="", help="names of cases, with commas")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    for case in chosen(classifier_cases.all_cases(), options.only):
-        make_case(options.out, case, options.seed, options.big)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(make_cases(__doc__, classifier_cases, Steps(write_base, write_adapter, record_case, record_runs)))

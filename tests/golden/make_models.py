@@ -6,10 +6,8 @@
 See README.md beside this file for what is recorded. Every case depends on (seed, its name) alone.
 """
 
-import argparse
 import math
 import os
-import shutil
 import sys
 import warnings
 
@@ -22,8 +20,8 @@ from safetensors.torch import save_file  # noqa: E402
 
 import golden_cases  # noqa: E402
 import golden_text  # noqa: E402
-from golden_common import (HERE, chosen, fail, fill_adapter, lora_parameters, options_of, pad, read_json,  # noqa: E402
-                           relative, shorten, sources, tidy_adapter, write_json)
+from golden_common import (Steps, fail, fill_adapter, lora_parameters, make_cases, options_of, pad,  # noqa: E402
+                           read_json, relative, tidy_adapter, write_json)
 from golden_common import train as train_steps  # noqa: E402
 
 STEPS, BATCH, SEQ_LEN = 20, 4, 48
@@ -256,35 +254,5 @@ def record_runs(folder: str, case, rng) -> dict[str, float]:
     return facts
 
 
-def make_case(out: str, case, seed: int, big: bool):
-    rng, gen = sources(seed, case.name)
-    if big:
-        case = golden_cases.enlarge(case, rng)
-    folder = os.path.join(out, case.name)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
-    write_base(folder, case, gen)
-    write_adapter(folder, case, gen)
-    facts = record_case(folder, case, rng)
-    if case.runs:
-        facts.update(record_runs(folder, case, rng))
-    print(case.name, shorten(facts), flush=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default=os.path.join(HERE, "models"), help="folder of the cases")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--big", action="store_true", help="larger shapes, drawn from the seed; not for the repository")
-    parser.add_argument("--only", default="", help="names of cases, with commas")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    for case in chosen(golden_cases.all_cases(), options.only):
-        make_case(options.out, case, options.seed, options.big)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(make_cases(__doc__, golden_cases, Steps(write_base, write_adapter, record_case, record_runs)))
