@@ -92,29 +92,11 @@ static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, c
   return 0;
 }
 
-/* The weights of a head: the last of them has a row for each class. */
-static bool is_head_weight(const ld_adapter_full *full) {
-  static const char *const names[] = {"classifier", "score", "fc", "linear"};
-  const size_t first = strcspn(full->path, "."), length = strlen(full->path);
-  if (full->ndim != 2 || length < 7 || strcmp(full->path + length - 7, ".weight") != 0) return false;
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strlen(names[i]) == first && memcmp(names[i], full->path, first) == 0) return true;
-  return false;
-}
-
 static int check_labels(const ld_adapter *adapter, const char *file, ld_error *err) {
-  const ld_adapter_full *head = NULL;
   for (size_t i = 0; i < adapter->n_labels; i++)
     if (!is_utf8(adapter->labels[i], strlen(adapter->labels[i])))
       return ld_fail(err, LD_EMISMATCH, "%s: labels: the name of class %zu is not UTF-8", file, i);
-  for (size_t i = 0; i < adapter->n_full; i++) {
-    if (!is_head_weight(&adapter->full[i])) continue;
-    head = &adapter->full[i];
-    if (head->shape[0] == (int64_t)adapter->n_labels) return 0;
-  }
-  if (!head || !adapter->n_labels) return 0;
-  return ld_fail(err, LD_EMISMATCH, "%s: labels: %zu names, but '%s' has %lld rows", file, adapter->n_labels,
-                 head->path, (long long)head->shape[0]);
+  return 0;
 }
 
 int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err) {

@@ -67,8 +67,7 @@ int64_t ld_adapter_channels(const ld_adapter_module *module);
 bool ld_adapter_path_ok(const char *path);
 
 /* What every writer demands: good paths, none twice, ranks and sizes above zero, kernels that fit, each
- * scaling that of its alpha and rank; labels in UTF-8, as many as the rows of the head ("classifier",
- * "score", "fc" or "linear") where one was trained whole. LD_EMISMATCH names what is wrong; `name` stands for
+ * scaling that of its alpha and rank; labels in UTF-8. LD_EMISMATCH names what is wrong; `name` stands for
  * the file. */
 int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err);
 
@@ -90,12 +89,18 @@ int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err)
 int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules,
                   size_t n_all_modules, ld_error *err);
 
+/* What of this ld_peft_write would refuse, known before there is anything worth writing; `name` stands for
+ * the folder. */
+int ld_peft_check(const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,
+                  const char *name, ld_error *err);
+
 /* Reads any PEFT LoRA folder (F32, F16, BF16). Modules come in the order of their names, numbers by value.
  * Strict: unknown keys in the safetensors file (a copy of an adapted module's base_layer.weight is passed
- * over), a lora_A without its lora_B, a shape that does not fit its rank, labels of another number than the
- * head's rows are errors. LD_EUNSUPPORTED, naming the field or module, for what would change the numbers and
- * is not known: use_dora, lora_bias, bias other than none, other peft_type, layer_replication, ...; also for
- * an unknown field that is switched on, and for convolutions in 1 or 3 dimensions or in groups. */
+ * over), a lora_A without its lora_B, a shape that does not fit its rank are errors. Whether the labels are
+ * as many as the head's rows is for those to check who know the model. LD_EUNSUPPORTED, naming the field or
+ * module, for what would change the numbers and is not known: use_dora, lora_bias, bias other than none,
+ * other peft_type, layer_replication, ...; also for an unknown field that is switched on, and for
+ * convolutions in 1 or 3 dimensions or in groups. */
 int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err);
 
 /* The same from two files' bytes, without labels. */

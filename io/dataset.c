@@ -119,6 +119,10 @@ const char *ld_dataset_path(const ld_dataset *dataset) {
   return dataset->path;
 }
 
+bool ld_dataset_unused_labels(const ld_dataset *dataset) {
+  return dataset->unused_labels;
+}
+
 const char *ld_dataset_file(const ld_dataset *dataset, const ld_record *record) {
   return dataset->format->name ? dataset->format->name(dataset, record) : NULL;
 }

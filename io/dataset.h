@@ -150,6 +150,9 @@ void ld_dataset_close(ld_dataset *dataset);
 ld_data_form ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);
 
+/* Whether there are labels, of which a language model makes no use: by the first record, or the columns. */
+bool ld_dataset_unused_labels(const ld_dataset *dataset);
+
 /* The file of a record below the data set's folder; NULL of records that are no files. Belongs to the data
  * set. */
 const char *ld_dataset_file(const ld_dataset *dataset, const ld_record *record);

@@ -98,6 +98,22 @@ int ld_make_folders(const char *path, ld_error *err) {
   return code;
 }
 
+int ld_folder_check(const char *path, ld_error *err) {
+  char *place = without_slashes(path);
+  while (access(place, F_OK) != 0 && strcmp(place, ".") != 0 && strcmp(place, "/") != 0) {
+    char *parent = parent_of(place);
+    free(place);
+    place = parent;
+  }
+  int code = 0;
+  if (!ld_is_folder(place))
+    code = ld_fail(err, LD_EFILE, "%s: cannot be a folder: '%s' is a file", path, place);
+  else if (access(place, W_OK | X_OK) != 0)
+    code = ld_fail(err, LD_EFILE, "%s: cannot write into the folder '%s': %s", path, place, strerror(errno));
+  free(place);
+  return code;
+}
+
 static int by_name(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }

@@ -28,6 +28,10 @@ char *ld_path_join(const char *folder, const char *name);
 /* Makes a folder and those above it (fine when it is there). */
 int ld_make_folders(const char *path, ld_error *err);
 
+/* Whether ld_make_folders could make the folder and files could be written into it, as far as that can be
+ * seen without making anything. */
+int ld_folder_check(const char *path, ld_error *err);
+
 /* The names in a folder but "." and "..", sorted; NULL and an error when it cannot be read. The caller frees
  * with ld_names_free. */
 char **ld_folder_names(const char *path, size_t *n, ld_error *err);

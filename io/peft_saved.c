@@ -92,7 +92,7 @@ static int check_others(const ld_adapter *adapter, const char *const *all, size_
     const char *name = wrapped_by(saved, all[i]);
     if (name && !holds_full(adapter, all[i]))
       return ld_fail(err, LD_EUNSUPPORTED,
-                     "%s: PEFT takes '%s' for a name of '%s' too, which was not trained whole: train both",
+                     "%s: PEFT takes '%s' for a name of '%s' too, which is not trained whole: train both",
                      folder, name, all[i]);
   }
   return 0;

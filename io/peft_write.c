@@ -281,15 +281,30 @@ static int write_files(const char *part, const char *folder, const ld_adapter *a
   return code;
 }
 
+/* The names come first: their error says more than that of a label too few in half a head. */
+static int check(const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,
+                 const char *name, ld_peft_saved *saved, ld_error *err) {
+  int code = ld_peft_saved_choose(adapter, all_modules, n_all_modules, name, saved, err);
+  if (!code) code = ld_adapter_check(adapter, name, err);
+  if (!code && !adapter->n_modules && !adapter->n_full)
+    code = ld_fail(err, LD_EMISMATCH, "%s: the adapter is empty", name);
+  return code;
+}
+
+int ld_peft_check(const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,
+                  const char *name, ld_error *err) {
+  ld_peft_saved saved;
+  const int code = check(adapter, all_modules, n_all_modules, name, &saved, err);
+  ld_peft_saved_free(&saved);
+  return code;
+}
+
 int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules,
                   size_t n_all_modules, ld_error *err) {
-  ld_peft_saved saved = {0};
+  ld_peft_saved saved;
   ld_text config = {0};
   char *part = NULL;
-  int code = ld_adapter_check(adapter, folder, err);
-  if (!code && !adapter->n_modules && !adapter->n_full)
-    code = ld_fail(err, LD_EMISMATCH, "%s: the adapter is empty", folder);
-  if (!code) code = ld_peft_saved_choose(adapter, all_modules, n_all_modules, folder, &saved, err);
+  int code = check(adapter, all_modules, n_all_modules, folder, &saved, err);
   if (!code && !(part = ld_folder_begin(folder, err))) code = err ? err->code : LD_EFILE;
   if (!code) {
     put_config(&config, adapter, &saved, all_modules, n_all_modules);

@@ -50,7 +50,7 @@ static const ld_command *find_command(const char *name) {
 
 static int status_of(int rc, const ld_error *err, bool speak) {
   if (rc == LD_STOPPED) return LD_STOPPED;
-  if (!rc) return 0;
+  if (!rc || rc == LD_ECLOSED) return 0;
   if (speak) ld_complain("%s", err->text);
   return rc == LD_EUSAGE ? 2 : 1;
 }
@@ -74,10 +74,14 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
   rc = started ? started : ld_comm_agree(comm, rc, &err);
-  if (!rc) {
-    ld_gemm_set_threads(options.threads ? (int)options.threads : 1);
-    rc = command->run(&options, path, comm, &err);
-  }
+  if (!rc && !ld_gemm_setup(options.threads ? (int)options.threads : 1,
+                            options.precision && !strcmp(options.precision, "bf16") ? LD_PRECISION_BF16
+                                                                                    : LD_PRECISION_F32))
+    rc = ld_fail(&err, LD_EUSAGE,
+                 "--precision bf16: host %s has no AVX512-BF16 instructions: use f32, or another host",
+                 ld_comm_host(comm));
+  rc = ld_comm_agree(comm, rc, &err);
+  if (!rc) rc = command->run(&options, path, comm, &err);
   ld_options_free(&options);
   const int status = status_of(rc, &err, speak);
   ld_comm_finish(comm);

@@ -35,7 +35,7 @@ only() {
 }
 
 only 'hdf5\.h' '^io/(checkpoint|hdf5_error|image/hdf5)'
-only 'cblas\.h' '^src/base/gemm\.c$'
+only 'cblas\.h' '^src/base/gemm_blas.c$'
 only 'jansson\.h' '^io/'
 only 'pcre2\.h' '^io/'
 only 'png\.h' '^io/image/png\.c$'

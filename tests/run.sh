@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-jobs/setup.sh
+jobs/setup.sh valgrind
 cmake --preset developer >/dev/null
 cmake --build --preset developer
 . jobs/mpi.sh

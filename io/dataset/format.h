@@ -40,6 +40,7 @@ struct ld_dataset {
   ld_data_form form;
   const ld_chat_layout *layout; /* of LD_DATA_CHAT */
   bool adds_eos;                /* the tokenizer itself puts eos behind a text */
+  bool unused_labels;           /* for ld_dataset_unused_labels */
   void *own;                    /* the format's */
   char digest[17];
 };

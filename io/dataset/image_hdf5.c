@@ -6,7 +6,8 @@ static int hdf5_open(ld_dataset *dataset, ld_error *err) {
   ld_image_store *store = NULL;
   dataset->form = LD_DATA_IMAGES;
   int rc = ld_map_open(dataset->path, &dataset->map, err);
-  if (!rc) rc = ld_image_store_open(dataset->path, dataset->map.length, &store, err);
+  if (!rc)
+    rc = ld_image_store_open(dataset->path, dataset->map.length, !dataset->options.unlabelled, &store, err);
   dataset->own = store;
   if (!rc) dataset->length = (uint64_t)ld_image_store_count(store);
   return rc;

@@ -16,8 +16,8 @@ static int read_text(const ld_dataset *dataset, const ld_value *record, ld_sampl
   return rc ? rc : ld_data_text(dataset, text, strlen(text), sample, err);
 }
 
-static int read_label(const ld_value *record, ld_sample *sample, ld_error *err) {
-  const ld_value *label = ld_value_get(record, "label");
+static int read_label(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err) {
+  const ld_value *label = dataset->options.unlabelled ? NULL : ld_value_get(record, "label");
   if (!label) return 0;
   if (label->type != LD_STRING && label->type != LD_INTEGER && label->type != LD_REAL)
     return ld_fail(err, LD_EFORMAT, "label: expected a string or a number, found %s",
@@ -35,7 +35,7 @@ static int read_labelled(const ld_dataset *dataset, const ld_value *record, ld_s
   const char *text, *pair = NULL;
   int rc = ld_data_string(record, "text", &text, err);
   if (!rc && ld_value_get(record, "text_pair")) rc = ld_data_string(record, "text_pair", &pair, err);
-  if (!rc) rc = read_label(record, sample, err);
+  if (!rc) rc = read_label(dataset, record, sample, err);
   if (rc) return rc;
   return ld_data_labelled(dataset, text, strlen(text), pair, pair ? strlen(pair) : 0, sample, err);
 }
@@ -200,6 +200,7 @@ static int jsonl_open(ld_dataset *dataset, ld_error *err) {
   ld_value *record = parse(dataset, &first, err);
   if (!record) return LD_EFORMAT;
   const record_form *form = form_of(dataset, record);
+  dataset->unused_labels = form && form->form == LD_DATA_TEXT && ld_value_get(record, "label");
   if (form)
     dataset->form = form->form;
   else

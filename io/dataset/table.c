@@ -23,7 +23,7 @@ static const char *const names[N_ROLES][5] = {[TEXT] = {"text", "sentence", "sen
 typedef struct table {
   char separator;
   bool quotes;
-  role n_roles; /* a language model has no use for pairs and labels */
+  role n_roles; /* a language model has no use for pairs and labels, and a prediction none for labels */
   size_t n_columns;
   size_t column[N_ROLES]; /* from 1; 0 is none */
   uint64_t *starts;       /* of CSV: where the records begin */
@@ -174,8 +174,7 @@ static void put_column(ld_text *out, cell c) {
 }
 
 /* Reads the header that begins at `offset` as one with this separator. */
-static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, uint64_t *behind,
-                       ld_error *err) {
+static int read_header(ld_dataset *dataset, table *t, uint64_t offset, uint64_t *behind, ld_error *err) {
   cell_walk header = begin_walk(dataset, t, offset, dataset->length);
   const cell_walk begin = header;
   ld_text columns = {0};
@@ -188,6 +187,7 @@ static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, uin
     if (rc) break;
     c = trim(c);
     if (t->n_columns++ < most) put_column(&columns, c);
+    if (dataset->form == LD_DATA_TEXT && has_role(c, LABEL)) dataset->unused_labels = true;
     for (role r = TEXT; !rc && r < t->n_roles; r++) {
       if (!has_role(c, r)) continue;
       if (t->column[r]) rc = fail_twice(&begin, r, err);
@@ -220,7 +220,7 @@ static int begin_table(ld_dataset *dataset, char separator, ld_error *err) {
   table *t = dataset->own = ld_alloc(1, sizeof *t);
   t->separator = separator;
   t->quotes = separator != '\t';
-  t->n_roles = labelled ? N_ROLES : TEXT + 1;
+  t->n_roles = !labelled ? TEXT + 1 : dataset->options.unlabelled ? LABEL : N_ROLES;
   dataset->form = labelled ? LD_DATA_LABELLED : LD_DATA_TEXT;
   dataset->first = pass_blank(dataset, dataset->first);
   return check_header(dataset, dataset->first, err);

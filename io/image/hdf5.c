@@ -238,6 +238,27 @@ static void forget_few_names(ld_image_store *s) {
     }
 }
 
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Two classes of one name would become one. */
+static int check_names(const ld_image_store *s, ld_error *err) {
+  const size_t n = s->names ? s->n_names : 0;
+  const char **sorted = ld_alloc(n, sizeof *sorted);
+  int rc = 0;
+  for (size_t i = 0; i < n; i++) sorted[i] = s->names + i * s->name_size;
+  qsort(sorted, n, sizeof *sorted, by_name);
+  for (size_t i = 1; i < n && !rc; i++)
+    if (!strcmp(sorted[i - 1], sorted[i]))
+      rc = ld_fail(
+          err, LD_EFORMAT,
+          "%s: the attribute 'names' of 'labels' holds \"%s\" twice: give each class a name of its own",
+          s->path, sorted[i]);
+  free(sorted);
+  return rc;
+}
+
 static int open_labels(ld_image_store *s, ld_error *err) {
   const htri_t exists = H5Lexists(s->file, "labels", H5P_DEFAULT);
   if (exists == 0) return 0;
@@ -248,6 +269,7 @@ static int open_labels(ld_image_store *s, ld_error *err) {
   if (!rc) rc = read_labels(s, set, err);
   if (!rc) rc = read_names(s, set, err);
   if (!rc) forget_few_names(s);
+  if (!rc) rc = check_names(s, err);
   if (type >= 0) H5Tclose(type);
   H5Dclose(set);
   return rc;
@@ -263,14 +285,14 @@ static int open_file(ld_image_store *s, ld_error *err) {
   return rc;
 }
 
-int ld_image_store_open(const char *path, size_t length, ld_image_store **out, ld_error *err) {
+int ld_image_store_open(const char *path, size_t length, bool labelled, ld_image_store **out, ld_error *err) {
   ld_image_store *s = ld_alloc(1, sizeof *s);
   *out = NULL;
   *s = (ld_image_store){.path = ld_strdup(path), .length = length, .file = -1, .images = -1, .space = -1};
   ld_hdf5_silence();
   int rc = open_file(s, err);
   if (!rc) rc = open_images(s, err);
-  if (!rc) rc = open_labels(s, err);
+  if (!rc && labelled) rc = open_labels(s, err);
   if (rc)
     ld_image_store_close(s);
   else

@@ -18,7 +18,8 @@
   X(LD_EMISMATCH, 6, "does not fit together")                                                                \
   X(LD_EMEMORY, 7, "out of memory")                                                                          \
   X(LD_ENUMERIC, 8, "numerical failure")                                                                     \
-  X(LD_ESYSTEM, 9, "a library failed")
+  X(LD_ESYSTEM, 9, "a library failed")                                                                       \
+  X(LD_ECLOSED, 10, "nobody reads the output any more")
 
 enum ld_error_code {
 #define LD_ERROR_ENUM(name, number, text) name = -(number),

@@ -1,4 +1,10 @@
 /* The one door to matrix products. Row-major throughout.
+ *
+ * Products are our own where the processor has fused multiply-adds on wide vectors (tile.h), and OpenBLAS's
+ * elsewhere. With ours each number of a result is one chain of fused multiply-adds in the order of k, so that
+ * a row has the same bits in every batch, on any number of threads, and with AVX2 as with AVX-512.
+ *
+ * Not to be called from two threads at once: products share their working memory.
  */
 #ifndef LD_GEMM_H
 #define LD_GEMM_H
@@ -8,8 +14,31 @@
 
 #include "base/dtype.h"
 
+/* A factor of a product as it is stored: rows `ld` apart; `transposed`: they are the factor's columns. */
+typedef struct ld_factor {
+  const void *data;
+  ld_dtype dtype; /* LD_F32, LD_F16 or LD_BF16 */
+  bool transposed;
+  int ld;
+} ld_factor;
+
+/* scale * left right, left (M, K), right (K, N). */
+typedef struct ld_term {
+  ld_factor left, right;
+  int K;
+  float scale;
+} ld_term;
+
+enum { LD_MAX_TERMS = 4 };
+
+/* C (M, N) = start + the sum of up to LD_MAX_TERMS terms, in one sweep over C: a layer and its adapter cost
+ * one. `start` has rows ld_start apart, 0 for one row that all share (a bias); it may be C itself, and NULL
+ * for zeros. All terms' left factors are transposed, or none. */
+void ld_gemm_terms(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start,
+                   float *C, int ldc);
+
 /* C (M, N) = alpha op(A) op(B) + beta C, op(A) is (M, K), op(B) is (K, N); lda, ldb, ldc are the strides of
- * the stored rows. With beta 0, C may hold anything. */
+ * the stored rows; beta is 0 or 1. With beta 0, C may hold anything. */
 void ld_gemm(bool transpose_a, bool transpose_b, int M, int N, int K, float alpha, const float *A, int lda,
              const float *B, int ldb, float beta, float *C, int ldc);
 
@@ -20,22 +49,24 @@ typedef struct ld_weight {
   int rows, cols;
 } ld_weight;
 
-/* C (M, W.cols) = A (M, W.rows) W + beta C, or with `transpose` C (M, W.rows) = A (M, W.cols) W^T + beta C.
- * A 16-bit weight is widened in panels of rows that stay in cache; `scratch` holds
- * ld_gemm_scratch(W) floats (may be NULL when that is 0). */
-void ld_gemm_weight(bool transpose, int M, const float *A, int lda, const ld_weight *W, float beta, float *C,
-                    int ldc, float *scratch);
-size_t ld_gemm_scratch(const ld_weight *W);
+/* The weight, or its transpose, as a factor. */
+ld_factor ld_weight_factor(const ld_weight *W, bool transposed);
 
-/* The weight on the left: C (W.rows, N) = W B + beta C, B (W.cols, N), or with `transpose`
- * C (W.cols, N) = W^T B + beta C, B (W.rows, N). The same scratch. */
-void ld_gemm_weight_left(bool transpose, int N, const ld_weight *W, const float *B, int ldb, float beta,
-                         float *C, int ldc, float *scratch);
+/* A float matrix, or its transpose, as a factor. */
+ld_factor ld_float_factor(const float *data, int ld, bool transposed);
 
-/* Threads of one product, for the whole process. */
-void ld_gemm_set_threads(int threads);
+enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
 
-/* The name of the kernels that the library picked for this processor ("SkylakeX"), for the run's record. */
+/* For the whole process, before the first product: threads of one product, and whether its factors are
+ * rounded to bfloat16 (sums stay float32). Returns false when this processor has no products of bfloat16. */
+bool ld_gemm_setup(int threads, enum ld_precision precision);
+
+/* The tile on which this process computes, for operations that are built on it; with OpenBLAS's products the
+ * best that the processor has. */
+struct ld_tile;
+const struct ld_tile *ld_gemm_tile(void);
+
+/* The name of the kernels that are used on this processor ("avx512"), for the run's record. */
 const char *ld_gemm_kernel(void);
 
 #endif

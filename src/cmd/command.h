@@ -20,6 +20,10 @@ typedef struct ld_command {
  * with 75. */
 enum { LD_STOPPED = 75 };
 
+/* Writes to standard output, with `flush` through to who reads it. LD_ECLOSED when the reader has gone (as
+ * head does): then the program just ends. */
+int ld_cmd_print(const ld_text *text, bool flush, ld_error *err);
+
 int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);

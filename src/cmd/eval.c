@@ -75,6 +75,7 @@ int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_e
   ld_base base;
   ld_corpus *corpus = NULL;
   int rc = ld_comm_agree(comm, ld_base_open_ready(options->model, options->adapter, &base, err), err);
+  if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, ld_base_use(&base), err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
   if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = evaluate(options, comm, &base, corpus, err);

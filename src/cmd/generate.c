@@ -31,34 +31,34 @@ static void open_end(const ld_base *base, ld_ids *ids) {
 typedef struct printer {
   ld_stream_decoder *decoder;
   ld_text text;
+  int rc;
+  ld_error *err;
 } printer;
 
-static void print_text(ld_text *text) {
-  if (text->length) fwrite(text->bytes, 1, text->length, stdout);
-  fflush(stdout);
-  ld_text_clear(text);
+static void print_text(printer *p) {
+  if (!p->rc && p->text.length) p->rc = ld_cmd_print(&p->text, true, p->err);
+  ld_text_clear(&p->text);
 }
 
 static bool print_token(int32_t id, void *user) {
   printer *p = user;
   ld_stream_decoder_push(p->decoder, id, &p->text);
-  print_text(&p->text);
-  return !ferror(stdout);
+  print_text(p);
+  return !p->rc;
 }
 
 static int stream(const ld_options *options, const ld_base *base, const ld_ids *ids, ld_error *err) {
-  printer p = {.decoder = ld_stream_decoder_new(base->tokenizer, true)};
+  printer p = {.decoder = ld_stream_decoder_new(base->tokenizer, true), .err = err};
   if (!options->chat)
     for (size_t i = 0; i < ids->n; i++) ld_stream_decoder_push(p.decoder, ids->ids[i], &p.text);
-  print_text(&p.text);
+  print_text(&p);
   const int rc = ld_generate(base, options, ids->ids, (int)ids->n, print_token, &p, err);
   ld_stream_decoder_finish(p.decoder, &p.text);
   ld_text_puts(&p.text, "\n");
-  if (!rc) print_text(&p.text);
+  if (!rc) print_text(&p);
   ld_stream_decoder_free(p.decoder);
   ld_text_free(&p.text);
-  if (!rc && ferror(stdout)) return ld_fail(err, LD_EFILE, "standard output: cannot be written");
-  return rc;
+  return rc ? rc : p.rc;
 }
 
 int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {

@@ -42,6 +42,10 @@ static void print_input(const ld_base *base) {
 static void print_head(const ld_base *base) {
   const ld_linear *head = base->model->head;
   if (!base->model->family->classifies) return;
+  if (base->model->unfit_head) {
+    printf("head               %s: training needs --new-head\n", base->model->unfit_head);
+    return;
+  }
   if (head->is_new) {
     printf("head               none stored: training adds '%s'\n", head->path);
     return;

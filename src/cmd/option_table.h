@@ -7,8 +7,9 @@
 
 enum ld_option_kind { PATH, WORD, INTEGER, REAL, FLAG, CHOICE };
 
-/* Marks: the adapter's bits depend on it; it has a --no- form; an --init-adapter decides it. */
-enum { DEFINES = 1, ON_OFF = 2, OF_ADAPTER = 4 };
+/* Marks: the adapter's bits depend on it; it has a --no- form; an --init-adapter decides it; it has a meaning
+ * for language models, for classifiers of texts, for those of images only (several: for each of them). */
+enum { DEFINES = 1, ON_OFF = 2, OF_ADAPTER = 4, LANGUAGE = 8, CLASSES = 16, IMAGES = 32 };
 
 typedef struct ld_option {
   const char *name; /* also the YAML key; NULL: a heading of the help, whose text is `help` */

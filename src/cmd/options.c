@@ -28,6 +28,7 @@ typedef struct parse {
 
 static error_t parse_one(int key, char *text, struct argp_state *state) {
   parse *p = state->input;
+  if (key == 'h' && !(state->flags & ARGP_NO_HELP)) argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
   if (key == ARGP_KEY_ARG) {
     if (!p->positional || *p->positional) return ARGP_ERR_UNKNOWN;
     *p->positional = text;
@@ -48,8 +49,9 @@ static char *help_text(const ld_option *o) {
 
 /* argp's table from ours; `texts` keeps what must be freed. */
 static struct argp_option *argp_table(int command, char **texts) {
-  struct argp_option *out = ld_alloc(2 * (size_t)ld_n_options + 1, sizeof *out);
+  struct argp_option *out = ld_alloc(2 * (size_t)ld_n_options + 2, sizeof *out);
   size_t n = 0, n_texts = 0;
+  out[n++] = (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN}; /* beside argp's own --help */
   int group = 0;
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
@@ -89,9 +91,23 @@ static const ld_option *find_key(int command, const char *key) {
   return NULL;
 }
 
-static int apply_entry(int command, const char *path, const ld_value *entry, ld_options *options,
+/* A run's own record, run.yaml, says besides what it was made by. */
+static bool is_record(const ld_value *root) {
+  return ld_value_get(root, "version") && ld_value_get(root, "base-digest");
+}
+
+/* What a record holds that is no option, or none of this command, is for people. */
+static bool is_for_people(const char *key) {
+  static const char *const keys[] = {"version", "base-digest", "data-digest", "host", "ranks", "kernels"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    if (!strcmp(keys[i], key)) return true;
+  return find_key(~0, key) != NULL;
+}
+
+static int apply_entry(int command, const char *path, const ld_value *entry, bool record, ld_options *options,
                        ld_error *err) {
   const ld_option *o = find_key(command, entry->key);
+  if (!o && record && is_for_people(entry->key)) return 0;
   if (!o) return ld_fail(err, LD_EUSAGE, "%s: '%s' is no option of this command", path, entry->key);
   char *text;
   switch (entry->type) {
@@ -124,7 +140,8 @@ static int apply_config(int command, const char *path, ld_options *options, ld_e
   int rc = 0;
   if (root->type != LD_MAP) rc = ld_fail(err, LD_EUSAGE, "%s: must hold 'option: value' lines", path);
   for (size_t i = 0; !rc && i < root->n_items; i++)
-    rc = apply_entry(command, path, &root->items[i], options, err);
+    rc = apply_entry(command, path, &root->items[i], is_record(root), options, err);
+  if (is_record(root)) options->lora_given = NULL; /* an adapter it began from decided those then as well */
   ld_value_free(root);
   return rc;
 }
@@ -210,6 +227,37 @@ void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_
     ld_option_put(options, &ld_option_table[i], out); /* JSON scalars are YAML scalars */
     ld_text_puts(out, "\n");
   }
+}
+
+static bool is_default(const ld_options *options, const ld_option *o) {
+  ld_options defaults = {0};
+  ld_text now = {0}, then = {0};
+  if (o->fallback) ld_option_set(&defaults, o, o->fallback, NULL);
+  ld_option_put(options, o, &now);
+  ld_option_put(&defaults, o, &then);
+  const bool same = !strcmp(now.bytes, then.bytes);
+  ld_options_free(&defaults);
+  ld_text_free(&now);
+  ld_text_free(&then);
+  return same;
+}
+
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, ld_error *err) {
+  static const struct {
+    int mark;
+    const char *name;
+  } uses[] = {[LD_USE_LANGUAGE] = {LANGUAGE, "a language model"},
+              [LD_USE_CLASSES] = {CLASSES, "a classifier of texts"},
+              [LD_USE_IMAGES] = {IMAGES, "a classifier of images"}};
+  for (int i = 0; i < ld_n_options; i++) {
+    const ld_option *o = &ld_option_table[i];
+    const int meant = o->marks & (LANGUAGE | CLASSES | IMAGES);
+    if (!(o->commands & (int)command) || !meant || (meant & uses[use].mark) || is_default(options, o))
+      continue;
+    return ld_fail(err, LD_EUSAGE, "--%s: has no meaning for %s, which %s is: leave it out", o->name,
+                   uses[use].name, options->model);
+  }
+  return 0;
 }
 
 static void put_recorded(const ld_value *value, ld_text *out) {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/value.h"
+#include "io/dataset.h"
 #include "train/options.h"
 
 /* Commands, as bits of the table's column. */
@@ -35,6 +36,10 @@ void ld_options_json(enum ld_command_bit command, const ld_options *options, boo
 
 /* The same as YAML, one "key: value" a line. */
 void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_text *out);
+
+/* LD_EUSAGE, naming it, for an option of the command that has another value than its default and no meaning
+ * for a model of this use. */
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, ld_error *err);
 
 /* Compares the defining options with those recorded in a checkpoint (JSON): LD_EMISMATCH, naming the first
  * that differs. */

@@ -9,12 +9,11 @@
 #include "nn/rows.h"
 #include "train/evaluate.h"
 
-/* Prints rows until one is no number. */
 typedef struct printer {
   const ld_base *base;
   const ld_corpus *corpus;
   ld_text line;
-  int64_t broken; /* the first row whose outputs are not finite, counted from 1; 0: none so far */
+  int64_t next; /* of images: the first without a line */
 } printer;
 
 static void put_classes(const ld_labels *labels, const float *outputs, int n, ld_text *line) {
@@ -32,25 +31,59 @@ static void put_classes(const ld_labels *labels, const float *outputs, int n, ld
   free(probabilities);
 }
 
-/* {"label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9}}, or {"value": 2.5}; with "file"
- * in front where the record is one. */
-static void print_row(int64_t row, const float *outputs, int n, void *user) {
+/* Begins a record's line: with "file" in front where the record is one. */
+static void begin_line(printer *p, const ld_record *record) {
+  const char *file = ld_dataset_file(p->corpus->dataset, record);
+  ld_text_clear(&p->line);
+  ld_text_puts(&p->line, file ? "{\"file\": " : "{");
+  if (file) ld_json_quote(&p->line, file);
+  if (file) ld_text_puts(&p->line, ", ");
+}
+
+static int end_line(printer *p, ld_error *err) {
+  ld_text_puts(&p->line, "}\n");
+  return ld_cmd_print(&p->line, false, err);
+}
+
+/* Images before `end` that have no line were passed over as broken: without theirs, the lines would belong to
+ * other images. */
+static int print_broken(printer *p, int64_t end, ld_error *err) {
+  int rc = 0;
+  for (; !rc && p->next < end; p->next++) {
+    begin_line(p, &(ld_record){.offset = (uint64_t)p->next});
+    ld_text_puts(&p->line, p->base->model->task == LD_TASK_VALUE ? "\"value\": null" : "\"label\": null");
+    rc = end_line(p, err);
+  }
+  return rc;
+}
+
+/* {"label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9}}, or {"value": 2.5}. */
+static int print_row(int64_t row, const float *outputs, int n, void *user, ld_error *err) {
   printer *p = user;
-  ld_text *line = &p->line;
-  for (int i = 0; i < n && !p->broken; i++)
-    if (!isfinite(outputs[i])) p->broken = row + 1;
-  if (p->broken) return;
-  const char *file = ld_dataset_file(p->corpus->dataset, ld_corpus_record(p->corpus, row));
-  ld_text_clear(line);
-  ld_text_puts(line, file ? "{\"file\": " : "{");
-  if (file) ld_json_quote(line, file);
-  if (file) ld_text_puts(line, ", ");
+  for (int i = 0; i < n; i++)
+    if (!isfinite(outputs[i]))
+      return ld_fail(err, LD_ENUMERIC,
+                     "%s: the model's output for record %lld is not finite: the model or the adapter holds "
+                     "values that are no numbers",
+                     ld_dataset_path(p->corpus->dataset), (long long)row + 1);
+  const ld_record *record = ld_corpus_record(p->corpus, row);
+  const int rc = p->corpus->n_skipped ? print_broken(p, (int64_t)record->offset, err) : 0;
+  if (rc) return rc;
+  p->next++;
+  begin_line(p, record);
   if (p->base->model->task == LD_TASK_VALUE)
-    ld_text_printf(line, "\"value\": %.9g", (double)outputs[0]);
+    ld_text_printf(&p->line, "\"value\": %.9g", (double)outputs[0]);
   else
-    put_classes(&p->base->labels, outputs, n, line);
-  ld_text_puts(line, "}\n");
-  fwrite(line->bytes, 1, line->length, stdout);
+    put_classes(&p->base->labels, outputs, n, &p->line);
+  return end_line(p, err);
+}
+
+/* What no row comes behind. */
+static int print_rest(printer *p, ld_error *err) {
+  const ld_corpus *corpus = p->corpus;
+  const int rc = corpus->n_skipped ? print_broken(p, corpus->n_records + corpus->n_skipped, err) : 0;
+  ld_text_clear(&p->line);
+  return rc ? rc : ld_cmd_print(&p->line, true, err);
 }
 
 static int predict(const ld_options *options, ld_comm *comm, const ld_base *base, const ld_corpus *corpus,
@@ -63,14 +96,7 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
   rc = ld_comm_agree(comm, rc, err);
   if (!rc)
     rc = ld_predict(comm, tape, &feed, base->model, corpus, (int)options->micro_batch, print_row, &p, err);
-  if (!rc && p.broken)
-    rc = ld_fail(err, LD_ENUMERIC,
-                 "%s: the model's output for record %lld is not finite: the model or the adapter holds "
-                 "values that are "
-                 "no numbers",
-                 options->data, (long long)p.broken);
-  if (!rc && ld_comm_rank(comm) == 0 && (fflush(stdout) || ferror(stdout)))
-    rc = ld_fail(err, LD_EFILE, "standard output: cannot be written");
+  if (!rc && ld_comm_rank(comm) == 0) rc = print_rest(&p, err);
   ld_text_free(&p.line);
   ld_feed_free(&feed);
   ld_tape_free(tape);
@@ -89,6 +115,7 @@ int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, l
   ld_base base;
   ld_corpus *corpus = NULL;
   int rc = ld_comm_agree(comm, open_base(options, &base, err), err);
+  if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, ld_base_use(&base), err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, false, &corpus, err);
   if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = predict(options, comm, &base, corpus, err);

@@ -94,6 +94,9 @@ static int finish(ld_job *j, ld_error *err) {
     if (!rc) rc = ld_report_write(j->options.out, j->options.out, err);
   }
   rc = ld_comm_agree(j->comm, rc, err);
+  if (!rc && was_finished(j))
+    ld_info("all %lld steps were done before: to train on from here give --init-adapter %s and another --out",
+            (long long)j->trainer.total_steps, j->options.out);
   if (!rc) ld_info("done: %s (adapter.h5, peft, report.html)", j->options.out);
   return rc;
 }
@@ -126,6 +129,7 @@ static int train(ld_job *j, ld_error *err) {
   bool stop = false;
   while (!rc && !stop && j->trainer.progress.step < j->trainer.total_steps) rc = one_step(j, &stop, err);
   ld_progress_clear();
+  if (!rc && j->options.profile) rc = ld_comm_agree(j->comm, speaks(j) ? ld_job_profile(j, err) : 0, err);
   if (!rc && stop) {
     ld_info("stopped after step %lld, which is saved: run the same command again to go on",
             (long long)j->trainer.progress.step);

@@ -33,6 +33,9 @@ void ld_job_show_step(ld_job *job, const ld_step_report *report, double seconds)
 void ld_job_show_eval(const ld_job *job, const ld_evaluation *evaluation);
 void ld_job_print_plan(const ld_job *job);
 
+/* With --profile, rank 0 only: where the time of its steps went, as a table and as profile.json. */
+int ld_job_profile(const ld_job *job, ld_error *err);
+
 /* What metrics.jsonl is told; rank 0 only. */
 int ld_job_record_start(ld_job *job, ld_error *err);
 int ld_job_record_step(ld_job *job, const ld_step_report *report, double seconds, ld_error *err);

@@ -69,8 +69,7 @@ static void adopt(ld_job *j, const ld_adapter *adapter) {
 static int count_outputs(const ld_options *options, const ld_labels *labels) {
   if (options->labels) return (int)options->labels;
   if (labels->kind == LD_LABEL_REAL) return 1;
-  const int64_t n = labels->kind == LD_LABEL_NAME ? (int64_t)labels->n_names : labels->largest + 1;
-  return n < 2 ? 2 : (int)n;
+  return labels->kind == LD_LABEL_NAME ? (int)labels->n_names : (int)labels->largest + 1;
 }
 
 /* Whether the stored head can go on with these labels. */
@@ -83,6 +82,43 @@ static bool head_fits(const ld_base *base, const ld_options *options, const ld_l
   return labels->kind == LD_LABEL_NAME || (labels->kind == LD_LABEL_INTEGER && labels->largest < head->out);
 }
 
+/* Names the classes of a new head: those of the data, and numbers that are none of them for more. */
+static void name_head(ld_base *base, const ld_labels *labels) {
+  const size_t n = (size_t)base->model->head->out;
+  char **names = ld_alloc(n, sizeof *names);
+  size_t i = 0;
+  for (; i < labels->n_names; i++) names[i] = ld_strdup(labels->names[i]);
+  for (size_t number = i; i < n; number++) {
+    char *name = ld_format("%zu", number);
+    if (ld_labels_have(labels, name))
+      free(name);
+    else
+      names[i++] = name;
+  }
+  ld_base_set_labels(base, (const char *const *)names, n);
+  ld_names_free(names, n);
+}
+
+/* Whether a new head can be made for the labels. */
+static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
+  const ld_options *options = &j->options;
+  const ld_labels *labels = &j->data->labels;
+  if (j->base.model->unfit_head && !options->new_head)
+    return ld_fail(err, LD_EUNSUPPORTED,
+                   "%s/config.json: %s: give --new-head to begin with another head, for one label per record",
+                   options->model, j->base.model->unfit_head);
+  if (n_outputs == 1 && !options->labels && labels->kind != LD_LABEL_REAL)
+    return ld_fail(
+        err, LD_EMISMATCH,
+        "%s: every label is '%s', and one class alone cannot be learnt: give data of more classes, or "
+        "--labels with their number",
+        options->data, labels->n_names ? labels->names[0] : "0");
+  if (labels->kind == LD_LABEL_NAME && (size_t)n_outputs < labels->n_names)
+    return ld_fail(err, LD_EMISMATCH, "--labels %d: %s has %zu different labels", n_outputs, options->data,
+                   labels->n_names);
+  return 0;
+}
+
 /* A classifier whose head does not fit the data gets a new one, with a class for each label. */
 static int choose_head(ld_job *j, ld_error *err) {
   const ld_labels *labels = &j->data->labels;
@@ -91,20 +127,10 @@ static int choose_head(ld_job *j, ld_error *err) {
   if (labels->kind == LD_LABEL_NONE) return 0; /* the plan will say so */
   if (head_fits(base, &j->options, labels)) return 0;
   const int n = count_outputs(&j->options, labels);
-  if (labels->kind == LD_LABEL_NAME && (size_t)n < labels->n_names)
-    return ld_fail(err, LD_EMISMATCH, "--labels %d: %s has %zu different labels", n, j->options.data,
-                   labels->n_names);
-  int rc = ld_base_set_head(base, n, j->options.new_head || n == base->model->head->out, err);
-  if (rc || labels->kind != LD_LABEL_NAME) return rc;
-  const char **names = ld_alloc((size_t)n, sizeof *names);
-  for (size_t i = 0; i < (size_t)n; i++)
-    names[i] = i < labels->n_names ? labels->names[i] : base->labels.names[i];
-  ld_labels old = base->labels; /* some of the names are its own */
-  base->labels = (ld_labels){0};
-  ld_base_set_labels(base, names, (size_t)n);
-  ld_labels_free(&old);
-  free(names);
-  return 0;
+  int rc = check_new_head(j, n, err);
+  if (!rc) rc = ld_base_set_head(base, n, j->options.new_head || n == base->model->head->out, err);
+  if (!rc && labels->kind == LD_LABEL_NAME) name_head(base, labels);
+  return rc;
 }
 
 /* A PEFT folder does not tell its classes' names: those of the data, in order, are as good as they can be
@@ -132,9 +158,19 @@ static int begin_anew(ld_job *j, ld_error *err) {
   return rc;
 }
 
-/* Plans the data by the head that the base has now. */
+/* Numbers could be taken for the places of names, and mean others. */
+static int check_valid(const ld_job *j, ld_error *err) {
+  if (!j->valid || j->data->labels.kind != LD_LABEL_NAME) return 0;
+  if (j->valid->labels.kind != LD_LABEL_INTEGER && j->valid->labels.kind != LD_LABEL_REAL) return 0;
+  return ld_fail(err, LD_EMISMATCH, "%s: has numbers as labels, but %s has names ('%s'): use names in both",
+                 j->options.valid, j->options.data, j->data->labels.names[0]);
+}
+
+/* Checks what is trained and plans the data by the head that the base has now. */
 static int create_trainer(ld_job *j, ld_error *err) {
-  int rc = ld_corpus_plan(j->data, err);
+  int rc = ld_run_check(&j->base, &j->options, err);
+  if (!rc) rc = check_valid(j, err);
+  if (!rc) rc = ld_corpus_plan(j->data, err);
   if (!rc && j->valid) rc = ld_corpus_plan(j->valid, err);
   if (rc) return rc;
   return ld_trainer_create(&j->trainer, &j->options, j->comm, &j->base, j->data, j->valid, err);
@@ -156,14 +192,17 @@ static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld
 
 int ld_job_open(ld_job *j, ld_error *err) {
   const ld_options *options = &j->options;
-  int rc = ld_comm_agree(j->comm, ld_base_open(options->model, &j->base, err), err);
+  int rc = options->dry_run || ld_comm_rank(j->comm) ? 0 : ld_folder_check(options->out, err);
+  rc = ld_comm_agree(j->comm, rc, err);
+  if (!rc) rc = ld_comm_agree(j->comm, ld_base_open(options->model, &j->base, err), err);
+  if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, ld_base_use(&j->base), err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
   if (!rc) ld_corpus_share_digest(j->data, j->comm);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
   char *path = NULL;
   ld_checkpoint *found = NULL;
-  if (!rc) rc = find_checkpoint(j, &path, &found, err);
+  if (!rc && !options->dry_run) rc = find_checkpoint(j, &path, &found, err);
   if (rc) {
     ld_checkpoint_free(found);
   } else if (path) {

@@ -41,8 +41,10 @@ static void describe_head(const ld_job *j) {
   ld_text names = {0};
   for (size_t i = 0; i < base->labels.n_names && names.length < 70; i++)
     ld_text_printf(&names, "%s%s", i ? ", " : "", base->labels.names[i]);
-  ld_info("head    %s: %zu classes (%s%s)", state, base->labels.n_names, names.bytes,
-          names.length >= 70 ? ", ..." : "");
+  const bool counted = base->labels_named && j->data->labels.kind == LD_LABEL_INTEGER;
+  ld_info("head    %s: %zu classes (%s%s)%s", state, base->labels.n_names, names.bytes,
+          names.length >= 70 ? ", ..." : "",
+          counted ? ", which the data's labels count from 0 (--new-head for others)" : "");
   ld_text_free(&names);
 }
 

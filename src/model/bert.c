@@ -142,7 +142,7 @@ static void build_bert(ld_builder *b) {
 static void build_roberta(ld_builder *b) {
   const spelling s = roberta_spelling();
   bert *own = build_encoder(b, &s, ld_build_size(b, "type_vocab_size", 2));
-  const int first = ld_build_size(b, "pad_token_id", 1) + 1;
+  const int first = ld_build_index(b, "pad_token_id", 1) + 1;
   if (first >= own->positions.rows)
     ld_build_refuse(b, "pad_token_id", "(%d) leaves no positions of max_position_embeddings (%d)", first - 1,
                     own->positions.rows);

@@ -32,7 +32,7 @@ void ld_build_refuse(ld_builder *builder, const char *key, const char *format, .
       ld_fail(builder->err, LD_EUNSUPPORTED, "%s/config.json: %s %s", builder->weights->source, key, text);
 }
 
-int ld_build_size(ld_builder *builder, const char *key, int fallback) {
+static int integer(ld_builder *builder, const char *key, int least, int fallback) {
   int64_t value = fallback;
   if (builder->failed) return 1;
   if (ld_value_int(builder->config, key, fallback, &value, builder->err)) {
@@ -40,11 +40,20 @@ int ld_build_size(ld_builder *builder, const char *key, int fallback) {
     return 1;
   }
   /* The bound keeps products of two sizes within 64 bits and single sizes within an int. */
-  if (value >= 1 && value <= 1 << 28) return (int)value;
+  if (value >= least && value <= 1 << 28) return (int)value;
   const bool missing = !ld_value_get(builder->config, key);
-  ld_fail(builder->err, LD_EFORMAT, missing ? "%s is missing" : "%s must be between 1 and 268435456", key);
+  ld_fail(builder->err, LD_EFORMAT, missing ? "%s is missing" : "%s must be between %d and 268435456", key,
+          least);
   config_failed(builder);
   return 1;
+}
+
+int ld_build_size(ld_builder *builder, const char *key, int fallback) {
+  return integer(builder, key, 1, fallback);
+}
+
+int ld_build_index(ld_builder *builder, const char *key, int fallback) {
+  return integer(builder, key, 0, fallback);
 }
 
 int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallback, int room) {
@@ -263,9 +272,13 @@ int ld_build_outputs(ld_builder *builder) {
   n = ld_build_size(builder, "num_labels", n);
   if (builder->wish.n_outputs) n = builder->wish.n_outputs;
   builder->model->task = n == 1 ? LD_TASK_VALUE : LD_TASK_CLASSES;
-  if (problem && !builder->wish.n_outputs &&
-      strcmp(problem, n == 1 ? "regression" : "single_label_classification"))
-    ld_build_refuse(builder, "problem_type", "\"%s\" with %d outputs is not supported", problem, n);
+  if (problem && !builder->wish.n_outputs && !builder->failed &&
+      strcmp(problem, n == 1 ? "regression" : "single_label_classification")) {
+    char *text = ld_format("problem_type \"%.64s\" with %d outputs is not supported", problem, n);
+    builder->model->unfit_head = strcpy(ld_build_alloc(builder, strlen(text) + 1, 1), text);
+    builder->wish.fresh = true;
+    free(text);
+  }
   return n;
 }
 

@@ -23,6 +23,7 @@ void *ld_build_alloc(ld_builder *builder, size_t count, size_t size);
 
 /* Config values. A size is an integer of at least 1; without a fallback (0) it must be there. */
 int ld_build_size(ld_builder *builder, const char *key, int fallback);
+int ld_build_index(ld_builder *builder, const char *key, int fallback); /* an integer from 0 */
 /* A list of sizes, into out, which holds n_fallback of them for a key that is missing. Returns how many there
  * are. */
 int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallback, int room);
@@ -66,7 +67,8 @@ void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int chann
     __attribute__((format(printf, 8, 9)));
 
 /* How many outputs the head is to have: as wished, or by id2label or num_labels (2 when the config has
- * neither); sets the model's task. Refuses problem types that are not known. */
+ * neither); sets the model's task. A stored head for a problem of another type is not taken: the model says
+ * so in `unfit_head`. */
 int ld_build_outputs(ld_builder *builder);
 
 /* A linear module with bias of a classifier's head: the stored one, or when there is none, or none of that

@@ -68,8 +68,9 @@ struct ld_model {
   bool head_tied; /* the head shares the embedding's weight */
   const char
       *leftover; /* what the folder has beyond what config.json asks for, to warn of; NULL for nothing */
-  int64_t n_parameters; /* of the base; what is tied counts once */
-  void **owned;         /* what ld_model_free frees */
+  const char *unfit_head; /* why a new head stands in for the stored one; NULL: it need not */
+  int64_t n_parameters;   /* of the base; what is tied counts once */
+  void **owned;           /* what ld_model_free frees */
   size_t n_owned, room_owned;
 };
 

@@ -124,7 +124,8 @@ static void build_layers(ld_builder *b, resnet *own, const plan *p, int in) {
 }
 
 static void build_head(ld_builder *b, resnet *own, const char *path) {
-  ld_build_new_linear(b, &own->head, b->model->width, ld_build_outputs(b), b->wish.fresh, 0, "%s", path);
+  const int n = ld_build_outputs(b);
+  ld_build_new_linear(b, &own->head, b->model->width, n, b->wish.fresh, 0, "%s", path);
   b->model->head = &own->head;
 }
 

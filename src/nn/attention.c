@@ -1,89 +1,300 @@
+/* Attention on the register tile. For each head of each sequence keys and values are laid out once as panels;
+ * then some rows at a time get their scores against the keys that they may see, as tiles by panels, and
+ * nothing above the causal diagonal is computed but what shares a tile with it.
+ */
 #include <math.h>
 #include <string.h>
 
+#include "base/tile.h"
 #include "base/vmath.h"
 #include "nn/ops.h"
 #include "nn/rows.h"
 
-/* Rows taken at a time: the block's scores (BLOCK, T) should stay in the second-level cache at common
- * lengths. */
-enum { BLOCK = 64 };
+/* Rows taken at a time: a multiple of every tile's height but one, and few enough for their scores to stay in
+ * the second-level cache at common lengths. */
+enum { ROWS = 56 };
+
+/* Scores of ROWS rows: number `key` of row i at key / LD_BLOCK_WORDS * SLAB + i * LD_BLOCK_STRIDE + key %
+ * LD_BLOCK_WORDS, so that they are the left factor of a tile as they lie. */
+enum { SLAB = ROWS * LD_BLOCK_STRIDE };
 
 typedef struct attention_op {
   ld_attention shape;
   const ld_batch *batch;
   ld_tensor *q, *k, *v, *y;
+  const ld_tile *tile;
   float *lse; /* (H, T): log of the sum of exp of each row's scores */
 } attention_op;
 
-/* Some rows of one head of one sequence, and the keys that they may see. */
+/* One head of one sequence, as far as the keys go. */
+typedef struct sequence {
+  int n_rows, n_keys, past; /* past: keys before the first row, from the cache */
+  const float *k, *v;
+  int ldk, ldv;
+} sequence;
+
+/* Some of its rows, and the union of the keys that they may see. */
 typedef struct part {
-  int n_rows, n_keys;
-  const float *q, *k, *v;
-  int ldq, ldk, ldv;
-  int first_row, first_key; /* places in the sequence, the cache's tokens included */
+  int row, n_rows;
+  int low, high;
 } part;
 
-/* Row i of the part sees keys [*low, *high) of the part. */
-static void visible(const ld_attention *shape, const part *p, int i, int *low, int *high) {
-  const int row = p->first_row + i;
-  *low = 0;
-  *high = p->n_keys;
-  if (shape->causal && row + 1 - p->first_key < *high) *high = row + 1 - p->first_key;
-  if (shape->window && row - shape->window + 1 > p->first_key) *low = row - shape->window + 1 - p->first_key;
+/* Carved from the scratch. Words as in tile.h; Dp is D rounded up to half a panel. */
+typedef struct room {
+  float *k_turned, *v_turned; /* (keys / 32, D words, 32) */
+  float *k_rows, *v_rows;     /* (key words, Dp) */
+  float *dk, *dv;             /* (keys, Dp) */
+  float *left;                /* rows of q or dy as a block */
+  float *q_rows, *dy_rows;    /* (row words, Dp) */
+  float *P, *dP;              /* scores */
+  float *packed;              /* scores as pairs */
+  float *out;                 /* (ROWS, Dp) */
+} room;
+
+static int round_up(int n, int step) {
+  return (n + step - 1) / step * step;
 }
 
-static void mask_row(float *s, int low, int high, int n) {
-  memset(s, 0, (size_t)low * sizeof *s);
-  memset(s + high, 0, (size_t)(n - high) * sizeof *s);
+static int padded_width(const attention_op *op) {
+  return round_up(op->shape.head_dim, LD_PANEL / 2);
 }
 
-static void scores(const ld_attention *shape, const part *p, float *s) {
-  ld_gemm(false, true, p->n_rows, p->n_keys, shape->head_dim, shape->scale, p->q, p->ldq, p->k, p->ldk, 0, s,
-          p->n_keys);
+static size_t slabs(int n_keys) {
+  return (size_t)(n_keys + LD_BLOCK_WORDS - 1) / LD_BLOCK_WORDS * SLAB;
 }
 
-static void part_forward(const ld_attention *shape, const part *p, float *s, float *y, int ldy, float *lse) {
-  scores(shape, p, s);
-  for (int i = 0; i < p->n_rows; i++) {
-    float *row = s + (size_t)i * (size_t)p->n_keys;
+static size_t carve(const attention_op *op, int n_keys, bool backward, float *memory, room *r) {
+  const size_t keys = (size_t)round_up(n_keys, LD_PANEL), Dp = (size_t)padded_width(op);
+  const size_t whole = keys * Dp, back = backward ? whole : 0, scores = slabs(n_keys);
+  const bool pairs = op->tile->pair == 2;
+  const struct {
+    float **place;
+    size_t floats;
+  } needs[] = {{&r->k_turned, whole},
+               {&r->v_turned, back},
+               {&r->k_rows, back},
+               {&r->v_rows, whole},
+               {&r->dk, back},
+               {&r->dv, back},
+               {&r->left, SLAB},
+               {&r->q_rows, ROWS * Dp},
+               {&r->dy_rows, ROWS * Dp},
+               {&r->P, scores},
+               {&r->dP, backward ? scores : 0},
+               {&r->packed, pairs ? scores : 0},
+               {&r->out, ROWS * Dp}};
+  size_t total = 0;
+  for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+    *needs[i].place = memory ? memory + total : NULL;
+    total += (needs[i].floats + 15) / 16 * 16;
+  }
+  return total;
+}
+
+static float *score(float *scores, int row, int key) {
+  return scores + (ptrdiff_t)(key / LD_BLOCK_WORDS) * SLAB + row * LD_BLOCK_STRIDE + key % LD_BLOCK_WORDS;
+}
+
+/* Row `row` of the sequence sees keys [*low, *high). */
+static void visible(const ld_attention *shape, const sequence *s, int row, int *low, int *high) {
+  const int place = s->past + row;
+  *high = shape->causal ? place + 1 : s->n_keys;
+  *low = shape->window && place - shape->window + 1 > 0 ? place - shape->window + 1 : 0;
+}
+
+/* What rows [first, last] see together. */
+static void visible_to(const ld_attention *shape, const sequence *s, int first, int last, int *low,
+                       int *high) {
+  int unused;
+  visible(shape, s, first, low, &unused);
+  visible(shape, s, last, &unused, high);
+}
+
+static part part_at(const ld_attention *shape, const sequence *s, int row) {
+  part p = {.row = row, .n_rows = s->n_rows - row < ROWS ? s->n_rows - row : ROWS};
+  visible_to(shape, s, row, row + p.n_rows - 1, &p.low, &p.high);
+  return p;
+}
+
+/* The height of tiles that cut n rows about evenly. */
+static int tile_height(const ld_tile *tile, int n) {
+  const int n_tiles = (n + tile->rows - 1) / tile->rows;
+  return (n + n_tiles - 1) / n_tiles;
+}
+
+/* n rows of x, D wide, as the right factor whose k are columns of x. */
+static void turn_keys(const attention_op *op, const float *x, int ld, int n, float *panels) {
+  const int D = op->shape.head_dim, words = (D + op->tile->pair - 1) / op->tile->pair;
+  for (int key = 0; key < n; key += LD_PANEL, panels += (ptrdiff_t)words * LD_PANEL)
+    op->tile->turn(D, n - key < LD_PANEL ? n - key : LD_PANEL, LD_PANEL, x + (ptrdiff_t)key * ld, ld, 1,
+                   panels);
+}
+
+/* n rows of x, D wide, as the right factor whose k are rows of x. */
+static void lay_rows(const attention_op *op, const float *x, int ld, int n, float *words) {
+  static const float zeros[LD_BLOCK_WORDS];
+  const int D = op->shape.head_dim, Dp = padded_width(op), pair = op->tile->pair;
+  for (int i = 0; i < n; i += pair, words += Dp) {
+    const float *row = x + (ptrdiff_t)i * ld;
+    if (pair == 1)
+      op->tile->copy(D, row, 1, words);
+    else
+      op->tile->weave(D, row, i + 1 < n ? row + ld : zeros, 1, words);
+    memset(words + D, 0, (size_t)(Dp - D) * sizeof *words);
+  }
+}
+
+/* scores (part, keys) = factor * x (part, D) panels, where x has rows of stride ld. */
+static void find_scores(const attention_op *op, const sequence *s, const part *p, const float *x, int ld,
+                        float factor, const float *panels, room *r, float *scores) {
+  static const float zeros[LD_PANEL];
+  const ld_tile *tile = op->tile;
+  const int D = op->shape.head_dim, words = (D + tile->pair - 1) / tile->pair;
+  const int height = tile_height(tile, p->n_rows);
+  for (int i = 0; i < p->n_rows; i++)
+    tile->copy(D, x + (ptrdiff_t)i * ld, factor, r->left + i * LD_BLOCK_STRIDE);
+  for (int key = p->low / LD_PANEL * LD_PANEL; key < p->high; key += LD_PANEL)
+    for (int i = 0; i < p->n_rows; i += height) {
+      const int n = p->n_rows - i < height ? p->n_rows - i : height;
+      int low, high;
+      visible_to(&op->shape, s, p->row + i, p->row + i + n - 1, &low, &high);
+      if (high <= key || low >= key + LD_PANEL) continue;
+      tile->by_rows[high - key <= LD_PANEL / 2](n, words, r->left + i * LD_BLOCK_STRIDE,
+                                                panels + (ptrdiff_t)key * words, LD_PANEL, zeros, 0,
+                                                score(scores, i, key), LD_BLOCK_STRIDE);
+    }
+}
+
+/* The scores of rows as the left factor of a product over keys. */
+static const float *left_by_rows(const attention_op *op, const part *p, float *scores, room *r) {
+  if (op->tile->pair == 1) return scores;
+  for (int key = p->low / LD_BLOCK_WORDS * LD_BLOCK_WORDS; key < p->high; key += LD_BLOCK_WORDS)
+    for (int i = 0; i < p->n_rows; i++)
+      op->tile->copy(round_up(p->high - key < LD_BLOCK_WORDS ? p->high - key : LD_BLOCK_WORDS, 2),
+                     score(scores, i, key), 1, score(r->packed, i, key / 2));
+  return r->packed;
+}
+
+/* The same of a product over rows. */
+static const float *left_by_columns(const attention_op *op, const part *p, float *scores, room *r) {
+  if (op->tile->pair == 1) return scores;
+  for (int key = p->low / LD_BLOCK_WORDS * LD_BLOCK_WORDS; key < p->high; key += LD_BLOCK_WORDS) {
+    const int n = p->high - key < LD_BLOCK_WORDS ? p->high - key : LD_BLOCK_WORDS;
+    for (int i = 0; i < p->n_rows; i += 2)
+      op->tile->weave(n, score(scores, i, key), score(scores, i + 1 < ROWS ? i + 1 : i, key), 1,
+                      score(r->packed, i / 2, key));
+  }
+  return r->packed;
+}
+
+/* out (part, Dp) = scores (part, keys) right (keys, Dp). */
+static void over_keys(const attention_op *op, const sequence *s, const part *p, const float *scores,
+                      const float *right, float *out) {
+  static const float zeros[LD_PANEL];
+  const ld_tile *tile = op->tile;
+  const int Dp = padded_width(op), pair = tile->pair, height = tile_height(tile, p->n_rows);
+  for (int i = 0; i < p->n_rows; i += height) {
+    const int n = p->n_rows - i < height ? p->n_rows - i : height;
     int low, high;
-    visible(shape, p, i, &low, &high);
-    const float max = ld_row_max(row + low, high - low);
-    const float sum = (float)ld_row_exp(row + low, max, high - low);
-    ld_row_scale(row + low, 1.0f / sum, high - low);
-    mask_row(row, low, high, p->n_keys);
+    visible_to(&op->shape, s, p->row + i, p->row + i + n - 1, &low, &high);
+    const int end = (high + pair - 1) / pair;
+    for (int from = low / pair, to; from < end; from = to) {
+      to = (from / LD_BLOCK_WORDS + 1) * LD_BLOCK_WORDS;
+      to = to < end ? to : end;
+      const bool fresh = from == low / pair;
+      for (int d = 0; d < Dp; d += LD_PANEL) {
+        float *c = out + (ptrdiff_t)i * Dp + d;
+        tile->by_rows[Dp - d < LD_PANEL](n, to - from, score((float *)scores, i, from),
+                                         right + (ptrdiff_t)from * Dp + d, Dp, fresh ? zeros : c,
+                                         fresh ? 0 : Dp, c, Dp);
+      }
+    }
+  }
+}
+
+/* out (keys, Dp) += scores^T (keys, part) right (part, Dp). */
+static void over_rows(const attention_op *op, const sequence *s, const part *p, const float *scores,
+                      const float *right, float *out) {
+  const ld_tile *tile = op->tile;
+  const ld_attention *shape = &op->shape;
+  const int Dp = padded_width(op), pair = tile->pair, first = s->past + p->row;
+  for (int key = p->low, n; key < p->high; key += n) {
+    const int block_end = (key / LD_BLOCK_WORDS + 1) * LD_BLOCK_WORDS;
+    n = p->high - key < tile->rows ? p->high - key : tile->rows;
+    n = block_end - key < n ? block_end - key : n;
+    /* Rows [from, to) of the part see some of these keys. */
+    const int from = shape->causal && key > first ? (key - first) / pair : 0;
+    int to = p->n_rows;
+    if (shape->window && key + n - 1 + shape->window - first < to) to = key + n - 1 + shape->window - first;
+    to = (to + pair - 1) / pair;
+    for (int d = 0; d < Dp; d += LD_PANEL) {
+      float *c = out + (ptrdiff_t)key * Dp + d;
+      tile->by_columns[Dp - d < LD_PANEL](n, to - from, score((float *)scores, from, key),
+                                          right + (ptrdiff_t)from * Dp + d, Dp, c, Dp, c, Dp);
+    }
+  }
+}
+
+/* Calls for the pieces of keys [low, high) of a row that lie in one slab each. */
+#define FOR_PIECES(from, n, low, high)                                                                       \
+  for (int from = (low), n;                                                                                  \
+       n = LD_BLOCK_WORDS - from % LD_BLOCK_WORDS, n = (high)-from < n ? (high)-from : n, from < (high);     \
+       from += n)
+
+/* What the part's other rows see and this does not, or what only shares a panel with it, counts as 0. */
+static void mask_row(const part *p, float *scores, int i, int low, int high) {
+  const int first = p->low / LD_PANEL * LD_PANEL, last = round_up(p->high, LD_PANEL);
+  FOR_PIECES(from, n, first, low) memset(score(scores, i, from), 0, (size_t)n * sizeof(float));
+  FOR_PIECES(from, n, high, last) memset(score(scores, i, from), 0, (size_t)n * sizeof(float));
+}
+
+/* Scores to exp(score - shift); returns their sum. */
+static double exp_row(const part *p, float *scores, int i, int low, int high, float shift) {
+  double sum = 0;
+  FOR_PIECES(from, n, low, high) sum += ld_row_exp(score(scores, i, from), shift, n);
+  mask_row(p, scores, i, low, high);
+  return sum;
+}
+
+static void part_forward(const attention_op *op, const sequence *s, const part *p, const float *q, float *y,
+                         float *lse, room *r) {
+  const int D = op->shape.head_dim, Dp = padded_width(op);
+  float factor[ROWS];
+  find_scores(op, s, p, q, op->q->stride, op->shape.scale, r->k_turned, r, r->P);
+  for (int i = 0; i < p->n_rows; i++) {
+    int low, high;
+    float max = -INFINITY;
+    visible(&op->shape, s, p->row + i, &low, &high);
+    FOR_PIECES(from, n, low, high) max = fmaxf(max, ld_row_max(score(r->P, i, from), n));
+    const float sum = (float)exp_row(p, r->P, i, low, high, max);
+    factor[i] = 1.0f / sum;
     if (lse) lse[i] = max + logf(sum);
   }
-  ld_gemm(false, false, p->n_rows, shape->head_dim, p->n_keys, 1, s, p->n_keys, p->v, p->ldv, 0, y, ldy);
+  over_keys(op, s, p, left_by_rows(op, p, r->P, r), r->v_rows, r->out);
+  for (int i = 0; i < p->n_rows; i++)
+    for (int d = 0; d < D; d++)
+      y[(ptrdiff_t)i * op->y->stride + d] = r->out[(ptrdiff_t)i * Dp + d] * factor[i];
 }
 
-/* Cuts the rows [begin, begin + length) of the batch into parts, for head `head`; NULL-terminated by n_rows
- * 0. Rows and keys of a sequence that continues from the cache are numbered through. */
-static part take_part(const attention_op *op, int head, int begin, int length, int row) {
-  const ld_attention *shape = &op->shape;
+/* Keys and values of a sequence for one head: its own, or with a cache what lies there. */
+static sequence sequence_of(const attention_op *op, int begin, int length, int kv_head) {
   const ld_cache *cache = op->batch->cache;
-  const int kv = head / (shape->n_heads / shape->n_kv_heads) * shape->head_dim;
-  const int past = cache ? cache->length : 0;
-  part p = {.ldq = op->q->stride, .first_row = past + row};
-  p.n_rows = length - row < BLOCK ? length - row : BLOCK;
-  p.q = op->q->data + (size_t)(begin + row) * (size_t)p.ldq + head * shape->head_dim;
-  const int end = shape->causal ? p.first_row + p.n_rows : past + length;
-  if (shape->window && p.first_row - shape->window + 1 > 0) p.first_key = p.first_row - shape->window + 1;
-  p.n_keys = end - p.first_key;
+  const int column = kv_head * op->shape.head_dim;
+  sequence s = {.n_rows = length, .n_keys = length};
   if (cache) {
-    const size_t at =
-        ((size_t)shape->block * (size_t)cache->capacity + (size_t)p.first_key) * (size_t)cache->width;
-    p.ldk = p.ldv = cache->width;
-    p.k = cache->keys + at + kv;
-    p.v = cache->values + at + kv;
+    const size_t at = (size_t)op->shape.block * (size_t)cache->capacity * (size_t)cache->width;
+    s.past = cache->length;
+    s.n_keys += s.past;
+    s.ldk = s.ldv = cache->width;
+    s.k = cache->keys + at + column;
+    s.v = cache->values + at + column;
   } else {
-    p.ldk = op->k->stride;
-    p.ldv = op->v->stride;
-    p.k = op->k->data + (size_t)(begin + p.first_key) * (size_t)p.ldk + kv;
-    p.v = op->v->data + (size_t)(begin + p.first_key) * (size_t)p.ldv + kv;
+    s.ldk = op->k->stride;
+    s.ldv = op->v->stride;
+    s.k = op->k->data + (size_t)begin * (size_t)s.ldk + (size_t)column;
+    s.v = op->v->data + (size_t)begin * (size_t)s.ldv + (size_t)column;
   }
-  return p;
+  return s;
 }
 
 static void fill_cache(const attention_op *op) {
@@ -101,17 +312,26 @@ static void fill_cache(const attention_op *op) {
 static void attention_forward(ld_tape *tape, void *self) {
   attention_op *op = self;
   const ld_attention *shape = &op->shape;
-  const int T = op->q->rows, D = shape->head_dim;
+  const int T = op->q->rows, D = shape->head_dim, group = shape->n_heads / shape->n_kv_heads;
+  room r;
   if (op->batch->cache) fill_cache(op);
-  for (int s = 0; s < op->batch->n_segments; s++) {
-    const int begin = op->batch->segment[s], length = op->batch->segment[s + 1] - begin;
-    for (int head = 0; head < shape->n_heads; head++)
-      for (int row = 0; row < length; row += BLOCK) {
-        const part p = take_part(op, head, begin, length, row);
-        float *y = op->y->data + (size_t)(begin + row) * (size_t)op->y->stride + head * D;
-        float *lse = op->lse ? op->lse + (size_t)head * (size_t)T + begin + row : NULL;
-        part_forward(shape, &p, ld_tape_scratch(tape), y, op->y->stride, lse);
+  for (int n = 0; n < op->batch->n_segments; n++) {
+    const int begin = op->batch->segment[n], length = op->batch->segment[n + 1] - begin;
+    for (int head = 0; head < shape->n_heads; head++) {
+      const sequence s = sequence_of(op, begin, length, head / group);
+      carve(op, s.n_keys, false, ld_tape_scratch(tape), &r);
+      if (head % group == 0) {
+        turn_keys(op, s.k, s.ldk, s.n_keys, r.k_turned);
+        lay_rows(op, s.v, s.ldv, s.n_keys, r.v_rows);
       }
+      for (int row = 0; row < length; row += ROWS) {
+        const part p = part_at(shape, &s, row);
+        const ptrdiff_t at = begin + row;
+        part_forward(op, &s, &p, op->q->data + at * op->q->stride + head * D,
+                     op->y->data + at * op->y->stride + head * D,
+                     op->lse ? op->lse + (ptrdiff_t)head * T + at : NULL, &r);
+      }
+    }
   }
 }
 
@@ -119,57 +339,118 @@ LD_VECTOR static void score_gradient(float *dp, const float *p, float delta, flo
   for (int i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - delta) * scale;
 }
 
-/* dV += P^T dY;  dP = dY V^T;  dS = P (dP - rowsum(P dP)) scale;  dQ += dS K;  dK += dS^T Q.
+/* P and dP of a row to dS = P (dP - rowsum(P dP)) scale, in dP's place.
  * The row sum could be had as rowsum(dY Y), but Y is rounded: dS would not sum to 0, and where all keys have
  * much in common, what is left of that in dQ is larger than the rest. */
-static void part_backward(const ld_attention *shape, const part *p, float *P, const float *dy, int ldy,
-                          const float *lse, float *dq, float *dk, float *dv) {
-  const int D = shape->head_dim, n = p->n_keys;
-  scores(shape, p, P);
-  float *dP = P + (size_t)p->n_rows * (size_t)n;
-  double sums[BLOCK]; /* of P: 1 but for rounding */
+static void row_backward(const attention_op *op, const part *p, room *r, int i, int low, int high,
+                         float lse) {
+  const double sum = exp_row(p, r->P, i, low, high, lse); /* 1 but for rounding */
+  double delta = 0;
+  FOR_PIECES(from, n, low, high) delta += (double)ld_row_dot(score(r->P, i, from), score(r->dP, i, from), n);
+  delta /= sum;
+  FOR_PIECES(from, n, low, high)
+  score_gradient(score(r->dP, i, from), score(r->P, i, from), (float)delta, op->shape.scale, n);
+  mask_row(p, r->dP, i, low, high);
+}
+
+/* Where a head's part lies in the tensors, and the gradients that are wanted. */
+typedef struct gradients {
+  const float *q, *dy, *lse;
+  float *dq;
+  bool keys, values;
+} gradients;
+
+/* dV += P^T dY;  dP = dY V^T;  dQ += dS K;  dK += dS^T Q. */
+static void part_backward(const attention_op *op, const sequence *s, const part *p, const gradients *g,
+                          room *r) {
+  const int D = op->shape.head_dim, Dp = padded_width(op);
+  find_scores(op, s, p, g->q, op->q->stride, op->shape.scale, r->k_turned, r, r->P);
+  find_scores(op, s, p, g->dy, op->y->stride, 1, r->v_turned, r, r->dP);
   for (int i = 0; i < p->n_rows; i++) {
-    float *row = P + (size_t)i * (size_t)n;
     int low, high;
-    visible(shape, p, i, &low, &high);
-    sums[i] = ld_row_exp(row + low, lse[i], high - low);
-    mask_row(row, low, high, n);
+    visible(&op->shape, s, p->row + i, &low, &high);
+    row_backward(op, p, r, i, low, high, g->lse[i]);
   }
-  if (dv) ld_gemm(true, false, n, D, p->n_rows, 1, P, n, dy, ldy, 1, dv, p->ldv);
-  if (!dq && !dk) return;
-  ld_gemm(false, true, p->n_rows, n, D, 1, dy, ldy, p->v, p->ldv, 0, dP, n);
-  for (int i = 0; i < p->n_rows; i++) {
-    const float *row = P + (size_t)i * (size_t)n;
-    float *gradient = dP + (size_t)i * (size_t)n;
-    const double delta = (double)ld_row_dot(row, gradient, n) / sums[i];
-    score_gradient(gradient, row, (float)delta, shape->scale, n);
+  if (p->n_rows % op->tile->pair) { /* the row that the last one is paired with */
+    mask_row(p, r->P, p->n_rows, p->high, p->high);
+    mask_row(p, r->dP, p->n_rows, p->high, p->high);
   }
-  if (dq) ld_gemm(false, false, p->n_rows, D, n, 1, dP, n, p->k, p->ldk, 1, dq, p->ldq);
-  if (dk) ld_gemm(true, false, n, D, p->n_rows, 1, dP, n, p->q, p->ldq, 1, dk, p->ldk);
+  if (g->values) {
+    lay_rows(op, g->dy, op->y->stride, p->n_rows, r->dy_rows);
+    over_rows(op, s, p, left_by_columns(op, p, r->P, r), r->dy_rows, r->dv);
+  }
+  if (g->keys) {
+    lay_rows(op, g->q, op->q->stride, p->n_rows, r->q_rows);
+    over_rows(op, s, p, left_by_columns(op, p, r->dP, r), r->q_rows, r->dk);
+  }
+  if (!g->dq) return;
+  over_keys(op, s, p, left_by_rows(op, p, r->dP, r), r->k_rows, r->out);
+  for (int i = 0; i < p->n_rows; i++)
+    ld_row_add(g->dq + (ptrdiff_t)i * op->q->stride, r->out + (ptrdiff_t)i * Dp, (size_t)D);
+}
+
+/* Adds the (n, Dp) of `from` to the D columns of `to`. */
+static void add_rows(const attention_op *op, float *to, int ld, const float *from, int n) {
+  const int D = op->shape.head_dim, Dp = padded_width(op);
+  for (int i = 0; i < n; i++) ld_row_add(to + (ptrdiff_t)i * ld, from + (ptrdiff_t)i * Dp, (size_t)D);
+}
+
+/* The heads that share keys and values. */
+static void group_backward(const attention_op *op, int begin, int length, int kv_head, room *r) {
+  const ld_attention *shape = &op->shape;
+  const sequence s = sequence_of(op, begin, length, kv_head);
+  const int D = shape->head_dim, Dp = padded_width(op), group = shape->n_heads / shape->n_kv_heads;
+  float *dq = ld_grad(op->q), *dk = ld_grad(op->k), *dv = ld_grad(op->v);
+  turn_keys(op, s.k, s.ldk, length, r->k_turned);
+  turn_keys(op, s.v, s.ldv, length, r->v_turned);
+  lay_rows(op, s.k, s.ldk, length, r->k_rows);
+  memset(r->dk, 0, (size_t)length * (size_t)Dp * sizeof(float));
+  memset(r->dv, 0, (size_t)length * (size_t)Dp * sizeof(float));
+  for (int head = kv_head * group; head < (kv_head + 1) * group; head++)
+    for (int row = 0; row < length; row += ROWS) {
+      const part p = part_at(shape, &s, row);
+      const ptrdiff_t at = begin + row;
+      const gradients g = {.q = op->q->data + at * op->q->stride + head * D,
+                           .dy = op->y->grad + at * op->y->stride + head * D,
+                           .lse = op->lse + (ptrdiff_t)head * op->q->rows + at,
+                           .dq = dq ? dq + at * op->q->stride + head * D : NULL,
+                           .keys = dk != NULL,
+                           .values = dv != NULL};
+      part_backward(op, &s, &p, &g, r);
+    }
+  if (dk) add_rows(op, dk + (ptrdiff_t)begin * s.ldk + kv_head * D, s.ldk, r->dk, length);
+  if (dv) add_rows(op, dv + (ptrdiff_t)begin * s.ldv + kv_head * D, s.ldv, r->dv, length);
 }
 
 static void attention_backward(ld_tape *tape, void *self) {
   attention_op *op = self;
-  const ld_attention *shape = &op->shape;
-  float *dq = ld_grad(op->q), *dk = ld_grad(op->k), *dv = ld_grad(op->v);
-  const int T = op->q->rows, ldy = op->y->stride;
-  for (int s = 0; s < op->batch->n_segments; s++) {
-    const int begin = op->batch->segment[s], length = op->batch->segment[s + 1] - begin;
-    for (int head = 0; head < shape->n_heads; head++)
-      for (int row = 0; row < length; row += BLOCK) {
-        const part p = take_part(op, head, begin, length, row);
-        const size_t at = (size_t)(begin + row) * (size_t)ldy + (size_t)(head * shape->head_dim);
-        part_backward(shape, &p, ld_tape_scratch(tape), op->y->grad + at, ldy,
-                      op->lse + (size_t)head * (size_t)T + begin + row, dq ? dq + (p.q - op->q->data) : NULL,
-                      dk ? dk + (p.k - op->k->data) : NULL, dv ? dv + (p.v - op->v->data) : NULL);
-      }
+  for (int n = 0; n < op->batch->n_segments; n++) {
+    const int begin = op->batch->segment[n], length = op->batch->segment[n + 1] - begin;
+    room r;
+    carve(op, length, true, ld_tape_scratch(tape), &r);
+    for (int kv_head = 0; kv_head < op->shape.n_kv_heads; kv_head++)
+      group_backward(op, begin, length, kv_head, &r);
   }
+}
+
+/* Rows times keys that they see, over all segments. */
+static double n_scores(const attention_op *op) {
+  double total = 0;
+  for (int n = 0; n < op->batch->n_segments; n++) {
+    const sequence s = sequence_of(op, 0, op->batch->segment[n + 1] - op->batch->segment[n], 0);
+    for (int row = 0; row < s.n_rows; row++) {
+      int low, high;
+      visible(&op->shape, &s, row, &low, &high);
+      total += high - low;
+    }
+  }
+  return total;
 }
 
 ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,
                            const ld_batch *batch) {
   attention_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (attention_op){.shape = *shape, .batch = batch, .q = q, .k = k, .v = v};
+  *op = (attention_op){.shape = *shape, .batch = batch, .q = q, .k = k, .v = v, .tile = ld_gemm_tile()};
   const bool trained = q->trained || k->trained || v->trained;
   op->y = ld_tape_tensor(tape, q->rows, q->cols, trained);
   if (op->y->trained) op->lse = ld_tape_floats(tape, (size_t)shape->n_heads * (size_t)q->rows);
@@ -179,7 +460,11 @@ ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor 
     if (length > longest) longest = length;
   }
   if (batch->cache) longest += batch->cache->length;
-  ld_tape_need_scratch(tape, 2 * BLOCK * (size_t)longest);
+  room r;
+  ld_tape_need_scratch(tape, carve(op, longest, op->y->trained, NULL, &r));
+  const double product = (double)shape->n_heads * shape->head_dim * n_scores(op);
+  ld_tape_add_work(tape, 2 * product,
+                   product * (v->trained + (q->trained || k->trained) + q->trained + k->trained));
   ld_tape_push(tape, (ld_op){"attention", attention_forward, attention_backward, op, op->y, {q, k, v}});
   return op->y;
 }

@@ -58,7 +58,6 @@ static const float *patches(const convolution_op *op, const float *x, const tile
 typedef struct scratch {
   float *patches; /* (in, tile) */
   float *dh;      /* (R, tile) */
-  float *panel;   /* of a 16-bit weight */
   float *dropped; /* the input of A, as x; then the gradient to it */
 } scratch;
 
@@ -66,11 +65,11 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
   const ld_linear *layer = op->layer;
   const size_t n = (size_t)n_tile_columns(op), x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t sizes[] = {is_pointwise(op) ? 0 : (size_t)layer->in * n,
-                          layer->lora ? (size_t)layer->lora->rank * n : 0, ld_gemm_scratch(&layer->weight),
+                          layer->lora ? (size_t)layer->lora->rank * n : 0,
                           ld_lora_drops(tape, layer) ? x : 0};
-  float **const places[] = {&s->patches, &s->dh, &s->panel, &s->dropped};
+  float **const places[] = {&s->patches, &s->dh, &s->dropped};
   size_t total = 0;
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 3; i++) {
     *places[i] = memory ? memory + total : NULL;
     total += sizes[i];
   }
@@ -86,28 +85,38 @@ static const float *adapter_input(const ld_tape *tape, const convolution_op *op,
   return s->dropped;
 }
 
-/* h = A patches;  y += scaling B h. */
-static void adapt(const convolution_op *op, const float *in, const tile *t) {
+/* h = A patches, of what A reads. */
+static void lower(const convolution_op *op, const float *patches_in, const tile *t) {
   const ld_lora *lora = op->layer->lora;
-  const int N = op->y.x->cols, ld = patch_stride(op, t);
-  float *h = op->h + t->column;
-  ld_gemm(false, false, lora->rank, t->n, lora->A->cols, 1, lora->A->data, lora->A->cols, in, ld, 0, h, N);
-  ld_gemm(false, false, lora->B->rows, t->n, lora->rank, lora->scaling, lora->B->data, lora->rank, h, N, 1,
-          op->y.x->data + t->column, N);
+  ld_gemm(false, false, lora->rank, t->n, lora->A->cols, 1, lora->A->data, lora->A->cols, patches_in,
+          patch_stride(op, t), 0, op->h + t->column, op->y.x->cols);
+}
+
+/* y = W patches + scaling B h. */
+static void multiply(const convolution_op *op, const float *patches_in, const tile *t) {
+  const ld_linear *layer = op->layer;
+  const ld_lora *lora = layer->lora;
+  const int N = op->y.x->cols;
+  ld_term terms[2] = {{ld_weight_factor(&layer->weight, false),
+                       ld_float_factor(patches_in, patch_stride(op, t), false), layer->in, 1}};
+  if (lora)
+    terms[1] = (ld_term){ld_float_factor(lora->B->data, lora->rank, false),
+                         ld_float_factor(op->h + t->column, N, false), lora->rank, lora->scaling};
+  ld_gemm_terms(layer->out, t->n, terms, lora ? 2 : 1, NULL, 0, op->y.x->data + t->column, N);
 }
 
 static void convolution_forward(ld_tape *tape, void *self) {
   const convolution_op *op = self;
-  const ld_linear *layer = op->layer;
   scratch s;
   carve(tape, op, ld_tape_scratch(tape), &s);
   const float *x = op->x.x->data, *in = adapter_input(tape, op, &s);
   for (int row = 0; row < op->y.n * op->y.height; row += op->tile_rows) {
     const tile t = tile_at(op, row);
-    const float *p = patches(op, x, &t, s.patches);
-    ld_gemm_weight_left(false, t.n, &layer->weight, p, patch_stride(op, &t), 0, op->y.x->data + t.column,
-                        op->y.x->cols, s.panel);
-    if (layer->lora) adapt(op, in == x ? p : patches(op, in, &t, s.patches), &t);
+    const float *p = in == x ? NULL : patches(op, in, &t, s.patches);
+    if (p) lower(op, p, &t);
+    p = patches(op, x, &t, s.patches);
+    if (in == x && op->layer->lora) lower(op, p, &t);
+    multiply(op, p, &t);
   }
 }
 
@@ -130,15 +139,15 @@ static void input_gradient(const convolution_op *op, const tile *t, const scratc
   const bool direct = is_pointwise(op);
   float *to = direct ? dx + t->column : s->patches;
   const int ld = patch_stride(op, t);
-  float beta = direct ? 1 : 0;
-  if (frozen) {
-    ld_gemm_weight_left(true, t->n, &layer->weight, op->y.x->grad + t->column, op->y.x->cols, beta, to, ld,
-                        s->panel);
-    beta = 1;
-  }
+  ld_term terms[2];
+  int n = 0;
+  if (frozen)
+    terms[n++] = (ld_term){ld_weight_factor(&layer->weight, true),
+                           ld_float_factor(op->y.x->grad + t->column, op->y.x->cols, false), layer->out, 1};
   if (adapter)
-    ld_gemm(true, false, layer->in, t->n, layer->lora->rank, 1, layer->lora->A->data, layer->in, s->dh, t->n,
-            beta, to, ld);
+    terms[n++] = (ld_term){ld_float_factor(layer->lora->A->data, layer->in, true),
+                           ld_float_factor(s->dh, t->n, false), layer->lora->rank, 1};
+  ld_gemm_terms(layer->in, t->n, terms, n, direct ? to : NULL, ld, to, ld);
   if (!direct) ld_patches_add(&op->window, to, t->row, t->n_rows, dx);
 }
 
@@ -183,6 +192,7 @@ ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, cons
   if (layer->lora) op->h = ld_tape_floats(tape, (size_t)layer->lora->rank * (size_t)N);
   scratch s;
   ld_tape_need_scratch(tape, carve(tape, op, NULL, &s));
+  ld_tape_role(tape, layer->path);
   ld_linear_count(tape, layer, N, x.x->trained);
   ld_tape_push(tape, (ld_op){"convolution", convolution_forward, convolution_backward, op, op->y.x, {x.x}});
   return op->y;

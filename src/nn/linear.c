@@ -12,23 +12,40 @@ typedef struct linear_op {
   uint64_t seed, number;
 } linear_op;
 
-void ld_linear_frozen(const ld_linear *linear, int T, const float *x, int ldx, float *y, int ldy,
-                      float *scratch) {
-  ld_gemm_weight(!linear->transposed, T, x, ldx, &linear->weight, 0, y, ldy, scratch);
-  if (!linear->bias) return;
-  for (int t = 0; t < T; t++)
-    for (int i = 0; i < linear->out; i++) y[(size_t)t * (size_t)ldy + (size_t)i] += linear->bias[i];
+/* y = x W^T + bias and, unless h is NULL, + scaling h B^T. */
+static void forward(const ld_linear *linear, int T, const float *x, int ldx, const float *h, float *y,
+                    int ldy) {
+  ld_term terms[2] = {{ld_float_factor(x, ldx, false), ld_weight_factor(&linear->weight, !linear->transposed),
+                       linear->in, 1}};
+  if (h) {
+    const ld_lora *lora = linear->lora;
+    terms[1] = (ld_term){ld_float_factor(h, lora->rank, false),
+                         ld_float_factor(lora->B->data, lora->rank, true), lora->rank, lora->scaling};
+  }
+  ld_gemm_terms(T, linear->out, terms, h ? 2 : 1, linear->bias, 0, y, ldy);
 }
 
-void ld_linear_frozen_backward(const ld_linear *linear, int T, const float *dy, int ldy, float beta,
-                               float *dx, int ldx, float *scratch) {
-  ld_gemm_weight(linear->transposed, T, dy, ldy, &linear->weight, beta, dx, ldx, scratch);
-}
-
-void ld_lora_forward(const ld_lora *lora, int T, const float *x, int ldx, float *h, float *y, int ldy) {
-  const ld_param *A = lora->A, *B = lora->B;
+/* h (T, R) = x A^T. */
+static void lower(const ld_lora *lora, int T, const float *x, int ldx, float *h) {
+  const ld_param *A = lora->A;
   ld_gemm(false, true, T, lora->rank, A->cols, 1, x, ldx, A->data, A->cols, 0, h, lora->rank);
-  ld_gemm(false, true, T, B->rows, lora->rank, lora->scaling, h, lora->rank, B->data, lora->rank, 1, y, ldy);
+}
+
+void ld_linear_forward(const ld_linear *linear, int T, const float *x, int ldx, float *h, float *y, int ldy) {
+  if (linear->lora) lower(linear->lora, T, x, ldx, h);
+  forward(linear, T, x, ldx, linear->lora ? h : NULL, y, ldy);
+}
+
+void ld_linear_backward(const ld_linear *linear, int T, const float *dy, int ldy, const float *dh, float beta,
+                        float *dx, int ldx) {
+  ld_term terms[2] = {{ld_float_factor(dy, ldy, false), ld_weight_factor(&linear->weight, linear->transposed),
+                       linear->out, 1}};
+  if (dh) {
+    const ld_lora *lora = linear->lora;
+    terms[1] = (ld_term){ld_float_factor(dh, lora->rank, false),
+                         ld_float_factor(lora->A->data, linear->in, false), lora->rank, 1};
+  }
+  ld_gemm_terms(T, linear->in, terms, dh ? 2 : 1, beta != 0 ? dx : NULL, ldx, dx, ldx);
 }
 
 void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const float *h, float *dh,
@@ -76,46 +93,47 @@ static void dropout(const linear_op *op, const float *in, int stride, float *out
 static void linear_forward(ld_tape *tape, void *self) {
   linear_op *op = self;
   const ld_linear *linear = op->linear;
-  float *scratch = ld_tape_scratch(tape);
   const int T = op->x->rows;
-  ld_linear_frozen(linear, T, op->x->data, op->x->stride, op->y->data, op->y->stride, scratch);
-  if (!linear->lora) return;
-  const float *x = op->x->data;
-  int stride = op->x->stride;
-  if (ld_lora_drops(tape, linear)) {
-    dropout(op, x, stride, scratch, false);
-    x = scratch;
-    stride = linear->in;
+  if (!ld_lora_drops(tape, linear)) {
+    ld_linear_forward(linear, T, op->x->data, op->x->stride, op->h, op->y->data, op->y->stride);
+    return;
   }
-  ld_lora_forward(linear->lora, T, x, stride, op->h, op->y->data, op->y->stride);
+  float *dropped = ld_tape_scratch(tape);
+  dropout(op, op->x->data, op->x->stride, dropped, false);
+  lower(linear->lora, T, dropped, linear->in, op->h);
+  forward(linear, T, op->x->data, op->x->stride, op->h, op->y->data, op->y->stride);
 }
 
-/* Scratch: dh (T, R), then the weight's panel or one (T, in) matrix for dropout. */
+/* dx through the frozen part and, behind its dropout, the adapter. `dropped` is (T, in). */
+static void dropped_backward(const linear_op *op, const float *dh, float *dropped, float *dx) {
+  const ld_linear *linear = op->linear;
+  const ld_lora *lora = linear->lora;
+  const int T = op->x->rows;
+  ld_gemm(false, false, T, linear->in, lora->rank, 1, dh, lora->rank, lora->A->data, linear->in, 0, dropped,
+          linear->in);
+  dropout(op, dropped, op->x->stride, dx, true);
+  ld_linear_backward(linear, T, op->y->grad, op->y->stride, NULL, 1, dx, op->x->stride);
+}
+
+/* Scratch: dh (T, R), then one (T, in) matrix for dropout. */
 static void linear_backward(ld_tape *tape, void *self) {
   linear_op *op = self;
   const ld_linear *linear = op->linear;
   const ld_lora *lora = linear->lora;
   const int T = op->x->rows;
-  float *dh = ld_tape_scratch(tape), *dx = ld_grad(op->x);
+  const bool drops = ld_lora_drops(tape, linear);
+  float *dh = lora ? ld_tape_scratch(tape) : NULL, *dx = ld_grad(op->x);
+  float *dropped = drops ? dh + (size_t)T * (size_t)lora->rank : NULL;
   const float *dy = op->y->grad;
-  float *rest = dh + (lora ? (size_t)T * (size_t)lora->rank : 0);
-  const bool dropped = ld_lora_drops(tape, linear);
-  if (lora) {
-    if (dropped) dropout(op, op->x->data, op->x->stride, rest, false);
-    ld_lora_backward(lora, T, dropped ? rest : op->x->data, dropped ? linear->in : op->x->stride, op->h, dh,
+  if (drops) dropout(op, op->x->data, op->x->stride, dropped, false);
+  if (lora)
+    ld_lora_backward(lora, T, drops ? dropped : op->x->data, drops ? linear->in : op->x->stride, op->h, dh,
                      dy, op->y->stride);
-  }
   if (linear->whole) ld_whole_backward(linear, T, op->x->data, op->x->stride, dy, op->y->stride);
-  if (!dx) return;
-  if (lora && dropped) {
-    ld_gemm(false, false, T, linear->in, lora->rank, 1, dh, lora->rank, lora->A->data, linear->in, 0, rest,
-            linear->in);
-    dropout(op, rest, op->x->stride, dx, true);
-  } else if (lora) {
-    ld_gemm(false, false, T, linear->in, lora->rank, 1, dh, lora->rank, lora->A->data, linear->in, 1, dx,
-            op->x->stride);
-  }
-  ld_linear_frozen_backward(linear, T, dy, op->y->stride, 1, dx, op->x->stride, rest);
+  if (dx && drops)
+    dropped_backward(op, dh, dropped, dx);
+  else if (dx)
+    ld_linear_backward(linear, T, dy, op->y->stride, dh, 1, dx, op->x->stride);
 }
 
 void ld_linear_count(ld_tape *tape, const ld_linear *linear, int T, bool input_trained) {
@@ -130,13 +148,12 @@ ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, co
   const ld_lora *lora = linear->lora;
   *op = (linear_op){.linear = linear, .x = x, .seed = batch->seed, .number = batch->number};
   op->y = ld_tape_tensor(tape, x->rows, linear->out, x->trained || lora || linear->whole);
-  size_t scratch = ld_gemm_scratch(&linear->weight);
   if (lora) {
-    const size_t T = (size_t)x->rows, whole = ld_lora_drops(tape, linear) ? T * (size_t)linear->in : 0;
+    const size_t T = (size_t)x->rows, dropped = ld_lora_drops(tape, linear) ? T * (size_t)linear->in : 0;
     op->h = ld_tape_floats(tape, T * (size_t)lora->rank);
-    scratch = (scratch > whole ? scratch : whole) + T * (size_t)lora->rank;
+    ld_tape_need_scratch(tape, T * (size_t)lora->rank + dropped);
   }
-  ld_tape_need_scratch(tape, scratch);
+  ld_tape_role(tape, linear->path);
   ld_linear_count(tape, linear, x->rows, x->trained);
   ld_tape_push(tape, (ld_op){"linear", linear_forward, linear_backward, op, op->y, {x}});
   return op->y;

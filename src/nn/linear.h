@@ -6,20 +6,16 @@
 
 #include "nn/tape.h"
 
-/* y = x W^T + bias. `scratch`: ld_gemm_scratch floats. */
-void ld_linear_frozen(const ld_linear *linear, int T, const float *x, int ldx, float *y, int ldy,
-                      float *scratch);
+/* y = x W^T + bias and, where there is an adapter, h (T, R) = x A^T and y += scaling h B^T. */
+void ld_linear_forward(const ld_linear *linear, int T, const float *x, int ldx, float *h, float *y, int ldy);
 
-/* dx = beta dx + dy W. */
-void ld_linear_frozen_backward(const ld_linear *linear, int T, const float *dy, int ldy, float beta,
-                               float *dx, int ldx, float *scratch);
-
-/* h (T, R) = x A^T;  y += scaling h B^T. */
-void ld_lora_forward(const ld_lora *lora, int T, const float *x, int ldx, float *h, float *y, int ldy);
-
-/* Adds to the gradients of A and B, and leaves dh (T, R) = scaling dy B, of which dx += dh A. */
+/* Adds to the gradients of A and B, and leaves dh (T, R) = scaling dy B. */
 void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const float *h, float *dh,
                       const float *dy, int ldy);
+
+/* dx = beta dx + dy W and, unless dh is NULL, + dh A; beta is 0 or 1. */
+void ld_linear_backward(const ld_linear *linear, int T, const float *dy, int ldy, const float *dh, float beta,
+                        float *dx, int ldx);
 
 /* Adds to the gradients of a layer that is trained whole. */
 void ld_whole_backward(const ld_linear *linear, int T, const float *x, int ldx, const float *dy, int ldy);

@@ -20,22 +20,21 @@ typedef struct loss_op {
 /* Carved from the scratch: gathered rows and their gradient (chunk, C), logits (chunk, V), the head's LoRA.
  */
 typedef struct loss_scratch {
-  float *x, *dx, *logits, *h, *dh, *panel;
+  float *x, *dx, *logits, *h, *dh;
   int *rows;
 } loss_scratch;
 
 static size_t carve(const loss_op *op, float *memory, loss_scratch *s) {
   const size_t n = (size_t)op->chunk, C = (size_t)op->head->in, V = (size_t)op->head->out;
   const size_t R = op->head->lora ? (size_t)op->head->lora->rank : 0;
-  const size_t sizes[] = {n * C, n * C, n * V, n * R, n * R, ld_gemm_scratch(&op->head->weight), n};
-  float *places[7];
+  const size_t sizes[] = {n * C, n * C, n * V, n * R, n * R, n};
+  float *places[6];
   size_t total = 0;
-  for (int i = 0; i < 7; i++) {
+  for (int i = 0; i < 6; i++) {
     places[i] = memory ? memory + total : NULL;
     total += sizes[i];
   }
-  if (memory)
-    *s = (loss_scratch){places[0], places[1], places[2], places[3], places[4], places[5], (int *)places[6]};
+  if (memory) *s = (loss_scratch){places[0], places[1], places[2], places[3], places[4], (int *)places[5]};
   return total;
 }
 
@@ -66,10 +65,7 @@ static void chunk_gradient(const loss_op *op, const loss_scratch *s, int n) {
   const int C = head->in, V = head->out;
   if (head->lora) ld_lora_backward(head->lora, n, s->x, C, s->h, s->dh, s->logits, V);
   if (!op->dx) return;
-  ld_linear_frozen_backward(head, n, s->logits, V, 0, s->dx, C, s->panel);
-  if (head->lora)
-    ld_gemm(false, false, n, C, head->lora->rank, 1, s->dh, head->lora->rank, head->lora->A->data, C, 1,
-            s->dx, C);
+  ld_linear_backward(head, n, s->logits, V, head->lora ? s->dh : NULL, 0, s->dx, C);
   for (int i = 0; i < n; i++)
     memcpy(op->dx + (size_t)s->rows[i] * (size_t)C, s->dx + (size_t)i * (size_t)C, (size_t)C * sizeof(float));
 }
@@ -83,8 +79,7 @@ static void loss_forward(ld_tape *tape, void *self) {
   if (op->dx) memset(op->dx, 0, (size_t)op->x->rows * (size_t)C * sizeof(float));
   double loss = 0;
   for (int row = 0, n; (n = gather(op, &row, &s)) > 0;) {
-    ld_linear_frozen(head, n, s.x, C, s.logits, V, s.panel);
-    if (head->lora) ld_lora_forward(head->lora, n, s.x, C, s.h, s.logits, V);
+    ld_linear_forward(head, n, s.x, C, s.h, s.logits, V);
     for (int i = 0; i < n; i++)
       loss += row_loss(s.logits + (size_t)i * (size_t)V, op->batch->targets[s.rows[i]], V);
     if (ld_tape_training(tape)) chunk_gradient(op, &s, n);

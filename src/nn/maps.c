@@ -1,5 +1,6 @@
 /* What is done to feature maps beside convolution: one row of the tensor is one channel of all images.
  */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -132,6 +133,8 @@ ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int paddi
   const ld_window w =
       ld_window_over(&(ld_kernel){size, size, stride, padding}, x.x->rows, x.n, x.height, x.width);
   *op = (pool_op){x, {NULL, x.n, w.out_height, w.out_width}, size, stride, padding};
+  /* No window may be without a pixel. */
+  assert(x.height > 0 && x.width > 0 && padding < size && w.out_height > 0 && w.out_width > 0);
   op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * w.out_height * w.out_width, x.x->trained);
   ld_tape_push(tape, (ld_op){"max_pool", max_pool_forward, max_pool_backward, op, op->y.x, {x.x}});
   return op->y;

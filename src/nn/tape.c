@@ -14,10 +14,17 @@ typedef struct block {
   bool dropped; /* its inside was given up: run its forward again before its backward */
 } block;
 
+/* An operation on the tape, and what a profile tells of it. */
+typedef struct entry {
+  ld_op op;
+  const char *role;
+  double forward, backward; /* multiply-adds */
+} entry;
+
 struct ld_tape {
   enum ld_pass pass;
   bool dry, recompute;
-  ld_op *ops;
+  entry *ops;
   size_t n_ops, room_ops;
   block *blocks;
   size_t n_blocks, room_blocks;
@@ -29,6 +36,8 @@ struct ld_tape {
   ld_arena scratch;
   size_t scratch_floats; /* the largest need so far */
   double work;           /* multiply-adds */
+  entry next;            /* what is known of the operation to be pushed next */
+  ld_profile *profile;   /* NULL when nothing is measured */
   struct {
     size_t count;
     float *grad;
@@ -68,6 +77,7 @@ void ld_tape_begin(ld_tape *tape, enum ld_pass pass, bool dry, bool recompute) {
   tape->block_output = NULL;
   tape->n_free = 0;
   tape->work = 0;
+  tape->next = (entry){0};
   tape->records.used = 0;
   if (dry) {
     ld_arena_free(&tape->data);
@@ -127,6 +137,12 @@ ld_tensor *ld_tape_columns(ld_tape *tape, ld_tensor *base, int column, int cols)
 void ld_tape_add_work(ld_tape *tape, double forward, double backward) {
   tape->work += tape->recompute ? 2 * forward : forward;
   if (tape->pass == LD_PASS_TRAIN) tape->work += backward;
+  tape->next.forward += forward;
+  tape->next.backward += backward;
+}
+
+void ld_tape_role(ld_tape *tape, const char *role) {
+  tape->next.role = role;
 }
 
 double ld_tape_work(const ld_tape *tape) {
@@ -141,11 +157,25 @@ float *ld_tape_scratch(ld_tape *tape) {
   return (float *)tape->scratch.memory;
 }
 
+void ld_tape_profile(ld_tape *tape, ld_profile *profile) {
+  tape->profile = profile;
+}
+
+/* `part`: of the pass that is under way. */
+static void run_forward(ld_tape *tape, const entry *e, enum ld_profile_part part) {
+  double since = ld_profile_clock(tape->profile);
+  e->op.forward(tape, e->op.self);
+  ld_profile_lap(tape->profile, &since, e->op.name, e->role, part, e->forward);
+}
+
 void ld_tape_push(ld_tape *tape, ld_op op) {
-  if (!tape->dry) op.forward(tape, op.self);
+  entry e = tape->next;
+  e.op = op;
+  tape->next = (entry){0};
+  if (!tape->dry) run_forward(tape, &e, LD_PROFILE_FORWARD);
   if (tape->pass == LD_PASS_INFER) return;
   tape->ops = ld_grow(tape->ops, tape->n_ops, &tape->room_ops, sizeof *tape->ops);
-  tape->ops[tape->n_ops++] = op;
+  tape->ops[tape->n_ops++] = e;
 }
 
 void ld_tape_block_begin(ld_tape *tape, int rows, int cols, bool trained) {
@@ -222,10 +252,14 @@ static bool is_input(const ld_op *op, const ld_tensor *tensor) {
   return false;
 }
 
-static void backward_op(ld_tape *tape, const ld_op *op) {
+static void backward_op(ld_tape *tape, const entry *e) {
+  const ld_op *op = &e->op;
   if (op->out && !op->out->trained) return;
+  double since = ld_profile_clock(tape->profile);
   for (int i = 0; i < 4 && op->in[i]; i++) live_grad(tape, op->in[i]);
+  ld_profile_lap(tape->profile, &since, "zero", NULL, LD_PROFILE_BACKWARD, 0);
   if (!tape->dry) op->backward(tape, op->self);
+  ld_profile_lap(tape->profile, &since, op->name, e->role, LD_PROFILE_BACKWARD, e->backward);
   /* An operation in place hands its output's gradient on as its input's. */
   if (op->out && !is_input(op, op->out)) drop_grad(tape, op->out);
   if (tape->poll) tape->poll(tape->poll_user);
@@ -236,8 +270,9 @@ void ld_tape_backward(ld_tape *tape) {
   for (size_t i = tape->n_ops; i-- > 0;) {
     if (n_blocks && i + 1 == tape->blocks[n_blocks - 1].last) {
       const block *entered = &tape->blocks[--n_blocks];
-      if (entered->dropped && tape->ops[i].out->trained && !tape->dry)
-        for (size_t k = entered->first; k < entered->last; k++) tape->ops[k].forward(tape, tape->ops[k].self);
+      if (entered->dropped && tape->ops[i].op.out->trained && !tape->dry)
+        for (size_t k = entered->first; k < entered->last; k++)
+          run_forward(tape, &tape->ops[k], LD_PROFILE_BACKWARD);
     }
     backward_op(tape, &tape->ops[i]);
   }

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "base/memory.h"
+#include "nn/profile.h"
 #include "nn/tensor.h"
 
 typedef struct ld_tape ld_tape;
@@ -57,7 +58,11 @@ float *ld_tape_floats(ld_tape *tape, size_t count); /* kept until the backward p
 void ld_tape_need_scratch(ld_tape *tape, size_t floats);
 float *ld_tape_scratch(ld_tape *tape);
 void ld_tape_push(ld_tape *tape, ld_op op);
-void ld_tape_add_work(ld_tape *tape, double forward, double backward); /* multiply-adds */
+
+/* Of the operation that is pushed next: its multiply-adds, and what tells it from others of its name in a
+ * profile (a module's path; borrowed until the profile is freed). */
+void ld_tape_add_work(ld_tape *tape, double forward, double backward);
+void ld_tape_role(ld_tape *tape, const char *role);
 
 /* Marks a block of the model (a transformer layer) whose output will be (rows, cols). `trained` says that
  * something in it or below it is. When it is not, or when blocks are recomputed, all that was made inside is
@@ -68,6 +73,9 @@ ld_tensor *ld_tape_block_end(ld_tape *tape, ld_tensor *output);
 /* Walks the tape from its end. The last operation must be one that needs no gradient of its output (a loss).
  */
 void ld_tape_backward(ld_tape *tape);
+
+/* Measures each operation of the passes to come; NULL, as it begins, for none. The profile is borrowed. */
+void ld_tape_profile(ld_tape *tape, ld_profile *profile);
 
 /* Called between operations of the backward pass, to move what must move meanwhile (network). */
 void ld_tape_on_poll(ld_tape *tape, void (*poll)(void *user), void *user);

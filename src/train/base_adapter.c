@@ -118,11 +118,15 @@ static int check_complete(const ld_base *base, const ld_adapter *adapter, const 
   return 0;
 }
 
-/* The head takes the size that the adapter's has. */
-static int follow_head(ld_base *base, const ld_adapter *adapter, ld_error *err) {
+/* The head takes the size that the adapter's has, and its labels, which must be as many. */
+static int follow_head(ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const ld_linear *head = base->model->head;
   const ld_adapter_full *full = base->model->family->classifies ? find_full(adapter, head, "weight") : NULL;
   int rc = 0;
+  if (full && adapter->n_labels && (int64_t)adapter->n_labels != full->shape[0])
+    return ld_fail(err, LD_EMISMATCH, "%s: labels: %zu name%s, but '%s' has %lld rows", source,
+                   adapter->n_labels, adapter->n_labels > 1 ? "s" : "", full->path,
+                   (long long)full->shape[0]);
   if (full && full->ndim == 2 && full->shape[0] != head->out && full->shape[0] >= 1 &&
       full->shape[0] <= 1 << 20)
     rc = ld_base_set_head(base, (int)full->shape[0], false, err);
@@ -171,7 +175,7 @@ static void fill(ld_lora_set *set, const ld_adapter *adapter) {
 
 int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, double dropout,
                   ld_error *err) {
-  int rc = follow_head(base, adapter, err);
+  int rc = follow_head(base, adapter, source, err);
   if (!rc) rc = check_adapter(base, adapter, source, err);
   if (rc) return rc;
   ld_model *model = base->model;
@@ -236,6 +240,9 @@ int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err)
 static int check_ready(const ld_base *base, ld_error *err) {
   for (size_t i = 0; i < base->model->n_linears; i++) {
     const ld_linear *linear = base->model->linears[i];
+    if (linear->is_new && !linear->whole && base->model->unfit_head)
+      return ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: %s: give the --adapter that brings another head",
+                     ld_model_folder_path(base->folder), base->model->unfit_head);
     if (linear->is_new && !linear->whole)
       return ld_fail(err, LD_EMISMATCH, "%s: has no '%s': give the --adapter that brings it",
                      ld_model_folder_path(base->folder), linear->path);

@@ -50,11 +50,14 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
     corpus->n_records = (int64_t)(bytes / sizeof *index.records);
     corpus->n_skipped = (int64_t)index.n_skipped;
     ld_comm_sum_i64(comm, &corpus->n_skipped, 1);
-    if (index.n_skipped) ld_warn("passed over: %s", index.first_skipped.text);
-    if (corpus->n_skipped)
+    ld_error first = index.first_skipped; /* of the lowest rank that met one, as that of an error */
+    ld_comm_agree(comm, index.n_skipped ? first.code : 0, &first);
+    if (corpus->n_skipped) {
+      ld_warn("passed over: %s", first.text);
       ld_warn("%s: %lld broken image%s passed over (--strict makes that an error)",
               ld_dataset_path(corpus->dataset), (long long)corpus->n_skipped,
               corpus->n_skipped > 1 ? "s are" : " is");
+    }
   }
   ld_index_free(&index);
   return rc;
@@ -111,6 +114,10 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   corpus->options = options;
   corpus->labelled = labelled;
   int rc = ld_comm_agree(comm, ld_dataset_open(path, &data_options, &corpus->dataset, err), err);
+  if (!rc && ld_dataset_unused_labels(corpus->dataset))
+    ld_warn(
+        "%s: has labels, but a language model learns the texts alone: for labels give a classifier's --model",
+        path);
   if (!rc) rc = join_index(corpus, comm, err);
   if (!rc && !classifies(corpus)) rc = plan_rows(corpus, err);
   if (rc) {

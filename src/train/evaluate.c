@@ -84,7 +84,7 @@ static void score(const ld_model *model, const ld_corpus *corpus, const int64_t 
   free(predicted);
 }
 
-enum { LOSS, TARGETS, NOT_FINITE, N_SUMS };
+enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, N_SUMS };
 
 int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
                 int micro_batch, ld_evaluation *out, ld_error *err) {
@@ -99,8 +99,7 @@ int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mod
     double loss;
     rc = run(tape, feed, model, corpus, first, n, &outputs, &loss, err);
     if (rc) break;
-    if (isfinite(loss)) sums[LOSS] += ld_exact_from_loss(loss);
-    sums[NOT_FINITE] += !isfinite(loss);
+    sums[NOT_FINITE] += !ld_exact_add_loss(sums + LOSS, loss);
     for (int i = 0; i < n; i++) {
       sums[TARGETS] += corpus->plan->rows[first + i].n_targets;
       if (!outputs) continue;
@@ -112,7 +111,7 @@ int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mod
   if (!rc) {
     ld_comm_sum_i64(comm, sums, (size_t)(N_SUMS + n_found));
     out->n_targets = sums[TARGETS];
-    out->loss = sums[NOT_FINITE] ? NAN : ld_exact_to_loss(sums[LOSS]) / (double)sums[TARGETS];
+    out->loss = sums[NOT_FINITE] ? NAN : ld_exact_loss(sums + LOSS) / (double)sums[TARGETS];
     if (n_found) score(model, corpus, found, &out->scores);
   }
   free(sums);
@@ -139,24 +138,24 @@ int ld_predict(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mode
                int micro_batch, ld_output_sink sink, void *user, ld_error *err) {
   const int64_t n_rows = corpus->plan->n_rows, window = (int64_t)micro_batch * ld_comm_size(comm);
   const size_t n_outputs = (size_t)model->head->out;
-  int rc = 0;
+  int rc = 0, sunk = 0; /* of the sink, which rank 0 alone has: agreed on with the next window's */
   for (int64_t begin = 0; begin < n_rows && !rc; begin += window) {
     const int64_t first = begin + (int64_t)micro_batch * ld_comm_rank(comm);
     const int n = first < n_rows ? rows_from(corpus, first, micro_batch) : 0;
     const ld_tensor *outputs = NULL;
     double loss;
-    if (n) rc = run(tape, feed, model, corpus, first, n, &outputs, &loss, err);
-    rc = ld_comm_agree(comm, rc, err);
+    if (n && !sunk) rc = run(tape, feed, model, corpus, first, n, &outputs, &loss, err);
+    rc = ld_comm_agree(comm, sunk ? sunk : rc, err);
     if (rc) break;
     void *all;
     size_t bytes;
     ld_comm_gather_all(comm, n ? outputs->data : NULL, (size_t)n * n_outputs * sizeof(float), &all, &bytes);
     const size_t rows = bytes / (n_outputs * sizeof(float));
-    for (size_t i = 0; i < rows && ld_comm_rank(comm) == 0; i++)
-      sink(begin + (int64_t)i, (const float *)all + i * n_outputs, (int)n_outputs, user);
+    for (size_t i = 0; i < rows && ld_comm_rank(comm) == 0 && !sunk; i++)
+      sunk = sink(begin + (int64_t)i, (const float *)all + i * n_outputs, (int)n_outputs, user, err);
     free(all);
   }
-  return rc;
+  return rc ? rc : ld_comm_agree(comm, sunk, err);
 }
 
 void ld_softmax(float *outputs, int n) {

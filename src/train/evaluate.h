@@ -25,8 +25,8 @@ void ld_evaluation_free(ld_evaluation *evaluation);
 /* Appends what a person is told of it, by the model's task: "loss 0.3000  accuracy 0.9100 ...". */
 void ld_evaluation_put(const ld_evaluation *evaluation, const ld_model *model, ld_text *out);
 
-/* Takes a classifier's outputs (n) of a row, in the rows' order. */
-typedef void (*ld_output_sink)(int64_t row, const float *outputs, int n, void *user);
+/* Takes a classifier's outputs (n) of a row, in the rows' order. An error ends it for all ranks. */
+typedef int (*ld_output_sink)(int64_t row, const float *outputs, int n, void *user, ld_error *err);
 
 /* The outputs of all rows, to the sink of rank 0. Collective. */
 int ld_predict(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,

@@ -12,14 +12,37 @@
 enum { SUM_BITS = 62, LOW = 34, HEADROOM = 12, FIRST_EXPONENT = 40, MAX_EXPONENT = 900 };
 #define INFINITE_BITS 0x7f800000u
 
-static const double LOSS_UNIT = 0x1p30;
+enum { WORD_BITS = 48 };
+static const double loss_units[LD_LOSS_WORDS] = {0x1p66, 0x1p18, 0x1p-30}, largest_loss = 0x1p100;
 
-int64_t ld_exact_from_loss(double loss) {
-  return llrint(loss * LOSS_UNIT);
+/* Each word but the highest between 0 and 2^WORD_BITS, which is one form only for each sum. */
+static void carry(int64_t words[LD_LOSS_WORDS]) {
+  const int64_t base = (int64_t)1 << WORD_BITS;
+  for (int i = LD_LOSS_WORDS - 1; i > 0; i--) {
+    const int64_t rest = (words[i] % base + base) % base;
+    words[i - 1] += (words[i] - rest) / base;
+    words[i] = rest;
+  }
 }
 
-double ld_exact_to_loss(int64_t sum) {
-  return (double)sum / LOSS_UNIT;
+bool ld_exact_add_loss(int64_t words[LD_LOSS_WORDS], double loss) {
+  if (!(fabs(loss) <= largest_loss)) return false;
+  for (int i = 0; i < LD_LOSS_WORDS; i++) {
+    const double unit = loss_units[i], n = i < LD_LOSS_WORDS - 1 ? trunc(loss / unit) : rint(loss / unit);
+    words[i] += (int64_t)n;
+    loss -= n * unit;
+  }
+  carry(words);
+  return true;
+}
+
+double ld_exact_loss(const int64_t words[LD_LOSS_WORDS]) {
+  int64_t sum[LD_LOSS_WORDS];
+  double loss = 0;
+  memcpy(sum, words, sizeof sum);
+  carry(sum);
+  for (int i = 0; i < LD_LOSS_WORDS; i++) loss += (double)sum[i] * loss_units[i];
+  return loss;
 }
 
 static size_t count(const ld_param *param) {

@@ -20,9 +20,12 @@
 
 enum { LD_EXACT_COUNTERS = 8 };
 
-/* A loss as an integer that sums exactly, and back: in units of 2^-30. */
-int64_t ld_exact_from_loss(double loss);
-double ld_exact_to_loss(int64_t sum);
+/* A sum of losses, exact in units of 2^-30, as words of 48 bits each, the highest first. Words of several
+ * ranks are summed each by itself. Squared errors are large where what is predicted is, so a loss of up to
+ * 2^100 is taken; false, with nothing added, for a larger one and for what is no number. */
+enum { LD_LOSS_WORDS = 3 };
+bool ld_exact_add_loss(int64_t words[LD_LOSS_WORDS], double loss);
+double ld_exact_loss(const int64_t words[LD_LOSS_WORDS]);
 
 typedef struct ld_exact {
   const ld_param *params;

@@ -56,7 +56,7 @@ typedef struct generator {
   ld_tape *tape;
   ld_cache cache;
   int32_t *ids, *positions;
-  float *logits, *panel;
+  float *logits, *h; /* h: the head's adapter */
 } generator;
 
 static void generator_create(generator *g, const ld_base *base, int capacity) {
@@ -69,7 +69,7 @@ static void generator_create(generator *g, const ld_base *base, int capacity) {
   g->ids = ld_alloc((size_t)capacity, sizeof *g->ids);
   g->positions = ld_alloc((size_t)capacity, sizeof *g->positions);
   g->logits = ld_alloc((size_t)model->vocab, sizeof *g->logits);
-  g->panel = ld_alloc(ld_gemm_scratch(&model->head->weight), sizeof *g->panel);
+  g->h = ld_alloc(model->head->lora ? (size_t)model->head->lora->rank : 0, sizeof *g->h);
 }
 
 static void generator_free(generator *g) {
@@ -79,16 +79,12 @@ static void generator_free(generator *g) {
   free(g->ids);
   free(g->positions);
   free(g->logits);
-  free(g->panel);
+  free(g->h);
 }
 
 static void head_logits(generator *g, const float *x) {
   const ld_linear *head = g->base->model->head;
-  ld_linear_frozen(head, 1, x, head->in, g->logits, head->out, g->panel);
-  if (!head->lora) return;
-  float *h = ld_alloc((size_t)head->lora->rank, sizeof *h);
-  ld_lora_forward(head->lora, 1, x, head->in, h, g->logits, head->out);
-  free(h);
+  ld_linear_forward(head, 1, x, head->in, g->h, g->logits, head->out);
 }
 
 static ld_batch make_batch(const generator *g, int n, const int32_t segment[2]) {

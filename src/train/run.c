@@ -81,6 +81,16 @@ static const char **module_paths(const ld_model *model, size_t *n) {
   return paths;
 }
 
+int ld_run_check(const ld_base *base, const ld_options *options, ld_error *err) {
+  ld_adapter *adapter = ld_base_adapter(base, options);
+  size_t n;
+  const char **paths = module_paths(base->model, &n);
+  const int rc = ld_peft_check(adapter, paths, n, options->whole ? "--whole" : "the adapter", err);
+  free(paths);
+  ld_adapter_free(adapter);
+  return rc;
+}
+
 int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err) {
   int rc = write_adapter(run, trainer, "adapter.h5", err);
   if (rc) return rc;

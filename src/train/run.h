@@ -28,6 +28,10 @@ int ld_run_save(ld_run *run, const ld_trainer *trainer, ld_error *err);
 /* best.h5: the adapter with the best evaluation so far. */
 int ld_run_save_best(ld_run *run, const ld_trainer *trainer, ld_error *err);
 
+/* Whether PEFT has a form for what is trained: LD_EUNSUPPORTED, naming the module, for what it could not
+ * load, which is a thing to know before the first step. */
+int ld_run_check(const ld_base *base, const ld_options *options, ld_error *err);
+
 /* adapter.h5 and peft/. */
 int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err);
 

@@ -7,7 +7,8 @@
 #include "base/memory.h"
 
 /* The counters that travel in front of the gradients' exact sums. */
-enum { LOSS, TARGETS, TOKENS, NOT_FINITE, FAILED, STOP };
+enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, TOKENS, NOT_FINITE, FAILED, STOP };
+_Static_assert(STOP < LD_EXACT_COUNTERS, "the sums hold all counters");
 
 static void count_steps(ld_trainer *t) {
   const ld_options *options = t->options;
@@ -41,6 +42,7 @@ void ld_trainer_free(ld_trainer *t) {
   ld_feed_free(&t->feed);
   ld_exact_free(&t->exact);
   ld_adamw_free(&t->adamw);
+  ld_profile_free(&t->profile.rows);
   free(t->order);
   free(t->progress.exponents);
   *t = (ld_trainer){0};
@@ -48,6 +50,18 @@ void ld_trainer_free(ld_trainer *t) {
 
 size_t ld_trainer_state_bytes(const ld_trainer *t) {
   return t->base->lora->n_floats * (4 * sizeof(float) + sizeof(int64_t));
+}
+
+static ld_profile *profile_of(ld_trainer *t) {
+  return t->options->profile ? &t->profile.rows : NULL;
+}
+
+/* What was done since the last lap goes to the row `name`; NULL: to none of them. */
+static void lap(ld_trainer *t, const char *name) {
+  if (name)
+    ld_profile_lap(profile_of(t), &t->profile.since, name, NULL, LD_PROFILE_OUTSIDE, 0);
+  else
+    t->profile.since = ld_profile_clock(profile_of(t));
 }
 
 /* The rows of a step: `*rows` borrows from the epoch's order. */
@@ -71,18 +85,21 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
   ld_lora_set *lora = t->base->lora;
   ld_batch batch;
   const int rc = ld_corpus_batch(t->data, rows, n_rows, t->order_epoch, &t->feed, &batch, err);
+  lap(t, "data");
   if (rc) return rc;
   batch.seed = (uint64_t)t->options->seed;
   batch.number = number;
   double loss = 0;
   memset(lora->grad, 0, lora->n_floats * sizeof(float));
+  lap(t, "sum gradients");
   ld_tape_begin(t->tape, LD_PASS_TRAIN, false, t->options->recompute);
   ld_model_loss(model, t->tape, &batch, &loss);
   ld_tape_backward(t->tape);
+  lap(t, NULL);
   ld_exact_add(&t->exact);
+  lap(t, "sum gradients");
   int64_t *counters = t->exact.sums;
-  if (isfinite(loss)) counters[LOSS] += ld_exact_from_loss(loss);
-  counters[NOT_FINITE] += !isfinite(loss);
+  counters[NOT_FINITE] += !ld_exact_add_loss(counters + LOSS, loss);
   counters[TOKENS] += batch.n_tokens;
   for (int i = 0; i < n_rows; i++) counters[TARGETS] += t->data->plan->rows[rows[i]].n_targets;
   return 0;
@@ -123,23 +140,28 @@ static int reduce(ld_trainer *t, int rc, bool stop_asked, ld_error *err) {
   return 0;
 }
 
-int ld_trainer_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_error *err) {
+static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_error *err) {
   const int64_t step = t->progress.step, *rows, n_rows = step_rows(t, step, &rows);
   ld_lora_set *lora = t->base->lora;
   *report = (ld_step_report){.step = step + 1};
   do {
     ld_exact_reset(&t->exact);
+    lap(t, "sum gradients");
     const int local = my_microbatches(t, step, rows, n_rows, err);
+    lap(t, NULL);
     const int rc = reduce(t, local, stop_asked, err);
+    lap(t, "allreduce");
     if (rc) return rc;
     report->tries++;
   } while (!ld_exact_fit(&t->exact, n_microbatches(t, n_rows)));
   const int64_t *counters = t->exact.sums;
   ld_exact_mean(&t->exact, (double)counters[TARGETS]);
+  lap(t, "sum gradients");
   report->grad_norm = ld_clip(lora->grad, lora->n_floats, t->options->clip);
   report->lr = ld_schedule(t->options, step, t->total_steps);
   ld_adamw_step(&t->adamw, lora->data, lora->grad, report->lr, step + 1);
-  report->loss = ld_exact_to_loss(counters[LOSS]) / (double)counters[TARGETS];
+  lap(t, "optimizer");
+  report->loss = ld_exact_loss(counters + LOSS) / (double)counters[TARGETS];
   report->n_targets = counters[TARGETS];
   report->n_tokens = counters[TOKENS];
   report->stop_requests = counters[STOP];
@@ -148,6 +170,23 @@ int ld_trainer_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_e
   t->progress.position = t->progress.step % t->steps_per_epoch * t->options->batch_size;
   t->progress.tokens += report->n_targets;
   return 0;
+}
+
+int ld_trainer_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_error *err) {
+  ld_step_profile *p = &t->profile;
+  if (!profile_of(t)) return take_step(t, stop_asked, report, err);
+  if (p->started++ == 1) {
+    ld_profile_zero(&p->rows);
+    p->seconds = 0;
+    p->steps = 0;
+  }
+  const double began = p->since = ld_profile_clock(&p->rows);
+  ld_tape_profile(t->tape, &p->rows);
+  const int rc = take_step(t, stop_asked, report, err);
+  ld_tape_profile(t->tape, NULL); /* evaluations are not part of a step */
+  p->seconds += ld_profile_clock(&p->rows) - began;
+  p->steps++;
+  return rc;
 }
 
 /* One array per parameter, copied out of the flat array. */

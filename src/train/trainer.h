@@ -11,6 +11,14 @@
 #include "train/evaluate.h"
 #include "train/exact.h"
 
+/* Where the time of the steps goes. The first step warms up and is left out once there is a second. */
+typedef struct ld_step_profile {
+  ld_profile rows; /* what they do not have of `seconds` went between them */
+  double seconds;  /* of all steps in it, whole */
+  int64_t steps, started;
+  double since;
+} ld_step_profile;
+
 typedef struct ld_trainer {
   const ld_options *options;
   ld_comm *comm;
@@ -25,6 +33,7 @@ typedef struct ld_trainer {
   size_t activation_bytes; /* of this rank, with scratch */
   int64_t *order;          /* of the rows in the present epoch */
   int64_t order_epoch;
+  ld_step_profile profile; /* filled with --profile */
 } ld_trainer;
 
 /* What a step did. */

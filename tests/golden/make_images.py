@@ -184,6 +184,15 @@ def make_h5(expected):
     write_h5("negative_label", images, labels - 1)
     write_h5("large_label", images, labels + (1 << 40))
     write_h5("lzf", images, labels, compression="lzf")
+    path = write_h5("same_names", images, labels)
+    with h5py.File(path, "r+") as file:
+        file["labels"].attrs["names"] = numpy.array([b"rose", b"iris", b"rose", b"fern"])
+    path = write_h5("broken_image", images, labels, chunks=(1, 6, 7, 3), fletcher32=True)
+    with h5py.File(path) as file:
+        place = file["images"].id.get_chunk_info(2).byte_offset
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
     with h5py.File(OUT / "sparse.h5", "w", libver=("v108", "v108")) as file:
         file.create_dataset("images", (1 << 40, 32, 32, 3), numpy.uint8, chunks=(1, 32, 32, 3), compression="gzip")
     with h5py.File(OUT / "linked.h5", "w", libver=("v108", "v108")) as file:

@@ -49,6 +49,13 @@ relabel 4 '""' >nameless.jsonl
 bad_text nameless.jsonl 'nameless\.jsonl: line 4: label: .*empty'
 relabel 1,8 null >null.jsonl
 bad_text null.jsonl 'null\.jsonl: .*none has a label'
+relabel 1,8 '"lonely"' >lonely.jsonl
+bad_text lonely.jsonl "lonely\.jsonl: every label is 'lonely'.*--labels"
+relabel 1,8 0 >zero.jsonl
+bad_text zero.jsonl "zero\.jsonl: every label is '0'.*--labels" --new-head
+relabel 1,8 1 >ones.jsonl
+bad 1 "ones\.jsonl: has numbers as labels, but .*train\.jsonl has names" "--valid with numbers beside names" \
+  train --model "$b" --data "$texts" --valid ones.jsonl --out never "${small[@]}"
 bad 2 "--labels: '-1'" "--labels -1" train --model "$b" --data "$texts" --out never --labels -1
 bad 1 '--labels 2: .*3 different labels' "--labels 2" train --model "$b" --data "$texts" --out never --labels 2
 
@@ -171,7 +178,7 @@ bad 1 'no-vocabulary: .*tokenizer\.json, vocab\.txt' "no tokenizer" eval --model
 
 # Images.
 for file in channels_first:shape external:stored few_labels:labels flat:dimensions float_images:uint8 float_labels:integers \
-  large_label:'label [0-9]+' linked:images lzf:gzip negative_label:'label -1' no_images:images plain:labels sparse:images virtual:stored; do
+  large_label:'label [0-9]+' same_names:'"rose" twice' linked:images lzf:gzip negative_label:'label -1' no_images:images plain:labels sparse:images virtual:stored; do
   cp "$golden/${file%%:*}.h5" .
   bad_images "${file%%:*}.h5" "${file%%:*}\.h5: .*${file#*:}"
 done
@@ -216,6 +223,23 @@ bad 1 "--whole: 'conv1'.*whole" "--whole of a convolution" "${fresh_images[@]}" 
 bad 1 "--whole: 'bn1'" "--whole of a norm" "${fresh_images[@]}" --whole bn1
 bad 1 "'classifier'.*whole" "--target of the head that is whole" "${fresh[@]}" --target classifier
 bad 1 "--target: 'conv9'.*conv" "--target misspelt" "${fresh_images[@]}" --target conv9
+# Half of a head is nothing that PEFT could load: said before the first step.
+base roberta "$models/roberta" 2>/dev/null
+printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' a b c d >roberta/vocab.txt
+for i in {0..11}; do echo "{\"text\": \"a b c d\", \"label\": $((i % 3))}"; done >letters.jsonl
+for half in dense out_proj; do
+  bad 1 "--whole: .*'classifier' .*train both" "--whole classifier.$half" \
+    train --model roberta --data letters.jsonl --out never --whole classifier.$half "${small[@]}"
+done
+# Options that mean nothing for the model.
+for option in --flip "--crop 4" --strict --pack --no-mask-prompt "--chat-template chatml"; do
+  # shellcheck disable=SC2086
+  bad 2 "${option%% *}: has no meaning|--(pack|mask-prompt): has no meaning" "$option for texts" "${fresh[@]}" $option
+done
+bad 2 '--seq-len: has no meaning for a classifier of images' "--seq-len for images" "${fresh_images[@]}" --seq-len 64
+bad 2 '--new-head: has no meaning for a language model' "--new-head for a language model" \
+  train --model "$g" --data "$g/train.jsonl" --out never --new-head
+bad 2 '--strict: has no meaning' "eval --strict of texts" eval --model "$b" --data "$texts" --strict
 bad 2 '--target none.*--whole' "--target none for a language model" \
   train --model "$g" --data "$g/train.jsonl" --out never --target none
 bad 2 '--target none.*--whole' "nothing to train" "${fresh[@]}" --target none --whole none

@@ -151,6 +151,7 @@ done
 # Places that cannot be written.
 : >file
 bad 1 'file' "--out is a file" "${fresh[@]}" --out file "${small[@]}"
+bad 1 'file: cannot be a folder' "--out is looked at before all else" train --model "$m" --data broken.jsonl --out file
 bad 1 'file.*folder' "--out below a file" "${fresh[@]}" --out file/below "${small[@]}"
 bad 1 'file' "merge onto a file" merge --model "$m" --adapter kept --out file
 bad 1 'empty-folder' "import onto a folder" import --adapter kept --out empty-folder
@@ -187,6 +188,7 @@ fi
 # A reader that goes away.
 "$LORA_DIST" generate --model "$m" --prompt "the" --max-tokens 40 2>err | head -c 5 >out
 status=${PIPESTATUS[0]}
-[ "$status" = 0 ] || expect_error 1 'standard output' "a closed pipe"
+expect_status 0 "a closed pipe"
+! grep -q error err || fail "a closed pipe: an error is said"
 
 diff -r kept kept.before >difference || fail "an earlier run was changed: $(head -n 3 difference)"

@@ -103,6 +103,21 @@ for file in labels-3 nolabels-1 nolabels-3; do same_bits labels-1 $file; done
 [ "$(wc -l <labels-1)" = 64 ] || fail "predict prints $(wc -l <labels-1) lines for 64 records"
 [ "$(grep -cE '^\{.*"label": "(negative|neutral|positive)", "probabilities": \{"negative": [0-9.e-]+, "neutral": [0-9.e-]+, "positive": [0-9.e-]+\}\}$' labels-1)" = 64 ] ||
   fail "predict prints other lines than expected"
+sed '1s/"label": "[a-z]*"/"label": ["odd"]/; 2s/"label": "[a-z]*"/"label": ""/; 3s/"label": "[a-z]*"/"label": -7/; 4s/"label": "[a-z]*"/"label": {}/' "$data" >odd.jsonl
+ok "predict with odd labels" 2 predict --model "$m" --adapter bert-1 --data odd.jsonl
+same_bits labels-1 out
+ok "predict of .tsv" 2 predict --model "$m" --adapter bert-1 --data same.tsv
+mv out tsv.predicted
+sed '1s/ignored/score/; 2s/^[a-z]*/nan/; 3s/^[a-z]*/5/' same.tsv >odd.tsv
+ok "predict with odd labels, .tsv" 2 predict --model "$m" --adapter bert-1 --data odd.tsv
+same_bits tsv.predicted out
+# A reader that has enough is no error.
+for i in {1..300}; do cat unlabelled.jsonl; done >many.jsonl
+"$LORA_DIST" predict --model "$m" --adapter bert-1 --data many.jsonl 2>err | head -n 3 >out
+status=${PIPESTATUS[0]}
+expect_status 0 "a reader that leaves"
+! grep -q error err || fail "a reader that leaves: an error is said"
+same_bits out <(head -n 3 labels-1)
 sed -n 40,44p "$data" >five.jsonl
 ok "predict five" 2 predict --model "$m" --adapter bert-1 --data five.jsonl
 same_bits out <(sed -n 40,44p labels-1)
@@ -193,6 +208,13 @@ head_of "$m" names.jsonl 5 names
 expect_classes "dawn dusk eve morn noon" out
 expect_text '"probabilities": \{"dawn": .*"dusk": .*"eve": .*"morn": .*"noon": ' names.predicted "names: predict"
 head_of "$m" integers.jsonl 4 integers
+sed 's/"label": 3/"label": 0/' integers.jsonl >places.jsonl
+ok "integers for a stored head" 1 train --model "$m" --data places.jsonl --out places --steps 1
+expect_text '^head +stored: 3 classes \(negative, neutral, positive\), .*count' err "integers for a stored head"
+# More classes than the data has names, one of which is a number.
+sed 's/"dusk"/"6"/' names.jsonl >numbered.jsonl
+head_of "$m" numbered.jsonl 7 numbered --labels 7
+expect_classes "6 dawn eve morn noon 5 7" out
 head_of bare integers.jsonl 6 bare --labels 6
 head_of bare names.jsonl 5 bare-names
 ok "merge a new head" 1 merge --model bare --adapter bare-names-1 --out bare-merged
@@ -205,6 +227,26 @@ refused 1 '--labels 3.*5 different labels' "--labels below the number of names" 
 refused 1 'bare.*classifier.*--adapter' "eval of an encoder without a head" eval --model bare --data "$data"
 refused 1 'bare.*classifier.*--adapter' "predict of an encoder without a head" predict --model bare --data "$data"
 
+# A stored head for another kind of problem is replaced on request, and what replaced it is used from then on.
+cp -r "$m" several && sed -i '1a "problem_type": "multi_label_classification",' several/config.json
+ok "--new-head for another problem" 2 train --model several --data "$data" --out one-label --steps 3 --new-head
+ok "eval of it" 2 eval --model several --adapter one-label --data "$data"
+refused 1 'several/config\.json: problem_type "multi_label_classification".*--adapter' "eval without it" eval --model several --data "$data"
+ok "inspect it" 1 inspect several
+expect_text '^head +problem_type "multi_label_classification".*--new-head' out "inspect a head for another problem"
+
+# RoBERTa's positions begin behind its padding id, which may be 0.
+mkdir roberta
+cp "$models/roberta"/{config.json,model.safetensors} roberta
+printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' a b c d >roberta/vocab.txt
+for i in {0..23}; do echo "{\"text\": \"a b c d\", \"label\": $((i % 3))}"; done >letters.jsonl
+ok "inspect RoBERTa" 1 inspect roberta
+expect_text ' 32 positions' out "positions behind padding id 1"
+sed -i 's/"pad_token_id": 1/"pad_token_id": 0/' roberta/config.json
+ok "inspect RoBERTa with padding id 0" 1 inspect roberta
+expect_text ' 33 positions' out "positions behind padding id 0"
+ok "eval with padding id 0" 1 eval --model roberta --data letters.jsonl
+
 # Numbers.
 head_of "$m" numbers.jsonl 1 numbers
 expect_text '^loss [0-9.]+ +Pearson -?0\.[0-9]+ +Spearman -?0\.[0-9]+ +samples 64$' out "numbers: eval"
@@ -212,6 +254,11 @@ expect_text '^loss [0-9.]+ +Pearson -?0\.[0-9]+ +Spearman -?0\.[0-9]+ +samples 6
 ok "numbers from integers" 1 train --model bare --data integers.jsonl --labels 1 --out counted --steps 2
 ok "numbers from integers: eval" 1 eval --model bare --adapter counted --data integers.jsonl
 expect_text 'Pearson' out "numbers from integers: eval"
+# The squares of prices' errors are far above what one 64-bit word of 2^-30 holds.
+sed 's/"label": \([0-9]\)\.5/"label": 3\10000.5/' numbers.jsonl >prices.jsonl
+head_of bare prices.jsonl 1 prices
+losses prices-1 | awk '$1 == "step" && $3 < 1e10 { exit 1 }' || fail "prices: losses of $(losses prices-1)"
+awk '/^loss/ { exit !($2 > 1e10) }' out || fail "prices: eval says $(cat out)"
 ok "merge numbers" 1 merge --model "$m" --adapter numbers-1 --out numbers-merged
 ok "predict merged numbers" 1 predict --model numbers-merged --data numbers.jsonl
 expect_text '^\{.*"value": ' out "merged numbers"

@@ -112,6 +112,30 @@ ok "--dry-run" 2 train --config run.yaml --out nothing --dry-run
 for word in parameters steps memory work traffic; do expect_text "^$word" out "--dry-run"; done
 [ ! -e nothing ] || fail "--dry-run made the run's folder"
 
+# Also where a run with other options has been.
+ok "--dry-run on a used --out" 2 train --config run.yaml --out next --dry-run --lr 3
+find next -type f -exec sha256sum {} + >before
+ok "--dry-run on a used --out" 1 train --config run.yaml --out next --dry-run --resume never
+find next -type f -exec sha256sum {} + | cmp -s before - || fail "--dry-run changes a run's folder"
+
+# What a run recorded begins its like again, though it says more than options; other commands take of it what is theirs.
+for record in next grown; do
+  ok "$record/run.yaml as --config" 2 train --config $record/run.yaml --out $record-again
+  same_run $record $record-again
+done
+ok "eval by a run's record" 1 eval --config next/run.yaml --adapter next
+expect_text '^loss ' out "eval by a run's record"
+ok "a finished run" 1 train --config next/run.yaml --out next
+expect_text 'all 4 steps were done before.*--init-adapter next' err "a finished run"
+
+# A language model has no use for labels, and says so.
+printf 'text\tlabel\nthe window paints\tx\nthe market counts\ty\n' >labelled.tsv
+echo '{"text": "the window paints the market", "label": "x"}' >labelled.jsonl
+for file in labelled.tsv labelled.jsonl; do
+  ok "$file for a language model" 2 train --model "$m" --data $file --out unused-labels --dry-run --batch-size 1
+  [ "$(grep -c "warning: $file: has labels, but a language model" err)" = 1 ] || fail "$file: no warning of unused labels"
+done
+
 # Help.
 ranks 1
 expect_status 2 "no command"
@@ -123,6 +147,8 @@ for command in train eval generate merge export import inspect; do
   ok "$command --help" 2 $command --help
   [ "$(grep -c '^Usage:' out)" = 1 ] || fail "$command --help: printed other than once on 2 ranks"
   cp out $command.help
+  ok "$command -h" 1 $command -h
+  same_bits out $command.help
 done
 sed -n '1,/^dry-run:/s/:.*//p' next/run.yaml | while read -r key; do
   grep -q -- "--$key[= ]" train.help || echo "--$key"

@@ -182,24 +182,6 @@ Test(checkpoint, files_of_version_1_are_read) {
   ld_checkpoint_free(c);
 }
 
-/* The head of small_adapter has three rows, but no name that says it is one; "classifier" does. */
-Test(checkpoint, labels_must_fit_the_head) {
-  char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
-  ld_checkpoint *c = classifier_checkpoint();
-  ld_error err = {0};
-  c->adapter->n_labels = 2;
-  write_good(path, c);
-  free(c->adapter->full[0].path);
-  c->adapter->full[0].path = ld_strdup("classifier.weight");
-  cr_assert_eq(ld_checkpoint_write(path, c, &err), LD_EMISMATCH);
-  cr_assert(strstr(err.text, "has 3 rows"), "%s", err.text);
-  c->adapter->n_labels = 3;
-  write_good(path, c);
-  ld_checkpoint_free(c);
-  free(path);
-  scratch_end(folder);
-}
-
 Test(checkpoint, equal_contents_are_equal_files) {
   char *folder = scratch_new(), *a = ld_path_join(folder, "a.h5"), *b = ld_path_join(folder, "b.h5");
   ld_checkpoint *c = small_checkpoint(true, 3);

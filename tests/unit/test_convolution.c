@@ -2,6 +2,7 @@
  * loss, with the dropout that no recorded model has. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -195,3 +196,14 @@ Test(convolution, is_what_it_is_defined_to_be) {
   check_definition((ld_kernel){3, 3, 3, 0});
   check_definition((ld_kernel){5, 1, 2, 2});
 }
+
+#ifndef NDEBUG
+/* Of no height there is no largest pixel. */
+Test(convolution, max_pool_of_nothing_is_caught, .signal = SIGABRT) {
+  float pixel = 0;
+  const ld_batch batch = {.n_segments = 1, .pixels = &pixel, .channels = 1, .height = 0, .width = 1};
+  ld_tape *tape = ld_tape_create();
+  ld_tape_begin(tape, LD_PASS_INFER, true, false);
+  ld_op_max_pool(tape, ld_op_images(tape, &batch), 3, 2, 2);
+}
+#endif

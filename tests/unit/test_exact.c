@@ -61,6 +61,36 @@ Test(exact, mean_is_that_of_doubles) {
   ld_exact_free(&exact);
 }
 
+/* Squared errors of house prices, beside losses near 0: no order and no grouping changes the sum. */
+Test(exact, losses_of_any_size_sum_exactly) {
+  const double losses[] = {9e10, 0.6931, 9.1e10, 3e-7, 0x1p100, 12.5, 0x1p40, 7e20, -1e-8};
+  enum { N_LOSSES = sizeof losses / sizeof *losses, ROUNDS = 1000 };
+  int64_t forward[LD_LOSS_WORDS] = {0}, even[LD_LOSS_WORDS] = {0}, odd[LD_LOSS_WORDS] = {0};
+  for (int i = 0; i < ROUNDS * N_LOSSES; i++) {
+    cr_assert(ld_exact_add_loss(forward, losses[i % N_LOSSES]));
+    cr_assert(ld_exact_add_loss(i % 2 ? odd : even, losses[N_LOSSES - 1 - i % N_LOSSES]));
+  }
+  for (int i = 0; i < LD_LOSS_WORDS; i++) even[i] += odd[i];
+  cr_assert(ld_exact_loss(forward) == ld_exact_loss(even));
+  cr_assert(fabs(ld_exact_loss(forward) / (0x1p100 * ROUNDS) - 1) < 1e-9);
+}
+
+Test(exact, small_and_large_losses_come_back) {
+  const double losses[] = {0, 1, 0.5 + 0x1p-30, -0x1p-30, 9e10, 0x1p33, 0x1p48, 0x1p66, 0x1p100, -0x1p70};
+  for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
+    int64_t words[LD_LOSS_WORDS] = {0};
+    cr_assert(ld_exact_add_loss(words, losses[i]));
+    cr_assert(ld_exact_loss(words) == losses[i], "%g, not %g", ld_exact_loss(words), losses[i]);
+  }
+}
+
+Test(exact, a_loss_that_is_no_number_is_refused) {
+  const double bad[] = {NAN, INFINITY, -INFINITY, 0x1p101};
+  int64_t words[LD_LOSS_WORDS] = {0};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) cr_assert(!ld_exact_add_loss(words, bad[i]));
+  cr_assert(ld_exact_loss(words) == 0);
+}
+
 /* Whatever the size of the gradients, the second try fits and keeps 24 bits. */
 Test(exact, exponents_follow_the_gradients) {
   float data[1], grad[1];

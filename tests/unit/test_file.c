@@ -186,3 +186,20 @@ Test(file, a_new_folder_sweeps_what_killed_writers_left) {
   free(path);
   scratch_end(folder);
 }
+
+Test(file, a_folder_that_could_be_made_is_known) {
+  char *folder = scratch_new(), *file = scratch_file(folder, "f", "", 0), *below = ld_path_join(file, "x/y");
+  char *deep = ld_path_join(folder, "a/b//c/");
+  ld_error err = {0};
+  cr_assert_eq(ld_folder_check(folder, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_folder_check(deep, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_folder_check("new", &err), 0, "%s", err.text);
+  cr_assert_eq(ld_folder_check(file, &err), LD_EFILE);
+  cr_assert_eq(ld_folder_check(below, &err), LD_EFILE);
+  cr_assert(strstr(err.text, "is a file"), "%s", err.text);
+  size_t n;
+  ld_names_free(ld_folder_names(folder, &n, &err), 1);
+  cr_assert_eq(n, 1);
+  free(file), free(below), free(deep);
+  scratch_end(folder);
+}

@@ -38,7 +38,7 @@ static void convert(scene *s, const char *name, const char *labels) {
   cr_assert_eq(ld_image_convert(data, labels_path, s->out, &s->converted, &err), 0, "%s", err.text);
   free(scratch_read(s->out, &length));
   ld_image_store_close(s->store);
-  cr_assert_eq(ld_image_store_open(s->out, length, &s->store, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_image_store_open(s->out, length, true, &s->store, &err), 0, "%s", err.text);
   cr_assert_eq(ld_image_store_count(s->store), s->converted.n);
   free(labels_path);
   free(data);

@@ -175,7 +175,7 @@ Test(image_data, hdf5_by_h5py) {
   free(scratch_read(IMAGES "good.h5", &length));
   cr_assert_eq(ld_safetensors_open(IMAGES "expected.safetensors", &file, &err), 0, "%s", err.text);
   const uint8_t *want = ld_safetensors_find(file, "h5.images")->data;
-  cr_assert_eq(ld_image_store_open(IMAGES "good.h5", length, &store, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_image_store_open(IMAGES "good.h5", length, true, &store, &err), 0, "%s", err.text);
   cr_assert_eq(ld_image_store_count(store), 5);
   for (int i = 4; i >= 0; i--) {
     cr_assert_eq(ld_image_store_read(store, i, &image, &err), 0, "%s", err.text);
@@ -185,7 +185,7 @@ Test(image_data, hdf5_by_h5py) {
   }
   ld_image_store_close(store);
   free(scratch_read(IMAGES "plain.h5", &length));
-  cr_assert_eq(ld_image_store_open(IMAGES "plain.h5", length, &store, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_image_store_open(IMAGES "plain.h5", length, true, &store, &err), 0, "%s", err.text);
   cr_assert_eq(ld_image_store_read(store, 3, &image, &err), 0, "%s", err.text);
   cr_assert(image.channels == 1 && image.pixels[41] == want[3 * 126 + 41 * 3]);
   cr_assert_eq(ld_image_store_label(store, 3), -1);
@@ -219,19 +219,13 @@ Test(image_data, hdf5_as_a_dataset) {
 
 Test(image_data, hdf5_refuses) {
   static const char *const cases[][2] = {
-      {"no_images.h5", "'images'"},
-      {"float_images.h5", "uint8"},
-      {"channels_first.h5", "(5, 3, 6, 7)"},
-      {"flat.h5", "2 dimensions"},
-      {"few_labels.h5", "each of the 5"},
-      {"float_labels.h5", "integers"},
-      {"negative_label.h5", "image 1"},
-      {"large_label.h5", "out of range"},
-      {"lzf.h5", "stored in a way"},
-      {"sparse.h5", "claims more"},
-      {"linked.h5", "'images'"},
-      {"virtual.h5", "stored in a way"},
-      {"external.h5", "stored in a way"},
+      {"no_images.h5", "'images'"},          {"float_images.h5", "uint8"},
+      {"channels_first.h5", "(5, 3, 6, 7)"}, {"flat.h5", "2 dimensions"},
+      {"few_labels.h5", "each of the 5"},    {"float_labels.h5", "integers"},
+      {"negative_label.h5", "image 1"},      {"large_label.h5", "out of range"},
+      {"same_names.h5", "\"rose\" twice"},   {"lzf.h5", "stored in a way"},
+      {"sparse.h5", "claims more"},          {"linked.h5", "'images'"},
+      {"virtual.h5", "stored in a way"},     {"external.h5", "stored in a way"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char *path = ld_path_join(IMAGES, cases[i][0]);

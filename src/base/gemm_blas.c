@@ -1,0 +1,72 @@
+#include "base/gemm_blas.h"
+
+#include <cblas.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* A 16-bit factor is widened in slices over k of about 1 MiB of floats, which are still in the second-level
+ * cache when the product reads them. */
+enum { SLICE_FLOATS = 1 << 18 };
+
+static void put_start(int M, int N, const float *start, int ld_start, float *C, int ldc) {
+  if (start == C) return;
+  for (int i = 0; i < M; i++) {
+    float *row = C + (size_t)i * (size_t)ldc;
+    if (start)
+      memcpy(row, start + (size_t)i * (size_t)ld_start, (size_t)N * sizeof *row);
+    else
+      memset(row, 0, (size_t)N * sizeof *row);
+  }
+}
+
+/* A factor from k = first on, n of them, with `outer` rows (left) or columns (right). Its stored lines run
+ * over k, or along it. */
+typedef struct slice {
+  const float *data;
+  int ld;
+} slice;
+
+static slice take_slice(const ld_factor *factor, bool over_k, int outer, int first, int n, float *memory) {
+  if (factor->dtype == LD_F32)
+    return (slice){(const float *)factor->data +
+                       (over_k ? (size_t)first * (size_t)factor->ld : (size_t)first),
+                   factor->ld};
+  const int lines = over_k ? n : outer, length = over_k ? outer : n;
+  for (int i = 0; i < lines; i++) {
+    const int64_t at = over_k ? (int64_t)(first + i) * factor->ld : (int64_t)i * factor->ld + first;
+    ld_dtype_to_f32(memory + (size_t)i * (size_t)length, factor->data, factor->dtype, at, length);
+  }
+  return (slice){memory, length};
+}
+
+static void add_term(int M, int N, const ld_term *t, float *C, int ldc) {
+  const bool wide = t->left.dtype == LD_F32 && t->right.dtype == LD_F32;
+  const int fit = SLICE_FLOATS / (M > N ? M : N), step = wide ? t->K : fit < 16 ? 16 : fit;
+  float *memory = wide ? NULL : ld_alloc((size_t)step * ((size_t)M + (size_t)N), sizeof *memory);
+  for (int k = 0; k < t->K; k += step) {
+    const int n = t->K - k < step ? t->K - k : step;
+    const slice A = take_slice(&t->left, t->left.transposed, M, k, n, memory);
+    const slice B =
+        take_slice(&t->right, !t->right.transposed, N, k, n, wide ? NULL : memory + (size_t)step * (size_t)M);
+    cblas_sgemm(CblasRowMajor, t->left.transposed ? CblasTrans : CblasNoTrans,
+                t->right.transposed ? CblasTrans : CblasNoTrans, M, N, n, t->scale, A.data, A.ld, B.data,
+                B.ld, 1, C, ldc);
+  }
+  free(memory);
+}
+
+void ld_gemm_blas(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start, float *C,
+                  int ldc) {
+  put_start(M, N, start, ld_start, C, ldc);
+  for (int i = 0; i < n_terms; i++) add_term(M, N, &terms[i], C, ldc);
+}
+
+void ld_gemm_blas_set_threads(int threads) {
+  openblas_set_num_threads(threads);
+}
+
+const char *ld_gemm_blas_kernel(void) {
+  return openblas_get_corename();
+}

@@ -1,0 +1,55 @@
+/* The register tile: the innermost loop of every matrix product, once per kind of processor.
+ *
+ * A tile is a few rows of the result by a panel of columns. Its left factor lies in a block whose rows are
+ * LD_BLOCK_STRIDE words apart, its right factor in a panel, one row of words for each k. A word is a float32
+ * or, for the kernel of bfloat16, a pair of bfloat16 that belong to k and k + 1.
+ *
+ * Each number of the result is one chain of fused multiply-adds in the order of k. So its bits depend on its
+ * row, its column and its start alone: not on the tile's height, the cut of the matrices, the number of rows
+ * or threads, nor, where there is a fused multiply-add at all, on the width of the machine's vectors.
+ */
+#ifndef LD_TILE_H
+#define LD_TILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+  LD_PANEL = 32,         /* columns of a panel; half a panel is the narrowest right factor */
+  LD_BLOCK_WORDS = 768,  /* the most words of a row that a block holds */
+  LD_BLOCK_STRIDE = 784, /* an odd number of cache lines: rows of a tile do not compete for the same places */
+};
+
+/* c (rows, 32 or 16) = start + a b, over `words` words of a and b. `ldb` is the stride of b's rows,
+ * `ld_start` that of start, which may be 0 (one row for all); start may be c. */
+typedef void ld_tile_function(int rows, int words, const float *a, const float *b, ptrdiff_t ldb,
+                              const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc);
+
+typedef struct ld_tile {
+  const char *name;
+  int rows;   /* the most that a tile takes */
+  int pair;   /* numbers in a word: 1, or 2 of bfloat16 */
+  bool fused; /* multiply-adds are fused: results are the same on every such processor */
+
+  /* [0]: over 32 columns, [1]: over 16. */
+  ld_tile_function *by_rows[2];    /* word k of row i at a[i * LD_BLOCK_STRIDE + k] */
+  ld_tile_function *by_columns[2]; /* word k of row i at a[k * LD_BLOCK_STRIDE + i] */
+
+  /* words[] = factor * x[0 .. n); a last odd number is paired with 0. */
+  void (*copy)(int n, const float *x, float factor, float *words);
+
+  /* For pairs: words[i] = factor * (even[i], odd[i]). */
+  void (*weave)(int n, const float *even, const float *odd, float factor, float *words);
+
+  /* Columns of a panel from rows of a matrix: word k of column j at panel[k * LD_PANEL + j] from x[j * ld +
+   * k...], of n numbers each; columns from n_columns to `padded` become 0. */
+  void (*turn)(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *panel);
+} ld_tile;
+
+/* The best for this processor, or the one named by the environment's LORA_DIST_KERNEL; chosen once. */
+const ld_tile *ld_tile_pick(void);
+
+/* The same for products of bfloat16; NULL when the processor has none. */
+const ld_tile *ld_tile_pick_bf16(void);
+
+#endif

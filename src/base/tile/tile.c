@@ -1,0 +1,218 @@
+/* The tile in the compiler's own vectors. This file is compiled once per kind of processor (CMakeLists.txt):
+ * LD_TILE_NAME is the table's name, LD_TILE_LANES the floats of a vector register, LD_TILE_ROWS what fits: of
+ * 32 registers 14 rows of two sums, two of the panel and a spread number, of 16 registers 6 rows over half a
+ * panel.
+ */
+#include "base/tile.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#ifdef LD_TILE_BF16
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+enum { LANES = LD_TILE_LANES, HALF = LD_PANEL / 2 };
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* of any alignment */
+
+INLINE vec load(const float *x) {
+  return *(const loose *)x;
+}
+
+INLINE void store(float *x, vec v) {
+  *(loose *)x = v;
+}
+
+/* sum += left * right, left spread over all columns. */
+INLINE vec multiply_add(const float *left, vec right, vec sum) {
+#ifdef LD_TILE_BF16
+  int32_t pair;
+  memcpy(&pair, left, sizeof pair);
+  return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)right);
+#else
+  return sum + *left * right;
+#endif
+}
+
+/* All but K and the pointers are constants where this is called. */
+INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, const float *a, const float *b,
+                 ptrdiff_t ldb, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {
+  vec sum[LD_TILE_ROWS][LD_PANEL / LANES], right[LD_PANEL / LANES];
+  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
+      load(start + i * ld_start + v * LANES);
+  for (int k = 0; k < words; k++, a += step, b += ldb) {
+    UNROLL for (int v = 0; v < vecs; v++) right[v] = load(b + v * LANES);
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
+        multiply_add(a + i * row, right[v], sum[i][v]);
+  }
+  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++)
+      store(c + i * ldc + v * LANES, sum[i][v]);
+}
+
+#define OF_ROWS(n, vecs, row, step)                                                                          \
+  case n:                                                                                                    \
+    tile(n, vecs, row, step, words, a, b, ldb, start, ld_start, c, ldc);                                     \
+    break;
+#if LD_TILE_ROWS == 14
+#define OF_MORE_ROWS(...)                                                                                    \
+  OF_ROWS(7, __VA_ARGS__)                                                                                    \
+  OF_ROWS(8, __VA_ARGS__)                                                                                    \
+  OF_ROWS(9, __VA_ARGS__)                                                                                    \
+  OF_ROWS(10, __VA_ARGS__)                                                                                   \
+  OF_ROWS(11, __VA_ARGS__) OF_ROWS(12, __VA_ARGS__) OF_ROWS(13, __VA_ARGS__) OF_ROWS(14, __VA_ARGS__)
+#elif LD_TILE_ROWS == 6
+#define OF_MORE_ROWS(...)
+#endif
+
+/* A function that goes to the tile of that many rows. */
+#define TILE_FUNCTION(name, ...)                                                                             \
+  static void name(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,   \
+                   ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {                                            \
+    switch (rows) {                                                                                          \
+      OF_ROWS(1, __VA_ARGS__)                                                                                \
+      OF_ROWS(2, __VA_ARGS__)                                                                                \
+      OF_ROWS(3, __VA_ARGS__)                                                                                \
+      OF_ROWS(4, __VA_ARGS__) OF_ROWS(5, __VA_ARGS__) OF_ROWS(6, __VA_ARGS__) OF_MORE_ROWS(__VA_ARGS__)      \
+    }                                                                                                        \
+  }
+
+TILE_FUNCTION(half_by_rows, HALF / LANES, LD_BLOCK_STRIDE, 1)
+TILE_FUNCTION(half_by_columns, HALF / LANES, 1, LD_BLOCK_STRIDE)
+#if LD_TILE_ROWS == 14
+TILE_FUNCTION(by_rows, LD_PANEL / LANES, LD_BLOCK_STRIDE, 1)
+TILE_FUNCTION(by_columns, LD_PANEL / LANES, 1, LD_BLOCK_STRIDE)
+#else
+/* Too few registers for both halves at once. */
+static void by_rows(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,
+                    ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {
+  half_by_rows(rows, words, a, b, ldb, start, ld_start, c, ldc);
+  half_by_rows(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc);
+}
+
+static void by_columns(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,
+                       ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {
+  half_by_columns(rows, words, a, b, ldb, start, ld_start, c, ldc);
+  half_by_columns(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc);
+}
+#endif
+
+#ifdef LD_TILE_BF16
+/* 32 numbers to 16 pairs. */
+INLINE vec pack(vec low, vec high) {
+  return (vec)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+}
+
+static uint16_t round_one(float x) {
+  uint16_t bits[32];
+  const __m512 v = _mm512_set1_ps(x);
+  _mm512_storeu_si512(bits, (__m512i)_mm512_cvtne2ps_pbh(v, v));
+  return bits[0];
+}
+
+static float pair_of(float even, float odd) {
+  const uint32_t bits = round_one(even) | (uint32_t)round_one(odd) << 16;
+  float word;
+  memcpy(&word, &bits, sizeof word);
+  return word;
+}
+
+static void copy(int n, const float *x, float factor, float *words) {
+  int i = 0;
+  for (; i + 2 * LANES <= n; i += 2 * LANES)
+    store(words + i / 2, pack(factor * load(x + i), factor * load(x + i + LANES)));
+  for (; i < n; i += 2) words[i / 2] = pair_of(factor * x[i], i + 1 < n ? factor * x[i + 1] : 0);
+}
+
+static void weave(int n, const float *even, const float *odd, float factor, float *words) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
+                                         22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  int i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    const vec both = pack(factor * load(even + i), factor * load(odd + i));
+    store(words + i, (vec)_mm512_permutexvar_epi16(order, (__m512i)both));
+  }
+  for (; i < n; i++) words[i] = pair_of(factor * even[i], factor * odd[i]);
+}
+#else
+static void copy(int n, const float *x, float factor, float *words) {
+  for (int i = 0; i < n; i++) words[i] = factor * x[i];
+}
+#endif
+
+/* Turns a square of words: each round swaps what lies `far` rows below with what lies `far` words to the
+ * right. */
+INLINE void turn_square(vec row[LANES]) {
+  typedef int32_t order __attribute__((vector_size(4 * LANES)));
+  order place;
+  UNROLL for (int e = 0; e < LANES; e++) place[e] = e;
+  UNROLL for (int far = LANES / 2; far; far /= 2) {
+    const order right = (place & far) != 0; /* -1 or 0 */
+    UNROLL for (int i = 0; i < LANES; i++) {
+      if (i & far) continue;
+      const vec upper = row[i], lower = row[i + far];
+      row[i] = __builtin_shuffle(upper, lower, place + (right & (LANES - far)));
+      row[i + far] = __builtin_shuffle(upper, lower, place + far + (right & (LANES - far)));
+    }
+  }
+}
+
+/* The next LANES words of a column. */
+INLINE vec take(const float *x, float factor) {
+#ifdef LD_TILE_BF16
+  return pack(factor * load(x), factor * load(x + LANES));
+#else
+  return factor * load(x);
+#endif
+}
+
+enum {
+#ifdef LD_TILE_BF16
+  PAIR = 2
+#else
+  PAIR = 1
+#endif
+};
+
+/* LANES columns. Whole squares at once, what is left over number by number. */
+static void turn_columns(int n, int n_columns, const float *x, ptrdiff_t ld, float factor, float *panel) {
+  int k = 0;
+  for (; n_columns == LANES && k + LANES * PAIR <= n; k += LANES * PAIR) {
+    vec row[LANES];
+    UNROLL for (int j = 0; j < LANES; j++) row[j] = take(x + j * ld + k, factor);
+    turn_square(row);
+    UNROLL for (int j = 0; j < LANES; j++) store(panel + (k / PAIR + j) * LD_PANEL, row[j]);
+  }
+  for (; k < n; k += PAIR)
+    for (int j = 0; j < LANES; j++) {
+      float word = 0;
+      if (j < n_columns) copy(n - k < PAIR ? n - k : PAIR, x + j * ld + k, factor, &word);
+      panel[k / PAIR * LD_PANEL + j] = word;
+    }
+}
+
+static void turn(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *panel) {
+  for (int j = 0; j < padded; j += LANES) {
+    const int rest = n_columns - j, here = rest < 0 ? 0 : rest < LANES ? rest : LANES;
+    turn_columns(n, here, x + j * ld, ld, factor, panel + j);
+  }
+}
+
+const ld_tile LD_TILE_NAME = {
+    .name = LD_TILE_TEXT,
+    .rows = LD_TILE_ROWS,
+#ifdef __FMA__
+    .fused = true,
+#endif
+    .pair = PAIR,
+    .by_rows = {by_rows, half_by_rows},
+    .by_columns = {by_columns, half_by_columns},
+    .copy = copy,
+#ifdef LD_TILE_BF16
+    .weave = weave,
+#endif
+    .turn = turn,
+};

@@ -1,0 +1,167 @@
+/* Products against what they promise to be: one chain of fused multiply-adds for each number. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/gemm.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "base/tile.h"
+
+static uint64_t drawn;
+
+static uint32_t draw(void) {
+  const ld_stream stream = ld_rng_stream(1, LD_RNG_DROPOUT, 0, 0);
+  uint32_t words[4];
+  ld_rng_words(&stream, drawn++, words);
+  return words[0];
+}
+
+static int below(int n) {
+  return (int)(draw() % (uint32_t)n);
+}
+
+static float *numbers(int n) {
+  float *x = ld_alloc((size_t)n, sizeof *x);
+  for (int i = 0; i < n; i++) x[i] = (float)below(2001) / 1000 - 1;
+  return x;
+}
+
+/* A factor (rows, cols) with a stride of its own, and its numbers as floats. */
+typedef struct matrix {
+  ld_factor factor;
+  float *values;
+  void *stored;
+} matrix;
+
+static matrix make(int rows, int cols, bool transposed, ld_dtype dtype) {
+  const int outer = transposed ? cols : rows, inner = transposed ? rows : cols, ld = inner + below(3);
+  matrix m = {.values = numbers(outer * ld)};
+  m.stored = ld_alloc((size_t)(outer * ld), sizeof(float));
+  ld_dtype_from_f32(m.stored, m.values, dtype, outer * ld);
+  ld_dtype_to_f32(m.values, m.stored, dtype, 0, outer * ld);
+  m.factor = (ld_factor){m.stored, dtype, transposed, ld};
+  return m;
+}
+
+static float at(const matrix *m, int i, int j) {
+  return m->factor.transposed ? m->values[j * m->factor.ld + i] : m->values[i * m->factor.ld + j];
+}
+
+static void drop(matrix *m) {
+  free(m->values);
+  free(m->stored);
+}
+
+/* How far C is from the sum of the terms: 0, or by parts of the sum of the sizes. */
+static double worst(int M, int N, const matrix *left, const matrix *right, const ld_term *terms, int n_terms,
+                    const float *start, int ld_start, const float *C, int ldc, bool exact) {
+  double most = 0;
+  for (int i = 0; i < M; i++)
+    for (int j = 0; j < N; j++) {
+      float chain = start ? start[i * ld_start + j] : 0;
+      double sum = (double)chain, size = fabs(sum) + 1e-3;
+      for (int t = 0; t < n_terms; t++)
+        for (int k = 0; k < terms[t].K; k++) {
+          const float a = terms[t].scale * at(&left[t], i, k), b = at(&right[t], k, j);
+          chain = fmaf(a, b, chain);
+          sum += (double)a * (double)b;
+          size += fabs((double)a * (double)b);
+        }
+      const float found = C[i * ldc + j];
+      const double off = exact ? memcmp(&chain, &found, sizeof found) != 0 : fabs((double)found - sum) / size;
+      most = off > most ? off : most;
+    }
+  return most;
+}
+
+/* One product of random shapes and strides; returns the worst number of it. */
+static double try_one(int round, bool exact) {
+  static const ld_dtype types[] = {LD_F32, LD_F32, LD_BF16, LD_F16};
+  const int M = 1 + below(round % 5 ? 60 : 700), N = 1 + below(round % 3 ? 70 : 200), n_terms = 1 + below(2);
+  const bool by_columns = below(2);
+  matrix left[2], right[2];
+  ld_term terms[2];
+  for (int t = 0; t < n_terms; t++) {
+    const int K = t ? below(10) : 1 + below(round % 4 ? 90 : 2000);
+    left[t] = make(M, K, by_columns, types[below(4)]);
+    right[t] = make(K, N, below(2), types[below(4)]);
+    terms[t] = (ld_term){left[t].factor, right[t].factor, K, t ? 0.5f : 1};
+  }
+  const int ldc = N + below(4), kind = below(3);
+  float *C = numbers(M * ldc), *before = numbers(M * ldc), *bias = numbers(N);
+  memcpy(before, C, (size_t)(M * ldc) * sizeof *C);
+  const float *start = kind == 0 ? NULL : kind == 1 ? bias : C;
+  ld_gemm_terms(M, N, terms, n_terms, start, kind == 1 ? 0 : ldc, C, ldc);
+  const double off = worst(M, N, left, right, terms, n_terms, kind == 2 ? before : start, kind == 1 ? 0 : ldc,
+                           C, ldc, exact);
+  for (int i = 0; i < M; i++)
+    cr_assert_arr_eq(C + i * ldc + N, before + i * ldc + N, (size_t)(ldc - N) * sizeof *C, "writes beside C");
+  for (int t = 0; t < n_terms; t++) {
+    drop(&left[t]);
+    drop(&right[t]);
+  }
+  free(C);
+  free(before);
+  free(bias);
+  return off;
+}
+
+static void try_many(const char *kernel, int threads, bool exact, double bound) {
+  setenv("LORA_DIST_KERNEL", kernel, 1);
+  cr_assert(ld_gemm_setup(threads, LD_PRECISION_F32));
+  if (exact && strcmp(ld_gemm_kernel(), kernel)) cr_skip_test("this processor lacks %s", kernel);
+  for (int round = 0; round < 80; round++) {
+    const double off = try_one(round, exact);
+    cr_assert_leq(off, bound, "%s, round %d: off by %g", kernel, round, off);
+  }
+}
+
+Test(gemm, avx512_is_a_chain) {
+  try_many("avx512", 1, true, 0);
+}
+
+Test(gemm, avx2_is_a_chain) {
+  try_many("avx2", 1, true, 0);
+}
+
+Test(gemm, threads_change_no_bit) {
+  try_many("avx512", 3, true, 0);
+  try_many("avx2", 2, true, 0);
+}
+
+Test(gemm, openblas) {
+  try_many("openblas", 1, false, 1e-5);
+}
+
+/* Both factors are rounded to 8 bits. */
+Test(gemm, bf16) {
+  unsetenv("LORA_DIST_KERNEL");
+  if (!ld_gemm_setup(1, LD_PRECISION_BF16)) cr_skip_test("this processor has no products of bfloat16");
+  for (int round = 0; round < 80; round++) cr_assert_leq(try_one(round, false), 0.01);
+}
+
+/* A row has the same bits in every batch. */
+Test(gemm, rows_do_not_see_each_other) {
+  enum { M = 77, N = 50, K = 130 };
+  float *A = numbers(M * K), *B = numbers(N * K), whole[M * N], one[N];
+  ld_gemm(false, true, M, N, K, 1, A, K, B, K, 0, whole, N);
+  for (int i = 0; i < M; i++) {
+    ld_gemm(false, true, 1, N, K, 1, A + i * K, K, B, K, 0, one, N);
+    if (ld_gemm_tile()->fused) cr_assert_arr_eq(one, whole + i * N, sizeof one);
+  }
+  free(A);
+  free(B);
+}
+
+Test(gemm, nothing_to_multiply) {
+  float C[6] = {1, 2, 3, 4, 5, 6}, bias[3] = {7, 8, 9};
+  const ld_term none = {ld_float_factor(bias, 1, false), ld_float_factor(bias, 3, false), 0, 1};
+  ld_gemm_terms(2, 3, &none, 1, C, 3, C, 3);
+  cr_assert_eq(C[5], 6);
+  ld_gemm_terms(2, 3, &none, 1, bias, 0, C, 3);
+  cr_assert_eq(C[3], 7);
+  ld_gemm_terms(2, 3, &none, 1, NULL, 0, C, 3);
+  cr_assert_eq(C[4], 0);
+}
