@@ -8,6 +8,7 @@
 
 #include "base/gemm_blas.h"
 #include "base/tile.h"
+#include "base/vmath.h"
 
 /* The left factor is taken in blocks of so many rows, which stay in the second-level cache while the panels
  * of the right factor pass by. */
@@ -40,8 +41,8 @@ static const float zeros[BLOCK_ROWS];
 typedef struct job {
   int M, N, n_terms, words; /* words of all terms one behind the other */
   const ld_term *terms;
-  const float *start;
-  ptrdiff_t start_row, start_column;
+  const float *start, *bias;
+  ptrdiff_t start_row, start_column, bias_row, bias_column;
   float *C;
   ptrdiff_t row, column; /* of C */
 } job;
@@ -153,7 +154,7 @@ static void fill_block(const job *j, const block *b, int thread, int n_threads) 
 }
 
 /* Columns [column, column + n) of the right factor as a panel. */
-static void fill_panel(const job *j, const block *b, int column, int n) {
+static const float *fill_panel(const job *j, const block *b, int column, int n) {
   part parts[LD_MAX_TERMS];
   const int n_parts = parts_of(j, b, parts), pair = setup.tile->pair;
   const int padded = n <= LD_PANEL / 2 ? LD_PANEL / 2 : LD_PANEL;
@@ -175,6 +176,7 @@ static void fill_panel(const job *j, const block *b, int column, int n) {
       }
     }
   }
+  return right_panel;
 }
 
 /* The right factor as it lies can serve as a panel when it is used too seldom to be worth a copy. */
@@ -189,45 +191,69 @@ static const float *panel_in_place(const job *j, const block *b, int column, int
   return (const float *)right->data + (size_t)parts[0].k * (size_t)right->ld + (size_t)column;
 }
 
-/* All tiles of `rows` rows of the block by a panel. */
-static void run_tiles(const job *j, const block *b, int first, int rows, int height, int n,
-                      const float *panel, ptrdiff_t ld_panel, const float *start, ptrdiff_t ld_start,
-                      float *c, ptrdiff_t ldc) {
-  const bool by_columns = j->terms[0].left.transposed;
-  ld_tile_function *tile = (by_columns ? setup.tile->by_columns : setup.tile->by_rows)[n <= LD_PANEL / 2];
-  for (int i = 0; i < rows; i += height) {
-    const float *a = left_block + (ptrdiff_t)(first + i) * (by_columns ? 1 : LD_BLOCK_STRIDE);
-    tile(rows - i < height ? rows - i : height, b->words, a, panel, ld_panel, start + i * ld_start, ld_start,
-         c + i * ldc, ldc);
+/* Where a piece of C begins, and from what: rows of the piece `ld` apart. */
+typedef struct piece {
+  const float *start;
+  ptrdiff_t ld_start;
+  float *c;
+  ptrdiff_t ldc;
+} piece;
+
+LD_VECTOR static void add_lines(float *sum, const float *a, const float *b, int n) {
+  for (int i = 0; i < n; i++) sum[i] = a[i] + b[i];
+}
+
+/* What the tiles of rows from `row` and columns from `column` start from, gathered at `edge`. */
+static void gather_start(const job *j, bool fresh, int row, int rows, int column, int n) {
+  const float *start = fresh ? j->start : j->C, *bias = fresh ? j->bias : NULL;
+  const ptrdiff_t start_row = fresh ? j->start_row : j->row,
+                  start_column = fresh ? j->start_column : j->column;
+  for (int i = 0; i < rows; i++) {
+    const float *s = start ? start + (row + i) * start_row + column * start_column : zeros;
+    const float *b = bias ? bias + (row + i) * j->bias_row + column * j->bias_column : zeros;
+    if ((!start || start_column == 1) && (!bias || j->bias_column == 1))
+      add_lines(edge + i * LD_PANEL, s, b, n);
+    else
+      for (int k = 0; k < n; k++)
+        edge[i * LD_PANEL + k] = s[start ? k * start_column : 0] + b[bias ? k * j->bias_column : 0];
   }
+}
+
+/* C or its start in place where tiles can use them, else at `edge`. */
+static piece piece_at(const job *j, bool fresh, int row, int rows, int column, int n) {
+  const bool whole = j->column == 1 && (n == LD_PANEL || n == LD_PANEL / 2);
+  float *c = j->C + row * j->row + column * j->column;
+  piece p = {edge, LD_PANEL, whole ? c : edge, whole ? j->row : LD_PANEL};
+  if (whole && !fresh)
+    p.start = c, p.ld_start = j->row;
+  else if (whole && j->start && !j->bias && j->start_column == 1)
+    p.start = j->start + row * j->start_row + column, p.ld_start = j->start_row;
+  else if (whole && !j->start && j->bias && j->bias_column == 1)
+    p.start = j->bias + column, p.ld_start = 0;
+  else if (whole && !j->start && !j->bias)
+    p.start = zeros, p.ld_start = 0;
+  else
+    gather_start(j, fresh, row, rows, column, n);
+  return p;
 }
 
 /* Rows [first, first + rows) of the block, columns [column, column + n) of C. */
 static void run_panel(const job *j, const block *b, int first, int rows, int column, int n) {
-  const int n_tiles = (rows + setup.tile->rows - 1) / setup.tile->rows,
-            height = (rows + n_tiles - 1) / n_tiles;
+  const ld_tile *t = setup.tile;
+  const int n_tiles = (rows + t->rows - 1) / t->rows, height = (rows + n_tiles - 1) / n_tiles;
+  const bool by_columns = j->terms[0].left.transposed;
+  ld_tile_function *tile = (by_columns ? t->by_columns : t->by_rows)[n <= LD_PANEL / 2];
   ptrdiff_t ld_panel = LD_PANEL;
   const float *panel = panel_in_place(j, b, column, n, n_tiles, &ld_panel);
-  if (!panel) {
-    fill_panel(j, b, column, n);
-    panel = right_panel;
+  if (!panel) panel = fill_panel(j, b, column, n);
+  const piece p = piece_at(j, b->word == 0, b->row + first, rows, column, n);
+  for (int i = 0; i < rows; i += height) {
+    const float *a = left_block + (ptrdiff_t)(first + i) * (by_columns ? 1 : LD_BLOCK_STRIDE);
+    tile(rows - i < height ? rows - i : height, b->words, a, panel, ld_panel, p.start + i * p.ld_start,
+         p.ld_start, p.c + i * p.ldc, p.ldc);
   }
+  if (p.c != edge) return;
   float *c = j->C + (b->row + first) * j->row + column * j->column;
-  const bool fresh = b->word == 0;
-  const ptrdiff_t start_row = fresh ? j->start_row : j->row,
-                  start_column = fresh ? j->start_column : j->column;
-  const float *start = !fresh     ? c
-                       : j->start ? j->start + (b->row + first) * start_row + column * start_column
-                                  : NULL;
-  if (j->column == 1 && (!start || start_column == 1) && (n == LD_PANEL || n == LD_PANEL / 2)) {
-    run_tiles(j, b, first, rows, height, n, panel, ld_panel, start ? start : zeros, start ? start_row : 0, c,
-              j->row);
-    return;
-  }
-  /* A piece of C that is no whole panel, or lies across: by way of one that is. */
-  for (int i = 0; i < rows; i++)
-    for (int k = 0; k < n; k++) edge[i * LD_PANEL + k] = start ? start[i * start_row + k * start_column] : 0;
-  run_tiles(j, b, first, rows, height, n, panel, ld_panel, edge, LD_PANEL, edge, LD_PANEL);
   for (int i = 0; i < rows; i++)
     for (int k = 0; k < n; k++) c[i * j->row + k * j->column] = edge[i * LD_PANEL + k];
 }
@@ -274,11 +300,12 @@ static void run_threads(const job *j) {
   run(j, 0, 1);
 }
 
-/* Nothing to multiply: C = start. */
+/* Nothing to multiply: C = start + bias. */
 static void put_start(const job *j) {
   for (int i = 0; i < j->M; i++)
     for (int k = 0; k < j->N; k++)
-      j->C[i * j->row + k * j->column] = j->start ? j->start[i * j->start_row + k * j->start_column] : 0;
+      j->C[i * j->row + k * j->column] = (j->start ? j->start[i * j->start_row + k * j->start_column] : 0) +
+                                         (j->bias ? j->bias[i * j->bias_row + k * j->bias_column] : 0);
 }
 
 /* The same product with C lying across: C^T = right^T left^T. */
@@ -295,43 +322,38 @@ static void turn_job(job *j, ld_term *term) {
   j->column = from.row;
   j->start_row = from.start_column;
   j->start_column = from.start_row;
+  j->bias_row = from.bias_column;
+  j->bias_column = from.bias_row;
 }
 
 void ld_gemm_terms(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start,
-                   float *C, int ldc) {
+                   const float *bias, float *C, int ldc) {
   if (!M || !N) return;
   set_up();
   if (setup.blas) {
-    ld_gemm_blas(M, N, terms, n_terms, start, ld_start, C, ldc);
+    ld_gemm_blas(M, N, terms, n_terms, start, ld_start, bias, C, ldc);
     return;
   }
-  job j = {.M = M,
-           .N = N,
-           .n_terms = n_terms,
-           .terms = terms,
-           .start = start,
-           .start_row = ld_start,
-           .start_column = 1,
-           .C = C,
-           .row = ldc,
-           .column = 1};
+  job j = {.M = M, .N = N, .n_terms = n_terms, .terms = terms};
+  j.start = start, j.start_row = ld_start, j.start_column = 1;
+  j.bias = bias, j.bias_row = 0, j.bias_column = 1;
+  j.C = C, j.row = ldc, j.column = 1;
   for (int i = 0; i < n_terms; i++) j.words += term_words(&terms[i]);
   /* A narrow result of a tall product over rows (the gradient of B): as rows, its right factor can stay in
    * place. */
   ld_term turned = terms[0];
-  if (n_terms == 1 && N <= LD_BLOCK_WORDS / 8 && M > 2 * N && turned.left.transposed &&
-      !turned.right.transposed) {
+  if (n_terms == 1 && N <= 64 && M > 2 * N && turned.left.transposed && !turned.right.transposed) {
     turn_job(&j, &turned);
     j.terms = &turned;
   }
   if (j.words)
     run_threads(&j);
-  else if (C != start)
+  else
     put_start(&j);
 }
 
 void ld_gemm(bool transpose_a, bool transpose_b, int M, int N, int K, float alpha, const float *A, int lda,
              const float *B, int ldb, float beta, float *C, int ldc) {
   const ld_term term = {ld_float_factor(A, lda, transpose_a), ld_float_factor(B, ldb, transpose_b), K, alpha};
-  ld_gemm_terms(M, N, &term, 1, beta != 0 ? C : NULL, ldc, C, ldc);
+  ld_gemm_terms(M, N, &term, 1, beta != 0 ? C : NULL, ldc, NULL, C, ldc);
 }

@@ -10,14 +10,11 @@
  * cache when the product reads them. */
 enum { SLICE_FLOATS = 1 << 18 };
 
-static void put_start(int M, int N, const float *start, int ld_start, float *C, int ldc) {
-  if (start == C) return;
+static void put_start(int M, int N, const float *start, int ld_start, const float *bias, float *C, int ldc) {
   for (int i = 0; i < M; i++) {
     float *row = C + (size_t)i * (size_t)ldc;
-    if (start)
-      memcpy(row, start + (size_t)i * (size_t)ld_start, (size_t)N * sizeof *row);
-    else
-      memset(row, 0, (size_t)N * sizeof *row);
+    const float *from = start ? start + (size_t)i * (size_t)ld_start : NULL;
+    for (int k = 0; k < N; k++) row[k] = (from ? from[k] : 0) + (bias ? bias[k] : 0);
   }
 }
 
@@ -57,9 +54,9 @@ static void add_term(int M, int N, const ld_term *t, float *C, int ldc) {
   free(memory);
 }
 
-void ld_gemm_blas(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start, float *C,
-                  int ldc) {
-  put_start(M, N, start, ld_start, C, ldc);
+void ld_gemm_blas(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start,
+                  const float *bias, float *C, int ldc) {
+  put_start(M, N, start, ld_start, bias, C, ldc);
   for (int i = 0; i < n_terms; i++) add_term(M, N, &terms[i], C, ldc);
 }
 

@@ -164,10 +164,11 @@ static ld_tensor *block_forward(ld_tape *t, const bert *own, const block *k, ld_
   const ld_linear *l = k->linears;
   ld_tensor *h = ld_op_attention(t, ld_op_linear(t, x, &l[Q], batch), ld_op_linear(t, x, &l[K], batch),
                                  ld_op_linear(t, x, &l[V], batch), &own->attention, batch);
-  x = ld_op_add(t, ld_op_linear(t, h, &l[O], batch), x);
-  x = ld_op_layer_norm(t, x, k->norm_weight[0], k->norm_bias[0], own->eps);
-  h = ld_op_activation(t, ld_op_linear(t, x, &l[UP], batch), own->activation);
-  x = ld_op_add(t, ld_op_linear(t, h, &l[DOWN], batch), x);
+  x = ld_op_linear_onto(t, x, h, &l[O], batch);
+  x = ld_op_layer_norm(ld_tape_brief(t), x, k->norm_weight[0], k->norm_bias[0], own->eps);
+  h = ld_op_linear(t, x, &l[UP], batch);
+  h = ld_op_activation(ld_tape_brief(t), h, own->activation);
+  x = ld_op_linear_onto(t, x, h, &l[DOWN], batch);
   return ld_op_layer_norm(t, x, k->norm_weight[1], k->norm_bias[1], own->eps);
 }
 

@@ -69,14 +69,16 @@ static void build(ld_builder *b) {
 static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const block *k, ld_tensor *x,
                                 const ld_batch *batch) {
   const int C = x->cols;
-  ld_tensor *h = ld_op_layer_norm(t, x, k->ln_1_weight, k->ln_1_bias, own->eps);
+  ld_tensor *h = ld_op_layer_norm(ld_tape_brief(t), x, k->ln_1_weight, k->ln_1_bias, own->eps);
   ld_tensor *qkv = ld_op_linear(t, h, &k->linears[ATTN], batch);
-  h = ld_op_attention(t, ld_tape_columns(t, qkv, 0, C), ld_tape_columns(t, qkv, C, C),
+  h = ld_op_attention(ld_any_trained(&k->linears[PROJ], 1) ? t : ld_tape_brief(t),
+                      ld_tape_columns(t, qkv, 0, C), ld_tape_columns(t, qkv, C, C),
                       ld_tape_columns(t, qkv, 2 * C, C), &k->attention, batch);
-  x = ld_op_add(t, x, ld_op_linear(t, h, &k->linears[PROJ], batch));
-  h = ld_op_layer_norm(t, x, k->ln_2_weight, k->ln_2_bias, own->eps);
-  h = ld_op_activation(t, ld_op_linear(t, h, &k->linears[FC], batch), own->activation);
-  return ld_op_add(t, x, ld_op_linear(t, h, &k->linears[DOWN], batch));
+  x = ld_op_linear_onto(t, x, h, &k->linears[PROJ], batch);
+  h = ld_op_layer_norm(ld_tape_brief(t), x, k->ln_2_weight, k->ln_2_bias, own->eps);
+  h = ld_op_linear(t, h, &k->linears[FC], batch);
+  h = ld_op_activation(ld_tape_brief(t), h, own->activation);
+  return ld_op_linear_onto(t, x, h, &k->linears[DOWN], batch);
 }
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {

@@ -197,19 +197,22 @@ static ld_tensor *block_forward(ld_tape *t, const llama *own, const block *k, ld
                                 const ld_rotary *rotary, const ld_batch *batch) {
   const ld_linear *linears = k->linears;
   const int D = k->attention.head_dim;
-  ld_tensor *h = ld_op_rms_norm(t, x, k->input_norm, x->cols, own->eps);
+  ld_tensor *h = ld_op_rms_norm(ld_tape_brief(t), x, k->input_norm, x->cols, own->eps);
   ld_tensor *q = ld_op_linear(t, h, &linears[Q], batch);
   ld_tensor *key = ld_op_linear(t, h, &linears[K], batch);
   ld_tensor *value = ld_op_linear(t, h, &linears[V], batch);
   if (k->q_norm) q = ld_op_rms_norm(t, q, k->q_norm, D, own->eps);
   if (k->k_norm) key = ld_op_rms_norm(t, key, k->k_norm, D, own->eps);
-  h = ld_op_attention(t, ld_op_rotary(t, q, rotary), ld_op_rotary(t, key, rotary), value, &k->attention,
+  q = ld_op_rotary(t, q, rotary);
+  key = ld_op_rotary(t, key, rotary);
+  h = ld_op_attention(ld_any_trained(&linears[O], 1) ? t : ld_tape_brief(t), q, key, value, &k->attention,
                       batch);
-  x = ld_op_add(t, x, ld_op_linear(t, h, &linears[O], batch));
-  h = ld_op_rms_norm(t, x, k->post_norm, x->cols, own->eps);
+  x = ld_op_linear_onto(t, x, h, &linears[O], batch);
+  h = ld_op_rms_norm(ld_tape_brief(t), x, k->post_norm, x->cols, own->eps);
   ld_tensor *gate = ld_op_linear(t, h, &linears[GATE], batch);
-  h = ld_op_swiglu(t, gate, ld_op_linear(t, h, &linears[UP], batch));
-  return ld_op_add(t, x, ld_op_linear(t, h, &linears[DOWN], batch));
+  ld_tensor *up = ld_op_linear(t, h, &linears[UP], batch);
+  h = ld_op_swiglu(ld_tape_brief(t), gate, up);
+  return ld_op_linear_onto(t, x, h, &linears[DOWN], batch);
 }
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {

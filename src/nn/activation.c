@@ -98,6 +98,7 @@ ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind
   activation_op *op = ld_tape_record(tape, sizeof *op);
   *op = (activation_op){.kind = kind, .x = x};
   op->y = ld_tape_tensor(tape, x->rows, x->cols, x->trained);
+  ld_tape_want(x);
   ld_tape_push(tape, (ld_op){"activation", activation_forward, activation_backward, op, op->y, {x}});
   return op->y;
 }
@@ -136,6 +137,8 @@ ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up) {
   activation_op *op = ld_tape_record(tape, sizeof *op);
   *op = (activation_op){.x = up, .gate = gate};
   op->y = ld_tape_tensor(tape, up->rows, up->cols, gate->trained || up->trained);
+  ld_tape_want(gate);
+  ld_tape_want(up);
   ld_tape_push(tape, (ld_op){"swiglu", swiglu_forward, swiglu_backward, op, op->y, {gate, up}});
   return op->y;
 }

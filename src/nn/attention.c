@@ -453,6 +453,9 @@ ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor 
   *op = (attention_op){.shape = *shape, .batch = batch, .q = q, .k = k, .v = v, .tile = ld_gemm_tile()};
   const bool trained = q->trained || k->trained || v->trained;
   op->y = ld_tape_tensor(tape, q->rows, q->cols, trained);
+  ld_tape_want(q);
+  ld_tape_want(k);
+  ld_tape_want(v);
   if (op->y->trained) op->lse = ld_tape_floats(tape, (size_t)shape->n_heads * (size_t)q->rows);
   int longest = 0;
   for (int s = 0; s < batch->n_segments; s++) {

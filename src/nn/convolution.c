@@ -102,7 +102,7 @@ static void multiply(const convolution_op *op, const float *patches_in, const ti
   if (lora)
     terms[1] = (ld_term){ld_float_factor(lora->B->data, lora->rank, false),
                          ld_float_factor(op->h + t->column, N, false), lora->rank, lora->scaling};
-  ld_gemm_terms(layer->out, t->n, terms, lora ? 2 : 1, NULL, 0, op->y.x->data + t->column, N);
+  ld_gemm_terms(layer->out, t->n, terms, lora ? 2 : 1, NULL, 0, NULL, op->y.x->data + t->column, N);
 }
 
 static void convolution_forward(ld_tape *tape, void *self) {
@@ -147,7 +147,7 @@ static void input_gradient(const convolution_op *op, const tile *t, const scratc
   if (adapter)
     terms[n++] = (ld_term){ld_float_factor(layer->lora->A->data, layer->in, true),
                            ld_float_factor(s->dh, t->n, false), layer->lora->rank, 1};
-  ld_gemm_terms(layer->in, t->n, terms, n, direct ? to : NULL, ld, to, ld);
+  ld_gemm_terms(layer->in, t->n, terms, n, direct ? to : NULL, ld, NULL, to, ld);
   if (!direct) ld_patches_add(&op->window, to, t->row, t->n_rows, dx);
 }
 

@@ -7,14 +7,14 @@
 
 typedef struct linear_op {
   const ld_linear *linear;
-  ld_tensor *x, *y;
-  float *h; /* (T, R): the dropped-out input times A^T, kept for the gradient of B */
+  ld_tensor *x, *residual, *y; /* residual: NULL for none */
+  float *h;                    /* (T, R): the dropped-out input times A^T, kept for the gradient of B */
   uint64_t seed, number;
 } linear_op;
 
-/* y = x W^T + bias and, unless h is NULL, + scaling h B^T. */
-static void forward(const ld_linear *linear, int T, const float *x, int ldx, const float *h, float *y,
-                    int ldy) {
+/* y = start + x W^T + bias and, unless h is NULL, + scaling h B^T; start (T, out) may be NULL. */
+static void forward(const ld_linear *linear, int T, const float *x, int ldx, const float *h,
+                    const float *start, float *y, int ldy) {
   ld_term terms[2] = {{ld_float_factor(x, ldx, false), ld_weight_factor(&linear->weight, !linear->transposed),
                        linear->in, 1}};
   if (h) {
@@ -22,7 +22,7 @@ static void forward(const ld_linear *linear, int T, const float *x, int ldx, con
     terms[1] = (ld_term){ld_float_factor(h, lora->rank, false),
                          ld_float_factor(lora->B->data, lora->rank, true), lora->rank, lora->scaling};
   }
-  ld_gemm_terms(T, linear->out, terms, h ? 2 : 1, linear->bias, 0, y, ldy);
+  ld_gemm_terms(T, linear->out, terms, h ? 2 : 1, start, linear->out, linear->bias, y, ldy);
 }
 
 /* h (T, R) = x A^T. */
@@ -33,7 +33,7 @@ static void lower(const ld_lora *lora, int T, const float *x, int ldx, float *h)
 
 void ld_linear_forward(const ld_linear *linear, int T, const float *x, int ldx, float *h, float *y, int ldy) {
   if (linear->lora) lower(linear->lora, T, x, ldx, h);
-  forward(linear, T, x, ldx, linear->lora ? h : NULL, y, ldy);
+  forward(linear, T, x, ldx, linear->lora ? h : NULL, NULL, y, ldy);
 }
 
 void ld_linear_backward(const ld_linear *linear, int T, const float *dy, int ldy, const float *dh, float beta,
@@ -45,7 +45,7 @@ void ld_linear_backward(const ld_linear *linear, int T, const float *dy, int ldy
     terms[1] = (ld_term){ld_float_factor(dh, lora->rank, false),
                          ld_float_factor(lora->A->data, linear->in, false), lora->rank, 1};
   }
-  ld_gemm_terms(T, linear->in, terms, dh ? 2 : 1, beta != 0 ? dx : NULL, ldx, dx, ldx);
+  ld_gemm_terms(T, linear->in, terms, dh ? 2 : 1, beta != 0 ? dx : NULL, ldx, NULL, dx, ldx);
 }
 
 void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const float *h, float *dh,
@@ -93,15 +93,16 @@ static void dropout(const linear_op *op, const float *in, int stride, float *out
 static void linear_forward(ld_tape *tape, void *self) {
   linear_op *op = self;
   const ld_linear *linear = op->linear;
-  const int T = op->x->rows;
-  if (!ld_lora_drops(tape, linear)) {
-    ld_linear_forward(linear, T, op->x->data, op->x->stride, op->h, op->y->data, op->y->stride);
-    return;
+  const float *x = op->x->data;
+  int T = op->x->rows, ldx = op->x->stride;
+  if (ld_lora_drops(tape, linear)) {
+    float *dropped = ld_tape_scratch(tape);
+    dropout(op, x, ldx, dropped, false);
+    lower(linear->lora, T, dropped, linear->in, op->h);
+  } else if (linear->lora) {
+    lower(linear->lora, T, x, ldx, op->h);
   }
-  float *dropped = ld_tape_scratch(tape);
-  dropout(op, op->x->data, op->x->stride, dropped, false);
-  lower(linear->lora, T, dropped, linear->in, op->h);
-  forward(linear, T, op->x->data, op->x->stride, op->h, op->y->data, op->y->stride);
+  forward(linear, T, x, ldx, op->h, op->residual ? op->residual->data : NULL, op->y->data, op->y->stride);
 }
 
 /* dx through the frozen part and, behind its dropout, the adapter. `dropped` is (T, in). */
@@ -143,18 +144,27 @@ void ld_linear_count(ld_tape *tape, const ld_linear *linear, int T, bool input_t
   ld_tape_add_work(tape, T * (in * out + R * (in + out)), T * (to_input + to_weight));
 }
 
-ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch) {
+ld_tensor *ld_op_linear_onto(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *linear,
+                             const ld_batch *batch) {
   linear_op *op = ld_tape_record(tape, sizeof *op);
   const ld_lora *lora = linear->lora;
-  *op = (linear_op){.linear = linear, .x = x, .seed = batch->seed, .number = batch->number};
-  op->y = ld_tape_tensor(tape, x->rows, linear->out, x->trained || lora || linear->whole);
+  *op = (linear_op){
+      .linear = linear, .x = x, .residual = residual, .seed = batch->seed, .number = batch->number};
+  const bool below = x->trained || (residual && residual->trained);
+  op->y = ld_tape_tensor(tape, x->rows, linear->out, below || lora || linear->whole);
   if (lora) {
     const size_t T = (size_t)x->rows, dropped = ld_lora_drops(tape, linear) ? T * (size_t)linear->in : 0;
     op->h = ld_tape_floats(tape, T * (size_t)lora->rank);
     ld_tape_need_scratch(tape, T * (size_t)lora->rank + dropped);
   }
+  if (lora || linear->whole) ld_tape_want(x);
+  if (residual) ld_tape_onto(tape, residual);
   ld_tape_role(tape, linear->path);
   ld_linear_count(tape, linear, x->rows, x->trained);
   ld_tape_push(tape, (ld_op){"linear", linear_forward, linear_backward, op, op->y, {x}});
   return op->y;
+}
+
+ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch) {
+  return ld_op_linear_onto(tape, NULL, x, linear, batch);
 }

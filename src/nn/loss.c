@@ -95,6 +95,12 @@ static void loss_backward(ld_tape *tape, void *self) {
   ld_row_add(grad, op->dx, (size_t)op->x->rows * (size_t)op->x->cols);
 }
 
+static int count_targets(const ld_batch *batch) {
+  int n = 0;
+  for (int t = 0; t < batch->n_tokens; t++) n += batch->targets[t] >= 0;
+  return n;
+}
+
 static int chunk_rows(const ld_batch *batch, int V) {
   int n = LOGITS / V, targets = batch->n_tokens;
   if (n < MIN_CHUNK) n = MIN_CHUNK;
@@ -109,7 +115,7 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
   op->chunk = chunk_rows(batch, head->out);
   if (features->trained) op->dx = ld_tape_floats(tape, (size_t)features->rows * (size_t)features->cols);
   ld_tape_need_scratch(tape, carve(op, NULL, NULL));
-  ld_linear_count(tape, head, features->rows, features->trained);
+  ld_linear_count(tape, head, count_targets(batch), features->trained);
   ld_tape_push(tape, (ld_op){"loss", loss_forward, loss_backward, op, NULL, {features}});
 }
 

@@ -101,31 +101,47 @@ static int largest(const pool_op *op, const float *map, int row, int column) {
   return best;
 }
 
-/* Goes over all windows of all maps: y gets the largest, or (backward) dx at the largest gets dy. */
-static void pool(const pool_op *op, const float *x, float *y, const float *dy, float *dx) {
-  const size_t in = (size_t)op->x.height * (size_t)op->x.width;
-  const size_t n_maps = (size_t)op->x.x->rows * (size_t)op->x.n;
-  for (size_t m = 0, k = 0; m < n_maps; m++)
-    for (int row = 0; row < op->y.height; row++)
-      for (int column = 0; column < op->y.width; column++, k++) {
-        const size_t at = m * in + (size_t)largest(op, x + m * in, row, column);
-        if (dx)
-          dx[at] += dy[k];
-        else
-          y[k] = x[at];
-      }
+LD_VECTOR static void take_larger(float *a, const float *b, int n) {
+  for (int i = 0; i < n; i++) a[i] = b[i] > a[i] || b[i] != b[i] ? b[i] : a[i];
+}
+
+/* The largest of each window of one row of the output: over the rows first, into `line` (width), then along.
+ */
+static void largest_row(const pool_op *op, const float *map, int row, float *line, float *y) {
+  const int top = row * op->stride - op->padding, W = op->x.width;
+  const int first = top < 0 ? 0 : top, last = top + op->size < op->x.height ? top + op->size : op->x.height;
+  memcpy(line, map + (ptrdiff_t)first * W, (size_t)W * sizeof *line);
+  for (int i = first + 1; i < last; i++) take_larger(line, map + (ptrdiff_t)i * W, W);
+  for (int column = 0; column < op->y.width; column++) {
+    const int at = column * op->stride - op->padding;
+    const int left = at < 0 ? 0 : at, right = at + op->size < W ? at + op->size : W;
+    float most = line[left];
+    for (int j = left + 1; j < right; j++) most = line[j] > most || line[j] != line[j] ? line[j] : most;
+    y[column] = most;
+  }
 }
 
 static void max_pool_forward(ld_tape *tape, void *self) {
-  (void)tape;
   const pool_op *op = self;
-  pool(op, op->x.x->data, op->y.x->data, NULL, NULL);
+  const size_t in = (size_t)op->x.height * (size_t)op->x.width;
+  const size_t n_maps = (size_t)op->x.x->rows * (size_t)op->x.n;
+  float *y = op->y.x->data;
+  for (size_t m = 0; m < n_maps; m++)
+    for (int row = 0; row < op->y.height; row++, y += op->y.width)
+      largest_row(op, op->x.x->data + m * in, row, ld_tape_scratch(tape), y);
 }
 
 static void max_pool_backward(ld_tape *tape, void *self) {
   (void)tape;
   const pool_op *op = self;
-  pool(op, op->x.x->data, NULL, op->y.x->grad, ld_grad(op->x.x));
+  const size_t in = (size_t)op->x.height * (size_t)op->x.width;
+  const size_t n_maps = (size_t)op->x.x->rows * (size_t)op->x.n;
+  const float *x = op->x.x->data, *dy = op->y.x->grad;
+  float *dx = ld_grad(op->x.x);
+  for (size_t m = 0; m < n_maps; m++)
+    for (int row = 0; row < op->y.height; row++)
+      for (int column = 0; column < op->y.width; column++)
+        dx[m * in + (size_t)largest(op, x + m * in, row, column)] += *dy++;
 }
 
 ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int padding) {
@@ -136,6 +152,7 @@ ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int paddi
   /* No window may be without a pixel. */
   assert(x.height > 0 && x.width > 0 && padding < size && w.out_height > 0 && w.out_width > 0);
   op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * w.out_height * w.out_width, x.x->trained);
+  ld_tape_need_scratch(tape, (size_t)x.width);
   ld_tape_push(tape, (ld_op){"max_pool", max_pool_forward, max_pool_backward, op, op->y.x, {x.x}});
   return op->y;
 }

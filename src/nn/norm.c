@@ -105,6 +105,7 @@ static norm_op *make_norm(ld_tape *tape, ld_tensor *x, const float *weight, int 
   *op = (norm_op){.x = x, .weight = weight, .width = width, .eps = eps};
   op->y = ld_tape_tensor(tape, x->rows, x->cols, x->trained);
   op->rstd = ld_tape_floats(tape, n_runs(op));
+  ld_tape_want(x);
   return op;
 }
 

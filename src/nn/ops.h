@@ -17,6 +17,10 @@ ld_tensor *ld_op_embedding(ld_tape *tape, const ld_batch *batch, const ld_weight
 /* y (T, out) of x (T, in); see ld_linear. `batch` names the dropout numbers. */
 ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch);
 
+/* The same added to `residual` (T, out), which is no view. */
+ld_tensor *ld_op_linear_onto(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *linear,
+                             const ld_batch *batch);
+
 /* Normalises each run of `width` columns (the whole row when width is x's columns), then scales by weight
  * (width). Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019. */
 ld_tensor *ld_op_rms_norm(ld_tape *tape, ld_tensor *x, const float *weight, int width, float eps);
@@ -58,8 +62,6 @@ ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind
 
 /* silu(gate) * up. Shazeer, "GLU Variants Improve Transformer", 2020. */
 ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up);
-
-ld_tensor *ld_op_add(ld_tape *tape, ld_tensor *a, ld_tensor *b);
 
 /* Cross-entropy of head(features) on the rows that have targets, summed (not averaged) into *loss, in chunks
  * of rows, so that a (T, V) matrix never exists; loss and gradient in one pass. Ends the tape. */

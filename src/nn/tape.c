@@ -17,6 +17,8 @@ typedef struct block {
 /* An operation on the tape, and what a profile tells of it. */
 typedef struct entry {
   ld_op op;
+  bool brief;      /* its output lies in memory that blocks share */
+  ld_tensor *onto; /* what its output was added to; NULL for nothing */
   const char *role;
   double forward, backward; /* multiply-adds */
 } entry;
@@ -30,9 +32,11 @@ struct ld_tape {
   size_t n_blocks, room_blocks;
   ld_tensor *block_output; /* of the open block */
   size_t block_mark;       /* where the inside of the open block begins in `data` */
-  ld_arena records;        /* op records and tensor heads: address space only until touched */
-  ld_arena data;           /* activations */
-  ld_arena grads;          /* gradients of activations */
+  bool in_block;
+  ld_arena records; /* op records and tensor heads: address space only until touched */
+  ld_arena data;    /* activations */
+  ld_arena brief;   /* activations that live no longer than their block's way forward, or back */
+  ld_arena grads;   /* gradients of activations */
   ld_arena scratch;
   size_t scratch_floats; /* the largest need so far */
   double work;           /* multiply-adds */
@@ -62,6 +66,7 @@ void ld_tape_free(ld_tape *tape) {
   if (!tape) return;
   ld_arena_free(&tape->records);
   ld_arena_free(&tape->data);
+  ld_arena_free(&tape->brief);
   ld_arena_free(&tape->grads);
   ld_arena_free(&tape->scratch);
   free(tape->ops);
@@ -81,19 +86,22 @@ void ld_tape_begin(ld_tape *tape, enum ld_pass pass, bool dry, bool recompute) {
   tape->records.used = 0;
   if (dry) {
     ld_arena_free(&tape->data);
+    ld_arena_free(&tape->brief);
     ld_arena_free(&tape->grads);
     ld_arena_free(&tape->scratch);
     tape->scratch_floats = 0;
   }
-  tape->data.used = tape->grads.used = 0;
+  tape->data.used = tape->brief.used = tape->grads.used = 0;
+  tape->in_block = false;
 }
 
 size_t ld_tape_bytes(const ld_tape *tape) {
-  return tape->data.peak + tape->grads.peak + tape->scratch_floats * sizeof(float);
+  return tape->data.peak + tape->brief.peak + tape->grads.peak + tape->scratch_floats * sizeof(float);
 }
 
 bool ld_tape_reserve(ld_tape *tape) {
-  return ld_arena_reserve(&tape->data, tape->data.peak) && ld_arena_reserve(&tape->grads, tape->grads.peak) &&
+  return ld_arena_reserve(&tape->data, tape->data.peak) && ld_arena_reserve(&tape->brief, tape->brief.peak) &&
+         ld_arena_reserve(&tape->grads, tape->grads.peak) &&
          ld_arena_reserve(&tape->scratch, tape->scratch_floats * sizeof(float));
 }
 
@@ -114,8 +122,23 @@ ld_tensor *ld_tape_tensor(ld_tape *tape, int rows, int cols, bool trained) {
   tensor->rows = rows;
   tensor->cols = tensor->stride = cols;
   tensor->trained = trained && tape->pass == LD_PASS_TRAIN;
-  tensor->data = ld_tape_floats(tape, (size_t)rows * (size_t)cols);
+  const size_t bytes = (size_t)rows * (size_t)cols * sizeof(float);
+  tensor->data = ld_arena_take(tape->next.brief ? &tape->brief : &tape->data, bytes);
   return tensor;
+}
+
+ld_tape *ld_tape_brief(ld_tape *tape) {
+  tape->next.brief = tape->in_block;
+  return tape;
+}
+
+void ld_tape_want(ld_tensor *tensor) {
+  if (tensor->base) tensor = tensor->base;
+  tensor->wanted = true;
+}
+
+void ld_tape_onto(ld_tape *tape, ld_tensor *base) {
+  tape->next.onto = base;
 }
 
 ld_tensor *ld_tape_input(ld_tape *tape, const float *data, int rows, int cols) {
@@ -184,6 +207,8 @@ void ld_tape_block_begin(ld_tape *tape, int rows, int cols, bool trained) {
   tape->blocks[tape->n_blocks] = (block){.first = tape->n_ops, .dropped = dropped};
   if (dropped) tape->block_output = ld_tape_tensor(tape, rows, cols, trained);
   tape->block_mark = tape->data.used;
+  tape->brief.used = 0;
+  tape->in_block = true;
 }
 
 static void copy_forward(ld_tape *tape, void *self) {
@@ -200,6 +225,7 @@ static void copy_backward(ld_tape *tape, void *self) {
 
 ld_tensor *ld_tape_block_end(ld_tape *tape, ld_tensor *output) {
   block *open = &tape->blocks[tape->n_blocks++];
+  tape->in_block = false;
   if (!open->dropped) {
     open->last = tape->n_ops;
     return output;
@@ -252,6 +278,17 @@ static bool is_input(const ld_op *op, const ld_tensor *tensor) {
   return false;
 }
 
+/* Adds the gradient of `from`, which is no longer needed, to that of `to`: by giving it away where that has
+ * none. */
+static void hand_on(const ld_tape *tape, ld_tensor *from, ld_tensor *to) {
+  if (!to->grad) {
+    to->grad = from->grad;
+    from->grad = NULL;
+  } else if (!tape->dry) {
+    ld_row_add(to->grad, from->grad, (size_t)to->rows * (size_t)to->cols);
+  }
+}
+
 static void backward_op(ld_tape *tape, const entry *e) {
   const ld_op *op = &e->op;
   if (op->out && !op->out->trained) return;
@@ -260,9 +297,18 @@ static void backward_op(ld_tape *tape, const entry *e) {
   ld_profile_lap(tape->profile, &since, "zero", NULL, LD_PROFILE_BACKWARD, 0);
   if (!tape->dry) op->backward(tape, op->self);
   ld_profile_lap(tape->profile, &since, op->name, e->role, LD_PROFILE_BACKWARD, e->backward);
+  if (e->onto && e->onto->trained) hand_on(tape, op->out, e->onto);
   /* An operation in place hands its output's gradient on as its input's. */
   if (op->out && !is_input(op, op->out)) drop_grad(tape, op->out);
   if (tape->poll) tape->poll(tape->poll_user);
+}
+
+/* What a block's backward pass reads and is not there. */
+static void make_again(ld_tape *tape, const block *entered) {
+  for (size_t k = entered->first; k < entered->last; k++) {
+    const entry *e = &tape->ops[k];
+    if (entered->dropped || (e->brief && e->op.out->wanted)) run_forward(tape, e, LD_PROFILE_BACKWARD);
+  }
 }
 
 void ld_tape_backward(ld_tape *tape) {
@@ -270,9 +316,7 @@ void ld_tape_backward(ld_tape *tape) {
   for (size_t i = tape->n_ops; i-- > 0;) {
     if (n_blocks && i + 1 == tape->blocks[n_blocks - 1].last) {
       const block *entered = &tape->blocks[--n_blocks];
-      if (entered->dropped && tape->ops[i].op.out->trained && !tape->dry)
-        for (size_t k = entered->first; k < entered->last; k++)
-          run_forward(tape, &tape->ops[k], LD_PROFILE_BACKWARD);
+      if (tape->ops[i].op.out->trained && !tape->dry) make_again(tape, entered);
     }
     backward_op(tape, &tape->ops[i]);
   }

@@ -64,6 +64,17 @@ void ld_tape_push(ld_tape *tape, ld_op op);
 void ld_tape_add_work(ld_tape *tape, double forward, double backward);
 void ld_tape_role(ld_tape *tape, const char *role);
 
+/* The output of the next operation is brief: only the rest of its block reads it on the way forward. It lies
+ * in memory that all blocks share, and the operation runs again on the way back where ld_tape_want says that
+ * its output is read there: for what is cheap to make and large to keep (norms, activations). Outside of
+ * blocks it changes nothing. Returns the tape. */
+ld_tape *ld_tape_brief(ld_tape *tape);
+void ld_tape_want(ld_tensor *tensor); /* by the constructor of an operation whose backward reads its data */
+
+/* Of the operation that is pushed next: its output is `base` plus something, so that base (no view, of the
+ * same shape, and not among its inputs) gets the output's gradient as it is. */
+void ld_tape_onto(ld_tape *tape, ld_tensor *base);
+
 /* Marks a block of the model (a transformer layer) whose output will be (rows, cols). `trained` says that
  * something in it or below it is. When it is not, or when blocks are recomputed, all that was made inside is
  * dropped at its end. ld_tape_block_end gives the tensor with which the model goes on. */

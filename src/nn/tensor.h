@@ -19,6 +19,7 @@ struct ld_tensor {
   float *grad; /* same layout; there only from its first use in the backward pass to its last */
   int rows, cols, stride;
   bool trained;    /* something below it is trained, so it has a gradient */
+  bool wanted;     /* its data is read on the way back */
   ld_tensor *base; /* of a view: the tensor some of whose columns it shows */
   int column;      /* of a view: its first column in base */
 };

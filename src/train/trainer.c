@@ -8,7 +8,7 @@
 
 /* The counters that travel in front of the gradients' exact sums. */
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, TOKENS, NOT_FINITE, FAILED, STOP };
-_Static_assert(STOP < LD_EXACT_COUNTERS, "the sums hold all counters");
+_Static_assert((int)STOP < (int)LD_EXACT_COUNTERS, "the sums hold all counters");
 
 static void count_steps(ld_trainer *t) {
   const ld_options *options = t->options;

@@ -1,0 +1,91 @@
+"""What speed.py measures: the shapes, the settings that both programs take, and what ours must reach."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """A way of running PyTorch. Without `micros` those of the case are tried; `whole`: a process computes its share of the batch at
+    once, as the Trainer of transformers does by default."""
+
+    name: str = "PyTorch"
+    whole: bool = False
+    grouped: bool = False
+    base: str = "f32"
+    bar: float | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """`batch` is for two cores and grows with them. `micros` are tried on both sides, once; the fastest is measured. `steps` are
+    measured after one that is not (`warm` of them where they are short)."""
+
+    name: str
+    model: str
+    data: str
+    target: str
+    batch: int
+    micros: tuple
+    opponents: tuple
+    rank: int = 8
+    seq_len: int = 512
+    steps: int = 2
+    warm: int = 1
+    precision: str = "f32"
+    floor_bar: float | None = None
+    sweep_whole: bool = False  # samples differ in length: try settings on whole batches, so that all see the same ones
+    process_gib: float = 0  # what a process of PyTorch needs, where that may be too much
+
+    @property
+    def images(self) -> bool:
+        return self.data.startswith("images")
+
+    @property
+    def language(self) -> bool:
+        return not self.images and self.data != "sst2"
+
+
+G = Case("G", "gpt2", "text512", "c_attn", 8, (1, 2, 4), (Opponent(bar=1.3),), floor_bar=0.85)
+L = Case("L", "smollm", "text1024", "q_proj,v_proj", 4, (1, 2), (Opponent(bar=1.3),), seq_len=1024, floor_bar=0.85)
+L1 = Case("L1", "tinyllama", "text512", "all-linear", 2, (1,), (Opponent(),), rank=16, steps=1, process_gib=8)
+BF16 = (Opponent("autocast", bar=1.5), Opponent("autocast, bf16 base", base="bf16"))
+
+CASES = (
+    G,
+    replace(G, name="G-all", target="all-linear", rank=16, floor_bar=None),
+    L,
+    L1,
+    Case(
+        "V",
+        "gpt2",
+        "instructions",
+        "c_attn",
+        32,
+        (1, 2, 4, 8, 16),
+        (Opponent("padded", whole=True, bar=3), Opponent("padded, best micro-batch"), Opponent("grouped by length", grouped=True)),
+        steps=4,
+        sweep_whole=True,
+    ),
+    Case(
+        "B",
+        "bert",
+        "sst2",
+        "query,value",
+        32,
+        (4, 8, 16),
+        (Opponent("padded", whole=True, bar=2), Opponent("padded, best micro-batch"), Opponent("grouped by length", grouped=True)),
+        steps=8,
+        sweep_whole=True,
+    ),
+    Case("R50", "resnet50", "images224", "layer.1.convolution", 32, (4, 8, 16), (Opponent(bar=1.2),)),
+    Case("R20", "resnet20", "images32", "conv1,conv2", 32, (4, 8, 16), (Opponent(bar=1.2),), steps=30, warm=5),
+    replace(G, name="G-bf16", precision="bf16", opponents=BF16, floor_bar=None),
+    replace(L, name="L-bf16", precision="bf16", opponents=BF16, floor_bar=None),
+    replace(L1, name="L1-bf16", precision="bf16", opponents=(Opponent("autocast, bf16 base", base="bf16", bar=1.5),), process_gib=5),
+)
+
+# Measured otherwise than by rates of one run against another's.
+SPECIAL = ("memory", "start", "scale")
+START_BAR, SCALE_BAR, MEMORY_BAR, BF16_BAR = 5.0, 1.9, 3.0, 1.7
+START = replace(G, name="start", batch=2, micros=(1,), steps=0)
+SCALED = ("G", "L")
