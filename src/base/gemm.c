@@ -10,9 +10,10 @@
 #include "base/tile.h"
 #include "base/vmath.h"
 
-/* The left factor is taken in blocks of so many rows, which stay in the second-level cache while the panels
- * of the right factor pass by. */
-enum { BLOCK_ROWS = 512 };
+/* Some panels of the right factor stay in the second-level cache while a block of the left factor passes by,
+ * which comes from the third level; so the right factor, the weights, is read from memory once for each
+ * block. */
+enum { BLOCK_ROWS = 768, GROUP = 3 };
 _Static_assert((int)BLOCK_ROWS <= (int)LD_BLOCK_STRIDE, "a transposed block's line holds all rows");
 
 /* Below so many multiply-adds a second thread costs more than it gives. */
@@ -31,9 +32,9 @@ enum { BLOCK_LINES = (int)BLOCK_ROWS > (int)LD_BLOCK_WORDS ? (int)BLOCK_ROWS : (
 static _Alignas(64) float left_block[BLOCK_LINES * LD_BLOCK_STRIDE];
 
 /* Of each thread. */
-static _Thread_local _Alignas(64) float right_panel[LD_BLOCK_WORDS * LD_PANEL];
+static _Thread_local _Alignas(64) float right_panels[GROUP][LD_BLOCK_WORDS * LD_PANEL];
 static _Thread_local _Alignas(64) float widened[2 * LD_BLOCK_WORDS * LD_PANEL];
-static _Thread_local _Alignas(64) float edge[BLOCK_ROWS * LD_PANEL];
+static _Thread_local _Alignas(64) float edge[LD_MOST_TILE_ROWS * LD_PANEL];
 
 static const float zeros[BLOCK_ROWS];
 
@@ -115,23 +116,22 @@ static int parts_of(const job *j, const block *b, part parts[LD_MAX_TERMS]) {
   return n;
 }
 
-/* n numbers of stored row `row` from column `column` on, as floats. */
-static const float *floats(const ld_factor *factor, int row, int column, int n, float *memory) {
-  const size_t at = (size_t)row * (size_t)factor->ld + (size_t)column;
-  if (factor->dtype == LD_F32) return (const float *)factor->data + at;
-  ld_dtype_to_f32(memory, factor->data, factor->dtype, (int64_t)at, n);
-  return memory;
-}
+/* Rows of floats, `ld` apart. */
+typedef struct lines {
+  const float *at;
+  ptrdiff_t ld;
+} lines;
 
-/* Stored rows k and, for pairs, k + 1, `n` numbers from `column` on, as one row of words. */
-static void put_row(const ld_factor *factor, int k, int K, int column, int n, float scale, float *words) {
-  const float *even = floats(factor, k, column, n, widened);
-  if (setup.tile->pair == 1) {
-    setup.tile->copy(n, even, scale, words);
-    return;
-  }
-  const float *odd = k + 1 < K ? floats(factor, k + 1, column, n, widened + BLOCK_ROWS) : zeros;
-  setup.tile->weave(n, even, odd, scale, words);
+/* Stored rows [row, row + rows), numbers [column, column + n) of each; a factor of 16 bits by way of
+ * `widened`, which must hold them. */
+static lines lines_of(const ld_factor *factor, int row, int rows, int column, int n) {
+  if (factor->dtype == LD_F32)
+    return (lines){(const float *)factor->data + (size_t)row * (size_t)factor->ld + (size_t)column,
+                   factor->ld};
+  for (int i = 0; i < rows; i++)
+    ld_dtype_to_f32(widened + (size_t)i * (size_t)n, factor->data, factor->dtype,
+                    (int64_t)(row + i) * factor->ld + column, n);
+  return (lines){widened, n};
 }
 
 /* A share of the left factor's block: rows of it, or words of all rows when it is transposed. */
@@ -143,52 +143,95 @@ static void fill_block(const job *j, const block *b, int thread, int n_threads) 
     const ld_factor *left = &of->term->left;
     const float scale = of->term->scale;
     if (left->transposed)
-      for (int k = thread * pair; k < of->n; k += n_threads * pair)
-        put_row(left, of->k + k, of->k + of->n, b->row, b->rows, scale,
-                left_block + (of->at + k / pair) * LD_BLOCK_STRIDE);
+      for (int k = thread * pair; k < of->n; k += n_threads * pair) {
+        const int rows = of->n - k < pair ? of->n - k : pair;
+        const lines from = lines_of(left, of->k + k, rows, b->row, b->rows);
+        setup.tile->lay(rows, b->rows, b->rows, from.at, from.ld, scale,
+                        left_block + (of->at + k / pair) * LD_BLOCK_STRIDE, LD_BLOCK_STRIDE);
+      }
     else
       for (int i = thread; i < b->rows; i += n_threads)
-        setup.tile->copy(of->n, floats(left, b->row + i, of->k, of->n, widened), scale,
+        setup.tile->copy(of->n, lines_of(left, b->row + i, 1, of->k, of->n).at, scale,
                          left_block + i * LD_BLOCK_STRIDE + of->at);
   }
 }
 
-/* Columns [column, column + n) of the right factor as a panel. */
-static const float *fill_panel(const job *j, const block *b, int column, int n) {
+/* Columns [column, column + n) of the right factor as a panel at `memory`. */
+static void fill_panel(const job *j, const block *b, int column, int n, float *memory) {
   part parts[LD_MAX_TERMS];
-  const int n_parts = parts_of(j, b, parts), pair = setup.tile->pair;
+  const int n_parts = parts_of(j, b, parts);
   const int padded = n <= LD_PANEL / 2 ? LD_PANEL / 2 : LD_PANEL;
   for (int p = 0; p < n_parts; p++) {
     const part *of = &parts[p];
     const ld_factor *right = &of->term->right;
-    float *panel = right_panel + of->at * LD_PANEL;
-    if (right->transposed && right->dtype == LD_F32) {
-      const float *x = (const float *)right->data + (size_t)column * (size_t)right->ld + (size_t)of->k;
-      setup.tile->turn(of->n, n, padded, x, right->ld, 1, panel);
-    } else if (right->transposed) {
-      const int ld = pair * LD_BLOCK_WORDS;
-      for (int i = 0; i < n; i++) floats(right, column + i, of->k, of->n, widened + i * ld);
-      setup.tile->turn(of->n, n, padded, widened, ld, 1, panel);
+    float *panel = memory + of->at * LD_PANEL;
+    if (right->transposed) {
+      const lines from = lines_of(right, column, n, of->k, of->n);
+      setup.tile->turn(of->n, n, padded, from.at, from.ld, 1, panel);
     } else {
-      for (int k = 0; k < of->n; k += pair, panel += LD_PANEL) {
-        put_row(right, of->k + k, of->k + of->n, column, n, 1, panel);
-        for (int i = n; i < padded; i++) panel[i] = 0;
-      }
+      const lines from = lines_of(right, of->k, of->n, column, n);
+      setup.tile->lay(of->n, n, padded, from.at, from.ld, 1, panel, LD_PANEL);
     }
   }
-  return right_panel;
 }
 
 /* The right factor as it lies can serve as a panel when it is used too seldom to be worth a copy. */
-static const float *panel_in_place(const job *j, const block *b, int column, int n, int n_tiles,
-                                   ptrdiff_t *ld) {
+static const float *panel_in_place(const job *j, const block *b, int column, int n, int n_tiles) {
   part parts[LD_MAX_TERMS];
   if (n_tiles > 2 || setup.tile->pair != 1 || (n != LD_PANEL && n != LD_PANEL / 2)) return NULL;
   const int n_parts = parts_of(j, b, parts);
   const ld_factor *right = &parts[0].term->right;
   if (n_parts != 1 || right->transposed || right->dtype != LD_F32) return NULL;
-  *ld = right->ld;
   return (const float *)right->data + (size_t)parts[0].k * (size_t)right->ld + (size_t)column;
+}
+
+/* A panel in use: columns [column, column + n). */
+typedef struct panel {
+  const float *words;
+  ptrdiff_t ld;
+  int column, n;
+} panel;
+
+static panel take_panel(const job *j, const block *b, int column, int n_tiles, float *memory) {
+  panel p = {.column = column, .n = j->N - column < LD_PANEL ? j->N - column : LD_PANEL};
+  p.words = panel_in_place(j, b, column, p.n, n_tiles);
+  p.ld = p.words ? j->terms[0].right.ld : LD_PANEL;
+  if (p.words) return p;
+  fill_panel(j, b, column, p.n, memory);
+  p.words = memory;
+  return p;
+}
+
+/* Memory that is to be read soon, fetched piece by piece between tiles: `lines` cache lines of each stored
+ * row. */
+typedef struct fetch {
+  const char *at;
+  size_t stride;
+  int rows, lines, row, line;
+} fetch;
+
+/* The first term's part of columns [column, column + n) in a block. */
+static fetch fetch_of(const job *j, const block *b, int column, int n) {
+  part parts[LD_MAX_TERMS];
+  if (n <= 0 || !parts_of(j, b, parts)) return (fetch){0};
+  const ld_factor *right = &parts[0].term->right;
+  const size_t size = ld_dtype_size(right->dtype), ld = (size_t)right->ld;
+  const size_t k = (size_t)parts[0].k, first = (size_t)column,
+               along = (size_t)(right->transposed ? parts[0].n : n);
+  return (fetch){.at =
+                     (const char *)right->data + size * (right->transposed ? first * ld + k : k * ld + first),
+                 .stride = size * ld,
+                 .rows = right->transposed ? n : parts[0].n,
+                 .lines = (int)((along * size + 63) / 64)};
+}
+
+static void fetch_some(fetch *f, int n) {
+  for (; n > 0 && f->row < f->rows; n--) {
+    __builtin_prefetch(f->at + (size_t)f->row * f->stride + (size_t)f->line * 64, 0, 2);
+    if (++f->line < f->lines) continue;
+    f->line = 0;
+    f->row++;
+  }
 }
 
 /* Where a piece of C begins, and from what: rows of the piece `ld` apart. */
@@ -237,35 +280,48 @@ static piece piece_at(const job *j, bool fresh, int row, int rows, int column, i
   return p;
 }
 
-/* Rows [first, first + rows) of the block, columns [column, column + n) of C. */
-static void run_panel(const job *j, const block *b, int first, int rows, int column, int n) {
-  const ld_tile *t = setup.tile;
-  const int n_tiles = (rows + t->rows - 1) / t->rows, height = (rows + n_tiles - 1) / n_tiles;
+/* Rows [row, row + rows) of the block, at most a tile's, by a panel. */
+static void run_tile(const job *j, const block *b, int row, int rows, const panel *right) {
   const bool by_columns = j->terms[0].left.transposed;
-  ld_tile_function *tile = (by_columns ? t->by_columns : t->by_rows)[n <= LD_PANEL / 2];
-  ptrdiff_t ld_panel = LD_PANEL;
-  const float *panel = panel_in_place(j, b, column, n, n_tiles, &ld_panel);
-  if (!panel) panel = fill_panel(j, b, column, n);
-  const piece p = piece_at(j, b->word == 0, b->row + first, rows, column, n);
-  for (int i = 0; i < rows; i += height) {
-    const float *a = left_block + (ptrdiff_t)(first + i) * (by_columns ? 1 : LD_BLOCK_STRIDE);
-    tile(rows - i < height ? rows - i : height, b->words, a, panel, ld_panel, p.start + i * p.ld_start,
-         p.ld_start, p.c + i * p.ldc, p.ldc);
-  }
+  ld_tile_function *tile =
+      (by_columns ? setup.tile->by_columns : setup.tile->by_rows)[right->n <= LD_PANEL / 2];
+  const float *a = left_block + (ptrdiff_t)row * (by_columns ? 1 : LD_BLOCK_STRIDE);
+  const piece p = piece_at(j, b->word == 0, b->row + row, rows, right->column, right->n);
+  tile(rows, b->words, a, right->words, right->ld, p.start, p.ld_start, p.c, p.ldc);
   if (p.c != edge) return;
-  float *c = j->C + (b->row + first) * j->row + column * j->column;
+  float *c = j->C + (b->row + row) * j->row + right->column * j->column;
   for (int i = 0; i < rows; i++)
-    for (int k = 0; k < n; k++) c[i * j->row + k * j->column] = edge[i * LD_PANEL + k];
+    for (int k = 0; k < right->n; k++) c[i * j->row + k * j->column] = edge[i * LD_PANEL + k];
 }
 
-/* A thread's share of a block: panels, or rows of them where there are fewer panels than threads. */
+/* Rows [first, last) of the block by the panels that begin within [column, end). What is read after them,
+ * from column `next` on, comes nearer meanwhile. */
+static void run_group(const job *j, const block *b, int first, int last, int column, int end, int next) {
+  const int rows = last - first, n_tiles = (rows + setup.tile->rows - 1) / setup.tile->rows;
+  const int height = (rows + n_tiles - 1) / n_tiles;
+  panel panels[GROUP];
+  int n = 0;
+  for (; column < end; column += LD_PANEL, n++)
+    panels[n] = take_panel(j, b, column, n_tiles, right_panels[n]);
+  fetch f = fetch_of(j, b, next, j->N - next < GROUP * LD_PANEL ? j->N - next : GROUP * LD_PANEL);
+  const int each = (f.rows * f.lines + n_tiles * n - 1) / (n_tiles * n);
+  for (int row = first; row < last; row += height)
+    for (int i = 0; i < n; i++) {
+      fetch_some(&f, each);
+      run_tile(j, b, row, last - row < height ? last - row : height, &panels[i]);
+    }
+}
+
+/* A thread's share of a block: groups of panels, or rows of them where there are fewer than threads. */
 static void run_block(const job *j, const block *b, int thread, int n_threads) {
-  const int n_panels = (j->N + LD_PANEL - 1) / LD_PANEL, n_groups = n_panels < n_threads ? n_threads : 1;
-  for (int unit = thread; unit < n_panels * n_groups; unit += n_threads) {
-    const int column = unit / n_groups * LD_PANEL, group = unit % n_groups;
-    const int n = j->N - column < LD_PANEL ? j->N - column : LD_PANEL;
-    const int first = b->rows * group / n_groups, last = b->rows * (group + 1) / n_groups;
-    if (first < last) run_panel(j, b, first, last - first, column, n);
+  const int width = GROUP * LD_PANEL, n_groups = (j->N + width - 1) / width;
+  const int n_slices = n_groups < n_threads ? n_threads : 1;
+  for (int unit = thread; unit < n_groups * n_slices; unit += n_threads) {
+    const int column = unit / n_slices * width, slice = unit % n_slices;
+    const int end = column + width < j->N ? column + width : j->N;
+    const int next = (unit + n_threads) / n_slices * width;
+    const int first = b->rows * slice / n_slices, last = b->rows * (slice + 1) / n_slices;
+    if (first < last) run_group(j, b, first, last, column, end, next == column ? j->N : next);
   }
 }
 

@@ -15,9 +15,10 @@
 #include <stddef.h>
 
 enum {
+  LD_MOST_TILE_ROWS = 14,
   LD_PANEL = 32,         /* columns of a panel; half a panel is the narrowest right factor */
-  LD_BLOCK_WORDS = 768,  /* the most words of a row that a block holds */
-  LD_BLOCK_STRIDE = 784, /* an odd number of cache lines: rows of a tile do not compete for the same places */
+  LD_BLOCK_WORDS = 800,  /* the most words of a row that a block holds */
+  LD_BLOCK_STRIDE = 816, /* an odd number of cache lines: rows of a tile do not compete for the same places */
 };
 
 /* c (rows, 32 or 16) = start + a b, over `words` words of a and b. `ldb` is the stride of b's rows,
@@ -38,8 +39,11 @@ typedef struct ld_tile {
   /* words[] = factor * x[0 .. n); a last odd number is paired with 0. */
   void (*copy)(int n, const float *x, float factor, float *words);
 
-  /* For pairs: words[i] = factor * (even[i], odd[i]). */
-  void (*weave)(int n, const float *even, const float *odd, float factor, float *words);
+  /* Lines of words from n rows of x, `ld` apart, of n_columns numbers each: a line for a row, or for a pair
+   * of rows (a last odd one is paired with 0). Lines are `ld_words` apart; words from n_columns to `padded`
+   * become 0. */
+  void (*lay)(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *words,
+              ptrdiff_t ld_words);
 
   /* Columns of a panel from rows of a matrix: word k of column j at panel[k * LD_PANEL + j] from x[j * ld +
    * k...], of n numbers each; columns from n_columns to `padded` become 0. */

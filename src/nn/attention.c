@@ -132,16 +132,8 @@ static void turn_keys(const attention_op *op, const float *x, int ld, int n, flo
 
 /* n rows of x, D wide, as the right factor whose k are rows of x. */
 static void lay_rows(const attention_op *op, const float *x, int ld, int n, float *words) {
-  static const float zeros[LD_BLOCK_WORDS];
-  const int D = op->shape.head_dim, Dp = padded_width(op), pair = op->tile->pair;
-  for (int i = 0; i < n; i += pair, words += Dp) {
-    const float *row = x + (ptrdiff_t)i * ld;
-    if (pair == 1)
-      op->tile->copy(D, row, 1, words);
-    else
-      op->tile->weave(D, row, i + 1 < n ? row + ld : zeros, 1, words);
-    memset(words + D, 0, (size_t)(Dp - D) * sizeof *words);
-  }
+  const int Dp = padded_width(op);
+  op->tile->lay(n, op->shape.head_dim, Dp, x, ld, 1, words, Dp);
 }
 
 /* scores (part, keys) = factor * x (part, D) panels, where x has rows of stride ld. */
@@ -180,9 +172,8 @@ static const float *left_by_columns(const attention_op *op, const part *p, float
   if (op->tile->pair == 1) return scores;
   for (int key = p->low / LD_BLOCK_WORDS * LD_BLOCK_WORDS; key < p->high; key += LD_BLOCK_WORDS) {
     const int n = p->high - key < LD_BLOCK_WORDS ? p->high - key : LD_BLOCK_WORDS;
-    for (int i = 0; i < p->n_rows; i += 2)
-      op->tile->weave(n, score(scores, i, key), score(scores, i + 1 < ROWS ? i + 1 : i, key), 1,
-                      score(r->packed, i / 2, key));
+    op->tile->lay(p->n_rows, n, n, score(scores, 0, key), LD_BLOCK_STRIDE, 1, score(r->packed, 0, key),
+                  LD_BLOCK_STRIDE);
   }
   return r->packed;
 }
@@ -370,10 +361,6 @@ static void part_backward(const attention_op *op, const sequence *s, const part 
     int low, high;
     visible(&op->shape, s, p->row + i, &low, &high);
     row_backward(op, p, r, i, low, high, g->lse[i]);
-  }
-  if (p->n_rows % op->tile->pair) { /* the row that the last one is paired with */
-    mask_row(p, r->P, p->n_rows, p->high, p->high);
-    mask_row(p, r->dP, p->n_rows, p->high, p->high);
   }
   if (g->values) {
     lay_rows(op, g->dy, op->y->stride, p->n_rows, r->dy_rows);

@@ -127,7 +127,8 @@ static void copy(int n, const float *x, float factor, float *words) {
   for (; i < n; i += 2) words[i / 2] = pair_of(factor * x[i], i + 1 < n ? factor * x[i + 1] : 0);
 }
 
-static void weave(int n, const float *even, const float *odd, float factor, float *words) {
+/* words[i] = factor * (even[i], odd[i]) */
+INLINE void weave(int n, const float *even, const float *odd, float factor, float *words) {
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
                                          22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   int i = 0;
@@ -137,9 +138,34 @@ static void weave(int n, const float *even, const float *odd, float factor, floa
   }
   for (; i < n; i++) words[i] = pair_of(factor * even[i], factor * odd[i]);
 }
+
+static void lay_alone(int n, const float *x, float factor, float *words) {
+  for (int i = 0; i < n; i++) words[i] = pair_of(factor * x[i], 0);
+}
+
+static void lay(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *words,
+                ptrdiff_t ld_words) {
+  for (int k = 0; k < n; k += 2, x += 2 * ld, words += ld_words) {
+    if (k + 1 < n)
+      weave(n_columns, x, x + ld, factor, words);
+    else
+      lay_alone(n_columns, x, factor, words);
+    for (int i = n_columns; i < padded; i++) words[i] = 0;
+  }
+}
 #else
 static void copy(int n, const float *x, float factor, float *words) {
   for (int i = 0; i < n; i++) words[i] = factor * x[i];
+}
+
+static void lay(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *words,
+                ptrdiff_t ld_words) {
+  for (int k = 0; k < n; k++, x += ld, words += ld_words) {
+    int i = 0;
+    for (; i + LANES <= n_columns; i += LANES) store(words + i, factor * load(x + i));
+    for (; i < n_columns; i++) words[i] = factor * x[i];
+    for (; i < padded; i++) words[i] = 0;
+  }
 }
 #endif
 
@@ -211,8 +237,6 @@ const ld_tile LD_TILE_NAME = {
     .by_rows = {by_rows, half_by_rows},
     .by_columns = {by_columns, half_by_columns},
     .copy = copy,
-#ifdef LD_TILE_BF16
-    .weave = weave,
-#endif
+    .lay = lay,
     .turn = turn,
 };
