@@ -13,8 +13,7 @@
 /* Some panels of the right factor stay in the second-level cache while a block of the left factor passes by,
  * which comes from the third level; so the right factor, the weights, is read from memory once for each
  * block. */
-enum { BLOCK_ROWS = 768, GROUP = 3 };
-_Static_assert((int)BLOCK_ROWS <= (int)LD_BLOCK_STRIDE, "a transposed block's line holds all rows");
+enum { BLOCK_ROWS = 1536, GROUP = 3 };
 
 /* Below so many multiply-adds a second thread costs more than it gives. */
 #define LEAST_SHARED 2e5
@@ -333,7 +332,9 @@ static int even_cut(int whole, int most, int step) {
 }
 
 static void run(const job *j, int thread, int n_threads) {
-  const int rows = even_cut(j->M, BLOCK_ROWS, 1), words = even_cut(j->words, LD_BLOCK_WORDS, 16);
+  /* A line of a transposed block holds all rows. */
+  const int most = j->terms[0].left.transposed ? LD_BLOCK_STRIDE : BLOCK_ROWS;
+  const int rows = even_cut(j->M, most, 1), words = even_cut(j->words, LD_BLOCK_WORDS, 16);
   for (int row = 0; row < j->M; row += rows)
     for (int word = 0; word < j->words; word += words) {
       const block b = {row, j->M - row < rows ? j->M - row : rows, word,

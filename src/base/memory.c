@@ -56,10 +56,6 @@ bool ld_arena_reserve(ld_arena *arena, size_t bytes) {
   void *memory =
       mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return false;
-#ifdef MADV_HUGEPAGE
-  /* Large pages where the system has them: activations are read in long strides. */
-  (void)madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
   arena->memory = memory;
   arena->size = bytes;
   return true;
