@@ -35,7 +35,7 @@ static _Thread_local _Alignas(64) float right_panels[GROUP][LD_BLOCK_WORDS * LD_
 static _Thread_local _Alignas(64) float widened[2 * LD_BLOCK_WORDS * LD_PANEL];
 static _Thread_local _Alignas(64) float edge[LD_MOST_TILE_ROWS * LD_PANEL];
 
-static const float zeros[BLOCK_ROWS];
+static const float zeros[LD_PANEL];
 
 /* A product as the loops see it: strides instead of a transposed result. */
 typedef struct job {

@@ -9,7 +9,7 @@
 
 /* A peak is kept between 2^LOW and the overflow limit, and moved to 2^(limit - HEADROOM) when a step has
  * shown it. */
-enum { SUM_BITS = 62, LOW = 34, HEADROOM = 12, FIRST_EXPONENT = 40, MAX_EXPONENT = 900 };
+enum { SUM_BITS = 62, LOW = 34, HEADROOM = 12, FIRST_EXPONENT = 46, MAX_EXPONENT = 900 };
 #define INFINITE_BITS 0x7f800000u
 
 enum { WORD_BITS = 48 };

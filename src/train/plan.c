@@ -182,3 +182,28 @@ void ld_plan_order(const ld_plan *plan, uint64_t seed, int64_t epoch, bool shuff
   const ld_stream stream = ld_rng_stream(seed, LD_RNG_SHUFFLE, (uint64_t)epoch, 0);
   ld_rng_permute(&stream, order, plan->n_rows);
 }
+
+static int compare_keys(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* The rows by falling length are dealt out to the microbatches, forth and back. */
+void ld_plan_balance(const ld_plan *plan, int64_t micro, int64_t *rows, int64_t n, int64_t *scratch) {
+  const int64_t n_micro = (n + micro - 1) / micro;
+  int64_t *keys = scratch, *before = scratch + n, next = 0;
+  bool alike = true;
+  for (int64_t i = 0; i < n; i++) {
+    const int32_t tokens = plan->rows[rows[i]].n_tokens;
+    alike = alike && tokens == plan->rows[rows[0]].n_tokens;
+    keys[i] = ((int64_t)(INT32_MAX - tokens) << 32) + i;
+    before[i] = rows[i];
+  }
+  if (alike || n_micro < 2) return;
+  qsort(keys, (size_t)n, sizeof *keys, compare_keys);
+  for (int64_t place = 0; place < micro; place++)
+    for (int64_t i = 0; i < n_micro; i++) {
+      const int64_t at = (place % 2 ? n_micro - 1 - i : i) * micro + place;
+      if (at < n) rows[at] = before[keys[next++] & UINT32_MAX];
+    }
+}

@@ -29,6 +29,7 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
                    (long long)options->batch_size);
   count_steps(t);
   t->order = ld_alloc((size_t)data->plan->n_rows, sizeof *t->order);
+  t->scratch = ld_alloc(2 * (size_t)options->batch_size, sizeof *t->scratch);
   ld_exact_create(&t->exact, base->lora->params, base->lora->n_params);
   ld_adamw_create(&t->adamw, options, base->lora->n_floats);
   t->tape = ld_tape_create();
@@ -44,6 +45,7 @@ void ld_trainer_free(ld_trainer *t) {
   ld_adamw_free(&t->adamw);
   ld_profile_free(&t->profile.rows);
   free(t->order);
+  free(t->scratch);
   free(t->progress.exponents);
   *t = (ld_trainer){0};
 }
@@ -64,15 +66,26 @@ static void lap(ld_trainer *t, const char *name) {
     t->profile.since = ld_profile_clock(profile_of(t));
 }
 
+static int64_t rows_from(const ld_trainer *t, int64_t first) {
+  const int64_t batch = t->options->batch_size, rest = t->data->plan->n_rows - first;
+  return rest < batch ? rest : batch;
+}
+
+static void order_epoch(ld_trainer *t, int64_t epoch) {
+  const ld_plan *plan = t->data->plan;
+  ld_plan_order(plan, (uint64_t)t->options->seed, epoch, t->options->shuffle, t->order);
+  for (int64_t first = 0; first < plan->n_rows; first += t->options->batch_size)
+    ld_plan_balance(plan, t->options->micro_batch, t->order + first, rows_from(t, first), t->scratch);
+  t->order_epoch = epoch;
+}
+
 /* The rows of a step: `*rows` borrows from the epoch's order. */
 static int64_t step_rows(ld_trainer *t, int64_t step, const int64_t **rows) {
-  const int64_t epoch = step / t->steps_per_epoch, batch = t->options->batch_size;
-  if (epoch != t->order_epoch)
-    ld_plan_order(t->data->plan, (uint64_t)t->options->seed, epoch, t->options->shuffle, t->order);
-  t->order_epoch = epoch;
-  const int64_t first = step % t->steps_per_epoch * batch, rest = t->data->plan->n_rows - first;
+  const int64_t epoch = step / t->steps_per_epoch;
+  if (epoch != t->order_epoch) order_epoch(t, epoch);
+  const int64_t first = step % t->steps_per_epoch * t->options->batch_size;
   *rows = t->order + first;
-  return rest < batch ? rest : batch;
+  return rows_from(t, first);
 }
 
 static int64_t n_microbatches(const ld_trainer *t, int64_t n_rows) {

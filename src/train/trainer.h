@@ -32,6 +32,7 @@ typedef struct ld_trainer {
   int64_t steps_per_epoch, total_steps;
   size_t activation_bytes; /* of this rank, with scratch */
   int64_t *order;          /* of the rows in the present epoch */
+  int64_t *scratch;        /* for ld_plan_balance */
   int64_t order_epoch;
   ld_step_profile profile; /* filled with --profile */
 } ld_trainer;

@@ -75,3 +75,30 @@ Test(plan, order_depends_on_seed_and_epoch) {
   cr_assert(ld_plan_steps(plan, 3) == 3 && ld_plan_steps(plan, 8) == 1);
   ld_plan_free(plan);
 }
+
+/* Rows of 1 .. 20 tokens in microbatches of 4: each gets its share, whatever the order they come in. */
+Test(plan, microbatches_hold_equally_many_tokens) {
+  enum { N = 18, MICRO = 4 };
+  ld_length lengths[N];
+  int64_t rows[N], scratch[2 * N];
+  bool seen[N] = {false};
+  for (int i = 0; i < N; i++) lengths[i] = (ld_length){i * 7 % N + 2, 1};
+  ld_plan *plan = ld_plan_records(lengths, N, 50, false);
+  ld_plan_order(plan, 3, 0, true, rows);
+  ld_plan_balance(plan, MICRO, rows, N, scratch);
+  for (int m = 0; m < N; m += MICRO) {
+    int tokens = 0, n = m + MICRO < N ? MICRO : N - m;
+    for (int i = m; i < m + n; i++) {
+      cr_assert(!seen[rows[i]], "row %lld twice", (long long)rows[i]);
+      seen[rows[i]] = true;
+      tokens += plan->rows[rows[i]].n_tokens;
+    }
+    if (n == MICRO) cr_assert(tokens >= 36 && tokens <= 48, "%d tokens in a microbatch", tokens);
+  }
+  /* Rows alike stay in their order. */
+  for (int i = 0; i < N; i++) plan->rows[i].n_tokens = 5;
+  for (int i = 0; i < N; i++) rows[i] = i;
+  ld_plan_balance(plan, MICRO, rows, N, scratch);
+  for (int i = 0; i < N; i++) cr_assert(rows[i] == i);
+  ld_plan_free(plan);
+}
