@@ -27,8 +27,8 @@ static struct {
 } setup;
 
 /* Rows of words, or words of rows when the left factor is transposed. */
-enum { BLOCK_LINES = (int)BLOCK_ROWS > (int)LD_BLOCK_WORDS ? (int)BLOCK_ROWS : (int)LD_BLOCK_WORDS };
-static _Alignas(64) float left_block[BLOCK_LINES * LD_BLOCK_STRIDE];
+_Static_assert((int)BLOCK_ROWS >= (int)LD_BLOCK_WORDS, "a transposed block has a line for each word");
+static _Alignas(64) float left_block[BLOCK_ROWS * LD_BLOCK_STRIDE];
 
 /* Of each thread. */
 static _Thread_local _Alignas(64) float right_panels[GROUP][LD_BLOCK_WORDS * LD_PANEL];

@@ -10,8 +10,8 @@
 #include "nn/ops.h"
 #include "nn/rows.h"
 
-/* Rows taken at a time: a multiple of every tile's height but one, and few enough for their scores to stay in
- * the second-level cache at common lengths. */
+/* Rows taken at a time: some tiles' height, and few enough for their scores to stay in the second-level cache
+ * at common lengths. */
 enum { ROWS = 56 };
 
 /* Scores of ROWS rows: number `key` of row i at key / LD_BLOCK_WORDS * SLAB + i * LD_BLOCK_STRIDE + key %
@@ -50,6 +50,8 @@ typedef struct room {
   float *packed;              /* scores as pairs */
   float *out;                 /* (ROWS, Dp) */
 } room;
+
+static const float zeros[LD_PANEL];
 
 static int round_up(int n, int step) {
   return (n + step - 1) / step * step;
@@ -139,7 +141,6 @@ static void lay_rows(const attention_op *op, const float *x, int ld, int n, floa
 /* scores (part, keys) = factor * x (part, D) panels, where x has rows of stride ld. */
 static void find_scores(const attention_op *op, const sequence *s, const part *p, const float *x, int ld,
                         float factor, const float *panels, room *r, float *scores) {
-  static const float zeros[LD_PANEL];
   const ld_tile *tile = op->tile;
   const int D = op->shape.head_dim, words = (D + tile->pair - 1) / tile->pair;
   const int height = tile_height(tile, p->n_rows);
@@ -181,7 +182,6 @@ static const float *left_by_columns(const attention_op *op, const part *p, float
 /* out (part, Dp) = scores (part, keys) right (keys, Dp). */
 static void over_keys(const attention_op *op, const sequence *s, const part *p, const float *scores,
                       const float *right, float *out) {
-  static const float zeros[LD_PANEL];
   const ld_tile *tile = op->tile;
   const int Dp = padded_width(op), pair = tile->pair, height = tile_height(tile, p->n_rows);
   for (int i = 0; i < p->n_rows; i += height) {
@@ -344,6 +344,12 @@ static void row_backward(const attention_op *op, const part *p, room *r, int i, 
   mask_row(p, r->dP, i, low, high);
 }
 
+/* Adds the (n, Dp) of `from` to the D columns of `to`. */
+static void add_rows(const attention_op *op, float *to, int ld, const float *from, int n) {
+  const int D = op->shape.head_dim, Dp = padded_width(op);
+  for (int i = 0; i < n; i++) ld_row_add(to + (ptrdiff_t)i * ld, from + (ptrdiff_t)i * Dp, (size_t)D);
+}
+
 /* Where a head's part lies in the tensors, and the gradients that are wanted. */
 typedef struct gradients {
   const float *q, *dy, *lse;
@@ -354,7 +360,6 @@ typedef struct gradients {
 /* dV += P^T dY;  dP = dY V^T;  dQ += dS K;  dK += dS^T Q. */
 static void part_backward(const attention_op *op, const sequence *s, const part *p, const gradients *g,
                           room *r) {
-  const int D = op->shape.head_dim, Dp = padded_width(op);
   find_scores(op, s, p, g->q, op->q->stride, op->shape.scale, r->k_turned, r, r->P);
   find_scores(op, s, p, g->dy, op->y->stride, 1, r->v_turned, r, r->dP);
   for (int i = 0; i < p->n_rows; i++) {
@@ -372,14 +377,7 @@ static void part_backward(const attention_op *op, const sequence *s, const part 
   }
   if (!g->dq) return;
   over_keys(op, s, p, left_by_rows(op, p, r->dP, r), r->k_rows, r->out);
-  for (int i = 0; i < p->n_rows; i++)
-    ld_row_add(g->dq + (ptrdiff_t)i * op->q->stride, r->out + (ptrdiff_t)i * Dp, (size_t)D);
-}
-
-/* Adds the (n, Dp) of `from` to the D columns of `to`. */
-static void add_rows(const attention_op *op, float *to, int ld, const float *from, int n) {
-  const int D = op->shape.head_dim, Dp = padded_width(op);
-  for (int i = 0; i < n; i++) ld_row_add(to + (ptrdiff_t)i * ld, from + (ptrdiff_t)i * Dp, (size_t)D);
+  add_rows(op, g->dq, op->q->stride, r->out, p->n_rows);
 }
 
 /* The heads that share keys and values. */
