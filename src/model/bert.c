@@ -159,11 +159,17 @@ static void build_distilbert(ld_builder *b) {
   build_head(b, &distilbert_spelling, own, LD_RELU, true);
 }
 
-static ld_tensor *block_forward(ld_tape *t, const bert *own, const block *k, ld_tensor *x,
+/* Of the last block the head reads the first token of each text alone: behind attention nothing else is
+ * made. */
+static ld_tensor *block_forward(ld_tape *t, const bert *own, const block *k, bool last, ld_tensor *x,
                                 const ld_batch *batch) {
   const ld_linear *l = k->linears;
   ld_tensor *h = ld_op_attention(t, ld_op_linear(t, x, &l[Q], batch), ld_op_linear(t, x, &l[K], batch),
                                  ld_op_linear(t, x, &l[V], batch), &own->attention, batch);
+  if (last) {
+    h = ld_op_first_rows(t, h, batch);
+    x = ld_op_first_rows(t, x, batch);
+  }
   x = ld_op_linear_onto(t, x, h, &l[O], batch);
   x = ld_op_layer_norm(ld_tape_brief(t), x, k->norm_weight[0], k->norm_bias[0], own->eps);
   h = ld_op_linear(t, x, &l[UP], batch);
@@ -178,11 +184,12 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {
     const block *k = &own->blocks[i];
-    ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_trained(k->linears, N_LINEARS));
-    x = ld_tape_block_end(t, block_forward(t, own, k, x, batch));
+    const bool last = i == model->n_blocks - 1;
+    ld_tape_block_begin(t, last ? batch->n_segments : x->rows, x->cols,
+                        x->trained || ld_any_trained(k->linears, N_LINEARS));
+    x = ld_tape_block_end(t, block_forward(t, own, k, last, x, batch));
   }
-  ld_tensor *first = ld_op_first_rows(t, x, batch);
-  return ld_op_activation(t, ld_op_linear(t, first, &own->head[0], batch), own->head_activation);
+  return ld_op_activation(t, ld_op_linear(t, x, &own->head[0], batch), own->head_activation);
 }
 
 #define CLASSIFIER(type, build_function, targets, ...)                                                       \

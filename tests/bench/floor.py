@@ -3,8 +3,8 @@
 Two floating-point operations each. Counted: every frozen product forward, and backward to its input where something below is trained;
 the adapters' products, forward, backward and their own gradients; attention's two products forward and four backward over the pairs
 that attend (half the square where it is causal; what a backward pass computes again does not count); the logits of target tokens, and
-their way back; a classifier's head. Not counted: norms, activations, softmax, embeddings, padding, the optimizer. What stands in the
-last block above tokens that no target needs is counted, for simplicity.
+their way back; a classifier's head. Not counted: norms, activations, softmax, embeddings, padding, the optimizer. Of a language model, what
+stands in the last block above tokens that no target needs is counted, for simplicity.
 """
 
 import json
@@ -75,9 +75,10 @@ def llama(counter: Counter, config: dict, lengths: list[int], targets: int):
 def bert(counter: Counter, config: dict, lengths: list[int], targets: int):
     width, inner, rows = config["hidden_size"], config["intermediate_size"], sum(lengths)
     pairs, x = sum(n * n for n in lengths), False
-    for _ in range(config["num_hidden_layers"]):
+    for layer in range(config["num_hidden_layers"]):
         q, k, v = (counter.linear(name, width, width, rows, x) for name in ("query", "key", "value"))
         counter.attention(pairs, width, q, k, v)
+        rows = rows if layer + 1 < config["num_hidden_layers"] else len(lengths)
         x = counter.linear("attention.output.dense", width, width, rows, q or k or v) or x
         up = counter.linear("intermediate.dense", width, inner, rows, x)
         x = counter.linear("output.dense", inner, width, rows, up) or x
