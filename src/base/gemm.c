@@ -296,8 +296,8 @@ static void run_tile(const job *j, const block *b, int row, int rows, const pane
 /* Rows [first, last) of the block by the panels that begin within [column, end). What is read after them,
  * from column `next` on, comes nearer meanwhile. */
 static void run_group(const job *j, const block *b, int first, int last, int column, int end, int next) {
-  const int rows = last - first, n_tiles = (rows + setup.tile->rows - 1) / setup.tile->rows;
-  const int height = (rows + n_tiles - 1) / n_tiles;
+  const int rows = last - first, height = ld_tile_height(setup.tile, rows);
+  const int n_tiles = (rows + height - 1) / height;
   panel panels[GROUP];
   int n = 0;
   for (; column < end; column += LD_PANEL, n++)

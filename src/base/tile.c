@@ -47,3 +47,8 @@ const ld_tile *ld_tile_pick_bf16(void) {
 #endif
   return NULL;
 }
+
+int ld_tile_height(const ld_tile *tile, int n) {
+  const int n_tiles = (n + tile->rows - 1) / tile->rows;
+  return (n + n_tiles - 1) / n_tiles;
+}

@@ -50,6 +50,9 @@ typedef struct ld_tile {
   void (*turn)(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *panel);
 } ld_tile;
 
+/* The height of tiles that cut n rows about evenly; n > 0. */
+int ld_tile_height(const ld_tile *tile, int n);
+
 /* The best for this processor, or the one named by the environment's LORA_DIST_KERNEL; chosen once. */
 const ld_tile *ld_tile_pick(void);
 

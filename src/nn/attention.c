@@ -118,12 +118,6 @@ static part part_at(const ld_attention *shape, const sequence *s, int row) {
   return p;
 }
 
-/* The height of tiles that cut n rows about evenly. */
-static int tile_height(const ld_tile *tile, int n) {
-  const int n_tiles = (n + tile->rows - 1) / tile->rows;
-  return (n + n_tiles - 1) / n_tiles;
-}
-
 /* n rows of x, D wide, as the right factor whose k are columns of x. */
 static void turn_keys(const attention_op *op, const float *x, int ld, int n, float *panels) {
   const int D = op->shape.head_dim, words = (D + op->tile->pair - 1) / op->tile->pair;
@@ -143,7 +137,7 @@ static void find_scores(const attention_op *op, const sequence *s, const part *p
                         float factor, const float *panels, room *r, float *scores) {
   const ld_tile *tile = op->tile;
   const int D = op->shape.head_dim, words = (D + tile->pair - 1) / tile->pair;
-  const int height = tile_height(tile, p->n_rows);
+  const int height = ld_tile_height(tile, p->n_rows);
   for (int i = 0; i < p->n_rows; i++)
     tile->copy(D, x + (ptrdiff_t)i * ld, factor, r->left + i * LD_BLOCK_STRIDE);
   for (int key = p->low / LD_PANEL * LD_PANEL; key < p->high; key += LD_PANEL)
@@ -183,7 +177,7 @@ static const float *left_by_columns(const attention_op *op, const part *p, float
 static void over_keys(const attention_op *op, const sequence *s, const part *p, const float *scores,
                       const float *right, float *out) {
   const ld_tile *tile = op->tile;
-  const int Dp = padded_width(op), pair = tile->pair, height = tile_height(tile, p->n_rows);
+  const int Dp = padded_width(op), pair = tile->pair, height = ld_tile_height(tile, p->n_rows);
   for (int i = 0; i < p->n_rows; i += height) {
     const int n = p->n_rows - i < height ? p->n_rows - i : height;
     int low, high;

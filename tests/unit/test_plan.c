@@ -76,7 +76,7 @@ Test(plan, order_depends_on_seed_and_epoch) {
   ld_plan_free(plan);
 }
 
-/* Rows of 1 .. 20 tokens in microbatches of 4: each gets its share, whatever the order they come in. */
+/* Rows of 2 .. 19 tokens in microbatches of 4: each gets its share, whatever the order they come in. */
 Test(plan, microbatches_hold_equally_many_tokens) {
   enum { N = 18, MICRO = 4 };
   ld_length lengths[N];
