@@ -1,23 +1,31 @@
 #include "mpi/comm.h"
 
 #include <mpi.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "mpi/internal.h"
 
 /* Counts in MPI 3 are ints; longer arrays go in chunks of this many elements. */
-enum { CHUNK = 1 << 26 };
+enum { CHUNK = 1 << 26, HOST_BYTES = 64 };
 
 struct ld_comm {
-  bool alone;
+  bool alone, part;
   MPI_Comm world;
   int rank, size, node_rank, node_size, nodes;
-  char host[256];
+  char **hosts; /* (size) of the whole */
+  ld_watch *watch;
+  MPI_Request *begun; /* what ld_comm_wait waits for */
+  size_t n_begun, begun_room;
 };
 
 /* Every launcher leaves its mark in the environment; without one, MPI_Init would only cost time. */
@@ -41,7 +49,9 @@ ld_comm *ld_comm_alone(void) {
   ld_comm *comm = ld_alloc(1, sizeof *comm);
   comm->alone = true;
   comm->size = comm->node_size = comm->nodes = 1;
-  if (gethostname(comm->host, sizeof comm->host - 1)) strcpy(comm->host, "localhost");
+  comm->hosts = ld_alloc(1, sizeof *comm->hosts);
+  comm->hosts[0] = ld_alloc(HOST_BYTES, 1);
+  if (gethostname(comm->hosts[0], HOST_BYTES - 1)) strcpy(comm->hosts[0], "localhost");
   return comm;
 }
 
@@ -62,10 +72,27 @@ static void find_places(ld_comm *comm) {
   MPI_Allreduce(&first, &comm->nodes, 1, MPI_INT, MPI_SUM, comm->world);
 }
 
+static void find_hosts(ld_comm *comm) {
+  char *mine = comm->hosts[0], *all = ld_alloc((size_t)comm->size, HOST_BYTES);
+  MPI_Allgather(mine, HOST_BYTES, MPI_BYTE, all, HOST_BYTES, MPI_BYTE, comm->world);
+  free(mine);
+  comm->hosts = ld_realloc(comm->hosts, (size_t)comm->size, sizeof *comm->hosts);
+  for (int r = 0; r < comm->size; r++) comm->hosts[r] = ld_strdup(all + (size_t)r * HOST_BYTES);
+  free(all);
+}
+
+/* What serves gradients over TCP better than Open MPI's own choice: both directions at once, and progress
+ * while this process computes. The environment's wishes stay. */
+static void tune(void) {
+  setenv("OMPI_MCA_btl_tcp_flags", "1", 0);
+  setenv("OMPI_MCA_btl_tcp_progress_thread", "1", 0);
+}
+
 int ld_comm_start(int *argc, char ***argv, ld_comm **out, ld_error *err) {
   ld_comm *comm = *out = ld_comm_alone();
   if (!launched()) return 0;
   int provided;
+  tune();
   /* Errors inside MPI end the job (MPI_ERRORS_ARE_FATAL, the default): no rank could go on without the
    * others. */
   if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
@@ -75,13 +102,61 @@ int ld_comm_start(int *argc, char ***argv, ld_comm **out, ld_error *err) {
   comm->alone = false;
   comm->world = MPI_COMM_WORLD;
   find_places(comm);
+  find_hosts(comm);
+  comm->watch = ld_watch_start(comm->world, comm->hosts);
   return 0;
+}
+
+static void free_hosts(ld_comm *comm) {
+  for (int r = 0; comm->hosts && r < comm->size; r++) free(comm->hosts[r]);
+  free(comm->hosts);
 }
 
 void ld_comm_finish(ld_comm *comm) {
   if (!comm) return;
-  if (!comm->alone) MPI_Finalize();
+  if (!comm->alone) {
+    ld_comm_barrier(comm); /* behind it nobody asks any more */
+    ld_watch_free(comm->watch);
+    MPI_Finalize();
+  }
+  free(comm->begun);
+  free_hosts(comm);
   free(comm);
+}
+
+static ld_comm *part_of(const ld_comm *comm, MPI_Comm group) {
+  if (group == MPI_COMM_NULL) return NULL;
+  ld_comm *part = ld_alloc(1, sizeof *part);
+  *part = (ld_comm){.part = true, .world = group, .watch = comm->watch, .nodes = 1};
+  MPI_Comm_rank(group, &part->rank);
+  MPI_Comm_size(group, &part->size);
+  part->node_size = part->size;
+  part->node_rank = part->rank;
+  return part;
+}
+
+ld_comm *ld_comm_among(ld_comm *comm, bool member) {
+  if (comm->alone) return member ? ld_comm_alone() : NULL;
+  MPI_Comm group;
+  ld_comm_barrier(comm); /* waits under the watch: what follows cannot take long */
+  MPI_Comm_split(comm->world, member ? 0 : MPI_UNDEFINED, comm->rank, &group);
+  return part_of(comm, group);
+}
+
+ld_comm *ld_comm_of_node(ld_comm *comm) {
+  if (comm->alone) return ld_comm_alone();
+  MPI_Comm group;
+  ld_comm_barrier(comm);
+  MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &group);
+  return part_of(comm, group);
+}
+
+void ld_comm_leave(ld_comm *part) {
+  if (!part) return;
+  if (!part->alone) MPI_Comm_free(&part->world);
+  free(part->begun);
+  free_hosts(part);
+  free(part);
 }
 
 int ld_comm_rank(const ld_comm *comm) {
@@ -105,7 +180,11 @@ int ld_comm_nodes(const ld_comm *comm) {
 }
 
 const char *ld_comm_host(const ld_comm *comm) {
-  return comm->host;
+  return comm->hosts[comm->rank];
+}
+
+const char *ld_comm_host_of(const ld_comm *comm, int rank) {
+  return comm->hosts[rank];
 }
 
 void ld_comm_abort(ld_comm *comm, int status) {
@@ -113,40 +192,129 @@ void ld_comm_abort(ld_comm *comm, int status) {
   _exit(status);
 }
 
-static void reduce(ld_comm *comm, void *values, size_t count, size_t size, MPI_Datatype type, MPI_Op op) {
+void ld_comm_at(ld_comm *comm, const char *format, ...) {
+  if (comm->alone) return;
+  char text[64];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  ld_watch_at(comm->watch, text);
+}
+
+void ld_comm_set_patience(ld_comm *comm, double seconds) {
+  if (!comm->alone) ld_watch_set_patience(comm->watch, seconds);
+}
+
+void ld_comm_poll(ld_comm *comm) {
+  if (!comm->alone) ld_watch_serve(comm->watch);
+}
+
+static MPI_Request *new_request(ld_comm *comm) {
+  comm->begun = ld_grow(comm->begun, comm->n_begun, &comm->begun_room, sizeof *comm->begun);
+  return &comm->begun[comm->n_begun++];
+}
+
+void ld_comm_wait(ld_comm *comm) {
+  if (comm->n_begun) ld_watch_wait(comm->watch, comm->begun, (int)comm->n_begun);
+  comm->n_begun = 0;
+}
+
+static void begin(ld_comm *comm, void *values, size_t count, size_t size, MPI_Datatype type, MPI_Op op) {
   if (comm->alone) return;
   for (size_t at = 0; at < count; at += CHUNK) {
     const size_t n = count - at < CHUNK ? count - at : CHUNK;
-    MPI_Allreduce(MPI_IN_PLACE, (char *)values + at * size, (int)n, type, op, comm->world);
+    MPI_Iallreduce(MPI_IN_PLACE, (char *)values + at * size, (int)n, type, op, comm->world,
+                   new_request(comm));
   }
 }
 
+void ld_comm_begin_sum_i64(ld_comm *comm, int64_t *values, size_t count) {
+  begin(comm, values, count, sizeof *values, MPI_INT64_T, MPI_SUM);
+}
+
+void ld_comm_begin_max_u32(ld_comm *comm, uint32_t *values, size_t count) {
+  begin(comm, values, count, sizeof *values, MPI_UINT32_T, MPI_MAX);
+}
+
 void ld_comm_sum_i64(ld_comm *comm, int64_t *values, size_t count) {
-  reduce(comm, values, count, sizeof *values, MPI_INT64_T, MPI_SUM);
+  begin(comm, values, count, sizeof *values, MPI_INT64_T, MPI_SUM);
+  ld_comm_wait(comm);
 }
 
 void ld_comm_max_i64(ld_comm *comm, int64_t *values, size_t count) {
-  reduce(comm, values, count, sizeof *values, MPI_INT64_T, MPI_MAX);
+  begin(comm, values, count, sizeof *values, MPI_INT64_T, MPI_MAX);
+  ld_comm_wait(comm);
 }
 
 void ld_comm_max_u32(ld_comm *comm, uint32_t *values, size_t count) {
-  reduce(comm, values, count, sizeof *values, MPI_UINT32_T, MPI_MAX);
+  begin(comm, values, count, sizeof *values, MPI_UINT32_T, MPI_MAX);
+  ld_comm_wait(comm);
 }
 
 void ld_comm_max_f64(ld_comm *comm, double *values, size_t count) {
-  reduce(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_MAX);
+  begin(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_MAX);
+  ld_comm_wait(comm);
 }
 
+/* One chunk after the other: all at once would take memory for all on the way. */
 void ld_comm_broadcast(ld_comm *comm, void *bytes, size_t count, int root) {
   if (comm->alone) return;
   for (size_t at = 0; at < count; at += CHUNK) {
     const size_t n = count - at < CHUNK ? count - at : CHUNK;
-    MPI_Bcast((char *)bytes + at, (int)n, MPI_BYTE, root, comm->world);
+    MPI_Ibcast((char *)bytes + at, (int)n, MPI_BYTE, root, comm->world, new_request(comm));
+    ld_comm_wait(comm);
   }
 }
 
 void ld_comm_barrier(ld_comm *comm) {
-  if (!comm->alone) MPI_Barrier(comm->world);
+  if (comm->alone) return;
+  MPI_Ibarrier(comm->world, new_request(comm));
+  ld_comm_wait(comm);
+}
+
+void ld_comm_send(ld_comm *comm, const void *bytes, size_t count, int to) {
+  for (size_t at = 0; at < count; at += CHUNK) {
+    const size_t n = count - at < CHUNK ? count - at : CHUNK;
+    MPI_Isend((const char *)bytes + at, (int)n, MPI_BYTE, to, 0, comm->world, new_request(comm));
+    ld_comm_wait(comm);
+  }
+}
+
+void ld_comm_receive(ld_comm *comm, void *bytes, size_t count, int from) {
+  for (size_t at = 0; at < count; at += CHUNK) {
+    const size_t n = count - at < CHUNK ? count - at : CHUNK;
+    MPI_Irecv((char *)bytes + at, (int)n, MPI_BYTE, from, 0, comm->world, new_request(comm));
+    ld_comm_wait(comm);
+  }
+}
+
+/* Work in a thread of its own. */
+typedef struct errand {
+  int (*work)(void *user, ld_error *err);
+  void *user;
+  ld_error *err;
+  int code;
+  atomic_bool done;
+} errand;
+
+static void *run_errand(void *self) {
+  errand *e = self;
+  e->code = e->work(e->user, e->err);
+  atomic_store(&e->done, true);
+  return NULL;
+}
+
+int ld_comm_meanwhile(ld_comm *comm, int (*work)(void *user, ld_error *err), void *user, ld_error *err) {
+  errand e = {.work = work, .user = user, .err = err};
+  pthread_t thread;
+  if (comm->alone || pthread_create(&thread, NULL, run_errand, &e)) return work(user, err);
+  while (!atomic_load(&e.done)) {
+    ld_comm_poll(comm);
+    nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+  }
+  pthread_join(thread, NULL);
+  return e.code;
 }
 
 void ld_comm_gather_all(ld_comm *comm, const void *mine, size_t bytes, void **all, size_t *total) {

@@ -1,0 +1,27 @@
+/* What the files of this folder share: here MPI shows.
+ */
+#ifndef LD_MPI_INTERNAL_H
+#define LD_MPI_INTERNAL_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Looks after the other ranks while this one waits (watch.c). One a process, shared by all communicators. */
+typedef struct ld_watch ld_watch;
+
+/* `world` of all ranks; hosts[r] is the host of rank r, borrowed. Collective. */
+ld_watch *ld_watch_start(MPI_Comm world, char *const *hosts);
+void ld_watch_free(ld_watch *watch); /* after a barrier: no rank asks any more */
+
+/* Answers who asks, and moves all that MPI has under way. Returns at once. */
+void ld_watch_serve(ld_watch *watch);
+
+/* Waits for the requests, and meanwhile answers and asks. Does not return when a rank stays silent: then the
+ * error is printed and the process ends. */
+void ld_watch_wait(ld_watch *watch, MPI_Request *requests, int n);
+
+void ld_watch_at(ld_watch *watch, const char *text);
+void ld_watch_set_patience(ld_watch *watch, double seconds);
+
+#endif
