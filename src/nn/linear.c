@@ -142,6 +142,7 @@ void ld_linear_count(ld_tape *tape, const ld_linear *linear, int T, bool input_t
   const double to_input = input_trained ? in * out + R * in : 0;
   const double to_weight = linear->whole ? in * out : R * (2 * out + in);
   ld_tape_add_work(tape, T * (in * out + R * (in + out)), T * (to_input + to_weight));
+  if (linear->lora || linear->whole) ld_tape_trains(tape, linear);
 }
 
 ld_tensor *ld_op_linear_onto(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *linear,

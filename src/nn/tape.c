@@ -17,8 +17,9 @@ typedef struct block {
 /* An operation on the tape, and what a profile tells of it. */
 typedef struct entry {
   ld_op op;
-  bool brief;      /* its output lies in memory that blocks share */
-  ld_tensor *onto; /* what its output was added to; NULL for nothing */
+  bool brief;             /* its output lies in memory that blocks share */
+  ld_tensor *onto;        /* what its output was added to; NULL for nothing */
+  const ld_linear *layer; /* whose parameters it trains; NULL for none */
   const char *role;
   double forward, backward; /* multiply-adds */
 } entry;
@@ -49,6 +50,8 @@ struct ld_tape {
   int n_free;
   void (*poll)(void *user);
   void *poll_user;
+  void (*trained)(void *user, const ld_linear *layer);
+  void *trained_user;
 };
 
 float *ld_grad(const ld_tensor *tensor) {
@@ -141,6 +144,10 @@ void ld_tape_onto(ld_tape *tape, ld_tensor *base) {
   tape->next.onto = base;
 }
 
+void ld_tape_trains(ld_tape *tape, const ld_linear *layer) {
+  tape->next.layer = layer;
+}
+
 ld_tensor *ld_tape_input(ld_tape *tape, const float *data, int rows, int cols) {
   ld_tensor *tensor = ld_tape_record(tape, sizeof *tensor);
   *tensor = (ld_tensor){.data = (float *)data, .rows = rows, .cols = cols, .stride = cols};
@@ -189,6 +196,7 @@ static void run_forward(ld_tape *tape, const entry *e, enum ld_profile_part part
   double since = ld_profile_clock(tape->profile);
   e->op.forward(tape, e->op.self);
   ld_profile_lap(tape->profile, &since, e->op.name, e->role, part, e->forward);
+  if (tape->poll) tape->poll(tape->poll_user);
 }
 
 void ld_tape_push(ld_tape *tape, ld_op op) {
@@ -243,6 +251,11 @@ ld_tensor *ld_tape_block_end(ld_tape *tape, ld_tensor *output) {
 void ld_tape_on_poll(ld_tape *tape, void (*poll)(void *user), void *user) {
   tape->poll = poll;
   tape->poll_user = user;
+}
+
+void ld_tape_on_trained(ld_tape *tape, void (*trained)(void *user, const ld_linear *layer), void *user) {
+  tape->trained = trained;
+  tape->trained_user = user;
 }
 
 /* Gives `tensor` a gradient of zeros if it has none yet. */
@@ -311,6 +324,13 @@ static void make_again(ld_tape *tape, const block *entered) {
   }
 }
 
+/* Whether no operation before `at`, whose backward is still to come, trains the same layer. */
+static bool is_last(const ld_tape *tape, size_t at) {
+  for (size_t i = 0; i < at; i++)
+    if (tape->ops[i].layer == tape->ops[at].layer) return false;
+  return true;
+}
+
 void ld_tape_backward(ld_tape *tape) {
   size_t n_blocks = tape->n_blocks;
   for (size_t i = tape->n_ops; i-- > 0;) {
@@ -319,5 +339,7 @@ void ld_tape_backward(ld_tape *tape) {
       if (tape->ops[i].op.out->trained && !tape->dry) make_again(tape, entered);
     }
     backward_op(tape, &tape->ops[i]);
+    if (tape->trained && !tape->dry && tape->ops[i].layer && is_last(tape, i))
+      tape->trained(tape->trained_user, tape->ops[i].layer);
   }
 }

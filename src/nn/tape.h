@@ -64,6 +64,9 @@ void ld_tape_push(ld_tape *tape, ld_op op);
 void ld_tape_add_work(ld_tape *tape, double forward, double backward);
 void ld_tape_role(ld_tape *tape, const char *role);
 
+/* Of the operation that is pushed next: its backward adds to the gradients of this layer's parameters. */
+void ld_tape_trains(ld_tape *tape, const ld_linear *layer);
+
 /* The output of the next operation is brief: only the rest of its block reads it on the way forward. It lies
  * in memory that all blocks share, and the operation runs again on the way back where ld_tape_want says that
  * its output is read there: for what is cheap to make and large to keep (norms, activations). Outside of
@@ -88,7 +91,11 @@ void ld_tape_backward(ld_tape *tape);
 /* Measures each operation of the passes to come; NULL, as it begins, for none. The profile is borrowed. */
 void ld_tape_profile(ld_tape *tape, ld_profile *profile);
 
-/* Called between operations of the backward pass, to move what must move meanwhile (network). */
+/* Called between operations, forward and backward, to move what must move meanwhile (network). */
 void ld_tape_on_poll(ld_tape *tape, void (*poll)(void *user), void *user);
+
+/* Called in a backward pass when nothing on the tape adds any more to the gradients of a layer's parameters.
+ */
+void ld_tape_on_trained(ld_tape *tape, void (*trained)(void *user, const ld_linear *layer), void *user);
 
 #endif

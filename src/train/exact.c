@@ -51,7 +51,10 @@ static size_t count(const ld_param *param) {
 
 void ld_exact_create(ld_exact *exact, const ld_param *params, size_t n_params) {
   *exact = (ld_exact){.params = params, .n_params = n_params};
-  for (size_t i = 0; i < n_params; i++) exact->n_floats += count(&params[i]);
+  exact->first = ld_alloc(n_params + 1, sizeof *exact->first);
+  exact->first[0] = LD_EXACT_COUNTERS;
+  for (size_t i = 0; i < n_params; i++) exact->first[i + 1] = exact->first[i] + count(&params[i]);
+  exact->n_floats = exact->first[n_params] - LD_EXACT_COUNTERS;
   exact->sums = ld_alloc(LD_EXACT_COUNTERS + exact->n_floats, sizeof *exact->sums);
   exact->exponent = ld_alloc(n_params, sizeof *exact->exponent);
   exact->used = ld_alloc(n_params, sizeof *exact->used);
@@ -61,6 +64,7 @@ void ld_exact_create(ld_exact *exact, const ld_param *params, size_t n_params) {
 
 void ld_exact_free(ld_exact *exact) {
   free(exact->sums);
+  free(exact->first);
   free(exact->exponent);
   free(exact->used);
   free(exact->peak);
@@ -95,14 +99,14 @@ LD_VECTOR static void add(int64_t *sums, const float *g, size_t n, double scale)
   }
 }
 
+void ld_exact_add_one(ld_exact *exact, size_t i) {
+  const ld_param *param = &exact->params[i];
+  exact->peak[i] = peak_bits(param->grad, count(param), exact->peak[i]);
+  add(exact->sums + exact->first[i], param->grad, count(param), ldexp(1, exact->used[i]));
+}
+
 void ld_exact_add(ld_exact *exact) {
-  int64_t *sums = exact->sums + LD_EXACT_COUNTERS;
-  for (size_t i = 0; i < exact->n_params; i++) {
-    const ld_param *param = &exact->params[i];
-    exact->peak[i] = peak_bits(param->grad, count(param), exact->peak[i]);
-    add(sums, param->grad, count(param), ldexp(1, exact->used[i]));
-    sums += count(param);
-  }
+  for (size_t i = 0; i < exact->n_params; i++) ld_exact_add_one(exact, i);
 }
 
 static float bits_to_float(uint32_t bits) {
@@ -134,11 +138,10 @@ const ld_param *ld_exact_not_finite(const ld_exact *exact) {
 }
 
 void ld_exact_mean(const ld_exact *exact, double divisor) {
-  const int64_t *sums = exact->sums + LD_EXACT_COUNTERS;
   for (size_t i = 0; i < exact->n_params; i++) {
     const ld_param *param = &exact->params[i];
+    const int64_t *sums = exact->sums + exact->first[i];
     const double scale = ldexp(1, -exact->used[i]) / divisor;
     for (size_t k = 0; k < count(param); k++) param->grad[k] = (float)((double)sums[k] * scale);
-    sums += count(param);
   }
 }

@@ -18,7 +18,7 @@
 
 #include "nn/tensor.h"
 
-enum { LD_EXACT_COUNTERS = 8 };
+enum { LD_EXACT_COUNTERS = 9 };
 
 /* A sum of losses, exact in units of 2^-30, as words of 48 bits each, the highest first. Words of several
  * ranks are summed each by itself. Squared errors are large where what is predicted is, so a loss of up to
@@ -31,6 +31,7 @@ typedef struct ld_exact {
   const ld_param *params;
   size_t n_params, n_floats;
   int64_t *sums;     /* LD_EXACT_COUNTERS + n_floats */
+  size_t *first;     /* (n_params + 1) where each parameter's sums begin */
   int32_t *exponent; /* (n_params) for the next sums */
   int32_t *used;     /* (n_params) of the present sums */
   uint32_t *peak; /* (n_params) the bits of the largest |g| of any microbatch, ordered as the numbers are */
@@ -42,8 +43,9 @@ void ld_exact_free(ld_exact *exact);
 /* Zeroes sums and peaks, and takes the exponents for the sums to come. */
 void ld_exact_reset(ld_exact *exact);
 
-/* Adds the gradients that the parameters hold now. */
+/* Adds the gradients that the parameters hold now: of all, or of one. */
 void ld_exact_add(ld_exact *exact);
+void ld_exact_add_one(ld_exact *exact, size_t param);
 
 /* After sums and peaks were reduced over all ranks: true when every exponent was fit for the n_summands
  * microbatches that were added, false when the step must be computed again; exponents are set for the next

@@ -54,8 +54,8 @@ int64_t ld_plan_steps(const ld_plan *plan, int64_t batch_size);
 /* The rows' order in an epoch, into order (n_rows). */
 void ld_plan_order(const ld_plan *plan, uint64_t seed, int64_t epoch, bool shuffle, int64_t *order);
 
-/* Rearranges the n rows of one step so that its microbatches, each `micro` rows on end, hold about equally many
- * tokens: otherwise ranks wait for the longest. `scratch` holds 2 n numbers. */
+/* Rearranges the n rows of one step so that its microbatches, each `micro` rows on end, hold about equally
+ * many tokens: otherwise ranks wait for the longest. `scratch` holds 2 n numbers. */
 void ld_plan_balance(const ld_plan *plan, int64_t micro, int64_t *rows, int64_t n, int64_t *scratch);
 
 #endif

@@ -3,18 +3,41 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/memory.h"
 
 /* The counters that travel in front of the gradients' exact sums. */
-enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, TOKENS, NOT_FINITE, FAILED, STOP };
-_Static_assert((int)STOP < (int)LD_EXACT_COUNTERS, "the sums hold all counters");
+enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, TOKENS, NOT_FINITE, FAILED, STOP, BUSY };
+_Static_assert((int)BUSY < (int)LD_EXACT_COUNTERS, "the sums hold all counters");
 
 static void count_steps(ld_trainer *t) {
   const ld_options *options = t->options;
   t->steps_per_epoch = ld_plan_steps(t->data->plan, options->batch_size);
   t->total_steps =
       options->steps ? options->steps : (int64_t)ceil(options->epochs * (double)t->steps_per_epoch);
+}
+
+static double clock_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static ld_profile *profile_of(ld_trainer *t) {
+  return t->options->profile ? &t->profile.rows : NULL;
+}
+
+static void poll(void *self) {
+  const ld_trainer *t = self;
+  ld_comm_poll(t->comm);
+}
+
+static void layer_trained(void *self, const ld_linear *layer) {
+  ld_trainer *t = self;
+  double since = ld_profile_clock(profile_of(t));
+  ld_reduce_layer(&t->reduce, layer);
+  ld_profile_lap(profile_of(t), &since, "sum gradients", NULL, LD_PROFILE_OUTSIDE, 0);
 }
 
 int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, ld_base *base,
@@ -31,17 +54,24 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
   t->order = ld_alloc((size_t)data->plan->n_rows, sizeof *t->order);
   t->scratch = ld_alloc(2 * (size_t)options->batch_size, sizeof *t->scratch);
   ld_exact_create(&t->exact, base->lora->params, base->lora->n_params);
+  ld_reduce_create(&t->reduce, comm, &t->exact);
   ld_adamw_create(&t->adamw, options, base->lora->n_floats);
   t->tape = ld_tape_create();
-  const int rc = ld_tape_fit(t->tape, &t->feed, base->model, options, LD_PASS_TRAIN, data, valid,
-                             &t->activation_bytes, err);
+  ld_tape_on_poll(t->tape, poll, t);
+  ld_tape_on_trained(t->tape, layer_trained, t);
+  int rc = ld_deal_create(&t->deal, data, t->tape, options, ld_comm_size(comm), err);
+  if (!rc)
+    rc = ld_tape_fit(t->tape, &t->feed, base->model, options, LD_PASS_TRAIN, data, valid,
+                     &t->activation_bytes, err);
   return ld_comm_agree(comm, rc, err);
 }
 
 void ld_trainer_free(ld_trainer *t) {
   ld_tape_free(t->tape);
   ld_feed_free(&t->feed);
+  ld_reduce_free(&t->reduce);
   ld_exact_free(&t->exact);
+  ld_deal_free(&t->deal);
   ld_adamw_free(&t->adamw);
   ld_profile_free(&t->profile.rows);
   free(t->order);
@@ -52,10 +82,6 @@ void ld_trainer_free(ld_trainer *t) {
 
 size_t ld_trainer_state_bytes(const ld_trainer *t) {
   return t->base->lora->n_floats * (4 * sizeof(float) + sizeof(int64_t));
-}
-
-static ld_profile *profile_of(ld_trainer *t) {
-  return t->options->profile ? &t->profile.rows : NULL;
 }
 
 /* What was done since the last lap goes to the row `name`; NULL: to none of them. */
@@ -93,7 +119,8 @@ static int64_t n_microbatches(const ld_trainer *t, int64_t n_rows) {
 }
 
 /* Forward and backward of one microbatch, whole, and its addition to the sums. */
-static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t number, ld_error *err) {
+static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t number, bool last,
+                      ld_error *err) {
   const ld_model *model = t->base->model;
   ld_lora_set *lora = t->base->lora;
   ld_batch batch;
@@ -105,11 +132,12 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
   double loss = 0;
   memset(lora->grad, 0, lora->n_floats * sizeof(float));
   lap(t, "sum gradients");
+  ld_reduce_microbatch(&t->reduce, last);
   ld_tape_begin(t->tape, LD_PASS_TRAIN, false, t->options->recompute);
   ld_model_loss(model, t->tape, &batch, &loss);
   ld_tape_backward(t->tape);
   lap(t, NULL);
-  ld_exact_add(&t->exact);
+  ld_reduce_rest(&t->reduce);
   lap(t, "sum gradients");
   int64_t *counters = t->exact.sums;
   counters[NOT_FINITE] += !ld_exact_add_loss(counters + LOSS, loss);
@@ -118,25 +146,28 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
   return 0;
 }
 
-/* This rank's microbatches of the step: every world_size-th. */
+/* This rank's microbatches of the step. */
 static int my_microbatches(ld_trainer *t, int64_t step, const int64_t *rows, int64_t n_rows, ld_error *err) {
   const int64_t micro = t->options->micro_batch, n = n_microbatches(t, n_rows);
   const int64_t per_step = n_microbatches(t, t->options->batch_size);
-  for (int64_t i = ld_comm_rank(t->comm); i < n; i += ld_comm_size(t->comm)) {
+  const int *owner = ld_deal_step(&t->deal, rows, n_rows), me = ld_comm_rank(t->comm);
+  int64_t last = n - 1;
+  while (last >= 0 && owner[last] != me) last--;
+  for (int64_t i = 0; i <= last; i++) {
+    if (owner[i] != me) continue;
     const int64_t first = i * micro, count = n_rows - first < micro ? n_rows - first : micro;
-    const int rc = microbatch(t, rows + first, (int)count, (uint64_t)(step * per_step + i), err);
+    const int rc = microbatch(t, rows + first, (int)count, (uint64_t)(step * per_step + i), i == last, err);
     if (rc) return rc;
   }
   return 0;
 }
 
 /* Sums over all ranks; an error of one becomes everyone's. */
-static int reduce(ld_trainer *t, int rc, bool stop_asked, ld_error *err) {
+static int reduce(ld_trainer *t, int rc, bool stop_asked, double began, ld_waits *waits, ld_error *err) {
   int64_t *counters = t->exact.sums;
   counters[FAILED] = rc != 0;
   counters[STOP] = stop_asked;
-  ld_comm_sum_i64(t->comm, t->exact.sums, LD_EXACT_COUNTERS + t->exact.n_floats);
-  ld_comm_max_u32(t->comm, t->exact.peak, t->exact.n_params);
+  ld_reduce_end(&t->reduce, clock_now() - began, BUSY, waits);
   if (counters[FAILED]) return ld_comm_agree(t->comm, rc, err);
   const ld_param *broken = ld_exact_not_finite(&t->exact);
   const long long step = (long long)t->progress.step + 1;
@@ -157,12 +188,14 @@ static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_
   const int64_t step = t->progress.step, *rows, n_rows = step_rows(t, step, &rows);
   ld_lora_set *lora = t->base->lora;
   *report = (ld_step_report){.step = step + 1};
+  ld_comm_at(t->comm, "step %lld", (long long)step + 1);
   do {
-    ld_exact_reset(&t->exact);
+    const double began = clock_now();
+    ld_reduce_begin(&t->reduce);
     lap(t, "sum gradients");
     const int local = my_microbatches(t, step, rows, n_rows, err);
     lap(t, NULL);
-    const int rc = reduce(t, local, stop_asked, err);
+    const int rc = reduce(t, local, stop_asked, began, &report->waits, err);
     lap(t, "allreduce");
     if (rc) return rc;
     report->tries++;

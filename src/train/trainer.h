@@ -8,8 +8,10 @@
 #include "train/adamw.h"
 #include "train/base.h"
 #include "train/corpus.h"
+#include "train/deal.h"
 #include "train/evaluate.h"
 #include "train/exact.h"
+#include "train/reduce.h"
 
 /* Where the time of the steps goes. The first step warms up and is left out once there is a second. */
 typedef struct ld_step_profile {
@@ -26,7 +28,9 @@ typedef struct ld_trainer {
   const ld_corpus *data, *valid; /* valid may be NULL */
   ld_tape *tape;
   ld_feed feed;
+  ld_deal deal;
   ld_exact exact;
+  ld_reduce reduce;
   ld_adamw adamw;
   ld_progress progress;
   int64_t steps_per_epoch, total_steps;
@@ -45,6 +49,7 @@ typedef struct ld_step_report {
   int64_t n_targets, n_tokens;
   int64_t stop_requests; /* ranks that were asked to stop */
   int tries;             /* 1, or more when the exact sum needed other exponents */
+  ld_waits waits;
 } ld_step_report;
 
 /* Sizes all memory by a dry pass. The base must have its adapter. Collective. LD_EMEMORY when the machine has
