@@ -161,9 +161,9 @@ static void name_silent(const ld_watch *w, ld_text *out) {
   }
 }
 
-/* The first rank of each host, so that a host says it once. */
+/* Rank 0, or when that is silent the first other rank of each host. */
 static bool speaks(const ld_watch *w) {
-  for (int r = 0; r < w->rank; r++)
+  for (int r = 1; r < w->rank; r++)
     if (!strcmp(w->hosts[r], w->hosts[w->rank])) return false;
   return true;
 }

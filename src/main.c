@@ -81,6 +81,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
                  "--precision bf16: host %s has no AVX512-BF16 instructions: use f32, or another host",
                  ld_comm_host(comm));
   rc = ld_comm_agree(comm, rc, &err);
+  if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
   if (!rc) rc = command->run(&options, path, comm, &err);
   ld_options_free(&options);
   const int status = status_of(rc, &err, speak);

@@ -5,7 +5,7 @@
 
 #include "cmd/options.h"
 
-enum ld_option_kind { PATH, WORD, INTEGER, REAL, FLAG, CHOICE };
+enum ld_option_kind { PATH, WORD, INTEGER, REAL, DURATION, FLAG, CHOICE };
 
 /* Marks: the adapter's bits depend on it; it has a --no- form; an --init-adapter decides it; it has a meaning
  * for language models, for classifiers of texts, for those of images only (several: for each of them). */
@@ -14,7 +14,7 @@ enum { DEFINES = 1, ON_OFF = 2, OF_ADAPTER = 4, LANGUAGE = 8, CLASSES = 16, IMAG
 typedef struct ld_option {
   const char *name; /* also the YAML key; NULL: a heading of the help, whose text is `help` */
   enum ld_option_kind kind;
-  size_t field;           /* offset in ld_options */
+  size_t field;           /* offset in ld_options; a duration is a number of seconds */
   int commands, required; /* enum ld_command_bit: who takes it, who must be given it */
   int marks;
   const char *fallback; /* the default, as text; NULL: none */

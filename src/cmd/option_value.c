@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,9 @@ static int bad_value(const ld_option *o, const char *text, ld_error *err) {
   if (o->kind == INTEGER)
     return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not an integer between %.0f and %.0f", o->name, text,
                    o->low, o->high);
+  if (o->kind == DURATION)
+    return ld_fail(err, LD_EUSAGE, "--%s: '%s' is no duration: give seconds, 90m, 12h or H:MM:SS", o->name,
+                   text);
   return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not a number between %g and %g", o->name, text, o->low,
                  o->high);
 }
@@ -55,6 +59,22 @@ static int set_number(ld_options *options, const ld_option *o, const char *text,
   return 0;
 }
 
+/* Seconds, or a number with s, m or h behind it, or H:MM:SS as Slurm writes it. */
+static int set_duration(ld_options *options, const ld_option *o, const char *text, ld_error *err) {
+  double seconds;
+  int hours, minutes, rest, end = 0;
+  char unit = 's';
+  if (sscanf(text, "%d:%2d:%2d%n", &hours, &minutes, &rest, &end) == 3)
+    seconds = hours * 3600.0 + minutes * 60.0 + rest;
+  else if (sscanf(text, "%lf%n%c%n", &seconds, &end, &unit, &end) < 1)
+    return bad_value(o, text, err);
+  if (text[end] || !strchr("smh", unit)) return bad_value(o, text, err);
+  seconds *= unit == 'h' ? 3600 : unit == 'm' ? 60 : 1;
+  if (!(seconds >= o->low && seconds <= o->high)) return bad_value(o, text, err);
+  *(double *)field_of(options, o) = seconds;
+  return 0;
+}
+
 int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_error *err) {
   if (o->marks & OF_ADAPTER) options->lora_given = o->name;
   switch (o->kind) {
@@ -75,6 +95,8 @@ int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_
     else
       set_string(options, o, text);
     return 0;
+  case DURATION:
+    return set_duration(options, o, text, err);
   default:
     return set_number(options, o, text, err);
   }
@@ -94,6 +116,7 @@ void ld_option_put(const ld_options *options, const ld_option *o, ld_text *out) 
     ld_text_printf(out, "%lld", (long long)*(int64_t *)field_of(options, o));
     return;
   case REAL:
+  case DURATION:
     ld_json_number(out, *(double *)field_of(options, o));
     return;
   case FLAG:

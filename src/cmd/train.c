@@ -2,6 +2,8 @@
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/gemm.h"
 #include "base/log.h"
@@ -9,11 +11,20 @@
 #include "io/report.h"
 
 /* Set by SIGTERM and SIGUSR1: the step under way is finished and saved, then the program ends with status 75.
- */
+ * A second signal ends it at once. Launchers and queues tell some ranks twice at the same time: that counts
+ * once. */
 static volatile sig_atomic_t stop_asked;
+static volatile time_t first_asked;
+enum { SAME_SIGNAL = 2 }; /* seconds */
 
-static void ask_stop(int number) {
-  (void)number;
+static void ask_stop(int number, siginfo_t *from, void *context) {
+  (void)context;
+  struct timespec now;
+  /* mpirun, told to end, wakes its ranks first, and sends SIGTERM when they have had their time. */
+  if (number == SIGCONT && from->si_pid != getppid()) return;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (stop_asked && now.tv_sec - first_asked > SAME_SIGNAL) _exit(128 + number);
+  if (!stop_asked) first_asked = now.tv_sec;
   stop_asked = 1;
 }
 
@@ -28,6 +39,21 @@ static void make_config(ld_job *j) {
 
 static bool speaks(const ld_job *j) {
   return ld_comm_rank(j->comm) == 0;
+}
+
+/* Rank 0 does it in a thread of its own: a slow disk is no silence. Collective. */
+static int by_speaker(ld_job *j, int (*work)(void *job, ld_error *err), ld_error *err) {
+  return ld_comm_agree(j->comm, speaks(j) ? ld_comm_meanwhile(j->comm, work, j, err) : 0, err);
+}
+
+static int save(void *self, ld_error *err) {
+  ld_job *j = self;
+  return ld_run_save(&j->run, &j->trainer, err);
+}
+
+static int save_best(void *self, ld_error *err) {
+  ld_job *j = self;
+  return ld_run_save_best(&j->run, &j->trainer, err);
 }
 
 static int evaluate(ld_job *j, ld_error *err) {
@@ -50,24 +76,25 @@ static int evaluate(ld_job *j, ld_error *err) {
   }
   if (speaks(j)) rc = ld_job_record_eval(j, &found, ld_job_clock() - began, err);
   ld_evaluation_free(&found);
-  if (speaks(j) && !rc && better) rc = ld_run_save_best(&j->run, t, err);
-  return ld_comm_agree(j->comm, rc, err);
-}
-
-static int save(ld_job *j, ld_error *err) {
-  const int rc = speaks(j) ? ld_run_save(&j->run, &j->trainer, err) : 0;
-  return ld_comm_agree(j->comm, rc, err);
+  rc = ld_comm_agree(j->comm, rc, err);
+  return rc || !better ? rc : by_speaker(j, save_best, err);
 }
 
 static bool due(int64_t step, int64_t every, int64_t fallback) {
   return step % (every ? every : fallback) == 0;
 }
 
+/* Whether one more step would end behind the time limit. */
+static bool time_is_up(const ld_job *j) {
+  const double limit = j->options.time_limit, now = ld_job_clock();
+  return limit > 0 && now - j->began + j->longest > limit;
+}
+
 static int one_step(ld_job *j, bool *stop, ld_error *err) {
   ld_trainer *t = &j->trainer;
   const double began = ld_job_clock();
   ld_step_report report;
-  int rc = ld_trainer_step(t, stop_asked, &report, err);
+  int rc = ld_trainer_step(t, stop_asked || time_is_up(j), &report, err);
   if (rc) return rc;
   const double seconds = ld_job_clock() - began;
   const bool last = report.step == t->total_steps;
@@ -77,7 +104,8 @@ static int one_step(ld_job *j, bool *stop, ld_error *err) {
   rc = ld_comm_agree(j->comm, rc, err);
   if (!rc && j->valid && (last || due(report.step, j->options.eval_every, t->steps_per_epoch)))
     rc = evaluate(j, err);
-  if (!rc && (last || *stop || due(report.step, j->options.save_every, 1))) rc = save(j, err);
+  if (!rc && (last || *stop || due(report.step, j->options.save_every, 1))) rc = by_speaker(j, save, err);
+  j->longest = fmax(j->longest, ld_job_clock() - began);
   return rc;
 }
 
@@ -86,19 +114,23 @@ static bool was_finished(const ld_job *j) {
   return j->first_step >= j->trainer.total_steps;
 }
 
+static int write_end(void *self, ld_error *err) {
+  ld_job *j = self;
+  int rc = ld_run_finish(&j->run, &j->trainer, err);
+  if (!rc && !was_finished(j)) rc = ld_job_record_end(j, err);
+  return rc ? rc : ld_report_write(j->options.out, j->options.out, err);
+}
+
 static int finish(ld_job *j, ld_error *err) {
-  int rc = 0;
-  if (speaks(j)) {
-    rc = ld_run_finish(&j->run, &j->trainer, err);
-    if (!rc && !was_finished(j)) rc = ld_job_record_end(j, err);
-    if (!rc) rc = ld_report_write(j->options.out, j->options.out, err);
-  }
-  rc = ld_comm_agree(j->comm, rc, err);
-  if (!rc && was_finished(j))
+  const int rc = by_speaker(j, write_end, err);
+  if (rc) return rc;
+  if (was_finished(j))
     ld_info("all %lld steps were done before: to train on from here give --init-adapter %s and another --out",
             (long long)j->trainer.total_steps, j->options.out);
-  if (!rc) ld_info("done: %s (adapter.h5, peft, report.html)", j->options.out);
-  return rc;
+  else
+    ld_job_show_end(j);
+  ld_info("done: %s (adapter.h5, peft, report.html)", j->options.out);
+  return 0;
 }
 
 static int open_run(ld_job *j, ld_error *err) {
@@ -119,9 +151,10 @@ static int open_run(ld_job *j, ld_error *err) {
 }
 
 static int train(ld_job *j, ld_error *err) {
-  const struct sigaction action = {.sa_handler = ask_stop, .sa_flags = SA_RESTART};
+  const struct sigaction action = {.sa_sigaction = ask_stop, .sa_flags = SA_RESTART | SA_SIGINFO};
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGUSR1, &action, NULL);
+  if (ld_comm_size(j->comm) > 1) sigaction(SIGCONT, &action, NULL);
   j->first_step = j->trainer.progress.step;
   int rc = open_run(j, err);
   j->started = j->last_line = ld_job_clock();
@@ -131,6 +164,7 @@ static int train(ld_job *j, ld_error *err) {
   ld_progress_clear();
   if (!rc && j->options.profile) rc = ld_comm_agree(j->comm, speaks(j) ? ld_job_profile(j, err) : 0, err);
   if (!rc && stop) {
+    ld_job_show_end(j);
     ld_info("stopped after step %lld, which is saved: run the same command again to go on",
             (long long)j->trainer.progress.step);
     return LD_STOPPED;
@@ -140,7 +174,7 @@ static int train(ld_job *j, ld_error *err) {
 
 int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
-  ld_job j = {.options = *options, .comm = comm};
+  ld_job j = {.options = *options, .comm = comm, .began = ld_job_clock()};
   int rc = ld_job_open(&j, err);
   if (!rc) ld_job_describe(&j);
   if (!rc && !options->dry_run) {

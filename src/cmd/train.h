@@ -14,8 +14,11 @@ typedef struct ld_job {
   ld_trainer trainer;
   ld_run run; /* rank 0's */
   char *config;
-  double started, last_line; /* seconds on ld_job_clock */
-  double in_steps;           /* seconds spent in steps, for the time left */
+  double began, started,
+      last_line;   /* seconds on ld_job_clock: of the program, the first step, the last line */
+  double in_steps; /* seconds spent in steps, for the time left */
+  double longest;  /* of the steps, with what came behind it */
+  ld_waits waits;  /* of all steps */
   int64_t first_step;
 } ld_job;
 
@@ -31,6 +34,7 @@ int ld_job_open(ld_job *job, ld_error *err);
 void ld_job_describe(const ld_job *job);
 void ld_job_show_step(ld_job *job, const ld_step_report *report, double seconds);
 void ld_job_show_eval(const ld_job *job, const ld_evaluation *evaluation);
+void ld_job_show_end(const ld_job *job);
 void ld_job_print_plan(const ld_job *job);
 
 /* With --profile, rank 0 only: where the time of its steps went, as a table and as profile.json. */

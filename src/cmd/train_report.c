@@ -101,6 +101,8 @@ void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
   const int64_t total = j->trainer.total_steps;
   char time_text[48], text[256];
   j->in_steps += seconds;
+  j->waits.network += r->waits.network;
+  j->waits.ranks += r->waits.ranks;
   put_time(time_text, sizeof time_text, j, r->step);
   snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  lr %.2e  %.*f %s/s  %s", (long long)r->step,
            (long long)total, r->loss, r->lr, rate < 10, rate, unit(j), time_text);
@@ -113,6 +115,12 @@ void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
   if (r->step != j->first_step + 1 && r->step != total && at - j->last_line < 10) return;
   j->last_line = at;
   ld_info("%s", text);
+}
+
+void ld_job_show_end(const ld_job *j) {
+  if (ld_comm_size(j->comm) == 1 || !(j->in_steps > 0)) return;
+  ld_info("waits   %.2f%% of the steps for the network, %.2f%% for slower ranks",
+          100 * j->waits.network / j->in_steps, 100 * j->waits.ranks / j->in_steps);
 }
 
 static const char *task_name(ld_task task) {
@@ -150,6 +158,8 @@ int ld_job_record_step(ld_job *j, const ld_step_report *r, double seconds, ld_er
   ld_metrics_int(m, "target_tokens", r->n_targets);
   ld_metrics_int(m, "tokens", r->n_tokens);
   ld_metrics_real(m, "seconds", seconds);
+  ld_metrics_real(m, "wait_network", r->waits.network);
+  ld_metrics_real(m, "wait_ranks", r->waits.ranks);
   ld_metrics_int(m, "tries", r->tries);
   return ld_metrics_end(m, err);
 }
@@ -211,6 +221,9 @@ int ld_job_record_end(ld_job *j, ld_error *err) {
   ld_metrics_string(m, "event", "end");
   ld_metrics_int(m, "step", j->trainer.progress.step);
   ld_metrics_real(m, "seconds", ld_job_clock() - j->started);
+  ld_metrics_real(m, "step_seconds", j->in_steps);
+  ld_metrics_real(m, "wait_network", j->waits.network);
+  ld_metrics_real(m, "wait_ranks", j->waits.ranks);
   ld_metrics_int(m, "target_tokens", j->trainer.progress.tokens);
   return ld_metrics_end(m, err);
 }

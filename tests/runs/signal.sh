@@ -9,7 +9,7 @@ job_is=(train --model "$m" --data "$m/train.jsonl" --steps 150 --batch-size 20 -
 ranks 1 "${job_is[@]}" --out whole
 expect_status 0 "undisturbed run"
 
-# stop NAME RANKS SIGNAL TARGET: TARGET is the rank to tell, or mpirun.
+# stop NAME RANKS SIGNAL TARGET [STATUS]: TARGET is the rank to tell, or mpirun.
 stop() {
   local name=$1 pid step
   start "$2" "${job_is[@]}" --out "$name"
@@ -20,7 +20,7 @@ stop() {
   [ "$4" = mpirun ] || { sleep 0.01 && kill "-$3" "$pid" 2>/dev/null; }
   wait "$job"
   status=$?
-  expect_status 75 "$name"
+  expect_status "${5:-75}" "$name"
   step=$(n_steps "$name")
   [ "$step" -lt 150 ] || fail "$name: went on to the end"
   [ -f "$name/checkpoints/step-$(printf %08d "$step").h5" ] || fail "$name: no checkpoint of its last step $step"
@@ -36,3 +36,36 @@ stop alone-usr1 1 USR1 0
 stop last-rank 3 TERM 2
 stop first-rank 2 USR1 0
 stop mpirun 2 USR1 mpirun # which tells all ranks
+
+# mpirun itself ends with 1 after a SIGTERM, whatever its ranks did.
+OMPI_MCA_odls_base_sigkill_timeout=2 stop mpirun-term 2 TERM mpirun 1
+
+# A second signal, later than a launcher would send one, ends at once; what was saved before stays.
+job_is+=(--save-every 5)
+start 2 "${job_is[@]}" --out twice
+await_step twice 12
+mapfile -t pids < <(ranks_of_job)
+kill -STOP "${pids[1]}" # so that the step does not end
+kill -USR1 "${pids[0]}"
+sleep 3.2
+kill -USR1 "${pids[0]}"
+for _ in $(seq 50); do kill -0 "${pids[0]}" 2>/dev/null || break; sleep 0.1; done
+! kill -0 "${pids[0]}" 2>/dev/null || fail "twice: the second signal did not end it"
+kill -CONT "${pids[1]}" 2>/dev/null
+wait "$job"
+status=$?
+expect_status 138 "twice"
+ranks 2 "${job_is[@]}" --out twice
+expect_text 'resuming from .*step-000000[0-9][05]\.h5' err "twice goes on"
+same_run whole twice
+
+# By the clock, as often as it takes.
+for ((i = 0; i < 40; i++)); do
+  ranks 2 "${job_is[@]}" --out limited --time-limit 0.4
+  [ "$status" = 75 ] || break
+  expect_text '^stopped after step' err "limited"
+done
+expect_status 0 "limited"
+[ "$i" -gt 0 ] || fail "limited: never stopped"
+same_run whole limited
+bad 2 'time-limit' "no duration" "${job_is[@]}" --out none --time-limit 1:2
