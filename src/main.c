@@ -7,6 +7,7 @@
 #include "base/gemm.h"
 #include "base/log.h"
 #include "cmd/command.h"
+#include "train/kernels.h"
 
 static const ld_command commands[] = {
     {"train", LD_CMD_TRAIN, "train a LoRA adapter", "Trains a LoRA adapter on a frozen base model.", false,
@@ -82,6 +83,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
                  ld_comm_host(comm));
   rc = ld_comm_agree(comm, rc, &err);
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
+  if (!rc) rc = ld_kernels_agree(comm, options.mixed_cpus, &err);
   if (!rc) rc = command->run(&options, path, comm, &err);
   ld_options_free(&options);
   const int status = status_of(rc, &err, speak);

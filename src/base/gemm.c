@@ -58,16 +58,44 @@ typedef struct part {
   int k, n, at;
 } part;
 
+/* OpenBLAS's kernel sets by what they need of a processor, and what it calls those that are about alike. */
+static const struct {
+  const char *core, *also[5];
+} levels[] = {{"Prescott", {"Core2", "Penryn", "Dunnington", "Barcelona", "Bobcat"}},
+              {"Nehalem", {NULL}},
+              {"Sandybridge", {"Bulldozer", "Piledriver", "Steamroller", "Excavator"}},
+              {"Haswell", {"Zen", "avx2"}},
+              {"SkylakeX", {"Cooperlake", "SapphireRapids", "avx512", "bf16"}}};
+enum { N_LEVELS = sizeof levels / sizeof *levels, FUSED_LEVEL = 3 };
+
+int ld_gemm_level(const char *kernel) {
+  for (int i = 0; i < N_LEVELS; i++) {
+    if (!strcmp(levels[i].core, kernel)) return i;
+    for (int k = 0; k < 5 && levels[i].also[k]; k++)
+      if (!strcmp(levels[i].also[k], kernel)) return i;
+  }
+  return -1;
+}
+
+bool ld_gemm_pin(int level) {
+  if (level < 0 || level >= N_LEVELS || !ld_gemm_blas_load(levels[level].core)) return false;
+  if (level < FUSED_LEVEL) setup.tile = ld_tile_plainest();
+  setup.blas = true;
+  setup.name = ld_gemm_blas_kernel();
+  ld_gemm_blas_set_threads(setup.threads);
+  return !strcmp(setup.name, levels[level].core);
+}
+
 bool ld_gemm_setup(int threads, enum ld_precision precision) {
   const char *wish = getenv("LORA_DIST_KERNEL");
   const ld_tile *tile = precision == LD_PRECISION_BF16 ? ld_tile_pick_bf16() : ld_tile_pick();
   const bool blas = tile && (!tile->fused || (wish && !strcmp(wish, "openblas")));
   if (!tile || (blas && precision != LD_PRECISION_F32)) return false;
   setup.tile = tile;
-  setup.blas = blas;
+  setup.blas = blas && ld_gemm_blas_load(NULL);
   setup.name = setup.blas ? ld_gemm_blas_kernel() : tile->name;
   setup.threads = threads;
-  ld_gemm_blas_set_threads(threads);
+  if (setup.blas) ld_gemm_blas_set_threads(threads);
   return true;
 }
 
@@ -83,6 +111,11 @@ const ld_tile *ld_gemm_tile(void) {
 const char *ld_gemm_kernel(void) {
   set_up();
   return setup.name;
+}
+
+bool ld_gemm_fused(void) {
+  set_up();
+  return !setup.blas && setup.tile->fused;
 }
 
 ld_factor ld_weight_factor(const ld_weight *W, bool transposed) {

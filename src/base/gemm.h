@@ -66,7 +66,18 @@ bool ld_gemm_setup(int threads, enum ld_precision precision);
 struct ld_tile;
 const struct ld_tile *ld_gemm_tile(void);
 
-/* The name of the kernels that are used on this processor ("avx512"), for the run's record. */
+/* The name of the kernels that are used on this processor ("avx512"; OpenBLAS's "Nehalem"). */
 const char *ld_gemm_kernel(void);
+
+/* Whether products are our own with fused multiply-adds, which give the same bits on all processors that have
+ * such. Those of OpenBLAS have the same bits only where its kernels have the same name. */
+bool ld_gemm_fused(void);
+
+/* What kernels of that name need of a processor, as a level: what has a level has all below. -1 when that is
+ * not known. */
+int ld_gemm_level(const char *kernel);
+
+/* From now on products are those of OpenBLAS's kernels of that level. False when they cannot be had. */
+bool ld_gemm_pin(int level);
 
 #endif

@@ -1,10 +1,35 @@
 #include "base/gemm_blas.h"
 
 #include <cblas.h>
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+
+static struct {
+  void *library;
+  __typeof__(&cblas_sgemm) sgemm;
+  __typeof__(&openblas_set_num_threads) set_threads;
+  __typeof__(&openblas_get_corename) kernel;
+} blas;
+
+static bool find(const char *name, void *function) {
+  void *found = dlsym(blas.library, name);
+  memcpy(function, &found, sizeof found);
+  return found;
+}
+
+bool ld_gemm_blas_load(const char *core) {
+  static const char *const names[] = {"libopenblas.so.0", "libopenblasp.so.0", "libopenblas.so"};
+  if (core) setenv("OPENBLAS_CORETYPE", core, 1);
+  if (blas.library) dlclose(blas.library);
+  blas.library = NULL;
+  for (size_t i = 0; i < sizeof names / sizeof *names && !blas.library; i++)
+    blas.library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+  return blas.library && find("cblas_sgemm", &blas.sgemm) &&
+         find("openblas_set_num_threads", &blas.set_threads) && find("openblas_get_corename", &blas.kernel);
+}
 
 /* A 16-bit factor is widened in slices over k of about 1 MiB of floats, which are still in the second-level
  * cache when the product reads them. */
@@ -47,9 +72,9 @@ static void add_term(int M, int N, const ld_term *t, float *C, int ldc) {
     const slice A = take_slice(&t->left, t->left.transposed, M, k, n, memory);
     const slice B =
         take_slice(&t->right, !t->right.transposed, N, k, n, wide ? NULL : memory + (size_t)step * (size_t)M);
-    cblas_sgemm(CblasRowMajor, t->left.transposed ? CblasTrans : CblasNoTrans,
-                t->right.transposed ? CblasTrans : CblasNoTrans, M, N, n, t->scale, A.data, A.ld, B.data,
-                B.ld, 1, C, ldc);
+    blas.sgemm(CblasRowMajor, t->left.transposed ? CblasTrans : CblasNoTrans,
+               t->right.transposed ? CblasTrans : CblasNoTrans, M, N, n, t->scale, A.data, A.ld, B.data, B.ld,
+               1, C, ldc);
   }
   free(memory);
 }
@@ -61,9 +86,9 @@ void ld_gemm_blas(int M, int N, const ld_term *terms, int n_terms, const float *
 }
 
 void ld_gemm_blas_set_threads(int threads) {
-  openblas_set_num_threads(threads);
+  blas.set_threads(threads);
 }
 
 const char *ld_gemm_blas_kernel(void) {
-  return openblas_get_corename();
+  return blas.kernel();
 }

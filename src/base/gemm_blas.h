@@ -1,10 +1,18 @@
-/* Products by OpenBLAS, for processors that our own tiles do not fit. */
+/* Products by OpenBLAS, for processors that our own tiles do not fit.
+ *
+ * The library is loaded when it is first asked for, since it settles on its kernels as it is loaded: ranks
+ * that must compute alike can first agree on a set that all of them have.
+ */
 #ifndef LD_GEMM_BLAS_H
 #define LD_GEMM_BLAS_H
 
 #include "base/gemm.h"
 
-/* As ld_gemm_terms. */
+/* Loads OpenBLAS with the kernels of that core type (NULL: its own choice), in the place of what was loaded
+ * before. False when there is none. */
+bool ld_gemm_blas_load(const char *core);
+
+/* For a loaded library. As ld_gemm_terms. */
 void ld_gemm_blas(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start,
                   const float *bias, float *C, int ldc);
 void ld_gemm_blas_set_threads(int threads);

@@ -41,6 +41,10 @@ const ld_tile *ld_tile_pick(void) {
   return &ld_tile_plain;
 }
 
+const ld_tile *ld_tile_plainest(void) {
+  return &ld_tile_plain;
+}
+
 const ld_tile *ld_tile_pick_bf16(void) {
 #ifdef LD_X86_TILES
   if (has_avx512() && __builtin_cpu_supports("avx512bf16") && allowed("avx512")) return &ld_tile_bf16;

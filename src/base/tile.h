@@ -56,6 +56,9 @@ int ld_tile_height(const ld_tile *tile, int n);
 /* The best for this processor, or the one named by the environment's LORA_DIST_KERNEL; chosen once. */
 const ld_tile *ld_tile_pick(void);
 
+/* The one that every processor has. */
+const ld_tile *ld_tile_plainest(void);
+
 /* The same for products of bfloat16; NULL when the processor has none. */
 const ld_tile *ld_tile_pick_bf16(void);
 

@@ -116,6 +116,8 @@ const ld_option ld_option_table[] = {
    "stop before this time is over, with a checkpoint and status 75: seconds, 90m, 12h or H:MM:SS (0: no limit)"},
   {"patience", DURATION, FIELD(patience), TRAIN | EVAL | PREDICT, 0, 0, "30", 1, 1e6, "TIME",
    "how long a host may be without an answer before all ranks end with an error"},
+  {"mixed-cpus", FLAG, FIELD(mixed_cpus), TRAIN | EVAL | PREDICT, 0, 0, "no", 0, 0, NULL,
+   "ranks whose processors round differently keep their own kernels, and equal bits are given up"},
   {"dry-run", FLAG, FIELD(dry_run), TRAIN, 0, 0, "no", 0, 0, NULL,
    "print parameters, memory, work and traffic; train nothing"},
   {"profile", FLAG, FIELD(profile), TRAIN, 0, 0, "no", 0, 0, NULL,

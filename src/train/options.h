@@ -43,7 +43,7 @@ typedef struct ld_options {
   int64_t eval_every, save_every, keep; /* eval_every 0: at each epoch's end */
   char *resume;                         /* "auto", "never" or a path */
   double time_limit, patience; /* seconds; time_limit 0: none */
-  bool dry_run, profile;
+  bool mixed_cpus, dry_run, profile;
   /* generate */
   char *prompt;
   bool chat;

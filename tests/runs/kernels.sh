@@ -26,6 +26,34 @@ if [[ $flags == *avx2* ]]; then
 fi
 LORA_DIST_KERNEL=openblas run openblas 2 --steps 10
 
+# mixed NAME KERNEL CORE KERNEL CORE ARGUMENT ...: two ranks, each with its own kernels: those of OpenBLAS's core type, or (-) the program's own.
+mixed() {
+  local name=$1 first="LORA_DIST_KERNEL=$2 OPENBLAS_CORETYPE=$3" second="LORA_DIST_KERNEL=$4 OPENBLAS_CORETYPE=$5"
+  shift 5
+  local all=(train --model "$m" --data "$m/train.jsonl" --batch-size 6 --micro-batch 2 --target all-linear --lr 2e-3 --steps 10 --out "$name" "$@")
+  # shellcheck disable=SC2086
+  timeout "$limit" mpirun --oversubscribe --bind-to none -np 1 env $first "$LORA_DIST" "${all[@]}" : -np 1 env $second "$LORA_DIST" "${all[@]}" >out 2>err
+  status=$?
+  expect_status 0 "$name"
+}
+if [[ $flags == *avx2* ]]; then
+  LORA_DIST_KERNEL=openblas OPENBLAS_CORETYPE=Haswell run haswell 1 --steps 10
+  LORA_DIST_KERNEL=openblas OPENBLAS_CORETYPE=Nehalem run nehalem 1 --steps 10
+  ! cmp -s haswell/adapter.h5 nehalem/adapter.h5 || fail "Haswell's kernels give Nehalem's bits: are they used?"
+  mixed pinned openblas Haswell openblas Nehalem
+  expect_text 'warning: .*Haswell on [^;]*; Nehalem on .*: all use OpenBLAS.s Nehalem' err "pinned"
+  expect_text '\(Nehalem\)' err "the pinned kernels' name"
+  mixed pinned-too openblas Nehalem openblas Haswell
+  same_adapter pinned pinned-too
+  mixed own-pinned "" "" openblas Nehalem
+  same_adapter pinned own-pinned
+  mixed own-kept "" "" openblas Nehalem --mixed-cpus
+  expect_text 'warning: --mixed-cpus: .*other bits' err "mixed"
+  mixed alike openblas Haswell openblas Haswell
+  ! grep -q 'round differently' err || fail "kernels of one kind are called different"
+  same_adapter haswell alike
+fi
+
 if [[ $flags != *avx512_bf16* ]]; then
   ranks 1 train --model "$m" --data "$m/train.jsonl" --out none --precision bf16
   expect_error 2 'AVX512-BF16' "bf16 without the instructions"
