@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -96,6 +97,11 @@ int ld_make_folders(const char *path, ld_error *err) {
   }
   free(copy);
   return code;
+}
+
+int64_t ld_folder_room(const char *path) {
+  struct statvfs info;
+  return statvfs(path, &info) ? -1 : (int64_t)info.f_bavail * (int64_t)info.f_frsize;
 }
 
 int ld_folder_check(const char *path, ld_error *err) {

@@ -145,6 +145,7 @@ static int open_run(ld_job *j, ld_error *err) {
                    ld_comm_size(j->comm), ld_gemm_kernel());
     rc = ld_run_open(&j->run, j->options.out, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
     ld_text_free(&yaml);
+    if (!rc && !was_finished(j)) rc = ld_job_try_out(j, err);
     if (!rc && !was_finished(j)) rc = ld_job_record_start(j, err);
   }
   return ld_comm_agree(j->comm, rc, err);
@@ -176,7 +177,10 @@ int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_
   (void)path;
   ld_job j = {.options = *options, .comm = comm, .began = ld_job_clock()};
   int rc = ld_job_open(&j, err);
-  if (!rc) ld_job_describe(&j);
+  if (!rc) {
+    ld_job_describe(&j);
+    rc = ld_job_preflight(&j, err);
+  }
   if (!rc && !options->dry_run) {
     make_config(&j);
     rc = train(&j, err);

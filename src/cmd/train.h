@@ -29,6 +29,17 @@ double ld_job_clock(void);
  * Collective. */
 int ld_job_open(ld_job *job, ld_error *err);
 
+/* What runs where, whether it fits and what is trained on, a line each. Collective. An error is one of
+ * reading the data. */
+int ld_job_preflight(ld_job *job, ld_error *err);
+
+/* A test write to --out, whose run must be open, and whether it has room for the checkpoints. Rank 0 only. */
+int ld_job_try_out(const ld_job *job, ld_error *err);
+
+/* Memory: of the base, as its tensors are stored, and of a rank. */
+double ld_job_base_bytes(const ld_job *job);
+size_t ld_job_rank_bytes(const ld_job *job);
+
 /* What a person is told: the job before it starts, each step (a progress line on a terminal, few lines
  * elsewhere), the dry run. */
 void ld_job_describe(const ld_job *job);

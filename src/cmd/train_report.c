@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "base/gemm.h"
 #include "base/log.h"
 #include "cmd/train.h"
 #include "io/json.h"
@@ -56,9 +55,6 @@ void ld_job_describe(const ld_job *j) {
           (double)j->base.lora->n_floats / 1e6, j->base.lora->n_loras + j->base.lora->n_wholes);
   describe_head(j);
   describe_data(j);
-  ld_info("ranks   %d on %d host%s, %lld thread%s each (%s)", ld_comm_size(j->comm), ld_comm_nodes(j->comm),
-          ld_comm_nodes(j->comm) > 1 ? "s" : "", (long long)j->options.threads,
-          j->options.threads > 1 ? "s" : "", ld_gemm_kernel());
   if (plan->n_cut)
     ld_warn("%lld records are longer than %d tokens and were cut", (long long)plan->n_cut, plan->longest);
   if (plan->n_idle)
@@ -237,15 +233,14 @@ static void print_steps(const ld_job *j, double tokens) {
   printf(family->takes_images ? "\n" : ", %.0f tokens a step\n", tokens);
 }
 
+size_t ld_job_rank_bytes(const ld_job *j) {
+  return j->trainer.activation_bytes + ld_trainer_state_bytes(&j->trainer);
+}
+
 static void print_memory(const ld_job *j) {
   const ld_trainer *t = &j->trainer;
-  const double mib = 1048576, rank = (double)(t->activation_bytes + ld_trainer_state_bytes(t));
+  const double mib = 1048576, rank = (double)ld_job_rank_bytes(j), base = ld_job_base_bytes(j);
   const int n_ranks = ld_comm_node_size(j->comm);
-  double base = 0;
-  for (size_t i = 0; i < ld_model_folder_count(j->base.folder); i++) {
-    const ld_stored *tensor = ld_model_folder_tensor(j->base.folder, i);
-    base += (double)ld_stored_count(tensor) * (double)ld_dtype_size(tensor->dtype);
-  }
   printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f\n", rank / mib,
          (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib);
   printf("memory per node    %.1f MiB: base %.1f once, %d rank%s\n", (base + rank * n_ranks) / mib,
@@ -275,6 +270,5 @@ void ld_job_print_plan(const ld_job *j) {
   print_steps(j, tokens);
   print_memory(j);
   print_work(j, tokens);
-  printf("traffic per step   %.3f MiB allreduced\n",
-         (double)(lora->n_floats + LD_EXACT_COUNTERS) * sizeof(int64_t) / 1048576);
+  printf("traffic per step   %.3f MiB allreduced\n", (double)ld_trainer_traffic(&j->trainer) / 1048576);
 }

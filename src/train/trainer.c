@@ -84,6 +84,26 @@ size_t ld_trainer_state_bytes(const ld_trainer *t) {
   return t->base->lora->n_floats * (4 * sizeof(float) + sizeof(int64_t));
 }
 
+size_t ld_trainer_traffic(const ld_trainer *t) {
+  return (LD_EXACT_COUNTERS + t->exact.n_floats) * sizeof *t->exact.sums +
+         (t->exact.n_params + 1) * sizeof *t->exact.peak;
+}
+
+/* The first time connects the ranks. */
+double ld_trainer_probe(ld_trainer *t) {
+  double seconds = 0;
+  for (int i = 0; i < 2; i++) {
+    ld_waits waits = {0};
+    ld_reduce_begin(&t->reduce);
+    ld_comm_barrier(t->comm);
+    const double began = clock_now();
+    ld_reduce_end(&t->reduce, 0, BUSY, &waits);
+    seconds = clock_now() - began;
+  }
+  ld_comm_max_f64(t->comm, &seconds, 1);
+  return seconds;
+}
+
 /* What was done since the last lap goes to the row `name`; NULL: to none of them. */
 static void lap(ld_trainer *t, const char *name) {
   if (name)

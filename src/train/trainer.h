@@ -61,6 +61,11 @@ void ld_trainer_free(ld_trainer *trainer);
 /* Bytes of this rank's parameters with gradients, moments and exact sums. */
 size_t ld_trainer_state_bytes(const ld_trainer *trainer);
 
+/* Bytes that a rank gives to the sums of a step; and the seconds that they take when all ranks wait for them,
+ * tried between steps. The second is collective. */
+size_t ld_trainer_traffic(const ld_trainer *trainer);
+double ld_trainer_probe(ld_trainer *trainer);
+
 /* One optimizer step over one batch of the whole job. `stop_asked` says that this rank received a signal.
  * Collective. LD_ENUMERIC, naming the step, for a loss or a gradient that is not finite; parameters are then
  * as they were. */

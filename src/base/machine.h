@@ -1,0 +1,17 @@
+/* What this machine gives a process. */
+#ifndef LD_MACHINE_H
+#define LD_MACHINE_H
+
+#include <stdint.h>
+
+enum { LD_CORE_WORDS = 16 };
+
+/* The cores that this process may run on, as bits. */
+void ld_machine_cores(uint64_t cores[LD_CORE_WORDS]);
+int ld_machine_count_cores(const uint64_t cores[LD_CORE_WORDS]);
+
+/* Bytes of memory that can still be taken, the page cache counted as free: of the machine, or of the control
+ * group (a container, a job of Slurm's) where that allows less. -1 when it is not known. */
+int64_t ld_machine_memory(void);
+
+#endif

@@ -1,0 +1,244 @@
+/* What a person should know before the first step: what runs where, whether it fits, what is trained on. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/gemm.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "base/memory.h"
+#include "cmd/train.h"
+#include "io/file.h"
+
+static const double MIB = 1048576;
+
+/* What each rank tells of its place. */
+typedef struct place {
+  uint64_t cores[LD_CORE_WORDS];
+  int64_t memory;
+} place;
+
+/* The ranks of one host, joined. */
+typedef struct host {
+  const char *name;
+  int n_ranks, n_cores;
+  bool tight; /* a rank has fewer cores than threads, or the host fewer than all its ranks */
+  int64_t memory;
+} host;
+
+static host *join_hosts(const ld_job *j, const place *places, int *n) {
+  const int size = ld_comm_size(j->comm), threads = (int)j->options.threads;
+  host *hosts = ld_alloc((size_t)size, sizeof *hosts);
+  *n = 0;
+  for (int r = 0; r < size; r++) {
+    const char *name = ld_comm_host_of(j->comm, r);
+    int h = 0;
+    while (h < *n && strcmp(hosts[h].name, name)) h++;
+    if (h < *n) continue;
+    uint64_t cores[LD_CORE_WORDS] = {0};
+    hosts[*n] = (host){.name = name, .memory = places[r].memory};
+    for (int k = r; k < size; k++) {
+      if (strcmp(ld_comm_host_of(j->comm, k), name)) continue;
+      hosts[*n].n_ranks++;
+      hosts[*n].tight |= ld_machine_count_cores(places[k].cores) < threads;
+      for (int w = 0; w < LD_CORE_WORDS; w++) cores[w] |= places[k].cores[w];
+    }
+    hosts[*n].n_cores = ld_machine_count_cores(cores);
+    hosts[*n].tight |= hosts[*n].n_cores < hosts[*n].n_ranks * threads;
+    ++*n;
+  }
+  return hosts;
+}
+
+/* "h1 4 on 4 cores; h2 to h9 2 on 4 cores": neighbours that are alike are told once. */
+static void list_hosts(const host *hosts, int n, ld_text *out) {
+  for (int first = 0, end; first < n; first = end) {
+    for (end = first + 1;
+         end < n && hosts[end].n_ranks == hosts[first].n_ranks && hosts[end].n_cores == hosts[first].n_cores;)
+      end++;
+    ld_text_printf(out, "%s%s", first ? "; " : "", hosts[first].name);
+    if (end - first > 1) ld_text_printf(out, "%s%s", end - first > 2 ? " to " : " and ", hosts[end - 1].name);
+    ld_text_printf(out, " %d on %d core%s%s", hosts[first].n_ranks, hosts[first].n_cores,
+                   hosts[first].n_cores > 1 ? "s" : "", end - first > 1 ? " each" : "");
+  }
+}
+
+static void show_ranks(const ld_job *j, const host *hosts, int n) {
+  ld_text list = {0};
+  list_hosts(hosts, n, &list);
+  ld_info("ranks   %d: %s; %lld thread%s each (%s)", ld_comm_size(j->comm), list.bytes,
+          (long long)j->options.threads, j->options.threads > 1 ? "s" : "", ld_gemm_kernel());
+  ld_text_free(&list);
+  for (int h = 0; h < n; h++) {
+    if (!hosts[h].tight) continue;
+    ld_warn("host %s has %d core%s for %d rank%s of %lld thread%s: more than there are make all slow: start "
+            "fewer, or let mpirun bind each rank to as many cores (--map-by slot:PE=%lld)",
+            hosts[h].name, hosts[h].n_cores, hosts[h].n_cores > 1 ? "s" : "", hosts[h].n_ranks,
+            hosts[h].n_ranks > 1 ? "s" : "", (long long)j->options.threads, j->options.threads > 1 ? "s" : "",
+            (long long)j->options.threads);
+    return;
+  }
+}
+
+double ld_job_base_bytes(const ld_job *j) {
+  double bytes = 0;
+  for (size_t i = 0; i < ld_model_folder_count(j->base.folder); i++) {
+    const ld_stored *tensor = ld_model_folder_tensor(j->base.folder, i);
+    bytes += (double)ld_stored_count(tensor) * (double)ld_dtype_size(tensor->dtype);
+  }
+  return bytes;
+}
+
+/* The host with the least to spare decides. */
+static void show_memory(const ld_job *j, const host *hosts, int n) {
+  const double base = ld_job_base_bytes(j), rank = (double)ld_job_rank_bytes(j);
+  int tightest = 0;
+  double least = INFINITY;
+  for (int h = 0; h < n; h++) {
+    const double left = (double)hosts[h].memory - base - rank * hosts[h].n_ranks;
+    if (hosts[h].memory >= 0 && left < least) {
+      least = left;
+      tightest = h;
+    }
+  }
+  const host *h = &hosts[tightest];
+  const double need = base + rank * h->n_ranks;
+  ld_info("memory  base %.1f MiB once a host, %.1f MiB a rank: %.1f MiB of %.1f there on %s", base / MIB,
+          rank / MIB, need / MIB, (double)h->memory / MIB, h->name);
+  if (least < 0)
+    ld_warn("host %s has less memory than is needed: lower --micro-batch or --seq-len, use --recompute, or "
+            "start fewer ranks on it",
+            h->name);
+}
+
+/* Text in one line: a few characters of control are shown as what they mean. */
+static void put_plain(const ld_text *text, ld_text *out) {
+  for (size_t i = 0; i < text->length; i++) {
+    const char c = text->bytes[i];
+    if (c == '\n')
+      ld_text_puts(out, "\\n");
+    else
+      ld_text_append(out, (unsigned char)c < 0x20 ? " " : &c, 1);
+  }
+}
+
+enum { SHOWN = 60 }; /* characters of each part */
+
+/* Cuts the middle out of a long text, at the beginnings of characters. */
+static void put_short(const ld_text *text, ld_text *out) {
+  ld_text plain = {0};
+  if (text->length) put_plain(text, &plain);
+  if (plain.length <= 2 * SHOWN) {
+    if (plain.length) ld_text_append(out, plain.bytes, plain.length);
+  } else {
+    size_t head = SHOWN, tail = plain.length - SHOWN;
+    while (head && (plain.bytes[head] & 0xC0) == 0x80) head--;
+    while (tail < plain.length && (plain.bytes[tail] & 0xC0) == 0x80) tail++;
+    ld_text_append(out, plain.bytes, head);
+    ld_text_puts(out, " ... ");
+    ld_text_append(out, plain.bytes + tail, plain.length - tail);
+  }
+  ld_text_free(&plain);
+}
+
+/* Whether token t of a language model's batch is trained: the row before it predicts it. */
+static bool is_target(const ld_batch *batch, int t) {
+  return t > 0 && batch->targets[t - 1] >= 0;
+}
+
+/* The tokens of the first row, runs of trained ones in [[ ]]. */
+static void put_tokens(const ld_tokenizer *tokenizer, const ld_batch *batch, bool classifies, ld_text *out) {
+  ld_text part = {0};
+  const int n = batch->segment[1];
+  for (int first = 0, end; first < n; first = end) {
+    const bool trained = !classifies && is_target(batch, first);
+    for (end = first + 1; end < n && (!classifies && is_target(batch, end)) == trained;) end++;
+    ld_text_clear(&part);
+    ld_tokenizer_decode(tokenizer, batch->ids + first, (size_t)(end - first), false, &part);
+    ld_text_puts(out, trained ? "[[" : "");
+    put_short(&part, out);
+    ld_text_puts(out, trained ? "]]" : "");
+  }
+  ld_text_free(&part);
+}
+
+static void put_label(const ld_job *j, const ld_batch *batch, ld_text *out) {
+  const ld_labels *labels = &j->base.labels;
+  const int32_t class = batch->targets[0];
+  if (j->base.model->task == LD_TASK_VALUE)
+    ld_text_printf(out, ", value %g", (double)batch->values[0]);
+  else if (class >= 0 && (size_t) class < labels->n_names)
+    ld_text_printf(out, ", label %s", labels->names[class]);
+}
+
+/* The first sample of the plan as it is trained: only rank 0, which has the data, decodes it. */
+static int show_sample(const ld_job *j, ld_error *err) {
+  const ld_model *model = j->base.model;
+  const int64_t row = 0;
+  ld_feed feed = {0};
+  ld_batch batch;
+  ld_text text = {0};
+  const int rc = ld_corpus_batch(j->data, &row, 1, -1, &feed, &batch, err);
+  if (!rc && model->family->takes_images)
+    ld_text_printf(&text, "image of %d x %d, %d channels", batch.width, batch.height, batch.channels);
+  else if (!rc)
+    put_tokens(j->base.tokenizer, &batch, model->family->classifies, &text);
+  if (!rc && model->family->classifies) put_label(j, &batch, &text);
+  if (!rc) ld_info("sample  %s%s", text.bytes, model->family->classifies ? "" : "   (trained: [[ ]])");
+  ld_text_free(&text);
+  ld_feed_free(&feed);
+  return rc;
+}
+
+/* Parameters and both moments, and what the format adds. */
+static double checkpoint_bytes(const ld_job *j) {
+  return 3.0 * sizeof(float) * (double)j->base.lora->n_floats + 4096.0 * (double)(1 + j->base.lora->n_params);
+}
+
+enum { MOST_TRIED = 8 << 20 };
+
+int ld_job_try_out(const ld_job *j, ld_error *err) {
+  const double bytes = checkpoint_bytes(j), began = ld_job_clock();
+  const size_t tried = bytes < MOST_TRIED ? (size_t)bytes : MOST_TRIED;
+  char *path = ld_path_join(j->options.out, "test-write"), *content = ld_alloc(tried, 1);
+  const int rc = ld_file_write(path, content, tried, err);
+  const double seconds = ld_job_clock() - began, room = (double)ld_folder_room(j->options.out);
+  if (!rc) unlink(path);
+  free(path);
+  free(content);
+  if (rc) return rc;
+  ld_info(
+      "out     %s: %.1f MiB written and synced in %.1f ms; a checkpoint takes about %.1f MiB of %.0f free",
+      j->options.out, (double)tried / MIB, 1e3 * seconds, bytes / MIB, room / MIB);
+  if (room >= 0 && room < bytes * (double)(j->options.keep + 3))
+    ld_warn("%s: has room for fewer than the %lld checkpoints that --keep asks for, and the adapter",
+            j->options.out, (long long)j->options.keep);
+  return 0;
+}
+
+static void show_network(ld_job *j) {
+  if (ld_comm_size(j->comm) == 1) return;
+  const double seconds = ld_trainer_probe(&j->trainer);
+  ld_info(
+      "network %.3f MiB a step: %.2f ms by itself, in %zu part%s that travel while gradients are computed",
+      (double)ld_trainer_traffic(&j->trainer) / MIB, 1e3 * seconds, j->trainer.reduce.n_buckets,
+      j->trainer.reduce.n_buckets > 1 ? "s" : "");
+}
+
+int ld_job_preflight(ld_job *j, ld_error *err) {
+  place mine = {.memory = ld_machine_memory()};
+  void *places;
+  size_t bytes;
+  int n;
+  ld_machine_cores(mine.cores);
+  ld_comm_gather_all(j->comm, &mine, sizeof mine, &places, &bytes);
+  host *hosts = join_hosts(j, places, &n);
+  show_ranks(j, hosts, n);
+  show_memory(j, hosts, n);
+  free(hosts);
+  free(places);
+  show_network(j);
+  return ld_comm_agree(j->comm, ld_comm_rank(j->comm) ? 0 : show_sample(j, err), err);
+}
