@@ -108,6 +108,23 @@ static void put_progress_tiles(ld_text *page, const ld_run_record *r) {
   close_tile(page);
 }
 
+/* What share of the steps went by with waiting, where several ranks took part. */
+static void put_waits_tile(ld_text *page, const ld_run_record *r) {
+  const ld_table *s = &r->steps;
+  double seconds = 0, network = 0, ranks = 0;
+  for (size_t i = 0; i < s->n; i++) {
+    if (isnan(s->column[LD_WAIT_NETWORK][i]) || isnan(s->column[LD_WAIT_RANKS][i])) continue;
+    seconds += s->column[LD_SECONDS][i];
+    network += s->column[LD_WAIT_NETWORK][i];
+    ranks += s->column[LD_WAIT_RANKS][i];
+  }
+  if (!(r->ranks > 1 && seconds > 0)) return;
+  open_tile(page, "Waiting");
+  ld_text_printf(page, "%.1f %%<small>%.2f %% for the network, %.2f %% for slower ranks</small>",
+                 100 * (network + ranks) / seconds, 100 * network / seconds, 100 * ranks / seconds);
+  close_tile(page);
+}
+
 static void put_job_tiles(ld_text *page, const ld_run_record *r) {
   open_tile(page, "Wall time");
   put_duration(page, r->seconds);
@@ -339,6 +356,7 @@ static void put_page(ld_text *page, const ld_run_record *r, const ld_value *sett
   put_loss_tiles(page, r);
   put_progress_tiles(page, r);
   put_job_tiles(page, r);
+  put_waits_tile(page, r);
   ld_text_puts(page, "</dl>\n");
   put_charts(page, r);
   ld_report_put_scores(page, r);

@@ -75,6 +75,9 @@ static void take_step(ld_run_record *r, const ld_value *record, double step, dou
       [LD_RATE] = seconds > 0 ? number(record, "tokens") / seconds : NAN,
       [LD_TARGETS] = number(record, "target_tokens"),
       [LD_EPOCH] = number(record, "epoch"),
+      [LD_SECONDS] = seconds,
+      [LD_WAIT_NETWORK] = number(record, "wait_network"),
+      [LD_WAIT_RANKS] = number(record, "wait_ranks"),
   };
   rewind_to(&r->steps, step);
   rewind_to(&r->evals, step);

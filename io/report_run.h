@@ -9,7 +9,19 @@
 #include "io/report.h"
 
 /* The columns of a table of steps, and of a table of evaluations. */
-enum { LD_STEP, LD_LOSS, LD_LR, LD_GRAD_NORM, LD_RATE, LD_TARGETS, LD_EPOCH, LD_STEP_COLUMNS };
+enum {
+  LD_STEP,
+  LD_LOSS,
+  LD_LR,
+  LD_GRAD_NORM,
+  LD_RATE,
+  LD_TARGETS,
+  LD_EPOCH,
+  LD_SECONDS,
+  LD_WAIT_NETWORK,
+  LD_WAIT_RANKS,
+  LD_STEP_COLUMNS
+};
 enum {
   LD_PERPLEXITY = LD_LR,
   LD_ACCURACY,
@@ -17,10 +29,10 @@ enum {
   LD_MATTHEWS,
   LD_PEARSON,
   LD_SPEARMAN,
-  LD_EVAL_COLUMNS,
-  LD_TABLE_COLUMNS = LD_EVAL_COLUMNS
+  LD_EVAL_COLUMNS
 };
-_Static_assert((int)LD_STEP_COLUMNS <= (int)LD_TABLE_COLUMNS, "a table has room for both");
+enum { LD_TABLE_COLUMNS = LD_STEP_COLUMNS };
+_Static_assert((int)LD_EVAL_COLUMNS <= (int)LD_TABLE_COLUMNS, "a table has room for both");
 
 /* What the model predicts. */
 typedef enum ld_run_task { LD_RUN_LANGUAGE, LD_RUN_CLASSES, LD_RUN_VALUE } ld_run_task;

@@ -60,6 +60,21 @@ static const char small_run[] =
     "{\"event\":\"eval\",\"step\":2,\"loss\":2.0,\"perplexity\":7.39,\"seconds\":1}\n"
     "{\"event\":\"end\",\"step\":2,\"seconds\":83.0}\n";
 
+Test(report, waits_are_told_where_ranks_waited) {
+  static const char start[] = "{\"event\":\"start\",\"step\":0,\"ranks\":%d,\"hosts\":2}\n%s";
+  static const char steps[] =
+      "{\"event\":\"step\",\"step\":1,\"loss\":2,\"seconds\":3,\"wait_network\":0.03,\"wait_ranks\":0.1}\n"
+      "{\"event\":\"step\",\"step\":2,\"loss\":2,\"seconds\":1,\"wait_network\":0.01,\"wait_ranks\":0.1}\n";
+  char *two = ld_format(start, 2, steps), *one = ld_format(start, 1, steps);
+  char *page = report_of(two, NULL, NULL), *alone = report_of(one, NULL, NULL);
+  expect(page, "<dd>6.0 %<small>1.00 % for the network, 5.00 % for slower ranks</small>");
+  refuse(alone, "for the network");
+  free(two);
+  free(one);
+  free(page);
+  free(alone);
+}
+
 Test(report, headline) {
   char *page =
       report_of(small_run, "model: /data/tiny\nlr: 0.0002\ntarget: [q_proj, v_proj]\nvalid: null\n", "A run");
