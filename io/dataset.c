@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "io/dataset/format.h"
+#include "io/digest.h"
 
 static const struct {
   const ld_data_format *format;
@@ -84,17 +85,15 @@ static int find_out_eos(ld_dataset *dataset, ld_error *err) {
   return rc;
 }
 
-int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_dataset **out, ld_error *err) {
-  *out = NULL;
-  const ld_data_format *format = NULL;
-  int rc = find_format(path, options->use, &format, err);
-  if (rc) return rc;
+static ld_dataset *create(const ld_data_format *format, const char *path, const ld_dataset_options *options) {
   ld_dataset *dataset = ld_alloc(1, sizeof *dataset);
   dataset->format = format;
   dataset->path = ld_strdup(path);
   dataset->options = *options;
-  rc = find_out_eos(dataset, err);
-  if (!rc) rc = format->open(dataset, err);
+  return dataset;
+}
+
+static int end_open(ld_dataset *dataset, int rc, ld_dataset **out) {
   dataset->options.chat_template = NULL; /* the layout is found, and the string is the caller's */
   if (rc)
     ld_dataset_close(dataset);
@@ -103,10 +102,89 @@ int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_data
   return rc;
 }
 
+int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_dataset **out, ld_error *err) {
+  *out = NULL;
+  const ld_data_format *format = NULL;
+  int rc = find_format(path, options->use, &format, err);
+  if (rc) return rc;
+  ld_dataset *dataset = create(format, path, options);
+  rc = find_out_eos(dataset, err);
+  if (!rc) rc = format->open(dataset, err);
+  return end_open(dataset, rc, out);
+}
+
+static int check_place(const ld_dataset *dataset, const ld_record *record, ld_error *err) {
+  if (record->offset <= dataset->length && record->bytes <= dataset->length - record->offset) return 0;
+  return ld_fail(err, LD_EMISMATCH, "%s: a record of the index lies behind its end: has the file changed?",
+                 dataset->path);
+}
+
+/* What a description begins with; what the format adds follows. */
+typedef struct description {
+  size_t format; /* in the table */
+  ld_data_form form;
+  bool unused_labels;
+  uint64_t first, length;
+} description;
+
+void ld_dataset_describe(const ld_dataset *dataset, ld_text *out) {
+  description d;
+  memset(&d, 0, sizeof d);
+  while (formats[d.format].format != dataset->format) d.format++;
+  d.form = dataset->form;
+  d.unused_labels = dataset->unused_labels;
+  d.first = dataset->first;
+  d.length = dataset->length;
+  ld_text_append(out, &d, sizeof d);
+  if (dataset->format->describe) dataset->format->describe(dataset, out);
+}
+
+int ld_dataset_open_described(const char *path, const ld_dataset_options *options, const void *bytes,
+                              size_t length, ld_dataset **out, ld_error *err) {
+  *out = NULL;
+  description d;
+  if (length >= sizeof d) memcpy(&d, bytes, sizeof d);
+  if (length < sizeof d || d.format >= n_formats)
+    return ld_fail(err, LD_EFORMAT, "%s: its description was cut off on its way", path);
+  ld_dataset *dataset = create(formats[d.format].format, path, options);
+  dataset->form = d.form;
+  dataset->unused_labels = d.unused_labels;
+  dataset->first = d.first;
+  dataset->length = d.length;
+  int rc = find_out_eos(dataset, err);
+  if (!rc && d.form == LD_DATA_CHAT) {
+    dataset->layout = ld_chat_find(options->chat_template, options->tokenizer, err);
+    rc = dataset->layout ? 0 : LD_EUSAGE;
+  }
+  if (!rc && dataset->format->open_described)
+    rc = dataset->format->open_described(dataset, (const char *)bytes + sizeof d, length - sizeof d, err);
+  if (!rc) rc = ld_sent_open(dataset, err);
+  return end_open(dataset, rc, out);
+}
+
+int ld_dataset_fetch(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err) {
+  int rc = check_place(dataset, record, err);
+  if (rc) return rc;
+  if (!dataset->format->fetch) {
+    ld_sent_put(record->offset, dataset->map.bytes + record->offset, record->bytes, out);
+    return 0;
+  }
+  ld_text bytes = {0};
+  rc = dataset->format->fetch(dataset, record, &bytes, err);
+  if (!rc) ld_sent_put(record->offset, bytes.bytes, bytes.length, out);
+  ld_text_free(&bytes);
+  return rc;
+}
+
+size_t ld_dataset_mean_bytes(const ld_dataset *dataset) {
+  return dataset->format->mean_bytes ? dataset->format->mean_bytes(dataset) : 0;
+}
+
 void ld_dataset_close(ld_dataset *dataset) {
   if (!dataset) return;
   if (dataset->own && dataset->format->close) dataset->format->close(dataset);
   ld_map_close(&dataset->map);
+  ld_sent_close(dataset->sent);
   free(dataset->path);
   free(dataset);
 }
@@ -124,7 +202,7 @@ bool ld_dataset_unused_labels(const ld_dataset *dataset) {
 }
 
 const char *ld_dataset_file(const ld_dataset *dataset, const ld_record *record) {
-  return dataset->format->name ? dataset->format->name(dataset, record) : NULL;
+  return dataset->format->name && !dataset->sent ? dataset->format->name(dataset, record) : NULL;
 }
 
 void ld_sample_free(ld_sample *sample) {
@@ -150,10 +228,21 @@ static void clear(ld_sample *sample) {
   ld_text_clear(&sample->label_name);
 }
 
+static int read_sent(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
+  const ld_data_format *format = dataset->format;
+  const char *bytes;
+  size_t length;
+  const int rc = ld_sent_find(dataset, record, &bytes, &length, err);
+  if (rc) return rc;
+  return format->read_sent ? format->read_sent(dataset, record, bytes, length, sample, err)
+                           : format->read(dataset, record, sample, err);
+}
+
 /* Reads a record, uncut but for labelled text. */
 static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
   clear(sample);
-  int rc = dataset->format->read(dataset, record, sample, err);
+  int rc = dataset->sent ? read_sent(dataset, record, sample, err)
+                         : dataset->format->read(dataset, record, sample, err);
   if (rc) return rc;
   if (sample->n_whole < sample->tokens.n) sample->n_whole = sample->tokens.n;
   if (sample->n_whole <= INT32_MAX) return 0;
@@ -168,10 +257,8 @@ static void cut(const ld_dataset *dataset, ld_sample *sample) {
 }
 
 int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
-  if (record->offset > dataset->length || record->bytes > dataset->length - record->offset)
-    return ld_fail(err, LD_EMISMATCH, "%s: a record of the index lies behind its end: has the file changed?",
-                   dataset->path);
-  int rc = read_whole(dataset, record, sample, err);
+  int rc = check_place(dataset, record, err);
+  if (!rc) rc = read_whole(dataset, record, sample, err);
   if (!rc) cut(dataset, sample);
   return rc;
 }
@@ -254,6 +341,15 @@ static uint64_t hash(const char *bytes, size_t length) {
   for (; length; bytes++, length--) h = (h ^ (uint8_t)*bytes) * prime;
   h = (h ^ h >> 32) * prime;
   return h ^ h >> 29;
+}
+
+uint64_t ld_dataset_glance(const ld_dataset *dataset) {
+  if (dataset->format->glance) return dataset->format->glance(dataset);
+  ld_digest digest;
+  ld_digest_init(&digest);
+  ld_digest_u64(&digest, dataset->map.length);
+  ld_digest_spread(&digest, dataset->map.bytes, dataset->map.length);
+  return digest.state;
 }
 
 const char *ld_dataset_digest(ld_dataset *dataset) {

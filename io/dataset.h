@@ -40,6 +40,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "io/image.h"
 #include "io/tokenizer.h"
 
@@ -153,8 +154,8 @@ const char *ld_dataset_path(const ld_dataset *dataset);
 /* Whether there are labels, of which a language model makes no use: by the first record, or the columns. */
 bool ld_dataset_unused_labels(const ld_dataset *dataset);
 
-/* The file of a record below the data set's folder; NULL of records that are no files. Belongs to the data
- * set. */
+/* The file of a record below the data set's folder; NULL of records that are no files, and where the files
+ * are not. Belongs to the data set. */
 const char *ld_dataset_file(const ld_dataset *dataset, const ld_record *record);
 
 /* Indexes the records that begin in the part-th of n_parts equal ranges, in file order: joined, the parts are
@@ -165,6 +166,31 @@ int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index 
 
 /* Reads one record: tokens cut to seq_len (raw text is not cut), or the image. */
 int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err);
+
+/* A data set where its file is not. A rank that has the file describes it, indexes it, and fetches records;
+ * one that has not opens the description and is given the records that it will read.
+ *
+ * Appends what ld_dataset_open_described needs. */
+void ld_dataset_describe(const ld_dataset *dataset, ld_text *out);
+
+/* Errors name `path`; the options must be those of the other side. Such a data set cannot be indexed and has
+ * no digest and no names of files; an image comes without its label, which its record has. The caller closes.
+ */
+int ld_dataset_open_described(const char *path, const ld_dataset_options *options, const void *bytes,
+                              size_t length, ld_dataset **out, ld_error *err);
+
+/* Appends a record, to be sent. */
+int ld_dataset_fetch(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err);
+
+/* Takes the records that were fetched one behind the other; those of an earlier call are forgotten. */
+int ld_dataset_deliver(ld_dataset *dataset, const void *bytes, size_t length, ld_error *err);
+
+/* How many bytes a record has to be sent, about: of images their mean; 0 where each record says it itself. */
+size_t ld_dataset_mean_bytes(const ld_dataset *dataset);
+
+/* Tells other data from the same without reading all of it: over the file's length and blocks spread over it;
+ * of a folder over the names of its files and some of the files. */
+uint64_t ld_dataset_glance(const ld_dataset *dataset);
 
 /* 16 hexadecimal digits over the file's length and bytes, of a folder over the names, lengths and first and
  * last KiB of its files; computed at the first call. */

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static inline uint64_t mix(uint64_t state, uint64_t word) {
   state = (state ^ word) * 0x9e3779b97f4a7c15u;
@@ -29,6 +31,31 @@ void ld_digest_bytes(ld_digest *digest, const void *bytes, size_t length) {
     state = mix(state, word);
   }
   digest->state = state;
+}
+
+enum { WHOLE = 64 << 10, BLOCKS = 64, BLOCK = 1024 };
+
+static size_t block_start(size_t length, int block) {
+  return (length - BLOCK) / (BLOCKS - 1) * (size_t)block +
+         (length - BLOCK) % (BLOCKS - 1) * (size_t)block / (BLOCKS - 1);
+}
+
+static void prefetch(const char *bytes, size_t length) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  for (int i = 0; i < BLOCKS; i++) {
+    const uintptr_t at = (uintptr_t)bytes + block_start(length, i), start = at / page * page;
+    (void)madvise((void *)start, at + BLOCK - start, MADV_WILLNEED); /* only a hint */
+  }
+}
+
+void ld_digest_spread(ld_digest *digest, const void *bytes, size_t length) {
+  if (length <= WHOLE) {
+    ld_digest_bytes(digest, bytes, length);
+    return;
+  }
+  prefetch(bytes, length);
+  for (int i = 0; i < BLOCKS; i++)
+    ld_digest_bytes(digest, (const char *)bytes + block_start(length, i), BLOCK);
 }
 
 void ld_digest_double(ld_digest *digest, double value) {

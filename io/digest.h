@@ -23,6 +23,11 @@ void ld_digest_u64(ld_digest *digest, uint64_t value);
 void ld_digest_double(ld_digest *digest, double value);       /* its bits */
 void ld_digest_string(ld_digest *digest, const char *string); /* NULL differs from "" */
 
+/* Adds what tells large contents apart without reading them all: up to 64 KiB whole, of more 64 blocks of 1
+ * KiB, spread evenly from the first byte to the last, and not the length. `bytes` are mapped: all blocks are
+ * asked for before the first is read, so that a disk or a network fetches them side by side. */
+void ld_digest_spread(ld_digest *digest, const void *bytes, size_t length);
+
 /* 16 hexadecimal digits and a NUL. */
 void ld_digest_text(const ld_digest *digest, char text[LD_DIGEST_DIGITS + 1]);
 

@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -66,6 +64,13 @@ static int by_string(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static bool is_shard(const ld_value *item) {
+  const char *name = item->type == LD_STRING ? item->string : "";
+  const size_t length = strlen(name);
+  return length > 12 && !strcmp(name + length - 12, ".safetensors") && !strchr(name, '/') &&
+         !strstr(name, "..");
+}
+
 /* Opens each shard that the index names, once. */
 static int open_shards(ld_model_folder *folder, const ld_value *map, const char *index, ld_error *err) {
   const char **names = ld_alloc(map->n_items, sizeof *names);
@@ -73,14 +78,11 @@ static int open_shards(ld_model_folder *folder, const ld_value *map, const char 
   int code = 0;
   for (size_t i = 0; i < map->n_items && !code; i++) {
     const ld_value *item = &map->items[i];
-    const char *name = item->type == LD_STRING ? item->string : "";
-    const size_t length = strlen(name);
-    if (length < 13 || strcmp(name + length - 12, ".safetensors") != 0 || strchr(name, '/') ||
-        strstr(name, ".."))
+    if (!is_shard(item))
       code =
           ld_fail(err, LD_EFORMAT, "%s: weight_map: '%s': expected the name of a .safetensors file beside it",
                   index, item->key);
-    names[i] = name;
+    names[i] = item->string;
   }
   if (!code) qsort(names, map->n_items, sizeof *names, by_string);
   for (size_t i = 0; i < map->n_items && !code; i++)
@@ -194,6 +196,56 @@ int ld_model_folder_open(const char *path, ld_model_folder **out, ld_error *err)
   return code;
 }
 
+typedef struct name_list {
+  char **names;
+  size_t n, room;
+} name_list;
+
+static void add_present(const char *folder, const char *name, name_list *list) {
+  char *path = ld_path_join(folder, name);
+  if (ld_file_exists(path)) {
+    list->names = ld_grow(list->names, list->n, &list->room, sizeof *list->names);
+    list->names[list->n++] = ld_strdup(name);
+  }
+  free(path);
+}
+
+static void add_shards(const char *folder, name_list *list) {
+  char *index = ld_path_join(folder, INDEX);
+  ld_value *root = ld_json_read(index, NULL);
+  const ld_value *map = ld_value_get(root, "weight_map");
+  const size_t n = map && map->type == LD_MAP ? map->n_items : 0;
+  const char **names = ld_alloc(n, sizeof *names);
+  for (size_t i = 0; i < n; i++) names[i] = is_shard(&map->items[i]) ? map->items[i].string : "";
+  qsort(names, n, sizeof *names, by_string);
+  for (size_t i = 0; i < n; i++)
+    if (*names[i] && (!i || strcmp(names[i], names[i - 1]))) add_present(folder, names[i], list);
+  free(names);
+  ld_value_free(root);
+  free(index);
+}
+
+char **ld_model_folder_files(const char *path, size_t *n) {
+  static const char *const small[] = {"config.json",
+                                      "generation_config.json",
+                                      "tokenizer_config.json",
+                                      "special_tokens_map.json",
+                                      "added_tokens.json",
+                                      "tokenizer.json",
+                                      "vocab.json",
+                                      "vocab.txt",
+                                      "merges.txt",
+                                      "preprocessor_config.json",
+                                      INDEX};
+  name_list list = {0};
+  for (size_t i = 0; i < sizeof small / sizeof *small; i++) add_present(path, small[i], &list);
+  add_present(path, SINGLE, &list);
+  const bool single = list.n && !strcmp(list.names[list.n - 1], SINGLE);
+  if (!single) add_shards(path, &list);
+  *n = list.n;
+  return list.names;
+}
+
 void ld_model_folder_close(ld_model_folder *folder) {
   if (!folder) return;
   for (size_t i = 0; i < folder->n_shards; i++) {
@@ -235,35 +287,12 @@ const ld_stored *ld_model_folder_tensor(const ld_model_folder *folder, size_t in
   return folder->tensors[index].stored;
 }
 
-enum { WHOLE = 64 << 10, BLOCKS = 64, BLOCK = 1024 };
-
-static size_t block_start(size_t bytes, int block) {
-  return (bytes - BLOCK) / (BLOCKS - 1) * (size_t)block +
-         (bytes - BLOCK) % (BLOCKS - 1) * (size_t)block / (BLOCKS - 1);
-}
-
-/* Asks for all blocks before the first is read, so that a disk or a network fetches them side by side. Only a
- * hint. */
-static void prefetch(const char *data, size_t bytes) {
-  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  for (int i = 0; i < BLOCKS; i++) {
-    const uintptr_t at = (uintptr_t)data + block_start(bytes, i), start = at / page * page;
-    (void)madvise((void *)start, at + BLOCK - start, MADV_WILLNEED);
-  }
-}
-
 static void digest_tensor(ld_digest *digest, const tensor *t) {
-  const char *data = t->stored->data;
   const size_t bytes = (size_t)ld_stored_count(t->stored) * ld_dtype_size(t->stored->dtype);
   ld_digest_string(digest, t->name);
   ld_digest_string(digest, ld_dtype_name(t->stored->dtype));
   ld_digest_bytes(digest, t->stored->shape, (size_t)t->stored->ndim * sizeof *t->stored->shape);
-  if (bytes <= WHOLE) {
-    ld_digest_bytes(digest, data, bytes);
-    return;
-  }
-  prefetch(data, bytes);
-  for (int i = 0; i < BLOCKS; i++) ld_digest_bytes(digest, data + block_start(bytes, i), BLOCK);
+  ld_digest_spread(digest, t->stored->data, bytes);
 }
 
 const char *ld_model_folder_digest(ld_model_folder *folder) {

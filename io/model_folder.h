@@ -21,6 +21,10 @@ typedef struct ld_model_folder ld_model_folder;
 int ld_model_folder_open(const char *path, ld_model_folder **out, ld_error *err);
 void ld_model_folder_close(ld_model_folder *folder);
 
+/* The names of those files in a model folder that are read from it: config, tokenizer or image rule, and the
+ * weights. What is broken or missing is left to ld_model_folder_open. The caller frees with ld_names_free. */
+char **ld_model_folder_files(const char *path, size_t *n);
+
 const char *ld_model_folder_path(const ld_model_folder *folder);
 const ld_value *ld_model_folder_config(const ld_model_folder *folder);
 

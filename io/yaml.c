@@ -7,7 +7,6 @@
 #include <yaml.h>
 
 #include "base/memory.h"
-#include "io/file.h"
 
 enum { MAX_DEPTH = 256, MAX_LENGTH = 16 << 20 };
 
@@ -225,13 +224,5 @@ ld_value *ld_yaml_parse(const char *bytes, size_t length, const char *name, ld_e
   }
   drop(&r);
   yaml_parser_delete(&r.parser);
-  return root;
-}
-
-ld_value *ld_yaml_read(const char *path, ld_error *err) {
-  ld_map map;
-  if (ld_map_open(path, &map, err)) return NULL;
-  ld_value *root = ld_yaml_parse(map.bytes, map.length, path, err);
-  ld_map_close(&map);
   return root;
 }

@@ -18,7 +18,4 @@
  * are refused. */
 ld_value *ld_yaml_parse(const char *bytes, size_t length, const char *name, ld_error *err);
 
-/* Reads a whole file. */
-ld_value *ld_yaml_read(const char *path, ld_error *err);
-
 #endif

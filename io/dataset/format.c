@@ -24,6 +24,7 @@ bool ld_data_is_blank(const char *text, size_t length) {
 
 size_t ld_data_line(const ld_dataset *dataset, uint64_t offset) {
   size_t line = 1;
+  if (dataset->sent) return 0;
   const char *at = dataset->map.bytes, *end = at + offset;
   while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) at++, line++;
   return line;

@@ -6,6 +6,7 @@
 #ifndef LD_DATASET_FORMAT_H
 #define LD_DATASET_FORMAT_H
 
+#include "base/text.h"
 #include "base/value.h"
 #include "io/chat.h"
 #include "io/dataset.h"
@@ -21,15 +22,29 @@ typedef struct ld_data_format {
   /* Fills the sample, which comes empty, with tokens or image, and label; a text without tokens is no record.
    * Tokens come uncut, but for labelled text, for which n_whole is set too. */
   int (*read)(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err);
-  /* May be NULL: frees dataset->own; the digest where it is not that of dataset->map, 64 bits. */
+  /* May be NULL: frees dataset->own (which may be NULL); the digest where it is not that of dataset->map, 64
+   * bits; the same of what ld_dataset_glance sees. */
   void (*close)(ld_dataset *dataset);
   /* May be NULL, where records have no name of their own. */
   const char *(*name)(const ld_dataset *dataset, const ld_record *record);
   uint64_t (*digest)(const ld_dataset *dataset);
+  uint64_t (*glance)(const ld_dataset *dataset);
+  /* For ld_dataset_describe. What `own` needs for reading what is sent, and making it again; NULL: nothing.
+   */
+  void (*describe)(const ld_dataset *dataset, ld_text *out);
+  int (*open_described)(ld_dataset *dataset, const char *bytes, size_t length, ld_error *err);
+  /* Of images, whose offsets count no bytes (text is sent as it stands in dataset->map): the mean of what
+   * `fetch` appends; a record's bytes; and reading the record from these. */
+  size_t (*mean_bytes)(const ld_dataset *dataset);
+  int (*fetch)(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err);
+  int (*read_sent)(const ld_dataset *dataset, const ld_record *record, const char *bytes, size_t length,
+                   ld_sample *sample, ld_error *err);
 } ld_data_format;
 
 extern const ld_data_format ld_data_jsonl, ld_data_raw, ld_data_tsv, ld_data_csv; /* the tables: table.c */
 extern const ld_data_format ld_data_image_folder, ld_data_image_file, ld_data_image_hdf5;
+
+typedef struct ld_sent ld_sent;
 
 struct ld_dataset {
   const ld_data_format *format;
@@ -42,6 +57,7 @@ struct ld_dataset {
   bool adds_eos;                /* the tokenizer itself puts eos behind a text */
   bool unused_labels;           /* for ld_dataset_unused_labels */
   void *own;                    /* the format's */
+  ld_sent *sent;                /* of a data set without its file; NULL otherwise */
   char digest[17];
 };
 
@@ -54,7 +70,8 @@ bool ld_data_is_text(const char *text, size_t length);
 
 bool ld_data_is_blank(const char *text, size_t length);
 
-/* The line, from 1, in which a byte stands. Counts from the beginning of the file: for errors only. */
+/* The line, from 1, in which a byte stands. Counts from the beginning of the file: for errors only. 0 where
+ * the file is not here. */
 size_t ld_data_line(const ld_dataset *dataset, uint64_t offset);
 
 /* Fails, naming the line, when the bytes are not UTF-8 or hold a NUL. */
@@ -101,5 +118,16 @@ typedef struct ld_label_set {
 int ld_label_set_add(ld_label_set *set, const ld_sample *sample, ld_record *record, ld_error *err);
 
 void ld_label_set_free(ld_label_set *set); /* but not its labels */
+
+/* What was sent of a data set whose form and length are known; for text it makes dataset->map. */
+int ld_sent_open(ld_dataset *dataset, ld_error *err);
+void ld_sent_close(ld_sent *sent); /* NULL is fine */
+
+/* Appends a record as ld_dataset_deliver takes it. */
+void ld_sent_put(uint64_t offset, const void *bytes, size_t length, ld_text *out);
+
+/* The bytes of a record that was sent. */
+int ld_sent_find(const ld_dataset *dataset, const ld_record *record, const char **bytes, size_t *length,
+                 ld_error *err);
 
 #endif

@@ -29,12 +29,29 @@ static void folder_close(ld_dataset *dataset) {
   dataset->own = NULL;
 }
 
-static int read_file(const ld_dataset *dataset, const char *path, ld_sample *sample, ld_error *err) {
+static int decode(const ld_dataset *dataset, const ld_map *file, const char *name, ld_sample *sample,
+                  ld_error *err) {
   ld_image whole = {0};
-  const int rc = ld_image_read(path, &whole, err);
+  const int rc = ld_image_decode(file->bytes, file->length, name, &whole, err);
   if (!rc) ld_image_fit(&whole, dataset->options.image_rule, &sample->image);
   ld_image_free(&whole);
   return rc;
+}
+
+/* Where the file is not, only its number is known. */
+static int read_sent(const ld_dataset *dataset, const ld_record *record, const char *bytes, size_t length,
+                     ld_sample *sample, ld_error *err) {
+  char *name = ld_format("%s: image %llu", dataset->path, (unsigned long long)record->offset);
+  const int rc = decode(dataset, &(ld_map){bytes, length}, name, sample, err);
+  free(name);
+  return rc;
+}
+
+static int map_file(const ld_dataset *dataset, const ld_record *record, char **path, ld_map *map,
+                    ld_error *err) {
+  const ld_image_list *list = dataset->own;
+  *path = ld_path_join(dataset->path, list->files[record->offset].path);
+  return ld_map_open(*path, map, err);
 }
 
 static int folder_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
@@ -43,8 +60,21 @@ static int folder_read(const ld_dataset *dataset, const ld_record *record, ld_sa
   sample->label_kind = file->class < 0 ? LD_LABEL_NONE : LD_LABEL_NAME;
   ld_text_clear(&sample->label_name);
   if (file->class >= 0) ld_text_puts(&sample->label_name, list->classes[file->class]);
-  char *path = ld_path_join(dataset->path, file->path);
-  const int rc = read_file(dataset, path, sample, err);
+  char *path;
+  ld_map map;
+  int rc = map_file(dataset, record, &path, &map, err);
+  if (!rc) rc = decode(dataset, &map, path, sample, err);
+  ld_map_close(&map);
+  free(path);
+  return rc;
+}
+
+static int folder_fetch(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err) {
+  char *path;
+  ld_map map;
+  const int rc = map_file(dataset, record, &path, &map, err);
+  if (!rc) ld_text_append(out, map.bytes, map.length);
+  ld_map_close(&map);
   free(path);
   return rc;
 }
@@ -72,6 +102,43 @@ static void digest_file(ld_digest *digest, const char *path) {
   ld_digest_bytes(digest, last, n_last);
 }
 
+/* Some files of the list, spread evenly: all of a short one. */
+enum { GLANCES = 64 };
+
+static size_t n_glances(const ld_image_list *list) {
+  return list->n < GLANCES ? list->n : GLANCES;
+}
+
+static char *glanced_path(const ld_dataset *dataset, size_t i) {
+  const ld_image_list *list = dataset->own;
+  return ld_path_join(dataset->path, list->files[list->n / n_glances(list) * i].path);
+}
+
+static uint64_t folder_glance(const ld_dataset *dataset) {
+  const ld_image_list *list = dataset->own;
+  ld_digest digest;
+  ld_digest_init(&digest);
+  for (size_t i = 0; i < list->n; i++) ld_digest_string(&digest, list->files[i].path);
+  for (size_t i = 0; i < n_glances(list); i++) {
+    char *path = glanced_path(dataset, i);
+    digest_file(&digest, path);
+    free(path);
+  }
+  return digest.state;
+}
+
+static size_t folder_mean_bytes(const ld_dataset *dataset) {
+  const size_t n = n_glances(dataset->own);
+  size_t sum = 0;
+  for (size_t i = 0; i < n; i++) {
+    struct stat info;
+    char *path = glanced_path(dataset, i);
+    if (!stat(path, &info)) sum += (size_t)info.st_size;
+    free(path);
+  }
+  return sum / n + 1;
+}
+
 static uint64_t folder_digest(const ld_dataset *dataset) {
   const ld_image_list *list = dataset->own;
   ld_digest digest;
@@ -93,6 +160,10 @@ const ld_data_format ld_data_image_folder = {
     .close = folder_close,
     .name = folder_name,
     .digest = folder_digest,
+    .glance = folder_glance,
+    .mean_bytes = folder_mean_bytes,
+    .fetch = folder_fetch,
+    .read_sent = read_sent,
 };
 
 static int file_open(ld_dataset *dataset, ld_error *err) {
@@ -103,12 +174,19 @@ static int file_open(ld_dataset *dataset, ld_error *err) {
 
 static int file_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
   (void)record;
-  ld_image whole = {0};
   sample->label_kind = LD_LABEL_NONE;
-  const int rc = ld_image_decode(dataset->map.bytes, dataset->map.length, dataset->path, &whole, err);
-  if (!rc) ld_image_fit(&whole, dataset->options.image_rule, &sample->image);
-  ld_image_free(&whole);
-  return rc;
+  return decode(dataset, &dataset->map, dataset->path, sample, err);
+}
+
+static size_t file_mean_bytes(const ld_dataset *dataset) {
+  return dataset->map.length;
+}
+
+static int file_fetch(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err) {
+  (void)record;
+  (void)err;
+  ld_text_append(out, dataset->map.bytes, dataset->map.length);
+  return 0;
 }
 
 const ld_data_format ld_data_image_file = {
@@ -116,4 +194,7 @@ const ld_data_format ld_data_image_file = {
     .open = file_open,
     .next = next_image,
     .read = file_read,
+    .mean_bytes = file_mean_bytes,
+    .fetch = file_fetch,
+    .read_sent = read_sent,
 };

@@ -1,4 +1,6 @@
 /* Images in an HDF5 file. Offsets count images. The file is mapped besides, for its length and digest. */
+#include <string.h>
+
 #include "io/dataset/format.h"
 #include "io/image/hdf5.h"
 
@@ -38,10 +40,53 @@ static int hdf5_read(const ld_dataset *dataset, const ld_record *record, ld_samp
   return rc;
 }
 
+/* The sizes, then the pixels. */
+typedef struct sizes {
+  int32_t height, width, channels;
+} sizes;
+
+static int hdf5_fetch(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err) {
+  ld_image whole = {0};
+  const int rc = ld_image_store_read(dataset->own, (int64_t)record->offset, &whole, err);
+  const sizes s = {whole.height, whole.width, whole.channels};
+  if (!rc) ld_text_append(out, &s, sizeof s);
+  if (!rc) ld_text_append(out, whole.pixels, (size_t)s.height * (size_t)s.width * (size_t)s.channels);
+  ld_image_free(&whole);
+  return rc;
+}
+
+static size_t hdf5_mean_bytes(const ld_dataset *dataset) {
+  ld_text one = {0};
+  const int rc = hdf5_fetch(dataset, &(ld_record){.offset = 0}, &one, NULL);
+  const size_t bytes = rc ? 1 << 20 : one.length;
+  ld_text_free(&one);
+  return bytes;
+}
+
+static int hdf5_read_sent(const ld_dataset *dataset, const ld_record *record, const char *bytes,
+                          size_t length, ld_sample *sample, ld_error *err) {
+  sizes s = {0};
+  if (length >= sizeof s) memcpy(&s, bytes, sizeof s);
+  if (s.height < 1 || s.width < 1 || s.channels < 1 || s.channels > LD_MAX_CHANNELS ||
+      (length - sizeof s) / (size_t)s.channels / (size_t)s.width != (size_t)s.height)
+    return ld_fail(err, LD_EFORMAT, "%s: image %llu was cut off on its way", dataset->path,
+                   (unsigned long long)record->offset);
+  /* The pixels are only read. */
+  const ld_image whole = {.height = s.height,
+                          .width = s.width,
+                          .channels = s.channels,
+                          .pixels = (uint8_t *)(uintptr_t)(bytes + sizeof s)};
+  ld_image_fit(&whole, dataset->options.image_rule, &sample->image);
+  return 0;
+}
+
 const ld_data_format ld_data_image_hdf5 = {
     .endings = {".h5", ".hdf5"},
     .open = hdf5_open,
     .next = hdf5_next,
     .read = hdf5_read,
     .close = hdf5_close,
+    .mean_bytes = hdf5_mean_bytes,
+    .fetch = hdf5_fetch,
+    .read_sent = hdf5_read_sent,
 };

@@ -344,13 +344,37 @@ static int table_read(const ld_dataset *dataset, const ld_record *record, ld_sam
   return ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, record->offset));
 }
 
+static void table_describe(const ld_dataset *dataset, ld_text *out) {
+  table t = *(const table *)dataset->own;
+  t.starts = NULL;
+  t.n_starts = t.room = 0;
+  ld_text_append(out, &t, sizeof t);
+}
+
+static int table_open_described(ld_dataset *dataset, const char *bytes, size_t length, ld_error *err) {
+  if (length != sizeof(table))
+    return ld_fail(err, LD_EFORMAT, "%s: its description was cut off on its way", dataset->path);
+  dataset->own = memcpy(ld_alloc(1, sizeof(table)), bytes, sizeof(table));
+  return 0;
+}
+
 static void table_close(ld_dataset *dataset) {
   table *t = dataset->own;
   free(t->starts);
   free(t);
 }
 
-const ld_data_format ld_data_tsv = {
-    .endings = {".tsv"}, .open = tsv_open, .next = tsv_next, .read = table_read, .close = table_close};
-const ld_data_format ld_data_csv = {
-    .endings = {".csv"}, .open = csv_open, .next = csv_next, .read = table_read, .close = table_close};
+const ld_data_format ld_data_tsv = {.endings = {".tsv"},
+                                    .open = tsv_open,
+                                    .next = tsv_next,
+                                    .read = table_read,
+                                    .close = table_close,
+                                    .describe = table_describe,
+                                    .open_described = table_open_described};
+const ld_data_format ld_data_csv = {.endings = {".csv"},
+                                    .open = csv_open,
+                                    .next = csv_next,
+                                    .read = table_read,
+                                    .close = table_close,
+                                    .describe = table_describe,
+                                    .open_described = table_open_described};
