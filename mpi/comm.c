@@ -267,6 +267,16 @@ void ld_comm_broadcast(ld_comm *comm, void *bytes, size_t count, int root) {
   }
 }
 
+void ld_comm_broadcast_text(ld_comm *comm, ld_text *text, int root) {
+  uint64_t length = text->length;
+  ld_comm_broadcast(comm, &length, sizeof length, root);
+  if (comm->rank != root) {
+    ld_text_free(text);
+    *text = (ld_text){.bytes = ld_alloc(length + 1, 1), .length = length, .room = length + 1};
+  }
+  ld_comm_broadcast(comm, text->bytes, length, root);
+}
+
 void ld_comm_barrier(ld_comm *comm) {
   if (comm->alone) return;
   MPI_Ibarrier(comm->world, new_request(comm));

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 typedef struct ld_comm ld_comm;
 
@@ -81,6 +82,7 @@ void ld_comm_send(ld_comm *comm, const void *bytes, size_t count, int to);
 void ld_comm_receive(ld_comm *comm, void *bytes, size_t count, int from);
 
 void ld_comm_broadcast(ld_comm *comm, void *bytes, size_t count, int root);
+void ld_comm_broadcast_text(ld_comm *comm, ld_text *text, int root);
 void ld_comm_barrier(ld_comm *comm);
 
 /* Joins each rank's `bytes` bytes in rank order; every rank gets all. The caller frees *all. */
