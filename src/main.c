@@ -6,7 +6,9 @@
 
 #include "base/gemm.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "cmd/command.h"
+#include "io/file.h"
 #include "train/kernels.h"
 
 static const ld_command commands[] = {
@@ -62,19 +64,43 @@ static int usage_status(bool speak) {
   return speak ? 2 : 0;
 }
 
+/* Rank 0's file of the i-th --config, on every rank. Collective. */
+static int read_config(const char *path, ld_comm *comm, ld_text *out, ld_error *err) {
+  ld_map map = {0};
+  int rc = ld_comm_rank(comm) ? 0 : ld_map_open(path, &map, err);
+  if (map.length) ld_text_append(out, map.bytes, map.length);
+  ld_map_close(&map);
+  ld_comm_broadcast_text(comm, out, 0);
+  return ld_comm_agree(comm, rc, err);
+}
+
+/* The options of the job. Collective. */
+static int resolve(const ld_command_line *line, ld_comm *comm, ld_options *options, ld_error *err) {
+  size_t n = 0;
+  int rc = 0;
+  while (ld_command_line_config(line, n)) n++;
+  ld_text *configs = ld_alloc(n, sizeof *configs);
+  for (size_t i = 0; !rc && i < n; i++)
+    rc = read_config(ld_command_line_config(line, i), comm, &configs[i], err);
+  if (!rc) rc = ld_comm_agree(comm, ld_options_resolve(line, configs, options, err), err);
+  for (size_t i = 0; i < n; i++) ld_text_free(&configs[i]);
+  free(configs);
+  return rc;
+}
+
 static int run(const ld_command *command, int argc, char **argv, bool speak) {
-  ld_options options;
+  ld_options options = {0};
   ld_error err = {0};
   char *path = NULL, name[64];
   snprintf(name, sizeof name, "lora_dist %s", command->name);
-  int rc = ld_options_parse(command->bit, name, command->about, argc, argv, speak, &options,
-                            command->takes_path ? &path : NULL, &err);
-  if (rc > 0) return usage_status(speak);
-  if (!rc && command->takes_path && !path) rc = ld_fail(&err, LD_EUSAGE, "a path is missing");
+  ld_command_line *line = ld_command_line_parse(command->bit, name, command->about, argc, argv, speak,
+                                                command->takes_path ? &path : NULL);
+  if (!line) return usage_status(speak);
   ld_comm *comm = NULL;
   const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
-  rc = started ? started : ld_comm_agree(comm, rc, &err);
+  int rc = started ? started : resolve(line, comm, &options, &err);
+  if (!rc && command->takes_path && !path) rc = ld_fail(&err, LD_EUSAGE, "a path is missing");
   if (!rc && !ld_gemm_setup(options.threads ? (int)options.threads : 1,
                             options.precision && !strcmp(options.precision, "bf16") ? LD_PRECISION_BF16
                                                                                     : LD_PRECISION_F32))
@@ -86,6 +112,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (!rc) rc = ld_kernels_agree(comm, options.mixed_cpus, &err);
   if (!rc) rc = command->run(&options, path, comm, &err);
   ld_options_free(&options);
+  ld_command_line_free(line);
   const int status = status_of(rc, &err, speak);
   ld_comm_finish(comm);
   return status;

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cmd/command.h"
+#include "train/share.h"
 #include "train/trainer.h"
 
 /* Characters of UTF-8 text, at most `most`; *bytes gets their length. */
@@ -74,7 +75,7 @@ int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_e
   (void)path;
   ld_base base;
   ld_corpus *corpus = NULL;
-  int rc = ld_comm_agree(comm, ld_base_open_ready(options->model, options->adapter, &base, err), err);
+  int rc = ld_share_open_ready(comm, options->model, options->adapter, &base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, ld_base_use(&base), err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
   if (!rc) rc = ld_corpus_plan(corpus, err);

@@ -20,14 +20,15 @@ typedef struct given {
   const char *text;
 } given;
 
-typedef struct parse {
+struct ld_command_line {
+  enum ld_command_bit command;
   given *given;
   size_t n, room;
   char **positional;
-} parse;
+};
 
 static error_t parse_one(int key, char *text, struct argp_state *state) {
-  parse *p = state->input;
+  ld_command_line *p = state->input;
   if (key == 'h' && !(state->flags & ARGP_NO_HELP)) argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
   if (key == ARGP_KEY_ARG) {
     if (!p->positional || *p->positional) return ARGP_ERR_UNKNOWN;
@@ -70,7 +71,7 @@ static struct argp_option *argp_table(int command, char **texts) {
   return out;
 }
 
-static int apply_given(ld_options *options, const parse *p, ld_error *err) {
+static int apply_given(ld_options *options, const ld_command_line *p, ld_error *err) {
   for (size_t i = 0; i < p->n; i++) {
     const ld_option *o = &ld_option_table[p->given[i].key & ~NEGATED];
     const char *text = p->given[i].text;
@@ -134,8 +135,9 @@ static int apply_entry(int command, const char *path, const ld_value *entry, boo
   return rc;
 }
 
-static int apply_config(int command, const char *path, ld_options *options, ld_error *err) {
-  ld_value *root = ld_yaml_read(path, err);
+static int apply_config(int command, const char *path, const ld_text *text, ld_options *options,
+                        ld_error *err) {
+  ld_value *root = ld_yaml_parse(text->bytes, text->length, path, err);
   if (!root) return err->code;
   int rc = 0;
   if (root->type != LD_MAP) rc = ld_fail(err, LD_EUSAGE, "%s: must hold 'option: value' lines", path);
@@ -165,12 +167,24 @@ static int check_required(int command, const ld_options *options, ld_error *err)
   return 0;
 }
 
-static int apply_all(int command, const parse *p, ld_options *options, ld_error *err) {
+static bool is_config(const given *g) {
+  return ld_option_table[g->key & ~NEGATED].field == offsetof(ld_options, config);
+}
+
+const char *ld_command_line_config(const ld_command_line *line, size_t i) {
+  for (size_t k = 0; k < line->n; k++)
+    if (is_config(&line->given[k]) && !i--) return line->given[k].text;
+  return NULL;
+}
+
+int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_options *options,
+                       ld_error *err) {
+  *options = (ld_options){0};
+  const int command = (int)line->command;
   int rc = apply_defaults(options, err);
-  for (size_t i = 0; !rc && i < p->n; i++)
-    if (ld_option_table[p->given[i].key & ~NEGATED].field == offsetof(ld_options, config))
-      rc = apply_config(command, p->given[i].text, options, err);
-  if (!rc) rc = apply_given(options, p, err);
+  for (size_t i = 0; !rc && i < line->n; i++)
+    if (is_config(&line->given[i])) rc = apply_config(command, line->given[i].text, configs++, options, err);
+  if (!rc) rc = apply_given(options, line, err);
   if (!rc) rc = check_required(command, options, err);
   if (!rc && options->init_adapter && options->lora_given)
     rc = ld_fail(err, LD_EUSAGE, "--%s: is decided by the adapter that --init-adapter names; leave it out",
@@ -178,22 +192,27 @@ static int apply_all(int command, const parse *p, ld_options *options, ld_error 
   return rc;
 }
 
-int ld_options_parse(enum ld_command_bit command, const char *name, const char *about, int argc, char **argv,
-                     bool speak, ld_options *options, char **positional, ld_error *err) {
-  *options = (ld_options){0};
+ld_command_line *ld_command_line_parse(enum ld_command_bit command, const char *name, const char *about,
+                                       int argc, char **argv, bool speak, char **positional) {
   char **texts = ld_alloc(2 * (size_t)ld_n_options, sizeof *texts);
-  struct argp_option *rows = argp_table(command, texts);
+  struct argp_option *rows = argp_table((int)command, texts);
   const struct argp argp = {rows, parse_one, positional ? "PATH" : NULL, about, NULL, NULL, NULL};
-  parse p = {.positional = positional};
+  ld_command_line *line = ld_alloc(1, sizeof *line);
+  *line = (ld_command_line){.command = command, .positional = positional};
   argp_err_exit_status = 2;
   argv[0] = (char *)name;
-  const error_t failed = argp_parse(&argp, argc, argv, speak ? 0 : ARGP_SILENT, NULL, &p);
-  const int rc = failed ? 3 : apply_all(command, &p, options, err);
-  free(p.given);
+  const error_t failed = argp_parse(&argp, argc, argv, speak ? 0 : ARGP_SILENT, NULL, line);
   free(rows);
   for (int i = 0; i < 2 * ld_n_options; i++) free(texts[i]);
   free(texts);
-  return rc;
+  if (!failed) return line;
+  ld_command_line_free(line);
+  return NULL;
+}
+
+void ld_command_line_free(ld_command_line *line) {
+  if (line) free(line->given);
+  free(line);
 }
 
 static void free_string(ld_options *options, const ld_option *o) {

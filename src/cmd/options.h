@@ -22,12 +22,23 @@ enum ld_command_bit {
   LD_CMD_CONVERT = 256
 };
 
-/* Fills `options` from defaults, then --config, then the command line. `positional` gets the one bare
- * argument of commands that take one (NULL pointer: none is taken). Prints help or a usage error itself (only
- * when `speak`), and then returns a value above 0: the exit status plus 1; 0 when the command is to run;
- * below 0 an error for the caller to print. The caller frees with ld_options_free. */
-int ld_options_parse(enum ld_command_bit command, const char *name, const char *about, int argc, char **argv,
-                     bool speak, ld_options *options, char **positional, ld_error *err);
+/* Options as they were given on the command line. Strings stay argv's. */
+typedef struct ld_command_line ld_command_line;
+
+/* `positional` gets the one bare argument of commands that take one (NULL pointer: none is taken). Prints
+ * help or a usage error itself (only when `speak`), and then returns NULL or ends the program. The caller
+ * frees. */
+ld_command_line *ld_command_line_parse(enum ld_command_bit command, const char *name, const char *about,
+                                       int argc, char **argv, bool speak, char **positional);
+void ld_command_line_free(ld_command_line *line);
+
+/* The path that the i-th --config names, from 0; NULL behind the last. */
+const char *ld_command_line_config(const ld_command_line *line, size_t i);
+
+/* Fills `options` from defaults, then from the files that --config named, whose contents are `configs`, then
+ * from the command line. The caller frees with ld_options_free, also after an error. */
+int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_options *options,
+                       ld_error *err);
 void ld_options_free(ld_options *options);
 
 /* Appends the options of a command as a JSON object; with `defining` only those on which the adapter's bits

@@ -8,6 +8,7 @@
 #include "io/json.h"
 #include "nn/rows.h"
 #include "train/evaluate.h"
+#include "train/share.h"
 
 typedef struct printer {
   const ld_base *base;
@@ -103,8 +104,8 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
   return ld_comm_agree(comm, rc, err);
 }
 
-static int open_base(const ld_options *options, ld_base *base, ld_error *err) {
-  const int rc = ld_base_open_ready(options->model, options->adapter, base, err);
+static int open_base(const ld_options *options, ld_comm *comm, ld_base *base, ld_error *err) {
+  const int rc = ld_share_open_ready(comm, options->model, options->adapter, base, err);
   if (rc || base->model->family->classifies) return rc;
   return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
                  base->model->family->model_type);
@@ -114,7 +115,7 @@ int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, l
   (void)path;
   ld_base base;
   ld_corpus *corpus = NULL;
-  int rc = ld_comm_agree(comm, open_base(options, &base, err), err);
+  int rc = open_base(options, comm, &base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, ld_base_use(&base), err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, false, &corpus, err);
   if (!rc) rc = ld_corpus_plan(corpus, err);

@@ -5,11 +5,13 @@
 
 #include "cmd/command.h"
 #include "train/run.h"
+#include "train/share.h"
 
 typedef struct ld_job {
   ld_options options; /* with what an initial adapter decides; strings are borrowed */
   ld_comm *comm;
   ld_base base;
+  ld_share model;          /* how the base came here */
   ld_corpus *data, *valid; /* valid may be NULL */
   ld_trainer trainer;
   ld_run run; /* rank 0's */

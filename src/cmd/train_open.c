@@ -25,17 +25,13 @@ static int find_checkpoint(ld_job *j, char **path, ld_checkpoint **found, ld_err
                    "--resume never: %s holds checkpoints already: give another --out, or remove them",
                    j->options.out);
   }
-  rc = ld_comm_agree(j->comm, rc, err);
-  int64_t length = *path ? (int64_t)strlen(*path) + 1 : 0;
-  ld_comm_broadcast(j->comm, &length, sizeof length, 0);
-  if (rc || !length) {
-    free(*path);
-    *path = NULL;
-    return rc;
-  }
-  if (!*path) *path = ld_alloc((size_t)length, 1);
-  ld_comm_broadcast(j->comm, *path, (size_t)length, 0);
-  return 0;
+  ld_text text = {0};
+  if (*path) ld_text_puts(&text, *path);
+  free(*path);
+  ld_comm_broadcast_text(j->comm, &text, 0);
+  *path = text.length ? ld_strdup(text.bytes) : NULL;
+  ld_text_free(&text);
+  return ld_comm_agree(j->comm, rc, err);
 }
 
 static int same_digest(const ld_value *recorded, const char *key, const char *digest, const char *what,
@@ -142,20 +138,39 @@ static void name_classes(ld_job *j) {
   ld_base_set_labels(&j->base, (const char *const *)labels->names, labels->n_names);
 }
 
-static int begin_anew(ld_job *j, ld_error *err) {
-  const char *init = j->options.init_adapter;
-  if (!init) {
-    const int rc = choose_head(j, err);
-    return rc ? rc : ld_base_adapt_fresh(&j->base, &j->options, err);
-  }
+static int begin_fresh(ld_job *j, ld_error *err) {
+  const int rc = choose_head(j, err);
+  return rc ? rc : ld_base_adapt_fresh(&j->base, &j->options, err);
+}
+
+/* With the adapter at `path`, which is the one that --init-adapter names. */
+static int begin_from(ld_job *j, const char *path, ld_error *err) {
   ld_adapter *adapter;
-  int rc = ld_adapter_load(init, &adapter, err);
+  int rc = ld_adapter_load(path, &adapter, err);
   if (rc) return rc;
   adopt(j, adapter);
-  rc = ld_base_adapt(&j->base, adapter, init, j->options.dropout, err);
+  rc = ld_base_adapt(&j->base, adapter, j->options.init_adapter, j->options.dropout, err);
   if (!rc) name_classes(j);
   ld_adapter_free(adapter);
   return rc;
+}
+
+/* Collective. */
+static int begin_anew(ld_job *j, ld_error *err) {
+  if (!j->options.init_adapter) return ld_comm_agree(j->comm, begin_fresh(j, err), err);
+  ld_share file;
+  int rc = ld_share_adapter(j->comm, j->options.init_adapter, &file, err);
+  if (!rc) rc = ld_comm_agree(j->comm, begin_from(j, file.path, err), err);
+  ld_share_close(&file);
+  return rc;
+}
+
+/* Collective. */
+static int open_base(ld_job *j, ld_error *err) {
+  int rc = ld_share_model(j->comm, j->options.model, &j->model, err);
+  if (!rc) rc = ld_comm_agree(j->comm, ld_base_open(j->model.path, &j->base, err), err);
+  ld_share_close(&j->model);
+  return rc ? rc : ld_share_check(j->comm, &j->base, err);
 }
 
 /* Numbers could be taken for the places of names, and mean others. */
@@ -176,13 +191,16 @@ static int create_trainer(ld_job *j, ld_error *err) {
   return ld_trainer_create(&j->trainer, &j->options, j->comm, &j->base, j->data, j->valid, err);
 }
 
-/* Takes `checkpoint`, which is NULL where it is still to be read from `path`. Collective. */
+/* Takes `checkpoint`, which is NULL where it is still to be read: from `path` on rank 0. Collective. */
 static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld_error *err) {
-  int rc = checkpoint ? 0 : ld_checkpoint_read(path, &checkpoint, err);
+  ld_share file = {0};
+  int rc = ld_share_file(j->comm, path, &file, err);
+  if (!rc && !checkpoint) rc = ld_checkpoint_read(file.path, &checkpoint, err);
   if (!rc && j->options.init_adapter) adopt(j, checkpoint->adapter);
   if (!rc) rc = check_recorded(j, checkpoint, path, err);
   if (!rc) rc = ld_base_adapt(&j->base, checkpoint->adapter, path, j->options.dropout, err);
   rc = ld_comm_agree(j->comm, rc, err);
+  ld_share_close(&file);
   if (!rc) rc = create_trainer(j, err);
   if (!rc) rc = ld_comm_agree(j->comm, ld_trainer_resume(&j->trainer, checkpoint, path, err), err);
   if (!rc) ld_info("resuming from %s, step %lld", path, (long long)checkpoint->progress.step);
@@ -194,7 +212,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   const ld_options *options = &j->options;
   int rc = options->dry_run || ld_comm_rank(j->comm) ? 0 : ld_folder_check(options->out, err);
   rc = ld_comm_agree(j->comm, rc, err);
-  if (!rc) rc = ld_comm_agree(j->comm, ld_base_open(options->model, &j->base, err), err);
+  if (!rc) rc = open_base(j, err);
   if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, ld_base_use(&j->base), err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
   if (!rc) ld_corpus_share_digest(j->data, j->comm);
@@ -208,7 +226,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   } else if (path) {
     rc = go_on_from(j, path, found, err);
   } else {
-    rc = ld_comm_agree(j->comm, begin_anew(j, err), err);
+    rc = begin_anew(j, err);
     if (!rc) rc = create_trainer(j, err);
   }
   free(path);

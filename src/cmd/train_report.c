@@ -55,6 +55,10 @@ void ld_job_describe(const ld_job *j) {
           (double)j->base.lora->n_floats / 1e6, j->base.lora->n_loras + j->base.lora->n_wholes);
   describe_head(j);
   describe_data(j);
+  ld_text files = {0};
+  ld_share_put(&j->model, j->data, j->valid, &files);
+  ld_info("files   %s", files.bytes);
+  ld_text_free(&files);
   if (plan->n_cut)
     ld_warn("%lld records are longer than %d tokens and were cut", (long long)plan->n_cut, plan->longest);
   if (plan->n_idle)

@@ -50,6 +50,10 @@ int ld_base_check_ids(const ld_base *base, const int32_t *ids, const int32_t *ty
  * frees. */
 int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err);
 
+/* The file of which ld_adapter_load takes an adapter that is no PEFT folder: of a run folder its newest good
+ * checkpoint. The path itself where there is none. The caller frees. */
+char *ld_adapter_file(const char *path);
+
 /* For ld_checkpoint_newest: warns of a damaged checkpoint that is passed over. */
 void ld_warn_damaged(const char *path, const ld_error *why, void *user);
 

@@ -13,6 +13,13 @@ void ld_warn_damaged(const char *path, const ld_error *why, void *user) {
   ld_warn("%s is damaged and passed over: %s", path, why->text);
 }
 
+char *ld_adapter_file(const char *path) {
+  char *folder = ld_path_join(path, "checkpoints"), *file = NULL;
+  if (ld_is_folder(folder)) ld_checkpoint_free(ld_checkpoint_newest(folder, &file, ld_warn_damaged, NULL));
+  free(folder);
+  return file ? file : ld_strdup(path);
+}
+
 static int load_run(const char *path, ld_adapter **out, ld_error *err) {
   char *folder = ld_path_join(path, "checkpoints"), *file = NULL;
   ld_checkpoint *newest = ld_checkpoint_newest(folder, &file, ld_warn_damaged, NULL);

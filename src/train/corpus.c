@@ -37,9 +37,24 @@ static int join_labels(ld_corpus *corpus, ld_index *index, ld_comm *comm, ld_err
   return ld_comm_agree(comm, rc, err);
 }
 
+/* Reads all of a part, which takes as long as the part is large. */
+typedef struct index_work {
+  const ld_dataset *dataset;
+  int part, n_parts;
+  ld_index *out;
+} index_work;
+
+static int index_part(void *user, ld_error *err) {
+  const index_work *work = user;
+  return ld_dataset_index(work->dataset, work->part, work->n_parts, work->out, err);
+}
+
 static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
-  ld_index index;
-  int rc = ld_dataset_index(corpus->dataset, ld_comm_rank(comm), ld_comm_size(comm), &index, err);
+  ld_index index = {0};
+  const int rank = ld_comm_rank(comm);
+  index_work work = {corpus->dataset, 0, corpus->n_readers, &index};
+  for (int i = 0; i < rank; i++) work.part += corpus->reads[i];
+  int rc = corpus->reads[rank] ? ld_comm_meanwhile(comm, index_part, &work, err) : 0;
   rc = ld_comm_agree(comm, rc, err);
   if (!rc && classifies(corpus)) rc = join_labels(corpus, &index, comm, err);
   if (!rc) {
@@ -98,6 +113,56 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
       ld_dataset_path(corpus->dataset), (long long)corpus->n_records, seq_len);
 }
 
+typedef struct open_work {
+  const char *path;
+  const ld_dataset_options *options;
+  ld_dataset **out;
+} open_work;
+
+static int open_file(void *user, ld_error *err) {
+  const open_work *work = user;
+  return ld_dataset_open(work->path, work->options, work->out, err);
+}
+
+/* Which ranks have the file open that rank 0 has; others close theirs. */
+static void find_readers(ld_corpus *corpus, ld_comm *comm) {
+  const int size = corpus->n_ranks = ld_comm_size(comm), rank = ld_comm_rank(comm);
+  int64_t *reads = ld_alloc((size_t)size, sizeof *reads);
+  uint64_t mine = corpus->dataset && size > 1 ? ld_dataset_glance(corpus->dataset) : 0, first = mine;
+  ld_comm_broadcast(comm, &first, sizeof first, 0);
+  reads[rank] = corpus->dataset && mine == first;
+  if (!reads[rank]) {
+    ld_dataset_close(corpus->dataset);
+    corpus->dataset = NULL;
+  }
+  ld_comm_sum_i64(comm, reads, (size_t)size);
+  corpus->reads = ld_alloc((size_t)size, sizeof *corpus->reads);
+  for (int i = 0; i < size; i++) corpus->n_readers += corpus->reads[i] = reads[i];
+  free(reads);
+}
+
+/* Rank 0 must open the file; others may lack it. */
+static int open_dataset(ld_corpus *corpus, ld_comm *comm, const char *path, const ld_dataset_options *options,
+                        ld_error *err) {
+  open_work work = {path, options, &corpus->dataset};
+  const bool first = ld_comm_rank(comm) == 0;
+  ld_error lacks = {0};
+  int rc = ld_comm_meanwhile(comm, open_file, &work, first ? err : &lacks);
+  rc = ld_comm_agree(comm, first ? rc : 0, err);
+  if (rc) return rc;
+  find_readers(corpus, comm);
+  if (!ld_corpus_is_apart(corpus)) return 0;
+  ld_text text = {0};
+  if (first) ld_dataset_describe(corpus->dataset, &text);
+  if (first) corpus->image_bytes = (int64_t)ld_dataset_mean_bytes(corpus->dataset);
+  ld_comm_broadcast_text(comm, &text, 0);
+  ld_comm_broadcast(comm, &corpus->image_bytes, sizeof corpus->image_bytes, 0);
+  if (!corpus->dataset)
+    rc = ld_dataset_open_described(path, options, text.bytes, text.length, &corpus->dataset, err);
+  ld_text_free(&text);
+  return ld_comm_agree(comm, rc, err);
+}
+
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err) {
   const ld_dataset_options data_options = {.use = ld_base_use(base),
@@ -113,7 +178,7 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   corpus->base = base;
   corpus->options = options;
   corpus->labelled = labelled;
-  int rc = ld_comm_agree(comm, ld_dataset_open(path, &data_options, &corpus->dataset, err), err);
+  int rc = open_dataset(corpus, comm, path, &data_options, err);
   if (!rc && ld_dataset_unused_labels(corpus->dataset))
     ld_warn(
         "%s: has labels, but a language model learns the texts alone: for labels give a classifier's --model",
@@ -165,9 +230,15 @@ int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
   return plan_rows(corpus, err);
 }
 
+static int compute_digest(void *user, ld_error *err) {
+  ld_corpus *corpus = user;
+  (void)err;
+  snprintf(corpus->digest, sizeof corpus->digest, "%s", ld_dataset_digest(corpus->dataset));
+  return 0;
+}
+
 void ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm) {
-  if (ld_comm_rank(comm) == 0)
-    snprintf(corpus->digest, sizeof corpus->digest, "%s", ld_dataset_digest(corpus->dataset));
+  if (ld_comm_rank(comm) == 0) ld_comm_meanwhile(comm, compute_digest, corpus, NULL);
   ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
 }
 
@@ -176,6 +247,7 @@ void ld_corpus_close(ld_corpus *corpus) {
   ld_plan_free(corpus->plan);
   ld_labels_free(&corpus->labels);
   free(corpus->records);
+  free(corpus->reads);
   ld_dataset_close(corpus->dataset);
   free(corpus);
 }

@@ -89,16 +89,18 @@ enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, N_SUMS };
 int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
                 int micro_batch, ld_evaluation *out, ld_error *err) {
   const int64_t n_rows = corpus->plan->n_rows, n_found = model->task == LD_TASK_LANGUAGE ? 0 : n_rows;
-  int64_t *sums = ld_alloc((size_t)(N_SUMS + n_found), sizeof *sums), *found = sums + N_SUMS, number = 0;
+  int64_t *sums = ld_alloc((size_t)(N_SUMS + n_found), sizeof *sums), *found = sums + N_SUMS;
+  int64_t number = 0, until = 0;
   int rc = 0;
   *out = (ld_evaluation){.n_rows = n_rows};
-  for (int64_t first = 0; first < n_rows && !rc; first += micro_batch, number++) {
-    if (number % ld_comm_size(comm) != ld_comm_rank(comm)) continue;
+  for (int64_t first = 0; first < n_rows; first += micro_batch, number++) {
+    rc = ld_corpus_bring_next(corpus, comm, first, micro_batch, &until, rc, err);
+    if (rc || number % ld_comm_size(comm) != ld_comm_rank(comm)) continue;
     const int n = rows_from(corpus, first, micro_batch);
     const ld_tensor *outputs;
     double loss;
     rc = run(tape, feed, model, corpus, first, n, &outputs, &loss, err);
-    if (rc) break;
+    if (rc) continue; /* the others still wait for what is brought together */
     sums[NOT_FINITE] += !ld_exact_add_loss(sums + LOSS, loss);
     for (int i = 0; i < n; i++) {
       sums[TARGETS] += corpus->plan->rows[first + i].n_targets;
@@ -138,8 +140,11 @@ int ld_predict(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mode
                int micro_batch, ld_output_sink sink, void *user, ld_error *err) {
   const int64_t n_rows = corpus->plan->n_rows, window = (int64_t)micro_batch * ld_comm_size(comm);
   const size_t n_outputs = (size_t)model->head->out;
+  int64_t until = 0;
   int rc = 0, sunk = 0; /* of the sink, which rank 0 alone has: agreed on with the next window's */
   for (int64_t begin = 0; begin < n_rows && !rc; begin += window) {
+    rc = ld_corpus_bring_next(corpus, comm, begin, micro_batch, &until, 0, err);
+    if (rc) break;
     const int64_t first = begin + (int64_t)micro_batch * ld_comm_rank(comm);
     const int n = first < n_rows ? rows_from(corpus, first, micro_batch) : 0;
     const ld_tensor *outputs = NULL;

@@ -138,6 +138,26 @@ static int64_t n_microbatches(const ld_trainer *t, int64_t n_rows) {
   return (n_rows + t->options->micro_batch - 1) / t->options->micro_batch;
 }
 
+/* Brings the records of the steps from `step` on, as many as go at once, in the order that the epoch has now.
+ */
+static int bring_records(ld_trainer *t, int64_t step, ld_error *err) {
+  const int64_t batch = t->options->batch_size, first = step % t->steps_per_epoch * batch;
+  if (step < t->brought_until || !ld_corpus_is_apart(t->data)) return 0;
+  const int64_t rest = t->data->plan->n_rows - first, to_do = (t->total_steps - step) * batch;
+  const int64_t *rows = t->order + first;
+  const int64_t n = ld_corpus_window(t->data, rows, rest < to_do ? rest : to_do, batch);
+  int *owners = ld_alloc((size_t)n, sizeof *owners);
+  for (int64_t begin = 0; begin < n; begin += batch) {
+    const int64_t count = n - begin < batch ? n - begin : batch;
+    const int *owner = ld_deal_step(&t->deal, rows + begin, count);
+    for (int64_t i = 0; i < count; i++) owners[begin + i] = owner[i / t->options->micro_batch];
+  }
+  t->brought_until = step + (n + batch - 1) / batch;
+  const int rc = ld_corpus_bring(t->data, t->comm, rows, owners, n, err);
+  free(owners);
+  return rc;
+}
+
 /* Forward and backward of one microbatch, whole, and its addition to the sums. */
 static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t number, bool last,
                       ld_error *err) {
@@ -207,6 +227,9 @@ static int reduce(ld_trainer *t, int rc, bool stop_asked, double began, ld_waits
 static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_error *err) {
   const int64_t step = t->progress.step, *rows, n_rows = step_rows(t, step, &rows);
   ld_lora_set *lora = t->base->lora;
+  const int brought = bring_records(t, step, err);
+  lap(t, "data");
+  if (brought) return brought;
   *report = (ld_step_report){.step = step + 1};
   ld_comm_at(t->comm, "step %lld", (long long)step + 1);
   do {

@@ -127,7 +127,8 @@ int main(int argc, char **argv) {
   backtrace(&frame, 1); /* its first call loads a library */
   for (int part = 0; trace && part < PARTS; part++)
     if (!strcmp(trace, part_names[part])) counted.traced = part;
-  if (ld_options_parse(LD_CMD_TRAIN, "train", "", argc, argv, true, &options, NULL, &err)) {
+  ld_command_line *line = ld_command_line_parse(LD_CMD_TRAIN, "train", "", argc, argv, true, NULL);
+  if (!line || ld_options_resolve(line, NULL, &options, &err)) {
     fprintf(stderr, "allocations: %s\n", err.text);
     return 2;
   }
@@ -143,6 +144,7 @@ int main(int argc, char **argv) {
   ld_corpus_close(j.data);
   ld_base_close(&j.base);
   ld_options_free(&options);
+  ld_command_line_free(line);
   ld_comm_finish(j.comm);
   return 0;
 }

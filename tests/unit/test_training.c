@@ -40,7 +40,9 @@ static void read_options(ld_options *options, const char *model, const char *dat
                          (int)map.length, map.bytes, model, model, data, model, more);
   int argc = 1;
   for (char *word = strtok(text, " \n"); word; word = strtok(NULL, " \n")) argv[argc++] = word;
-  must(ld_options_parse(LD_CMD_TRAIN, "train", "", argc, argv, true, options, NULL, &err), &err);
+  ld_command_line *line = ld_command_line_parse(LD_CMD_TRAIN, "train", "", argc, argv, true, NULL);
+  must(ld_options_resolve(line, NULL, options, &err), &err);
+  ld_command_line_free(line);
   ld_map_close(&map);
   free(text);
   free(args_path);

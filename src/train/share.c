@@ -1,0 +1,376 @@
+#include "train/share.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "io/checkpoint.h"
+#include "io/digest.h"
+#include "io/file.h"
+
+/* What is sent at a time, and held twice by a host that receives. */
+enum { CHUNK = 32 << 20 };
+
+/* The files of rank 0: `root` is their folder, or the file itself, whose one name is empty then. */
+typedef struct file_list {
+  char *root;
+  char **names;
+  size_t n;
+} file_list;
+
+/* How a file looks from where a rank stands. */
+typedef struct look {
+  int64_t bytes;
+  uint64_t digest;
+} look;
+
+static void free_list(file_list *list) {
+  free(list->root);
+  ld_names_free(list->names, list->n);
+  *list = (file_list){0};
+}
+
+static char *file_path(const file_list *list, size_t i) {
+  return list->names[i][0] ? ld_path_join(list->root, list->names[i]) : ld_strdup(list->root);
+}
+
+static file_list list_model(const char *path) {
+  file_list list = {.root = ld_strdup(path)};
+  list.names = ld_model_folder_files(path, &list.n);
+  return list;
+}
+
+static file_list list_file(const char *path) {
+  file_list list = {.root = ld_strdup(path), .names = ld_alloc(1, sizeof(char *))};
+  if (ld_file_exists(path)) list.names[list.n++] = ld_strdup("");
+  return list;
+}
+
+static file_list list_peft(const char *path) {
+  static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "labels.json"};
+  enum { N = sizeof names / sizeof *names };
+  file_list list = {.root = ld_folder_present(path), .names = ld_alloc(N, sizeof(char *))};
+  for (size_t i = 0; i < N; i++) {
+    char *file = ld_path_join(list.root, names[i]);
+    if (ld_file_exists(file)) list.names[list.n++] = ld_strdup(names[i]);
+    free(file);
+  }
+  return list;
+}
+
+static file_list list_adapter(const char *path) {
+  file_list list = list_peft(path);
+  if (list.n) return list;
+  char *file = ld_adapter_file(path);
+  free_list(&list);
+  list = list_file(file);
+  free(file);
+  return list;
+}
+
+/* The look of a file that cannot be read has a length that none has. */
+static look look_at(const file_list *list, size_t i) {
+  look l = {.bytes = -1};
+  ld_map map;
+  char *path = file_path(list, i);
+  if (!ld_map_open(path, &map, NULL)) {
+    ld_digest digest;
+    ld_digest_init(&digest);
+    ld_digest_spread(&digest, map.bytes, map.length);
+    l = (look){(int64_t)map.length, digest.state};
+  }
+  ld_map_close(&map);
+  free(path);
+  return l;
+}
+
+static look *look_at_all(const file_list *list) {
+  look *looks = ld_alloc(list->n, sizeof *looks);
+  for (size_t i = 0; i < list->n; i++) looks[i] = look_at(list, i);
+  return looks;
+}
+
+/* Gives all ranks rank 0's list: the root and the names, each with a NUL behind. */
+static void tell_list(ld_comm *comm, file_list *list) {
+  ld_text text = {0};
+  if (ld_comm_rank(comm) == 0) {
+    ld_text_append(&text, list->root, strlen(list->root) + 1);
+    for (size_t i = 0; i < list->n; i++) ld_text_append(&text, list->names[i], strlen(list->names[i]) + 1);
+  }
+  ld_comm_broadcast_text(comm, &text, 0);
+  free_list(list);
+  size_t room = 0;
+  const char *at = text.bytes, *end = at + text.length;
+  list->root = ld_strdup(at);
+  for (at += strlen(at) + 1; at < end; at += strlen(at) + 1) {
+    list->names = ld_grow(list->names, list->n, &room, sizeof *list->names);
+    list->names[list->n++] = ld_strdup(at);
+  }
+  ld_text_free(&text);
+}
+
+/* One transfer as a rank sees it. */
+typedef struct transfer {
+  ld_comm *whole, *node,
+      *part;     /* all; the ranks of this host; rank 0 and one of each host that receives, NULL of others */
+  bool receives; /* this rank, for its host */
+  const file_list *list;
+  const look *looks; /* rank 0's */
+  ld_share *share;
+} transfer;
+
+static int fail_memory(const transfer *t, const char *why, ld_error *err) {
+  return ld_fail(
+      err, LD_EMEMORY,
+      "%s: host %s cannot take the %.1f MiB that are sent to it (%s): free memory there, or put the files "
+      "where the host can read them",
+      t->list->root, ld_comm_host(t->whole), (double)t->share->bytes / 0x1p20, why);
+}
+
+/* Whether the kernel believes that so much more fits; it knows best what of its caches can go. */
+static bool has_memory(int64_t bytes) {
+  FILE *file = fopen("/proc/meminfo", "re");
+  long long kib = -1;
+  char line[256];
+  while (file && kib < 0 && fgets(line, sizeof line, file))
+    if (sscanf(line, "MemAvailable: %lld", &kib) != 1) kib = -1;
+  if (file) fclose(file);
+  return kib < 0 || bytes / 1024 < kib;
+}
+
+static int make_files(transfer *t, ld_error *err) {
+  ld_share *share = t->share;
+  if (!has_memory(share->bytes)) return fail_memory(t, "there is less", err);
+  share->files = ld_alloc(t->list->n, sizeof *share->files);
+  for (size_t i = 0; i < t->list->n; i++) {
+    const int file = memfd_create("lora_dist file", MFD_CLOEXEC);
+    if (file < 0) return fail_memory(t, strerror(errno), err);
+    share->files[share->n_files++] = file;
+  }
+  return 0;
+}
+
+/* One file, to all of the part. A rank that fails goes on receiving, for the others' sake. */
+static int send_file(transfer *t, size_t i, char *room, ld_error *err) {
+  ld_map map = {0};
+  char *path = file_path(t->list, i);
+  const bool sends = ld_comm_rank(t->part) == 0;
+  int rc = sends ? ld_map_open(path, &map, err) : 0;
+  const int64_t bytes = t->looks[i].bytes;
+  if (!rc && sends && (int64_t)map.length != bytes)
+    rc = ld_fail(err, LD_EFILE, "%s: changed while it was sent to other hosts", path);
+  const bool readable = sends && !rc;
+  for (int64_t at = 0; at < bytes; at += CHUNK) {
+    const size_t n = bytes - at < CHUNK ? (size_t)(bytes - at) : CHUNK;
+    char *chunk = readable ? (char *)(uintptr_t)(map.bytes + at) : room; /* the sender's is only read */
+    ld_comm_broadcast(t->part, chunk, n, 0);
+    if (!rc && t->receives && ld_write_all(t->share->files[i], chunk, n, path, NULL))
+      rc = fail_memory(t, strerror(errno), err);
+  }
+  ld_map_close(&map);
+  free(path);
+  return rc;
+}
+
+static int send_files(transfer *t, ld_error *err) {
+  int rc = t->receives ? make_files(t, err) : 0;
+  rc = ld_comm_agree(t->part, rc, err);
+  char *room = rc ? NULL : ld_alloc(CHUNK, 1);
+  for (size_t i = 0; !rc && i < t->list->n; i++) rc = ld_comm_agree(t->part, send_file(t, i, room, err), err);
+  free(room);
+  return rc;
+}
+
+static const char *link_name(const file_list *list, size_t i) {
+  const char *slash = strrchr(list->root, '/');
+  if (list->names[i][0]) return list->names[i];
+  return slash ? slash + 1 : list->root;
+}
+
+/* A folder in which the files in memory stand under their names. They belong to this process, so only links
+ * can outlive it. */
+static int make_links(transfer *t, ld_error *err) {
+  const char *temporary = getenv("TMPDIR");
+  char *folder = ld_path_join(temporary && *temporary ? temporary : "/tmp", "lora_dist.XXXXXX");
+  int rc = 0;
+  if (!mkdtemp(folder))
+    rc = ld_fail(err, LD_EFILE,
+                 "%s: cannot make this folder on host %s: %s: set TMPDIR to one that can be written to",
+                 folder, ld_comm_host(t->whole), strerror(errno));
+  else
+    t->share->links = ld_strdup(folder);
+  for (size_t i = 0; !rc && i < t->list->n; i++) {
+    char *file = ld_format("/proc/%ld/fd/%d", (long)getpid(), t->share->files[i]);
+    char *link = ld_path_join(folder, link_name(t->list, i));
+    if (symlink(file, link)) rc = ld_fail(err, LD_EFILE, "%s: cannot be made: %s", link, strerror(errno));
+    free(link);
+    free(file);
+  }
+  free(folder);
+  return rc;
+}
+
+/* Where the ranks of a host that received read. */
+static int tell_path(transfer *t, ld_error *err) {
+  ld_text text = {0};
+  if (t->receives) ld_text_puts(&text, t->share->links);
+  ld_comm_broadcast_text(t->node, &text, 0);
+  const bool single = !t->list->names[0][0];
+  char *path = single ? ld_path_join(text.bytes, link_name(t->list, 0)) : ld_strdup(text.bytes);
+  ld_text_free(&text);
+  free(t->share->path);
+  t->share->path = path;
+  char *first = single ? ld_strdup(path) : ld_path_join(path, t->list->names[0]);
+  const int rc = ld_file_exists(first)
+                     ? 0
+                     : ld_fail(err, LD_EFILE,
+                               "%s: was sent to host %s, but a rank there cannot read the memory of "
+                               "another: start the ranks of a host in one container, by one user",
+                               t->list->root, ld_comm_host(t->whole));
+  free(first);
+  return rc;
+}
+
+static int send_all(ld_comm *comm, transfer *t, bool lacking, ld_error *err) {
+  t->part = ld_comm_among(comm, t->receives || ld_comm_rank(comm) == 0);
+  int rc = t->part ? send_files(t, err) : 0;
+  ld_comm_leave(t->part);
+  if (!rc && t->receives) rc = make_links(t, err);
+  rc = ld_comm_agree(comm, rc, err);
+  if (!rc && lacking) rc = tell_path(t, err);
+  if (ld_comm_rank(comm) == 0 && lacking) { /* the only rank that surely sees the real ones */
+    free(t->share->path);
+    t->share->path = ld_strdup(t->list->root);
+    rc = 0;
+  }
+  return ld_comm_agree(comm, rc, err);
+}
+
+/* Whether any rank of this host sees other files than rank 0, and one that shall receive for it. */
+static bool is_lacking(ld_comm *comm, transfer *t, look *looks) {
+  look *mine = look_at_all(t->list);
+  if (ld_comm_rank(comm) == 0) memcpy(looks, mine, t->list->n * sizeof *looks);
+  ld_comm_broadcast(comm, looks, t->list->n * sizeof *looks, 0);
+  int64_t lacks = memcmp(looks, mine, t->list->n * sizeof *looks) != 0;
+  free(mine);
+  ld_comm_max_i64(t->node, &lacks, 1);
+  t->receives = lacks && ld_comm_rank(t->node) == 0;
+  for (size_t i = 0; i < t->list->n; i++) t->share->bytes += looks[i].bytes > 0 ? looks[i].bytes : 0;
+  return lacks;
+}
+
+static int share_files(ld_comm *comm, const char *path, file_list (*list_files)(const char *path),
+                       ld_share *out, ld_error *err) {
+  *out = (ld_share){.path = ld_strdup(path), .n_reading = ld_comm_nodes(comm)};
+  if (ld_comm_size(comm) == 1) return 0;
+  file_list list = {0};
+  if (ld_comm_rank(comm) == 0) list = list_files(path);
+  tell_list(comm, &list);
+  look *looks = ld_alloc(list.n, sizeof *looks);
+  transfer t = {.whole = comm, .node = ld_comm_of_node(comm), .list = &list, .looks = looks, .share = out};
+  const bool lacking = list.n && is_lacking(comm, &t, looks);
+  int64_t n_sent = t.receives;
+  ld_comm_sum_i64(comm, &n_sent, 1);
+  out->n_sent = (int)n_sent;
+  out->n_reading -= (int)n_sent;
+  if (list.n) {
+    free(out->path);
+    out->path = ld_strdup(list.root);
+  }
+  const int rc = n_sent ? send_all(comm, &t, lacking, err) : 0;
+  ld_comm_leave(t.node);
+  free(looks);
+  free_list(&list);
+  if (rc) ld_share_close(out);
+  return rc;
+}
+
+int ld_share_model(ld_comm *comm, const char *path, ld_share *out, ld_error *err) {
+  return share_files(comm, path, list_model, out, err);
+}
+
+int ld_share_adapter(ld_comm *comm, const char *path, ld_share *out, ld_error *err) {
+  return share_files(comm, path, list_adapter, out, err);
+}
+
+int ld_share_file(ld_comm *comm, const char *path, ld_share *out, ld_error *err) {
+  return share_files(comm, path, list_file, out, err);
+}
+
+static void remove_links(const char *folder) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, NULL);
+  for (size_t i = 0; i < n; i++) {
+    char *path = ld_path_join(folder, names[i]);
+    unlink(path);
+    free(path);
+  }
+  ld_names_free(names, n);
+  rmdir(folder);
+}
+
+void ld_share_close(ld_share *share) {
+  if (share->links) remove_links(share->links);
+  for (size_t i = 0; i < share->n_files; i++) close(share->files[i]);
+  free(share->files);
+  free(share->links);
+  free(share->path);
+  *share = (ld_share){.n_reading = share->n_reading, .n_sent = share->n_sent, .bytes = share->bytes};
+}
+
+int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, ld_base *base, ld_error *err) {
+  ld_share folder = {0}, file = {0};
+  *base = (ld_base){0};
+  int rc = ld_share_model(comm, model, &folder, err);
+  if (!rc && adapter) rc = ld_share_adapter(comm, adapter, &file, err);
+  if (!rc) rc = ld_comm_agree(comm, ld_base_open_ready(folder.path, file.path, base, err), err);
+  if (!rc) rc = ld_share_check(comm, base, err);
+  ld_share_close(&file);
+  ld_share_close(&folder);
+  return rc;
+}
+
+static int compute_digest(void *base, ld_error *err) {
+  (void)err;
+  ld_model_folder_digest(((ld_base *)base)->folder);
+  return 0;
+}
+
+int ld_share_check(ld_comm *comm, ld_base *base, ld_error *err) {
+  char first[LD_DIGEST_DIGITS + 1];
+  ld_comm_meanwhile(comm, compute_digest, base, NULL); /* it reads from all over the folder */
+  const char *mine = ld_model_folder_digest(base->folder);
+  memcpy(first, mine, sizeof first);
+  ld_comm_broadcast(comm, first, sizeof first, 0);
+  int rc = 0;
+  if (strcmp(first, mine))
+    rc = ld_fail(err, LD_EMISMATCH,
+                 "%s: holds other weights on host %s than on host %s: copy it again, or remove it",
+                 ld_model_folder_path(base->folder), ld_comm_host(comm), ld_comm_host_of(comm, 0));
+  return ld_comm_agree(comm, rc, err);
+}
+
+static void put_data(const char *name, const ld_corpus *data, ld_text *out) {
+  if (!data) return;
+  if (!ld_corpus_is_apart(data))
+    ld_text_printf(out, "; %s read by every rank", name);
+  else
+    ld_text_printf(out, "; %s read by %d rank%s, the share of each sent to %d", name, data->n_readers,
+                   data->n_readers > 1 ? "s" : "", data->n_ranks - data->n_readers);
+}
+
+void ld_share_put(const ld_share *model, const ld_corpus *data, const ld_corpus *valid, ld_text *out) {
+  const int n_reading = model->n_reading ? model->n_reading : 1; /* rank 0 reads in any case */
+  if (model->n_sent)
+    ld_text_printf(out, "model read by %d host%s, sent to %d (%.1f MiB each)", n_reading,
+                   n_reading > 1 ? "s" : "", model->n_sent, (double)model->bytes / 0x1p20);
+  else
+    ld_text_puts(out, "model read by every host");
+  put_data("data", data, out);
+  put_data("validation data", valid, out);
+}

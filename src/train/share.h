@@ -1,0 +1,45 @@
+/* Files of rank 0's host, for every rank: no file system needs to be shared.
+ *
+ * A host whose ranks all see the same files at the same path reads them itself (it maps them, so its ranks
+ * share one copy). To every other host they are sent once, over MPI, into memory that its ranks share. "The
+ * same" means equal lengths and equal blocks spread over each file.
+ */
+#ifndef LD_SHARE_H
+#define LD_SHARE_H
+
+#include "mpi/comm.h"
+#include "train/base.h"
+#include "train/corpus.h"
+
+typedef struct ld_share {
+  char *path; /* where this rank reads what rank 0 has at the path that was given, until it is closed */
+  int n_reading, n_sent; /* hosts that read it themselves, and that it was sent to */
+  int64_t bytes;         /* of its files */
+  char *links;           /* a folder of links to the files in memory, made by this rank; NULL of most */
+  int *files;
+  size_t n_files;
+} ld_share;
+
+/* A model folder; what ld_adapter_load takes; one file. All ranks give the same path, which rank 0 alone must
+ * be able to read: where it cannot, ->path is the path that was given, and opening that fails as it always
+ * does. The caller closes. Collective. */
+int ld_share_model(ld_comm *comm, const char *path, ld_share *out, ld_error *err);
+int ld_share_adapter(ld_comm *comm, const char *path, ld_share *out, ld_error *err);
+int ld_share_file(ld_comm *comm, const char *path, ld_share *out, ld_error *err);
+
+/* When all ranks have opened it (mapped files stay) or never will; the numbers stay. A zeroed one is fine.
+ * Not collective. */
+void ld_share_close(ld_share *share);
+
+/* Opens a base for use as ld_base_open_ready, from rank 0's files. Collective: an error of one rank is
+ * everyone's. ld_base_close frees, also after an error. */
+int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, ld_base *base, ld_error *err);
+
+/* Fails when a rank's base holds other tensors than rank 0's. Collective. */
+int ld_share_check(ld_comm *comm, ld_base *base, ld_error *err);
+
+/* Appends how a model and its data (valid may be NULL) come to the ranks: "model read by 1 host, sent to 2
+ * (475.2 MiB each); data read by every rank". */
+void ld_share_put(const ld_share *model, const ld_corpus *data, const ld_corpus *valid, ld_text *out);
+
+#endif
