@@ -210,10 +210,9 @@ int ld_checkpoint_read(const char *path, ld_checkpoint **out, ld_error *err) {
   *out = NULL;
   int code = ld_map_open(path, &map, err);
   if (code) return code;
-  const size_t length = map.length;
   code = check_seal(path, &map, err);
+  if (!code) code = ld_hdf5_decode(path, map.bytes, map.length, out, &claimed, err);
   ld_map_close(&map);
-  if (!code) code = ld_hdf5_decode(path, length, out, &claimed, err);
   if (!code) {
     digest_contents(*out, found);
     if (strcmp(found, claimed) != 0)

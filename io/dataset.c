@@ -234,6 +234,9 @@ static int read_sent(const ld_dataset *dataset, const ld_record *record, ld_samp
   size_t length;
   const int rc = ld_sent_find(dataset, record, &bytes, &length, err);
   if (rc) return rc;
+  if (!format->read_sent && length != record->bytes)
+    return ld_fail(err, LD_EMISMATCH, "%s: a record was sent with another length than the index gives it",
+                   dataset->path);
   return format->read_sent ? format->read_sent(dataset, record, bytes, length, sample, err)
                            : format->read(dataset, record, sample, err);
 }

@@ -1,0 +1,234 @@
+/* Records that are sent to where the data's file is not: read there, they are what the file gives. */
+#include "scratch.h"
+
+#include "base/text.h"
+#include "io/dataset.h"
+
+#define GOLDEN LD_TESTS_DIR "/golden/"
+
+static const ld_image_rule rule = {.resize_height = 9,
+                                   .resize_width = 11,
+                                   .height = 9,
+                                   .width = 11,
+                                   .channels = 3,
+                                   .scale = 1,
+                                   .std = {1, 1, 1}};
+
+typedef struct setting {
+  ld_dataset_options options;
+  ld_tokenizer *tokenizer;
+  ld_dataset *here, *there;
+  ld_index index;
+} setting;
+
+static setting begin(const char *path, ld_data_use use, const char *tokenizer) {
+  setting s = {.options = {.use = use, .image_rule = &rule, .eos = 1, .seq_len = 40, .mask_prompt = true}};
+  ld_error err = {0};
+  if (tokenizer) cr_assert_eq(ld_tokenizer_open(tokenizer, &s.tokenizer, &err), 0, "%s", err.text);
+  s.options.tokenizer = s.tokenizer;
+  cr_assert_eq(ld_dataset_open(path, &s.options, &s.here, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_dataset_index(s.here, 0, 1, &s.index, &err), 0, "%s", err.text);
+  ld_text text = {0};
+  ld_dataset_describe(s.here, &text);
+  cr_assert_neq(ld_dataset_open_described("far away", &s.options, text.bytes, 7, &s.there, &err), 0);
+  cr_assert_null(s.there);
+  cr_assert_eq(ld_dataset_open_described("far away", &s.options, text.bytes, text.length, &s.there, &err), 0,
+               "%s", err.text);
+  ld_text_free(&text);
+  return s;
+}
+
+static void end(setting *s) {
+  ld_index_free(&s->index);
+  ld_dataset_close(s->here);
+  ld_dataset_close(s->there);
+  ld_tokenizer_free(s->tokenizer);
+}
+
+static void check_same(const ld_sample *a, const ld_sample *b, size_t i) {
+  cr_assert_eq(a->tokens.n, b->tokens.n, "record %zu", i);
+  cr_assert_eq(a->n_whole, b->n_whole);
+  cr_assert_eq(memcmp(a->tokens.ids, b->tokens.ids, a->tokens.n * sizeof *a->tokens.ids), 0, "record %zu", i);
+  cr_assert_eq(memcmp(a->target, b->target, a->tokens.n), 0, "record %zu", i);
+  cr_assert_eq(a->types.n, b->types.n);
+  if (a->types.n) cr_assert_eq(memcmp(a->types.ids, b->types.ids, a->types.n * sizeof *a->types.ids), 0);
+}
+
+static void check_same_image(const ld_image *a, const ld_image *b, size_t i) {
+  cr_assert(a->height == b->height && a->width == b->width && a->channels == b->channels);
+  cr_assert_eq(memcmp(a->pixels, b->pixels, (size_t)a->height * (size_t)a->width * (size_t)a->channels), 0,
+               "image %zu", i);
+}
+
+static void fetch(const setting *s, size_t i, ld_text *out) {
+  ld_error err = {0};
+  cr_assert_eq(ld_dataset_fetch(s->here, &s->index.records[i], out, &err), 0, "%s", err.text);
+}
+
+/* Sends every step-th record from `first` on, last ones first, and reads them on both sides; the others
+ * cannot be read there. */
+static void check_some(const setting *s, size_t first, size_t step) {
+  ld_text text = {0};
+  ld_error err = {0};
+  ld_sample a = {0}, b = {0};
+  for (size_t i = s->index.n; i-- > 0;)
+    if (i % step == first) fetch(s, i, &text);
+  cr_assert_eq(ld_dataset_deliver(s->there, text.bytes, text.length, &err), 0, "%s", err.text);
+  for (size_t i = 0; i < s->index.n; i++) {
+    const ld_record *record = &s->index.records[i];
+    if (i % step != first) {
+      cr_assert_eq(ld_dataset_read(s->there, record, &b, &err), LD_EFILE);
+      cr_assert(strstr(err.text, "far away"), "%s", err.text);
+      continue;
+    }
+    cr_assert_eq(ld_dataset_read(s->here, record, &a, &err), 0, "%s", err.text);
+    cr_assert_eq(ld_dataset_read(s->there, record, &b, &err), 0, "%s", err.text);
+    if (s->options.use == LD_USE_IMAGES)
+      check_same_image(&a.image, &b.image, i);
+    else
+      check_same(&a, &b, i);
+  }
+  ld_sample_free(&a);
+  ld_sample_free(&b);
+  ld_text_free(&text);
+}
+
+static void check(const char *path, ld_data_use use, const char *tokenizer, size_t least) {
+  setting s = begin(path, use, tokenizer);
+  cr_assert_geq(s.index.n, least, "%s: %zu records", path, s.index.n);
+  cr_assert_eq(ld_dataset_form(s.here), ld_dataset_form(s.there));
+  check_some(&s, 0, 1);
+  if (s.index.n > 1) check_some(&s, 1, 2);
+  if (s.index.n > 2) check_some(&s, 2, 3);
+  cr_assert_null(ld_dataset_file(s.there, s.index.records));
+  end(&s);
+}
+
+#define GPT2 GOLDEN "models/gpt2/tokenizer.json"
+#define BERT GOLDEN "models/bert/tokenizer.json"
+
+static void check_text(const char *name, const char *text, ld_data_use use, const char *tokenizer,
+                       size_t least) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, name);
+  scratch_text(folder, name, text);
+  check(path, use, tokenizer, least);
+  free(path);
+  scratch_end(folder);
+}
+
+Test(sent, jsonl) {
+  check(GOLDEN "models/gpt2/train.jsonl", LD_USE_LANGUAGE, GPT2, 80);
+  check(GOLDEN "models/bert/train.jsonl", LD_USE_CLASSES, BERT, 20);
+  check_text("t.jsonl",
+             "\xEF\xBB\xBF\n{\"text\": \"the river\"}\n\n{\"text\": \"the kettle, \\u00e9\", \"label\": 3}",
+             LD_USE_LANGUAGE, GPT2, 2);
+  check_text(
+      "chat.jsonl",
+      "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": "
+      "\"river\"}]}\n{\"messages\": [{\"role\": \"assistant\", \"content\": \"b\"}]}\n",
+      LD_USE_LANGUAGE, GOLDEN "chat.bytelevel.json", 2);
+}
+
+Test(sent, tables) {
+  check_text("t.tsv", "label\ttext\tid\na\tthe river\t1\r\n\nb\tthe \"kettle\"\t2\n", LD_USE_CLASSES, BERT,
+             2);
+  check_text("t.csv", "text;label;text_pair\n\"the; river\nholds\";a;x\n\"a \"\"kettle\"\"\";b;\"y\"\nc;b;z",
+             LD_USE_CLASSES, BERT, 3);
+  check_text("t.csv", "text\nthe river\n\"the,\nkettle\"\n", LD_USE_LANGUAGE, GPT2, 2);
+}
+
+/* Long lines are cut, and the last record has the eos. */
+Test(sent, raw) {
+  ld_text text = {0};
+  for (int i = 0; i < 40000; i++) ld_text_puts(&text, i % 9000 == 8999 ? "\n\n" : "the river ");
+  check_text("t.txt", text.bytes, LD_USE_LANGUAGE, GPT2, 4);
+  ld_text_free(&text);
+}
+
+static void copy(const char *image, const char *folder, const char *name) {
+  size_t length;
+  char *from = ld_path_join(GOLDEN "images", image), *bytes = scratch_read(from, &length);
+  free(scratch_file(folder, name, bytes, length));
+  free(bytes);
+  free(from);
+}
+
+Test(sent, images) {
+  char *folder = scratch_new(), *class = ld_path_join(folder, "class");
+  ld_error err = {0};
+  cr_assert_eq(ld_make_folders(class, &err), 0);
+  copy("rgb8.png", class, "a.png");
+  copy("jpeg_420.jpg", class, "b.jpg");
+  copy("grey8.png", class, "c.png");
+  copy("palette8.png", class, "d.png");
+  scratch_text(class, "broken.png", "no image");
+  check(folder, LD_USE_IMAGES, NULL, 4);
+  check(GOLDEN "images/jpeg_420.jpg", LD_USE_IMAGES, NULL, 1);
+  check(GOLDEN "models/resnet_cifar/train.h5", LD_USE_IMAGES, NULL, 64);
+  check(GOLDEN "images/good.h5", LD_USE_IMAGES, NULL, 1);
+  free(class);
+  scratch_end(folder);
+}
+
+static uint64_t glance(const char *path, ld_data_use use, const char *tokenizer) {
+  setting s = begin(path, use, tokenizer);
+  const uint64_t found = ld_dataset_glance(s.here);
+  end(&s);
+  return found;
+}
+
+/* A byte within the first 64 KiB, more bytes, or another name is other data; the place of the file is not. */
+Test(sent, glance) {
+  char *folder = scratch_new();
+  const char *const texts[] = {"the river\n\nholds", "the rivet\n\nholds", "the river\n\nholds\n",
+                               "the river\n\nholds"};
+  uint64_t seen[4];
+  for (int i = 0; i < 4; i++) {
+    char *name = ld_format("%d.txt", i), *path = ld_path_join(folder, name);
+    scratch_text(folder, name, texts[i]);
+    seen[i] = glance(path, LD_USE_LANGUAGE, GPT2);
+    free(path);
+    free(name);
+  }
+  cr_assert(seen[0] == seen[3] && seen[0] != seen[1] && seen[0] != seen[2]);
+  char *images = ld_path_join(folder, "images");
+  ld_error err = {0};
+  cr_assert_eq(ld_make_folders(images, &err), 0);
+  copy("rgb8.png", images, "a.png");
+  const uint64_t one = glance(images, LD_USE_IMAGES, NULL);
+  copy("grey8.png", images, "a.png");
+  cr_assert_neq(glance(images, LD_USE_IMAGES, NULL), one);
+  copy("rgb8.png", images, "a.png");
+  cr_assert_eq(glance(images, LD_USE_IMAGES, NULL), one);
+  copy("rgb8.png", images, "b.png");
+  cr_assert_neq(glance(images, LD_USE_IMAGES, NULL), one);
+  free(images);
+  scratch_end(folder);
+}
+
+/* What comes cut off is an error on the other side, never a read beyond it. */
+Test(sent, cut_off) {
+  const char *const paths[] = {GOLDEN "models/gpt2/train.jsonl", GOLDEN "images/good.h5"};
+  for (int k = 0; k < 2; k++) {
+    setting s = begin(paths[k], k ? LD_USE_IMAGES : LD_USE_LANGUAGE, k ? NULL : GPT2);
+    ld_text text = {0};
+    ld_error err = {0};
+    ld_sample sample = {0};
+    fetch(&s, 0, &text);
+    for (size_t n = 1; n < text.length; n++) {
+      char *exact = memcpy(malloc(n), text.bytes, n); /* so that a sanitizer sees its end */
+      cr_assert_eq(ld_dataset_deliver(s.there, exact, n, &err), LD_EFORMAT, "%zu bytes", n);
+      free(exact);
+    }
+    cr_assert_eq(ld_dataset_deliver(s.there, NULL, 0, &err), 0);
+    cr_assert_eq(ld_dataset_read(s.there, s.index.records, &sample, &err), LD_EFILE);
+    const uint64_t beyond[2] = {UINT64_MAX - 3, 0};
+    cr_assert_eq(ld_dataset_deliver(s.there, beyond, sizeof beyond, &err), LD_EFORMAT);
+    const uint64_t empty[2] = {s.index.records[0].offset, 0};
+    cr_assert_eq(ld_dataset_deliver(s.there, empty, sizeof empty, &err), 0);
+    cr_assert_neq(ld_dataset_read(s.there, s.index.records, &sample, &err), 0);
+    ld_sample_free(&sample);
+    ld_text_free(&text);
+    end(&s);
+  }
+}
