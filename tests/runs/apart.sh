@@ -7,10 +7,12 @@ images=$root/tests/golden/images
 mkdir here there
 for name in gpt2 bert resnet_cifar; do cp -r "$models/$name" here/; done
 
+before=() # what starts the program in each place
+
 # apart PLACES ARGUMENT ...: a rank in each of the places. Leaves out, err and $status.
 apart() {
   local place command=()
-  for place in $1; do command+=(${command:+:} -np 1 -wdir "$scratch/$place" "$LORA_DIST" "${@:2}"); done
+  for place in $1; do command+=(${command:+:} -np 1 -wdir "$scratch/$place" "${before[@]}" "$LORA_DIST" "${@:2}"); done
   timeout "$limit" mpirun --oversubscribe --bind-to none "${command[@]}" >out 2>err
   status=$?
 }
@@ -30,7 +32,7 @@ check() {
   for places in "here there" "here there there" "here there here"; do
     apart "$places" "$@" --out "$name ($places)"
     expect_status 0 "$name in $places"
-    expect_text 'files  *model read by 1 host, sent to 1 \(.* MiB each\); data read by [12] ranks?, the share of each sent to [12]$|; valid' err "$name in $places"
+    expect_text 'files  *model read by 1 host, sent to 1 \(.* MiB each\); data read by [12] ranks?, the share of each sent to [12]' err "$name in $places"
     same_run "here/$name" "here/$name ($places)"
   done
 }
@@ -142,5 +144,6 @@ expect_error 1 'gpt2: no such folder' "files that only rank 1 sees"
 (cat here/gpt2/train.jsonl && echo '{"prompt": 1}') >here/bad.jsonl
 apart "here there there" "${more[@]}" --data bad.jsonl --out bad
 expect_error 1 'bad.jsonl: line 81: ' "a broken record"
-TMPDIR=$scratch/nowhere apart "here there" "${more[@]}" --out bad
+before=(env TMPDIR="$scratch/nowhere") # mpirun would make the folder
+apart "here there" "${more[@]}" --out bad
 expect_error 1 'nowhere/lora_dist.*TMPDIR' "no place for links"
