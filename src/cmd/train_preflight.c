@@ -232,6 +232,8 @@ int ld_job_preflight(ld_job *j, ld_error *err) {
   void *places;
   size_t bytes;
   int n;
+  if (mine.memory >= 0 && j->model.received)
+    mine.memory += j->model.bytes; /* the base, which is counted below */
   ld_machine_cores(mine.cores);
   ld_comm_gather_all(j->comm, &mine, sizeof mine, &places, &bytes);
   host *hosts = join_hosts(j, places, &n);

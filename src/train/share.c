@@ -1,13 +1,12 @@
 #include "train/share.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/machine.h"
 #include "base/memory.h"
 #include "io/checkpoint.h"
 #include "io/digest.h"
@@ -132,20 +131,10 @@ static int fail_memory(const transfer *t, const char *why, ld_error *err) {
       t->list->root, ld_comm_host(t->whole), (double)t->share->bytes / 0x1p20, why);
 }
 
-/* Whether the kernel believes that so much more fits; it knows best what of its caches can go. */
-static bool has_memory(int64_t bytes) {
-  FILE *file = fopen("/proc/meminfo", "re");
-  long long kib = -1;
-  char line[256];
-  while (file && kib < 0 && fgets(line, sizeof line, file))
-    if (sscanf(line, "MemAvailable: %lld", &kib) != 1) kib = -1;
-  if (file) fclose(file);
-  return kib < 0 || bytes / 1024 < kib;
-}
-
 static int make_files(transfer *t, ld_error *err) {
   ld_share *share = t->share;
-  if (!has_memory(share->bytes)) return fail_memory(t, "there is less", err);
+  const int64_t there = ld_machine_memory();
+  if (there >= 0 && there < share->bytes) return fail_memory(t, "there is less", err);
   share->files = ld_alloc(t->list->n, sizeof *share->files);
   for (size_t i = 0; i < t->list->n; i++) {
     const int file = memfd_create("lora_dist file", MFD_CLOEXEC);
@@ -282,6 +271,7 @@ static int share_files(ld_comm *comm, const char *path, file_list (*list_files)(
     free(out->path);
     out->path = ld_strdup(list.root);
   }
+  out->received = lacking;
   const int rc = n_sent ? send_all(comm, &t, lacking, err) : 0;
   ld_comm_leave(t.node);
   free(looks);
@@ -320,7 +310,10 @@ void ld_share_close(ld_share *share) {
   free(share->files);
   free(share->links);
   free(share->path);
-  *share = (ld_share){.n_reading = share->n_reading, .n_sent = share->n_sent, .bytes = share->bytes};
+  *share = (ld_share){.n_reading = share->n_reading,
+                      .n_sent = share->n_sent,
+                      .received = share->received,
+                      .bytes = share->bytes};
 }
 
 int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, ld_base *base, ld_error *err) {

@@ -14,6 +14,7 @@
 typedef struct ld_share {
   char *path; /* where this rank reads what rank 0 has at the path that was given, until it is closed */
   int n_reading, n_sent; /* hosts that read it themselves, and that it was sent to */
+  bool received;         /* by this rank's host: it lies in memory */
   int64_t bytes;         /* of its files */
   char *links;           /* a folder of links to the files in memory, made by this rank; NULL of most */
   int *files;
