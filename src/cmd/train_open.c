@@ -215,7 +215,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   if (!rc) rc = open_base(j, err);
   if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, ld_base_use(&j->base), err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
-  if (!rc) ld_corpus_share_digest(j->data, j->comm);
+  if (!rc) rc = ld_corpus_share_digest(j->data, j->comm, err);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
   char *path = NULL;

@@ -230,16 +230,28 @@ int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
   return plan_rows(corpus, err);
 }
 
-static int compute_digest(void *user, ld_error *err) {
-  ld_corpus *corpus = user;
+static int find_digest(void *user, ld_error *err) {
   (void)err;
-  snprintf(corpus->digest, sizeof corpus->digest, "%s", ld_dataset_digest(corpus->dataset));
+  ld_dataset_digest(user);
   return 0;
 }
 
-void ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm) {
-  if (ld_comm_rank(comm) == 0) ld_comm_meanwhile(comm, compute_digest, corpus, NULL);
+int ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
+  const int rank = ld_comm_rank(comm);
+  const bool reads = corpus->reads[rank] && (rank == 0 || ld_comm_node_rank(comm) == 0);
+  char mine[sizeof corpus->digest] = "";
+  if (reads) {
+    ld_comm_meanwhile(comm, find_digest, corpus->dataset, NULL);
+    snprintf(mine, sizeof mine, "%s", ld_dataset_digest(corpus->dataset));
+  }
+  memcpy(corpus->digest, mine, sizeof mine);
   ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
+  int rc = 0;
+  if (reads && strcmp(mine, corpus->digest))
+    rc = ld_fail(err, LD_EMISMATCH,
+                 "%s: is another file on host %s than on host %s: copy it again, or remove it there",
+                 ld_dataset_path(corpus->dataset), ld_comm_host(comm), ld_comm_host_of(comm, 0));
+  return ld_comm_agree(comm, rc, err);
 }
 
 void ld_corpus_close(ld_corpus *corpus) {

@@ -34,8 +34,9 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
                    bool labelled, ld_corpus **out, ld_error *err);
 void ld_corpus_close(ld_corpus *corpus);
 
-/* Fills the digest: rank 0 reads all of the data for it, the others are told. Collective. */
-void ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm);
+/* Fills the digest, for which a rank of each host that has the data reads all of it. LD_EMISMATCH when they
+ * do not have the same. Collective. */
+int ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm, ld_error *err);
 
 /* Turns labels into the base's classes and plans the rows. LD_EMISMATCH for a label that the base has not,
  * LD_EFORMAT for data without a target. The same on every rank. */

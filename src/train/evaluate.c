@@ -94,6 +94,7 @@ int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mod
   int rc = 0;
   *out = (ld_evaluation){.n_rows = n_rows};
   for (int64_t first = 0; first < n_rows; first += micro_batch, number++) {
+    ld_comm_poll(comm);
     rc = ld_corpus_bring_next(corpus, comm, first, micro_batch, &until, rc, err);
     if (rc || number % ld_comm_size(comm) != ld_comm_rank(comm)) continue;
     const int n = rows_from(corpus, first, micro_batch);
