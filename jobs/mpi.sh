@@ -14,10 +14,10 @@ export OMPI_MCA_oob_tcp_keepalive_probes=${OMPI_MCA_oob_tcp_keepalive_probes:-3}
 # Send only, no put or get: a large sum over TCP then uses both directions of a cable at once (5 MiB at 1 Gbit/s: 44 ms, not 80).
 export OMPI_MCA_btl_tcp_flags=${OMPI_MCA_btl_tcp_flags:-1}
 
-# When a job has to end, by SIGTERM to mpirun or because a rank has failed, Open MPI waits this long, sends SIGTERM to the ranks that are
-# left, waits again, and sends SIGKILL. So ranks that can end the step and save within that time have stopped in good order; where steps
-# take longer, stop a job by SIGUSR1 to mpirun, which reaches the ranks at once and has no limit.
-export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-5}
+# When a job has to end, by SIGTERM to mpirun or because a rank has failed, Open MPI wakes the ranks that are left, which then end their step
+# and save; after this time it sends SIGTERM, which ends them at once, and after the same time again SIGKILL. Where a step takes longer, or
+# the status 75 matters, stop a job by SIGUSR1 to mpirun: the ranks get it at once and have all time.
+export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-10}
 
 # on_ranks N PROGRAM ...
 on_ranks() {

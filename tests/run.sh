@@ -5,7 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-jobs/setup.sh valgrind
+packages=(valgrind)
+[ "$(id -u)" != 0 ] || packages+=(iproute2 openssh-server) # tests/cluster makes hosts, which only root can
+jobs/setup.sh "${packages[@]}"
 cmake --preset developer >/dev/null
 cmake --build --preset developer
 . jobs/mpi.sh

@@ -5,23 +5,18 @@
 m=$models/gpt2
 training=(train --model "$m" --data "$m/train.jsonl" --steps 200 --batch-size 16 --dropout 0.1 --lr 1e-2 --save-every 10)
 
-# since TIME: seconds.
-since() {
-  bc <<<"$EPOCHREALTIME - $1"
-}
-
 # await_end SET: until no rank is left on any host.
 await_end() {
-  local began=$EPOCHREALTIME now rest='' cut=''
-  until [ -n "$rest" ] && [ -n "$cut" ]; do
-    now=$(since "$began")
+  local began now=0 rest='' cut=''
+  began=$(milliseconds)
+  while { [ -z "$rest" ] || [ -z "$cut" ]; } && [ $now -lt 60000 ]; do
+    now=$(($(milliseconds) - began))
     [ -n "$rest" ] || [ -n "$(ranks_on "$1" h1; ranks_on "$1" h3)" ] || rest=$now
     [ -n "$cut" ] || [ -n "$(ranks_on "$1" h2)" ] || cut=$now
-    [ "${now%.*}" != 60 ] || break
     sleep 0.1
   done
-  echo "$1: the ranks of the other hosts ended after ${rest:-more than 60} s, those of the host cut off after ${cut:-more than 60} s"
-  [ -n "$rest" ] && [ -n "$cut" ] || fail "$1: ranks hang"
+  echo "$1: milliseconds until the ranks of the other hosts had ended: ${rest:-never}; those of the host cut off: ${cut:-never}"
+  if [ -z "$rest" ] || [ -z "$cut" ]; then fail "$1: ranks hang"; fi
 }
 
 # cut_host SET ARGUMENT ...: pulls the cable of h2 in mid-run. Leaves err, and $status: mpirun's, or `hangs`.
@@ -58,7 +53,7 @@ go_on() {
 # Of mpirun and its daemons.
 keepalive() {
   cut_host keepalive
-  [ "$status" != 0 ] && [ "$status" != hangs ] || fail "keepalive: mpirun's status $status"
+  [[ $status != 0 && $status != hangs ]] || fail "keepalive: mpirun's status: $status"
   expect_text 'lost communication with|no longer reachable|communication .*failed' err keepalive
   go_on keepalive
 }

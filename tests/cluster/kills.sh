@@ -93,10 +93,6 @@ running() {
   return 1
 }
 
-milliseconds() {
-  echo $((${EPOCHREALTIME/./} / 1000))
-}
-
 # Every rank must end by itself when its job has lost a process. So should mpirun; but 4.1 locks itself up when a rank dies in the instant in
 # which it is started: that is counted, and mpirun ended.
 await_silence() {

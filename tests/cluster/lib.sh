@@ -31,3 +31,7 @@ ranks_on() {
     [ "$(readlink "/proc/$pid/exe")" != "$LORA_DIST" ] || echo "$pid"
   done
 }
+
+milliseconds() {
+  echo $((${EPOCHREALTIME/./} / 1000))
+}
