@@ -3,7 +3,7 @@
 # without that by the program's own watch. With the cable back in, the run goes on and ends in the undisturbed one's bits.
 . "$(dirname "$0")/lib.sh"
 m=$models/gpt2
-training=(train --model "$m" --data "$m/train.jsonl" --steps 200 --batch-size 16 --dropout 0.1 --lr 1e-2 --save-every 10)
+training=(train --model "$m" --data "$m/train.jsonl" --steps 150 --batch-size 16 --dropout 0.1 --lr 1e-2 --save-every 10)
 
 # await_end SET: until no rank is left on any host.
 await_end() {
@@ -28,7 +28,7 @@ cut_host() {
   await_step run 25
   hosts "$set" cut h2
   await_end "$set"
-  [ "$(n_steps run)" -lt 200 ] || fail "$set: the run was over before its host was cut off"
+  [ "$(n_steps run)" -lt 150 ] || fail "$set: the run was over before its host was cut off"
   for ((i = 0; i < 30; i++)); do
     kill -0 $job 2>/dev/null || break
     sleep 0.1

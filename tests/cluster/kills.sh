@@ -8,7 +8,7 @@ seed=${2:-$((EPOCHSECONDS % 32768))}
 RANDOM=$seed
 echo "$n_kills kills, seed $seed"
 m=$models/gpt2
-steps=$((n_kills * 12)) # more than are done between two kills
+steps=$((n_kills * 8)) # more than are done between two kills
 training=(train --model "$m" --data "$m/train.jsonl" --batch-size 16 --target all-linear --dropout 0.1 --lr 1e-2 --steps "$steps")
 n_ends=$((n_kills / 6)) # those that aim at the files of the end
 n_cut=0 n_locked=0 longest=0
@@ -44,7 +44,7 @@ spot() {
 # await_aim AIM RANKS: waits for the instant; leaves the ranks in $all.
 await_aim() {
   case $1 in
-    anywhen) nap 900 ;;
+    anywhen) await_time $((RANDOM % 900)) ;;
     step) await_ranks "$2"; await_new_steps; nap 30 ;;
     write) await_ranks "$2"; await_new_steps; spot 'killed/checkpoints/*.tmp.*' ;;
     end) await_ranks "$2"; spot 'killed/adapter.h5.tmp.*' 'killed/peft.tmp.*' ;;
@@ -60,6 +60,13 @@ steps_done() {
 # The parts of files that kills left behind.
 leftovers() {
   find killed -name '*.tmp.*' 2>/dev/null | sort
+}
+
+# MILLISECONDS, but at most some steps.
+await_time() {
+  local until
+  until=$(($(milliseconds) + $1))
+  while [ "$(milliseconds)" -lt "$until" ] && [ "$(steps_done)" -lt $((before + 6)) ]; do sleep 0.002; done
 }
 
 # Some steps beyond those that the run had when it was started.
