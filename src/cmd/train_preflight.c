@@ -220,11 +220,12 @@ int ld_job_try_out(const ld_job *j, ld_error *err) {
 
 static void show_network(ld_job *j) {
   if (ld_comm_size(j->comm) == 1) return;
-  const double seconds = ld_trainer_probe(&j->trainer);
-  ld_info(
-      "network %.3f MiB a step: %.2f ms by itself, in %zu part%s that travel while gradients are computed",
-      (double)ld_trainer_traffic(&j->trainer) / MIB, 1e3 * seconds, j->trainer.reduce.n_buckets,
-      j->trainer.reduce.n_buckets > 1 ? "s" : "");
+  const size_t n_parts = j->trainer.reduce.n_buckets;
+  char parts[80] = "";
+  if (n_parts > 1)
+    snprintf(parts, sizeof parts, ", in %zu parts that travel while gradients are computed", n_parts);
+  ld_info("network %.3f MiB a step: %.2f ms by itself%s", (double)ld_trainer_traffic(&j->trainer) / MIB,
+          1e3 * ld_trainer_probe(&j->trainer), parts);
 }
 
 int ld_job_preflight(ld_job *j, ld_error *err) {

@@ -359,6 +359,10 @@ static void put_data(const char *name, const ld_corpus *data, ld_text *out) {
 
 void ld_share_put(const ld_share *model, const ld_corpus *data, const ld_corpus *valid, ld_text *out) {
   const int n_reading = model->n_reading ? model->n_reading : 1; /* rank 0 reads in any case */
+  if (!model->n_sent && !ld_corpus_is_apart(data) && !(valid && ld_corpus_is_apart(valid))) {
+    ld_text_puts(out, "every host reads them itself");
+    return;
+  }
   if (model->n_sent)
     ld_text_printf(out, "model read by %d host%s, sent to %d (%.1f MiB each)", n_reading,
                    n_reading > 1 ? "s" : "", model->n_sent, (double)model->bytes / 0x1p20);

@@ -127,7 +127,7 @@ expect_text 'sent to 1 .*; data read by every rank' err "data in both places"
 same_run here/plain here/both
 cp -r here/gpt2 there/
 apart "here there" "${more[@]}" --dry-run --out dry
-expect_text 'files  *model read by every host; data read by every rank' err "all in both places"
+expect_text 'files  *every host reads them itself' err "all in both places"
 
 # Errors come once, and no rank waits for ever.
 rm -r there/gpt2
