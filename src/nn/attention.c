@@ -273,7 +273,7 @@ static sequence sequence_of(const attention_op *op, int begin, int length, int k
     s.ldk = s.ldv = cache->width;
     s.k = cache->keys + at + column;
     s.v = cache->values + at + column;
-  } else {
+  } else if (op->k->data) { /* a dry pass has none */
     s.ldk = op->k->stride;
     s.ldv = op->v->stride;
     s.k = op->k->data + (size_t)begin * (size_t)s.ldk + (size_t)column;

@@ -169,10 +169,23 @@ static void lay(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, 
 }
 #endif
 
+typedef int32_t order __attribute__((vector_size(4 * LANES)));
+
+/* Elements of two vectors by their places; clang, of which the fuzz targets are built, shuffles by constants
+ * only. */
+INLINE vec pick(vec low, vec high, order place) {
+#ifdef __clang__
+  vec out = low;
+  for (int e = 0; e < LANES; e++) out[e] = place[e] < LANES ? low[place[e]] : high[place[e] - LANES];
+  return out;
+#else
+  return __builtin_shuffle(low, high, place);
+#endif
+}
+
 /* Turns a square of words: each round swaps what lies `far` rows below with what lies `far` words to the
  * right. */
 INLINE void turn_square(vec row[LANES]) {
-  typedef int32_t order __attribute__((vector_size(4 * LANES)));
   order place;
   UNROLL for (int e = 0; e < LANES; e++) place[e] = e;
   UNROLL for (int far = LANES / 2; far; far /= 2) {
@@ -180,8 +193,8 @@ INLINE void turn_square(vec row[LANES]) {
     UNROLL for (int i = 0; i < LANES; i++) {
       if (i & far) continue;
       const vec upper = row[i], lower = row[i + far];
-      row[i] = __builtin_shuffle(upper, lower, place + (right & (LANES - far)));
-      row[i + far] = __builtin_shuffle(upper, lower, place + far + (right & (LANES - far)));
+      row[i] = pick(upper, lower, place + (right & (LANES - far)));
+      row[i + far] = pick(upper, lower, place + far + (right & (LANES - far)));
     }
   }
 }
