@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 packages=(valgrind)
 [ "$(id -u)" != 0 ] || packages+=(iproute2 openssh-server) # tests/cluster makes hosts, which only root can
 jobs/setup.sh "${packages[@]}"
+# For the fuzz targets, 45 MB; without it their seeds are replayed by gcc.
+jobs/setup.sh clang libclang-rt-14-dev || echo "no clang: the parsers are not fuzzed"
 cmake --preset developer >/dev/null
 cmake --build --preset developer
 . jobs/mpi.sh

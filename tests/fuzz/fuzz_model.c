@@ -1,0 +1,112 @@
+/* Any bytes as a config.json and, behind a byte 0, a safetensors header: what tensors there are. Of those the
+ * model is built, each in memory of its own exact size, and one that is small runs, so that a configuration
+ * that was accepted must not lead beyond a tensor. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/json.h"
+#include "model/model.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { MOST_TENSORS = 400, MOST_ELEMENTS = 1 << 16, TOKENS = 3, SIDE = 9 };
+
+typedef struct shelf {
+  const ld_value *header;
+  ld_stored tensors[MOST_TENSORS];
+  const char *names[MOST_TENSORS];
+  size_t n;
+} shelf;
+
+/* All elements are 0.5. */
+static void *fill(ld_dtype dtype, size_t n) {
+  void *bytes = malloc(n * ld_dtype_size(dtype) + (n == 0));
+  float *half = ld_alloc(n, sizeof *half);
+  for (size_t i = 0; i < n; i++) half[i] = 0.5f;
+  if (ld_dtype_is_float(dtype))
+    ld_dtype_from_f32(bytes, half, dtype, (int64_t)n);
+  else
+    memset(bytes, 0, n * ld_dtype_size(dtype));
+  free(half);
+  return bytes;
+}
+
+static bool read_entry(const ld_value *entry, ld_stored *out) {
+  const ld_value *shape = ld_value_get(entry, "shape"), *dtype = ld_value_get(entry, "dtype");
+  int64_t count;
+  if (!shape || shape->type != LD_LIST || shape->n_items > LD_MAX_DIMS) return false;
+  if (!dtype || dtype->type != LD_STRING || !ld_dtype_parse(dtype->string, &out->dtype)) return false;
+  out->ndim = (int)shape->n_items;
+  for (size_t i = 0; i < shape->n_items; i++) out->shape[i] = shape->items[i].integer;
+  return ld_shape_count(out->shape, out->ndim, &count) && count <= MOST_ELEMENTS;
+}
+
+static const ld_stored *find(const void *self, const char *name) {
+  shelf *s = (shelf *)(uintptr_t)self;
+  for (size_t i = 0; i < s->n; i++)
+    if (!strcmp(s->names[i], name)) return &s->tensors[i];
+  const ld_value *entry = ld_value_get(s->header, name);
+  ld_stored tensor = {0};
+  if (s->n == MOST_TENSORS || !read_entry(entry, &tensor)) return NULL;
+  tensor.data = fill(tensor.dtype, (size_t)ld_stored_count(&tensor));
+  s->names[s->n] = entry->key;
+  s->tensors[s->n] = tensor;
+  return &s->tensors[s->n++];
+}
+
+static void run(const ld_model *model) {
+  static const int32_t zeros[TOKENS], positions[TOKENS] = {0, 1, 2}, texts[] = {0, TOKENS}, images[] = {0, 1};
+  static float pixels[LD_MAX_DIMS * SIDE * SIDE];
+  const ld_batch text = {.n_tokens = TOKENS,
+                         .ids = zeros,
+                         .positions = positions,
+                         .types = zeros,
+                         .n_segments = 1,
+                         .segment = texts};
+  const ld_batch image = {.n_tokens = 1,
+                          .n_segments = 1,
+                          .segment = images,
+                          .pixels = pixels,
+                          .channels = model->channels,
+                          .height = SIDE,
+                          .width = SIDE};
+  if (model->family->takes_images ? model->channels > LD_MAX_DIMS : model->max_positions < TOKENS) return;
+  ld_tape *tape = ld_tape_create();
+  for (int dry = 1; dry >= 0; dry--) {
+    ld_tape_begin(tape, LD_PASS_INFER, dry, false);
+    ld_model_logits(model, tape, model->family->takes_images ? &image : &text);
+    if (dry && (ld_tape_bytes(tape) > 1 << 24 || !ld_tape_reserve(tape))) break;
+  }
+  ld_tape_free(tape);
+}
+
+static void build(const ld_value *config, const ld_weights *weights, const ld_head_wish *wish) {
+  ld_model *model = NULL;
+  ld_error err = {0};
+  const int rc = ld_model_build(config, weights, wish, &model, &err);
+  if (rc && (model || rc != err.code || !err.text[0])) abort();
+  if (rc) return;
+  for (int i = 0; i < 3; i++) ld_model_label(config, i);
+  if (model->n_parameters < 1 << 20) run(model);
+  ld_model_free(model);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  const char *text = (const char *)data;
+  const char *end = size ? memchr(text, 0, size) : NULL;
+  if (!end) return 0;
+  ld_value *config = ld_json_parse(text, (size_t)(end - text), "fuzz", NULL);
+  ld_value *header = ld_json_parse(end + 1, size - (size_t)(end - text) - 1, "fuzz", NULL);
+  shelf s = {.header = header};
+  const ld_weights weights = {find, &s, "fuzz"};
+  if (config && header && config->type == LD_MAP) {
+    build(config, &weights, NULL);
+    build(config, &weights, &(ld_head_wish){3, false});
+  }
+  for (size_t i = 0; i < s.n; i++) free((void *)(uintptr_t)s.tensors[i].data);
+  ld_value_free(config);
+  ld_value_free(header);
+  return 0;
+}
