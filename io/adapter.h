@@ -42,9 +42,10 @@ typedef struct ld_adapter {
   bool rslora;
   bool fan_in_fan_out; /* base weights stored [in, out] (GPT-2's Conv1D) */
   char *base_name;     /* base_model_name_or_path */
-  char *base_digest;   /* ld_model_folder_digest; NULL when not known (PEFT folders of others) */
-  char *architecture;  /* "LlamaForCausalLM"; NULL when not known */
-  char *task_type;     /* "CAUSAL_LM", "SEQ_CLS"; NULL for none */
+  char *base_digest; /* ld_model_folder_digest; NULL when not known (PEFT folders of others); in ours it is in
+                        the metadata of adapter_model.safetensors */
+  char *architecture; /* "LlamaForCausalLM"; NULL when not known */
+  char *task_type;    /* "CAUSAL_LM", "SEQ_CLS"; NULL for none */
   ld_adapter_module *modules;
   size_t n_modules;
   ld_adapter_full *full;

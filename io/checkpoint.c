@@ -139,12 +139,12 @@ static void make_seal(const char *bytes, size_t length, char block[LD_USER_BLOCK
            (int)LD_USER_BLOCK);
 }
 
-static int check_seal(const char *path, const ld_map *map, ld_error *err) {
+static int check_seal(const char *bytes, size_t length, const char *path, ld_error *err) {
   char block[LD_USER_BLOCK];
-  if (map->length < LD_USER_BLOCK || memcmp(map->bytes, SEAL_BEGINS, strlen(SEAL_BEGINS)) != 0)
+  if (length < LD_USER_BLOCK || memcmp(bytes, SEAL_BEGINS, strlen(SEAL_BEGINS)) != 0)
     return ld_fail(err, LD_EFORMAT, "%s: no checkpoint of lora_dist, or damaged at its beginning", path);
-  make_seal(map->bytes, map->length, block);
-  if (memcmp(block, map->bytes, LD_USER_BLOCK) != 0)
+  make_seal(bytes, length, block);
+  if (memcmp(block, bytes, LD_USER_BLOCK) != 0)
     return ld_fail(err, LD_EFORMAT,
                    "%s: damaged or changed: its length or bytes are not those that were written; use an "
                    "older checkpoint",
@@ -204,26 +204,32 @@ int ld_checkpoint_write(const char *path, const ld_checkpoint *checkpoint, ld_er
   return ld_file_end(part, path, code, err);
 }
 
-int ld_checkpoint_read(const char *path, ld_checkpoint **out, ld_error *err) {
-  ld_map map;
+int ld_checkpoint_parse(const void *bytes, size_t length, const char *name, ld_checkpoint **out,
+                        ld_error *err) {
   char *claimed = NULL, found[LD_DIGEST_DIGITS + 1];
   *out = NULL;
-  int code = ld_map_open(path, &map, err);
-  if (code) return code;
-  code = check_seal(path, &map, err);
-  if (!code) code = ld_hdf5_decode(path, map.bytes, map.length, out, &claimed, err);
-  ld_map_close(&map);
+  int code = check_seal(bytes, length, name, err);
+  if (!code) code = ld_hdf5_decode(bytes, length, name, out, &claimed, err);
   if (!code) {
     digest_contents(*out, found);
     if (strcmp(found, claimed) != 0)
       code =
-          ld_fail(err, LD_EFORMAT, "%s: damaged: its contents do not have the digest that it states", path);
+          ld_fail(err, LD_EFORMAT, "%s: damaged: its contents do not have the digest that it states", name);
   }
   free(claimed);
   if (code) {
     ld_checkpoint_free(*out);
     *out = NULL;
   }
+  return code;
+}
+
+int ld_checkpoint_read(const char *path, ld_checkpoint **out, ld_error *err) {
+  ld_map map;
+  *out = NULL;
+  int code = ld_map_open(path, &map, err);
+  if (!code) code = ld_checkpoint_parse(map.bytes, map.length, path, out, err);
+  ld_map_close(&map);
   return code;
 }
 
@@ -255,6 +261,13 @@ static char **list_checkpoints(const char *folder, size_t *n) {
   *n = kept;
   qsort(names, kept, sizeof *names, newest_first);
   return names;
+}
+
+bool ld_checkpoint_any(const char *folder) {
+  size_t n = 0;
+  char **names = list_checkpoints(folder, &n);
+  ld_names_free(names, n);
+  return n > 0;
 }
 
 ld_checkpoint *ld_checkpoint_newest(const char *folder, char **path,

@@ -66,6 +66,13 @@ int ld_checkpoint_write(const char *path, const ld_checkpoint *checkpoint, ld_er
  * one of a newer version LD_EUNSUPPORTED. The caller frees with ld_checkpoint_free. */
 int ld_checkpoint_read(const char *path, ld_checkpoint **out, ld_error *err);
 
+/* The same from a file's bytes; `name` stands for the file in error texts. */
+int ld_checkpoint_parse(const void *bytes, size_t length, const char *name, ld_checkpoint **out,
+                        ld_error *err);
+
+/* Whether the folder holds a file with a checkpoint's name, good or not. */
+bool ld_checkpoint_any(const char *folder);
+
 /* The newest good checkpoint ("step-%08d.h5") of `folder`; damaged newer ones are told to `warn` (may be
  * NULL) one by one and passed over. NULL when there is none. The caller frees path and checkpoint. */
 ld_checkpoint *ld_checkpoint_newest(const char *folder, char **path,

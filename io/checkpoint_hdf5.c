@@ -652,27 +652,25 @@ static int get_all(reader *r) {
   return code;
 }
 
-/* HDF5 wants a name for bytes in memory, and none that a file could have. */
-static const char nowhere[] = "/dev/null/image";
-
-/* (The reason of a failure must be taken before the next call, which clears it.) */
-static int open_file(reader *r, const char *bytes) {
+/* HDF5 is given the bytes that were checked, never a file that may become another meanwhile; it wants a name
+ * that is no file's. (The reason of a failure must be taken before the next call, which clears it.) */
+static int open_file(reader *r, const void *bytes) {
+  enum { INCREMENT = 1 << 16 }; /* of an image that grows; this one does not */
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   int code = 0;
   r->file = -1;
-  /* HDF5 copies the bytes, and only reads them here. */
-  if (access >= 0 && H5Pset_fapl_core(access, 1 << 20, 0) >= 0 &&
+  if (access >= 0 && H5Pset_fapl_core(access, INCREMENT, 0) >= 0 &&
       H5Pset_file_image(access, (void *)(uintptr_t)bytes, r->length) >= 0)
-    r->file = H5Fopen(nowhere, H5F_ACC_RDONLY, access);
+    r->file = H5Fopen("/dev/null/image", H5F_ACC_RDONLY, access);
   if (r->file < 0) code = damaged(r, "no HDF5 file, or damaged");
   if (access >= 0) H5Pclose(access);
   return code;
 }
 
-int ld_hdf5_decode(const char *path, const char *bytes, size_t length, ld_checkpoint **out, char **digest,
+int ld_hdf5_decode(const void *bytes, size_t length, const char *name, ld_checkpoint **out, char **digest,
                    ld_error *err) {
   ld_hdf5_silence();
-  reader r = {.name = path, .length = length, .err = err};
+  reader r = {.name = name, .length = length, .err = err};
   *out = NULL;
   int code = open_file(&r, bytes);
   if (code) return code;

@@ -17,10 +17,9 @@ int ld_hdf5_encode(const ld_checkpoint *checkpoint, const char *digest, const ch
                    int (*take)(const char *bytes, size_t length, void *user, ld_error *err), void *user,
                    ld_error *err);
 
-/* Reads the tree of a file, whose `length` bytes are given: so what is read is what was checked, wherever it
- * lies (HDF5 refuses a link to a file without a name). `digest` (the caller frees) is what the file claims.
- */
-int ld_hdf5_decode(const char *path, const char *bytes, size_t length, ld_checkpoint **out, char **digest,
+/* Reads the tree of a file of `length` bytes; `name` is for error texts. `digest` (the caller frees) is what
+ * the file claims. */
+int ld_hdf5_decode(const void *bytes, size_t length, const char *name, ld_checkpoint **out, char **digest,
                    ld_error *err);
 
 #endif

@@ -199,7 +199,10 @@ int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err) {
     if (tries == seconds * 10) {
       ld_file_unlock(*lock);
       *lock = -1;
-      return ld_fail(err, LD_EFILE, "%s: is held by another process: is the same job still running?", path);
+      return ld_fail(err, LD_EFILE,
+                     "%s: is held by another process: is the same job still running? Wait for its end, "
+                     "or give another --out",
+                     path);
     }
     nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
   }

@@ -335,6 +335,7 @@ static int read_adapter(const reader *r) {
   const size_t n = ld_safetensors_count(r->tensors);
   int code = check_config(r);
   if (!code) code = read_config(r);
+  r->adapter->base_digest = copy_or_null(ld_safetensors_metadata(r->tensors, LD_PEFT_BASE_DIGEST));
   r->adapter->modules = ld_alloc(n, sizeof *r->adapter->modules);
   r->adapter->full = ld_alloc(n, sizeof *r->adapter->full);
   for (size_t i = 0; i < n && !code; i++)

@@ -13,6 +13,9 @@
 #include "base/error.h"
 #include "io/adapter.h"
 
+/* The key under which the metadata of adapter_model.safetensors knows the base; PEFT passes over it. */
+#define LD_PEFT_BASE_DIGEST "base_digest"
+
 typedef struct ld_peft_saved {
   char **names; /* for modules_to_save */
   size_t n;

@@ -238,7 +238,9 @@ static int write_tensors(const char *path, const ld_adapter *a, ld_error *err) {
   }
   for (size_t i = 0; i < a->n_full; i++)
     tensors[2 * a->n_modules + i] = full_tensor(&a->full[i], &counters[i]);
-  const int code = ld_safetensors_write(path, tensors, n, err);
+  const char *digest = a->base_digest && *a->base_digest ? a->base_digest : NULL;
+  const int code =
+      ld_safetensors_write_noted(path, tensors, n, digest ? LD_PEFT_BASE_DIGEST : NULL, digest, err);
   for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)tensors[i].name);
   free(counters);
   free(tensors);

@@ -249,14 +249,33 @@ static size_t byte_size(const ld_stored *tensor) {
   return (size_t)ld_stored_count(tensor) * ld_dtype_size(tensor->dtype);
 }
 
-static void put_header(ld_text *out, const ld_named *const *sorted, size_t n) {
+/* What goes into a file, in its order. */
+typedef struct contents {
+  const ld_named **sorted;
+  size_t n;
+  const char *key, *value; /* of the metadata; NULL: no more than the format */
+} contents;
+
+static void put_metadata(ld_text *out, const contents *c) {
+  ld_text_puts(out, "\"__metadata__\":{");
+  if (c->key) {
+    ld_json_quote(out, c->key);
+    ld_text_puts(out, ":");
+    ld_json_quote(out, c->value);
+    ld_text_puts(out, ",");
+  }
+  ld_text_puts(out, "\"format\":\"pt\"}");
+}
+
+static void put_header(ld_text *out, const contents *c) {
   uint64_t at = 0;
-  ld_text_puts(out, "{\"__metadata__\":{\"format\":\"pt\"}");
-  for (size_t i = 0; i < n; i++) {
-    const ld_stored *tensor = &sorted[i]->tensor;
+  ld_text_puts(out, "{");
+  put_metadata(out, c);
+  for (size_t i = 0; i < c->n; i++) {
+    const ld_stored *tensor = &c->sorted[i]->tensor;
     const uint64_t end = at + byte_size(tensor);
     ld_text_puts(out, ",");
-    ld_json_quote(out, sorted[i]->name);
+    ld_json_quote(out, c->sorted[i]->name);
     ld_text_printf(out, ":{\"dtype\":\"%s\",\"shape\":[", ld_dtype_name(tensor->dtype));
     for (int d = 0; d < tensor->ndim; d++)
       ld_text_printf(out, d ? ",%" PRId64 : "%" PRId64, tensor->shape[d]);
@@ -274,34 +293,38 @@ static int write_tensor(int fd, const char *path, const ld_named *named, ld_erro
   return code;
 }
 
-static int write_to(int fd, const char *path, const ld_named *const *sorted, size_t n, ld_error *err) {
+static int write_to(int fd, const char *path, const contents *c, ld_error *err) {
   ld_text header = {0};
   unsigned char length[8];
-  put_header(&header, sorted, n);
+  put_header(&header, c);
   for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header.length >> 8 * i);
   int code = ld_write_all(fd, length, sizeof length, path, err);
   if (!code) code = ld_write_all(fd, header.bytes, header.length, path, err);
-  for (size_t i = 0; i < n && !code; i++) code = write_tensor(fd, path, sorted[i], err);
+  for (size_t i = 0; i < c->n && !code; i++) code = write_tensor(fd, path, c->sorted[i], err);
   ld_text_free(&header);
   return code;
 }
 
-static int write_part(const char *part, const char *path, const ld_named *const *sorted, size_t n,
-                      ld_error *err) {
+static int write_part(const char *part, const char *path, const contents *c, ld_error *err) {
   const int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot create: %s", part, strerror(errno));
-  int code = write_to(fd, path, sorted, n, err);
+  int code = write_to(fd, path, c, err);
   if (close(fd) != 0 && !code) code = ld_fail(err, LD_EFILE, "%s: cannot write: %s", path, strerror(errno));
   return code;
 }
 
-int ld_safetensors_write(const char *path, const ld_named *tensors, size_t n, ld_error *err) {
-  const ld_named **sorted = ld_alloc(n, sizeof *sorted);
-  for (size_t i = 0; i < n; i++) sorted[i] = &tensors[i];
-  qsort(sorted, n, sizeof *sorted, by_write_order);
+int ld_safetensors_write_noted(const char *path, const ld_named *tensors, size_t n, const char *key,
+                               const char *value, ld_error *err) {
+  const contents c = {ld_alloc(n, sizeof *c.sorted), n, key, value};
+  for (size_t i = 0; i < n; i++) c.sorted[i] = &tensors[i];
+  qsort(c.sorted, n, sizeof *c.sorted, by_write_order);
   char *part = ld_file_begin(path, err);
   int code = LD_EFILE;
-  if (part) code = ld_file_end(part, path, write_part(part, path, sorted, n, err), err);
-  free(sorted);
+  if (part) code = ld_file_end(part, path, write_part(part, path, &c, err), err);
+  free(c.sorted);
   return code;
+}
+
+int ld_safetensors_write(const char *path, const ld_named *tensors, size_t n, ld_error *err) {
+  return ld_safetensors_write_noted(path, tensors, n, NULL, NULL, err);
 }

@@ -51,4 +51,8 @@ struct ld_named {
  * ones first), then by name; header padded to 8 bytes; metadata {"format":"pt"}. */
 int ld_safetensors_write(const char *path, const ld_named *tensors, size_t n, ld_error *err);
 
+/* The same with one more entry of metadata, which readers pass over that do not look for it. */
+int ld_safetensors_write_noted(const char *path, const ld_named *tensors, size_t n, const char *key,
+                               const char *value, ld_error *err);
+
 #endif

@@ -75,7 +75,7 @@ int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_e
   (void)path;
   ld_base base;
   ld_corpus *corpus = NULL;
-  int rc = ld_share_open_ready(comm, options->model, options->adapter, &base, err);
+  int rc = ld_share_open_ready(comm, options->model, options->adapter, options->other_base, &base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, ld_base_use(&base), err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
   if (!rc) rc = ld_corpus_plan(corpus, err);

@@ -70,7 +70,7 @@ int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, 
   if (!rc && base.model->family->classifies)
     rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,
                  base.model->family->model_type);
-  if (!rc && options->adapter) rc = ld_base_adapt_from(&base, options->adapter, err);
+  if (!rc && options->adapter) rc = ld_base_adapt_from(&base, options->adapter, options->other_base, err);
   if (!rc) rc = make_prompt(options, &base, &ids, err);
   if (!rc) open_end(&base, &ids);
   if (!rc && !ids.n) {

@@ -250,7 +250,7 @@ int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_
   (void)comm;
   ld_base base;
   int rc = ld_base_open_model(options->model, &base, err);
-  if (!rc) rc = ld_base_adapt_from(&base, options->adapter, err);
+  if (!rc) rc = ld_base_adapt_from(&base, options->adapter, options->other_base, err);
   if (!rc && base.model->head_tied && base.model->head->lora)
     rc = ld_fail(err, LD_EUNSUPPORTED,
                  "%s: adapts lm_head, which shares its weight with the embedding in this base; merged, it "

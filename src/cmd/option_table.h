@@ -8,8 +8,18 @@
 enum ld_option_kind { PATH, WORD, INTEGER, REAL, DURATION, FLAG, CHOICE };
 
 /* Marks: the adapter's bits depend on it; it has a --no- form; an --init-adapter decides it; it has a meaning
- * for language models, for classifiers of texts, for those of images only (several: for each of them). */
-enum { DEFINES = 1, ON_OFF = 2, OF_ADAPTER = 4, LANGUAGE = 8, CLASSES = 16, IMAGES = 32 };
+ * for language models, for classifiers of texts, for those of images only (several: for each of them); it is
+ * of one start, and no part of a run's record; which rows there are, or their order, depends on it. */
+enum {
+  DEFINES = 1,
+  ON_OFF = 2,
+  OF_ADAPTER = 4,
+  LANGUAGE = 8,
+  CLASSES = 16,
+  IMAGES = 32,
+  ONCE = 64,
+  ROWS = 128
+};
 
 typedef struct ld_option {
   const char *name; /* also the YAML key; NULL: a heading of the help, whose text is `help` */

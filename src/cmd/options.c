@@ -167,6 +167,33 @@ static int check_required(int command, const ld_options *options, ld_error *err)
   return 0;
 }
 
+/* Each name is that of an option on which a run depends and that can change in its middle. */
+static int check_override(const char *list, ld_error *err) {
+  for (const char *at = list; at && *at; at += *at == ',') {
+    const int length = (int)strcspn(at, ",");
+    char *name = ld_format("%.*s", length, at);
+    const ld_option *o = find_key(LD_CMD_TRAIN, name);
+    const bool file = !strcmp(name, "data") || !strcmp(name, "base");
+    int rc = 0;
+    if (!file && (!o || !(o->marks & DEFINES)))
+      rc = ld_fail(
+          err, LD_EUSAGE,
+          "--resume-override: '%s' is no option that a checkpoint is compared by: give names as lr, steps, "
+          "batch-size, data or base",
+          name);
+    else if (o && (o->marks & OF_ADAPTER))
+      rc = ld_fail(
+          err, LD_EUSAGE,
+          "--resume-override: %s is of the adapter's form and cannot change in the middle of a run: begin "
+          "another in another --out",
+          name);
+    free(name);
+    if (rc) return rc;
+    at += length;
+  }
+  return 0;
+}
+
 static bool is_config(const given *g) {
   return ld_option_table[g->key & ~NEGATED].field == offsetof(ld_options, config);
 }
@@ -189,7 +216,7 @@ int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_o
   if (!rc && options->init_adapter && options->lora_given)
     rc = ld_fail(err, LD_EUSAGE, "--%s: is decided by the adapter that --init-adapter names; leave it out",
                  options->lora_given);
-  return rc;
+  return rc ? rc : check_override(options->resume_override, err);
 }
 
 ld_command_line *ld_command_line_parse(enum ld_command_bit command, const char *name, const char *about,
@@ -241,7 +268,9 @@ void ld_options_json(enum ld_command_bit command, const ld_options *options, boo
 
 void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_text *out) {
   for (int i = 0; i < ld_n_options; i++) {
-    if (!ld_option_table[i].name || !(ld_option_table[i].commands & (int)command)) continue;
+    if (!ld_option_table[i].name || !(ld_option_table[i].commands & (int)command) ||
+        (ld_option_table[i].marks & ONCE))
+      continue;
     ld_text_printf(out, "%s: ", ld_option_table[i].name);
     ld_option_put(options, &ld_option_table[i], out); /* JSON scalars are YAML scalars */
     ld_text_puts(out, "\n");
@@ -292,25 +321,38 @@ static void put_recorded(const ld_value *value, ld_text *out) {
     ld_json_number(out, value->real);
 }
 
-int ld_options_same(const ld_options *options, const ld_value *recorded, const char *path, ld_error *err) {
-  ld_text now = {0}, then = {0};
-  int rc = 0;
-  for (int i = 0; !rc && i < ld_n_options; i++) {
-    if (!(ld_option_table[i].marks & DEFINES) || !(ld_option_table[i].commands & LD_CMD_TRAIN)) continue;
-    const ld_value *entry = ld_value_get(recorded, ld_option_table[i].name);
-    ld_text_clear(&now);
-    ld_text_clear(&then);
-    ld_option_put(options, &ld_option_table[i], &now);
-    if (entry && ld_option_table[i].kind == REAL)
-      ld_json_number(&then, entry->real);
-    else
-      put_recorded(entry, &then);
-    if (strcmp(now.bytes, then.bytes))
-      rc = ld_fail(err, LD_EMISMATCH,
-                   "%s: was trained with --%s %s, but now it is %s: give the same value, or another --out",
-                   path, ld_option_table[i].name, then.bytes, now.bytes);
-  }
+static void compare(const ld_options *options, const ld_option *o, const ld_value *entry,
+                    void (*differs)(const ld_difference *difference, void *user), void *user) {
+  ld_text now = {0}, was = {0};
+  ld_option_put(options, o, &now);
+  if (entry && o->kind == REAL)
+    ld_json_number(&was, entry->real);
+  else
+    put_recorded(entry, &was);
+  const char *text = was.length ? was.bytes : "something else";
+  if (strcmp(now.bytes, text))
+    differs(&(ld_difference){o->name, o->marks & OF_ADAPTER, o->marks & ROWS, text, now.bytes}, user);
   ld_text_free(&now);
-  ld_text_free(&then);
-  return rc;
+  ld_text_free(&was);
+}
+
+void ld_options_compare(const ld_options *options, const ld_value *recorded,
+                        void (*differs)(const ld_difference *difference, void *user), void *user) {
+  for (int i = 0; i < ld_n_options; i++) {
+    const ld_option *o = &ld_option_table[i];
+    if ((o->marks & DEFINES) && (o->commands & LD_CMD_TRAIN))
+      compare(options, o, ld_value_get(recorded, o->name), differs, user);
+  }
+}
+
+bool ld_options_named(const char *list, const char *name) {
+  const size_t n = strlen(name);
+  for (const char *at = list; at && *at; at += *at == ',') {
+    const size_t length = strcspn(at, ",");
+    size_t same = 0;
+    while (same < n && (at[same] == name[same] || (at[same] == '_' && name[same] == '-'))) same++;
+    if (length == n && same == n) return true;
+    at += length;
+  }
+  return false;
 }

@@ -52,8 +52,19 @@ void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_
  * for a model of this use. */
 int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, ld_error *err);
 
-/* Compares the defining options with those recorded in a checkpoint (JSON): LD_EMISMATCH, naming the first
- * that differs. */
-int ld_options_same(const ld_options *options, const ld_value *recorded, const char *path, ld_error *err);
+/* A defining option that has another value than the one recorded in a checkpoint. */
+typedef struct ld_difference {
+  const char *name;
+  bool fixed; /* it is of the adapter's form */
+  bool rows;  /* it changes which rows the data has, or their order */
+  const char *was, *now;
+} ld_difference;
+
+/* Tells of each option that differs from what is recorded (JSON). */
+void ld_options_compare(const ld_options *options, const ld_value *recorded,
+                        void (*differs)(const ld_difference *difference, void *user), void *user);
+
+/* Whether the list, names apart by commas, has that name. */
+bool ld_options_named(const char *list, const char *name);
 
 #endif

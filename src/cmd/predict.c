@@ -105,7 +105,7 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
 }
 
 static int open_base(const ld_options *options, ld_comm *comm, ld_base *base, ld_error *err) {
-  const int rc = ld_share_open_ready(comm, options->model, options->adapter, base, err);
+  const int rc = ld_share_open_ready(comm, options->model, options->adapter, options->other_base, base, err);
   if (rc || base->model->family->classifies) return rc;
   return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
                  base->model->family->model_type);

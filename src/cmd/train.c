@@ -80,14 +80,20 @@ static int evaluate(ld_job *j, ld_error *err) {
   return rc || !better ? rc : by_speaker(j, save_best, err);
 }
 
-static bool due(int64_t step, int64_t every, int64_t fallback) {
-  return step % (every ? every : fallback) == 0;
+static bool due(int64_t step, int64_t every) {
+  return step % every == 0;
 }
 
 /* Whether one more step would end behind the time limit. */
 static bool time_is_up(const ld_job *j) {
   const double limit = j->options.time_limit, now = ld_job_clock();
   return limit > 0 && now - j->began + j->longest > limit;
+}
+
+/* After a step, at each epoch's end unless told otherwise. */
+static bool evaluates(const ld_job *j) {
+  const ld_progress *now = &j->trainer.progress;
+  return j->options.eval_every ? due(now->step, j->options.eval_every) : now->position == 0;
 }
 
 static int one_step(ld_job *j, bool *stop, ld_error *err) {
@@ -102,9 +108,8 @@ static int one_step(ld_job *j, bool *stop, ld_error *err) {
   ld_job_show_step(j, &report, seconds);
   if (speaks(j)) rc = ld_job_record_step(j, &report, seconds, err);
   rc = ld_comm_agree(j->comm, rc, err);
-  if (!rc && j->valid && (last || due(report.step, j->options.eval_every, t->steps_per_epoch)))
-    rc = evaluate(j, err);
-  if (!rc && (last || *stop || due(report.step, j->options.save_every, 1))) rc = by_speaker(j, save, err);
+  if (!rc && j->valid && (last || evaluates(j))) rc = evaluate(j, err);
+  if (!rc && (last || *stop || due(report.step, j->options.save_every))) rc = by_speaker(j, save, err);
   j->longest = fmax(j->longest, ld_job_clock() - began);
   return rc;
 }

@@ -31,6 +31,16 @@ double ld_job_clock(void);
  * Collective. */
 int ld_job_open(ld_job *job, ld_error *err);
 
+/* Rank 0 finds the checkpoint to go on from and leaves it in *found; *path, on every rank, is NULL when training
+ * begins anew. The caller frees both. Collective. */
+int ld_job_find_checkpoint(ld_job *job, char **path, ld_checkpoint **found, ld_error *err);
+
+/* Options, data and base must be those of the checkpoint: with others its adapter would be the function of
+ * neither. LD_EMISMATCH lists all that differs and --resume-override does not name; what it names is warned
+ * of. *restart says that the epoch begins again, as the place in the data has lost its meaning. */
+int ld_job_compare(const ld_job *job, ld_checkpoint *checkpoint, const char *path, bool *restart,
+                   ld_error *err);
+
 /* What runs where, whether it fits and what is trained on, a line each. Collective. An error is one of
  * reading the data. */
 int ld_job_preflight(ld_job *job, ld_error *err);

@@ -6,53 +6,6 @@
 #include "base/memory.h"
 #include "cmd/train.h"
 #include "io/file.h"
-#include "io/json.h"
-
-/* Rank 0 looks for the checkpoint to go on from; *path is NULL when training begins anew. What it had to read
- * on the way stays in *found. Collective. */
-static int find_checkpoint(ld_job *j, char **path, ld_checkpoint **found, ld_error *err) {
-  const char *resume = j->options.resume;
-  *path = NULL;
-  int rc = 0;
-  if (ld_comm_rank(j->comm) == 0 && strcmp(resume, "auto") && strcmp(resume, "never"))
-    *path = ld_strdup(resume);
-  if (ld_comm_rank(j->comm) == 0 && !*path) {
-    char *folder = ld_path_join(j->options.out, "checkpoints");
-    *found = ld_checkpoint_newest(folder, path, ld_warn_damaged, NULL);
-    free(folder);
-    if (*path && !strcmp(resume, "never"))
-      rc = ld_fail(err, LD_EUSAGE,
-                   "--resume never: %s holds checkpoints already: give another --out, or remove them",
-                   j->options.out);
-  }
-  ld_text text = {0};
-  if (*path) ld_text_puts(&text, *path);
-  free(*path);
-  ld_comm_broadcast_text(j->comm, &text, 0);
-  *path = text.length ? ld_strdup(text.bytes) : NULL;
-  ld_text_free(&text);
-  return ld_comm_agree(j->comm, rc, err);
-}
-
-static int same_digest(const ld_value *recorded, const char *key, const char *digest, const char *what,
-                       const char *path, ld_error *err) {
-  const char *was;
-  if (ld_value_string(recorded, key, digest, &was, err) || !strcmp(was, digest)) return 0;
-  return ld_fail(err, LD_EMISMATCH,
-                 "%s: was trained with other %s (digest %s, now %s): give the same, or another --out", path,
-                 what, was, digest);
-}
-
-/* Options and data must be those of the checkpoint: with others its adapter would be the function of neither.
- */
-static int check_recorded(const ld_job *j, const ld_checkpoint *checkpoint, const char *path, ld_error *err) {
-  ld_value *recorded = ld_json_parse(checkpoint->config, strlen(checkpoint->config), path, err);
-  if (!recorded) return err->code;
-  int rc = ld_options_same(&j->options, recorded, path, err);
-  if (!rc) rc = same_digest(recorded, "data_digest", j->data->digest, "data", path, err);
-  ld_value_free(recorded);
-  return rc;
-}
 
 /* What is recorded of the run is what it does: the initial adapter's rank and scaling. */
 static void adopt(ld_job *j, const ld_adapter *adapter) {
@@ -149,6 +102,7 @@ static int begin_from(ld_job *j, const char *path, ld_error *err) {
   int rc = ld_adapter_load(path, &adapter, err);
   if (rc) return rc;
   adopt(j, adapter);
+  if (j->options.other_base) ld_adapter_forget_base(adapter);
   rc = ld_base_adapt(&j->base, adapter, j->options.init_adapter, j->options.dropout, err);
   if (!rc) name_classes(j);
   ld_adapter_free(adapter);
@@ -194,15 +148,16 @@ static int create_trainer(ld_job *j, ld_error *err) {
 /* Takes `checkpoint`, which is NULL where it is still to be read: from `path` on rank 0. Collective. */
 static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld_error *err) {
   ld_share file = {0};
+  bool restart = false;
   int rc = ld_share_file(j->comm, path, &file, err);
   if (!rc && !checkpoint) rc = ld_checkpoint_read(file.path, &checkpoint, err);
   if (!rc && j->options.init_adapter) adopt(j, checkpoint->adapter);
-  if (!rc) rc = check_recorded(j, checkpoint, path, err);
+  if (!rc) rc = ld_job_compare(j, checkpoint, path, &restart, err);
   if (!rc) rc = ld_base_adapt(&j->base, checkpoint->adapter, path, j->options.dropout, err);
   rc = ld_comm_agree(j->comm, rc, err);
   ld_share_close(&file);
   if (!rc) rc = create_trainer(j, err);
-  if (!rc) rc = ld_comm_agree(j->comm, ld_trainer_resume(&j->trainer, checkpoint, path, err), err);
+  if (!rc) rc = ld_comm_agree(j->comm, ld_trainer_resume(&j->trainer, checkpoint, restart, path, err), err);
   if (!rc) ld_info("resuming from %s, step %lld", path, (long long)checkpoint->progress.step);
   ld_checkpoint_free(checkpoint);
   return rc;
@@ -220,7 +175,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
   char *path = NULL;
   ld_checkpoint *found = NULL;
-  if (!rc && !options->dry_run) rc = find_checkpoint(j, &path, &found, err);
+  if (!rc && !options->dry_run) rc = ld_job_find_checkpoint(j, &path, &found, err);
   if (rc) {
     ld_checkpoint_free(found);
   } else if (path) {

@@ -151,7 +151,7 @@ int ld_job_record_step(ld_job *j, const ld_step_report *r, double seconds, ld_er
   ld_metrics_begin(m);
   ld_metrics_string(m, "event", "step");
   ld_metrics_int(m, "step", r->step);
-  ld_metrics_real(m, "epoch", (double)r->step / (double)j->trainer.steps_per_epoch);
+  ld_metrics_real(m, "epoch", ld_trainer_epochs(&j->trainer));
   ld_metrics_real(m, "loss", r->loss);
   ld_metrics_real(m, "lr", r->lr);
   ld_metrics_real(m, "grad_norm", r->grad_norm);

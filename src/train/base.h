@@ -54,6 +54,9 @@ int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err);
  * checkpoint. The path itself where there is none. The caller frees. */
 char *ld_adapter_file(const char *path);
 
+/* The adapter no longer says which base it is of, and fits any whose modules have its shapes. */
+void ld_adapter_forget_base(ld_adapter *adapter);
+
 /* For ld_checkpoint_newest: warns of a damaged checkpoint that is passed over. */
 void ld_warn_damaged(const char *path, const ld_error *why, void *user);
 
@@ -63,15 +66,15 @@ void ld_warn_damaged(const char *path, const ld_error *why, void *user);
 int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, double dropout,
                   ld_error *err);
 
-/* The same from a path that ld_adapter_load takes. */
-int ld_base_adapt_from(ld_base *base, const char *path, ld_error *err);
+/* The same from a path that ld_adapter_load takes; with `other_base` whatever base it was trained on. */
+int ld_base_adapt_from(ld_base *base, const char *path, bool other_base, ld_error *err);
 
 /* Puts a fresh adapter on the base, and trains modules whole, as the options say. */
 int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err);
 
-/* Opens a base for use, with the adapter of that path (NULL: none). LD_EMISMATCH when a module that the
- * folder lacks is not brought by the adapter. */
-int ld_base_open_ready(const char *path, const char *adapter, ld_base *base, ld_error *err);
+/* Opens a base for use, with the adapter of that path (NULL: none), as ld_base_adapt_from. LD_EMISMATCH when
+ * a module that the folder lacks is not brought by the adapter. */
+int ld_base_open_ready(const char *path, const char *adapter, bool other_base, ld_base *base, ld_error *err);
 
 /* The base's adapter as it is to be saved. The caller frees with ld_adapter_free. */
 ld_adapter *ld_base_adapter(const ld_base *base, const ld_options *options);

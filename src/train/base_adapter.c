@@ -50,6 +50,11 @@ int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err) {
   return 0;
 }
 
+void ld_adapter_forget_base(ld_adapter *adapter) {
+  free(adapter->base_digest);
+  adapter->base_digest = NULL;
+}
+
 static int check_module(const ld_base *base, const ld_adapter_module *module, const char *source,
                         ld_error *err) {
   const ld_linear *linear = ld_lora_find(base->model, module->path);
@@ -148,8 +153,9 @@ static int check_adapter(const ld_base *base, const ld_adapter *adapter, const c
   if (adapter->base_digest && *adapter->base_digest && strcmp(adapter->base_digest, digest) != 0)
     return ld_fail(
         err, LD_EMISMATCH,
-        "%s: was trained on another base (digest %s; %s has %s): give the --model it was trained on", source,
-        adapter->base_digest, ld_model_folder_path(base->folder), digest);
+        "%s: was trained on another base (digest %s; %s has %s): give the --model it was trained on, or "
+        "--other-base if this one will do (the same in another type, or merged)",
+        source, adapter->base_digest, ld_model_folder_path(base->folder), digest);
   int rc = 0;
   for (size_t i = 0; i < adapter->n_full && !rc; i++) rc = check_whole(base, &adapter->full[i], source, err);
   for (size_t i = 0; i < adapter->n_modules && !rc; i++)
@@ -204,10 +210,11 @@ int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, 
   return 0;
 }
 
-int ld_base_adapt_from(ld_base *base, const char *path, ld_error *err) {
+int ld_base_adapt_from(ld_base *base, const char *path, bool other_base, ld_error *err) {
   ld_adapter *adapter;
   int rc = ld_adapter_load(path, &adapter, err);
   if (rc) return rc;
+  if (other_base) ld_adapter_forget_base(adapter);
   rc = ld_base_adapt(base, adapter, path, 0, err);
   ld_adapter_free(adapter);
   return rc;
@@ -257,9 +264,9 @@ static int check_ready(const ld_base *base, ld_error *err) {
   return 0;
 }
 
-int ld_base_open_ready(const char *path, const char *adapter, ld_base *base, ld_error *err) {
+int ld_base_open_ready(const char *path, const char *adapter, bool other_base, ld_base *base, ld_error *err) {
   int rc = ld_base_open(path, base, err);
-  if (!rc && adapter) rc = ld_base_adapt_from(base, adapter, err);
+  if (!rc && adapter) rc = ld_base_adapt_from(base, adapter, other_base, err);
   return rc ? rc : check_ready(base, err);
 }
 

@@ -12,6 +12,7 @@ enum ld_schedule_kind { LD_LINEAR, LD_COSINE, LD_CONSTANT };
 typedef struct ld_options {
   /* files */
   char *model, *data, *valid, *out, *adapter, *init_adapter, *config;
+  bool other_base; /* an adapter of another base is taken */
   /* LoRA */
   int64_t rank;
   double alpha, dropout;
@@ -42,7 +43,8 @@ typedef struct ld_options {
   /* running */
   int64_t eval_every, save_every, keep; /* eval_every 0: at each epoch's end */
   char *resume;                         /* "auto", "never" or a path */
-  double time_limit, patience; /* seconds; time_limit 0: none */
+  char *resume_override;                /* a list of option names; NULL for none */
+  double time_limit, patience;          /* seconds; time_limit 0: none */
   bool mixed_cpus, dry_run, profile;
   /* generate */
   char *prompt;

@@ -20,15 +20,37 @@ static int lock_folder(ld_run *run, ld_error *err) {
   char *path = ld_path_join(run->out, "lock");
   const int rc = ld_file_lock(path, LOCK_SECONDS, &run->lock, err);
   free(path);
+  run->locked = !rc;
   return rc;
+}
+
+static void begin(ld_run *run, const char *out) {
+  if (!run->checkpoints)
+    *run = (ld_run){.out = out, .checkpoints = ld_path_join(out, "checkpoints"), .lock = -1};
+}
+
+int ld_run_lock(ld_run *run, const char *out, ld_error *err) {
+  begin(run, out);
+  return ld_is_folder(run->checkpoints) ? lock_folder(run, err) : 0;
+}
+
+/* There was no run here when a checkpoint was looked for. */
+static int lock_late(ld_run *run, ld_error *err) {
+  const int rc = lock_folder(run, err);
+  if (rc || !ld_checkpoint_any(run->checkpoints)) return rc;
+  return ld_fail(
+      err, LD_EFILE,
+      "%s: another job has begun here meanwhile and left checkpoints: run the same command again to "
+      "go on from them, or give another --out",
+      run->out);
 }
 
 int ld_run_open(ld_run *run, const char *out, const char *config, const char *yaml, int64_t step,
                 ld_error *err) {
-  *run = (ld_run){
-      .out = out, .checkpoints = ld_path_join(out, "checkpoints"), .config = ld_strdup(config), .lock = -1};
+  begin(run, out);
+  run->config = ld_strdup(config);
   int rc = ld_make_folders(run->checkpoints, err);
-  if (!rc) rc = lock_folder(run, err);
+  if (!rc && !run->locked) rc = lock_late(run, err);
   if (rc) return rc;
   ld_file_sweep(run->checkpoints);
   ld_file_sweep(out);

@@ -13,11 +13,17 @@ typedef struct ld_run {
   char *checkpoints; /* folder */
   char *config;      /* JSON text: the options that define the adapter, and digests of base and data */
   ld_metrics *metrics;
-  int lock; /* so that two jobs never write to one folder */
+  int lock;    /* so that two jobs never write to one folder */
+  bool locked; /* whether it is held; where the file system has no locks, it counts as held */
 } ld_run;
 
-/* Makes the folder, locks it, sweeps what a killed run left, opens metrics.jsonl (records behind step `step`
- * are dropped) and writes run.yaml. */
+/* Locks a run folder that is there already, before anybody looks for a checkpoint in it; does nothing to one
+ * that is still to be made. LD_EFILE when another job holds it. */
+int ld_run_lock(ld_run *run, const char *out, ld_error *err);
+
+/* Makes the folder, locks it unless ld_run_lock did (LD_EFILE when another job has meanwhile left checkpoints
+ * in it), sweeps what a killed run left, opens metrics.jsonl (records behind step `step` are dropped) and
+ * writes run.yaml. `run` is zeroed or comes from ld_run_lock. */
 int ld_run_open(ld_run *run, const char *out, const char *config, const char *yaml, int64_t step,
                 ld_error *err);
 void ld_run_close(ld_run *run); /* a zeroed one is fine */

@@ -316,12 +316,13 @@ void ld_share_close(ld_share *share) {
                       .bytes = share->bytes};
 }
 
-int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, ld_base *base, ld_error *err) {
+int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base, ld_base *base,
+                        ld_error *err) {
   ld_share folder = {0}, file = {0};
   *base = (ld_base){0};
   int rc = ld_share_model(comm, model, &folder, err);
   if (!rc && adapter) rc = ld_share_adapter(comm, adapter, &file, err);
-  if (!rc) rc = ld_comm_agree(comm, ld_base_open_ready(folder.path, file.path, base, err), err);
+  if (!rc) rc = ld_comm_agree(comm, ld_base_open_ready(folder.path, file.path, other_base, base, err), err);
   if (!rc) rc = ld_share_check(comm, base, err);
   ld_share_close(&file);
   ld_share_close(&folder);

@@ -34,7 +34,8 @@ void ld_share_close(ld_share *share);
 
 /* Opens a base for use as ld_base_open_ready, from rank 0's files. Collective: an error of one rank is
  * everyone's. ld_base_close frees, also after an error. */
-int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, ld_base *base, ld_error *err);
+int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base, ld_base *base,
+                        ld_error *err);
 
 /* Fails when a rank's base holds other tensors than rank 0's. Collective. */
 int ld_share_check(ld_comm *comm, ld_base *base, ld_error *err);

@@ -14,8 +14,9 @@ _Static_assert((int)BUSY < (int)LD_EXACT_COUNTERS, "the sums hold all counters")
 static void count_steps(ld_trainer *t) {
   const ld_options *options = t->options;
   t->steps_per_epoch = ld_plan_steps(t->data->plan, options->batch_size);
-  t->total_steps =
-      options->steps ? options->steps : (int64_t)ceil(options->epochs * (double)t->steps_per_epoch);
+  t->total_steps = options->steps ? options->steps
+                                  : (int64_t)ceil(options->epochs * (double)t->steps_per_epoch) +
+                                        t->origin.step - t->origin.turn;
 }
 
 static double clock_now(void) {
@@ -120,16 +121,26 @@ static int64_t rows_from(const ld_trainer *t, int64_t first) {
 static void order_epoch(ld_trainer *t, int64_t epoch) {
   const ld_plan *plan = t->data->plan;
   ld_plan_order(plan, (uint64_t)t->options->seed, epoch, t->options->shuffle, t->order);
-  for (int64_t first = 0; first < plan->n_rows; first += t->options->batch_size)
+  const int64_t begin = epoch == t->origin.epoch ? t->origin.position : 0;
+  for (int64_t first = begin; first < plan->n_rows; first += t->options->batch_size)
     ld_plan_balance(plan, t->options->micro_batch, t->order + first, rows_from(t, first), t->scratch);
   t->order_epoch = epoch;
 }
 
+/* Where a step's batch begins: the epoch, and its first row in the epoch's order. */
+static void find_batch(const ld_trainer *t, int64_t step, int64_t *epoch, int64_t *first) {
+  const ld_origin *o = &t->origin;
+  const int64_t turn = step - o->step + o->turn, in_epoch = turn % t->steps_per_epoch;
+  *epoch = turn / t->steps_per_epoch;
+  *first = *epoch == o->epoch ? o->position + (turn - o->turn) * t->options->batch_size
+                              : in_epoch * t->options->batch_size;
+}
+
 /* The rows of a step: `*rows` borrows from the epoch's order. */
 static int64_t step_rows(ld_trainer *t, int64_t step, const int64_t **rows) {
-  const int64_t epoch = step / t->steps_per_epoch;
+  int64_t epoch, first;
+  find_batch(t, step, &epoch, &first);
   if (epoch != t->order_epoch) order_epoch(t, epoch);
-  const int64_t first = step % t->steps_per_epoch * t->options->batch_size;
   *rows = t->order + first;
   return rows_from(t, first);
 }
@@ -255,8 +266,7 @@ static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_
   report->n_tokens = counters[TOKENS];
   report->stop_requests = counters[STOP];
   t->progress.step = step + 1;
-  t->progress.epoch = t->progress.step / t->steps_per_epoch;
-  t->progress.position = t->progress.step % t->steps_per_epoch * t->options->batch_size;
+  find_batch(t, step + 1, &t->progress.epoch, &t->progress.position);
   t->progress.tokens += report->n_targets;
   return 0;
 }
@@ -312,7 +322,32 @@ ld_checkpoint *ld_trainer_save(const ld_trainer *t, const char *config) {
   return checkpoint;
 }
 
-int ld_trainer_resume(ld_trainer *t, const ld_checkpoint *checkpoint, const char *path, ld_error *err) {
+/* The place that a checkpoint names, in the batches of now. */
+static int take_place(ld_trainer *t, const ld_progress *p, bool restart, const char *path, ld_error *err) {
+  const int64_t rows = t->data->plan->n_rows, batch = t->options->batch_size;
+  ld_origin o = {.step = p->step, .epoch = p->epoch, .position = restart ? 0 : p->position};
+  if (o.position >= rows || o.epoch > INT64_MAX / 4 / t->steps_per_epoch || o.step > INT64_MAX / 4)
+    return ld_fail(err, LD_EMISMATCH, "%s: its place in the data, row %lld of epoch %lld, is none of %s",
+                   path, (long long)o.position, (long long)o.epoch, ld_dataset_path(t->data->dataset));
+  o.turn = (o.epoch + 1) * t->steps_per_epoch - (rows - o.position + batch - 1) / batch;
+  t->origin = o;
+  t->order_epoch = -1;
+  count_steps(t);
+  t->progress = *p;
+  t->progress.position = o.position;
+  t->progress.seed = (uint64_t)t->options->seed;
+  t->progress.exponents = NULL;
+  t->progress.n_exponents = 0;
+  return 0;
+}
+
+double ld_trainer_epochs(const ld_trainer *t) {
+  const ld_progress *p = &t->progress;
+  return (double)(p->step - t->origin.step + t->origin.turn) / (double)t->steps_per_epoch;
+}
+
+int ld_trainer_resume(ld_trainer *t, const ld_checkpoint *checkpoint, bool restart, const char *path,
+                      ld_error *err) {
   if (!checkpoint->has_trainer)
     return ld_fail(err, LD_EMISMATCH,
                    "%s: holds a finished adapter without optimizer state: use it with --init-adapter", path);
@@ -321,8 +356,5 @@ int ld_trainer_resume(ld_trainer *t, const ld_checkpoint *checkpoint, const char
   join(t->base->lora, checkpoint->m, t->adamw.m);
   join(t->base->lora, checkpoint->v, t->adamw.v);
   memcpy(t->exact.exponent, checkpoint->progress.exponents, t->exact.n_params * sizeof(int32_t));
-  t->progress = checkpoint->progress;
-  t->progress.exponents = NULL;
-  t->progress.n_exponents = 0;
-  return 0;
+  return take_place(t, &checkpoint->progress, restart, path, err);
 }

@@ -21,6 +21,14 @@ typedef struct ld_step_profile {
   double since;
 } ld_step_profile;
 
+/* Where this process began: a step, and the place in the data, in the epoch `epoch` after `position` rows.
+ * From there on its batches lie back to back to the epoch's end; a run that was never changed has them where
+ * they lie from the epoch's beginning. `turn` counts the batches from the beginning of all epochs: it is the
+ * step, but after a change of --batch-size or of the data. */
+typedef struct ld_origin {
+  int64_t step, epoch, position, turn;
+} ld_origin;
+
 typedef struct ld_trainer {
   const ld_options *options;
   ld_comm *comm;
@@ -34,6 +42,7 @@ typedef struct ld_trainer {
   ld_adamw adamw;
   ld_progress progress;
   int64_t steps_per_epoch, total_steps;
+  ld_origin origin;
   size_t activation_bytes; /* of this rank, with scratch */
   int64_t *order;          /* of the rows in the present epoch */
   int64_t *scratch;        /* for ld_plan_balance */
@@ -75,8 +84,13 @@ int ld_trainer_step(ld_trainer *trainer, bool stop_asked, ld_step_report *report
 /* The state as a checkpoint of `config` (JSON text); the caller frees. */
 ld_checkpoint *ld_trainer_save(const ld_trainer *trainer, const char *config);
 
-/* Takes optimizer state and place from a checkpoint whose adapter is already on the base. LD_EMISMATCH when
- * it has none. */
-int ld_trainer_resume(ld_trainer *trainer, const ld_checkpoint *checkpoint, const char *path, ld_error *err);
+/* Takes optimizer state and place from a checkpoint whose adapter is already on the base. With `restart` the
+ * epoch under way begins again: the place in the data means nothing for other data. LD_EMISMATCH when it has
+ * none. */
+int ld_trainer_resume(ld_trainer *trainer, const ld_checkpoint *checkpoint, bool restart, const char *path,
+                      ld_error *err);
+
+/* How far it is, in epochs. */
+double ld_trainer_epochs(const ld_trainer *trainer);
 
 #endif

@@ -104,3 +104,102 @@ printf '\x01' | dd of=other/model.safetensors bs=1 seek=100000 conv=notrunc stat
 refused "other base" 'step-0.*\.h5: .*base' "${job_is[@]}" --model other
 expected=2
 refused "--resume never" '--resume never' "${job_is[@]}" --resume never
+
+# Everything that differs is said at once, with what can be overridden and what cannot.
+expected=1
+refused "three others" 'step-0.*--rank is 4, was 8.*--steps is 61, was 60.*--lr is 0\.02, was 0\.01.*--resume-override steps,lr.*\(rank\) cannot' \
+  "${job_is[@]}" --lr 2e-2 --steps 61 --rank 4
+refused "one too many" 'step-0.*\.h5: [^;]*--steps is 61, was 60: .*--resume-override steps ' "${job_is[@]}" --lr 2e-2 --steps 61 --resume-override lr
+refused "another family" 'step-0.*\.h5: .*another base.*Llama' "${job_is[@]}" --model "$models/llama3" --resume-override base,data
+expected=2
+refused "no such option" "resume-override: 'learning-rate'" "${job_is[@]}" --resume-override lr,learning-rate
+refused "the adapter's form" "resume-override: rank .*cannot change" "${job_is[@]}" --rank 4 --resume-override rank
+
+# Overridden, a run is still the same on any number of ranks and through kills; its record has the new values, and it goes on by them.
+cp -r early other-lr && cp -r early other-lr-killed
+new_lr=("${job_is[@]}" --lr 2e-2 --schedule constant)
+ranks 1 "${new_lr[@]}" --out other-lr --resume-override lr,schedule
+expect_status 0 "--resume-override lr"
+expect_text 'warning: .*step-000000.*--lr is 0\.02, was 0\.01; --schedule is "constant", was "linear"' err "--resume-override lr"
+expect_text '^lr: 0\.02$' other-lr/run.yaml "--resume-override lr"
+! grep -q override other-lr/run.yaml || fail "run.yaml repeats the override"
+start 3 "${new_lr[@]}" --out other-lr-killed --resume-override lr,schedule
+await_step other-lr-killed 36
+kill_job
+ranks 2 "${new_lr[@]}" --out other-lr-killed
+expect_status 0 "an overridden run goes on"
+same_run other-lr other-lr-killed
+! cmp -s whole/adapter.h5 other-lr/adapter.h5 || fail "--resume-override lr changed nothing"
+ranks 1 "${job_is[@]}" --out other-lr
+expect_error 1 '--lr is 0\.01, was 0\.02' "the values of before"
+
+# targets FIRST LAST RUN: the sum of target tokens over steps.
+targets() {
+  sed -n 's/^{"event": "step", "step": \([0-9]*\),.*"target_tokens": \([0-9]*\).*/\1 \2/p' "$3/metrics.jsonl" |
+    awk -v first="$1" -v last="$2" '$1 >= first && $1 <= last { n += $2 } END { print n }'
+}
+expect_targets() { # N FIRST LAST RUN WHAT
+  [ "$(targets "$2" "$3" "$4")" = "$1" ] || fail "$5: $(targets "$2" "$3" "$4") targets in steps $2 to $3, expected $1"
+}
+of_data() { sed -n 's/.* \([0-9]*\) of them targets$/\1/p' err; }
+
+# Another batch size: the rest of the epoch is cut anew, so that each row is seen once an epoch all the same.
+two=(train --model "$m" --data "$m/train.jsonl" --epochs 2 --batch-size 30 --save-every 1 --keep 100)
+ranks 1 "${two[@]}" --out epochs
+n_targets=$(of_data)
+expect_targets "$n_targets" 1 3 epochs "an epoch"
+rm epochs/checkpoints/step-0000000[2-6].h5
+cp -r epochs epochs-killed
+smaller=("${two[@]}" --batch-size 7)
+ranks 1 "${smaller[@]}" --out epochs --resume-override batch-size
+expect_status 0 "--resume-override batch-size"
+expect_targets "$n_targets" 1 9 epochs "the epoch in which the batch size changed"  # 1 of 30, 8 of up to 7
+expect_targets "$n_targets" 10 21 epochs "the next epoch" # 12 of up to 7
+[ "$(n_steps epochs)" = 21 ] || fail "--resume-override batch-size: $(n_steps epochs) steps, expected 21"
+ranks 2 "${smaller[@]}" --out epochs-killed --resume-override batch-size --steps 5
+expect_error 1 '--steps is 5, was 0' "steps beside epochs"
+ranks 2 "${smaller[@]}" --out epochs-killed --resume-override batch-size,save-every
+expect_error 2 "'save-every'" "an option that is not compared"
+start 2 "${smaller[@]}" --out epochs-killed --resume-override batch-size
+for ((i = 0; i < 3000; i++)); do
+  [ ! -e epochs-killed/checkpoints/step-00000004.h5 ] || break
+  sleep 0.01
+done
+kill_job
+ranks 3 "${smaller[@]}" --out epochs-killed
+expect_status 0 "killed in the epoch that was cut anew"
+same_run epochs epochs-killed
+
+# Other data: the epoch begins again with it.
+ranks 1 "${two[@]}" --out data
+rm data/checkpoints/step-0000000[3-6].h5
+ranks 2 "${two[@]}" --out data --data more.jsonl --resume-override data
+expect_status 0 "--resume-override data"
+expect_text 'warning: .*the data is another' err "--resume-override data"
+n_more=$(of_data)
+expect_targets "$n_more" 3 5 data "the epoch in which the data changed"
+expect_targets "$n_more" 6 8 data "the next epoch"
+[ "$(n_steps data)" = 8 ] || fail "--resume-override data: $(n_steps data) steps, expected 8"
+
+# Another base of the same shapes: what is saved is of that one.
+cp -r early other-base
+ranks 2 "${job_is[@]}" --model other --out other-base --resume-override base
+expect_status 0 "--resume-override base"
+ranks 1 eval --model other --adapter other-base/adapter.h5 --data "$m/train.jsonl"
+expect_status 0 "eval on the new base"
+for adapter in other-base/adapter.h5 other-base/peft; do
+  ranks 1 eval --model "$m" --adapter $adapter --data "$m/train.jsonl"
+  expect_error 1 "$adapter: was trained on another base.*--other-base" "eval of $adapter on the old base"
+  ranks 2 eval --model "$m" --adapter $adapter --data "$m/train.jsonl" --other-base
+  expect_status 0 "--other-base with $adapter"
+done
+
+# One folder is one job's: a second one ends soon, before it has looked for anything.
+start 1 "${job_is[@]}" --steps 100000 --out shared
+first=$job
+await_step shared 30
+ranks 2 "${job_is[@]}" --steps 100000 --out shared
+expect_error 1 'shared/lock: is held by another process.*another --out' "two jobs in one folder"
+kill -0 "$first" 2>/dev/null || fail "the first of two jobs died"
+kill -9 "$first"
+wait "$first" 2>/dev/null

@@ -245,7 +245,7 @@ int main(int argc, char **argv) {
   ld_error err;
   results out = {0};
   int rc = ld_base_open_model(argv[1], &base, &err);
-  if (!rc && strcmp(argv[2], "-") != 0) rc = ld_base_adapt_from(&base, argv[2], &err);
+  if (!rc && strcmp(argv[2], "-") != 0) rc = ld_base_adapt_from(&base, argv[2], false, &err);
   if (!rc) rc = work(&base, argc == 5 ? argv[4] : NULL, &out, &err);
   if (!rc) rc = ld_safetensors_write(argv[3], out.tensors, out.n, &err);
   if (rc) fprintf(stderr, "%s\n", err.text);

@@ -1,0 +1,122 @@
+/* Finds the checkpoint that a training job goes on from, and says what of the job is not as it was. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "cmd/train.h"
+#include "io/file.h"
+#include "io/json.h"
+
+/* Rank 0's part: nobody else may be at work in the folder while it looks. */
+static int look(ld_job *j, char **path, ld_checkpoint **found, ld_error *err) {
+  const char *resume = j->options.resume;
+  int rc = ld_run_lock(&j->run, j->options.out, err);
+  if (rc) return rc;
+  if (strcmp(resume, "auto") && strcmp(resume, "never")) {
+    *path = ld_strdup(resume);
+    rc = ld_checkpoint_read(resume, found, err);
+    if (rc || (*found)->has_trainer) return rc;
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: holds a finished adapter without optimizer state: use it with --init-adapter",
+                   resume);
+  }
+  *found = ld_checkpoint_newest(j->run.checkpoints, path, ld_warn_damaged, NULL);
+  if (!*path || strcmp(resume, "never")) return 0;
+  return ld_fail(err, LD_EUSAGE,
+                 "--resume never: %s holds checkpoints already: give another --out, or remove them",
+                 j->options.out);
+}
+
+int ld_job_find_checkpoint(ld_job *j, char **path, ld_checkpoint **found, ld_error *err) {
+  ld_text text = {0};
+  *path = NULL;
+  *found = NULL;
+  int rc = ld_comm_rank(j->comm) ? 0 : look(j, path, found, err);
+  if (*path) ld_text_puts(&text, *path);
+  free(*path);
+  ld_comm_broadcast_text(j->comm, &text, 0);
+  *path = text.length ? ld_strdup(text.bytes) : NULL;
+  ld_text_free(&text);
+  return ld_comm_agree(j->comm, rc, err);
+}
+
+typedef struct changes {
+  const char *allowed;  /* --resume-override */
+  ld_text taken;        /* what is allowed and differs, in words */
+  ld_text refused;      /* and what is not */
+  ld_text names, fixed; /* of the refused: options that could be allowed, and those that could not */
+  bool rows;            /* of the taken: the place in the data means other rows now */
+} changes;
+
+static void add_name(ld_text *list, const char *name) {
+  ld_text_printf(list, "%s%s", list->length ? "," : "", name);
+}
+
+/* Puts a difference, whose words follow, where it belongs. */
+static ld_text *sort_in(changes *c, const ld_difference *d) {
+  const bool taken = !d->fixed && ld_options_named(c->allowed, d->name);
+  ld_text *to = taken ? &c->taken : &c->refused;
+  if (taken) c->rows = c->rows || d->rows;
+  if (!taken) add_name(d->fixed ? &c->fixed : &c->names, d->name);
+  if (to->length) ld_text_puts(to, "; ");
+  return to;
+}
+
+static void option_differs(const ld_difference *d, void *user) {
+  ld_text_printf(sort_in(user, d), "--%s is %s, was %s", d->name, d->now, d->was);
+}
+
+static void compare_digest(changes *c, const char *name, const char *was, const char *now) {
+  if (!was || !*was || !strcmp(was, now)) return;
+  const ld_difference d = {.name = name, .rows = true};
+  ld_text_printf(sort_in(c, &d), "the %s is another (digest %s, was %s)", name, now, was);
+}
+
+static int refuse(const changes *c, const char *path, ld_error *err) {
+  ld_text way = {0};
+  if (c->names.length)
+    ld_text_printf(&way, ", or --resume-override %s to go on with what is new", c->names.bytes);
+  if (c->fixed.length)
+    ld_text_printf(&way, "; the adapter's form (%s) cannot change in the middle of a run", c->fixed.bytes);
+  const int rc =
+      ld_fail(err, LD_EMISMATCH, "%s: this run is not as it was: %s: give the same, or another --out%s", path,
+              c->refused.bytes, way.bytes);
+  ld_text_free(&way);
+  return rc;
+}
+
+/* Only a model of the same kind can take over an adapter at all. */
+static int check_family(const ld_job *j, const ld_adapter *adapter, const char *path, ld_error *err) {
+  const char *now = j->base.model->family->architectures[0], *was = adapter->architecture;
+  if (!was || !*was || !strcmp(was, now)) return 0;
+  return ld_fail(err, LD_EMISMATCH,
+                 "%s: was trained on another base (a %s; %s is a %s): give the --model it was trained on, or "
+                 "another --out",
+                 path, was, j->options.model, now);
+}
+
+int ld_job_compare(const ld_job *j, ld_checkpoint *checkpoint, const char *path, bool *restart,
+                   ld_error *err) {
+  ld_adapter *adapter = checkpoint->adapter;
+  changes c = {.allowed = j->options.resume_override};
+  const char *data = NULL;
+  int rc = check_family(j, adapter, path, err);
+  ld_value *recorded = rc ? NULL : ld_json_parse(checkpoint->config, strlen(checkpoint->config), path, err);
+  if (!recorded) return rc ? rc : err->code;
+  rc = ld_value_string(recorded, "data_digest", NULL, &data, err);
+  ld_options_compare(&j->options, recorded, option_differs, &c);
+  compare_digest(&c, "data", data, j->data->digest);
+  compare_digest(&c, "base", adapter->base_digest, ld_model_folder_digest(j->base.folder));
+  if (!rc && c.refused.length) rc = refuse(&c, path, err);
+  if (!rc && c.taken.length)
+    ld_warn("%s: going on although this run is not as it was: %s", path, c.taken.bytes);
+  if (!rc) ld_adapter_forget_base(adapter);
+  *restart = c.rows;
+  ld_value_free(recorded);
+  ld_text_free(&c.taken);
+  ld_text_free(&c.refused);
+  ld_text_free(&c.names);
+  ld_text_free(&c.fixed);
+  return rc;
+}
