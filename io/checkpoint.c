@@ -160,13 +160,11 @@ static int take_image(const char *bytes, size_t length, void *user, ld_error *er
   const sink *to = user;
   char block[LD_USER_BLOCK];
   const int fd = open(to->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot create: %s", to->part, strerror(errno));
+  if (fd < 0) return ld_file_fail(to->part, "cannot create", err);
   make_seal(bytes, length, block);
   int code = ld_write_all(fd, block, sizeof block, to->path, err);
   if (!code) code = ld_write_all(fd, bytes + LD_USER_BLOCK, length - LD_USER_BLOCK, to->path, err);
-  if (close(fd) != 0 && !code)
-    code = ld_fail(err, LD_EFILE, "%s: cannot write: %s", to->path, strerror(errno));
-  return code;
+  return ld_close_written(fd, to->path, code, err);
 }
 
 /* What was written must read as what was meant. */

@@ -25,6 +25,10 @@ int ld_checkpoint_version(const ld_adapter *adapter) {
 /* Chunks are whole rows up to about this size: one checksum each. */
 enum { CHUNK_BYTES = 1 << 20 };
 
+/* What HDF5 works on is in memory. It looks for a file of the name that it is given all the same, and there
+ * must be none. */
+#define NO_FILE "/dev/null/image"
+
 typedef struct writer {
   const char *name;
   hid_t file, group_list, data_list;
@@ -221,7 +225,7 @@ static void open_image(writer *w, const ld_checkpoint *c) {
         "the settings of the file");
   check(w, H5Pset_userblock(creation, LD_USER_BLOCK) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0,
         "the settings of the file");
-  w->file = w->code ? -1 : H5Fcreate(w->name, H5F_ACC_TRUNC, creation, access);
+  w->file = w->code ? -1 : H5Fcreate(NO_FILE, H5F_ACC_TRUNC, creation, access);
   check(w, w->file >= 0, "the file cannot be built");
   H5Pclose(creation);
   H5Pclose(access);
@@ -652,8 +656,8 @@ static int get_all(reader *r) {
   return code;
 }
 
-/* HDF5 is given the bytes that were checked, never a file that may become another meanwhile; it wants a name
- * that is no file's. (The reason of a failure must be taken before the next call, which clears it.) */
+/* HDF5 is given the bytes that were checked, never a file that may become another meanwhile. (The reason of a
+ * failure must be taken before the next call, which clears it.) */
 static int open_file(reader *r, const void *bytes) {
   enum { INCREMENT = 1 << 16 }; /* of an image that grows; this one does not */
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -661,7 +665,7 @@ static int open_file(reader *r, const void *bytes) {
   r->file = -1;
   if (access >= 0 && H5Pset_fapl_core(access, INCREMENT, 0) >= 0 &&
       H5Pset_file_image(access, (void *)(uintptr_t)bytes, r->length) >= 0)
-    r->file = H5Fopen("/dev/null/image", H5F_ACC_RDONLY, access);
+    r->file = H5Fopen(NO_FILE, H5F_ACC_RDONLY, access);
   if (r->file < 0) code = damaged(r, "no HDF5 file, or damaged");
   if (access >= 0) H5Pclose(access);
   return code;

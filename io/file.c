@@ -51,6 +51,29 @@ void ld_map_close(ld_map *map) {
   map->length = 0;
 }
 
+static const char *remedy(int error) {
+  switch (error) {
+  case ENOSPC:
+  case EDQUOT:
+    return "; make room, then run the same command again";
+  case EFBIG:
+    return "; raise the limit on the size of files, then run the same command again";
+  case EROFS:
+  case EACCES:
+  case EPERM:
+    return "; make it writable, or give another place";
+  case EIO:
+    return "; the disk did not take it: look after the disk, then run the same command again";
+  default:
+    return "";
+  }
+}
+
+int ld_file_fail(const char *path, const char *what, ld_error *err) {
+  const int error = errno;
+  return ld_fail(err, LD_EFILE, "%s: %s: %s%s", path, what, strerror(error), remedy(error));
+}
+
 bool ld_file_exists(const char *path) {
   struct stat info;
   return stat(path, &info) == 0 && S_ISREG(info.st_mode);
@@ -91,8 +114,13 @@ int ld_make_folders(const char *path, ld_error *err) {
     const char next = at[1];
     if (next != '/' && next != 0) continue;
     at[1] = 0;
-    if (mkdir(copy, 0777) != 0 && !ld_is_folder(copy))
-      code = ld_fail(err, LD_EFILE, "%s: cannot make this folder: %s", copy, strerror(errno));
+    if (mkdir(copy, 0777) != 0) {
+      const int why = errno;
+      if (!ld_is_folder(copy)) {
+        errno = why;
+        code = ld_file_fail(copy, "cannot make this folder", err);
+      }
+    }
     at[1] = next;
   }
   free(copy);
@@ -115,7 +143,8 @@ int ld_folder_check(const char *path, ld_error *err) {
   if (!ld_is_folder(place))
     code = ld_fail(err, LD_EFILE, "%s: cannot be a folder: '%s' is a file", path, place);
   else if (access(place, W_OK | X_OK) != 0)
-    code = ld_fail(err, LD_EFILE, "%s: cannot write into the folder '%s': %s", path, place, strerror(errno));
+    code = ld_fail(err, LD_EFILE, "%s: cannot write into the folder '%s': %s%s", path, place, strerror(errno),
+                   remedy(errno));
   free(place);
   return code;
 }
@@ -154,7 +183,7 @@ static int sync_path(const char *path, bool folder, ld_error *err) {
   if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(errno));
   int code = 0;
   if (fsync(fd) != 0 && !(folder && errno == EINVAL))
-    code = ld_fail(err, LD_EFILE, "%s: cannot write to the disk: %s", path, strerror(errno));
+    code = ld_file_fail(path, "cannot write to the disk", err);
   close(fd);
   return code;
 }
@@ -182,8 +211,7 @@ char *ld_file_begin(const char *path, ld_error *err) {
 
 int ld_file_end(char *part, const char *path, int code, ld_error *err) {
   if (!code) code = sync_path(part, false, err);
-  if (!code && rename(part, path) != 0)
-    code = ld_fail(err, LD_EFILE, "%s: cannot take its name: %s", path, strerror(errno));
+  if (!code && rename(part, path) != 0) code = ld_file_fail(path, "cannot take its name", err);
   if (code)
     unlink(part);
   else
@@ -194,7 +222,7 @@ int ld_file_end(char *part, const char *path, int code, ld_error *err) {
 
 int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err) {
   *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (*lock < 0) return ld_fail(err, LD_EFILE, "%s: cannot make the lock file: %s", path, strerror(errno));
+  if (*lock < 0) return ld_file_fail(path, "cannot make the lock file", err);
   for (int tries = 0; flock(*lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; tries++) {
     if (tries == seconds * 10) {
       ld_file_unlock(*lock);
@@ -213,13 +241,18 @@ void ld_file_unlock(int lock) {
   if (lock >= 0) close(lock);
 }
 
+int ld_close_written(int fd, const char *path, int code, ld_error *err) {
+  if (close(fd) != 0 && !code) code = ld_file_fail(path, "cannot write", err);
+  return code;
+}
+
 int ld_write_all(int fd, const void *bytes, size_t length, const char *path, ld_error *err) {
   const char *at = bytes;
   while (length) {
     const ssize_t written = write(fd, at, length < 1u << 30 ? length : 1u << 30);
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0)
-      return ld_fail(err, LD_EFILE, "%s: cannot write: %s", path, strerror(written < 0 ? errno : ENOSPC));
+    if (written == 0) errno = ENOSPC;
+    if (written <= 0) return ld_file_fail(path, "cannot write", err);
     at += written;
     length -= (size_t)written;
   }
@@ -232,10 +265,9 @@ int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *
   int code = 0;
   const int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0)
-    code = ld_fail(err, LD_EFILE, "%s: cannot create: %s", part, strerror(errno));
+    code = ld_file_fail(part, "cannot create", err);
   else {
-    code = ld_write_all(fd, bytes, length, path, err);
-    if (close(fd) != 0 && !code) code = ld_fail(err, LD_EFILE, "%s: cannot write: %s", path, strerror(errno));
+    code = ld_close_written(fd, path, ld_write_all(fd, bytes, length, path, err), err);
   }
   return ld_file_end(part, path, code, err);
 }
@@ -257,10 +289,10 @@ static int remove_folder(const char *path) {
 /* Undoes what a kill in the middle of a swap left: the old folder gets its name back, or goes. */
 static void settle_aside(const char *place) {
   char *aside = ld_format("%s" ASIDE, place);
-  if (ld_is_folder(place))
-    remove_folder(aside);
-  else
+  if (!ld_is_folder(place) && ld_is_folder(aside))
     rename(aside, place);
+  else
+    remove_folder(aside);
   free(aside);
 }
 
@@ -303,7 +335,7 @@ char *ld_folder_begin(const char *path, ld_error *err) {
     sweep(parent, slash ? slash + 1 : place);
     part = ld_format("%s.tmp.%ld", place, (long)getpid());
     if (mkdir(part, 0777) != 0) {
-      ld_fail(err, LD_EFILE, "%s: cannot make this folder: %s", part, strerror(errno));
+      ld_file_fail(part, "cannot make this folder", err);
       free(part);
       part = NULL;
     }
@@ -347,7 +379,7 @@ static int swap_by_steps(const char *part, const char *place, ld_error *err) {
   char *aside = ld_format("%s" ASIDE, place);
   int code = 0;
   if (rename(place, aside) != 0 || rename(part, place) != 0)
-    code = ld_fail(err, LD_EFILE, "%s: cannot be replaced: %s", place, strerror(errno));
+    code = ld_file_fail(place, "cannot be replaced", err);
   settle_aside(place);
   free(aside);
   return code;
@@ -362,7 +394,7 @@ static int replace_folder(const char *part, const char *place, ld_error *err) {
     return code;
   }
   if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
-    return ld_fail(err, LD_EFILE, "%s: cannot be replaced: %s", place, strerror(errno));
+    return ld_file_fail(place, "cannot be replaced", err);
   return swap_by_steps(part, place, err);
 }
 
@@ -372,7 +404,7 @@ static int take_place(const char *part, const char *path, ld_error *err) {
   if (!code && real)
     code = replace_folder(part, real, err);
   else if (!code && rename(part, place) != 0)
-    code = ld_fail(err, LD_EFILE, "%s: cannot take its name: %s", place, strerror(errno));
+    code = ld_file_fail(place, "cannot take its name", err);
   if (!code) code = sync_parent(place, err);
   free(real);
   free(place);

@@ -41,6 +41,9 @@ int ld_folder_check(const char *path, ld_error *err);
 char **ld_folder_names(const char *path, size_t *n, ld_error *err);
 void ld_names_free(char **names, size_t n);
 
+/* Fails with LD_EFILE and "<path>: <what>: <what errno says>; <what to do about it>". */
+int ld_file_fail(const char *path, const char *what, ld_error *err);
+
 /* Writing `path` atomically (beside, synced, renamed):
  *   char *part = ld_file_begin(path, err);           a name beside it to write to, "path.tmp.<pid>"
  *   code = ... write and close part ...
@@ -59,6 +62,10 @@ void ld_file_unlock(int lock); /* -1 is fine */
 
 /* Writes all of `length` bytes to an open file; `path` is for the error text. */
 int ld_write_all(int fd, const void *bytes, size_t length, const char *path, ld_error *err);
+
+/* Closes it: some file systems tell only now that there was no room. Returns `code`, or when that is 0 how
+ * the closing went. */
+int ld_close_written(int fd, const char *path, int code, ld_error *err);
 
 /* Writes `length` bytes to `path` atomically. */
 int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *err);

@@ -56,7 +56,7 @@ int ld_metrics_open(const char *path, int64_t keep_step, ld_metrics **out, ld_er
     code = keep_records(path, keep_step, err);
   if (code) return code;
   const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot open for appending: %s", path, strerror(errno));
+  if (fd < 0) return ld_file_fail(path, "cannot open for appending", err);
   *out = ld_alloc(1, sizeof **out);
   (*out)->path = ld_strdup(path);
   (*out)->fd = fd;

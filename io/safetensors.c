@@ -307,10 +307,8 @@ static int write_to(int fd, const char *path, const contents *c, ld_error *err) 
 
 static int write_part(const char *part, const char *path, const contents *c, ld_error *err) {
   const int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot create: %s", part, strerror(errno));
-  int code = write_to(fd, path, c, err);
-  if (close(fd) != 0 && !code) code = ld_fail(err, LD_EFILE, "%s: cannot write: %s", path, strerror(errno));
-  return code;
+  if (fd < 0) return ld_file_fail(part, "cannot create", err);
+  return ld_close_written(fd, path, write_to(fd, path, c, err), err);
 }
 
 int ld_safetensors_write_noted(const char *path, const ld_named *tensors, size_t n, const char *key,

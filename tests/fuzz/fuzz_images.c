@@ -9,10 +9,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
+const char *__asan_default_options(void);
 
 /* HDF5 loses memory on damaged metadata. */
 const char *__lsan_default_suppressions(void) {
   return "leak:libhdf5";
+}
+
+/* It asks for memory of whatever size stands in a damaged file, and takes no for an answer. */
+const char *__asan_default_options(void) {
+  return "allocator_may_return_null=1";
 }
 
 enum { PARTS = 2, MOST_READ = 64 };

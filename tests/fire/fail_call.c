@@ -1,0 +1,158 @@
+/* Preloaded into the program, makes calls fail that touch a file below a folder:
+ *
+ *   FAIL_UNDER=part of a path  FAIL_CALL=KIND:N[+]:ERRNO[,...]  FAIL_COUNT=FILE
+ *
+ * The N-th call of that KIND fails with that error number, with "+" all after it too, as a disk stays full;
+ * the number 0 lets a write take half of its bytes. N of 0 fails none. At each call, the number of calls so
+ * far is put into FAIL_COUNT. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+enum { MOST_RULES = 4 };
+static int calls[MOST_RULES]; /* of each rule's kind, by this process */
+
+#define REAL(type, name, ...)                                                                                \
+  static type (*real_##name)(__VA_ARGS__);                                                                   \
+  if (!real_##name) *(void **)&real_##name = dlsym(RTLD_NEXT, #name)
+
+/* Puts the count where the test looks; by system calls of its own name, which are counted as well otherwise.
+ */
+static void tell(int n) {
+  const char *path = getenv("FAIL_COUNT");
+  FILE *file = path ? fopen(path, "we") : NULL;
+  if (!file) return;
+  fprintf(file, "%d\n", n);
+  fclose(file);
+}
+
+static bool is_under(const char *path) {
+  const char *under = getenv("FAIL_UNDER");
+  return under && path && strstr(path, under);
+}
+
+/* One of the calls to fail. */
+typedef struct rule {
+  char kind[16], plus[2];
+  int n, error;
+} rule;
+
+static rule read_rule(const char *text) {
+  rule r = {.n = 0};
+  if (sscanf(text, "%15[^:]:%d:%d", r.kind, &r.n, &r.error) != 3 &&
+      sscanf(text, "%15[^:]:%d%1[+]:%d", r.kind, &r.n, r.plus, &r.error) != 4)
+    abort();
+  return r;
+}
+
+static bool hits(rule *r, int *count) {
+  pthread_mutex_lock(&mutex);
+  const int now = ++*count;
+  tell(now);
+  pthread_mutex_unlock(&mutex);
+  if (!r->error && now > r->n) r->error = ENOSPC;
+  return r->n && (now == r->n || (r->plus[0] && now > r->n));
+}
+
+/* Whether this call is to fail; the error number is in *error. */
+static bool fails(const char *kind, const char *path, int *error) {
+  const char *at = is_under(path) ? getenv("FAIL_CALL") : NULL;
+  for (int i = 0; at && i < MOST_RULES; i++) {
+    rule r = read_rule(at);
+    const bool hit = !strcmp(kind, r.kind) && hits(&r, &calls[i]);
+    *error = r.error;
+    if (!strcmp(kind, r.kind)) return hit;
+    at = strchr(at, ',');
+    if (at) at++;
+  }
+  return false;
+}
+
+/* The same of an open file. */
+static bool fails_on(const char *kind, int fd, int *error) {
+  char link[64], path[4096];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  const ssize_t length = readlink(link, path, sizeof path - 1);
+  path[length > 0 ? length : 0] = 0;
+  return fails(kind, path, error);
+}
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+  REAL(ssize_t, write, int, const void *, size_t);
+  int error = 0;
+  if (!fails_on("write", fd, &error)) return real_write(fd, bytes, count);
+  if (!error) return real_write(fd, bytes, count > 1 ? count / 2 : count);
+  errno = error;
+  return -1;
+}
+
+int fsync(int fd) {
+  REAL(int, fsync, int);
+  int error = 0;
+  if (!fails_on("fsync", fd, &error)) return real_fsync(fd);
+  errno = error;
+  return -1;
+}
+
+int close(int fd) {
+  REAL(int, close, int);
+  int error = 0;
+  if (!fails_on("close", fd, &error)) return real_close(fd);
+  real_close(fd);
+  errno = error;
+  return -1;
+}
+
+int ftruncate(int fd, off_t length) {
+  REAL(int, ftruncate, int, off_t);
+  int error = 0;
+  if (!fails_on("ftruncate", fd, &error)) return real_ftruncate(fd, length);
+  errno = error;
+  return -1;
+}
+
+int rename(const char *from, const char *to) {
+  REAL(int, rename, const char *, const char *);
+  int error = 0;
+  if (!fails("rename", to, &error)) return real_rename(from, to);
+  errno = error;
+  return -1;
+}
+
+int renameat2(int at, const char *from, int to_at, const char *to, unsigned flags) {
+  REAL(int, renameat2, int, const char *, int, const char *, unsigned);
+  int error = 0;
+  if (!fails("rename", to, &error)) return real_renameat2(at, from, to_at, to, flags);
+  errno = error;
+  return -1;
+}
+
+int mkdir(const char *path, mode_t mode) {
+  REAL(int, mkdir, const char *, mode_t);
+  int error = 0;
+  if (!fails("mkdir", path, &error)) return real_mkdir(path, mode);
+  errno = error;
+  return -1;
+}
+
+/* Only of files that are to be written. */
+int open(const char *path, int flags, ...) {
+  REAL(int, open, const char *, int, ...);
+  va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;
+  va_end(rest);
+  int error = 0;
+  if ((flags & O_ACCMODE) == O_RDONLY || !fails("open", path, &error)) return real_open(path, flags, mode);
+  errno = error;
+  return -1;
+}
