@@ -195,8 +195,9 @@ for adapter in other-base/adapter.h5 other-base/peft; do
 done
 
 # One folder is one job's: a second one ends soon, before it has looked for anything.
-start 1 "${job_is[@]}" --steps 100000 --out shared
-first=$job
+"$LORA_DIST" "${job_is[@]}" --steps 100000 --out shared >first.out 2>first.err &
+first=$!
+job=$first
 await_step shared 30
 ranks 2 "${job_is[@]}" --steps 100000 --out shared
 expect_error 1 'shared/lock: is held by another process.*another --out' "two jobs in one folder"
