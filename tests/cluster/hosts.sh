@@ -38,9 +38,13 @@ inside() {
   nsenter -t "$pid" --net "$@"
 }
 
-# Every process of a host is in its network namespace, whoever started it. find complains of those that end while it looks.
+# Every process of a host is in its network namespace, whoever started it. What these find is killed by some callers, so a record that is
+# gone, empty or of this very namespace must never match. find complains of processes that end while it looks.
 pids_in() {
-  find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/net' -printf '%l %p\n' 2>/dev/null | grep -F "$(cat "$hosts/$1.net") " | cut -d/ -f3 || true
+  local net
+  net=$(cat "$hosts/$1.net" 2>/dev/null) || return 0
+  [[ $net =~ ^net:\[[0-9]+\]$ && $net != "$(readlink /proc/self/ns/net)" ]] || return 0
+  find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/net' -printf '%l %p\n' 2>/dev/null | grep -F "$net " | cut -d/ -f3 || true
 }
 
 pids() {
