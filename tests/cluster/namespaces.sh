@@ -7,5 +7,6 @@ mkdir apart apart/runs
 cp -r "$models/gpt2" apart/model
 make_hosts set 3 --hide "$scratch/apart"
 export HOSTS=$scratch/hosts.set
+[ -z "$("$cluster/hosts.sh" on h2 ls "$scratch/apart")" ] || fail "h2 sees the files of h1"
 AT_FIRST="$cluster/hosts.sh on h1" KILL_HOST="$cluster/hosts.sh kill" MODEL=$scratch/apart/model OUT=$scratch/apart/runs LORA_DIST=$LORA_DIST \
   "$cluster/across.sh" h1 h2 h3
