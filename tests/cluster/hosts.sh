@@ -162,6 +162,18 @@ run() {
   on h1 mpirun --host "$list" --bind-to none -x OPENBLAS_NUM_THREADS "$@" # as on_hosts does
 }
 
+# The kernel takes up to a second to see that a cable is back.
+heal() {
+  local i
+  inside switch ip link set "$1" up
+  for ((i = 0; i < 500; i++)); do
+    ! inside "$1" ip -br link show dev eth0 | grep -q ' UP ' || return 0
+    sleep 0.01
+  done
+  echo "hosts: the cable of $1 stays down" >&2
+  return 1
+}
+
 # A process may start another while it is being killed, so look again.
 kill_all() {
   local which=$1 host=$2 all
@@ -195,7 +207,7 @@ case $command in
   up | on | run | boot | outlive) "$command" "$@" ;;
   pids) pids "$1" ;;
   cut) inside switch ip link set "$1" down ;;
-  heal) inside switch ip link set "$1" up ;;
+  heal) heal "$1" ;;
   kill) kill_all pids "$1" ;;
   down) down ;;
   *) usage ;;
