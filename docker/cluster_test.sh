@@ -51,7 +51,7 @@ with_docker() {
 start_podman() {
   local k role=head
   for k in 1 2 3; do
-    podman run --detach --init --name "${names[k - 1]}" --hostname "${names[k - 1]}" --network "ns:/proc/$(cat "$HOSTS/h$k.pid")/ns/net" \
+    podman run --detach --name "${names[k - 1]}" --hostname "${names[k - 1]}" --network "ns:/proc/$(cat "$HOSTS/h$k.pid")/ns/net" \
       --add-host "${names[0]}:10.78.0.1" --add-host "${names[1]}:10.78.0.2" --add-host "${names[2]}:10.78.0.3" \
       --volume "$name-cluster:/cluster" --volume "$name-data:/data" --shm-size 256m \
       --cgroups=disabled --ulimit nofile=1024:1024 --ulimit nproc=4096:4096 lora_dist $role >/dev/null

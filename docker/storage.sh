@@ -3,4 +3,4 @@
 : "${WORK:=${TMPDIR:-/tmp}/lora_dist-images}"
 export WORK CONTAINERS_STORAGE_CONF=$WORK/storage.conf
 mkdir -p "$WORK"
-printf '%s\n' '[storage]' 'driver = ""' "graphroot = \"$WORK/storage\"" "runroot = \"$WORK/run\"" >"$CONTAINERS_STORAGE_CONF"
+printf '%s\n' '[storage]' "driver = \"${STORAGE_DRIVER:-overlay}\"" "graphroot = \"$WORK/storage\"" "runroot = \"$WORK/run\"" >"$CONTAINERS_STORAGE_CONF"
