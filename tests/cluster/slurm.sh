@@ -120,18 +120,20 @@ until_true() {
   return 1
 }
 
-# edited SCRIPT STEPS OUT: the script with its three places edited as a user would.
+# edited SCRIPT OUT OPTION ...: the script with its three places edited as a user would.
 edited() {
-  sed -e "s|^lora_dist=.*|lora_dist=$LORA_DIST|" -e "s|^home=.*|home=$root|" -e "s|^out=.*|out=$3|" -e "s|^sweep=.*|sweep=$3|" \
-    -e "s|^options=.*|options=(${job_is[*]} --steps $2)|" -e 's|^values=.*|values=(1e-2 1e-4 nonsense)|' "$root/jobs/$1"
+  local script=$1 out=$2
+  shift 2
+  sed -e "s|^lora_dist=.*|lora_dist=$LORA_DIST|" -e "s|^home=.*|home=$root|" -e "s|^out=.*|out=$out|" -e "s|^sweep=.*|sweep=$out|" \
+    -e "s|^options=.*|options=($*)|" -e 's|^values=.*|values=(1e-2 1e-4 nonsense)|' "$root/jobs/$script"
 }
 
-# submit NAME STEPS OPTION ...: the job's number is then ${id[NAME]}, its --out NAME.
+# submit NAME OPTION ...: what "${train[@]}" says, with these options of sbatch. The job's number is then ${id[NAME]}, its --out NAME.
 declare -A id
 submit() {
   local name=$1
-  edited train.sbatch "$2" "$PWD/$name" >"$name.sbatch"
-  shift 2
+  edited train.sbatch "$PWD/$name" "${train[@]}" >"$name.sbatch"
+  shift
   id[$name]=$(on h1 sbatch --parsable --output="$name.log" "$@" "$name.sbatch") || fail "$name: sbatch fails"
 }
 
@@ -192,25 +194,28 @@ before_a_look() {
 export OMPI_MCA_mpi_yield_when_idle=1
 
 m=$models/gpt2
-job_is=(--model "$m" --data "$m/train.jsonl" --batch-size 60 --dropout 0.1 --lr 1e-2 --save-every 100)
-short=150 long=${LONG:-1500}
+# The first is that of across.sh; the other takes long enough to be interrupted.
+short=(--model "$m" --data "$m/train.jsonl" --steps 60 --batch-size 16 --target all-linear --dropout 0.1 --lr 1e-2 --save-every 10)
+long=(--model "$m" --data "$m/train.jsonl" --steps 1500 --batch-size 60 --dropout 0.1 --lr 1e-2 --save-every 100)
 
 begin=$SECONDS
 lap() { echo "$((SECONDS - begin)) s: $*"; }
 
 slurm_up
 lap "one rank"
-ranks 1 train "${job_is[@]}" --steps $short --out short
+ranks 1 train "${short[@]}" --out short
 expect_status 0 "one rank"
-"$LORA_DIST" train "${job_is[@]}" --steps "$long" --out long >long.log 2>&1 &
+"$LORA_DIST" train "${long[@]}" --out long >long.log 2>&1 &
 reference=$!
 
 whole() {
   lap "both launchers"
-  LAUNCH=mpirun submit by-mpirun $short --nodes=2 --ntasks-per-node=2 --time=5
-  LAUNCH=srun submit by-srun $short --nodes=2 --ntasks-per-node=2 --time=5
+  train=("${short[@]}")
+  LAUNCH=mpirun submit by-mpirun --nodes=2 --ntasks-per-node=2 --time=5
+  LAUNCH=srun submit by-srun --nodes=2 --ntasks-per-node=2 --time=5
   completed by-mpirun short 4
   completed by-srun short 4
+  sha256sum {short,by-mpirun,by-srun}/peft/adapter_model.safetensors
 }
 
 # start_long NAME LAUNCHER OPTION ...
@@ -218,7 +223,8 @@ start_long() {
   local name=$1
   export LAUNCH=$2
   shift 2
-  submit "$name" "$long" --nodes=2 --ntasks-per-node=1 --time=10 "$@"
+  train=("${long[@]}")
+  submit "$name" --nodes=2 --ntasks-per-node=1 --time=10 "$@"
 }
 
 a_signal() {
@@ -271,15 +277,15 @@ node_lost() {
 # The third run's value is none: it fails, and the table tells of the others.
 sweep() {
   lap "a sweep"
-  edited sweep.sbatch $short "$PWD/sweep" >sweep.edited
+  edited sweep.sbatch "$PWD/sweep" "${short[@]}" >sweep.edited
   on h1 sbatch --parsable --array=0-2 --ntasks-per-node=1 --time=5 --output=sweep-%a.log sweep.edited >/dev/null
   until_true 60 no_jobs || fail "sweep: does not end"
   cat sweep-2.log >err
   expect_text 'lr' sweep-2.log "the third run of the sweep"
   cat sweep/table.txt
   [ "$(awk '{ print $1, $2, $NF }' sweep/table.txt)" = "run steps state
-lr-1e-2 $short done
-lr-1e-4 $short done" ] || fail "sweep: another table is expected"
+lr-1e-2 60 done
+lr-1e-4 60 done" ] || fail "sweep: another table is expected"
   same_bits short/peft/adapter_model.safetensors sweep/lr-1e-2/peft/adapter_model.safetensors
 }
 
