@@ -54,6 +54,7 @@ quickstart() {
     set -e
     [ "$(id -un)" = trainer ]
     [ ! -e /usr/bin/cc ]
+    grep -q "^oob_tcp_keepalive_time = " /etc/openmpi/openmpi-mca-params.conf
     mpirun -np 2 --oversubscribe --bind-to none lora_dist train --config /quickstart/train.yaml --model /quickstart/base \
       --data /quickstart/train.jsonl --valid /quickstart/valid.jsonl --out /data/run
     lora_dist generate --model /quickstart/base --adapter /data/run --prompt "Once upon a time" --max-tokens 60' || status=$?
