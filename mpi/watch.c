@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "mpi/comm.h"
@@ -45,12 +46,6 @@ struct ld_watch {
   bool *heard;  /* (size) in the present round */
   int n_silent;
 };
-
-static double clock_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void listen(ld_watch *w) {
   MPI_Irecv(&w->received, sizeof w->received, MPI_BYTE, MPI_ANY_SOURCE, TAG, w->channel, &w->incoming);
@@ -175,16 +170,16 @@ static void give_up(ld_watch *w) {
   if (speaks(w))
     ld_complain("%s: no answer for %.0f s from %s: down, cut off from the network, or hanging; all ranks "
                 "end. The same command goes on from the newest checkpoint",
-                w->at, clock_now() - w->asked, silent.bytes);
+                w->at, ld_clock() - w->asked, silent.bytes);
   for (int r = 1; !w->rank && r < w->size; r++)
     if (w->heard[r]) send(w, LEAVE, 0, r);
-  const double until = clock_now() + 1;
-  while (w->sent && clock_now() < until) reap(w);
+  const double until = ld_clock() + 1;
+  while (w->sent && ld_clock() < until) reap(w);
   _exit(1);
 }
 
 static void look_around(ld_watch *w, double waited_since) {
-  const double now = clock_now();
+  const double now = ld_clock();
   ld_watch_serve(w);
   if (w->asked > 0 && !w->n_silent) {
     /* All are there, so somebody just works long. */
@@ -205,12 +200,12 @@ void ld_watch_wait(ld_watch *w, MPI_Request *requests, int n) {
   int done = 0;
   for (int i = 0; !done && i < SPIN_TESTS; i++) MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE);
   if (done) return;
-  const double began = clock_now();
+  const double began = ld_clock();
   for (;;) {
     MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE);
     if (done) break;
     look_around(w, began);
-    if (clock_now() - began < NAP_AFTER)
+    if (ld_clock() - began < NAP_AFTER)
       sched_yield();
     else
       nanosleep(&(struct timespec){.tv_nsec = NAP_NANOSECONDS}, NULL);

@@ -1,8 +1,11 @@
-/* What this machine gives a process. */
+/* What this machine gives a process: time, cores, memory. */
 #ifndef LD_MACHINE_H
 #define LD_MACHINE_H
 
 #include <stdint.h>
+
+/* Seconds on a clock that only goes forward. */
+double ld_clock(void);
 
 enum { LD_CORE_WORDS = 16 };
 

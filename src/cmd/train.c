@@ -7,6 +7,7 @@
 
 #include "base/gemm.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "cmd/train.h"
 #include "io/report.h"
 
@@ -57,7 +58,7 @@ static int save_best(void *self, ld_error *err) {
 }
 
 static int evaluate(ld_job *j, ld_error *err) {
-  const double began = ld_job_clock();
+  const double began = ld_clock();
   ld_trainer *t = &j->trainer;
   ld_evaluation found;
   int rc = ld_evaluate(j->comm, t->tape, &t->feed, j->base.model, j->valid, (int)j->options.micro_batch,
@@ -74,7 +75,7 @@ static int evaluate(ld_job *j, ld_error *err) {
     t->progress.best_loss = found.loss;
     t->progress.best_step = t->progress.step;
   }
-  if (speaks(j)) rc = ld_job_record_eval(j, &found, ld_job_clock() - began, err);
+  if (speaks(j)) rc = ld_job_record_eval(j, &found, ld_clock() - began, err);
   ld_evaluation_free(&found);
   rc = ld_comm_agree(j->comm, rc, err);
   return rc || !better ? rc : by_speaker(j, save_best, err);
@@ -86,7 +87,7 @@ static bool due(int64_t step, int64_t every) {
 
 /* Whether one more step would end behind the time limit. */
 static bool time_is_up(const ld_job *j) {
-  const double limit = j->options.time_limit, now = ld_job_clock();
+  const double limit = j->options.time_limit, now = ld_clock();
   return limit > 0 && now - j->began + j->longest > limit;
 }
 
@@ -98,11 +99,11 @@ static bool evaluates(const ld_job *j) {
 
 static int one_step(ld_job *j, bool *stop, ld_error *err) {
   ld_trainer *t = &j->trainer;
-  const double began = ld_job_clock();
+  const double began = ld_clock();
   ld_step_report report;
   int rc = ld_trainer_step(t, stop_asked || time_is_up(j), &report, err);
   if (rc) return rc;
-  const double seconds = ld_job_clock() - began;
+  const double seconds = ld_clock() - began;
   const bool last = report.step == t->total_steps;
   *stop = report.stop_requests > 0 && !last;
   ld_job_show_step(j, &report, seconds);
@@ -110,7 +111,7 @@ static int one_step(ld_job *j, bool *stop, ld_error *err) {
   rc = ld_comm_agree(j->comm, rc, err);
   if (!rc && j->valid && (last || evaluates(j))) rc = evaluate(j, err);
   if (!rc && (last || *stop || due(report.step, j->options.save_every))) rc = by_speaker(j, save, err);
-  j->longest = fmax(j->longest, ld_job_clock() - began);
+  j->longest = fmax(j->longest, ld_clock() - began);
   return rc;
 }
 
@@ -163,7 +164,7 @@ static int train(ld_job *j, ld_error *err) {
   if (ld_comm_size(j->comm) > 1) sigaction(SIGCONT, &action, NULL);
   j->first_step = j->trainer.progress.step;
   int rc = open_run(j, err);
-  j->started = j->last_line = ld_job_clock();
+  j->started = j->last_line = ld_clock();
   if (!rc && j->valid && !j->first_step) rc = evaluate(j, err);
   bool stop = false;
   while (!rc && !stop && j->trainer.progress.step < j->trainer.total_steps) rc = one_step(j, &stop, err);
@@ -180,7 +181,7 @@ static int train(ld_job *j, ld_error *err) {
 
 int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
-  ld_job j = {.options = *options, .comm = comm, .began = ld_job_clock()};
+  ld_job j = {.options = *options, .comm = comm, .began = ld_clock()};
   int rc = ld_job_open(&j, err);
   if (!rc) {
     ld_job_describe(&j);

@@ -16,23 +16,19 @@ typedef struct ld_job {
   ld_trainer trainer;
   ld_run run; /* rank 0's */
   char *config;
-  double began, started,
-      last_line;   /* seconds on ld_job_clock: of the program, the first step, the last line */
-  double in_steps; /* seconds spent in steps, for the time left */
-  double longest;  /* of the steps, with what came behind it */
-  ld_waits waits;  /* of all steps */
+  double began, started, last_line; /* seconds on ld_clock: of the program, the first step, the last line */
+  double in_steps;                  /* seconds spent in steps, for the time left */
+  double longest;                   /* of the steps, with what came behind it */
+  ld_waits waits;                   /* of all steps */
   int64_t first_step;
 } ld_job;
-
-/* Seconds on a clock that only goes forward. */
-double ld_job_clock(void);
 
 /* Opens base, data and adapter: a fresh one, --init-adapter's, or that of the checkpoint to go on from.
  * Collective. */
 int ld_job_open(ld_job *job, ld_error *err);
 
-/* Rank 0 finds the checkpoint to go on from and leaves it in *found; *path, on every rank, is NULL when training
- * begins anew. The caller frees both. Collective. */
+/* Rank 0 finds the checkpoint to go on from and leaves it in *found; *path, on every rank, is NULL when
+ * training begins anew. The caller frees both. Collective. */
 int ld_job_find_checkpoint(ld_job *job, char **path, ld_checkpoint **found, ld_error *err);
 
 /* Options, data and base must be those of the checkpoint: with others its adapter would be the function of

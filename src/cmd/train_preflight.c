@@ -200,11 +200,11 @@ static double checkpoint_bytes(const ld_job *j) {
 enum { MOST_TRIED = 8 << 20 };
 
 int ld_job_try_out(const ld_job *j, ld_error *err) {
-  const double bytes = checkpoint_bytes(j), began = ld_job_clock();
+  const double bytes = checkpoint_bytes(j), began = ld_clock();
   const size_t tried = bytes < MOST_TRIED ? (size_t)bytes : MOST_TRIED;
   char *path = ld_path_join(j->options.out, "test-write"), *content = ld_alloc(tried, 1);
   const int rc = ld_file_write(path, content, tried, err);
-  const double seconds = ld_job_clock() - began, room = (double)ld_folder_room(j->options.out);
+  const double seconds = ld_clock() - began, room = (double)ld_folder_room(j->options.out);
   if (!rc) unlink(path);
   free(path);
   free(content);

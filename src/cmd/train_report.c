@@ -4,15 +4,10 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/machine.h"
 #include "cmd/train.h"
 #include "io/json.h"
 #include "io/report.h"
-
-double ld_job_clock(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void describe_data(const ld_job *j) {
   const ld_plan *plan = j->data->plan;
@@ -97,7 +92,7 @@ static void put_time(char *text, size_t size, const ld_job *j, int64_t step) {
 }
 
 void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
-  const double at = ld_job_clock(), rate = (double)r->n_tokens / seconds;
+  const double at = ld_clock(), rate = (double)r->n_tokens / seconds;
   const int64_t total = j->trainer.total_steps;
   char time_text[48], text[256];
   j->in_steps += seconds;
@@ -220,7 +215,7 @@ int ld_job_record_end(ld_job *j, ld_error *err) {
   ld_metrics_begin(m);
   ld_metrics_string(m, "event", "end");
   ld_metrics_int(m, "step", j->trainer.progress.step);
-  ld_metrics_real(m, "seconds", ld_job_clock() - j->started);
+  ld_metrics_real(m, "seconds", ld_clock() - j->started);
   ld_metrics_real(m, "step_seconds", j->in_steps);
   ld_metrics_real(m, "wait_network", j->waits.network);
   ld_metrics_real(m, "wait_ranks", j->waits.ranks);

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/machine.h"
 #include "base/memory.h"
 
 void ld_profile_free(ld_profile *profile) {
@@ -39,10 +39,7 @@ static ld_profile_row *find(ld_profile *profile, const char *name, const char *r
 }
 
 double ld_profile_clock(const ld_profile *profile) {
-  struct timespec t;
-  if (!profile) return 0;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+  return profile ? ld_clock() : 0;
 }
 
 void ld_profile_lap(ld_profile *profile, double *since, const char *name, const char *role,

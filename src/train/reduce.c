@@ -3,19 +3,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/machine.h"
 #include "base/memory.h"
 
 /* Numbers of a bucket: 512 KiB of sums, four milliseconds at 1 Gbit/s, so that the last one, which nothing
  * hides, is short, and the latency of each does not count. */
 enum { BUCKET = 1 << 16 };
-
-static double clock_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* From the last parameter to the first, as the backward pass goes. The counters stand before the first
  * parameter, so that they are in the last bucket. */
@@ -91,7 +85,7 @@ static uint32_t microseconds(double seconds) {
 void ld_reduce_end(ld_reduce *r, double busy, int busy_counter, ld_waits *waits) {
   const uint32_t mine = microseconds(busy);
   uint32_t slowest = mine;
-  const double ready = clock_now();
+  const double ready = ld_clock();
   r->exact->sums[busy_counter] = mine;
   for (size_t i = 0; i < r->n_buckets; i++) r->buckets[i].missing = 0;
   begin_complete(r);
@@ -100,7 +94,7 @@ void ld_reduce_end(ld_reduce *r, double busy, int busy_counter, ld_waits *waits)
   ld_comm_begin_max_u32(r->comm, r->exact->peak, r->exact->n_params);
   ld_comm_begin_max_u32(r->comm, &slowest, 1);
   ld_comm_wait(r->comm);
-  const double waited = clock_now() - ready,
+  const double waited = ld_clock() - ready,
                mean = (double)r->exact->sums[busy_counter] / ld_comm_size(r->comm);
   waits->network += fmax(waited - 1e-6 * (slowest - mine), 0);
   waits->ranks += fmax(1e-6 * (slowest - mean), 0);

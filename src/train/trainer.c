@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/machine.h"
 #include "base/memory.h"
 
 /* The counters that travel in front of the gradients' exact sums. */
@@ -17,12 +17,6 @@ static void count_steps(ld_trainer *t) {
   t->total_steps = options->steps ? options->steps
                                   : (int64_t)ceil(options->epochs * (double)t->steps_per_epoch) +
                                         t->origin.step - t->origin.turn;
-}
-
-static double clock_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static ld_profile *profile_of(ld_trainer *t) {
@@ -97,9 +91,9 @@ double ld_trainer_probe(ld_trainer *t) {
     ld_waits waits = {0};
     ld_reduce_begin(&t->reduce);
     ld_comm_barrier(t->comm);
-    const double began = clock_now();
+    const double began = ld_clock();
     ld_reduce_end(&t->reduce, 0, BUSY, &waits);
-    seconds = clock_now() - began;
+    seconds = ld_clock() - began;
   }
   ld_comm_max_f64(t->comm, &seconds, 1);
   return seconds;
@@ -218,7 +212,7 @@ static int reduce(ld_trainer *t, int rc, bool stop_asked, double began, ld_waits
   int64_t *counters = t->exact.sums;
   counters[FAILED] = rc != 0;
   counters[STOP] = stop_asked;
-  ld_reduce_end(&t->reduce, clock_now() - began, BUSY, waits);
+  ld_reduce_end(&t->reduce, ld_clock() - began, BUSY, waits);
   if (counters[FAILED]) return ld_comm_agree(t->comm, rc, err);
   const ld_param *broken = ld_exact_not_finite(&t->exact);
   const long long step = (long long)t->progress.step + 1;
@@ -244,7 +238,7 @@ static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_
   *report = (ld_step_report){.step = step + 1};
   ld_comm_at(t->comm, "step %lld", (long long)step + 1);
   do {
-    const double began = clock_now();
+    const double began = ld_clock();
     ld_reduce_begin(&t->reduce);
     lap(t, "sum gradients");
     const int local = my_microbatches(t, step, rows, n_rows, err);
