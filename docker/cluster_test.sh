@@ -40,6 +40,7 @@ compose() {
 
 take_down() {
   compose down --volumes >"$log" 2>&1 || cat "$log"
+  $engine network rm "${name}_default" >/dev/null 2>&1 || true # podman-compose leaves it
   rm -f "$log"
 }
 
@@ -58,7 +59,7 @@ beside_podman() {
   [ "${1:-}" = inside ] || { rm -f "$log" && exec unshare --mount --propagation private "$0" podman inside; }
   ! mountpoint -q /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified
   export CONTAINERS_CONF=$WORK/containers.conf
-  printf '%s\n' '[network]' 'network_backend = "netavark"' '[containers]' 'cgroups = "disabled"' \
+  printf '%s\n' '[network]' 'network_backend = "netavark"' "network_config_dir = \"$WORK/networks\"" '[containers]' 'cgroups = "disabled"' \
     'default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]' >"$CONTAINERS_CONF"
 }
 
