@@ -77,8 +77,8 @@ image() {
 in_bare() {
   # shellcheck disable=SC2016
   unshare --mount --pid --fork --kill-child sh -c 'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" &&
-    mount -t tmpfs tmpfs "$1/dev/shm" && exec chroot "$1" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c "$2"' \
-    - "$WORK/bare" "cd /root/lora_dist && $1"
+    mount -t tmpfs tmpfs "$1/dev/shm" && exec chroot "$1" env -i HOME=/srv PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c "$2"' \
+    - "$WORK/bare" "cd /srv/lora_dist && $1"
 }
 
 # The tree as it is committed.
@@ -88,8 +88,8 @@ bare() {
   cp -a "$base" "$WORK/bare"
   cp /etc/resolv.conf /etc/hosts "$WORK/bare/etc/"
   [ ! -d /etc/apt/apt.conf.d ] || cp -r /etc/apt/apt.conf.d "$WORK/bare/etc/apt/"
-  mkdir "$WORK/bare/root/lora_dist"
-  git archive HEAD | tar -x -C "$WORK/bare/root/lora_dist"
+  mkdir "$WORK/bare/srv/lora_dist"
+  git archive HEAD | tar -x -C "$WORK/bare/srv/lora_dist"
   said "a copy of it with the tree"
   in_bare jobs/quickstart.sh >"$WORK/quickstart.log" 2>&1 || { tail -n 40 "$WORK/quickstart.log"; return 1; }
   sed -n '/^== after/,$p' "$WORK/quickstart.log"
