@@ -55,9 +55,13 @@ ld_comm *ld_comm_alone(void) {
   return comm;
 }
 
+bool ld_comm_by_mpirun(void) {
+  return getenv("OMPI_COMM_WORLD_SIZE") != NULL;
+}
+
 /* Ranks whose mpirun was killed would go on by themselves, beside the job that was started in its place. */
 static void end_with_launcher(void) {
-  if (getenv("OMPI_COMM_WORLD_SIZE")) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (ld_comm_by_mpirun()) prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 static void find_places(ld_comm *comm) {
@@ -81,11 +85,11 @@ static void find_hosts(ld_comm *comm) {
   free(all);
 }
 
-/* What serves gradients over TCP better than Open MPI's own choice: both directions at once, and progress
- * while this process computes. The environment's wishes stay. */
+/* What serves gradients over TCP better than Open MPI's own choice: both directions at once. (Its progress
+ * thread would hide a little more, but is not safe while the ranks connect.) The environment's wishes stay.
+ */
 static void tune(void) {
   setenv("OMPI_MCA_btl_tcp_flags", "1", 0);
-  setenv("OMPI_MCA_btl_tcp_progress_thread", "1", 0);
 }
 
 int ld_comm_start(int *argc, char ***argv, ld_comm **out, ld_error *err) {

@@ -29,6 +29,9 @@ void ld_comm_finish(ld_comm *comm);
  * environment before ld_comm_start. Not collective. */
 bool ld_comm_speaks(void);
 
+/* Whether mpirun, or its daemon on this host, is this process's parent. Not collective. */
+bool ld_comm_by_mpirun(void);
+
 /* A communicator of this process alone. */
 ld_comm *ld_comm_alone(void);
 

@@ -157,11 +157,15 @@ static int open_run(ld_job *j, ld_error *err) {
   return ld_comm_agree(j->comm, rc, err);
 }
 
-static int train(ld_job *j, ld_error *err) {
+/* From the start, so that a signal that comes while files are read is no sudden death. */
+static void hear_signals(void) {
   const struct sigaction action = {.sa_sigaction = ask_stop, .sa_flags = SA_RESTART | SA_SIGINFO};
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGUSR1, &action, NULL);
-  if (ld_comm_size(j->comm) > 1) sigaction(SIGCONT, &action, NULL);
+  if (ld_comm_by_mpirun()) sigaction(SIGCONT, &action, NULL);
+}
+
+static int train(ld_job *j, ld_error *err) {
   j->first_step = j->trainer.progress.step;
   int rc = open_run(j, err);
   j->started = j->last_line = ld_clock();
@@ -182,6 +186,7 @@ static int train(ld_job *j, ld_error *err) {
 int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_job j = {.options = *options, .comm = comm, .began = ld_clock()};
+  if (!options->dry_run) hear_signals();
   int rc = ld_job_open(&j, err);
   if (!rc) {
     ld_job_describe(&j);

@@ -59,9 +59,9 @@ ranks 2 "${job_is[@]}" --out twice
 expect_text 'resuming from .*step-000000[0-9][05]\.h5' err "twice goes on"
 same_run whole twice
 
-# By the clock, as often as it takes.
+# By the clock, as often as it takes: after one step at first, then with more and more time.
 for ((i = 0; i < 40; i++)); do
-  ranks 2 "${job_is[@]}" --out limited --time-limit 0.4
+  ranks 2 "${job_is[@]}" --out limited --time-limit "$((i / 5)).$((i % 5 * 2))01"
   [ "$status" = 75 ] || break
   expect_text '^stopped after step' err "limited"
 done
