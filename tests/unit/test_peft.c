@@ -90,6 +90,28 @@ Test(peft, writes_the_tensors_that_peft_writes) {
   scratch_end(folder);
 }
 
+/* Beside the digest of the base the file is what it was. */
+Test(peft, the_base_is_known_by_its_digest) {
+  char *folder = scratch_new(), *out = ld_path_join(folder, "out"),
+       *file = ld_path_join(out, "adapter_model.safetensors");
+  ld_error err = {0};
+  size_t n_plain, n_known;
+  ld_adapter *adapter = read_good(cases[0]);
+  cr_assert_null(adapter->base_digest);
+  cr_assert_eq(ld_peft_write(out, adapter, NULL, 0, &err), 0, "%s", err.text);
+  char *plain = scratch_read(file, &n_plain);
+  adapter->base_digest = ld_strdup("0123456789abcdef");
+  cr_assert_eq(ld_peft_write(out, adapter, NULL, 0, &err), 0, "%s", err.text);
+  char *known = scratch_read(file, &n_known);
+  ld_adapter *again = read_good(out);
+  cr_assert_str_eq(again->base_digest, "0123456789abcdef");
+  const size_t tensors = n_plain - 8 - (size_t) * (uint64_t *)plain;
+  cr_assert_eq(memcmp(plain + n_plain - tensors, known + n_known - tensors, tensors), 0);
+  ld_adapter_free(adapter), ld_adapter_free(again);
+  free(plain), free(known), free(out), free(file);
+  scratch_end(folder);
+}
+
 Test(peft, convolutions_have_kernels) {
   ld_adapter *adapter = read_good(FILES "peft_torchvision");
   const ld_adapter_module *stem = &adapter->modules[0], *wide = &adapter->modules[2];
