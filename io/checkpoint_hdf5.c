@@ -361,13 +361,24 @@ static hid_t open_child(reader *r, hid_t at, const char *name, H5I_type_t kind) 
   return -1;
 }
 
+/* HDF5 takes memory for a whole chunk, whatever is stored of it, and for what the file says is stored. */
+static bool has_small_chunks(const reader *r, hid_t list) {
+  hsize_t sizes[LD_MAX_DIMS], count = 1;
+  const int ndim = H5Pget_chunk(list, LD_MAX_DIMS, sizes);
+  for (int d = 0; d < ndim && d < LD_MAX_DIMS; d++) {
+    if (sizes[d] < 1 || sizes[d] > r->length / 4 / count) return false;
+    count *= sizes[d];
+  }
+  return ndim >= 1 && ndim <= LD_MAX_DIMS;
+}
+
 /* Storage inside the file, and no filter but the checksum. */
-static bool has_plain_storage(hid_t set) {
+static bool has_plain_storage(const reader *r, hid_t set) {
   const hid_t list = H5Dget_create_plist(set);
   if (list < 0) return false;
-  bool plain = H5Pget_external_count(list) == 0;
   const H5D_layout_t layout = H5Pget_layout(list);
-  plain = plain && (layout == H5D_CHUNKED || layout == H5D_CONTIGUOUS || layout == H5D_COMPACT);
+  bool plain = H5Pget_external_count(list) == 0 && (layout == H5D_CONTIGUOUS || layout == H5D_COMPACT ||
+                                                    (layout == H5D_CHUNKED && has_small_chunks(r, list)));
   const int n = H5Pget_nfilters(list);
   for (int i = 0; i < n; i++) {
     unsigned flags, config;
@@ -376,7 +387,7 @@ static bool has_plain_storage(hid_t set) {
                          H5Z_FILTER_FLETCHER32;
   }
   H5Pclose(list);
-  return plain && n >= 0;
+  return plain && n >= 0 && H5Dget_storage_size(set) <= r->length;
 }
 
 /* The shape of a dataset of 4-byte elements, checked against the length of the file before anybody allocates.
@@ -387,7 +398,7 @@ static int get_shape(reader *r, hid_t set, const char *name, hid_t stored, int *
   int code = 0;
   int64_t count = 0;
   *ndim = H5Sget_simple_extent_ndims(space);
-  if (H5Tequal(type, stored) <= 0 || !has_plain_storage(set))
+  if (H5Tequal(type, stored) <= 0 || !has_plain_storage(r, set))
     code = bad_item(r, name, "is stored in an unknown way");
   else if (*ndim < 0 || *ndim > LD_MAX_DIMS || H5Sget_simple_extent_type(space) == H5S_NULL)
     code = bad_item(r, name, "has an unusable shape");
