@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/adapter_labels.h"
+#include "io/hdf5_chunk.h"
 #include "io/hdf5_error.h"
 #include "io/json.h"
 
@@ -361,15 +362,23 @@ static hid_t open_child(reader *r, hid_t at, const char *name, H5I_type_t kind) 
   return -1;
 }
 
-/* HDF5 takes memory for a whole chunk, whatever is stored of it, and for what the file says is stored. */
-static bool has_small_chunks(const reader *r, hid_t list) {
-  hsize_t sizes[LD_MAX_DIMS], count = 1;
-  const int ndim = H5Pget_chunk(list, LD_MAX_DIMS, sizes);
-  for (int d = 0; d < ndim && d < LD_MAX_DIMS; d++) {
-    if (sizes[d] < 1 || sizes[d] > r->length / 4 / count) return false;
-    count *= sizes[d];
+/* HDF5 takes memory for a whole chunk, whatever is stored of it. As they are written here, all chunks are
+ * stored whole, with their checksum. */
+static bool has_sound_chunks(const reader *r, hid_t set, hid_t list) {
+  hsize_t chunk[LD_MAX_DIMS], shape[LD_MAX_DIMS], bytes = 4, whole = 4;
+  const hsize_t first[LD_MAX_DIMS] = {0};
+  const int ndim = H5Pget_chunk(list, LD_MAX_DIMS, chunk);
+  const hid_t space = H5Dget_space(set);
+  bool sound = ndim >= 1 && ndim <= LD_MAX_DIMS && H5Sget_simple_extent_ndims(space) == ndim &&
+               H5Sget_simple_extent_dims(space, shape, NULL) == ndim;
+  if (space >= 0) H5Sclose(space);
+  for (int d = 0; sound && d < ndim; d++) {
+    sound = chunk[d] >= 1 && chunk[d] <= r->length / bytes && shape[d] >= 1 && shape[d] <= r->length / whole;
+    bytes *= chunk[d];
+    whole *= shape[d];
   }
-  return ndim >= 1 && ndim <= LD_MAX_DIMS;
+  const hsize_t stored = bytes + (H5Pget_nfilters(list) > 0 ? LD_FLETCHER_BYTES : 0);
+  return sound && ld_hdf5_chunks_sound(set, ndim, chunk, first, shape, stored, stored);
 }
 
 /* Storage inside the file, and no filter but the checksum. */
@@ -377,8 +386,8 @@ static bool has_plain_storage(const reader *r, hid_t set) {
   const hid_t list = H5Dget_create_plist(set);
   if (list < 0) return false;
   const H5D_layout_t layout = H5Pget_layout(list);
-  bool plain = H5Pget_external_count(list) == 0 && (layout == H5D_CONTIGUOUS || layout == H5D_COMPACT ||
-                                                    (layout == H5D_CHUNKED && has_small_chunks(r, list)));
+  bool plain = H5Pget_external_count(list) == 0 &&
+               (layout == H5D_CONTIGUOUS || layout == H5D_COMPACT || layout == H5D_CHUNKED);
   const int n = H5Pget_nfilters(list);
   for (int i = 0; i < n; i++) {
     unsigned flags, config;
@@ -386,8 +395,10 @@ static bool has_plain_storage(const reader *r, hid_t set) {
     plain = plain && H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, 0, NULL, &config) ==
                          H5Z_FILTER_FLETCHER32;
   }
+  plain = plain && n >= 0 && n <= 1 && H5Dget_storage_size(set) <= r->length;
+  if (plain && layout == H5D_CHUNKED) plain = has_sound_chunks(r, set, list);
   H5Pclose(list);
-  return plain && n >= 0 && H5Dget_storage_size(set) <= r->length;
+  return plain;
 }
 
 /* The shape of a dataset of 4-byte elements, checked against the length of the file before anybody allocates.

@@ -34,7 +34,7 @@ only() {
   failed=1
 }
 
-only 'hdf5\.h' '^io/(checkpoint|hdf5_error|image/hdf5)'
+only 'hdf5\.h' '^io/(checkpoint|hdf5_error|hdf5_chunk|image/hdf5)'
 only 'cblas\.h' '^src/base/gemm_blas.c$'
 only 'jansson\.h' '^io/'
 only 'pcre2\.h' '^io/'

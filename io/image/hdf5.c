@@ -7,11 +7,19 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "io/hdf5_chunk.h"
 #include "io/hdf5_error.h"
 #include "io/image/internal.h"
 
 /* HDF5 takes a whole chunk into memory, whatever its size. */
 enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_NAME = 255 };
+
+/* How the elements lie in the file. */
+typedef struct storage {
+  bool known;
+  bool deflated, summed; /* compressed; behind each chunk its checksum */
+  hsize_t chunk[4];      /* 0 when not in chunks */
+} storage;
 
 struct ld_image_store {
   char *path;
@@ -19,6 +27,7 @@ struct ld_image_store {
   hid_t file, images, space;
   int ndim;
   hsize_t shape[4];
+  storage how;     /* of the images */
   int64_t *labels; /* NULL without */
   char *names;     /* of the classes, n_names times `name_size` bytes; NULL without */
   size_t n_names, name_size;
@@ -39,20 +48,15 @@ static hid_t open_set(const ld_image_store *s, const char *name, hid_t access, l
   return -1;
 }
 
-/* How the elements lie in the file. */
-typedef struct storage {
-  bool known;
-  bool deflated;
-  hsize_t chunk[4]; /* 0 when not in chunks */
-} storage;
-
 static bool known_filters(hid_t list, storage *out) {
   const int n = H5Pget_nfilters(list);
   for (int i = 0; i < n; i++) {
     unsigned flags, config;
     size_t values = 0;
     const H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, 0, NULL, &config);
+    if (out->summed) return false; /* a checksum is of what is stored, or nothing is known of its length */
     if (filter == H5Z_FILTER_DEFLATE) out->deflated = true;
+    if (filter == H5Z_FILTER_FLETCHER32) out->summed = true;
     if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32)
       return false;
   }
@@ -78,6 +82,12 @@ static bool is_stored(const ld_image_store *s, hid_t set, const storage *how, ui
   const uint64_t stored = H5Dget_storage_size(set);
   if (stored > s->length) return false;
   return bytes / (how->deflated ? LD_MOST_INFLATED : 1) <= stored;
+}
+
+/* Of the chunks that `count` elements from `first` on are in. */
+static bool has_sums(hid_t set, const storage *how, int ndim, const hsize_t *first, const hsize_t *count) {
+  return !how->summed || !how->chunk[0] ||
+         ld_hdf5_chunks_sound(set, ndim, how->chunk, first, count, LD_FLETCHER_BYTES + 1, MOST_CHUNK_BYTES);
 }
 
 static bool is_small_chunk(const storage *how, int ndim, size_t element) {
@@ -160,7 +170,7 @@ static int open_images(ld_image_store *s, ld_error *err) {
     return ld_hdf5_fail(err, LD_EFORMAT, s->path, "'images' has no shape");
   const int rc = check_shape(s, err);
   if (rc) return rc;
-  const storage how = find_storage(s->images, s->ndim);
+  const storage how = s->how = find_storage(s->images, s->ndim);
   if (!how.known || !is_small_chunk(&how, s->ndim, 1)) return fail_storage(s, "images", err);
   if (s->shape[0] > UINT64_MAX / image_bytes(s) ||
       !is_stored(s, s->images, &how, s->shape[0] * image_bytes(s)))
@@ -183,7 +193,7 @@ static int check_labels(ld_image_store *s, hid_t set, hid_t type, ld_error *err)
   if (rc) return rc;
   const storage how = find_storage(set, 1);
   if (!how.known || !is_small_chunk(&how, 1, 8)) return fail_storage(s, "labels", err);
-  if (!is_stored(s, set, &how, n))
+  if (!is_stored(s, set, &how, n) || !has_sums(set, &how, 1, (hsize_t[]){0}, &n))
     rc = ld_fail(err, LD_EFORMAT, "%s: 'labels' is not in the file as a whole", s->path);
   return rc;
 }
@@ -348,7 +358,8 @@ int ld_image_store_read(const ld_image_store *s, int64_t index, ld_image *out, l
   hid_t memory;
   const hid_t selected = select_image(s->space, s->ndim, s->shape, index, &memory);
   int rc = 0;
-  if (selected < 0 || memory < 0 ||
+  const hsize_t first[4] = {(hsize_t)index}, count[4] = {1, s->shape[1], s->shape[2], s->shape[3]};
+  if (selected < 0 || memory < 0 || !has_sums(s->images, &s->how, s->ndim, first, count) ||
       H5Dread(s->images, H5T_NATIVE_UINT8, memory, selected, H5P_DEFAULT, out->pixels) < 0) {
     char *what = ld_format("image %lld cannot be read, it is damaged", (long long)index);
     rc = ld_hdf5_fail(err, LD_EFORMAT, s->path, what);
