@@ -3,7 +3,7 @@
 # of it. Where there is no clang, gcc's ASan replays the seeds. Status 1 after a finding; the input stays in the folder that is named.
 #   tests/fuzz/run.sh SECONDS [TARGET ...]
 # FUZZ_BUILD is the build folder, which is used again (build-fuzz), FUZZ_JOBS how many targets run at once (2), FUZZ_KEEP a folder for
-# the inputs that reach new code, from which the next run goes on.
+# the inputs that reach new code, from which the next run goes on, FUZZ_SEED the seed of what is tried (0: another each time).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$(dirname "$here")")
@@ -48,7 +48,7 @@ one() {
   mkdir -p "$kept/$target" "$found/$target"
   before=$(n_found "$target")
   if [ "$fuzzes" ]; then
-    "$build/tests/fuzz_$target" -max_total_time="$seconds" -timeout=20 -print_final_stats=1 -artifact_prefix="$found/$target/" \
+    "$build/tests/fuzz_$target" -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" -timeout=20 -print_final_stats=1 -artifact_prefix="$found/$target/" \
       "$kept/$target" "$here/corpus/$target" >"$log" 2>&1 || status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log")
