@@ -362,8 +362,7 @@ static hid_t open_child(reader *r, hid_t at, const char *name, H5I_type_t kind) 
   return -1;
 }
 
-/* HDF5 takes memory for a whole chunk, whatever is stored of it. As they are written here, all chunks are
- * stored whole, with their checksum. */
+/* HDF5 takes memory for a whole chunk, whatever is stored of it. */
 static bool has_sound_chunks(const reader *r, hid_t set, hid_t list) {
   hsize_t chunk[LD_MAX_DIMS], shape[LD_MAX_DIMS], bytes = 4, whole = 4;
   const hsize_t first[LD_MAX_DIMS] = {0};
@@ -377,8 +376,7 @@ static bool has_sound_chunks(const reader *r, hid_t set, hid_t list) {
     bytes *= chunk[d];
     whole *= shape[d];
   }
-  const hsize_t stored = bytes + (H5Pget_nfilters(list) > 0 ? LD_FLETCHER_BYTES : 0);
-  return sound && ld_hdf5_chunks_sound(set, ndim, chunk, first, shape, stored, stored);
+  return sound && ld_hdf5_chunks_whole(set, ndim, chunk, (size_t)bytes, first, shape, r->length);
 }
 
 /* Storage inside the file, and no filter but the checksum. */

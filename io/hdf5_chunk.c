@@ -1,13 +1,63 @@
 #include "io/hdf5_chunk.h"
 
-#include "base/dtype.h"
+#include <stdlib.h>
+#include <zlib.h>
 
-static bool is_sound(hid_t set, const hsize_t *at, hsize_t least, hsize_t most) {
+#include "base/dtype.h"
+#include "base/memory.h"
+
+enum { SUM_BYTES = 4 };
+
+/* The places of the filters in a set's pipeline; -1 for none. */
+typedef struct filters {
+  int deflate, sum;
+} filters;
+
+static bool find_filters(hid_t set, filters *out) {
+  const hid_t list = H5Dget_create_plist(set);
+  const int n = list < 0 ? -1 : H5Pget_nfilters(list);
+  bool known = n >= 0;
+  *out = (filters){-1, -1};
+  for (int i = 0; known && i < n; i++) {
+    unsigned flags, config;
+    size_t values = 0;
+    const H5Z_filter_t kind = H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, 0, NULL, &config);
+    known = out->sum < 0 && (kind != H5Z_FILTER_DEFLATE || out->deflate < 0) &&
+            (kind == H5Z_FILTER_DEFLATE || kind == H5Z_FILTER_SHUFFLE || kind == H5Z_FILTER_FLETCHER32);
+    if (kind == H5Z_FILTER_DEFLATE) out->deflate = i;
+    if (kind == H5Z_FILTER_FLETCHER32) out->sum = i;
+  }
+  if (list >= 0) H5Pclose(list);
+  return known;
+}
+
+/* Whether the stored bytes inflate to just that many. */
+static bool inflates_to(hid_t set, const hsize_t *at, size_t stored, size_t sum, size_t bytes) {
+  unsigned char *packed = ld_alloc(stored, 1), *plain = ld_alloc(bytes, 1);
+  uint32_t skipped = 0;
+  uLongf found = bytes;
+  const bool good = H5Dread_chunk(set, H5P_DEFAULT, at, &skipped, packed) >= 0 &&
+                    uncompress(plain, &found, packed, stored - sum) == Z_OK && found == bytes;
+  free(plain);
+  free(packed);
+  return good;
+}
+
+/* A filter that gained nothing was left out, which a bit of `skipped` says. */
+static bool is_applied(int filter, unsigned skipped) {
+  return filter >= 0 && !(skipped >> filter & 1);
+}
+
+static bool is_whole(hid_t set, const filters *f, const hsize_t *at, size_t bytes, size_t length) {
   unsigned skipped = 0;
   haddr_t where = HADDR_UNDEF;
-  hsize_t size = 0;
-  if (H5Dget_chunk_info_by_coord(set, at, &skipped, &where, &size) < 0) return false;
-  return where == HADDR_UNDEF || (size >= least && size <= most);
+  hsize_t stored = 0;
+  if (H5Dget_chunk_info_by_coord(set, at, &skipped, &where, &stored) < 0) return false;
+  if (where == HADDR_UNDEF) return true;
+  const size_t sum = is_applied(f->sum, skipped) ? SUM_BYTES : 0;
+  if (stored <= sum || stored > length) return false;
+  return is_applied(f->deflate, skipped) ? inflates_to(set, at, (size_t)stored, sum, bytes)
+                                         : stored - sum == bytes;
 }
 
 /* Moves on to the next chunk of the region, the last dimension first; false behind the last chunk. */
@@ -21,12 +71,14 @@ static bool next_chunk(hsize_t *at, int ndim, const hsize_t *chunk, const hsize_
   return false;
 }
 
-bool ld_hdf5_chunks_sound(hid_t set, int ndim, const hsize_t *chunk, const hsize_t *first,
-                          const hsize_t *count, hsize_t least, hsize_t most) {
+bool ld_hdf5_chunks_whole(hid_t set, int ndim, const hsize_t *chunk, size_t bytes, const hsize_t *first,
+                          const hsize_t *count, size_t length) {
   hsize_t at[LD_MAX_DIMS];
+  filters f;
+  if (!find_filters(set, &f)) return false;
   for (int d = 0; d < ndim; d++) at[d] = first[d] / chunk[d] * chunk[d];
   do
-    if (!is_sound(set, at, least, most)) return false;
+    if (!is_whole(set, &f, at, bytes, length)) return false;
   while (next_chunk(at, ndim, chunk, first, count));
   return true;
 }

@@ -1,4 +1,7 @@
 /* What HDF5 takes on trust of a file's chunks, checked before it reads them. Internal to io.
+ *
+ * The library (1.10.8) takes memory of the size that a chunk is said to be stored in, subtracts the checksum
+ * from it unseen, and reads a whole chunk out of whatever its filters leave, be it shorter.
  */
 #ifndef LD_HDF5_CHUNK_H
 #define LD_HDF5_CHUNK_H
@@ -6,12 +9,11 @@
 #include <hdf5.h>
 #include <stdbool.h>
 
-enum { LD_FLETCHER_BYTES = 4 }; /* the checksum behind a chunk */
-
-/* Whether each chunk that has elements of the region is stored in `least` to `most` bytes, or not at all. The
- * library takes memory of the stored size, and its checksum filter subtracts 4 from it. `chunk` is the shape
- * of a chunk; `first` and `count` are the region, within the set. */
-bool ld_hdf5_chunks_sound(hid_t set, int ndim, const hsize_t *chunk, const hsize_t *first,
-                          const hsize_t *count, hsize_t least, hsize_t most);
+/* Whether each chunk that has elements of the region is stored, if at all, in a way that gives just `bytes`
+ * bytes when its filters (deflate, shuffle, and a checksum behind them: others are refused) are undone.
+ * `chunk` is the shape of a chunk; `first` and `count` are the region, within the set; `length` is that of
+ * the file. */
+bool ld_hdf5_chunks_whole(hid_t set, int ndim, const hsize_t *chunk, size_t bytes, const hsize_t *first,
+                          const hsize_t *count, size_t length);
 
 #endif

@@ -17,8 +17,8 @@ enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_NAME = 255 }
 /* How the elements lie in the file. */
 typedef struct storage {
   bool known;
-  bool deflated, summed; /* compressed; behind each chunk its checksum */
-  hsize_t chunk[4];      /* 0 when not in chunks */
+  bool deflated;
+  hsize_t chunk[4]; /* 0 when not in chunks */
 } storage;
 
 struct ld_image_store {
@@ -28,6 +28,7 @@ struct ld_image_store {
   int ndim;
   hsize_t shape[4];
   storage how;     /* of the images */
+  bool *checked;   /* of each row of their chunks */
   int64_t *labels; /* NULL without */
   char *names;     /* of the classes, n_names times `name_size` bytes; NULL without */
   size_t n_names, name_size;
@@ -54,9 +55,7 @@ static bool known_filters(hid_t list, storage *out) {
     unsigned flags, config;
     size_t values = 0;
     const H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, 0, NULL, &config);
-    if (out->summed) return false; /* a checksum is of what is stored, or nothing is known of its length */
     if (filter == H5Z_FILTER_DEFLATE) out->deflated = true;
-    if (filter == H5Z_FILTER_FLETCHER32) out->summed = true;
     if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32)
       return false;
   }
@@ -85,9 +84,11 @@ static bool is_stored(const ld_image_store *s, hid_t set, const storage *how, ui
 }
 
 /* Of the chunks that `count` elements from `first` on are in. */
-static bool has_sums(hid_t set, const storage *how, int ndim, const hsize_t *first, const hsize_t *count) {
-  return !how->summed || !how->chunk[0] ||
-         ld_hdf5_chunks_sound(set, ndim, how->chunk, first, count, LD_FLETCHER_BYTES + 1, MOST_CHUNK_BYTES);
+static bool are_whole(const ld_image_store *s, hid_t set, const storage *how, int ndim, size_t element,
+                      const hsize_t *first, const hsize_t *count) {
+  size_t bytes = element;
+  for (int d = 0; d < ndim && how->chunk[0]; d++) bytes *= (size_t)how->chunk[d];
+  return !how->chunk[0] || ld_hdf5_chunks_whole(set, ndim, how->chunk, bytes, first, count, s->length);
 }
 
 static bool is_small_chunk(const storage *how, int ndim, size_t element) {
@@ -176,7 +177,9 @@ static int open_images(ld_image_store *s, ld_error *err) {
       !is_stored(s, s->images, &how, s->shape[0] * image_bytes(s)))
     return ld_fail(err, LD_EFORMAT, "%s: 'images' claims more images than the file holds, write it again",
                    s->path);
-  return how.chunk[0] ? set_cache(s, &how, err) : 0;
+  if (!how.chunk[0]) return 0;
+  s->checked = ld_alloc((size_t)(s->shape[0] / how.chunk[0] + 1), sizeof *s->checked);
+  return set_cache(s, &how, err);
 }
 
 static int check_labels(ld_image_store *s, hid_t set, hid_t type, ld_error *err) {
@@ -193,7 +196,7 @@ static int check_labels(ld_image_store *s, hid_t set, hid_t type, ld_error *err)
   if (rc) return rc;
   const storage how = find_storage(set, 1);
   if (!how.known || !is_small_chunk(&how, 1, 8)) return fail_storage(s, "labels", err);
-  if (!is_stored(s, set, &how, n) || !has_sums(set, &how, 1, (hsize_t[]){0}, &n))
+  if (!is_stored(s, set, &how, n) || !are_whole(s, set, &how, 1, H5Tget_size(type), (hsize_t[]){0}, &n))
     rc = ld_fail(err, LD_EFORMAT, "%s: 'labels' is not in the file as a whole", s->path);
   return rc;
 }
@@ -316,6 +319,7 @@ void ld_image_store_close(ld_image_store *s) {
   if (s->space >= 0) H5Sclose(s->space);
   if (s->images >= 0) H5Dclose(s->images);
   if (s->file >= 0) H5Fclose(s->file);
+  free(s->checked);
   free(s->labels);
   free(s->names);
   free(s->path);
@@ -345,6 +349,15 @@ static hid_t select_image(hid_t space, int ndim, const hsize_t *shape, int64_t i
   return -1;
 }
 
+/* Whether the chunks of an image are whole; those of one row of chunks are looked at once. */
+static bool is_checked(const ld_image_store *s, int64_t index) {
+  if (!s->how.chunk[0]) return true;
+  const hsize_t first[4] = {(hsize_t)index}, count[4] = {1, s->shape[1], s->shape[2], s->shape[3]};
+  bool *checked = &s->checked[first[0] / s->how.chunk[0]];
+  *checked = *checked || are_whole(s, s->images, &s->how, s->ndim, 1, first, count);
+  return *checked;
+}
+
 int ld_image_store_read(const ld_image_store *s, int64_t index, ld_image *out, ld_error *err) {
   const size_t bytes = (size_t)image_bytes(s);
   if (bytes > out->room) {
@@ -358,8 +371,7 @@ int ld_image_store_read(const ld_image_store *s, int64_t index, ld_image *out, l
   hid_t memory;
   const hid_t selected = select_image(s->space, s->ndim, s->shape, index, &memory);
   int rc = 0;
-  const hsize_t first[4] = {(hsize_t)index}, count[4] = {1, s->shape[1], s->shape[2], s->shape[3]};
-  if (selected < 0 || memory < 0 || !has_sums(s->images, &s->how, s->ndim, first, count) ||
+  if (selected < 0 || memory < 0 || !is_checked(s, index) ||
       H5Dread(s->images, H5T_NATIVE_UINT8, memory, selected, H5P_DEFAULT, out->pixels) < 0) {
     char *what = ld_format("image %lld cannot be read, it is damaged", (long long)index);
     rc = ld_hdf5_fail(err, LD_EFORMAT, s->path, what);
