@@ -88,6 +88,10 @@ static int resolve(const ld_command_line *line, ld_comm *comm, ld_options *optio
   return rc;
 }
 
+static void poll(void *comm) {
+  ld_comm_poll(comm);
+}
+
 static int run(const ld_command *command, int argc, char **argv, bool speak) {
   ld_options options = {0};
   ld_error err = {0};
@@ -109,6 +113,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
                  ld_comm_host(comm));
   rc = ld_comm_agree(comm, rc, &err);
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
+  if (ld_comm_size(comm) > 1) ld_gemm_between(poll, comm); /* a product of many rows can take a minute */
   if (!rc) rc = ld_kernels_agree(comm, options.mixed_cpus, &err);
   if (!rc) rc = command->run(&options, path, comm, &err);
   ld_options_free(&options);

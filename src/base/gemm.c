@@ -24,6 +24,8 @@ static struct {
   bool blas; /* products by OpenBLAS */
   const char *name;
   int threads;
+  void (*between)(void *user);
+  void *user;
 } setup;
 
 /* Rows of words, or words of rows when the left factor is transposed. */
@@ -97,6 +99,11 @@ bool ld_gemm_setup(int threads, enum ld_precision precision) {
   setup.threads = threads;
   if (setup.blas) ld_gemm_blas_set_threads(threads);
   return true;
+}
+
+void ld_gemm_between(void (*between)(void *user), void *user) {
+  setup.between = between;
+  setup.user = user;
 }
 
 static void set_up(void) {
@@ -376,6 +383,7 @@ static void run(const job *j, int thread, int n_threads) {
 #pragma omp barrier
       run_block(j, &b, thread, n_threads);
 #pragma omp barrier
+      if (thread == 0 && setup.between) setup.between(setup.user);
     }
 }
 

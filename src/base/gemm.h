@@ -61,6 +61,10 @@ enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
  * rounded to bfloat16 (sums stay float32). Returns false when this processor has no products of bfloat16. */
 bool ld_gemm_setup(int threads, enum ld_precision precision);
 
+/* Called by the thread that asked for a product, now and then within a long one: for what must not wait for
+ * its end. NULL for nothing. */
+void ld_gemm_between(void (*between)(void *user), void *user);
+
 /* The tile on which this process computes, for operations that are built on it; with OpenBLAS's products the
  * best that the processor has. */
 struct ld_tile;
