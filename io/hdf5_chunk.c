@@ -82,3 +82,13 @@ bool ld_hdf5_chunks_whole(hid_t set, int ndim, const hsize_t *chunk, size_t byte
   while (next_chunk(at, ndim, chunk, first, count));
   return true;
 }
+
+void ld_hdf5_chunks_visit(hid_t set, int ndim, const hsize_t *chunk, const hsize_t *shape) {
+  const hsize_t first[LD_MAX_DIMS] = {0};
+  hsize_t at[LD_MAX_DIMS] = {0}, stored;
+  unsigned skipped;
+  haddr_t where;
+  do
+    if (H5Dget_chunk_info_by_coord(set, at, &skipped, &where, &stored) < 0) return;
+  while (next_chunk(at, ndim, chunk, first, shape));
+}
