@@ -304,11 +304,14 @@ static int open_file(ld_image_store *s, ld_error *err) {
   return rc;
 }
 
+enum { MOST_SECONDS = 300 }; /* of computing; damaged metadata can lead HDF5 around in a circle */
+
 /* Whatever its signals are set to, a process that looks through a file dies of a crash, and quietly. */
 static void be_calm(void) {
   static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) signal(signals[i], SIG_DFL);
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+  setrlimit(RLIMIT_CPU, &(struct rlimit){MOST_SECONDS, MOST_SECONDS});
   const int nowhere = open("/dev/null", O_WRONLY);
   if (nowhere >= 0) dup2(nowhere, STDERR_FILENO);
 }
