@@ -74,11 +74,42 @@ static int read_config(const char *path, ld_comm *comm, ld_text *out, ld_error *
   return ld_comm_agree(comm, rc, err);
 }
 
+static int fail_options(const ld_comm *comm, const char *mine, const char *first, ld_error *err) {
+  size_t at = 0;
+  while (mine[at] && mine[at] == first[at]) at++;
+  while (at && mine[at] != ',') at--;
+  return ld_fail(err, LD_EUSAGE,
+                 "rank %d on host %s was started with other options than rank 0 (%.60s there, %.60s here): "
+                 "start all ranks with the same",
+                 ld_comm_rank(comm), ld_comm_host(comm), mine + at + 1, first + at + 1);
+}
+
+/* Ranks with different options would train different things, or wait for each other for ever. Threads may be
+ * each host's own. Collective. */
+static int agree_on_options(enum ld_command_bit command, const ld_options *options, ld_comm *comm,
+                            ld_error *err) {
+  ld_options common = *options;
+  ld_text mine = {0}, first = {0};
+  common.threads = 1;
+  ld_options_json(command, &common, false, &mine);
+  ld_text_puts(&first, mine.bytes);
+  ld_comm_broadcast_text(comm, &first, 0);
+  const int rc = strcmp(mine.bytes, first.bytes) ? fail_options(comm, mine.bytes, first.bytes, err) : 0;
+  ld_text_free(&mine);
+  ld_text_free(&first);
+  return ld_comm_agree(comm, rc, err);
+}
+
 /* The options of the job. Collective. */
 static int resolve(const ld_command_line *line, ld_comm *comm, ld_options *options, ld_error *err) {
   size_t n = 0;
   int rc = 0;
   while (ld_command_line_config(line, n)) n++;
+  int64_t counts[2] = {(int64_t)n, -(int64_t)n};
+  ld_comm_max_i64(comm, counts, 2);
+  if (counts[0] != -counts[1])
+    return ld_fail(err, LD_EUSAGE,
+                   "--config: some ranks were started with it and some without: start all with the same");
   ld_text *configs = ld_alloc(n, sizeof *configs);
   for (size_t i = 0; !rc && i < n; i++)
     rc = read_config(ld_command_line_config(line, i), comm, &configs[i], err);
@@ -104,6 +135,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
   int rc = started ? started : resolve(line, comm, &options, &err);
+  if (!rc && ld_comm_size(comm) > 1) rc = agree_on_options(command->bit, &options, comm, &err);
   if (!rc && command->takes_path && !path) rc = ld_fail(&err, LD_EUSAGE, "a path is missing");
   if (!rc && !ld_gemm_setup(options.threads ? (int)options.threads : 1,
                             options.precision && !strcmp(options.precision, "bf16") ? LD_PRECISION_BF16

@@ -60,6 +60,10 @@ typedef struct part {
   int k, n, at;
 } part;
 
+const char *ld_gemm_kind(void) {
+  return ld_gemm_fused() ? "fused" : ld_gemm_kernel();
+}
+
 /* OpenBLAS's kernel sets by what they need of a processor, and what it calls those that are about alike. */
 static const struct {
   const char *core, *also[5];

@@ -77,6 +77,9 @@ const char *ld_gemm_kernel(void);
  * such. Those of OpenBLAS have the same bits only where its kernels have the same name. */
 bool ld_gemm_fused(void);
 
+/* The name of all kernels that give the same bits as those used: "fused", or OpenBLAS's name. */
+const char *ld_gemm_kind(void);
+
 /* What kernels of that name need of a processor, as a level: what has a level has all below. -1 when that is
  * not known. */
 int ld_gemm_level(const char *kernel);

@@ -173,13 +173,13 @@ static int check_override(const char *list, ld_error *err) {
     const int length = (int)strcspn(at, ",");
     char *name = ld_format("%.*s", length, at);
     const ld_option *o = find_key(LD_CMD_TRAIN, name);
-    const bool file = !strcmp(name, "data") || !strcmp(name, "base");
+    const bool file = !strcmp(name, "data") || !strcmp(name, "base") || !strcmp(name, "kernels");
     int rc = 0;
     if (!file && (!o || !(o->marks & DEFINES)))
       rc = ld_fail(
           err, LD_EUSAGE,
           "--resume-override: '%s' is no option that a checkpoint is compared by: give names as lr, steps, "
-          "batch-size, data or base",
+          "batch-size, data, base or kernels",
           name);
     else if (o && (o->marks & OF_ADAPTER))
       rc = ld_fail(

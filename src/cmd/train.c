@@ -33,8 +33,8 @@ static void make_config(ld_job *j) {
   ld_text text = {0};
   ld_options_json(LD_CMD_TRAIN, &j->options, true, &text);
   text.bytes[--text.length] = 0; /* the closing brace: two more keys follow */
-  ld_text_printf(&text, ", \"base_digest\": \"%s\", \"data_digest\": \"%s\"}",
-                 ld_model_folder_digest(j->base.folder), j->data->digest);
+  ld_text_printf(&text, ", \"base_digest\": \"%s\", \"data_digest\": \"%s\", \"kernels\": \"%s\"}",
+                 ld_model_folder_digest(j->base.folder), j->data->digest, ld_gemm_kind());
   j->config = text.bytes;
 }
 

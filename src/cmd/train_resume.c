@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/gemm.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/train.h"
@@ -73,6 +74,17 @@ static void compare_digest(changes *c, const char *name, const char *was, const 
   ld_text_printf(sort_in(c, &d), "the %s is another (digest %s, was %s)", name, now, was);
 }
 
+/* A run goes on with kernels of the kind that it had, where this processor has them too. */
+static void compare_kernels(changes *c, const char *was) {
+  if (!was || !*was || !strcmp(was, ld_gemm_kind())) return;
+  const ld_difference d = {.name = "kernels"};
+  if (!ld_options_named(c->allowed, d.name) && ld_gemm_pin(ld_gemm_level(was))) {
+    ld_info("kernels as they were: OpenBLAS's %s (--resume-override kernels for this processor's own)", was);
+    return;
+  }
+  ld_text_printf(sort_in(c, &d), "the kernels are %s, were %s", ld_gemm_kind(), was);
+}
+
 static int refuse(const changes *c, const char *path, ld_error *err) {
   ld_text way = {0};
   if (c->names.length)
@@ -100,14 +112,16 @@ int ld_job_compare(const ld_job *j, ld_checkpoint *checkpoint, const char *path,
                    ld_error *err) {
   ld_adapter *adapter = checkpoint->adapter;
   changes c = {.allowed = j->options.resume_override};
-  const char *data = NULL;
+  const char *data = NULL, *kernels = NULL;
   int rc = check_family(j, adapter, path, err);
   ld_value *recorded = rc ? NULL : ld_json_parse(checkpoint->config, strlen(checkpoint->config), path, err);
   if (!recorded) return rc ? rc : err->code;
   rc = ld_value_string(recorded, "data_digest", NULL, &data, err);
+  if (!rc) rc = ld_value_string(recorded, "kernels", "", &kernels, err);
   ld_options_compare(&j->options, recorded, option_differs, &c);
   compare_digest(&c, "data", data, j->data->digest);
   compare_digest(&c, "base", adapter->base_digest, ld_model_folder_digest(j->base.folder));
+  compare_kernels(&c, kernels);
   if (!rc && c.refused.length) rc = refuse(&c, path, err);
   if (!rc && c.taken.length)
     ld_warn("%s: going on although this run is not as it was: %s", path, c.taken.bytes);

@@ -146,8 +146,10 @@ static int64_t n_microbatches(const ld_trainer *t, int64_t n_rows) {
 /* Brings the records of the steps from `step` on, as many as go at once, in the order that the epoch has now.
  */
 static int bring_records(ld_trainer *t, int64_t step, ld_error *err) {
-  const int64_t batch = t->options->batch_size, first = step % t->steps_per_epoch * batch;
+  const int64_t batch = t->options->batch_size;
+  int64_t epoch, first;
   if (step < t->brought_until || !ld_corpus_is_apart(t->data)) return 0;
+  find_batch(t, step, &epoch, &first);
   const int64_t rest = t->data->plan->n_rows - first, to_do = (t->total_steps - step) * batch;
   const int64_t *rows = t->order + first;
   const int64_t n = ld_corpus_window(t->data, rows, rest < to_do ? rest : to_do, batch);

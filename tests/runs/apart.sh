@@ -129,8 +129,19 @@ cp -r here/gpt2 there/
 apart "here there" "${more[@]}" --dry-run --out dry
 expect_text 'files  *every host reads them itself' err "all in both places"
 
-# Errors come once, and no rank waits for ever.
+# Another batch size in the middle of an epoch: the rows to come are others, here as on one rank.
 rm -r there/gpt2
+two=(train --model gpt2 --data gpt2/train.jsonl --epochs 2 --lr 1e-2 --save-every 1 --keep 100)
+ordinary "${two[@]}" --batch-size 30 --out cut
+rm here/cut/checkpoints/step-0000000[2-6].h5
+cp -r here/cut here/cut-apart
+ordinary "${two[@]}" --batch-size 7 --resume-override batch-size --out cut
+expect_status 0 "another batch size"
+apart "here there there" "${two[@]}" --batch-size 7 --resume-override batch-size --out cut-apart
+expect_status 0 "another batch size, apart"
+same_run here/cut here/cut-apart
+
+# Errors come once, and no rank waits for ever.
 apart "here there" "${more[@]}" --model nothing --out bad
 expect_error 1 'nothing: no such folder' "a model that is nowhere"
 apart "here there" "${more[@]}" --data nothing.jsonl --out bad
@@ -147,3 +158,18 @@ expect_error 1 'bad.jsonl: line 81: ' "a broken record"
 before=(env TMPDIR="$scratch/nowhere") # mpirun would make the folder
 apart "here there" "${more[@]}" --out bad
 expect_error 1 'nowhere/lora_dist.*TMPDIR' "no place for links"
+
+# unlike REGEX FIRST ... -- SECOND ...: two ranks with these further options of their own.
+unlike() {
+  local regex=$1 first=()
+  shift
+  while [ "$1" != -- ]; do first+=("$1"); shift; done
+  shift
+  (cd here && timeout 20 mpirun --oversubscribe --bind-to none -np 1 "$LORA_DIST" "${more[@]}" --out bad "${first[@]}" : \
+    -np 1 "$LORA_DIST" "${more[@]}" --out bad "$@") >out 2>err
+  status=$?
+  expect_error 2 "$regex" "options that differ: ${first[*]} and $*"
+}
+unlike 'rank 1 on host .* other options than rank 0 \( "seed": 2.* "seed": 1' --seed 1 -- --seed 2
+unlike 'other options than rank 0' --valid gpt2/train.jsonl --
+unlike '--config: some ranks' --config job.yaml --

@@ -49,6 +49,16 @@ if [[ $flags == *avx2* ]]; then
   same_adapter pinned own-pinned
   mixed own-kept "" "" openblas Nehalem --mixed-cpus
   expect_text 'warning: --mixed-cpus: .*other bits' err "mixed"
+  # A run goes on with the kernels that it had.
+  LORA_DIST_KERNEL=openblas OPENBLAS_CORETYPE=Haswell run again 1 --steps 10 --save-every 5
+  rm -r again/checkpoints/step-00000010.h5 again/adapter.h5 again/peft
+  run again 2 --steps 10 --save-every 5
+  expect_text 'kernels as they were: OpenBLAS.s Haswell' err "going on with other kernels"
+  same_adapter haswell again
+  rm again/checkpoints/step-00000010.h5
+  run again 1 --steps 10 --save-every 5 --resume-override kernels
+  expect_text 'warning: .*the kernels are fused, were Haswell' err "--resume-override kernels"
+
   mixed alike openblas Haswell openblas Haswell
   ! grep -q 'round differently' err || fail "kernels of one kind are called different"
   same_adapter haswell alike
