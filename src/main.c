@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/gemm.h"
 #include "base/log.h"
@@ -119,6 +120,16 @@ static int resolve(const ld_command_line *line, ld_comm *comm, ld_options *optio
   return rc;
 }
 
+/* A mapped file that becomes shorter while it is read is no crash of ours. */
+static void file_gone(int number) {
+  static const char text[] = "lora_dist: error: a model or data file was cut short, or its disk failed, "
+                             "while it was in use: restore it and "
+                             "run the same command again\n";
+  (void)number;
+  (void)!write(STDERR_FILENO, text, sizeof text - 1);
+  _exit(1);
+}
+
 static void poll(void *comm) {
   ld_comm_poll(comm);
 }
@@ -134,6 +145,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   ld_comm *comm = NULL;
   const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
+  signal(SIGBUS, file_gone); /* behind MPI, which sets one of its own */
   int rc = started ? started : resolve(line, comm, &options, &err);
   if (!rc && ld_comm_size(comm) > 1) rc = agree_on_options(command->bit, &options, comm, &err);
   if (!rc && command->takes_path && !path) rc = ld_fail(&err, LD_EUSAGE, "a path is missing");
