@@ -8,14 +8,14 @@
 #include "base/memory.h"
 
 static struct {
-  void *library;
+  void *handle;
   __typeof__(&cblas_sgemm) sgemm;
   __typeof__(&openblas_set_num_threads) set_threads;
   __typeof__(&openblas_get_corename) kernel;
 } blas;
 
 static bool find(const char *name, void *function) {
-  void *found = dlsym(blas.library, name);
+  void *found = dlsym(blas.handle, name);
   memcpy(function, &found, sizeof found);
   return found;
 }
@@ -23,11 +23,11 @@ static bool find(const char *name, void *function) {
 bool ld_gemm_blas_load(const char *core) {
   static const char *const names[] = {"libopenblas.so.0", "libopenblasp.so.0", "libopenblas.so"};
   if (core) setenv("OPENBLAS_CORETYPE", core, 1);
-  if (blas.library) dlclose(blas.library);
-  blas.library = NULL;
-  for (size_t i = 0; i < sizeof names / sizeof *names && !blas.library; i++)
-    blas.library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-  return blas.library && find("cblas_sgemm", &blas.sgemm) &&
+  if (blas.handle) dlclose(blas.handle);
+  blas.handle = NULL;
+  for (size_t i = 0; i < sizeof names / sizeof *names && !blas.handle; i++)
+    blas.handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+  return blas.handle && find("cblas_sgemm", &blas.sgemm) &&
          find("openblas_set_num_threads", &blas.set_threads) && find("openblas_get_corename", &blas.kernel);
 }
 
