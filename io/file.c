@@ -273,7 +273,7 @@ int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *
 }
 
 /* Only flat folders are ever made here, so a folder inside makes the last step fail and stays. */
-static int remove_folder(const char *path) {
+int ld_remove_folder(const char *path) {
   size_t n;
   char **names = ld_folder_names(path, &n, NULL);
   if (!names) return -1;
@@ -292,7 +292,7 @@ static void settle_aside(const char *place) {
   if (!ld_is_folder(place) && ld_is_folder(aside))
     rename(aside, place);
   else
-    remove_folder(aside);
+    ld_remove_folder(aside);
   free(aside);
 }
 
@@ -317,7 +317,7 @@ static void sweep(const char *folder, const char *of) {
   for (size_t i = 0; i < n; i++) {
     if (!is_leftover(names[i]) || (of && !is_leftover_of(names[i], of))) continue;
     char *path = ld_path_join(folder, names[i]);
-    if (unlink(path) != 0) remove_folder(path);
+    if (unlink(path) != 0) ld_remove_folder(path);
     free(path);
   }
   ld_names_free(names, n);
@@ -390,7 +390,7 @@ static int replace_folder(const char *part, const char *place, ld_error *err) {
   if (code) return code;
   if (renameat2(AT_FDCWD, part, AT_FDCWD, place, RENAME_EXCHANGE) == 0) {
     code = sync_parent(place, err);
-    remove_folder(part);
+    ld_remove_folder(part);
     return code;
   }
   if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
@@ -413,7 +413,7 @@ static int take_place(const char *part, const char *path, ld_error *err) {
 
 int ld_folder_end(char *part, const char *path, int code, ld_error *err) {
   if (!code) code = take_place(part, path, err);
-  if (code) remove_folder(part);
+  if (code) ld_remove_folder(part);
   free(part);
   return code;
 }

@@ -44,6 +44,10 @@ void ld_names_free(char **names, size_t n);
 /* Fails with LD_EFILE and "<path>: <what>: <what errno says>; <what to do about it>". */
 int ld_file_fail(const char *path, const char *what, ld_error *err);
 
+/* Removes a folder of files and links; one that holds a folder stays, as does that. Returns 0, or -1 when it
+ * is still there. */
+int ld_remove_folder(const char *path);
+
 /* Writing `path` atomically (beside, synced, renamed):
  *   char *part = ld_file_begin(path, err);           a name beside it to write to, "path.tmp.<pid>"
  *   code = ... write and close part ...

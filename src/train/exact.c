@@ -99,14 +99,10 @@ LD_VECTOR static void add(int64_t *sums, const float *g, size_t n, double scale)
   }
 }
 
-void ld_exact_add_one(ld_exact *exact, size_t i) {
+void ld_exact_add(ld_exact *exact, size_t i) {
   const ld_param *param = &exact->params[i];
   exact->peak[i] = peak_bits(param->grad, count(param), exact->peak[i]);
   add(exact->sums + exact->first[i], param->grad, count(param), ldexp(1, exact->used[i]));
-}
-
-void ld_exact_add(ld_exact *exact) {
-  for (size_t i = 0; i < exact->n_params; i++) ld_exact_add_one(exact, i);
 }
 
 static float bits_to_float(uint32_t bits) {

@@ -43,9 +43,8 @@ void ld_exact_free(ld_exact *exact);
 /* Zeroes sums and peaks, and takes the exponents for the sums to come. */
 void ld_exact_reset(ld_exact *exact);
 
-/* Adds the gradients that the parameters hold now: of all, or of one. */
-void ld_exact_add(ld_exact *exact);
-void ld_exact_add_one(ld_exact *exact, size_t param);
+/* Adds the gradient that a parameter holds now. */
+void ld_exact_add(ld_exact *exact, size_t param);
 
 /* After sums and peaks were reduced over all ranks: true when every exponent was fit for the n_summands
  * microbatches that were added, false when the step must be computed again; exponents are set for the next

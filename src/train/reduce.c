@@ -61,7 +61,7 @@ static ld_bucket *bucket_of(ld_reduce *r, size_t param) {
 static void add(ld_reduce *r, size_t param) {
   if (r->added[param]) return;
   r->added[param] = true;
-  ld_exact_add_one(r->exact, param);
+  ld_exact_add(r->exact, param);
   bucket_of(r, param)->missing--;
 }
 

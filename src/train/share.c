@@ -292,20 +292,8 @@ int ld_share_file(ld_comm *comm, const char *path, ld_share *out, ld_error *err)
   return share_files(comm, path, list_file, out, err);
 }
 
-static void remove_links(const char *folder) {
-  size_t n;
-  char **names = ld_folder_names(folder, &n, NULL);
-  for (size_t i = 0; i < n; i++) {
-    char *path = ld_path_join(folder, names[i]);
-    unlink(path);
-    free(path);
-  }
-  ld_names_free(names, n);
-  rmdir(folder);
-}
-
 void ld_share_close(ld_share *share) {
-  if (share->links) remove_links(share->links);
+  if (share->links) ld_remove_folder(share->links);
   for (size_t i = 0; i < share->n_files; i++) close(share->files[i]);
   free(share->files);
   free(share->links);

@@ -19,7 +19,7 @@ static void add_all(ld_exact *exact, float *grad, const int *order, int n) {
   ld_exact_reset(exact);
   for (int i = 0; i < n; i++) {
     fill(grad, order[i]);
-    ld_exact_add(exact);
+    ld_exact_add(exact, 0);
   }
 }
 
@@ -51,7 +51,7 @@ Test(exact, mean_is_that_of_doubles) {
     for (int m = 0; m < 6; m++) {
       fill(grad, m);
       for (int i = 0; i < N; i++) sum[i] += (double)grad[i];
-      ld_exact_add(&exact);
+      ld_exact_add(&exact, 0);
     }
     ld_exact_fit(&exact, 6);
   }
@@ -102,8 +102,8 @@ Test(exact, exponents_follow_the_gradients) {
     for (int tries = 0; tries < 2 && !fit; tries++) {
       ld_exact_reset(&exact);
       grad[0] = ldexpf(1.2345678f, e);
-      ld_exact_add(&exact);
-      ld_exact_add(&exact);
+      ld_exact_add(&exact, 0);
+      ld_exact_add(&exact, 0);
       fit = ld_exact_fit(&exact, 2);
     }
     cr_assert(fit, "2^%d", e);
@@ -119,15 +119,15 @@ Test(exact, what_is_no_number_is_told) {
   ld_exact exact;
   ld_exact_create(&exact, &param, 1);
   ld_exact_reset(&exact);
-  ld_exact_add(&exact);
+  ld_exact_add(&exact, 0);
   cr_assert(ld_exact_not_finite(&exact) == &param);
   grad[1] = INFINITY;
   ld_exact_reset(&exact);
-  ld_exact_add(&exact);
+  ld_exact_add(&exact, 0);
   cr_assert(ld_exact_not_finite(&exact) == &param);
   grad[1] = 2;
   ld_exact_reset(&exact);
-  ld_exact_add(&exact);
+  ld_exact_add(&exact, 0);
   cr_assert(ld_exact_not_finite(&exact) == NULL);
   ld_exact_free(&exact);
 }
