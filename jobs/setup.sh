@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building and testing need. Skips what is there; asks sudo when it is not root.
+# Installs the Debian packages that the build needs, and those that are named. Skips what is there; uses sudo when not root.
 #   jobs/setup.sh [more packages ...]
 set -euo pipefail
 
 packages="build-essential cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libhdf5-dev
-  libcriterion-dev libjansson-dev libpcre2-dev libutf8proc-dev libyaml-dev libpng-dev libjpeg-dev zlib1g-dev"
+  libjansson-dev libpcre2-dev libutf8proc-dev libyaml-dev libpng-dev libjpeg-dev zlib1g-dev"
 
 missing=
 for package in $packages "$@"; do

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(valgrind)
+packages=(libcriterion-dev valgrind)
 [ "$(id -u)" != 0 ] || packages+=(iproute2 openssh-server) # tests/cluster makes hosts, which only root can
 jobs/setup.sh "${packages[@]}"
 # For the fuzz targets, 45 MB; without it their seeds are replayed by gcc.

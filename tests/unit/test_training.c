@@ -120,7 +120,7 @@ static void check_adapter(const training *t) {
 /* Compares each step and the adapter at the end, and ends. */
 static void follow_steps(training *t, const char *model, const char *run) {
   const double *loss = recorded(t, "loss"), *norm = recorded(t, "grad_norm"), *lr = recorded(t, "lr");
-  for (int64_t step = 0; step < t->options.steps; step++) {
+  for (int step = 0; step < t->options.steps; step++) {
     ld_step_report report;
     ld_error err;
     must(ld_trainer_step(&t->trainer, false, &report, &err), &err);
