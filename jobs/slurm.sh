@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by the Slurm scripts beside it, with `home` the folder of the project: starts a training on what Slurm gave the job, hands
-# its signals on, and puts the job back into the queue when there is more to do.
+# Sourced by the Slurm scripts beside it, with `home` the folder of the project: starts a training on what Slurm gave the job, forwards
+# its signals, and returns the job to the queue when there is more to do.
 #
 # LAUNCH says how ranks are started: srun (through PMIx), mpirun (inside the allocation), or auto, which is srun where it has PMIx.
 . "${home:?}/jobs/mpi.sh"
@@ -10,7 +10,7 @@
 # 22.05: of 30 starts of 4 ranks on 2 nodes 10 crashed in MPI_Init); its ring does not.
 export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}
 
-# So often in a row a job may lose ranks without having got on at all, until it is given up.
+# A job that loses ranks this often in a row, without a new checkpoint in between, is given up.
 most_starts_in_vain=3
 
 launcher() {
@@ -60,12 +60,13 @@ wait_for() {
   return "$status"
 }
 
-# on_slurm OUT PROGRAM ...: its status; does not return when the job goes back into the queue.
+# on_slurm OUT PROGRAM ...: its status; does not return when the job returns to the queue.
 on_slurm() {
   local out=$1 before with status=0
   shift
   with=$(launcher)
   [ "$with" != srun ] || pass_steps_of_earlier_starts
+  [ "${SLURM_RESTART_COUNT:-0}" != 0 ] || rm -f "$out/starts_in_vain" # of an earlier submission
   before=$(newest_checkpoint "$out")
   cancelled=
   launch "$with" "$@" &
@@ -74,7 +75,7 @@ on_slurm() {
   trap 'cancelled=yes' TERM
   wait_for "$job" || status=$?
   if goes_on "$out" "$status" "$before"; then
-    echo "slurm: ended with status $status; job $SLURM_JOB_ID goes back into the queue"
+    echo "slurm: ended with status $status; job $SLURM_JOB_ID returns to the queue"
     scontrol requeue "$SLURM_JOB_ID"
     exit "$status"
   fi

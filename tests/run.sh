@@ -13,4 +13,5 @@ jobs/setup.sh clang libclang-rt-14-dev || echo "no clang: the parsers are not fu
 cmake --preset developer >/dev/null
 cmake --build --preset developer
 . jobs/mpi.sh
-exec ctest --test-dir build-developer --output-on-failure --no-tests=error "$@"
+ctest --test-dir build-developer --output-on-failure --no-tests=error "$@" |
+  awk -v log_file=build-developer/Testing/Temporary/LastTest.log -f tests/skipped.awk

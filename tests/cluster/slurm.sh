@@ -8,7 +8,7 @@
 # root, slurm-wlm and munge, which tests/run.sh does not install; skipped without them.
 export PATH=$PATH:/usr/sbin:/sbin
 for program in slurmctld slurmd sbatch srun munged; do
-  command -v "$program" >/dev/null || { echo "$program is not installed"; exit 77; }
+  command -v "$program" >/dev/null || { echo "skipped: $program is not installed (apt-get install slurm-wlm munge)"; exit 77; }
 done
 hosts_sh=$(cd "$(dirname "$0")" && pwd)/hosts.sh
 . "$(dirname "$0")/../runs/lib.sh"
@@ -120,11 +120,11 @@ until_true() {
   return 1
 }
 
-# edited SCRIPT OUT OPTION ...: the script with its three places edited as a user would.
+# edited SCRIPT OUT OPTION ...: the script with its three sections edited as a user would; an empty OUT leaves its own.
 edited() {
   local script=$1 out=$2
   shift 2
-  sed -e "s|^lora_dist=.*|lora_dist=$LORA_DIST|" -e "s|^home=.*|home=$root|" -e "s|^out=.*|out=$out|" -e "s|^sweep=.*|sweep=$out|" \
+  sed ${out:+-e "s|^out=.*|out=$out|" -e "s|^sweep=.*|sweep=$out|"} -e "s|^lora_dist=.*|lora_dist=$LORA_DIST|" -e "s|^home=.*|home=$root|" \
     -e "s|^options=.*|options=($*)|" -e 's|^values=.*|values=(1e-2 1e-4 nonsense)|' "$root/jobs/$script"
 }
 
@@ -218,6 +218,19 @@ whole() {
   sha256sum {short,by-mpirun,by-srun}/peft/adapter_model.safetensors
 }
 
+# The script's own run folder is the same in each submission: the second one finds the first one's steps there.
+twice() {
+  lap "submitted twice"
+  local log
+  edited train.sbatch "" "${short[@]}" >twice.sbatch
+  for log in twice-1.log twice-2.log; do
+    on h1 sbatch --parsable --nodes=1 --ntasks-per-node=1 --time=5 --output=$log twice.sbatch >/dev/null
+    until_true 60 no_jobs || fail "twice: $log does not end"
+  done
+  expect_text 'all 60 steps' twice-2.log "twice"
+  same_bits short/peft/adapter_model.safetensors runs/first/peft/adapter_model.safetensors
+}
+
 # start_long NAME LAUNCHER OPTION ...
 start_long() {
   local name=$1
@@ -237,7 +250,7 @@ a_signal() {
   on h1 scancel --batch --signal=USR1 "${id[batch]}"
   for name in signal batch; do
     completed $name long 2
-    went_on $name 'ended with status 75; job .* goes back'
+    went_on $name 'ended with status 75; job .* returns'
   done
 }
 
@@ -246,7 +259,7 @@ time_limit() {
   until_true 31 before_a_look
   start_long limit mpirun --time=1 --signal=B:USR1@55
   completed limit long 2
-  went_on limit 'ended with status 75; job .* goes back'
+  went_on limit 'ended with status 75; job .* returns'
 }
 
 crash() {
@@ -260,7 +273,7 @@ crash() {
   until_true 30 ended cancelled
   [ "$(of cancelled JobState)" = CANCELLED ] || fail "cancelled: $(of cancelled JobState)"
   completed death long 2
-  went_on death 'ended with status [0-9]*; job .* goes back'
+  went_on death 'ended with status [0-9]*; job .* returns'
 }
 
 node_lost() {
@@ -271,7 +284,7 @@ node_lost() {
   until_true 60 back_in_queue lost || fail "lost: Slurm does not miss the node"
   node_up h2
   completed lost long 2
-  went_on lost 'DUE TO NODE FAILURE|goes back'
+  went_on lost 'DUE TO NODE FAILURE|returns'
 }
 
 # The third run's value is none: it fails, and the table tells of the others.
@@ -290,6 +303,7 @@ lr-1e-4 60 done" ] || fail "sweep: another table is expected"
 }
 
 whole
+twice
 sweep
 wait "$reference" || fail "the undisturbed run: $(cat long.log)"
 a_signal
