@@ -151,7 +151,7 @@ static int read_key(reader *r, const ld_value *map, char **key) {
   if (strlen(text) != r->event.data.scalar.length) return fail_here(r, "a key holds a NUL character", "");
   for (size_t i = 0; i < map->n_items; i++)
     if (strcmp(map->items[i].key, text) == 0)
-      return fail_here(r, "the key stands here for the second time: ", text);
+      return fail_here(r, "duplicate key: ", text);
   *key = ld_strdup(text);
   return 0;
 }
@@ -166,6 +166,7 @@ static int read_map(reader *r, ld_value *out, int depth) {
     code = read_key(r, out, &key);
     if (code) return code;
     ld_value *item = ld_value_add(out, key, &room);
+    item->line = (int)r->event.start_mark.line + 1;
     code = next(r);
     if (!code) code = read_node(r, item, depth + 1);
     if (code) return code;

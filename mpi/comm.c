@@ -55,6 +55,16 @@ ld_comm *ld_comm_alone(void) {
   return comm;
 }
 
+/* What the library says goes on with packages and dates; MPICH writes tabs in it. */
+void ld_comm_library(char *name, size_t size) {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length;
+  MPI_Get_library_version(text, &length);
+  text[strcspn(text, ",\n")] = 0;
+  for (char *at = text; (at = strchr(at, '\t'));) *at = ' ';
+  snprintf(name, size, "%s", text);
+}
+
 bool ld_comm_by_mpirun(void) {
   return getenv("OMPI_COMM_WORLD_SIZE") != NULL;
 }

@@ -32,6 +32,9 @@ bool ld_comm_speaks(void);
 /* Whether mpirun, or its daemon on this host, is this process's parent. Not collective. */
 bool ld_comm_by_mpirun(void);
 
+/* The name and version of the MPI library ("Open MPI v4.1.4"). Needs no job. Not collective. */
+void ld_comm_library(char *name, size_t size);
+
 /* A communicator of this process alone. */
 ld_comm *ld_comm_alone(void);
 

@@ -8,40 +8,46 @@
 #include "base/gemm.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/suggest.h"
 #include "cmd/command.h"
+#include "cmd/command_line.h"
+#include "cmd/version.h"
 #include "io/file.h"
 #include "train/kernels.h"
 
 static const ld_command commands[] = {
     {"train", LD_CMD_TRAIN, "train a LoRA adapter", "Trains a LoRA adapter on a frozen base model.", false,
      true, ld_cmd_train},
-    {"eval", LD_CMD_EVAL, "loss and scores on a data set",
+    {"eval", LD_CMD_EVAL, "evaluate a model or an adapter on a data set",
      "Prints loss and perplexity on a data set, or a classifier's accuracy, F1 and correlations.", false,
      true, ld_cmd_eval},
-    {"predict", LD_CMD_PREDICT, "a classifier's labels for a data set",
+    {"predict", LD_CMD_PREDICT, "classify the records of a data set",
      "Prints one JSON object per record: its label and the probability of each.", false, true,
      ld_cmd_predict},
-    {"generate", LD_CMD_GENERATE, "go on from a prompt", "Generates text.", false, false, ld_cmd_generate},
-    {"merge", LD_CMD_MERGE, "add an adapter into its base",
-     "Writes a Hugging Face model folder with the adapter added in.", false, false, ld_cmd_merge},
-    {"export", LD_CMD_EXPORT, "HDF5 to PEFT", "Writes an adapter as a PEFT folder.", false, false,
+    {"generate", LD_CMD_GENERATE, "generate text from a prompt", "Generates text from a prompt.", false, false, ld_cmd_generate},
+    {"merge", LD_CMD_MERGE, "merge an adapter into its base model",
+     "Writes a Hugging Face model folder with the adapter merged into the weights.", false, false, ld_cmd_merge},
+    {"export", LD_CMD_EXPORT, "write an adapter as a PEFT folder", "Writes an adapter as a PEFT folder.", false, false,
      ld_cmd_export},
-    {"import", LD_CMD_IMPORT, "PEFT to HDF5", "Writes a PEFT adapter as an HDF5 file.", false, false,
+    {"import", LD_CMD_IMPORT, "read a PEFT folder into an .h5 file", "Writes a PEFT adapter as an HDF5 file.", false, false,
      ld_cmd_import},
-    {"convert", LD_CMD_CONVERT, "images of CIFAR, MNIST or a folder to HDF5",
+    {"convert", LD_CMD_CONVERT, "convert images (CIFAR, MNIST, a folder) to HDF5",
      "Writes the images and labels of CIFAR-10, CIFAR-100 or MNIST files, or of a folder of class folders, "
-     "as one HDF5 "
-     "file.",
+     "as one HDF5 file.",
      false, false, ld_cmd_convert},
-    {"inspect", LD_CMD_INSPECT, "what a model or an adapter holds",
-     "Prints what is in a model folder, an HDF5 checkpoint or a PEFT folder.", true, false, ld_cmd_inspect},
+    {"inspect", LD_CMD_INSPECT, "show what a model, an adapter or a run holds",
+     "Prints what is in a model folder, a checkpoint, a PEFT folder or a run folder.", true, false, ld_cmd_inspect},
+    {"report", LD_CMD_REPORT, "write the report page of a run",
+     "Writes report.html into a run folder from its metrics.jsonl and run.yaml, also while the run goes on.",
+     true, false, ld_cmd_report},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out) {
-  fputs("Usage: lora_dist COMMAND [options]\n\nFine-tunes models with LoRA on CPU clusters.\n\n", out);
+  fputs("Usage: lora_dist COMMAND [options]\n\nFine-tunes models with LoRA on CPU clusters.\n\nCommands:\n", out);
   for (int i = 0; i < N_COMMANDS; i++) fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
-  fputs("\nlora_dist COMMAND --help prints the options of a command. Start on several ranks with\n"
+  fputs("\nlora_dist COMMAND --help lists the options of a command; lora_dist --version says what was built.\n"
+        "To use N processes, start it by mpirun:\n"
         "  mpirun -np N lora_dist train --model DIR --data FILE --out DIR\n",
         out);
 }
@@ -52,6 +58,15 @@ static const ld_command *find_command(const char *name) {
   return NULL;
 }
 
+static int unknown_command(const char *name, ld_error *err) {
+  const char *names[N_COMMANDS];
+  for (int i = 0; i < N_COMMANDS; i++) names[i] = commands[i].name;
+  const ld_hint hint = ld_suggest(name, names, N_COMMANDS, "");
+  if (*name == '-')
+    return ld_fail(err, LD_EUSAGE, "'%s' stands where the command should be; see lora_dist --help", name);
+  return ld_fail(err, LD_EUSAGE, "unknown command '%s'%s; see lora_dist --help", name, hint.text);
+}
+
 static int status_of(int rc, const ld_error *err, bool speak) {
   if (rc == LD_STOPPED) return LD_STOPPED;
   if (!rc || rc == LD_ECLOSED) return 0;
@@ -59,9 +74,10 @@ static int status_of(int rc, const ld_error *err, bool speak) {
   return rc == LD_EUSAGE ? 2 : 1;
 }
 
-/* For what all ranks see alike before they are connected. The silent ones leave without an error, since
- * theirs could make the launcher end the job before the speaker's words are out. */
-static int usage_status(bool speak) {
+/* For what every rank sees before they are connected. Ranks other than 0 leave without an error, since theirs
+ * could make the launcher end the job before rank 0 has printed its message. */
+static int usage_status(const ld_error *err, bool speak) {
+  if (speak) ld_complain("%s", err->text);
   return speak ? 2 : 0;
 }
 
@@ -137,18 +153,21 @@ static void poll(void *comm) {
 static int run(const ld_command *command, int argc, char **argv, bool speak) {
   ld_options options = {0};
   ld_error err = {0};
-  char *path = NULL, name[64];
-  snprintf(name, sizeof name, "lora_dist %s", command->name);
-  ld_command_line *line = ld_command_line_parse(command->bit, name, command->about, argc, argv, speak,
-                                                command->takes_path ? &path : NULL);
-  if (!line) return usage_status(speak);
+  ld_command_line *line = ld_command_line_parse(command->bit, argc, argv, command->takes_path, &err);
+  if (!line) return usage_status(&err, speak);
+  if (line->help) {
+    if (speak) ld_command_line_help(command->bit, command->name, command->about, command->takes_path, stdout);
+    ld_command_line_free(line);
+    return 0;
+  }
   ld_comm *comm = NULL;
   const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
-  signal(SIGBUS, file_gone); /* behind MPI, which sets one of its own */
+  signal(SIGBUS, file_gone); /* after MPI, which sets one of its own */
   int rc = started ? started : resolve(line, comm, &options, &err);
   if (!rc && ld_comm_size(comm) > 1) rc = agree_on_options(command->bit, &options, comm, &err);
-  if (!rc && command->takes_path && !path) rc = ld_fail(&err, LD_EUSAGE, "a path is missing");
+  if (!rc && command->takes_path && !line->path)
+    rc = ld_fail(&err, LD_EUSAGE, "the path is missing: lora_dist %s PATH", command->name);
   if (!rc && !ld_gemm_setup(options.threads ? (int)options.threads : 1,
                             options.precision && !strcmp(options.precision, "bf16") ? LD_PRECISION_BF16
                                                                                     : LD_PRECISION_F32))
@@ -159,7 +178,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
   if (ld_comm_size(comm) > 1) ld_gemm_between(poll, comm); /* a product of many rows can take a minute */
   if (!rc) rc = ld_kernels_agree(comm, options.mixed_cpus, &err);
-  if (!rc) rc = command->run(&options, path, comm, &err);
+  if (!rc) rc = command->run(&options, line->path, comm, &err);
   ld_options_free(&options);
   ld_command_line_free(line);
   const int status = status_of(rc, &err, speak);
@@ -167,28 +186,39 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   return status;
 }
 
+/* What is asked instead of a command: help, of the program or of the command that follows, or the version.
+ * NULL when it is answered. */
+static char **answer(char **argv, bool speak) {
+  static char help[] = "--help";
+  const bool asks_help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
+  if (asks_help && argv[2] && argv[2][0] != '-') {
+    argv[1] = argv[2]; /* "help train" is "train --help" */
+    argv[2] = help;
+    return argv;
+  }
+  if (!asks_help && strcmp(argv[1], "--version") != 0) return argv;
+  if (speak && asks_help) print_help(stdout);
+  if (speak && !asks_help) ld_version_print(stdout);
+  return NULL;
+}
+
 int main(int argc, char **argv) {
   signal(SIGPIPE,
          SIG_IGN); /* a closed terminal is a write error like any other, and so is a limit on file sizes */
   signal(SIGXFSZ, SIG_IGN);
   const bool speak = ld_comm_speaks();
+  ld_error err = {0};
   ld_log_mute(!speak);
   if (argc < 2) {
     if (speak) print_help(stderr);
-    return usage_status(speak);
+    return speak ? 2 : 0;
   }
-  if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-    if (speak) print_help(stdout);
-    return 0;
-  }
-  if (!strcmp(argv[1], "--version")) {
-    if (speak) puts("lora_dist " LD_VERSION);
-    return 0;
-  }
+  argv = answer(argv, speak);
+  if (!argv) return 0;
   const ld_command *command = find_command(argv[1]);
   if (command && !command->uses_ranks && !speak)
     return 0; /* a command for one process: the others have no part */
   if (command) return run(command, argc - 1, argv + 1, speak);
-  if (speak) ld_complain("there is no command '%s': lora_dist --help lists them", argv[1]);
-  return usage_status(speak);
+  unknown_command(argv[1], &err);
+  return usage_status(&err, speak);
 }

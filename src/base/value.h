@@ -26,6 +26,7 @@ typedef enum ld_value_type {
 typedef struct ld_value ld_value;
 struct ld_value {
   ld_value_type type;
+  int line;  /* of a YAML file, from 1; 0 elsewhere */
   char *key; /* inside a map; NULL elsewhere */
   bool boolean;
   int64_t integer;

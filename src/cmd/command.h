@@ -32,6 +32,7 @@ int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld
 int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
+int ld_cmd_report(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_inspect(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 
 #endif

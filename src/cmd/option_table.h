@@ -7,12 +7,13 @@
 
 enum ld_option_kind { PATH, WORD, INTEGER, REAL, DURATION, FLAG, CHOICE };
 
-/* Marks: the adapter's bits depend on it; it has a --no- form; an --init-adapter decides it; it has a meaning
- * for language models, for classifiers of texts, for those of images only (several: for each of them); it is
- * of one start, and no part of a run's record; which rows there are, or their order, depends on it. */
+/* Marks: the adapter's bits depend on it; it is of the LoRA matrices alone; an --init-adapter decides it; it
+ * has a meaning for language models, for classifiers of texts, for those of images only (several: for each of
+ * them); it is of one start, and no part of a run's record; which rows there are, or their order, depends on
+ * it. */
 enum {
   DEFINES = 1,
-  ON_OFF = 2,
+  OF_MATRICES = 2,
   OF_ADAPTER = 4,
   LANGUAGE = 8,
   CLASSES = 16,
@@ -31,6 +32,9 @@ typedef struct ld_option {
   double low, high;     /* numbers: the range allowed */
   const char *argument; /* placeholder in the help; of a choice, what there is: "a|b|c" */
   const char *help;
+  const char *off;   /* the help of its --no- form; NULL: it has none */
+  const char *needs; /* it has no effect unless this other option is given, */
+  int needs_of;      /* in these commands */
 } ld_option;
 
 extern const ld_option ld_option_table[];
@@ -38,6 +42,9 @@ extern const int ld_n_options;
 
 /* Sets the option's field from text. LD_EUSAGE, naming option and value, when the table does not allow it. */
 int ld_option_set(ld_options *options, const ld_option *option, const char *text, ld_error *err);
+
+/* Whether the option takes several names, with commas between them. */
+bool ld_option_is_list(const ld_option *option);
 
 /* Appends the option's value as JSON. */
 void ld_option_put(const ld_options *options, const ld_option *option, ld_text *out);

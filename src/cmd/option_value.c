@@ -102,6 +102,10 @@ int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_
   }
 }
 
+bool ld_option_is_list(const ld_option *o) {
+  return o->kind == WORD && !strcmp(o->argument, "LIST");
+}
+
 char **ld_option_string(const ld_options *options, const ld_option *o) {
   const bool enumerated = o->field == offsetof(ld_options, schedule);
   const bool text = o->kind == PATH || o->kind == WORD || o->kind == CHOICE;

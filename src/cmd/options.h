@@ -19,20 +19,14 @@ enum ld_command_bit {
   LD_CMD_IMPORT = 32,
   LD_CMD_INSPECT = 64,
   LD_CMD_PREDICT = 128,
-  LD_CMD_CONVERT = 256
+  LD_CMD_CONVERT = 256,
+  LD_CMD_REPORT = 512
 };
 
-/* Options as they were given on the command line. Strings stay argv's. */
+/* Options as they were given: cmd/command_line.h. */
 typedef struct ld_command_line ld_command_line;
 
-/* `positional` gets the one bare argument of commands that take one (NULL pointer: none is taken). Prints
- * help or a usage error itself (only when `speak`), and then returns NULL or ends the program. The caller
- * frees. */
-ld_command_line *ld_command_line_parse(enum ld_command_bit command, const char *name, const char *about,
-                                       int argc, char **argv, bool speak, char **positional);
-void ld_command_line_free(ld_command_line *line);
-
-/* The path that the i-th --config names, from 0; NULL behind the last. */
+/* The path that the i-th --config names, from 0; NULL after the last. */
 const char *ld_command_line_config(const ld_command_line *line, size_t i);
 
 /* Fills `options` from defaults, then from the files that --config named, whose contents are `configs`, then

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/rng.h"
+#include "base/suggest.h"
+#include "base/text.h"
 
 ld_linear *ld_lora_find(const ld_model *model, const char *path) {
   for (size_t i = 0; i < model->n_linears; i++)
@@ -45,11 +48,33 @@ static const char *last_part(const char *path) {
   return dot ? dot + 1 : path;
 }
 
+/* The names in which the paths of a model's modules end, each once; the caller frees the array. */
+static const char **list_names(const ld_model *model, size_t *n) {
+  const char **names = ld_alloc(model->n_linears, sizeof *names);
+  *n = 0;
+  for (size_t i = 0; i < model->n_linears; i++) {
+    const char *name = last_part(model->linears[i]->path);
+    size_t k = 0;
+    while (k < *n && strcmp(names[k], name)) k++;
+    if (k == *n) names[(*n)++] = name;
+  }
+  return names;
+}
+
 static int no_module(const ld_model *model, const char *option, const char *name, size_t length,
-                     const char *example, ld_error *err) {
-  return ld_fail(err, LD_EMISMATCH,
-                 "%s: '%.*s' fits no module of this %s model; its modules end in names such as %s", option,
-                 (int)length, name, model->family->model_type, last_part(example));
+                     ld_error *err) {
+  size_t n;
+  const char **names = list_names(model, &n);
+  char *wrong = ld_format("%.*s", (int)length, name);
+  const ld_hint hint = ld_suggest(last_part(wrong), names, n, "");
+  ld_text list = {0};
+  for (size_t i = 0; i < n && list.length < 200; i++) ld_text_printf(&list, "%s%s", i ? ", " : "", names[i]);
+  const int rc = ld_fail(err, LD_EUSAGE, "%s: no module of this %s model matches '%s'%s; there are %s", option,
+                         model->family->model_type, wrong, hint.text, list.bytes);
+  ld_text_free(&list);
+  free(wrong);
+  free(names);
+  return rc;
 }
 
 /* PEFT's rule for modules_to_save: the path of the module or of one around it ends with the name. */
@@ -64,7 +89,8 @@ static bool is_under(const char *path, const char *name, size_t length) {
 static int check_whole(const ld_model *model, const ld_linear *linear, ld_error *err) {
   if (!linear->kernel.height && !linear->transposed && !(linear == model->head && model->head_tied)) return 0;
   return ld_fail(err, LD_EUNSUPPORTED,
-                 "--whole: '%s' cannot be trained whole, only linear layers of their own can", linear->path);
+                 "--whole: '%s' cannot be trained in full: only linear layers with weights of their own can",
+                 linear->path);
 }
 
 int ld_whole_choose(const ld_model *model, const char *names, bool **whole, ld_error *err) {
@@ -77,7 +103,7 @@ int ld_whole_choose(const ld_model *model, const char *names, bool **whole, ld_e
     bool any = false;
     for (size_t i = 0; i < model->n_linears; i++)
       if (is_under(model->linears[i]->path, name, length)) (*whole)[i] = any = true;
-    if (!any && given) rc = no_module(model, "--whole", name, length, model->head->path, err);
+    if (!any && given) rc = no_module(model, "--whole", name, length, err);
   }
   for (size_t i = 0; i < model->n_linears && !rc; i++) {
     if (model->linears[i]->is_new) (*whole)[i] = true;
@@ -102,11 +128,11 @@ static int choose_target(const ld_model *model, const char *target, size_t lengt
   if (any) return 0;
   if (any_whole)
     return ld_fail(
-        err, LD_EMISMATCH,
-        "--target: '%.*s' is trained whole, so it takes no adapter: give --target and --whole such that they "
-        "have nothing in common",
+        err, LD_EUSAGE,
+        "--target: '%.*s' is trained in full, so it takes no adapter: name it in --target or in --whole, not "
+        "in both",
         (int)length, target);
-  return no_module(model, "--target", target, length, model->linears[0]->path, err);
+  return no_module(model, "--target", target, length, err);
 }
 
 int ld_lora_choose(const ld_model *model, const char *targets, const bool *whole, const ld_lora_choice *like,
@@ -128,7 +154,7 @@ int ld_lora_choose(const ld_model *model, const char *targets, const bool *whole
     (*choices)[(*n)++].linear = model->linears[i];
   }
   free(chosen);
-  if (!rc && !any && !none) rc = ld_fail(err, LD_EUSAGE, "--target: the list is empty");
+  if (!rc && !any && !none) rc = ld_fail(err, LD_EUSAGE, "--target: the list is empty: leave the option out, or write none");
   if (rc) free(*choices);
   return rc;
 }

@@ -39,7 +39,7 @@ typedef struct ld_lora_set {
 
 /* Which modules are trained whole: flags parallel to model->linears, which the caller frees. `names` is
  * comma-separated; as with PEFT's modules_to_save a module is meant whose path, or whose parent's, ends with
- * the name. NULL is the model's default, "none" nothing. New modules always are. LD_EMISMATCH for a name that
+ * the name. NULL is the model's default, "none" nothing. New modules always are. LD_EUSAGE for a name that
  * fits no module, LD_EUNSUPPORTED for a module that cannot be trained whole (a convolution, a tied head,
  * GPT-2's layers). */
 int ld_whole_choose(const ld_model *model, const char *names, bool **whole, ld_error *err);
@@ -47,7 +47,7 @@ int ld_whole_choose(const ld_model *model, const char *names, bool **whole, ld_e
 /* The modules that PEFT would adapt for `targets`: comma-separated names, each the whole path of a module or
  * its end after a dot; "all-linear" is every linear module but the head, "none" is nothing; NULL is the
  * model's default. Modules that are trained whole (flags as above) are left out. All get the rank, alpha and
- * scaling of `like`. LD_EMISMATCH, naming it, for a target that fits no module. The caller frees `choices`.
+ * scaling of `like`. LD_EUSAGE, naming it, for a target that fits no module. The caller frees `choices`.
  */
 int ld_lora_choose(const ld_model *model, const char *targets, const bool *whole, const ld_lora_choice *like,
                    ld_lora_choice **choices, size_t *n, ld_error *err);

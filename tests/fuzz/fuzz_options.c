@@ -1,4 +1,4 @@
-/* Any bytes as the YAML of --config; behind an odd first byte as the options that a checkpoint has recorded,
+/* Any bytes as the YAML of --config; after an odd first byte as the options that a checkpoint has recorded,
  * with which the defaults are compared. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* What `train` makes of its least options and, with `config`, of that text as the file of --config. */
 static int resolve(const ld_text *config, ld_options *options, ld_error *err) {
   char *argv[] = {"train", "--model", "m", "--data", "d", "--out", "o", "--config", "c", NULL};
-  ld_command_line *line = ld_command_line_parse(LD_CMD_TRAIN, "train", "", config ? 9 : 7, argv, false, NULL);
+  ld_command_line *line = ld_command_line_parse(LD_CMD_TRAIN, config ? 9 : 7, argv, false, NULL);
   if (!line) abort();
   const int rc = ld_options_resolve(line, config, options, err);
   ld_command_line_free(line);

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cmd/command_line.h"
 #include "cmd/train.h"
 
 enum part { OFF = -1, DATA, BLAS, REST, PARTS };
@@ -127,7 +128,7 @@ int main(int argc, char **argv) {
   backtrace(&frame, 1); /* its first call loads a library */
   for (int part = 0; trace && part < PARTS; part++)
     if (!strcmp(trace, part_names[part])) counted.traced = part;
-  ld_command_line *line = ld_command_line_parse(LD_CMD_TRAIN, "train", "", argc, argv, true, NULL);
+  ld_command_line *line = ld_command_line_parse(LD_CMD_TRAIN, argc, argv, false, &err);
   if (!line || ld_options_resolve(line, NULL, &options, &err)) {
     fprintf(stderr, "allocations: %s\n", err.text);
     return 2;

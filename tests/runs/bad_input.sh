@@ -95,19 +95,47 @@ bad 2 "--schedule: 'square'.*cosine" "--schedule" "${fresh[@]}" --schedule squar
 bad 2 '--model DIR is missing' "no model" train --data "$m/train.jsonl" --out never
 bad 2 '--prompt' "no prompt" generate --model "$m"
 bad 2 "'trian'" "a command misspelt" trian
-bad 1 "target.*c_atn.*c_attn" "--target" "${fresh[@]}" --target c_atn
+bad 2 "--target: no module of this gpt2 model matches 'c_atn' \(did you mean 'c_attn'\?\)" "--target" "${fresh[@]}" --target c_atn
+bad 2 "--whole: no module of this gpt2 model matches 'wte_'; there are c_attn, " "--whole" "${fresh[@]}" --whole wte_
 bad 2 "--rank.*--init-adapter" "--rank beside --init-adapter" "${fresh[@]}" --rank 8 --init-adapter "$m/adapter"
-for n in 1 2; do
-  ranks $n "${fresh[@]}" --no-such-option
-  expect_status 2 "unknown option, $n ranks"
-  expect_text "unrecognized option '--no-such-option'" err "unknown option, $n ranks"
-done
+bad 2 "unknown option '--no-such-option'$" "unknown option" "${fresh[@]}" --no-such-option
+bad 2 "unknown option '--bacth-size' \(did you mean '--batch-size'\?\)" "an option misspelt" "${fresh[@]}" --bacth-size 3
+bad 2 "unknown option '-x'" "a short option" "${fresh[@]}" -x
+bad 2 "does not take '--steps'" "an option of another command" eval --model "$m" --data "$m/train.jsonl" --steps 3
+bad 2 "'--s' could be --seq-len or --shuffle" "a beginning of several options" "${fresh[@]}" --s 3
+bad 2 "--lr needs a value: --lr X" "an option without its value" "${fresh[@]}" --lr
+bad 2 "--out needs a value" "an option in place of a value" train --model "$m" --data "$m/train.jsonl" --out --steps 3
+bad 2 "unexpected argument 'more'" "a bare argument" "${fresh[@]}" more
+bad 2 "unexpected argument 'b'" "a second path" inspect a b
+bad 2 "path is missing" "no path" inspect
+bad 2 "'--model' stands where the command should be" "no command" --model "$m"
+bad 2 "unknown command 'trian'.*did you mean 'train'" "help of a command misspelt" help trian
+
+# Options that would have no effect.
+bad 2 "--eval-every has no effect without --valid" "--eval-every alone" "${fresh[@]}" --eval-every 5
+bad 2 "--top-k has no effect without --temperature" "--top-k alone" generate --model "$m" --prompt x --top-k 5
+bad 2 "--top-p has no effect without --temperature" "--top-p alone" generate --model "$m" --prompt x --top-p 0.5
+bad 2 "--chat-template has no effect without --chat" "--chat-template alone" generate --model "$m" --prompt x --chat-template chatml
+bad 2 "--other-base has no effect without --adapter" "--other-base alone" eval --model "$m" --data "$m/train.jsonl" --other-base
+bad 2 "--alpha has no effect with --target none" "--alpha without matrices" "${fresh[@]}" --target none --whole lm_head --alpha 4
 printf 'lr: 0.1\nranc: 4\n' >key.yaml
-bad 2 "key\.yaml.*'ranc'" "YAML with an unknown key" "${fresh[@]}" --config key.yaml
+bad 2 "key\.yaml: line 2: unknown option 'ranc' \(did you mean 'rank'\?\)" "YAML with an unknown key" "${fresh[@]}" --config key.yaml
+printf 'rank: 4\nlr: 0.1\nrank: 5\n' >twice.yaml
+bad 1 "twice\.yaml: line 3: duplicate key: rank" "YAML with a key twice" "${fresh[@]}" --config twice.yaml
+printf 'lr: 0.1\nconfig: other.yaml\n' >nested.yaml
+bad 2 "nested\.yaml: line 2: 'config' names another file" "YAML that names another" "${fresh[@]}" --config nested.yaml
+printf 'lr: [0.1, 0.2]\n' >list.yaml
+bad 2 "list\.yaml: line 1: 'lr' must be a single value, not a list" "YAML with a list" "${fresh[@]}" --config list.yaml
+printf 'target:\n  q: v\n' >map.yaml
+bad 2 "map\.yaml: line 1: 'target' must be a single value" "YAML with a map" "${fresh[@]}" --config map.yaml
+printf 'whole: []\n' >none.yaml
+bad 2 "none\.yaml: line 1: 'whole' is an empty list" "YAML with an empty list" "${fresh[@]}" --config none.yaml
+printf 'target: [c_attn, [c_fc]]\n' >deep.yaml
+bad 2 "deep\.yaml: line 1: 'target' must be a list of names" "YAML with a list in a list" "${fresh[@]}" --config deep.yaml
 printf 'lr: 0.1\nrank: [4\nalpha: 3\n' >syntax.yaml
 bad 1 'syntax\.yaml.*line [0-9]' "YAML with a syntax error" "${fresh[@]}" --config syntax.yaml
 printf 'lr: fast\n' >value.yaml
-bad 2 "value\.yaml: --lr: 'fast'" "YAML with a bad value" "${fresh[@]}" --config value.yaml
+bad 2 "value\.yaml: line 1: --lr: 'fast'" "YAML with a bad value" "${fresh[@]}" --config value.yaml
 [ ! -e never ] || fail "a refused run made its folder"
 
 # Adapters and checkpoints.

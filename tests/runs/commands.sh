@@ -107,9 +107,17 @@ expect_text '^rslora: true$' grown/run.yaml "so is the scaling"
 expect_text '"use_rslora": true' grown/peft/adapter_config.json "in the PEFT folder too"
 ok "the same again" 2 "${from_stable[@]}"
 
-# A dry run says what it would take.
-ok "--dry-run" 2 train --config run.yaml --out nothing --dry-run
+# Lists in YAML are what they are on the command line.
+printf 'target: [c_attn, c_fc]\n' >lists.yaml
+ok "a list in YAML" 1 train --config run.yaml --config lists.yaml --out listed --steps 1
+expect_text '^target: "c_attn,c_fc"$' listed/run.yaml "a list in YAML"
+ok "the same as text" 1 train --config run.yaml --target c_attn,c_fc --out named --steps 1
+same_run listed named
+
+# A dry run says what it would take, and needs no --out.
+ok "--dry-run" 2 train --config run.yaml --dry-run
 for word in parameters steps memory work traffic; do expect_text "^$word" out "--dry-run"; done
+ok "--dry-run with --out" 1 train --config run.yaml --out nothing --dry-run
 [ ! -e nothing ] || fail "--dry-run made the run's folder"
 
 # Also where a run with other options has been.
@@ -142,14 +150,26 @@ expect_status 2 "no command"
 expect_text '^Usage: lora_dist COMMAND' err "no command"
 ok "--help" 1 --help
 cp out help
-for command in train eval generate merge export import inspect; do
+for command in train eval predict generate merge export import convert inspect report; do
   expect_text "^  $command " help "--help"
   ok "$command --help" 2 $command --help
   [ "$(grep -c '^Usage:' out)" = 1 ] || fail "$command --help: printed other than once on 2 ranks"
   cp out $command.help
-  ok "$command -h" 1 $command -h
-  same_bits out $command.help
+  for way in "$command -h" "help $command" "--help $command" "$command --rnak 3 --help"; do
+    # shellcheck disable=SC2086
+    ok "$way" 1 $way
+    same_bits out $command.help
+  done
 done
+for way in help -h; do
+  ok "$way" 1 $way
+  same_bits out help
+done
+expect_text '^  --no-shuffle +do not shuffle' train.help "train --help"
+[ "$(wc -L <train.help)" -le 80 ] || fail "train --help: a line is wider than a terminal"
+ok "--version" 2 --version
+[ "$(grep -c '^lora_dist [0-9.]* (commit [0-9a-z-]*)$' out)" = 1 ] || fail "--version: printed other than once on 2 ranks"
+for word in compiler kernels MPI; do expect_text "^$word +[A-Za-z0-9]" out "--version"; done
 sed -n '1,/^dry-run:/s/:.*//p' next/run.yaml | while read -r key; do
   grep -q -- "--$key[= ]" train.help || echo "--$key"
 done >missing

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "cmd/options.h"
+#include "cmd/command_line.h"
 #include "io/file.h"
 #include "io/safetensors.h"
 #include "train/trainer.h"
@@ -40,7 +40,8 @@ static void read_options(ld_options *options, const char *model, const char *dat
                          (int)map.length, map.bytes, model, model, data, model, more);
   int argc = 1;
   for (char *word = strtok(text, " \n"); word; word = strtok(NULL, " \n")) argv[argc++] = word;
-  ld_command_line *line = ld_command_line_parse(LD_CMD_TRAIN, "train", "", argc, argv, true, NULL);
+  ld_command_line *line = ld_command_line_parse(LD_CMD_TRAIN, argc, argv, false, &err);
+  cr_assert(line, "%s", err.text);
   must(ld_options_resolve(line, NULL, options, &err), &err);
   ld_command_line_free(line);
   ld_map_close(&map);

@@ -81,7 +81,7 @@ Test(yaml, refuses_with_the_line) {
   refused("a: 1\nb: &x 2\n", "line 2: anchors");
   refused("a: *x\n", "line 1: aliases");
   refused("a: !!str 1\n", "tags");
-  refused("a: 1\nb: 2\na: 3\n", "line 3: the key stands here for the second time: a");
+  refused("a: 1\nb: 2\na: 3\n", "line 3: duplicate key: a");
   refused("? [1]\n: 2\n", "a key must be a word");
   refused("a: 1\n---\nb: 2\n", "second document");
   refused("a: 99999999999999999999\n", "does not fit 64 bits");

@@ -1,0 +1,22 @@
+/* lora_dist report: the page of a run, also of one that was killed or still goes on. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "cmd/command.h"
+#include "io/file.h"
+#include "io/report.h"
+
+int ld_cmd_report(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+  (void)options;
+  (void)comm;
+  char *metrics = ld_path_join(path, "metrics.jsonl");
+  int rc = 0;
+  if (!ld_is_folder(path))
+    rc = ld_fail(err, LD_EFILE, "%s: there is no such folder: give the --out of a training run", path);
+  else if (!ld_file_exists(metrics))
+    rc = ld_fail(err, LD_EFILE, "%s: holds no metrics.jsonl: give the --out of a training run", path);
+  free(metrics);
+  if (!rc) rc = ld_report_write(path, path, err);
+  if (!rc) ld_info("wrote %s/report.html", path);
+  return rc;
+}

@@ -1,0 +1,12 @@
+/* Which program this is, and what it runs with.
+ */
+#ifndef LD_VERSION_H
+#define LD_VERSION_H
+
+#include <stdio.h>
+
+/* "lora_dist 0.1.0 (commit ...)", and a line each for compiler, kernels and libraries. Chooses the kernels
+ * of this processor when that has not been done. */
+void ld_version_print(FILE *out);
+
+#endif
