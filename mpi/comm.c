@@ -1,5 +1,6 @@
 #include "mpi/comm.h"
 
+#include <fcntl.h>
 #include <mpi.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "mpi/internal.h"
 
@@ -28,6 +30,21 @@ struct ld_comm {
   size_t n_begun, begun_room;
 };
 
+/* A launcher's variables are inherited by whatever its ranks start, and outlive it in shells and job files. Its
+ * folder goes with it, and so does the channel to it, an open descriptor. */
+static bool launcher_is_gone(void) {
+  const char *folder = getenv("PMIX_SERVER_TMPDIR");
+  return folder && access(folder, F_OK);
+}
+
+static bool under_pmix(void) {
+  return getenv("PMIX_NAMESPACE") && !launcher_is_gone();
+}
+
+static bool is_open(const char *descriptor) {
+  return descriptor && fcntl(atoi(descriptor), F_GETFD) >= 0;
+}
+
 /* Every launcher leaves its mark in the environment; without one, MPI_Init would only cost time. */
 static bool launched(void) {
   static const char *const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"};
@@ -37,12 +54,10 @@ static bool launched(void) {
 }
 
 bool ld_comm_speaks(void) {
-  static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-  for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
-    const char *rank = getenv(ranks[i]);
-    if (rank) return !strcmp(rank, "0");
-  }
-  return true;
+  const char *pmix = under_pmix() ? getenv("PMIX_RANK") : NULL;
+  const char *pmi = is_open(getenv("PMI_FD")) ? getenv("PMI_RANK") : NULL;
+  const char *rank = pmix ? pmix : pmi;
+  return !rank || !strcmp(rank, "0");
 }
 
 ld_comm *ld_comm_alone(void) {
@@ -66,7 +81,7 @@ void ld_comm_library(char *name, size_t size) {
 }
 
 bool ld_comm_by_mpirun(void) {
-  return getenv("OMPI_COMM_WORLD_SIZE") != NULL;
+  return getenv("OMPI_COMM_WORLD_SIZE") && under_pmix();
 }
 
 /* Ranks whose mpirun was killed would go on by themselves, beside the job that was started in its place. */
@@ -105,6 +120,12 @@ static void tune(void) {
 int ld_comm_start(int *argc, char ***argv, ld_comm **out, ld_error *err) {
   ld_comm *comm = *out = ld_comm_alone();
   if (!launched()) return 0;
+  if (launcher_is_gone()) {
+    ld_warn("the environment holds variables of a launcher that has ended (its folder %s is gone): this process "
+            "runs alone; unset PMIX_RANK and OMPI_COMM_WORLD_SIZE",
+            getenv("PMIX_SERVER_TMPDIR"));
+    return 0;
+  }
   int provided;
   tune();
   /* Errors inside MPI end the job (MPI_ERRORS_ARE_FATAL, the default): no rank could go on without the

@@ -25,8 +25,9 @@ typedef struct ld_comm ld_comm;
 int ld_comm_start(int *argc, char ***argv, ld_comm **out, ld_error *err);
 void ld_comm_finish(ld_comm *comm);
 
-/* Whether this process is the one that speaks for its job (rank 0, or alone), known from the launcher's
- * environment before ld_comm_start. Not collective. */
+/* Whether this process prints for its job (rank 0, or alone), as far as the environment shows it before
+ * ld_comm_start: false only where a launcher that is still there says that this is another rank. Afterwards
+ * ld_comm_rank knows. Not collective. */
 bool ld_comm_speaks(void);
 
 /* Whether mpirun, or its daemon on this host, is this process's parent. Not collective. */

@@ -163,6 +163,8 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   ld_comm *comm = NULL;
   const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
+  if (command->uses_ranks) speak = ld_comm_rank(comm) == 0; /* variables of another job may be left */
+  ld_log_mute(!speak);
   signal(SIGBUS, file_gone); /* after MPI, which sets one of its own */
   int rc = started ? started : resolve(line, comm, &options, &err);
   if (!rc && ld_comm_size(comm) > 1) rc = agree_on_options(command->bit, &options, comm, &err);
@@ -216,8 +218,10 @@ int main(int argc, char **argv) {
   argv = answer(argv, speak);
   if (!argv) return 0;
   const ld_command *command = find_command(argv[1]);
-  if (command && !command->uses_ranks && !speak)
-    return 0; /* a command for one process: the others have no part */
+  if (command && !command->uses_ranks && !speak) {
+    fprintf(stderr, "lora_dist: %s runs in one process: this rank leaves it to rank 0\n", command->name);
+    return 0;
+  }
   if (command) return run(command, argc - 1, argv + 1, speak);
   unknown_command(argv[1], &err);
   return usage_status(&err, speak);
