@@ -11,21 +11,30 @@
 #include "cmd/train.h"
 #include "io/report.h"
 
-/* Set by SIGTERM and SIGUSR1: the step under way is finished and saved, then the program ends with status 75.
- * A second signal ends it at once. Launchers and queues tell some ranks twice at the same time: that counts
- * once. */
+/* Set by SIGINT, SIGTERM and SIGUSR1: the step under way is finished and saved, then the program ends with
+ * status 75. A second signal ends it at once. Launchers and queues tell some ranks twice at the same time: that
+ * counts once. A person's second Ctrl-C always counts. */
 static volatile sig_atomic_t stop_asked;
 static volatile time_t first_asked;
 enum { SAME_SIGNAL = 2 }; /* seconds */
 
+/* A step can take minutes, and the person at the terminal waits for a word. */
+static void answer_key(void) {
+  static const char text[] = "\nlora_dist: stopping: the step under way is finished and saved; Ctrl-C again ends "
+                             "at once\n";
+  (void)!write(STDERR_FILENO, text, sizeof text - 1);
+}
+
 static void ask_stop(int number, siginfo_t *from, void *context) {
   (void)context;
+  const bool key = number == SIGINT && from->si_code == SI_KERNEL;
   struct timespec now;
   /* mpirun, told to end, wakes its ranks first, and sends SIGTERM when they have had their time. */
   if (number == SIGCONT && from->si_pid != getppid()) return;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  if (stop_asked && now.tv_sec - first_asked > SAME_SIGNAL) _exit(128 + number);
+  if (stop_asked && (key || now.tv_sec - first_asked > SAME_SIGNAL)) _exit(128 + number);
   if (!stop_asked) first_asked = now.tv_sec;
+  if (key) answer_key();
   stop_asked = 1;
 }
 
@@ -160,6 +169,9 @@ static int open_run(ld_job *j, ld_error *err) {
 /* From the start, so that a signal that comes while files are read is no sudden death. */
 static void hear_signals(void) {
   const struct sigaction action = {.sa_sigaction = ask_stop, .sa_flags = SA_RESTART | SA_SIGINFO};
+  struct sigaction before;
+  sigaction(SIGINT, NULL, &before);
+  if (before.sa_handler != SIG_IGN) sigaction(SIGINT, &action, NULL); /* a shell's background job ignores it */
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGUSR1, &action, NULL);
   if (ld_comm_by_mpirun()) sigaction(SIGCONT, &action, NULL);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# SIGTERM or SIGUSR1 to any rank: the step under way is finished by all and saved, the status is 75, and the run goes on from there to
+# SIGTERM or SIGUSR1 to any rank, or Ctrl-C at a terminal: the step under way is finished by all and saved, the status is 75, and the run goes on from there to
 # the bits of the undisturbed one. A launcher's second signal does not cut that short.
 . "$(dirname "$0")/lib.sh"
 
@@ -39,6 +39,46 @@ stop mpirun 2 USR1 mpirun # which tells all ranks
 
 # mpirun itself ends with 1 after a SIGTERM, whatever its ranks did.
 OMPI_MCA_odls_base_sigkill_timeout=2 stop mpirun-term 2 TERM mpirun 1
+
+# at_terminal NAME: a run without mpirun; what is written to descriptor 9 is typed there. What a shell starts in the background ignores
+# SIGINT, unless told.
+at_terminal() {
+  rm -f keys
+  mkfifo keys
+  env --default-signal=INT script -qefc "$(printf '%q ' "$LORA_DIST" "${job_is[@]}" --out "$1")" /dev/null <keys >out 2>err &
+  job=$!
+  exec 9>keys
+}
+
+at_terminal ctrl-c
+await_step ctrl-c 5
+printf '\003' >&9
+wait "$job"
+status=$?
+expect_status 75 "Ctrl-C"
+expect_text 'Ctrl-C again ends at once' out "Ctrl-C"
+step=$(n_steps ctrl-c)
+[ -f "ctrl-c/checkpoints/step-$(printf %08d "$step").h5" ] || fail "Ctrl-C: no checkpoint of the last step $step"
+
+# A second Ctrl-C ends at once what would take long: here the wait for the lock of another run.
+(flock 8 && exec sleep 15) 8>>ctrl-c/lock &
+holder=$!
+at_terminal ctrl-c
+sleep 1
+printf '\003' >&9
+sleep 0.3
+printf '\003' >&9
+wait "$job"
+status=$?
+expect_status 130 "Ctrl-C twice"
+kill -0 $holder || fail "Ctrl-C twice: did not end at once"
+kill $holder
+exec 9>&-
+sleep 0.1
+
+ranks 2 "${job_is[@]}" --out ctrl-c
+expect_text "resuming from .*, step $step\$" err "Ctrl-C goes on"
+same_run whole ctrl-c
 
 # A second signal, later than a launcher would send one, ends at once; what was saved before stays.
 job_is+=(--save-every 5)
