@@ -5,14 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* A second version for AVX2, picked when the program is loaded. The resolvers run
- * before a sanitizer is ready, so those builds do without. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define LD_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define LD_CLONES
-#endif
+#include "base/vmath.h"
 
 enum { BLOCK = 64 };
 
@@ -101,12 +94,12 @@ static inline float float_of_half(uint16_t half) {
   return float_of(sign | (tiny & subnormal) | (~tiny & normal));
 }
 
-LD_CLONES static void f32_from_f16(float *restrict out, const uint16_t *restrict in, int64_t blocks) {
+LD_VECTOR static void f32_from_f16(float *restrict out, const uint16_t *restrict in, int64_t blocks) {
   for (int64_t b = 0; b < blocks; b++)
     for (int i = 0; i < BLOCK; i++) out[b * BLOCK + i] = float_of_half(in[b * BLOCK + i]);
 }
 
-LD_CLONES static void f32_from_bf16(float *restrict out, const uint16_t *restrict in, int64_t blocks) {
+LD_VECTOR static void f32_from_bf16(float *restrict out, const uint16_t *restrict in, int64_t blocks) {
   for (int64_t b = 0; b < blocks; b++)
     for (int i = 0; i < BLOCK; i++) out[b * BLOCK + i] = float_of((uint32_t)in[b * BLOCK + i] << 16);
 }

@@ -41,7 +41,7 @@ static const float zeros[LD_PANEL];
 
 /* A product as the loops see it: strides instead of a transposed result. */
 typedef struct job {
-  int M, N, n_terms, words; /* words of all terms one behind the other */
+  int M, N, n_terms, words; /* words of all terms, one after the other */
   const ld_term *terms;
   const float *start, *bias;
   ptrdiff_t start_row, start_column, bias_row, bias_column;
@@ -375,10 +375,16 @@ static int even_cut(int whole, int most, int step) {
   return (size + step - 1) / step * step;
 }
 
+/* The words of a block: all, or some chains. */
+static int block_words(int words) {
+  const int chains = LD_BLOCK_WORDS / LD_CHAIN_WORDS;
+  return words <= LD_BLOCK_WORDS ? words : even_cut(words, chains * LD_CHAIN_WORDS, LD_CHAIN_WORDS);
+}
+
 static void run(const job *j, int thread, int n_threads) {
   /* A line of a transposed block holds all rows. */
   const int most = j->terms[0].left.transposed ? LD_BLOCK_STRIDE : BLOCK_ROWS;
-  const int rows = even_cut(j->M, most, 1), words = even_cut(j->words, LD_BLOCK_WORDS, 16);
+  const int rows = even_cut(j->M, most, 1), words = block_words(j->words);
   for (int row = 0; row < j->M; row += rows)
     for (int word = 0; word < j->words; word += words) {
       const block b = {row, j->M - row < rows ? j->M - row : rows, word,

@@ -1,8 +1,9 @@
 /* The one door to matrix products. Row-major throughout.
  *
  * Products are our own where the processor has fused multiply-adds on wide vectors (tile.h), and OpenBLAS's
- * elsewhere. With ours each number of a result is one chain of fused multiply-adds in the order of k, so that
- * a row has the same bits in every batch, on any number of threads, and with AVX2 as with AVX-512.
+ * elsewhere. With ours each number of a result is made of chains of fused multiply-adds, added in the order
+ * of k (tile.h), so that a row has the same bits in every batch, on any number of threads, with AVX2 as with
+ * AVX-512, and from every compiler.
  *
  * Not to be called from two threads at once: products share their working memory.
  */

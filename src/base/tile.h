@@ -4,9 +4,11 @@
  * LD_BLOCK_STRIDE words apart, its right factor in a panel, one row of words for each k. A word is a float32
  * or, for the kernel of bfloat16, a pair of bfloat16 that belong to k and k + 1.
  *
- * Each number of the result is one chain of fused multiply-adds in the order of k. So its bits depend on its
- * row, its column and its start alone: not on the tile's height, the cut of the matrices, the number of rows
- * or threads, nor, where there is a fused multiply-add at all, on the width of the machine's vectors.
+ * Each number of the result is its start plus chains, added one after the other in the order of k. A chain is
+ * the sum of LD_CHAIN_WORDS words of k, by fused multiply-adds from zero: the rounding errors of one chain
+ * over all of k would grow with its length. So the bits depend on the row, the column and the start alone:
+ * not on the tile's height, the cut of the matrices (between chains), the number of rows or threads, nor,
+ * where there is a fused multiply-add at all, on the width of the machine's vectors.
  */
 #ifndef LD_TILE_H
 #define LD_TILE_H
@@ -17,12 +19,14 @@
 enum {
   LD_MOST_TILE_ROWS = 14,
   LD_PANEL = 32,         /* columns of a panel; half a panel is the narrowest right factor */
+  LD_CHAIN_WORDS = 192,  /* what is summed from zero; longer products may be cut at multiples of it */
   LD_BLOCK_WORDS = 800,  /* the most words of a row that a block holds */
   LD_BLOCK_STRIDE = 816, /* an odd number of cache lines: rows of a tile do not compete for the same places */
 };
 
-/* c (rows, 32 or 16) = start + a b, over `words` words of a and b. `ldb` is the stride of b's rows,
- * `ld_start` that of start, which may be 0 (one row for all); start may be c. */
+/* c (rows, 32 or 16) = start + a b, over `words` words of a and b from the beginning of a chain, or over some
+ * words within one. `ldb` is the stride of b's rows, `ld_start` that of start, which may be 0 (one row for
+ * all); start may be c. */
 typedef void ld_tile_function(int rows, int words, const float *a, const float *b, ptrdiff_t ldb,
                               const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc);
 

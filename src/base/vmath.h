@@ -1,5 +1,9 @@
 /* exp and tanh without branches, so that the compiler turns loops over them into vector code, and the mark
  * for functions that are compiled once per vector width and picked when the program starts.
+ *
+ * Nothing here is a fused multiply-add, and the build forbids compilers to make one (-ffp-contract=off): each
+ * multiplication and each addition rounds by itself, so the bits are the same with every compiler, level of
+ * optimisation and vector width.
  */
 #ifndef LD_VMATH_H
 #define LD_VMATH_H
@@ -7,17 +11,25 @@
 #include <stdint.h>
 #include <string.h>
 
-/* LD_FMA is written out rather than left to the compiler, so that all widths round alike; a processor without
- * the instruction computes it slowly. By level, not by the name of a processor: "arch=haswell" would mean
- * Intel's alone. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && __GNUC__ >= 12 &&                  \
-    !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+/* The versions are picked by functions that run before a sanitizer is ready, so builds with one go without.
+ * For gcc a level of x86-64, not the name of a processor: "arch=haswell" would mean Intel's alone. clang
+ * picks by single features only. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LD_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define LD_SANITIZED
+#endif
+#endif
+#if !defined(__x86_64__) || !defined(__gnu_linux__) || defined(LD_SANITIZED)
+#define LD_VECTOR
+#elif defined(__clang__) && __clang_major__ >= 14
+#define LD_VECTOR __attribute__((target_clones("avx512dq", "avx2", "default")))
+#elif !defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 12
 #define LD_VECTOR                                                                                            \
   __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
-#define LD_FMA(a, b, c) __builtin_fmaf(a, b, c)
 #else
 #define LD_VECTOR
-#define LD_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
 /* e^x, relative error below 2e-7 where the result is a normal number; below -87 it is 0, above 88 it stays
@@ -28,16 +40,16 @@ static inline float ld_expf(float x) {
   x = x > 88.0f ? 88.0f : x;
   /* Adding 1.5 * 2^23 rounds to an integer and leaves that integer in the low bits of the sum. */
   const float shift = 12582912.0f;
-  const float sum = LD_FMA(x, 1.44269504f, shift);
+  const float sum = x * 1.44269504f + shift;
   const float n = sum - shift;
-  const float r = LD_FMA(n, 2.12194440e-4f, LD_FMA(n, -0.693359375f, x));
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   float p = 1.98412698e-4f;
-  p = LD_FMA(p, r, 1.38888889e-3f);
-  p = LD_FMA(p, r, 8.33333333e-3f);
-  p = LD_FMA(p, r, 4.16666667e-2f);
-  p = LD_FMA(p, r, 1.66666667e-1f);
-  p = LD_FMA(p, r, 0.5f);
-  p = LD_FMA(p * r, r, r) + 1.0f;
+  p = p * r + 1.38888889e-3f;
+  p = p * r + 8.33333333e-3f;
+  p = p * r + 4.16666667e-2f;
+  p = p * r + 1.66666667e-1f;
+  p = p * r + 0.5f;
+  p = (p * r * r + r) + 1.0f;
   uint32_t bits;
   memcpy(&bits, &sum, sizeof bits);
   bits = (bits - 0x4B400000u + 127u) << 23;
@@ -61,18 +73,18 @@ static inline float ld_tanhf(float x) {
 __attribute__((always_inline)) static inline float ld_normal_cdf(float x, float bell) {
   const float u = (x < 0 ? -x : x) * 0.70710678f, z = u * u, t = 1.0f / (1.0f + 0.4f * u);
   float p = -5.63142181e-4f;
-  p = LD_FMA(p, z, 4.91755130e-3f);
+  p = p * z + 4.91755130e-3f;
   p = p * z - 2.67113112e-2f;
-  p = LD_FMA(p, z, 1.12801798e-1f);
+  p = p * z + 1.12801798e-1f;
   p = p * z - 3.76123250e-1f;
-  p = LD_FMA(p, z, 1.12837911f);
+  p = p * z + 1.12837911f;
   float q = -1.17489107e-1f;
-  q = LD_FMA(q, t, 2.46958777e-1f);
-  q = LD_FMA(q, t, 4.55398252e-3f);
-  q = LD_FMA(q, t, 2.15173528e-1f);
-  q = LD_FMA(q, t, 1.98120013e-1f);
-  q = LD_FMA(q, t, 2.26799220e-1f);
-  q = LD_FMA(q, t, 2.25620106e-1f);
+  q = q * t + 2.46958777e-1f;
+  q = q * t + 4.55398252e-3f;
+  q = q * t + 2.15173528e-1f;
+  q = q * t + 1.98120013e-1f;
+  q = q * t + 2.26799220e-1f;
+  q = q * t + 2.25620106e-1f;
   const float upper = u < 1.0f ? 0.5f - 0.5f * u * p : 0.5f * bell * q * t;
   return x < 0 ? upper : 1.0f - upper;
 }

@@ -8,6 +8,7 @@
 #include "base/gemm.h"
 #include "base/log.h"
 #include "base/machine.h"
+#include "base/numerics.h"
 #include "cmd/train.h"
 #include "io/report.h"
 
@@ -41,9 +42,10 @@ static void ask_stop(int number, siginfo_t *from, void *context) {
 static void make_config(ld_job *j) {
   ld_text text = {0};
   ld_options_json(LD_CMD_TRAIN, &j->options, true, &text);
-  text.bytes[--text.length] = 0; /* the closing brace: two more keys follow */
-  ld_text_printf(&text, ", \"base_digest\": \"%s\", \"data_digest\": \"%s\", \"kernels\": \"%s\"}",
-                 ld_model_folder_digest(j->base.folder), j->data->digest, ld_gemm_kind());
+  text.bytes[--text.length] = 0; /* the closing brace: more keys follow */
+  ld_text_printf(&text, ", \"base_digest\": \"%s\", \"data_digest\": \"%s\"",
+                 ld_model_folder_digest(j->base.folder), j->data->digest);
+  ld_text_printf(&text, ", \"kernels\": \"%s\", \"numerics\": %d}", ld_gemm_kind(), (int)LD_NUMERICS);
   j->config = text.bytes;
 }
 

@@ -5,6 +5,7 @@
 #include "base/gemm.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/numerics.h"
 #include "cmd/train.h"
 #include "io/file.h"
 #include "io/json.h"
@@ -85,6 +86,14 @@ static void compare_kernels(changes *c, const char *was) {
   ld_text_printf(sort_in(c, &d), "the kernels are %s, were %s", ld_gemm_kind(), was);
 }
 
+/* What was computed cannot be computed again: a run of the older numerics goes on with the present ones. */
+static void warn_of_numerics(const char *path, int64_t was) {
+  if (was == LD_NUMERICS) return;
+  ld_warn("%s: was computed with version %lld of the numerics, and this program has version %d: the run goes "
+          "on, but its adapter will differ in the last bits from one by either program alone",
+          path, (long long)was, (int)LD_NUMERICS);
+}
+
 static int refuse(const changes *c, const char *path, ld_error *err) {
   ld_text way = {0};
   if (c->names.length)
@@ -113,11 +122,13 @@ int ld_job_compare(const ld_job *j, ld_checkpoint *checkpoint, const char *path,
   ld_adapter *adapter = checkpoint->adapter;
   changes c = {.allowed = j->options.resume_override};
   const char *data = NULL, *kernels = NULL;
+  int64_t numerics = LD_NUMERICS;
   int rc = check_family(j, adapter, path, err);
   ld_value *recorded = rc ? NULL : ld_json_parse(checkpoint->config, strlen(checkpoint->config), path, err);
   if (!recorded) return rc ? rc : err->code;
   rc = ld_value_string(recorded, "data_digest", NULL, &data, err);
   if (!rc) rc = ld_value_string(recorded, "kernels", "", &kernels, err);
+  if (!rc) rc = ld_value_int(recorded, "numerics", 1, &numerics, err);
   ld_options_compare(&j->options, recorded, option_differs, &c);
   compare_digest(&c, "data", data, j->data->digest);
   compare_digest(&c, "base", adapter->base_digest, ld_model_folder_digest(j->base.folder));
@@ -125,6 +136,7 @@ int ld_job_compare(const ld_job *j, ld_checkpoint *checkpoint, const char *path,
   if (!rc && c.refused.length) rc = refuse(&c, path, err);
   if (!rc && c.taken.length)
     ld_warn("%s: going on although this run is not as it was: %s", path, c.taken.bytes);
+  if (!rc) warn_of_numerics(path, numerics);
   if (!rc) ld_adapter_forget_base(adapter);
   *restart = c.rows;
   ld_value_free(recorded);

@@ -14,9 +14,9 @@
  * at common lengths. */
 enum { ROWS = 56 };
 
-/* Scores of ROWS rows: number `key` of row i at key / LD_BLOCK_WORDS * SLAB + i * LD_BLOCK_STRIDE + key %
- * LD_BLOCK_WORDS, so that they are the left factor of a tile as they lie. */
-enum { SLAB = ROWS * LD_BLOCK_STRIDE };
+/* Scores of ROWS rows: number `key` of row i at key / SLAB_KEYS * SLAB + i * LD_BLOCK_STRIDE + key %
+ * SLAB_KEYS, so that they are the left factor of a tile as they lie. A slab holds whole chains of them. */
+enum { SLAB_KEYS = LD_BLOCK_WORDS / LD_CHAIN_WORDS * LD_CHAIN_WORDS, SLAB = ROWS * LD_BLOCK_STRIDE };
 
 typedef struct attention_op {
   ld_attention shape;
@@ -62,7 +62,7 @@ static int padded_width(const attention_op *op) {
 }
 
 static size_t slabs(int n_keys) {
-  return (size_t)(n_keys + LD_BLOCK_WORDS - 1) / LD_BLOCK_WORDS * SLAB;
+  return (size_t)(n_keys + SLAB_KEYS - 1) / SLAB_KEYS * SLAB;
 }
 
 static size_t carve(const attention_op *op, int n_keys, bool backward, float *memory, room *r) {
@@ -94,7 +94,7 @@ static size_t carve(const attention_op *op, int n_keys, bool backward, float *me
 }
 
 static float *score(float *scores, int row, int key) {
-  return scores + (ptrdiff_t)(key / LD_BLOCK_WORDS) * SLAB + row * LD_BLOCK_STRIDE + key % LD_BLOCK_WORDS;
+  return scores + (ptrdiff_t)(key / SLAB_KEYS) * SLAB + row * LD_BLOCK_STRIDE + key % SLAB_KEYS;
 }
 
 /* Row `row` of the sequence sees keys [*low, *high). */
@@ -155,9 +155,9 @@ static void find_scores(const attention_op *op, const sequence *s, const part *p
 /* The scores of rows as the left factor of a product over keys. */
 static const float *left_by_rows(const attention_op *op, const part *p, float *scores, room *r) {
   if (op->tile->pair == 1) return scores;
-  for (int key = p->low / LD_BLOCK_WORDS * LD_BLOCK_WORDS; key < p->high; key += LD_BLOCK_WORDS)
+  for (int key = p->low / SLAB_KEYS * SLAB_KEYS; key < p->high; key += SLAB_KEYS)
     for (int i = 0; i < p->n_rows; i++)
-      op->tile->copy(round_up(p->high - key < LD_BLOCK_WORDS ? p->high - key : LD_BLOCK_WORDS, 2),
+      op->tile->copy(round_up(p->high - key < SLAB_KEYS ? p->high - key : SLAB_KEYS, 2),
                      score(scores, i, key), 1, score(r->packed, i, key / 2));
   return r->packed;
 }
@@ -165,8 +165,8 @@ static const float *left_by_rows(const attention_op *op, const part *p, float *s
 /* The same of a product over rows. */
 static const float *left_by_columns(const attention_op *op, const part *p, float *scores, room *r) {
   if (op->tile->pair == 1) return scores;
-  for (int key = p->low / LD_BLOCK_WORDS * LD_BLOCK_WORDS; key < p->high; key += LD_BLOCK_WORDS) {
-    const int n = p->high - key < LD_BLOCK_WORDS ? p->high - key : LD_BLOCK_WORDS;
+  for (int key = p->low / SLAB_KEYS * SLAB_KEYS; key < p->high; key += SLAB_KEYS) {
+    const int n = p->high - key < SLAB_KEYS ? p->high - key : SLAB_KEYS;
     op->tile->lay(p->n_rows, n, n, score(scores, 0, key), LD_BLOCK_STRIDE, 1, score(r->packed, 0, key),
                   LD_BLOCK_STRIDE);
   }
@@ -184,7 +184,8 @@ static void over_keys(const attention_op *op, const sequence *s, const part *p, 
     visible_to(&op->shape, s, p->row + i, p->row + i + n - 1, &low, &high);
     const int end = (high + pair - 1) / pair;
     for (int from = low / pair, to; from < end; from = to) {
-      to = (from / LD_BLOCK_WORDS + 1) * LD_BLOCK_WORDS;
+      const int step = from % LD_CHAIN_WORDS ? LD_CHAIN_WORDS : SLAB_KEYS; /* first to where a chain begins */
+      to = (from / step + 1) * step;
       to = to < end ? to : end;
       const bool fresh = from == low / pair;
       for (int d = 0; d < Dp; d += LD_PANEL) {
@@ -204,7 +205,7 @@ static void over_rows(const attention_op *op, const sequence *s, const part *p, 
   const ld_attention *shape = &op->shape;
   const int Dp = padded_width(op), pair = tile->pair, first = s->past + p->row;
   for (int key = p->low, n; key < p->high; key += n) {
-    const int block_end = (key / LD_BLOCK_WORDS + 1) * LD_BLOCK_WORDS;
+    const int block_end = (key / SLAB_KEYS + 1) * SLAB_KEYS;
     n = p->high - key < tile->rows ? p->high - key : tile->rows;
     n = block_end - key < n ? block_end - key : n;
     /* Rows [from, to) of the part see some of these keys. */
@@ -223,7 +224,7 @@ static void over_rows(const attention_op *op, const sequence *s, const part *p, 
 /* Calls for the pieces of keys [low, high) of a row that lie in one slab each. */
 #define FOR_PIECES(from, n, low, high)                                                                       \
   for (int from = (low), n;                                                                                  \
-       n = LD_BLOCK_WORDS - from % LD_BLOCK_WORDS, n = (high)-from < n ? (high)-from : n, from < (high);     \
+       n = SLAB_KEYS - from % SLAB_KEYS, n = (high)-from < n ? (high)-from : n, from < (high);     \
        from += n)
 
 /* What the part's other rows see and this does not, or what only shares a panel with it, counts as 0. */
@@ -253,7 +254,7 @@ static void part_forward(const attention_op *op, const sequence *s, const part *
     FOR_PIECES(from, n, low, high) max = fmaxf(max, ld_row_max(score(r->P, i, from), n));
     const float sum = (float)exp_row(p, r->P, i, low, high, max);
     factor[i] = 1.0f / sum;
-    if (lse) lse[i] = max + logf(sum);
+    if (lse) lse[i] = max + (float)log((double)sum);
   }
   over_keys(op, s, p, left_by_rows(op, p, r->P, r), r->v_rows, r->out);
   for (int i = 0; i < p->n_rows; i++)

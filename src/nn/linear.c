@@ -59,9 +59,7 @@ void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const
 
 void ld_whole_backward(const ld_linear *linear, int T, const float *x, int ldx, const float *dy, int ldy) {
   ld_gemm(true, false, linear->out, linear->in, T, 1, dy, ldy, x, ldx, 1, linear->whole->grad, linear->in);
-  if (!linear->whole_bias) return;
-  for (int t = 0; t < T; t++)
-    ld_row_add(linear->whole_bias->grad, dy + (size_t)t * (size_t)ldy, (size_t)linear->out);
+  if (linear->whole_bias) ld_rows_add(linear->whole_bias->grad, dy, (size_t)ldy, T, linear->out);
 }
 
 void ld_lora_dropout(const ld_lora *lora, uint64_t seed, uint64_t number, int rows, int cols, const float *in,

@@ -15,11 +15,12 @@ static void angles_forward(ld_tape *tape, void *self) {
   const int half = op->rotary.half;
   for (int t = 0; t < op->batch->n_tokens; t++)
     for (int i = 0; i < half; i++) {
-      /* The product in float32, as the models were trained. */
+      /* The product in float32, as the models were trained; its cosine in double, so that the float does not
+       * depend on whose libm this is. */
       const float angle = (float)op->batch->positions[t] * op->frequency[i];
       const size_t at = (size_t)t * (size_t)half + (size_t)i;
-      op->rotary.cosine[at] = cosf(angle) * op->scale;
-      op->rotary.sine[at] = sinf(angle) * op->scale;
+      op->rotary.cosine[at] = (float)cos((double)angle) * op->scale;
+      op->rotary.sine[at] = (float)sin((double)angle) * op->scale;
     }
 }
 

@@ -56,3 +56,19 @@ LD_VECTOR double ld_row_exp(float *x, float shift, int n) {
 LD_VECTOR void ld_row_add(float *y, const float *x, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] += x[i];
 }
+
+/* y (n) += up to LD_LANES columns of some rows. */
+LD_VECTOR static void add_columns(float *y, const float *x, size_t ld, int n_rows, int n) {
+  float sum[LD_LANES] = {0};
+  for (int r = 0; r < n_rows; r++)
+    for (int i = 0; i < n; i++) sum[i] += x[(size_t)r * ld + (size_t)i];
+  for (int i = 0; i < n; i++) y[i] += sum[i];
+}
+
+void ld_rows_add(float *y, const float *x, size_t ld, int n_rows, int n) {
+  enum { ROWS = 64 };
+  for (int row = 0; row < n_rows; row += ROWS)
+    for (int i = 0; i < n; i += LD_LANES)
+      add_columns(y + i, x + (size_t)row * ld + (size_t)i, ld, n_rows - row < ROWS ? n_rows - row : ROWS,
+                  n - i < LD_LANES ? n - i : LD_LANES);
+}

@@ -1,12 +1,13 @@
 /* Vectorised passes over one row, shared by the operations. Sums run over 16 lanes whatever the machine's
- * vectors, so that their order, and with it their bits, is part of the source.
+ * vectors, so that their order, and with it their bits, is part of the source; and over blocks of
+ * LD_SUM_BLOCK numbers, each from zero, so that their error does not grow with the row.
  */
 #ifndef LD_ROWS_H
 #define LD_ROWS_H
 
 #include <stddef.h>
 
-enum { LD_LANES = 16 };
+enum { LD_LANES = 16, LD_SUM_BLOCK = 512 };
 
 /* Declares `result`, the sum of `term` for i = 0 .. n-1, where `term` is an expression of i. */
 #define LD_SUM(result, n, term)                                                                              \
@@ -14,11 +15,16 @@ enum { LD_LANES = 16 };
   do {                                                                                                       \
     float lanes[LD_LANES] = {0};                                                                             \
     const int whole = (n) / LD_LANES * LD_LANES;                                                             \
-    for (int first = 0; first < whole; first += LD_LANES)                                                    \
-      for (int l = 0; l < LD_LANES; l++) {                                                                   \
-        const int i = first + l;                                                                             \
-        lanes[l] += (term);                                                                                  \
-      }                                                                                                      \
+    for (int begin = 0, end; begin < whole; begin = end) {                                                   \
+      float block[LD_LANES] = {0};                                                                           \
+      end = whole - begin < LD_SUM_BLOCK ? whole : begin + LD_SUM_BLOCK;                                     \
+      for (int first = begin; first < end; first += LD_LANES)                                                \
+        for (int l = 0; l < LD_LANES; l++) {                                                                 \
+          const int i = first + l;                                                                           \
+          block[l] += (term);                                                                                \
+        }                                                                                                    \
+      for (int l = 0; l < LD_LANES; l++) lanes[l] += block[l];                                               \
+    }                                                                                                        \
     for (int l = 0; l < LD_LANES; l++) result += lanes[l];                                                   \
     for (int i = whole; i < (n); i++) result += (term);                                                      \
   } while (0)
@@ -35,5 +41,8 @@ double ld_row_exp(float *x, float shift, int n);
 
 /* y += x */
 void ld_row_add(float *y, const float *x, size_t n);
+
+/* y (n) += the sum of n_rows rows of x, `ld` apart: some rows at a time are summed from zero. */
+void ld_rows_add(float *y, const float *x, size_t ld, int n_rows, int n);
 
 #endif

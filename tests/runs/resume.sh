@@ -85,6 +85,14 @@ ranks 2 "${job_is[@]}" --out branch --resume "$(newest late)"
 expect_status 0 "--resume PATH"
 for name in adapter.h5 peft/adapter_model.safetensors; do same_bits "whole/$name" "branch/$name"; done
 
+# One that a program with the older numerics wrote: its commit is 35e131c, its command this with --save-every 2.
+ranks 1 train --model "$m" --data "$m/train.jsonl" --steps 4 --batch-size 4 --rank 1 --target transformer.h.0.attn.c_proj --out numerics \
+  --resume "$root/tests/golden/files/numerics1.h5"
+expect_status 0 "a checkpoint of the older numerics"
+expect_text 'warning: .*numerics1\.h5: was computed with version 1 of the numerics, .* version 2' err "a checkpoint of the older numerics"
+ranks 1 "${job_is[@]}" --out branch-2 --resume "$(newest late)"
+! grep -q 'of the numerics' err || fail "a checkpoint of the present numerics is called older"
+
 # refused WHAT REGEX ARGUMENT ...: nothing changes in the run's folder.
 refused() {
   local what=$1 regex=$2

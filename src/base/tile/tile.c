@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef LD_TILE_BF16
+#ifdef __FMA__
 #include <immintrin.h>
 #endif
 
@@ -27,30 +27,42 @@ INLINE void store(float *x, vec v) {
   *(loose *)x = v;
 }
 
-/* sum += left * right, left spread over all columns. */
+/* sum + left * right, left spread over all columns; fused wherever the processor can, which is asked for by
+ * name: a compiler's own choice could differ. */
 INLINE vec multiply_add(const float *left, vec right, vec sum) {
-#ifdef LD_TILE_BF16
+#if defined(LD_TILE_BF16)
   int32_t pair;
   memcpy(&pair, left, sizeof pair);
   return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)right);
+#elif defined(__AVX512F__)
+  return (vec)_mm512_fmadd_ps(_mm512_set1_ps(*left), (__m512)right, (__m512)sum);
+#elif defined(__FMA__)
+  return (vec)_mm256_fmadd_ps(_mm256_set1_ps(*left), (__m256)right, (__m256)sum);
 #else
   return sum + *left * right;
 #endif
 }
 
-/* All but K and the pointers are constants where this is called. */
+/* Chain by chain. All but `words` and the pointers are constants where this is called. */
 INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, const float *a, const float *b,
                  ptrdiff_t ldb, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {
-  vec sum[LD_TILE_ROWS][LD_PANEL / LANES], right[LD_PANEL / LANES];
-  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
-      load(start + i * ld_start + v * LANES);
-  for (int k = 0; k < words; k++, a += step, b += ldb) {
-    UNROLL for (int v = 0; v < vecs; v++) right[v] = load(b + v * LANES);
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
-        multiply_add(a + i * row, right[v], sum[i][v]);
-  }
-  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++)
-      store(c + i * ldc + v * LANES, sum[i][v]);
+  _Alignas(64) float held[LD_TILE_ROWS * LD_PANEL]; /* between chains */
+  do {
+    float *to = words > LD_CHAIN_WORDS ? held : c;
+    const ptrdiff_t ld_to = words > LD_CHAIN_WORDS ? LD_PANEL : ldc;
+    vec sum[LD_TILE_ROWS][LD_PANEL / LANES], right[LD_PANEL / LANES];
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = (vec){0};
+    for (int k = words < LD_CHAIN_WORDS ? words : LD_CHAIN_WORDS; k > 0; k--, a += step, b += ldb) {
+      UNROLL for (int v = 0; v < vecs; v++) right[v] = load(b + v * LANES);
+      UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
+          multiply_add(a + i * row, right[v], sum[i][v]);
+    }
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++)
+        store(to + i * ld_to + v * LANES, load(start + i * ld_start + v * LANES) + sum[i][v]);
+    start = held;
+    ld_start = LD_PANEL;
+    words -= LD_CHAIN_WORDS;
+  } while (words > 0);
 }
 
 #define OF_ROWS(n, vecs, row, step)                                                                          \
