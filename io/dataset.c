@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "io/dataset/format.h"
 #include "io/digest.h"
@@ -123,7 +124,6 @@ static int check_place(const ld_dataset *dataset, const ld_record *record, ld_er
 typedef struct description {
   size_t format; /* in the table */
   ld_data_form form;
-  bool unused_labels;
   uint64_t first, length;
 } description;
 
@@ -132,7 +132,6 @@ void ld_dataset_describe(const ld_dataset *dataset, ld_text *out) {
   memset(&d, 0, sizeof d);
   while (formats[d.format].format != dataset->format) d.format++;
   d.form = dataset->form;
-  d.unused_labels = dataset->unused_labels;
   d.first = dataset->first;
   d.length = dataset->length;
   ld_text_append(out, &d, sizeof d);
@@ -148,7 +147,6 @@ int ld_dataset_open_described(const char *path, const ld_dataset_options *option
     return ld_fail(err, LD_EFORMAT, "%s: its description was cut off on its way", path);
   ld_dataset *dataset = create(formats[d.format].format, path, options);
   dataset->form = d.form;
-  dataset->unused_labels = d.unused_labels;
   dataset->first = d.first;
   dataset->length = d.length;
   int rc = find_out_eos(dataset, err);
@@ -197,8 +195,17 @@ const char *ld_dataset_path(const ld_dataset *dataset) {
   return dataset->path;
 }
 
-bool ld_dataset_unused_labels(const ld_dataset *dataset) {
-  return dataset->unused_labels;
+void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused) {
+  ld_text list = {0};
+  bool labels = false;
+  if (!unused->n) return;
+  for (size_t i = 0; i < unused->n; i++) labels = labels || ld_columns_is_label(unused->items[i].name);
+  ld_tally_list(unused, "\"", &list);
+  ld_warn("%s: not used: %s %s%s", dataset->path, what, list.bytes,
+          labels && dataset->options.use == LD_USE_LANGUAGE
+              ? " (a language model learns the texts alone: for labels give a classifier's --model)"
+              : "");
+  ld_text_free(&list);
 }
 
 const char *ld_dataset_file(const ld_dataset *dataset, const ld_record *record) {
@@ -225,6 +232,7 @@ static void clear(ld_sample *sample) {
   sample->tokens.n = sample->types.n = sample->n_whole = 0;
   sample->label_kind = LD_LABEL_NONE;
   sample->label_value = 0;
+  sample->turned = false;
   ld_text_clear(&sample->label_name);
 }
 
@@ -305,6 +313,7 @@ static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *sc
   if (rc) return ld_fail(err, rc, "%s", broken.text);
   rc = measure(dataset, scratch, labels, &record, err);
   if (rc || !record.n_tokens) return rc;
+  out->n_turned += scratch->turned;
   out->records = ld_grow(out->records, out->n, &out->room, sizeof *out->records);
   out->records[out->n++] = record;
   return 0;
@@ -314,7 +323,7 @@ int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index 
   *out = (ld_index){0};
   const uint64_t stop = part_begin(dataset, part + 1, n_parts);
   ld_label_set labels = {.labels = &out->labels};
-  ld_sample scratch = {0};
+  ld_sample scratch = {.unused = &out->unused};
   int rc = 0;
   for (uint64_t at = part_begin(dataset, part, n_parts), next; !rc && at < stop; at = next) {
     next = dataset->format->next(dataset, at);
@@ -329,6 +338,7 @@ int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index 
 void ld_index_free(ld_index *index) {
   free(index->records);
   ld_labels_free(&index->labels);
+  ld_tally_free(&index->unused);
   *index = (ld_index){0};
 }
 

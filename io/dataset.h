@@ -7,12 +7,14 @@
  * Forms, by ending, by keys, and by what the model takes:
  *   - .jsonl: one object a line, {"text"}, {"prompt", "completion"} or {"messages": [{"role", "content"},
  *     ...]}; a record may have further keys; the first record decides, and all others must have its form.
- *     For a classifier {"text", "label"}, with "text_pair" for pairs; the label is a name (a string), an
- *     integer or a real number; without a label, or with null, the record has none.
- *   - .tsv, .csv: a table whose first line names its columns: text (or sentence, sentence1, premise),
- *     text_pair (or sentence2, hypothesis), label (or score); others are passed over. A label that is no
- *     number is a name, an empty one none. TSV has no quoting; CSV is that of RFC 4180, separated by commas
- *     or semicolons. For a language model the text column is plain text.
+ *     For a classifier {"text", "label"}, with "text_pair" for pairs, or the names of a table's columns; the
+ *     label is a name (a string), an integer or a real number; without a label, or with null, the record has
+ *     none.
+ *   - .tsv, .csv: a table whose first line names its columns: text (or sentence), for pairs text and
+ *     text_pair (or the names of column.c: sentence1 and sentence2, premise and hypothesis, question and
+ *     sentence, ...), and label. A label that is no number is a name, an empty one none. TSV has no quoting;
+ *     CSV is that of RFC 4180, separated by commas or semicolons. For a language model the text column is
+ *     plain text.
  *   - .txt: raw text, one stream of tokens, cut into records behind blank lines (and within long
  *     paragraphs).
  *   - a folder: class folders with PNG and JPEG files, whose label is the folder's name; or the images
@@ -31,6 +33,9 @@
  *   - labelled: the text or the pair with the tokenizer's special tokens, no eos; cut inside, so that these
  *     stay; no targets but the label.
  * An eos that already stands at the end, from the tokenizer or from the text, is not doubled.
+ *
+ * What the files hold and nobody uses (further keys, columns, files of other kinds) is counted and named in a
+ * warning.
  */
 #ifndef LD_DATASET_H
 #define LD_DATASET_H
@@ -40,6 +45,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/tally.h"
 #include "base/text.h"
 #include "io/image.h"
 #include "io/tokenizer.h"
@@ -99,6 +105,8 @@ typedef struct ld_sample {
   ld_label_kind label_kind;
   ld_text label_name; /* LD_LABEL_NAME */
   double label_value; /* LD_LABEL_INTEGER, LD_LABEL_REAL */
+  bool turned;        /* the image was stored lying on a side, and is upright now */
+  ld_tally *unused;   /* borrowed: where a record's keys without a use are counted; NULL: nowhere */
 } ld_sample;
 
 /* The labels that the records of an index have: of one kind, where integers and reals together are reals. */
@@ -130,6 +138,8 @@ typedef struct ld_index {
   ld_record *records;
   size_t n, room;
   ld_labels labels;
+  ld_tally unused;        /* keys of records that have no use */
+  size_t n_turned;        /* images that are not stored upright */
   size_t n_skipped;       /* broken images */
   ld_error first_skipped; /* what was wrong with the first */
 } ld_index;
@@ -151,8 +161,9 @@ void ld_dataset_close(ld_dataset *dataset);
 ld_data_form ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);
 
-/* Whether there are labels, of which a language model makes no use: by the first record, or the columns. */
-bool ld_dataset_unused_labels(const ld_dataset *dataset);
+/* Warns of what the data holds and nobody uses, `what` it is ("keys", "columns") and which; nothing when the
+ * tally is empty. The formats call it for what they know when they open the data. */
+void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused);
 
 /* The file of a record below the data set's folder; NULL of records that are no files, and where the files
  * are not. Belongs to the data set. */

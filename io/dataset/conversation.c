@@ -12,7 +12,18 @@ typedef struct rendered {
   size_t n_spans;
 } rendered;
 
-static int read_messages(const ld_value *list, ld_message *messages, ld_error *err) {
+/* Keys of a message that no layout shows. */
+static void count_unused(const ld_value *message, ld_tally *unused) {
+  for (size_t i = 0; unused && i < message->n_items; i++) {
+    const ld_value *item = &message->items[i];
+    if (item->type == LD_NULL || !strcmp(item->key, "role") || !strcmp(item->key, "content")) continue;
+    char *name = ld_format("messages[].%.60s", item->key);
+    ld_tally_add(unused, name, 1);
+    free(name);
+  }
+}
+
+static int read_messages(const ld_value *list, ld_message *messages, ld_tally *unused, ld_error *err) {
   for (size_t i = 0; i < list->n_items; i++) {
     const ld_value *item = &list->items[i];
     if (item->type != LD_MAP)
@@ -20,17 +31,19 @@ static int read_messages(const ld_value *list, ld_message *messages, ld_error *e
     int rc = ld_data_string(item, "role", &messages[i].role, err);
     if (!rc) rc = ld_data_string(item, "content", &messages[i].content, err);
     if (rc) return ld_fail_prefix(err, rc, "messages[%zu]", i);
+    count_unused(item, unused);
   }
   return 0;
 }
 
-static int render(const ld_dataset *dataset, const ld_value *record, rendered *out, ld_error *err) {
+static int render(const ld_dataset *dataset, const ld_value *record, ld_tally *unused, rendered *out,
+                  ld_error *err) {
   const ld_value *list = ld_value_get(record, "messages");
   if (!list || list->type != LD_LIST)
     return ld_fail(err, LD_EFORMAT, "messages: expected a list of messages");
   ld_message *messages = ld_alloc(list->n_items, sizeof *messages);
   out->spans = ld_alloc(list->n_items, sizeof *out->spans);
-  int rc = read_messages(list, messages, err);
+  int rc = read_messages(list, messages, unused, err);
   if (!rc)
     rc = ld_chat_render(dataset->layout, messages, list->n_items, false, &out->text, out->spans,
                         &out->n_spans, err);
@@ -112,7 +125,7 @@ static int mark(const ld_dataset *dataset, const rendered *chat, ld_sample *samp
 int ld_data_conversation(const ld_dataset *dataset, const ld_value *record, ld_sample *sample,
                          ld_error *err) {
   rendered chat = {0};
-  int rc = render(dataset, record, &chat, err);
+  int rc = render(dataset, record, sample->unused, &chat, err);
   if (!rc) rc = ld_data_encode(dataset, chat.text.bytes, chat.text.length, false, &sample->tokens, err);
   if (!rc && dataset->options.mask_prompt)
     rc = mark(dataset, &chat, sample, err);

@@ -55,7 +55,6 @@ struct ld_dataset {
   ld_data_form form;
   const ld_chat_layout *layout; /* of LD_DATA_CHAT */
   bool adds_eos;                /* the tokenizer itself puts eos behind a text */
-  bool unused_labels;           /* for ld_dataset_unused_labels */
   void *own;                    /* the format's */
   ld_sent *sent;                /* of a data set without its file; NULL otherwise */
   char digest[17];
@@ -106,6 +105,21 @@ int ld_data_conversation(const ld_dataset *dataset, const ld_value *record, ld_s
 /* The label that a table's cell is: none where it is empty, a number where it is written as one, else a name.
  */
 int ld_data_label(const char *text, size_t length, ld_sample *sample, ld_error *err);
+
+/* Columns by their numbers, from 1; 0 where there is none. */
+typedef struct ld_columns {
+  size_t text, pair, label;
+} ld_columns;
+
+/* Finds the text, the other text of a pair and the label among n names. `what` these are ("columns", "keys")
+ * is for errors: LD_EFORMAT when none is a text, or several are that form no known pair. */
+int ld_columns_find(char *const *names, size_t n, const char *what, ld_columns *out, ld_error *err);
+
+/* Whether a column of this name could be the label. */
+bool ld_columns_is_label(const char *name);
+
+/* The name that the other text of a pair has by default; NULL when `text` begins no pair. */
+const char *ld_columns_partner(const char *text);
 
 /* The labels of an index while it is built; names are found by their hash. */
 typedef struct ld_label_set {

@@ -1,6 +1,7 @@
 /* JSONL: one JSON object a line; its keys tell what it is. Blank lines are no records.
  *
- * A new form of record is one line in the table `forms`, in front of the forms whose keys it contains.
+ * A new form of record for language models is one line in the table `forms`, before the forms whose keys it
+ * contains. Labelled records have keys as tables have columns (column.c); those of the first record hold.
  */
 #include "io/dataset/format.h"
 
@@ -16,11 +17,16 @@ static int read_text(const ld_dataset *dataset, const ld_value *record, ld_sampl
   return rc ? rc : ld_data_text(dataset, text, strlen(text), sample, err);
 }
 
-static int read_label(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err) {
-  const ld_value *label = dataset->options.unlabelled ? NULL : ld_value_get(record, "label");
+/* The keys of labelled records; NULL where there is none. */
+typedef struct record_keys {
+  char *text, *pair, *label;
+} record_keys;
+
+static int read_label(const ld_value *record, const char *key, ld_sample *sample, ld_error *err) {
+  const ld_value *label = key ? ld_value_get(record, key) : NULL;
   if (!label) return 0;
   if (label->type != LD_STRING && label->type != LD_INTEGER && label->type != LD_REAL)
-    return ld_fail(err, LD_EFORMAT, "label: expected a string or a number, found %s",
+    return ld_fail(err, LD_EFORMAT, "%s: expected a string or a number, found %s", key,
                    ld_value_type_name(label->type));
   if (label->type == LD_STRING) ld_text_puts(&sample->label_name, label->string);
   sample->label_kind = label->type == LD_STRING    ? LD_LABEL_NAME
@@ -32,10 +38,12 @@ static int read_label(const ld_dataset *dataset, const ld_value *record, ld_samp
 
 static int read_labelled(const ld_dataset *dataset, const ld_value *record, ld_sample *sample,
                          ld_error *err) {
+  const record_keys *keys = dataset->own;
   const char *text, *pair = NULL;
-  int rc = ld_data_string(record, "text", &text, err);
-  if (!rc && ld_value_get(record, "text_pair")) rc = ld_data_string(record, "text_pair", &pair, err);
-  if (!rc) rc = read_label(dataset, record, sample, err);
+  int rc = ld_data_string(record, keys->text, &text, err);
+  if (!rc && keys->pair && ld_value_get(record, keys->pair))
+    rc = ld_data_string(record, keys->pair, &pair, err);
+  if (!rc) rc = read_label(record, keys->label, sample, err);
   if (rc) return rc;
   return ld_data_labelled(dataset, text, strlen(text), pair, pair ? strlen(pair) : 0, sample, err);
 }
@@ -72,25 +80,23 @@ static int read_prompt(const ld_dataset *dataset, const ld_value *record, ld_sam
 }
 
 typedef struct record_form {
-  ld_data_use use;
   ld_data_form form;
   const char *keys[3];
   int (*read)(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err);
 } record_form;
 
+/* For language models. */
 static const record_form forms[] = {
-    {LD_USE_LANGUAGE, LD_DATA_CHAT, {"messages"}, ld_data_conversation},
-    {LD_USE_LANGUAGE, LD_DATA_PROMPT, {"prompt", "completion"}, read_prompt},
-    {LD_USE_LANGUAGE, LD_DATA_TEXT, {"text"}, read_text},
-    {LD_USE_CLASSES, LD_DATA_LABELLED, {"text"}, read_labelled},
+    {LD_DATA_CHAT, {"messages"}, ld_data_conversation},
+    {LD_DATA_PROMPT, {"prompt", "completion"}, read_prompt},
+    {LD_DATA_TEXT, {"text"}, read_text},
 };
 
 enum { n_forms = sizeof forms / sizeof *forms };
 
-/* The first form for this use whose keys the record has; NULL when there is none. */
-static const record_form *form_of(const ld_dataset *dataset, const ld_value *record) {
+/* The first form whose keys the record has; NULL when there is none. */
+static const record_form *form_of(const ld_value *record) {
   for (size_t i = 0; i < n_forms; i++) {
-    if (forms[i].use != dataset->options.use) continue;
     const char *const *key = forms[i].keys;
     while (*key && ld_value_get(record, *key)) key++;
     if (!*key) return &forms[i];
@@ -111,26 +117,36 @@ static void list_keys(const ld_value *record, ld_text *out) {
   if (!record->n_items) ld_text_puts(out, "none");
 }
 
-/* `first` is NULL when the record itself is the first. */
-static int fail_form(const ld_dataset *dataset, const ld_value *record, const record_form *first,
-                     ld_error *err) {
-  ld_text has = {0}, wanted = {0};
+static int fail_form(const ld_value *record, const ld_text *wanted, const char *why, ld_error *err) {
+  ld_text has = {0};
   list_keys(record, &has);
-  if (first) {
+  ld_fail(err, LD_EFORMAT, "the record's keys are %s, expected %s%s", has.bytes, wanted->bytes, why);
+  ld_text_free(&has);
+  return LD_EFORMAT;
+}
+
+/* Of a record that is not as the first. */
+static int fail_other(const ld_dataset *dataset, const ld_value *record, const record_form *first,
+                      ld_error *err) {
+  ld_text wanted = {0};
+  if (first)
     list_wanted(first, &wanted);
-    ld_text_puts(&wanted, ", as in the first record: every record must have the form of the first");
-  }
-  for (size_t i = 0; !first && i < n_forms; i++) {
-    if (forms[i].use != dataset->options.use) continue;
-    if (wanted.length) ld_text_puts(&wanted, ", or ");
+  else
+    ld_text_printf(&wanted, "\"%s\"", ((const record_keys *)dataset->own)->text);
+  fail_form(record, &wanted, ", as in the first record: every record must have the form of the first", err);
+  ld_text_free(&wanted);
+  return LD_EFORMAT;
+}
+
+static int fail_unknown(const ld_value *record, ld_error *err) {
+  ld_text wanted = {0};
+  for (size_t i = 0; i < n_forms; i++) {
+    ld_text_puts(&wanted, i ? ", or " : "");
     list_wanted(&forms[i], &wanted);
   }
-  if (!first && dataset->options.use == LD_USE_CLASSES)
-    ld_text_puts(&wanted, ", with \"text_pair\" for pairs, and \"label\": the model classifies texts");
-  int rc = ld_fail(err, LD_EFORMAT, "the record's keys are %s, expected %s", has.bytes, wanted.bytes);
-  ld_text_free(&has);
+  fail_form(record, &wanted, "", err);
   ld_text_free(&wanted);
-  return rc;
+  return LD_EFORMAT;
 }
 
 /* The parser counts lines within the record: where it says line 1, the file's line belongs. */
@@ -157,11 +173,37 @@ static ld_value *parse(const ld_dataset *dataset, const ld_record *record, ld_er
   return value;
 }
 
+static bool is_one_of(const char *key, const char *const *keys, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (keys[i] && !strcmp(key, keys[i])) return true;
+  return false;
+}
+
+/* Counts the keys of the record that are not among the n used ones. */
+static void count_unused(const ld_value *record, const char *const *used, size_t n, ld_tally *unused) {
+  for (size_t i = 0; unused && i < record->n_items; i++)
+    if (record->items[i].type != LD_NULL && !is_one_of(record->items[i].key, used, n))
+      ld_tally_add(unused, record->items[i].key, 1);
+}
+
+static int fill_labelled(const ld_dataset *dataset, const ld_value *record, ld_sample *sample,
+                         ld_error *err) {
+  const record_keys *keys = dataset->own;
+  if (!ld_value_get(record, keys->text)) return fail_other(dataset, record, NULL, err);
+  const int rc = read_labelled(dataset, record, sample, err);
+  const char *const used[] = {keys->text, keys->pair, keys->label};
+  if (!rc) count_unused(record, used, 3, sample->unused);
+  return rc;
+}
+
 static int fill(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err) {
   const record_form *first = forms;
+  if (dataset->form == LD_DATA_LABELLED) return fill_labelled(dataset, record, sample, err);
   while (first->form != dataset->form) first++;
-  if (form_of(dataset, record) != first) return fail_form(dataset, record, first, err);
-  return first->read(dataset, record, sample, err);
+  if (form_of(record) != first) return fail_other(dataset, record, first, err);
+  const int rc = first->read(dataset, record, sample, err);
+  if (!rc) count_unused(record, first->keys, 3, sample->unused);
+  return rc;
 }
 
 static int jsonl_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
@@ -187,6 +229,41 @@ static int find_layout(ld_dataset *dataset, ld_error *err) {
   return dataset->layout ? 0 : ld_fail_prefix(err, LD_EUSAGE, "%s", dataset->path);
 }
 
+static char *copy(const char *key) {
+  return key ? ld_strdup(key) : NULL;
+}
+
+/* The keys by the first record. Later ones may have a pair or a label where the first has none. */
+static int find_keys(ld_dataset *dataset, const ld_value *record, ld_error *err) {
+  char **names = ld_alloc(record->n_items, sizeof *names);
+  size_t n = 0;
+  for (size_t i = 0; i < record->n_items; i++)
+    if (record->items[i].type != LD_NULL) names[n++] = record->items[i].key;
+  ld_columns found;
+  const int rc = ld_columns_find(names, n, "keys", &found, err);
+  if (!rc) {
+    record_keys *keys = dataset->own = ld_alloc(1, sizeof *keys);
+    const char *text = names[found.text - 1];
+    keys->text = copy(text);
+    keys->pair = copy(found.pair ? names[found.pair - 1] : ld_columns_partner(text));
+    if (!dataset->options.unlabelled) keys->label = copy(found.label ? names[found.label - 1] : "label");
+  }
+  free(names);
+  return rc;
+}
+
+/* The form by the first record. */
+static int find_form(ld_dataset *dataset, const ld_value *record, ld_error *err) {
+  if (dataset->options.use == LD_USE_CLASSES) {
+    dataset->form = LD_DATA_LABELLED;
+    return find_keys(dataset, record, err);
+  }
+  const record_form *form = form_of(record);
+  if (!form) return fail_unknown(record, err);
+  dataset->form = form->form;
+  return 0;
+}
+
 static int jsonl_open(ld_dataset *dataset, ld_error *err) {
   int rc = ld_data_map_text(dataset, err);
   if (rc) return rc;
@@ -199,17 +276,48 @@ static int jsonl_open(ld_dataset *dataset, ld_error *err) {
   if (rc) return rc;
   ld_value *record = parse(dataset, &first, err);
   if (!record) return LD_EFORMAT;
-  const record_form *form = form_of(dataset, record);
-  dataset->unused_labels = form && form->form == LD_DATA_TEXT && ld_value_get(record, "label");
-  if (form)
-    dataset->form = form->form;
-  else
-    rc = ld_fail_prefix(err, fail_form(dataset, record, NULL, err), "%s: line %zu", dataset->path,
-                        ld_data_line(dataset, first.offset));
-  if (form && form->form == LD_DATA_CHAT) rc = find_layout(dataset, err);
+  rc = find_form(dataset, record, err);
+  if (rc) ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, first.offset));
+  if (!rc && dataset->form == LD_DATA_CHAT) rc = find_layout(dataset, err);
   ld_value_free(record);
   return rc;
 }
 
-const ld_data_format ld_data_jsonl = {
-    .endings = {".jsonl"}, .open = jsonl_open, .next = jsonl_next, .read = jsonl_read};
+static void jsonl_close(ld_dataset *dataset) {
+  record_keys *keys = dataset->own;
+  free(keys->text);
+  free(keys->pair);
+  free(keys->label);
+  free(keys);
+  dataset->own = NULL;
+}
+
+/* The keys of labelled records, each with its NUL; an empty one is none. */
+static void jsonl_describe(const ld_dataset *dataset, ld_text *out) {
+  const record_keys *keys = dataset->own;
+  if (!keys) return;
+  const char *const all[] = {keys->text, keys->pair, keys->label};
+  for (size_t i = 0; i < 3; i++) ld_text_append(out, all[i] ? all[i] : "", all[i] ? strlen(all[i]) + 1 : 1);
+}
+
+static int jsonl_open_described(ld_dataset *dataset, const char *bytes, size_t length, ld_error *err) {
+  if (dataset->form != LD_DATA_LABELLED) return 0;
+  record_keys *keys = dataset->own = ld_alloc(1, sizeof *keys);
+  char **const all[] = {&keys->text, &keys->pair, &keys->label};
+  for (size_t i = 0; i < 3; i++) {
+    const char *end = memchr(bytes, 0, length);
+    if (!end) return ld_fail(err, LD_EFORMAT, "%s: its description was cut off on its way", dataset->path);
+    if (end > bytes) *all[i] = ld_strdup(bytes);
+    length -= (size_t)(end - bytes) + 1;
+    bytes = end + 1;
+  }
+  return 0;
+}
+
+const ld_data_format ld_data_jsonl = {.endings = {".jsonl"},
+                                      .open = jsonl_open,
+                                      .next = jsonl_next,
+                                      .read = jsonl_read,
+                                      .close = jsonl_close,
+                                      .describe = jsonl_describe,
+                                      .open_described = jsonl_open_described};

@@ -15,15 +15,9 @@
 
 typedef enum role { TEXT, PAIR, LABEL, N_ROLES } role;
 
-/* The names that a column may have, the first is the one to recommend. */
-static const char *const names[N_ROLES][5] = {[TEXT] = {"text", "sentence", "sentence1", "premise"},
-                                              [PAIR] = {"text_pair", "sentence2", "hypothesis"},
-                                              [LABEL] = {"label", "score"}};
-
 typedef struct table {
   char separator;
   bool quotes;
-  role n_roles; /* a language model has no use for pairs and labels, and a prediction none for labels */
   size_t n_columns;
   size_t column[N_ROLES]; /* from 1; 0 is none */
   uint64_t *starts;       /* of CSV: where the records begin */
@@ -125,79 +119,57 @@ static cell resolve(cell c, ld_text *room) {
   return (cell){.bytes = room->bytes, .length = room->length};
 }
 
-static bool is_name(cell c, const char *name) {
-  return c.length == strlen(name) && !strncasecmp(c.bytes, name, c.length);
-}
-
-static bool has_role(cell c, role r) {
-  for (const char *const *name = names[r]; *name; name++)
-    if (is_name(c, *name)) return true;
-  return false;
-}
-
-static void list_names(ld_text *out, role r) {
-  for (const char *const *name = names[r]; *name; name++)
-    ld_text_printf(out, "%s%s", name == names[r] ? "" : name == names[r] + 1 ? " (or " : ", ", *name);
-  ld_text_puts(out, ")");
-}
-
-static int fail_twice(const cell_walk *header, role r, ld_error *err) {
-  ld_text what = {0};
-  ld_text_printf(&what, "two columns could be the %s, leave only one named ", names[r][0]);
-  list_names(&what, r);
-  int rc = fail_at(header, header->at, what.bytes, err);
-  ld_text_free(&what);
-  return rc;
-}
-
-static int fail_without_text(const cell_walk *header, const ld_text *columns, ld_error *err) {
-  ld_text what = {0};
-  ld_text_printf(&what, "the columns are %s, and none is the text: the first line must name ",
-                 columns->bytes);
-  for (role r = TEXT; r < header->table->n_roles; r++) {
-    ld_text_puts(&what, r == TEXT ? "" : r == PAIR ? ", for pairs " : ", and for training ");
-    list_names(&what, r);
-  }
-  int rc = fail_at(header, header->at, what.bytes, err);
-  ld_text_free(&what);
-  return rc;
-}
-
-/* A column's name as an error may show it. */
-static void put_column(ld_text *out, cell c) {
-  size_t n = c.length < 40 ? c.length : 40;
-  while (n && n < c.length && (c.bytes[n] & 0xC0) == 0x80) n--;
-  ld_text_puts(out, out->length ? ", \"" : "\"");
-  if (!ld_data_is_text(c.bytes, n)) n = 0;
-  for (size_t i = 0; i < n; i++) ld_text_append(out, (uint8_t)c.bytes[i] < 0x20 ? " " : c.bytes + i, 1);
-  ld_text_puts(out, n < c.length ? "...\"" : "\"");
-}
-
-/* Reads the header that begins at `offset` as one with this separator. */
-static int read_header(ld_dataset *dataset, table *t, uint64_t offset, uint64_t *behind, ld_error *err) {
-  cell_walk header = begin_walk(dataset, t, offset, dataset->length);
-  const cell_walk begin = header;
-  ld_text columns = {0};
-  const size_t most = 20;
+/* The names of the columns, with the header's last place in header->at. */
+static int read_names(cell_walk *header, char ***names, size_t *n, ld_error *err) {
+  size_t room = 0;
+  ld_text doubled = {0};
   int rc = 0;
-  memset(t->column, 0, sizeof t->column);
-  for (t->n_columns = 0; !rc && !header.ended;) {
+  while (!rc && !header->ended) {
     cell c;
-    rc = take_cell(&header, &c, err);
+    rc = take_cell(header, &c, err);
     if (rc) break;
-    c = trim(c);
-    if (t->n_columns++ < most) put_column(&columns, c);
-    if (dataset->form == LD_DATA_TEXT && has_role(c, LABEL)) dataset->unused_labels = true;
-    for (role r = TEXT; !rc && r < t->n_roles; r++) {
-      if (!has_role(c, r)) continue;
-      if (t->column[r]) rc = fail_twice(&begin, r, err);
-      t->column[r] = t->n_columns;
-    }
+    c = resolve(trim(c), &doubled);
+    if (!ld_data_is_text(c.bytes, c.length)) c.length = 0;
+    *names = ld_grow(*names, *n, &room, sizeof **names);
+    (*names)[(*n)++] = ld_strndup(c.length ? c.bytes : "", c.length);
   }
-  if (t->n_columns > most) ld_text_puts(&columns, ", ...");
-  if (!rc && !t->column[TEXT]) rc = fail_without_text(&begin, &columns, err);
+  ld_text_free(&doubled);
+  return rc;
+}
+
+/* A language model has a use for one text alone, a prediction none for labels. */
+static int choose_columns(const ld_dataset *dataset, table *t, char *const *names, ld_error *err) {
+  const bool classifies = dataset->options.use == LD_USE_CLASSES;
+  ld_columns found;
+  const int rc = ld_columns_find(names, t->n_columns, "columns", &found, err);
+  if (rc) return rc;
+  t->column[TEXT] = found.text;
+  t->column[PAIR] = classifies ? found.pair : 0;
+  t->column[LABEL] = classifies && !dataset->options.unlabelled ? found.label : 0;
+  return 0;
+}
+
+static void count_unused(const table *t, char *const *names, ld_tally *unused) {
+  for (size_t i = 0; i < t->n_columns; i++)
+    if (i + 1 != t->column[TEXT] && i + 1 != t->column[PAIR] && i + 1 != t->column[LABEL])
+      ld_tally_add(unused, names[i], 0);
+}
+
+/* Reads the header that begins at `offset` as one with this separator; *behind is where it ends. */
+static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, uint64_t *behind,
+                       ld_tally *unused, ld_error *err) {
+  cell_walk header = begin_walk(dataset, t, offset, dataset->length);
+  char **names = NULL;
+  memset(t->column, 0, sizeof t->column);
+  t->n_columns = 0;
+  int rc = read_names(&header, &names, &t->n_columns, err);
+  if (!rc) {
+    rc = choose_columns(dataset, t, names, err);
+    if (rc) ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, offset));
+  }
+  if (!rc) count_unused(t, names, unused);
   *behind = (uint64_t)(header.at - dataset->map.bytes);
-  ld_text_free(&columns);
+  ld_names_free(names, t->n_columns);
   return rc;
 }
 
@@ -220,7 +192,6 @@ static int begin_table(ld_dataset *dataset, char separator, ld_error *err) {
   table *t = dataset->own = ld_alloc(1, sizeof *t);
   t->separator = separator;
   t->quotes = separator != '\t';
-  t->n_roles = !labelled ? TEXT + 1 : dataset->options.unlabelled ? LABEL : N_ROLES;
   dataset->form = labelled ? LD_DATA_LABELLED : LD_DATA_TEXT;
   dataset->first = pass_blank(dataset, dataset->first);
   return check_header(dataset, dataset->first, err);
@@ -229,8 +200,11 @@ static int begin_table(ld_dataset *dataset, char separator, ld_error *err) {
 static int tsv_open(ld_dataset *dataset, ld_error *err) {
   int rc = begin_table(dataset, '\t', err);
   if (rc) return rc;
-  rc = read_header(dataset, dataset->own, dataset->first, &dataset->first, err);
+  ld_tally unused = {0};
+  rc = read_header(dataset, dataset->own, dataset->first, &dataset->first, &unused, err);
   if (!rc && pass_blank(dataset, dataset->first) == dataset->length) rc = fail_empty(dataset, err);
+  if (!rc) ld_dataset_warn_unused(dataset, "columns", &unused);
+  ld_tally_free(&unused);
   return rc;
 }
 
@@ -256,20 +230,34 @@ static int find_starts(const ld_dataset *dataset, table *t, uint64_t at, ld_erro
   return t->n_starts ? 0 : fail_empty(dataset, err);
 }
 
+/* Separated by commas; by semicolons where only these make a header, or more columns. */
+static int read_csv_header(ld_dataset *dataset, table *t, ld_tally *unused, ld_error *err) {
+  const uint64_t header = dataset->first;
+  table semicolon = *t;
+  semicolon.separator = ';';
+  int rc = read_header(dataset, t, header, &dataset->first, unused, err);
+  if (!rc) return 0;
+  ld_tally ignored = {0};
+  uint64_t behind;
+  if (!read_header(dataset, &semicolon, header, &behind, &ignored, NULL) ||
+      semicolon.n_columns > t->n_columns) {
+    *t = semicolon;
+    rc = read_header(dataset, t, header, &dataset->first, unused, err);
+  }
+  ld_tally_free(&ignored);
+  return rc;
+}
+
 static int csv_open(ld_dataset *dataset, ld_error *err) {
   int rc = begin_table(dataset, ',', err);
   if (rc) return rc;
-  table *t = dataset->own, semicolon = *t;
-  const uint64_t header = dataset->first;
-  semicolon.separator = ';';
-  rc = read_header(dataset, t, header, &dataset->first, err);
-  if (rc && (!read_header(dataset, &semicolon, header, &dataset->first, NULL) ||
-             semicolon.n_columns > t->n_columns)) {
-    *t = semicolon;
-    rc = read_header(dataset, t, header, &dataset->first, err);
-  }
+  table *t = dataset->own;
+  ld_tally unused = {0};
+  rc = read_csv_header(dataset, t, &unused, err);
   if (!rc) rc = find_starts(dataset, t, dataset->first, err);
   if (!rc) dataset->first = t->starts[0];
+  if (!rc) ld_dataset_warn_unused(dataset, "columns", &unused);
+  ld_tally_free(&unused);
   return rc;
 }
 

@@ -49,6 +49,53 @@ static int index_part(void *user, ld_error *err) {
   return ld_dataset_index(work->dataset, work->part, work->n_parts, work->out, err);
 }
 
+/* All ranks' counts of what has no use; rank 0 tells of it. */
+static void join_unused(const ld_corpus *corpus, const ld_tally *mine, ld_comm *comm) {
+  ld_text bytes = {0};
+  ld_tally joined = {0};
+  void *all;
+  size_t length;
+  ld_tally_put(mine, &bytes);
+  ld_comm_gather_all(comm, bytes.bytes, bytes.length, &all, &length);
+  ld_text_free(&bytes);
+  const char *at = all, *end = at + length;
+  while (at < end && ld_tally_take(&at, end, &joined)) continue;
+  ld_dataset_warn_unused(corpus->dataset, "keys", &joined);
+  ld_tally_free(&joined);
+  free(all);
+}
+
+static const char *plural(int64_t n, const char *one, const char *several) {
+  return n == 1 ? one : several;
+}
+
+/* Counts over all ranks the images that were passed over, and those that were turned. */
+static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
+  const char *path = ld_dataset_path(corpus->dataset);
+  int64_t counts[2] = {(int64_t)index->n_skipped, (int64_t)index->n_turned};
+  ld_comm_sum_i64(comm, counts, 2);
+  corpus->n_skipped = counts[0];
+  ld_error first = index->first_skipped; /* of the lowest rank that met one, as that of an error */
+  ld_comm_agree(comm, index->n_skipped ? first.code : 0, &first);
+  if (counts[0]) {
+    ld_warn("passed over: %s", first.text);
+    ld_warn("%s: %lld broken %s passed over (--strict makes that an error)", path, (long long)counts[0],
+            plural(counts[0], "image is", "images are"));
+  }
+  if (counts[1])
+    ld_info("images  %s: %lld %s turned upright, by the orientation in the file", path, (long long)counts[1],
+            plural(counts[1], "is", "are"));
+}
+
+/* Every rank gets all records. */
+static void join_records(ld_corpus *corpus, ld_index *index, ld_comm *comm) {
+  void *all;
+  size_t bytes;
+  ld_comm_gather_all(comm, index->records, index->n * sizeof *index->records, &all, &bytes);
+  corpus->records = all;
+  corpus->n_records = (int64_t)(bytes / sizeof *index->records);
+}
+
 static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   ld_index index = {0};
   const int rank = ld_comm_rank(comm);
@@ -58,21 +105,9 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   rc = ld_comm_agree(comm, rc, err);
   if (!rc && classifies(corpus)) rc = join_labels(corpus, &index, comm, err);
   if (!rc) {
-    void *all;
-    size_t bytes;
-    ld_comm_gather_all(comm, index.records, index.n * sizeof *index.records, &all, &bytes);
-    corpus->records = all;
-    corpus->n_records = (int64_t)(bytes / sizeof *index.records);
-    corpus->n_skipped = (int64_t)index.n_skipped;
-    ld_comm_sum_i64(comm, &corpus->n_skipped, 1);
-    ld_error first = index.first_skipped; /* of the lowest rank that met one, as that of an error */
-    ld_comm_agree(comm, index.n_skipped ? first.code : 0, &first);
-    if (corpus->n_skipped) {
-      ld_warn("passed over: %s", first.text);
-      ld_warn("%s: %lld broken image%s passed over (--strict makes that an error)",
-              ld_dataset_path(corpus->dataset), (long long)corpus->n_skipped,
-              corpus->n_skipped > 1 ? "s are" : " is");
-    }
+    join_records(corpus, &index, comm);
+    join_unused(corpus, &index.unused, comm);
+    join_images(corpus, &index, comm);
   }
   ld_index_free(&index);
   return rc;
@@ -179,10 +214,6 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   corpus->options = options;
   corpus->labelled = labelled;
   int rc = open_dataset(corpus, comm, path, &data_options, err);
-  if (!rc && ld_dataset_unused_labels(corpus->dataset))
-    ld_warn(
-        "%s: has labels, but a language model learns the texts alone: for labels give a classifier's --model",
-        path);
   if (!rc) rc = join_index(corpus, comm, err);
   if (!rc && !classifies(corpus)) rc = plan_rows(corpus, err);
   if (rc) {

@@ -141,7 +141,8 @@ printf 'text\tlabel\nthe window paints\tx\nthe market counts\ty\n' >labelled.tsv
 echo '{"text": "the window paints the market", "label": "x"}' >labelled.jsonl
 for file in labelled.tsv labelled.jsonl; do
   ok "$file for a language model" 2 train --model "$m" --data $file --out unused-labels --dry-run --batch-size 1
-  [ "$(grep -c "warning: $file: has labels, but a language model" err)" = 1 ] || fail "$file: no warning of unused labels"
+  [ "$(grep -c "warning: $file: not used: .* \"label\".*a language model learns the texts alone" err)" = 1 ] ||
+    fail "$file: no warning of unused labels"
 done
 
 # Help.

@@ -387,7 +387,7 @@ static const struct {
      ".txt"},
     {"a.png", "x", "a.png: a .png file, but the model predicts text and takes files that end in .jsonl, "},
     {"a.csv", "x\n",
-     "a.csv: line 1: the columns are \"x\", and none is the text: the first line must name text "},
+     "a.csv: line 1: the columns are \"x\", and none is known as a text: name the text \"text\" (or "},
     {"a.jsonl", "\n[1]\n", "a.jsonl: line 2: expected an object"},
     {"a.jsonl", "{\"q\": 1, \"text\": null}",
      "line 1: the record's keys are \"q\", \"text\" (null), expected "

@@ -146,6 +146,21 @@ static const struct {
     {"a.tsv", "Label\tPremise\tHypothesis\n pos \ta\tb\n\tc\td\nneg\te\tf", "<a>/b> pos; <c>/d>; <e>/f> neg",
      LD_LABEL_NAME},
     {"a.tsv", "text\n\na\n\n \nb", "<a>; <?>; <b>", LD_LABEL_NONE},
+    {"a.tsv", "index\tquestion\tsentence\tlabel\n0\ta\tb\tno\n", "<a>/b> no", LD_LABEL_NAME}, /* QNLI */
+    {"a.tsv", "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n0\t1\t2\ta\tb\t1\n", "<a>/b> 1:1",
+     LD_LABEL_INTEGER}, /* QQP */
+    {"a.tsv", "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\ta\tb\n", "<a>/b> 1:1",
+     LD_LABEL_INTEGER}, /* MRPC */
+    {"a.tsv", "genre\tsentence1\tsentence2\tlabel1\tgold_label\nx\ta\tb\tc\td\n", "<a>/b> d",
+     LD_LABEL_NAME}, /* MNLI */
+    {"a.csv", "passage,question,label\na,b,0\n", "<b>/a> 0:0", LD_LABEL_INTEGER}, /* the question comes first */
+    {"a.csv", "label,text_a,text_b\nx,a,b\n", "<a>/b> x", LD_LABEL_NAME},
+    {"a.csv", "query,text,score,label\na,b,3,1\n", "<a>/b> 1:1", LD_LABEL_INTEGER},
+    {"a.csv", "question,label\na,x\n", "<a> x", LD_LABEL_NAME},
+    {"a.jsonl", "{\"premise\": \"a\", \"hypothesis\": \"b\", \"label\": 1, \"idx\": 0}", "<a>/b> 1:1",
+     LD_LABEL_INTEGER},
+    {"a.jsonl", "{\"gold_label\": \"x\", \"sentence2\": \"b\", \"sentence1\": \"a\"}", "<a>/b> x", LD_LABEL_NAME},
+    {"a.jsonl", "{\"sentence\": \"a\"}\n{\"sentence\": \"b\", \"label\": \"x\"}", "<a>; <b> x", LD_LABEL_NAME},
     {"a.tsv", "text\tlabel\na\t-\nb\t1e\nc\t.\nd\t0x1\n", "<a> -; <b> 1e; <c> .; <d> 0x1", LD_LABEL_NAME},
     {"a.csv", "text,label\na,x\n\"b,c\",\"y\"\n\"d\n\ne\",x\r\n\"f\"\"\"\"g\",\"z\"\"\"\n",
      "<a> x; <b?c> y; <d??e> x; <f??g> z\"", LD_LABEL_NAME},
@@ -169,6 +184,33 @@ Test(labelled, records_are_read_with_their_labels) {
     ld_text_free(&found);
     close_data(&s);
   }
+  end_setting(&s);
+}
+
+/* The keys that have no use are counted, over all parts of a file; null is as good as missing. */
+Test(labelled, unused_keys_are_counted) {
+  setting s = make_setting();
+  open_data(&s, "a.jsonl",
+            "{\"text\": \"a\", \"label\": 1, \"id\": 7, \"text_pair\": \"b\"}\n"
+            "{\"text\": \"a\", \"labels\": 1, \"id\": null}\n{\"id\": 8, \"text\": \"b\", \"score\": 0.5}\n");
+  for (int n_parts = 1; n_parts < 4; n_parts++) {
+    ld_tally all = {0};
+    ld_text list = {0};
+    for (int i = 0; i < n_parts; i++) {
+      ld_text bytes = {0};
+      ld_index index = index_part(&s, i, n_parts);
+      ld_tally_put(&index.unused, &bytes);
+      const char *at = bytes.bytes;
+      cr_assert(ld_tally_take(&at, at + bytes.length, &all));
+      ld_text_free(&bytes);
+      ld_index_free(&index);
+    }
+    ld_tally_list(&all, "", &list);
+    cr_assert_str_eq(list.bytes, "id (2), labels (1), score (1)");
+    ld_text_free(&list);
+    ld_tally_free(&all);
+  }
+  close_data(&s);
   end_setting(&s);
 }
 
@@ -311,11 +353,9 @@ static const struct {
     {"a.png", "x", "a.png: a .png file, but the model classifies texts"},
     {"a.parquet", "x", "a.parquet: no known kind of data, but the model classifies texts"},
     {"a.jsonl", "{\"messages\": []}",
-     "a.jsonl: line 1: the record's keys are \"messages\", expected \"text\", with \"text_pair\" for pairs, "
-     "and "
-     "\"label\": the model classifies texts"},
+     "a.jsonl: line 1: the keys are \"messages\", and none is known as a text: name the text \"text\""},
     {"a.jsonl", "{\"prompt\": \"\", \"completion\": \"\"}",
-     "keys are \"prompt\", \"completion\", expected \"text\""},
+     "the keys are \"prompt\", \"completion\", and none is known as a text"},
     {"a.jsonl", GOOD "{\"label\": 1}",
      "line 2: the record's keys are \"label\", expected \"text\", as in the first"},
     {"a.jsonl", GOOD "{\"text\": 1}", "line 2: text: expected a string"},
@@ -335,10 +375,9 @@ static const struct {
     {"a.jsonl", "{\"text\": \"\", \"label\": \"" LONG_NAME LONG_NAME LONG_NAME LONG_NAME "\"}",
      "label: a name of 260 bytes, at most 256"},
     {"a.tsv", "0 a b c\n1 d e f\n",
-     "a.tsv: line 1: the columns are \"0 a b c\", and none is the text: the first line must name text (or "
-     "sentence, "
-     "sentence1, premise), for pairs text_pair (or sentence2, hypothesis), and for training label (or "
-     "score)"},
+     "a.tsv: line 1: the columns are \"0 a b c\", and none is known as a text: name the text \"text\" (or "
+     "\"sentence\"), the texts of pairs \"text\" and \"text_pair\" (or as in GLUE), and the label "
+     "\"label\""},
     {"a.tsv", "text\tlabel\n\n", "a.tsv: holds a line with the columns' names and no records"},
     {"a.csv", "text,label", "a.csv: holds a line with the columns' names and no records"},
     {"a.csv", "", "a.csv: holds no records"},
@@ -348,11 +387,14 @@ static const struct {
      "a.csv: line 4: 3 cells, but the first line names 2 columns (a cell"},
     {"a.csv", "text,label\na,1\n\n\"b,2\n", "a.csv: line 4: the quote that opens a cell is never closed"},
     {"a.csv", "text,label\n\"a\"b,1\n", "a.csv: line 2: a cell in quotes goes on behind its closing quote"},
-    {"a.csv", "a,b;c;d\n", "the columns are \"a,b\", \"c\", \"d\", and none is the text"},
-    {"a.csv", "a,b,c\n", "the columns are \"a\", \"b\", \"c\", and none is the text"},
+    {"a.csv", "a,b;c;d\n", "the columns are \"a,b\", \"c\", \"d\", and none is known as a text"},
+    {"a.csv", "a,b,c\n", "the columns are \"a\", \"b\", \"c\", and none is known as a text"},
     {"a.csv", "text,sentence,label\n",
-     "a.csv: line 1: two columns could be the text, leave only one named text (or "},
-    {"a.csv", "text;label;score\n1;2;3\n", "line 1: two columns could be the label"},
+     "a.csv: line 1: two columns could be the text (\"text\", \"sentence\"): leave only one named so, or"},
+    {"a.csv", "text,hypothesis,label\n", "two columns could be the text (\"text\", \"hypothesis\")"},
+    {"a.csv", "question,passage,answer\n", "several columns could be the text (\"question\", \"passage\", \""},
+    {"a.csv", "hypothesis,label\n", "the columns are \"hypothesis\", \"label\", and none is known as a text"},
+    {"a.csv", "text;label;Label\n1;2;3\n", "line 1: two columns are named \"label\""},
     {"a.csv", "text,label\na,nan\n", "a.csv: line 2: label: \"nan\" is no finite number"},
     {"a.csv", "text,label\na,-Inf\n", "line 2: label: \"-Inf\" is no finite number"},
     {"a.tsv", "text\tlabel\na\t1\nb\t1.x\n",

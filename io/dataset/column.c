@@ -1,0 +1,151 @@
+/* Which columns of labelled texts are the text, the other text of a pair, and the label, by the names that
+ * GLUE's tasks and other well-known sets give them. The names are compared in any case. */
+#include "io/dataset/format.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* The texts that stand together, in their order for the model. The first pair is the one to recommend. */
+static const char *const pairs[][2] = {
+    {"text", "text_pair"},         /* ours, and the tokenizers' */
+    {"sentence1", "sentence2"},    /* MRPC, RTE, STS-B, WNLI, PAWS, WiC */
+    {"premise", "hypothesis"},     /* MNLI, CB, SciTail, ANLI */
+    {"question", "sentence"},      /* QNLI */
+    {"question1", "question2"},    /* QQP */
+    {"question", "passage"},       /* BoolQ */
+    {"question", "context"},       /* SQuAD's kind */
+    {"question", "answer"},        /* WikiQA */
+    {"query", "passage"},          /* MS MARCO */
+    {"query", "document"},
+    {"query", "answer"},
+    {"query", "text"},
+    {"text_a", "text_b"},          /* the first BERT's InputExample */
+    {"text1", "text2"},
+    {"sentence_a", "sentence_b"},  /* SICK */
+    {"claim", "evidence"},         /* FEVER */
+    {"#1 string", "#2 string"},    /* MRPC as it was published */
+};
+enum { n_pairs = sizeof pairs / sizeof *pairs };
+
+/* Columns that are texts by themselves, beside the first of each pair. */
+static const char *const single = "sentence"; /* SST-2, CoLA */
+
+/* What is earlier here wins: other columns of a set that has "label" are something else. */
+static const char *const labels[] = {"label",   "labels",       "gold_label", /* MNLI, SNLI */
+                                     "score",                                 /* STS-B */
+                                     "quality",                               /* MRPC */
+                                     "is_duplicate"};                         /* QQP */
+enum { n_labels = sizeof labels / sizeof *labels };
+
+static bool same(const char *name, const char *known) {
+  return !strcasecmp(name, known);
+}
+
+static bool is_first(const char *name) {
+  for (size_t p = 0; p < n_pairs; p++)
+    if (same(name, pairs[p][0])) return true;
+  return same(name, single);
+}
+
+static bool is_text(const char *name) {
+  for (size_t p = 0; p < n_pairs; p++)
+    if (same(name, pairs[p][1])) return true;
+  return is_first(name);
+}
+
+static bool are_pair(const char *first, const char *second) {
+  for (size_t p = 0; p < n_pairs; p++)
+    if (same(first, pairs[p][0]) && same(second, pairs[p][1])) return true;
+  return false;
+}
+
+bool ld_columns_is_label(const char *name) {
+  for (size_t i = 0; i < n_labels; i++)
+    if (same(name, labels[i])) return true;
+  return false;
+}
+
+const char *ld_columns_partner(const char *text) {
+  for (size_t p = 0; p < n_pairs; p++)
+    if (same(text, pairs[p][0])) return pairs[p][1];
+  return NULL;
+}
+
+/* A name as an error may show it: cut at a character, in one line. */
+static void put_name(const char *name, ld_text *out) {
+  const size_t length = strlen(name);
+  size_t n = length < 40 ? length : 40;
+  while (n && n < length && (name[n] & 0xC0) == 0x80) n--;
+  ld_text_puts(out, "\"");
+  for (size_t i = 0; i < n; i++) ld_text_append(out, (uint8_t)name[i] < 0x20 ? " " : name + i, 1);
+  ld_text_puts(out, n < length ? "...\"" : "\"");
+}
+
+/* The names for which `shown` is true (NULL: all), as many as a line holds; returns how many there are. */
+static size_t list_names(char *const *names, size_t n, bool (*shown)(const char *name), ld_text *out) {
+  const size_t most = 20;
+  size_t count = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (shown && !shown(names[i])) continue;
+    if (count && count < most) ld_text_puts(out, ", ");
+    if (count++ < most) put_name(names[i], out);
+  }
+  ld_text_puts(out, count > most ? ", ..." : count ? "" : "none");
+  return count;
+}
+
+static int fail_without(char *const *names, size_t n, const char *what, ld_error *err) {
+  ld_text has = {0};
+  list_names(names, n, NULL, &has);
+  ld_fail(err, LD_EFORMAT,
+          "the %s are %s, and none is known as a text: name the text \"text\" (or \"sentence\"), the texts of "
+          "pairs \"text\" and \"text_pair\" (or as in GLUE), and the label \"label\"",
+          what, has.bytes);
+  ld_text_free(&has);
+  return LD_EFORMAT;
+}
+
+static int fail_several(char *const *names, size_t n, const char *what, ld_error *err) {
+  ld_text found = {0};
+  const size_t count = list_names(names, n, is_text, &found);
+  ld_fail(err, LD_EFORMAT,
+          "%s %s could be the text (%s): leave only one named so, or name the texts of pairs \"text\" and "
+          "\"text_pair\"",
+          count == 2 ? "two" : "several", what, found.bytes);
+  ld_text_free(&found);
+  return LD_EFORMAT;
+}
+
+static int find_texts(char *const *names, size_t n, const char *what, ld_columns *out, ld_error *err) {
+  size_t found[2], count = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (!is_text(names[i])) continue;
+    if (count < 2) found[count] = i;
+    count++;
+  }
+  if (!count || (count == 1 && !is_first(names[found[0]]))) return fail_without(names, n, what, err);
+  if (count > 2) return fail_several(names, n, what, err);
+  out->text = found[0] + 1;
+  if (count == 1) return 0;
+  const bool turned = are_pair(names[found[1]], names[found[0]]);
+  if (!turned && !are_pair(names[found[0]], names[found[1]])) return fail_several(names, n, what, err);
+  out->text = found[turned] + 1;
+  out->pair = found[!turned] + 1;
+  return 0;
+}
+
+static int find_label(char *const *names, size_t n, const char *what, ld_columns *out, ld_error *err) {
+  for (size_t l = 0; l < n_labels && !out->label; l++)
+    for (size_t i = 0; i < n; i++) {
+      if (!same(names[i], labels[l])) continue;
+      if (out->label) return ld_fail(err, LD_EFORMAT, "two %s are named \"%s\"", what, labels[l]);
+      out->label = i + 1;
+    }
+  return 0;
+}
+
+int ld_columns_find(char *const *names, size_t n, const char *what, ld_columns *out, ld_error *err) {
+  *out = (ld_columns){0};
+  const int rc = find_texts(names, n, what, out, err);
+  return rc ? rc : find_label(names, n, what, out, err);
+}
