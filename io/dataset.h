@@ -161,7 +161,7 @@ void ld_dataset_close(ld_dataset *dataset);
 ld_data_form ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);
 
-/* Warns of what the data holds and nobody uses, `what` it is ("keys", "columns") and which; nothing when the
+/* Warns of what the data holds and nobody uses, `what` it is ("the keys", "the columns") and which; nothing when the
  * tally is empty. The formats call it for what they know when they open the data. */
 void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused);
 

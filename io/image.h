@@ -33,6 +33,7 @@ typedef struct ld_image {
   int height, width, channels;
   uint8_t *pixels;
   size_t room;
+  bool turned; /* decoding turned it upright, by the orientation in the file */
 } ld_image;
 
 void ld_image_free(ld_image *image);
@@ -65,9 +66,9 @@ int ld_image_rule_read(const ld_value *config, const char *name, int channels, i
 
 /* Decodes PNG or JPEG, told by their first bytes, to 8-bit grey or RGB, as Pillow's convert("L") and
  * convert("RGB") do: palettes are resolved, an alpha channel is dropped, of 16 bits the upper 8 are kept (but
- * of 16-bit grey without alpha Pillow keeps the lower 8 and makes all above 255 white), the orientation that
- * a camera noted is not followed. CMYK is refused. LD_EFORMAT names `name` for what is broken, cut off or too
- * large. */
+ * of 16-bit grey without alpha Pillow keeps the lower 8 and makes all above 255 white). The image is turned by
+ * the orientation that a camera noted, as transformers' load_image does. CMYK is refused. LD_EFORMAT names
+ * `name` for what is broken, cut off or too large for the file's length. */
 int ld_image_decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err);
 
 /* Decodes the file `path`. LD_EFILE when it cannot be opened. */

@@ -19,6 +19,7 @@ typedef struct ld_converted {
   int height, width, channels;
   bool labelled;
   const char *form; /* "CIFAR-10", "IDX", ... */
+  int64_t n_turned; /* images that were turned upright, by the orientation in their files */
 } ld_converted;
 
 /* Writes `out` atomically from `data`, a file or a folder. `labels` is the file of IDX labels (NULL: the name

@@ -18,7 +18,9 @@ static int folder_open(ld_dataset *dataset, ld_error *err) {
   ld_image_list *list = ld_alloc(1, sizeof *list);
   dataset->own = list;
   dataset->form = LD_DATA_IMAGES;
-  const int rc = ld_image_list_read(dataset->path, list, err);
+  int rc = ld_image_list_read(dataset->path, list, err);
+  if (!rc && !dataset->options.unlabelled) rc = ld_image_list_check_classes(list, dataset->path, err);
+  if (!rc) ld_image_list_warn(list, dataset->path);
   dataset->length = list->n;
   return rc;
 }
@@ -34,6 +36,7 @@ static int decode(const ld_dataset *dataset, const ld_map *file, const char *nam
   ld_image whole = {0};
   const int rc = ld_image_decode(file->bytes, file->length, name, &whole, err);
   if (!rc) ld_image_fit(&whole, dataset->options.image_rule, &sample->image);
+  sample->turned = whole.turned;
   ld_image_free(&whole);
   return rc;
 }

@@ -11,8 +11,11 @@ static int hdf5_open(ld_dataset *dataset, ld_error *err) {
   if (!rc)
     rc = ld_image_store_open(dataset->path, dataset->map.length, !dataset->options.unlabelled, &store, err);
   dataset->own = store;
-  if (!rc) dataset->length = (uint64_t)ld_image_store_count(store);
-  return rc;
+  if (rc) return rc;
+  dataset->length = (uint64_t)ld_image_store_count(store);
+  ld_dataset_warn_unused(dataset, "the objects", ld_image_store_unused(store, false));
+  ld_dataset_warn_unused(dataset, "the names of classes without an image", ld_image_store_unused(store, true));
+  return 0;
 }
 
 static void hdf5_close(ld_dataset *dataset) {

@@ -203,7 +203,7 @@ static int tsv_open(ld_dataset *dataset, ld_error *err) {
   ld_tally unused = {0};
   rc = read_header(dataset, dataset->own, dataset->first, &dataset->first, &unused, err);
   if (!rc && pass_blank(dataset, dataset->first) == dataset->length) rc = fail_empty(dataset, err);
-  if (!rc) ld_dataset_warn_unused(dataset, "columns", &unused);
+  if (!rc) ld_dataset_warn_unused(dataset, "the columns", &unused);
   ld_tally_free(&unused);
   return rc;
 }
@@ -256,7 +256,7 @@ static int csv_open(ld_dataset *dataset, ld_error *err) {
   rc = read_csv_header(dataset, t, &unused, err);
   if (!rc) rc = find_starts(dataset, t, dataset->first, err);
   if (!rc) dataset->first = t->starts[0];
-  if (!rc) ld_dataset_warn_unused(dataset, "columns", &unused);
+  if (!rc) ld_dataset_warn_unused(dataset, "the columns", &unused);
   ld_tally_free(&unused);
   return rc;
 }

@@ -105,7 +105,7 @@ int ld_convert_cifar_files(char *const *paths, size_t n, const char *out, ld_con
     shape.names = names;
     shape.source = source;
     rc = ld_convert_write(out, &shape, add_records, &c, err);
-    *converted = (ld_converted){c.n, SIDE, SIDE, 3, true, ten ? "CIFAR-10" : "CIFAR-100"};
+    *converted = (ld_converted){c.n, SIDE, SIDE, 3, true, ten ? "CIFAR-10" : "CIFAR-100", 0};
     free(source);
     if (names) ld_names_free(names, shape.n_names);
   }

@@ -10,6 +10,7 @@ typedef struct folder {
   const char *path;
   const ld_image_list *list;
   const ld_image_shape *shape;
+  int64_t *n_turned;
 } folder;
 
 static int read_one(const char *root, const ld_image_file *file, ld_image *image, ld_error *err) {
@@ -37,6 +38,7 @@ static int add_files(ld_image_writer *writer, const void *user, ld_error *err) {
     const ld_image_file *file = &f->list->files[i];
     rc = read_one(f->path, file, &image, err);
     if (!rc) rc = check_same(f, file, &image, err);
+    if (!rc) *f->n_turned += image.turned;
     if (!rc) rc = ld_image_writer_add(writer, image.pixels, file->class, err);
   }
   ld_image_free(&image);
@@ -47,6 +49,8 @@ int ld_convert_folder(const char *path, const char *out, ld_converted *converted
   ld_image_list list;
   ld_image first = {0};
   int rc = ld_image_list_read(path, &list, err);
+  if (!rc) rc = ld_image_list_check_classes(&list, path, err);
+  if (!rc) ld_image_list_warn(&list, path);
   if (!rc) rc = read_one(path, &list.files[0], &first, err);
   if (!rc) {
     const ld_image_shape shape = {.n = (int64_t)list.n,
@@ -57,9 +61,10 @@ int ld_convert_folder(const char *path, const char *out, ld_converted *converted
                                   .source = ld_convert_base(path),
                                   .names = list.classes,
                                   .n_names = list.n_classes};
-    rc = ld_convert_write(out, &shape, add_files, &(folder){path, &list, &shape}, err);
-    *converted =
-        (ld_converted){shape.n, first.height, first.width, first.channels, shape.labelled, "image folder"};
+    int64_t n_turned = 0;
+    rc = ld_convert_write(out, &shape, add_files, &(folder){path, &list, &shape, &n_turned}, err);
+    *converted = (ld_converted){shape.n,        first.height,   first.width, first.channels,
+                                shape.labelled, "image folder", n_turned};
   }
   ld_image_free(&first);
   ld_image_list_free(&list);

@@ -142,7 +142,7 @@ static int convert(idx *x, const char *labels_path, const char *out, ld_converte
                                   .labelled = labels != NULL,
                                   .source = ld_convert_base(x->path)};
     rc = ld_convert_write(out, &shape, add_images, &(pair){x, labels}, err);
-    *converted = (ld_converted){n, (int)height, (int)width, 1, labels != NULL, "IDX"};
+    *converted = (ld_converted){n, (int)height, (int)width, 1, labels != NULL, "IDX", 0};
   }
   free(labels);
   return rc;

@@ -29,13 +29,28 @@ int ld_image_make(ld_image *image, int64_t height, int64_t width, int channels, 
   return 0;
 }
 
-int ld_image_decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
+int ld_image_check_budget(int64_t height, int64_t width, size_t length, const char *name, ld_error *err) {
+  enum { ALWAYS = 1 << 26, A_BYTE = 64 };
+  if (height * width <= ALWAYS + A_BYTE * (int64_t)length) return 0;
+  return ld_fail(err, LD_EFORMAT,
+                 "%s: the image has %lld x %lld pixels, too many for a file of %zu bytes: make it smaller", name,
+                 (long long)width, (long long)height, length);
+}
+
+static int decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
   if (length >= 8 && !memcmp(bytes, "\x89PNG\r\n\x1a\n", 8))
     return ld_image_decode_png(bytes, length, name, out, err);
   if (length >= 3 && !memcmp(bytes, "\xff\xd8\xff", 3))
     return ld_image_decode_jpeg(bytes, length, name, out, err);
   return ld_fail(err, LD_EFORMAT, "%s: %s, replace or remove it", name,
                  length ? "neither PNG nor JPEG" : "an empty file, no image");
+}
+
+int ld_image_decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
+  const int rc = decode(bytes, length, name, out, err);
+  const int orientation = rc ? 1 : ld_image_orientation(bytes, length);
+  out->turned = false;
+  return orientation == 1 ? rc : ld_image_turn(out, orientation, name, err);
 }
 
 int ld_image_read(const char *path, ld_image *out, ld_error *err) {

@@ -5,6 +5,7 @@
 #include <hdf5.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -13,12 +14,15 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/value.h"
+#include "io/file.h"
 #include "io/hdf5_chunk.h"
 #include "io/hdf5_error.h"
 #include "io/image/internal.h"
+#include "io/json.h"
 
 /* HDF5 takes a whole chunk into memory, whatever its size. */
-enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_NAME = 255 };
+enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_NAME = 255, MOST_NAMES = 1000000 };
 
 /* How the elements lie in the file. */
 typedef struct storage {
@@ -36,8 +40,10 @@ struct ld_image_store {
   storage how;     /* of the images */
   bool *checked;   /* of each row of their chunks */
   int64_t *labels; /* NULL without */
-  char *names;     /* of the classes, n_names times `name_size` bytes; NULL without */
-  size_t n_names, name_size;
+  char **names;    /* of the classes; NULL without */
+  size_t n_names;
+  bool unreadable; /* the names cannot be had within the memory that the probe has */
+  ld_tally unused_objects, unused_names;
 };
 
 /* The child `name`, a dataset reached by a hard link: others could lead out of the file. */
@@ -219,42 +225,111 @@ static int read_labels(ld_image_store *s, hid_t set, ld_error *err) {
   return 0;
 }
 
-/* The attribute `names` of the labels, texts of one length, as ld_image_writer_open puts it; texts of another
- * kind count as none. */
+/* Texts of one length: `texts` gets n of them. */
+static bool read_fixed(hid_t attribute, hid_t type, size_t n, char **texts) {
+  const size_t size = H5Tget_size(type) + 1;
+  const hid_t held = H5Tcopy(H5T_C_S1);
+  char *all = ld_alloc(n, size);
+  H5Tset_size(held, size);
+  H5Tset_cset(held, H5Tget_cset(type));
+  const bool good = H5Aread(attribute, held, all) >= 0;
+  for (size_t i = 0; good && i < n; i++) texts[i] = ld_strdup(all + i * size);
+  free(all);
+  H5Tclose(held);
+  return good;
+}
+
+/* Texts of variable length, which may all lie at one place and be long: the probe reads them first. */
+static bool read_variable(hid_t attribute, hid_t type, hid_t space, size_t n, char **texts) {
+  const hid_t held = H5Tcopy(H5T_C_S1);
+  char **all = ld_alloc(n, sizeof *all);
+  H5Tset_size(held, H5T_VARIABLE);
+  H5Tset_cset(held, H5Tget_cset(type));
+  const bool good = H5Aread(attribute, held, all) >= 0;
+  for (size_t i = 0; good && i < n; i++) texts[i] = ld_strdup(all[i] ? all[i] : "");
+  if (good) H5Dvlen_reclaim(held, space, H5P_DEFAULT, all);
+  free(all);
+  H5Tclose(held);
+  return good;
+}
+
+static int fail_names(const ld_image_store *s, const char *what, ld_error *err) {
+  return ld_fail(err, LD_EFORMAT, "%s: the attribute 'names' of 'labels' %s", s->path, what);
+}
+
+/* One text that is a list of names in JSON. */
+static int take_json(ld_image_store *s, const char *text, ld_error *err) {
+  ld_value *list = ld_json_parse(text, strlen(text), "names", NULL);
+  bool good = list && list->type == LD_LIST;
+  for (size_t i = 0; good && i < list->n_items; i++) good = list->items[i].type == LD_STRING;
+  if (good) {
+    s->n_names = list->n_items;
+    s->names = ld_alloc(s->n_names, sizeof *s->names);
+    for (size_t i = 0; i < s->n_names; i++) s->names[i] = ld_strdup(list->items[i].string);
+  }
+  ld_value_free(list);
+  return good ? 0 : fail_names(s, "is one text, expected a list of texts, a name for each class", err);
+}
+
+/* `ndim` 0: one text. */
+static int read_texts(ld_image_store *s, hid_t attribute, hid_t type, hid_t space, int ndim, size_t n,
+                      ld_error *err) {
+  char **texts = ld_alloc(n, sizeof *texts);
+  const bool variable = H5Tis_variable_str(type) > 0;
+  const bool good = variable ? read_variable(attribute, type, space, n, texts)
+                             : read_fixed(attribute, type, n, texts);
+  int rc = 0;
+  s->unreadable = !good;
+  if (!good) rc = fail_names(s, "cannot be read, it is damaged or too large", err);
+  if (good && ndim) {
+    s->names = texts;
+    s->n_names = n;
+    return 0;
+  }
+  if (good) rc = take_json(s, texts[0], err);
+  ld_names_free(texts, good ? n : 0);
+  return rc;
+}
+
+/* The attribute `names` of the labels: a list of texts, or one text that is such a list in JSON. */
 static int read_names(ld_image_store *s, hid_t set, ld_error *err) {
   if (H5Aexists(set, "names") <= 0) return 0;
   const hid_t attribute = H5Aopen(set, "names", H5P_DEFAULT), type = H5Aget_type(attribute);
   const hid_t space = H5Aget_space(attribute);
-  hsize_t n = 0;
-  const bool fixed = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
-                     H5Sget_simple_extent_ndims(space) == 1 &&
-                     H5Sget_simple_extent_dims(space, &n, NULL) >= 0;
-  const size_t size = fixed ? H5Tget_size(type) : 0;
-  int rc = 0;
-  if (fixed && size <= MOST_NAME + 1 && n <= s->length) {
-    const hid_t held = H5Tcopy(H5T_C_S1);
-    s->name_size = size + 1;
-    s->n_names = (size_t)n;
-    s->names = ld_alloc(s->n_names, s->name_size);
-    H5Tset_size(held, s->name_size);
-    H5Tset_cset(held, H5Tget_cset(type));
-    if (H5Aread(attribute, held, s->names) < 0)
-      rc = ld_hdf5_fail(err, LD_EFORMAT, s->path, "the attribute 'names' of 'labels' cannot be read");
-    H5Tclose(held);
-  }
+  const int ndim = H5Sget_simple_extent_ndims(space);
+  const hssize_t n = H5Sget_simple_extent_npoints(space);
+  const size_t size = H5Tis_variable_str(type) > 0 ? MOST_NAME : H5Tget_size(type);
+  int rc;
+  if (H5Tget_class(type) != H5T_STRING || ndim < 0 || ndim > 1)
+    rc = fail_names(s, "must be a list of texts, a name for each class", err);
+  else if (n < 1 || n > MOST_NAMES || (size_t)n > s->length || size > s->length)
+    rc = fail_names(s, "is empty, or damaged", err);
+  else
+    rc = read_texts(s, attribute, type, space, ndim, (size_t)n, err);
   H5Sclose(space);
   H5Tclose(type);
   H5Aclose(attribute);
   return rc;
 }
 
-/* Names that leave a label without one name nothing. */
-static void forget_few_names(ld_image_store *s) {
-  for (hsize_t i = 0; s->names && i < s->shape[0]; i++)
-    if ((size_t)s->labels[i] >= s->n_names) {
-      free(s->names);
-      s->names = NULL;
-    }
+/* Each label must have a name; a name without an image is counted. */
+static int match_names(ld_image_store *s, ld_error *err) {
+  if (!s->names) return 0;
+  bool *used = ld_alloc(s->n_names, sizeof *used);
+  int rc = 0;
+  for (size_t i = 0; !rc && i < (size_t)s->shape[0]; i++) {
+    if ((size_t)s->labels[i] < s->n_names)
+      used[s->labels[i]] = true;
+    else
+      rc = ld_fail(err, LD_EFORMAT,
+                   "%s: the attribute 'names' of 'labels' has %zu names, but image %zu has label %lld: name "
+                   "all classes, or remove the attribute",
+                   s->path, s->n_names, i, (long long)s->labels[i]);
+  }
+  for (size_t i = 0; !rc && i < s->n_names; i++)
+    if (!used[i]) ld_tally_add(&s->unused_names, s->names[i], 0);
+  free(used);
+  return rc;
 }
 
 static int by_name(const void *a, const void *b) {
@@ -266,7 +341,7 @@ static int check_names(const ld_image_store *s, ld_error *err) {
   const size_t n = s->names ? s->n_names : 0;
   const char **sorted = ld_alloc(n, sizeof *sorted);
   int rc = 0;
-  for (size_t i = 0; i < n; i++) sorted[i] = s->names + i * s->name_size;
+  for (size_t i = 0; i < n; i++) sorted[i] = s->names[i];
   qsort(sorted, n, sizeof *sorted, by_name);
   for (size_t i = 1; i < n && !rc; i++)
     if (!strcmp(sorted[i - 1], sorted[i]))
@@ -287,11 +362,35 @@ static int open_labels(ld_image_store *s, ld_error *err) {
   int rc = check_labels(s, set, type, err);
   if (!rc) rc = read_labels(s, set, err);
   if (!rc) rc = read_names(s, set, err);
-  if (!rc) forget_few_names(s);
   if (!rc) rc = check_names(s, err);
+  if (!rc) rc = match_names(s, err);
   if (type >= 0) H5Tclose(type);
   H5Dclose(set);
   return rc;
+}
+
+static herr_t count_object(hid_t file, const char *name, const H5L_info_t *info, void *user) {
+  (void)file;
+  (void)info;
+  if (strcmp(name, "images") != 0 && strcmp(name, "labels") != 0) ld_tally_add(user, name, 0);
+  return 0;
+}
+
+static herr_t count_attribute(hid_t object, const char *name, const H5A_info_t *info, void *user) {
+  (void)object;
+  (void)info;
+  char *text = ld_format("attribute %.60s", name);
+  if (strcmp(name, "names") != 0 && strcmp(name, "source") != 0) ld_tally_add(user, text, 0);
+  free(text);
+  return 0;
+}
+
+/* What nobody reads: other objects of the file, and attributes of the file and of its labels. */
+static void find_unused(ld_image_store *s) {
+  ld_tally *unused = &s->unused_objects;
+  H5Literate(s->file, H5_INDEX_NAME, H5_ITER_INC, NULL, count_object, unused);
+  H5Aiterate2(s->file, H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused);
+  if (s->labels) H5Aiterate_by_name(s->file, "labels", H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused, H5P_DEFAULT);
 }
 
 /* Some cluster file systems have no locks, and nobody writes to a data set. */
@@ -304,7 +403,8 @@ static int open_file(ld_image_store *s, ld_error *err) {
   return rc;
 }
 
-enum { MOST_SECONDS = 300 }; /* of computing; damaged metadata can lead HDF5 around in a circle */
+/* Of computing; damaged metadata can lead HDF5 around in a circle. */
+enum { MOST_SECONDS = 300, MOST_PROBE_BYTES = 1 << 29 };
 
 /* Whatever its signals are set to, a process that looks through a file dies of a crash, and quietly. */
 static void be_calm(void) {
@@ -316,12 +416,25 @@ static void be_calm(void) {
   if (nowhere >= 0) dup2(nowhere, STDERR_FILENO);
 }
 
-/* Has HDF5 read all of the metadata that it will ever read of the file. */
-static void look_through(ld_image_store *s, bool labelled) {
+/* Little more memory than the process has now: HDF5 can be made to take any amount. */
+static void limit_memory(size_t length) {
+  long data = 0;
+  FILE *file = fopen("/proc/self/statm", "re"); /* its sixth number: pages of data */
+  const bool known = file && fscanf(file, "%*d %*d %*d %*d %*d %ld", &data) == 1;
+  if (file) fclose(file);
+  const rlim_t most = (rlim_t)data * (rlim_t)sysconf(_SC_PAGESIZE) + MOST_PROBE_BYTES + 8 * (rlim_t)length;
+  if (known) setrlimit(RLIMIT_DATA, &(struct rlimit){most, most});
+}
+
+/* Has HDF5 read all of the metadata that it will ever read of the file. Other errors than what is returned
+ * are found once more by whoever reads. */
+static bool look_through(ld_image_store *s, bool labelled) {
   ld_error why = {0};
   ld_hdf5_silence();
-  if (open_file(s, &why) || open_images(s, &why) || (labelled && open_labels(s, &why))) return;
+  if (open_file(s, &why) || open_images(s, &why) || (labelled && open_labels(s, &why))) return !s->unreadable;
+  find_unused(s);
   if (s->how.chunk[0]) ld_hdf5_chunks_visit(s->images, s->ndim, s->how.chunk, s->shape);
+  return true;
 }
 
 static ld_image_store *new_store(const char *path, size_t length) {
@@ -337,8 +450,8 @@ static int probe(const char *path, size_t length, bool labelled, ld_error *err) 
   const pid_t other = fork();
   if (other == 0) {
     be_calm();
-    look_through(new_store(path, length), labelled);
-    _exit(0);
+    limit_memory(length);
+    _exit(!look_through(new_store(path, length), labelled));
   }
   while (other > 0 && waitpid(other, &status, 0) < 0 && errno == EINTR) continue;
   if (!status) return 0;
@@ -354,6 +467,7 @@ int ld_image_store_open(const char *path, size_t length, bool labelled, ld_image
   rc = open_file(s, err);
   if (!rc) rc = open_images(s, err);
   if (!rc && labelled) rc = open_labels(s, err);
+  if (!rc) find_unused(s);
   if (rc)
     ld_image_store_close(s);
   else
@@ -369,9 +483,15 @@ void ld_image_store_close(ld_image_store *s) {
   if (s->file >= 0) H5Fclose(s->file);
   free(s->checked);
   free(s->labels);
-  free(s->names);
+  ld_names_free(s->names, s->n_names);
+  ld_tally_free(&s->unused_objects);
+  ld_tally_free(&s->unused_names);
   free(s->path);
   free(s);
+}
+
+const ld_tally *ld_image_store_unused(const ld_image_store *s, bool names) {
+  return names ? &s->unused_names : &s->unused_objects;
 }
 
 int64_t ld_image_store_count(const ld_image_store *s) {
@@ -383,7 +503,7 @@ int32_t ld_image_store_label(const ld_image_store *s, int64_t index) {
 }
 
 const char *ld_image_store_name(const ld_image_store *s, int64_t index) {
-  return s->names ? s->names + (size_t)s->labels[index] * s->name_size : NULL;
+  return s->names ? s->names[s->labels[index]] : NULL;
 }
 
 /* A copy of `space` with record `index` selected, in *memory the space of one image. */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/tally.h"
 #include "io/image.h"
 
 typedef struct ld_image_store ld_image_store;
@@ -27,7 +28,11 @@ int64_t ld_image_store_count(const ld_image_store *store);
 /* The label of a record, from 0; -1 when the file has none. */
 int32_t ld_image_store_label(const ld_image_store *store, int64_t index);
 
-/* The name of its class, by the attribute `names` of labels; NULL when the file has none. Belongs to the
+/* What nobody reads: with `names` the names of classes without an image, else other objects of the file and
+ * attributes. Belongs to the store. */
+const ld_tally *ld_image_store_unused(const ld_image_store *store, bool names);
+
+/* The name of its class, by the attribute `names` of labels, a list of texts or one text with a JSON list; NULL when the file has none. Belongs to the
  * store. */
 const char *ld_image_store_name(const ld_image_store *store, int64_t index);
 

@@ -14,7 +14,7 @@
 #include "io/image/internal.h"
 
 /* A Huffman code has a bit at least and every block of 8 x 8 has one: no byte holds more pixels. */
-enum { MOST_PIXELS_A_BYTE = 8 * 64, MOST_SCANS = 100 };
+enum { MOST_PIXELS_A_BYTE = 8 * 64, MOST_SCANS = 100, ALWAYS_WALKED = 1 << 28, WALKED_A_BYTE = 256 };
 
 typedef struct decoder {
   struct jpeg_decompress_struct jpeg;
@@ -48,11 +48,14 @@ static void on_output(j_common_ptr jpeg) {
   (void)jpeg;
 }
 
-/* Scans cost few bytes and a walk over all pixels each. */
-static void on_progress(j_common_ptr jpeg) {
-  if (((j_decompress_ptr)jpeg)->input_scan_number <= MOST_SCANS) return;
-  decoder *d = jpeg->client_data;
-  snprintf(d->why, sizeof d->why, "more than %d scans", (int)MOST_SCANS);
+/* Scans cost few bytes and a walk over all pixels each: so many pixels, over all scans, follow from the file's
+ * length. A photograph of ten scans needs a tenth of it. */
+static void on_progress(j_common_ptr info) {
+  decoder *d = info->client_data;
+  const int scans = d->jpeg.input_scan_number;
+  const double pixels = (double)d->jpeg.image_width * d->jpeg.image_height;
+  if (scans <= MOST_SCANS && scans * pixels <= ALWAYS_WALKED + (double)WALKED_A_BYTE * (double)d->length) return;
+  snprintf(d->why, sizeof d->why, "too many scans, at least %d, for a file of %zu bytes", scans, d->length);
   longjmp(d->failed, 1);
 }
 
@@ -76,6 +79,7 @@ static int read_pixels(decoder *d, const void *bytes, ld_image *out, ld_error *e
   jpeg_mem_src(jpeg, bytes, d->length);
   jpeg_read_header(jpeg, TRUE);
   int rc = choose_form(d, err);
+  if (!rc) rc = ld_image_check_budget(jpeg->image_height, jpeg->image_width, d->length, d->name, err);
   if (!rc) rc = ld_image_make(out, jpeg->image_height, jpeg->image_width, jpeg->num_components, d->name, err);
   if (rc) return rc;
   jpeg_start_decompress(jpeg);

@@ -1,9 +1,11 @@
 #include "io/image/list.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "io/file.h"
 
@@ -13,6 +15,15 @@ enum { DEEPEST = 32 };
 static bool is_image(const char *name) {
   const char *dot = strrchr(name, '.');
   return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+}
+
+/* Counts a file that is no image by its ending; `where` is "" or says more. */
+static void count_other(const char *name, const char *where, ld_tally *others) {
+  const char *dot = strrchr(name, '.');
+  char *kind = ld_format("%.16s%s", dot && dot[1] ? dot : "no ending", where);
+  for (char *at = kind; *at && *at != ' '; at++) *at = (char)tolower((unsigned char)*at);
+  ld_tally_add(others, *name == '.' ? "hidden" : kind, 1);
+  free(kind);
 }
 
 static bool is_below(const char *folder, const char *name, bool (*test)(const char *path)) {
@@ -70,7 +81,11 @@ static int add_images(const char *root, const char *folder, int class, ld_image_
   size_t n;
   char **names = ld_folder_names(full, &n, err);
   for (size_t i = 0; names && i < n; i++) {
-    if (names[i][0] == '.' || !is_image(names[i]) || !is_below(full, names[i], ld_file_exists)) continue;
+    if (is_below(full, names[i], ld_is_folder) && names[i][0] != '.') continue;
+    if (names[i][0] == '.' || !is_image(names[i]) || !is_below(full, names[i], ld_file_exists)) {
+      count_other(names[i], is_image(names[i]) ? " that is no file" : "", &out->others);
+      continue;
+    }
     out->files = ld_grow(out->files, out->n, &out->room, sizeof *out->files);
     out->files[out->n++] = (ld_image_file){.path = ld_path_join(folder, names[i]), .class = class};
   }
@@ -84,6 +99,17 @@ static int by_text(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static int fail_empty(const char *path, const char *what, const ld_image_list *list, ld_error *err) {
+  ld_text others = {0};
+  ld_text_puts(&others, "");
+  if (list->others.n) ld_text_puts(&others, " (passed over: ");
+  ld_tally_list(&list->others, "", &others);
+  if (list->others.n) ld_text_puts(&others, ")");
+  ld_fail(err, LD_EFORMAT, "%s: %s%s", path, what, others.bytes);
+  ld_text_free(&others);
+  return LD_EFORMAT;
+}
+
 static int add_class(const char *root, int class, ld_image_list *out, ld_error *err) {
   folder_names found = {0};
   const char *name = out->classes[class];
@@ -91,11 +117,25 @@ static int add_class(const char *root, int class, ld_image_list *out, ld_error *
   int rc = walk(root, ld_strdup(name), 0, &found, err);
   if (!rc) qsort(found.paths, found.n, sizeof *found.paths, by_text);
   for (size_t i = 0; !rc && i < found.n; i++) rc = add_images(root, found.paths[i], class, out, err);
-  if (!rc && out->n == before)
-    rc = ld_fail(err, LD_EFORMAT, "%s/%s: this class has no PNG or JPEG file, add some or remove the folder",
-                 root, name);
+  if (!rc && out->n == before) {
+    char *path = ld_path_join(root, name);
+    rc = fail_empty(path, "this class has no PNG or JPEG file, add some or remove the folder", out, err);
+    free(path);
+  }
   ld_names_free(found.paths, found.n);
   return rc;
+}
+
+/* Files that lie beside the class folders. */
+static int count_beside(const char *folder, ld_tally *others, ld_error *err) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, err);
+  if (!names) return LD_EFILE;
+  for (size_t i = 0; i < n; i++)
+    if (names[i][0] == '.' || !is_below(folder, names[i], ld_is_folder))
+      count_other(names[i], " beside the class folders", others);
+  ld_names_free(names, n);
+  return 0;
 }
 
 int ld_image_list_read(const char *folder, ld_image_list *out, ld_error *err) {
@@ -103,16 +143,46 @@ int ld_image_list_read(const char *folder, ld_image_list *out, ld_error *err) {
   out->classes = subfolders(folder, "", &out->n_classes, err);
   int rc = out->classes ? 0 : LD_EFILE;
   for (size_t i = 0; !rc && i < out->n_classes; i++) rc = add_class(folder, (int)i, out, err);
-  if (!rc && !out->n_classes) rc = add_images(folder, "", -1, out, err);
+  if (!rc) rc = out->n_classes ? count_beside(folder, &out->others, err) : add_images(folder, "", -1, out, err);
   if (!rc && !out->n)
-    rc = ld_fail(err, LD_EFORMAT, "%s: no PNG or JPEG files and no class folders with them in this folder",
-                 folder);
+    rc = fail_empty(folder, "no PNG or JPEG files and no class folders with them in this folder", out, err);
   return rc;
+}
+
+static bool is_split(const char *name) {
+  static const char *const splits[] = {"train", "training", "valid",   "validation", "val",
+                                       "dev",   "test",     "testing", "eval"};
+  for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
+    if (!strcasecmp(name, splits[i])) return true;
+  return false;
+}
+
+int ld_image_list_check_classes(const ld_image_list *list, const char *folder, ld_error *err) {
+  const char *first = NULL;
+  size_t n = 0;
+  for (size_t i = 0; i < list->n_classes; i++) {
+    if (!is_split(list->classes[i])) continue;
+    if (!n++ || !strncasecmp(list->classes[i], "train", 5)) first = list->classes[i];
+  }
+  if (n < 2 && (!n || n < list->n_classes)) return 0;
+  return ld_fail(err, LD_EFORMAT,
+                 "%s: the folder '%s' in it is a split of a data set and no class: give %s/%s (for validation "
+                 "its like by --valid), or give the class another name",
+                 folder, first, folder, first);
+}
+
+void ld_image_list_warn(const ld_image_list *list, const char *folder) {
+  ld_text others = {0};
+  if (!list->others.n) return;
+  ld_tally_list(&list->others, "", &others);
+  ld_warn("%s: passed over, since only .png, .jpg and .jpeg are read: %s", folder, others.bytes);
+  ld_text_free(&others);
 }
 
 void ld_image_list_free(ld_image_list *list) {
   for (size_t i = 0; i < list->n; i++) free(list->files[i].path);
   free(list->files);
   ld_names_free(list->classes, list->n_classes);
+  ld_tally_free(&list->others);
   memset(list, 0, sizeof *list);
 }

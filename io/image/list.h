@@ -3,7 +3,7 @@
  * Each folder in it is a class, with the images in it and in the folders below; images that lie beside class
  * folders are passed over. A folder without folders holds images without classes. Names are sorted bytewise:
  * classes, then the folders of a class by their whole path, then the files of a folder. Images are files that
- * end in .png, .jpg or .jpeg, in any case; other files and what begins with a dot are passed over.
+ * end in .png, .jpg or .jpeg, in any case; other files and what begins with a dot are passed over, and counted.
  */
 #ifndef LD_IMAGE_LIST_H
 #define LD_IMAGE_LIST_H
@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/tally.h"
 
 typedef struct ld_image_file {
   char *path; /* below the folder */
@@ -23,11 +24,18 @@ typedef struct ld_image_list {
   size_t n, room;
   char **classes;
   size_t n_classes;
+  ld_tally others; /* what was passed over, by kind: ".webp", "hidden", ... */
 } ld_image_list;
 
 /* LD_EFORMAT for a class or a folder without images. *out is zeroed first. The caller frees with
  * ld_image_list_free, also after an error. */
 int ld_image_list_read(const char *folder, ld_image_list *out, ld_error *err);
 void ld_image_list_free(ld_image_list *list);
+
+/* LD_EFORMAT when the folders are splits of a data set (train, valid, ...) and not its classes. */
+int ld_image_list_check_classes(const ld_image_list *list, const char *folder, ld_error *err);
+
+/* Warns of the files that were passed over, if there are any. */
+void ld_image_list_warn(const ld_image_list *list, const char *folder);
 
 #endif

@@ -63,7 +63,8 @@ static int read_pixels(png_structp png, png_infop info, const source *s, ld_imag
   const int channels = wide ? 2 : png_get_channels(png, info);
   if (png_get_rowbytes(png, info) != (size_t)width * (size_t)channels)
     png_error(png, "unknown kind of pixels");
-  const int rc = ld_image_make(out, height, width, channels, s->name, err);
+  int rc = ld_image_check_budget(height, width, s->length, s->name, err);
+  if (!rc) rc = ld_image_make(out, height, width, channels, s->name, err);
   if (rc) return rc;
   /* Each pass of an interlaced image puts its pixels between those of the passes before. */
   for (int pass = 0; pass < passes; pass++)

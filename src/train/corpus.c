@@ -60,7 +60,7 @@ static void join_unused(const ld_corpus *corpus, const ld_tally *mine, ld_comm *
   ld_text_free(&bytes);
   const char *at = all, *end = at + length;
   while (at < end && ld_tally_take(&at, end, &joined)) continue;
-  ld_dataset_warn_unused(corpus->dataset, "keys", &joined);
+  ld_dataset_warn_unused(corpus->dataset, "the keys", &joined);
   ld_tally_free(&joined);
   free(all);
 }

@@ -21,7 +21,7 @@ import zlib
 import h5py
 import numpy
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import save_file
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
@@ -98,14 +98,54 @@ def jpeg_kinds():
         file = io.BytesIO()
         Image.fromarray(photo(37, 45)).convert(mode).save(file, "JPEG", **how)
         yield name, file.getvalue()
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    file = io.BytesIO()
-    Image.fromarray(photo(8, 20)).save(file, "JPEG", exif=exif)
-    yield "jpeg_turned", file.getvalue()
+    yield "jpeg_turned", turned(photo(8, 20), 6)
     file = io.BytesIO()
     Image.fromarray(photo(8, 8, 4), "CMYK").save(file, "JPEG")
     yield "cmyk", file.getvalue()
+
+
+def exif_of(value, order=">", kind=3):
+    """A TIFF header and one directory with some other tag, Orientation (none when `value` is None) and one more."""
+    tags = [(0x010F, 2, 3, b"ld\0\0"), (0x0128, 3, 1, struct.pack(order + "HH", 2, 0))]
+    if value is not None:
+        tags.insert(1, (0x0112, kind, 1, struct.pack(order + ("HH" if kind == 3 else "I"), *([value, 0] if kind == 3 else [value]))))
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    return head + struct.pack(order + "IH", 8, len(tags)) + b"".join(struct.pack(order + "HHI", *t[:3]) + t[3] for t in tags) + bytes(4)
+
+
+def turned(image, value):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
+def turned_kinds():
+    """All orientations, and all places where one can be noted."""
+    small = numpy.random.default_rng(8).integers(0, 256, (3, 4, 3), dtype=numpy.uint8)
+    image = numpy.array(Image.fromarray(small).resize((20, 9), 3))
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=60)
+    plain = file.getvalue()
+    segment = lambda body: b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    with_exif = lambda data: plain[:2] + segment(b"Exif\0\0" + data) + plain[2:]
+    xmp = lambda text: b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description %s</x:xmpmeta>' % text
+    with_xmp = lambda jpeg, text: jpeg[:2] + segment(b"http://ns.adobe.com/xap/1.0/\0" + xmp(text)) + jpeg[2:]
+    for value in range(1, 10):
+        yield "turned_%d.jpg" % value, with_exif(exif_of(value, "<>"[value % 2]))
+    yield "turned_long.jpg", with_exif(exif_of(8, "<", 4))
+    yield "turned_not.jpg", with_exif(exif_of(None))
+    yield "turned_xmp.jpg", with_xmp(plain, b'tiff:Orientation="3"/>')
+    yield "turned_xmp_element.jpg", with_xmp(plain, b"><tiff:Orientation>5</tiff:Orientation>")
+    yield "turned_exif_first.jpg", with_xmp(with_exif(exif_of(1)), b'tiff:Orientation="3"/>')
+    yield "turned_xmp_second.jpg", with_xmp(with_exif(exif_of(None)), b'tiff:Orientation="7"/>')
+    exif = chunk(b"eXIf", exif_of(6, "<"))
+    grey = image[..., :1]
+    yield "turned_png_exif.png", png(image, 8, 2, False, exif)
+    yield "turned_png_grey.png", png(grey, 8, 0, False, exif)
+    yield "turned_png_last.png", png(image, 8, 2)[:-12] + exif + chunk(b"IEND", b"")
+    yield "turned_png_xmp.png", png(image, 8, 2, False, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(b'tiff:Orientation="8"/>')))
 
 
 def pixels(name, image):
@@ -187,6 +227,23 @@ def make_h5(expected):
     path = write_h5("same_names", images, labels)
     with h5py.File(path, "r+") as file:
         file["labels"].attrs["names"] = numpy.array([b"rose", b"iris", b"rose", b"fern"])
+    for name, names in {
+        "names_list": list("abcd"),  # texts of variable length
+        "names_objects": numpy.array(list("abcd"), dtype=object),
+        "names_ascii": numpy.array([b"a", b"b", b"c", b"d"], dtype=h5py.string_dtype("ascii")),
+        "names_json": json.dumps(list("abcd")),
+        "names_json_fixed": numpy.bytes_(json.dumps(list("abcd"))),
+        "names_more": list("abcde"),
+        "names_few": list("abc"),
+        "names_one": "rose",
+        "names_object": json.dumps({"0": "a", "1": "b", "2": "c", "3": "d"}),
+        "names_numbers": numpy.arange(4),
+        "names_square": numpy.array([["a", "b"], ["c", "d"]], dtype=object),
+        "names_empty": list("ab") + ["", "d"],
+    }.items():
+        path = write_h5(name, images, labels)
+        with h5py.File(path, "r+") as file:
+            file["labels"].attrs["names"] = names
     path = write_h5("broken_image", images, labels, chunks=(1, 6, 7, 3), fletcher32=True)
     with h5py.File(path) as file:
         place = file["images"].id.get_chunk_info(2).byte_offset
@@ -211,12 +268,13 @@ def main():
     files = [(name + ".png", data) for name, data in png_kinds()]
     files += [("tall.png", png(photo(61, 13), 8, 2)), ("wide.png", png(photo(23, 40), 8, 2))]
     files += [(name + ".jpg", data) for name, data in jpeg_kinds()]
+    files += turned_kinds()
     images = {}
     for name, data in files:
         (OUT / name).write_bytes(data)
         if name != "cmyk.jpg":
             stem = name.split(".")[0]
-            images[stem] = Image.open(io.BytesIO(data))
+            images[stem] = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
             expected[stem] = pixels(stem, images[stem])
     cases = []
     for name, (image, channels, kind, config) in FITS.items():

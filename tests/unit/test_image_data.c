@@ -2,6 +2,7 @@
 
 #include "io/dataset.h"
 #include "io/image/hdf5.h"
+#include "io/image/list.h"
 #include "io/safetensors.h"
 
 #define IMAGES LD_TESTS_DIR "/golden/images/"
@@ -138,6 +139,62 @@ Test(image_data, a_folder_of_images_has_no_labels) {
   scratch_end(folder);
 }
 
+Test(image_data, other_files_are_counted) {
+  char *folder = class_folders();
+  scratch_text(folder, "b/1.webp", "");
+  scratch_text(folder, "b/2.WEBP", "");
+  scratch_text(folder, "b/notes", "");
+  scratch_text(folder, "B/.DS_Store", "");
+  scratch_text(folder, "c.png", "");
+  ld_image_list list;
+  ld_text text = {0};
+  ld_error err = {0};
+  cr_assert_eq(ld_image_list_read(folder, &list, &err), 0, "%s", err.text);
+  ld_tally_list(&list.others, "", &text);
+  cr_assert(strstr(text.bytes, ".webp (2)") && strstr(text.bytes, "no ending (1)"), "%s", text.bytes);
+  cr_assert(strstr(text.bytes, ".png beside the class folders (1)"), "%s", text.bytes);
+  cr_assert(strstr(text.bytes, "hidden ("), "%s", text.bytes);
+  ld_image_list_free(&list);
+  ld_text_free(&text);
+  scratch_end(folder);
+}
+
+Test(image_data, splits_are_no_classes) {
+  static const char *const folders[][3] = {{"train", "valid", "x"}, {"TRAIN", "test", NULL}, {"val", NULL, NULL}};
+  for (size_t i = 0; i < 3; i++) {
+    char *folder = scratch_new();
+    for (size_t k = 0; k < 3 && folders[i][k]; k++) {
+      char *file = ld_format("%s.png", folders[i][k]), *class = ld_path_join(folder, folders[i][k]);
+      make(folder, folders[i][k]);
+      copy("rgb8.png", class, file);
+      free(class);
+      free(file);
+    }
+    fails_to_open(folder, "is a split of a data set and no class");
+    ld_dataset_options o = options();
+    ld_dataset *dataset;
+    o.unlabelled = true;
+    cr_assert_eq(ld_dataset_open(folder, &o, &dataset, NULL), 0);
+    ld_dataset_close(dataset);
+    scratch_end(folder);
+  }
+}
+
+Test(image_data, turned_images_are_counted) {
+  char *folder = scratch_new();
+  ld_index index;
+  ld_error err = {0};
+  copy("turned_6.jpg", folder, "a.jpg");
+  copy("turned_1.jpg", folder, "b.jpg");
+  copy("turned_png_exif.png", folder, "c.png");
+  ld_dataset *dataset = open_data(folder);
+  cr_assert_eq(ld_dataset_index(dataset, 0, 1, &index, &err), 0, "%s", err.text);
+  cr_assert(index.n == 3 && index.n_turned == 2);
+  ld_index_free(&index);
+  ld_dataset_close(dataset);
+  scratch_end(folder);
+}
+
 Test(image_data, a_link_to_a_folder_above_ends) {
   char *folder = class_folders(), *link = ld_path_join(folder, "b/up");
   cr_assert_eq(symlink("..", link), 0);
@@ -217,6 +274,25 @@ Test(image_data, hdf5_as_a_dataset) {
   ld_dataset_close(dataset);
 }
 
+/* However h5py writes the names of classes. */
+Test(image_data, hdf5_names) {
+  static const char *const cases[] = {"names_list.h5", "names_objects.h5", "names_ascii.h5", "names_json.h5",
+                                      "names_json_fixed.h5", "names_more.h5"};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char *path = ld_path_join(IMAGES, cases[i]);
+    ld_dataset *dataset = open_data(path);
+    ld_index index;
+    ld_error err = {0};
+    cr_assert_eq(ld_dataset_index(dataset, 0, 1, &index, &err), 0, "%s", err.text);
+    cr_assert(index.n == 5 && index.labels.kind == LD_LABEL_NAME && index.labels.n_names == 4, "%s", path);
+    for (size_t k = 0; k < 5; k++)
+      cr_assert_eq(index.labels.names[index.records[k].label][0], "cabbd"[k], "%s", path);
+    ld_index_free(&index);
+    ld_dataset_close(dataset);
+    free(path);
+  }
+}
+
 Test(image_data, hdf5_refuses) {
   static const char *const cases[][2] = {
       {"no_images.h5", "'images'"},          {"float_images.h5", "uint8"},
@@ -226,6 +302,11 @@ Test(image_data, hdf5_refuses) {
       {"same_names.h5", "\"rose\" twice"},   {"lzf.h5", "stored in a way"},
       {"sparse.h5", "claims more"},          {"linked.h5", "'images'"},
       {"virtual.h5", "stored in a way"},     {"external.h5", "stored in a way"},
+      {"names_few.h5", "3 names, but image 4 has label 3"},
+      {"names_one.h5", "'names' of 'labels' is one text"},
+      {"names_object.h5", "'names' of 'labels' is one text"},
+      {"names_numbers.h5", "'names' of 'labels' must be a list"},
+      {"names_square.h5", "'names' of 'labels' must be a list"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char *path = ld_path_join(IMAGES, cases[i][0]);
