@@ -64,26 +64,30 @@ static int add_records(ld_image_writer *writer, const void *user, ld_error *err)
   return rc;
 }
 
-/* The lines of a file of class names beside `path`, when it is there; else NULL. */
-static char **read_names(const char *path, const char *file, size_t most, size_t *n) {
+/* The lines of a file of class names beside `path`, when it is there; else *names is NULL. */
+static int read_names(const char *path, const char *file, size_t n_classes, char ***names, ld_error *err) {
   const size_t folder = (size_t)(ld_convert_base(path) - path);
   char *beside = ld_format("%.*s%s", (int)folder, path, file);
   ld_map map = {0};
-  char **names = NULL;
-  *n = 0;
-  if (ld_file_exists(beside) && ld_map_open(beside, &map, NULL) == 0 && map.length) {
-    names = ld_alloc(most, sizeof *names);
-    for (const char *at = map.bytes, *end = at + map.length; at < end && *n < most;) {
-      const char *line = memchr(at, '\n', (size_t)(end - at));
-      size_t length = (size_t)((line ? line : end) - at);
-      while (length && (at[length - 1] == '\r' || at[length - 1] == ' ')) length--;
-      if (length) names[(*n)++] = ld_strndup(at, length);
-      at = line ? line + 1 : end;
-    }
+  size_t n = 0;
+  int rc = ld_file_exists(beside) ? ld_map_open(beside, &map, err) : 0;
+  if (map.length) *names = ld_alloc(n_classes, sizeof **names);
+  for (const char *at = map.bytes, *end = at + map.length; map.length && at < end;) {
+    const char *line = memchr(at, '\n', (size_t)(end - at));
+    size_t length = (size_t)((line ? line : end) - at);
+    while (length && (at[length - 1] == '\r' || at[length - 1] == ' ')) length--;
+    if (length && n++ < n_classes) (*names)[n - 1] = ld_strndup(at, length);
+    at = line ? line + 1 : end;
+  }
+  if (map.length && n != n_classes) {
+    rc = ld_fail(err, LD_EMISMATCH, "%s: has %zu names, but there are %zu classes: correct or remove it", beside,
+                 n, n_classes);
+    ld_names_free(*names, n < n_classes ? n : n_classes);
+    *names = NULL;
   }
   ld_map_close(&map);
   free(beside);
-  return names;
+  return rc;
 }
 
 static char *join_names(char *const *paths, size_t n) {
@@ -95,20 +99,27 @@ static char *join_names(char *const *paths, size_t n) {
 int ld_convert_cifar_files(char *const *paths, size_t n, const char *out, ld_converted *converted,
                            ld_error *err) {
   cifar c = {0};
+  char **names = NULL;
   int rc = open_maps(&c, paths, n, err);
+  const bool ten = c.label_bytes == 1;
+  const size_t n_classes = ten ? 10 : 100;
+  if (!rc)
+    rc = read_names(paths[0], ten ? "batches.meta.txt" : "fine_label_names.txt", n_classes, &names, err);
   if (!rc) {
-    const bool ten = c.label_bytes == 1;
-    ld_image_shape shape = {.n = c.n, .height = SIDE, .width = SIDE, .channels = 3, .labelled = true};
-    char **names = read_names(paths[0], ten ? "batches.meta.txt" : "fine_label_names.txt", ten ? 10 : 100,
-                              &shape.n_names);
     char *source = join_names(paths, n);
-    shape.names = names;
-    shape.source = source;
+    const ld_image_shape shape = {.n = c.n,
+                                  .height = SIDE,
+                                  .width = SIDE,
+                                  .channels = 3,
+                                  .labelled = true,
+                                  .source = source,
+                                  .names = names,
+                                  .n_names = names ? n_classes : 0};
     rc = ld_convert_write(out, &shape, add_records, &c, err);
     *converted = (ld_converted){c.n, SIDE, SIDE, 3, true, ten ? "CIFAR-10" : "CIFAR-100", 0};
     free(source);
-    if (names) ld_names_free(names, shape.n_names);
   }
+  if (names) ld_names_free(names, n_classes);
   for (size_t i = 0; i < c.n_maps; i++) ld_map_close(&c.maps[i]);
   free(c.maps);
   return rc;

@@ -106,6 +106,9 @@ Test(image_convert, cifar_batches_with_names) {
   put_cifar(&s, "data_batch_1.bin", "\1\2", 2, 1);
   put_cifar(&s, "test_batch.bin", "\4", 1, 1);
   scratch_text(s.folder, "batches.meta.txt", "airplane\r\nautomobile\n\nbird");
+  refuses(&s, "", NULL, "batches.meta.txt: has 3 names, but there are 10 classes");
+  scratch_text(s.folder, "batches.meta.txt",
+               "airplane\r\nautomobile\n\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n");
   convert(&s, "", NULL);
   cr_assert_eq(s.converted.n, 3);
   check_cifar(&s, 1, 2);
