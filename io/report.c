@@ -88,14 +88,21 @@ static const char *rate_title(const ld_run_record *r) {
   return r->images ? "Images per second" : "Tokens per second";
 }
 
+static double last_step(const ld_run_record *r) {
+  return r->steps.n ? r->steps.column[LD_STEP][r->steps.n - 1] : 0;
+}
+
 static void put_progress_tiles(ld_text *page, const ld_run_record *r) {
   const ld_table *s = &r->steps;
   double targets = 0;
   for (size_t i = 0; i < s->n; i++) targets += isnan(s->column[LD_TARGETS][i]) ? 0 : s->column[LD_TARGETS][i];
   open_tile(page, "Steps");
-  ld_report_put_count(page, s->n ? s->column[LD_STEP][s->n - 1] : 0);
+  ld_report_put_count(page, last_step(r));
+  ld_text_puts(page, "<small>");
+  if (!isnan(r->total)) put_amount(page, "of ", r->total, "step");
   if (s->n && !isnan(s->column[LD_EPOCH][s->n - 1]))
-    ld_text_printf(page, "<small>%.2f epochs</small>", s->column[LD_EPOCH][s->n - 1]);
+    ld_text_printf(page, "%s%.2f epochs", isnan(r->total) ? "" : ", ", s->column[LD_EPOCH][s->n - 1]);
+  ld_text_puts(page, "</small>");
   close_tile(page);
   open_tile(page, r->images                    ? "Images seen"
                   : r->task == LD_RUN_LANGUAGE ? "Target tokens seen"
@@ -166,6 +173,9 @@ static void put_gist(ld_text *page, const ld_run_record *r) {
   size_t lost = 0;
   for (size_t i = 0; i < r->steps.n; i++) lost += isnan(r->steps.column[LD_LOSS][i]);
   if (!r->steps.n) ld_text_puts(page, "<p class=\"gist\">No training step is recorded yet.</p>\n");
+  if (r->steps.n && last_step(r) < r->total)
+    ld_text_printf(page, "<p class=\"gist\">Not finished: %.0f of %.0f steps are done.</p>\n", last_step(r),
+                   r->total);
   put_gain(page, r);
   if (lost)
     ld_text_printf(page, "<p class=\"warn\">%zu of %zu steps have no finite training loss.</p>\n", lost,

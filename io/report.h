@@ -4,7 +4,7 @@
  * What it knows comes from the run folder: metrics.jsonl (one object a line, told apart by "event") and
  * run.yaml.
  *
- *   start      step, ranks, hosts, trained_parameters, base_parameters, date,
+ *   start      step, total_steps, ranks, hosts, trained_parameters, base_parameters, date,
  *              task: what the model predicts, "language" (when missing), "classes" or "value",
  *              unit: what `tokens` of a step counts, "tokens" (when missing) or "images"
  *   step       step, epoch, loss, lr, grad_norm, target_tokens (of a classifier: labels), tokens, seconds
@@ -15,7 +15,7 @@
  *   end        seconds
  *
  * Every key but "event" and "step" may be missing or null. Other events and keys, and lines that are no JSON
- * (the last one of a killed run), are passed over. A step that comes again replaces what was recorded from it
+ * (the last one of a killed run), are ignored. A step that comes again replaces what was recorded from it
  * on.
  */
 #ifndef LD_REPORT_H
@@ -26,7 +26,7 @@
 enum { LD_REPORT_CLASSES = 20 };
 
 /* Writes <run_folder>/report.html atomically; `title` (NULL: the folder's path) becomes its heading. Fails
- * with LD_EFILE when metrics.jsonl cannot be read or the page not be written; without run.yaml the page has
+ * with LD_EFILE when metrics.jsonl cannot be read or the page cannot be written; without run.yaml the page has
  * no settings. */
 int ld_report_write(const char *run_folder, const char *title, ld_error *err);
 

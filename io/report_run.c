@@ -56,6 +56,7 @@ static void take_start(ld_run_record *r, const ld_value *record, double *session
   r->hosts = number(record, "hosts");
   r->trained = number(record, "trained_parameters");
   r->base = number(record, "base_parameters");
+  r->total = number(record, "total_steps");
   take_kind(r, record);
   if (!r->date && string(record, "date")) r->date = ld_strdup(string(record, "date"));
 }
@@ -165,7 +166,7 @@ static void take_record(ld_run_record *r, const ld_value *record, double *sessio
 }
 
 int ld_run_record_read(ld_run_record *r, const char *path, ld_error *err) {
-  *r = (ld_run_record){.ranks = NAN, .hosts = NAN, .trained = NAN, .base = NAN};
+  *r = (ld_run_record){.ranks = NAN, .hosts = NAN, .trained = NAN, .base = NAN, .total = NAN};
   double session = 0;
   ld_map map;
   int code = ld_map_open(path, &map, err);

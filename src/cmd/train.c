@@ -68,6 +68,22 @@ static int save_best(void *self, ld_error *err) {
   return ld_run_save_best(&j->run, &j->trainer, err);
 }
 
+/* The report page as of now. It is made from all of metrics.jsonl: in a long run with many evaluations only
+ * as often as costs a hundredth of the time. */
+static int write_report(void *self, ld_error *err) {
+  ld_job *j = self;
+  const double began = ld_clock();
+  if (!j->run.metrics) return 0; /* it failed before there was anything to show */
+  const int rc = ld_report_write(j->options.out, j->options.out, err);
+  j->report_due = ld_clock() + 100 * (ld_clock() - began);
+  return rc;
+}
+
+static int refresh_report(void *self, ld_error *err) {
+  const ld_job *j = self;
+  return ld_clock() < j->report_due ? 0 : write_report(self, err);
+}
+
 static int evaluate(ld_job *j, ld_error *err) {
   const double began = ld_clock();
   ld_trainer *t = &j->trainer;
@@ -89,7 +105,8 @@ static int evaluate(ld_job *j, ld_error *err) {
   if (speaks(j)) rc = ld_job_record_eval(j, &found, ld_clock() - began, err);
   ld_evaluation_free(&found);
   rc = ld_comm_agree(j->comm, rc, err);
-  return rc || !better ? rc : by_speaker(j, save_best, err);
+  if (!rc && better) rc = by_speaker(j, save_best, err);
+  return rc ? rc : by_speaker(j, refresh_report, err);
 }
 
 static bool due(int64_t step, int64_t every) {
@@ -135,7 +152,7 @@ static int write_end(void *self, ld_error *err) {
   ld_job *j = self;
   int rc = ld_run_finish(&j->run, &j->trainer, err);
   if (!rc && !was_finished(j)) rc = ld_job_record_end(j, err);
-  return rc ? rc : ld_report_write(j->options.out, j->options.out, err);
+  return rc ? rc : write_report(j, err);
 }
 
 static int finish(ld_job *j, ld_error *err) {
@@ -187,6 +204,8 @@ static int train(ld_job *j, ld_error *err) {
   bool stop = false;
   while (!rc && !stop && j->trainer.progress.step < j->trainer.total_steps) rc = one_step(j, &stop, err);
   ld_progress_clear();
+  if (rc) by_speaker(j, write_report, &(ld_error){0}); /* the error to tell is the one that ends the run */
+  if (!rc && stop) rc = by_speaker(j, write_report, err);
   if (!rc && j->options.profile) rc = ld_comm_agree(j->comm, speaks(j) ? ld_job_profile(j, err) : 0, err);
   if (!rc && stop) {
     ld_job_show_end(j);

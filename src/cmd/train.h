@@ -4,6 +4,7 @@
 #define LD_CMD_TRAIN_H
 
 #include "cmd/command.h"
+#include "train/estimate.h"
 #include "train/run.h"
 #include "train/share.h"
 
@@ -19,6 +20,8 @@ typedef struct ld_job {
   double began, started, last_line; /* seconds on ld_clock: of the program, the first step, the last line */
   double in_steps;                  /* seconds spent in steps, for the time left */
   double longest;                   /* of the steps, with what came behind it */
+  double report_due;                /* when report.html may be written again; rank 0's */
+  ld_estimate estimate;             /* of the time to come, made by the preflight */
   ld_waits waits;                   /* of all steps */
   int64_t first_step;
 } ld_job;
@@ -40,6 +43,9 @@ int ld_job_compare(const ld_job *job, ld_checkpoint *checkpoint, const char *pat
 /* What runs where, whether it fits and what is trained on, a line each. Collective. An error is one of
  * reading the data. */
 int ld_job_preflight(ld_job *job, ld_error *err);
+
+/* "2h05m", "3m07s", "12 s", "1.2 s" or "85 ms". */
+void ld_put_duration(char *text, size_t size, double seconds);
 
 /* A test write to --out, whose run must be open, and whether it has room for the checkpoints. Rank 0 only. */
 int ld_job_try_out(const ld_job *job, ld_error *err);

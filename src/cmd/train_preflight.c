@@ -1,4 +1,5 @@
-/* What a person should know before the first step: what runs where, whether it fits, what is trained on. */
+/* What a person should know before the first step: what runs where, whether it fits, how long it takes, and
+ * what is trained on. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 
 static const double MIB = 1048576;
 
-/* What each rank tells of its place. */
+/* What each rank says about where it runs. */
 typedef struct place {
   uint64_t cores[LD_CORE_WORDS];
   int64_t memory;
@@ -52,7 +53,7 @@ static host *join_hosts(const ld_job *j, const place *places, int *n) {
   return hosts;
 }
 
-/* "h1 4 on 4 cores; h2 to h9 2 on 4 cores": neighbours that are alike are told once. */
+/* "h1 4 on 4 cores; h2 to h9 2 on 4 cores": neighbours with the same are listed once. */
 static void list_hosts(const host *hosts, int n, ld_text *out) {
   for (int first = 0, end; first < n; first = end) {
     for (end = first + 1;
@@ -73,8 +74,8 @@ static void show_ranks(const ld_job *j, const host *hosts, int n) {
   ld_text_free(&list);
   for (int h = 0; h < n; h++) {
     if (!hosts[h].tight) continue;
-    ld_warn("host %s has %d core%s for %d rank%s of %lld thread%s: more than there are make all slow: start "
-            "fewer, or let mpirun bind each rank to as many cores (--map-by slot:PE=%lld)",
+    ld_warn("host %s has %d core%s for %d rank%s of %lld thread%s, which slows all of them down: start fewer, or "
+            "let mpirun bind each rank to enough cores (--map-by slot:PE=%lld)",
             hosts[h].name, hosts[h].n_cores, hosts[h].n_cores > 1 ? "s" : "", hosts[h].n_ranks,
             hosts[h].n_ranks > 1 ? "s" : "", (long long)j->options.threads, j->options.threads > 1 ? "s" : "",
             (long long)j->options.threads);
@@ -105,10 +106,10 @@ static void show_memory(const ld_job *j, const host *hosts, int n) {
   }
   const host *h = &hosts[tightest];
   const double need = base + rank * h->n_ranks;
-  ld_info("memory  base %.1f MiB once a host, %.1f MiB a rank: %.1f MiB of %.1f there on %s", base / MIB,
-          rank / MIB, need / MIB, (double)h->memory / MIB, h->name);
+  ld_info("memory  %.1f MiB per host (base) + %.1f MiB per rank = %.1f MiB; %.1f GiB available on %s",
+          base / MIB, rank / MIB, need / MIB, (double)h->memory / MIB / 1024, h->name);
   if (least < 0)
-    ld_warn("host %s has less memory than is needed: lower --micro-batch or --seq-len, use --recompute, or "
+    ld_warn("host %s has less memory than this needs: lower --micro-batch or --seq-len, use --recompute, or "
             "start fewer ranks on it",
             h->name);
 }
@@ -210,22 +211,39 @@ int ld_job_try_out(const ld_job *j, ld_error *err) {
   free(content);
   if (rc) return rc;
   ld_info(
-      "out     %s: %.1f MiB written and synced in %.1f ms; a checkpoint takes about %.1f MiB of %.0f free",
+      "out     %s: %.1f MiB written and synced in %.1f ms; a checkpoint takes about %.1f MiB, %.0f MiB are free",
       j->options.out, (double)tried / MIB, 1e3 * seconds, bytes / MIB, room / MIB);
   if (room >= 0 && room < bytes * (double)(j->options.keep + 3))
-    ld_warn("%s: has room for fewer than the %lld checkpoints that --keep asks for, and the adapter",
+    ld_warn("%s: the disk has no room for the %lld checkpoints that --keep asks for and the adapter: free some, or "
+            "lower --keep",
             j->options.out, (long long)j->options.keep);
   return 0;
 }
 
-static void show_network(ld_job *j) {
-  if (ld_comm_size(j->comm) == 1) return;
-  const size_t n_parts = j->trainer.reduce.n_buckets;
-  char parts[80] = "";
-  if (n_parts > 1)
-    snprintf(parts, sizeof parts, ", in %zu parts that travel while gradients are computed", n_parts);
-  ld_info("network %.3f MiB a step: %.2f ms by itself%s", (double)ld_trainer_traffic(&j->trainer) / MIB,
-          1e3 * ld_trainer_probe(&j->trainer), parts);
+/* The seconds that a step's sums take by themselves. */
+static double show_network(ld_job *j) {
+  if (ld_comm_size(j->comm) == 1) return 0;
+  const size_t n_chunks = j->trainer.reduce.n_buckets;
+  const double seconds = ld_trainer_probe(&j->trainer);
+  char chunks[80] = "";
+  if (n_chunks > 1)
+    snprintf(chunks, sizeof chunks, ", in %zu chunks overlapped with the backward pass", n_chunks);
+  ld_info("network %.2f MiB per step, %.1f ms%s", (double)ld_trainer_traffic(&j->trainer) / MIB, 1e3 * seconds,
+          chunks);
+  return seconds;
+}
+
+static int show_time(ld_job *j, double network, ld_error *err) {
+  char all[32], step[32], trial[32];
+  const ld_estimate *e = &j->estimate;
+  const int rc = ld_estimate_make(&j->trainer, network, &j->estimate, err);
+  if (rc || !e->steps) return rc;
+  ld_put_duration(all, sizeof all, e->rest);
+  ld_put_duration(step, sizeof step, e->step);
+  ld_put_duration(trial, sizeof trial, e->trial);
+  ld_info("time    about %s for %lld steps of %s (estimated from a trial of %s)", all, (long long)e->steps, step,
+          trial);
+  return 0;
 }
 
 int ld_job_preflight(ld_job *j, ld_error *err) {
@@ -242,6 +260,6 @@ int ld_job_preflight(ld_job *j, ld_error *err) {
   show_memory(j, hosts, n);
   free(hosts);
   free(places);
-  show_network(j);
-  return ld_comm_agree(j->comm, ld_comm_rank(j->comm) ? 0 : show_sample(j, err), err);
+  const int rc = show_time(j, show_network(j), err);
+  return rc ? rc : ld_comm_agree(j->comm, ld_comm_rank(j->comm) ? 0 : show_sample(j, err), err);
 }

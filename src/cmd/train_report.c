@@ -61,14 +61,20 @@ void ld_job_describe(const ld_job *j) {
             model->family->classifies ? "label" : "target token");
 }
 
-static void put_duration(char *text, size_t size, double seconds) {
-  const long s = lround(seconds);
-  if (s >= 3600)
+void ld_put_duration(char *text, size_t size, double seconds) {
+  const long s = lround(fmin(seconds, 1e15));
+  if (s >= 48 * 3600)
+    snprintf(text, size, "%ldd%02ldh", s / 86400, s / 3600 % 24);
+  else if (s >= 3600)
     snprintf(text, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
   else if (s >= 60)
     snprintf(text, size, "%ldm%02lds", s / 60, s % 60);
+  else if (seconds >= 9.95)
+    snprintf(text, size, "%ld s", s);
+  else if (seconds >= 0.0995)
+    snprintf(text, size, "%.1f s", seconds);
   else
-    snprintf(text, size, "%lds", s);
+    snprintf(text, size, "%.2g ms", 1e3 * seconds);
 }
 
 static const char *unit(const ld_job *j) {
@@ -87,8 +93,8 @@ void ld_job_show_eval(const ld_job *j, const ld_evaluation *found) {
 static void put_time(char *text, size_t size, const ld_job *j, int64_t step) {
   const int64_t done = step - j->first_step, rest = j->trainer.total_steps - step;
   char duration[32];
-  put_duration(duration, sizeof duration, rest ? j->in_steps / (double)done * (double)rest : j->in_steps);
-  snprintf(text, size, rest ? "%s left" : "in %s", duration);
+  ld_put_duration(duration, sizeof duration, rest ? j->in_steps / (double)done * (double)rest : j->in_steps);
+  snprintf(text, size, rest ? "ETA %s" : "done in %s", duration);
 }
 
 void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
@@ -114,7 +120,7 @@ void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
 
 void ld_job_show_end(const ld_job *j) {
   if (ld_comm_size(j->comm) == 1 || !(j->in_steps > 0)) return;
-  ld_info("waits   %.2f%% of the steps for the network, %.2f%% for slower ranks",
+  ld_info("waiting %.1f%% of step time for the network, %.1f%% for slower ranks",
           100 * j->waits.network / j->in_steps, 100 * j->waits.ranks / j->in_steps);
 }
 
@@ -131,6 +137,7 @@ int ld_job_record_start(ld_job *j, ld_error *err) {
   ld_metrics_begin(m);
   ld_metrics_string(m, "event", "start");
   ld_metrics_int(m, "step", j->first_step);
+  ld_metrics_int(m, "total_steps", j->trainer.total_steps);
   ld_metrics_string(m, "task", task_name(j->base.model->task));
   ld_metrics_string(m, "unit", unit(j));
   ld_metrics_int(m, "ranks", ld_comm_size(j->comm));
@@ -227,13 +234,20 @@ static void print_steps(const ld_job *j, double tokens) {
   const ld_trainer *t = &j->trainer;
   const ld_family *family = j->base.model->family;
   const char *rows = !family->classifies ? "rows" : family->takes_images ? "images" : "texts";
-  printf("steps              %lld (%lld an epoch), batch of %lld %s", (long long)t->total_steps,
+  printf("steps              %lld (%lld per epoch), batch of %lld %s", (long long)t->total_steps,
          (long long)t->steps_per_epoch, (long long)j->options.batch_size, rows);
-  printf(family->takes_images ? "\n" : ", %.0f tokens a step\n", tokens);
+  printf(family->takes_images ? "\n" : ", %.0f tokens per step\n", tokens);
 }
 
 size_t ld_job_rank_bytes(const ld_job *j) {
   return j->trainer.activation_bytes + ld_trainer_state_bytes(&j->trainer);
+}
+
+static void print_time(const ld_job *j) {
+  char all[32], step[32];
+  ld_put_duration(all, sizeof all, j->estimate.rest);
+  ld_put_duration(step, sizeof step, j->estimate.step);
+  printf("time               about %s, %s per step (estimated from a trial)\n", all, step);
 }
 
 static void print_memory(const ld_job *j) {
@@ -242,7 +256,7 @@ static void print_memory(const ld_job *j) {
   const int n_ranks = ld_comm_node_size(j->comm);
   printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f\n", rank / mib,
          (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib);
-  printf("memory per node    %.1f MiB: base %.1f once, %d rank%s\n", (base + rank * n_ranks) / mib,
+  printf("memory per host    %.1f MiB: base %.1f once, %d rank%s\n", (base + rank * n_ranks) / mib,
          base / mib, n_ranks, n_ranks > 1 ? "s" : "");
 }
 
@@ -267,6 +281,7 @@ void ld_job_print_plan(const ld_job *j) {
          (double)j->base.model->n_parameters / 1e6, (double)lora->n_floats / 1e6,
          lora->n_loras + lora->n_wholes);
   print_steps(j, tokens);
+  print_time(j);
   print_memory(j);
   print_work(j, tokens);
   printf("traffic per step   %.3f MiB allreduced\n", (double)ld_trainer_traffic(&j->trainer) / 1048576);

@@ -35,6 +35,10 @@ static void layer_trained(void *self, const ld_linear *layer) {
   ld_profile_lap(profile_of(t), &since, "sum gradients", NULL, LD_PROFILE_OUTSIDE, 0);
 }
 
+void ld_trainer_count_gradients(ld_trainer *t, bool count) {
+  ld_tape_on_trained(t->tape, count ? layer_trained : NULL, t);
+}
+
 int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, ld_base *base,
                       const ld_corpus *data, const ld_corpus *valid, ld_error *err) {
   *t = (ld_trainer){
@@ -53,7 +57,7 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
   ld_adamw_create(&t->adamw, options, base->lora->n_floats);
   t->tape = ld_tape_create();
   ld_tape_on_poll(t->tape, poll, t);
-  ld_tape_on_trained(t->tape, layer_trained, t);
+  ld_trainer_count_gradients(t, true);
   int rc = ld_deal_create(&t->deal, data, t->tape, options, ld_comm_size(comm), err);
   if (!rc)
     rc = ld_tape_fit(t->tape, &t->feed, base->model, options, LD_PASS_TRAIN, data, valid,
@@ -130,8 +134,7 @@ static void find_batch(const ld_trainer *t, int64_t step, int64_t *epoch, int64_
                               : in_epoch * t->options->batch_size;
 }
 
-/* The rows of a step: `*rows` borrows from the epoch's order. */
-static int64_t step_rows(ld_trainer *t, int64_t step, const int64_t **rows) {
+int64_t ld_trainer_rows(ld_trainer *t, int64_t step, const int64_t **rows) {
   int64_t epoch, first;
   find_batch(t, step, &epoch, &first);
   if (epoch != t->order_epoch) order_epoch(t, epoch);
@@ -232,7 +235,7 @@ static int reduce(ld_trainer *t, int rc, bool stop_asked, double began, ld_waits
 }
 
 static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_error *err) {
-  const int64_t step = t->progress.step, *rows, n_rows = step_rows(t, step, &rows);
+  const int64_t step = t->progress.step, *rows, n_rows = ld_trainer_rows(t, step, &rows);
   ld_lora_set *lora = t->base->lora;
   const int brought = bring_records(t, step, err);
   lap(t, "data");

@@ -90,6 +90,13 @@ ld_checkpoint *ld_trainer_save(const ld_trainer *trainer, const char *config);
 int ld_trainer_resume(ld_trainer *trainer, const ld_checkpoint *checkpoint, bool restart, const char *path,
                       ld_error *err);
 
+/* The rows of a step's batch, which borrow from the epoch's order, and their number. */
+int64_t ld_trainer_rows(ld_trainer *trainer, int64_t step, const int64_t **rows);
+
+/* Whether the gradients of a backward pass go to the sums of a step, as they do at first: not those of a
+ * pass that is only timed. */
+void ld_trainer_count_gradients(ld_trainer *trainer, bool count);
+
 /* How far it is, in epochs. */
 double ld_trainer_epochs(const ld_trainer *trainer);
 

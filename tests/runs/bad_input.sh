@@ -108,6 +108,8 @@ bad 2 "--out needs a value" "an option in place of a value" train --model "$m" -
 bad 2 "unexpected argument 'more'" "a bare argument" "${fresh[@]}" more
 bad 2 "unexpected argument 'b'" "a second path" inspect a b
 bad 2 "path is missing" "no path" inspect
+bad 1 "gone: there is no such folder" "report of nothing" report gone
+bad 1 "$m: holds no metrics.jsonl" "report of no run" report "$m"
 bad 2 "'--model' stands where the command should be" "no command" --model "$m"
 bad 2 "unknown command 'trian'.*did you mean 'train'" "help of a command misspelt" help trian
 
@@ -172,6 +174,7 @@ for n in 1 2; do
   expect_error 1 'step 4: .*not finite' "NaN at step 4, $n ranks"
   [ "$(find "late-$n/checkpoints" | sort | tail -n 1)" = "late-$n/checkpoints/step-00000003.h5" ] || fail "a checkpoint of a bad step"
   [ "$(n_steps "late-$n")" = 3 ] || fail "metrics of a bad step"
+  expect_text "Not finished: 3 of" "late-$n/report.html" "the report of a run that failed"
   ranks 1 inspect "late-$n/checkpoints/step-00000003.h5"
   expect_status 0 "the checkpoint before it"
 done

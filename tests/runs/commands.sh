@@ -136,6 +136,25 @@ expect_text '^loss ' out "eval by a run's record"
 ok "a finished run" 1 train --config next/run.yaml --out next
 expect_text 'all 4 steps were done before.*--init-adapter next' err "a finished run"
 
+# The report of a run is made again, from what a killed one leaves too.
+cp next/report.html report.before
+rm next/report.html
+ok "report" 2 report next
+same_bits next/report.html report.before
+mkdir killed
+sed -n '1,3p' next/metrics.jsonl >killed/metrics.jsonl
+printf '{"event": "step", "st' >>killed/metrics.jsonl
+ok "report of a killed run" 1 report killed/
+expect_text 'Not finished: 2 of 4 steps' killed/report.html "report of a killed run"
+
+# It is there from the first evaluation on.
+start 1 train --config run.yaml --valid gpt2.jsonl --eval-every 1 --steps 100000 --batch-size 1 --out running
+await_step running 3
+[ -s running/report.html ] || fail "no report.html while a run goes on"
+kill_job
+ok "report of what was killed" 1 report running
+expect_text 'Not finished: [0-9]+ of 100000 steps' running/report.html "report of what was killed"
+
 # A language model has no use for labels, and says so.
 printf 'text\tlabel\nthe window paints\tx\nthe market counts\ty\n' >labelled.tsv
 echo '{"text": "the window paints the market", "label": "x"}' >labelled.jsonl

@@ -25,6 +25,7 @@ stop() {
   [ "$step" -lt 150 ] || fail "$name: went on to the end"
   [ -f "$name/checkpoints/step-$(printf %08d "$step").h5" ] || fail "$name: no checkpoint of its last step $step"
   [ ! -e "$name/adapter.h5" ] || fail "$name: says that it is finished"
+  expect_text "Not finished: $step of 150 steps" "$name/report.html" "$name: the report at a stop"
   ranks 2 "${job_is[@]}" --out "$name"
   expect_status 0 "$name goes on"
   expect_text "resuming from .*, step $step\$" err "$name goes on"

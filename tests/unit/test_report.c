@@ -75,6 +75,21 @@ Test(report, waits_are_told_where_ranks_waited) {
   free(alone);
 }
 
+Test(report, a_run_that_is_not_finished) {
+  static const char start[] = "{\"event\":\"start\",\"step\":0,\"total_steps\":%d}\n"
+                              "{\"event\":\"step\",\"step\":1,\"epoch\":0.25,\"loss\":2,\"seconds\":1}\n";
+  char *four = ld_format(start, 4), *one = ld_format(start, 1);
+  char *page = report_of(four, NULL, NULL), *finished = report_of(one, NULL, NULL);
+  expect(page, "Not finished: 1 of 4 steps are done.");
+  expect(page, "<dd>1<small>of 4 steps, 0.25 epochs</small>");
+  refuse(finished, "Not finished");
+  expect(finished, "<dd>1<small>of 1 step, 0.25 epochs</small>");
+  free(four);
+  free(one);
+  free(page);
+  free(finished);
+}
+
 Test(report, headline) {
   char *page =
       report_of(small_run, "model: /data/tiny\nlr: 0.0002\ntarget: [q_proj, v_proj]\nvalid: null\n", "A run");

@@ -1,0 +1,93 @@
+#include "train/estimate.h"
+
+#include <math.h>
+
+#include "base/machine.h"
+
+/* A pass as it was tried: its floating-point operations and seconds, and those of the forward half. */
+typedef struct trial {
+  double work, seconds, forward;
+} trial;
+
+enum { SHORT = 64, GROWTH = 4 }; /* tokens of the first pass; how much larger each next one is */
+static const double LONG = 0.2;  /* seconds: such a pass is measured well enough */
+
+/* One pass over `n_rows` blank rows; of a single one only the first n_tokens. */
+static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_error *err) {
+  ld_batch batch;
+  const int rc = ld_corpus_blank(t->data, n_rows, &t->feed, &batch, err);
+  if (rc) return rc;
+  if (n_rows == 1 && n_tokens < batch.n_tokens) batch.n_tokens = t->feed.segment[1] = n_tokens;
+  double loss;
+  const double began = ld_clock();
+  ld_tape_begin(t->tape, LD_PASS_TRAIN, false, t->options->recompute);
+  ld_model_loss(t->base->model, t->tape, &batch, &loss);
+  out->forward = ld_clock() - began;
+  out->work = ld_tape_work(t->tape);
+  ld_tape_backward(t->tape);
+  out->seconds = ld_clock() - began;
+  return 0;
+}
+
+/* Larger and larger passes, up to a whole microbatch. The last is tried twice where that is quick: what the
+ * first met for the first time (pages of the model, say) is not what a step costs. */
+static int try_passes(ld_trainer *t, trial *out, ld_error *err) {
+  const int64_t longest = t->data->plan->longest, micro = t->options->micro_batch;
+  const int64_t most = micro < t->data->plan->n_rows ? micro : t->data->plan->n_rows;
+  int64_t n_rows = 1, n_tokens = longest < SHORT ? longest : SHORT;
+  int rc = try_pass(t, n_rows, (int)n_tokens, out, err);
+  while (!rc && out->seconds < LONG && (n_tokens < longest || n_rows < most)) {
+    if (n_tokens < longest)
+      n_tokens = n_tokens * GROWTH < longest ? n_tokens * GROWTH : longest;
+    else
+      n_rows = n_rows * GROWTH < most ? n_rows * GROWTH : most;
+    rc = try_pass(t, n_rows, (int)n_tokens, out, err);
+  }
+  trial again = *out;
+  if (!rc && out->seconds < LONG) rc = try_pass(t, n_rows, (int)n_tokens, &again, err);
+  if (again.seconds < out->seconds) *out = again;
+  return rc;
+}
+
+/* The work of the rank that has most, mean of the steps to come or of the first of them. */
+static double mean_load(ld_trainer *t) {
+  enum { MOST = 50 };
+  const int64_t first = t->progress.step, left = t->total_steps - first, n = left < MOST ? left : MOST;
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t *rows, n_rows = ld_trainer_rows(t, first + i, &rows);
+    int64_t most = 0;
+    ld_deal_step(&t->deal, rows, n_rows);
+    for (int r = 0; r < t->deal.n_ranks; r++)
+      if (t->deal.load[r] > most) most = t->deal.load[r];
+    sum += (double)most;
+  }
+  return n > 0 ? sum / (double)n : 0;
+}
+
+/* Evaluations still to come: between steps, at the end, and before the first step. */
+static double n_evaluations(const ld_trainer *t, int64_t left) {
+  const int64_t every = t->options->eval_every ? t->options->eval_every : t->steps_per_epoch;
+  if (!t->valid || left < 1) return 0;
+  return ceil((double)left / (double)every) + (t->progress.step == 0);
+}
+
+int ld_estimate_make(ld_trainer *t, double network, ld_estimate *e, ld_error *err) {
+  const double began = ld_clock();
+  trial found = {0};
+  ld_trainer_count_gradients(t, false);
+  const int rc = ld_comm_agree(t->comm, try_passes(t, &found, err), err);
+  ld_trainer_count_gradients(t, true);
+  if (rc) return rc;
+  double rate = found.work > 0 ? found.seconds / found.work : 0; /* seconds of an operation */
+  ld_comm_max_f64(t->comm, &rate, 1);
+  const int64_t left = t->total_steps - t->progress.step;
+  const double pass = rate * mean_load(t), epoch = pass * (double)t->steps_per_epoch;
+  *e = (ld_estimate){.step = pass + network, .steps = left > 0 ? left : 0};
+  e->rest = e->step * (double)e->steps;
+  if (t->valid && found.seconds > 0)
+    e->rest += n_evaluations(t, left) * epoch * found.forward / found.seconds *
+               (double)t->valid->plan->n_tokens / (double)t->data->plan->n_tokens;
+  e->trial = ld_clock() - began;
+  return 0;
+}
