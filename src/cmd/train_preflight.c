@@ -228,7 +228,7 @@ static double show_network(ld_job *j) {
   char chunks[80] = "";
   if (n_chunks > 1)
     snprintf(chunks, sizeof chunks, ", in %zu chunks overlapped with the backward pass", n_chunks);
-  ld_info("network %.2f MiB per step, %.1f ms%s", (double)ld_trainer_traffic(&j->trainer) / MIB, 1e3 * seconds,
+  ld_info("network %.2f MiB per step, %.2f ms%s", (double)ld_trainer_traffic(&j->trainer) / MIB, 1e3 * seconds,
           chunks);
   return seconds;
 }

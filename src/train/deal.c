@@ -34,9 +34,9 @@ static int find_rates(const ld_corpus *corpus, ld_tape *tape, const ld_options *
                       ld_error *err) {
   const int n = corpus->plan->longest, half = n / 2;
   double all, none, shorter;
-  *out = (rates){1, 0, 0};
-  if (half < 1) return 0; /* images: all alike */
   int rc = work_of(corpus, tape, options, n, true, &all, err);
+  if (!rc) *out = (rates){.token = all / n};
+  if (half < 1) return rc; /* an image each, all the same */
   if (!rc) rc = work_of(corpus, tape, options, n, false, &none, err);
   if (!rc) rc = work_of(corpus, tape, options, half, false, &shorter, err);
   if (rc) return rc;

@@ -9,8 +9,8 @@ typedef struct trial {
   double work, seconds, forward;
 } trial;
 
-enum { SHORT = 64, GROWTH = 4 }; /* tokens of the first pass; how much larger each next one is */
-static const double LONG = 0.2;  /* seconds: such a pass is measured well enough */
+enum { SHORT = 64, GROWTH = 4, REPEATED = 5 }; /* tokens of the first pass; how much larger the next ones are */
+static const double LONG = 0.2; /* seconds: such a pass is measured well enough */
 
 /* One pass over `n_rows` blank rows; of a single one only the first n_tokens. */
 static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_error *err) {
@@ -29,11 +29,13 @@ static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_
   return 0;
 }
 
-/* Larger and larger passes, up to a whole microbatch. The last is tried twice where that is quick: what the
- * first met for the first time (pages of the model, say) is not what a step costs. */
+/* Larger and larger passes, up to a whole microbatch. The last one is repeated while that is quick, and the
+ * fastest counts: what a first pass meets for the first time (pages of the model) or by accident (another
+ * program) is not what a step costs. */
 static int try_passes(ld_trainer *t, trial *out, ld_error *err) {
   const int64_t longest = t->data->plan->longest, micro = t->options->micro_batch;
   const int64_t most = micro < t->data->plan->n_rows ? micro : t->data->plan->n_rows;
+  const double began = ld_clock();
   int64_t n_rows = 1, n_tokens = longest < SHORT ? longest : SHORT;
   int rc = try_pass(t, n_rows, (int)n_tokens, out, err);
   while (!rc && out->seconds < LONG && (n_tokens < longest || n_rows < most)) {
@@ -43,9 +45,11 @@ static int try_passes(ld_trainer *t, trial *out, ld_error *err) {
       n_rows = n_rows * GROWTH < most ? n_rows * GROWTH : most;
     rc = try_pass(t, n_rows, (int)n_tokens, out, err);
   }
-  trial again = *out;
-  if (!rc && out->seconds < LONG) rc = try_pass(t, n_rows, (int)n_tokens, &again, err);
-  if (again.seconds < out->seconds) *out = again;
+  for (int i = 1; i < REPEATED && !rc && ld_clock() - began < 2 * LONG; i++) {
+    trial again;
+    rc = try_pass(t, n_rows, (int)n_tokens, &again, err);
+    if (!rc && again.seconds < out->seconds) *out = again;
+  }
   return rc;
 }
 
