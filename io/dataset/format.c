@@ -34,7 +34,8 @@ size_t ld_data_line(const ld_dataset *dataset, uint64_t offset) {
 static size_t good_bytes(const char *text, size_t length) {
   size_t at = 0;
   while (at < length) {
-    if (text[at] > 0) {
+    const unsigned char byte = (unsigned char)text[at];
+    if (byte && byte < 0x80) {
       at++;
       continue;
     }

@@ -1,0 +1,20 @@
+# CMake's toolchain for aarch64.sh, which sets LD_SYSROOT.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_SYSROOT $ENV{LD_SYSROOT})
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L ${CMAKE_SYSROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+
+# This machine's mpicc and h5cc must not be asked.
+set(lib ${CMAKE_SYSROOT}/usr/lib/aarch64-linux-gnu)
+set(MPI_SKIP_COMPILER_WRAPPER ON)
+set(MPI_C_HEADER_DIR ${lib}/openmpi/include CACHE PATH "")
+set(MPI_C_LIB_NAMES mpi CACHE STRING "")
+set(MPI_mpi_LIBRARY ${lib}/openmpi/lib/libmpi.so CACHE FILEPATH "")
+set(HDF5_C_COMPILER_EXECUTABLE NONE CACHE FILEPATH "")
+set(HDF5_C_INCLUDE_DIR ${CMAKE_SYSROOT}/usr/include/hdf5/serial CACHE PATH "")
+set(HDF5_C_LIBRARY_hdf5 ${lib}/libhdf5_serial.so CACHE FILEPATH "")
