@@ -251,7 +251,7 @@ static void put_charts(ld_text *page, const ld_run_record *r) {
   ld_text_puts(page, "</div>\n");
 }
 
-static void put_sample(ld_text *page, const ld_sample *s) {
+static void put_sample(ld_text *page, const ld_run_sample *s) {
   if (!s->text) return;
   ld_text_puts(page, "<div><span class=\"note\">step ");
   ld_report_put_count(page, s->step);

@@ -139,10 +139,10 @@ static void take_confusion(ld_run_record *r, const ld_value *record, double step
 static void take_sample(ld_run_record *r, const ld_value *record, double step) {
   const char *text = string(record, "text"), *prompt = string(record, "prompt");
   if (!text) return;
-  ld_sample *into = r->before.text ? &r->after : &r->before;
+  ld_run_sample *into = r->before.text ? &r->after : &r->before;
   free(into->prompt);
   free(into->text);
-  *into = (ld_sample){step, prompt ? ld_strdup(prompt) : NULL, ld_strdup(text)};
+  *into = (ld_run_sample){step, prompt ? ld_strdup(prompt) : NULL, ld_strdup(text)};
 }
 
 static void take_record(ld_run_record *r, const ld_value *record, double *session) {

@@ -43,10 +43,10 @@ typedef struct ld_table {
   size_t n, room;
 } ld_table;
 
-typedef struct ld_sample {
+typedef struct ld_run_sample {
   double step;
   char *prompt, *text; /* NULL: none */
-} ld_sample;
+} ld_run_sample;
 
 typedef struct ld_confusion {
   double step;
@@ -66,7 +66,7 @@ typedef struct ld_run_record {
   ld_run_task task; /* as told, or as the evaluations' scores show */
   bool images;      /* what it takes; text otherwise */
   ld_confusion confusion;
-  ld_sample before, after; /* `after` is empty while there is one sample only */
+  ld_run_sample before, after; /* `after` is empty while there is one sample only */
 } ld_run_record;
 
 /* Reads metrics.jsonl. The caller frees with ld_run_record_free, after a failure too. */

@@ -1,4 +1,4 @@
-/* lora_dist inspect: what a model folder or an adapter holds. */
+/* lora_dist inspect: what a model folder, an adapter or a run holds. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "cmd/command.h"
+#include "cmd/inspect.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "train/base.h"
@@ -90,7 +91,7 @@ static void print_lora(const ld_adapter_module *m) {
 /* Returns the count of its elements. */
 static int64_t print_full(const ld_adapter_full *full) {
   int64_t n = 1;
-  printf("  %-48s trained whole (", full->path);
+  printf("  %-48s trained in full (", full->path);
   for (int i = 0; i < full->ndim; i++) {
     printf("%s%lld", i ? ", " : "", (long long)full->shape[i]);
     n *= full->shape[i];
@@ -112,7 +113,7 @@ static void print_adapter(const char *path, const ld_adapter *adapter) {
   for (size_t i = 0; i < adapter->n_modules; i++) print_lora(&adapter->modules[i]);
   for (size_t i = 0; i < adapter->n_full; i++) n_whole += print_full(&adapter->full[i]);
   if (adapter->n_full)
-    printf("trained whole      %.3f M in %zu tensors\n", (double)n_whole / 1e6, adapter->n_full);
+    printf("trained in full    %.3f M in %zu tensors\n", (double)n_whole / 1e6, adapter->n_full);
   for (size_t i = 0; i < adapter->n_labels; i++) printf("label %-12zu %s\n", i, adapter->labels[i]);
 }
 
@@ -129,9 +130,35 @@ static int inspect_checkpoint(const char *path, ld_error *err) {
       printf(", best loss %.4f at step %lld", p->best_loss, (long long)p->best_step);
     printf("\n");
   }
+  ld_text date = {0};
+  ld_put_file_date(&date, path);
+  printf("written            %s\n", date.bytes);
+  ld_text_free(&date);
   printf("options            %s\n", checkpoint->config);
   ld_checkpoint_free(checkpoint);
   return 0;
+}
+
+static int inspect_adapter(const char *path, ld_error *err) {
+  ld_adapter *adapter;
+  const int rc = ld_adapter_load(path, &adapter, err);
+  if (rc) return rc;
+  print_adapter(path, adapter);
+  ld_adapter_free(adapter);
+  return 0;
+}
+
+/* The run, and the adapter of its latest checkpoint once there is one. */
+static int inspect_run(const char *path, ld_error *err) {
+  ld_text text = {0};
+  char *checkpoints = ld_path_join(path, "checkpoints");
+  int rc = ld_inspect_run(path, &text, err);
+  ld_text_puts(&text, "\n");
+  if (!rc) rc = ld_cmd_print(&text, false, err);
+  if (!rc && ld_checkpoint_any(checkpoints)) rc = inspect_adapter(path, err);
+  ld_text_free(&text);
+  free(checkpoints);
+  return rc;
 }
 
 static bool holds(const char *folder, const char *name) {
@@ -145,13 +172,8 @@ int ld_cmd_inspect(const ld_options *options, const char *path, ld_comm *comm, l
   (void)options;
   (void)comm;
   if (!ld_file_exists(path) && !ld_is_folder(path))
-    return ld_fail(err, LD_EFILE, "%s: there is no such file or folder", path);
+    return ld_fail(err, LD_EFILE, "%s: no such file or folder", path);
   if (!ld_is_folder(path)) return inspect_checkpoint(path, err);
   if (holds(path, "config.json") && !holds(path, "adapter_config.json")) return inspect_model(path, err);
-  ld_adapter *adapter;
-  const int rc = ld_adapter_load(path, &adapter, err);
-  if (rc) return rc;
-  print_adapter(path, adapter);
-  ld_adapter_free(adapter);
-  return 0;
+  return ld_is_run(path) ? inspect_run(path, err) : inspect_adapter(path, err);
 }

@@ -147,6 +147,16 @@ printf '{"event": "step", "st' >>killed/metrics.jsonl
 ok "report of a killed run" 1 report killed/
 expect_text 'Not finished: 2 of 4 steps' killed/report.html "report of a killed run"
 
+ok "inspect a run" 1 inspect next
+for text in 'model +.*gpt2' 'settings +rank 8, .*lr 0.001' 'started +20[0-9-]+ [0-9:]+ UTC, last record 20' 'progress +step 4 of 4, ' \
+  'training loss +[0-9.]+ at step 1, [0-9.]+ at step 4' 'checkpoints +step-00000004.h5' 'rank 8, alpha 16'; do
+  expect_text "^$text" out "inspect a run"
+done
+cp next/run.yaml killed
+ok "inspect a killed run" 1 inspect killed
+expect_text '^progress +step 2 of 4, .*not finished' out "inspect a killed run"
+expect_text '^checkpoints +none' out "inspect a killed run"
+
 # It is there from the first evaluation on.
 start 1 train --config run.yaml --valid gpt2.jsonl --eval-every 1 --steps 100000 --batch-size 1 --out running
 await_step running 3

@@ -1,0 +1,20 @@
+/* The parts of the inspect command.
+ */
+#ifndef LD_INSPECT_H
+#define LD_INSPECT_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+/* Whether the folder is that of a training run. */
+bool ld_is_run(const char *path);
+
+/* Appends its settings, dates, progress, losses and checkpoints, a line each. */
+int ld_inspect_run(const char *path, ld_text *out, ld_error *err);
+
+/* When a file was last written. */
+void ld_put_file_date(ld_text *out, const char *path);
+
+#endif
