@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -290,16 +291,35 @@ ld_checkpoint *ld_checkpoint_newest(const char *folder, char **path,
   return found;
 }
 
+bool ld_checkpoint_is_name(const char *name) {
+  return step_of(name) >= 0;
+}
+
+/* Of a regular file: whether it begins as this program's do, and whether it is as it was written. */
+static bool is_sealed(const char *path, bool *good) {
+  struct stat info;
+  ld_map map;
+  *good = false;
+  if (lstat(path, &info) != 0 || !S_ISREG(info.st_mode) || ld_map_open(path, &map, NULL)) return false;
+  const size_t length = strlen(SEAL_BEGINS);
+  const bool sealed = map.length >= length && memcmp(map.bytes, SEAL_BEGINS, length) == 0;
+  *good = sealed && check_seal(map.bytes, map.length, path, NULL) == 0;
+  ld_map_close(&map);
+  return sealed;
+}
+
 void ld_checkpoint_prune(const char *folder, int keep, const char *spare) {
   size_t n;
   char **names = keep < 1 ? NULL : list_checkpoints(folder, &n);
   if (!names) return;
   const char *slash = spare ? strrchr(spare, '/') : NULL;
   const char *spared = slash ? slash + 1 : spare;
-  for (size_t i = (size_t)keep; i < n; i++) {
-    if (spared && strcmp(names[i], spared) == 0) continue;
+  int n_good = 0;
+  for (size_t i = 0; i < n; i++) {
     char *file = ld_path_join(folder, names[i]);
-    unlink(file);
+    bool good = spared && strcmp(names[i], spared) == 0;
+    if (!good && is_sealed(file, &good) && n_good >= keep) unlink(file);
+    n_good += good;
     free(file);
   }
   ld_names_free(names, n);

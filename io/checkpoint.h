@@ -79,8 +79,13 @@ ld_checkpoint *ld_checkpoint_newest(const char *folder, char **path,
                                     void (*warn)(const char *path, const ld_error *why, void *user),
                                     void *user);
 
-/* Removes all but the `keep` newest files "step-*.h5" in `folder`, never the one named `spare` (a file name
- * or a path; may be NULL). With `keep` below 1 it removes nothing. */
+/* Whether it is a checkpoint's name: "step-<digits>.h5". */
+bool ld_checkpoint_is_name(const char *name);
+
+/* Keeps the `keep` newest good checkpoints of `folder` and what is newer than the last of these, and removes
+ * the older ones, good or damaged; never the one named `spare` (a file name or a path; may be NULL), which
+ * counts as good, and never a link or a file that this program did not write. With `keep` below 1 it removes
+ * nothing. */
 void ld_checkpoint_prune(const char *folder, int keep, const char *spare);
 
 #endif

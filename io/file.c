@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 
 /* Where the old folder stands while the new one takes its name, on file systems without an exchange of two
@@ -195,16 +196,32 @@ static int sync_parent(const char *path, ld_error *err) {
   return code;
 }
 
-char *ld_file_begin(const char *path, ld_error *err) {
-  char *parent = parent_of(path);
+/* Nothing, or a file that may be replaced by another. What a link, a device or a pipe stands for is not ours. */
+static int check_replaceable(const char *path, ld_error *err) {
+  struct stat info;
+  if (lstat(path, &info) != 0 || S_ISREG(info.st_mode)) return 0;
+  const char *kind = S_ISDIR(info.st_mode) ? "folder" : S_ISLNK(info.st_mode) ? "link" : "device or pipe";
+  return ld_fail(err, LD_EFILE, "%s: is a %s, expected the name of a file: remove it, or give another place", path,
+                 kind);
+}
+
+/* A name beside `path` that nothing has yet. */
+static char *part_of(const char *path) {
+  struct stat info;
   char *part = NULL;
+  for (long number = getpid(); !part || lstat(part, &info) == 0; number++) {
+    free(part);
+    part = ld_format("%s.tmp.%ld", path, number);
+  }
+  return part;
+}
+
+char *ld_file_begin(const char *path, ld_error *err) {
+  char *parent = parent_of(path), *part = NULL;
   if (!ld_is_folder(parent))
     ld_fail(err, LD_EFILE, "%s: there is no folder %s to write it to", path, parent);
-  else if (ld_is_folder(path))
-    ld_fail(err, LD_EFILE, "%s: is a folder, expected the name of a file", path);
-  else
-    part = ld_format("%s.tmp.%ld", path, (long)getpid());
-  if (part) unlink(part);
+  else if (check_replaceable(path, err) == 0)
+    part = part_of(path);
   free(parent);
   return part;
 }
@@ -220,10 +237,23 @@ int ld_file_end(char *part, const char *path, int code, ld_error *err) {
   return code;
 }
 
-int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err) {
-  *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+static int open_lock(const char *path, int *lock, ld_error *err) {
+  struct stat info;
+  *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  if (*lock < 0 && errno == ELOOP)
+    return ld_fail(err, LD_EFILE, "%s: is a link, expected a file of this program: remove the link", path);
   if (*lock < 0) return ld_file_fail(path, "cannot make the lock file", err);
+  if (fstat(*lock, &info) == 0 && S_ISREG(info.st_mode)) return 0;
+  ld_file_unlock(*lock);
+  *lock = -1;
+  return ld_fail(err, LD_EFILE, "%s: is not a regular file: remove it, or give another place", path);
+}
+
+int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err) {
+  const int rc = open_lock(path, lock, err);
+  if (rc) return rc;
   for (int tries = 0; flock(*lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; tries++) {
+    if (tries == 0) ld_info("%s: is held by another process; waiting up to %d s for its end", path, seconds);
     if (tries == seconds * 10) {
       ld_file_unlock(*lock);
       *lock = -1;
@@ -286,54 +316,129 @@ int ld_remove_folder(const char *path) {
   return rmdir(path);
 }
 
-/* Undoes what a kill in the middle of a swap left: the old folder gets its name back, or goes. */
-static void settle_aside(const char *place) {
-  char *aside = ld_format("%s" ASIDE, place);
-  if (!ld_is_folder(place) && ld_is_folder(aside))
-    rename(aside, place);
+/* Whether it is a real folder (no link to one) that holds nothing but files. */
+static bool is_flat_folder(const char *path) {
+  struct stat info;
+  size_t n;
+  char **names = lstat(path, &info) == 0 && S_ISDIR(info.st_mode) ? ld_folder_names(path, &n, NULL) : NULL;
+  if (!names) return false;
+  bool flat = true;
+  for (size_t i = 0; i < n && flat; i++) {
+    char *file = ld_path_join(path, names[i]);
+    flat = lstat(file, &info) == 0 && S_ISREG(info.st_mode);
+    free(file);
+  }
+  ld_names_free(names, n);
+  return flat;
+}
+
+void ld_folder_settle(const char *path) {
+  char *aside = ld_format("%s" ASIDE, path);
+  struct stat info;
+  if (!is_flat_folder(aside)) {
+    free(aside);
+    return;
+  }
+  if (lstat(path, &info) != 0)
+    rename(aside, path);
   else
     ld_remove_folder(aside);
   free(aside);
 }
 
-/* Whether a name ends in ".tmp.<pid>". */
-static bool is_leftover(const char *name) {
+size_t ld_file_leftover(const char *name) {
   const size_t length = strlen(name);
   size_t at = length;
   while (at > 0 && name[at - 1] >= '0' && name[at - 1] <= '9') at--;
-  return at < length && at > 5 && strncmp(name + at - 5, ".tmp.", 5) == 0;
+  return at < length && at > 5 && strncmp(name + at - 5, ".tmp.", 5) == 0 ? at - 5 : 0;
 }
 
-static bool is_leftover_of(const char *name, const char *of) {
-  const size_t length = strlen(of);
-  return strncmp(name, of, length) == 0 && strncmp(name + length, ".tmp.", 5) == 0;
+static void remove_leftover(const char *path) {
+  struct stat info;
+  if (lstat(path, &info) == 0 && S_ISREG(info.st_mode))
+    unlink(path);
+  else if (is_flat_folder(path))
+    ld_remove_folder(path);
 }
 
-/* Removes the leftovers in `folder` whose names begin with `of` (NULL: all). */
-static void sweep(const char *folder, const char *of) {
+void ld_file_sweep(const char *folder, bool (*is_ours)(const char *name)) {
   size_t n;
   char **names = ld_folder_names(folder, &n, NULL);
   if (!names) return;
   for (size_t i = 0; i < n; i++) {
-    if (!is_leftover(names[i]) || (of && !is_leftover_of(names[i], of))) continue;
-    char *path = ld_path_join(folder, names[i]);
-    if (unlink(path) != 0) ld_remove_folder(path);
+    const size_t length = ld_file_leftover(names[i]);
+    char *of = ld_strndup(names[i], length), *path = ld_path_join(folder, names[i]);
+    if (length && is_ours(of)) remove_leftover(path);
+    free(of);
     free(path);
   }
   ld_names_free(names, n);
 }
 
+bool ld_file_same(const char *one, const char *other) {
+  struct stat a, b;
+  return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* The folder above it, in the place of `path`. */
+static char *step_up(char *path) {
+  char *parent = parent_of(path);
+  free(path);
+  return parent;
+}
+
+bool ld_file_inside(const char *path, const char *folder) {
+  char *at = without_slashes(path), *real;
+  while (!(real = realpath(at, NULL)) && strcmp(at, ".") != 0 && strcmp(at, "/") != 0) at = step_up(at);
+  free(at);
+  if (!real) return false;
+  while (!ld_file_same(real, folder) && strcmp(real, "/") != 0) real = step_up(real);
+  const bool inside = ld_is_folder(folder) && ld_file_same(real, folder);
+  free(real);
+  return inside;
+}
+
+int ld_output_check(const char *path, ld_error *err) {
+  struct stat info;
+  size_t n = 0;
+  char *place = without_slashes(path);
+  const bool there = lstat(place, &info) == 0;
+  char **names = there && ld_is_folder(place) ? ld_folder_names(place, &n, NULL) : NULL;
+  const bool empty = names && n == 0;
+  ld_names_free(names, n);
+  free(place);
+  if (!there || empty) return 0;
+  return ld_fail(err, LD_EFILE, "%s: is there already, and nothing is overwritten: give another --out, or remove it",
+                 path);
+}
+
+/* What a writer of `place` that was killed left, or another one writes just now. */
+static void warn_of_leftovers(const char *place, const char *parent) {
+  size_t n;
+  char **names = ld_folder_names(parent, &n, NULL);
+  const char *slash = strrchr(place, '/'), *name = slash ? slash + 1 : place;
+  for (size_t i = 0; names && i < n; i++)
+    if (ld_file_leftover(names[i]) == strlen(name) && strncmp(names[i], name, strlen(name)) == 0)
+      ld_warn("%s/%s: may be what a command left that was killed while it wrote %s: remove it when none is at work",
+              parent, names[i], place);
+  ld_names_free(names, n);
+}
+
+/* The folder itself where it is there, behind any link. */
+static char *real_place(const char *path) {
+  char *real = ld_is_folder(path) ? realpath(path, NULL) : NULL;
+  return real ? real : without_slashes(path);
+}
+
 char *ld_folder_begin(const char *path, ld_error *err) {
-  char *place = without_slashes(path), *parent = parent_of(place), *part = NULL;
+  char *place = real_place(path), *parent = parent_of(place), *part = NULL;
   if (!place[0] || strcmp(place, "/") == 0 || strcmp(place, ".") == 0 || strcmp(place, "..") == 0)
     ld_fail(err, LD_EUSAGE, "'%s': expected the name of a new folder", path);
-  else if (ld_file_exists(place))
+  else if (access(place, F_OK) == 0 && !ld_is_folder(place))
     ld_fail(err, LD_EFILE, "%s: is a file, expected the name of a folder", place);
   else if (ld_make_folders(parent, err) == 0) {
-    const char *slash = strrchr(place, '/');
-    settle_aside(place);
-    sweep(parent, slash ? slash + 1 : place);
-    part = ld_format("%s.tmp.%ld", place, (long)getpid());
+    warn_of_leftovers(place, parent);
+    part = part_of(place);
     if (mkdir(part, 0777) != 0) {
       ld_file_fail(part, "cannot make this folder", err);
       free(part);
@@ -380,7 +485,7 @@ static int swap_by_steps(const char *part, const char *place, ld_error *err) {
   int code = 0;
   if (rename(place, aside) != 0 || rename(part, place) != 0)
     code = ld_file_fail(place, "cannot be replaced", err);
-  settle_aside(place);
+  ld_folder_settle(place);
   free(aside);
   return code;
 }
@@ -399,14 +504,13 @@ static int replace_folder(const char *part, const char *place, ld_error *err) {
 }
 
 static int take_place(const char *part, const char *path, ld_error *err) {
-  char *place = without_slashes(path), *real = ld_is_folder(place) ? realpath(place, NULL) : NULL;
+  char *place = real_place(path);
   int code = sync_files(part, err);
-  if (!code && real)
-    code = replace_folder(part, real, err);
+  if (!code && ld_is_folder(place))
+    code = replace_folder(part, place, err);
   else if (!code && rename(part, place) != 0)
     code = ld_file_fail(place, "cannot take its name", err);
   if (!code) code = sync_parent(place, err);
-  free(real);
   free(place);
   return code;
 }
@@ -423,8 +527,4 @@ char *ld_folder_present(const char *path) {
   const bool swapped = !ld_is_folder(place) && ld_is_folder(aside);
   free(swapped ? place : aside);
   return swapped ? aside : place;
-}
-
-void ld_file_sweep(const char *folder) {
-  sweep(folder, NULL);
 }

@@ -54,13 +54,14 @@ int ld_remove_folder(const char *path);
  *   return ld_file_end(part, path, code, err);       fsync, rename, fsync of the folder
  *
  * ld_file_end frees `part`. When `code` says that writing failed, or when its own work fails, it removes the
- * part and returns the code. */
+ * part and returns the code. A regular file at `path` is replaced; a folder, link, device or pipe there is
+ * LD_EFILE. */
 char *ld_file_begin(const char *path, ld_error *err);
 int ld_file_end(char *part, const char *path, int code, ld_error *err);
 
 /* Takes the lock file `path` (made when there is none) for this process until it ends or ld_file_unlock;
- * waits up to `seconds` for another holder. LD_EFILE when it is still held then. A file system without locks
- * counts as free. */
+ * waits up to `seconds` for another holder, and says so. LD_EFILE when it is still held then, or when `path`
+ * is a link or no regular file. A file system without locks counts as free. */
 int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err);
 void ld_file_unlock(int lock); /* -1 is fine */
 
@@ -82,17 +83,34 @@ int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *
  *
  * An old folder is swapped out in one step where the file system can (renameat2), and removed. Where it
  * cannot, it stands for a moment as "path.being-replaced" before the new one takes its name: a reader that
- * misses `path` looks there (ld_folder_present), and the next ld_folder_begin puts it back; that also removes
- * what killed writers of the same `path` left. Only a folder whose files all have successors of the same name
- * in `part` is replaced, so that no file of the user's is lost by it. */
+ * misses `path` looks there (ld_folder_present), and ld_folder_settle puts it back. Only a folder whose files
+ * all have successors of the same name in `part` is replaced. */
 char *ld_folder_begin(const char *path, ld_error *err);
 int ld_folder_end(char *part, const char *path, int code, ld_error *err);
+
+/* Undoes what a kill in the middle of a swap left: the old folder gets its name back, or goes. For a `path`
+ * whose name belongs to this program. */
+void ld_folder_settle(const char *path);
 
 /* The folder to read for `path`: itself, or "path.being-replaced" after a kill in the middle of a swap. The
  * caller frees. */
 char *ld_folder_present(const char *path);
 
-/* Removes the "*.tmp.<pid>" files and flat folders that a killed run left behind in `folder`. */
-void ld_file_sweep(const char *folder);
+/* The length of X in a name "X.tmp.<digits>", which is what a killed writer of X leaves; 0 for any other. */
+size_t ld_file_leftover(const char *name);
+
+/* Removes the leftovers in `folder` of those names that `is_ours` knows: regular files, and flat folders of
+ * such. */
+void ld_file_sweep(const char *folder, bool (*is_ours)(const char *name));
+
+/* The rule for all outputs: what stands at the place of an output is not overwritten. LD_EFILE unless there
+ * is nothing, or an empty folder. (A run replaces files in a folder of its own: train/run_claim.c.) */
+int ld_output_check(const char *path, ld_error *err);
+
+/* Whether both are there and are one file or folder, by whatever names. */
+bool ld_file_same(const char *one, const char *other);
+
+/* Whether `path`, which need not be there yet, is that folder or lies below it, by whatever names. */
+bool ld_file_inside(const char *path, const char *folder);
 
 #endif

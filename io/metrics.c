@@ -41,7 +41,7 @@ static int keep_records(const char *path, int64_t keep_step, ld_error *err) {
     if (is_kept(line, length, keep_step)) ld_text_append(&kept, line, length + 1);
     at += length + 1;
   }
-  if (kept.length != map.length) code = ld_file_write(path, kept.bytes, kept.length, err);
+  code = ld_file_write(path, kept.length ? kept.bytes : "", kept.length, err);
   ld_map_close(&map);
   ld_text_free(&kept);
   return code;
@@ -49,13 +49,11 @@ static int keep_records(const char *path, int64_t keep_step, ld_error *err) {
 
 int ld_metrics_open(const char *path, int64_t keep_step, ld_metrics **out, ld_error *err) {
   *out = NULL;
-  int code = 0;
-  if (keep_step < 0)
-    code = ld_file_write(path, "", 0, err);
-  else if (ld_file_exists(path))
-    code = keep_records(path, keep_step, err);
+  /* Always a new file: what other names (hard links) the old one had keep its records. */
+  const int code = keep_step >= 0 && ld_file_exists(path) ? keep_records(path, keep_step, err)
+                                                          : ld_file_write(path, "", 0, err);
   if (code) return code;
-  const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  const int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return ld_file_fail(path, "cannot open for appending", err);
   *out = ld_alloc(1, sizeof **out);
   (*out)->path = ld_strdup(path);

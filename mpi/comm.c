@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <mpi.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +26,7 @@ struct ld_comm {
   int rank, size, node_rank, node_size, nodes;
   char **hosts; /* (size) of the whole */
   ld_watch *watch;
+  double patience;
   MPI_Request *begun; /* what ld_comm_wait waits for */
   size_t n_begun, begun_room;
 };
@@ -117,7 +118,16 @@ static void tune(void) {
   setenv("OMPI_MCA_btl_tcp_flags", "1", 0);
 }
 
-int ld_comm_start(int *argc, char ***argv, ld_comm **out, ld_error *err) {
+/* Seconds for a call of MPI in which all ranks must take part: starting includes what the launcher does. */
+static double start_limit(double patience) {
+  return 10 + 4 * patience;
+}
+
+static double call_limit(const ld_comm *comm) {
+  return 10 + 2 * comm->patience;
+}
+
+int ld_comm_start(int *argc, char ***argv, double patience, ld_comm **out, ld_error *err) {
   ld_comm *comm = *out = ld_comm_alone();
   if (!launched()) return 0;
   if (launcher_is_gone()) {
@@ -128,17 +138,24 @@ int ld_comm_start(int *argc, char ***argv, ld_comm **out, ld_error *err) {
   }
   int provided;
   tune();
+  comm->patience = patience;
+  ld_limit *limit = ld_limit_begin(start_limit(patience), "MPI_Init",
+                                   "Where starting takes longer, give a longer --patience");
   /* Errors inside MPI end the job (MPI_ERRORS_ARE_FATAL, the default): no rank could go on without the
    * others. */
-  if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
+  if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
+    ld_limit_end(limit);
     return ld_fail(err, LD_ESYSTEM,
                    "MPI does not start: check that mpirun and the library are of the same Open MPI");
+  }
   end_with_launcher();
   comm->alone = false;
   comm->world = MPI_COMM_WORLD;
   find_places(comm);
   find_hosts(comm);
   comm->watch = ld_watch_start(comm->world, comm->hosts);
+  ld_watch_set_patience(comm->watch, patience);
+  ld_limit_end(limit);
   return 0;
 }
 
@@ -150,9 +167,12 @@ static void free_hosts(ld_comm *comm) {
 void ld_comm_finish(ld_comm *comm) {
   if (!comm) return;
   if (!comm->alone) {
-    ld_comm_barrier(comm); /* behind it nobody asks any more */
+    ld_comm_barrier(comm); /* after it nobody asks any more */
+    ld_limit *limit =
+        ld_limit_begin(call_limit(comm), "MPI_Finalize", "The command's work was done before, and is written");
     ld_watch_free(comm->watch);
     MPI_Finalize();
+    ld_limit_end(limit);
   }
   free(comm->begun);
   free_hosts(comm);
@@ -162,7 +182,8 @@ void ld_comm_finish(ld_comm *comm) {
 static ld_comm *part_of(const ld_comm *comm, MPI_Comm group) {
   if (group == MPI_COMM_NULL) return NULL;
   ld_comm *part = ld_alloc(1, sizeof *part);
-  *part = (ld_comm){.part = true, .world = group, .watch = comm->watch, .nodes = 1};
+  *part = (ld_comm){
+      .part = true, .world = group, .watch = comm->watch, .patience = comm->patience, .nodes = 1};
   MPI_Comm_rank(group, &part->rank);
   MPI_Comm_size(group, &part->size);
   part->node_size = part->size;
@@ -170,19 +191,26 @@ static ld_comm *part_of(const ld_comm *comm, MPI_Comm group) {
   return part;
 }
 
+static ld_limit *limit_split(ld_comm *comm) {
+  ld_comm_barrier(comm); /* waits under the watch: what follows cannot take long */
+  return ld_limit_begin(call_limit(comm), "MPI_Comm_split", "The same command goes on from the newest checkpoint");
+}
+
 ld_comm *ld_comm_among(ld_comm *comm, bool member) {
   if (comm->alone) return member ? ld_comm_alone() : NULL;
   MPI_Comm group;
-  ld_comm_barrier(comm); /* waits under the watch: what follows cannot take long */
+  ld_limit *limit = limit_split(comm);
   MPI_Comm_split(comm->world, member ? 0 : MPI_UNDEFINED, comm->rank, &group);
+  ld_limit_end(limit);
   return part_of(comm, group);
 }
 
 ld_comm *ld_comm_of_node(ld_comm *comm) {
   if (comm->alone) return ld_comm_alone();
   MPI_Comm group;
-  ld_comm_barrier(comm);
+  ld_limit *limit = limit_split(comm);
   MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &group);
+  ld_limit_end(limit);
   return part_of(comm, group);
 }
 
@@ -238,6 +266,7 @@ void ld_comm_at(ld_comm *comm, const char *format, ...) {
 }
 
 void ld_comm_set_patience(ld_comm *comm, double seconds) {
+  comm->patience = seconds;
   if (!comm->alone) ld_watch_set_patience(comm->watch, seconds);
 }
 
@@ -340,26 +369,42 @@ typedef struct errand {
   void *user;
   ld_error *err;
   int code;
-  atomic_bool done;
+  sem_t done;
 } errand;
 
 static void *run_errand(void *self) {
   errand *e = self;
   e->code = e->work(e->user, e->err);
-  atomic_store(&e->done, true);
+  sem_post(&e->done);
   return NULL;
+}
+
+/* Waits for the end of the work, but no longer than until the next poll. */
+static bool is_done(errand *e) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_nsec += 200000;
+  if (until.tv_nsec >= 1000000000) until = (struct timespec){until.tv_sec + 1, until.tv_nsec - 1000000000};
+  return sem_timedwait(&e->done, &until) == 0;
 }
 
 int ld_comm_meanwhile(ld_comm *comm, int (*work)(void *user, ld_error *err), void *user, ld_error *err) {
   errand e = {.work = work, .user = user, .err = err};
   pthread_t thread;
-  if (comm->alone || pthread_create(&thread, NULL, run_errand, &e)) return work(user, err);
-  while (!atomic_load(&e.done)) {
-    ld_comm_poll(comm);
-    nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+  if (comm->alone) return work(user, err);
+  sem_init(&e.done, 0, 0);
+  if (pthread_create(&thread, NULL, run_errand, &e) == 0) {
+    while (!is_done(&e)) ld_comm_poll(comm);
+    pthread_join(thread, NULL);
+  } else {
+    e.code = work(user, err);
   }
-  pthread_join(thread, NULL);
+  sem_destroy(&e.done);
   return e.code;
+}
+
+int ld_comm_by_first(ld_comm *comm, int (*work)(void *user, ld_error *err), void *user, ld_error *err) {
+  return ld_comm_agree(comm, comm->rank == 0 ? ld_comm_meanwhile(comm, work, user, err) : 0, err);
 }
 
 void ld_comm_gather_all(ld_comm *comm, const void *mine, size_t bytes, void **all, size_t *total) {

@@ -21,8 +21,9 @@
 
 typedef struct ld_comm ld_comm;
 
-/* Joins the job that started this process; alone when none did. The caller ends it with ld_comm_finish. */
-int ld_comm_start(int *argc, char ***argv, ld_comm **out, ld_error *err);
+/* Joins the job that started this process; alone when none did. The caller ends it with ld_comm_finish. Where
+ * a rank does not come, neither of them waits for ever: the limits are some times the patience, in seconds. */
+int ld_comm_start(int *argc, char ***argv, double patience, ld_comm **out, ld_error *err);
 void ld_comm_finish(ld_comm *comm);
 
 /* Whether this process prints for its job (rank 0, or alone), as far as the environment shows it before
@@ -77,6 +78,9 @@ void ld_comm_poll(ld_comm *comm);
 /* Runs `work` in a thread of its own while this one polls, and returns its code: for work without polls, such
  * as writing a file. It must not call MPI. Not collective. */
 int ld_comm_meanwhile(ld_comm *comm, int (*work)(void *user, ld_error *err), void *user, ld_error *err);
+
+/* Rank 0 does the work so, and its result is everyone's. Collective. */
+int ld_comm_by_first(ld_comm *comm, int (*work)(void *user, ld_error *err), void *user, ld_error *err);
 
 /* What this rank is doing ("step 17"), for the error of one that waits for it; and the seconds that a rank
  * may stay without an answer (at first LD_PATIENCE). Not collective. */

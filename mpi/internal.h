@@ -24,4 +24,14 @@ void ld_watch_wait(ld_watch *watch, MPI_Request *requests, int n);
 void ld_watch_at(ld_watch *watch, const char *text);
 void ld_watch_set_patience(ld_watch *watch, double seconds);
 
+/* A limit for calls of MPI that wait for other ranks while nobody can be asked (MPI_Init, MPI_Finalize, new
+ * communicators): unless ld_limit_end comes within `seconds`, a thread ends this process with an error that
+ * names the call and goes on with `rest`. Both strings are borrowed. Not collective. */
+typedef struct ld_limit ld_limit;
+ld_limit *ld_limit_begin(double seconds, const char *call, const char *rest);
+void ld_limit_end(ld_limit *limit);
+
+/* This process's rank by the launcher's environment, before MPI knows it; 0 when no launcher says. */
+int ld_launcher_rank(void);
+
 #endif

@@ -43,6 +43,7 @@ struct ld_watch {
   letter *sent;
   int32_t round;
   double asked; /* when the present round began; 0 when none is open */
+  double awake; /* when this rank last looked around */
   bool *heard;  /* (size) in the present round */
   int n_silent;
 };
@@ -178,9 +179,14 @@ static void give_up(ld_watch *w) {
   _exit(1);
 }
 
+enum { ASLEEP = 1 }; /* seconds between two looks, which lie milliseconds from each other */
+
 static void look_around(ld_watch *w, double waited_since) {
-  const double now = ld_clock();
+  const double now = ld_clock(), asleep = now - w->awake;
   ld_watch_serve(w);
+  /* Stopped itself, this rank could not have heard an answer. */
+  if (asleep > ASLEEP && w->asked > 0) w->asked += asleep;
+  w->awake = now;
   if (w->asked > 0 && !w->n_silent) {
     /* All are there, so somebody just works long. */
     if (now - w->asked > QUIET) ask(w, now);
@@ -200,7 +206,7 @@ void ld_watch_wait(ld_watch *w, MPI_Request *requests, int n) {
   int done = 0;
   for (int i = 0; !done && i < SPIN_TESTS; i++) MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE);
   if (done) return;
-  const double began = ld_clock();
+  const double began = w->awake = ld_clock();
   for (;;) {
     MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE);
     if (done) break;

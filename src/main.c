@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/gemm.h"
@@ -81,14 +82,25 @@ static int usage_status(const ld_error *err, bool speak) {
   return speak ? 2 : 0;
 }
 
+typedef struct config_file {
+  const char *path;
+  ld_text *out;
+} config_file;
+
+static int read_file(void *user, ld_error *err) {
+  const config_file *file = user;
+  ld_map map;
+  const int rc = ld_map_open(file->path, &map, err);
+  if (map.length) ld_text_append(file->out, map.bytes, map.length);
+  ld_map_close(&map);
+  return rc;
+}
+
 /* Rank 0's file of the i-th --config, on every rank. Collective. */
 static int read_config(const char *path, ld_comm *comm, ld_text *out, ld_error *err) {
-  ld_map map = {0};
-  int rc = ld_comm_rank(comm) ? 0 : ld_map_open(path, &map, err);
-  if (map.length) ld_text_append(out, map.bytes, map.length);
-  ld_map_close(&map);
-  ld_comm_broadcast_text(comm, out, 0);
-  return ld_comm_agree(comm, rc, err);
+  const int rc = ld_comm_by_first(comm, read_file, &(config_file){path, out}, err);
+  if (!rc) ld_comm_broadcast_text(comm, out, 0);
+  return rc;
 }
 
 static int fail_options(const ld_comm *comm, const char *mine, const char *first, ld_error *err) {
@@ -136,12 +148,27 @@ static int resolve(const ld_command_line *line, ld_comm *comm, ld_options *optio
   return rc;
 }
 
-/* A mapped file that becomes shorter while it is read is no crash of ours. */
+/* What file_gone must know in a signal handler: this rank's turn to speak. */
+static int turn_to_speak;
+enum { TURNS = 20, TURN_MILLISECONDS = 400 };
+
+static void leave(int number) {
+  (void)number;
+  _exit(1);
+}
+
+/* A mapped file that becomes shorter while it is read is no crash of ours. Several ranks may meet it: each
+ * waits its turn to say so, and leaves without a word when the launcher wakes it to end because another rank
+ * has spoken. */
 static void file_gone(int number) {
   static const char text[] = "lora_dist: error: a model or data file was cut short, or its disk failed, "
                              "while it was in use: restore it and "
                              "run the same command again\n";
   (void)number;
+  signal(SIGCONT, leave);
+  signal(SIGTERM, leave);
+  for (int i = 0; i < turn_to_speak; i++)
+    nanosleep(&(struct timespec){.tv_nsec = TURN_MILLISECONDS * 1000000L}, NULL);
   (void)!write(STDERR_FILENO, text, sizeof text - 1);
   _exit(1);
 }
@@ -161,10 +188,11 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
     return 0;
   }
   ld_comm *comm = NULL;
-  const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, &comm, &err) : 0;
+  const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, ld_command_line_patience(line), &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
   if (command->uses_ranks) speak = ld_comm_rank(comm) == 0; /* variables of another job may be left */
   ld_log_mute(!speak);
+  turn_to_speak = ld_comm_rank(comm) < TURNS ? ld_comm_rank(comm) : TURNS;
   signal(SIGBUS, file_gone); /* after MPI, which sets one of its own */
   int rc = started ? started : resolve(line, comm, &options, &err);
   if (!rc && ld_comm_size(comm) > 1) rc = agree_on_options(command->bit, &options, comm, &err);

@@ -13,7 +13,8 @@ int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld
   (void)path;
   (void)comm;
   ld_adapter *adapter;
-  int rc = ld_adapter_load(options->adapter, &adapter, err);
+  int rc = ld_cmd_check_new(options, err);
+  if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
   if (rc) return rc;
   /* Without the base at hand the modules that it has besides are not known, so the adapted ones are listed
    * whole. */
@@ -27,7 +28,8 @@ int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld
   (void)path;
   (void)comm;
   ld_checkpoint checkpoint = {.config = "{}"};
-  int rc = ld_adapter_load(options->adapter, &checkpoint.adapter, err);
+  int rc = ld_cmd_check_new(options, err);
+  if (!rc) rc = ld_adapter_load(options->adapter, &checkpoint.adapter, err);
   if (rc) return rc;
   rc = ld_checkpoint_write(options->out, &checkpoint, err);
   if (!rc) ld_info("%s: %zu modules", options->out, checkpoint.adapter->n_modules);

@@ -13,7 +13,8 @@ int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, l
     return ld_fail(err, LD_EUSAGE, "--out %s: must end in .h5, by which the data is known again",
                    options->out);
   ld_converted c;
-  const int rc = ld_image_convert(options->data, options->labels_file, options->out, &c, err);
+  int rc = ld_cmd_check_new(options, err);
+  if (!rc) rc = ld_image_convert(options->data, options->labels_file, options->out, &c, err);
   if (rc) return rc;
   ld_info("%s: %lld images of %d x %d, %s, %s labels (%s)", options->out, (long long)c.n, c.width, c.height,
           c.channels == 1 ? "grey" : "in colour", c.labelled ? "with" : "without", c.form);

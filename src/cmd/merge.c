@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/gemm.h"
 #include "base/log.h"
@@ -227,15 +226,6 @@ static int copy_companion(const ld_options *options, const ld_base *base, const 
   return rc;
 }
 
-/* Writing over the base would destroy it while it is mapped. */
-static int check_out(const ld_options *options, ld_error *err) {
-  struct stat from, to;
-  if (!stat(options->model, &from) && !stat(options->out, &to) && from.st_dev == to.st_dev &&
-      from.st_ino == to.st_ino)
-    return ld_fail(err, LD_EUSAGE, "--out %s: is the base model's own folder; give another", options->out);
-  return 0;
-}
-
 static int write_folder(const ld_options *options, const ld_base *base, ld_error *err) {
   char *part = ld_folder_begin(options->out, err);
   if (!part) return err->code;
@@ -248,15 +238,15 @@ static int write_folder(const ld_options *options, const ld_base *base, ld_error
 int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
-  ld_base base;
-  int rc = ld_base_open_model(options->model, &base, err);
+  ld_base base = {0};
+  int rc = ld_cmd_check_new(options, err);
+  if (!rc) rc = ld_base_open_model(options->model, &base, err);
   if (!rc) rc = ld_base_adapt_from(&base, options->adapter, options->other_base, err);
   if (!rc && base.model->head_tied && base.model->head->lora)
     rc = ld_fail(err, LD_EUNSUPPORTED,
                  "%s: adapts lm_head, which shares its weight with the embedding in this base; merged, it "
                  "would change both",
                  options->adapter);
-  if (!rc) rc = check_out(options, err);
   if (!rc) rc = write_folder(options, &base, err);
   if (!rc) ld_info("%s: %zu modules merged", options->out, base.lora->n_loras + base.lora->n_wholes);
   ld_base_close(&base);

@@ -8,6 +8,7 @@
 #include "cmd/command_line.h"
 #include "io/json.h"
 #include "io/yaml.h"
+#include "mpi/comm.h"
 
 static int apply_given(ld_options *options, const ld_command_line *line, bool *given, ld_error *err) {
   int rc = 0;
@@ -215,6 +216,14 @@ static int check_together(int command, const bool *given, const ld_options *opti
   if (!rc) rc = check_needs(command, given, options, err);
   if (!rc) rc = check_lora(given, options, err);
   return rc ? rc : check_override(options->resume_override, err);
+}
+
+double ld_command_line_patience(const ld_command_line *line) {
+  ld_options options = {.patience = LD_PATIENCE};
+  for (size_t i = 0; i < line->n; i++)
+    if (line->given[i].option->field == offsetof(ld_options, patience))
+      ld_option_set(&options, line->given[i].option, line->given[i].text, NULL);
+  return options.patience;
 }
 
 int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_options *options,

@@ -26,6 +26,10 @@ enum ld_command_bit {
 /* Options as they were given: cmd/command_line.h. */
 typedef struct ld_command_line ld_command_line;
 
+/* The seconds of --patience on the command line, or its default: what holds until the files that --config names
+ * are read, since rank 0 reads them for all. */
+double ld_command_line_patience(const ld_command_line *line);
+
 /* The path that the i-th --config names, from 0; NULL after the last. */
 const char *ld_command_line_config(const ld_command_line *line, size_t i);
 

@@ -53,11 +53,6 @@ static bool speaks(const ld_job *j) {
   return ld_comm_rank(j->comm) == 0;
 }
 
-/* Rank 0 does it in a thread of its own: a slow disk is no silence. Collective. */
-static int by_speaker(ld_job *j, int (*work)(void *job, ld_error *err), ld_error *err) {
-  return ld_comm_agree(j->comm, speaks(j) ? ld_comm_meanwhile(j->comm, work, j, err) : 0, err);
-}
-
 static int save(void *self, ld_error *err) {
   ld_job *j = self;
   return ld_run_save(&j->run, &j->trainer, err);
@@ -84,6 +79,20 @@ static int refresh_report(void *self, ld_error *err) {
   return ld_clock() < j->report_due ? 0 : write_report(self, err);
 }
 
+/* What metrics.jsonl gets a line of: a step, or an evaluation. */
+typedef struct record {
+  ld_job *job;
+  const ld_step_report *step;
+  const ld_evaluation *evaluation;
+  double seconds;
+} record;
+
+static int write_record(void *self, ld_error *err) {
+  const record *r = self;
+  return r->step ? ld_job_record_step(r->job, r->step, r->seconds, err)
+                 : ld_job_record_eval(r->job, r->evaluation, r->seconds, err);
+}
+
 static int evaluate(ld_job *j, ld_error *err) {
   const double began = ld_clock();
   ld_trainer *t = &j->trainer;
@@ -102,11 +111,11 @@ static int evaluate(ld_job *j, ld_error *err) {
     t->progress.best_loss = found.loss;
     t->progress.best_step = t->progress.step;
   }
-  if (speaks(j)) rc = ld_job_record_eval(j, &found, ld_clock() - began, err);
+  record line = {.job = j, .evaluation = &found, .seconds = ld_clock() - began};
+  rc = ld_comm_by_first(j->comm, write_record, &line, err);
   ld_evaluation_free(&found);
-  rc = ld_comm_agree(j->comm, rc, err);
-  if (!rc && better) rc = by_speaker(j, save_best, err);
-  return rc ? rc : by_speaker(j, refresh_report, err);
+  if (!rc && better) rc = ld_comm_by_first(j->comm, save_best, j, err);
+  return rc ? rc : ld_comm_by_first(j->comm, refresh_report, j, err);
 }
 
 static bool due(int64_t step, int64_t every) {
@@ -135,10 +144,9 @@ static int one_step(ld_job *j, bool *stop, ld_error *err) {
   const bool last = report.step == t->total_steps;
   *stop = report.stop_requests > 0 && !last;
   ld_job_show_step(j, &report, seconds);
-  if (speaks(j)) rc = ld_job_record_step(j, &report, seconds, err);
-  rc = ld_comm_agree(j->comm, rc, err);
+  rc = ld_comm_by_first(j->comm, write_record, &(record){.job = j, .step = &report, .seconds = seconds}, err);
   if (!rc && j->valid && (last || evaluates(j))) rc = evaluate(j, err);
-  if (!rc && (last || *stop || due(report.step, j->options.save_every))) rc = by_speaker(j, save, err);
+  if (!rc && (last || *stop || due(report.step, j->options.save_every))) rc = ld_comm_by_first(j->comm, save, j, err);
   j->longest = fmax(j->longest, ld_clock() - began);
   return rc;
 }
@@ -156,7 +164,7 @@ static int write_end(void *self, ld_error *err) {
 }
 
 static int finish(ld_job *j, ld_error *err) {
-  const int rc = by_speaker(j, write_end, err);
+  const int rc = ld_comm_by_first(j->comm, write_end, j, err);
   if (rc) return rc;
   if (was_finished(j))
     ld_info("all %lld steps were done before: to train on from here give --init-adapter %s and another --out",
@@ -167,22 +175,30 @@ static int finish(ld_job *j, ld_error *err) {
   return 0;
 }
 
-static int open_run(ld_job *j, ld_error *err) {
-  int rc = 0;
-  if (speaks(j)) {
-    ld_text yaml = {0};
-    ld_options_yaml(LD_CMD_TRAIN, &j->options, &yaml);
-    ld_text_printf(&yaml,
-                   "version: \"%s\"\nbase-digest: \"%s\"\ndata-digest: \"%s\"\nhost: \"%s\"\nranks: "
-                   "%d\nkernels: \"%s\"\n",
-                   LD_VERSION, ld_model_folder_digest(j->base.folder), j->data->digest, ld_comm_host(j->comm),
-                   ld_comm_size(j->comm), ld_gemm_kernel());
-    rc = ld_run_open(&j->run, j->options.out, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
-    ld_text_free(&yaml);
-    if (!rc && !was_finished(j)) rc = ld_job_try_out(j, err);
-    if (!rc && !was_finished(j)) rc = ld_job_record_start(j, err);
-  }
-  return ld_comm_agree(j->comm, rc, err);
+static int open_run(void *self, ld_error *err) {
+  ld_job *j = self;
+  ld_text yaml = {0};
+  ld_options_yaml(LD_CMD_TRAIN, &j->options, &yaml);
+  ld_text_printf(&yaml,
+                 "version: \"%s\"\nbase-digest: \"%s\"\ndata-digest: \"%s\"\nhost: \"%s\"\nranks: "
+                 "%d\nkernels: \"%s\"\n",
+                 LD_VERSION, ld_model_folder_digest(j->base.folder), j->data->digest, ld_comm_host(j->comm),
+                 ld_comm_size(j->comm), ld_gemm_kernel());
+  int rc = ld_run_open(&j->run, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
+  ld_text_free(&yaml);
+  if (!rc && !was_finished(j)) rc = ld_job_try_out(j, err);
+  if (!rc && !was_finished(j)) rc = ld_job_record_start(j, err);
+  return rc;
+}
+
+static int profile(void *self, ld_error *err) {
+  return ld_job_profile(self, err);
+}
+
+static int close_run(void *self, ld_error *err) {
+  (void)err;
+  ld_run_close(&((ld_job *)self)->run);
+  return 0;
 }
 
 /* From the start, so that a signal that comes while files are read is no sudden death. */
@@ -198,15 +214,15 @@ static void hear_signals(void) {
 
 static int train(ld_job *j, ld_error *err) {
   j->first_step = j->trainer.progress.step;
-  int rc = open_run(j, err);
+  int rc = ld_comm_by_first(j->comm, open_run, j, err);
   j->started = j->last_line = ld_clock();
   if (!rc && j->valid && !j->first_step) rc = evaluate(j, err);
   bool stop = false;
   while (!rc && !stop && j->trainer.progress.step < j->trainer.total_steps) rc = one_step(j, &stop, err);
   ld_progress_clear();
-  if (rc) by_speaker(j, write_report, &(ld_error){0}); /* the error to tell is the one that ends the run */
-  if (!rc && stop) rc = by_speaker(j, write_report, err);
-  if (!rc && j->options.profile) rc = ld_comm_agree(j->comm, speaks(j) ? ld_job_profile(j, err) : 0, err);
+  if (rc) ld_comm_by_first(j->comm, write_report, j, &(ld_error){0}); /* the error to tell is the one that ends the run */
+  if (!rc && stop) rc = ld_comm_by_first(j->comm, write_report, j, err);
+  if (!rc && j->options.profile) rc = ld_comm_by_first(j->comm, profile, j, err);
   if (!rc && stop) {
     ld_job_show_end(j);
     ld_info("stopped after step %lld, which is saved: run the same command again to go on",
@@ -231,7 +247,7 @@ int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_
   } else if (!rc && speaks(&j)) {
     ld_job_print_plan(&j);
   }
-  ld_run_close(&j.run);
+  ld_comm_meanwhile(comm, close_run, &j, NULL);
   ld_trainer_free(&j.trainer);
   ld_corpus_close(j.valid);
   ld_corpus_close(j.data);

@@ -163,10 +163,17 @@ static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld
   return rc;
 }
 
+/* Before anything is read: that may take long, and nobody else may begin here meanwhile. */
+static int take_out(void *self, ld_error *err) {
+  ld_job *j = self;
+  int rc = ld_folder_check(j->options.out, err);
+  if (!rc) rc = ld_cmd_check_out(&j->options, err);
+  return rc ? rc : ld_run_lock(&j->run, &j->options, err);
+}
+
 int ld_job_open(ld_job *j, ld_error *err) {
   const ld_options *options = &j->options;
-  int rc = options->dry_run || ld_comm_rank(j->comm) ? 0 : ld_folder_check(options->out, err);
-  rc = ld_comm_agree(j->comm, rc, err);
+  int rc = options->dry_run ? 0 : ld_comm_by_first(j->comm, take_out, j, err);
   if (!rc) rc = open_base(j, err);
   if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, ld_base_use(&j->base), err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);

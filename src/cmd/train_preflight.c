@@ -175,7 +175,8 @@ static void put_label(const ld_job *j, const ld_batch *batch, ld_text *out) {
 }
 
 /* The first sample of the plan as it is trained: only rank 0, which has the data, decodes it. */
-static int show_sample(const ld_job *j, ld_error *err) {
+static int show_sample(void *self, ld_error *err) {
+  const ld_job *j = self;
   const ld_model *model = j->base.model;
   const int64_t row = 0;
   ld_feed feed = {0};
@@ -261,5 +262,5 @@ int ld_job_preflight(ld_job *j, ld_error *err) {
   free(hosts);
   free(places);
   const int rc = show_time(j, show_network(j), err);
-  return rc ? rc : ld_comm_agree(j->comm, ld_comm_rank(j->comm) ? 0 : show_sample(j, err), err);
+  return rc ? rc : ld_comm_by_first(j->comm, show_sample, j, err);
 }

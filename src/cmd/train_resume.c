@@ -10,10 +10,20 @@
 #include "io/file.h"
 #include "io/json.h"
 
-/* Rank 0's part: nobody else may be at work in the folder while it looks. */
-static int look(ld_job *j, char **path, ld_checkpoint **found, ld_error *err) {
-  const char *resume = j->options.resume;
-  int rc = ld_run_lock(&j->run, j->options.out, err);
+/* What rank 0 looks for. */
+typedef struct look {
+  ld_job *job;
+  char **path;
+  ld_checkpoint **found;
+} look;
+
+static int find(void *self, ld_error *err) {
+  ld_job *j = ((look *)self)->job;
+  char **path = ((look *)self)->path;
+  ld_checkpoint **found = ((look *)self)->found;
+  const char *resume = j->options.resume, *out = j->options.out;
+  int rc = ld_cmd_check_outside("data", j->options.data, out, err);
+  if (!rc) rc = ld_cmd_check_outside("valid", j->options.valid, out, err);
   if (rc) return rc;
   if (strcmp(resume, "auto") && strcmp(resume, "never")) {
     *path = ld_strdup(resume);
@@ -34,13 +44,13 @@ int ld_job_find_checkpoint(ld_job *j, char **path, ld_checkpoint **found, ld_err
   ld_text text = {0};
   *path = NULL;
   *found = NULL;
-  int rc = ld_comm_rank(j->comm) ? 0 : look(j, path, found, err);
+  const int rc = ld_comm_by_first(j->comm, find, &(look){j, path, found}, err);
   if (*path) ld_text_puts(&text, *path);
   free(*path);
   ld_comm_broadcast_text(j->comm, &text, 0);
   *path = text.length ? ld_strdup(text.bytes) : NULL;
   ld_text_free(&text);
-  return ld_comm_agree(j->comm, rc, err);
+  return rc;
 }
 
 typedef struct changes {

@@ -24,14 +24,13 @@ static int lock_folder(ld_run *run, ld_error *err) {
   return rc;
 }
 
-static void begin(ld_run *run, const char *out) {
-  if (!run->checkpoints)
-    *run = (ld_run){.out = out, .checkpoints = ld_path_join(out, "checkpoints"), .lock = -1};
-}
-
-int ld_run_lock(ld_run *run, const char *out, ld_error *err) {
-  begin(run, out);
-  return ld_is_folder(run->checkpoints) ? lock_folder(run, err) : 0;
+int ld_run_lock(ld_run *run, const ld_options *options, ld_error *err) {
+  *run = (ld_run){.options = options,
+                  .out = options->out,
+                  .checkpoints = ld_path_join(options->out, "checkpoints"),
+                  .lock = -1};
+  const int rc = ld_run_claim(run, err);
+  return rc || !ld_is_folder(run->checkpoints) ? rc : lock_folder(run, err);
 }
 
 /* There was no run here when a checkpoint was looked for. */
@@ -45,18 +44,15 @@ static int lock_late(ld_run *run, ld_error *err) {
       run->out);
 }
 
-int ld_run_open(ld_run *run, const char *out, const char *config, const char *yaml, int64_t step,
-                ld_error *err) {
-  begin(run, out);
+int ld_run_open(ld_run *run, const char *config, const char *yaml, int64_t step, ld_error *err) {
   run->config = ld_strdup(config);
   int rc = ld_make_folders(run->checkpoints, err);
   if (!rc && !run->locked) rc = lock_late(run, err);
   if (rc) return rc;
-  ld_file_sweep(run->checkpoints);
-  ld_file_sweep(out);
-  rc = write_text(out, "run.yaml", yaml, err);
+  ld_run_sweep(run);
+  rc = write_text(run->out, "run.yaml", yaml, err);
   if (rc) return rc;
-  char *path = ld_path_join(out, "metrics.jsonl");
+  char *path = ld_path_join(run->out, "metrics.jsonl");
   rc = ld_metrics_open(path, step, &run->metrics, err);
   free(path);
   return rc;

@@ -9,7 +9,8 @@
 #include "train/trainer.h"
 
 typedef struct ld_run {
-  const char *out;
+  const ld_options *options;
+  const char *out; /* options->out */
   char *checkpoints; /* folder */
   char *config;      /* JSON text: the options that define the adapter, and digests of base and data */
   ld_metrics *metrics;
@@ -17,15 +18,19 @@ typedef struct ld_run {
   bool locked; /* whether it is held; where the file system has no locks, it counts as held */
 } ld_run;
 
-/* Locks a run folder that is there already, before anybody looks for a checkpoint in it; does nothing to one
- * that is still to be made. LD_EFILE when another job holds it. */
-int ld_run_lock(ld_run *run, const char *out, ld_error *err);
+/* Makes sure that --out is a run's folder, or holds nothing that a run would replace (run_claim.c), and locks
+ * it when it is a run's already, before anybody looks for a checkpoint in it. The options are borrowed. LD_EFILE
+ * when another job holds it, or when a file of another is in the way; LD_EUSAGE when an input is. */
+int ld_run_lock(ld_run *run, const ld_options *options, ld_error *err);
+
+/* The two parts of opening that keep what is not the run's: see run_claim.c. For ld_run_lock and ld_run_open. */
+int ld_run_claim(const ld_run *run, ld_error *err);
+void ld_run_sweep(const ld_run *run);
 
 /* Makes the folder, locks it unless ld_run_lock did (LD_EFILE when another job has meanwhile left checkpoints
  * in it), sweeps what a killed run left, opens metrics.jsonl (records behind step `step` are dropped) and
- * writes run.yaml. `run` is zeroed or comes from ld_run_lock. */
-int ld_run_open(ld_run *run, const char *out, const char *config, const char *yaml, int64_t step,
-                ld_error *err);
+ * writes run.yaml. `run` comes from ld_run_lock. */
+int ld_run_open(ld_run *run, const char *config, const char *yaml, int64_t step, ld_error *err);
 void ld_run_close(ld_run *run); /* a zeroed one is fine */
 
 /* The checkpoint of the trainer's present step; older ones beyond `keep` go. */

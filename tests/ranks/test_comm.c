@@ -116,7 +116,7 @@ static void check_meanwhile(ld_comm *comm) {
 int main(int argc, char **argv) {
   ld_comm *comm;
   ld_error err;
-  if (ld_comm_start(&argc, &argv, &comm, &err)) return 1;
+  if (ld_comm_start(&argc, &argv, LD_PATIENCE, &comm, &err)) return 1;
   expect(ld_comm_node_size(comm) == ld_comm_size(comm) && ld_comm_nodes(comm) == 1, "node", comm);
   check_sums(comm);
   check_gather(comm);

@@ -332,22 +332,72 @@ Test(checkpoint, the_newest_good_one_is_found) {
   scratch_end(folder);
 }
 
+static void put_step(const char *folder, const char *name, int64_t step) {
+  char *file = ld_path_join(folder, name);
+  ld_checkpoint *c = small_checkpoint(true, step);
+  write_good(file, c);
+  ld_checkpoint_free(c);
+  free(file);
+}
+
+static void expect_names(const char *folder, const char *const *expected, size_t n_expected) {
+  size_t n;
+  char **left = ld_folder_names(folder, &n, NULL);
+  cr_assert_eq(n, n_expected, "%zu files are left", n);
+  for (size_t i = 0; i < n; i++) cr_assert_str_eq(left[i], expected[i]);
+  ld_names_free(left, n);
+}
+
 Test(checkpoint, pruning_keeps_the_newest_and_the_spared) {
   char *folder = scratch_new();
-  size_t n;
   static const char *const names[] = {"step-1.h5", "step-00000002.h5", "step-100000000.h5",
                                       "step-00000040.h5", "best.h5"};
-  for (int i = 0; i < 5; i++) scratch_text(folder, names[i], "");
+  for (int i = 0; i < 5; i++) put_step(folder, names[i], i);
   ld_checkpoint_prune(folder, 0, NULL);
   ld_checkpoint_prune(folder, 2, "some/where/step-1.h5");
-  char **left = ld_folder_names(folder, &n, NULL);
-  cr_assert_eq(n, 4);
-  cr_assert_str_eq(left[0], "best.h5");
-  cr_assert_str_eq(left[1], "step-00000040.h5");
-  cr_assert_str_eq(left[2], "step-1.h5");
-  cr_assert_str_eq(left[3], "step-100000000.h5");
-  ld_names_free(left, n);
+  static const char *const left[] = {"best.h5", "step-00000040.h5", "step-1.h5", "step-100000000.h5"};
+  expect_names(folder, left, 4);
   scratch_end(folder);
+}
+
+/* Damaged ones, in whatever number, take no good one's place; once there are enough newer good ones they go. */
+Test(checkpoint, pruning_counts_the_good_ones) {
+  char *folder = scratch_new();
+  for (int step = 1; step <= 6; step++) {
+    char *name = ld_format("step-%d.h5", step), *file = ld_path_join(folder, name);
+    put_step(folder, name, step);
+    if (step > 3) cr_assert_eq(truncate(file, step == 6 ? 0 : 900), 0);
+    free(name), free(file);
+  }
+  ld_checkpoint_prune(folder, 2, NULL);
+  static const char *const left[] = {"step-2.h5", "step-3.h5", "step-4.h5", "step-5.h5", "step-6.h5"};
+  expect_names(folder, left, 5);
+  put_step(folder, "step-7.h5", 7);
+  put_step(folder, "step-8.h5", 8);
+  ld_checkpoint_prune(folder, 2, "step-8.h5");
+  static const char *const later[] = {"step-6.h5", "step-7.h5", "step-8.h5"}; /* an empty file may be anybody's */
+  expect_names(folder, later, 3);
+  scratch_end(folder);
+}
+
+Test(checkpoint, pruning_leaves_links_and_files_of_others) {
+  char *folder = scratch_new(), *other = scratch_new();
+  put_step(other, "step-1.h5", 1);
+  char *target = ld_path_join(other, "step-1.h5"), *link = ld_path_join(folder, "step-1.h5");
+  cr_assert_eq(symlink(target, link), 0);
+  scratch_text(folder, "step-2.h5", "somebody's images");
+  for (int step = 3; step <= 5; step++) {
+    char *name = ld_format("step-%d.h5", step);
+    put_step(folder, name, step);
+    free(name);
+  }
+  ld_checkpoint_prune(folder, 1, NULL);
+  static const char *const left[] = {"step-1.h5", "step-2.h5", "step-5.h5"};
+  expect_names(folder, left, 3);
+  cr_assert(ld_file_exists(target));
+  free(target), free(link);
+  scratch_end(folder);
+  scratch_end(other);
 }
 
 Test(checkpoint, the_writer_refuses_bad_paths_and_missing_moments) {

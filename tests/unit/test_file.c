@@ -86,21 +86,119 @@ Test(file, folders_are_made_with_those_above) {
   scratch_end(folder);
 }
 
-Test(file, sweeping_takes_only_leftovers) {
-  char *folder = scratch_new();
-  static const char *const names[] = {"a.tmp.12", "b.tmp.", "c.tmp.x1", "tmp.3", ".tmp.5", "d.h5", "e.tmp.7"};
+static bool is_our_name(const char *name) {
+  return !strcmp(name, "a") || !strcmp(name, "peft");
+}
+
+static void check_names(const char *folder, const char *const *expected, size_t n_expected) {
   size_t n;
-  for (size_t i = 0; i < 6; i++) scratch_text(folder, names[i], "");
-  char *inner = ld_path_join(folder, names[6]);
-  cr_assert_eq(mkdir(inner, 0777), 0);
-  scratch_text(inner, "file", "x");
-  ld_file_sweep(folder);
-  char **left = ld_folder_names(folder, &n, NULL);
-  cr_assert_eq(n, 5);
-  for (size_t i = 0; i < n; i++)
-    cr_assert(strcmp(left[i], "a.tmp.12") && strcmp(left[i], "e.tmp.7"), "%s", left[i]);
-  ld_names_free(left, n);
-  free(inner);
+  char **names = ld_folder_names(folder, &n, NULL);
+  cr_assert_eq(n, n_expected, "%zu names in %s", n, folder);
+  for (size_t i = 0; i < n; i++) cr_assert_str_eq(names[i], expected[i]);
+  ld_names_free(names, n);
+}
+
+/* Only of the names that are this program's: others may look like them. */
+Test(file, sweeping_takes_only_our_leftovers) {
+  char *folder = scratch_new();
+  static const char *const files[] = {"a", "a.tmp.12", "a.tmp.", "a.tmp.x1", "notes.tmp.2024", ".tmp.5", "precious"};
+  for (size_t i = 0; i < 7; i++) scratch_text(folder, files[i], "");
+  static const char *const folders[] = {"peft.tmp.7", "peft.tmp.8", "other.tmp.7", "peft.tmp.8/inner"};
+  for (size_t i = 0; i < 4; i++) {
+    char *inner = ld_path_join(folder, folders[i]);
+    cr_assert_eq(mkdir(inner, 0777), 0);
+    scratch_text(inner, "file", "x");
+    free(inner);
+  }
+  char *link = ld_path_join(folder, "a.tmp.13"), *precious = ld_path_join(folder, "precious");
+  cr_assert_eq(symlink(precious, link), 0);
+  ld_file_sweep(folder, is_our_name);
+  static const char *const left[] = {".tmp.5",         "a",           "a.tmp.",     "a.tmp.13", "a.tmp.x1",
+                                     "notes.tmp.2024", "other.tmp.7", "peft.tmp.8", "precious"};
+  check_names(folder, left, 9);
+  free(link), free(precious);
+  scratch_end(folder);
+}
+
+Test(file, what_is_no_plain_file_is_not_replaced) {
+  char *folder = scratch_new();
+  ld_error err = {0};
+  char *pipe = ld_path_join(folder, "pipe"), *link = ld_path_join(folder, "link"),
+       *dangling = ld_path_join(folder, "dangling"), *kept = scratch_file(folder, "kept", "old", 3);
+  cr_assert_eq(mkfifo(pipe, 0600), 0);
+  cr_assert_eq(symlink("kept", link), 0);
+  cr_assert_eq(symlink("nothing", dangling), 0);
+  for (int i = 0; i < 4; i++) {
+    const char *const paths[] = {pipe, link, dangling, "/dev/null"};
+    cr_assert_eq(ld_file_write(paths[i], "new", 3, &err), LD_EFILE, "%s", paths[i]);
+    cr_assert(strstr(err.text, i == 1 || i == 2 ? "link" : "device or pipe"), "%s", err.text);
+    int held;
+    if (i < 3) cr_assert_eq(ld_file_lock(paths[i], 0, &held, &err), LD_EFILE, "%s", paths[i]);
+  }
+  static const char *const left[] = {"dangling", "kept", "link", "pipe"};
+  check_names(folder, left, 4);
+  free(pipe), free(link), free(dangling), free(kept);
+  scratch_end(folder);
+}
+
+/* A file that happens to have the name to write to first is another's. */
+Test(file, a_part_is_a_new_file) {
+  char *folder = scratch_new(), *path = ld_path_join(folder, "f");
+  char *mine = ld_format("f.tmp.%ld", (long)getpid());
+  ld_error err = {0};
+  size_t length;
+  char *foreign = scratch_file(folder, mine, "theirs", 6);
+  cr_assert_eq(ld_file_write(path, "ours", 4, &err), 0, "%s", err.text);
+  char *bytes = scratch_read(foreign, &length);
+  cr_assert_str_eq(bytes, "theirs");
+  free(bytes), free(foreign), free(mine), free(path);
+  scratch_end(folder);
+}
+
+Test(file, an_output_is_a_new_place) {
+  char *folder = scratch_new();
+  ld_error err = {0};
+  scratch_text(folder, "file", "x");
+  static const char *const taken[] = {"file", "full", "link", "dangling"}, *const free_places[] = {"empty", "none"};
+  char *full = ld_path_join(folder, "full"), *empty = ld_path_join(folder, "empty/");
+  cr_assert_eq(mkdir(full, 0777), 0);
+  cr_assert_eq(mkdir(empty, 0777), 0);
+  scratch_text(full, "x", "x");
+  for (int i = 2; i < 4; i++) {
+    char *link = ld_path_join(folder, taken[i]);
+    cr_assert_eq(symlink(i == 2 ? "file" : "nowhere", link), 0);
+    free(link);
+  }
+  for (int i = 0; i < 4; i++) {
+    char *path = ld_path_join(folder, taken[i]);
+    cr_assert_eq(ld_output_check(path, &err), LD_EFILE, "%s", path);
+    cr_assert(strstr(err.text, taken[i]) && strstr(err.text, "already"));
+    free(path);
+  }
+  for (int i = 0; i < 2; i++) {
+    char *path = ld_path_join(folder, free_places[i]);
+    cr_assert_eq(ld_output_check(path, &err), 0, "%s", err.text);
+    free(path);
+  }
+  cr_assert_eq(ld_output_check(empty, &err), 0, "%s", err.text);
+  free(full), free(empty);
+  scratch_end(folder);
+}
+
+Test(file, the_same_by_other_names) {
+  char *folder = scratch_new(), *a = scratch_file(folder, "a", "x", 1), *deep = ld_path_join(folder, "in/deep");
+  char *hard = ld_path_join(folder, "hard"), *soft = ld_path_join(folder, "soft"),
+       *inside = ld_path_join(folder, "soft/new/er"), *beside = ld_path_join(folder, "in/../new"),
+       *in = ld_path_join(folder, "in"), *other = ld_path_join(folder, "int");
+  cr_assert_eq(link(a, hard), 0);
+  cr_assert_eq(ld_make_folders(deep, NULL), 0);
+  cr_assert_eq(symlink("in/deep", soft), 0);
+  cr_assert(ld_file_same(a, hard) && !ld_file_same(a, folder) && !ld_file_same("/nowhere", "/nowhere"));
+  cr_assert(ld_file_inside(deep, in) && ld_file_inside(in, in) && ld_file_inside(soft, in));
+  cr_assert(ld_file_inside(deep, soft) && ld_file_inside(inside, in) && !ld_file_inside(in, soft));
+  cr_assert(!ld_file_inside(beside, in) && !ld_file_inside(other, in) && !ld_file_inside(hard, a));
+  cr_assert(ld_file_inside("new", "/") && !ld_file_inside("new", "/nowhere"));
+  free(a), free(deep), free(hard), free(soft), free(inside), free(beside), free(in), free(other);
   scratch_end(folder);
 }
 
@@ -157,6 +255,11 @@ Test(file, a_swap_that_was_killed_can_be_read_and_goes_on) {
   char *present = ld_folder_present(path);
   cr_assert_str_eq(present, aside);
   check_folder(present, "one");
+  ld_folder_settle(path);
+  check_folder(path, "one");
+  cr_assert_eq(mkdir(aside, 0777), 0);
+  scratch_text(aside, "x", "old");
+  ld_folder_settle(path);
   write_folder(path, "two", 0);
   check_folder(path, "two");
   cr_assert_not(ld_is_folder(aside));
@@ -167,22 +270,18 @@ Test(file, a_swap_that_was_killed_can_be_read_and_goes_on) {
   scratch_end(folder);
 }
 
-Test(file, a_new_folder_sweeps_what_killed_writers_left) {
+/* Nothing beside a new folder is touched, whatever its name. */
+Test(file, a_new_folder_leaves_others) {
   char *folder = scratch_new(), *path = ld_path_join(folder, "peft");
-  size_t n;
-  static const char *const left[] = {"peft.tmp.1", "other.tmp.1", "peft2.tmp.1"};
-  for (int i = 0; i < 3; i++) {
+  static const char *const left[] = {"peft", "peft.being-replaced", "peft.tmp.1"};
+  for (int i = 1; i < 3; i++) {
     char *part = ld_path_join(folder, left[i]);
     cr_assert_eq(mkdir(part, 0777), 0);
     scratch_text(part, "x", "half");
     free(part);
   }
   write_folder(path, "one", 0);
-  char **names = ld_folder_names(folder, &n, NULL);
-  cr_assert_eq(n, 3);
-  cr_assert_str_eq(names[0], "other.tmp.1");
-  cr_assert_str_eq(names[2], "peft2.tmp.1");
-  ld_names_free(names, n);
+  check_names(folder, left, 3);
   free(path);
   scratch_end(folder);
 }

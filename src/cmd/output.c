@@ -1,0 +1,19 @@
+/* Where an output may be: what is read must not change, and what is there is not overwritten. */
+#include "cmd/command.h"
+#include "io/file.h"
+
+int ld_cmd_check_out(const ld_options *options, ld_error *err) {
+  if (!options->model || !ld_file_same(options->model, options->out)) return 0;
+  return ld_fail(err, LD_EUSAGE, "--out %s: is the base model's own folder; give another", options->out);
+}
+
+int ld_cmd_check_new(const ld_options *options, ld_error *err) {
+  const int rc = ld_cmd_check_out(options, err);
+  return rc ? rc : ld_output_check(options->out, err);
+}
+
+int ld_cmd_check_outside(const char *name, const char *data, const char *out, ld_error *err) {
+  if (!data || !ld_file_inside(out, data)) return 0;
+  return ld_fail(err, LD_EUSAGE, "--out %s: lies in --%s %s, and would be read as data: give a place outside of it",
+                 out, name, data);
+}
