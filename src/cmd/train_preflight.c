@@ -106,22 +106,26 @@ static void show_memory(const ld_job *j, const host *hosts, int n) {
   }
   const host *h = &hosts[tightest];
   const double need = base + rank * h->n_ranks;
-  ld_info("memory  %.1f MiB per host (base) + %.1f MiB per rank = %.1f MiB; %.1f GiB available on %s",
-          base / MIB, rank / MIB, need / MIB, (double)h->memory / MIB / 1024, h->name);
+  ld_info("memory  %.1f MiB per host (base) + %.1f MiB per rank (%.1f of it the index of the data) = %.1f MiB; %.1f "
+          "GiB available on %s",
+          base / MIB, rank / MIB, (double)ld_trainer_index_bytes(&j->trainer) / MIB, need / MIB,
+          (double)h->memory / MIB / 1024, h->name);
   if (least < 0)
     ld_warn("host %s has less memory than this needs: lower --micro-batch or --seq-len, use --recompute, or "
             "start fewer ranks on it",
             h->name);
 }
 
-/* Text in one line: a few characters of control are shown as what they mean. */
+/* Text in one line, with nothing hidden: control characters are written as in C, and so is the backslash. */
 static void put_plain(const ld_text *text, ld_text *out) {
   for (size_t i = 0; i < text->length; i++) {
     const char c = text->bytes[i];
-    if (c == '\n')
-      ld_text_puts(out, "\\n");
+    if (c == '\n' || c == '\t' || c == '\\')
+      ld_text_puts(out, c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\\\");
+    else if ((unsigned char)c < 0x20 || c == 0x7F)
+      ld_text_printf(out, "\\x%02x", (unsigned)(unsigned char)c);
     else
-      ld_text_append(out, (unsigned char)c < 0x20 ? " " : &c, 1);
+      ld_text_append(out, &c, 1);
   }
 }
 
@@ -149,19 +153,23 @@ static bool is_target(const ld_batch *batch, int t) {
   return t > 0 && batch->targets[t - 1] >= 0;
 }
 
-/* The tokens of the first row, runs of trained ones in [[ ]]. */
+/* The text of the first row, what is trained of it in [[ ]]. It is decoded as one text, so that the spaces
+ * between its tokens show; a character of several tokens stands where its last one does. */
 static void put_tokens(const ld_tokenizer *tokenizer, const ld_batch *batch, bool classifies, ld_text *out) {
+  ld_stream_decoder *decoder = ld_stream_decoder_new(tokenizer, false);
   ld_text part = {0};
   const int n = batch->segment[1];
-  for (int first = 0, end; first < n; first = end) {
-    const bool trained = !classifies && is_target(batch, first);
-    for (end = first + 1; end < n && (!classifies && is_target(batch, end)) == trained;) end++;
-    ld_text_clear(&part);
-    ld_tokenizer_decode(tokenizer, batch->ids + first, (size_t)(end - first), false, &part);
+  for (int t = 0; t < n; t++) {
+    const bool trained = !classifies && is_target(batch, t);
+    ld_stream_decoder_push(decoder, batch->ids[t], &part);
+    if (t + 1 < n && trained == (!classifies && is_target(batch, t + 1))) continue;
+    if (t + 1 == n) ld_stream_decoder_finish(decoder, &part);
     ld_text_puts(out, trained ? "[[" : "");
     put_short(&part, out);
     ld_text_puts(out, trained ? "]]" : "");
+    ld_text_clear(&part);
   }
+  ld_stream_decoder_free(decoder);
   ld_text_free(&part);
 }
 
@@ -247,6 +255,20 @@ static int show_time(ld_job *j, double network, ld_error *err) {
   return 0;
 }
 
+/* Settings that are taken as they are, but can hardly be meant. */
+static void warn_of_settings(const ld_job *j) {
+  const ld_options *options = &j->options;
+  const long long steps = (long long)j->trainer.total_steps;
+  if (ld_base_use(&j->base) == LD_USE_LANGUAGE && j->base.eos < 0 &&
+      ld_dataset_form(j->data->dataset) != LD_DATA_CHAT)
+    ld_warn("%s: names no end token (eos_token in its tokenizer's files, eos_token_id in config.json): no end is "
+            "trained, and generating will not stop by itself",
+            options->model);
+  if (options->warmup > 1 && options->warmup > (double)steps)
+    ld_warn("--warmup %g is longer than the run of %lld steps: the learning rate never reaches --lr %g",
+            options->warmup, steps, options->lr);
+}
+
 int ld_job_preflight(ld_job *j, ld_error *err) {
   place mine = {.memory = ld_machine_memory()};
   void *places;
@@ -261,6 +283,7 @@ int ld_job_preflight(ld_job *j, ld_error *err) {
   show_memory(j, hosts, n);
   free(hosts);
   free(places);
+  warn_of_settings(j);
   const int rc = show_time(j, show_network(j), err);
   return rc ? rc : ld_comm_by_first(j->comm, show_sample, j, err);
 }

@@ -54,11 +54,15 @@ void ld_job_describe(const ld_job *j) {
   ld_share_put(&j->model, j->data, j->valid, &files);
   ld_info("files   %s", files.bytes);
   ld_text_free(&files);
-  if (plan->n_cut)
+  const char *missing = model->family->classifies ? "label" : "target token";
+  if (plan->n_cut == 1)
+    ld_warn("1 record is longer than %d tokens and was cut", plan->longest);
+  else if (plan->n_cut)
     ld_warn("%lld records are longer than %d tokens and were cut", (long long)plan->n_cut, plan->longest);
-  if (plan->n_idle)
-    ld_warn("%lld records have no %s and are left out", (long long)plan->n_idle,
-            model->family->classifies ? "label" : "target token");
+  if (plan->n_idle == 1)
+    ld_warn("1 record has no %s and is left out", missing);
+  else if (plan->n_idle)
+    ld_warn("%lld records have no %s and are left out", (long long)plan->n_idle, missing);
 }
 
 void ld_put_duration(char *text, size_t size, double seconds) {
@@ -240,7 +244,8 @@ static void print_steps(const ld_job *j, double tokens) {
 }
 
 size_t ld_job_rank_bytes(const ld_job *j) {
-  return j->trainer.activation_bytes + ld_trainer_state_bytes(&j->trainer);
+  return j->trainer.activation_bytes + ld_trainer_state_bytes(&j->trainer) +
+         ld_trainer_index_bytes(&j->trainer);
 }
 
 static void print_time(const ld_job *j) {
@@ -254,8 +259,9 @@ static void print_memory(const ld_job *j) {
   const ld_trainer *t = &j->trainer;
   const double mib = 1048576, rank = (double)ld_job_rank_bytes(j), base = ld_job_base_bytes(j);
   const int n_ranks = ld_comm_node_size(j->comm);
-  printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f\n", rank / mib,
-         (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib);
+  printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f, index of the data %.1f\n",
+         rank / mib, (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib,
+         (double)ld_trainer_index_bytes(t) / mib);
   printf("memory per host    %.1f MiB: base %.1f once, %d rank%s\n", (base + rank * n_ranks) / mib,
          base / mib, n_ranks, n_ranks > 1 ? "s" : "");
 }

@@ -94,6 +94,9 @@ static void join_records(ld_corpus *corpus, ld_index *index, ld_comm *comm) {
   ld_comm_gather_all(comm, index->records, index->n * sizeof *index->records, &all, &bytes);
   corpus->records = all;
   corpus->n_records = (int64_t)(bytes / sizeof *index->records);
+  free(index->records);
+  index->records = NULL;
+  index->n = 0;
 }
 
 static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
@@ -293,6 +296,10 @@ void ld_corpus_close(ld_corpus *corpus) {
   free(corpus->reads);
   ld_dataset_close(corpus->dataset);
   free(corpus);
+}
+
+size_t ld_corpus_bytes(const ld_corpus *corpus) {
+  return (size_t)corpus->n_records * sizeof *corpus->records + (corpus->plan ? ld_plan_bytes(corpus->plan) : 0);
 }
 
 const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row) {

@@ -42,6 +42,9 @@ int ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm, ld_error *err);
  * LD_EFORMAT for data without a target. The same on every rank. */
 int ld_corpus_plan(ld_corpus *corpus, ld_error *err);
 
+/* The memory that each rank has for the index of the records and their plan. */
+size_t ld_corpus_bytes(const ld_corpus *corpus);
+
 /* Whether any rank cannot read the data itself. The same on every rank. */
 bool ld_corpus_is_apart(const ld_corpus *corpus);
 

@@ -15,16 +15,16 @@ static void add_totals(ld_plan *plan) {
   }
 }
 
-/* A record to be put into a row: its number and its length after cutting. */
+/* A record to be put into a row: its place among those with targets, and its length after cutting. */
 typedef struct item {
-  int64_t record;
+  int64_t place;
   int32_t length;
 } item;
 
 static int longer_first(const void *a, const void *b) {
   const item *x = a, *y = b;
   if (x->length != y->length) return x->length < y->length ? 1 : -1;
-  return x->record < y->record ? -1 : 1;
+  return x->place < y->place ? -1 : 1;
 }
 
 /* Rows by the room that they have left, as stacks: room_top[r] is a row with room r, next[row] the one below.
@@ -51,8 +51,8 @@ static int64_t take_from_shelf(shelf *rows, int room, int *found) {
   return -1;
 }
 
-/* Gives each item a row number; returns the number of rows. */
-static int64_t best_fit(const item *items, int64_t n, int seq_len, int64_t *row_of) {
+/* Gives each item a row, by its place. */
+static void best_fit(const item *items, int64_t n, int seq_len, int64_t *row_of) {
   shelf rows = {ld_alloc((size_t)seq_len + 1, sizeof(int64_t)), ld_alloc((size_t)n, sizeof(int64_t)),
                 seq_len};
   int64_t n_rows = 0;
@@ -61,73 +61,80 @@ static int64_t best_fit(const item *items, int64_t n, int seq_len, int64_t *row_
     int room = seq_len;
     int64_t row = take_from_shelf(&rows, items[i].length, &room);
     if (row < 0) row = n_rows++;
-    row_of[i] = row;
+    row_of[items[i].place] = row;
     put_on_shelf(&rows, row, room - items[i].length);
   }
   free(rows.top);
   free(rows.next);
-  return n_rows;
 }
 
-/* An item with its row; sorted, rows stand in the order of their first record. */
-typedef struct placed {
-  int64_t row, record, row_first;
-  int32_t length;
-} placed;
-
-static int by_row(const void *a, const void *b) {
-  const placed *x = a, *y = b;
-  if (x->row_first != y->row_first) return x->row_first < y->row_first ? -1 : 1;
-  return x->record < y->record ? -1 : x->record > y->record;
+/* Numbers the rows in the order of their first record. */
+static void number_rows(int64_t *row_of, int64_t n) {
+  int64_t *number = ld_alloc((size_t)n, sizeof *number), n_rows = 0; /* 0: has none yet */
+  for (int64_t i = 0; i < n; i++) {
+    if (!number[row_of[i]]) number[row_of[i]] = ++n_rows;
+    row_of[i] = number[row_of[i]] - 1;
+  }
+  free(number);
 }
 
-static placed *place_items(const item *items, int64_t n, int seq_len, bool pack) {
-  int64_t *row_of = ld_alloc((size_t)n, sizeof *row_of), *first = ld_alloc((size_t)n, sizeof *first);
-  if (pack)
-    best_fit(items, n, seq_len, row_of);
-  else
-    for (int64_t i = 0; i < n; i++) row_of[i] = i;
-  memset(first, 0x7f, (size_t)n * sizeof *first);
-  for (int64_t i = 0; i < n; i++)
-    if (items[i].record < first[row_of[i]]) first[row_of[i]] = items[i].record;
-  placed *sorted = ld_alloc((size_t)n, sizeof *sorted);
-  for (int64_t i = 0; i < n; i++)
-    sorted[i] = (placed){row_of[i], items[i].record, first[row_of[i]], items[i].length};
-  qsort(sorted, (size_t)n, sizeof *sorted, by_row);
-  free(row_of);
-  free(first);
-  return sorted;
+static int32_t cut(const ld_length *length, int seq_len) {
+  return length->n_tokens < seq_len ? length->n_tokens : seq_len;
 }
 
-static int64_t usable_items(ld_plan *plan, const ld_length *lengths, int64_t n, int seq_len, item *items) {
-  int64_t used = 0;
+static void pack_rows(const ld_length *lengths, int64_t n, int64_t used, int seq_len, int64_t *row_of) {
+  item *items = ld_alloc((size_t)used, sizeof *items);
+  for (int64_t i = 0, place = 0; i < n; i++)
+    if (lengths[i].n_targets) items[place] = (item){place, cut(&lengths[i], seq_len)}, place++;
+  qsort(items, (size_t)used, sizeof *items, longer_first);
+  best_fit(items, used, seq_len, row_of);
+  free(items);
+  number_rows(row_of, used);
+}
+
+static int64_t count_used(ld_plan *plan, const ld_length *lengths, int64_t n, int seq_len) {
   for (int64_t i = 0; i < n; i++) {
     if (lengths[i].n_tokens > seq_len) plan->n_cut++;
     if (!lengths[i].n_targets) plan->n_idle++;
-    if (!lengths[i].n_targets) continue;
-    items[used++] = (item){i, lengths[i].n_tokens < seq_len ? lengths[i].n_tokens : seq_len};
   }
-  return used;
+  return n - plan->n_idle;
+}
+
+/* Makes the rows with their sizes, and where the pieces of each begin. */
+static void make_rows(ld_plan *plan, const ld_length *lengths, int64_t n, int seq_len,
+                      const int64_t *row_of) {
+  for (int64_t i = 0, place = 0; i < n; i++) {
+    if (!lengths[i].n_targets) continue;
+    ld_row *row = &plan->rows[row_of[place]];
+    if (row_of[place++] == plan->n_rows) plan->n_rows++;
+    row->n_pieces++;
+    row->n_tokens += cut(&lengths[i], seq_len);
+    row->n_targets += lengths[i].n_targets;
+  }
+  size_t first = 0;
+  for (int64_t r = 0; r < plan->n_rows; r++) {
+    plan->rows[r].first_piece = first;
+    first += (size_t)plan->rows[r].n_pieces;
+  }
 }
 
 ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool pack) {
   ld_plan *plan = ld_alloc(1, sizeof *plan);
-  item *items = ld_alloc((size_t)n, sizeof *items);
-  const int64_t used = usable_items(plan, lengths, n, seq_len, items);
-  if (pack) qsort(items, (size_t)used, sizeof *items, longer_first);
-  placed *sorted = place_items(items, used, seq_len, pack);
+  const int64_t used = count_used(plan, lengths, n, seq_len);
+  int64_t *row_of = ld_alloc((size_t)used, sizeof *row_of);
+  for (int64_t i = 0; i < used; i++) row_of[i] = i;
+  if (pack) pack_rows(lengths, n, used, seq_len, row_of);
   plan->rows = ld_alloc((size_t)used, sizeof *plan->rows);
   plan->pieces = ld_alloc((size_t)used, sizeof *plan->pieces);
-  for (int64_t i = 0; i < used; i++) {
-    if (!i || sorted[i].row != sorted[i - 1].row) plan->rows[plan->n_rows++].first_piece = (size_t)i;
-    ld_row *row = &plan->rows[plan->n_rows - 1];
-    plan->pieces[i] = (ld_piece){sorted[i].record, 0, sorted[i].length};
-    row->n_pieces++;
-    row->n_tokens += sorted[i].length;
-    row->n_targets += lengths[sorted[i].record].n_targets;
+  make_rows(plan, lengths, n, seq_len, row_of);
+  size_t *next = ld_alloc((size_t)plan->n_rows, sizeof *next);
+  for (int64_t i = 0, place = 0; i < n; i++) {
+    if (!lengths[i].n_targets) continue;
+    const int64_t row = row_of[place++];
+    plan->pieces[plan->rows[row].first_piece + next[row]++] = (ld_piece){i, 0, cut(&lengths[i], seq_len)};
   }
-  free(sorted);
-  free(items);
+  free(next);
+  free(row_of);
   add_totals(plan);
   return plan;
 }
@@ -170,6 +177,12 @@ void ld_plan_free(ld_plan *plan) {
   free(plan->rows);
   free(plan->pieces);
   free(plan);
+}
+
+size_t ld_plan_bytes(const ld_plan *plan) {
+  const ld_row *last = plan->n_rows ? &plan->rows[plan->n_rows - 1] : NULL;
+  const size_t n_pieces = last ? last->first_piece + (size_t)last->n_pieces : 0;
+  return (size_t)plan->n_rows * sizeof *plan->rows + n_pieces * sizeof *plan->pieces;
 }
 
 int64_t ld_plan_steps(const ld_plan *plan, int64_t batch_size) {

@@ -48,6 +48,9 @@ ld_plan *ld_plan_stream(const ld_length *lengths, int64_t n, int seq_len, bool b
 
 void ld_plan_free(ld_plan *plan);
 
+/* The memory that its rows and pieces take. */
+size_t ld_plan_bytes(const ld_plan *plan);
+
 /* Steps of one epoch: the last may be short of rows. */
 int64_t ld_plan_steps(const ld_plan *plan, int64_t batch_size);
 

@@ -44,11 +44,6 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
   *t = (ld_trainer){
       .options = options, .comm = comm, .base = base, .data = data, .valid = valid, .order_epoch = -1};
   t->progress = (ld_progress){.seed = (uint64_t)options->seed, .best_loss = INFINITY};
-  if (data->plan->n_rows < options->batch_size)
-    return ld_fail(err, LD_EMISMATCH,
-                   "%s: fills %lld rows, fewer than one batch of %lld: lower --batch-size or give more data",
-                   ld_dataset_path(data->dataset), (long long)data->plan->n_rows,
-                   (long long)options->batch_size);
   count_steps(t);
   t->order = ld_alloc((size_t)data->plan->n_rows, sizeof *t->order);
   t->scratch = ld_alloc(2 * (size_t)options->batch_size, sizeof *t->scratch);
@@ -81,6 +76,11 @@ void ld_trainer_free(ld_trainer *t) {
 
 size_t ld_trainer_state_bytes(const ld_trainer *t) {
   return t->base->lora->n_floats * (4 * sizeof(float) + sizeof(int64_t));
+}
+
+size_t ld_trainer_index_bytes(const ld_trainer *t) {
+  const size_t orders = (size_t)t->data->plan->n_rows * (sizeof *t->order + sizeof *t->deal.row_work);
+  return ld_corpus_bytes(t->data) + (t->valid ? ld_corpus_bytes(t->valid) : 0) + orders;
 }
 
 size_t ld_trainer_traffic(const ld_trainer *t) {

@@ -71,6 +71,9 @@ void ld_trainer_free(ld_trainer *trainer);
 /* Bytes of this rank's parameters with gradients, moments and exact sums. */
 size_t ld_trainer_state_bytes(const ld_trainer *trainer);
 
+/* Bytes of this rank's index of the data: where the records are, which rows they make, and the rows' order. */
+size_t ld_trainer_index_bytes(const ld_trainer *trainer);
+
 /* Bytes that a rank gives to the sums of a step; and the seconds that they take when all ranks wait for them,
  * tried between steps. The second is collective. */
 size_t ld_trainer_traffic(const ld_trainer *trainer);
