@@ -177,6 +177,13 @@ static void poll(void *comm) {
   ld_comm_poll(comm);
 }
 
+static int set_up_products(const ld_options *options, const ld_comm *comm, ld_error *err) {
+  const bool bf16 = options->precision && !strcmp(options->precision, "bf16");
+  const int rc = ld_gemm_setup(options->threads ? (int)options->threads : 1,
+                               bf16 ? LD_PRECISION_BF16 : LD_PRECISION_F32, err);
+  return rc && ld_comm_nodes(comm) > 1 ? ld_fail_prefix(err, rc, "host %s", ld_comm_host(comm)) : rc;
+}
+
 static int run(const ld_command *command, int argc, char **argv, bool speak) {
   ld_options options = {0};
   ld_error err = {0};
@@ -198,12 +205,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (!rc && ld_comm_size(comm) > 1) rc = agree_on_options(command->bit, &options, comm, &err);
   if (!rc && command->takes_path && !line->path)
     rc = ld_fail(&err, LD_EUSAGE, "the path is missing: lora_dist %s PATH", command->name);
-  if (!rc && !ld_gemm_setup(options.threads ? (int)options.threads : 1,
-                            options.precision && !strcmp(options.precision, "bf16") ? LD_PRECISION_BF16
-                                                                                    : LD_PRECISION_F32))
-    rc = ld_fail(&err, LD_EUSAGE,
-                 "--precision bf16: host %s has no AVX512-BF16 instructions: use f32, or another host",
-                 ld_comm_host(comm));
+  if (!rc) rc = set_up_products(&options, comm, &err);
   rc = ld_comm_agree(comm, rc, &err);
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
   if (ld_comm_size(comm) > 1) ld_gemm_between(poll, comm); /* a product of many rows can take a minute */

@@ -7,6 +7,7 @@
 #endif
 
 #include "base/gemm_blas.h"
+#include "base/text.h"
 #include "base/tile.h"
 #include "base/vmath.h"
 
@@ -92,17 +93,55 @@ bool ld_gemm_pin(int level) {
   return !strcmp(setup.name, levels[level].core);
 }
 
-bool ld_gemm_setup(int threads, enum ld_precision precision) {
-  const char *wish = getenv("LORA_DIST_KERNEL");
-  const ld_tile *tile = precision == LD_PRECISION_BF16 ? ld_tile_pick_bf16() : ld_tile_pick();
-  const bool blas = tile && (!tile->fused || (wish && !strcmp(wish, "openblas")));
-  if (!tile || (blas && precision != LD_PRECISION_F32)) return false;
+/* The kernels that the environment asks for; NULL when it does not. */
+static const char *requested(void) {
+  const char *name = getenv("LORA_DIST_KERNEL");
+  return name && *name ? name : NULL;
+}
+
+static int no_such_kernel(const char *name, ld_error *err) {
+  ld_text known = {0};
+  bool exists = false;
+  for (int i = 0; ld_tile_name(i); i++) {
+    ld_text_printf(&known, "%s, ", ld_tile_name(i));
+    exists = exists || !strcmp(name, ld_tile_name(i));
+  }
+  const int rc = ld_fail(err, LD_EUSAGE, "LORA_DIST_KERNEL=%s: %s: use %sor openblas, or unset it", name,
+                         exists ? "this processor does not have it" : "there is no such kernel", known.bytes);
+  ld_text_free(&known);
+  return rc;
+}
+
+/* Products of bfloat16 have one tile, which is of AVX-512. */
+static int pick_bf16(const char *name, const ld_tile **tile, ld_error *err) {
+  *tile = ld_tile_pick_bf16();
+  if (!*tile)
+    return ld_fail(
+        err, LD_EUSAGE,
+        "--precision bf16: this processor has no AVX512-BF16 instructions: use f32, or another host");
+  if (name && strcmp(name, "avx512"))
+    return ld_fail(err, LD_EUSAGE, "--precision bf16: needs the kernel avx512, not LORA_DIST_KERNEL=%s",
+                   name);
+  return 0;
+}
+
+int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err) {
+  const char *name = requested();
+  const bool openblas = name && !strcmp(name, "openblas");
+  const ld_tile *tile = ld_tile_pick(openblas ? NULL : name);
+  if (!tile) return no_such_kernel(name, err);
+  const int rc = precision == LD_PRECISION_BF16 ? pick_bf16(name, &tile, err) : 0;
+  if (rc) return rc;
+  const bool blas = (openblas || !tile->fused) && ld_gemm_blas_load(NULL);
+  if (openblas && !blas)
+    return ld_fail(err, LD_ESYSTEM,
+                   "LORA_DIST_KERNEL=openblas: libopenblas.so.0 cannot be loaded: install it");
   setup.tile = tile;
-  setup.blas = blas && ld_gemm_blas_load(NULL);
-  setup.name = setup.blas ? ld_gemm_blas_kernel() : tile->name;
+  setup.blas = blas;
+  setup.name = blas ? ld_gemm_blas_kernel() : tile->name;
   setup.threads = threads;
-  if (setup.blas) ld_gemm_blas_set_threads(threads);
-  return true;
+  if (blas) ld_gemm_blas_set_threads(threads);
+  return 0;
 }
 
 void ld_gemm_between(void (*between)(void *user), void *user) {
@@ -110,8 +149,12 @@ void ld_gemm_between(void (*between)(void *user), void *user) {
   setup.user = user;
 }
 
+/* For products before ld_gemm_setup, or without it: the best tile, whatever the environment says. */
 static void set_up(void) {
-  if (!setup.tile) ld_gemm_setup(1, LD_PRECISION_F32);
+  if (setup.tile || !ld_gemm_setup(1, LD_PRECISION_F32, NULL)) return;
+  setup.tile = ld_tile_pick(NULL);
+  setup.name = setup.tile->name;
+  setup.threads = 1;
 }
 
 const ld_tile *ld_gemm_tile(void) {

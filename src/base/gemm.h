@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "base/dtype.h"
+#include "base/error.h"
 
 /* A factor of a product as it is stored: rows `ld` apart; `transposed`: they are the factor's columns. */
 typedef struct ld_factor {
@@ -59,8 +60,10 @@ ld_factor ld_float_factor(const float *data, int ld, bool transposed);
 enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
 
 /* For the whole process, before the first product: threads of one product, and whether its factors are
- * rounded to bfloat16 (sums stay float32). Returns false when this processor has no products of bfloat16. */
-bool ld_gemm_setup(int threads, enum ld_precision precision);
+ * rounded to bfloat16 (sums stay float32). The environment's LORA_DIST_KERNEL names other kernels than the
+ * best: avx512, avx2, plain or openblas. LD_EUSAGE when this processor does not have what is asked for; then
+ * nothing is changed. May be called again. */
+int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err);
 
 /* Called by the thread that asked for a product, now and then within a long one: for what must not wait for
  * its end. NULL for nothing. */

@@ -1,7 +1,6 @@
 #include "base/tile.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 extern const ld_tile ld_tile_plain;
@@ -9,36 +8,43 @@ extern const ld_tile ld_tile_plain;
 extern const ld_tile ld_tile_avx2, ld_tile_avx512, ld_tile_bf16;
 #endif
 
-/* Whether the environment allows the kernel: without a wish any, with one that alone. */
-static bool allowed(const char *name) {
-  const char *wish = getenv("LORA_DIST_KERNEL");
-  return !wish || !*wish || !strcmp(wish, name) || !strcmp(wish, "openblas");
+/* What each needs of a processor, the best first. */
+static bool has_nothing(void) {
+  return true;
 }
 
-static bool has_avx2(void) {
 #ifdef LD_X86_TILES
+static bool has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return false;
-#endif
 }
 
 static bool has_avx512(void) {
-#ifdef LD_X86_TILES
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl");
-#else
-  return false;
+}
 #endif
+
+static const struct {
+  const ld_tile *tile;
+  bool (*fits)(void);
+} tiles[] = {
+#ifdef LD_X86_TILES
+    {&ld_tile_avx512, has_avx512},
+    {&ld_tile_avx2, has_avx2},
+#endif
+    {&ld_tile_plain, has_nothing},
+};
+enum { N_TILES = sizeof tiles / sizeof *tiles };
+
+const ld_tile *ld_tile_pick(const char *name) {
+  for (int i = 0; i < N_TILES; i++)
+    if (tiles[i].fits() && (!name || !strcmp(name, tiles[i].tile->name))) return tiles[i].tile;
+  return NULL;
 }
 
-const ld_tile *ld_tile_pick(void) {
-#ifdef LD_X86_TILES
-  if (has_avx512() && allowed("avx512")) return &ld_tile_avx512;
-  if (has_avx2() && allowed("avx2")) return &ld_tile_avx2;
-#endif
-  return &ld_tile_plain;
+const char *ld_tile_name(int i) {
+  return i < N_TILES ? tiles[i].tile->name : NULL;
 }
 
 const ld_tile *ld_tile_plainest(void) {
@@ -47,7 +53,7 @@ const ld_tile *ld_tile_plainest(void) {
 
 const ld_tile *ld_tile_pick_bf16(void) {
 #ifdef LD_X86_TILES
-  if (has_avx512() && __builtin_cpu_supports("avx512bf16") && allowed("avx512")) return &ld_tile_bf16;
+  if (has_avx512() && __builtin_cpu_supports("avx512bf16")) return &ld_tile_bf16;
 #endif
   return NULL;
 }

@@ -13,7 +13,7 @@
 void ld_version_print(FILE *out) {
   char library[120];
   ld_comm_library(library, sizeof library);
-  ld_gemm_setup(1, LD_PRECISION_F32);
+  ld_gemm_setup(1, LD_PRECISION_F32, NULL);
   fprintf(out, "lora_dist %s (commit %s)\n", LD_VERSION, LD_COMMIT);
   fprintf(out, "compiler  %s\n", COMPILER);
   fprintf(out, "kernels   %s on this processor\n", ld_gemm_kernel());

@@ -44,12 +44,12 @@ typedef struct library {
 
 static bool door_in_f32(const product *p) {
   (void)p;
-  return ld_gemm_setup(1, LD_PRECISION_F32);
+  return !ld_gemm_setup(1, LD_PRECISION_F32, NULL);
 }
 
 static bool door_in_bf16(const product *p) {
   (void)p;
-  return ld_gemm_setup(1, LD_PRECISION_BF16);
+  return !ld_gemm_setup(1, LD_PRECISION_BF16, NULL);
 }
 
 static void by_door(const product *p) {

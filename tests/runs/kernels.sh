@@ -25,6 +25,8 @@ if [[ $flags == *avx2* ]]; then
   expect_text '\(avx2\)' err "the kernel's name"
 fi
 LORA_DIST_KERNEL=openblas run openblas 2 --steps 10
+LORA_DIST_KERNEL=sse bad 2 'LORA_DIST_KERNEL=sse: there is no such kernel: use (avx512, avx2, )?plain, or openblas' "a kernel that does not exist" \
+  train --model "$m" --data "$m/train.jsonl" --out none
 
 # mixed NAME KERNEL CORE KERNEL CORE ARGUMENT ...: two ranks, each with its own kernels: those of OpenBLAS's core type, or (-) the program's own.
 mixed() {
@@ -68,6 +70,8 @@ if [[ $flags != *avx512_bf16* ]]; then
   ranks 1 train --model "$m" --data "$m/train.jsonl" --out none --precision bf16
   expect_error 2 'AVX512-BF16' "bf16 without the instructions"
 else
+  LORA_DIST_KERNEL=avx2 bad 2 'bf16: needs the kernel avx512, not LORA_DIST_KERNEL=avx2' "bf16 with another kernel" \
+    train --model "$m" --data "$m/train.jsonl" --out none --precision bf16
   run f32 2 --steps 100
   run bf16 1 --steps 100 --precision bf16
   run bf16-3 3 --steps 100 --precision bf16

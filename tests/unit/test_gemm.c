@@ -116,8 +116,7 @@ static double try_one(int round, bool exact) {
 
 static void try_many(const char *kernel, int threads, bool exact, double bound) {
   setenv("LORA_DIST_KERNEL", kernel, 1);
-  cr_assert(ld_gemm_setup(threads, LD_PRECISION_F32));
-  if (exact && strcmp(ld_gemm_kernel(), kernel)) cr_skip_test("this processor lacks %s", kernel);
+  if (ld_gemm_setup(threads, LD_PRECISION_F32, NULL)) cr_skip_test("this processor lacks %s", kernel);
   for (int round = 0; round < 80; round++) {
     const double off = try_one(round, exact);
     cr_assert_leq(off, bound, "%s, round %d: off by %g", kernel, round, off);
@@ -144,8 +143,19 @@ Test(gemm, openblas) {
 /* Both factors are rounded to 8 bits. */
 Test(gemm, bf16) {
   unsetenv("LORA_DIST_KERNEL");
-  if (!ld_gemm_setup(1, LD_PRECISION_BF16)) cr_skip_test("this processor has no products of bfloat16");
+  if (ld_gemm_setup(1, LD_PRECISION_BF16, NULL)) cr_skip_test("this processor has no products of bfloat16");
   for (int round = 0; round < 80; round++) cr_assert_leq(try_one(round, false), 0.01);
+}
+
+Test(gemm, kernels_have_names) {
+  ld_error err = {0};
+  setenv("LORA_DIST_KERNEL", "sse", 1);
+  cr_assert_eq(ld_gemm_setup(1, LD_PRECISION_F32, &err), LD_EUSAGE);
+  cr_assert(strstr(err.text, "LORA_DIST_KERNEL=sse: there is no such kernel"));
+  cr_assert(strstr(err.text, "plain, or openblas"));
+  cr_assert(ld_gemm_kernel(), "products go on all the same");
+  setenv("LORA_DIST_KERNEL", "", 1);
+  cr_assert_eq(ld_gemm_setup(1, LD_PRECISION_F32, &err), 0);
 }
 
 /* A row has the same bits in every batch. */
