@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The versions are picked by functions that run before a sanitizer is ready, so builds with one go without.
+/* For static functions alone: clang 14 gives others a wrong name.
+ *
+ * The versions are picked by functions that run before a sanitizer is ready, so builds with one go without.
  * For gcc a level of x86-64, not the name of a processor: "arch=haswell" would mean Intel's alone. clang
  * picks by single features only. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -4,7 +4,7 @@
 
 #include "base/vmath.h"
 
-LD_VECTOR float ld_row_max(const float *x, int n) {
+LD_VECTOR static float row_max(const float *x, int n) {
   float lanes[LD_LANES], max = -INFINITY;
   for (int l = 0; l < LD_LANES; l++) lanes[l] = -INFINITY;
   int i = 0;
@@ -15,6 +15,10 @@ LD_VECTOR float ld_row_max(const float *x, int n) {
   return max;
 }
 
+float ld_row_max(const float *x, int n) {
+  return row_max(x, n);
+}
+
 int ld_row_argmax(const float *x, int n) {
   int best = 0;
   for (int i = 1; i < n; i++)
@@ -22,26 +26,42 @@ int ld_row_argmax(const float *x, int n) {
   return best;
 }
 
-LD_VECTOR float ld_row_sum(const float *x, int n) {
+LD_VECTOR static float row_sum(const float *x, int n) {
   LD_SUM(sum, n, x[i]);
   return sum;
 }
 
-LD_VECTOR float ld_row_dot(const float *a, const float *b, int n) {
+float ld_row_sum(const float *x, int n) {
+  return row_sum(x, n);
+}
+
+LD_VECTOR static float row_dot(const float *a, const float *b, int n) {
   LD_SUM(sum, n, a[i] * b[i]);
   return sum;
 }
 
-LD_VECTOR float ld_row_dot3(const float *a, const float *b, const float *c, int n) {
+float ld_row_dot(const float *a, const float *b, int n) {
+  return row_dot(a, b, n);
+}
+
+LD_VECTOR static float row_dot3(const float *a, const float *b, const float *c, int n) {
   LD_SUM(sum, n, a[i] * b[i] * c[i]);
   return sum;
 }
 
-LD_VECTOR void ld_row_scale(float *x, float factor, int n) {
+float ld_row_dot3(const float *a, const float *b, const float *c, int n) {
+  return row_dot3(a, b, c, n);
+}
+
+LD_VECTOR static void row_scale(float *x, float factor, int n) {
   for (int i = 0; i < n; i++) x[i] *= factor;
 }
 
-LD_VECTOR double ld_row_exp(float *x, float shift, int n) {
+void ld_row_scale(float *x, float factor, int n) {
+  row_scale(x, factor, n);
+}
+
+LD_VECTOR static double row_exp(float *x, float shift, int n) {
   double total = 0;
   for (int start = 0; start < n; start += 1024) {
     const int length = n - start < 1024 ? n - start : 1024;
@@ -53,8 +73,16 @@ LD_VECTOR double ld_row_exp(float *x, float shift, int n) {
   return total;
 }
 
-LD_VECTOR void ld_row_add(float *y, const float *x, size_t n) {
+double ld_row_exp(float *x, float shift, int n) {
+  return row_exp(x, shift, n);
+}
+
+LD_VECTOR static void row_add(float *y, const float *x, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+void ld_row_add(float *y, const float *x, size_t n) {
+  row_add(y, x, n);
 }
 
 /* y (n) += up to LD_LANES columns of some rows. */
