@@ -164,8 +164,10 @@ static void build_distilbert(ld_builder *b) {
 static ld_tensor *block_forward(ld_tape *t, const bert *own, const block *k, bool last, ld_tensor *x,
                                 const ld_batch *batch) {
   const ld_linear *l = k->linears;
-  ld_tensor *h = ld_op_attention(t, ld_op_linear(t, x, &l[Q], batch), ld_op_linear(t, x, &l[K], batch),
-                                 ld_op_linear(t, x, &l[V], batch), &own->attention, batch);
+  ld_tensor *q = ld_op_linear(t, x, &l[Q], batch);
+  ld_tensor *key = ld_op_linear(t, x, &l[K], batch);
+  ld_tensor *value = ld_op_linear(t, x, &l[V], batch);
+  ld_tensor *h = ld_op_attention(t, q, key, value, &own->attention, batch);
   if (last) {
     h = ld_op_first_rows(t, h, batch);
     x = ld_op_first_rows(t, x, batch);

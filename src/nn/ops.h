@@ -3,6 +3,9 @@
  *
  * Inputs are tensors of the same tape; weights and shapes are borrowed and must outlive the pass. An
  * operation whose inputs are not trained, and that has no adapter, keeps nothing and has no backward work.
+ *
+ * The order in which operations are recorded is that in which gradients are added, so it must not be left to
+ * the compiler: of two that record, none is written as an argument beside the other.
  */
 #ifndef LD_OPS_H
 #define LD_OPS_H

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Short runs give the adapters whose SHA-256 is recorded in golden/bits.txt: with every compiler, at every level of optimisation, with every kernel of
+# fused multiply-adds and on any number of ranks.
+#   tests/runs/recorded_bits.sh             checks
+#   tests/runs/recorded_bits.sh --record    writes bits.txt anew: after a change that is meant, which raises LD_NUMERICS (src/base/numerics.h)
+. "$(dirname "$0")/lib.sh"
+record=$root/tests/golden/bits.txt
+flags=$(grep -m1 ^flags /proc/cpuinfo)
+[[ $flags == *avx2* && $flags == *fma* ]] || { echo "skipped: this processor has no fused multiply-adds"; exit 77; }
+
+# adapter NAME RANKS ARGUMENT ...: prints "NAME SHA256".
+adapter() {
+  local name=$1 n=$2
+  shift 2
+  ranks "$n" train --out "run-$name-$n" --steps 6 "$@"
+  expect_status 0 "$name on $n ranks" >&2
+  echo "$name $(sha256sum <"run-$name-$n/peft/adapter_model.safetensors" | cut -d' ' -f1)"
+}
+m=$models
+mkdir -p photos/{odd,even}
+cp "$root"/tests/golden/images/{rgb8,grey4,tall}.png photos/odd
+cp "$root"/tests/golden/images/{rgb16,palette8,wide}.png photos/even
+all() {
+  adapter gpt2 "$1" --model "$m/gpt2" --data "$m/gpt2/train.jsonl" --batch-size 5 --dropout 0.1
+  adapter llama3 "$1" --model "$m/llama3" --data "$m/llama3/train.jsonl" --batch-size 6 --micro-batch 2 --target all-linear --pack --seq-len 64
+  adapter bert "$1" --model "$m/bert" --data "$m/bert/train.jsonl" --batch-size 6 --micro-batch 3 --target all-linear --dropout 0.1 --schedule cosine
+  adapter resnet "$1" --model "$m/resnet_basic" --data photos --batch-size 4 --micro-batch 2 --flip --crop 2
+  adapter resnet_cifar "$1" --model "$m/resnet_cifar" --data "$m/resnet_cifar/train.h5" --batch-size 4 --micro-batch 2 --flip --crop 2
+}
+
+all 1 >found
+if [ "${1:-}" = --record ]; then
+  cp found "$record"
+  exit
+fi
+diff "$record" found || fail "other bits than recorded"
+LORA_DIST_KERNEL=avx2 all 2 >found
+diff "$record" found || fail "other bits than recorded, with AVX2 on 2 ranks"
