@@ -11,6 +11,8 @@
 void ld_log_mute(bool mute);
 bool ld_log_muted(void);
 
+/* Control characters, which come from files only, are written as \x1b: they reach no terminal. A warning is said
+ * once, however often it is given. */
 void ld_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ld_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,6 +1,7 @@
 #include "base/text.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,36 @@ void ld_text_printf(ld_text *text, const char *format, ...) {
     text->length += (size_t)length;
   }
   va_end(again);
+}
+
+/* Bytes of the character at `at`, a string's, and its code; 0 where no UTF-8 stands. */
+static size_t decode(const unsigned char *at, unsigned *code) {
+  const size_t n = *at < 0x80 ? 1 : *at < 0xC2 ? 0 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : *at < 0xF5 ? 4 : 0;
+  *code = n < 2 ? *at : *at & (0xFFu >> (n + 1));
+  for (size_t i = 1; i < n; i++) {
+    if ((at[i] & 0xC0) != 0x80) return 0;
+    *code = *code << 6 | (at[i] & 0x3F);
+  }
+  return n;
+}
+
+static bool steers(unsigned code) {
+  return code < 0x20 || (code >= 0x7F && code <= 0x9F) || (code >= 0x2028 && code <= 0x202E) ||
+         (code >= 0x2066 && code <= 0x2069);
+}
+
+void ld_text_put_visible(ld_text *text, const char *string) {
+  unsigned code;
+  size_t n;
+  for (const unsigned char *at = (const unsigned char *)string; *at; at += n ? n : 1) {
+    n = decode(at, &code);
+    if (n && !steers(code))
+      ld_text_append(text, at, n);
+    else if (*at == '\n' || *at == '\t')
+      ld_text_puts(text, *at == '\n' ? "\\n" : "\\t");
+    else
+      ld_text_printf(text, n > 2 ? "\\u%04x" : "\\x%02x", n ? code : *at);
+  }
 }
 
 void ld_text_clear(ld_text *text) {

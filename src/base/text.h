@@ -12,6 +12,9 @@ typedef struct ld_text {
 void ld_text_append(ld_text *text, const void *bytes, size_t length);
 void ld_text_puts(ld_text *text, const char *string);
 void ld_text_printf(ld_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Appends text for a person to read: bytes that are no UTF-8, control characters and those that turn a line around
+ * are written as \x1b, \n or \u202e. */
+void ld_text_put_visible(ld_text *text, const char *string);
 void ld_text_clear(ld_text *text); /* length 0, memory kept */
 void ld_text_free(ld_text *text);
 
