@@ -4,12 +4,14 @@
 #include <string.h>
 #include <utf8proc.h>
 
-/* A token by which a layout is known. Some spellings are common to many vocabularies, so an id can be asked
- * for. */
-typedef struct mark {
+#include "base/log.h"
+#include "io/chat_known.h"
+
+/* A token that shows a layout by its id: some spellings are common to many vocabularies. */
+typedef struct sign {
   const char *token;
-  int32_t id; /* -1: any */
-} mark;
+  int32_t id;
+} sign;
 
 /* What a rendering writes to. */
 typedef struct chat_page {
@@ -20,12 +22,14 @@ typedef struct chat_page {
 
 struct ld_chat_layout {
   const char *name;
-  mark marks[4];
+  const char *marks[4]; /* its tokens; in a vocabulary without them they would be read as plain text */
+  sign signs[4];        /* what a vocabulary must hold besides for the layout to be chosen by it */
   int (*render)(const ld_chat_layout *layout, const ld_message *messages, size_t n, bool prompt,
                 chat_page *page, ld_error *err);
   /* For layouts that write every turn alike: bos, then for each message open, role, close, content, end,
    * after. */
   const char *bos, *open, *close, *end, *after;
+  const char *turn; /* what a template of this kind holds */
   bool trim;
 };
 
@@ -150,55 +154,125 @@ static int render_llama2(const ld_chat_layout *layout, const ld_message *message
 
 static const ld_chat_layout layouts[] = {
     {.name = "chatml",
-     .marks = {{"<|im_start|>", -1}, {"<|im_end|>", -1}},
+     .marks = {"<|im_start|>", "<|im_end|>"},
      .render = render_turns,
      .bos = "",
      .open = "<|im_start|>",
      .close = "\n",
      .end = "<|im_end|>",
-     .after = "\n"},
+     .after = "\n",
+     .turn = "<|im_start|>"},
     {.name = "llama3",
-     .marks = {{"<|start_header_id|>", -1}, {"<|end_header_id|>", -1}, {"<|eot_id|>", -1}},
+     .marks = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
      .render = render_turns,
      .bos = "<|begin_of_text|>",
      .open = "<|start_header_id|>",
      .close = "<|end_header_id|>\n\n",
      .end = "<|eot_id|>",
      .after = "",
+     .turn = "<|start_header_id|>",
      .trim = true},
     /* Other vocabularies have <s> and </s> too (and other layouts): the lone space stands here in Llama 2's
        only. */
-    {.name = "llama2", .marks = {{"<s>", 1}, {"</s>", 2}, {"\u2581", 29871}}, .render = render_llama2},
+    {.name = "llama2",
+     .marks = {"<s>", "</s>"},
+     .signs = {{"<s>", 1}, {"</s>", 2}, {"\u2581", 29871}},
+     .render = render_llama2,
+     .end = "</s>",
+     .turn = "[INST]"},
 };
 
 enum { n_layouts = sizeof layouts / sizeof *layouts };
 
-static bool has_marks(const ld_chat_layout *layout, const ld_tokenizer *tokenizer) {
-  for (const mark *m = layout->marks; m->token; m++) {
-    const int32_t id = ld_tokenizer_id(tokenizer, m->token);
-    if (id < 0 || (m->id >= 0 && id != m->id)) return false;
-  }
-  return true;
+static const ld_chat_layout *find_name(const char *name) {
+  for (size_t i = 0; i < n_layouts; i++)
+    if (!strcmp(name, layouts[i].name)) return &layouts[i];
+  return NULL;
 }
 
-static void fail_with_names(const char *name, ld_error *err) {
+/* The layout that gives what the model's own template gives; NULL when none is known to. */
+static const ld_chat_layout *recognise(const ld_chat_template *own) {
+  const char *name = own && own->form.length ? ld_chat_known(own->form.bytes) : NULL;
+  return name ? find_name(name) : NULL;
+}
+
+static bool is_one_token(const ld_tokenizer *tokenizer, const char *mark) {
+  const int32_t id = ld_tokenizer_id(tokenizer, mark);
+  ld_ids ids = {0};
+  bool found = false;
+  if (id >= 0) ld_tokenizer_encode(tokenizer, mark, strlen(mark), false, &ids, NULL);
+  for (size_t i = 0; i < ids.n; i++) found = found || ids.ids[i] == id;
+  ld_ids_free(&ids);
+  return found;
+}
+
+/* The first of the layout's tokens that the vocabulary lacks; NULL when it has all. */
+static const char *missing_mark(const ld_chat_layout *layout, const ld_tokenizer *tokenizer) {
+  for (const char *const *mark = layout->marks; *mark; mark++)
+    if (!is_one_token(tokenizer, *mark)) return *mark;
+  return NULL;
+}
+
+static const ld_chat_layout *find_by_vocabulary(const ld_tokenizer *tokenizer) {
+  for (size_t i = 0; i < n_layouts; i++) {
+    const sign *s = layouts[i].signs;
+    while (s->token && ld_tokenizer_id(tokenizer, s->token) == s->id) s++;
+    if (!s->token && !missing_mark(&layouts[i], tokenizer)) return &layouts[i];
+  }
+  return NULL;
+}
+
+static void put_names(ld_text *out) {
+  for (size_t i = 0; i < n_layouts; i++) ld_text_printf(out, "%s%s", i ? ", " : "", layouts[i].name);
+}
+
+static void fail_with_names(const char *name, const ld_chat_template *own, ld_error *err) {
   ld_text names = {0};
-  for (size_t i = 0; i < n_layouts; i++) ld_text_printf(&names, "%s%s", i ? ", " : "", layouts[i].name);
+  put_names(&names);
   if (name)
     ld_fail(err, LD_EUSAGE, "--chat-template %s: no such chat layout, known are %s", name, names.bytes);
   else
-    ld_fail(
-        err, LD_EUSAGE,
-        "the tokenizer has the special tokens of no known chat layout: choose one by --chat-template (%s)",
-        names.bytes);
+    ld_fail(err, LD_EUSAGE,
+            "%s%sthe tokenizer has the special tokens of no known chat layout: choose one by --chat-template (%s)",
+            own ? own->source : "",
+            own ? ": the model's own chat template is not interpreted yet, and " : "", names.bytes);
   ld_text_free(&names);
 }
 
-const ld_chat_layout *ld_chat_find(const char *name, const ld_tokenizer *tokenizer, ld_error *err) {
-  for (size_t i = 0; i < n_layouts; i++)
-    if (name ? !strcmp(name, layouts[i].name) : has_marks(&layouts[i], tokenizer)) return &layouts[i];
-  fail_with_names(name, err);
-  return NULL;
+static void warn_of_template(const ld_chat_template *own, const ld_chat_layout *layout) {
+  const bool marks = strstr(own->text.bytes, layout->turn);
+  ld_text extras = {0}, how = {0};
+  ld_chat_template_extras(own, &extras);
+  if (!marks) ld_text_puts(&how, "which marks turns in another way");
+  if (extras.length) ld_text_printf(&how, "%s lacks %s", marks ? "which" : " and", extras.bytes);
+  ld_warn("%s: the model's own chat template is not interpreted yet: the chat layout %s is used, %s", own->source,
+          layout->name, how.length ? how.bytes : "which may differ from it");
+  ld_text_free(&extras);
+  ld_text_free(&how);
+}
+
+const ld_chat_layout *ld_chat_find(const char *name, const ld_chat_template *own, const ld_tokenizer *tokenizer,
+                                   ld_error *err) {
+  const ld_chat_layout *recognised = recognise(own), *layout = name ? find_name(name) : recognised;
+  if (!layout && !name) layout = find_by_vocabulary(tokenizer);
+  if (!layout) {
+    fail_with_names(name, own, err);
+    return NULL;
+  }
+  const char *missing = tokenizer ? missing_mark(layout, tokenizer) : NULL;
+  if (missing) {
+    ld_fail(err, LD_EUSAGE,
+            "the chat layout %s (%s) needs the token %s, which the model's tokenizer does not have: give a "
+            "--chat-template whose tokens it has, or another model",
+            layout->name, name ? "--chat-template" : own->source, missing);
+    return NULL;
+  }
+  if (own && layout != recognised) warn_of_template(own, layout);
+  return layout;
+}
+
+const char *ld_chat_end(const ld_chat_layout *layout) {
+  return layout->end;
 }
 
 const char *ld_chat_name(const ld_chat_layout *layout) {

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "io/chat_template.h"
 #include "io/tokenizer.h"
 
 typedef struct ld_chat_layout ld_chat_layout;
@@ -22,10 +23,16 @@ typedef struct ld_message {
   const char *content;
 } ld_message;
 
-/* The layout of that name; with NULL the one whose special tokens the tokenizer has. NULL and LD_EUSAGE with
- * the names when there is none. A layout belongs to the library. */
-const ld_chat_layout *ld_chat_find(const char *name, const ld_tokenizer *tokenizer, ld_error *err);
+/* The layout of that name; with NULL the one that gives what the model's own template gives, else the one whose
+ * special tokens the tokenizer has. `own` is NULL for a model without a template; of another template than the
+ * layout's a warning tells. NULL and LD_EUSAGE when there is no such layout, or the tokenizer lacks its tokens (a
+ * NULL tokenizer is not asked). A layout belongs to the library. */
+const ld_chat_layout *ld_chat_find(const char *name, const ld_chat_template *own, const ld_tokenizer *tokenizer,
+                                   ld_error *err);
 const char *ld_chat_name(const ld_chat_layout *layout);
+
+/* The token that ends what the assistant says. */
+const char *ld_chat_end(const ld_chat_layout *layout);
 
 /* A stretch [begin, end) of the rendered text that the assistant says, its end token included. `turn` is
  * where the turn around it begins. A special token stands at `turn` and just before `end`, so the text

@@ -95,7 +95,8 @@ static ld_dataset *create(const ld_data_format *format, const char *path, const 
 }
 
 static int end_open(ld_dataset *dataset, int rc, ld_dataset **out) {
-  dataset->options.chat_template = NULL; /* the layout is found, and the string is the caller's */
+  dataset->options.chat_template = NULL; /* the layout is found, and these are the caller's */
+  dataset->options.own_template = NULL;
   if (rc)
     ld_dataset_close(dataset);
   else
@@ -151,7 +152,7 @@ int ld_dataset_open_described(const char *path, const ld_dataset_options *option
   dataset->length = d.length;
   int rc = find_out_eos(dataset, err);
   if (!rc && d.form == LD_DATA_CHAT) {
-    dataset->layout = ld_chat_find(options->chat_template, options->tokenizer, err);
+    dataset->layout = ld_chat_find(options->chat_template, options->own_template, options->tokenizer, err);
     rc = dataset->layout ? 0 : LD_EUSAGE;
   }
   if (!rc && dataset->format->open_described)
@@ -354,6 +355,16 @@ static uint64_t hash(const char *bytes, size_t length) {
   for (; length; bytes++, length--) h = (h ^ (uint8_t)*bytes) * prime;
   h = (h ^ h >> 32) * prime;
   return h ^ h >> 29;
+}
+
+const char *ld_dataset_layout(const ld_dataset *dataset) {
+  return dataset->layout ? ld_chat_name(dataset->layout) : NULL;
+}
+
+int ld_dataset_set_layout(ld_dataset *dataset, const char *name, ld_error *err) {
+  if (!strcmp(ld_chat_name(dataset->layout), name)) return 0;
+  dataset->layout = ld_chat_find(name, NULL, dataset->options.tokenizer, err);
+  return dataset->layout ? 0 : err->code;
 }
 
 uint64_t ld_dataset_glance(const ld_dataset *dataset) {

@@ -47,6 +47,7 @@
 #include "base/error.h"
 #include "base/tally.h"
 #include "base/text.h"
+#include "io/chat_template.h"
 #include "io/image.h"
 #include "io/tokenizer.h"
 
@@ -77,7 +78,8 @@ typedef struct ld_dataset_options {
   int32_t eos;                     /* id appended as the end of a text or completion; -1 for none */
   int seq_len;                     /* records longer than this are cut when read; 0: never */
   bool mask_prompt;                /* targets are completions and assistant turns only */
-  const char *chat_template; /* a name that ld_chat_find knows; NULL: from the tokenizer's special tokens */
+  const char *chat_template; /* a name that ld_chat_find knows; NULL: as the model has it */
+  const ld_chat_template *own_template; /* the model's; NULL for none; needed only while opening */
 } ld_dataset_options;
 
 /* One record: where it is, and what it holds. */
@@ -198,6 +200,11 @@ int ld_dataset_deliver(ld_dataset *dataset, const void *bytes, size_t length, ld
 
 /* How many bytes a record has to be sent, about: of images their mean; 0 where each record says it itself. */
 size_t ld_dataset_mean_bytes(const ld_dataset *dataset);
+
+/* The name of the chat layout in which conversations are read; NULL for other data. It can be set to rank 0's,
+ * which may see a template that others do not. */
+const char *ld_dataset_layout(const ld_dataset *dataset);
+int ld_dataset_set_layout(ld_dataset *dataset, const char *name, ld_error *err);
 
 /* Tells other data from the same without reading all of it: over the file's length and blocks spread over it;
  * of a folder over the names of its files and some of the files. */

@@ -235,6 +235,8 @@ char **ld_model_folder_files(const char *path, size_t *n) {
                                       "vocab.json",
                                       "vocab.txt",
                                       "merges.txt",
+                                      "chat_template.jinja",
+                                      "chat_template.json",
                                       "preprocessor_config.json",
                                       INDEX};
   name_list list = {0};

@@ -225,7 +225,8 @@ static uint64_t jsonl_next(const ld_dataset *dataset, uint64_t offset) {
 }
 
 static int find_layout(ld_dataset *dataset, ld_error *err) {
-  dataset->layout = ld_chat_find(dataset->options.chat_template, dataset->options.tokenizer, err);
+  const ld_dataset_options *options = &dataset->options;
+  dataset->layout = ld_chat_find(options->chat_template, options->own_template, options->tokenizer, err);
   return dataset->layout ? 0 : ld_fail_prefix(err, LD_EUSAGE, "%s", dataset->path);
 }
 

@@ -26,6 +26,7 @@ static const char *const companions[] = {"config.json",
                                          "vocab.txt",
                                          "tokenizer.model",
                                          "chat_template.jinja",
+                                         "chat_template.json",
                                          "added_tokens.json"};
 
 /* W + scaling B A (transposed where W is stored (in, out)), as floats; the caller frees. */

@@ -114,8 +114,11 @@ int ld_base_open(const char *path, ld_base *base, ld_error *err) {
   if (rc) return rc;
   if (base->model->family->takes_images) return read_image_rule(base, err);
   rc = ld_tokenizer_open(path, &base->tokenizer, err);
-  if (!rc && !base->model->family->classifies) rc = find_special_ids(base, err);
-  return rc;
+  if (rc || base->model->family->classifies) return rc;
+  rc = find_special_ids(base, err);
+  return rc ? rc
+            : ld_chat_template_read(path, ld_model_folder_token(base->folder, "bos_token"),
+                                    ld_model_folder_token(base->folder, "eos_token"), &base->chat_template, err);
 }
 
 ld_data_use ld_base_use(const ld_base *base) {
@@ -147,6 +150,7 @@ void ld_base_close(ld_base *base) {
   ld_model_free(base->model);
   ld_labels_free(&base->labels);
   ld_tokenizer_free(base->tokenizer);
+  ld_chat_template_free(base->chat_template);
   ld_model_folder_close(base->folder);
   *base = (ld_base){0};
 }

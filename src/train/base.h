@@ -15,6 +15,7 @@ enum { LD_MAX_STOPS = 16 };
 typedef struct ld_base {
   ld_model_folder *folder;
   ld_tokenizer *tokenizer;  /* NULL for a model that takes no text */
+  ld_chat_template *chat_template; /* the model's own; NULL for none */
   ld_image_rule image_rule; /* of a model that takes images */
   ld_model *model;
   ld_labels labels;  /* a classifier's: a name for each class; a number as text where there is no name */

@@ -201,6 +201,17 @@ static int open_dataset(ld_corpus *corpus, ld_comm *comm, const char *path, cons
   return ld_comm_agree(comm, rc, err);
 }
 
+/* All read conversations as rank 0 does. */
+static int agree_on_layout(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
+  const char *mine = ld_dataset_layout(corpus->dataset);
+  ld_text name = {0};
+  ld_text_puts(&name, mine ? mine : "");
+  ld_comm_broadcast_text(comm, &name, 0);
+  const int rc = mine && name.length ? ld_dataset_set_layout(corpus->dataset, name.bytes, err) : 0;
+  ld_text_free(&name);
+  return ld_comm_agree(comm, rc, err);
+}
+
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err) {
   const ld_dataset_options data_options = {.use = ld_base_use(base),
@@ -211,12 +222,14 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
                                            .eos = base->eos,
                                            .seq_len = seq_len_of(base, options),
                                            .mask_prompt = options->mask_prompt,
-                                           .chat_template = options->chat_template};
+                                           .chat_template = options->chat_template,
+                                           .own_template = base->chat_template};
   ld_corpus *corpus = ld_alloc(1, sizeof *corpus);
   corpus->base = base;
   corpus->options = options;
   corpus->labelled = labelled;
   int rc = open_dataset(corpus, comm, path, &data_options, err);
+  if (!rc) rc = agree_on_layout(corpus, comm, err);
   if (!rc) rc = join_index(corpus, comm, err);
   if (!rc && !classifies(corpus)) rc = plan_rows(corpus, err);
   if (rc) {

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "io/chat.h"
+#include "io/chat_form.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,7 +32,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   size_t n_spans = 0, from = 0;
   ld_text out = {0};
   ld_error err = {0};
-  const ld_chat_layout *layout = ld_chat_find(names[data[0] % 3], NULL, &err);
+  ld_text form = {0};
+  ld_chat_form((const char *)data, size, "<s>", NULL, &form);
+  ld_text_free(&form);
+  const ld_chat_layout *layout = ld_chat_find(names[data[0] % 3], NULL, NULL, &err);
   if (!layout) abort();
   if (!ld_chat_render(layout, messages, n, data[0] & 8, &out, spans, &n_spans, &err)) {
     if (n_spans > n) abort();

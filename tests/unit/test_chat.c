@@ -10,7 +10,7 @@
 
 static const ld_chat_layout *layout_named(const char *name) {
   ld_error err = {0};
-  const ld_chat_layout *layout = ld_chat_find(name, NULL, &err);
+  const ld_chat_layout *layout = ld_chat_find(name, NULL, NULL, &err);
   cr_assert(layout, "%s", err.text);
   return layout;
 }
@@ -147,12 +147,12 @@ static ld_tokenizer *open_tokenizer(const char *name) {
   return tokenizer;
 }
 
-static ld_tokenizer *tokenizer_of(const char *vocabulary) {
+static ld_tokenizer *tokenizer_of(const char *added, const char *vocabulary) {
   char *json =
-      ld_format("{\"version\": \"1.0\", \"added_tokens\": [], \"normalizer\": null, \"pre_tokenizer\": null,"
+      ld_format("{\"version\": \"1.0\", \"added_tokens\": [%s], \"normalizer\": null, \"pre_tokenizer\": null,"
                 "\"post_processor\": null, \"decoder\": null, \"model\": {\"type\": \"BPE\", \"vocab\": {%s},"
                 "\"merges\": [], \"unk_token\": null}}",
-                vocabulary);
+                added, vocabulary);
   ld_tokenizer *tokenizer = NULL;
   ld_error err = {0};
   cr_assert_eq(ld_tokenizer_parse(json, strlen(json), "test", &tokenizer, &err), 0, "%s", err.text);
@@ -160,36 +160,61 @@ static ld_tokenizer *tokenizer_of(const char *vocabulary) {
   return tokenizer;
 }
 
-/* vocabulary; the layout found, or NULL */
-static const char *const choices[][2] = {
-    {"\"<|im_start|>\": 0, \"<|im_end|>\": 1", "chatml"},
-    {"\"<|start_header_id|>\": 0, \"<|end_header_id|>\": 1, \"<|eot_id|>\": 2", "llama3"},
-    {"\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"\u2581\": 29871", "llama2"},
-    {"\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"\u2581\": 28705", NULL},
-    {"\"<s>\": 0, \"</s>\": 1, \"\u2581\": 29871", NULL},
-    {"\"<|im_start|>\": 0", NULL},
+#define ADDED(id, token)                                                                                              \
+  "{\"id\": " #id ", \"content\": \"" token "\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "       \
+  "\"normalized\": false, \"special\": true}"
+
+/* added tokens; vocabulary; the layout found, or NULL */
+static const char *const choices[][3] = {
+    {ADDED(0, "<|im_start|>") "," ADDED(1, "<|im_end|>"), "", "chatml"},
+    {"", "\"<|im_start|>\": 0, \"<|im_end|>\": 1", NULL}, /* no text gives these */
+    {ADDED(0, "<|start_header_id|>") "," ADDED(1, "<|end_header_id|>") "," ADDED(2, "<|eot_id|>"), "", "llama3"},
+    {ADDED(1, "<s>") "," ADDED(2, "</s>"), "\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"\u2581\": 29871", "llama2"},
+    {ADDED(1, "<s>") "," ADDED(2, "</s>"), "\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"\u2581\": 28705", NULL},
+    {ADDED(0, "<s>") "," ADDED(1, "</s>"), "\"<s>\": 0, \"</s>\": 1, \"\u2581\": 29871", NULL},
+    {ADDED(0, "<|im_start|>"), "", NULL},
 };
 
 Test(chat, is_chosen_from_the_special_tokens) {
   for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
-    ld_tokenizer *tokenizer = tokenizer_of(choices[i][0]);
+    ld_tokenizer *tokenizer = tokenizer_of(choices[i][0], choices[i][1]);
     ld_error err = {0};
-    const ld_chat_layout *layout = ld_chat_find(NULL, tokenizer, &err);
-    if (choices[i][1])
-      cr_assert(layout && !strcmp(ld_chat_name(layout), choices[i][1]), "%s", choices[i][0]);
+    const ld_chat_layout *layout = ld_chat_find(NULL, NULL, tokenizer, &err);
+    if (choices[i][2])
+      cr_assert(layout && !strcmp(ld_chat_name(layout), choices[i][2]), "case %zu", i);
     else
-      cr_assert(!layout && err.code == LD_EUSAGE, "%s", choices[i][0]);
+      cr_assert(!layout && err.code == LD_EUSAGE, "case %zu", i);
     ld_tokenizer_free(tokenizer);
   }
 }
 
+Test(chat, needs_its_tokens) {
+  ld_tokenizer *tokenizer = tokenizer_of(ADDED(0, "<|im_start|>"), "");
+  ld_error err = {0};
+  cr_assert_null(ld_chat_find("chatml", NULL, tokenizer, &err));
+  cr_assert_eq(err.code, LD_EUSAGE);
+  cr_assert(strstr(err.text, "chatml") && strstr(err.text, "needs the token <|im_end|>"), "%s", err.text);
+  ld_tokenizer_free(tokenizer);
+}
+
+Test(chat, takes_the_layout_of_a_known_template) {
+  ld_chat_template own = {.source = (char *)"m/chat_template.jinja"};
+  ld_error err = {0};
+  ld_text_puts(&own.form, "%for message in messages%<|im_start|>{message.role}\n{message.content}<|im_end|>\n%endfor%"
+                          "%if add_generation_prompt%<|im_start|>assistant\n%endif%");
+  const ld_chat_layout *layout = ld_chat_find(NULL, &own, NULL, &err);
+  cr_assert(layout && !strcmp(ld_chat_name(layout), "chatml"), "%s", err.text);
+  cr_assert_str_eq(ld_chat_end(layout), "<|im_end|>");
+  ld_text_free(&own.form);
+}
+
 Test(chat, lists_the_names) {
   ld_error err = {0};
-  cr_assert_null(ld_chat_find("vicuna", NULL, &err));
+  cr_assert_null(ld_chat_find("vicuna", NULL, NULL, &err));
   cr_assert_eq(err.code, LD_EUSAGE);
   cr_assert_str_eq(err.text, "--chat-template vicuna: no such chat layout, known are chatml, llama3, llama2");
   ld_tokenizer *tokenizer = open_tokenizer(LD_TESTS_DIR "/golden/chat.sentencepiece.json");
-  cr_assert_null(ld_chat_find(NULL, tokenizer, &err));
+  cr_assert_null(ld_chat_find(NULL, NULL, tokenizer, &err));
   cr_assert_eq(err.code, LD_EUSAGE);
   cr_assert(strstr(err.text, "--chat-template (chatml, llama3, llama2)"), "%s", err.text);
   ld_tokenizer_free(tokenizer);

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Chats: what was learnt is generated and ends with the turn, in the layout of the run; a model's own chat template is recognised, or a
+# warning says that it is not, once; a layout whose tokens are not in the vocabulary is refused.
+. "$(dirname "$0")/lib.sh"
+
+# A vocabulary of single characters with the tokens of two layouts, on the weights of a model with another end of a text.
+mkdir m
+cp "$models/llama3"/{config.json,generation_config.json,model.safetensors} m
+letters='a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E . ? ! Ġ Ċ < > / [ ] S I N T Y'
+vocabulary=$(i=2; for letter in unk $letters; do printf '"%s": %d, ' "$letter" $((i++)); done)
+added=
+for token in '<s>:0' '</s>:1' '<|im_start|>:300' '<|im_end|>:301' '<|endoftext|>:319'; do
+  added+="${added:+, }{\"id\": ${token##*:}, \"content\": \"${token%:*}\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false,"
+  added+=' "normalized": false, "special": true}'
+done
+cat >m/tokenizer.json <<END
+{"version": "1.0", "truncation": null, "padding": null, "normalizer": null,
+ "added_tokens": [$added],
+ "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+ "post_processor": null, "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+ "model": {"type": "BPE", "vocab": {$vocabulary "<s>": 0, "</s>": 1}, "merges": [], "unk_token": null}}
+END
+echo '{"eos_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast"}' >m/tokenizer_config.json
+echo '{"messages": [{"role": "user", "content": "name it"}, {"role": "assistant", "content": "Blue."}]}' >chat.jsonl
+
+job_is=(train --model m --data chat.jsonl --steps 60 --batch-size 1 --lr 2e-2 --target all-linear,lm_head --rank 16 --schedule constant --save-every 1000)
+ask=(generate --model m --chat --prompt "name it" --max-tokens 12)
+
+# learn RUN ARGUMENT ...
+learn() {
+  ranks 1 "${job_is[@]}" --out "$@"
+  expect_status 0 "$1"
+  for adapter in "$1" "$1/adapter.h5" "$1/peft" "$1/checkpoints/step-00000060.h5"; do
+    ranks 1 "${ask[@]}" --adapter "$adapter"
+    expect_status 0 "$adapter"
+    [ "$(xargs <out)" = Blue. ] || fail "$adapter: '$(cat out)', expected 'Blue.'" # Llama 2 has spaces around it
+  done
+}
+
+learn chatml
+learn llama2 --chat-template llama2
+ranks 1 "${ask[@]}" --adapter llama2 --chat-template chatml
+[ "$(xargs <out)" != Blue. ] || fail "--chat-template does not come before the run's"
+
+# The model's own template.
+warnings() { grep -c 'warning: .*chat template' err; }
+# own WHAT NUMBER REGEX: trains on two files with the template that m has; the number of warnings.
+own() {
+  ranks 2 "${job_is[@]}" --out none --dry-run --valid chat.jsonl
+  expect_status 0 "$1"
+  [ "$(warnings)" = "$2" ] || fail "$1: $(warnings) warnings, expected $2"
+  [ "$2" = 0 ] || expect_text "$3" err "$1"
+}
+cat >m/chat_template.jinja <<'END'
+{%- for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}
+END
+own "without a beginning of the answer" 1 'm/chat_template.jinja: .* chat layout chatml is used, which may differ from it$'
+cat >m/chat_template.jinja <<'END'
+{%- for message in messages %}
+    {{- "<|im_start|>" ~ message['role'] + '\n' + message["content"] }}
+    {{- '<|im_end|>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- "<|im_start|>assistant\n" }}
+{%- endif %}
+END
+own "ChatML in other words" 0
+rm m/chat_template.jinja
+echo '{"chat_template": [{"name": "tools", "template": "x"}, {"name": "default", "template": "{{ strftime_now() }}<|user|>You are a cat. <think>"}]}' >m/tokenizer_config.json
+own "of several" 1 'tokenizer_config.json: .* chatml is used, which marks turns in another way and lacks a default system message, a thinking block, a date$'
+echo '{}' >m/tokenizer_config.json
+
+bad 2 'layout llama3 .*needs the token <.start_header_id.>' "no tokens" "${job_is[@]}" --out none --chat-template llama3 --dry-run
+bad 2 'layout llama3 .*needs the token <.start_header_id.>' "no tokens" "${ask[@]}" --chat-template llama3

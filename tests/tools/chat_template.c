@@ -1,0 +1,21 @@
+/* chat_template BOS EOS < TEMPLATE: the layout that gives what the template gives ("none" when none is known to), what it adds
+ * besides, and its plain form. */
+#include <stdio.h>
+
+#include "io/chat_form.h"
+#include "io/chat_known.h"
+#include "io/chat_template.h"
+
+int main(int argc, char **argv) {
+  ld_chat_template own = {0};
+  ld_text extras = {0};
+  char bytes[4096];
+  for (size_t n; (n = fread(bytes, 1, sizeof bytes, stdin)) > 0;) ld_text_append(&own.text, bytes, n);
+  if (argc != 3 || !own.text.length) return 2;
+  const char *layout = NULL;
+  if (ld_chat_form(own.text.bytes, own.text.length, argv[1], argv[2], &own.form)) layout = ld_chat_known(own.form.bytes);
+  ld_text_puts(&extras, "");
+  ld_chat_template_extras(&own, &extras);
+  printf("%s\n%s\n%s\n", layout ? layout : "none", extras.bytes, own.form.length ? own.form.bytes : "");
+  return 0;
+}
