@@ -20,11 +20,12 @@ export OMPI_MCA_btl_tcp_flags=${OMPI_MCA_btl_tcp_flags:-1}
 # it at once and have all time.
 export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-5}
 
-# on_ranks N PROGRAM ...
+# on_ranks N PROGRAM ...: ranks of this host alone. They use shared memory and listen on no port; mpirun tells nobody of an address but that
+# of the loopback interface. (Its own port is open on all addresses all the same: Open MPI 4 can only bind it so.)
 on_ranks() {
   local n=$1
   shift
-  mpirun --oversubscribe --bind-to none -np "$n" "$@"
+  OMPI_MCA_btl=${OMPI_MCA_btl:-^tcp} OMPI_MCA_oob_tcp_if_include=${OMPI_MCA_oob_tcp_if_include:-lo} mpirun --oversubscribe --bind-to none -np "$n" "$@"
 }
 
 # on_hosts LIST PROGRAM ...: LIST is h1:2,h2:1, the hosts with their numbers of ranks.

@@ -8,11 +8,11 @@
 #   hosts.sh cut hK | heal hK     pulls its cable, or puts it back
 #   hosts.sh kill hK              SIGKILL to all that runs there, but for its sshd
 #   hosts.sh down                 takes everything away
-# What belongs to a set of hosts lies in $HOSTS (default: lora_dist-hosts in the temporary folder), and its namespaces have no names: sets
+# What belongs to a set of hosts lies in $HOSTS (default: /run/lora_dist-hosts, where only root can write), and its namespaces have no names: sets
 # with different $HOSTS stand side by side. Needs root, iproute2 and openssh-server; `up` ends with 77 where hosts cannot be made.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-hosts=${HOSTS:-${TMPDIR:-/tmp}/lora_dist-hosts}
+hosts=${HOSTS:-/run/lora_dist-hosts}
 net=10.78.0
 
 usage() {
@@ -126,6 +126,7 @@ up() {
   [[ $n =~ ^[1-9][0-9]*$ && $mbit =~ ^[0-9]*$ ]] || usage
   check_machine
   [ ! -e "$hosts" ] || { echo "hosts: $hosts is there already; \`down\` first" >&2; exit 1; }
+  mkdir -m 700 "$hosts" # fails when somebody has made it meanwhile
   mkdir -p "$hosts/tmp" /run/sshd # without the latter sshd does not start
   hosts=$(realpath "$hosts")
   export HOSTS=$hosts

@@ -5,7 +5,7 @@
 #   memory.sh [FOLDER]     FOLDER keeps the model, default in the temporary folder
 . "$(dirname "$0")/lib.sh"
 . "$cluster/shape.sh"
-folder=${1:-${TMPDIR:-/tmp}/lora_dist-shapes}
+folder=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/lora_dist-shapes}
 make_shape "$folder"
 base_file=$(realpath "${shape[2]}/model.safetensors")
 base=$(($(stat -c %s "$base_file") / 1024))

@@ -4,7 +4,7 @@
 #   network.sh [FOLDER] [MBIT ...]     FOLDER keeps the model, default in the temporary folder; cables, default 1000 100
 . "$(dirname "$0")/lib.sh"
 . "$cluster/shape.sh"
-make_shape "${1:-${TMPDIR:-/tmp}/lora_dist-shapes}"
+make_shape "${1:-${XDG_CACHE_HOME:-$HOME/.cache}/lora_dist-shapes}"
 shift
 [ $# -gt 0 ] || set -- 1000 100
 : "${STEPS:=9}" # the first is not counted

@@ -4,11 +4,15 @@
  *
  * The N-th call of that KIND fails with that error number, with "+" all after it too, as a disk stays full;
  * the number 0 lets a write take half of its bytes. N of 0 fails none. At each call, the number of calls so
- * far is put into FAIL_COUNT. */
+ * far is put into FAIL_COUNT.
+ *
+ *   FAIL_UNDER=part of a path  SLOW_FSYNC=SECONDS     each fsync takes that long, as on a slow disk
+ *   STOP_RANK=R  STOP_IN=MPI_Init or MPI_Finalize     rank R stops (SIGSTOP) where it enters that call */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,6 +28,27 @@ static int calls[MOST_RULES]; /* of each rule's kind, by this process */
 #define REAL(type, name, ...)                                                                                \
   static type (*real_##name)(__VA_ARGS__);                                                                   \
   if (!real_##name) *(void **)&real_##name = dlsym(RTLD_NEXT, #name)
+
+static void stop_in(const char *call) {
+  const char *wanted = getenv("STOP_IN"), *stopped = getenv("STOP_RANK"), *rank = getenv("OMPI_COMM_WORLD_RANK");
+  if (wanted && stopped && rank && !strcmp(wanted, call) && !strcmp(stopped, rank)) raise(SIGSTOP);
+}
+
+/* As <mpi.h> has them, which the tests do not include. */
+int MPI_Init_thread(int *argc, char ***argv, int required, int *provided);
+int MPI_Finalize(void);
+
+int MPI_Init_thread(int *argc, char ***argv, int required, int *provided) {
+  REAL(int, MPI_Init_thread, int *, char ***, int, int *);
+  stop_in("MPI_Init");
+  return real_MPI_Init_thread(argc, argv, required, provided);
+}
+
+int MPI_Finalize(void) {
+  REAL(int, MPI_Finalize, void);
+  stop_in("MPI_Finalize");
+  return real_MPI_Finalize();
+}
 
 /* Puts the count where the test looks; by system calls of its own name, which are counted as well otherwise.
  */
@@ -77,13 +102,23 @@ static bool fails(const char *kind, const char *path, int *error) {
   return false;
 }
 
-/* The same of an open file. */
-static bool fails_on(const char *kind, int fd, int *error) {
-  char link[64], path[4096];
+/* The path of an open file. */
+static const char *path_of(int fd, char path[4096]) {
+  char link[64];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  const ssize_t length = readlink(link, path, sizeof path - 1);
+  const ssize_t length = readlink(link, path, 4095);
   path[length > 0 ? length : 0] = 0;
-  return fails(kind, path, error);
+  return path;
+}
+
+static bool is_open_under(int fd) {
+  char path[4096];
+  return is_under(path_of(fd, path));
+}
+
+static bool fails_on(const char *kind, int fd, int *error) {
+  char path[4096];
+  return fails(kind, path_of(fd, path), error);
 }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
@@ -97,7 +132,9 @@ ssize_t write(int fd, const void *bytes, size_t count) {
 
 int fsync(int fd) {
   REAL(int, fsync, int);
+  const char *seconds = getenv("SLOW_FSYNC");
   int error = 0;
+  if (seconds && is_open_under(fd)) usleep((useconds_t)(1e6 * atof(seconds)));
   if (!fails_on("fsync", fd, &error)) return real_fsync(fd);
   errno = error;
   return -1;
