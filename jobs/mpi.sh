@@ -25,7 +25,8 @@ export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-
 on_ranks() {
   local n=$1
   shift
-  OMPI_MCA_btl=${OMPI_MCA_btl:-^tcp} OMPI_MCA_oob_tcp_if_include=${OMPI_MCA_oob_tcp_if_include:-lo} mpirun --oversubscribe --bind-to none -np "$n" "$@"
+  OMPI_MCA_pml=${OMPI_MCA_pml:-ob1} OMPI_MCA_btl=${OMPI_MCA_btl:-self,vader} \
+    OMPI_MCA_oob_tcp_if_include=${OMPI_MCA_oob_tcp_if_include:-lo} mpirun --oversubscribe --bind-to none -np "$n" "$@"
 }
 
 # on_hosts LIST PROGRAM ...: LIST is h1:2,h2:1, the hosts with their numbers of ranks.

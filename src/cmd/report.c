@@ -5,17 +5,21 @@
 #include "cmd/command.h"
 #include "io/file.h"
 #include "io/report.h"
+#include "train/run.h"
 
 int ld_cmd_report(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)options;
   (void)comm;
-  char *metrics = ld_path_join(path, "metrics.jsonl");
+  char *metrics = ld_path_join(path, "metrics.jsonl"), *page = ld_path_join(path, "report.html");
   int rc = 0;
   if (!ld_is_folder(path))
     rc = ld_fail(err, LD_EFILE, "%s: there is no such folder: give the --out of a training run", path);
   else if (!ld_file_exists(metrics))
     rc = ld_fail(err, LD_EFILE, "%s: holds no metrics.jsonl: give the --out of a training run", path);
+  else if (ld_file_exists(page) && !ld_run_is_folder(path))
+    rc = ld_fail(err, LD_EFILE, "%s: is there already, and '%s' is not the folder of a run: move it", page, path);
   free(metrics);
+  free(page);
   if (!rc) rc = ld_report_write(path, path, err);
   if (!rc) ld_info("wrote %s/report.html", path);
   return rc;

@@ -23,6 +23,9 @@ typedef struct ld_run {
  * when another job holds it, or when a file of another is in the way; LD_EUSAGE when an input is. */
 int ld_run_lock(ld_run *run, const ld_options *options, ld_error *err);
 
+/* Whether it is a run's folder: a file `lock`, or a run's record in run.yaml, is in it. */
+bool ld_run_is_folder(const char *folder);
+
 /* The two parts of opening that keep what is not the run's: see run_claim.c. For ld_run_lock and ld_run_open. */
 int ld_run_claim(const ld_run *run, ld_error *err);
 void ld_run_sweep(const ld_run *run);

@@ -74,6 +74,14 @@ static bool is_record(const char *path) {
   return found;
 }
 
+bool ld_run_is_folder(const char *folder) {
+  char *record = ld_path_join(folder, "run.yaml"), *lock = ld_path_join(folder, "lock");
+  const bool is = ld_file_exists(lock) || is_record(record);
+  free(record);
+  free(lock);
+  return is;
+}
+
 /* Whether `name` in the folder can be replaced by a run's file (or folder): `own` says whose folder it is. */
 static int check_entry(const ld_run *run, const char *name, bool folder, bool own, ld_error *err) {
   struct stat info;
@@ -93,15 +101,11 @@ static int check_entry(const ld_run *run, const char *name, bool folder, bool ow
 }
 
 static int check_entries(const ld_run *run, ld_error *err) {
-  char *record = ld_path_join(run->out, "run.yaml"), *lock = ld_path_join(run->out, "lock");
-  const bool own = ld_file_exists(lock) || is_record(record);
+  const bool own = ld_run_is_folder(run->out);
   int rc = check_entry(run, "checkpoints", true, true, err);
   for (size_t i = 0; i < sizeof files / sizeof *files && !rc; i++)
     rc = check_entry(run, files[i], false, own, err);
-  if (!rc) rc = check_entry(run, "peft", true, own, err);
-  free(record);
-  free(lock);
-  return rc;
+  return rc ? rc : check_entry(run, "peft", true, own, err);
 }
 
 int ld_run_claim(const ld_run *run, ld_error *err) {

@@ -48,6 +48,9 @@ for name in run.yaml metrics.jsonl best.h5 adapter.h5 report.html profile.json p
   refused 1 "theirs-$name/$name: is there already.*another --out" theirs-$name "${job_is[@]}" "${data[@]}" --out theirs-$name
 done
 
+cp run/metrics.jsonl theirs-report.html/
+refused 1 'theirs-report.html/report.html: is there already' theirs-report.html report theirs-report.html
+
 # What is no plain file in a run's folder.
 mkdir elsewhere && cp -r run/checkpoints elsewhere/
 for name in lock metrics.jsonl adapter.h5 report.html run.yaml; do
