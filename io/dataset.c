@@ -10,7 +10,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/dataset/format.h"
-#include "io/digest.h"
+#include "io/digests.h"
+#include "io/hash.h"
 
 static const struct {
   const ld_data_format *format;
@@ -110,6 +111,7 @@ int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_data
   int rc = find_format(path, options->use, &format, err);
   if (rc) return rc;
   ld_dataset *dataset = create(format, path, options);
+  dataset->stamp = ld_stamp_of(path);
   rc = find_out_eos(dataset, err);
   if (!rc) rc = format->open(dataset, err);
   return end_open(dataset, rc, out);
@@ -367,19 +369,43 @@ int ld_dataset_set_layout(ld_dataset *dataset, const char *name, ld_error *err) 
   return dataset->layout ? 0 : err->code;
 }
 
-uint64_t ld_dataset_glance(const ld_dataset *dataset) {
-  if (dataset->format->glance) return dataset->format->glance(dataset);
-  ld_digest digest;
-  ld_digest_init(&digest);
-  ld_digest_u64(&digest, dataset->map.length);
-  ld_digest_spread(&digest, dataset->map.bytes, dataset->map.length);
-  return digest.state;
+uint64_t ld_dataset_stamp(const ld_dataset *dataset) {
+  return dataset->format->stamp ? dataset->format->stamp(dataset) : dataset->stamp.id;
 }
 
-const char *ld_dataset_digest(ld_dataset *dataset) {
-  if (!dataset->digest[0])
-    snprintf(dataset->digest, sizeof dataset->digest, "%016" PRIx64,
-             dataset->format->digest ? dataset->format->digest(dataset)
-                                     : hash(dataset->map.bytes, dataset->map.length));
-  return dataset->digest;
+int ld_dataset_digest(const ld_dataset *dataset, ld_digests *digests, char digest[LD_DIGEST_TEXT + 1],
+                      ld_error *err) {
+  ld_contents contents;
+  const int rc = dataset->format->digest ? dataset->format->digest(dataset, digests, &contents, err)
+                                         : ld_digests_of_file(digests, dataset->path, &contents, err);
+  if (!rc) ld_digest_show(contents.whole, digest);
+  return rc;
+}
+
+void ld_dataset_old_digest(const ld_dataset *dataset, char digest[17]) {
+  snprintf(digest, 17, "%016" PRIx64,
+           dataset->format->old_digest ? dataset->format->old_digest(dataset)
+                                       : hash(dataset->map.bytes, dataset->map.length));
+}
+
+/* The bytes in use, and the digest that they had. */
+typedef struct mapped {
+  const ld_map *map;
+  const char *digest;
+} mapped;
+
+static bool has_changed(void *self) {
+  const mapped *m = self;
+  char found[LD_DIGEST_TEXT + 1];
+  ld_region region = {m->map->bytes, m->map->length, 0};
+  ld_hash_regions(&region, 1, 1);
+  ld_digest_show(region.hash, found);
+  return strcmp(found, m->digest) != 0;
+}
+
+int ld_dataset_check(ld_dataset *dataset, const char *digest, ld_error *err) {
+  const ld_stamp now = ld_stamp_of(dataset->path), was = dataset->stamp;
+  if (dataset->format->stamp || dataset->sent || now.id == was.id) return 0;
+  dataset->stamp = now;
+  return ld_digests_settle(dataset->path, &was, &now, has_changed, &(mapped){&dataset->map, digest}, err);
 }

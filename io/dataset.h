@@ -48,6 +48,7 @@
 #include "base/tally.h"
 #include "base/text.h"
 #include "io/chat_template.h"
+#include "io/digests.h"
 #include "io/image.h"
 #include "io/tokenizer.h"
 
@@ -206,12 +207,21 @@ size_t ld_dataset_mean_bytes(const ld_dataset *dataset);
 const char *ld_dataset_layout(const ld_dataset *dataset);
 int ld_dataset_set_layout(ld_dataset *dataset, const char *name, ld_error *err);
 
-/* Tells other data from the same without reading all of it: over the file's length and blocks spread over it;
- * of a folder over the names of its files and some of the files. */
-uint64_t ld_dataset_glance(const ld_dataset *dataset);
+/* One number for what stands at the data set's path: ranks of a host that have the same read the same files. */
+uint64_t ld_dataset_stamp(const ld_dataset *dataset);
 
-/* 16 hexadecimal digits over the file's length and bytes, of a folder over the names, lengths and first and
- * last KiB of its files; computed at the first call. */
-const char *ld_dataset_digest(ld_dataset *dataset);
+/* "2:" and 16 hexadecimal digits over every byte of the file, of a folder over the names and every byte of its
+ * images; as `digests` knows them, or by reading them. */
+int ld_dataset_digest(const ld_dataset *dataset, ld_digests *digests, char digest[LD_DIGEST_TEXT + 1],
+                      ld_error *err);
+
+/* The digest of version 1, 16 digits, by which older checkpoints know their data: of a folder it covers the
+ * first and last KiB of each image. */
+void ld_dataset_old_digest(const ld_dataset *dataset, char digest[17]);
+
+/* LD_EMISMATCH when the file, which has this digest, was changed since it was opened; a file that was only
+ * touched, or replaced while the old one is still mapped, is warned of once. Looks at its stamp alone while
+ * that stays. A folder's images are not looked at. */
+int ld_dataset_check(ld_dataset *dataset, const char *digest, ld_error *err);
 
 #endif

@@ -1,12 +1,16 @@
 #include "io/model_folder.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/machine.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/digest.h"
+#include "io/digests.h"
 #include "io/file.h"
+#include "io/hash.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 
@@ -16,6 +20,7 @@
 typedef struct shard {
   char *name;
   ld_safetensors *file;
+  ld_stamp stamp; /* when it was opened */
 } shard;
 
 typedef struct tensor {
@@ -31,7 +36,7 @@ struct ld_model_folder {
   size_t n_shards;
   tensor *tensors; /* sorted by name */
   size_t n_tensors;
-  char digest[LD_DIGEST_DIGITS + 1];
+  char digest[LD_DIGEST_TEXT + 1], old_digest[LD_DIGEST_DIGITS + 1]; /* empty: not found yet */
 };
 
 static int read_json(const ld_model_folder *folder, const char *name, bool needed, ld_value **out,
@@ -52,6 +57,7 @@ static int add_shard(ld_model_folder *folder, size_t *room, const char *name, ld
   folder->shards = ld_grow(folder->shards, folder->n_shards, room, sizeof *folder->shards);
   shard *s = &folder->shards[folder->n_shards];
   char *path = ld_path_join(folder->path, name);
+  s->stamp = ld_stamp_of(path);
   const int code = ld_safetensors_open(path, &s->file, err);
   free(path);
   if (code) return code;
@@ -289,7 +295,65 @@ const ld_stored *ld_model_folder_tensor(const ld_model_folder *folder, size_t in
   return folder->tensors[index].stored;
 }
 
-static void digest_tensor(ld_digest *digest, const tensor *t) {
+/* The sum of the tensors' hashes, so that neither their order nor the files that they are in count. */
+static uint64_t hash_mapped(const ld_model_folder *folder, int n_threads) {
+  ld_region *regions = ld_alloc(folder->n_tensors, sizeof *regions);
+  uint64_t sum = 0;
+  for (size_t i = 0; i < folder->n_tensors; i++) {
+    const ld_stored *t = folder->tensors[i].stored;
+    regions[i] = (ld_region){t->data, (size_t)ld_stored_count(t) * ld_dtype_size(t->dtype), 0};
+  }
+  ld_hash_regions(regions, folder->n_tensors, n_threads);
+  for (size_t i = 0; i < folder->n_tensors; i++)
+    sum += ld_tensor_hash(folder->tensors[i].name, folder->tensors[i].stored, regions[i].hash);
+  free(regions);
+  return sum;
+}
+
+static int n_cores(void) {
+  uint64_t cores[LD_CORE_WORDS];
+  ld_machine_cores(cores);
+  return ld_machine_count_cores(cores);
+}
+
+const char *ld_model_folder_digest(ld_model_folder *folder) {
+  if (!folder->digest[0]) ld_digest_show(hash_mapped(folder, n_cores()), folder->digest);
+  return folder->digest;
+}
+
+void ld_model_folder_set_digest(ld_model_folder *folder, const char *digest) {
+  snprintf(folder->digest, sizeof folder->digest, "%s", digest);
+}
+
+static char *shard_path(const ld_model_folder *folder, size_t i) {
+  return ld_path_join(folder->path, folder->shards[i].name);
+}
+
+int ld_model_folder_find_digest(const ld_model_folder *folder, ld_digests *digests,
+                                char digest[LD_DIGEST_TEXT + 1], ld_error *err) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < folder->n_shards; i++) {
+    ld_contents contents;
+    char *path = shard_path(folder, i);
+    int rc = ld_digests_of_file(digests, path, &contents, err);
+    if (!rc && ld_stamp_of(path).id != folder->shards[i].stamp.id)
+      rc = ld_fail(err, LD_EFILE, "%s: changed while it was opened: run the same command again", path);
+    free(path);
+    if (rc) return rc;
+    sum += contents.tensors;
+  }
+  ld_digest_show(sum, digest);
+  return 0;
+}
+
+uint64_t ld_model_folder_stamp(const ld_model_folder *folder) {
+  uint64_t all = 0;
+  for (size_t i = 0; i < folder->n_shards; i++) all = ld_hash_u64(all, folder->shards[i].stamp.id);
+  return all;
+}
+
+/* Version 1 read 64 blocks of 1 KiB of each tensor above 64 KiB. */
+static void add_old(ld_digest *digest, const tensor *t) {
   const size_t bytes = (size_t)ld_stored_count(t->stored) * ld_dtype_size(t->stored->dtype);
   ld_digest_string(digest, t->name);
   ld_digest_string(digest, ld_dtype_name(t->stored->dtype));
@@ -297,13 +361,41 @@ static void digest_tensor(ld_digest *digest, const tensor *t) {
   ld_digest_spread(digest, t->stored->data, bytes);
 }
 
-const char *ld_model_folder_digest(ld_model_folder *folder) {
-  if (folder->digest[0]) return folder->digest;
+static const char *old_digest(ld_model_folder *folder) {
+  if (folder->old_digest[0]) return folder->old_digest;
   ld_digest digest;
   ld_digest_init(&digest);
-  for (size_t i = 0; i < folder->n_tensors; i++) digest_tensor(&digest, &folder->tensors[i]);
-  ld_digest_text(&digest, folder->digest);
-  return folder->digest;
+  for (size_t i = 0; i < folder->n_tensors; i++) add_old(&digest, &folder->tensors[i]);
+  ld_digest_text(&digest, folder->old_digest);
+  return folder->old_digest;
+}
+
+bool ld_model_folder_has_digest(ld_model_folder *folder, const char *digest) {
+  return !strcmp(digest, ld_digest_is_old(digest) ? old_digest(folder) : ld_model_folder_digest(folder));
+}
+
+static bool has_changed(void *self) {
+  ld_model_folder *folder = self;
+  char found[LD_DIGEST_TEXT + 1];
+  ld_digest_show(hash_mapped(folder, n_cores()), found);
+  return strcmp(found, folder->digest) != 0;
+}
+
+static int check_shard(ld_model_folder *folder, size_t i, const char *path, ld_error *err) {
+  const ld_stamp was = folder->shards[i].stamp, now = ld_stamp_of(path);
+  if (now.id == was.id) return 0;
+  folder->shards[i].stamp = now;
+  return ld_digests_settle(path, &was, &now, has_changed, folder, err);
+}
+
+int ld_model_folder_check(ld_model_folder *folder, ld_error *err) {
+  int rc = 0;
+  for (size_t i = 0; i < folder->n_shards && !rc; i++) {
+    char *path = shard_path(folder, i);
+    rc = check_shard(folder, i, path, err);
+    free(path);
+  }
+  return rc;
 }
 
 static const char *token_of(const ld_value *map, const char *role) {

@@ -12,6 +12,7 @@
 #include "base/dtype.h"
 #include "base/error.h"
 #include "base/value.h"
+#include "io/digests.h"
 
 typedef struct ld_model_folder ld_model_folder;
 
@@ -35,11 +36,28 @@ size_t ld_model_folder_count(const ld_model_folder *folder);
 const char *ld_model_folder_name(const ld_model_folder *folder, size_t index); /* sorted by name, bytewise */
 const ld_stored *ld_model_folder_tensor(const ld_model_folder *folder, size_t index);
 
-/* The digest by which an adapter knows its base: 16 hexadecimal digits over the sorted names, dtypes, shapes
- * and contents of all tensors; the same however the tensors are spread over files. Of a tensor above 64 KiB
- * only 64 blocks of 1 KiB count, spread evenly from its first byte to its last: enough to tell other weights,
- * and fast for any size. Computed by the first call, which is not for two threads at once. */
+/* The digest by which an adapter knows its base: "2:" and 16 hexadecimal digits over the names, dtypes, shapes
+ * and every byte of all tensors; the same however the tensors are spread over files. It reads all of what is
+ * mapped, unless it was set before. Not for two threads at once, as the two below. */
 const char *ld_model_folder_digest(ld_model_folder *folder);
+void ld_model_folder_set_digest(ld_model_folder *folder, const char *digest);
+
+/* The same from the folder's files, as `digests` knows them or reads them now. LD_EFILE when one of them is no
+ * longer what was opened. */
+int ld_model_folder_find_digest(const ld_model_folder *folder, ld_digests *digests,
+                                char digest[LD_DIGEST_TEXT + 1], ld_error *err);
+
+/* The files of weights as one number: ranks of a host that have the same mapped the same. */
+uint64_t ld_model_folder_stamp(const ld_model_folder *folder);
+
+/* Whether a recorded digest is the folder's: one of version 1 is compared as version 1 was made, of some blocks
+ * of each tensor. */
+bool ld_model_folder_has_digest(ld_model_folder *folder, const char *digest);
+
+/* LD_EMISMATCH, naming the file, when a file of weights was changed since it was opened. Looks at their stamps
+ * alone while these stay; one that was only touched, or replaced while the old one is still mapped, is warned
+ * of once. */
+int ld_model_folder_check(ld_model_folder *folder, ld_error *err);
 
 /* Token spellings from tokenizer_config.json / special_tokens_map.json ("bos_token", "eos_token",
  * "pad_token"; a string, or an object with "content"); NULL when they say nothing. */

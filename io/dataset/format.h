@@ -22,13 +22,14 @@ typedef struct ld_data_format {
   /* Fills the sample, which comes empty, with tokens or image, and label; a text without tokens is no record.
    * Tokens come uncut, but for labelled text, for which n_whole is set too. */
   int (*read)(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err);
-  /* May be NULL: frees dataset->own (which may be NULL); the digest where it is not that of dataset->map, 64
-   * bits; the same of what ld_dataset_glance sees. */
+  /* May be NULL: frees dataset->own (which may be NULL). */
   void (*close)(ld_dataset *dataset);
   /* May be NULL, where records have no name of their own. */
   const char *(*name)(const ld_dataset *dataset, const ld_record *record);
-  uint64_t (*digest)(const ld_dataset *dataset);
-  uint64_t (*glance)(const ld_dataset *dataset);
+  /* Of what is no single file, or NULL: ld_dataset_stamp, ld_dataset_digest, ld_dataset_old_digest. */
+  uint64_t (*stamp)(const ld_dataset *dataset);
+  int (*digest)(const ld_dataset *dataset, ld_digests *digests, ld_contents *out, ld_error *err);
+  uint64_t (*old_digest)(const ld_dataset *dataset);
   /* For ld_dataset_describe. What `own` needs for reading what is sent, and making it again; NULL: nothing.
    */
   void (*describe)(const ld_dataset *dataset, ld_text *out);
@@ -57,7 +58,7 @@ struct ld_dataset {
   bool adds_eos;                /* the tokenizer itself puts eos behind a text */
   void *own;                    /* the format's */
   ld_sent *sent;                /* of a data set without its file; NULL otherwise */
-  char digest[17];
+  ld_stamp stamp; /* of the file, when it was opened */
 };
 
 /* Maps a text file and sets first (behind a byte order mark) and length; a file of nothing but blanks fails.

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "io/dataset/format.h"
 #include "io/digest.h"
+#include "io/hash.h"
 #include "io/image/list.h"
 
 static uint64_t next_image(const ld_dataset *dataset, uint64_t offset) {
@@ -50,10 +51,14 @@ static int read_sent(const ld_dataset *dataset, const ld_record *record, const c
   return rc;
 }
 
+static char *file_path(const ld_dataset *dataset, size_t i) {
+  const ld_image_list *list = dataset->own;
+  return ld_path_join(dataset->path, list->files[i].path);
+}
+
 static int map_file(const ld_dataset *dataset, const ld_record *record, char **path, ld_map *map,
                     ld_error *err) {
-  const ld_image_list *list = dataset->own;
-  *path = ld_path_join(dataset->path, list->files[record->offset].path);
+  *path = file_path(dataset, record->offset);
   return ld_map_open(*path, map, err);
 }
 
@@ -90,7 +95,7 @@ static const char *folder_name(const ld_dataset *dataset, const ld_record *recor
 enum { EDGE = 1024 };
 
 /* Adds the length and the first and last KiB. */
-static void digest_file(ld_digest *digest, const char *path) {
+static void add_old(ld_digest *digest, const char *path) {
   char first[EDGE], last[EDGE];
   size_t n_first = 0, n_last = 0;
   struct stat info = {0};
@@ -106,50 +111,91 @@ static void digest_file(ld_digest *digest, const char *path) {
 }
 
 /* Some files of the list, spread evenly: all of a short one. */
-enum { GLANCES = 64 };
-
-static size_t n_glances(const ld_image_list *list) {
-  return list->n < GLANCES ? list->n : GLANCES;
-}
-
-static char *glanced_path(const ld_dataset *dataset, size_t i) {
-  const ld_image_list *list = dataset->own;
-  return ld_path_join(dataset->path, list->files[list->n / n_glances(list) * i].path);
-}
-
-static uint64_t folder_glance(const ld_dataset *dataset) {
-  const ld_image_list *list = dataset->own;
-  ld_digest digest;
-  ld_digest_init(&digest);
-  for (size_t i = 0; i < list->n; i++) ld_digest_string(&digest, list->files[i].path);
-  for (size_t i = 0; i < n_glances(list); i++) {
-    char *path = glanced_path(dataset, i);
-    digest_file(&digest, path);
-    free(path);
-  }
-  return digest.state;
-}
+enum { SAMPLES = 64 };
 
 static size_t folder_mean_bytes(const ld_dataset *dataset) {
-  const size_t n = n_glances(dataset->own);
+  const ld_image_list *list = dataset->own;
+  const size_t n = list->n < SAMPLES ? list->n : SAMPLES;
   size_t sum = 0;
   for (size_t i = 0; i < n; i++) {
     struct stat info;
-    char *path = glanced_path(dataset, i);
+    char *path = file_path(dataset, list->n / n * i);
     if (!stat(path, &info)) sum += (size_t)info.st_size;
     free(path);
   }
   return sum / n + 1;
 }
 
-static uint64_t folder_digest(const ld_dataset *dataset) {
+/* The folder itself and the names in it: stamps of all files would take a call to the file system for each, on
+ * every rank. */
+static uint64_t folder_stamp(const ld_dataset *dataset) {
+  const ld_image_list *list = dataset->own;
+  struct stat info = {0};
+  (void)stat(dataset->path, &info);
+  uint64_t hash = ld_hash_u64(ld_hash_u64(0, info.st_dev), info.st_ino);
+  for (size_t i = 0; i < list->n; i++) hash = ld_hash_string(hash, list->files[i].path);
+  return hash;
+}
+
+/* Images are mapped so many at a time. */
+enum { HELD = 256 };
+
+/* Adds the names and bytes of the images from `first` on. One that cannot be read has no bytes; that it is
+ * broken is said where it is used. */
+static uint64_t hash_some(const ld_dataset *dataset, size_t first, size_t n, int n_threads, uint64_t hash) {
+  const ld_image_list *list = dataset->own;
+  ld_map maps[HELD];
+  ld_region regions[HELD];
+  for (size_t i = 0; i < n; i++) {
+    char *path = file_path(dataset, first + i);
+    if (ld_map_open(path, &maps[i], NULL)) maps[i] = (ld_map){0};
+    regions[i] = (ld_region){maps[i].bytes, maps[i].length, 0};
+    free(path);
+  }
+  ld_hash_regions(regions, n, n_threads);
+  for (size_t i = 0; i < n; i++) {
+    hash = ld_hash_u64(ld_hash_string(hash, list->files[first + i].path), regions[i].hash);
+    ld_map_close(&maps[i]);
+  }
+  return hash;
+}
+
+static ld_stamp stamp_files(const ld_dataset *dataset) {
+  const ld_image_list *list = dataset->own;
+  ld_stamp stamp = {.id = folder_stamp(dataset)};
+  for (size_t i = 0; i < list->n; i++) {
+    char *path = file_path(dataset, i);
+    ld_stamp_add(&stamp, path);
+    free(path);
+  }
+  return stamp;
+}
+
+static int folder_digest(const ld_dataset *dataset, ld_digests *digests, ld_contents *out, ld_error *err) {
+  const ld_image_list *list = dataset->own;
+  const int64_t since = ld_digests_now();
+  const ld_stamp stamp = stamp_files(dataset);
+  if (ld_digests_find(digests, dataset->path, &stamp, out)) return 0;
+  *out = (ld_contents){0};
+  for (size_t i = 0; i < list->n; i += HELD)
+    out->whole = hash_some(dataset, i, list->n - i < HELD ? list->n - i : HELD, ld_digests_threads(digests),
+                           out->whole);
+  if (stamp_files(dataset).id != stamp.id)
+    return ld_fail(err, LD_EFILE, "%s: images change while they are read: wait until whatever writes them is done",
+                   dataset->path);
+  ld_digests_add(digests, dataset->path, &stamp, since, out);
+  return 0;
+}
+
+/* As version 1 made it. */
+static uint64_t folder_old_digest(const ld_dataset *dataset) {
   const ld_image_list *list = dataset->own;
   ld_digest digest;
   ld_digest_init(&digest);
   for (size_t i = 0; i < list->n; i++) {
     ld_digest_string(&digest, list->files[i].path);
-    char *path = ld_path_join(dataset->path, list->files[i].path);
-    digest_file(&digest, path);
+    char *path = file_path(dataset, i);
+    add_old(&digest, path);
     free(path);
   }
   return digest.state;
@@ -162,8 +208,9 @@ const ld_data_format ld_data_image_folder = {
     .read = folder_read,
     .close = folder_close,
     .name = folder_name,
+    .stamp = folder_stamp,
     .digest = folder_digest,
-    .glance = folder_glance,
+    .old_digest = folder_old_digest,
     .mean_bytes = folder_mean_bytes,
     .fetch = folder_fetch,
     .read_sent = read_sent,

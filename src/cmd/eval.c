@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cmd/command.h"
+#include "train/once.h"
 #include "train/share.h"
 #include "train/trainer.h"
 
@@ -75,12 +76,15 @@ int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_e
   (void)path;
   ld_base base;
   ld_corpus *corpus = NULL;
-  int rc = ld_share_open_ready(comm, options->model, options->adapter, options->other_base, &base, err);
+  ld_digests *digests = ld_once_open(comm, options, options->cache);
+  int rc = ld_share_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, ld_base_use(&base), err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
+  if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = evaluate(options, comm, &base, corpus, err);
   ld_corpus_close(corpus);
   ld_base_close(&base);
+  ld_digests_free(digests);
   return rc;
 }

@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "io/yaml.h"
 #include "train/generate.h"
+#include "train/share.h"
 
 static int read_layout(const char *path, char **layout, ld_error *err) {
   ld_map map;
@@ -112,14 +113,13 @@ static int stream(const ld_options *options, const ld_base *base, const ld_ids *
 
 int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
-  (void)comm;
   ld_base base;
   ld_ids ids = {0};
   int rc = ld_base_open(options->model, &base, err);
   if (!rc && base.model->family->classifies)
     rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,
                  base.model->family->model_type);
-  if (!rc && options->adapter) rc = ld_base_adapt_from(&base, options->adapter, options->other_base, err);
+  if (!rc && options->adapter) rc = ld_share_adapt(comm, options, &base, err);
   if (!rc) rc = make_prompt(options, &base, &ids, err);
   if (!rc) open_end(&base, &ids);
   if (!rc && !ids.n) {

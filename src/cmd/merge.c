@@ -12,7 +12,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
-#include "train/base.h"
+#include "train/share.h"
 
 /* Files of a model folder that go along as they are. */
 static const char *const companions[] = {"config.json",
@@ -238,11 +238,10 @@ static int write_folder(const ld_options *options, const ld_base *base, ld_error
 
 int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
-  (void)comm;
   ld_base base = {0};
   int rc = ld_cmd_check_new(options, err);
   if (!rc) rc = ld_base_open_model(options->model, &base, err);
-  if (!rc) rc = ld_base_adapt_from(&base, options->adapter, options->other_base, err);
+  if (!rc) rc = ld_share_adapt(comm, options, &base, err);
   if (!rc && base.model->head_tied && base.model->head->lora)
     rc = ld_fail(err, LD_EUNSUPPORTED,
                  "%s: adapts lm_head, which shares its weight with the embedding in this base; merged, it "

@@ -31,6 +31,10 @@ const ld_option ld_option_table[] = {
   {"other-base", FLAG, FIELD(other_base), TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, ONCE, "no", 0, 0, NULL,
    .help = "accept an adapter that was trained on another base, such as the same model in another dtype",
    .needs = "adapter", .needs_of = EVAL | PREDICT | GENERATE},
+  {"cache", PATH, FIELD(cache), TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, 0, NULL, 0, 0, "DIR",
+   .help = "folder for digests of model and data, so that the next start need not read all of them again (train: --out)"},
+  {"verify", FLAG, FIELD(verify), TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, ONCE, "no", 0, 0, NULL,
+   .help = "read every byte of model and data, whatever digests are kept"},
   {"config", PATH, FIELD(config), TRAIN | EVAL | PREDICT | GENERATE, 0, ONCE, NULL, 0, 0, "FILE",
    .help = "YAML file with any of these options as keys, or the run.yaml of a run; the command line wins"},
 

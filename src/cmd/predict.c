@@ -8,6 +8,7 @@
 #include "io/json.h"
 #include "nn/rows.h"
 #include "train/evaluate.h"
+#include "train/once.h"
 #include "train/share.h"
 
 typedef struct printer {
@@ -104,8 +105,10 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
   return ld_comm_agree(comm, rc, err);
 }
 
-static int open_base(const ld_options *options, ld_comm *comm, ld_base *base, ld_error *err) {
-  const int rc = ld_share_open_ready(comm, options->model, options->adapter, options->other_base, base, err);
+static int open_base(const ld_options *options, ld_comm *comm, ld_digests *digests, ld_base *base,
+                     ld_error *err) {
+  const int rc =
+      ld_share_open_ready(comm, options->model, options->adapter, options->other_base, digests, base, err);
   if (rc || base->model->family->classifies) return rc;
   return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
                  base->model->family->model_type);
@@ -115,12 +118,15 @@ int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, l
   (void)path;
   ld_base base;
   ld_corpus *corpus = NULL;
-  int rc = open_base(options, comm, &base, err);
+  ld_digests *digests = ld_once_open(comm, options, options->cache);
+  int rc = open_base(options, comm, digests, &base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, ld_base_use(&base), err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, false, &corpus, err);
+  if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = predict(options, comm, &base, corpus, err);
   ld_corpus_close(corpus);
   ld_base_close(&base);
+  ld_digests_free(digests);
   return rc;
 }

@@ -11,6 +11,7 @@
 #include "base/numerics.h"
 #include "cmd/train.h"
 #include "io/report.h"
+#include "train/once.h"
 
 /* Set by SIGINT, SIGTERM and SIGUSR1: the step under way is finished and saved, then the program ends with
  * status 75. A second signal ends it at once. Launchers and queues tell some ranks twice at the same time: that
@@ -215,6 +216,7 @@ static void hear_signals(void) {
 static int train(ld_job *j, ld_error *err) {
   j->first_step = j->trainer.progress.step;
   int rc = ld_comm_by_first(j->comm, open_run, j, err);
+  if (!rc) ld_once_keep(j->comm, j->digests, ld_job_cache(j));
   j->started = j->last_line = ld_clock();
   if (!rc && j->valid && !j->first_step) rc = evaluate(j, err);
   bool stop = false;
@@ -252,6 +254,7 @@ int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_
   ld_corpus_close(j.valid);
   ld_corpus_close(j.data);
   ld_base_close(&j.base);
+  ld_digests_free(j.digests);
   free(j.config);
   return rc;
 }

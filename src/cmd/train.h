@@ -11,6 +11,7 @@
 typedef struct ld_job {
   ld_options options; /* with what an initial adapter decides; strings are borrowed */
   ld_comm *comm;
+  ld_digests *digests;
   ld_base base;
   ld_share model;          /* how the base came here */
   ld_corpus *data, *valid; /* valid may be NULL */
@@ -30,12 +31,15 @@ typedef struct ld_job {
  * Collective. */
 int ld_job_open(ld_job *job, ld_error *err);
 
+/* Where digests of the job's files are kept. */
+const char *ld_job_cache(const ld_job *job);
+
 /* Rank 0 finds the checkpoint to go on from and leaves it in *found; *path, on every rank, is NULL when
  * training begins anew. The caller frees both. Collective. */
 int ld_job_find_checkpoint(ld_job *job, char **path, ld_checkpoint **found, ld_error *err);
 
 /* Options, data and base must be those of the checkpoint: with others its adapter would be the function of
- * neither. LD_EMISMATCH lists all that differs and --resume-override does not name; what it names is warned
+ * neither. Collective. LD_EMISMATCH lists all that differs and --resume-override does not name; what it names is warned
  * of. *restart says that the epoch begins again, as the place in the data has lost its meaning. */
 int ld_job_compare(const ld_job *job, ld_checkpoint *checkpoint, const char *path, bool *restart,
                    ld_error *err);

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "cmd/train.h"
 #include "io/file.h"
+#include "train/once.h"
 
 /* What is recorded of the run is what it does: the initial adapter's rank and scaling. */
 static void adopt(ld_job *j, const ld_adapter *adapter) {
@@ -113,7 +114,7 @@ static int begin_from(ld_job *j, const char *path, ld_error *err) {
 static int begin_anew(ld_job *j, ld_error *err) {
   if (!j->options.init_adapter) return ld_comm_agree(j->comm, begin_fresh(j, err), err);
   ld_share file;
-  int rc = ld_share_adapter(j->comm, j->options.init_adapter, &file, err);
+  int rc = ld_share_adapter(j->comm, j->options.init_adapter, j->digests, &file, err);
   if (!rc) rc = ld_comm_agree(j->comm, begin_from(j, file.path, err), err);
   ld_share_close(&file);
   return rc;
@@ -121,10 +122,12 @@ static int begin_anew(ld_job *j, ld_error *err) {
 
 /* Collective. */
 static int open_base(ld_job *j, ld_error *err) {
-  int rc = ld_share_model(j->comm, j->options.model, &j->model, err);
+  int rc = ld_share_model(j->comm, j->options.model, j->digests, &j->model, err);
   if (!rc) rc = ld_comm_agree(j->comm, ld_base_open(j->model.path, &j->base, err), err);
+  j->base.digests = j->digests;
+  if (!rc) rc = ld_share_digest(j->comm, j->base.folder, j->digests, err);
   ld_share_close(&j->model);
-  return rc ? rc : ld_share_check(j->comm, &j->base, err);
+  return rc;
 }
 
 /* Numbers could be taken for the places of names, and mean others. */
@@ -149,9 +152,10 @@ static int create_trainer(ld_job *j, ld_error *err) {
 static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld_error *err) {
   ld_share file = {0};
   bool restart = false;
-  int rc = ld_share_file(j->comm, path, &file, err);
+  int rc = ld_share_file(j->comm, path, j->digests, &file, err);
   if (!rc && !checkpoint) rc = ld_checkpoint_read(file.path, &checkpoint, err);
   if (!rc && j->options.init_adapter) adopt(j, checkpoint->adapter);
+  rc = ld_comm_agree(j->comm, rc, err);
   if (!rc) rc = ld_job_compare(j, checkpoint, path, &restart, err);
   if (!rc) rc = ld_base_adapt(&j->base, checkpoint->adapter, path, j->options.dropout, err);
   rc = ld_comm_agree(j->comm, rc, err);
@@ -171,9 +175,14 @@ static int take_out(void *self, ld_error *err) {
   return rc ? rc : ld_run_lock(&j->run, &j->options, err);
 }
 
+const char *ld_job_cache(const ld_job *j) {
+  return j->options.cache ? j->options.cache : j->options.out;
+}
+
 int ld_job_open(ld_job *j, ld_error *err) {
   const ld_options *options = &j->options;
   int rc = options->dry_run ? 0 : ld_comm_by_first(j->comm, take_out, j, err);
+  j->digests = ld_once_open(j->comm, options, ld_job_cache(j));
   if (!rc) rc = open_base(j, err);
   if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, ld_base_use(&j->base), err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);

@@ -79,8 +79,12 @@ static void option_differs(const ld_difference *d, void *user) {
   ld_text_printf(sort_in(user, d), "--%s is %s, was %s", d->name, d->now, d->was);
 }
 
-static void compare_digest(changes *c, const char *name, const char *was, const char *now) {
-  if (!was || !*was || !strcmp(was, now)) return;
+static void compare_digest(changes *c, const char *name, const char *was, const char *now, bool same) {
+  if (same) {
+    if (ld_digest_is_old(was))
+      ld_info("the checkpoint has a digest of version 1 of the %s, which does not cover every byte: it agrees", name);
+    return;
+  }
   const ld_difference d = {.name = name, .rows = true};
   ld_text_printf(sort_in(c, &d), "the %s is another (digest %s, was %s)", name, now, was);
 }
@@ -131,7 +135,7 @@ int ld_job_compare(const ld_job *j, ld_checkpoint *checkpoint, const char *path,
                    ld_error *err) {
   ld_adapter *adapter = checkpoint->adapter;
   changes c = {.allowed = j->options.resume_override};
-  const char *data = NULL, *kernels = NULL;
+  const char *base = adapter->base_digest, *data = NULL, *kernels = NULL;
   int64_t numerics = LD_NUMERICS;
   int rc = check_family(j, adapter, path, err);
   ld_value *recorded = rc ? NULL : ld_json_parse(checkpoint->config, strlen(checkpoint->config), path, err);
@@ -140,8 +144,11 @@ int ld_job_compare(const ld_job *j, ld_checkpoint *checkpoint, const char *path,
   if (!rc) rc = ld_value_string(recorded, "kernels", "", &kernels, err);
   if (!rc) rc = ld_value_int(recorded, "numerics", 1, &numerics, err);
   ld_options_compare(&j->options, recorded, option_differs, &c);
-  compare_digest(&c, "data", data, j->data->digest);
-  compare_digest(&c, "base", adapter->base_digest, ld_model_folder_digest(j->base.folder));
+  if (data && *data)
+    compare_digest(&c, "data", data, j->data->digest, ld_corpus_has_digest(j->data, j->comm, data));
+  if (base && *base)
+    compare_digest(&c, "base", base, ld_model_folder_digest(j->base.folder),
+                   ld_model_folder_has_digest(j->base.folder, base));
   compare_kernels(&c, kernels);
   if (!rc && c.refused.length) rc = refuse(&c, path, err);
   if (!rc && c.taken.length)

@@ -24,6 +24,7 @@ typedef struct ld_base {
   int32_t bos, eos;  /* bos: what the tokenizer puts before a text; -1 for none */
   int32_t stops[LD_MAX_STOPS]; /* ids at which generation ends */
   int n_stops;
+  ld_digests *digests; /* borrowed: what the files of the job are known to hold; NULL: nothing */
 } ld_base;
 
 /* Opens a model folder with its tokenizer or image rule. Zero-fill or pass fresh; ld_base_close frees, also
@@ -73,9 +74,9 @@ int ld_base_adapt_from(ld_base *base, const char *path, bool other_base, ld_erro
 /* Puts a fresh adapter on the base, and trains modules whole, as the options say. */
 int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err);
 
-/* Opens a base for use, with the adapter of that path (NULL: none), as ld_base_adapt_from. LD_EMISMATCH when
- * a module that the folder lacks is not brought by the adapter. */
-int ld_base_open_ready(const char *path, const char *adapter, bool other_base, ld_base *base, ld_error *err);
+/* Makes an open base ready for use, with the adapter of that path (NULL: none), as ld_base_adapt_from.
+ * LD_EMISMATCH when a module that the folder lacks does not come with the adapter. */
+int ld_base_make_ready(ld_base *base, const char *adapter, bool other_base, ld_error *err);
 
 /* The base's adapter as it is to be saved. The caller frees with ld_adapter_free. */
 ld_adapter *ld_base_adapter(const ld_base *base, const ld_options *options);

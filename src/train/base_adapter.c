@@ -148,15 +148,21 @@ static int follow_head(ld_base *base, const ld_adapter *adapter, const char *sou
   return 0;
 }
 
-static int check_adapter(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
-  const char *digest = ld_model_folder_digest(base->folder);
-  if (adapter->base_digest && *adapter->base_digest && strcmp(adapter->base_digest, digest) != 0)
+static int check_base(const ld_base *base, const char *recorded, const char *source, ld_error *err) {
+  if (!recorded || !*recorded) return 0;
+  if (!ld_model_folder_has_digest(base->folder, recorded))
     return ld_fail(
         err, LD_EMISMATCH,
         "%s: was trained on another base (digest %s; %s has %s): give the --model it was trained on, or "
         "--other-base if this one will do (the same in another type, or merged)",
-        source, adapter->base_digest, ld_model_folder_path(base->folder), digest);
-  int rc = 0;
+        source, recorded, ld_model_folder_path(base->folder), ld_model_folder_digest(base->folder));
+  if (ld_digest_is_old(recorded))
+    ld_info("%s: knows its base by a digest of version 1, which covers parts of each tensor: these agree", source);
+  return 0;
+}
+
+static int check_adapter(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
+  int rc = check_base(base, adapter->base_digest, source, err);
   for (size_t i = 0; i < adapter->n_full && !rc; i++) rc = check_whole(base, &adapter->full[i], source, err);
   for (size_t i = 0; i < adapter->n_modules && !rc; i++)
     rc = check_module(base, &adapter->modules[i], source, err);
@@ -264,9 +270,8 @@ static int check_ready(const ld_base *base, ld_error *err) {
   return 0;
 }
 
-int ld_base_open_ready(const char *path, const char *adapter, bool other_base, ld_base *base, ld_error *err) {
-  int rc = ld_base_open(path, base, err);
-  if (!rc && adapter) rc = ld_base_adapt_from(base, adapter, other_base, err);
+int ld_base_make_ready(ld_base *base, const char *adapter, bool other_base, ld_error *err) {
+  const int rc = adapter ? ld_base_adapt_from(base, adapter, other_base, err) : 0;
   return rc ? rc : check_ready(base, err);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "train/once.h"
 
 static int seq_len_of(const ld_base *base, const ld_options *options) {
   const int most = base->model->max_positions;
@@ -162,13 +163,59 @@ static int open_file(void *user, ld_error *err) {
   return ld_dataset_open(work->path, work->options, work->out, err);
 }
 
-/* Which ranks have the file open that rank 0 has; others close theirs. */
-static void find_readers(ld_corpus *corpus, ld_comm *comm) {
+/* What a rank finds out for its host. */
+typedef struct data_reading {
+  const ld_dataset *dataset; /* NULL: this rank lacks it */
+  ld_digests *digests;
+  char digest[LD_DIGEST_TEXT + 1];
+} data_reading;
+
+/* Data that cannot be read here is none, unless it is rank 0's. */
+static int read_data(void *self, ld_error *err) {
+  data_reading *r = self;
+  return r->dataset ? ld_dataset_digest(r->dataset, r->digests, r->digest, err) : 0;
+}
+
+/* Every rank finds the digest of the data that it sees, and rank 0's. Collective. */
+static int find_digest(ld_corpus *corpus, ld_comm *comm, char mine[LD_DIGEST_TEXT + 1], ld_error *err) {
+  data_reading r = {.dataset = corpus->dataset, .digests = corpus->base->digests};
+  const uint64_t see = r.dataset ? ld_dataset_stamp(r.dataset) : 0;
+  int rc = ld_once_a_host(comm, see, read_data, &r, r.digest, sizeof r.digest, err);
+  rc = ld_comm_agree(comm, ld_comm_rank(comm) ? 0 : rc, err);
+  memcpy(mine, r.digest, sizeof r.digest);
+  memcpy(corpus->digest, r.digest, sizeof r.digest);
+  ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
+  return rc;
+}
+
+/* Whether all ranks stand on one host and see the very same data there, which need not be read to know it. */
+static bool is_one_copy(const ld_corpus *corpus, ld_comm *comm) {
+  const uint64_t mine = corpus->dataset ? ld_dataset_stamp(corpus->dataset) : 0;
+  uint64_t first = mine;
+  ld_comm_broadcast(comm, &first, sizeof first, 0);
+  int64_t differs = !corpus->dataset || first != mine || ld_comm_nodes(comm) > 1;
+  ld_comm_max_i64(comm, &differs, 1);
+  return !differs;
+}
+
+/* Data under the name of rank 0's that is other deserves a word: it may be a damaged copy. */
+static void warn_of_others(const ld_corpus *corpus, ld_comm *comm, bool other) {
+  ld_error what = {0};
+  if (other)
+    ld_fail(&what, LD_EMISMATCH, "%s: on host %s this is other data than on host %s: rank 0 sends its records there",
+            ld_dataset_path(corpus->dataset), ld_comm_host(comm), ld_comm_host_of(comm, 0));
+  if (ld_comm_agree(comm, what.code, &what)) ld_warn("%s", what.text);
+}
+
+/* Which ranks have the data open that rank 0 has; others close theirs. */
+static int find_readers(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   const int size = corpus->n_ranks = ld_comm_size(comm), rank = ld_comm_rank(comm);
   int64_t *reads = ld_alloc((size_t)size, sizeof *reads);
-  uint64_t mine = corpus->dataset && size > 1 ? ld_dataset_glance(corpus->dataset) : 0, first = mine;
-  ld_comm_broadcast(comm, &first, sizeof first, 0);
-  reads[rank] = corpus->dataset && mine == first;
+  const bool one_copy = is_one_copy(corpus, comm);
+  char mine[LD_DIGEST_TEXT + 1] = "";
+  const int rc = one_copy ? 0 : find_digest(corpus, comm, mine, err);
+  reads[rank] = corpus->dataset && !strcmp(mine, corpus->digest);
+  if (!one_copy) warn_of_others(corpus, comm, corpus->dataset && !reads[rank]);
   if (!reads[rank]) {
     ld_dataset_close(corpus->dataset);
     corpus->dataset = NULL;
@@ -177,6 +224,7 @@ static void find_readers(ld_corpus *corpus, ld_comm *comm) {
   corpus->reads = ld_alloc((size_t)size, sizeof *corpus->reads);
   for (int i = 0; i < size; i++) corpus->n_readers += corpus->reads[i] = reads[i];
   free(reads);
+  return rc;
 }
 
 /* Rank 0 must open the file; others may lack it. */
@@ -187,9 +235,8 @@ static int open_dataset(ld_corpus *corpus, ld_comm *comm, const char *path, cons
   ld_error lacks = {0};
   int rc = ld_comm_meanwhile(comm, open_file, &work, first ? err : &lacks);
   rc = ld_comm_agree(comm, first ? rc : 0, err);
-  if (rc) return rc;
-  find_readers(corpus, comm);
-  if (!ld_corpus_is_apart(corpus)) return 0;
+  if (!rc) rc = find_readers(corpus, comm, err);
+  if (rc || !ld_corpus_is_apart(corpus)) return rc;
   ld_text text = {0};
   if (first) ld_dataset_describe(corpus->dataset, &text);
   if (first) corpus->image_bytes = (int64_t)ld_dataset_mean_bytes(corpus->dataset);
@@ -277,28 +324,28 @@ int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
   return plan_rows(corpus, err);
 }
 
-static int find_digest(void *user, ld_error *err) {
+int ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
+  char mine[LD_DIGEST_TEXT + 1];
+  return corpus->digest[0] ? 0 : find_digest(corpus, comm, mine, err);
+}
+
+static int read_old(void *self, ld_error *err) {
+  data_reading *r = self;
   (void)err;
-  ld_dataset_digest(user);
+  ld_dataset_old_digest(r->dataset, r->digest);
   return 0;
 }
 
-int ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
-  const int rank = ld_comm_rank(comm);
-  const bool reads = corpus->reads[rank] && (rank == 0 || ld_comm_node_rank(comm) == 0);
-  char mine[sizeof corpus->digest] = "";
-  if (reads) {
-    ld_comm_meanwhile(comm, find_digest, corpus->dataset, NULL);
-    snprintf(mine, sizeof mine, "%s", ld_dataset_digest(corpus->dataset));
-  }
-  memcpy(corpus->digest, mine, sizeof mine);
-  ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
-  int rc = 0;
-  if (reads && strcmp(mine, corpus->digest))
-    rc = ld_fail(err, LD_EMISMATCH,
-                 "%s: is another file on host %s than on host %s: copy it again, or remove it there",
-                 ld_dataset_path(corpus->dataset), ld_comm_host(comm), ld_comm_host_of(comm, 0));
-  return ld_comm_agree(comm, rc, err);
+bool ld_corpus_has_digest(const ld_corpus *corpus, ld_comm *comm, const char *digest) {
+  if (!ld_digest_is_old(digest)) return !strcmp(digest, corpus->digest);
+  data_reading r = {.dataset = corpus->dataset};
+  if (ld_comm_rank(comm) == 0) ld_comm_meanwhile(comm, read_old, &r, NULL);
+  ld_comm_broadcast(comm, r.digest, sizeof r.digest, 0);
+  return !strcmp(digest, r.digest);
+}
+
+int ld_corpus_check(const ld_corpus *corpus, ld_error *err) {
+  return ld_dataset_check(corpus->dataset, corpus->digest, err);
 }
 
 void ld_corpus_close(ld_corpus *corpus) {

@@ -22,11 +22,11 @@ typedef struct ld_corpus {
   int64_t image_bytes; /* of an image to be sent, about; 0 of text, which says it itself */
   ld_labels labels;    /* of a classifier's data: names or numbers as they are written */
   ld_plan *plan;
-  char digest[32]; /* ld_dataset_digest; empty before ld_corpus_share_digest */
+  char digest[LD_DIGEST_TEXT + 1]; /* ld_dataset_digest of rank 0's; empty until it is needed */
 } ld_corpus;
 
 /* Opens a data file, indexes this rank's part of it and joins the parts. Rank 0 must be able to read it; a
- * rank that sees nothing at the path, or something else, gets the records that it needs by ld_corpus_bring.
+ * rank that sees nothing at the path, or other bytes, gets the records that it needs by ld_corpus_bring.
  * Collective: an error of one rank is everyone's. The base and the options are borrowed. Without `labelled` a
  * classifier's labels are not looked at: for prediction. A classifier's data has no plan before
  * ld_corpus_plan. */
@@ -34,9 +34,16 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
                    bool labelled, ld_corpus **out, ld_error *err);
 void ld_corpus_close(ld_corpus *corpus);
 
-/* Fills the digest, for which a rank of each host that has the data reads all of it. LD_EMISMATCH when they
- * do not have the same. Collective. */
+/* Finds the digest, unless it is known already: for which one rank of each host reads all of the data.
+ * Collective. */
 int ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm, ld_error *err);
+
+/* Whether a recorded digest, the same on every rank, is the data's; one of version 1 is compared as version 1
+ * was made. Collective. */
+bool ld_corpus_has_digest(const ld_corpus *corpus, ld_comm *comm, const char *digest);
+
+/* LD_EMISMATCH when the data file, whose digest is known, was changed since it was opened. Not collective. */
+int ld_corpus_check(const ld_corpus *corpus, ld_error *err);
 
 /* Turns labels into the base's classes and plans the rows. LD_EMISMATCH for a label that the base has not,
  * LD_EFORMAT for data without a target. The same on every rank. */

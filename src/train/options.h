@@ -13,6 +13,8 @@ typedef struct ld_options {
   /* files */
   char *model, *data, *valid, *out, *adapter, *init_adapter, *config;
   bool other_base; /* an adapter of another base is taken */
+  char *cache;     /* a folder for digests of files; NULL for none */
+  bool verify;     /* kept digests are not used */
   /* LoRA */
   int64_t rank;
   double alpha, dropout;

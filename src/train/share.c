@@ -6,11 +6,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/machine.h"
 #include "base/memory.h"
 #include "io/checkpoint.h"
-#include "io/digest.h"
 #include "io/file.h"
+#include "io/hash.h"
+#include "train/once.h"
 
 /* What is sent at a time, and held twice by a host that receives. */
 enum { CHUNK = 32 << 20 };
@@ -22,10 +24,10 @@ typedef struct file_list {
   size_t n;
 } file_list;
 
-/* How a file looks from where a rank stands. */
+/* What a file holds from where a rank stands; no bytes is -1. */
 typedef struct look {
   int64_t bytes;
-  uint64_t digest;
+  uint64_t whole;
 } look;
 
 static void free_list(file_list *list) {
@@ -72,28 +74,6 @@ static file_list list_adapter(const char *path) {
   return list;
 }
 
-/* The look of a file that cannot be read has a length that none has. */
-static look look_at(const file_list *list, size_t i) {
-  look l = {.bytes = -1};
-  ld_map map;
-  char *path = file_path(list, i);
-  if (!ld_map_open(path, &map, NULL)) {
-    ld_digest digest;
-    ld_digest_init(&digest);
-    ld_digest_spread(&digest, map.bytes, map.length);
-    l = (look){(int64_t)map.length, digest.state};
-  }
-  ld_map_close(&map);
-  free(path);
-  return l;
-}
-
-static look *look_at_all(const file_list *list) {
-  look *looks = ld_alloc(list->n, sizeof *looks);
-  for (size_t i = 0; i < list->n; i++) looks[i] = look_at(list, i);
-  return looks;
-}
-
 /* Gives all ranks rank 0's list: the root and the names, each with a NUL behind. */
 static void tell_list(ld_comm *comm, file_list *list) {
   ld_text text = {0};
@@ -119,7 +99,8 @@ typedef struct transfer {
       *part;     /* all; the ranks of this host; rank 0 and one of each host that receives, NULL of others */
   bool receives; /* this rank, for its host */
   const file_list *list;
-  const look *looks; /* rank 0's */
+  look *looks; /* rank 0's */
+  ld_digests *digests;
   ld_share *share;
 } transfer;
 
@@ -240,29 +221,100 @@ static int send_all(ld_comm *comm, transfer *t, bool lacking, ld_error *err) {
   return ld_comm_agree(comm, rc, err);
 }
 
+/* The stamps of all files as one number; the sizes go to `looks`. */
+static uint64_t stamp_all(const file_list *list, look *looks) {
+  uint64_t all = 0;
+  for (size_t i = 0; i < list->n; i++) {
+    char *path = file_path(list, i);
+    const ld_stamp stamp = ld_stamp_of(path);
+    looks[i] = (look){.bytes = stamp.bytes};
+    all = ld_hash_u64(all, stamp.bytes < 0 ? 0 : stamp.id);
+    free(path);
+  }
+  return all;
+}
+
+/* Whether all ranks stand on one host and see the very same files there. */
+static bool is_one_copy(ld_comm *comm, uint64_t see) {
+  uint64_t first = see;
+  ld_comm_broadcast(comm, &first, sizeof first, 0);
+  int64_t differs = first != see || ld_comm_nodes(comm) > 1;
+  ld_comm_max_i64(comm, &differs, 1);
+  return !differs;
+}
+
+/* What a rank finds out for its host. */
+typedef struct reading {
+  const transfer *t;
+  look *looks; /* its own */
+} reading;
+
+/* Only files of the right sizes are read. What cannot be read is none. */
+static int read_looks(void *self, ld_error *err) {
+  const reading *r = self;
+  for (size_t i = 0; i < r->t->list->n; i++) {
+    ld_contents contents = {0};
+    char *path = file_path(r->t->list, i);
+    const bool fits = r->looks[i].bytes == r->t->looks[i].bytes;
+    if (fits && r->looks[i].bytes >= 0 && ld_digests_of_file(r->t->digests, path, &contents, err))
+      r->looks[i].bytes = -1;
+    r->looks[i].whole = contents.whole;
+    free(path);
+  }
+  return 0;
+}
+
+/* A file under the name of rank 0's that is another deserves a word: it may be a damaged copy. */
+static void warn_of_others(ld_comm *comm, const transfer *t, const look *mine) {
+  ld_error other = {0};
+  for (size_t i = 0; i < t->list->n && !other.code; i++) {
+    if (mine[i].bytes < 0 || !memcmp(&mine[i], &t->looks[i], sizeof *mine)) continue;
+    char *path = file_path(t->list, i);
+    ld_fail(&other, LD_EMISMATCH, "%s: on host %s this is another file than on host %s (%s): rank 0's is sent there",
+            path, ld_comm_host(comm), ld_comm_host_of(comm, 0),
+            mine[i].bytes == t->looks[i].bytes ? "the same length, other bytes" : "another length");
+    free(path);
+  }
+  if (ld_comm_agree(comm, other.code, &other)) ld_warn("%s", other.text);
+}
+
 /* Whether any rank of this host sees other files than rank 0, and one that shall receive for it. */
-static bool is_lacking(ld_comm *comm, transfer *t, look *looks) {
-  look *mine = look_at_all(t->list);
-  if (ld_comm_rank(comm) == 0) memcpy(looks, mine, t->list->n * sizeof *looks);
-  ld_comm_broadcast(comm, looks, t->list->n * sizeof *looks, 0);
-  int64_t lacks = memcmp(looks, mine, t->list->n * sizeof *looks) != 0;
+static bool is_lacking(ld_comm *comm, transfer *t) {
+  const size_t size = t->list->n * sizeof(look);
+  look *mine = ld_alloc(t->list->n, sizeof *mine);
+  const uint64_t see = stamp_all(t->list, mine);
+  memcpy(t->looks, mine, size);
+  ld_comm_broadcast(comm, t->looks, size, 0);
+  for (size_t i = 0; i < t->list->n; i++) t->share->bytes += t->looks[i].bytes > 0 ? t->looks[i].bytes : 0;
+  int64_t lacks = 0;
+  if (!is_one_copy(comm, see)) {
+    reading r = {t, mine};
+    ld_once_a_host(comm, see, read_looks, &r, mine, size, NULL);
+    if (ld_comm_rank(comm) == 0) memcpy(t->looks, mine, size);
+    ld_comm_broadcast(comm, t->looks, size, 0);
+    lacks = memcmp(t->looks, mine, size) != 0;
+    warn_of_others(comm, t, mine);
+  }
   free(mine);
   ld_comm_max_i64(t->node, &lacks, 1);
   t->receives = lacks && ld_comm_rank(t->node) == 0;
-  for (size_t i = 0; i < t->list->n; i++) t->share->bytes += looks[i].bytes > 0 ? looks[i].bytes : 0;
   return lacks;
 }
 
 static int share_files(ld_comm *comm, const char *path, file_list (*list_files)(const char *path),
-                       ld_share *out, ld_error *err) {
+                       ld_digests *digests, ld_share *out, ld_error *err) {
   *out = (ld_share){.path = ld_strdup(path), .n_reading = ld_comm_nodes(comm)};
   if (ld_comm_size(comm) == 1) return 0;
   file_list list = {0};
   if (ld_comm_rank(comm) == 0) list = list_files(path);
   tell_list(comm, &list);
-  look *looks = ld_alloc(list.n, sizeof *looks);
-  transfer t = {.whole = comm, .node = ld_comm_of_node(comm), .list = &list, .looks = looks, .share = out};
-  const bool lacking = list.n && is_lacking(comm, &t, looks);
+  transfer t = {.whole = comm,
+                .node = ld_comm_of_node(comm),
+                .list = &list,
+                .looks = ld_alloc(list.n, sizeof *t.looks),
+                .digests = digests,
+                .share = out};
+  const bool lacking = list.n && is_lacking(comm, &t);
   int64_t n_sent = t.receives;
   ld_comm_sum_i64(comm, &n_sent, 1);
   out->n_sent = (int)n_sent;
@@ -274,22 +326,22 @@ static int share_files(ld_comm *comm, const char *path, file_list (*list_files)(
   out->received = lacking;
   const int rc = n_sent ? send_all(comm, &t, lacking, err) : 0;
   ld_comm_leave(t.node);
-  free(looks);
+  free(t.looks);
   free_list(&list);
   if (rc) ld_share_close(out);
   return rc;
 }
 
-int ld_share_model(ld_comm *comm, const char *path, ld_share *out, ld_error *err) {
-  return share_files(comm, path, list_model, out, err);
+int ld_share_model(ld_comm *comm, const char *path, ld_digests *digests, ld_share *out, ld_error *err) {
+  return share_files(comm, path, list_model, digests, out, err);
 }
 
-int ld_share_adapter(ld_comm *comm, const char *path, ld_share *out, ld_error *err) {
-  return share_files(comm, path, list_adapter, out, err);
+int ld_share_adapter(ld_comm *comm, const char *path, ld_digests *digests, ld_share *out, ld_error *err) {
+  return share_files(comm, path, list_adapter, digests, out, err);
 }
 
-int ld_share_file(ld_comm *comm, const char *path, ld_share *out, ld_error *err) {
-  return share_files(comm, path, list_file, out, err);
+int ld_share_file(ld_comm *comm, const char *path, ld_digests *digests, ld_share *out, ld_error *err) {
+  return share_files(comm, path, list_file, digests, out, err);
 }
 
 void ld_share_close(ld_share *share) {
@@ -304,37 +356,57 @@ void ld_share_close(ld_share *share) {
                       .bytes = share->bytes};
 }
 
-int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base, ld_base *base,
-                        ld_error *err) {
+/* The whole base is read only where an adapter must fit it, or where several hosts must hold the same. */
+int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base,
+                        ld_digests *digests, ld_base *base, ld_error *err) {
   ld_share folder = {0}, file = {0};
   *base = (ld_base){0};
-  int rc = ld_share_model(comm, model, &folder, err);
-  if (!rc && adapter) rc = ld_share_adapter(comm, adapter, &file, err);
-  if (!rc) rc = ld_comm_agree(comm, ld_base_open_ready(folder.path, file.path, other_base, base, err), err);
-  if (!rc) rc = ld_share_check(comm, base, err);
+  int rc = ld_share_model(comm, model, digests, &folder, err);
+  if (!rc && adapter) rc = ld_share_adapter(comm, adapter, digests, &file, err);
+  if (!rc) rc = ld_comm_agree(comm, ld_base_open(folder.path, base, err), err);
+  base->digests = digests;
+  if (!rc && (adapter || ld_comm_nodes(comm) > 1)) rc = ld_share_digest(comm, base->folder, digests, err);
+  if (!rc) rc = ld_comm_agree(comm, ld_base_make_ready(base, file.path, other_base, err), err);
   ld_share_close(&file);
   ld_share_close(&folder);
   return rc;
 }
 
-static int compute_digest(void *base, ld_error *err) {
-  (void)err;
-  ld_model_folder_digest(((ld_base *)base)->folder);
-  return 0;
+/* The digest of a rank's base, found once a host. */
+typedef struct base_reading {
+  const ld_model_folder *folder;
+  ld_digests *digests;
+  char digest[LD_DIGEST_TEXT + 1];
+} base_reading;
+
+static int read_base(void *self, ld_error *err) {
+  base_reading *r = self;
+  return ld_model_folder_find_digest(r->folder, r->digests, r->digest, err);
 }
 
-int ld_share_check(ld_comm *comm, ld_base *base, ld_error *err) {
-  char first[LD_DIGEST_DIGITS + 1];
-  ld_comm_meanwhile(comm, compute_digest, base, NULL); /* it reads from all over the folder */
-  const char *mine = ld_model_folder_digest(base->folder);
-  memcpy(first, mine, sizeof first);
+int ld_share_digest(ld_comm *comm, ld_model_folder *folder, ld_digests *digests, ld_error *err) {
+  base_reading r = {.folder = folder, .digests = digests};
+  char first[sizeof r.digest];
+  int rc = ld_once_a_host(comm, ld_model_folder_stamp(folder), read_base, &r, r.digest, sizeof r.digest, err);
+  rc = ld_comm_agree(comm, rc, err);
+  if (rc) return rc;
+  memcpy(first, r.digest, sizeof first);
   ld_comm_broadcast(comm, first, sizeof first, 0);
-  int rc = 0;
-  if (strcmp(first, mine))
+  if (strcmp(first, r.digest))
     rc = ld_fail(err, LD_EMISMATCH,
                  "%s: holds other weights on host %s than on host %s: copy it again, or remove it",
-                 ld_model_folder_path(base->folder), ld_comm_host(comm), ld_comm_host_of(comm, 0));
+                 ld_model_folder_path(folder), ld_comm_host(comm), ld_comm_host_of(comm, 0));
+  ld_model_folder_set_digest(folder, r.digest);
   return ld_comm_agree(comm, rc, err);
+}
+
+int ld_share_adapt(ld_comm *comm, const ld_options *options, ld_base *base, ld_error *err) {
+  ld_digests *digests = ld_once_open(comm, options, options->cache);
+  int rc = ld_share_digest(comm, base->folder, digests, err);
+  if (!rc) ld_once_keep(comm, digests, options->cache);
+  if (!rc) rc = ld_base_adapt_from(base, options->adapter, options->other_base, err);
+  ld_digests_free(digests);
+  return rc;
 }
 
 static void put_data(const char *name, const ld_corpus *data, ld_text *out) {

@@ -2,7 +2,8 @@
  *
  * A host whose ranks all see the same files at the same path reads them itself (it maps them, so its ranks
  * share one copy). To every other host they are sent once, over MPI, into memory that its ranks share. "The
- * same" means equal lengths and equal blocks spread over each file.
+ * same" means the same bytes, all of which one rank of each host reads; where the ranks stand on one host and
+ * see the very same file (device, inode, size, times), nothing need be read for that.
  */
 #ifndef LD_SHARE_H
 #define LD_SHARE_H
@@ -24,21 +25,26 @@ typedef struct ld_share {
 /* A model folder; what ld_adapter_load takes; one file. All ranks give the same path, which rank 0 alone must
  * be able to read: where it cannot, ->path is the path that was given, and opening that fails as it always
  * does. The caller closes. Collective. */
-int ld_share_model(ld_comm *comm, const char *path, ld_share *out, ld_error *err);
-int ld_share_adapter(ld_comm *comm, const char *path, ld_share *out, ld_error *err);
-int ld_share_file(ld_comm *comm, const char *path, ld_share *out, ld_error *err);
+int ld_share_model(ld_comm *comm, const char *path, ld_digests *digests, ld_share *out, ld_error *err);
+int ld_share_adapter(ld_comm *comm, const char *path, ld_digests *digests, ld_share *out, ld_error *err);
+int ld_share_file(ld_comm *comm, const char *path, ld_digests *digests, ld_share *out, ld_error *err);
 
 /* When all ranks have opened it (mapped files stay) or never will; the numbers stay. A zeroed one is fine.
  * Not collective. */
 void ld_share_close(ld_share *share);
 
-/* Opens a base for use as ld_base_open_ready, from rank 0's files. Collective: an error of one rank is
- * everyone's. ld_base_close frees, also after an error. */
-int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base, ld_base *base,
-                        ld_error *err);
+/* Opens a base for use, with the adapter (NULL: none), from rank 0's files; base->digests is `digests`.
+ * Collective: an error of one rank is everyone's. ld_base_close frees, also after an error. */
+int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base,
+                        ld_digests *digests, ld_base *base, ld_error *err);
 
-/* Fails when a rank's base holds other tensors than rank 0's. Collective. */
-int ld_share_check(ld_comm *comm, ld_base *base, ld_error *err);
+/* Finds the digest of a folder while its files can be read at its path. LD_EMISMATCH when a rank's holds other
+ * tensors than rank 0's. Collective. */
+int ld_share_digest(ld_comm *comm, ld_model_folder *folder, ld_digests *digests, ld_error *err);
+
+/* Puts the adapter that the options name on an open base, which is read whole for it, or known by --cache.
+ * Collective. */
+int ld_share_adapt(ld_comm *comm, const ld_options *options, ld_base *base, ld_error *err);
 
 /* Appends how a model and its data (valid may be NULL) come to the ranks: "model read by 1 host, sent to 2
  * (475.2 MiB each); data read by every rank". */

@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
   }
   read_tensors(folder);
-  if (strlen(ld_model_folder_digest(folder)) != 16) abort();
+  if (strlen(ld_model_folder_digest(folder)) != LD_DIGEST_TEXT) abort();
   for (const char *const *role = (const char *const[]){"bos_token", "eos_token", "pad_token", NULL}; *role;
        role++)
     ld_model_folder_token(folder, *role);

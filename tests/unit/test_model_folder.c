@@ -64,7 +64,7 @@ Test(model_folder, shards_and_one_file_are_the_same_model, .init = fill_numbers)
   cr_assert(d && *(const float *)d->data == numbers[6]);
   cr_assert_null(ld_model_folder_find(b, "e"));
   cr_assert_str_eq(ld_model_folder_digest(a), ld_model_folder_digest(b));
-  cr_assert_eq(strlen(ld_model_folder_digest(a)), 16);
+  cr_assert_eq(strlen(ld_model_folder_digest(a)), LD_DIGEST_TEXT);
   cr_assert_str_eq(ld_value_get(ld_model_folder_config(a), "model_type")->string, "x");
   ld_model_folder_close(a);
   ld_model_folder_close(b);
@@ -79,17 +79,14 @@ static void digest_of(const char *folder, const ld_named *tensor, char *digest) 
 }
 
 Test(model_folder, the_digest_tells_other_weights, .init = fill_numbers) {
-  char *folder = scratch_new(), before[17], after[17];
+  char *folder = scratch_new(), before[LD_DIGEST_TEXT + 1], after[LD_DIGEST_TEXT + 1];
   scratch_text(folder, "config.json", "{}");
-  /* Above 64 KiB: the first and the last byte count; so does what training changes, which is everywhere. */
-  static const size_t places[] = {0, 89999, 100};
+  /* Every number counts: 700 lies between the blocks of version 1. */
+  static const size_t places[] = {0, 89999, 700};
   for (size_t i = 0; i < 3; i++) {
     const ld_named tensor = named("w", 300, 300, numbers);
     digest_of(folder, &tensor, before);
-    if (i < 2)
-      numbers[places[i]] += 1;
-    else
-      for (size_t k = 0; k < 90000; k++) numbers[k] *= 1.0001f;
+    numbers[places[i]] += 1;
     digest_of(folder, &tensor, after);
     cr_assert_str_neq(before, after);
   }
