@@ -42,6 +42,16 @@ static void describe_head(const ld_job *j) {
   ld_text_free(&names);
 }
 
+/* What was read for it is rank 0's. */
+static void describe_digests(const ld_job *j) {
+  double bytes, seconds;
+  ld_digests_cost(j->digests, &bytes, &seconds);
+  char cost[64] = "known from the last start";
+  if (bytes > 0)
+    snprintf(cost, sizeof cost, "%.1f MiB read in %.2f s", bytes / 0x1p20, seconds);
+  ld_info("digests base %s, data %s; %s", ld_model_folder_digest(j->base.folder), j->data->digest, cost);
+}
+
 void ld_job_describe(const ld_job *j) {
   const ld_plan *plan = j->data->plan;
   const ld_model *model = j->base.model;
@@ -54,6 +64,7 @@ void ld_job_describe(const ld_job *j) {
   ld_share_put(&j->model, j->data, j->valid, &files);
   ld_info("files   %s", files.bytes);
   ld_text_free(&files);
+  describe_digests(j);
   const char *missing = model->family->classifies ? "label" : "target token";
   if (plan->n_cut == 1)
     ld_warn("1 record is longer than %d tokens and was cut", plan->longest);

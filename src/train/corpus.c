@@ -202,8 +202,9 @@ static bool is_one_copy(const ld_corpus *corpus, ld_comm *comm) {
 static void warn_of_others(const ld_corpus *corpus, ld_comm *comm, bool other) {
   ld_error what = {0};
   if (other)
-    ld_fail(&what, LD_EMISMATCH, "%s: on host %s this is other data than on host %s: rank 0 sends its records there",
-            ld_dataset_path(corpus->dataset), ld_comm_host(comm), ld_comm_host_of(comm, 0));
+    ld_fail(&what, LD_EMISMATCH,
+            "%s: rank %d on host %s sees other data than rank 0 on host %s: rank 0's records are sent there",
+            ld_dataset_path(corpus->dataset), ld_comm_rank(comm), ld_comm_host(comm), ld_comm_host_of(comm, 0));
   if (ld_comm_agree(comm, what.code, &what)) ld_warn("%s", what.text);
 }
 

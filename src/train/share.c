@@ -270,8 +270,9 @@ static void warn_of_others(ld_comm *comm, const transfer *t, const look *mine) {
   for (size_t i = 0; i < t->list->n && !other.code; i++) {
     if (mine[i].bytes < 0 || !memcmp(&mine[i], &t->looks[i], sizeof *mine)) continue;
     char *path = file_path(t->list, i);
-    ld_fail(&other, LD_EMISMATCH, "%s: on host %s this is another file than on host %s (%s): rank 0's is sent there",
-            path, ld_comm_host(comm), ld_comm_host_of(comm, 0),
+    ld_fail(&other, LD_EMISMATCH,
+            "%s: rank %d on host %s sees another file than rank 0 on host %s (%s): rank 0's is sent there", path,
+            ld_comm_rank(comm), ld_comm_host(comm), ld_comm_host_of(comm, 0),
             mine[i].bytes == t->looks[i].bytes ? "the same length, other bytes" : "another length");
     free(path);
   }
