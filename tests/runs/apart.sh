@@ -70,7 +70,7 @@ sed 's/{"text": "\([^"]*\)", "text_pair": "\([^"]*\)", "label": "\([^"]*\)"}/\1\
 sed 's/\t/","/g; s/^/"/; s/$/"/' here/train.tsv >here/train.csv
 class=(--batch-size 7 --micro-batch 2 --lr 1e-2 "${steps[@]}")
 check tsv train --model bert --data train.tsv --valid train.csv "${class[@]}"
-check csv train --model bert --data train.csv "${class[@]}"
+check csv train --model bert --data train.csv --valid train.tsv "${class[@]}"
 same_bits here/tsv/peft/adapter_model.safetensors here/csv/peft/adapter_model.safetensors
 check h5 train --model resnet_cifar --data resnet_cifar/train.h5 --valid resnet_cifar/train.h5 --flip --crop 4 "${class[@]}"
 mkdir -p here/photos/{red,green}
