@@ -42,28 +42,30 @@ static int n_threads(const ld_comm *comm, const ld_options *options) {
   return mine > ranks ? mine : ranks;
 }
 
-static void give(ld_comm *comm, ld_digests *digests, ld_text *lines) {
-  ld_comm_broadcast_text(comm, lines, 0);
-  if (ld_comm_rank(comm) && lines->length) ld_digests_take(digests, lines->bytes, lines->length, false);
-  ld_text_free(lines);
-}
-
-ld_digests *ld_once_open(ld_comm *comm, const ld_options *options, const char *folder) {
-  ld_digests *digests = ld_digests_create(ld_comm_host(comm), n_threads(comm, options));
-  ld_text lines = {0};
-  if (folder && !options->verify && ld_comm_rank(comm) == 0) {
-    ld_digests_read(digests, folder);
-    ld_digests_put(digests, false, &lines);
-  }
-  give(comm, digests, &lines);
-  return digests;
-}
-
-/* Rank 0's part, beside the watch. */
+/* Rank 0's files, read and written beside the watch. */
 typedef struct keeping {
   ld_digests *digests;
   const char *folder;
 } keeping;
+
+static int read_kept(void *self, ld_error *err) {
+  const keeping *k = self;
+  (void)err;
+  ld_digests_read(k->digests, k->folder);
+  return 0;
+}
+
+ld_digests *ld_once_open(ld_comm *comm, const ld_options *options, const char *folder) {
+  ld_digests *digests = ld_digests_create(ld_comm_host(comm), n_threads(comm, options));
+  if (!folder || options->verify) return digests;
+  ld_text lines = {0};
+  ld_comm_by_first(comm, read_kept, &(keeping){digests, folder}, NULL);
+  if (ld_comm_rank(comm) == 0) ld_digests_put(digests, false, &lines);
+  ld_comm_broadcast_text(comm, &lines, 0);
+  if (ld_comm_rank(comm)) ld_digests_take(digests, lines.bytes, lines.length, false);
+  ld_text_free(&lines);
+  return digests;
+}
 
 static int keep(void *self, ld_error *err) {
   const keeping *k = self;
