@@ -147,3 +147,16 @@ void ld_dtype_from_f32(void *out, const float *data, ld_dtype dtype, int64_t n) 
   uint16_t *to = out;
   for (int64_t i = 0; i < n; i++) to[i] = dtype == LD_F16 ? half_of(data[i]) : bfloat_of(data[i]);
 }
+
+bool ld_dtype_same(const void *a, ld_dtype a_dtype, const void *b, ld_dtype b_dtype, int64_t n) {
+  enum { STRIP = 1024 };
+  if (a_dtype == b_dtype) return a == b || !memcmp(a, b, (size_t)n * ld_dtype_size(a_dtype));
+  float x[STRIP], y[STRIP];
+  for (int64_t at = 0; at < n; at += STRIP) {
+    const int64_t some = n - at < STRIP ? n - at : STRIP;
+    ld_dtype_to_f32(x, a, a_dtype, at, some);
+    ld_dtype_to_f32(y, b, b_dtype, at, some);
+    if (memcmp(x, y, (size_t)some * sizeof *x) != 0) return false;
+  }
+  return true;
+}

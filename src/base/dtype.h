@@ -69,6 +69,9 @@ bool ld_shape_count(const int64_t *shape, int ndim, int64_t *count);
 /* Converts elements [start, start + n) of an F32, F16 or BF16 array to float32, exactly (NaN stays NaN). */
 void ld_dtype_to_f32(float *out, const void *data, ld_dtype dtype, int64_t start, int64_t n);
 
+/* Whether two arrays of n elements, each F32, F16 or BF16, hold the same numbers. */
+bool ld_dtype_same(const void *a, ld_dtype a_dtype, const void *b, ld_dtype b_dtype, int64_t n);
+
 /* Rounds n floats to `dtype` (F32, F16 or BF16), to nearest even; what is too large becomes infinity. */
 void ld_dtype_from_f32(void *out, const float *data, ld_dtype dtype, int64_t n);
 

@@ -11,11 +11,16 @@ const char *ld_value_type_name(ld_value_type type) {
   return (size_t)type < sizeof names / sizeof *names ? names[type] : "an unknown value";
 }
 
-const ld_value *ld_value_get(const ld_value *map, const char *key) {
+const ld_value *ld_value_member(const ld_value *map, const char *key) {
   if (!map || map->type != LD_MAP) return NULL;
   for (size_t i = 0; i < map->n_items; i++)
-    if (strcmp(map->items[i].key, key) == 0) return map->items[i].type == LD_NULL ? NULL : &map->items[i];
+    if (strcmp(map->items[i].key, key) == 0) return &map->items[i];
   return NULL;
+}
+
+const ld_value *ld_value_get(const ld_value *map, const char *key) {
+  const ld_value *member = ld_value_member(map, key);
+  return member && member->type != LD_NULL ? member : NULL;
 }
 
 static int wrong_type(const ld_value *found, const char *key, ld_value_type expected, ld_error *err) {

@@ -43,6 +43,9 @@ const char *ld_value_type_name(ld_value_type type);
  */
 const ld_value *ld_value_get(const ld_value *map, const char *key);
 
+/* The same, but a member that is null is given too: for formats where null and missing differ. */
+const ld_value *ld_value_member(const ld_value *map, const char *key);
+
 /* Members with a check. Missing: the default. Wrong type: LD_EFORMAT with "key: expected an integer, found a
  * string". A real without a fraction ("1e3", 8.0) is taken as an integer, an integer as a real. */
 int ld_value_int(const ld_value *map, const char *key, int64_t fallback, int64_t *out, ld_error *err);

@@ -19,6 +19,7 @@ typedef struct block {
 typedef struct bert {
   ld_weight words, positions, types;
   bool has_types;
+  int padding; /* RoBERTa's padding id, where its positions begin; -1 for others */
   float *norm_weight, *norm_bias;
   float eps;
   enum ld_activation activation, head_activation;
@@ -98,12 +99,60 @@ static void refuse_what_is_not_known(ld_builder *b) {
   const char *positions = ld_build_string(b, "position_embedding_type", "absolute");
   if (strcmp(positions, "absolute") != 0)
     ld_build_refuse(b, "position_embedding_type", "\"%s\" is not supported", positions);
-  if (ld_build_flag(b, "is_decoder", false)) ld_build_refuse(b, "is_decoder", "is not supported");
+  ld_build_refuse_flag(b, "is_decoder");
+  ld_build_refuse_flag(b, "add_cross_attention");
 }
+
+/* What the classes of BERT and RoBERTa declare. */
+static const ld_config_key bert_keys[] = {
+    {"add_cross_attention", LD_TAKES_FLAG, NULL},
+    {"attention_probs_dropout_prob", LD_TAKES_SHARE, NULL},
+    {"bos_token_id", LD_TAKES_ID, NULL},
+    {"classifier_dropout", LD_TAKES_SHARE | LD_TAKES_NULL, NULL},
+    {"eos_token_id", LD_TAKES_IDS, NULL},
+    {"hidden_act", LD_TAKES_STRING, NULL},
+    {"hidden_dropout_prob", LD_TAKES_SHARE, NULL},
+    {"hidden_size", LD_TAKES_INTEGER, NULL},
+    {"initializer_range", LD_TAKES_REAL, NULL},
+    {"intermediate_size", LD_TAKES_INTEGER, NULL},
+    {"is_decoder", LD_TAKES_FLAG, NULL},
+    {"layer_norm_eps", LD_TAKES_REAL, NULL},
+    {"max_position_embeddings", LD_TAKES_INTEGER, NULL},
+    {"num_attention_heads", LD_TAKES_INTEGER, NULL},
+    {"num_hidden_layers", LD_TAKES_INTEGER, NULL},
+    {"pad_token_id", LD_TAKES_ID, NULL},
+    {"tie_word_embeddings", LD_TAKES_FLAG, NULL},
+    {"type_vocab_size", LD_TAKES_INTEGER, NULL},
+    {"use_cache", LD_TAKES_FLAG, NULL},
+    {"vocab_size", LD_TAKES_INTEGER, NULL},
+    {NULL, 0, NULL},
+};
+
+static const ld_config_key distilbert_keys[] = {
+    {"activation", LD_TAKES_STRING, NULL},
+    {"attention_dropout", LD_TAKES_SHARE, NULL},
+    {"bos_token_id", LD_TAKES_ID, NULL},
+    {"dim", LD_TAKES_INTEGER, "hidden_size"},
+    {"dropout", LD_TAKES_SHARE, NULL},
+    {"eos_token_id", LD_TAKES_IDS, NULL},
+    {"hidden_dim", LD_TAKES_INTEGER, NULL},
+    {"initializer_range", LD_TAKES_REAL, NULL},
+    {"max_position_embeddings", LD_TAKES_INTEGER, NULL},
+    {"n_heads", LD_TAKES_INTEGER, "num_attention_heads"},
+    {"n_layers", LD_TAKES_INTEGER, "num_hidden_layers"},
+    {"pad_token_id", LD_TAKES_ID, NULL},
+    {"qa_dropout", LD_TAKES_SHARE, NULL},
+    {"seq_classif_dropout", LD_TAKES_SHARE, NULL},
+    {"sinusoidal_pos_embds", LD_TAKES_FLAG, NULL},
+    {"tie_word_embeddings", LD_TAKES_FLAG, NULL},
+    {"vocab_size", LD_TAKES_INTEGER, NULL},
+    {NULL, 0, NULL},
+};
 
 static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   ld_model *model = b->model;
   bert *own = model->own = ld_build_alloc(b, 1, sizeof *own);
+  own->padding = -1;
   const int C = model->width = ld_build_size(b, s->width, 768);
   const int n_heads = ld_build_size(b, s->heads, 12), inner = ld_build_size(b, s->inner, 3072);
   model->vocab = ld_build_size(b, "vocab_size", 0);
@@ -111,6 +160,8 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   own->eps = s->eps ? (float)ld_build_real(b, s->eps, 1e-12) : 1e-12f;
   own->activation = ld_build_activation(b, s->activation, "gelu");
   refuse_what_is_not_known(b);
+  ld_build_check_padding(b);
+  b->depth_key = s->depth;
   if (C % n_heads) ld_build_refuse(b, s->heads, "(%d) must divide %s (%d)", n_heads, s->width, C);
   own->attention =
       (ld_attention){n_heads, n_heads, C / n_heads, 1 / sqrtf((float)(C / n_heads)), false, 0, 0};
@@ -138,19 +189,17 @@ static void build_bert(ld_builder *b) {
   build_head(b, &bert_spelling, own, LD_TANH, false);
 }
 
-/* The rows up to the padding id's are of no position. */
+/* The rows before the padding id's are of no position. */
 static void build_roberta(ld_builder *b) {
   const spelling s = roberta_spelling();
   bert *own = build_encoder(b, &s, ld_build_size(b, "type_vocab_size", 2));
-  const int first = ld_build_index(b, "pad_token_id", 1) + 1;
-  if (first >= own->positions.rows)
-    ld_build_refuse(b, "pad_token_id", "(%d) leaves no positions of max_position_embeddings (%d)", first - 1,
-                    own->positions.rows);
-  if (b->failed) return;
-  own->positions.data = (const char *)own->positions.data +
-                        (size_t)first * (size_t)own->positions.cols * ld_dtype_size(own->positions.dtype);
-  own->positions.rows -= first;
-  b->model->max_positions -= first;
+  if (ld_build_has(b, "pad_token_id") && !ld_value_get(b->config, "pad_token_id"))
+    ld_build_refuse(b, "pad_token_id", "must not be null: the positions of a RoBERTa model begin after it");
+  own->padding = ld_build_index(b, "pad_token_id", 1);
+  b->model->max_positions -= own->padding + 1;
+  if (b->model->max_positions < 1)
+    ld_build_refuse(b, "pad_token_id", "(%d) leaves no positions of max_position_embeddings (%d)",
+                    own->padding, own->positions.rows);
   build_head(b, &s, own, LD_TANH, true);
 }
 
@@ -182,7 +231,8 @@ static ld_tensor *block_forward(ld_tape *t, const bert *own, const block *k, boo
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const bert *own = model->own;
-  ld_tensor *x = ld_op_embedding(t, batch, &own->words, &own->positions, own->has_types ? &own->types : NULL);
+  const ld_embedding tables = {&own->words, &own->positions, own->has_types ? &own->types : NULL, own->padding};
+  ld_tensor *x = ld_op_embedding(t, batch, &tables);
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {
     const block *k = &own->blocks[i];
@@ -194,19 +244,19 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
   return ld_op_activation(t, ld_op_linear(t, x, &own->head[0], batch), own->head_activation);
 }
 
-#define CLASSIFIER(type, build_function, targets, ...)                                                       \
+#define CLASSIFIER(type, its_keys, build_function, targets, ...)                                             \
   {                                                                                                          \
-    .model_type = type, .architectures = {__VA_ARGS__}, .body = type, .default_targets = targets,            \
-    .default_whole = "classifier,score", .task_type = "SEQ_CLS", .classifies = true,                         \
+    .model_type = type, .architectures = {__VA_ARGS__}, .keys = {its_keys}, .body = type,                    \
+    .default_targets = targets, .default_whole = "classifier,score", .task_type = "SEQ_CLS", .classifies = true,                         \
     .build = build_function, .features = features,                                                           \
   }
 
 const ld_family ld_bert =
-    CLASSIFIER("bert", build_bert, "query,value", "BertForSequenceClassification", "BertModel",
+    CLASSIFIER("bert", bert_keys, build_bert, "query,value", "BertForSequenceClassification", "BertModel",
                "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction");
 const ld_family ld_roberta =
-    CLASSIFIER("roberta", build_roberta, "query,value", "RobertaForSequenceClassification", "RobertaModel",
+    CLASSIFIER("roberta", bert_keys, build_roberta, "query,value", "RobertaForSequenceClassification", "RobertaModel",
                "RobertaForMaskedLM");
 const ld_family ld_distilbert =
-    CLASSIFIER("distilbert", build_distilbert, "q_lin,v_lin", "DistilBertForSequenceClassification",
+    CLASSIFIER("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin", "DistilBertForSequenceClassification",
                "DistilBertModel", "DistilBertForMaskedLM");

@@ -32,17 +32,42 @@ void ld_build_refuse(ld_builder *builder, const char *key, const char *format, .
       ld_fail(builder->err, LD_EUNSUPPORTED, "%s/config.json: %s %s", builder->weights->source, key, text);
 }
 
+void ld_build_warn(ld_builder *builder, const char *format, ...) {
+  ld_model *model = builder->model;
+  char text[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  model->warnings = ld_grow(model->warnings, model->n_warnings, &model->room_warnings, sizeof(char *));
+  model->warnings[model->n_warnings++] = strcpy(ld_build_alloc(builder, strlen(text) + 1, 1), text);
+}
+
+static const char *spelled(const ld_builder *builder, const char *key) {
+  return ld_config_name(builder->config, builder->model->family->keys, key);
+}
+
+void ld_build_name_size(ld_builder *builder, const char *keys, int64_t size) {
+  if (builder->n_sizes == LD_BUILD_SIZES) return;
+  builder->sizes[builder->n_sizes].key = keys;
+  builder->sizes[builder->n_sizes++].size = size;
+}
+
 static int integer(ld_builder *builder, const char *key, int least, int fallback) {
   int64_t value = fallback;
   if (builder->failed) return 1;
+  key = spelled(builder, key);
   if (ld_value_int(builder->config, key, fallback, &value, builder->err)) {
     config_failed(builder);
     return 1;
   }
   /* The bound keeps products of two sizes within 64 bits and single sizes within an int. */
-  if (value >= least && value <= 1 << 28) return (int)value;
-  const bool missing = !ld_value_get(builder->config, key);
-  ld_fail(builder->err, LD_EFORMAT, missing ? "%s is missing" : "%s must be between %d and 268435456", key,
+  if (value >= least && value <= 1 << 28) {
+    ld_build_name_size(builder, key, value);
+    return (int)value;
+  }
+  const bool absent = !ld_value_get(builder->config, key);
+  ld_fail(builder->err, LD_EFORMAT, absent ? "%s is missing" : "%s must be between %d and 268435456", key,
           least);
   config_failed(builder);
   return 1;
@@ -64,6 +89,7 @@ int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallbac
     good =
         list->items[i].type == LD_INTEGER && list->items[i].integer >= 1 && list->items[i].integer <= 1 << 16;
     out[i] = (int)list->items[i].integer;
+    ld_build_name_size(builder, key, list->items[i].integer);
   }
   if (good) return (int)list->n_items;
   ld_fail(builder->err, LD_EFORMAT, "%s must be a list of 1 to %d sizes from 1 to 65536", key, room);
@@ -73,7 +99,7 @@ int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallbac
 
 double ld_build_real(ld_builder *builder, const char *key, double fallback) {
   double value = fallback;
-  if (!builder->failed && ld_value_real(builder->config, key, fallback, &value, builder->err))
+  if (!builder->failed && ld_value_real(builder->config, spelled(builder, key), fallback, &value, builder->err))
     config_failed(builder);
   return value;
 }
@@ -93,9 +119,20 @@ const char *ld_build_string(ld_builder *builder, const char *key, const char *fa
 }
 
 bool ld_build_has(const ld_builder *builder, const char *key) {
-  for (size_t i = 0; i < builder->config->n_items; i++)
-    if (!strcmp(builder->config->items[i].key, key)) return true;
-  return false;
+  return ld_value_member(builder->config, key) != NULL;
+}
+
+void ld_build_refuse_flag(ld_builder *builder, const char *key) {
+  if (ld_build_flag(builder, key, false)) ld_build_refuse(builder, key, "is not supported");
+}
+
+/* PyTorch counts a negative one from the vocabulary's end. */
+void ld_build_check_padding(ld_builder *builder) {
+  const ld_value *pad = ld_value_get(builder->config, "pad_token_id");
+  const int64_t vocab = builder->model->vocab;
+  if (pad && (pad->integer >= vocab || pad->integer < -vocab))
+    ld_build_refuse(builder, "pad_token_id", "(%lld) is not in the vocabulary: vocab_size is %d",
+                    (long long)pad->integer, builder->model->vocab);
 }
 
 enum ld_activation ld_build_activation(ld_builder *builder, const char *key, const char *fallback) {
@@ -152,32 +189,66 @@ static void describe_shape(ld_text *text, const int64_t *sizes, int n) {
   ld_text_puts(text, ")");
 }
 
+/* The key that asks for a tensor of this name, where it is known. */
+static const char *asking_key(const ld_builder *builder, const char *name) {
+  const char *end = strrchr(name, '.');
+  const bool bias = end && !strcmp(end, ".bias") && builder->bias_key;
+  if (bias && ld_build_has(builder, builder->bias_key)) return builder->bias_key;
+  return name[strcspn(name, "0123456789")] ? builder->depth_key : NULL;
+}
+
+static void refuse_missing(ld_builder *builder, const char *name) {
+  const char *key = asking_key(builder, name);
+  builder->failed = ld_fail(builder->err, LD_EFORMAT, "%s: tensor '%s' is missing%s%s%s: is the folder complete?",
+                            builder->weights->source, name, key ? ", which " : "",
+                            key ? spelled(builder, key) : "", key ? " in config.json asks for" : "");
+}
+
+/* " (n_embd is 48)" for each size that the tensor does not have. */
+static void describe_keys(const ld_builder *builder, const ld_stored *tensor, const ld_shape *shape,
+                          ld_text *out) {
+  for (int i = 0; i < builder->n_sizes; i++) {
+    bool wanted = false;
+    for (int d = 0; d < shape->n; d++)
+      wanted = wanted || (shape->sizes[d] == builder->sizes[i].size &&
+                          (tensor->ndim != shape->n || tensor->shape[d] != shape->sizes[d]));
+    if (wanted)
+      ld_text_printf(out, "%s%s is %lld", out->length ? ", " : "", builder->sizes[i].key,
+                     (long long)builder->sizes[i].size);
+  }
+}
+
+static void refuse_shape(ld_builder *builder, const char *name, const ld_stored *tensor, const ld_shape *shape) {
+  ld_text found = {0}, wanted = {0}, keys = {0};
+  describe_shape(&found, tensor->shape, tensor->ndim);
+  describe_shape(&wanted, shape->sizes, shape->n);
+  describe_keys(builder, tensor, shape, &keys);
+  builder->failed = ld_fail(builder->err, LD_EFORMAT,
+                            "%s: tensor '%s' has shape %s, but config.json asks for %s%s%s%s",
+                            builder->weights->source, name, found.bytes, wanted.bytes, keys.length ? " (" : "",
+                            keys.length ? keys.bytes : "", keys.length ? ")" : "");
+  ld_text_free(&found);
+  ld_text_free(&wanted);
+  ld_text_free(&keys);
+}
+
 /* The stored tensor of that name if it has that shape. */
 static const ld_stored *require(ld_builder *builder, const char *name, const ld_shape *shape) {
   if (builder->failed) return NULL;
-  const char *source = builder->weights->source;
   const ld_stored *tensor = find(builder, name);
   if (!tensor) {
-    builder->failed = ld_fail(builder->err, LD_EFORMAT, "%s: tensor '%s' is missing: is the folder complete?",
-                              source, name);
+    refuse_missing(builder, name);
     return NULL;
   }
   if (tensor->dtype != LD_F32 && tensor->dtype != LD_F16 && tensor->dtype != LD_BF16) {
     builder->failed = ld_fail(builder->err, LD_EUNSUPPORTED,
-                              "%s: tensor '%s' has dtype %s; F32, F16 and BF16 are supported", source, name,
-                              ld_dtype_name(tensor->dtype));
+                              "%s: tensor '%s' has dtype %s; F32, F16 and BF16 are supported",
+                              builder->weights->source, name, ld_dtype_name(tensor->dtype));
     return NULL;
   }
   builder->model->n_parameters += ld_stored_count(tensor);
   if (has_shape(tensor, shape)) return tensor;
-  ld_text found = {0}, wanted = {0};
-  describe_shape(&found, tensor->shape, tensor->ndim);
-  describe_shape(&wanted, shape->sizes, shape->n);
-  builder->failed =
-      ld_fail(builder->err, LD_EFORMAT, "%s: tensor '%s' has shape %s, but config.json asks for %s", source,
-              name, found.bytes, wanted.bytes);
-  ld_text_free(&found);
-  ld_text_free(&wanted);
+  refuse_shape(builder, name, tensor, shape);
   return NULL;
 }
 
@@ -259,17 +330,46 @@ bool ld_build_there(const ld_builder *builder, const char *format, ...) {
 
 void ld_build_end(ld_builder *builder, const char *key, const char *format, ...) {
   FORMAT_NAME(format);
-  if (builder->failed || builder->model->leftover || !find(builder, name)) return;
-  char *text = ld_format("%s ends before the tensor '%s', which the folder has too", key, name);
-  builder->model->leftover = strcpy(ld_build_alloc(builder, strlen(text) + 1, 1), text);
-  free(text);
+  if (builder->failed || !find(builder, name)) return;
+  ld_build_warn(builder, "%s ends before the tensor '%s', which the folder has too: it is left out", key, name);
+}
+
+/* The numbers that id2label names, "07" and "7" being one; refused when a key is no number. */
+static int count_labels(ld_builder *builder, const ld_value *names) {
+  int n = 0;
+  for (size_t i = 0; i < names->n_items; i++) {
+    char *end;
+    const long number = strtol(names->items[i].key, &end, 10);
+    bool seen = false;
+    if (*end || end == names->items[i].key)
+      ld_build_refuse(builder, "id2label", "has the key '%.64s', which is no number", names->items[i].key);
+    for (size_t k = 0; k < i && !seen; k++) seen = strtol(names->items[k].key, NULL, 10) == number;
+    n += !seen;
+  }
+  if (!n) ld_build_refuse(builder, "id2label", "names no class");
+  return n;
+}
+
+/* transformers takes id2label before num_labels. */
+static int stated_outputs(ld_builder *builder) {
+  const ld_value *names = ld_value_get(builder->config, "id2label");
+  if (!names) {
+    const ld_value *number = ld_value_member(builder->config, "num_labels");
+    if (number && number->type != LD_INTEGER)
+      ld_build_refuse(builder, "num_labels", "must be an integer, not %s", ld_value_type_name(number->type));
+    return ld_build_size(builder, "num_labels", 2);
+  }
+  const int n = count_labels(builder, names);
+  const ld_value *number = ld_value_get(builder->config, "num_labels");
+  if (number && (number->type != LD_INTEGER || number->integer != n))
+    ld_build_warn(builder, "num_labels is ignored: id2label names %d classes", n);
+  ld_build_name_size(builder, "the number of names in id2label", n);
+  return n;
 }
 
 int ld_build_outputs(ld_builder *builder) {
-  const ld_value *names = ld_value_get(builder->config, "id2label");
   const char *problem = ld_build_string(builder, "problem_type", NULL);
-  int n = names && names->type == LD_MAP && names->n_items ? (int)names->n_items : 2;
-  n = ld_build_size(builder, "num_labels", n);
+  int n = stated_outputs(builder);
   if (builder->wish.n_outputs) n = builder->wish.n_outputs;
   builder->model->task = n == 1 ? LD_TASK_VALUE : LD_TASK_CLASSES;
   if (problem && !builder->wish.n_outputs && !builder->failed &&
@@ -282,12 +382,14 @@ int ld_build_outputs(ld_builder *builder) {
   return n;
 }
 
-/* Whether both tensors of the layer are stored with these sizes. */
+/* Whether the stored layer is to be taken. Without a wish for other outputs one that is there must fit, which
+ * is checked when it is taken. */
 static bool is_stored(const ld_builder *builder, const char *path, int in, int out) {
   char *weight_name = ld_format("%s.weight", path), *bias_name = ld_format("%s.bias", path);
   const ld_stored *weight = find(builder, weight_name), *bias = find(builder, bias_name);
   free(weight_name);
   free(bias_name);
+  if (!builder->wish.n_outputs) return weight || bias;
   return weight && bias && has_shape(weight, &(ld_shape){2, {out, in}}) &&
          has_shape(bias, &(ld_shape){1, {out}});
 }
@@ -308,12 +410,42 @@ void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out
   list_linear(builder, linear);
 }
 
-void ld_build_head(ld_builder *builder, bool tied, const ld_weight *embedding) {
+#define HEAD "lm_head.weight"
+
+ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name) {
+  const ld_model *model = builder->model;
+  const bool from_head = tied && !find(builder, name) && find(builder, HEAD);
+  return matrix(builder, from_head ? HEAD : name, model->vocab, model->width);
+}
+
+/* The stored head of a tied model, where it differs from the embedding; without data where there is none. */
+static ld_weight other_head(ld_builder *builder, const char *embedding_name, const ld_weight *embedding) {
+  const ld_model *model = builder->model;
+  if (!find(builder, HEAD) || !find(builder, embedding_name)) return (ld_weight){0};
+  const ld_weight head = matrix(builder, HEAD, model->vocab, model->width);
+  if (builder->failed) return head;
+  const int64_t n = (int64_t)head.rows * head.cols;
+  if (ld_dtype_same(head.data, head.dtype, embedding->data, embedding->dtype, n)) {
+    builder->model->n_parameters -= n;
+    return (ld_weight){0};
+  }
+  ld_build_warn(builder, "tie_word_embeddings is true, but '" HEAD "' differs from '%s': they are not tied",
+                embedding_name);
+  return head;
+}
+
+void ld_build_head(ld_builder *builder, bool tied, const char *embedding_name, const ld_weight *embedding) {
   ld_model *model = builder->model;
+  if (!tied && !find(builder, HEAD))
+    ld_build_refuse(builder, "tie_word_embeddings", "is false, but the tensor '" HEAD "' is missing");
   if (builder->failed) return;
   ld_linear *head = ld_build_alloc(builder, 1, sizeof *head);
   *head = (ld_linear){.path = own_path(builder, "lm_head"), .in = model->width, .out = model->vocab};
-  head->weight = tied ? *embedding : matrix(builder, "lm_head.weight", model->vocab, model->width);
+  head->weight = tied ? other_head(builder, embedding_name, embedding)
+                      : matrix(builder, HEAD, model->vocab, model->width);
+  if (builder->failed) return;
+  tied = !head->weight.data;
+  if (tied) head->weight = *embedding;
   model->head = head;
   model->head_tied = tied;
   list_linear(builder, head);

@@ -9,6 +9,8 @@
 #include "model/model.h"
 #include "nn/ops.h"
 
+enum { LD_BUILD_SIZES = 32 };
+
 struct ld_builder {
   ld_model *model;
   const ld_value *config;
@@ -16,14 +18,27 @@ struct ld_builder {
   ld_head_wish wish;
   ld_error *err;
   int failed; /* 0, or the first error's code */
+
+  /* For error texts: which key asks for a tensor that is missing (one of a numbered layer, a bias), and the
+   * sizes read so far. */
+  const char *depth_key, *bias_key;
+  struct {
+    const char *key;
+    int64_t size;
+  } sizes[LD_BUILD_SIZES];
+  int n_sizes;
 };
 
 /* Zeroed memory that the model owns. */
 void *ld_build_alloc(ld_builder *builder, size_t count, size_t size);
 
-/* Config values. A size is an integer of at least 1; without a fallback (0) it must be there. */
+/* Config values, under the key or its alias. A size is an integer of at least 1; without a fallback (0) it
+ * must be there. */
 int ld_build_size(ld_builder *builder, const char *key, int fallback);
 int ld_build_index(ld_builder *builder, const char *key, int fallback); /* an integer from 0 */
+
+/* For error texts: a size that follows from several keys, which `keys` names. */
+void ld_build_name_size(ld_builder *builder, const char *keys, int64_t size);
 /* A list of sizes, into out, which holds n_fallback of them for a key that is missing. Returns how many there
  * are. */
 int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallback, int room);
@@ -38,8 +53,19 @@ bool ld_build_has(const ld_builder *builder, const char *key);
 void ld_build_refuse(ld_builder *builder, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Notes in the model what is worth a warning: "<source>/config.json: <text>". */
+void ld_build_warn(ld_builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Refuses a flag that is on; a padding id outside the vocabulary, for which there is no embedding. */
+void ld_build_refuse_flag(ld_builder *builder, const char *key);
+void ld_build_check_padding(ld_builder *builder);
+
 /* The activation function that the key names. */
 enum ld_activation ld_build_activation(ld_builder *builder, const char *key, const char *fallback);
+
+/* The frequencies (head_dim / 2) of rotary positions, by rope_parameters or rope_scaling, rope_theta and their
+ * like. */
+float *ld_build_rotary(ld_builder *builder, int head_dim);
 
 /* Tensors; the name is a format. The body's name in front ("transformer.", "bert.") may be missing in the
  * file (bare base models), and a norm's "weight" and "bias" may be "gamma" and "beta" (old checkpoints). */
@@ -56,8 +82,7 @@ void ld_build_linear(ld_builder *builder, ld_linear *linear, int in, int out, bo
 /* Whether the folder has the tensor, in whatever spelling and shape. */
 bool ld_build_there(const ld_builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Notes it in the model when the folder has this tensor, which stands behind the last that the key asks for.
- */
+/* Warns when the folder has this tensor, the one after the last that the key asks for. */
 void ld_build_end(ld_builder *builder, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -66,19 +91,22 @@ void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int chann
                           int stride, int padding, const char *path_format, ...)
     __attribute__((format(printf, 8, 9)));
 
-/* How many outputs the head is to have: as wished, or by id2label or num_labels (2 when the config has
- * neither); sets the model's task. A stored head for a problem of another type is not taken: the model says
- * so in `unfit_head`. */
+/* How many outputs the head is to have: as wished, or by id2label, or without it by num_labels (2 when the
+ * config has neither); sets the model's task. A stored head for a problem of another type is not taken: the
+ * model says so in `unfit_head`. */
 int ld_build_outputs(ld_builder *builder);
 
-/* A linear module with bias of a classifier's head: the stored one, or when there is none, or none of that
- * size, or `renew`, a new one with zero weights, whose first weights are to have the standard deviation
- * `spread` (0: PyTorch's default for linear layers). */
+/* A linear module with bias of a classifier's head: the stored one, or when there is none, or `renew`, or
+ * another number of outputs was wished than it has, a new one with zero weights, whose first weights are to
+ * have the standard deviation `spread` (0: PyTorch's default for linear layers). */
 void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, bool renew, double spread,
                          const char *path_format, ...) __attribute__((format(printf, 7, 8)));
 
-/* The language head: tied to the embedding, or "lm_head.weight" (V, C). */
-void ld_build_head(ld_builder *builder, bool tied, const ld_weight *embedding);
+/* The embedding of a language model (V, C) and its head, which tie_word_embeddings ties to it or
+ * "lm_head.weight" holds. As in transformers 5, a stored lm_head.weight that differs from the embedding is the
+ * head, whatever the flag says, and of two that are tied either may be missing. */
+ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name);
+void ld_build_head(ld_builder *builder, bool tied, const char *embedding_name, const ld_weight *embedding);
 
 /* Whether any of the n linear modules at `linears` has an adapter or is trained whole. */
 bool ld_any_trained(const ld_linear *linears, int n);

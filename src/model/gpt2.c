@@ -39,6 +39,36 @@ static void build_block(ld_builder *b, block *k, int layer, int C, int inner, in
   k->attention = (ld_attention){n_heads, n_heads, D, scale, true, 0, layer};
 }
 
+static const ld_config_key keys[] = {
+    {"activation_function", LD_TAKES_STRING, NULL},
+    {"add_cross_attention", LD_TAKES_FLAG, NULL},
+    {"attn_pdrop", LD_TAKES_SHARE, NULL},
+    {"bos_token_id", LD_TAKES_ID, NULL},
+    {"embd_pdrop", LD_TAKES_SHARE, NULL},
+    {"eos_token_id", LD_TAKES_IDS, NULL},
+    {"initializer_range", LD_TAKES_REAL, NULL},
+    {"layer_norm_epsilon", LD_TAKES_REAL, NULL},
+    {"n_embd", LD_TAKES_INTEGER, "hidden_size"},
+    {"n_head", LD_TAKES_INTEGER, "num_attention_heads"},
+    {"n_inner", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {"n_layer", LD_TAKES_INTEGER, "num_hidden_layers"},
+    {"n_positions", LD_TAKES_INTEGER, "max_position_embeddings"},
+    {"pad_token_id", LD_TAKES_ID, NULL},
+    {"reorder_and_upcast_attn", LD_TAKES_FLAG, NULL},
+    {"resid_pdrop", LD_TAKES_SHARE, NULL},
+    {"scale_attn_by_inverse_layer_idx", LD_TAKES_FLAG, NULL},
+    {"scale_attn_weights", LD_TAKES_FLAG, NULL},
+    {"summary_activation", LD_TAKES_STRING | LD_TAKES_NULL, NULL},
+    {"summary_first_dropout", LD_TAKES_NUMBER, NULL},
+    {"summary_proj_to_labels", LD_TAKES_FLAG, NULL},
+    {"summary_type", LD_TAKES_STRING, NULL},
+    {"summary_use_proj", LD_TAKES_FLAG, NULL},
+    {"tie_word_embeddings", LD_TAKES_FLAG, NULL},
+    {"use_cache", LD_TAKES_FLAG, NULL},
+    {"vocab_size", LD_TAKES_INTEGER, NULL},
+    {NULL, 0, NULL},
+};
+
 static void build(ld_builder *b) {
   ld_model *model = b->model;
   gpt2 *own = model->own = ld_build_alloc(b, 1, sizeof *own);
@@ -51,10 +81,12 @@ static void build(ld_builder *b) {
   model->kv_width = C;
   own->eps = (float)ld_build_real(b, "layer_norm_epsilon", 1e-5);
   own->activation = ld_build_activation(b, "activation_function", "gelu_new");
+  const bool tied = ld_build_flag(b, "tie_word_embeddings", true);
   if (C % n_heads) ld_build_refuse(b, "n_head", "(%d) must divide n_embd (%d)", n_heads, C);
-  if (ld_build_flag(b, "add_cross_attention", false))
-    ld_build_refuse(b, "add_cross_attention", "is not supported");
-  own->wte = ld_build_matrix(b, model->vocab, C, "transformer.wte.weight");
+  ld_build_refuse_flag(b, "add_cross_attention");
+  b->depth_key = "n_layer";
+  ld_build_name_size(b, "3 times n_embd", 3 * (int64_t)C);
+  own->wte = ld_build_embedding(b, tied, "transformer.wte.weight");
   own->wpe = ld_build_matrix(b, model->max_positions, C, "transformer.wpe.weight");
   if (b->failed) return;
   own->blocks = ld_build_alloc(b, (size_t)model->n_blocks, sizeof *own->blocks);
@@ -63,7 +95,7 @@ static void build(ld_builder *b) {
   ld_build_end(b, "n_layer", "transformer.h.%d.ln_1.weight", model->n_blocks);
   own->ln_f_weight = ld_build_vector(b, C, "transformer.ln_f.weight");
   own->ln_f_bias = ld_build_vector(b, C, "transformer.ln_f.bias");
-  ld_build_head(b, ld_build_flag(b, "tie_word_embeddings", true), &own->wte);
+  ld_build_head(b, tied, "transformer.wte.weight", &own->wte);
 }
 
 static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const block *k, ld_tensor *x,
@@ -83,7 +115,8 @@ static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const block *k, ld_
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const gpt2 *own = model->own;
-  ld_tensor *x = ld_op_embedding(t, batch, &own->wte, &own->wpe, NULL);
+  const ld_embedding embedding = {.words = &own->wte, .positions = &own->wpe, .padding = -1};
+  ld_tensor *x = ld_op_embedding(t, batch, &embedding);
   for (int i = 0; i < model->n_blocks; i++) {
     const block *k = &own->blocks[i];
     ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_trained(k->linears, N_LINEARS));
@@ -95,6 +128,7 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
 const ld_family ld_gpt2 = {
     .model_type = "gpt2",
     .architectures = {"GPT2LMHeadModel"},
+    .keys = {keys},
     .body = "transformer",
     .default_targets = "c_attn",
     .task_type = "CAUSAL_LM",

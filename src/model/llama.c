@@ -31,76 +31,39 @@ typedef struct sizes {
   bool qkv_bias, o_bias, mlp_bias, head_norm;
 } sizes;
 
-/* Llama 3.1's stretching: long wavelengths by `factor`, short ones not, a blend between (Dubey et al., 2024;
- * the formula is that of the released code). */
-static void scale_llama3(ld_builder *b, llama *own, const ld_value *scaling) {
-  double factor, low, high;
-  int64_t length;
-  if (ld_value_real(scaling, "factor", 8, &factor, b->err) ||
-      ld_value_real(scaling, "low_freq_factor", 1, &low, b->err) ||
-      ld_value_real(scaling, "high_freq_factor", 4, &high, b->err) ||
-      ld_value_int(scaling, "original_max_position_embeddings", 8192, &length, b->err) || factor <= 0 ||
-      high <= low) {
-    ld_build_refuse(b, "rope_scaling",
-                    "needs positive factor, low_freq_factor below high_freq_factor and "
-                    "original_max_position_embeddings");
-    return;
-  }
-  for (int i = 0; i < own->half; i++) {
-    const double f = (double)own->frequency[i], wavelength = 2 * M_PI / f;
-    const double blend = ((double)length / wavelength - low) / (high - low);
-    if (wavelength > (double)length / low)
-      own->frequency[i] = (float)(f / factor);
-    else if (wavelength >= (double)length / high)
-      own->frequency[i] = (float)((1 - blend) * f / factor + blend * f);
-  }
-}
-
-static void scale_frequencies(ld_builder *b, llama *own, const ld_value *scaling) {
-  const char *type;
-  double factor;
-  if (ld_value_string(scaling, "rope_type", NULL, &type, b->err) ||
-      (!type && ld_value_string(scaling, "type", "default", &type, b->err))) {
-    ld_build_refuse(b, "rope_scaling", "must name its type in a string \"rope_type\"");
-  } else if (!strcmp(type, "linear")) {
-    if (ld_value_real(scaling, "factor", 0, &factor, b->err) || factor <= 0)
-      ld_build_refuse(b, "rope_scaling", "of type linear needs a positive factor");
-    else
-      for (int i = 0; i < own->half; i++) own->frequency[i] /= (float)factor;
-  } else if (!strcmp(type, "llama3")) {
-    scale_llama3(b, own, scaling);
-  } else if (strcmp(type, "default")) {
-    ld_build_refuse(b, "rope_scaling", "type \"%s\" is not supported (known: default, linear, llama3)", type);
-  }
-}
-
-/* rope_theta and rope_scaling at the top, or both in rope_parameters (transformers 5). */
-static void build_rotary(ld_builder *b, llama *own, int D) {
-  const ld_value *together = ld_value_get(b->config, "rope_parameters");
-  const ld_value *scaling = together ? together : ld_value_get(b->config, "rope_scaling");
-  double theta = ld_build_real(b, "rope_theta", 10000);
-  if (b->failed) return;
-  if (together && ld_value_real(together, "rope_theta", theta, &theta, b->err)) theta = 0;
-  if (theta <= 0) ld_build_refuse(b, "rope_theta", "must be a positive number");
-  double part = 1;
-  if (ld_value_real(together ? together : b->config, "partial_rotary_factor", 1, &part, b->err) || part != 1)
-    ld_build_refuse(b, "partial_rotary_factor", "other than 1 is not supported");
-  own->half = D / 2;
-  own->frequency = ld_build_alloc(b, (size_t)own->half, sizeof(float));
-  for (int i = 0; i < own->half; i++) own->frequency[i] = (float)(1 / pow(theta, 2.0 * i / D));
-  if (!b->failed && scaling) scale_frequencies(b, own, scaling);
-}
-
-/* What the classes of transformers put in for keys that a config leaves out; 0: it follows from other keys.
- */
-typedef struct defaults {
+/* What tells the four apart: what the classes of transformers put in for keys that a config leaves out (0: it
+ * follows from other keys), and which keys they act on. */
+typedef struct traits {
   const char *model_type;
-  int n_kv_heads, head_dim, window;
-} defaults;
+  int n_kv_heads, head_dim, max_positions;
+  int window; /* 0: sliding_window means nothing */
+  bool qkv_bias, takes_attention_bias, takes_mlp_bias, head_norm;
+  bool layered_window; /* by layer_types or max_window_layers, where use_sliding_window is on */
+  bool heads_divide;   /* num_attention_heads must divide hidden_size */
+} traits;
 
-static const defaults *class_defaults(const ld_builder *b) {
-  static const defaults known[] = {
-      {"llama", 0, 0, 0}, {"mistral", 8, 0, 4096}, {"qwen2", 32, 0, 4096}, {"qwen3", 32, 128, 4096}};
+static const traits *own_traits(const ld_builder *b) {
+  static const traits known[] = {
+      {.model_type = "llama",
+       .max_positions = 2048,
+       .takes_attention_bias = true,
+       .takes_mlp_bias = true,
+       .heads_divide = true},
+      {.model_type = "mistral", .n_kv_heads = 8, .max_positions = 131072, .window = 4096},
+      {.model_type = "qwen2",
+       .n_kv_heads = 32,
+       .max_positions = 32768,
+       .window = 4096,
+       .qkv_bias = true,
+       .layered_window = true},
+      {.model_type = "qwen3",
+       .n_kv_heads = 32,
+       .head_dim = 128,
+       .max_positions = 32768,
+       .window = 4096,
+       .takes_attention_bias = true,
+       .head_norm = true,
+       .layered_window = true}};
   const size_t n = sizeof known / sizeof *known;
   for (size_t i = 0; i < n; i++)
     if (!strcmp(known[i].model_type, b->model->family->model_type)) return &known[i];
@@ -112,28 +75,46 @@ static int class_size(ld_builder *b, const char *key, int class_default, int oth
   return ld_build_size(b, key, class_default && !ld_build_has(b, key) ? class_default : otherwise);
 }
 
+/* The window where config.json has one, 0 for none. */
+static int stated_window(ld_builder *b) {
+  const traits *t = own_traits(b);
+  const bool none = ld_build_has(b, "sliding_window") && !ld_value_get(b->config, "sliding_window");
+  if (!t->window || none) return 0;
+  if (t->layered_window && !ld_build_flag(b, "use_sliding_window", false)) return 0;
+  return ld_build_size(b, "sliding_window", t->window);
+}
+
+/* The layer's entry in layer_types; NULL without. */
+static const char *layer_type(ld_builder *b, int layer) {
+  const ld_value *types = ld_value_get(b->config, "layer_types");
+  if (!types) return NULL;
+  if (types->type != LD_LIST || types->n_items != (size_t)b->model->n_blocks) {
+    ld_build_refuse(b, "layer_types", "must list a type for each of the %d layers of num_hidden_layers",
+                    b->model->n_blocks);
+    return NULL;
+  }
+  return types->items[layer].type == LD_STRING ? types->items[layer].string : "?";
+}
+
 /* The window of a layer, 0 for none: layer_types where it is given, else Qwen's max_window_layers rule, else
  * every layer. */
 static int layer_window(ld_builder *b, int layer) {
-  const int class_default = class_defaults(b)->window;
-  const bool none = ld_build_has(b, "sliding_window") && !ld_value_get(b->config, "sliding_window");
-  if (!class_default || none) return 0;
-  const bool qwen = strncmp(b->model->family->model_type, "qwen", 4) == 0;
-  if (qwen && !ld_build_flag(b, "use_sliding_window", false)) return 0;
-  const int window = ld_build_size(b, "sliding_window", class_default);
-  const ld_value *types = ld_value_get(b->config, "layer_types");
-  if (types && types->type == LD_LIST && (size_t)layer < types->n_items && types->items[layer].string) {
-    const char *type = types->items[layer].string;
-    if (!strcmp(type, "sliding_attention")) return window;
-    if (strcmp(type, "full_attention")) ld_build_refuse(b, "layer_types", "\"%s\" is not supported", type);
-    return 0;
-  }
-  return qwen && layer < ld_build_size(b, "max_window_layers", 28) ? 0 : window;
+  const int window = stated_window(b);
+  const char *type = layer_type(b, layer);
+  const bool slides = type && !strcmp(type, "sliding_attention");
+  if (type && !slides && strcmp(type, "full_attention") != 0)
+    ld_build_refuse(b, "layer_types", "\"%.64s\" is not supported", type);
+  if (slides && !window)
+    ld_build_refuse(b, "layer_types", "has \"sliding_attention\", but no sliding_window is in use");
+  if (!own_traits(b)->layered_window) return window;
+  if (type) return slides ? window : 0;
+  return layer < ld_build_index(b, "max_window_layers", 28) ? 0 : window;
 }
 
 static void build_block(ld_builder *b, block *k, int i, const sizes *s) {
   const int q = s->n_heads * s->D, kv = s->n_kv_heads * s->D;
   ld_linear *linears = k->linears;
+  b->bias_key = "attention_bias";
   k->input_norm = ld_build_vector(b, s->C, "model.layers.%d.input_layernorm.weight", i);
   ld_build_linear(b, &linears[Q], s->C, q, s->qkv_bias, "model.layers.%d.self_attn.q_proj", i);
   ld_build_linear(b, &linears[K], s->C, kv, s->qkv_bias, "model.layers.%d.self_attn.k_proj", i);
@@ -144,6 +125,7 @@ static void build_block(ld_builder *b, block *k, int i, const sizes *s) {
     k->k_norm = ld_build_vector(b, s->D, "model.layers.%d.self_attn.k_norm.weight", i);
   }
   k->post_norm = ld_build_vector(b, s->C, "model.layers.%d.post_attention_layernorm.weight", i);
+  b->bias_key = "mlp_bias";
   ld_build_linear(b, &linears[GATE], s->C, s->inner, s->mlp_bias, "model.layers.%d.mlp.gate_proj", i);
   ld_build_linear(b, &linears[UP], s->C, s->inner, s->mlp_bias, "model.layers.%d.mlp.up_proj", i);
   ld_build_linear(b, &linears[DOWN], s->inner, s->C, s->mlp_bias, "model.layers.%d.mlp.down_proj", i);
@@ -151,17 +133,25 @@ static void build_block(ld_builder *b, block *k, int i, const sizes *s) {
   k->attention = (ld_attention){s->n_heads, s->n_kv_heads, s->D, scale, true, layer_window(b, i), i};
 }
 
+static void read_flags(ld_builder *b, sizes *s) {
+  const traits *t = own_traits(b);
+  const bool bias = t->takes_attention_bias && ld_build_flag(b, "attention_bias", false);
+  s->qkv_bias = t->qkv_bias || bias;
+  s->o_bias = bias;
+  s->mlp_bias = t->takes_mlp_bias && ld_build_flag(b, "mlp_bias", false);
+  s->head_norm = t->head_norm;
+}
+
 static sizes read_sizes(ld_builder *b) {
-  const char *type = b->model->family->model_type;
+  const traits *t = own_traits(b);
   sizes s = {.C = ld_build_size(b, "hidden_size", 0), .n_heads = ld_build_size(b, "num_attention_heads", 0)};
-  s.n_kv_heads = class_size(b, "num_key_value_heads", class_defaults(b)->n_kv_heads, s.n_heads);
-  s.D = class_size(b, "head_dim", class_defaults(b)->head_dim, s.C / s.n_heads > 0 ? s.C / s.n_heads : 1);
+  s.n_kv_heads = class_size(b, "num_key_value_heads", t->n_kv_heads, s.n_heads);
+  s.D = class_size(b, "head_dim", t->head_dim, s.C / s.n_heads > 0 ? s.C / s.n_heads : 1);
   s.inner = ld_build_size(b, "intermediate_size", 0);
-  const bool bias = ld_build_flag(b, "attention_bias", false);
-  s.qkv_bias = !strcmp(type, "qwen2") || bias;
-  s.o_bias = strcmp(type, "qwen2") && bias;
-  s.mlp_bias = ld_build_flag(b, "mlp_bias", false);
-  s.head_norm = !strcmp(type, "qwen3");
+  ld_build_name_size(b, "num_attention_heads times head_dim", (int64_t)s.n_heads * s.D);
+  ld_build_name_size(b, "num_key_value_heads times head_dim", (int64_t)s.n_kv_heads * s.D);
+  if (t->heads_divide && s.C % s.n_heads)
+    ld_build_refuse(b, "num_attention_heads", "(%d) must divide hidden_size (%d)", s.n_heads, s.C);
   if (s.n_heads % s.n_kv_heads)
     ld_build_refuse(b, "num_key_value_heads", "(%d) must divide num_attention_heads (%d)", s.n_kv_heads,
                     s.n_heads);
@@ -169,8 +159,71 @@ static sizes read_sizes(ld_builder *b) {
   const char *activation = ld_build_string(b, "hidden_act", "silu");
   if (strcmp(activation, "silu") && strcmp(activation, "swish"))
     ld_build_refuse(b, "hidden_act", "\"%s\" is not supported (known: silu)", activation);
+  read_flags(b, &s);
   return s;
 }
+
+/* What all four classes declare, what the two of Qwen add, and what each adds. */
+static const ld_config_key common_keys[] = {
+    {"bos_token_id", LD_TAKES_ID, NULL},
+    {"eos_token_id", LD_TAKES_IDS, NULL},
+    {"hidden_act", LD_TAKES_STRING, NULL},
+    {"hidden_size", LD_TAKES_INTEGER, NULL},
+    {"intermediate_size", LD_TAKES_INTEGER, NULL},
+    {"max_position_embeddings", LD_TAKES_INTEGER, NULL},
+    {"num_attention_heads", LD_TAKES_INTEGER, NULL},
+    {"num_hidden_layers", LD_TAKES_INTEGER, NULL},
+    {"pad_token_id", LD_TAKES_ID, NULL},
+    {"rms_norm_eps", LD_TAKES_REAL, NULL},
+    {"rope_parameters", LD_TAKES_MAP | LD_TAKES_NULL, NULL},
+    {"rope_scaling", LD_TAKES_MAP | LD_TAKES_NULL, NULL},
+    {"tie_word_embeddings", LD_TAKES_FLAG, NULL},
+    {"use_cache", LD_TAKES_FLAG, NULL},
+    {"vocab_size", LD_TAKES_INTEGER, NULL},
+    {NULL, 0, NULL},
+};
+
+static const ld_config_key qwen_keys[] = {
+    {"attention_dropout", LD_TAKES_SHARE, NULL},
+    {"initializer_range", LD_TAKES_REAL, NULL},
+    {"layer_types", LD_TAKES_STRINGS | LD_TAKES_NULL, NULL},
+    {"max_window_layers", LD_TAKES_INTEGER, NULL},
+    {"num_key_value_heads", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {"sliding_window", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {"use_sliding_window", LD_TAKES_FLAG, NULL},
+    {NULL, 0, NULL},
+};
+
+static const ld_config_key llama_keys[] = {
+    {"attention_bias", LD_TAKES_FLAG, NULL},
+    {"attention_dropout", LD_TAKES_SHARE | LD_TAKES_NULL, NULL},
+    {"head_dim", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {"initializer_range", LD_TAKES_REAL | LD_TAKES_UP_TO_1, NULL},
+    {"mlp_bias", LD_TAKES_FLAG, NULL},
+    {"num_key_value_heads", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {"pretraining_tp", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {NULL, 0, NULL},
+};
+
+static const ld_config_key mistral_keys[] = {
+    {"attention_dropout", LD_TAKES_SHARE, NULL},
+    {"head_dim", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {"initializer_range", LD_TAKES_REAL, NULL},
+    {"num_key_value_heads", LD_TAKES_INTEGER, NULL},
+    {"sliding_window", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {NULL, 0, NULL},
+};
+
+static const ld_config_key qwen2_keys[] = {
+    {"head_dim", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {NULL, 0, NULL},
+};
+
+static const ld_config_key qwen3_keys[] = {
+    {"attention_bias", LD_TAKES_FLAG, NULL},
+    {"head_dim", LD_TAKES_INTEGER, NULL},
+    {NULL, 0, NULL},
+};
 
 static void build(ld_builder *b) {
   ld_model *model = b->model;
@@ -180,17 +233,21 @@ static void build(ld_builder *b) {
   model->kv_width = s.n_kv_heads * s.D;
   model->vocab = ld_build_size(b, "vocab_size", 0);
   model->n_blocks = ld_build_size(b, "num_hidden_layers", 0);
-  model->max_positions = ld_build_size(b, "max_position_embeddings", 2048);
+  model->max_positions = ld_build_size(b, "max_position_embeddings", own_traits(b)->max_positions);
   own->eps = (float)ld_build_real(b, "rms_norm_eps", 1e-6);
+  const bool tied = ld_build_flag(b, "tie_word_embeddings", false);
+  ld_build_check_padding(b);
   if (b->failed) return;
-  build_rotary(b, own, s.D);
-  own->embedding = ld_build_matrix(b, model->vocab, s.C, "model.embed_tokens.weight");
+  own->half = s.D / 2;
+  own->frequency = ld_build_rotary(b, s.D);
+  b->depth_key = "num_hidden_layers";
+  own->embedding = ld_build_embedding(b, tied, "model.embed_tokens.weight");
   if (b->failed) return;
   own->blocks = ld_build_alloc(b, (size_t)model->n_blocks, sizeof *own->blocks);
   for (int i = 0; i < model->n_blocks && !b->failed; i++) build_block(b, &own->blocks[i], i, &s);
   ld_build_end(b, "num_hidden_layers", "model.layers.%d.input_layernorm.weight", b->model->n_blocks);
   own->norm = ld_build_vector(b, s.C, "model.norm.weight");
-  ld_build_head(b, ld_build_flag(b, "tie_word_embeddings", false), &own->embedding);
+  ld_build_head(b, tied, "model.embed_tokens.weight", &own->embedding);
 }
 
 static ld_tensor *block_forward(ld_tape *t, const llama *own, const block *k, ld_tensor *x,
@@ -218,7 +275,8 @@ static ld_tensor *block_forward(ld_tape *t, const llama *own, const block *k, ld
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const llama *own = model->own;
   const ld_rotary *rotary = ld_op_rotary_angles(t, batch, own->frequency, own->half, 1);
-  ld_tensor *x = ld_op_embedding(t, batch, &own->embedding, NULL, NULL);
+  const ld_embedding embedding = {.words = &own->embedding, .padding = -1};
+  ld_tensor *x = ld_op_embedding(t, batch, &embedding);
   for (int i = 0; i < model->n_blocks; i++) {
     const block *k = &own->blocks[i];
     ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_trained(k->linears, N_LINEARS));
@@ -227,13 +285,13 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
   return ld_op_rms_norm(t, x, own->norm, x->cols, own->eps);
 }
 
-#define RELATIVE(type, class)                                                                                \
+#define RELATIVE(type, class, ...)                                                                           \
   {                                                                                                          \
-    .model_type = type, .architectures = {class}, .body = "model", .default_targets = "q_proj,v_proj",       \
-    .task_type = "CAUSAL_LM", .build = build, .features = features                                           \
+    .model_type = type, .architectures = {class}, .keys = {common_keys, __VA_ARGS__}, .body = "model",       \
+    .default_targets = "q_proj,v_proj", .task_type = "CAUSAL_LM", .build = build, .features = features       \
   }
 
-const ld_family ld_llama = RELATIVE("llama", "LlamaForCausalLM");
-const ld_family ld_mistral = RELATIVE("mistral", "MistralForCausalLM");
-const ld_family ld_qwen2 = RELATIVE("qwen2", "Qwen2ForCausalLM");
-const ld_family ld_qwen3 = RELATIVE("qwen3", "Qwen3ForCausalLM");
+const ld_family ld_llama = RELATIVE("llama", "LlamaForCausalLM", llama_keys);
+const ld_family ld_mistral = RELATIVE("mistral", "MistralForCausalLM", mistral_keys);
+const ld_family ld_qwen2 = RELATIVE("qwen2", "Qwen2ForCausalLM", qwen_keys, qwen2_keys);
+const ld_family ld_qwen3 = RELATIVE("qwen3", "Qwen3ForCausalLM", qwen_keys, qwen3_keys);

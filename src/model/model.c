@@ -51,6 +51,30 @@ static void check_architecture(ld_builder *builder, const ld_family *family) {
   ld_text_free(&known);
 }
 
+/* torch's names of types. */
+static void check_dtype(ld_builder *builder, const char *key) {
+  static const char *const known[] = {"float32", "float", "float16", "half", "bfloat16", "float64", "double"};
+  const char *name = ld_build_string(builder, key, "float32");
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (!strcmp(known[i], name)) return;
+  ld_build_refuse(builder, key, "\"%.64s\" is no type of weights", name);
+}
+
+/* What all classes of transformers act on. */
+static void check_shared(ld_builder *builder, const ld_family *family) {
+  check_architecture(builder, family);
+  check_dtype(builder, "dtype");
+  check_dtype(builder, "torch_dtype");
+  if (ld_build_flag(builder, "is_causal", !family->classifies) == family->classifies)
+    ld_build_refuse(builder, "is_causal", "must be %s for model_type \"%s\"",
+                    family->classifies ? "false" : "true", family->model_type);
+  if (ld_value_get(builder->config, "per_layer_config"))
+    ld_build_refuse(builder, "per_layer_config", "is not supported");
+  if (ld_value_get(builder->config, "quantization_config"))
+    ld_build_refuse(builder, "quantization_config",
+                    "asks for quantised weights; use the float32, float16 or bfloat16 model");
+}
+
 int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_head_wish *head,
                    ld_model **out, ld_error *err) {
   const ld_family *family = ld_model_family(config, weights->source, err);
@@ -61,10 +85,8 @@ int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_h
   model->default_whole = family->default_whole;
   ld_builder builder = {.model = model, .config = config, .weights = weights, .err = err};
   if (head) builder.wish = *head;
-  check_architecture(&builder, family);
-  if (ld_value_get(config, "quantization_config"))
-    ld_build_refuse(&builder, "quantization_config",
-                    "asks for quantised weights; use the float32, float16 or bfloat16 model");
+  builder.failed = ld_config_check(config, family->keys, weights->source, err);
+  check_shared(&builder, family);
   if (!builder.failed) family->build(&builder);
   if (builder.failed) {
     ld_model_free(model);
@@ -78,6 +100,7 @@ void ld_model_free(ld_model *model) {
   if (!model) return;
   for (size_t i = 0; i < model->n_owned; i++) free(model->owned[i]);
   free(model->owned);
+  free(model->warnings);
   free(model->linears);
   free(model);
 }

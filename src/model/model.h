@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/value.h"
+#include "model/config.h"
 #include "nn/tape.h"
 
 typedef struct ld_model ld_model;
@@ -34,6 +35,7 @@ typedef struct ld_family {
   /* The classes in config.json's "architectures" that are served, NULL behind the last. The first is what an
    * adapter is for; of the others of a classifier's family the body is taken, and the head is new. */
   const char *architectures[LD_MAX_ARCHITECTURES];
+  const ld_config_key *keys[LD_CONFIG_TABLES + 1]; /* of config.json; NULL after the last */
   const char *body; /* the module below the head; names in a folder that was saved without a head lack it */
   const char *default_targets; /* PEFT's default target_modules, comma-separated */
   const char *default_whole;   /* PEFT's default modules_to_save; NULL for none */
@@ -66,8 +68,8 @@ struct ld_model {
                           module of its own */
   size_t n_linears, room_linears;
   bool head_tied; /* the head shares the embedding's weight */
-  const char
-      *leftover; /* what the folder has beyond what config.json asks for, to warn of; NULL for nothing */
+  const char **warnings; /* what is worth one, about config.json */
+  size_t n_warnings, room_warnings;
   const char *unfit_head; /* why a new head stands in for the stored one; NULL: it need not */
   int64_t n_parameters;   /* of the base; what is tied counts once */
   void **owned;           /* what ld_model_free frees */

@@ -139,6 +139,25 @@ static resnet *begin(ld_builder *b, scheme names, int image_size) {
   return own;
 }
 
+static const ld_config_key keys[] = {
+    {"depths", LD_TAKES_INTEGERS, NULL},
+    {"downsample_in_bottleneck", LD_TAKES_FLAG, NULL},
+    {"downsample_in_first_stage", LD_TAKES_FLAG, NULL},
+    {"embedding_size", LD_TAKES_INTEGER, NULL},
+    {"hidden_act", LD_TAKES_STRING, NULL},
+    {"hidden_sizes", LD_TAKES_INTEGERS, NULL},
+    {"layer_type", LD_TAKES_STRING, NULL},
+    {"num_channels", LD_TAKES_INTEGER, NULL},
+    {NULL, 0, NULL},
+};
+
+static const ld_config_key cifar_keys[] = {
+    {"depth", LD_TAKES_INTEGER, NULL},
+    {"num_channels", LD_TAKES_INTEGER, NULL},
+    {"shortcut", LD_TAKES_STRING, NULL},
+    {NULL, 0, NULL},
+};
+
 static void build_resnet(ld_builder *b) {
   const bool torchvision = ld_build_there(b, "conv1.weight");
   resnet *own = begin(b, torchvision ? TORCHVISION : TRANSFORMERS, 224);
@@ -152,6 +171,7 @@ static void build_resnet(ld_builder *b) {
   p.first_stride = ld_build_flag(b, "downsample_in_first_stage", false) ? 2 : 1;
   own->activation = ld_build_activation(b, "hidden_act", "relu");
   own->pools = true;
+  b->depth_key = "depths or layer_type";
   if (!p.bottleneck && (!type || strcmp(type, "basic") != 0))
     ld_build_refuse(b, "layer_type", "must be \"basic\" or \"bottleneck\"");
   if (n_depths != p.n_stages)
@@ -232,6 +252,7 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
 const ld_family ld_resnet = {
     .model_type = "resnet",
     .architectures = {"ResNetForImageClassification", "ResNetModel", "ResNetBackbone", "ResNet"},
+    .keys = {keys},
     .body = "resnet",
     .classifies = true,
     .takes_images = true,
@@ -242,6 +263,7 @@ const ld_family ld_resnet = {
 const ld_family ld_resnet_cifar = {
     .model_type = "resnet_cifar",
     .architectures = {"CifarResNetForImageClassification"},
+    .keys = {cifar_keys},
     .default_targets = "conv1,conv2",
     .default_whole = "linear",
     .classifies = true,

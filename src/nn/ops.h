@@ -12,10 +12,16 @@
 
 #include "nn/tape.h"
 
-/* y (T, C) = table[id] (+ position_table[position] + type_table[type], each may be NULL). Frozen. Ids must be
- * within the tables. */
-ld_tensor *ld_op_embedding(ld_tape *tape, const ld_batch *batch, const ld_weight *table,
-                           const ld_weight *position_table, const ld_weight *type_table);
+/* The tables of an embedding; positions and types may be NULL. With a padding id from 0 positions are counted
+ * as RoBERTa does it: the first row is padding + 1, and a padding token within a text has row `padding` and
+ * does not count. */
+typedef struct ld_embedding {
+  const ld_weight *words, *positions, *types;
+  int32_t padding; /* -1 for none */
+} ld_embedding;
+
+/* y (T, C) = words[id] + types[type] + positions[position]. Frozen. Ids must be within the tables. */
+ld_tensor *ld_op_embedding(ld_tape *tape, const ld_batch *batch, const ld_embedding *tables);
 
 /* y (T, out) of x (T, in); see ld_linear. `batch` names the dropout numbers. */
 ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch);

@@ -90,8 +90,8 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   *base = (ld_base){.bos = -1, .eos = -1};
   int rc = ld_model_folder_open(path, &base->folder, err);
   if (!rc) rc = build_model(base, NULL, err);
-  if (!rc && base->model->leftover)
-    ld_warn("%s/config.json: %s: it is left out", path, base->model->leftover);
+  for (size_t i = 0; !rc && i < base->model->n_warnings; i++)
+    ld_warn("%s/config.json: %s", path, base->model->warnings[i]);
   if (rc || !base->model->family->classifies) return rc;
   name_stored_labels(base);
   return 0;
