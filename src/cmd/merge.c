@@ -45,9 +45,12 @@ static float *merged_weight(const ld_linear *linear) {
   return sum;
 }
 
+/* A tied head shares its data with the embedding, which stays: see untie. */
 static const ld_linear *adapted_by_data(const ld_base *base, const void *data) {
-  for (size_t i = 0; i < base->lora->n_loras; i++)
-    if (base->lora->choices[i].linear->weight.data == data) return base->lora->choices[i].linear;
+  for (size_t i = 0; i < base->lora->n_loras; i++) {
+    const ld_linear *linear = base->lora->choices[i].linear;
+    if (linear->weight.data == data && !(linear == base->model->head && base->model->head_tied)) return linear;
+  }
   return NULL;
 }
 
@@ -96,6 +99,39 @@ static const ld_param *find_whole(const ld_lora_set *set, const char *name) {
   return NULL;
 }
 
+static bool unties_head(const ld_model *model) {
+  return model->head_tied && (model->head->lora || model->head->whole);
+}
+
+static source *find_source(source *sources, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++)
+    if (!strcmp(sources[i].name, name)) return &sources[i];
+  return NULL;
+}
+
+/* The embedding among the sources, whose name may lack the body's; NULL where the folder has the tied head in
+ * its place. */
+static source *find_embedding(const ld_base *base, source *sources, size_t n) {
+  const char *name = base->model->embedding_name, *end = strchr(name, '.');
+  source *found = find_source(sources, n, name);
+  return found ? found : find_source(sources, n, end + 1);
+}
+
+/* A tied head that was changed becomes a tensor of its own, and the embedding keeps what they shared. */
+static size_t untie(const ld_base *base, source *sources, size_t n) {
+  if (!unties_head(base->model)) return n;
+  source *embedding = find_embedding(base, sources, n), *head = find_source(sources, n, LD_HEAD_WEIGHT);
+  const ld_stored *shared = embedding ? embedding->stored : head->stored;
+  if (!embedding) sources[n++] = (source){ld_strdup(base->model->embedding_name), shared, NULL, NULL};
+  if (!base->model->head->lora) return n;
+  if (!head) {
+    head = &sources[n++];
+    *head = (source){ld_strdup(LD_HEAD_WEIGHT), shared, NULL, NULL};
+  }
+  head->linear = base->model->head;
+  return n;
+}
+
 /* What is stored, then what training added. A body that was saved alone gets its name in front, since a head
  * joins it. */
 static size_t list_sources(const ld_base *base, source *sources) {
@@ -114,7 +150,7 @@ static size_t list_sources(const ld_base *base, source *sources) {
     for (size_t k = 0; k < n_stored && !there; k++) there = sources[k].whole == &set->params[i];
     if (!there) sources[n++] = (source){ld_strdup(set->params[i].name), NULL, NULL, &set->params[i]};
   }
-  return n;
+  return untie(base, sources, n);
 }
 
 static ld_stored shape_of(const source *from) {
@@ -127,7 +163,7 @@ static ld_stored shape_of(const source *from) {
 }
 
 static int write_weights(const ld_options *options, const ld_base *base, const char *folder, ld_error *err) {
-  const size_t most = ld_model_folder_count(base->folder) + base->lora->n_params;
+  const size_t most = ld_model_folder_count(base->folder) + base->lora->n_params + 2; /* by untie */
   ld_named *tensors = ld_alloc(most, sizeof *tensors);
   source *sources = ld_alloc(most, sizeof *sources);
   const size_t n = list_sources(base, sources);
@@ -181,6 +217,13 @@ static size_t type_members(const char *dtype, ld_json_member *members) {
   return 2;
 }
 
+/* Programs that go by the flag alone would tie the two again. */
+static size_t tie_members(const ld_model *model, ld_json_member *members) {
+  if (!model->config_ties || (model->head_tied && !unties_head(model))) return 0;
+  members[0] = (ld_json_member){"tie_word_embeddings", "false", false};
+  return 1;
+}
+
 /* A classifier's class, and what its outputs are. The texts are the caller's to free. */
 static size_t head_members(const ld_base *base, ld_text texts[3], ld_json_member *members) {
   const ld_model *model = base->model;
@@ -202,6 +245,7 @@ static int write_config(const ld_base *base, const char *from, const char *to, c
   ld_json_member members[MOST_MEMBERS];
   ld_text texts[3] = {0}, edited = {0};
   size_t n = type_members(dtype, members);
+  n += tie_members(base->model, members + n);
   n += head_members(base, texts, members + n);
   if (!n) return copy_file(from, to, err);
   ld_map map;
@@ -242,11 +286,6 @@ int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_
   int rc = ld_cmd_check_new(options, err);
   if (!rc) rc = ld_base_open_model(options->model, &base, err);
   if (!rc) rc = ld_share_adapt(comm, options, &base, err);
-  if (!rc && base.model->head_tied && base.model->head->lora)
-    rc = ld_fail(err, LD_EUNSUPPORTED,
-                 "%s: adapts lm_head, which shares its weight with the embedding in this base; merged, it "
-                 "would change both",
-                 options->adapter);
   if (!rc) rc = write_folder(options, &base, err);
   if (!rc) ld_info("%s: %zu modules merged", options->out, base.lora->n_loras + base.lora->n_wholes);
   ld_base_close(&base);

@@ -410,39 +410,40 @@ void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out
   list_linear(builder, linear);
 }
 
-#define HEAD "lm_head.weight"
-
 ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name) {
-  const ld_model *model = builder->model;
-  const bool from_head = tied && !find(builder, name) && find(builder, HEAD);
-  return matrix(builder, from_head ? HEAD : name, model->vocab, model->width);
+  ld_model *model = builder->model;
+  model->embedding_name = name;
+  model->config_ties = tied;
+  const bool from_head = tied && !find(builder, name) && find(builder, LD_HEAD_WEIGHT);
+  return matrix(builder, from_head ? LD_HEAD_WEIGHT : name, model->vocab, model->width);
 }
 
 /* The stored head of a tied model, where it differs from the embedding; without data where there is none. */
-static ld_weight other_head(ld_builder *builder, const char *embedding_name, const ld_weight *embedding) {
+static ld_weight other_head(ld_builder *builder, const ld_weight *embedding) {
   const ld_model *model = builder->model;
-  if (!find(builder, HEAD) || !find(builder, embedding_name)) return (ld_weight){0};
-  const ld_weight head = matrix(builder, HEAD, model->vocab, model->width);
+  if (!find(builder, LD_HEAD_WEIGHT) || !find(builder, model->embedding_name)) return (ld_weight){0};
+  const ld_weight head = matrix(builder, LD_HEAD_WEIGHT, model->vocab, model->width);
   if (builder->failed) return head;
   const int64_t n = (int64_t)head.rows * head.cols;
   if (ld_dtype_same(head.data, head.dtype, embedding->data, embedding->dtype, n)) {
     builder->model->n_parameters -= n;
     return (ld_weight){0};
   }
-  ld_build_warn(builder, "tie_word_embeddings is true, but '" HEAD "' differs from '%s': they are not tied",
-                embedding_name);
+  ld_build_warn(builder, "tie_word_embeddings is true, but '" LD_HEAD_WEIGHT "' differs from '%s': they are not tied",
+                model->embedding_name);
   return head;
 }
 
-void ld_build_head(ld_builder *builder, bool tied, const char *embedding_name, const ld_weight *embedding) {
+void ld_build_head(ld_builder *builder, const ld_weight *embedding) {
   ld_model *model = builder->model;
-  if (!tied && !find(builder, HEAD))
-    ld_build_refuse(builder, "tie_word_embeddings", "is false, but the tensor '" HEAD "' is missing");
+  bool tied = model->config_ties;
+  if (!tied && !find(builder, LD_HEAD_WEIGHT))
+    ld_build_refuse(builder, "tie_word_embeddings", "is false, but the tensor '" LD_HEAD_WEIGHT "' is missing");
   if (builder->failed) return;
   ld_linear *head = ld_build_alloc(builder, 1, sizeof *head);
   *head = (ld_linear){.path = own_path(builder, "lm_head"), .in = model->width, .out = model->vocab};
-  head->weight = tied ? other_head(builder, embedding_name, embedding)
-                      : matrix(builder, HEAD, model->vocab, model->width);
+  head->weight = tied ? other_head(builder, embedding)
+                      : matrix(builder, LD_HEAD_WEIGHT, model->vocab, model->width);
   if (builder->failed) return;
   tied = !head->weight.data;
   if (tied) head->weight = *embedding;

@@ -102,11 +102,11 @@ int ld_build_outputs(ld_builder *builder);
 void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, bool renew, double spread,
                          const char *path_format, ...) __attribute__((format(printf, 7, 8)));
 
-/* The embedding of a language model (V, C) and its head, which tie_word_embeddings ties to it or
- * "lm_head.weight" holds. As in transformers 5, a stored lm_head.weight that differs from the embedding is the
+/* The embedding of a language model (V, C), `name` living as long as the program, and its head, which is tied
+ * to it (config.json's flag) or LD_HEAD_WEIGHT. As in transformers 5, a stored lm_head.weight that differs from the embedding is the
  * head, whatever the flag says, and of two that are tied either may be missing. */
 ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name);
-void ld_build_head(ld_builder *builder, bool tied, const char *embedding_name, const ld_weight *embedding);
+void ld_build_head(ld_builder *builder, const ld_weight *embedding);
 
 /* Whether any of the n linear modules at `linears` has an adapter or is trained whole. */
 bool ld_any_trained(const ld_linear *linears, int n);

@@ -95,7 +95,7 @@ static void build(ld_builder *b) {
   ld_build_end(b, "n_layer", "transformer.h.%d.ln_1.weight", model->n_blocks);
   own->ln_f_weight = ld_build_vector(b, C, "transformer.ln_f.weight");
   own->ln_f_bias = ld_build_vector(b, C, "transformer.ln_f.bias");
-  ld_build_head(b, tied, "transformer.wte.weight", &own->wte);
+  ld_build_head(b, &own->wte);
 }
 
 static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const block *k, ld_tensor *x,

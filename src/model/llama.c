@@ -247,7 +247,7 @@ static void build(ld_builder *b) {
   for (int i = 0; i < model->n_blocks && !b->failed; i++) build_block(b, &own->blocks[i], i, &s);
   ld_build_end(b, "num_hidden_layers", "model.layers.%d.input_layernorm.weight", b->model->n_blocks);
   own->norm = ld_build_vector(b, s.C, "model.norm.weight");
-  ld_build_head(b, tied, "model.embed_tokens.weight", &own->embedding);
+  ld_build_head(b, &own->embedding);
 }
 
 static ld_tensor *block_forward(ld_tape *t, const llama *own, const block *k, ld_tensor *x,

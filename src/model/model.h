@@ -14,6 +14,8 @@
 #include "model/config.h"
 #include "nn/tape.h"
 
+#define LD_HEAD_WEIGHT "lm_head.weight" /* of a language model */
+
 typedef struct ld_model ld_model;
 
 /* Where weights come from: a lookup by name; NULL when there is none. The weights must outlive the model. */
@@ -67,7 +69,9 @@ struct ld_model {
   ld_linear **linears; /* every linear module and convolution in the model's order; the head last when it is a
                           module of its own */
   size_t n_linears, room_linears;
-  bool head_tied; /* the head shares the embedding's weight */
+  bool head_tied;   /* the head shares the embedding's weight */
+  bool config_ties; /* what config.json says of that */
+  const char *embedding_name; /* of a language model: its tensor, "model.embed_tokens.weight" */
   const char **warnings; /* what is worth one, about config.json */
   size_t n_warnings, room_warnings;
   const char *unfit_head; /* why a new head stands in for the stored one; NULL: it need not */
