@@ -212,7 +212,7 @@ static void describe_keys(const ld_builder *builder, const ld_stored *tensor, co
     for (int d = 0; d < shape->n; d++)
       wanted = wanted || (shape->sizes[d] == builder->sizes[i].size &&
                           (tensor->ndim != shape->n || tensor->shape[d] != shape->sizes[d]));
-    if (wanted)
+    if (wanted && (!builder->depth_key || strcmp(builder->sizes[i].key, spelled(builder, builder->depth_key))))
       ld_text_printf(out, "%s%s is %lld", out->length ? ", " : "", builder->sizes[i].key,
                      (long long)builder->sizes[i].size);
   }
@@ -334,37 +334,19 @@ void ld_build_end(ld_builder *builder, const char *key, const char *format, ...)
   ld_build_warn(builder, "%s ends before the tensor '%s', which the folder has too: it is left out", key, name);
 }
 
-/* The numbers that id2label names, "07" and "7" being one; refused when a key is no number. */
-static int count_labels(ld_builder *builder, const ld_value *names) {
-  int n = 0;
-  for (size_t i = 0; i < names->n_items; i++) {
-    char *end;
-    const long number = strtol(names->items[i].key, &end, 10);
-    bool seen = false;
-    if (*end || end == names->items[i].key)
-      ld_build_refuse(builder, "id2label", "has the key '%.64s', which is no number", names->items[i].key);
-    for (size_t k = 0; k < i && !seen; k++) seen = strtol(names->items[k].key, NULL, 10) == number;
-    n += !seen;
-  }
-  if (!n) ld_build_refuse(builder, "id2label", "names no class");
-  return n;
-}
-
-/* transformers takes id2label before num_labels. */
+/* In transformers a num_labels that differs from id2label's count puts new names in its place. */
 static int stated_outputs(ld_builder *builder) {
-  const ld_value *names = ld_value_get(builder->config, "id2label");
-  if (!names) {
-    const ld_value *number = ld_value_member(builder->config, "num_labels");
-    if (number && number->type != LD_INTEGER)
-      ld_build_refuse(builder, "num_labels", "must be an integer, not %s", ld_value_type_name(number->type));
-    return ld_build_size(builder, "num_labels", 2);
-  }
-  const int n = count_labels(builder, names);
-  const ld_value *number = ld_value_get(builder->config, "num_labels");
-  if (number && (number->type != LD_INTEGER || number->integer != n))
-    ld_build_warn(builder, "num_labels is ignored: id2label names %d classes", n);
-  ld_build_name_size(builder, "the number of names in id2label", n);
-  return n;
+  const ld_value *number = ld_value_member(builder->config, "num_labels");
+  const int named = ld_config_labels(builder->config);
+  if (number && number->type != LD_INTEGER)
+    ld_build_refuse(builder, "num_labels", "must be an integer, not %s", ld_value_type_name(number->type));
+  if (!number && !named) ld_build_refuse(builder, "id2label", "names no class");
+  if (number && named > 0 && number->integer != named)
+    ld_build_warn(builder, "id2label is ignored: it names %d class%s, but num_labels is %lld", named,
+                  named > 1 ? "es" : "", (long long)number->integer);
+  if (number || named < 0) return ld_build_size(builder, "num_labels", 2);
+  ld_build_name_size(builder, "the number of names in id2label", named);
+  return named;
 }
 
 int ld_build_outputs(ld_builder *builder) {

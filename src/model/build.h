@@ -91,7 +91,7 @@ void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int chann
                           int stride, int padding, const char *path_format, ...)
     __attribute__((format(printf, 8, 9)));
 
-/* How many outputs the head is to have: as wished, or by id2label, or without it by num_labels (2 when the
+/* How many outputs the head is to have: as wished, or by num_labels, or without it by id2label (2 when the
  * config has neither); sets the model's task. A stored head for a problem of another type is not taken: the
  * model says so in `unfit_head`. */
 int ld_build_outputs(ld_builder *builder);

@@ -37,6 +37,10 @@ typedef struct ld_config_key {
 int ld_config_check(const ld_value *config, const ld_config_key *const *tables, const char *source,
                     ld_error *err);
 
+/* How many classes id2label names, "07" and "7" being one; -1 without it. A config that ld_config_check has
+ * passed. */
+int ld_config_labels(const ld_value *config);
+
 /* The name under which config.json says what `key` means: its alias where that is there. */
 const char *ld_config_name(const ld_value *config, const ld_config_key *const *tables, const char *key);
 

@@ -68,6 +68,8 @@ static void check_shared(ld_builder *builder, const ld_family *family) {
   if (ld_build_flag(builder, "is_causal", !family->classifies) == family->classifies)
     ld_build_refuse(builder, "is_causal", "must be %s for model_type \"%s\"",
                     family->classifies ? "false" : "true", family->model_type);
+  if (!ld_build_flag(builder, "return_dict", true))
+    ld_build_refuse(builder, "return_dict", "must be true: transformers does not run a model without");
   if (ld_value_get(builder->config, "per_layer_config"))
     ld_build_refuse(builder, "per_layer_config", "is not supported");
   if (ld_value_get(builder->config, "quantization_config"))
@@ -107,6 +109,8 @@ void ld_model_free(ld_model *model) {
 
 const char *ld_model_label(const ld_value *config, int index) {
   char key[16];
+  const ld_value *n_labels = ld_value_get(config, "num_labels");
+  if (n_labels && n_labels->integer != ld_config_labels(config)) return NULL;
   snprintf(key, sizeof key, "%d", index);
   const ld_value *name = ld_value_get(ld_value_get(config, "id2label"), key);
   return name && name->type == LD_STRING ? name->string : NULL;

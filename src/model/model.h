@@ -92,7 +92,8 @@ int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_h
                    ld_model **out, ld_error *err);
 void ld_model_free(ld_model *model);
 
-/* The name of class `index` by config.json's id2label, which belongs to it; NULL when it has none. */
+/* The name of class `index` by config.json's id2label, which belongs to it; NULL when it has none, or when
+ * num_labels says that there are more or fewer. */
 const char *ld_model_label(const ld_value *config, int index);
 
 /* The forward pass and the summed loss of the batch's targets, by the model's task. Ends the tape. Gives a

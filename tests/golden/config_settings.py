@@ -65,7 +65,7 @@ def tiny(family: str) -> dict:
     }[family]
 
 
-ROPE = "rope_parameters", "rope_scaling", "rope_theta", "rope"
+ROPE = "rope_parameters", "rope_scaling", "rope_theta", "rope", "partial_rotary_factor"
 LLAMA3 = dict(rope_type="llama3", factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=16)
 
@@ -175,9 +175,10 @@ def cases(family: str) -> list[Case]:
         for value in FORMS:
             if field.name in ("num_hidden_layers", "n_layer", "n_layers") and value == 10**6:
                 value = 300
-            out.append(Case(f"{field.name}={value!r}", {field.name: value}, (field.name,)))
+            names = (field.name, "num_labels") if field.name == "id2label" else (field.name,)
+            out.append(Case(f"{field.name}={value!r}", {field.name: value}, names))
     for label, edits in extra_cases(family):
-        names = tuple(edits) + (ROPE if any("rope" in key or "rotary" in key for key in edits) else ())
+        names = tuple(edits) + (("num_labels",) if "id2label" in edits else ()) + (ROPE if any("rope" in key or "rotary" in key for key in edits) else ())
         out.append(Case(label, edits, names))
     acts = sorted(transformers.activations.ACT2CLS)
     key = {"gpt2": "activation_function", "distilbert": "activation"}.get(family, "hidden_act")
