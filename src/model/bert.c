@@ -162,7 +162,9 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   refuse_what_is_not_known(b);
   ld_build_check_padding(b);
   b->depth_key = s->depth;
-  if (C % n_heads) ld_build_refuse(b, s->heads, "(%d) must divide %s (%d)", n_heads, s->width, C);
+  if (C % n_heads)
+    ld_build_refuse(b, ld_build_key(b, s->heads), "(%d) must divide %s (%d)", n_heads,
+                    ld_build_key(b, s->width), C);
   own->attention =
       (ld_attention){n_heads, n_heads, C / n_heads, 1 / sqrtf((float)(C / n_heads)), false, 0, 0};
   build_embeddings(b, s, own, n_types);

@@ -43,7 +43,7 @@ void ld_build_warn(ld_builder *builder, const char *format, ...) {
   model->warnings[model->n_warnings++] = strcpy(ld_build_alloc(builder, strlen(text) + 1, 1), text);
 }
 
-static const char *spelled(const ld_builder *builder, const char *key) {
+const char *ld_build_key(const ld_builder *builder, const char *key) {
   return ld_config_name(builder->config, builder->model->family->keys, key);
 }
 
@@ -56,7 +56,7 @@ void ld_build_name_size(ld_builder *builder, const char *keys, int64_t size) {
 static int integer(ld_builder *builder, const char *key, int least, int fallback) {
   int64_t value = fallback;
   if (builder->failed) return 1;
-  key = spelled(builder, key);
+  key = ld_build_key(builder, key);
   if (ld_value_int(builder->config, key, fallback, &value, builder->err)) {
     config_failed(builder);
     return 1;
@@ -99,7 +99,7 @@ int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallbac
 
 double ld_build_real(ld_builder *builder, const char *key, double fallback) {
   double value = fallback;
-  if (!builder->failed && ld_value_real(builder->config, spelled(builder, key), fallback, &value, builder->err))
+  if (!builder->failed && ld_value_real(builder->config, ld_build_key(builder, key), fallback, &value, builder->err))
     config_failed(builder);
   return value;
 }
@@ -201,7 +201,7 @@ static void refuse_missing(ld_builder *builder, const char *name) {
   const char *key = asking_key(builder, name);
   builder->failed = ld_fail(builder->err, LD_EFORMAT, "%s: tensor '%s' is missing%s%s%s: is the folder complete?",
                             builder->weights->source, name, key ? ", which " : "",
-                            key ? spelled(builder, key) : "", key ? " in config.json asks for" : "");
+                            key ? ld_build_key(builder, key) : "", key ? " in config.json asks for" : "");
 }
 
 /* " (n_embd is 48)" for each size that the tensor does not have. */
@@ -212,7 +212,7 @@ static void describe_keys(const ld_builder *builder, const ld_stored *tensor, co
     for (int d = 0; d < shape->n; d++)
       wanted = wanted || (shape->sizes[d] == builder->sizes[i].size &&
                           (tensor->ndim != shape->n || tensor->shape[d] != shape->sizes[d]));
-    if (wanted && (!builder->depth_key || strcmp(builder->sizes[i].key, spelled(builder, builder->depth_key))))
+    if (wanted && (!builder->depth_key || strcmp(builder->sizes[i].key, ld_build_key(builder, builder->depth_key))))
       ld_text_printf(out, "%s%s is %lld", out->length ? ", " : "", builder->sizes[i].key,
                      (long long)builder->sizes[i].size);
   }

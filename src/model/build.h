@@ -37,6 +37,9 @@ void *ld_build_alloc(ld_builder *builder, size_t count, size_t size);
 int ld_build_size(ld_builder *builder, const char *key, int fallback);
 int ld_build_index(ld_builder *builder, const char *key, int fallback); /* an integer from 0 */
 
+/* The key, or its alias where config.json has that. */
+const char *ld_build_key(const ld_builder *builder, const char *key);
+
 /* For error texts: a size that follows from several keys, which `keys` names. */
 void ld_build_name_size(ld_builder *builder, const char *keys, int64_t size);
 /* A list of sizes, into out, which holds n_fallback of them for a key that is missing. Returns how many there

@@ -82,7 +82,9 @@ static void build(ld_builder *b) {
   own->eps = (float)ld_build_real(b, "layer_norm_epsilon", 1e-5);
   own->activation = ld_build_activation(b, "activation_function", "gelu_new");
   const bool tied = ld_build_flag(b, "tie_word_embeddings", true);
-  if (C % n_heads) ld_build_refuse(b, "n_head", "(%d) must divide n_embd (%d)", n_heads, C);
+  if (C % n_heads)
+    ld_build_refuse(b, ld_build_key(b, "n_head"), "(%d) must divide %s (%d)", n_heads,
+                    ld_build_key(b, "n_embd"), C);
   ld_build_refuse_flag(b, "add_cross_attention");
   b->depth_key = "n_layer";
   ld_build_name_size(b, "3 times n_embd", 3 * (int64_t)C);

@@ -38,7 +38,7 @@ typedef struct traits {
   int n_kv_heads, head_dim, max_positions;
   int window; /* 0: sliding_window means nothing */
   bool qkv_bias, takes_attention_bias, takes_mlp_bias, head_norm;
-  bool layered_window; /* by layer_types or max_window_layers, where use_sliding_window is on */
+  bool layered_window; /* from max_window_layers on, where use_sliding_window is on */
   bool heads_divide;   /* num_attention_heads must divide hidden_size */
 } traits;
 
@@ -105,9 +105,9 @@ static int layer_window(ld_builder *b, int layer) {
   if (type && !slides && strcmp(type, "full_attention") != 0)
     ld_build_refuse(b, "layer_types", "\"%.64s\" is not supported", type);
   if (slides && !window)
-    ld_build_refuse(b, "layer_types", "has \"sliding_attention\", but no sliding_window is in use");
-  if (!own_traits(b)->layered_window) return window;
+    ld_build_refuse(b, "layer_types", "has \"sliding_attention\", but sliding_window or use_sliding_window say none");
   if (type) return slides ? window : 0;
+  if (!own_traits(b)->layered_window) return window;
   return layer < ld_build_index(b, "max_window_layers", 28) ? 0 : window;
 }
 
@@ -155,7 +155,9 @@ static sizes read_sizes(ld_builder *b) {
   if (s.n_heads % s.n_kv_heads)
     ld_build_refuse(b, "num_key_value_heads", "(%d) must divide num_attention_heads (%d)", s.n_kv_heads,
                     s.n_heads);
-  if (s.D % 2) ld_build_refuse(b, "head_dim", "must be even, but is %d", s.D);
+  if (s.D % 2)
+    ld_build_refuse(b, "head_dim", "(hidden_size over num_attention_heads where it is not given) must be even, but is %d",
+                    s.D);
   const char *activation = ld_build_string(b, "hidden_act", "silu");
   if (strcmp(activation, "silu") && strcmp(activation, "swish"))
     ld_build_refuse(b, "hidden_act", "\"%s\" is not supported (known: silu)", activation);
@@ -215,7 +217,7 @@ static const ld_config_key mistral_keys[] = {
 };
 
 static const ld_config_key qwen2_keys[] = {
-    {"head_dim", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
+    {"head_dim", LD_TAKES_INTEGER, NULL},
     {NULL, 0, NULL},
 };
 

@@ -148,6 +148,8 @@ static const ld_config_key keys[] = {
     {"hidden_sizes", LD_TAKES_INTEGERS, NULL},
     {"layer_type", LD_TAKES_STRING, NULL},
     {"num_channels", LD_TAKES_INTEGER, NULL},
+    {"out_features", LD_TAKES_STRINGS | LD_TAKES_NULL, NULL},
+    {"out_indices", LD_TAKES_INTEGERS | LD_TAKES_NULL, NULL},
     {NULL, 0, NULL},
 };
 
@@ -157,6 +159,27 @@ static const ld_config_key cifar_keys[] = {
     {"shortcut", LD_TAKES_STRING, NULL},
     {NULL, 0, NULL},
 };
+
+/* out_features and out_indices say which stages a detector would read, and nothing about a classifier; but
+ * transformers wants both to name the same ones: "stem" is 0, "stage1" 1. */
+static void check_stages(ld_builder *b, int n_stages) {
+  const ld_value *names = ld_value_get(b->config, "out_features");
+  const ld_value *indices = ld_value_get(b->config, "out_indices");
+  for (size_t i = 0; indices && i < indices->n_items; i++)
+    if (indices->items[i].integer > n_stages || indices->items[i].integer < -n_stages - 1)
+      ld_build_refuse(b, "out_indices", "has %lld, but depths has %d stages",
+                      (long long)indices->items[i].integer, n_stages);
+  bool same = !names || !indices || names->n_items == indices->n_items;
+  for (size_t i = 0; names && i < names->n_items; i++) {
+    int stage = 0;
+    const char *name = names->items[i].string;
+    if (strcmp(name, "stem") && (sscanf(name, "stage%d", &stage) != 1 || stage < 1 || stage > n_stages))
+      ld_build_refuse(b, "out_features", "has \"%.64s\", which is no stage", name);
+    const int64_t index = same && indices ? indices->items[i].integer : stage;
+    same = same && (index == stage || index + n_stages + 1 == stage);
+  }
+  if (!same) ld_build_refuse(b, "out_features", "and out_indices name different stages");
+}
 
 static void build_resnet(ld_builder *b) {
   const bool torchvision = ld_build_there(b, "conv1.weight");
@@ -174,6 +197,12 @@ static void build_resnet(ld_builder *b) {
   b->depth_key = "depths or layer_type";
   if (!p.bottleneck && (!type || strcmp(type, "basic") != 0))
     ld_build_refuse(b, "layer_type", "must be \"basic\" or \"bottleneck\"");
+  check_stages(b, n_depths);
+  for (int i = 0; i < p.n_stages; i++) {
+    if (p.bottleneck && p.widths[i] % 4)
+      ld_build_refuse(b, "hidden_sizes", "must be multiples of 4 with bottleneck layers, not %d", p.widths[i]);
+    ld_build_name_size(b, "hidden_sizes by layer_type", p.bottleneck ? p.widths[i] / 4 : p.widths[i]);
+  }
   if (n_depths != p.n_stages)
     ld_build_refuse(b, "depths", "has %d stages, but hidden_sizes has %d", n_depths, p.n_stages);
   b->model->default_targets =

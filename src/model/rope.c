@@ -23,7 +23,7 @@ static void scale_linear(rope *r) {
 /* Llama 3.1's stretching: long wavelengths by `factor`, short ones not, a blend between (Dubey et al., 2024;
  * the formula is that of the released code). */
 static void scale_llama3(rope *r) {
-  if (r->low <= 0 || r->high <= r->low || r->length <= 0) {
+  if (!(r->low > 0 && r->high > r->low && r->length > 0)) {
     ld_build_refuse(r->b, r->key,
                     "needs a positive low_freq_factor below high_freq_factor, and a positive "
                     "original_max_position_embeddings");
@@ -132,10 +132,10 @@ static void read_numbers(rope *r, const struct kind *kind) {
   r->theta = number(r, "rope_theta", top_number(r, "rope_theta", 10000, NAN));
   const double part = number(r, "partial_rotary_factor", top_number(r, "partial_rotary_factor", 1, 1));
   if (part != 1) ld_build_refuse(r->b, "partial_rotary_factor", "other than 1 is not supported");
-  if (r->theta <= 0) ld_build_refuse(r->b, "rope_theta", "must be a positive number");
+  if (!(r->theta > 0)) ld_build_refuse(r->b, "rope_theta", "must be a positive number");
   if (!kind->scale) return;
   r->factor = number(r, "factor", NAN);
-  if (r->factor <= 0) ld_build_refuse(r->b, r->key, "needs a positive factor");
+  if (!(r->factor > 0)) ld_build_refuse(r->b, r->key, "needs a positive factor");
   if (kind->scale != scale_llama3) return;
   r->low = number(r, "low_freq_factor", NAN);
   r->high = number(r, "high_freq_factor", NAN);
