@@ -35,8 +35,8 @@ static void folder_close(ld_dataset *dataset) {
 static int decode(const ld_dataset *dataset, const ld_map *file, const char *name, ld_sample *sample,
                   ld_error *err) {
   ld_image whole = {0};
-  const int rc = ld_image_decode(file->bytes, file->length, name, &whole, err);
-  if (!rc) ld_image_fit(&whole, dataset->options.image_rule, &sample->image);
+  int rc = ld_image_decode(file->bytes, file->length, name, &whole, err);
+  if (!rc) rc = ld_image_fit(&whole, dataset->options.image_rule, name, &sample->image, err);
   sample->turned = whole.turned;
   ld_image_free(&whole);
   return rc;

@@ -1,6 +1,8 @@
 /* Images in an HDF5 file. Offsets count images. The file is mapped besides, for its length and digest. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "io/dataset/format.h"
 #include "io/image/hdf5.h"
 
@@ -28,6 +30,14 @@ static uint64_t hdf5_next(const ld_dataset *dataset, uint64_t offset) {
   return offset + 1;
 }
 
+static int fit(const ld_dataset *dataset, const ld_record *record, const ld_image *whole, ld_sample *sample,
+               ld_error *err) {
+  char *name = ld_format("%s: image %llu", dataset->path, (unsigned long long)record->offset);
+  const int rc = ld_image_fit(whole, dataset->options.image_rule, name, &sample->image, err);
+  free(name);
+  return rc;
+}
+
 static int hdf5_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
   const ld_image_store *store = dataset->own;
   ld_image whole = {0};
@@ -37,8 +47,8 @@ static int hdf5_read(const ld_dataset *dataset, const ld_record *record, ld_samp
   sample->label_value = label;
   ld_text_clear(&sample->label_name);
   if (name) ld_text_puts(&sample->label_name, name);
-  const int rc = ld_image_store_read(store, (int64_t)record->offset, &whole, err);
-  if (!rc) ld_image_fit(&whole, dataset->options.image_rule, &sample->image);
+  int rc = ld_image_store_read(store, (int64_t)record->offset, &whole, err);
+  if (!rc) rc = fit(dataset, record, &whole, sample, err);
   ld_image_free(&whole);
   return rc;
 }
@@ -79,8 +89,7 @@ static int hdf5_read_sent(const ld_dataset *dataset, const ld_record *record, co
                           .width = s.width,
                           .channels = s.channels,
                           .pixels = (uint8_t *)(uintptr_t)(bytes + sizeof s)};
-  ld_image_fit(&whole, dataset->options.image_rule, &sample->image);
-  return 0;
+  return fit(dataset, record, &whole, sample, err);
 }
 
 const ld_data_format ld_data_image_hdf5 = {

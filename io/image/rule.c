@@ -19,6 +19,7 @@ typedef struct processor {
   const char *family; /* what its type begins with */
   bool crop_pct;      /* ConvNext's way of cropping */
   bool square;        /* a size of one number means both sides, not the shorter one */
+  bool square_size;   /* and so does `size`, for a file without the key */
   int size, crop_size;
   bool crop;
   ld_resample resample;
@@ -26,12 +27,12 @@ typedef struct processor {
 } processor;
 
 static const processor processors[] = {
-    {"ConvNext", true, false, 384, 0, false, LD_BICUBIC, HALVES, HALVES},
-    {"ViT", false, true, 224, 0, false, LD_BILINEAR, HALVES, HALVES},
-    {"DeiT", false, true, 256, 224, true, LD_BICUBIC, HALVES, HALVES},
-    {"Siglip", false, true, 224, 0, false, LD_BICUBIC, HALVES, HALVES},
-    {"Bit", false, false, 224, 224, true, LD_BICUBIC, CLIP_MEAN, CLIP_STD},
-    {"CLIP", false, false, 224, 224, true, LD_BICUBIC, CLIP_MEAN, CLIP_STD},
+    {"ConvNext", true, false, false, 384, 0, false, LD_BICUBIC, HALVES, HALVES},
+    {"ViT", false, true, true, 224, 0, false, LD_BILINEAR, HALVES, HALVES},
+    {"DeiT", false, true, true, 256, 224, true, LD_BICUBIC, HALVES, HALVES},
+    {"Siglip", false, false, true, 224, 0, false, LD_BICUBIC, HALVES, HALVES},
+    {"Bit", false, false, false, 224, 224, true, LD_BICUBIC, CLIP_MEAN, CLIP_STD},
+    {"CLIP", false, false, false, 224, 224, true, LD_BICUBIC, CLIP_MEAN, CLIP_STD},
 };
 
 /* A file that does not say whose it is. */
@@ -39,12 +40,18 @@ static const processor nameless = {.square = true, .resample = LD_BILINEAR};
 
 enum { n_processors = sizeof processors / sizeof *processors };
 
-static int find_processor(const ld_value *config, const processor **out, ld_error *err) {
+static const processor *by_family(const char *family) {
+  for (int i = 0; family && i < n_processors; i++)
+    if (!strcmp(processors[i].family, family)) return &processors[i];
+  return &nameless;
+}
+
+static int find_processor(const ld_value *config, const char *fallback, const processor **out, ld_error *err) {
   const char *key =
       ld_value_get(config, "image_processor_type") ? "image_processor_type" : "feature_extractor_type";
   const char *type;
   const int rc = ld_value_string(config, key, NULL, &type, err);
-  *out = &nameless;
+  *out = by_family(fallback);
   if (rc || !type) return rc;
   for (int i = 0; i < n_processors; i++) {
     const size_t n = strlen(processors[i].family);
@@ -57,8 +64,23 @@ static int find_processor(const ld_value *config, const processor **out, ld_erro
   return ld_fail(
       err, LD_EUNSUPPORTED,
       "%s: '%s' is not known (ConvNext, ViT, DeiT, Siglip, Bit and CLIP are); if it only resizes, crops "
-      "and normalises, remove this key and write all others",
+      "and normalises, name one that does the same, and write all keys",
       key, type);
+}
+
+/* A null is no missing key: transformers takes no default for it then. A step is off. */
+static bool is_null(const ld_value *config, const char *key) {
+  for (size_t i = 0; i < config->n_items; i++)
+    if (!strcmp(config->items[i].key, key)) return config->items[i].type == LD_NULL;
+  return false;
+}
+
+static int read_flag(const ld_value *config, const char *key, bool fallback, bool *out, ld_error *err) {
+  return ld_value_bool(config, key, fallback && !is_null(config, key), out, err);
+}
+
+static int fail_null(const char *key, ld_error *err) {
+  return ld_fail(err, LD_EFORMAT, "%s: null, write a value or leave the key out", key);
 }
 
 /* Steps that we do not do must be off. */
@@ -68,7 +90,8 @@ static int check_steps(const ld_value *config, ld_error *err) {
   for (size_t i = 0; i < config->n_items; i++) {
     const ld_value *item = &config->items[i];
     bool fine = item->type != LD_BOOLEAN || !item->boolean;
-    fine = fine || (strncmp(item->key, "do_", 3) != 0 && strcmp(item->key, "rescale_offset") != 0);
+    fine = fine || (strncmp(item->key, "do_", 3) != 0 && strcmp(item->key, "rescale_offset") != 0 &&
+                    strcmp(item->key, "use_square_size") != 0);
     for (size_t k = 0; !fine && k < sizeof known / sizeof *known; k++) fine = !strcmp(item->key, known[k]);
     if (!fine)
       return ld_fail(err, LD_EUNSUPPORTED,
@@ -114,7 +137,8 @@ static int read_size_map(const ld_value *map, const char *key, sides *out, ld_er
   return rc ? rc : get_side(map, "width", key, &out->width, err);
 }
 
-/* An integer, [height, width], or a map. `fallback` 0: all of *out stays 0 when the key is missing. */
+/* An integer, [height, width], or a map. `fallback` 0: all of *out stays 0 when the key is missing; so it does when it
+ * is null. */
 static int read_size(const ld_value *config, const char *key, bool square, int fallback, sides *out,
                      ld_error *err) {
   const ld_value *found = ld_value_get(config, key);
@@ -127,7 +151,7 @@ static int read_size(const ld_value *config, const char *key, bool square, int f
     const int rc = check_side(found->items[0].integer, key, &out->height, err);
     return rc ? rc : check_side(found->items[1].integer, key, &out->width, err);
   }
-  if (!found && !fallback) return 0;
+  if (!found && (!fallback || is_null(config, key))) return 0;
   int64_t side;
   int rc = ld_value_int(config, key, fallback, &side, err);
   if (!rc) rc = check_side(side, key, square ? &out->height : &out->shortest, err);
@@ -140,16 +164,21 @@ static int read_size(const ld_value *config, const char *key, bool square, int f
 static int read_convnext(const ld_value *config, const processor *p, ld_image_rule *out, ld_error *err) {
   sides wanted;
   double share;
-  int rc = read_size(config, "size", p->square, p->size, &wanted, err);
+  bool square;
+  int rc = read_flag(config, "default_to_square", p->square, &square, err);
+  if (!ld_value_get(config, "size")) square = p->square_size;
+  if (!rc) rc = read_size(config, "size", square, p->size, &wanted, err);
   if (!rc) rc = ld_value_real(config, "crop_pct", 224.0 / 256.0, &share, err);
   if (rc) return rc;
   if (!wanted.shortest)
     return ld_fail(err, LD_EFORMAT,
-                   "size: expected an integer or shortest_edge, as ConvNext's processor does");
+                   "size: expected an integer or shortest_edge, as ConvNext's processor does, which transformers "
+                   "takes for a ResNet where image_processor_type is missing");
   if (!(share > 0 && share <= 1))
     return ld_fail(err, LD_EFORMAT, "crop_pct: %g is out of range, expected 0 to 1", share);
   out->height = out->width = wanted.shortest;
   if (wanted.shortest < 384) {
+    if (is_null(config, "crop_pct")) return fail_null("crop_pct", err);
     const double edge = wanted.shortest / share;
     return check_side(edge < 2.0 * LD_IMAGE_RULE_SIDE ? (int64_t)edge : INT64_MAX,
                       "crop_pct (size divided by it)", &out->shortest_edge, err);
@@ -173,7 +202,8 @@ static int read_plain(const ld_value *config, const processor *p, bool resize, b
                       ld_error *err) {
   sides wanted;
   bool square;
-  int rc = ld_value_bool(config, "default_to_square", p->square && (p->family || !crop), &square, err);
+  int rc = read_flag(config, "default_to_square", p->square && (p->family || !crop), &square, err);
+  if (!ld_value_get(config, "size")) square = p->square_size;
   if (!rc) rc = read_size(config, "size", square, p->size, &wanted, err);
   if (rc) return rc;
   if (wanted.shortest) out->height = out->width = wanted.shortest;
@@ -183,6 +213,7 @@ static int read_plain(const ld_value *config, const processor *p, bool resize, b
     out->resize_height = wanted.height;
     out->resize_width = wanted.width;
   }
+  if (!crop && (!resize || wanted.shortest)) out->loose = resize ? "size with shortest_edge alone" : "do_resize false";
   return crop ? read_crop(config, p, out, err) : 0;
 }
 
@@ -190,10 +221,12 @@ static int read_geometry(const ld_value *config, const processor *p, ld_image_ru
   bool resize, crop;
   const bool can_resize = p->family || ld_value_get(config, "size");
   const bool can_crop = p->family ? p->crop : ld_value_get(config, "crop_size") != NULL;
-  int rc = ld_value_bool(config, "do_resize", can_resize, &resize, err);
-  if (!rc) rc = ld_value_bool(config, "do_center_crop", can_crop, &crop, err);
+  int rc = read_flag(config, "do_resize", can_resize, &resize, err);
+  if (!rc) rc = read_flag(config, "do_center_crop", can_crop, &crop, err);
   if (rc) return rc;
   if (resize && !can_resize) return ld_fail(err, LD_EFORMAT, "size: missing, but do_resize is true");
+  if (resize && is_null(config, "size")) return fail_null("size", err);
+  if (resize && is_null(config, "resample")) return fail_null("resample", err);
   if (p->crop_pct && crop)
     return ld_fail(err, LD_EUNSUPPORTED, "do_center_crop: not known beside crop_pct, set it to false");
   if (p->crop_pct && resize) return read_convnext(config, p, out, err);
@@ -218,7 +251,7 @@ static int read_resample(const ld_value *config, const processor *p, ld_resample
 static int read_channels(const ld_value *config, const char *key, const double *fallback, int channels,
                          float *out, ld_error *err) {
   const ld_value *found = ld_value_get(config, key);
-  if (!found && !fallback)
+  if (!found && (!fallback || is_null(config, key)))
     return ld_fail(err, LD_EFORMAT, "%s: missing, write it or set do_normalize to false", key);
   const bool list = found && found->type == LD_LIST;
   if (list && found->n_items != (size_t)channels)
@@ -238,12 +271,12 @@ static int read_channels(const ld_value *config, const char *key, const double *
 static int read_values(const ld_value *config, const processor *p, ld_image_rule *out, ld_error *err) {
   bool rescale, normalize;
   double factor;
-  int rc = ld_value_bool(config, "do_rescale", true, &rescale, err);
+  int rc = read_flag(config, "do_rescale", true, &rescale, err);
   if (!rc) rc = ld_value_real(config, "rescale_factor", 1.0 / 255.0, &factor, err);
   if (!rc)
-    rc = ld_value_bool(config, "do_normalize", p->family || ld_value_get(config, "image_mean"), &normalize,
-                       err);
+    rc = read_flag(config, "do_normalize", p->family || ld_value_get(config, "image_mean"), &normalize, err);
   if (rc) return rc;
+  if (rescale && is_null(config, "rescale_factor")) return fail_null("rescale_factor", err);
   if (rescale) out->scale = (float)factor;
   if (!(out->scale > 0 && isfinite(out->scale)))
     return ld_fail(err, LD_EFORMAT, "rescale_factor: expected a number above 0");
@@ -255,10 +288,10 @@ static int read_values(const ld_value *config, const processor *p, ld_image_rule
   return rc;
 }
 
-static int read_config(const ld_value *config, ld_image_rule *out, ld_error *err) {
+static int read_config(const ld_value *config, const char *fallback, ld_image_rule *out, ld_error *err) {
   const processor *p;
   if (config->type != LD_MAP) return ld_fail(err, LD_EFORMAT, "expected an object");
-  int rc = find_processor(config, &p, err);
+  int rc = find_processor(config, fallback, &p, err);
   out->crop_down = p->family != NULL;
   if (!rc) rc = check_steps(config, err);
   if (!rc) rc = read_geometry(config, p, out, err);
@@ -279,8 +312,8 @@ static void set_imagenet(ld_image_rule *rule) {
   }
 }
 
-int ld_image_rule_read(const ld_value *config, const char *name, int channels, int size, ld_image_rule *out,
-                       ld_error *err) {
+int ld_image_rule_read(const ld_value *config, const char *name, const char *fallback, int channels, int size,
+                       ld_image_rule *out, ld_error *err) {
   *out = (ld_image_rule){.channels = channels, .scale = 1, .std = {1, 1, 1, 1}};
   if (channels != 1 && channels != 3)
     return ld_fail(err, LD_EUNSUPPORTED, "%s: the model takes images of %d channels, only 1 and 3 are known",
@@ -288,7 +321,7 @@ int ld_image_rule_read(const ld_value *config, const char *name, int channels, i
   int rc = check_side(size, "image size", &out->height, err);
   out->width = out->height;
   if (!rc && config)
-    rc = read_config(config, out, err);
+    rc = read_config(config, fallback, out, err);
   else if (!rc) {
     out->scale = 1.0f / 255.0f;
     set_imagenet(out);

@@ -285,6 +285,7 @@ const ld_family ld_resnet = {
     .body = "resnet",
     .classifies = true,
     .takes_images = true,
+    .image_processor = "ConvNext",
     .build = build_resnet,
     .features = features,
 };

@@ -102,7 +102,7 @@ static int read_image_rule(ld_base *base, ld_error *err) {
   ld_value *config = ld_file_exists(path) ? ld_json_read(path, err) : NULL;
   int rc = !config && ld_file_exists(path) ? err->code : 0;
   if (!rc)
-    rc = ld_image_rule_read(config, path, base->model->channels, base->model->image_size, &base->image_rule,
+    rc = ld_image_rule_read(config, path, base->model->family->image_processor, base->model->channels, base->model->image_size, &base->image_rule,
                             err);
   ld_value_free(config);
   free(path);

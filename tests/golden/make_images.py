@@ -25,6 +25,7 @@ from PIL import Image, ImageOps
 from safetensors.torch import save_file
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
+from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 OUT = pathlib.Path(__file__).resolve().parent / "images"
@@ -159,8 +160,9 @@ FITS = {
     "larger": ("rgb8", 3, "ViTImageProcessor", {"size": [23, 40], "resample": 3}),
     "tall": ("tall", 3, "ViTImageProcessor", {"size": {"height": 10, "width": 9}, "resample": 3}),
     "convnext": ("jpeg_444", 3, "ConvNextImageProcessor", {"size": {"shortest_edge": 28}, "crop_pct": 0.875}),
-    "convnext_old": ("wide", 3, "ConvNextFeatureExtractor", {"size": 20, "resample": 2, "crop_pct": None}),
+    "convnext_old": ("wide", 3, "ConvNextFeatureExtractor", {"size": 20, "resample": 2}),
     "bit": ("wide", 3, "BitImageProcessor", {"size": {"shortest_edge": 21}, "crop_size": {"height": 18, "width": 17}}),
+    "padded_odd": ("rgb8", 3, "DeiTImageProcessor", {"do_resize": False, "crop_size": {"height": 14, "width": 16}}),
     "padded": ("rgb8", 3, "BitImageProcessor", {"do_resize": False, "crop_size": {"height": 13, "width": 8}}),
     "torchvision": ("wide", 3, None, {"size": {"shortest_edge": 21}, "crop_size": {"height": 18, "width": 17}}),
     "torchvision_tall": ("tall", 3, None, {"size": 17, "crop_size": 12, "resample": 3}),
@@ -168,7 +170,7 @@ FITS = {
     "to_grey": ("jpeg_444", 1, None, {"size": {"height": 20, "width": 21}}),
     "to_colour": ("jpeg_grey", 3, None, {"size": {"height": 20, "width": 21}}),
 }
-PROCESSORS = {"ViT": ViTImageProcessorPil, "ConvNext": ConvNextImageProcessorPil, "Bit": BitImageProcessorPil}
+PROCESSORS = {"DeiT": DeiTImageProcessorPil, "ViT": ViTImageProcessorPil, "ConvNext": ConvNextImageProcessorPil, "Bit": BitImageProcessorPil}
 
 
 def torchvision_way(image, config):
@@ -195,8 +197,7 @@ def fitted(image, channels, kind, config):
     if not kind:
         return torchvision_way(image, config)
     family = next(f for f in PROCESSORS if kind.startswith(f))
-    how = {k: v for k, v in config.items() if v is not None}
-    processor = PROCESSORS[family](**how, do_rescale=False, do_normalize=False)
+    processor = PROCESSORS[family](**config, do_rescale=False, do_normalize=False)
     return numpy.array(processor(image, return_tensors="np")["pixel_values"][0]).transpose(1, 2, 0).astype(numpy.uint8)
 
 

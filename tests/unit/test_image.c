@@ -58,7 +58,7 @@ Test(image, reads_what_pillow_reads) {
 static ld_image_rule read_rule(const ld_value *config, int channels, int size) {
   ld_image_rule rule;
   ld_error err = {0};
-  cr_assert_eq(ld_image_rule_read(config, "p.json", channels, size, &rule, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_image_rule_read(config, "p.json", NULL, channels, size, &rule, &err), 0, "%s", err.text);
   return rule;
 }
 
@@ -67,13 +67,13 @@ Test(image, fits_as_pillow_torchvision_and_transformers_do) {
   ld_error err = {0};
   ld_value *cases = ld_json_read(IMAGES "fit.json", &err);
   ld_image in = {0}, out = {0};
-  cr_assert(cases && cases->n_items == 13, "%s", err.text);
+  cr_assert(cases && cases->n_items == 14, "%s", err.text);
   for (size_t i = 0; i < cases->n_items; i++) {
     const ld_value *c = &cases->items[i];
     const ld_image_rule rule =
         read_rule(ld_value_get(c, "config"), (int)ld_value_get(c, "channels")->integer, 224);
     read_golden(ld_value_get(c, "image")->string, &in);
-    ld_image_fit(&in, &rule, &out);
+    cr_assert_eq(ld_image_fit(&in, &rule, "a", &out, NULL), 0);
     same_pixels(&out, file, "fit.", ld_value_get(c, "name")->string);
   }
   ld_image_free(&in);
@@ -91,10 +91,10 @@ Test(image, fits_extreme_shapes) {
   memset(in.pixels, 200, 3 * n);
   ld_image_rule rule = {
       .shortest_edge = 4000, .height = 5, .width = 7, .channels = 3, .resample = LD_BICUBIC};
-  ld_image_fit(&in, &rule, &out);
+  cr_assert_eq(ld_image_fit(&in, &rule, "a", &out, NULL), 0);
   for (int i = 0; i < 5 * 7 * 3; i++) cr_assert_eq(out.pixels[i], 200);
   rule = (ld_image_rule){.resize_height = 1, .resize_width = 1, .height = 4096, .width = 3, .channels = 1};
-  ld_image_fit(&in, &rule, &out);
+  cr_assert_eq(ld_image_fit(&in, &rule, "a", &out, NULL), 0);
   cr_assert(out.height == 4096 && out.width == 3 && out.channels == 1);
   for (int i = 0; i < 4096 * 3; i++) cr_assert_eq(out.pixels[i], i == 2047 * 3 + 1 ? 200 : 0, "%d", i);
   ld_image_free(&in);
@@ -237,6 +237,35 @@ Test(image_rule, keys_and_defaults) {
   ld_value_free(config);
 }
 
+/* A null is no default; a ResNet's file without a type is ConvNext's; sizes that the file leaves open must be equal. */
+Test(image_rule, nulls_types_and_open_sizes) {
+  ld_value *config = parse("{\"image_processor_type\": \"ViTImageProcessor\", \"do_rescale\": null, "
+                           "\"do_normalize\": null, \"crop_size\": null, \"do_center_crop\": null}");
+  ld_image_rule rule = read_rule(config, 3, 224);
+  cr_assert(rule.scale == 1 && rule.std[0] == 1 && rule.height == 224 && !rule.loose);
+  ld_value_free(config);
+
+  config = parse("{\"size\": 224}");
+  ld_error err = {0};
+  cr_assert_eq(ld_image_rule_read(config, "p.json", "ConvNext", 3, 32, &rule, &err), 0, "%s", err.text);
+  cr_assert(rule.shortest_edge == 256 && rule.height == 224 && rule.crop_down);
+  ld_value_free(config);
+
+  static const char *const open[] = {"{\"do_resize\": false}", "{\"size\": {\"shortest_edge\": 7}}"};
+  uint8_t pixels[8 * 7 * 3] = {0};
+  for (size_t i = 0; i < 2; i++) {
+    ld_image in = {.height = 7, .width = 7, .channels = 3, .pixels = pixels}, out = {0};
+    config = parse(open[i]);
+    cr_assert_eq(ld_image_rule_read(config, "p.json", NULL, 3, 7, &rule, &err), 0, "%s", err.text);
+    cr_assert_eq(ld_image_fit(&in, &rule, "a.png", &out, &err), 0, "%s", err.text);
+    in.height = 8;
+    cr_assert_eq(ld_image_fit(&in, &rule, "a.png", &out, &err), LD_EFORMAT);
+    cr_assert(strstr(err.text, "a.png: the image has 7 x 8 pixels"), "%s", err.text);
+    ld_value_free(config);
+    ld_image_free(&out);
+  }
+}
+
 Test(image_rule, refuses) {
   static const char *const cases[][2] = {
       {"[1]", "expected an object"},
@@ -265,6 +294,15 @@ Test(image_rule, refuses) {
       {"{\"image_processor_type\": \"LevitImageProcessor\"}", "'LevitImageProcessor' is not known"},
       {"{\"image_processor_type\": 3}", "image_processor_type: expected a string"},
       {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"crop_pct\": 0}", "crop_pct"},
+      {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": 9, \"crop_pct\": null}", "crop_pct: null"},
+      {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": 9, \"default_to_square\": true}", "shortest_edge"},
+      {"{\"image_processor_type\": \"ViTImageProcessor\", \"size\": null}", "size: null"},
+      {"{\"image_processor_type\": \"ViTImageProcessor\", \"resample\": null}", "resample: null"},
+      {"{\"image_processor_type\": \"ViTImageProcessor\", \"rescale_factor\": null}", "rescale_factor: null"},
+      {"{\"image_processor_type\": \"ViTImageProcessor\", \"image_std\": null}", "image_std: missing"},
+      {"{\"image_processor_type\": \"BitImageProcessor\", \"crop_size\": null}", "crop_size"},
+      {"{\"image_processor_type\": \"CLIPImageProcessor\", \"use_square_size\": true}", "use_square_size: this step"},
+      {"{\"image_processor_type\": \"ViTImageProcessor\", \"do_flip_channel_order\": true}", "do_flip_channel_order"},
       {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": 9, \"crop_pct\": 1e-9}", "crop_pct"},
       {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": [9, 9]}", "shortest_edge"},
   };
@@ -272,7 +310,7 @@ Test(image_rule, refuses) {
     ld_value *config = parse(cases[i][0]);
     ld_image_rule rule;
     ld_error err = {0};
-    const int rc = ld_image_rule_read(config, "p.json", 3, 224, &rule, &err);
+    const int rc = ld_image_rule_read(config, "p.json", NULL, 3, 224, &rule, &err);
     cr_assert(rc == LD_EFORMAT || rc == LD_EUNSUPPORTED, "%s", cases[i][0]);
     cr_assert(strstr(err.text, "p.json: ") && strstr(err.text, cases[i][1]), "%s: %s", cases[i][0], err.text);
     ld_value_free(config);
