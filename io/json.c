@@ -12,6 +12,44 @@
 
 enum { MAX_DEPTH = 256 };
 
+/* What the parts of a document take at most: jansson's tree and ours, with the rooms of growing lists. */
+enum { VALUE_BYTES = 2 * sizeof(ld_value) + 64, OBJECT_BYTES = 320, TEXT_FACTOR = 3 };
+
+/* A tokenizer of a quarter of a million tokens takes some 450 MiB by this count, of 20 to 33 MB. */
+enum { ALWAYS = 1 << 28, A_BYTE = 16 };
+
+/* At most one value begins before each comma and after each bracket and colon that is not in a string. */
+static double estimate(const char *bytes, size_t length) {
+  size_t values = 1, objects = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < length; i++) {
+    const char c = bytes[i];
+    if (in_string && c == '\\')
+      i++;
+    else if (c == '"')
+      in_string = !in_string;
+    else if (!in_string) {
+      values += c == ',' || c == '[' || c == '{';
+      objects += c == '{';
+    }
+  }
+  return (double)values * VALUE_BYTES + (double)objects * OBJECT_BYTES + TEXT_FACTOR * (double)length;
+}
+
+int ld_json_check_budget(const char *bytes, size_t length, const char *name, ld_error *err) {
+  const double mib = 1048576, bytes_needed = estimate(bytes, length);
+  if (bytes_needed > ALWAYS + A_BYTE * (double)length)
+    return ld_fail(err, LD_EFORMAT,
+                   "%s: too many values for a document of %.1f MiB: reading it takes up to %.0f MiB of memory", name,
+                   (double)length / mib, bytes_needed / mib);
+  void *room = bytes_needed > mib ? malloc((size_t)bytes_needed) : NULL; /* not touched: only asked for */
+  if (bytes_needed > mib && !room)
+    return ld_fail(err, LD_EMEMORY, "%s: reading it takes up to %.0f MiB of memory, which are not there", name,
+                   bytes_needed / mib);
+  free(room);
+  return 0;
+}
+
 /* Fills `out` from jansson's tree. `wide` says that all numbers were read as doubles because one integer did
  * not fit; whole ones that a double holds exactly are integers again. False when it nests too deep. */
 static bool convert(const json_t *in, ld_value *out, int depth, bool wide) {
@@ -61,6 +99,7 @@ ld_value *ld_json_parse(const char *bytes, size_t length, const char *name, ld_e
   const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
   json_error_t why;
   bool wide = false;
+  if (ld_json_check_budget(bytes, length, name, err)) return NULL;
   json_t *tree = json_loadb(bytes ? bytes : "", length, flags, &why);
   if (!tree && json_error_code(&why) == json_error_numeric_overflow) {
     wide = true;
@@ -138,6 +177,8 @@ void ld_json_number(ld_text *out, double value) {
 int ld_json_edit(const char *bytes, size_t length, const char *name, const ld_json_member *members, size_t n,
                  ld_text *out, ld_error *err) {
   json_error_t why;
+  const int rc = ld_json_check_budget(bytes, length, name, err);
+  if (rc) return rc;
   json_t *tree = json_loadb(bytes ? bytes : "", length, JSON_REJECT_DUPLICATES, &why);
   if (!tree)
     return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, why.line, why.column, why.text);

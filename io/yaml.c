@@ -2,13 +2,14 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
 #include "base/memory.h"
 
-enum { MAX_DEPTH = 256, MAX_LENGTH = 16 << 20 };
+enum { MAX_DEPTH = 256, MAX_LENGTH = 1 << 20 };
 
 typedef struct reader {
   yaml_parser_t parser;
@@ -142,35 +143,67 @@ static int read_list(reader *r, ld_value *out, int depth) {
   }
 }
 
-static int read_key(reader *r, const ld_value *map, char **key) {
+/* The keys of a map, found by their hash: its items' numbers, plus 1; 0 is free. */
+typedef struct key_set {
+  uint32_t *slots;
+  size_t n_slots; /* a power of 2; at least half of them are free */
+} key_set;
+
+/* The slot of a key, or the free one where it belongs. FNV-1a. */
+static uint32_t *slot_of(const key_set *set, const ld_value *map, const char *key) {
+  uint32_t h = 0x811c9dc5u;
+  for (const char *at = key; *at; at++) h = (h ^ (uint8_t)*at) * 0x01000193u;
+  size_t slot = (h ^ h >> 15) & (set->n_slots - 1);
+  while (set->slots[slot] && strcmp(map->items[set->slots[slot] - 1].key, key)) slot = (slot + 1) & (set->n_slots - 1);
+  return &set->slots[slot];
+}
+
+/* Puts the newest item of the map into the set. */
+static void add_key(key_set *set, const ld_value *map) {
+  size_t first = map->n_items - 1;
+  if (set->n_slots < 2 * (map->n_items + 1)) {
+    set->n_slots = set->n_slots ? 2 * set->n_slots : 16;
+    free(set->slots);
+    set->slots = ld_alloc(set->n_slots, sizeof *set->slots);
+    first = 0;
+  }
+  for (size_t i = first; i < map->n_items; i++) *slot_of(set, map, map->items[i].key) = (uint32_t)i + 1;
+}
+
+static int read_key(reader *r, const ld_value *map, const key_set *keys, char **key) {
   if (r->event.type != YAML_SCALAR_EVENT)
     return fail_here(r, "a key must be a word, not a list, map or alias", "");
   const int code = check_plainness(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
   if (code) return code;
   const char *text = (const char *)r->event.data.scalar.value;
   if (strlen(text) != r->event.data.scalar.length) return fail_here(r, "a key holds a NUL character", "");
-  for (size_t i = 0; i < map->n_items; i++)
-    if (strcmp(map->items[i].key, text) == 0)
-      return fail_here(r, "duplicate key: ", text);
+  if (keys->n_slots && *slot_of(keys, map, text)) return fail_here(r, "duplicate key: ", text);
   *key = ld_strdup(text);
   return 0;
 }
 
-static int read_map(reader *r, ld_value *out, int depth) {
+static int read_items(reader *r, ld_value *out, key_set *keys, int depth) {
   size_t room = 0;
-  out->type = LD_MAP;
   for (;;) {
     int code = next(r);
     if (code || r->event.type == YAML_MAPPING_END_EVENT) return code;
     char *key = NULL;
-    code = read_key(r, out, &key);
+    code = read_key(r, out, keys, &key);
     if (code) return code;
     ld_value *item = ld_value_add(out, key, &room);
-    item->line = (int)r->event.start_mark.line + 1;
+    add_key(keys, out);
     code = next(r);
     if (!code) code = read_node(r, item, depth + 1);
     if (code) return code;
   }
+}
+
+static int read_map(reader *r, ld_value *out, int depth) {
+  key_set keys = {0};
+  out->type = LD_MAP;
+  const int code = read_items(r, out, &keys, depth);
+  free(keys.slots);
+  return code;
 }
 
 /* The node that begins with the present event. */
@@ -210,7 +243,7 @@ static int read_stream(reader *r, ld_value *root) {
 ld_value *ld_yaml_parse(const char *bytes, size_t length, const char *name, ld_error *err) {
   reader r = {.name = name, .err = err};
   if (length > MAX_LENGTH) {
-    ld_fail(err, LD_EFORMAT, "%s: larger than 16 MiB, which is no configuration", name);
+    ld_fail(err, LD_EFORMAT, "%s: larger than 1 MiB, which is no configuration", name);
     return NULL;
   }
   if (!yaml_parser_initialize(&r.parser)) {

@@ -50,6 +50,36 @@ Test(json, refuses_deep_nesting) {
   refused(text, "nests deeper than 256");
 }
 
+/* What would take far more memory than a document of its length is refused before it is read. */
+Test(json, refuses_more_values_than_its_length_allows) {
+  static const char *const units[] = {"0,", "[],", "{},", "\"\","};
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+    const size_t n = 4000000, unit = strlen(units[i]), length = n * unit + 2;
+    char *text = ld_alloc(length + 1, 1);
+    ld_error err = {0};
+    text[0] = '[';
+    for (size_t k = 0; k < n; k++) memcpy(text + 1 + k * unit, units[i], unit);
+    memcpy(text + n * unit, "]", 1);
+    cr_assert_null(ld_json_parse(text, length - 1, "t.json", &err));
+    cr_assert_eq(err.code, LD_EFORMAT);
+    cr_assert(strstr(err.text, "t.json: too many values for a document of"), "%s", err.text);
+    free(text);
+  }
+}
+
+/* Of strings it is the length that counts. */
+Test(json, takes_a_long_text) {
+  const size_t length = 40 << 20;
+  char *text = ld_alloc(length, 1);
+  ld_error err = {0};
+  memset(text, ',', length);
+  text[0] = text[length - 1] = '"';
+  ld_value *value = ld_json_parse(text, length, "t.json", &err);
+  cr_assert(value && strlen(value->string) == length - 2, "%s", err.text);
+  ld_value_free(value);
+  free(text);
+}
+
 Test(json, huge_integers_become_reals_beside_integers) {
   ld_error err = {0};
   ld_value *root =

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "io/yaml.h"
 
 static ld_value *parse(const char *text) {
@@ -89,6 +90,23 @@ Test(yaml, refuses_with_the_line) {
   refused("a: [1\nb: 2\n", "line 2");
   refused("a: \xff\n", "line 1");
   refused("\tb: 1\n", "line 1");
+}
+
+/* Many keys take a time that grows as their number does. */
+Test(yaml, many_keys) {
+  ld_text text = {0};
+  ld_error err = {0};
+  for (int i = 0; i < 100000; i++) ld_text_printf(&text, "%x: 1\n", i);
+  ld_value *root = ld_yaml_parse(text.bytes, text.length, "t.yaml", &err);
+  cr_assert(root && root->n_items == 100000, "%s", err.text);
+  ld_value_free(root);
+  ld_text_puts(&text, "ff: 2\n");
+  cr_assert_null(ld_yaml_parse(text.bytes, text.length, "t.yaml", &err));
+  cr_assert(strstr(err.text, "t.yaml: line 100001: "), "%s", err.text);
+  while (text.length <= 1 << 20) ld_text_puts(&text, "# a comment\n");
+  cr_assert_null(ld_yaml_parse(text.bytes, text.length, "t.yaml", &err));
+  cr_assert(strstr(err.text, "t.yaml: larger than 1 MiB"), "%s", err.text);
+  ld_text_free(&text);
 }
 
 Test(yaml, refuses_deep_nesting) {
