@@ -315,7 +315,11 @@ static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *sc
   }
   if (rc) return ld_fail(err, rc, "%s", broken.text);
   rc = measure(dataset, scratch, labels, &record, err);
-  if (rc || !record.n_tokens) return rc;
+  if (rc) return rc;
+  if (!record.n_tokens) {
+    out->n_empty += !ld_data_is_blank(dataset->map.bytes + record.offset, record.bytes);
+    return 0;
+  }
   out->n_turned += scratch->turned;
   out->records = ld_grow(out->records, out->n, &out->room, sizeof *out->records);
   out->records[out->n++] = record;

@@ -142,6 +142,7 @@ typedef struct ld_index {
   size_t n, room;
   ld_labels labels;
   ld_tally unused;        /* keys of records that have no use */
+  size_t n_empty;         /* records whose text gives no token: they are not in the index */
   size_t n_turned;        /* images that are not stored upright */
   size_t n_skipped;       /* broken images */
   ld_error first_skipped; /* what was wrong with the first */

@@ -280,13 +280,15 @@ static int read_texts(ld_image_store *s, hid_t attribute, hid_t type, hid_t spac
                              : read_fixed(attribute, type, n, texts);
   int rc = 0;
   s->unreadable = !good;
+  for (size_t i = 0; good && ndim && !rc && i < n; i++)
+    if (strlen(texts[i]) > MOST_NAME) rc = fail_names(s, "has a name of more than 255 bytes", err);
   if (!good) rc = fail_names(s, "cannot be read, it is damaged or too large", err);
-  if (good && ndim) {
+  if (good && ndim && !rc) {
     s->names = texts;
     s->n_names = n;
     return 0;
   }
-  if (good) rc = take_json(s, texts[0], err);
+  if (good && !ndim) rc = take_json(s, texts[0], err);
   ld_names_free(texts, good ? n : 0);
   return rc;
 }
@@ -390,7 +392,8 @@ static void find_unused(ld_image_store *s) {
   ld_tally *unused = &s->unused_objects;
   H5Literate(s->file, H5_INDEX_NAME, H5_ITER_INC, NULL, count_object, unused);
   H5Aiterate2(s->file, H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused);
-  if (s->labels) H5Aiterate_by_name(s->file, "labels", H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused, H5P_DEFAULT);
+  if (s->labels)
+    H5Aiterate_by_name(s->file, "labels", H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused, H5P_DEFAULT);
 }
 
 /* Some cluster file systems have no locks, and nobody writes to a data set. */
@@ -404,7 +407,7 @@ static int open_file(ld_image_store *s, ld_error *err) {
 }
 
 /* Of computing; damaged metadata can lead HDF5 around in a circle. */
-enum { MOST_SECONDS = 300, MOST_PROBE_BYTES = 1 << 29 };
+enum { MOST_SECONDS = 300, MOST_PROBE_BYTES = 1 << 28 };
 
 /* Whatever its signals are set to, a process that looks through a file dies of a crash, and quietly. */
 static void be_calm(void) {
@@ -422,7 +425,7 @@ static void limit_memory(size_t length) {
   FILE *file = fopen("/proc/self/statm", "re"); /* its sixth number: pages of data */
   const bool known = file && fscanf(file, "%*d %*d %*d %*d %*d %ld", &data) == 1;
   if (file) fclose(file);
-  const rlim_t most = (rlim_t)data * (rlim_t)sysconf(_SC_PAGESIZE) + MOST_PROBE_BYTES + 8 * (rlim_t)length;
+  const rlim_t most = (rlim_t)data * (rlim_t)sysconf(_SC_PAGESIZE) + MOST_PROBE_BYTES + 16 * (rlim_t)length;
   if (known) setrlimit(RLIMIT_DATA, &(struct rlimit){most, most});
 }
 
@@ -455,7 +458,7 @@ static int probe(const char *path, size_t length, bool labelled, ld_error *err) 
   }
   while (other > 0 && waitpid(other, &status, 0) < 0 && errno == EINTR) continue;
   if (!status) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s: damaged: the HDF5 library fails on it; write it again", path);
+  return ld_fail(err, LD_EFORMAT, "%s: damaged, or takes far more memory than its length: the HDF5 library fails on it; write it again", path);
 }
 
 int ld_image_store_open(const char *path, size_t length, bool labelled, ld_image_store **out, ld_error *err) {

@@ -53,7 +53,6 @@ static void describe_digests(const ld_job *j) {
 }
 
 void ld_job_describe(const ld_job *j) {
-  const ld_plan *plan = j->data->plan;
   const ld_model *model = j->base.model;
   ld_info("model   %s: %s, %d blocks, %.2f M parameters; trained: %.3f M in %zu modules", j->options.model,
           model->family->model_type, model->n_blocks, (double)model->n_parameters / 1e6,
@@ -65,15 +64,6 @@ void ld_job_describe(const ld_job *j) {
   ld_info("files   %s", files.bytes);
   ld_text_free(&files);
   describe_digests(j);
-  const char *missing = model->family->classifies ? "label" : "target token";
-  if (plan->n_cut == 1)
-    ld_warn("1 record is longer than %d tokens and was cut", plan->longest);
-  else if (plan->n_cut)
-    ld_warn("%lld records are longer than %d tokens and were cut", (long long)plan->n_cut, plan->longest);
-  if (plan->n_idle == 1)
-    ld_warn("1 record has no %s and is left out", missing);
-  else if (plan->n_idle)
-    ld_warn("%lld records have no %s and are left out", (long long)plan->n_idle, missing);
 }
 
 void ld_put_duration(char *text, size_t size, double seconds) {

@@ -17,6 +17,10 @@ static bool classifies(const ld_corpus *corpus) {
   return corpus->base->model->family->classifies;
 }
 
+static void warn_of(const char *path, int64_t n, const char *one, const char *several) {
+  if (n) ld_warn("%s: %lld %s", path, (long long)n, n == 1 ? one : several);
+}
+
 /* Every rank learns every part's labels; this rank's records then count names by their union. */
 static int join_labels(ld_corpus *corpus, ld_index *index, ld_comm *comm, ld_error *err) {
   ld_text mine = {0};
@@ -70,6 +74,14 @@ static const char *plural(int64_t n, const char *one, const char *several) {
   return n == 1 ? one : several;
 }
 
+/* Counts over all ranks the records without a token, which are none. */
+static void join_empty(const ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
+  int64_t n_empty = (int64_t)index->n_empty;
+  ld_comm_sum_i64(comm, &n_empty, 1);
+  warn_of(ld_dataset_path(corpus->dataset), n_empty, "record has no token and is left out",
+          "records have no token and are left out");
+}
+
 /* Counts over all ranks the images that were passed over, and those that were turned. */
 static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
   const char *path = ld_dataset_path(corpus->dataset);
@@ -111,6 +123,7 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   if (!rc) {
     join_records(corpus, &index, comm);
     join_unused(corpus, &index.unused, comm);
+    join_empty(corpus, &index, comm);
     join_images(corpus, &index, comm);
   }
   ld_index_free(&index);
@@ -129,6 +142,20 @@ static int fail_unlabelled(const ld_corpus *corpus, ld_error *err) {
       path, (long long)corpus->n_records);
 }
 
+/* Of records that are not used, or not as a whole. */
+static void warn_of_records(const ld_corpus *corpus, int seq_len) {
+  const char *path = ld_dataset_path(corpus->dataset);
+  const ld_plan *plan = corpus->plan;
+  if (plan->n_cut)
+    ld_warn("%s: %lld record%s longer than --seq-len %d tokens and cut", path, (long long)plan->n_cut,
+            plan->n_cut == 1 ? " is" : "s are", seq_len);
+  if (classifies(corpus))
+    warn_of(path, plan->n_idle, "record has no label and is left out", "records have no label and are left out");
+  else
+    warn_of(path, plan->n_idle, "record has no target token and is left out",
+            "records have no target token and are left out");
+}
+
 static int plan_rows(ld_corpus *corpus, ld_error *err) {
   const ld_options *options = corpus->options;
   const int seq_len = seq_len_of(corpus->base, options);
@@ -143,6 +170,7 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
                      ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
                      : ld_plan_records(lengths, corpus->n_records, seq_len, pack);
   free(lengths);
+  if (corpus->plan->n_targets) warn_of_records(corpus, seq_len);
   if (corpus->plan->n_targets) return 0;
   if (classifies(corpus)) return fail_unlabelled(corpus, err);
   return ld_fail(

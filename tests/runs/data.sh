@@ -26,10 +26,10 @@ echo '{"messages": [{"role": "user", "content": "a", "name": "x"}, {"role": "ass
 for n in 1 3; do
   dry $n "$b" keys.jsonl
   once 'warning: keys\.jsonl: not used: the keys "id" \(5\), "source" \(5\), "idx" \(1\)$' "keys on $n ranks"
-  once 'warning: 1 record has no label and is left out' "keys on $n ranks"
+  once 'warning: keys\.jsonl: 1 record has no label and is left out$' "keys on $n ranks"
   dry $n "$g" keys.jsonl
   once 'not used: the keys "id" \(5\), "label" \(5\), "source" \(5\), "idx" \(1\), "text_pair" \(1\) \(a language' "keys on $n ranks"
-  dry $n "$g" chat.jsonl --chat-template llama2
+  dry $n "$root/jobs/quickstart/base" chat.jsonl
   once 'not used: the keys "messages\[\]\.name" \(1\), "tools" \(1\)$' "chat keys on $n ranks"
 done
 
@@ -42,6 +42,16 @@ for n in 1 2; do
   once 'warning: dev\.csv: not used: the columns "id", "label1"$' "columns on $n ranks"
   expect_text '^sample  \[CLS\] a \[SEP\] \[UNK\] \[SEP\], label x' err "a pair on $n ranks"
 done
+
+# Records that are cut, have no target, or no token, of validation data and for eval too.
+printf '%s\n' '{"prompt": "the window", "completion": " paints"}' '{"prompt": "the window paints the market", "completion": " a"}' \
+  '{"prompt": "", "completion": ""}' >cut.jsonl
+ranks 2 eval --model "$g" --data cut.jsonl --seq-len 7
+expect_status 0 "eval of long records"
+once 'warning: cut\.jsonl: 1 record is longer than --seq-len 7 tokens and cut$' "a long record"
+dry 2 "$g" keys.jsonl --valid cut.jsonl --seq-len 7
+once 'warning: cut\.jsonl: 1 record is longer than' "a long record for validation"
+once 'warning: cut\.jsonl: 2 records have no target token and are left out$' "a record without target"
 
 # Images of other kinds, lying on a side, in folders that are no classes; names in HDF5.
 mkdir -p set/rose set/tulip splits/train/rose splits/valid/rose
