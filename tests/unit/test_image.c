@@ -1,6 +1,9 @@
 #include "scratch.h"
 
 #include <math.h>
+#include <stdio.h>
+
+#include <jpeglib.h>
 
 #include "io/image.h"
 #include "io/json.h"
@@ -188,6 +191,63 @@ Test(image, allocates_nothing_for_false_sizes) {
     }
   refused(bytes, length, "a JPEG of 16384 x 16384", "too short for its pixels");
   free(bytes);
+}
+
+/* A white square as progressive JPEG: the means, then its other coefficients in `n` scans, each bit by itself. */
+static unsigned char *many_scans(unsigned side, int n, unsigned long *length) {
+  struct jpeg_compress_struct jpeg;
+  struct jpeg_error_mgr errors;
+  jpeg_scan_info scans[100] = {{.comps_in_scan = 1}};
+  for (int i = 0; i < n; i++)
+    scans[i + 1] = (jpeg_scan_info){.comps_in_scan = 1,
+                                    .Ss = 1 + i % 63,
+                                    .Se = n < 63 && i + 1 == n ? 63 : 1 + i % 63,
+                                    .Ah = i < 63 ? 0 : 1,
+                                    .Al = i < 63 && i + 63 < n ? 1 : 0};
+  unsigned char *bytes = NULL, *row = ld_alloc(side, 1);
+  memset(row, 255, side);
+  jpeg.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&jpeg);
+  jpeg_mem_dest(&jpeg, &bytes, length);
+  jpeg.image_width = jpeg.image_height = side;
+  jpeg.input_components = 1;
+  jpeg.in_color_space = JCS_GRAYSCALE;
+  jpeg_set_defaults(&jpeg);
+  jpeg.scan_info = scans;
+  jpeg.num_scans = n + 1;
+  jpeg_start_compress(&jpeg, TRUE);
+  for (unsigned y = 0; y < side; y++) jpeg_write_scanlines(&jpeg, &row, 1);
+  jpeg_finish_compress(&jpeg);
+  jpeg_destroy_compress(&jpeg);
+  free(row);
+  return bytes;
+}
+
+/* Pixels, and the scans over them, follow from the file's length. */
+Test(image, has_a_budget) {
+  unsigned long length = 0;
+  ld_image image = {0};
+  ld_error err = {0};
+  unsigned char *jpeg = many_scans(2000, 90, &length);
+  refused((char *)jpeg, length, "90 scans", "too many scans, at least ");
+  free(jpeg);
+  jpeg = many_scans(2000, 9, &length);
+  cr_assert_eq(ld_image_decode(jpeg, length, "a.jpg", &image, &err), 0, "%s", err.text);
+  cr_assert(image.width == 2000 && image.pixels[0] == 255 && image.pixels[3999999] == 255);
+  ld_image_free(&image);
+  free(jpeg);
+
+  size_t n_head;
+  char *head = golden_bytes("rgb8.png", &n_head), *png = ld_alloc(1 << 20, 1);
+  memcpy(png, head, 33);
+  put_size(png + 16, 65500);
+  put_size(png + 20, 4098);
+  put_size(png + 29, crc32_of(png + 12, 17));
+  put_size(png + 33, (1 << 20) - 45);
+  memcpy(png + 37, "IDAT", 4);
+  refused(png, 1 << 20, "a long and wide PNG", "65500 x 4098 pixels, too many for a file of 1048576 bytes");
+  free(head);
+  free(png);
 }
 
 static ld_value *parse(const char *text) {
