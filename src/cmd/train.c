@@ -11,6 +11,7 @@
 #include "base/numerics.h"
 #include "cmd/train.h"
 #include "io/report.h"
+#include "train/agree.h"
 #include "train/once.h"
 
 /* Set by SIGINT, SIGTERM and SIGUSR1: the step under way is finished and saved, then the program ends with
@@ -135,6 +136,20 @@ static bool evaluates(const ld_job *j) {
   return j->options.eval_every ? due(now->step, j->options.eval_every) : now->position == 0;
 }
 
+/* What this rank has mapped is what it was. */
+static int check_files(void *self, ld_error *err) {
+  const ld_job *j = self;
+  int rc = j->model.received ? 0 : ld_model_folder_check(j->base.folder, err);
+  if (!rc) rc = ld_corpus_check(j->data, err);
+  return rc || !j->valid ? rc : ld_corpus_check(j->valid, err);
+}
+
+/* Before anything is written: no rank computed with other files or has other results. */
+static int check_ranks(ld_job *j, ld_error *err) {
+  const int rc = ld_comm_agree(j->comm, ld_comm_meanwhile(j->comm, check_files, j, err), err);
+  return rc ? rc : ld_agree_on_state(&j->trainer, err);
+}
+
 static int one_step(ld_job *j, bool *stop, ld_error *err) {
   ld_trainer *t = &j->trainer;
   const double began = ld_clock();
@@ -146,8 +161,11 @@ static int one_step(ld_job *j, bool *stop, ld_error *err) {
   *stop = report.stop_requests > 0 && !last;
   ld_job_show_step(j, &report, seconds);
   rc = ld_comm_by_first(j->comm, write_record, &(record){.job = j, .step = &report, .seconds = seconds}, err);
-  if (!rc && j->valid && (last || evaluates(j))) rc = evaluate(j, err);
-  if (!rc && (last || *stop || due(report.step, j->options.save_every))) rc = ld_comm_by_first(j->comm, save, j, err);
+  const bool saves = last || *stop || due(report.step, j->options.save_every);
+  const bool looks = j->valid && (last || evaluates(j));
+  if (!rc && (saves || looks)) rc = check_ranks(j, err);
+  if (!rc && looks) rc = evaluate(j, err);
+  if (!rc && saves) rc = ld_comm_by_first(j->comm, save, j, err);
   j->longest = fmax(j->longest, ld_clock() - began);
   return rc;
 }

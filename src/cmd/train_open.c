@@ -189,6 +189,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   if (!rc) rc = ld_corpus_share_digest(j->data, j->comm, err);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
+  if (!rc && j->valid) rc = ld_corpus_share_digest(j->valid, j->comm, err);
   char *path = NULL;
   ld_checkpoint *found = NULL;
   if (!rc && !options->dry_run) rc = ld_job_find_checkpoint(j, &path, &found, err);
