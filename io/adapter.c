@@ -6,6 +6,7 @@
 #include <utf8proc.h>
 
 #include "base/memory.h"
+#include "io/hash.h"
 
 void ld_adapter_free(ld_adapter *adapter) {
   if (!adapter) return;
@@ -27,6 +28,35 @@ void ld_adapter_free(ld_adapter *adapter) {
   free(adapter->architecture);
   free(adapter->task_type);
   free(adapter);
+}
+
+static uint64_t hash_floats(uint64_t before, const float *data, int64_t n) {
+  return ld_hash(before, data, (size_t)n * sizeof *data);
+}
+
+static uint64_t hash_module(const ld_adapter_module *m) {
+  uint64_t hash = ld_hash_string(0, m->path);
+  hash = ld_hash_u64(hash, (uint64_t)m->rank);
+  hash = ld_hash(hash, &m->scaling, sizeof m->scaling);
+  hash = hash_floats(hash, m->A, m->rank * m->in);
+  return hash_floats(hash, m->B, m->rank * m->out);
+}
+
+static uint64_t hash_full(const ld_adapter_full *full) {
+  int64_t count = 0;
+  uint64_t hash = ld_hash_string(0, full->path);
+  for (int i = 0; i < full->ndim; i++) hash = ld_hash_u64(hash, (uint64_t)full->shape[i]);
+  return ld_shape_count(full->shape, full->ndim, &count) ? hash_floats(hash, full->data, count) : hash;
+}
+
+void ld_adapter_digest(const ld_adapter *a, char digest[LD_DIGEST_TEXT + 1]) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < a->n_modules; i++) sum += hash_module(&a->modules[i]);
+  for (size_t i = 0; i < a->n_full; i++) sum += hash_full(&a->full[i]);
+  uint64_t hash = ld_hash_u64(sum, (uint64_t)a->rank);
+  hash = ld_hash(hash, &a->alpha, sizeof a->alpha);
+  for (size_t i = 0; i < a->n_labels; i++) hash = ld_hash_string(hash, a->labels[i]);
+  ld_digest_show(hash, digest);
 }
 
 double ld_adapter_scaling(double alpha, int rank, bool rslora) {

@@ -15,6 +15,7 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "io/digests.h"
 
 /* One adapted module: added weight = scaling * B A. */
 typedef struct ld_adapter_module {
@@ -55,6 +56,10 @@ typedef struct ld_adapter {
 } ld_adapter;
 
 /* Frees the struct and all below it (NULL is fine). */
+/* The digest of what the adapter adds to its base: "2:" and 16 hexadecimal digits over modules and full tensors
+ * in any order, the common rank, alpha and labels. The same from a PEFT folder and from an HDF5 file. */
+void ld_adapter_digest(const ld_adapter *adapter, char digest[LD_DIGEST_TEXT + 1]);
+
 void ld_adapter_free(ld_adapter *adapter);
 
 /* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */

@@ -105,7 +105,7 @@ static void print_adapter(const char *path, const ld_adapter *adapter) {
   for (size_t i = 0; i < adapter->n_modules; i++)
     n += adapter->modules[i].rank * (adapter->modules[i].in + adapter->modules[i].out);
   printf("adapter            %s\n", path);
-  printf("base               %s (%s), digest %s\n", adapter->base_name ? adapter->base_name : "unknown",
+  printf("base               %s (%s), digest %s\n", adapter->base_name ? adapter->base_name : "path not stored",
          adapter->architecture ? adapter->architecture : "architecture unknown",
          adapter->base_digest ? adapter->base_digest : "unknown");
   printf("rank %d, alpha %g, dropout %g%s; %.3f M parameters in %zu modules\n", adapter->rank, adapter->alpha,

@@ -51,7 +51,7 @@ const ld_option ld_option_table[] = {
    .help = "modules to train in full, like PEFT's modules_to_save, or none (default: the head of a classifier)"},
   {"rslora", FLAG, FIELD(rslora), TRAIN, 0, DEFINES | OF_ADAPTER | OF_MATRICES, "no", 0, 0, NULL,
    .help = "scale by alpha / sqrt(rank) (rank-stabilised LoRA)"},
-  {"init-adapter", PATH, FIELD(init_adapter), TRAIN, 0, DEFINES, NULL, 0, 0, "PATH",
+  {"init-adapter", PATH, FIELD(init_adapter), TRAIN, 0, 0, NULL, 0, 0, "PATH",
    .help = "start from this adapter instead of a new one; it decides rank, alpha, rslora, target, whole and the head"},
 
   {NULL, WORD, 0, TRAIN | EVAL | PREDICT, 0, 0, NULL, 0, 0, NULL, .help = "Data:"},
@@ -106,7 +106,7 @@ const ld_option ld_option_table[] = {
    .help = "seed of all random numbers"},
   {"precision", CHOICE, FIELD(precision), TRAIN, 0, DEFINES, "f32", 0, 0, "f32|bf16",
    .help = "number format of the factors in matrix products; sums are f32"},
-  {"threads", INTEGER, FIELD(threads), TRAIN | EVAL | PREDICT | GENERATE, 0, DEFINES, "1", 1, 1024, "N",
+  {"threads", INTEGER, FIELD(threads), TRAIN | EVAL | PREDICT | GENERATE, 0, 0, "1", 1, 1024, "N",
    .help = "threads of each rank"},
   {"recompute", FLAG, FIELD(recompute), TRAIN, 0, 0, "no", 0, 0, NULL,
    .help = "recompute each block in the backward pass instead of keeping it: less memory, a third more work"},

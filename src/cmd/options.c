@@ -156,13 +156,14 @@ static int check_override(const char *list, ld_error *err) {
     const int length = (int)strcspn(at, ",");
     char *name = ld_format("%.*s", length, at);
     const ld_option *o = ld_find_option(LD_CMD_TRAIN, name);
-    const bool file = !strcmp(name, "data") || !strcmp(name, "base") || !strcmp(name, "kernels");
+    const bool file = !strcmp(name, "data") || !strcmp(name, "base") || !strcmp(name, "init-adapter") ||
+                      !strcmp(name, "kernels") || !strcmp(name, "threads");
     int rc = 0;
     if (!file && (!o || !(o->marks & DEFINES)))
       rc = ld_fail(
           err, LD_EUSAGE,
           "--resume-override: '%s' is no option that a checkpoint is compared by: give names as lr, steps, "
-          "batch-size, data, base or kernels",
+          "batch-size, data, base, init-adapter or kernels",
           name);
     else if (o && (o->marks & OF_ADAPTER))
       rc = ld_fail(

@@ -12,6 +12,7 @@ typedef struct ld_job {
   ld_options options; /* with what an initial adapter decides; strings are borrowed */
   ld_comm *comm;
   ld_digests *digests;
+  char init_digest[LD_DIGEST_TEXT + 1]; /* of --init-adapter's adapter; empty without one */
   ld_base base;
   ld_share model;          /* how the base came here */
   ld_corpus *data, *valid; /* valid may be NULL */
@@ -41,7 +42,7 @@ int ld_job_find_checkpoint(ld_job *job, char **path, ld_checkpoint **found, ld_e
 /* Options, data and base must be those of the checkpoint: with others its adapter would be the function of
  * neither. Collective. LD_EMISMATCH lists all that differs and --resume-override does not name; what it names is warned
  * of. *restart says that the epoch begins again, as the place in the data has lost its meaning. */
-int ld_job_compare(const ld_job *job, ld_checkpoint *checkpoint, const char *path, bool *restart,
+int ld_job_compare(ld_job *job, ld_checkpoint *checkpoint, const char *path, bool *restart,
                    ld_error *err);
 
 /* What runs where, whether it fits and what is trained on, a line each. Collective. An error is one of

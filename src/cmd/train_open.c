@@ -103,6 +103,7 @@ static int begin_from(ld_job *j, const char *path, ld_error *err) {
   int rc = ld_adapter_load(path, &adapter, err);
   if (rc) return rc;
   adopt(j, adapter);
+  ld_adapter_digest(adapter, j->init_digest);
   if (j->options.other_base) ld_adapter_forget_base(adapter);
   rc = ld_base_adapt(&j->base, adapter, j->options.init_adapter, j->options.dropout, err);
   if (!rc) name_classes(j);
@@ -148,6 +149,25 @@ static int create_trainer(ld_job *j, ld_error *err) {
   return ld_trainer_create(&j->trainer, &j->options, j->comm, &j->base, j->data, j->valid, err);
 }
 
+/* Rank 0's part. The checkpoint has all that came of the initial adapter, so that one which is gone by now is
+ * no error. */
+static int read_init(void *self, ld_error *err) {
+  ld_job *j = self;
+  ld_adapter *adapter;
+  (void)err;
+  if (ld_adapter_load(j->options.init_adapter, &adapter, NULL)) return 0;
+  ld_adapter_digest(adapter, j->init_digest);
+  ld_adapter_free(adapter);
+  return 0;
+}
+
+static int find_init_digest(ld_job *j, ld_error *err) {
+  if (!j->options.init_adapter) return 0;
+  const int rc = ld_comm_by_first(j->comm, read_init, j, err);
+  ld_comm_broadcast(j->comm, j->init_digest, sizeof j->init_digest, 0);
+  return rc;
+}
+
 /* Takes `checkpoint`, which is NULL where it is still to be read: from `path` on rank 0. Collective. */
 static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld_error *err) {
   ld_share file = {0};
@@ -156,6 +176,7 @@ static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld
   if (!rc && !checkpoint) rc = ld_checkpoint_read(file.path, &checkpoint, err);
   if (!rc && j->options.init_adapter) adopt(j, checkpoint->adapter);
   rc = ld_comm_agree(j->comm, rc, err);
+  if (!rc) rc = find_init_digest(j, err);
   if (!rc) rc = ld_job_compare(j, checkpoint, path, &restart, err);
   if (!rc) rc = ld_base_adapt(&j->base, checkpoint->adapter, path, j->options.dropout, err);
   rc = ld_comm_agree(j->comm, rc, err);

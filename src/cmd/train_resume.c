@@ -1,4 +1,5 @@
 /* Finds the checkpoint that a training job goes on from, and says what of the job is not as it was. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,38 @@ static void compare_digest(changes *c, const char *name, const char *was, const 
   ld_text_printf(sort_in(c, &d), "the %s is another (digest %s, was %s)", name, now, was);
 }
 
+static const char *or_none(const char *text) {
+  return text ? text : "none";
+}
+
+/* Where a run began is known by its contents; older checkpoints know the path as it was spelled. */
+static int compare_init(changes *c, ld_job *j, const ld_value *recorded, ld_error *err) {
+  const ld_difference d = {.name = "init-adapter"};
+  const char *was = NULL, *path = NULL, *now = j->options.init_adapter;
+  int rc = ld_value_string(recorded, "init_digest", NULL, &was, err);
+  if (!rc) rc = ld_value_string(recorded, "init-adapter", NULL, &path, err);
+  if (rc) return rc;
+  if (was && now && !j->init_digest[0]) {
+    ld_info("--init-adapter %s: is not there any more, which does no harm: the checkpoint has what came of it", now);
+    snprintf(j->init_digest, sizeof j->init_digest, "%s", was);
+  } else if (was ? !now || strcmp(was, j->init_digest) : path ? !now || strcmp(path, now) : now != NULL) {
+    const char *found = now ? j->init_digest : NULL;
+    ld_text_printf(sort_in(c, &d), "--init-adapter is %s, was %s", or_none(was ? found : now),
+                   or_none(was ? was : path));
+  }
+  return 0;
+}
+
+/* Threads change no bit of our own kernels, as they may do of OpenBLAS's. */
+static int compare_threads(changes *c, const ld_job *j, const ld_value *recorded, ld_error *err) {
+  const ld_difference d = {.name = "threads"};
+  int64_t was = j->options.threads;
+  const int rc = ld_value_int(recorded, "threads", was, &was, err);
+  if (!rc && was != j->options.threads && !ld_gemm_fused())
+    ld_text_printf(sort_in(c, &d), "--threads is %lld, was %lld", (long long)j->options.threads, (long long)was);
+  return rc;
+}
+
 /* A run goes on with kernels of the kind that it had, where this processor has them too. */
 static void compare_kernels(changes *c, const char *was) {
   if (!was || !*was || !strcmp(was, ld_gemm_kind())) return;
@@ -131,7 +164,7 @@ static int check_family(const ld_job *j, const ld_adapter *adapter, const char *
                  path, was, j->options.model, now);
 }
 
-int ld_job_compare(const ld_job *j, ld_checkpoint *checkpoint, const char *path, bool *restart,
+int ld_job_compare(ld_job *j, ld_checkpoint *checkpoint, const char *path, bool *restart,
                    ld_error *err) {
   ld_adapter *adapter = checkpoint->adapter;
   changes c = {.allowed = j->options.resume_override};
@@ -149,7 +182,9 @@ int ld_job_compare(const ld_job *j, ld_checkpoint *checkpoint, const char *path,
   if (base && *base)
     compare_digest(&c, "base", base, ld_model_folder_digest(j->base.folder),
                    ld_model_folder_has_digest(j->base.folder, base));
+  if (!rc) rc = compare_init(&c, j, recorded, err);
   compare_kernels(&c, kernels);
+  if (!rc) rc = compare_threads(&c, j, recorded, err);
   if (!rc && c.refused.length) rc = refuse(&c, path, err);
   if (!rc && c.taken.length)
     ld_warn("%s: going on although this run is not as it was: %s", path, c.taken.bytes);

@@ -78,7 +78,8 @@ int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err)
  * LD_EMISMATCH when a module that the folder lacks does not come with the adapter. */
 int ld_base_make_ready(ld_base *base, const char *adapter, bool other_base, ld_error *err);
 
-/* The base's adapter as it is to be saved. The caller frees with ld_adapter_free. */
+/* The base's adapter as it is to be saved. It knows its base by the digest alone: where that lies, or how its
+ * path was spelled, is no part of the result. The caller frees with ld_adapter_free. */
 ld_adapter *ld_base_adapter(const ld_base *base, const ld_options *options);
 
 #endif

@@ -325,7 +325,6 @@ ld_adapter *ld_base_adapter(const ld_base *base, const ld_options *options) {
   adapter->dropout = options->dropout;
   adapter->rslora = set->rslora;
   adapter->fan_in_fan_out = family->fan_in_fan_out;
-  adapter->base_name = ld_strdup(ld_model_folder_path(base->folder));
   adapter->base_digest = ld_strdup(ld_model_folder_digest(base->folder));
   adapter->architecture = ld_strdup(family->architectures[0]);
   if (family->task_type) adapter->task_type = ld_strdup(family->task_type);
