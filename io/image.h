@@ -51,33 +51,34 @@ typedef struct ld_image_rule {
   float scale;    /* of a pixel, 1/255 most often; 1 when not rescaled */
   float mean[LD_MAX_CHANNELS],
       std[LD_MAX_CHANNELS]; /* (scale * pixel - mean) / std; 0 and 1 when not normalised */
-  const char *loose; /* the key by which images keep sizes of their own, which must be height and width then; NULL:
-                        all get the same */
+  const char *loose; /* the key by which images keep sizes of their own, which must be height and width
+                        then; NULL: all get the same */
 } ld_image_rule;
 
 /* Reads a preprocessor_config.json (`config` NULL: none there, then `size` x `size` and ImageNet's mean and
  * deviation) for a model that takes `channels` (1 or 3). Known: the processors of ConvNext and ResNet (with
- * crop_pct), ViT, DeiT, Siglip, BiT and CLIP with their own defaults for keys that are left out or null. A file
- * without a type is of the kind `processor` ("ConvNext"), as transformers knows it for the model's type; where that
- * is NULL it crops as torchvision does, and must have "size" to be resized and "image_mean" and "image_std" to be
- * normalised. LD_EFORMAT names the key and `name`, the file; LD_EUNSUPPORTED for another resample, processor or
- * step. */
-int ld_image_rule_read(const ld_value *config, const char *name, const char *processor, int channels, int size,
-                       ld_image_rule *out, ld_error *err);
+ * crop_pct), ViT, DeiT, Siglip, BiT and CLIP with their own defaults for keys that are left out; null is no
+ * default. A file without a type has `processor` ("ConvNextImageProcessor"), as transformers knows it for the
+ * model's type; where that is NULL it crops as torchvision does, and must have "size" to be resized and
+ * "image_mean" and "image_std" to be normalised. LD_EFORMAT names the key and `name`, the file;
+ * LD_EUNSUPPORTED for another resample, processor or step. */
+int ld_image_rule_read(const ld_value *config, const char *name, const char *processor, int channels,
+                       int size, ld_image_rule *out, ld_error *err);
 
 /* Decodes PNG or JPEG, told by their first bytes, to 8-bit grey or RGB, as Pillow's convert("L") and
  * convert("RGB") do: palettes are resolved, an alpha channel is dropped, of 16 bits the upper 8 are kept (but
- * of 16-bit grey without alpha Pillow keeps the lower 8 and makes all above 255 white). The image is turned by
- * the orientation that a camera noted, as transformers' load_image does. CMYK is refused. LD_EFORMAT names
- * `name` for what is broken, cut off or too large for the file's length. */
+ * of 16-bit grey without alpha Pillow keeps the lower 8 and makes all above 255 white). The image is turned
+ * upright by the orientation that a camera noted, as transformers' load_image does. CMYK is refused.
+ * LD_EFORMAT names `name` for what is broken, cut off or too large for the file's length. */
 int ld_image_decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err);
 
 /* Decodes the file `path`. LD_EFILE when it cannot be opened. */
 int ld_image_read(const char *path, ld_image *out, ld_error *err);
 
 /* The image by the rule: resized, cropped, with the rule's channels (grey is repeated; colours become grey by
- * Pillow's weights). `in` and `out` must differ. LD_EFORMAT names `name` when the rule leaves the image in another
- * size than others have. */
-int ld_image_fit(const ld_image *in, const ld_image_rule *rule, const char *name, ld_image *out, ld_error *err);
+ * Pillow's weights). `in` and `out` must differ. LD_EFORMAT names `name` when the rule leaves the image in
+ * another size than others have. */
+int ld_image_fit(const ld_image *in, const ld_image_rule *rule, const char *name, ld_image *out,
+                 ld_error *err);
 
 #endif

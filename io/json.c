@@ -18,7 +18,7 @@ enum { VALUE_BYTES = 2 * sizeof(ld_value) + 64, OBJECT_BYTES = 320, TEXT_FACTOR 
 /* A tokenizer of a quarter of a million tokens takes some 450 MiB by this count, of 20 to 33 MB. */
 enum { ALWAYS = 1 << 28, A_BYTE = 16 };
 
-/* At most one value begins before each comma and after each bracket and colon that is not in a string. */
+/* At most one value ends before each comma, and one begins after each bracket, that is not in a string. */
 static double estimate(const char *bytes, size_t length) {
   size_t values = 1, objects = 0;
   bool in_string = false;
@@ -40,8 +40,8 @@ int ld_json_check_budget(const char *bytes, size_t length, const char *name, ld_
   const double mib = 1048576, bytes_needed = estimate(bytes, length);
   if (bytes_needed > ALWAYS + A_BYTE * (double)length)
     return ld_fail(err, LD_EFORMAT,
-                   "%s: too many values for a document of %.1f MiB: reading it takes up to %.0f MiB of memory", name,
-                   (double)length / mib, bytes_needed / mib);
+                   "%s: too many values for a document of %.1f MiB: reading it takes up to %.0f MiB of memory",
+                   name, (double)length / mib, bytes_needed / mib);
   void *room = bytes_needed > mib ? malloc((size_t)bytes_needed) : NULL; /* not touched: only asked for */
   if (bytes_needed > mib && !room)
     return ld_fail(err, LD_EMEMORY, "%s: reading it takes up to %.0f MiB of memory, which are not there", name,

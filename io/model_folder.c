@@ -244,6 +244,7 @@ char **ld_model_folder_files(const char *path, size_t *n) {
                                       "chat_template.jinja",
                                       "chat_template.json",
                                       "preprocessor_config.json",
+                                      "processor_config.json",
                                       INDEX};
   name_list list = {0};
   for (size_t i = 0; i < sizeof small / sizeof *small; i++) add_present(path, small[i], &list);

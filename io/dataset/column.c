@@ -65,6 +65,10 @@ bool ld_columns_is_label(const char *name) {
   return false;
 }
 
+bool ld_columns_no_label(const char *column, const char *label, size_t length) {
+  return same(column, "gold_label") && length == 1 && *label == '-';
+}
+
 const char *ld_columns_partner(const char *text) {
   for (size_t p = 0; p < n_pairs; p++)
     if (same(text, pairs[p][0])) return pairs[p][1];
@@ -98,8 +102,8 @@ static int fail_without(char *const *names, size_t n, const char *what, ld_error
   ld_text has = {0};
   list_names(names, n, NULL, &has);
   ld_fail(err, LD_EFORMAT,
-          "the %s are %s, and none is known as a text: name the text \"text\" (or \"sentence\"), the texts of "
-          "pairs \"text\" and \"text_pair\" (or as in GLUE), and the label \"label\"",
+          "the %s are %s, and none is known as a text: name the text \"text\" (or \"sentence\"), the texts "
+          "of pairs \"text\" and \"text_pair\" (or as in GLUE), and the label \"label\"",
           what, has.bytes);
   ld_text_free(&has);
   return LD_EFORMAT;

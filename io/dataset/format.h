@@ -119,6 +119,9 @@ int ld_columns_find(char *const *names, size_t n, const char *what, ld_columns *
 /* Whether a column of this name could be the label. */
 bool ld_columns_is_label(const char *name);
 
+/* Whether this label in a column of that name means that there is none: MNLI and SNLI write "-" as gold_label. */
+bool ld_columns_no_label(const char *column, const char *label, size_t length);
+
 /* The name that the other text of a pair has by default; NULL when `text` begins no pair. */
 const char *ld_columns_partner(const char *text);
 

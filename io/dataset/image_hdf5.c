@@ -16,7 +16,8 @@ static int hdf5_open(ld_dataset *dataset, ld_error *err) {
   if (rc) return rc;
   dataset->length = (uint64_t)ld_image_store_count(store);
   ld_dataset_warn_unused(dataset, "the objects", ld_image_store_unused(store, false));
-  ld_dataset_warn_unused(dataset, "the names of classes without an image", ld_image_store_unused(store, true));
+  ld_dataset_warn_unused(dataset, "the names of classes without an image",
+                         ld_image_store_unused(store, true));
   return 0;
 }
 

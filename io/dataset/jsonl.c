@@ -28,6 +28,7 @@ static int read_label(const ld_value *record, const char *key, ld_sample *sample
   if (label->type != LD_STRING && label->type != LD_INTEGER && label->type != LD_REAL)
     return ld_fail(err, LD_EFORMAT, "%s: expected a string or a number, found %s", key,
                    ld_value_type_name(label->type));
+  if (label->type == LD_STRING && ld_columns_no_label(key, label->string, strlen(label->string))) return 0;
   if (label->type == LD_STRING) ld_text_puts(&sample->label_name, label->string);
   sample->label_kind = label->type == LD_STRING    ? LD_LABEL_NAME
                        : label->type == LD_INTEGER ? LD_LABEL_INTEGER

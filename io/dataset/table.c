@@ -20,6 +20,7 @@ typedef struct table {
   bool quotes;
   size_t n_columns;
   size_t column[N_ROLES]; /* from 1; 0 is none */
+  bool gold;              /* the label's column is gold_label */
   uint64_t *starts;       /* of CSV: where the records begin */
   size_t n_starts, room;
 } table;
@@ -146,6 +147,7 @@ static int choose_columns(const ld_dataset *dataset, table *t, char *const *name
   t->column[TEXT] = found.text;
   t->column[PAIR] = classifies ? found.pair : 0;
   t->column[LABEL] = classifies && !dataset->options.unlabelled ? found.label : 0;
+  t->gold = found.label && ld_columns_no_label(names[found.label - 1], "-", 1);
   return 0;
 }
 
@@ -303,7 +305,9 @@ static int split(const ld_dataset *dataset, const ld_record *record, cell cells[
 static int fill_labelled(const ld_dataset *dataset, cell cells[N_ROLES], ld_sample *sample, ld_error *err) {
   ld_text text_room = {0}, pair_room = {0}, label_room = {0};
   const cell text = resolve(cells[TEXT], &text_room), pair = resolve(cells[PAIR], &pair_room);
-  const cell label = resolve(trim(cells[LABEL]), &label_room);
+  cell label = resolve(trim(cells[LABEL]), &label_room);
+  if (((const table *)dataset->own)->gold && ld_columns_no_label("gold_label", label.bytes, label.length))
+    label.length = 0;
   int rc = ld_data_label(label.bytes, label.length, sample, err);
   if (!rc) rc = ld_data_labelled(dataset, text.bytes, text.length, pair.bytes, pair.length, sample, err);
   ld_text_free(&text_room);

@@ -393,7 +393,8 @@ static void find_unused(ld_image_store *s) {
   H5Literate(s->file, H5_INDEX_NAME, H5_ITER_INC, NULL, count_object, unused);
   H5Aiterate2(s->file, H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused);
   if (s->labels)
-    H5Aiterate_by_name(s->file, "labels", H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused, H5P_DEFAULT);
+    H5Aiterate_by_name(s->file, "labels", H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused,
+                       H5P_DEFAULT);
 }
 
 /* Some cluster file systems have no locks, and nobody writes to a data set. */

@@ -32,8 +32,8 @@ int32_t ld_image_store_label(const ld_image_store *store, int64_t index);
  * attributes. Belongs to the store. */
 const ld_tally *ld_image_store_unused(const ld_image_store *store, bool names);
 
-/* The name of its class, by the attribute `names` of labels, a list of texts or one text with a JSON list; NULL when the file has none. Belongs to the
- * store. */
+/* The name of its class, by the attribute `names` of labels, a list of texts or one text with a JSON list;
+ * NULL when the file has none. Belongs to the store. */
 const char *ld_image_store_name(const ld_image_store *store, int64_t index);
 
 int ld_image_store_read(const ld_image_store *store, int64_t index, ld_image *out, ld_error *err);

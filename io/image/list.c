@@ -81,13 +81,13 @@ static int add_images(const char *root, const char *folder, int class, ld_image_
   size_t n;
   char **names = ld_folder_names(full, &n, err);
   for (size_t i = 0; names && i < n; i++) {
-    if (is_below(full, names[i], ld_is_folder) && names[i][0] != '.') continue;
-    if (names[i][0] == '.' || !is_image(names[i]) || !is_below(full, names[i], ld_file_exists)) {
-      count_other(names[i], is_image(names[i]) ? " that is no file" : "", &out->others);
-      continue;
+    const bool hidden = names[i][0] == '.', image = is_image(names[i]);
+    if (!hidden && image && is_below(full, names[i], ld_file_exists)) {
+      out->files = ld_grow(out->files, out->n, &out->room, sizeof *out->files);
+      out->files[out->n++] = (ld_image_file){.path = ld_path_join(folder, names[i]), .class = class};
+    } else if (hidden || !is_below(full, names[i], ld_is_folder)) {
+      count_other(names[i], image ? " that is no file" : "", &out->others);
     }
-    out->files = ld_grow(out->files, out->n, &out->room, sizeof *out->files);
-    out->files[out->n++] = (ld_image_file){.path = ld_path_join(folder, names[i]), .class = class};
   }
   const int rc = names ? 0 : LD_EFILE;
   if (names) ld_names_free(names, n);
@@ -143,7 +143,10 @@ int ld_image_list_read(const char *folder, ld_image_list *out, ld_error *err) {
   out->classes = subfolders(folder, "", &out->n_classes, err);
   int rc = out->classes ? 0 : LD_EFILE;
   for (size_t i = 0; !rc && i < out->n_classes; i++) rc = add_class(folder, (int)i, out, err);
-  if (!rc) rc = out->n_classes ? count_beside(folder, &out->others, err) : add_images(folder, "", -1, out, err);
+  if (!rc && out->n_classes)
+    rc = count_beside(folder, &out->others, err);
+  else if (!rc)
+    rc = add_images(folder, "", -1, out, err);
   if (!rc && !out->n)
     rc = fail_empty(folder, "no PNG or JPEG files and no class folders with them in this folder", out, err);
   return rc;
@@ -166,8 +169,8 @@ int ld_image_list_check_classes(const ld_image_list *list, const char *folder, l
   }
   if (n < 2 && (!n || n < list->n_classes)) return 0;
   return ld_fail(err, LD_EFORMAT,
-                 "%s: the folder '%s' in it is a split of a data set and no class: give %s/%s (for validation "
-                 "its like by --valid), or give the class another name",
+                 "%s: the folder '%s' in it is a split of a data set and no class: give %s/%s as data, others by "
+                 "--valid, or give the class another name",
                  folder, first, folder, first);
 }
 

@@ -40,18 +40,12 @@ static const processor nameless = {.square = true, .resample = LD_BILINEAR};
 
 enum { n_processors = sizeof processors / sizeof *processors };
 
-static const processor *by_family(const char *family) {
-  for (int i = 0; family && i < n_processors; i++)
-    if (!strcmp(processors[i].family, family)) return &processors[i];
-  return &nameless;
-}
-
 static int find_processor(const ld_value *config, const char *fallback, const processor **out, ld_error *err) {
   const char *key =
       ld_value_get(config, "image_processor_type") ? "image_processor_type" : "feature_extractor_type";
   const char *type;
-  const int rc = ld_value_string(config, key, NULL, &type, err);
-  *out = by_family(fallback);
+  const int rc = ld_value_string(config, key, fallback, &type, err);
+  *out = &nameless;
   if (rc || !type) return rc;
   for (int i = 0; i < n_processors; i++) {
     const size_t n = strlen(processors[i].family);

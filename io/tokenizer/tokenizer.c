@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "io/file.h"
+#include "io/json.h"
 #include "io/tokenizer/internal.h"
 
 void ld_ids_push(ld_ids *list, int32_t id) {
@@ -93,6 +94,8 @@ int ld_tokenizer_build(json_t *root, const char *name, ld_tokenizer **out, ld_er
 int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tokenizer **out, ld_error *err) {
   *out = NULL;
   json_error_t problem;
+  const int rc = ld_json_check_budget(json, length, name, err);
+  if (rc) return rc;
   /* Of a key that stands twice the last counts, as in the library. */
   json_t *root = json_loadb(json ? json : "", length, JSON_ALLOW_NUL, &problem);
   if (!root)

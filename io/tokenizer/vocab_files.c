@@ -1,5 +1,6 @@
 /* Vocabularies without a tokenizer.json: which files there are, and the settings beside them.
  */
+#include "io/json.h"
 #include "io/tokenizer/internal.h"
 
 #include <stdlib.h>
@@ -16,12 +17,13 @@ static int read_object(const char *folder, const char *name, json_t **out, ld_er
   int rc = 0;
   *out = NULL;
   if (ld_file_exists(path) && !(rc = ld_map_open(path, &map, err))) {
-    *out = json_loadb(map.bytes ? map.bytes : "", map.length, JSON_ALLOW_NUL, &problem);
+    rc = ld_json_check_budget(map.bytes, map.length, path, err);
+    if (!rc) *out = json_loadb(map.bytes ? map.bytes : "", map.length, JSON_ALLOW_NUL, &problem);
     ld_map_close(&map);
-    if (!*out)
+    if (!rc && !*out)
       rc = ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", path, problem.line, problem.column,
                    problem.text);
-    else if (!json_is_object(*out))
+    else if (!rc && !json_is_object(*out))
       rc = ld_fail(err, LD_EFORMAT, "%s: must be a JSON object", path);
   }
   free(path);

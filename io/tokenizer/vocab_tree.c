@@ -1,6 +1,7 @@
 /* The tokenizer.json that transformers (5.24) makes of BERT's vocab.txt, or of GPT-2's or RoBERTa's
  * vocab.json and merges.txt, as a tree for the one loader.
  */
+#include "io/json.h"
 #include "io/tokenizer/internal.h"
 
 #include <stdlib.h>
@@ -70,6 +71,8 @@ static int read_vocab(tree *t) {
     return 0;
   }
   json_error_t problem;
+  const int rc = ld_json_check_budget(f->vocab, f->n_vocab, f->name, t->err);
+  if (rc) return rc;
   t->vocab = json_loadb(f->vocab, f->n_vocab, JSON_ALLOW_NUL, &problem);
   if (!t->vocab)
     return ld_fail(t->err, LD_EFORMAT, "%s: line %d, column %d: %s", f->name, problem.line, problem.column,

@@ -44,7 +44,8 @@ typedef struct ld_family {
   const char *task_type;       /* PEFT's, for adapters of this family; NULL for none */
   bool classifies;             /* texts or images, with a head per sample; otherwise a language model */
   bool takes_images;
-  const char *image_processor; /* what a preprocessor_config.json that names none is of ("ConvNext"); NULL: nothing's */
+  const char *image_processor; /* of a preprocessor_config.json that names none, as transformers knows it; NULL:
+                                  it knows none */
   bool fan_in_fan_out; /* linear weights are stored (in, out) */
   void (*build)(ld_builder *builder);
   ld_tensor *(*features)(const ld_model *model, ld_tape *tape,

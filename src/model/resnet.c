@@ -285,7 +285,7 @@ const ld_family ld_resnet = {
     .body = "resnet",
     .classifies = true,
     .takes_images = true,
-    .image_processor = "ConvNext",
+    .image_processor = "ConvNextImageProcessor",
     .build = build_resnet,
     .features = features,
 };

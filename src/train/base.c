@@ -97,14 +97,44 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   return 0;
 }
 
+/* The object `member` of a JSON file in the folder, all of it for NULL; *out is NULL where the file or the member
+ * is missing. The caller frees. */
+static int read_part(const ld_base *base, const char *file, const char *member, ld_value **out, ld_error *err) {
+  char *path = ld_path_join(ld_model_folder_path(base->folder), file);
+  *out = NULL;
+  int rc = 0;
+  if (ld_file_exists(path)) {
+    *out = ld_json_read(path, err);
+    rc = *out ? 0 : err->code;
+  }
+  free(path);
+  if (rc || !member || ld_value_get(*out, member)) return rc;
+  ld_value_free(*out);
+  *out = NULL;
+  return 0;
+}
+
+/* As transformers looks for it: processor_config.json may hold it, and goes first; the type may stand in
+ * config.json. */
 static int read_image_rule(ld_base *base, ld_error *err) {
-  char *path = ld_path_join(ld_model_folder_path(base->folder), "preprocessor_config.json");
-  ld_value *config = ld_file_exists(path) ? ld_json_read(path, err) : NULL;
-  int rc = !config && ld_file_exists(path) ? err->code : 0;
+  static const char nested[] = "image_processor";
+  const ld_model *model = base->model;
+  const char *type, *name = "processor_config.json: image_processor";
+  ld_value *whole, *plain = NULL;
+  int rc = ld_value_string(ld_model_folder_config(base->folder), "image_processor_type",
+                           model->family->image_processor, &type, err);
+  if (rc) return ld_fail_prefix(err, rc, "%s/config.json", ld_model_folder_path(base->folder));
+  rc = read_part(base, "processor_config.json", nested, &whole, err);
+  if (!rc && !whole) {
+    name = "preprocessor_config.json";
+    rc = read_part(base, name, NULL, &plain, err);
+  }
+  char *path = ld_path_join(ld_model_folder_path(base->folder), name);
   if (!rc)
-    rc = ld_image_rule_read(config, path, base->model->family->image_processor, base->model->channels, base->model->image_size, &base->image_rule,
-                            err);
-  ld_value_free(config);
+    rc = ld_image_rule_read(whole ? ld_value_get(whole, nested) : plain, path, type, model->channels,
+                            model->image_size, &base->image_rule, err);
+  ld_value_free(whole);
+  ld_value_free(plain);
   free(path);
   return rc;
 }

@@ -388,7 +388,8 @@ void ld_corpus_close(ld_corpus *corpus) {
 }
 
 size_t ld_corpus_bytes(const ld_corpus *corpus) {
-  return (size_t)corpus->n_records * sizeof *corpus->records + (corpus->plan ? ld_plan_bytes(corpus->plan) : 0);
+  return (size_t)corpus->n_records * sizeof *corpus->records +
+         (corpus->plan ? ld_plan_bytes(corpus->plan) : 0);
 }
 
 const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row) {

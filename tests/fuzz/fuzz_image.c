@@ -23,7 +23,7 @@ static void try_rule(const char *bytes, size_t length) {
   ld_image in = {.height = 5, .width = 7, .channels = 3, .pixels = pixels, .room = sizeof pixels};
   ld_value *config = ld_json_parse(bytes, length, "p.json", &err);
   if (!config) return;
-  const char *processor = length % 3 ? NULL : "ConvNext";
+  const char *processor = length % 3 ? NULL : "ConvNextImageProcessor";
   const int rc = ld_image_rule_read(config, "p.json", processor, 1 + 2 * (length % 2), 224, &rule, &err);
   if (!rc && (int64_t)rule.height * rule.width <= 1 << 16)
     fit_and_free(&in, &rule);

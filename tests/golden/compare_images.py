@@ -56,7 +56,7 @@ def by_transformers(folder, image):
 
 
 def by_us(config, image):
-    run = subprocess.run([TOOL, config, image, "ConvNext", "3", "224"], capture_output=True, check=False)
+    run = subprocess.run([TOOL, config, image, "ConvNextImageProcessor", "3", "224"], capture_output=True, check=False)
     if run.returncode:
         return run.stderr.decode().strip().split(": ", 1)[-1]
     height, width = numpy.frombuffer(run.stdout[:8], numpy.int32)

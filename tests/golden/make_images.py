@@ -245,6 +245,9 @@ def make_h5(expected):
         path = write_h5(name, images, labels)
         with h5py.File(path, "r+") as file:
             file["labels"].attrs["names"] = names
+            if name == "names_more":  # and what else has no use
+                file["masks"] = labels
+                file["labels"].attrs["classes"] = file.attrs["author"] = "x"
     path = write_h5("broken_image", images, labels, chunks=(1, 6, 7, 3), fletcher32=True)
     with h5py.File(path) as file:
         place = file["images"].id.get_chunk_info(2).byte_offset

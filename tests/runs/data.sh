@@ -66,11 +66,30 @@ for n in 1 2; do
   once 'images +set: 2 are turned upright' "images on $n ranks"
   dry $n "$r" "$images/names_more.h5"
   once 'not used: the names of classes without an image "e"$' "names on $n ranks"
+  once 'not used: the objects "masks", "attribute author", "attribute classes"$' "objects on $n ranks"
   expect_text '^head +new: 4 classes \(a, b, c, d\)' err "names on $n ranks"
 done
 bad 1 "splits: the folder 'train' in it is a split .* give splits/train" "splits as classes" train --model "$r" --data splits --out never
 for file in few:'3 names, but image 4 has label 3' one:'is one text' numbers:'must be a list of texts' empty:'empty name'; do
   bad 1 "names_${file%%:*}\.h5: .*${file#*:}" "names_${file%%:*}" train --model "$r" --data "$images/names_${file%%:*}.h5" --out never
+done
+
+# processor_config.json goes before preprocessor_config.json, and without a type that of config.json counts.
+rule='"size": 32, "image_mean": 0.1, "image_std": 0.3, "resample": 3'
+for kind in plain nested typed; do
+  mkdir $kind
+  cp "$r/model.safetensors" "$r/config.json" $kind
+done
+echo "{\"image_processor_type\": \"ViTImageProcessor\", $rule}" >plain/preprocessor_config.json
+echo "{\"image_processor\": $(cat plain/preprocessor_config.json)}" >nested/processor_config.json
+echo '{"size": 9, "image_mean": 0, "image_std": 1}' >nested/preprocessor_config.json
+sed '1s/{/{"image_processor_type": "ViTImageProcessor",/' "$r/config.json" >typed/config.json
+echo "{$rule}" >typed/preprocessor_config.json
+for kind in plain nested typed; do
+  ranks 1 predict --model $kind --data "$images/good.h5"
+  expect_status 0 "predict, $kind"
+  mv out $kind.out
+  same_bits plain.out $kind.out
 done
 
 # What is trained, with the spaces before it; tabs and such as in C.

@@ -2,7 +2,7 @@
  *
  *   pixels CONFIG IMAGE PROCESSOR CHANNELS SIZE > values
  *
- * CONFIG is a preprocessor_config.json; PROCESSOR is the kind that a file without a type is of ("" for none);
+ * CONFIG is a preprocessor_config.json; PROCESSOR is the type of a file that names none ("" for none);
  * CHANNELS and SIZE are the model's. Writes the height and the width as 32-bit integers, then float32 values
  * (CHANNELS, height, width). Errors go to standard error, with status 1.
  */

@@ -307,7 +307,7 @@ Test(image_rule, nulls_types_and_open_sizes) {
 
   config = parse("{\"size\": 224}");
   ld_error err = {0};
-  cr_assert_eq(ld_image_rule_read(config, "p.json", "ConvNext", 3, 32, &rule, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_image_rule_read(config, "p.json", "ConvNextImageProcessor", 3, 32, &rule, &err), 0, "%s", err.text);
   cr_assert(rule.shortest_edge == 256 && rule.height == 224 && rule.crop_down);
   ld_value_free(config);
 

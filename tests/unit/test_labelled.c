@@ -153,6 +153,8 @@ static const struct {
      LD_LABEL_INTEGER}, /* MRPC */
     {"a.tsv", "genre\tsentence1\tsentence2\tlabel1\tgold_label\nx\ta\tb\tc\td\n", "<a>/b> d",
      LD_LABEL_NAME}, /* MNLI */
+    {"a.tsv", "gold_label\tsentence1\tsentence2\n-\ta\tb\nc\td\te\n", "<a>/b>; <d>/e> c", LD_LABEL_NAME},
+    {"a.jsonl", "{\"gold_label\": \"-\", \"sentence1\": \"a\", \"sentence2\": \"b\"}", "<a>/b>", LD_LABEL_NONE},
     {"a.csv", "passage,question,label\na,b,0\n", "<b>/a> 0:0", LD_LABEL_INTEGER}, /* the question comes first */
     {"a.csv", "label,text_a,text_b\nx,a,b\n", "<a>/b> x", LD_LABEL_NAME},
     {"a.csv", "query,text,score,label\na,b,3,1\n", "<a>/b> 1:1", LD_LABEL_INTEGER},
