@@ -63,6 +63,8 @@ static const char *remedy(int error) {
   case EACCES:
   case EPERM:
     return "; make it writable, or give another place";
+  case ENOMEM:
+    return "; out of memory: " LD_MEMORY_REMEDY;
   case EIO:
     return "; the disk did not take it: look after the disk, then run the same command again";
   default:

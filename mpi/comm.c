@@ -127,6 +127,9 @@ static double call_limit(const ld_comm *comm) {
   return 10 + 2 * comm->patience;
 }
 
+/* With less address space, Open MPI ends in messages of its own, or crashes. */
+enum { MPI_BYTES = 176 << 20 };
+
 int ld_comm_start(int *argc, char ***argv, double patience, ld_comm **out, ld_error *err) {
   ld_comm *comm = *out = ld_comm_alone();
   if (!launched()) return 0;
@@ -136,6 +139,9 @@ int ld_comm_start(int *argc, char ***argv, double patience, ld_comm **out, ld_er
             getenv("PMIX_SERVER_TMPDIR"));
     return 0;
   }
+  if (!ld_memory_is_there(MPI_BYTES))
+    return ld_fail(err, LD_EMEMORY, "out of memory: MPI needs about %d MiB to start: %s", MPI_BYTES >> 20,
+                   LD_MEMORY_REMEDY);
   int provided;
   tune();
   comm->patience = patience;

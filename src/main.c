@@ -1,4 +1,7 @@
 /* lora_dist COMMAND [options]: the table of commands. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +11,7 @@
 
 #include "base/gemm.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/memory.h"
 #include "base/suggest.h"
 #include "cmd/command.h"
@@ -173,7 +177,7 @@ static void file_gone(int number) {
   _exit(1);
 }
 
-static void poll(void *comm) {
+static void poll_ranks(void *comm) {
   ld_comm_poll(comm);
 }
 
@@ -181,6 +185,11 @@ static int set_up_products(const ld_options *options, const ld_comm *comm, ld_er
   const bool bf16 = options->precision && !strcmp(options->precision, "bf16");
   const int rc = ld_gemm_setup(options->threads ? (int)options->threads : 1,
                                bf16 ? LD_PRECISION_BF16 : LD_PRECISION_F32, err);
+  if (!rc && options->threads > 1 && !ld_machine_can_start((int)options->threads - 1))
+    return ld_fail(err, LD_ESYSTEM,
+                   "--threads %lld: host %s does not start so many: give fewer, or raise the limit (ulimit -u for their number, "
+                   "ulimit -v for their memory)",
+                   (long long)options->threads, ld_comm_host(comm));
   return rc && ld_comm_nodes(comm) > 1 ? ld_fail_prefix(err, rc, "host %s", ld_comm_host(comm)) : rc;
 }
 
@@ -208,7 +217,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (!rc) rc = set_up_products(&options, comm, &err);
   rc = ld_comm_agree(comm, rc, &err);
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
-  if (ld_comm_size(comm) > 1) ld_gemm_between(poll, comm); /* a product of many rows can take a minute */
+  if (ld_comm_size(comm) > 1) ld_gemm_between(poll_ranks, comm); /* a product of many rows can take a minute */
   if (!rc) rc = ld_kernels_agree(comm, options.mixed_cpus, &err);
   if (!rc) rc = command->run(&options, line->path, comm, &err);
   ld_options_free(&options);
@@ -234,10 +243,24 @@ static char **answer(char **argv, bool speak) {
   return NULL;
 }
 
-int main(int argc, char **argv) {
-  signal(SIGPIPE,
-         SIG_IGN); /* a closed terminal is a write error like any other, and so is a limit on file sizes */
-  signal(SIGXFSZ, SIG_IGN);
+/* A file that is opened later must not take the place of a closed standard output, and be written to. */
+static void fill_closed(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* What was printed must have arrived, unless the reader has gone (as head does): then the program just ends. */
+static int end_output(int status) {
+  errno = 0;
+  if (!fflush(stdout) && !ferror(stdout)) return status;
+  const int error = errno;
+  struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  if (status || error == EPIPE || (poll(&reader, 1, 0) > 0 && (reader.revents & POLLERR))) return status;
+  ld_complain("standard output: cannot be written: %s", error ? strerror(error) : "an earlier write failed");
+  return 1;
+}
+
+static int answer_or_run(int argc, char **argv) {
   const bool speak = ld_comm_speaks();
   ld_error err = {0};
   ld_log_mute(!speak);
@@ -255,4 +278,11 @@ int main(int argc, char **argv) {
   if (command) return run(command, argc - 1, argv + 1, speak);
   unknown_command(argv[1], &err);
   return usage_status(&err, speak);
+}
+
+int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN); /* a closed terminal is a write error like any other, and so is a limit on file sizes */
+  signal(SIGXFSZ, SIG_IGN);
+  fill_closed();
+  return end_output(answer_or_run(argc, argv));
 }

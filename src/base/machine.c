@@ -1,6 +1,7 @@
 #include "base/machine.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,24 @@ int ld_machine_count_cores(const uint64_t cores[LD_CORE_WORDS]) {
   int n = 0;
   for (int i = 0; i < LD_CORE_WORDS; i++) n += __builtin_popcountll(cores[i]);
   return n;
+}
+
+static void *wait_for(void *gate) {
+  pthread_mutex_lock(gate);
+  pthread_mutex_unlock(gate);
+  return NULL;
+}
+
+bool ld_machine_can_start(int threads) {
+  pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+  pthread_t *started = ld_alloc((size_t)threads, sizeof *started);
+  int n = 0;
+  pthread_mutex_lock(&gate); /* all are there at once */
+  while (n < threads && !pthread_create(&started[n], NULL, wait_for, &gate)) n++;
+  pthread_mutex_unlock(&gate);
+  for (int i = 0; i < n; i++) pthread_join(started[i], NULL);
+  free(started);
+  return n == threads;
 }
 
 /* The number behind `key` in a file of lines; without a key the file's only number. -1 for none. */

@@ -2,6 +2,7 @@
 #ifndef LD_MACHINE_H
 #define LD_MACHINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Seconds on a clock that only goes forward. */
@@ -12,6 +13,10 @@ enum { LD_CORE_WORDS = 16 };
 /* The cores that this process may run on, as bits. */
 void ld_machine_cores(uint64_t cores[LD_CORE_WORDS]);
 int ld_machine_count_cores(const uint64_t cores[LD_CORE_WORDS]);
+
+/* Whether so many threads could be started beside this one: where some cannot, OpenMP ends the process with a
+ * bare line. */
+bool ld_machine_can_start(int threads);
 
 /* Bytes of memory that can still be taken, the page cache counted as free: of the machine, or of the control
  * group (a container, a job of Slurm's) where that allows less. -1 when it is not known. */

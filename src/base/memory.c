@@ -5,20 +5,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-static void *must(void *memory) {
-  if (memory) return memory;
-  fputs("lora_dist: error: out of memory\n", stderr);
-  abort();
+void ld_out_of_memory(size_t bytes) {
+  char text[256];
+  const bool large = bytes >= 1 << 20;
+  const int n = snprintf(text, sizeof text, "lora_dist: error: out of memory: the system gives no %.1f %s more: %s\n",
+                         (double)bytes / (large ? 1048576 : 1024), large ? "MiB" : "KiB", LD_MEMORY_REMEDY);
+  (void)!write(STDERR_FILENO, text, n > 0 ? (size_t)n : 0);
+  _exit(1);
+}
+
+/* `bytes` were asked for. */
+static void *must(void *memory, size_t bytes) {
+  if (!memory) ld_out_of_memory(bytes);
+  return memory;
 }
 
 void *ld_alloc(size_t count, size_t size) {
-  return must(calloc(count ? count : 1, size ? size : 1));
+  return must(calloc(count ? count : 1, size ? size : 1), count * size);
 }
 
 void *ld_realloc(void *old, size_t count, size_t size) {
   if (!count || !size) count = size = 1;
-  return must(reallocarray(old, count, size));
+  return must(reallocarray(old, count, size), count * size);
 }
 
 void *ld_grow(void *array, size_t used, size_t *room, size_t size) {
@@ -28,7 +38,7 @@ void *ld_grow(void *array, size_t used, size_t *room, size_t size) {
 }
 
 char *ld_strdup(const char *text) {
-  return must(strdup(text));
+  return must(strdup(text), strlen(text));
 }
 
 char *ld_strndup(const char *text, size_t length) {
@@ -43,7 +53,12 @@ char *ld_format(const char *format, ...) {
   va_start(args, format);
   if (vasprintf(&text, format, args) < 0) text = NULL;
   va_end(args);
-  return must(text);
+  return must(text, strlen(format));
+}
+
+bool ld_memory_is_there(size_t bytes) {
+  void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return memory != MAP_FAILED && !munmap(memory, bytes);
 }
 
 void ld_arena_init(ld_arena *arena) {

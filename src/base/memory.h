@@ -1,7 +1,7 @@
 /* Heap memory: the allocator that cannot return NULL, strings, and the arena.
  *
- * Small bookkeeping allocations come from ld_alloc and end the process when the machine has no memory left:
- * no caller could do better. Sizes that a file asks for must be checked against that file's length first.
+ * Small bookkeeping allocations come from ld_alloc and end the process, with the error that says so, when the
+ * system has no memory left: no caller could do better. Sizes that a file asks for must be checked against that file's length first.
  * Large working memory comes from an arena: sized once, carved by moving a mark, reset as a whole.
  */
 #ifndef LD_MEMORY_H
@@ -9,6 +9,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+/* What helps, for the end of an error. */
+#define LD_MEMORY_REMEDY                                                                                     \
+  "raise the limit (ulimit -v, or what the batch system was asked for), or start fewer ranks on a host"
+
+/* Ends the process with status 1 and the one error for this; `bytes` were asked for. */
+void ld_out_of_memory(size_t bytes) __attribute__((noreturn));
 
 /* `count` zeroed items of `size` bytes; the caller frees with free(). Never NULL (count 0 gives a byte). */
 void *ld_alloc(size_t count, size_t size);
@@ -26,6 +33,9 @@ char *ld_strndup(const char *text, size_t length);
 /* printf into fresh memory; the caller frees. */
 char *ld_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Whether so much could be taken at this moment: for libraries that crash when they get none. */
+bool ld_memory_is_there(size_t bytes);
+
 typedef struct ld_arena {
   char *memory; /* NULL while it only counts */
   size_t size;  /* bytes at `memory` */
@@ -37,8 +47,8 @@ typedef struct ld_arena {
 void ld_arena_init(ld_arena *arena);
 
 /* Gives it memory for `peak` bytes (64-byte aligned, zeroed by the system) and resets it.
- * Returns false when the system has not that much. */
-bool ld_arena_reserve(ld_arena *arena, size_t bytes);
+ * Returns false when the system does not have that much. */
+bool ld_arena_reserve(ld_arena *arena, size_t bytes) __attribute__((warn_unused_result));
 
 /* `bytes`, 64-byte aligned, not zeroed; NULL while it counts. Taking more than was reserved is our own bug
  * and ends the process. */

@@ -61,7 +61,7 @@ float *ld_grad(const ld_tensor *tensor) {
 
 ld_tape *ld_tape_create(void) {
   ld_tape *tape = ld_alloc(1, sizeof *tape);
-  ld_arena_reserve(&tape->records, RECORD_BYTES);
+  if (!ld_arena_reserve(&tape->records, RECORD_BYTES)) ld_out_of_memory(RECORD_BYTES);
   return tape;
 }
 

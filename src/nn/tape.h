@@ -40,7 +40,7 @@ size_t ld_tape_bytes(const ld_tape *tape);
 
 /* After a dry pass: takes the memory for passes up to that size. Returns false when the system has not
  * enough. */
-bool ld_tape_reserve(ld_tape *tape);
+bool ld_tape_reserve(ld_tape *tape) __attribute__((warn_unused_result));
 
 /* After a forward pass, dry or not: the floating-point operations of its layers' products and, in training,
  * of those that the backward pass will do. */
