@@ -101,7 +101,6 @@ static int stream(const ld_options *options, const ld_base *base, const ld_ids *
   printer p = {.decoder = ld_stream_decoder_new(base->tokenizer, true), .err = err};
   if (!options->chat)
     for (size_t i = 0; i < ids->n; i++) ld_stream_decoder_push(p.decoder, ids->ids[i], &p.text);
-  print_text(&p);
   const int rc = ld_generate(base, options, ids->ids, (int)ids->n, print_token, &p, err);
   ld_stream_decoder_finish(p.decoder, &p.text);
   ld_text_puts(&p.text, "\n");

@@ -123,6 +123,16 @@ static void advance(generator *g, const int32_t *ids, int n) {
   g->cache.length += n;
 }
 
+static int check_finite(const generator *g, ld_error *err) {
+  for (int i = 0; i < g->base->model->vocab; i++)
+    if (!isfinite(g->logits[i]))
+      return ld_fail(err, LD_ENUMERIC,
+                     "%s: the logits after token %d are not finite: the model or the adapter holds values that are no "
+                     "numbers",
+                     ld_model_folder_path(g->base->folder), g->cache.length);
+  return 0;
+}
+
 static bool is_stop(const ld_base *base, int32_t id) {
   for (int i = 0; i < base->n_stops; i++)
     if (base->stops[i] == id) return true;
@@ -141,7 +151,10 @@ int ld_generate(const ld_base *base, const ld_options *options, const int32_t *p
   bool enough = fit(&g, n_prompt, 0);
   if (enough) advance(&g, prompt, n_prompt);
   enough = enough && fit(&g, 1, g.cache.capacity - 1);
+  int rc = 0;
   for (int64_t i = 0; enough && i < options->max_tokens; i++) {
+    rc = check_finite(&g, err);
+    if (rc) break;
     const double draw = (double)(ld_rng_u64(&stream, (uint64_t)i) >> 11) * 0x1p-53;
     const int32_t id =
         ld_pick(g.logits, base->model->vocab, options->temperature, options->top_k, options->top_p, draw);
@@ -150,7 +163,8 @@ int ld_generate(const ld_base *base, const ld_options *options, const int32_t *p
     advance(&g, &id, 1);
   }
   generator_free(&g);
-  return enough ? 0
-                : ld_fail(err, LD_EMEMORY, "--prompt: the system has not enough memory for %d tokens at once",
-                          n_prompt);
+  if (!enough)
+    return ld_fail(err, LD_EMEMORY, "out of memory: --prompt: the system does not give what %d tokens need at once: %s",
+                   n_prompt, LD_MEMORY_REMEDY);
+  return rc;
 }

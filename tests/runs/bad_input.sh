@@ -165,6 +165,7 @@ same_bits victim/model.safetensors "$m/model.safetensors"
 base nan && put_bytes nan/model.safetensors $(($(stat -c %s nan/model.safetensors) - 4)) '\x00\x00\xc0\x7f'
 bad 1 'step 1: .*not finite' "NaN in the base" train --model nan --data "$m/train.jsonl" --out nan-run --batch-size 6
 bad 1 'not finite' "NaN in the base, eval" eval --model nan --data "$m/train.jsonl"
+bad 1 'nan: the logits .*not finite' "NaN in the base, generate" generate --model nan --prompt a
 base late-nan && put_bytes late-nan/model.safetensors $(($(stat -c %s nan/model.safetensors) - 320 * 48 * 4 - 4)) '\x00\x00\xc0\x7f'
 sed -n '1,18p' "$m/train.jsonl" >rare.jsonl
 printf '{"prompt": "the", "completion": "%s"}\n' "$(printf '%0100d' 0)" >>rare.jsonl
