@@ -347,6 +347,29 @@ int ld_model_folder_find_digest(const ld_model_folder *folder, ld_digests *diges
   return 0;
 }
 
+static bool is_setting(const char *name) {
+  const size_t length = strlen(name);
+  return strcmp(name, INDEX) && strcmp(name, "generation_config.json") &&
+         (length < 12 || strcmp(name + length - 12, ".safetensors"));
+}
+
+void ld_model_folder_settings(const char *path, char digest[LD_DIGEST_TEXT + 1]) {
+  size_t n;
+  uint64_t hash = 0;
+  char **names = ld_model_folder_files(path, &n);
+  for (size_t i = 0; i < n; i++) {
+    if (!is_setting(names[i])) continue;
+    ld_map map = {0};
+    char *file = ld_path_join(path, names[i]);
+    ld_map_open(file, &map, NULL); /* what cannot be read was said when the folder was opened */
+    hash = ld_hash(ld_hash_string(hash, names[i]), map.bytes, map.length);
+    ld_map_close(&map);
+    free(file);
+  }
+  ld_names_free(names, n);
+  ld_digest_show(hash, digest);
+}
+
 uint64_t ld_model_folder_stamp(const ld_model_folder *folder) {
   uint64_t all = 0;
   for (size_t i = 0; i < folder->n_shards; i++) all = ld_hash_u64(all, folder->shards[i].stamp.id);

@@ -47,6 +47,11 @@ void ld_model_folder_set_digest(ld_model_folder *folder, const char *digest);
 int ld_model_folder_find_digest(const ld_model_folder *folder, ld_digests *digests,
                                 char digest[LD_DIGEST_TEXT + 1], ld_error *err);
 
+/* The digest of what else in the folder the numbers depend on: every byte of config, tokenizer files and image
+ * rule, by name. Not part of the digest above: a model that was saved again by another library is still the
+ * base of its adapters. */
+void ld_model_folder_settings(const char *path, char digest[LD_DIGEST_TEXT + 1]);
+
 /* The files of weights as one number: ranks of a host that have the same mapped the same. */
 uint64_t ld_model_folder_stamp(const ld_model_folder *folder);
 

@@ -16,6 +16,7 @@ int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld
   int rc = ld_cmd_check_new(options, err);
   if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
   if (rc) return rc;
+  if (options->model) ld_adapter_set_base_path(adapter, options->model);
   /* Without the base at hand the modules that it has besides are not known, so the adapted ones are listed
    * whole. */
   rc = ld_peft_write(options->out, adapter, NULL, 0, err);

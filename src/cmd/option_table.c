@@ -15,7 +15,7 @@
 /* clang-format off */
 const ld_option ld_option_table[] = {
   {NULL, WORD, 0, TRAIN | EVAL | PREDICT | GENERATE | MERGE | EXPORT | IMPORT | CONVERT, 0, 0, NULL, 0, 0, NULL, .help = "Files:"},
-  {"model", PATH, FIELD(model), TRAIN | EVAL | PREDICT | GENERATE | MERGE, TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, NULL, 0, 0, "DIR",
+  {"model", PATH, FIELD(model), TRAIN | EVAL | PREDICT | GENERATE | MERGE | EXPORT, TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, NULL, 0, 0, "DIR",
    .help = "Hugging Face model folder: config.json, *.safetensors, and tokenizer.json, vocab.txt or preprocessor_config.json"},
   {"data", PATH, FIELD(data), TRAIN | EVAL | PREDICT | CONVERT, TRAIN | EVAL | PREDICT | CONVERT, 0, NULL, 0, 0, "PATH",
    .help = "data: .jsonl with text, prompt and completion, or messages; .txt raw text. For a classifier .jsonl, .tsv, .csv "

@@ -47,6 +47,7 @@ static void make_config(ld_job *j) {
   text.bytes[--text.length] = 0; /* the closing brace: more keys follow */
   ld_text_printf(&text, ", \"base_digest\": \"%s\", \"data_digest\": \"%s\"",
                  ld_model_folder_digest(j->base.folder), j->data->digest);
+  ld_text_printf(&text, ", \"settings_digest\": \"%s\"", j->settings);
   if (j->init_digest[0]) ld_text_printf(&text, ", \"init_digest\": \"%s\"", j->init_digest);
   if (!ld_gemm_fused()) ld_text_printf(&text, ", \"threads\": %lld", (long long)j->options.threads);
   ld_text_printf(&text, ", \"kernels\": \"%s\", \"numerics\": %d}", ld_gemm_kind(), (int)LD_NUMERICS);

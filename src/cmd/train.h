@@ -12,6 +12,7 @@ typedef struct ld_job {
   ld_options options; /* with what an initial adapter decides; strings are borrowed */
   ld_comm *comm;
   ld_digests *digests;
+  char settings[LD_DIGEST_TEXT + 1];    /* digest of the base's config and tokenizer */
   char init_digest[LD_DIGEST_TEXT + 1]; /* of --init-adapter's adapter; empty without one */
   ld_base base;
   ld_share model;          /* how the base came here */

@@ -121,6 +121,14 @@ static int begin_anew(ld_job *j, ld_error *err) {
   return rc;
 }
 
+/* Rank 0's part. */
+static int read_settings(void *self, ld_error *err) {
+  ld_job *j = self;
+  (void)err;
+  ld_model_folder_settings(j->options.model, j->settings);
+  return 0;
+}
+
 /* Collective. */
 static int open_base(ld_job *j, ld_error *err) {
   int rc = ld_share_model(j->comm, j->options.model, j->digests, &j->model, err);
@@ -128,6 +136,8 @@ static int open_base(ld_job *j, ld_error *err) {
   j->base.digests = j->digests;
   if (!rc) rc = ld_share_digest(j->comm, j->base.folder, j->digests, err);
   ld_share_close(&j->model);
+  if (!rc) rc = ld_comm_by_first(j->comm, read_settings, j, err);
+  ld_comm_broadcast(j->comm, j->settings, sizeof j->settings, 0);
   return rc;
 }
 

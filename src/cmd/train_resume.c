@@ -122,6 +122,16 @@ static int compare_threads(changes *c, const ld_job *j, const ld_value *recorded
   return rc;
 }
 
+/* The base's config and tokenizer; older checkpoints do not know them. */
+static int compare_settings(changes *c, const ld_job *j, const ld_value *recorded, ld_error *err) {
+  const ld_difference d = {.name = "base", .rows = true};
+  const char *was = NULL;
+  const int rc = ld_value_string(recorded, "settings_digest", NULL, &was, err);
+  if (!rc && was && strcmp(was, j->settings))
+    ld_text_puts(sort_in(c, &d), "the base's config.json or its tokenizer's files are not what they were");
+  return rc;
+}
+
 /* A run goes on with kernels of the kind that it had, where this processor has them too. */
 static void compare_kernels(changes *c, const char *was) {
   if (!was || !*was || !strcmp(was, ld_gemm_kind())) return;
@@ -182,6 +192,7 @@ int ld_job_compare(ld_job *j, ld_checkpoint *checkpoint, const char *path, bool 
   if (base && *base)
     compare_digest(&c, "base", base, ld_model_folder_digest(j->base.folder),
                    ld_model_folder_has_digest(j->base.folder, base));
+  if (!rc) rc = compare_settings(&c, j, recorded, err);
   if (!rc) rc = compare_init(&c, j, recorded, err);
   compare_kernels(&c, kernels);
   if (!rc) rc = compare_threads(&c, j, recorded, err);

@@ -56,6 +56,10 @@ int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err);
  * checkpoint. The path itself where there is none. The caller frees. */
 char *ld_adapter_file(const char *path);
 
+/* Says where the base lies, for PEFT: by its absolute path, so that it is found from any folder and however it
+ * was spelled here. */
+void ld_adapter_set_base_path(ld_adapter *adapter, const char *path);
+
 /* The adapter no longer says which base it is of, and fits any whose modules have its shapes. */
 void ld_adapter_forget_base(ld_adapter *adapter);
 

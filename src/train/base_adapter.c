@@ -50,6 +50,12 @@ int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err) {
   return 0;
 }
 
+void ld_adapter_set_base_path(ld_adapter *adapter, const char *path) {
+  char *real = realpath(path, NULL);
+  free(adapter->base_name);
+  adapter->base_name = real ? real : ld_strdup(path);
+}
+
 void ld_adapter_forget_base(ld_adapter *adapter) {
   free(adapter->base_digest);
   adapter->base_digest = NULL;

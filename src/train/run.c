@@ -109,12 +109,6 @@ int ld_run_check(const ld_base *base, const ld_options *options, ld_error *err) 
   return rc;
 }
 
-/* Where PEFT finds the base, from any folder and however it was spelled here. */
-static char *real_path(const char *path) {
-  char *real = realpath(path, NULL);
-  return real ? real : ld_strdup(path);
-}
-
 int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err) {
   int rc = write_adapter(run, trainer, "adapter.h5", err);
   if (rc) return rc;
@@ -122,7 +116,7 @@ int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err) {
   ld_adapter *adapter = ld_base_adapter(trainer->base, trainer->options);
   size_t n;
   const char **paths = module_paths(trainer->base->model, &n);
-  adapter->base_name = real_path(trainer->options->model);
+  ld_adapter_set_base_path(adapter, trainer->options->model);
   rc = ld_peft_write(folder, adapter, paths, n, err);
   free(paths);
   ld_adapter_free(adapter);

@@ -85,6 +85,13 @@ cp -p bad.safetensors here/m/$model # with the old size and time of modification
 ordinary "${job_is[@]}" --out resumed
 expect_error 1 'the base is another \(digest 2:' "a resume on a damaged base"
 cp -p kept.safetensors here/m/$model
+cp -p here/m/config.json kept.json
+echo >>here/m/config.json
+ordinary "${job_is[@]}" --out resumed
+expect_error 1 "the base's config.json or its tokenizer's files are not what they were.*--resume-override base" "a resume with another config.json"
+ordinary "${job_is[@]}" --out resumed --resume-override base
+expect_status 0 "a resume with another config.json that is taken"
+cp -p kept.json here/m/config.json
 
 # A digest of version 1, of an adapter that an older program wrote, is compared as that made it.
 old=$root/tests/golden/old

@@ -38,6 +38,12 @@ for other in a/slashed absolute b/elsewhere dotted a/linked a/two a/later; do sa
 expect_text "\"base_model_name_or_path\": \"$here/a/m\"" a/plain/peft/adapter_config.json "the base's place"
 ! grep -aqF -e "$here" -e data.jsonl a/plain/adapter.h5 a/plain/checkpoints/*.h5 a/plain/peft/adapter_model.safetensors || fail "a path is in a file"
 
+# PEFT folders that are made of an adapter later say where the base lies when it is given.
+ranks 1 export --adapter a/plain/adapter.h5 --out exported
+expect_text '"base_model_name_or_path": null' exported/adapter_config.json "export"
+ranks 1 export --adapter a/plain/adapter.h5 --model a/./m/ --out exported_of
+expect_text "\"base_model_name_or_path\": \"$here/a/m\"" exported_of/adapter_config.json "export --model"
+
 # The same base in another place, in shards of other names.
 cp -r a/m b/moved
 "$LORA_DIST" inspect b/moved | sed -n 's/^  *\([a-z_.0-9]*\(weight\|bias\)\) .*/"\1": "part-1.safetensors"/p' >tensors
