@@ -67,7 +67,7 @@ strike() {
     told=$((told + 1))
   fi
   # What is kept for the next start alone ends no run.
-  [ "$status" != 0 ] || ! grep -q 'digests.txt: .*not kept' err || { same_run whole hit; return; }
+  [ "$status" != 0 ] || ! grep -q 'the digests are not kept' err || { same_run whole hit; return; }
   expect_error 1 "$scratch/hit[^ ]*: .*($4)" "$what"
   [ "$3" = nothing ] || expect_whole hit "$what" "$3"
   [[ $2 = *ftruncate* ]] || whole_lines hit "$what"
