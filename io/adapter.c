@@ -102,7 +102,7 @@ static int check_names(const char **names, size_t n, const char *file, ld_error 
     if (!ld_adapter_path_ok(names[i]))
       return ld_fail(err, LD_EMISMATCH, "%s: '%s' cannot be a module path", file, names[i]);
     if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
-      return ld_fail(err, LD_EMISMATCH, "%s: module '%s' is there twice", file, names[i]);
+      return ld_fail(err, LD_EMISMATCH, "%s: module '%s' appears twice", file, names[i]);
   }
   return 0;
 }
@@ -113,7 +113,8 @@ static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, c
     return ld_fail(err, LD_EMISMATCH, "%s: module '%s': rank %d, sizes %lld and %lld must be above zero",
                    file, m->path, m->rank, (long long)m->in, (long long)m->out);
   if (ld_adapter_channels(m) < 1)
-    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': %lld inputs are no multiple of a kernel of %d x %d",
+    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': %lld inputs are not a multiple of a kernel of %d x "
+                                      "%d",
                    file, m->path, (long long)m->in, m->kernel[0], m->kernel[1]);
   const double expected = ld_adapter_scaling(m->alpha, m->rank, adapter->rslora);
   if (!(fabs(m->scaling - expected) <= 1e-6 * fabs(expected)))

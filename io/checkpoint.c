@@ -143,12 +143,11 @@ static void make_seal(const char *bytes, size_t length, char block[LD_USER_BLOCK
 static int check_seal(const char *bytes, size_t length, const char *path, ld_error *err) {
   char block[LD_USER_BLOCK];
   if (length < LD_USER_BLOCK || memcmp(bytes, SEAL_BEGINS, strlen(SEAL_BEGINS)) != 0)
-    return ld_fail(err, LD_EFORMAT, "%s: no checkpoint of lora_dist, or damaged at its beginning", path);
+    return ld_fail(err, LD_EFORMAT, "%s: not a lora_dist checkpoint (or its header is damaged)", path);
   make_seal(bytes, length, block);
   if (memcmp(block, bytes, LD_USER_BLOCK) != 0)
     return ld_fail(err, LD_EFORMAT,
-                   "%s: damaged or changed: its length or bytes are not those that were written; use an "
-                   "older checkpoint",
+                   "%s: damaged or changed since it was written: use an older checkpoint",
                    path);
   return 0;
 }
@@ -174,11 +173,11 @@ static int verify(const char *part, const char *path, const char *digest, ld_err
   ld_error why = {0};
   char found[LD_DIGEST_DIGITS + 1] = "";
   if (ld_checkpoint_read(part, &again, &why))
-    return ld_fail(err, LD_EFILE, "%s: was not written well: %s", path, why.text);
+    return ld_fail(err, LD_EFILE, "%s: was not written correctly: %s", path, why.text);
   digest_contents(again, found);
   ld_checkpoint_free(again);
   if (strcmp(found, digest) == 0) return 0;
-  return ld_fail(err, LD_EFILE, "%s: was not written well: it reads back with other contents", path);
+  return ld_fail(err, LD_EFILE, "%s: was not written correctly: it reads back with other contents", path);
 }
 
 static int check_parts(const char *path, const ld_checkpoint *c, ld_error *err) {
@@ -213,7 +212,7 @@ int ld_checkpoint_parse(const void *bytes, size_t length, const char *name, ld_c
     digest_contents(*out, found);
     if (strcmp(found, claimed) != 0)
       code =
-          ld_fail(err, LD_EFORMAT, "%s: damaged: its contents do not have the digest that it states", name);
+          ld_fail(err, LD_EFORMAT, "%s: damaged: its contents do not match its digest", name);
   }
   free(claimed);
   if (code) {

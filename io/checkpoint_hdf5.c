@@ -328,7 +328,7 @@ static int read_string(reader *r, hid_t attribute, const char *name, char **valu
   int code = 0;
   if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || size == 0 || size > r->length ||
       H5Sget_simple_extent_npoints(space) != 1)
-    code = bad_item(r, name, "is no text");
+    code = bad_item(r, name, "is not text");
   else {
     *value = ld_alloc(size + 1, 1);
     if (H5Aread(attribute, type, *value) < 0) code = bad_item(r, name, "cannot be read");
@@ -358,7 +358,7 @@ static hid_t open_child(reader *r, hid_t at, const char *name, H5I_type_t kind) 
   const hid_t child = link.type == H5L_TYPE_HARD ? H5Oopen(at, name, H5P_DEFAULT) : -1;
   if (child >= 0 && H5Iget_type(child) == kind) return child;
   if (child >= 0) H5Oclose(child);
-  bad_item(r, name, "is not what is expected there");
+  bad_item(r, name, "is not of the expected kind");
   return -1;
 }
 
@@ -686,7 +686,7 @@ static int open_file(reader *r, const void *bytes) {
   if (access >= 0 && H5Pset_fapl_core(access, INCREMENT, 0) >= 0 &&
       H5Pset_file_image(access, (void *)(uintptr_t)bytes, r->length) >= 0)
     r->file = H5Fopen(NO_FILE, H5F_ACC_RDONLY, access);
-  if (r->file < 0) code = damaged(r, "no HDF5 file, or damaged");
+  if (r->file < 0) code = damaged(r, "not an HDF5 file, or damaged");
   if (access >= 0) H5Pclose(access);
   return code;
 }

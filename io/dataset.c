@@ -29,9 +29,9 @@ static const struct {
 enum { n_formats = sizeof formats / sizeof *formats };
 
 static const char *const takes[] = {
-    [LD_USE_LANGUAGE] = "the model predicts text and takes files that end in",
-    [LD_USE_CLASSES] = "the model classifies texts and takes labelled records, in files that end in",
-    [LD_USE_IMAGES] = "the model classifies images and takes a folder of class folders, or files that end in",
+    [LD_USE_LANGUAGE] = "a language model takes files that end in",
+    [LD_USE_CLASSES] = "a classifier of texts takes labelled records in files that end in",
+    [LD_USE_IMAGES] = "a classifier of images takes a folder of class folders, or files that end in",
 };
 
 static int fail_use(const char *path, const char *what, ld_data_use use, ld_error *err) {
@@ -39,7 +39,7 @@ static int fail_use(const char *path, const char *what, ld_data_use use, ld_erro
   for (size_t i = 0; i < n_formats; i++)
     for (const char *const *ending = formats[i].format->endings; formats[i].fits[use] && *ending; ending++)
       if (**ending != '/') ld_text_printf(&known, "%s%s", known.length ? ", " : "", *ending);
-  int rc = ld_fail(err, LD_EUNSUPPORTED, "%s: %s, but %s %s", path, what, takes[use], known.bytes);
+  int rc = ld_fail(err, LD_EUNSUPPORTED, "%s: %s; %s %s", path, what, takes[use], known.bytes);
   ld_text_free(&known);
   return rc;
 }
@@ -52,7 +52,7 @@ static bool has_ending(const char *path, const char *ending) {
 /* The format that a name tells, as an index into the table; n_formats for none. `what` says it in words. */
 static size_t known_format(const char *path, char what[32]) {
   const bool folder = ld_is_folder(path);
-  snprintf(what, 32, "%s", folder ? "a folder" : "no known kind of data");
+  snprintf(what, 32, "%s", folder ? "a folder" : "unsupported file type");
   for (size_t i = 0; i < n_formats; i++)
     for (const char *const *ending = formats[i].format->endings; *ending; ending++) {
       const bool slash = **ending == '/';
@@ -119,7 +119,7 @@ int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_data
 
 static int check_place(const ld_dataset *dataset, const ld_record *record, ld_error *err) {
   if (record->offset <= dataset->length && record->bytes <= dataset->length - record->offset) return 0;
-  return ld_fail(err, LD_EMISMATCH, "%s: a record of the index lies behind its end: has the file changed?",
+  return ld_fail(err, LD_EMISMATCH, "%s: a record of the index lies beyond its end: has the file changed?",
                  dataset->path);
 }
 

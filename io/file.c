@@ -62,11 +62,11 @@ static const char *remedy(int error) {
   case EROFS:
   case EACCES:
   case EPERM:
-    return "; make it writable, or give another place";
+    return "; make it writable, or choose another place";
   case ENOMEM:
     return "; out of memory: " LD_MEMORY_REMEDY;
   case EIO:
-    return "; the disk did not take it: look after the disk, then run the same command again";
+    return "; the disk failed to store it: check the disk, then run the same command again";
   default:
     return "";
   }
@@ -203,7 +203,8 @@ static int check_replaceable(const char *path, ld_error *err) {
   struct stat info;
   if (lstat(path, &info) != 0 || S_ISREG(info.st_mode)) return 0;
   const char *kind = S_ISDIR(info.st_mode) ? "folder" : S_ISLNK(info.st_mode) ? "link" : "device or pipe";
-  return ld_fail(err, LD_EFILE, "%s: is a %s, expected the name of a file: remove it, or give another place", path,
+  return ld_fail(err, LD_EFILE, "%s: is a %s, expected the name of a file: remove it, or choose another "
+                                "place", path,
                  kind);
 }
 
@@ -221,7 +222,7 @@ static char *part_of(const char *path) {
 char *ld_file_begin(const char *path, ld_error *err) {
   char *parent = parent_of(path), *part = NULL;
   if (!ld_is_folder(parent))
-    ld_fail(err, LD_EFILE, "%s: there is no folder %s to write it to", path, parent);
+    ld_fail(err, LD_EFILE, "%s: the folder %s does not exist", path, parent);
   else if (check_replaceable(path, err) == 0)
     part = part_of(path);
   free(parent);
@@ -248,20 +249,20 @@ static int open_lock(const char *path, int *lock, ld_error *err) {
   if (fstat(*lock, &info) == 0 && S_ISREG(info.st_mode)) return 0;
   ld_file_unlock(*lock);
   *lock = -1;
-  return ld_fail(err, LD_EFILE, "%s: is not a regular file: remove it, or give another place", path);
+  return ld_fail(err, LD_EFILE, "%s: is not a regular file: remove it, or choose another place", path);
 }
 
 int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err) {
   const int rc = open_lock(path, lock, err);
   if (rc) return rc;
   for (int tries = 0; flock(*lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; tries++) {
-    if (tries == 0) ld_info("%s: is held by another process; waiting up to %d s for its end", path, seconds);
+    if (tries == 0) ld_info("%s: in use by another process; waiting up to %d s for it to finish", path, seconds);
     if (tries == seconds * 10) {
       ld_file_unlock(*lock);
       *lock = -1;
       return ld_fail(err, LD_EFILE,
-                     "%s: is held by another process: is the same job still running? Wait for its end, "
-                     "or give another --out",
+                     "%s: in use by another process (is the same job still running?): wait for it to "
+                     "finish, or choose another --out",
                      path);
     }
     nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
@@ -410,7 +411,8 @@ int ld_output_check(const char *path, ld_error *err) {
   ld_names_free(names, n);
   free(place);
   if (!there || empty) return 0;
-  return ld_fail(err, LD_EFILE, "%s: is there already, and nothing is overwritten: give another --out, or remove it",
+  return ld_fail(err, LD_EFILE, "%s: already exists, and is not overwritten: choose another --out, or "
+                                "remove it",
                  path);
 }
 
@@ -421,7 +423,8 @@ static void warn_of_leftovers(const char *place, const char *parent) {
   const char *slash = strrchr(place, '/'), *name = slash ? slash + 1 : place;
   for (size_t i = 0; names && i < n; i++)
     if (ld_file_leftover(names[i]) == strlen(name) && strncmp(names[i], name, strlen(name)) == 0)
-      ld_warn("%s/%s: may be what a command left that was killed while it wrote %s: remove it when none is at work",
+      ld_warn("%s/%s: may be left from a command that was killed while it wrote %s: remove it if none is "
+              "running",
               parent, names[i], place);
   ld_names_free(names, n);
 }

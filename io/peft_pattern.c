@@ -24,7 +24,7 @@ static int matches(const char *key, const char *path, const char *name, ld_error
   if (!code) {
     PCRE2_UCHAR text[128];
     pcre2_get_error_message(error, text, sizeof text);
-    return ld_fail(err, LD_EFORMAT, "%s: '%s' is no regular expression: %s", name, key, (const char *)text);
+    return ld_fail(err, LD_EFORMAT, "%s: '%s' is not a regular expression: %s", name, key, (const char *)text);
   }
   pcre2_match_data *data = pcre2_match_data_create_from_pattern(code, NULL);
   pcre2_match_context *context = pcre2_match_context_create(NULL);

@@ -112,7 +112,7 @@ static char *copy_or_null(const char *text) {
 
 static int check_rank(const reader *r, int64_t rank, const char *field) {
   if (rank >= 1 && rank <= INT_MAX) return 0;
-  return ld_fail(r->err, LD_EFORMAT, "%s: adapter_config.json: %s: %" PRId64 " is no rank", r->name, field,
+  return ld_fail(r->err, LD_EFORMAT, "%s: adapter_config.json: %s: %" PRId64 " is not a rank", r->name, field,
                  rank);
 }
 

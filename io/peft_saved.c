@@ -84,15 +84,16 @@ static int check_others(const ld_adapter *adapter, const char *const *all, size_
     const char *name = wrapped_by(saved, adapter->modules[i].path);
     if (name)
       return ld_fail(err, LD_EUNSUPPORTED,
-                     "%s: PEFT puts no LoRA on '%s', since it takes '%s' whole: adapt it or train it whole, "
-                     "not both",
+                     "%s: PEFT puts no LoRA on '%s', since '%s' is trained in full: name it in one of "
+                     "--target and --whole",
                      folder, adapter->modules[i].path, name);
   }
   for (size_t i = 0; i < n_all; i++) {
     const char *name = wrapped_by(saved, all[i]);
     if (name && !holds_full(adapter, all[i]))
       return ld_fail(err, LD_EUNSUPPORTED,
-                     "%s: PEFT takes '%s' for a name of '%s' too, which is not trained whole: train both",
+                     "%s: PEFT would take '%s' for a name of '%s' too, which is not trained in full: train "
+                     "both in full",
                      folder, name, all[i]);
   }
   return 0;

@@ -209,7 +209,7 @@ static int read_map(reader *r, ld_value *out, int depth) {
 /* The node that begins with the present event. */
 static int read_node(reader *r, ld_value *out, int depth) {
   int code;
-  if (depth > MAX_DEPTH) return fail_here(r, "nests too deep", "");
+  if (depth > MAX_DEPTH) return fail_here(r, "nested too deeply", "");
   switch (r->event.type) {
   case YAML_SCALAR_EVENT:
     code = check_plainness(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
@@ -243,7 +243,7 @@ static int read_stream(reader *r, ld_value *root) {
 ld_value *ld_yaml_parse(const char *bytes, size_t length, const char *name, ld_error *err) {
   reader r = {.name = name, .err = err};
   if (length > MAX_LENGTH) {
-    ld_fail(err, LD_EFORMAT, "%s: larger than 1 MiB, which is no configuration", name);
+    ld_fail(err, LD_EFORMAT, "%s: larger than 1 MiB, too large for a configuration", name);
     return NULL;
   }
   if (!yaml_parser_initialize(&r.parser)) {

@@ -170,7 +170,7 @@ static void give_up(ld_watch *w) {
   name_silent(w, &silent);
   if (speaks(w))
     ld_complain("%s: no answer for %.0f s from %s: down, cut off from the network, or hanging; all ranks "
-                "end. The same command goes on from the newest checkpoint",
+                "end. The same command resumes from the latest checkpoint",
                 w->at, ld_clock() - w->asked, silent.bytes);
   for (int r = 1; !w->rank && r < w->size; r++)
     if (w->heard[r]) send(w, LEAVE, 0, r);

@@ -142,7 +142,7 @@ static int resolve(const ld_command_line *line, ld_comm *comm, ld_options *optio
   ld_comm_max_i64(comm, counts, 2);
   if (counts[0] != -counts[1])
     return ld_fail(err, LD_EUSAGE,
-                   "--config: some ranks were started with it and some without: start all with the same");
+                   "--config was given to some ranks only: start all ranks with the same options");
   ld_text *configs = ld_alloc(n, sizeof *configs);
   for (size_t i = 0; !rc && i < n; i++)
     rc = read_config(ld_command_line_config(line, i), comm, &configs[i], err);

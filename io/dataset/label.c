@@ -102,7 +102,8 @@ int ld_data_label(const char *text, size_t length, ld_sample *sample, ld_error *
   if (!length) return 0;
   ld_text_append(name, text, length);
   if (is_not_finite(name->bytes))
-    return ld_fail(err, LD_EFORMAT, "label: \"%s\" is no finite number (leave it empty where there is none)",
+    return ld_fail(err, LD_EFORMAT, "label: \"%s\" is not a finite number (leave it empty where there is "
+                                    "none)",
                    name->bytes);
   sample->label_kind = kind_of(name->bytes);
   if (sample->label_kind == LD_LABEL_NAME) return 0;

@@ -66,7 +66,7 @@ static int take_quoted(cell_walk *walk, cell *out, ld_error *err) {
     const char *quote = walk->at < walk->end ? memchr(walk->at, '"', (size_t)(walk->end - walk->at)) : NULL;
     if (!quote)
       return fail_at(walk, open,
-                     "the quote that opens a cell is never closed (write one within a cell as \"\")", err);
+                     "the quote that opens a cell is never closed (write a quote within a cell as \"\")", err);
     walk->at = quote;
     if (quote + 1 == walk->end || quote[1] != '"') break;
     out->doubled = true;
@@ -74,7 +74,7 @@ static int take_quoted(cell_walk *walk, cell *out, ld_error *err) {
   out->length = (size_t)(walk->at++ - out->bytes);
   if (pass_end(walk)) return 0;
   return fail_at(walk, open,
-                 "a cell in quotes goes on behind its closing quote (write one within it as \"\")", err);
+                 "a cell in quotes continues after its closing quote (write a quote within it as \"\")", err);
 }
 
 static int take_cell(cell_walk *walk, cell *out, ld_error *err) {

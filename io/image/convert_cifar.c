@@ -41,7 +41,7 @@ static int open_maps(cifar *c, char *const *paths, size_t n, ld_error *err) {
           err, LD_EFORMAT,
           "%s: %s; known are CIFAR-10 and CIFAR-100 binary files (whole records of %d and %d bytes, labels "
           "below 10 and 100), IDX files, plain or .gz, and folders of class folders of images",
-          paths[i], bytes ? "another kind than the files before it" : "no known set of images", PIXELS + 1,
+          paths[i], bytes ? "another kind than the files before it" : "not a known set of images", PIXELS + 1,
           PIXELS + 2);
     c->label_bytes = bytes;
     c->n += (int64_t)(c->maps[i].length / (PIXELS + (size_t)bytes));

@@ -25,8 +25,8 @@ static int check_same(const folder *f, const ld_image_file *file, const ld_image
   if (image->height == s->height && image->width == s->width && image->channels == s->channels) return 0;
   return ld_fail(
       err, LD_EMISMATCH,
-      "%s/%s: %d x %d pixels with %d channels, but the first image has %d x %d with %d: make them alike, or "
-      "use the folder itself as data",
+      "%s/%s: %d x %d pixels with %d channels, but the first image has %d x %d with %d: give all images "
+      "one size and form, or use the folder itself as --data",
       f->path, file->path, image->width, image->height, image->channels, s->width, s->height, s->channels);
 }
 

@@ -55,13 +55,14 @@ static int open_idx(const char *path, int ndim, const char *what, idx *x, ld_err
   struct stat info;
   *x = (idx){.path = path};
   if (!ld_file_exists(path) || stat(path, &info) != 0 || !(x->file = gzopen(path, "rbe")))
-    return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, errno ? strerror(errno) : "no regular file");
+    return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, errno ? strerror(errno) : "not a regular "
+                                                                                         "file");
   const bool known = read_header(x) && x->ndim == ndim;
   int number = 0;
   if (!known) gzerror(x->file, &number);
   if (number) return fail_read(x, err);
   if (!known)
-    return ld_fail(err, LD_EFORMAT, "%s: no IDX file of %s (unsigned bytes, %d dimension%s)", path, what,
+    return ld_fail(err, LD_EFORMAT, "%s: not an IDX file of %s (unsigned bytes, %d dimension%s)", path, what,
                    ndim, ndim > 1 ? "s" : "");
   uint64_t most = (uint64_t)info.st_size * LD_MOST_INFLATED;
   for (int d = 0; d < ndim; d++) {

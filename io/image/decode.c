@@ -43,7 +43,7 @@ static int decode(const void *bytes, size_t length, const char *name, ld_image *
   if (length >= 3 && !memcmp(bytes, "\xff\xd8\xff", 3))
     return ld_image_decode_jpeg(bytes, length, name, out, err);
   return ld_fail(err, LD_EFORMAT, "%s: %s, replace or remove it", name,
-                 length ? "neither PNG nor JPEG" : "an empty file, no image");
+                 length ? "neither PNG nor JPEG" : "an empty file");
 }
 
 int ld_image_decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {

@@ -402,7 +402,7 @@ static int open_file(ld_image_store *s, ld_error *err) {
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   if (access >= 0 && H5Pset_file_locking(access, 0, 1) >= 0)
     s->file = H5Fopen(s->path, H5F_ACC_RDONLY, access);
-  const int rc = s->file < 0 ? ld_hdf5_fail(err, LD_EFORMAT, s->path, "no HDF5 file, or damaged") : 0;
+  const int rc = s->file < 0 ? ld_hdf5_fail(err, LD_EFORMAT, s->path, "not an HDF5 file, or damaged") : 0;
   if (access >= 0) H5Pclose(access);
   return rc;
 }

@@ -86,7 +86,7 @@ static int add_images(const char *root, const char *folder, int class, ld_image_
       out->files = ld_grow(out->files, out->n, &out->room, sizeof *out->files);
       out->files[out->n++] = (ld_image_file){.path = ld_path_join(folder, names[i]), .class = class};
     } else if (hidden || !is_below(full, names[i], ld_is_folder)) {
-      count_other(names[i], image ? " that is no file" : "", &out->others);
+      count_other(names[i], image ? " that is not a file" : "", &out->others);
     }
   }
   const int rc = names ? 0 : LD_EFILE;
@@ -102,7 +102,7 @@ static int by_text(const void *a, const void *b) {
 static int fail_empty(const char *path, const char *what, const ld_image_list *list, ld_error *err) {
   ld_text others = {0};
   ld_text_puts(&others, "");
-  if (list->others.n) ld_text_puts(&others, " (passed over: ");
+  if (list->others.n) ld_text_puts(&others, " (skipped: ");
   ld_tally_list(&list->others, "", &others);
   if (list->others.n) ld_text_puts(&others, ")");
   ld_fail(err, LD_EFORMAT, "%s: %s%s", path, what, others.bytes);
@@ -169,8 +169,8 @@ int ld_image_list_check_classes(const ld_image_list *list, const char *folder, l
   }
   if (n < 2 && (!n || n < list->n_classes)) return 0;
   return ld_fail(err, LD_EFORMAT,
-                 "%s: the folder '%s' in it is a split of a data set and no class: give %s/%s as data, others by "
-                 "--valid, or give the class another name",
+                 "%s: the folder '%s' in it is a split of a data set, not a class: give %s/%s as data, others by "
+                 "--valid, or rename the class",
                  folder, first, folder, first);
 }
 
@@ -178,7 +178,7 @@ void ld_image_list_warn(const ld_image_list *list, const char *folder) {
   ld_text others = {0};
   if (!list->others.n) return;
   ld_tally_list(&list->others, "", &others);
-  ld_warn("%s: passed over, since only .png, .jpg and .jpeg are read: %s", folder, others.bytes);
+  ld_warn("%s: skipped, since only .png, .jpg and .jpeg are read: %s", folder, others.bytes);
   ld_text_free(&others);
 }
 

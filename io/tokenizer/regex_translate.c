@@ -176,7 +176,7 @@ static int read_escaped(translation *t, uint32_t *code) {
   if (c == 'x' || c == 'u' || c == '0') {
     t->at++;
     *code = read_digits(t, c == '0' ? 8 : 16, c == 'u' ? 4 : 2);
-    if (*code >= 0x80 && c != 'u') return refuse(t, "a byte that is no ASCII");
+    if (*code >= 0x80 && c != 'u') return refuse(t, "a byte that is not ASCII");
     return 0;
   }
   if (isalnum((unsigned char)c)) return refuse(t, (char[]){'\\', c, 0});

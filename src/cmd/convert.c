@@ -10,7 +10,7 @@ int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, l
   (void)comm;
   const char *ending = strrchr(options->out, '.');
   if (!ending || (strcmp(ending, ".h5") != 0 && strcmp(ending, ".hdf5") != 0))
-    return ld_fail(err, LD_EUSAGE, "--out %s: must end in .h5, by which the data is known again",
+    return ld_fail(err, LD_EUSAGE, "--out %s: must end in .h5",
                    options->out);
   ld_converted c;
   int rc = ld_cmd_check_new(options, err);

@@ -22,7 +22,7 @@ static int count_characters(const char *text, int most, int *bytes) {
 static void print_confusion(const ld_scores *s, const ld_labels *labels) {
   enum { MOST = 20, NAME = 24, CELL = 7 };
   if (s->n_classes > MOST || !s->confusion) {
-    printf("confusion matrix: left out for more than %d classes\n", MOST);
+    printf("confusion matrix: not shown for more than %d classes\n", MOST);
     return;
   }
   printf("\n%-*s", NAME + 4, "truth \\ predicted");
@@ -63,7 +63,7 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
   if (!rc) rc = ld_evaluate(comm, tape, &feed, base->model, corpus, (int)options->micro_batch, &found, err);
   if (!rc && !isfinite(found.loss))
     rc = ld_fail(err, LD_ENUMERIC,
-                 "%s: the loss is not finite: the model or the adapter holds values that are no numbers",
+                 "%s: the loss is not finite: the model or the adapter holds NaN or infinite values",
                  options->data);
   if (!rc && ld_comm_rank(comm) == 0) print_evaluation(&found, base);
   ld_evaluation_free(&found);

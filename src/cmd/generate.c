@@ -127,7 +127,7 @@ int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, 
       ld_ids_push(&ids, base.eos);
     else
       rc = ld_fail(err, LD_EUSAGE,
-                   "--prompt: gives no token, and the tokenizer has none to begin a text with");
+                   "--prompt is empty, and the tokenizer has no token that begins a text");
   }
   if (!rc) rc = ld_base_check_ids(&base, ids.ids, NULL, ids.n, err);
   if (!rc) rc = stream(options, &base, &ids, err);

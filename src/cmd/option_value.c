@@ -15,13 +15,13 @@ static void *field_of(const ld_options *options, const ld_option *o) {
 
 static int bad_value(const ld_option *o, const char *text, ld_error *err) {
   if (o->kind == CHOICE)
-    return ld_fail(err, LD_EUSAGE, "--%s: '%s' is none of %s", o->name, text, o->argument);
+    return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not one of %s", o->name, text, o->argument);
   if (o->kind == FLAG) return ld_fail(err, LD_EUSAGE, "--%s: '%s' is neither yes nor no", o->name, text);
   if (o->kind == INTEGER)
     return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not an integer between %.0f and %.0f", o->name, text,
                    o->low, o->high);
   if (o->kind == DURATION)
-    return ld_fail(err, LD_EUSAGE, "--%s: '%s' is no duration: give seconds, 90m, 12h or H:MM:SS", o->name,
+    return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not a duration: give seconds, 90m, 12h or H:MM:SS", o->name,
                    text);
   return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not a number between %g and %g", o->name, text, o->low,
                  o->high);

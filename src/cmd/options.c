@@ -162,14 +162,14 @@ static int check_override(const char *list, ld_error *err) {
     if (!file && (!o || !(o->marks & DEFINES)))
       rc = ld_fail(
           err, LD_EUSAGE,
-          "--resume-override: '%s' is no option that a checkpoint is compared by: give names as lr, steps, "
-          "batch-size, data, base, init-adapter or kernels",
+          "--resume-override: '%s' is not compared with the checkpoint; names are those of options (lr, "
+          "steps, batch-size, init-adapter), data, base and kernels",
           name);
     else if (o && (o->marks & OF_ADAPTER))
       rc = ld_fail(
           err, LD_EUSAGE,
-          "--resume-override: %s is of the adapter's form and cannot change in the middle of a run: begin "
-          "another in another --out",
+          "--resume-override: %s decides the adapter's shape and cannot change within a run: start a new "
+          "run in another --out",
           name);
     free(name);
     if (rc) return rc;
@@ -212,7 +212,7 @@ static int check_lora(const bool *given, const ld_options *options, ld_error *er
 static int check_together(int command, const bool *given, const ld_options *options, ld_error *err) {
   int rc = check_required(command, options, err);
   if (!rc && options->init_adapter && options->lora_given)
-    rc = ld_fail(err, LD_EUSAGE, "--%s: is decided by the adapter that --init-adapter names; leave it out",
+    rc = ld_fail(err, LD_EUSAGE, "--%s is decided by the adapter that --init-adapter names: leave it out",
                  options->lora_given);
   if (!rc) rc = check_needs(command, given, options, err);
   if (!rc) rc = check_lora(given, options, err);
@@ -289,7 +289,7 @@ int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_d
     const int meant = o->marks & (LANGUAGE | CLASSES | IMAGES);
     if (!(o->commands & (int)command) || !meant || (meant & uses[use].mark) || is_default(options, o))
       continue;
-    return ld_fail(err, LD_EUSAGE, "--%s: has no meaning for %s, which %s is: leave it out", o->name,
+    return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name,
                    uses[use].name, options->model);
   }
   return 0;

@@ -4,7 +4,7 @@
 
 int ld_cmd_check_out(const ld_options *options, ld_error *err) {
   if (!options->model || !ld_file_same(options->model, options->out)) return 0;
-  return ld_fail(err, LD_EUSAGE, "--out %s: is the base model's own folder; give another", options->out);
+  return ld_fail(err, LD_EUSAGE, "--out %s is the base model's own folder: choose another", options->out);
 }
 
 int ld_cmd_check_new(const ld_options *options, ld_error *err) {
@@ -14,6 +14,7 @@ int ld_cmd_check_new(const ld_options *options, ld_error *err) {
 
 int ld_cmd_check_outside(const char *name, const char *data, const char *out, ld_error *err) {
   if (!data || !ld_file_inside(out, data)) return 0;
-  return ld_fail(err, LD_EUSAGE, "--out %s: lies in --%s %s, and would be read as data: give a place outside of it",
+  return ld_fail(err, LD_EUSAGE, "--out %s lies in --%s %s and would be read as data: choose a place "
+                                 "outside of it",
                  out, name, data);
 }

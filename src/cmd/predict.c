@@ -66,7 +66,7 @@ static int print_row(int64_t row, const float *outputs, int n, void *user, ld_er
     if (!isfinite(outputs[i]))
       return ld_fail(err, LD_ENUMERIC,
                      "%s: the model's output for record %lld is not finite: the model or the adapter holds "
-                     "values that are no numbers",
+                     "NaN or infinite values",
                      ld_dataset_path(p->corpus->dataset), (long long)row + 1);
   const ld_record *record = ld_corpus_record(p->corpus, row);
   const int rc = p->corpus->n_skipped ? print_broken(p, (int64_t)record->offset, err) : 0;

@@ -13,7 +13,7 @@ int ld_cmd_report(const ld_options *options, const char *path, ld_comm *comm, ld
   char *metrics = ld_path_join(path, "metrics.jsonl"), *page = ld_path_join(path, "report.html");
   int rc = 0;
   if (!ld_is_folder(path))
-    rc = ld_fail(err, LD_EFILE, "%s: there is no such folder: give the --out of a training run", path);
+    rc = ld_fail(err, LD_EFILE, "%s: no such folder: give the --out of a training run", path);
   else if (!ld_file_exists(metrics))
     rc = ld_fail(err, LD_EFILE, "%s: holds no metrics.jsonl: give the --out of a training run", path);
   else if (ld_file_exists(page) && !ld_run_is_folder(path))

@@ -23,7 +23,7 @@ enum { SAME_SIGNAL = 2 }; /* seconds */
 
 /* A step can take minutes, and the person at the terminal waits for a word. */
 static void answer_key(void) {
-  static const char text[] = "\nlora_dist: stopping: the step under way is finished and saved; Ctrl-C again ends "
+  static const char text[] = "\nlora_dist: stopping after this step and its checkpoint; Ctrl-C again ends "
                              "at once\n";
   (void)!write(STDERR_FILENO, text, sizeof text - 1);
 }
@@ -189,7 +189,8 @@ static int finish(ld_job *j, ld_error *err) {
   const int rc = ld_comm_by_first(j->comm, write_end, j, err);
   if (rc) return rc;
   if (was_finished(j))
-    ld_info("all %lld steps were done before: to train on from here give --init-adapter %s and another --out",
+    ld_info("nothing to do: all %lld steps are complete. To train further, use --init-adapter %s and a new "
+            "--out",
             (long long)j->trainer.total_steps, j->options.out);
   else
     ld_job_show_end(j);
@@ -248,7 +249,7 @@ static int train(ld_job *j, ld_error *err) {
   if (!rc && j->options.profile) rc = ld_comm_by_first(j->comm, profile, j, err);
   if (!rc && stop) {
     ld_job_show_end(j);
-    ld_info("stopped after step %lld, which is saved: run the same command again to go on",
+    ld_info("stopped after step %lld (checkpoint saved). Run the same command again to resume.",
             (long long)j->trainer.progress.step);
     return LD_STOPPED;
   }

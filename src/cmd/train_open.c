@@ -55,7 +55,7 @@ static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
   const ld_labels *labels = &j->data->labels;
   if (j->base.model->unfit_head && !options->new_head)
     return ld_fail(err, LD_EUNSUPPORTED,
-                   "%s/config.json: %s: give --new-head to begin with another head, for one label per record",
+                   "%s/config.json: %s: give --new-head to start with a new head, for one label per record",
                    options->model, j->base.model->unfit_head);
   if (n_outputs == 1 && !options->labels && labels->kind != LD_LABEL_REAL)
     return ld_fail(

@@ -38,7 +38,7 @@ static void describe_head(const ld_job *j) {
   const bool counted = base->labels_named && j->data->labels.kind == LD_LABEL_INTEGER;
   ld_info("head    %s: %zu classes (%s%s)%s", state, base->labels.n_names, names.bytes,
           names.length >= 70 ? ", ..." : "",
-          counted ? ", which the data's labels count from 0 (--new-head for others)" : "");
+          counted ? ", numbered from 0 in the data (--new-head for other classes)" : "");
   ld_text_free(&names);
 }
 

@@ -37,7 +37,7 @@ static int find(void *self, ld_error *err) {
   *found = ld_checkpoint_newest(j->run.checkpoints, path, ld_warn_damaged, NULL);
   if (!*path || strcmp(resume, "never")) return 0;
   return ld_fail(err, LD_EUSAGE,
-                 "--resume never: %s holds checkpoints already: give another --out, or remove them",
+                 "--resume never: %s already holds checkpoints: choose another --out, or remove them",
                  j->options.out);
 }
 
@@ -76,8 +76,12 @@ static ld_text *sort_in(changes *c, const ld_difference *d) {
   return to;
 }
 
+static const char *shown(const char *value) {
+  return strcmp(value, "null") ? value : "default";
+}
+
 static void option_differs(const ld_difference *d, void *user) {
-  ld_text_printf(sort_in(user, d), "--%s is %s, was %s", d->name, d->now, d->was);
+  ld_text_printf(sort_in(user, d), "--%s %s (was: %s)", d->name, shown(d->now), shown(d->was));
 }
 
 static void compare_digest(changes *c, const char *name, const char *was, const char *now, bool same) {
@@ -87,7 +91,7 @@ static void compare_digest(changes *c, const char *name, const char *was, const 
     return;
   }
   const ld_difference d = {.name = name, .rows = true};
-  ld_text_printf(sort_in(c, &d), "the %s is another (digest %s, was %s)", name, now, was);
+  ld_text_printf(sort_in(c, &d), "another %s (digest %s, was %s)", name, now, was);
 }
 
 static const char *or_none(const char *text) {
@@ -137,10 +141,10 @@ static void compare_kernels(changes *c, const char *was) {
   if (!was || !*was || !strcmp(was, ld_gemm_kind())) return;
   const ld_difference d = {.name = "kernels"};
   if (!ld_options_named(c->allowed, d.name) && ld_gemm_pin(ld_gemm_level(was))) {
-    ld_info("kernels as they were: OpenBLAS's %s (--resume-override kernels for this processor's own)", was);
+    ld_info("kernels stay OpenBLAS's %s as before (--resume-override kernels to use this processor's own)", was);
     return;
   }
-  ld_text_printf(sort_in(c, &d), "the kernels are %s, were %s", ld_gemm_kind(), was);
+  ld_text_printf(sort_in(c, &d), "kernels %s (was: %s)", ld_gemm_kind(), was);
 }
 
 /* What was computed cannot be computed again: a run of the older numerics goes on with the present ones. */
@@ -154,11 +158,12 @@ static void warn_of_numerics(const char *path, int64_t was) {
 static int refuse(const changes *c, const char *path, ld_error *err) {
   ld_text way = {0};
   if (c->names.length)
-    ld_text_printf(&way, ", or --resume-override %s to go on with what is new", c->names.bytes);
+    ld_text_printf(&way, ", or --resume-override %s to continue with the new ones", c->names.bytes);
   if (c->fixed.length)
-    ld_text_printf(&way, "; the adapter's form (%s) cannot change in the middle of a run", c->fixed.bytes);
+    ld_text_printf(&way, "; what decides the adapter's shape (%s) cannot change within a run", c->fixed.bytes);
   const int rc =
-      ld_fail(err, LD_EMISMATCH, "%s: this run is not as it was: %s: give the same, or another --out%s", path,
+      ld_fail(err, LD_EMISMATCH, "%s: settings differ from the checkpoint's: %s. Use the original "
+                                 "settings, another --out%s", path,
               c->refused.bytes, way.bytes);
   ld_text_free(&way);
   return rc;
@@ -169,8 +174,8 @@ static int check_family(const ld_job *j, const ld_adapter *adapter, const char *
   const char *now = j->base.model->family->architectures[0], *was = adapter->architecture;
   if (!was || !*was || !strcmp(was, now)) return 0;
   return ld_fail(err, LD_EMISMATCH,
-                 "%s: was trained on another base (a %s; %s is a %s): give the --model it was trained on, or "
-                 "another --out",
+                 "%s: was trained on another base (a %s; %s is a %s): give the --model that it was trained "
+                 "on, or another --out",
                  path, was, j->options.model, now);
 }
 
@@ -198,7 +203,7 @@ int ld_job_compare(ld_job *j, ld_checkpoint *checkpoint, const char *path, bool 
   if (!rc) rc = compare_threads(&c, j, recorded, err);
   if (!rc && c.refused.length) rc = refuse(&c, path, err);
   if (!rc && c.taken.length)
-    ld_warn("%s: going on although this run is not as it was: %s", path, c.taken.bytes);
+    ld_warn("%s: continuing although settings differ from the checkpoint's: %s", path, c.taken.bytes);
   if (!rc) warn_of_numerics(path, numerics);
   if (!rc) ld_adapter_forget_base(adapter);
   *restart = c.rows;

@@ -223,7 +223,7 @@ static void build_resnet_cifar(ld_builder *b) {
     ld_build_refuse(b, "depth", "must be 6 n + 2 (20, 32, 44, 56, 110), not %d", depth);
   if (strcmp(shortcut, "A") != 0 && strcmp(shortcut, "B") != 0)
     ld_build_refuse(b, "shortcut",
-                    "must be \"A\" (thinned, zero channels) or \"B\" (1x1 convolution), not \"%s\"",
+                    "must be \"A\" (subsampled, zero channels) or \"B\" (1x1 convolution), not \"%s\"",
                     shortcut);
   const plan p = {.n_stages = 3,
                   .widths = {16, 32, 64},

@@ -10,7 +10,7 @@
 
 void ld_warn_damaged(const char *path, const ld_error *why, void *user) {
   (void)user;
-  ld_warn("%s is damaged and passed over: %s", path, why->text);
+  ld_warn("%s is damaged and skipped: %s", path, why->text);
 }
 
 char *ld_adapter_file(const char *path) {
@@ -65,7 +65,7 @@ static int check_module(const ld_base *base, const ld_adapter_module *module, co
                         ld_error *err) {
   const ld_linear *linear = ld_lora_find(base->model, module->path);
   if (!linear)
-    return ld_fail(err, LD_EMISMATCH, "%s: adapts module '%s', which the %s model %s has not", source,
+    return ld_fail(err, LD_EMISMATCH, "%s: adapts module '%s', which the %s model %s does not have", source,
                    module->path, base->model->family->model_type, ld_model_folder_path(base->folder));
   if (linear->kernel.height != module->kernel[0] || linear->kernel.width != module->kernel[1])
     return ld_fail(err, LD_EMISMATCH,
@@ -100,11 +100,11 @@ static int check_whole(const ld_base *base, const ld_adapter_full *full, const c
   bool bias;
   const ld_linear *linear = find_whole(base->model, full->path, &bias);
   if (!linear || linear->kernel.height || linear->transposed || (bias && !linear->bias))
-    return ld_fail(err, LD_EMISMATCH, "%s: holds the whole parameter '%s', which the %s model %s cannot take",
+    return ld_fail(err, LD_EMISMATCH, "%s: holds the full parameter '%s', which the %s model %s cannot take",
                    source, full->path, base->model->family->model_type, ld_model_folder_path(base->folder));
   if (!has_sizes(full, linear->out, bias ? 0 : linear->in))
     return ld_fail(err, LD_EMISMATCH,
-                   "%s: the whole parameter '%s' is not for a layer of %d to %d, as the base has it", source,
+                   "%s: the full parameter '%s' does not fit the base's layer of %d to %d", source,
                    full->path, linear->in, linear->out);
   return 0;
 }
@@ -126,8 +126,8 @@ static int check_complete(const ld_base *base, const ld_adapter *adapter, const 
     const bool weight = find_full(adapter, linear, "weight"), bias = find_full(adapter, linear, "bias");
     if (linear->is_new && !weight)
       return ld_fail(err, LD_EMISMATCH,
-                     "%s: lacks '%s.weight', which the base %s lacks too: use the adapter with the "
-                     "base that it was trained on",
+                     "%s: has no '%s.weight', and neither does the base %s: use the adapter with the base "
+                     "that it was trained on",
                      source, linear->path, ld_model_folder_path(base->folder));
     if (weight != bias && linear->bias)
       return ld_fail(err, LD_EMISMATCH, "%s: holds only one of '%s.weight' and '%s.bias'", source,
@@ -159,8 +159,8 @@ static int check_base(const ld_base *base, const char *recorded, const char *sou
   if (!ld_model_folder_has_digest(base->folder, recorded))
     return ld_fail(
         err, LD_EMISMATCH,
-        "%s: was trained on another base (digest %s; %s has %s): give the --model it was trained on, or "
-        "--other-base if this one will do (the same in another type, or merged)",
+        "%s: was trained on another base (digest %s; %s has %s): give the --model that it was trained on, "
+        "or --other-base to use this one (such as the same model in another dtype, or merged)",
         source, recorded, ld_model_folder_path(base->folder), ld_model_folder_digest(base->folder));
   if (ld_digest_is_old(recorded))
     ld_info("%s: knows its base by a digest of version 1, which covers parts of each tensor: these agree", source);
@@ -259,7 +259,7 @@ int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err)
   }
   free(whole);
   if (!rc && !base->lora->n_params)
-    rc = ld_fail(err, LD_EUSAGE, "--target none: nothing is left to train; give --whole");
+    rc = ld_fail(err, LD_EUSAGE, "--target none leaves nothing to train: give --whole");
   return rc;
 }
 
@@ -267,10 +267,10 @@ static int check_ready(const ld_base *base, ld_error *err) {
   for (size_t i = 0; i < base->model->n_linears; i++) {
     const ld_linear *linear = base->model->linears[i];
     if (linear->is_new && !linear->whole && base->model->unfit_head)
-      return ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: %s: give the --adapter that brings another head",
+      return ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: %s: give an --adapter that holds a head",
                      ld_model_folder_path(base->folder), base->model->unfit_head);
     if (linear->is_new && !linear->whole)
-      return ld_fail(err, LD_EMISMATCH, "%s: has no '%s': give the --adapter that brings it",
+      return ld_fail(err, LD_EMISMATCH, "%s: has no '%s': give an --adapter that holds it",
                      ld_model_folder_path(base->folder), linear->path);
   }
   return 0;

@@ -91,12 +91,12 @@ static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm)
   ld_error first = index->first_skipped; /* of the lowest rank that met one, as that of an error */
   ld_comm_agree(comm, index->n_skipped ? first.code : 0, &first);
   if (counts[0]) {
-    ld_warn("passed over: %s", first.text);
-    ld_warn("%s: %lld broken %s passed over (--strict makes that an error)", path, (long long)counts[0],
+    ld_warn("skipped: %s", first.text);
+    ld_warn("%s: %lld unreadable %s skipped (--strict makes that an error)", path, (long long)counts[0],
             plural(counts[0], "image is", "images are"));
   }
   if (counts[1])
-    ld_info("images  %s: %lld %s turned upright, by the orientation in the file", path, (long long)counts[1],
+    ld_info("images  %s: %lld %s turned upright as the orientation in the file says", path, (long long)counts[1],
             plural(counts[1], "is", "are"));
 }
 
@@ -137,8 +137,8 @@ static int fail_unlabelled(const ld_corpus *corpus, ld_error *err) {
                    (long long)corpus->n_skipped);
   return ld_fail(
       err, LD_EFORMAT,
-      "%s: of %lld records none has a label: it is looked for under the key or in the column 'label', in the "
-      "HDF5 dataset 'labels', or in the names of class folders",
+      "%s: none of the %lld records has a label (by the key or column 'label', the HDF5 dataset 'labels', "
+      "or class folders)",
       path, (long long)corpus->n_records);
 }
 
@@ -175,8 +175,8 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
   if (classifies(corpus)) return fail_unlabelled(corpus, err);
   return ld_fail(
       err, LD_EFORMAT,
-      "%s: trains no token: of %lld records none has a target within --seq-len %d (are the completions "
-      "empty, or all prompts longer than that?)",
+      "%s: there is no token to train: none of the %lld records has a target within --seq-len %d (are the "
+      "completions empty, or all prompts longer than that?)",
       ld_dataset_path(corpus->dataset), (long long)corpus->n_records, seq_len);
 }
 

@@ -25,7 +25,7 @@ int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_op
   *bytes = ld_tape_bytes(tape);
   if (ld_tape_reserve(tape)) return 0;
   return ld_fail(err, LD_EMEMORY,
-                 "out of memory: activations need %.1f MiB per rank, which the system does not give: lower "
+                 "out of memory: activations need %.1f MiB per rank, more than is available: lower "
                  "--micro-batch or --seq-len, use --recompute, or " LD_MEMORY_REMEDY,
                  (double)*bytes / 0x1p20);
 }

@@ -51,8 +51,8 @@ static int settle(ld_comm *comm, const kernels *all, bool mixed, const char *fou
   if (level < 0 || !ld_gemm_pin(level))
     rc = ld_fail(
         err, LD_EUNSUPPORTED,
-        "the ranks' kernels round differently (%s), and host %s has no set that all have: use hosts of "
-        "one kind, or --mixed-cpus to give up equal bits",
+        "the ranks' kernels round differently (%s), and host %s has none in common with the others: use "
+        "hosts of one kind, or --mixed-cpus at the cost of reproducibility",
         found, ld_comm_host(comm));
   rc = ld_comm_agree(comm, rc, err);
   if (!rc)

@@ -39,8 +39,8 @@ static int lock_late(ld_run *run, ld_error *err) {
   if (rc || !ld_checkpoint_any(run->checkpoints)) return rc;
   return ld_fail(
       err, LD_EFILE,
-      "%s: another job has begun here meanwhile and left checkpoints: run the same command again to "
-      "go on from them, or give another --out",
+      "%s: another job has started here and left checkpoints: run the same command again to resume from "
+      "them, or choose another --out",
       run->out);
 }
 

@@ -40,7 +40,7 @@ static int check_input(const ld_run *run, const char *path, ld_error *err) {
   static const char *const names[] = {"data", "valid", "init-adapter"};
   for (int i = 0; i < 3; i++)
     if (inputs[i] && ld_file_same(inputs[i], path))
-      return ld_fail(err, LD_EUSAGE, "--%s %s: is %s, which this run would replace: give another --out", names[i],
+      return ld_fail(err, LD_EUSAGE, "--%s %s is %s, which this run would replace: choose another --out", names[i],
                      inputs[i], path);
   return 0;
 }
@@ -90,11 +90,11 @@ static int check_entry(const ld_run *run, const char *name, bool folder, bool ow
   if (lstat(path, &info) != 0)
     rc = 0;
   else if (folder ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode))
-    rc = ld_fail(err, LD_EFILE, "%s: is not a %s of this program: remove it, or give another --out", path,
+    rc = ld_fail(err, LD_EFILE, "%s: is not a %s of this program: remove it, or choose another --out", path,
                  folder ? "folder" : "file");
   else if (!own)
     rc = ld_fail(err, LD_EFILE,
-                 "%s: is there already, and '%s' is not the folder of a run: give another --out, or move it", path,
+                 "%s: already exists, and '%s' is not the folder of a run: choose another --out, or move it", path,
                  run->out);
   free(path);
   return rc;

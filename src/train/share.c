@@ -415,14 +415,15 @@ static void put_data(const char *name, const ld_corpus *data, ld_text *out) {
   if (!ld_corpus_is_apart(data))
     ld_text_printf(out, "; %s read by every rank", name);
   else
-    ld_text_printf(out, "; %s read by %d rank%s, the share of each sent to %d", name, data->n_readers,
-                   data->n_readers > 1 ? "s" : "", data->n_ranks - data->n_readers);
+    ld_text_printf(out, "; %s read by %d rank%s, received by %d other%s", name, data->n_readers,
+                   data->n_readers > 1 ? "s" : "", data->n_ranks - data->n_readers,
+                   data->n_ranks - data->n_readers > 1 ? "s" : "");
 }
 
 void ld_share_put(const ld_share *model, const ld_corpus *data, const ld_corpus *valid, ld_text *out) {
   const int n_reading = model->n_reading ? model->n_reading : 1; /* rank 0 reads in any case */
   if (!model->n_sent && !ld_corpus_is_apart(data) && !(valid && ld_corpus_is_apart(valid))) {
-    ld_text_puts(out, "every host reads them itself");
+    ld_text_puts(out, "read directly by every host");
     return;
   }
   if (model->n_sent)

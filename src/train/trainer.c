@@ -223,13 +223,13 @@ static int reduce(ld_trainer *t, int rc, bool stop_asked, double began, ld_waits
   const long long step = (long long)t->progress.step + 1;
   if (counters[NOT_FINITE])
     return ld_fail(err, LD_ENUMERIC,
-                   "step %lld: the loss is not finite; nothing of this step is saved: lower --lr, or look "
-                   "at the data and the base for the cause",
+                   "step %lld: the loss is not finite, and the step is not saved: lower --lr, or check the "
+                   "data and the base model",
                    step);
   if (broken)
     return ld_fail(err, LD_ENUMERIC,
-                   "step %lld: the gradient of %s is not finite; nothing of this step is saved: lower --lr, "
-                   "or look at the data and the base for the cause",
+                   "step %lld: the gradient of %s is not finite, and the step is not saved: lower --lr, or "
+                   "check the data and the base model",
                    step, broken->name);
   return 0;
 }
@@ -326,7 +326,8 @@ static int take_place(ld_trainer *t, const ld_progress *p, bool restart, const c
   const int64_t rows = t->data->plan->n_rows, batch = t->options->batch_size;
   ld_origin o = {.step = p->step, .epoch = p->epoch, .position = restart ? 0 : p->position};
   if (o.position >= rows || o.epoch > INT64_MAX / 4 / t->steps_per_epoch || o.step > INT64_MAX / 4)
-    return ld_fail(err, LD_EMISMATCH, "%s: its place in the data, row %lld of epoch %lld, is none of %s",
+    return ld_fail(err, LD_EMISMATCH, "%s: its place in the data, row %lld of epoch %lld, does not exist "
+                                      "in %s",
                    path, (long long)o.position, (long long)o.epoch, ld_dataset_path(t->data->dataset));
   o.turn = (o.epoch + 1) * t->steps_per_epoch - (rows - o.position + batch - 1) / batch;
   t->origin = o;
@@ -351,7 +352,7 @@ int ld_trainer_resume(ld_trainer *t, const ld_checkpoint *checkpoint, bool resta
     return ld_fail(err, LD_EMISMATCH,
                    "%s: holds a finished adapter without optimizer state: use it with --init-adapter", path);
   if (checkpoint->progress.n_exponents != t->exact.n_params)
-    return ld_fail(err, LD_EMISMATCH, "%s: is of a run with other adapted modules", path);
+    return ld_fail(err, LD_EMISMATCH, "%s: belongs to a run that adapts other modules", path);
   join(t->base->lora, checkpoint->m, t->adamw.m);
   join(t->base->lora, checkpoint->v, t->adamw.v);
   memcpy(t->exact.exponent, checkpoint->progress.exponents, t->exact.n_params * sizeof(int32_t));

@@ -32,7 +32,7 @@ check() {
   for places in "here there" "here there there" "here there here"; do
     apart "$places" "$@" --out "$name ($places)"
     expect_status 0 "$name in $places"
-    expect_text 'files  *model read by 1 host, sent to 1 \(.* MiB each\); data read by [12] ranks?, the share of each sent to [12]' err "$name in $places"
+    expect_text 'files  *model read by 1 host, sent to 1 \(.* MiB each\); data read by [12] ranks?, received by [12]' err "$name in $places"
     same_run "here/$name" "here/$name ($places)"
   done
 }
@@ -127,7 +127,7 @@ expect_text 'sent to 1 .*; data read by every rank' err "data in both places"
 same_run here/plain here/both
 cp -r here/gpt2 there/
 apart "here there" "${more[@]}" --dry-run --out dry
-expect_text 'files  *every host reads them itself' err "all in both places"
+expect_text 'files  *read directly by every host' err "all in both places"
 
 # Another batch size in the middle of an epoch: the rows to come are others, here as on one rank.
 rm -r there/gpt2

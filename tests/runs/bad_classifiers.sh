@@ -48,7 +48,7 @@ bad_text list.jsonl 'list\.jsonl: line 4: label: .*list'
 relabel 4 '""' >nameless.jsonl
 bad_text nameless.jsonl 'nameless\.jsonl: line 4: label: .*empty'
 relabel 1,8 null >null.jsonl
-bad_text null.jsonl 'null\.jsonl: .*none has a label'
+bad_text null.jsonl 'null\.jsonl: none of the .* has a label'
 relabel 1,8 '"lonely"' >lonely.jsonl
 bad_text lonely.jsonl "lonely\.jsonl: every label is 'lonely'.*--labels"
 relabel 1,8 0 >zero.jsonl
@@ -61,7 +61,7 @@ bad 1 '--labels 2: .*3 different labels' "--labels 2" train --model "$b" --data 
 
 # Tables.
 printf 'text\tcolour\na\tred\nb\tblue\n' >colour.tsv
-bad_text colour.tsv 'colour\.tsv: .*none has a label'
+bad_text colour.tsv 'colour\.tsv: none of the .* has a label'
 printf 'colour\tlabel\na\tb\n' >textless.tsv
 bad_text textless.tsv 'textless\.tsv: line 1: .*"colour".*text'
 printf 'text\tlabel\na\tx\nc\n' >cells.tsv
@@ -83,12 +83,12 @@ bad_text empty.csv 'empty\.csv: .*no records'
 
 # Data of one kind, a model of another.
 bad_text "$g/train.jsonl" 'train\.jsonl: line 1: .*"prompt".*"text"'
-bad_text "$images" 'train\.h5: .*classifies texts.*\.jsonl'
+bad_text "$images" 'train\.h5: .*a classifier of texts.*\.jsonl'
 echo "a text" >plain.txt
-bad_text plain.txt 'plain\.txt: .*classifies texts.*\.jsonl'
-bad_images "$texts" 'train\.jsonl: .*classifies images.*(folder|\.h5)'
-bad_images plain.txt 'plain\.txt: .*classifies images.*(folder|\.h5)'
-bad 1 'train\.h5: .*predicts text.*\.jsonl' "images for a language model" \
+bad_text plain.txt 'plain\.txt: .*a classifier of texts.*\.jsonl'
+bad_images "$texts" 'train\.jsonl: .*a classifier of images.*(folder|\.h5)'
+bad_images plain.txt 'plain\.txt: .*a classifier of images.*(folder|\.h5)'
+bad 1 'train\.h5: .*a language model.*\.jsonl' "images for a language model" \
   train --model "$g" --data "$images" --out language "${small[@]}"
 bad 1 'bert.*classifies.*predict' "generate with a classifier" generate --model "$b" --prompt a
 bad 1 'resnet_cifar.*classifies.*predict' "generate with a classifier of images" generate --model "$r" --prompt a
@@ -190,7 +190,7 @@ mkdir -p nothing half/empty half/full broken/a broken/b
 cp "$golden"/rgb*.png half/full
 bad_images nothing 'nothing: no PNG or JPEG'
 bad_images half 'half/empty: .*no PNG or JPEG'
-bad_images half/full 'half/full: .*none has a label'
+bad_images half/full 'half/full: none of the .* has a label'
 for class in a b; do head -c 100 "$golden/rgb8.png" >broken/$class/image.png; done
 bad_images broken 'broken: '
 bad_images broken 'broken/[ab]/image\.png: ' --strict
@@ -218,11 +218,11 @@ bad 2 '--out' "no --out" convert --data two-images-idx3-ubyte
 # Targets and modules trained whole.
 fresh=(train --model "$b" --data "$texts" --out never "${small[@]}")
 fresh_images=(train --model "$r" --data "$images" --out never "${small[@]}")
-bad 1 "--whole: 'clasifier'.*bert" "--whole misspelt" "${fresh[@]}" --whole clasifier
-bad 1 "--whole: 'conv1'.*whole" "--whole of a convolution" "${fresh_images[@]}" --whole conv1
-bad 1 "--whole: 'bn1'" "--whole of a norm" "${fresh_images[@]}" --whole bn1
-bad 1 "'classifier'.*whole" "--target of the head that is whole" "${fresh[@]}" --target classifier
-bad 1 "--target: 'conv9'.*conv" "--target misspelt" "${fresh_images[@]}" --target conv9
+bad 2 "--whole: no module of this bert model matches 'clasifier' \(did you mean 'classifier'\?\)" "--whole misspelt" "${fresh[@]}" --whole clasifier
+bad 1 "--whole: 'conv1'.*in full" "--whole of a convolution" "${fresh_images[@]}" --whole conv1
+bad 2 "--whole: .*'bn1'" "--whole of a norm" "${fresh_images[@]}" --whole bn1
+bad 2 "'classifier'.*in full" "--target of the head that is whole" "${fresh[@]}" --target classifier
+bad 2 "--target: .*'conv9'.*conv" "--target misspelt" "${fresh_images[@]}" --target conv9
 # Half of a head is nothing that PEFT could load: said before the first step.
 base roberta "$models/roberta" 2>/dev/null
 printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' a b c d >roberta/vocab.txt
@@ -234,12 +234,12 @@ done
 # Options that mean nothing for the model.
 for option in --flip "--crop 4" --strict --pack --no-mask-prompt "--chat-template chatml"; do
   # shellcheck disable=SC2086
-  bad 2 "${option%% *}: has no meaning|--(pack|mask-prompt): has no meaning" "$option for texts" "${fresh[@]}" $option
+  bad 2 "${option%% *} has no meaning|--(pack|mask-prompt) has no meaning" "$option for texts" "${fresh[@]}" $option
 done
-bad 2 '--seq-len: has no meaning for a classifier of images' "--seq-len for images" "${fresh_images[@]}" --seq-len 64
-bad 2 '--new-head: has no meaning for a language model' "--new-head for a language model" \
+bad 2 '--seq-len has no meaning for a classifier of images' "--seq-len for images" "${fresh_images[@]}" --seq-len 64
+bad 2 '--new-head has no meaning for a language model' "--new-head for a language model" \
   train --model "$g" --data "$g/train.jsonl" --out never --new-head
-bad 2 '--strict: has no meaning' "eval --strict of texts" eval --model "$b" --data "$texts" --strict
+bad 2 '--strict has no meaning' "eval --strict of texts" eval --model "$b" --data "$texts" --strict
 bad 2 '--target none.*--whole' "--target none for a language model" \
   train --model "$g" --data "$g/train.jsonl" --out never --target none
 bad 2 '--target none.*--whole' "nothing to train" "${fresh[@]}" --target none --whole none

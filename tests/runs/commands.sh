@@ -134,7 +134,7 @@ done
 ok "eval by a run's record" 1 eval --config next/run.yaml --adapter next
 expect_text '^loss ' out "eval by a run's record"
 ok "a finished run" 1 train --config next/run.yaml --out next
-expect_text 'all 4 steps were done before.*--init-adapter next' err "a finished run"
+expect_text 'nothing to do: all 4 steps are complete.*--init-adapter next' err "a finished run"
 
 # The report of a run is made again, from what a killed one leaves too.
 cp next/report.html report.before

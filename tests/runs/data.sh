@@ -62,7 +62,7 @@ cp "$images/rgb8.png" splits/train/rose
 cp "$images/rgb8.png" splits/valid/rose
 for n in 1 2; do
   dry $n "$r" set
-  once 'warning: set: passed over, .*: \.db \(1\), \.webp \(2\), \.gif \(1\), hidden \(1\), \.csv beside the class folders \(1\)$' "images on $n ranks"
+  once 'warning: set: skipped, .*: \.db \(1\), \.webp \(2\), \.gif \(1\), hidden \(1\), \.csv beside the class folders \(1\)$' "images on $n ranks"
   once 'images +set: 2 are turned upright' "images on $n ranks"
   dry $n "$r" "$images/names_more.h5"
   once 'not used: the names of classes without an image "e"$' "names on $n ranks"

@@ -87,12 +87,12 @@ sweep() {
 
 sweep write +:$ENOSPC begun 'No space.*make room'
 sweep write +:0 begun 'No space.*make room' ,ftruncate:1+:$EIO # half of the bytes fit, and cannot be taken back
-sweep fsync :$EIO begun 'Input/output error.*look after the disk'
+sweep fsync :$EIO begun 'Input/output error.*check the disk'
 sweep rename :$EROFS begun 'Read-only.*make it writable'
 sweep open +:$ENOSPC begun 'No space.*make room'
 sweep write :$EDQUOT whole 'quota.*make room' # of a run that is finished: its last files are made again
-sweep fsync +:$EIO whole 'Input/output error.*look after the disk'
-sweep rename :$EIO whole 'Input/output error.*look after the disk'
+sweep fsync +:$EIO whole 'Input/output error.*check the disk'
+sweep rename :$EIO whole 'Input/output error.*check the disk'
 sweep open :$EROFS nothing 'Read-only.*make it writable'
 
 # Closing a file that was only read, or making a folder that is there, may fail without harm: then what the run leaves must be right.

@@ -45,7 +45,7 @@ diff -r mixed.before mixed | grep -qE 'differ|Only in mixed.before' && fail "bes
 for name in run.yaml metrics.jsonl best.h5 adapter.h5 report.html profile.json peft; do
   mkdir theirs-$name
   if [ $name = peft ]; then cp -r peft theirs-peft/peft; else echo mine >theirs-$name/$name; fi
-  refused 1 "theirs-$name/$name: is there already.*another --out" theirs-$name "${job_is[@]}" "${data[@]}" --out theirs-$name
+  refused 1 "theirs-$name/$name: already exists.*another --out" theirs-$name "${job_is[@]}" "${data[@]}" --out theirs-$name
 done
 
 cp run/metrics.jsonl theirs-report.html/
@@ -77,15 +77,15 @@ same_bits records snapshot.jsonl
 for name in metrics.jsonl adapter.h5 checkpoints/step-00000004.h5.tmp.5 report.html.tmp.1; do
   cp -r run input && cp "$m/train.jsonl" input/$name && ln input/$name hard.jsonl && ln -s input/$name soft.jsonl
   for path in input/$name input/../input/$name hard.jsonl soft.jsonl; do
-    refused 2 "--data $path: is input/$name, which this run would replace" input "${job_is[@]}" --data $path --out input
+    refused 2 "--data $path is input/$name, which this run would replace" input "${job_is[@]}" --data $path --out input
   done
-  refused 2 "--valid soft.jsonl: is input/$name" input "${job_is[@]}" "${data[@]}" --valid soft.jsonl --out input/
+  refused 2 "--valid soft.jsonl is input/$name" input "${job_is[@]}" "${data[@]}" --valid soft.jsonl --out input/
   rm -r input hard.jsonl soft.jsonl
 done
 cp -r run input && rm -r input/checkpoints
 ln -s input by-link
 for path in input input/peft by-link/adapter.h5; do
-  refused 2 "--init-adapter $path: is .*which this run would replace" input "${job_is[@]}" "${data[@]}" --init-adapter $path --out input
+  refused 2 "--init-adapter $path is .*which this run would replace" input "${job_is[@]}" "${data[@]}" --init-adapter $path --out input
 done
 cp -r "$m" base
 refused 2 "--out base/: is the base model's own folder" base "${job_is[@]}" --model base "${data[@]}" --out base/
@@ -93,7 +93,7 @@ mkdir -p images/a images/b
 for class in a b; do cp "$root"/tests/golden/images/{rgb8,grey8}.png images/$class; done
 image_job=(train --model "$models/resnet_cifar" --data images --new-head --steps 1)
 refused 2 "--out images/run: lies in --data images" images "${image_job[@]}" --out images/run
-refused 2 "images: is images, which this run would replace" images "${image_job[@]}" --out images
+refused 2 "images is images, which this run would replace" images "${image_job[@]}" --out images
 ln -s images/b through
 refused 2 "--out through/run: lies in --valid images" images "${image_job[@]}" --data "$models/resnet_cifar/train.h5" --valid images --out through/run
 
@@ -107,17 +107,17 @@ ln -s full full-link
 for place in file.h5 link.h5 dangling.h5 pipe.h5 full /dev/null /dev/stdout; do
   for command in "import --adapter peft" "export --adapter run" "merge --model $m --adapter run"; do
     # shellcheck disable=SC2086
-    refused 1 "$place: is there already.*another --out" . $command --out $place
+    refused 1 "$place: already exists.*another --out" . $command --out $place
   done
 done
 for place in full-link merged/../full; do
   mkdir -p merged
-  refused 1 "$place: is there already" . export --adapter peft --out $place
+  refused 1 "$place: already exists" . export --adapter peft --out $place
 done
 rm pipe.h5
-refused 1 'file.h5: is there already' . convert --data file.h5 --out file.h5
-refused 1 'peft: is there already' . export --adapter peft --out peft
-refused 1 'run/adapter.h5: is there already' . import --adapter run --out run/adapter.h5
+refused 1 'file.h5: already exists' . convert --data file.h5 --out file.h5
+refused 1 'peft: already exists' . export --adapter peft --out peft
+refused 1 'run/adapter.h5: already exists' . import --adapter run --out run/adapter.h5
 refused 2 "own folder" . merge --model base --adapter run --out ../"$(basename "$PWD")"/base
 for out in empty/ new; do
   ranks 1 export --adapter run --out $out
@@ -141,7 +141,7 @@ SECONDS=0
 job=$!
 for ((i = 0; i < 300; i++)); do ! grep -q 'run/lock: is held' err || break; sleep 0.01; done
 [ "$SECONDS" -le 4 ] || fail "the lock was waited for in silence"
-expect_text 'run/lock: is held by another process; waiting up to 20 s' err "a lock that is held"
+expect_text 'run/lock: in use by another process; waiting up to 20 s' err "a lock that is held"
 wait "$job"
 status=$?
 expect_status 0 "when the lock is free"

@@ -91,7 +91,7 @@ done
 expect_text '^head +new: 3 classes \(rose, tulip, violet\)' err "class folders"
 for n in 1 3; do
   ok "broken images on $n ranks" $n "${folders[@]}" --data mixed --out "mixed-$n"
-  expect_text 'warning: .*4 broken images' err "broken images on $n ranks"
+  expect_text 'warning: .*4 unreadable images' err "broken images on $n ranks"
   expect_text 'warning: .*mixed/(rose/00\.png|tulip/(zz\.jpg|6-text\.jpeg)|violet/5-empty\.png): ' err "broken images on $n ranks"
   same_adapter good-1 "mixed-$n"
   ranks $n "${folders[@]}" --data mixed --out never --strict
@@ -120,7 +120,7 @@ grep '"label": null' mixed-predict-1 | sed 's/{"file": "\(.*\)", "label": null}/
 # One broken image of five, which another rank than the first meets: it is named, and the lines stay those of the records.
 for n in 1 2; do
   ok "predict beside a broken image on $n ranks" $n predict --model "$m" --data "$images/broken_image.h5"
-  expect_text 'warning: passed over: .*broken_image\.h5: image 2 ' err "a broken image on $n ranks"
+  expect_text 'warning: skipped: .*broken_image\.h5: image 2 ' err "a broken image on $n ranks"
   [ "$(wc -l <out)" = 5 ] && [ "$(grep -n null out)" = '3:{"label": null}' ] || fail "predict beside a broken image: $(cat out)"
 done
 ok "predict looks at no labels" 2 predict --model "$m" --data "$images/good.h5"

@@ -55,7 +55,7 @@ if [[ $flags == *avx2* ]]; then
   LORA_DIST_KERNEL=openblas OPENBLAS_CORETYPE=Haswell run again 1 --steps 10 --save-every 5
   rm -r again/checkpoints/step-00000010.h5 again/adapter.h5 again/peft
   run again 2 --steps 10 --save-every 5
-  expect_text 'kernels as they were: OpenBLAS.s Haswell' err "going on with other kernels"
+  expect_text 'kernels stay OpenBLAS.s Haswell' err "going on with other kernels"
   same_adapter haswell again
   rm again/checkpoints/step-00000010.h5
   run again 1 --steps 10 --save-every 5 --resume-override kernels

@@ -43,7 +43,7 @@ same_run whole killed
 damaged() {
   ranks 2 "${job_is[@]}" --out "$1"
   expect_status 0 "$1"
-  expect_text 'warning: .* is damaged and passed over' err "$1"
+  expect_text 'warning: .* is damaged and skipped' err "$1"
   same_run whole "$1"
 }
 newest() { find "$1/checkpoints" -name 'step-*.h5' | sort | tail -n 1; }
@@ -115,9 +115,9 @@ refused "--resume never" '--resume never' "${job_is[@]}" --resume never
 
 # Everything that differs is said at once, with what can be overridden and what cannot.
 expected=1
-refused "three others" 'step-0.*--rank is 4, was 8.*--steps is 61, was 60.*--lr is 0\.02, was 0\.01.*--resume-override steps,lr.*\(rank\) cannot' \
+refused "three others" 'step-0.*--rank 4 \(was: 8\).*--steps 61 \(was: 60\).*--lr 0\.02 \(was: 0\.01\).*--resume-override steps,lr.*\(rank\) cannot' \
   "${job_is[@]}" --lr 2e-2 --steps 61 --rank 4
-refused "one too many" 'step-0.*\.h5: [^;]*--steps is 61, was 60: .*--resume-override steps ' "${job_is[@]}" --lr 2e-2 --steps 61 --resume-override lr
+refused "one too many" 'step-0.*\.h5: [^;]*--steps 61 \(was: 60\)\. .*--resume-override steps ' "${job_is[@]}" --lr 2e-2 --steps 61 --resume-override lr
 refused "another family" 'step-0.*\.h5: .*another base.*Llama' "${job_is[@]}" --model "$models/llama3" --resume-override base,data
 expected=2
 refused "no such option" "resume-override: 'learning-rate'" "${job_is[@]}" --resume-override lr,learning-rate
@@ -128,7 +128,7 @@ cp -r early other-lr && cp -r early other-lr-killed
 new_lr=("${job_is[@]}" --lr 2e-2 --schedule constant)
 ranks 1 "${new_lr[@]}" --out other-lr --resume-override lr,schedule
 expect_status 0 "--resume-override lr"
-expect_text 'warning: .*step-000000.*--lr is 0\.02, was 0\.01; --schedule is "constant", was "linear"' err "--resume-override lr"
+expect_text 'warning: .*step-000000.*--lr 0\.02 \(was: 0\.01\); --schedule "constant" \(was: "linear"\)' err "--resume-override lr"
 expect_text '^lr: 0\.02$' other-lr/run.yaml "--resume-override lr"
 ! grep -q override other-lr/run.yaml || fail "run.yaml repeats the override"
 start 3 "${new_lr[@]}" --out other-lr-killed --resume-override lr,schedule
@@ -139,7 +139,7 @@ expect_status 0 "an overridden run goes on"
 same_run other-lr other-lr-killed
 ! cmp -s whole/adapter.h5 other-lr/adapter.h5 || fail "--resume-override lr changed nothing"
 ranks 1 "${job_is[@]}" --out other-lr
-expect_error 1 '--lr is 0\.01, was 0\.02' "the values of before"
+expect_error 1 '--lr 0\.01 \(was: 0\.02\)' "the values of before"
 
 # targets FIRST LAST RUN: the sum of target tokens over steps.
 targets() {
@@ -165,7 +165,7 @@ expect_targets "$n_targets" 1 9 epochs "the epoch in which the batch size change
 expect_targets "$n_targets" 10 21 epochs "the next epoch" # 12 of up to 7
 [ "$(n_steps epochs)" = 21 ] || fail "--resume-override batch-size: $(n_steps epochs) steps, expected 21"
 ranks 2 "${smaller[@]}" --out epochs-killed --resume-override batch-size --steps 5
-expect_error 1 '--steps is 5, was 0' "steps beside epochs"
+expect_error 1 '--steps 5 \(was: 0\)' "steps beside epochs"
 ranks 2 "${smaller[@]}" --out epochs-killed --resume-override batch-size,save-every
 expect_error 2 "'save-every'" "an option that is not compared"
 start 2 "${smaller[@]}" --out epochs-killed --resume-override batch-size
@@ -183,7 +183,7 @@ ranks 1 "${two[@]}" --out data
 rm data/checkpoints/step-0000000[3-6].h5
 ranks 2 "${two[@]}" --out data --data more.jsonl --resume-override data
 expect_status 0 "--resume-override data"
-expect_text 'warning: .*the data is another' err "--resume-override data"
+expect_text 'warning: .*another data' err "--resume-override data"
 n_more=$(of_data)
 expect_targets "$n_more" 3 5 data "the epoch in which the data changed"
 expect_targets "$n_more" 6 8 data "the next epoch"
@@ -208,7 +208,7 @@ first=$!
 job=$first
 await_step shared 30
 ranks 2 "${job_is[@]}" --steps 100000 --out shared
-expect_error 1 'shared/lock: is held by another process.*another --out' "two jobs in one folder"
+expect_error 1 'shared/lock: in use by another process.*another --out' "two jobs in one folder"
 kill -0 "$first" 2>/dev/null || fail "the first of two jobs died"
 kill -9 "$first"
 wait "$first" 2>/dev/null || true

@@ -383,10 +383,10 @@ static const struct {
     {"a.txt", "\xEF\xBB\xBF", "a.txt: holds no records"},
     {"a.jsonl", "\n \r\n\t", "a.jsonl: holds no records"},
     {"a.dat", "x",
-     "a.dat: no known kind of data, but the model predicts text and takes files that end in .jsonl, .tsv, "
+     "a.dat: unsupported file type; a language model takes files that end in .jsonl, .tsv, "
      ".csv, "
      ".txt"},
-    {"a.png", "x", "a.png: a .png file, but the model predicts text and takes files that end in .jsonl, "},
+    {"a.png", "x", "a.png: a .png file; a language model takes files that end in .jsonl, "},
     {"a.csv", "x\n",
      "a.csv: line 1: the columns are \"x\", and none is known as a text: name the text \"text\" (or "},
     {"a.jsonl", "\n[1]\n", "a.jsonl: line 2: expected an object"},

@@ -124,11 +124,11 @@ Test(image_convert, cifar_batches_with_names) {
 Test(image_convert, cifar_refuses) {
   scene s = begin();
   put_cifar(&s, "bad_label.bin", "\3\x0a", 2, 1);
-  refuses(&s, "bad_label.bin", NULL, "no known set of images");
+  refuses(&s, "bad_label.bin", NULL, "not a known set of images");
   put_cifar(&s, "empty.bin", "", 0, 1);
-  refuses(&s, "empty.bin", NULL, "no known set of images");
+  refuses(&s, "empty.bin", NULL, "not a known set of images");
   scratch_text(s.folder, "short.bin", "too short");
-  refuses(&s, "short.bin", NULL, "no known set of images");
+  refuses(&s, "short.bin", NULL, "not a known set of images");
   refuses(&s, "absent.bin", NULL, "cannot open");
   put_cifar(&s, "good.bin", "\3", 1, 1);
   refuses(&s, "good.bin", "labels", "leave the labels' file out");
@@ -182,12 +182,12 @@ Test(image_convert, idx_refuses) {
   free(scratch_file(s.folder, "huge", "\0\0\10\3\x7f\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff", 16));
   refuses(&s, "huge", NULL, "cut off");
   free(scratch_file(s.folder, "head", "\0\0\10\3\0\0\0\1\0\0", 10));
-  refuses(&s, "head", NULL, "no known set of images");
+  refuses(&s, "head", NULL, "not a known set of images");
   free(scratch_file(s.folder, "ints", "\0\0\14\3\0\0\0\3\0\0\0\2\0\0\0\2abcdefghijkl", 28));
-  refuses(&s, "ints", NULL, "no known set of images");
+  refuses(&s, "ints", NULL, "not a known set of images");
   free(scratch_file(s.folder, "few", "\0\0\10\1\0\0\0\2\7\0", 10));
   refuses(&s, "good", "few", "has 2 labels, but there are 3 images");
-  refuses(&s, "good", "good", "no IDX file of labels");
+  refuses(&s, "good", "good", "not an IDX file of labels");
   refuses(&s, "good", "absent", "cannot open");
   put_packed(&s, "packed", IDX_IMAGES, 28);
   char *path = in(&s, "packed");
@@ -231,7 +231,7 @@ Test(image_convert, class_folders) {
   copy(&s, "grey8.png", "set/dogs/2.png");
   refuses(&s, "set", NULL, "dogs/2.png");
   copy(&s, "jpeg_420.jpg", "set/dogs/2.png");
-  refuses(&s, "set", NULL, "make them alike");
+  refuses(&s, "set", NULL, "give all images one size");
   scratch_text(s.folder, "set/dogs/2.png", "broken");
   refuses(&s, "set", NULL, "neither PNG nor JPEG");
   ld_image_free(&want);

@@ -175,7 +175,7 @@ Test(image_data, splits_are_no_classes) {
       free(class);
       free(file);
     }
-    fails_to_open(folder, "is a split of a data set and no class");
+    fails_to_open(folder, "is a split of a data set, not a class");
     ld_dataset_options o = options();
     ld_dataset *dataset;
     o.unlabelled = true;

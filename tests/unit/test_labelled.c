@@ -349,11 +349,11 @@ static const struct {
   const char *name, *bytes, *error;
 } refused[] = {
     {"a.txt", "x",
-     "a.txt: a .txt file, but the model classifies texts and takes labelled records, in files that end in "
+     "a.txt: a .txt file; a classifier of texts takes labelled records in files that end in "
      ".jsonl, "
      ".tsv, .csv"},
-    {"a.png", "x", "a.png: a .png file, but the model classifies texts"},
-    {"a.parquet", "x", "a.parquet: no known kind of data, but the model classifies texts"},
+    {"a.png", "x", "a.png: a .png file; a classifier of texts takes"},
+    {"a.parquet", "x", "a.parquet: unsupported file type; a classifier of texts"},
     {"a.jsonl", "{\"messages\": []}",
      "a.jsonl: line 1: the keys are \"messages\", and none is known as a text: name the text \"text\""},
     {"a.jsonl", "{\"prompt\": \"\", \"completion\": \"\"}",
@@ -388,7 +388,7 @@ static const struct {
     {"a.csv", "text,label\n\"a\n\",1\nb,c,2\n",
      "a.csv: line 4: 3 cells, but the first line names 2 columns (a cell"},
     {"a.csv", "text,label\na,1\n\n\"b,2\n", "a.csv: line 4: the quote that opens a cell is never closed"},
-    {"a.csv", "text,label\n\"a\"b,1\n", "a.csv: line 2: a cell in quotes goes on behind its closing quote"},
+    {"a.csv", "text,label\n\"a\"b,1\n", "a.csv: line 2: a cell in quotes continues after its closing quote"},
     {"a.csv", "a,b;c;d\n", "the columns are \"a,b\", \"c\", \"d\", and none is known as a text"},
     {"a.csv", "a,b,c\n", "the columns are \"a\", \"b\", \"c\", and none is known as a text"},
     {"a.csv", "text,sentence,label\n",
@@ -397,8 +397,8 @@ static const struct {
     {"a.csv", "question,passage,answer\n", "several columns could be the text (\"question\", \"passage\", \""},
     {"a.csv", "hypothesis,label\n", "the columns are \"hypothesis\", \"label\", and none is known as a text"},
     {"a.csv", "text;label;Label\n1;2;3\n", "line 1: two columns are named \"label\""},
-    {"a.csv", "text,label\na,nan\n", "a.csv: line 2: label: \"nan\" is no finite number"},
-    {"a.csv", "text,label\na,-Inf\n", "line 2: label: \"-Inf\" is no finite number"},
+    {"a.csv", "text,label\na,nan\n", "a.csv: line 2: label: \"nan\" is not a finite number"},
+    {"a.csv", "text,label\na,-Inf\n", "line 2: label: \"-Inf\" is not a finite number"},
     {"a.tsv", "text\tlabel\na\t1\nb\t1.x\n",
      "line 3: label: the name \"1.x\", but those before it are numbers"},
     {"a.tsv", "text\tlabel\na\t-3\n", "line 2: label: -3, but classes count from 0"},
@@ -431,12 +431,12 @@ Test(labelled, a_use_for_images_refuses_texts_and_a_use_for_texts_folders) {
   setting s = make_setting();
   ld_error err = {0};
   cr_assert_eq(ld_dataset_open(s.folder, &s.options, &s.dataset, &err), LD_EUNSUPPORTED);
-  cr_assert(strstr(err.text, ": a folder, but the model classifies texts"), "%s", err.text);
+  cr_assert(strstr(err.text, ": a folder; a classifier of texts takes"), "%s", err.text);
   s.options.use = LD_USE_IMAGES;
   put_file(&s, "a.jsonl", GOOD, sizeof GOOD - 1);
   cr_assert_eq(ld_dataset_open(s.path, &s.options, &s.dataset, &err), LD_EUNSUPPORTED);
   cr_assert(strstr(err.text,
-                   "a.jsonl: a .jsonl file, but the model classifies images and takes a folder of class "
+                   "a.jsonl: a .jsonl file; a classifier of images takes a folder of class "
                    "folders, or files that end in .png, "),
             "%s", err.text);
   close_data(&s);

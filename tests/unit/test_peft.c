@@ -523,10 +523,10 @@ Test(peft, labels_come_back_and_go) {
 Test(peft, labels_that_are_wrong_are_refused) {
   static const char *const rows[][2] = {{"{", "line 1"},
                                         {"3", "found a"},
-                                        {"{\"0\": \"a\", \"1\": \"b\", \"3\": \"c\"}", "'3' is no number"},
-                                        {"{\"0\": \"a\", \"1\": \"b\", \"02\": \"c\"}", "'02' is no number"},
-                                        {"{\"0\": \"a\", \"1\": \"b\", \"-1\": \"c\"}", "'-1' is no number"},
-                                        {"{\"0\": \"a\", \"1\": \"b\", \"\": \"c\"}", "'' is no number"},
+                                        {"{\"0\": \"a\", \"1\": \"b\", \"3\": \"c\"}", "'3' is not the number"},
+                                        {"{\"0\": \"a\", \"1\": \"b\", \"02\": \"c\"}", "'02' is not the number"},
+                                        {"{\"0\": \"a\", \"1\": \"b\", \"-1\": \"c\"}", "'-1' is not the number"},
+                                        {"{\"0\": \"a\", \"1\": \"b\", \"\": \"c\"}", "'' is not the number"},
                                         {"{\"0\": \"a\", \"0\": \"b\"}", "line 1"},
                                         {"{\"0\": 1}", "class 0 is an integer"},
                                         {"[\"a\", null, \"c\"]", "class 1 is"}};

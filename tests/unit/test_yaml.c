@@ -112,5 +112,5 @@ Test(yaml, many_keys) {
 Test(yaml, refuses_deep_nesting) {
   char text[301] = "";
   memset(text, '[', 300);
-  refused(text, "nests too deep");
+  refused(text, "nested too deeply");
 }
