@@ -10,7 +10,7 @@ enum ld_option_kind { PATH, WORD, INTEGER, REAL, DURATION, FLAG, CHOICE };
 /* Marks: the adapter's bits depend on it; it is of the LoRA matrices alone; an --init-adapter decides it; it
  * has a meaning for language models, for classifiers of texts, for those of images only (several: for each of
  * them); it is of one start, and no part of a run's record; which rows there are, or their order, depends on
- * it. */
+ * it; it has a meaning only for data with messages, with prompts of any kind, in records. */
 enum {
   DEFINES = 1,
   OF_MATRICES = 2,
@@ -19,7 +19,10 @@ enum {
   CLASSES = 16,
   IMAGES = 32,
   ONCE = 64,
-  ROWS = 128
+  ROWS = 128,
+  FOR_CHAT = 256,
+  FOR_PROMPTS = 512,
+  FOR_RECORDS = 1024
 };
 
 typedef struct ld_option {

@@ -10,10 +10,10 @@
 #include "io/yaml.h"
 #include "mpi/comm.h"
 
-static int apply_given(ld_options *options, const ld_command_line *line, bool *given, ld_error *err) {
+static int apply_given(ld_options *options, const ld_command_line *line, ld_error *err) {
   int rc = 0;
   for (size_t i = 0; i < line->n && !rc; i++) {
-    given[line->given[i].option - ld_option_table] = true;
+    options->given[line->given[i].option - ld_option_table] = true;
     rc = ld_option_set(options, line->given[i].option, line->given[i].text, err);
   }
   return rc;
@@ -73,8 +73,7 @@ static int put_entry(const ld_option *o, const ld_value *entry, ld_text *out, ld
 typedef struct config {
   int command;
   const char *path;
-  bool record; /* a run's own */
-  bool *given; /* by option: also what a record says counts as not given */
+  bool record; /* a run's own: what it says counts as not given */
 } config;
 
 static int apply_entry(const config *c, const ld_value *entry, ld_options *options, ld_error *err) {
@@ -90,16 +89,16 @@ static int apply_entry(const config *c, const ld_value *entry, ld_options *optio
   ld_text_puts(&text, "");
   int rc = put_entry(o, entry, &text, err);
   if (!rc) rc = ld_option_set(options, o, text.bytes, err);
-  c->given[o - ld_option_table] = !c->record;
+  options->given[o - ld_option_table] = !c->record;
   ld_text_free(&text);
   return rc;
 }
 
-static int apply_config(int command, const char *path, const ld_text *text, bool *given, ld_options *options,
+static int apply_config(int command, const char *path, const ld_text *text, ld_options *options,
                         ld_error *err) {
   ld_value *root = ld_yaml_parse(text->bytes, text->length, path, err);
   if (!root) return err->code;
-  const config c = {command, path, is_record(root), given};
+  const config c = {command, path, is_record(root)};
   int rc = 0;
   if (root->type != LD_MAP && root->type != LD_NULL)
     rc = ld_fail(err, LD_EUSAGE, "%s: must hold 'option: value' lines", path);
@@ -185,10 +184,10 @@ const char *ld_command_line_config(const ld_command_line *line, size_t i) {
 }
 
 /* An option that does nothing without another must not be mistaken for one that works. */
-static int check_needs(int command, const bool *given, const ld_options *options, ld_error *err) {
+static int check_needs(int command, const ld_options *options, ld_error *err) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i], *other;
-    if (!given[i] || !(o->needs_of & command) || is_default(options, o)) continue;
+    if (!options->given[i] || !(o->needs_of & command) || is_default(options, o)) continue;
     other = ld_find_option(command, o->needs);
     if (is_default(options, other))
       return ld_fail(err, LD_EUSAGE, "--%s has no effect without --%s: give both or neither", o->name,
@@ -198,24 +197,24 @@ static int check_needs(int command, const bool *given, const ld_options *options
 }
 
 /* What describes an adapter's matrices means nothing where there are none. */
-static int check_lora(const bool *given, const ld_options *options, ld_error *err) {
+static int check_lora(const ld_options *options, ld_error *err) {
   if (!options->target || strcmp(options->target, "none") != 0) return 0;
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    if (given[i] && (o->marks & OF_MATRICES) && !is_default(options, o))
+    if (options->given[i] && (o->marks & OF_MATRICES) && !is_default(options, o))
       return ld_fail(err, LD_EUSAGE, "--%s has no effect with --target none, which trains no LoRA matrices",
                      o->name);
   }
   return 0;
 }
 
-static int check_together(int command, const bool *given, const ld_options *options, ld_error *err) {
+static int check_together(int command, const ld_options *options, ld_error *err) {
   int rc = check_required(command, options, err);
   if (!rc && options->init_adapter && options->lora_given)
     rc = ld_fail(err, LD_EUSAGE, "--%s is decided by the adapter that --init-adapter names: leave it out",
                  options->lora_given);
-  if (!rc) rc = check_needs(command, given, options, err);
-  if (!rc) rc = check_lora(given, options, err);
+  if (!rc) rc = check_needs(command, options, err);
+  if (!rc) rc = check_lora(options, err);
   return rc ? rc : check_override(options->resume_override, err);
 }
 
@@ -231,15 +230,13 @@ int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_o
                        ld_error *err) {
   *options = (ld_options){0};
   const int command = (int)line->command;
-  bool *given = ld_alloc((size_t)ld_n_options, sizeof *given);
+  options->given = ld_alloc((size_t)ld_n_options, sizeof *options->given);
   int rc = apply_defaults(options, err);
   for (size_t i = 0; !rc && i < line->n; i++)
     if (is_config(line->given[i].option))
-      rc = apply_config(command, line->given[i].text, configs++, given, options, err);
-  if (!rc) rc = apply_given(options, line, given, err);
-  if (!rc) rc = check_together(command, given, options, err);
-  free(given);
-  return rc;
+      rc = apply_config(command, line->given[i].text, configs++, options, err);
+  if (!rc) rc = apply_given(options, line, err);
+  return rc ? rc : check_together(command, options, err);
 }
 
 static void free_string(ld_options *options, const ld_option *o) {
@@ -249,6 +246,7 @@ static void free_string(ld_options *options, const ld_option *o) {
 
 void ld_options_free(ld_options *options) {
   for (int i = 0; i < ld_n_options; i++) free_string(options, &ld_option_table[i]);
+  free(options->given);
   *options = (ld_options){0};
 }
 
@@ -291,6 +289,26 @@ int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_d
       continue;
     return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name,
                    uses[use].name, options->model);
+  }
+  return 0;
+}
+
+/* The forms of data for which an option has a meaning, as bits; all when it does not depend on that. */
+static unsigned forms_of(const ld_option *o) {
+  const unsigned chat = 1u << LD_DATA_CHAT, prompts = chat | 1u << LD_DATA_PROMPT;
+  if (o->marks & FOR_CHAT) return chat;
+  if (o->marks & FOR_PROMPTS) return prompts;
+  return o->marks & FOR_RECORDS ? prompts | 1u << LD_DATA_TEXT : ~0u;
+}
+
+int ld_options_suit_data(const ld_options *options, unsigned forms, ld_error *err) {
+  for (int i = 0; i < ld_n_options; i++) {
+    const ld_option *o = &ld_option_table[i];
+    if (!options->given[i] || (forms_of(o) & forms) || is_default(options, o)) continue;
+    return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s: leave it out", o->name, options->data,
+                   o->marks & FOR_CHAT      ? "holds no messages"
+                   : o->marks & FOR_PROMPTS ? "holds no prompts"
+                                            : "is raw text, whose rows are full as they are");
   }
   return 0;
 }

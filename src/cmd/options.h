@@ -50,6 +50,9 @@ void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_
  * for a model of this use. */
 int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, ld_error *err);
 
+/* The same for data of these forms: bits 1 << enum ld_data_form. Only of options that a person gave. */
+int ld_options_suit_data(const ld_options *options, unsigned forms, ld_error *err);
+
 /* A defining option that has another value than the one recorded in a checkpoint. */
 typedef struct ld_difference {
   const char *name;

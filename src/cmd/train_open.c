@@ -210,6 +210,11 @@ const char *ld_job_cache(const ld_job *j) {
   return j->options.cache ? j->options.cache : j->options.out;
 }
 
+static unsigned forms_of_data(const ld_job *j) {
+  const unsigned valid = j->valid ? 1u << ld_dataset_form(j->valid->dataset) : 0;
+  return valid | 1u << ld_dataset_form(j->data->dataset);
+}
+
 int ld_job_open(ld_job *j, ld_error *err) {
   const ld_options *options = &j->options;
   int rc = options->dry_run ? 0 : ld_comm_by_first(j->comm, take_out, j, err);
@@ -221,6 +226,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
   if (!rc && j->valid) rc = ld_corpus_share_digest(j->valid, j->comm, err);
+  if (!rc) rc = ld_options_suit_data(options, forms_of_data(j), err);
   char *path = NULL;
   ld_checkpoint *found = NULL;
   if (!rc && !options->dry_run) rc = ld_job_find_checkpoint(j, &path, &found, err);

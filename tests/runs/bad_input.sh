@@ -119,6 +119,13 @@ bad 2 "--top-k has no effect without --temperature" "--top-k alone" generate --m
 bad 2 "--top-p has no effect without --temperature" "--top-p alone" generate --model "$m" --prompt x --top-p 0.5
 bad 2 "--chat-template has no effect without --chat" "--chat-template alone" generate --model "$m" --prompt x --chat-template chatml
 bad 2 "--other-base has no effect without --adapter" "--other-base alone" eval --model "$m" --data "$m/train.jsonl" --other-base
+printf 'the window paints the market\n' >raw.txt
+echo '{"text": "the window paints the market"}' >texts.jsonl
+bad 2 "--chat-template has no meaning for texts\.jsonl, which holds no messages" "--chat-template without messages" \
+  train --model "$m" --data texts.jsonl --out never --chat-template chatml
+bad 2 "--mask-prompt has no meaning for texts\.jsonl, which holds no prompts" "--no-mask-prompt without prompts" \
+  eval --model "$m" --data texts.jsonl --no-mask-prompt
+bad 2 "--pack has no meaning for raw\.txt, which is raw text" "--no-pack of raw text" train --model "$m" --data raw.txt --out never --no-pack
 bad 2 "--alpha has no effect with --target none" "--alpha without matrices" "${fresh[@]}" --target none --whole lm_head --alpha 4
 printf 'lr: 0.1\nranc: 4\n' >key.yaml
 bad 2 "key\.yaml: line 2: unknown option 'ranc' \(did you mean 'rank'\?\)" "YAML with an unknown key" "${fresh[@]}" --config key.yaml

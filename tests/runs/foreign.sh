@@ -88,14 +88,14 @@ for path in input input/peft by-link/adapter.h5; do
   refused 2 "--init-adapter $path is .*which this run would replace" input "${job_is[@]}" "${data[@]}" --init-adapter $path --out input
 done
 cp -r "$m" base
-refused 2 "--out base/: is the base model's own folder" base "${job_is[@]}" --model base "${data[@]}" --out base/
+refused 2 "--out base/ is the base model's own folder" base "${job_is[@]}" --model base "${data[@]}" --out base/
 mkdir -p images/a images/b
 for class in a b; do cp "$root"/tests/golden/images/{rgb8,grey8}.png images/$class; done
 image_job=(train --model "$models/resnet_cifar" --data images --new-head --steps 1)
-refused 2 "--out images/run: lies in --data images" images "${image_job[@]}" --out images/run
+refused 2 "--out images/run lies in --data images" images "${image_job[@]}" --out images/run
 refused 2 "images is images, which this run would replace" images "${image_job[@]}" --out images
 ln -s images/b through
-refused 2 "--out through/run: lies in --valid images" images "${image_job[@]}" --data "$models/resnet_cifar/train.h5" --valid images --out through/run
+refused 2 "--out through/run lies in --valid images" images "${image_job[@]}" --data "$models/resnet_cifar/train.h5" --valid images --out through/run
 
 # Outputs of other commands are new.
 echo mine >file.h5
@@ -139,7 +139,7 @@ sleep 0.3
 SECONDS=0
 "$LORA_DIST" "${job_is[@]}" "${data[@]}" --out run 2>err &
 job=$!
-for ((i = 0; i < 300; i++)); do ! grep -q 'run/lock: is held' err || break; sleep 0.01; done
+for ((i = 0; i < 300; i++)); do ! grep -q 'run/lock: in use' err || break; sleep 0.01; done
 [ "$SECONDS" -le 4 ] || fail "the lock was waited for in silence"
 expect_text 'run/lock: in use by another process; waiting up to 20 s' err "a lock that is held"
 wait "$job"
