@@ -79,8 +79,6 @@ head -n 20 "$m/train.jsonl" | sed '5s/the/th\xff/' >latin.jsonl
 bad_data latin.jsonl 'latin\.jsonl.*line 5.*UTF-8'
 for i in {1..9}; do echo '{"prompt": "the window paints the market", "completion": "a"}'; done >idle.jsonl
 bad_data idle.jsonl 'idle\.jsonl.*--seq-len' --seq-len 3
-head -n 5 "$m/train.jsonl" >short.jsonl
-bad_data short.jsonl 'short\.jsonl.*--batch-size'
 cp "$m/train.jsonl" data.parquet
 bad_data data.parquet "data\.parquet.*\.jsonl"
 bad_data . '\.: .*'
