@@ -181,10 +181,17 @@ static void poll_ranks(void *comm) {
   ld_comm_poll(comm);
 }
 
+static bool is_bf16(const ld_options *options) {
+  return options->precision && !strcmp(options->precision, "bf16");
+}
+
+static int n_threads(const ld_options *options) {
+  return options->threads ? (int)options->threads : 1;
+}
+
 static int set_up_products(const ld_options *options, const ld_comm *comm, ld_error *err) {
-  const bool bf16 = options->precision && !strcmp(options->precision, "bf16");
-  const int rc = ld_gemm_setup(options->threads ? (int)options->threads : 1,
-                               bf16 ? LD_PRECISION_BF16 : LD_PRECISION_F32, err);
+  const enum ld_precision precision = is_bf16(options) ? LD_PRECISION_BF16 : LD_PRECISION_F32;
+  const int rc = ld_gemm_setup(n_threads(options), precision, err);
   if (!rc && options->threads > 1 && !ld_machine_can_start((int)options->threads - 1))
     return ld_fail(err, LD_ESYSTEM,
                    "--threads %lld: host %s does not start so many: give fewer, or raise the limit (ulimit -u for their number, "
@@ -210,7 +217,8 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   ld_log_mute(!speak);
   turn_to_speak = ld_comm_rank(comm) < TURNS ? ld_comm_rank(comm) : TURNS;
   signal(SIGBUS, file_gone); /* after MPI, which sets one of its own */
-  int rc = started ? started : resolve(line, comm, &options, &err);
+  int rc = started ? started : ld_versions_agree(comm, LD_VERSION, &err);
+  if (!rc) rc = resolve(line, comm, &options, &err);
   if (!rc && ld_comm_size(comm) > 1) rc = agree_on_options(command->bit, &options, comm, &err);
   if (!rc && command->takes_path && !line->path)
     rc = ld_fail(&err, LD_EUSAGE, "the path is missing: lora_dist %s PATH", command->name);
@@ -218,7 +226,8 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   rc = ld_comm_agree(comm, rc, &err);
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
   if (ld_comm_size(comm) > 1) ld_gemm_between(poll_ranks, comm); /* a product of many rows can take a minute */
-  if (!rc) rc = ld_kernels_agree(comm, options.mixed_cpus, &err);
+  if (!rc) rc = ld_kernels_agree(comm, ld_version_build(), options.mixed_cpus, &err);
+  if (!rc && speak && is_bf16(&options)) ld_kernels_time_bf16(n_threads(&options));
   if (!rc) rc = command->run(&options, line->path, comm, &err);
   ld_options_free(&options);
   ld_command_line_free(line);

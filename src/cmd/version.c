@@ -10,6 +10,10 @@
 #define COMPILER "gcc " __VERSION__
 #endif
 
+const char *ld_version_build(void) {
+  return "commit " LD_COMMIT ", " COMPILER;
+}
+
 void ld_version_print(FILE *out) {
   char library[120];
   ld_comm_library(library, sizeof library);

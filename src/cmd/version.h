@@ -9,4 +9,7 @@
  * of this processor when that has not been done. */
 void ld_version_print(FILE *out);
 
+/* "commit 0123456789, gcc 12.2.0": what this build of the version was made of. */
+const char *ld_version_build(void);
+
 #endif

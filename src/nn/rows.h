@@ -1,6 +1,7 @@
 /* Vectorised passes over one row, shared by the operations. Sums run over 16 lanes whatever the machine's
  * vectors, so that their order, and with it their bits, is part of the source; and over blocks of
- * LD_SUM_BLOCK numbers, each from zero, so that their error does not grow with the row.
+ * LD_SUM_BLOCK numbers, each from zero, so that their error does not grow with the row. Lanes are added in
+ * double.
  */
 #ifndef LD_ROWS_H
 #define LD_ROWS_H
@@ -11,9 +12,10 @@ enum { LD_LANES = 16, LD_SUM_BLOCK = 512 };
 
 /* Declares `result`, the sum of `term` for i = 0 .. n-1, where `term` is an expression of i. */
 #define LD_SUM(result, n, term)                                                                              \
-  float result = 0;                                                                                          \
+  float result;                                                                                              \
   do {                                                                                                       \
     float lanes[LD_LANES] = {0};                                                                             \
+    double all = 0;                                                                                          \
     const int whole = (n) / LD_LANES * LD_LANES;                                                             \
     for (int begin = 0, end; begin < whole; begin = end) {                                                   \
       float block[LD_LANES] = {0};                                                                           \
@@ -25,8 +27,9 @@ enum { LD_LANES = 16, LD_SUM_BLOCK = 512 };
         }                                                                                                    \
       for (int l = 0; l < LD_LANES; l++) lanes[l] += block[l];                                               \
     }                                                                                                        \
-    for (int l = 0; l < LD_LANES; l++) result += lanes[l];                                                   \
-    for (int i = whole; i < (n); i++) result += (term);                                                      \
+    for (int l = 0; l < LD_LANES; l++) all += (double)lanes[l];                                              \
+    for (int i = whole; i < (n); i++) all += (double)(term);                                                 \
+    result = (float)all;                                                                                     \
   } while (0)
 
 float ld_row_max(const float *x, int n);  /* -infinity when n is 0 */

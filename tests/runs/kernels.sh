@@ -43,7 +43,7 @@ if [[ $flags == *avx2* ]]; then
   LORA_DIST_KERNEL=openblas OPENBLAS_CORETYPE=Nehalem run nehalem 1 --steps 10
   ! cmp -s haswell/adapter.h5 nehalem/adapter.h5 || fail "Haswell's kernels give Nehalem's bits: are they used?"
   mixed pinned openblas Haswell openblas Nehalem
-  expect_text 'warning: .*Haswell on [^;]*; Nehalem on .*: all use OpenBLAS.s Nehalem' err "pinned"
+  expect_text 'warning: .*Haswell on rank 0 of [^;]*; Nehalem on rank 1 of .*: all use OpenBLAS.s Nehalem' err "pinned"
   expect_text '\(Nehalem\)' err "the pinned kernels' name"
   mixed pinned-too openblas Nehalem openblas Haswell
   same_adapter pinned pinned-too
@@ -66,6 +66,20 @@ if [[ $flags == *avx2* ]]; then
   same_adapter haswell alike
 fi
 
+# The last of three ranks has another libm.
+other_libm() {
+  local all=(train --model "$m" --data "$m/train.jsonl" --steps 2 --out libm "$@")
+  timeout "$limit" mpirun --oversubscribe --bind-to none -np 2 "$LORA_DIST" "${all[@]}" : -np 1 env LD_PRELOAD="$OTHER_LIBM" "$LORA_DIST" "${all[@]}" >out 2>err
+  status=$?
+}
+if [[ $flags == *avx2* ]]; then
+  other_libm
+  expect_error 1 'the ranks compute different bits in .*functions of libm.* on ranks 0-1 of .*; .* on rank 2 of .*--mixed-cpus' "a rank with another libm"
+  other_libm --mixed-cpus
+  expect_status 0 "a rank with another libm, --mixed-cpus"
+  expect_text 'warning: --mixed-cpus: the ranks compute different bits \(.*functions of libm' err "a rank with another libm, --mixed-cpus"
+fi
+
 if [[ $flags != *avx512_bf16* ]]; then
   ranks 1 train --model "$m" --data "$m/train.jsonl" --out none --precision bf16
   expect_error 2 'AVX512-BF16' "bf16 without the instructions"
@@ -74,6 +88,7 @@ else
     train --model "$m" --data "$m/train.jsonl" --out none --precision bf16
   run f32 2 --steps 100
   run bf16 1 --steps 100 --precision bf16
+  [ "$(grep -c 'products of bfloat16 have 0\.[0-8].* of the speed' err)" = "$(grep -c 'precision bf16: ' err)" ] || fail "a warning of a fast bfloat16"
   run bf16-3 3 --steps 100 --precision bf16
   same_run bf16 bf16-3
   ! cmp -s bf16/adapter.h5 f32/adapter.h5 || fail "bf16 gives float32's bits: is it used at all?"

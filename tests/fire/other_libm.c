@@ -1,0 +1,9 @@
+/* Preloaded into one of several ranks: a libm whose logarithm is a little off, as another version's can be by
+ * much less. */
+#include <dlfcn.h>
+
+double log(double x) {
+  double (*real)(double);
+  *(void **)&real = dlsym(RTLD_NEXT, "log");
+  return real(x) * (1 + 1e-6);
+}

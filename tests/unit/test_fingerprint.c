@@ -1,0 +1,44 @@
+/* Every build has this fingerprint: with any compiler, level of optimisation and kernel of fused
+ * multiply-adds. One that is changed on purpose raises LD_NUMERICS (base/numerics.h) and is recorded here. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "base/gemm.h"
+#include "train/fingerprint.h"
+
+enum { OF_PRODUCTS = 3 }; /* the first parts rest on matrix products */
+
+static const ld_fingerprint recorded = {{0xabb9fa5f3f158644, 0xc5c0745ae0e1c3f8, 0xbfeea2524d120af4,
+                                         0xbaa4bb5877dc12eb, 0x5e05b41b658c9bd5, 0xe3de7b5266826248,
+                                         0x2ba6a28f007573c9}};
+
+static void check(const char *kernel) {
+  ld_fingerprint found;
+  setenv("LORA_DIST_KERNEL", kernel, 1);
+  if (ld_gemm_setup(2, LD_PRECISION_F32, NULL)) cr_skip_test("this processor lacks %s", kernel);
+  cr_assert(ld_fingerprint_take(&found));
+  for (int i = ld_gemm_fused() ? 0 : OF_PRODUCTS; i < LD_FINGERPRINT_PARTS; i++)
+    cr_expect(found.part[i] == recorded.part[i], "%s: %s: 0x%016llx", kernel, ld_fingerprint_name(i),
+              (unsigned long long)found.part[i]);
+}
+
+Test(fingerprint, avx512) {
+  check("avx512");
+}
+
+Test(fingerprint, avx2) {
+  check("avx2");
+}
+
+Test(fingerprint, plain) {
+  check("plain");
+}
+
+/* Each part is of something else, and is taken the same way twice. */
+Test(fingerprint, parts_differ) {
+  ld_fingerprint first, second;
+  cr_assert(ld_fingerprint_take(&first) && ld_fingerprint_take(&second));
+  cr_assert_arr_eq(first.part, second.part, sizeof first.part);
+  for (int i = 0; i < LD_FINGERPRINT_PARTS; i++)
+    for (int k = 0; k < i; k++) cr_assert_neq(first.part[i], first.part[k]);
+}
