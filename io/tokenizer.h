@@ -27,14 +27,13 @@ typedef struct ld_ids {
 void ld_ids_push(ld_ids *list, int32_t id);
 void ld_ids_free(ld_ids *list);
 
-/* Opens the tokenizer.json at `path`, or what there is in the folder `path`: tokenizer.json; else vocab.txt,
- * as BERT's; else vocab.json and merges.txt, as RoBERTa's where tokenizer_class or config.json's model_type
- * says so, else as GPT-2's. `path` may also be a vocab.txt or vocab.json itself.
+/* Opens what there is in the folder `path`: tokenizer.json; else vocab.txt; else vocab.json and merges.txt.
+ * `path` may also be a tokenizer.json, which is then taken alone, or a vocab.txt or vocab.json.
  *
- * Older vocabularies become what transformers (5.24) makes of them: with the options of tokenizer_config.json
- * (do_lower_case, strip_accents, tokenize_chinese_chars; add_prefix_space, add_bos_token, add_eos_token), and
- * the special and added tokens in it or in special_tokens_map.json and added_tokens.json; any of these files
- * may be missing. A tokenizer_class that is none of BERT's, GPT-2's and RoBERTa's is not guessed at.
+ * The folder's files together make what transformers (5.24) makes of them: the class (tokenizer_class in
+ * tokenizer_config.json or config.json, or config.json's model_type) with its options, and the special and
+ * added tokens of tokenizer_config.json, special_tokens_map.json and added_tokens.json. Any of these may be
+ * missing. A class that is not known here takes a tokenizer.json as it stands, with a warning.
  *
  * LD_EFILE when there is none, LD_EFORMAT when it is malformed, LD_EUNSUPPORTED when it asks for a component
  * that is not known (named in the text). The caller frees with ld_tokenizer_free. */
@@ -53,7 +52,7 @@ int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t 
 
 /* Appends the ids of an encoder's input, a text or (with `pair` not NULL) two, with what the post-processor
  * adds, to `out`, and their type ids to `types`: as the library's encode(text, pair) after
- * enable_truncation(most, strategy="longest_first"); `most` 0 is no limit. LD_EFORMAT when a text is not
+ * enable_truncation(most, strategy="longest_first", direction by truncation_side); `most` 0 is no limit. LD_EFORMAT when a text is not
  * UTF-8 or cannot be encoded (as above); LD_EMISMATCH when `most` leaves no room for the
  * special tokens (the library then cuts nothing). Neither list changes after an error. */
 int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, size_t length,
@@ -83,6 +82,13 @@ const char *ld_tokenizer_token(const ld_tokenizer *tokenizer, int32_t id);
 
 /* Whether an id is an added token that is marked special. */
 bool ld_tokenizer_is_special(const ld_tokenizer *tokenizer, int32_t id);
+
+/* Whether the model that the folder's settings are for gets type ids: without, all are 0 to it, whatever
+ * ld_tokenizer_encode_input says. */
+bool ld_tokenizer_has_types(const ld_tokenizer *tokenizer);
+
+/* The id of the eos_token that the folder's settings or its class name; -1 when they name none. */
+int32_t ld_tokenizer_eos(const ld_tokenizer *tokenizer);
 
 /* One more than the highest id. */
 int32_t ld_tokenizer_size(const ld_tokenizer *tokenizer);

@@ -107,6 +107,8 @@ int ld_data_labelled(const ld_dataset *dataset, const char *text, size_t length,
     rc = ld_tokenizer_encode_input(tokenizer, text, length, pair, pair_length, most, &sample->tokens,
                                    &sample->types, err);
   }
+  if (!rc && !ld_tokenizer_has_types(tokenizer))
+    memset(sample->types.ids, 0, sample->types.n * sizeof *sample->types.ids);
   if (!rc) ld_data_targets(sample, SIZE_MAX);
   return rc;
 }

@@ -189,6 +189,7 @@ static void split_piece(const ld_patterns *patterns, ld_pieces *pieces, const ld
     }
     size_t start = i, stop = i + token->spelling.length;
     i = stop;
+    if (token->special && patterns->split_special) continue;
     if (token->single_word && !stands_alone(s, piece->length, start, stop)) continue;
     if (token->lstrip) start = spaces_before(s, start);
     if (token->lstrip && start < done) start = done;

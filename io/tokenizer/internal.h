@@ -292,7 +292,8 @@ typedef struct ld_added {
 typedef struct ld_patterns {
   const ld_added **items; /* by their bytes */
   size_t n;
-  bool starts[256]; /* the first bytes that occur */
+  bool starts[256];    /* the first bytes that occur */
+  bool split_special; /* special tokens in a text are text */
 } ld_patterns;
 
 typedef struct ld_added_tokens {
@@ -312,21 +313,71 @@ const ld_added *ld_added_find(const ld_added_tokens *added, int32_t id);
 /* Cuts the added tokens out of the pieces that are still text. */
 void ld_added_split(const ld_patterns *patterns, ld_pieces *pieces);
 
-/* A vocabulary without a tokenizer.json: vocab.txt, or vocab.json and merges.txt. */
-typedef struct ld_vocab_files {
-  const char *name; /* the vocabulary's, for error texts */
-  enum { LD_VOCAB_BERT, LD_VOCAB_GPT2, LD_VOCAB_ROBERTA } family;
-  const char *vocab, *merges;
-  size_t n_vocab, n_merges;
-  json_t *settings; /* the object in tokenizer_config.json */
-} ld_vocab_files;
+/* What a tokenizer's folder has: the vocabulary and the settings beside it. */
+typedef struct ld_token_files {
+  char *name, *settings_name; /* the vocabulary's path, and tokenizer_config.json's, for error texts */
+  json_t *source;   /* tokenizer.json; of an older vocabulary one that has only its model */
+  bool older;       /* source stands for vocab.txt, or for vocab.json and merges.txt */
+  json_t *settings; /* tokenizer_config.json with what special_tokens_map.json changes; never NULL */
+  json_t *added;    /* added_tokens.json; NULL where there is none, or it does not count */
+  json_t *config;   /* config.json; NULL where there is none */
+} ld_token_files;
 
-/* The tree of the tokenizer.json that stands for them. */
-int ld_vocab_tree(const ld_vocab_files *files, json_t **root, ld_error *err);
+/* Reads them: `path` is a folder, a vocab.txt or vocab.json (with the settings beside it), or any other file,
+ * which is a tokenizer.json that stands alone. Freed with ld_token_files_free, also after an error. */
+int ld_token_files_read(const char *path, ld_token_files *files, ld_error *err);
+void ld_token_files_free(ld_token_files *files);
 
-/* The same from files: `path` is a vocab.txt, a vocab.json or a folder; *root stays NULL when it is neither
- * or has a tokenizer.json. `name` gets the vocabulary's path; the caller frees both. */
-int ld_vocab_files_read(const char *path, json_t **root, char **name, ld_error *err);
+/* In transformers' order. */
+enum { LD_BOS, LD_EOS, LD_UNK, LD_SEP, LD_PAD, LD_CLS, LD_MASK, LD_N_ROLES };
+
+/* The added tokens that the files make together. */
+typedef struct ld_special_tokens {
+  json_t *roles[LD_N_ROLES]; /* spellings; NULL: there is none */
+  json_t *added;             /* a tokenizer.json's added_tokens */
+  json_t *ids;               /* the id that each of them will have, by content */
+} ld_special_tokens;
+
+typedef struct ld_token_class ld_token_class;
+struct ld_class_input;
+
+/* Freed with ld_special_tokens_free, also after an error. */
+int ld_special_tokens_merge(const ld_token_files *files, const ld_token_class *class, ld_special_tokens *out,
+                            ld_error *err);
+void ld_special_tokens_free(ld_special_tokens *tokens);
+
+/* Whether a key names a special token of none of those roles, such as "image_token". */
+bool ld_is_other_token(const char *key);
+
+/* A role's spelling, or NULL; and that it has one. */
+const char *ld_special_token(const ld_special_tokens *tokens, int role);
+int ld_special_token_need(const ld_token_files *files, const ld_special_tokens *tokens, int role,
+                          ld_error *err);
+
+/* How transformers makes a tokenizer of a vocabulary. */
+struct ld_token_class {
+  const char *model;                /* the type of model that it takes */
+  const char *vocabulary;           /* the older vocabulary that it takes, or "" */
+  const char *defaults[LD_N_ROLES]; /* the special tokens where the settings are silent */
+  bool plain_specials;              /* all special tokens are added without flags */
+  bool no_types;                    /* its model gets no token types */
+  /* Writes the parts of a tokenizer.json; NULL: the file stays as it is. */
+  int (*build)(const struct ld_class_input *in, json_t *root);
+};
+
+/* The class that the settings name, or that config.json's model_type has. */
+int ld_token_class_choose(const ld_token_files *files, const ld_token_class **out, ld_error *err);
+
+/* The tokenizer.json that the class makes of the files. */
+int ld_token_class_build(const ld_token_class *class, const ld_token_files *files,
+                         const ld_special_tokens *tokens, json_t **root, ld_error *err);
+
+/* What else the settings change about a tokenizer once it is made. */
+int ld_token_settings_apply(const ld_token_class *class, const ld_token_files *files, ld_tokenizer *tokenizer,
+                            ld_error *err);
+
+/* Makes a tokenizer of a folder's files. */
+int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err);
 
 /* Makes a tokenizer of a tree, which it takes. */
 int ld_tokenizer_build(json_t *root, const char *name, ld_tokenizer **out, ld_error *err);
@@ -336,7 +387,9 @@ struct ld_tokenizer {
   ld_added_tokens added;
   ld_token_text *spellings; /* by id; NULL bytes for a hole */
   uint8_t *skipped;         /* by id: whether decoding skips it with the special ones */
-  int32_t size;
+  int32_t size, eos;
+  bool no_types; /* see ld_tokenizer_has_types */
+  bool cut_left; /* what does not fit is cut from the start of a text */
 };
 
 /* A chain of stages for one text; the decoder's tokens go in at its head and text comes out at its end. */

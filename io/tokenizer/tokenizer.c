@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/file.h"
 #include "io/json.h"
 #include "io/tokenizer/internal.h"
 
@@ -87,6 +86,7 @@ int ld_tokenizer_build(json_t *root, const char *name, ld_tokenizer **out, ld_er
     return rc;
   }
   index_spellings(t);
+  t->eos = -1;
   *out = t;
   return 0;
 }
@@ -104,27 +104,35 @@ int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tok
   return ld_tokenizer_build(root, name, out, err);
 }
 
-static int open_json(const char *file, ld_tokenizer **out, ld_error *err) {
-  ld_map map;
-  int rc = ld_map_open(file, &map, err);
+int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err) {
+  const ld_token_class *class;
+  ld_special_tokens tokens;
+  json_t *root = NULL;
+  *out = NULL;
+  int rc = ld_token_class_choose(files, &class, err);
   if (rc) return rc;
-  rc = ld_tokenizer_parse(map.bytes, map.length, file, out, err);
-  ld_map_close(&map);
+  rc = ld_special_tokens_merge(files, class, &tokens, err);
+  if (!rc) rc = ld_token_class_build(class, files, &tokens, &root, err);
+  if (rc)
+    json_decref(root);
+  else
+    rc = ld_tokenizer_build(root, files->name, out, err);
+  if (!rc) rc = ld_token_settings_apply(class, files, *out, err);
+  const char *eos = ld_special_token(&tokens, LD_EOS);
+  if (!rc && eos) (*out)->eos = ld_tokenizer_id(*out, eos);
+  ld_special_tokens_free(&tokens);
+  if (!rc) return 0;
+  ld_tokenizer_free(*out);
+  *out = NULL;
   return rc;
 }
 
 int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err) {
+  ld_token_files files;
   *out = NULL;
-  json_t *root = NULL;
-  char *name = NULL;
-  int rc = ld_vocab_files_read(path, &root, &name, err);
-  if (!rc && root) {
-    rc = ld_tokenizer_build(root, name, out, err);
-  } else if (!rc) {
-    name = ld_is_folder(path) ? ld_path_join(path, "tokenizer.json") : ld_strdup(path);
-    rc = open_json(name, out, err);
-  }
-  free(name);
+  int rc = ld_token_files_read(path, &files, err);
+  if (!rc) rc = ld_token_files_build(&files, out, err);
+  ld_token_files_free(&files);
   return rc;
 }
 
@@ -197,9 +205,15 @@ int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t 
   return rc;
 }
 
+static void cut(ld_ids *text, size_t n, bool left) {
+  if (n >= text->n) return;
+  if (left) memmove(text->ids, text->ids + (text->n - n), n * sizeof *text->ids);
+  text->n = n;
+}
+
 /* Only the longer text is cut while that is enough, else both to half; of an odd number the one that was
  * longer has more. */
-static void cut_longest_first(ld_ids texts[2], size_t most) {
+static void cut_longest_first(ld_ids texts[2], size_t most, bool left) {
   if (texts[0].n + texts[1].n <= most) return;
   const int shorter = texts[1].n < texts[0].n;
   size_t n1 = texts[shorter].n, n2 = n1 > most || n1 > most - n1 ? n1 : most - n1;
@@ -207,8 +221,8 @@ static void cut_longest_first(ld_ids texts[2], size_t most) {
     n1 = most / 2;
     n2 = most - n1;
   }
-  texts[shorter].n = n1;
-  texts[!shorter].n = n2;
+  cut(&texts[shorter], n1, left);
+  cut(&texts[!shorter], n2, left);
 }
 
 int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, size_t length,
@@ -223,7 +237,7 @@ int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, s
   ld_ids texts[2] = {0};
   int rc = encode_text(tokenizer, text, length, &texts[0], err);
   if (!rc && pair) rc = encode_text(tokenizer, pair, pair_length, &texts[1], err);
-  if (!rc && most) cut_longest_first(texts, most - added);
+  if (!rc && most) cut_longest_first(texts, most - added, tokenizer->cut_left);
   if (!rc) ld_template_fill(template, texts, true, out, types);
   ld_ids_free(&texts[0]);
   ld_ids_free(&texts[1]);
@@ -286,6 +300,14 @@ const char *ld_tokenizer_token(const ld_tokenizer *tokenizer, int32_t id) {
 bool ld_tokenizer_is_special(const ld_tokenizer *tokenizer, int32_t id) {
   const ld_added *added = ld_added_find(&tokenizer->added, id);
   return added && added->special;
+}
+
+bool ld_tokenizer_has_types(const ld_tokenizer *tokenizer) {
+  return !tokenizer->no_types;
+}
+
+int32_t ld_tokenizer_eos(const ld_tokenizer *tokenizer) {
+  return tokenizer->eos;
 }
 
 int32_t ld_tokenizer_size(const ld_tokenizer *tokenizer) {

@@ -24,8 +24,7 @@ static void add_stop(ld_base *base, int32_t id) {
 static int find_special_ids(ld_base *base, ld_error *err) {
   int32_t ids[LD_MAX_STOPS];
   const int n = ld_model_folder_eos(base->folder, ids, LD_MAX_STOPS);
-  const char *token = ld_model_folder_token(base->folder, "eos_token");
-  base->eos = token ? ld_tokenizer_id(base->tokenizer, token) : -1;
+  base->eos = ld_tokenizer_eos(base->tokenizer);
   if (base->eos < 0 && n > 0) base->eos = ids[0];
   add_stop(base, base->eos);
   for (int i = 0; i < n; i++) add_stop(base, ids[i]);

@@ -1,7 +1,6 @@
-/* Any bytes as a tokenizer.json, or behind a line of settings as a vocab.txt ("T{...}\n..."), or as a
- * vocab.json
- * ("G" or "R") with merges behind a byte 0; one that opens encodes fixed texts, by themselves and as cut
- * pairs, and decodes ids in and out of its range.
+/* Any bytes as a tokenizer.json, or after a line of settings as what stands beside it ("T{...}\n{...}") or
+ * beside an older vocabulary ("O"); one that opens encodes fixed texts, by themselves and as cut pairs, and
+ * decodes ids in and out of its range.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,28 +28,23 @@ static void decode(const ld_tokenizer *tokenizer, const ld_ids *ids, bool skip_s
   ld_text_free(&stream);
 }
 
+/* "T{settings}\n{tokenizer.json or model}": the settings beside a file; "O": beside an older vocabulary. */
 static int open_files(const char *s, size_t size, ld_tokenizer **out, ld_error *err) {
   *out = NULL;
   const char *line = memchr(s, '\n', size), *end = s + size;
   if (!line) return ld_fail(err, LD_EFORMAT, "no settings");
-  ld_vocab_files files = {
-      .name = "fuzz", .vocab = line + 1, .n_vocab = (size_t)(end - line - 1), .merges = ""};
-  files.family = *s == 'T' ? LD_VOCAB_BERT : *s == 'G' ? LD_VOCAB_GPT2 : LD_VOCAB_ROBERTA;
-  const char *merges = *s == 'T' ? NULL : memchr(files.vocab, 0, files.n_vocab);
-  if (merges) {
-    files.n_vocab = (size_t)(merges - files.vocab);
-    files.merges = merges + 1;
-    files.n_merges = (size_t)(end - files.merges);
-  }
-  files.settings = json_loadb(s + 1, (size_t)(line - s - 1), JSON_ALLOW_NUL, NULL);
-  if (!json_is_object(files.settings)) {
-    json_decref(files.settings);
-    files.settings = json_object();
-  }
-  json_t *root;
-  int rc = ld_vocab_tree(&files, &root, err);
-  json_decref(files.settings);
-  return rc ? rc : ld_tokenizer_build(root, "fuzz", out, err);
+  json_t *settings = json_loadb(s + 1, (size_t)(line - s - 1), JSON_ALLOW_NUL, NULL);
+  json_t *source = json_loadb(line + 1, (size_t)(end - line - 1), JSON_ALLOW_NUL, NULL);
+  char name[] = "fuzz";
+  const ld_token_files files = {.name = name, .settings_name = name, .older = *s == 'O', .source = source,
+                                .settings = settings, .config = json_object_get(settings, "config"),
+                                .added = json_object_get(settings, "added")};
+  int rc = json_is_object(settings) && json_is_object(source)
+               ? ld_token_files_build(&files, out, err)
+               : ld_fail(err, LD_EFORMAT, "must be JSON objects");
+  json_decref(settings);
+  json_decref(source);
+  return rc;
 }
 
 /* No input is longer than its limit, unless a template has a text twice. */
@@ -72,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ld_tokenizer *tokenizer;
   ld_error err = {0};
   const char *s = (const char *)data;
-  const int rc = size && strchr("TGR", *s) && *s ? open_files(s, size, &tokenizer, &err)
+  const int rc = size && strchr("TO", *s) && *s ? open_files(s, size, &tokenizer, &err)
                                                  : ld_tokenizer_parse(s, size, "fuzz", &tokenizer, &err);
   if (rc) {
     if (tokenizer || err.code != rc || !*err.text) abort();

@@ -5,7 +5,8 @@
  * TOKENIZER is what ld_tokenizer_open takes. A line of the input is a JSON string, or a list: a text, a
  * second one or null, and the most tokens (0 for no limit). A line of the output is a JSON list: for a string
  * the ids without special tokens, the ids with them, and the second decoded, with and without special tokens;
- * for a list the ids and their type ids.
+ * for a list the ids and their type ids; for null the id of eos_token, or -1, and whether
+ * the model gets type ids.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -72,12 +73,14 @@ static void tokenize_input(const ld_tokenizer *tokenizer, const json_t *input, j
 
 static void tokenize_line(const ld_tokenizer *tokenizer, const char *line, size_t length) {
   json_t *input = json_loadb(line, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-  json_t *out = json_array();
+  json_t *out = json_is_null(input)
+                    ? json_pack("[i, b]", ld_tokenizer_eos(tokenizer), ld_tokenizer_has_types(tokenizer))
+                    : json_array();
   if (json_is_string(input))
     tokenize_text(tokenizer, input, out);
   else if (json_is_string(json_array_get(input, 0)))
     tokenize_input(tokenizer, input, out);
-  else
+  else if (!json_is_null(input))
     json_array_append_new(out, json_string("no JSON string or list"));
   json_dumpf(out, stdout, JSON_COMPACT);
   putchar('\n');

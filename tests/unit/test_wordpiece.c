@@ -351,7 +351,7 @@ static const struct {
     {"vocab.json", "[]", NULL, LD_EFORMAT, "vocab.json"},
     {"vocab.json", "{\"a\": 1,}", NULL, LD_EFORMAT, "line 1"},
     {"vocab.json", "{\"a\": 0, \"b\": 1}", NULL, LD_EFORMAT, "merges[1]"},
-    {"vocab.json", "{\"a\": 0}", "{\"tokenizer_class\": \"Qwen2Tokenizer\"}", LD_EUNSUPPORTED,
+    {"vocab.json", "{\"a\": 0}", "{\"tokenizer_class\": \"LlamaTokenizer\"}", LD_EUNSUPPORTED,
      "tokenizer.json"},
     {"tokens.txt", "a\n", NULL, LD_EFILE, "vocab.txt"},
 };

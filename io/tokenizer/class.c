@@ -1,0 +1,430 @@
+/* Tokenizer classes: what transformers (5.24) makes of a vocabulary by the class that the settings name.
+ *
+ * Most of its classes take from a tokenizer.json only the vocabulary, the merges and the post-processor, and
+ * make the rest by their own code and the settings beside it: a normalizer or pre-tokenizer that contradicts
+ * them counts for nothing. Here each such class writes the parts of the tokenizer.json that comes out; the
+ * one loader goes on from there. A class without `build` takes the file as it stands.
+ */
+#include "io/tokenizer/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+typedef struct ld_class_input {
+  const ld_token_files *files;
+  const ld_special_tokens *tokens;
+  json_t *vocab, *merges, *post_processor; /* the file's */
+  ld_error *err;
+} input;
+
+static int fail(const input *in, const char *key, const char *problem) {
+  return ld_fail(in->err, LD_EFORMAT, "%s: %s %s", in->files->settings_name, key, problem);
+}
+
+static int setting(const input *in, const char *key, bool fallback, bool *out) {
+  const json_t *value = json_object_get(in->files->settings, key);
+  *out = value ? json_is_true(value) : fallback;
+  return !value || json_is_boolean(value) ? 0 : fail(in, key, "must be true or false");
+}
+
+/* The same, with null for the fallback. */
+static int setting_or_null(const input *in, const char *key, bool fallback, bool *out) {
+  *out = fallback;
+  return json_is_null(json_object_get(in->files->settings, key)) ? 0 : setting(in, key, fallback, out);
+}
+
+static json_t *id_of(const input *in, int role) {
+  return json_object_get(in->tokens->ids, ld_special_token(in->tokens, role));
+}
+
+static int need(const input *in, int role) {
+  return ld_special_token_need(in->files, in->tokens, role, in->err);
+}
+
+static json_t *cls_sep(const input *in, const char *type) {
+  return json_pack("{s:s, s:[s,O], s:[s,O]}", "type", type, "sep", ld_special_token(in->tokens, LD_SEP),
+                   id_of(in, LD_SEP), "cls", ld_special_token(in->tokens, LD_CLS), id_of(in, LD_CLS));
+}
+
+static int build_bert(const input *in, json_t *root) {
+  bool lower, chinese, strip = false;
+  int rc = setting(in, "do_lower_case", true, &lower);
+  if (!rc) rc = setting(in, "tokenize_chinese_chars", true, &chinese);
+  if (!rc) rc = setting_or_null(in, "strip_accents", lower, &strip);
+  if (!rc) rc = need(in, LD_UNK);
+  if (!rc) rc = need(in, LD_SEP);
+  if (!rc) rc = need(in, LD_CLS);
+  if (rc) return rc;
+  const char *unknown = ld_special_token(in->tokens, LD_UNK);
+  if (!json_object_get(in->vocab, unknown))
+    return ld_fail(in->err, LD_EFORMAT,
+                   "%s: lacks %s, which stands for unknown words: is it BERT's vocabulary?", in->files->name,
+                   unknown);
+  json_object_set_new(root, "normalizer",
+                      json_pack("{s:s, s:b, s:b, s:b, s:b}", "type", "BertNormalizer", "clean_text", true,
+                                "handle_chinese_chars", chinese, "strip_accents", strip, "lowercase", lower));
+  json_object_set_new(root, "pre_tokenizer", json_pack("{s:s}", "type", "BertPreTokenizer"));
+  json_object_set_new(root, "post_processor", cls_sep(in, "BertProcessing"));
+  json_object_set_new(root, "decoder",
+                      json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix", "##", "cleanup", true));
+  json_object_set_new(root, "model",
+                      json_pack("{s:s, s:s, s:s, s:i, s:O}", "type", "WordPiece", "unk_token", unknown,
+                                "continuing_subword_prefix", "##", "max_input_chars_per_word", 100, "vocab",
+                                in->vocab));
+  return 0;
+}
+
+static json_t *bpe(const input *in, bool sentencepiece) {
+  return json_pack("{s:s, s:b, s:b, s:O, s:O}", "type", "BPE", "fuse_unk", sentencepiece, "byte_fallback",
+                   sentencepiece, "vocab", in->vocab, "merges", in->merges);
+}
+
+static json_t *byte_level(bool prefix_space, bool use_regex) {
+  return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", prefix_space,
+                   "trim_offsets", true, "use_regex", use_regex);
+}
+
+static void append_special(const input *in, int role, int type, json_t *list) {
+  const char *token = ld_special_token(in->tokens, role);
+  json_array_append_new(list, json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", token, "type_id", type));
+}
+
+/* bos text eos, for text A or, with type 1, text B. */
+static void append_text(const input *in, int type, bool bos, bool eos, json_t *list) {
+  if (bos) append_special(in, LD_BOS, type, list);
+  json_array_append_new(list,
+                        json_pack("{s:{s:s, s:i}}", "Sequence", "id", type ? "B" : "A", "type_id", type));
+  if (eos) append_special(in, LD_EOS, type, list);
+}
+
+/* The file's; else by add_bos_token and add_eos_token, which count only beside an older vocabulary. */
+static int post_process(const input *in, json_t *root) {
+  bool bos = false, eos = false;
+  int rc = 0;
+  if (in->post_processor) return json_object_set(root, "post_processor", in->post_processor), 0;
+  if (in->files->older) rc = setting(in, "add_bos_token", false, &bos);
+  if (!rc && in->files->older) rc = setting(in, "add_eos_token", false, &eos);
+  bos = bos && id_of(in, LD_BOS);
+  eos = eos && id_of(in, LD_EOS);
+  if (rc || (!bos && !eos)) return rc;
+  json_t *single = json_array(), *pair = json_array(), *special = json_object();
+  append_text(in, 0, bos, eos, single);
+  append_text(in, 0, bos, eos, pair);
+  append_text(in, 1, bos, eos, pair);
+  for (int role = LD_BOS; role <= LD_EOS; role++)
+    if (id_of(in, role))
+      json_object_set_new(special, ld_special_token(in->tokens, role),
+                          json_pack("{s:[O]}", "ids", id_of(in, role)));
+  json_object_set_new(root, "post_processor",
+                      json_pack("{s:s, s:o, s:o, s:o}", "type", "TemplateProcessing", "single", single,
+                                "pair", pair, "special_tokens", special));
+  return 0;
+}
+
+static int build_byte_level(const input *in, json_t *root) {
+  bool prefix_space;
+  const int rc = setting(in, "add_prefix_space", false, &prefix_space);
+  if (rc) return rc;
+  json_object_set_new(root, "pre_tokenizer", byte_level(prefix_space, true));
+  json_object_set_new(root, "decoder", json_pack("{s:s}", "type", "ByteLevel"));
+  json_object_set_new(root, "model", bpe(in, false));
+  return 0;
+}
+
+static int build_gpt2(const input *in, json_t *root) {
+  const int rc = build_byte_level(in, root);
+  return rc ? rc : post_process(in, root);
+}
+
+static int build_roberta(const input *in, json_t *root) {
+  int rc = need(in, LD_SEP);
+  if (!rc) rc = need(in, LD_CLS);
+  if (!rc) rc = build_byte_level(in, root);
+  if (!rc) json_object_set_new(root, "post_processor", cls_sep(in, "RobertaProcessing"));
+  return rc;
+}
+
+static int build_qwen2(const input *in, json_t *root) {
+  static const char pattern[] =
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+      "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+  bool prefix_space;
+  const int rc = setting_or_null(in, "add_prefix_space", false, &prefix_space);
+  if (rc) return rc;
+  json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
+  json_object_set_new(root, "pre_tokenizer",
+                      json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]}", "type", "Sequence", "pretokenizers",
+                                "type", "Split", "pattern", "Regex", pattern, "behavior", "Isolated", "invert",
+                                false, byte_level(prefix_space, false)));
+  json_object_set_new(root, "decoder", json_pack("{s:s}", "type", "ByteLevel"));
+  json_object_set_new(root, "model", bpe(in, false));
+  return post_process(in, root);
+}
+
+#define SPACE "\xe2\x96\x81" /* SentencePiece's visible space */
+
+static json_t *decode_spaces(bool strip) {
+  json_t *list = json_pack("[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]", "type", "Replace", "pattern", "String", SPACE,
+                           "content", " ", "type", "ByteFallback", "type", "Fuse");
+  if (strip)
+    json_array_append_new(
+        list, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0));
+  return json_pack("{s:s, s:o}", "type", "Sequence", "decoders", list);
+}
+
+/* Where a space is put before the text: with `legacy` also before each text after a special token. */
+static int build_llama(const input *in, json_t *root) {
+  bool prefix_space, legacy;
+  int rc = setting_or_null(in, "add_prefix_space", true, &prefix_space);
+  if (!rc) rc = setting_or_null(in, "legacy", false, &legacy);
+  if (rc) return rc;
+  const char *scheme = !prefix_space ? "never" : legacy ? "always" : "first";
+  json_object_set_new(root, "pre_tokenizer",
+                      json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement", SPACE,
+                                "prepend_scheme", scheme, "split", false));
+  json_object_set_new(root, "decoder", decode_spaces(prefix_space));
+  json_object_set_new(root, "model", bpe(in, true));
+  return post_process(in, root);
+}
+
+static int build_gemma(const input *in, json_t *root) {
+  const char *unknown = ld_special_token(in->tokens, LD_UNK);
+  json_t *model = bpe(in, true);
+  if (unknown) json_object_set_new(model, "unk_token", json_string(unknown));
+  json_object_set_new(root, "normalizer",
+                      json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content",
+                                SPACE));
+  json_object_set_new(root, "pre_tokenizer",
+                      json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "String", " ",
+                                "behavior", "MergedWithPrevious", "invert", false));
+  json_object_set_new(root, "decoder", decode_spaces(false));
+  json_object_set_new(root, "model", model);
+  return post_process(in, root);
+}
+
+/* The file's post-processor does not count: it always adds what add_bos_token and add_eos_token say. */
+static int build_gpt_neox(const input *in, json_t *root) {
+  input own = *in;
+  own.post_processor = NULL;
+  const int rc = build_byte_level(in, root);
+  json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
+  return rc ? rc : post_process(&own, root);
+}
+
+#define END "<|endoftext|>"
+#define BERT(...)                                                                                            \
+  {.model = "WordPiece", .vocabulary = "vocab.txt",                                                          \
+   .defaults = {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}, .build = build_bert, __VA_ARGS__}
+
+static const ld_token_class as_it_stands = {.model = "", .vocabulary = "", .no_types = true};
+static const ld_token_class bert = BERT(.no_types = false);
+static const ld_token_class distilbert = BERT(.no_types = true);
+static const ld_token_class gpt2 = {
+    .model = "BPE", .vocabulary = "vocab.json", .defaults = {END, END, END}, .no_types = true, .build = build_gpt2};
+static const ld_token_class roberta = {
+    .model = "BPE",
+    .vocabulary = "vocab.json",
+    .defaults = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"},
+    .no_types = true, .build = build_roberta};
+static const ld_token_class qwen2 = {.model = "BPE",
+                                     .vocabulary = "vocab.json",
+                                     .defaults = {NULL, END, END, NULL, END},
+                                     .plain_specials = true,
+                                     .no_types = true, .build = build_qwen2};
+static const ld_token_class llama = {
+    .model = "BPE", .vocabulary = "", .defaults = {"<s>", "</s>", "<unk>"}, .no_types = true, .build = build_llama};
+static const ld_token_class gemma = {.model = "BPE",
+                                     .vocabulary = "",
+                                     .defaults = {"<bos>", "<eos>", "<unk>", NULL, "<pad>", NULL, "<mask>"},
+                                     .no_types = true, .build = build_gemma};
+static const ld_token_class gpt_neox = {.model = "BPE",
+                                        .vocabulary = "",
+                                        .defaults = {END, END, END, NULL, "<|padding|>"},
+                                        .no_types = true, .build = build_gpt_neox};
+
+/* tokenizer_class, without its "Fast". */
+static const struct {
+  const char *name;
+  const ld_token_class *class;
+} classes[] = {
+    {"BertTokenizer", &bert},           {"DistilBertTokenizer", &distilbert},  {"ElectraTokenizer", &bert},
+    {"MobileBertTokenizer", &bert},     {"SqueezeBertTokenizer", &bert}, {"LxmertTokenizer", &bert},
+    {"GPT2Tokenizer", &gpt2},           {"RobertaTokenizer", &roberta},  {"BartTokenizer", &roberta},
+    {"LongformerTokenizer", &roberta},  {"LEDTokenizer", &roberta},      {"LlamaTokenizer", &llama},
+    {"Qwen2Tokenizer", &qwen2},         {"GemmaTokenizer", &gemma},      {"GPTNeoXTokenizer", &gpt_neox},
+    {"PreTrainedTokenizer", &as_it_stands}, {"TokenizersBackend", &as_it_stands},
+    {"PythonBackend", &as_it_stands},       {"BloomTokenizer", &as_it_stands},
+};
+
+/* config.json's model_type: the class that transformers takes where none is named. For some it takes no
+ * other, whatever is named. */
+static const struct {
+  const char *model_type;
+  const ld_token_class *class;
+  bool always;
+} models[] = {
+    {"bert", &bert, false},      {"distilbert", &bert, false}, {"electra", &bert, false},
+    {"gpt2", &gpt2, false},      {"roberta", &roberta, false}, {"qwen2", &qwen2, true},
+    {"qwen3", &qwen2, false},    {"mistral", &as_it_stands, true}, {"mixtral", &as_it_stands, true},
+    {"gpt_neox", &gpt_neox, false},
+};
+
+static const ld_token_class *class_by_name(const char *name) {
+  const size_t n = strlen(name), fast = strlen("Fast");
+  const size_t length = n > fast && !strcmp(name + n - fast, "Fast") ? n - fast : n;
+  for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+    if (strlen(classes[i].name) == length && !strncmp(name, classes[i].name, length)) return classes[i].class;
+  return NULL;
+}
+
+static bool has_byte_level(const json_t *part) {
+  for (void *at = json_object_iter((json_t *)part); at; at = json_object_iter_next((json_t *)part, at)) {
+    const json_t *value = json_object_iter_value(at);
+    const char *text = json_string_value(value);
+    if ((text && !strcmp(text, "ByteLevel")) || (json_is_object(value) && has_byte_level(value))) return true;
+    for (size_t i = 0; i < json_array_size(value); i++)
+      if (has_byte_level(json_array_get(value, i))) return true;
+  }
+  return false;
+}
+
+/* Llama 3's files name LlamaTokenizer and are of another kind: they are taken as they stand. */
+static bool is_byte_level(const json_t *source) {
+  static const char *const parts[] = {"normalizer", "pre_tokenizer", "post_processor", "decoder"};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    if (has_byte_level(json_object_get(source, parts[i]))) return true;
+  return false;
+}
+
+static const ld_token_class *choose_named(const ld_token_files *files, const char *name) {
+  const ld_token_class *class = class_by_name(name);
+  if (class == &llama && is_byte_level(files->source)) return &as_it_stands;
+  if (class) return class;
+  if (!files->older)
+    ld_warn("%s: tokenizer_class \"%.100s\" is not known here: tokenizer.json is used as it stands",
+            files->settings_name, name);
+  return &as_it_stands;
+}
+
+static const ld_token_class *choose(const ld_token_files *files, const char *name) {
+  const char *model = json_string_value(json_object_get(files->config, "model_type"));
+  const ld_token_class *registered = NULL;
+  for (size_t i = 0; model && i < sizeof models / sizeof *models; i++) {
+    if (strcmp(models[i].model_type, model)) continue;
+    registered = models[i].class;
+    if (models[i].always) return registered;
+  }
+  if (name) return choose_named(files, name);
+  if (registered) return registered;
+  if (!files->older) return &as_it_stands;
+  return json_object_get(json_object_get(files->source, "model"), "merges") ? &gpt2 : &bert;
+}
+
+/* The type of the file's model; early files do not name it. */
+static const char *model_type(const json_t *model) {
+  const char *type = json_string_value(json_object_get(model, "type"));
+  return type ? type : json_object_get(model, "merges") ? "BPE" : "WordPiece";
+}
+
+static int check_class(const ld_token_files *files, const ld_token_class *class, const char *name,
+                       ld_error *err) {
+  const char *type = model_type(json_object_get(files->source, "model"));
+  const char *vocabulary = strcmp(type, "BPE") ? "vocab.txt" : "vocab.json";
+  if (files->older && strcmp(class->vocabulary, vocabulary))
+    return ld_fail(err, LD_EUNSUPPORTED,
+                   "%s: tokenizer_class \"%.100s\" in tokenizer_config.json needs a tokenizer.json: have "
+                   "transformers save one",
+                   files->name, name ? name : "");
+  if (class->build && strcmp(class->model, type))
+    return ld_fail(err, LD_EUNSUPPORTED,
+                   "%s: tokenizer_class %s is of a %s tokenizer, but tokenizer.json has %s: set it to "
+                   "\"PreTrainedTokenizerFast\" to take the file as it stands",
+                   files->settings_name, name ? name : "(of config.json's model_type)", class->model, type);
+  return 0;
+}
+
+int ld_token_class_choose(const ld_token_files *files, const ld_token_class **out, ld_error *err) {
+  const char *name = json_string_value(json_object_get(files->settings, "tokenizer_class"));
+  if (!name) name = json_string_value(json_object_get(files->config, "tokenizer_class"));
+  *out = choose(files, name);
+  return check_class(files, *out, name, err);
+}
+
+int ld_token_class_build(const ld_token_class *class, const ld_token_files *files,
+                         const ld_special_tokens *tokens, json_t **root, ld_error *err) {
+  const json_t *model = json_object_get(files->source, "model");
+  json_t *post_processor = json_object_get(files->source, "post_processor");
+  const input in = {.files = files,
+                    .tokens = tokens,
+                    .vocab = json_object_get(model, "vocab"),
+                    .merges = json_object_get(model, "merges"),
+                    .post_processor = json_is_null(post_processor) ? NULL : post_processor,
+                    .err = err};
+  *root = class->build ? json_pack("{s:s}", "version", "1.0") : json_copy(files->source);
+  json_object_set(*root, "added_tokens", tokens->added);
+  if (!class->build) return 0;
+  if (!json_is_object(in.vocab) || (!strcmp(class->model, "BPE") && !json_is_array(in.merges)))
+    return ld_fail(err, LD_EFORMAT, "%s: model: vocab must be an object of ids%s", files->name,
+                   strcmp(class->model, "BPE") ? "" : ", merges a list");
+  return class->build(&in, *root);
+}
+
+/* A list of versions of tokenizer.json, of which transformers takes the newest that it may. */
+static int check_versions(const ld_token_files *files, ld_error *err) {
+  const json_t *list = json_object_get(files->settings, "fast_tokenizer_files");
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const char *name = json_string_value(json_array_get(list, i));
+    if (!name || strcmp(name, "tokenizer.json"))
+      return ld_fail(err, LD_EUNSUPPORTED, "%s: fast_tokenizer_files is not supported: keep one tokenizer.json",
+                     files->settings_name);
+  }
+  return 0;
+}
+
+/* With it transformers replaces the pre-tokenizer of large vocabularies that are Mistral's. */
+static int check_mistral(const input *in) {
+  const char *model = json_string_value(json_object_get(in->files->config, "model_type"));
+  const json_t *vocab = json_object_get(json_object_get(in->files->source, "model"), "vocab");
+  bool repair;
+  const int rc = setting_or_null(in, "fix_mistral_regex", false, &repair);
+  if (rc || !repair || !model || strcmp(model, "mistral") || json_object_size(vocab) < 100000) return rc;
+  return ld_fail(in->err, LD_EUNSUPPORTED,
+                 "%s: fix_mistral_regex is not supported: have transformers save the repaired tokenizer.json",
+                 in->files->settings_name);
+}
+
+static bool names_types(const json_t *inputs) {
+  for (size_t i = 0; i < json_array_size(inputs); i++) {
+    const char *name = json_string_value(json_array_get(inputs, i));
+    if (name && !strcmp(name, "token_type_ids")) return true;
+  }
+  return false;
+}
+
+/* Where the settings are silent, the file's own truncation says from which side. */
+static int read_side(const input *in, bool *left) {
+  const json_t *side = json_object_get(in->files->settings, "truncation_side");
+  if (!side) side = json_object_get(json_object_get(in->files->source, "truncation"), "direction");
+  const char *name = json_string_value(side);
+  *left = name && (*name == 'l' || *name == 'L');
+  if (!side || (name && (!strcmp(name + 1, "eft") || !strcmp(name + 1, "ight")))) return 0;
+  return fail(in, "truncation_side", "must be \"left\" or \"right\"");
+}
+
+int ld_token_settings_apply(const ld_token_class *class, const ld_token_files *files, ld_tokenizer *tokenizer,
+                            ld_error *err) {
+  const input in = {.files = files, .err = err};
+  const json_t *inputs = json_object_get(files->settings, "model_input_names");
+  bool split;
+  int rc = check_versions(files, err);
+  if (!rc) rc = setting_or_null(&in, "split_special_tokens", false, &split);
+  if (!rc) rc = check_mistral(&in);
+  if (!rc) rc = read_side(&in, &tokenizer->cut_left);
+  if (rc) return rc;
+  tokenizer->added.raw.split_special = tokenizer->added.normalized.split_special = split;
+  tokenizer->no_types = json_is_array(inputs) ? !names_types(inputs) : class->no_types;
+  return 0;
+}
