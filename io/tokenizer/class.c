@@ -309,6 +309,17 @@ static const ld_token_class *choose_named(const ld_token_files *files, const cha
   return &as_it_stands;
 }
 
+/* The type of the file's model; early files do not name it. */
+static const char *model_type(const json_t *source) {
+  const json_t *model = json_object_get(source, "model");
+  const char *type = json_string_value(json_object_get(model, "type"));
+  return type ? type : json_object_get(model, "merges") ? "BPE" : "WordPiece";
+}
+
+static const char *older_vocabulary(const ld_token_files *files) {
+  return strcmp(model_type(files->source), "BPE") ? "vocab.txt" : "vocab.json";
+}
+
 static const ld_token_class *choose(const ld_token_files *files, const char *name) {
   const char *model = json_string_value(json_object_get(files->config, "model_type"));
   const ld_token_class *registered = NULL;
@@ -318,31 +329,31 @@ static const ld_token_class *choose(const ld_token_files *files, const char *nam
     if (models[i].always) return registered;
   }
   if (name) return choose_named(files, name);
-  if (registered) return registered;
-  if (!files->older) return &as_it_stands;
-  return json_object_get(json_object_get(files->source, "model"), "merges") ? &gpt2 : &bert;
+  if (!files->older) return registered ? registered : &as_it_stands;
+  const char *vocabulary = older_vocabulary(files);
+  if (registered && !strcmp(registered->vocabulary, vocabulary)) return registered;
+  return strcmp(vocabulary, bert.vocabulary) ? &gpt2 : &bert;
 }
 
-/* The type of the file's model; early files do not name it. */
-static const char *model_type(const json_t *model) {
-  const char *type = json_string_value(json_object_get(model, "type"));
-  return type ? type : json_object_get(model, "merges") ? "BPE" : "WordPiece";
+/* Stands for a class's name where only the model has one. */
+static const char *model_name(const ld_token_files *files) {
+  const char *model = json_string_value(json_object_get(files->config, "model_type"));
+  return model ? model : "";
 }
 
 static int check_class(const ld_token_files *files, const ld_token_class *class, const char *name,
                        ld_error *err) {
-  const char *type = model_type(json_object_get(files->source, "model"));
-  const char *vocabulary = strcmp(type, "BPE") ? "vocab.txt" : "vocab.json";
-  if (files->older && strcmp(class->vocabulary, vocabulary))
+  const char *type = model_type(files->source);
+  if (files->older && strcmp(class->vocabulary, older_vocabulary(files)))
     return ld_fail(err, LD_EUNSUPPORTED,
                    "%s: tokenizer_class \"%.100s\" in tokenizer_config.json needs a tokenizer.json: have "
                    "transformers save one",
-                   files->name, name ? name : "");
+                   files->name, name ? name : model_name(files));
   if (class->build && strcmp(class->model, type))
     return ld_fail(err, LD_EUNSUPPORTED,
                    "%s: tokenizer_class %s is of a %s tokenizer, but tokenizer.json has %s: set it to "
                    "\"PreTrainedTokenizerFast\" to take the file as it stands",
-                   files->settings_name, name ? name : "(of config.json's model_type)", class->model, type);
+                   files->settings_name, name ? name : model_name(files), class->model, type);
   return 0;
 }
 
