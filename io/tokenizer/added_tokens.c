@@ -26,9 +26,10 @@ static int load_token(ld_added *token, const json_t *json, const ld_load *load) 
 
 /* A normalised token is looked for in normalised text, so it is normalised itself. */
 static int spell_token(ld_added *token, const ld_part *normalizer, const ld_load *load) {
-  ld_normal normal = {0};
+  ld_normal normal = {.budget = load->budget};
   ld_text_append(&normal.text, token->content, token->length);
-  const int rc = token->normalized ? ld_normalize(normalizer, &normal, load->err) : 0;
+  int rc = token->normalized ? ld_normalize(normalizer, &normal, load->err) : 0;
+  if (rc) rc = ld_fail_prefix(load->err, rc, "%s: added_tokens: \"%.100s\"", load->name, token->content);
   token->spelling = normal.text;
   ld_text_free(&normal.scratch);
   if (!rc && !normal.text.length) /* it would match between any two characters, or for ever */
@@ -163,8 +164,9 @@ static bool stands_alone(const char *s, size_t length, size_t start, size_t stop
   return stop == length || !ld_is_word(ld_utf8_next(s, &stop));
 }
 
-static size_t spaces_before(const char *s, size_t start) {
-  for (size_t before; start; start = before)
+/* Not before `done`. */
+static size_t spaces_before(const char *s, size_t start, size_t done) {
+  for (size_t before; start > done; start = before)
     if (!ld_is_space(ld_utf8_before(s, start, &before))) break;
   return start;
 }
@@ -177,12 +179,14 @@ static size_t spaces_behind(const char *s, size_t length, size_t stop) {
 
 /* Spaces that an rstrip token took may be taken again by a token that starts with them; the pieces then
  * overlap, as in the library. */
-static void split_piece(const ld_patterns *patterns, ld_pieces *pieces, const ld_piece *piece) {
+static int split_piece(const ld_patterns *patterns, ld_pieces *pieces, const ld_piece *piece, ld_error *err) {
   const char *s = pieces->bytes + piece->start;
   size_t done = 0;
   for (size_t i = 0; i < piece->length;) {
-    const ld_added *token =
-        patterns->starts[(unsigned char)s[i]] ? longest_at(patterns, s + i, piece->length - i) : NULL;
+    const bool may_start = patterns->starts[(unsigned char)s[i]];
+    const int rc = may_start ? ld_budget_check(pieces->budget, 0, err) : 0;
+    if (rc) return rc;
+    const ld_added *token = may_start ? longest_at(patterns, s + i, piece->length - i) : NULL;
     if (!token) {
       i++;
       continue;
@@ -191,23 +195,25 @@ static void split_piece(const ld_patterns *patterns, ld_pieces *pieces, const ld
     i = stop;
     if (token->special && patterns->split_special) continue;
     if (token->single_word && !stands_alone(s, piece->length, start, stop)) continue;
-    if (token->lstrip) start = spaces_before(s, start);
-    if (token->lstrip && start < done) start = done;
+    if (token->lstrip) start = start < done ? done : spaces_before(s, start, done);
     if (start >= stop) continue;
-    if (token->rstrip) stop = spaces_behind(s, piece->length, stop);
+    if (token->rstrip) stop = spaces_behind(s, piece->length, stop < done ? done : stop);
     if (done < start) ld_pieces_cut(pieces, piece, done, start, -1);
     ld_pieces_cut(pieces, piece, start, stop, token->id);
     done = stop;
   }
   if (done < piece->length) ld_pieces_cut(pieces, piece, done, piece->length, -1);
+  return 0;
 }
 
-void ld_added_split(const ld_patterns *patterns, ld_pieces *pieces) {
-  if (!patterns->n) return;
-  for (size_t i = 0; i < pieces->n; i++)
+int ld_added_split(const ld_patterns *patterns, ld_pieces *pieces, ld_error *err) {
+  if (!patterns->n) return 0;
+  int rc = 0;
+  for (size_t i = 0; i < pieces->n && !rc; i++)
     if (pieces->items[i].id >= 0)
       ld_pieces_add(pieces, pieces->items[i]);
     else
-      split_piece(patterns, pieces, &pieces->items[i]);
+      rc = split_piece(patterns, pieces, &pieces->items[i], err);
   ld_pieces_swap(pieces, false);
+  return rc;
 }

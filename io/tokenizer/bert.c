@@ -46,12 +46,12 @@ static void append_unless_nonspacing(ld_text *out, uint32_t code) {
 }
 
 static int normalize(const void *data, ld_normal *normal, ld_error *err) {
-  (void)err;
   const bert *b = data;
   if (b->clean_text) ld_normal_each(normal, append_clean);
   if (b->handle_chinese_chars) ld_normal_each(normal, append_spaced);
   if (b->strip_accents) {
-    ld_normal_form(normal, LD_NFD);
+    const int rc = ld_normal_form(normal, LD_NFD, err);
+    if (rc) return rc;
     ld_normal_each(normal, append_unless_nonspacing);
   }
   if (b->lowercase) ld_normal_each(normal, ld_lower_append);

@@ -259,6 +259,15 @@ static const struct {
     {"PythonBackend", &as_it_stands},       {"BloomTokenizer", &as_it_stands},
 };
 
+/* Classes of transformers that make a BPE or WordPiece tokenizer by code of their own. */
+static const char *const refused[] = {
+    "BertJapaneseTokenizer", "BertweetTokenizer", "BlenderbotTokenizer", "CodeGenTokenizer",
+    "CodeLlamaTokenizer",    "CohereTokenizer",   "DebertaTokenizer",    "FunnelTokenizer",
+    "HerbertTokenizer",      "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer", "LukeTokenizer",
+    "MPNetTokenizer",        "MarkupLMTokenizer", "OpenAIGPTTokenizer",  "PhobertTokenizer",
+    "Qwen3_5Tokenizer",      "Siglip2Tokenizer",  "SplinterTokenizer",   "WhisperTokenizer",
+};
+
 /* config.json's model_type: the class that transformers takes where none is named. For some it takes no
  * other, whatever is named. */
 static const struct {
@@ -272,12 +281,22 @@ static const struct {
     {"gpt_neox", &gpt_neox, false},
 };
 
+/* Whether `name` is `class` or its fast form. */
+static bool is_class(const char *name, const char *class) {
+  const size_t n = strlen(class);
+  return !strncmp(name, class, n) && (!name[n] || !strcmp(name + n, "Fast"));
+}
+
 static const ld_token_class *class_by_name(const char *name) {
-  const size_t n = strlen(name), fast = strlen("Fast");
-  const size_t length = n > fast && !strcmp(name + n - fast, "Fast") ? n - fast : n;
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-    if (strlen(classes[i].name) == length && !strncmp(name, classes[i].name, length)) return classes[i].class;
+    if (is_class(name, classes[i].name)) return classes[i].class;
   return NULL;
+}
+
+static bool is_refused(const char *name) {
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+    if (is_class(name, refused[i])) return true;
+  return false;
 }
 
 static bool has_byte_level(const json_t *part) {
@@ -303,7 +322,7 @@ static const ld_token_class *choose_named(const ld_token_files *files, const cha
   const ld_token_class *class = class_by_name(name);
   if (class == &llama && is_byte_level(files->source)) return &as_it_stands;
   if (class) return class;
-  if (!files->older)
+  if (!files->older && !is_refused(name))
     ld_warn("%s: tokenizer_class \"%.100s\" is not known here: tokenizer.json is used as it stands",
             files->settings_name, name);
   return &as_it_stands;
@@ -344,6 +363,11 @@ static const char *model_name(const ld_token_files *files) {
 static int check_class(const ld_token_files *files, const ld_token_class *class, const char *name,
                        ld_error *err) {
   const char *type = model_type(files->source);
+  if (name && class == &as_it_stands && is_refused(name))
+    return ld_fail(err, LD_EUNSUPPORTED,
+                   "%s: tokenizer_class \"%s\" is not supported: set it to \"PreTrainedTokenizerFast\" to take "
+                   "tokenizer.json as it stands",
+                   files->settings_name, name);
   if (files->older && strcmp(class->vocabulary, older_vocabulary(files)))
     return ld_fail(err, LD_EUNSUPPORTED,
                    "%s: tokenizer_class \"%.100s\" in tokenizer_config.json needs a tokenizer.json: have "

@@ -38,11 +38,24 @@ void ld_stage_pass_finish(ld_stage *stage) {
   ld_stage_finish(stage->next);
 }
 
+enum { MAX_GROWTH = 64 }; /* that decoding may make of a token's bytes */
+
 typedef struct replace {
   ld_regex *regex;
   char *content;
   size_t length;
 } replace;
+
+/* All Replaces together: each may make `length` bytes of `shortest`, or of none. */
+static int check_growth(ld_load *load, size_t shortest, size_t length) {
+  const size_t factor = shortest ? (length + shortest - 1) / shortest : length + 1;
+  if (!load->growth) return 0;
+  if (factor > 1) *load->growth *= factor < MAX_GROWTH ? factor : MAX_GROWTH + 1;
+  if (*load->growth <= MAX_GROWTH) return 0;
+  return ld_fail(load->err, LD_EUNSUPPORTED,
+                 "%s: decoder Replace: with those before it, it may make more than %d bytes of one", load->name,
+                 MAX_GROWTH);
+}
 
 static int load_replace(ld_part *part, const json_t *json, ld_load *load) {
   const char *content;
@@ -52,7 +65,8 @@ static int load_replace(ld_part *part, const json_t *json, ld_load *load) {
   replace *data = part->data = ld_alloc(1, sizeof *data);
   data->content = ld_strndup(content, length);
   data->length = length;
-  return ld_load_pattern(load, json, &data->regex);
+  const int pattern = ld_load_pattern(load, json, &data->regex);
+  return pattern ? pattern : check_growth(load, ld_regex_shortest(data->regex), length);
 }
 
 static void free_replace(void *data) {
@@ -62,11 +76,12 @@ static void free_replace(void *data) {
   free(r);
 }
 
-/* Decoding cannot fail: where the expression needs too many steps, the rest of the token stays as it is. */
+/* Decoding cannot fail: where the expression needs too much time, the rest of the token stays as it is. */
 static void replace_end(ld_stage *stage) {
   const replace *r = stage->data;
   ld_matches matches = {0};
-  if (stage->hold.length) ld_regex_find(r->regex, stage->hold.bytes, stage->hold.length, &matches, NULL);
+  if (stage->hold.length)
+    ld_regex_find(r->regex, stage->hold.bytes, stage->hold.length, stage->budget, &matches, NULL);
   for (size_t i = 0; i < matches.n; i++)
     if (matches.items[i].is_match)
       ld_stage_feed(stage->next, r->content, r->length);
@@ -260,17 +275,24 @@ void ld_chain_init(ld_chain *chain, const ld_part *decoder) {
     add_stage(chain, &join_kind, NULL);
   add_stage(chain, &out_kind, NULL);
   for (size_t i = 0; i + 1 < chain->n; i++) chain->stages[i].next = &chain->stages[i + 1];
+  for (size_t i = 0; i < chain->n; i++) chain->stages[i].budget = &chain->budget;
+  ld_budget_start(&chain->budget, 0);
+  ld_budget_pause(&chain->budget);
 }
 
 void ld_chain_token(ld_chain *chain, const char *bytes, size_t length, ld_text *out) {
   chain->stages[chain->n - 1].out = out;
+  ld_budget_resume(&chain->budget, length);
   ld_stage_feed(chain->stages, bytes, length);
   ld_stage_end(chain->stages);
+  ld_budget_pause(&chain->budget);
 }
 
 void ld_chain_finish(ld_chain *chain, ld_text *out) {
   chain->stages[chain->n - 1].out = out;
+  ld_budget_resume(&chain->budget, 0);
   ld_stage_finish(chain->stages);
+  ld_budget_pause(&chain->budget);
 }
 
 void ld_chain_free(ld_chain *chain) {

@@ -25,18 +25,24 @@ static int parse_object(const char *path, const ld_map *map, json_t **out, ld_er
   return json_is_object(*out) ? 0 : ld_fail(err, LD_EFORMAT, "%s: must be a JSON object", path);
 }
 
-/* The JSON object in a file; *out stays NULL when there is no such file. */
-static int read_object(const char *folder, const char *name, json_t **out, ld_error *err) {
+/* The JSON object in a file, and the file's size; *out stays NULL when there is no such file. */
+static int read_sized(const char *folder, const char *name, json_t **out, size_t *bytes, ld_error *err) {
   char *path = ld_path_join(folder, name);
   ld_map map;
   int rc = 0;
   *out = NULL;
   if (ld_file_exists(path) && !(rc = ld_map_open(path, &map, err))) {
     rc = parse_object(path, &map, out, err);
+    *bytes += map.length;
     ld_map_close(&map);
   }
   free(path);
   return rc;
+}
+
+static int read_object(const char *folder, const char *name, json_t **out, ld_error *err) {
+  size_t bytes = 0;
+  return read_sized(folder, name, out, &bytes, err);
 }
 
 /* Calls `add` for each line, without its end. */
@@ -67,10 +73,11 @@ static void add_merge_line(json_t *out, size_t number, const char *s, size_t len
 
 /* A file of lines, as what `add` makes of them in `out`. */
 static int read_lines(const char *path, void (*add)(json_t *out, size_t number, const char *s, size_t length),
-                      json_t *out, ld_error *err) {
+                      json_t *out, size_t *bytes, ld_error *err) {
   ld_map map;
   int rc = ld_map_open(path, &map, err);
   if (rc) return rc;
+  *bytes += map.length;
   if (ld_utf8_valid(map.bytes ? map.bytes : "", map.length))
     each_line(&map, add, out);
   else
@@ -80,21 +87,21 @@ static int read_lines(const char *path, void (*add)(json_t *out, size_t number, 
 }
 
 /* An older vocabulary as a tokenizer.json that has nothing but its model. */
-static int read_vocabulary(const char *folder, const char *vocabulary, json_t **out, ld_error *err) {
+static int read_vocabulary(const char *folder, const char *vocabulary, ld_token_files *files, ld_error *err) {
   const bool lines = !strcmp(vocabulary, "vocab.txt");
   char *path = ld_path_join(folder, vocabulary), *merges_path = ld_path_join(folder, "merges.txt");
   json_t *model = json_pack("{s:s}", "type", lines ? "WordPiece" : "BPE"), *vocab = NULL;
   int rc = 0;
   if (lines) {
-    rc = read_lines(path, add_token_line, vocab = json_object(), err);
+    rc = read_lines(path, add_token_line, vocab = json_object(), &files->bytes, err);
   } else {
     json_t *merges = json_array();
     json_object_set_new(model, "merges", merges);
-    rc = read_object(folder, vocabulary, &vocab, err);
-    if (!rc) rc = read_lines(merges_path, add_merge_line, merges, err);
+    rc = read_sized(folder, vocabulary, &vocab, &files->bytes, err);
+    if (!rc) rc = read_lines(merges_path, add_merge_line, merges, &files->bytes, err);
   }
   json_object_set_new(model, "vocab", vocab ? vocab : json_null());
-  *out = json_pack("{s:o}", "model", model);
+  files->source = json_pack("{s:o}", "model", model);
   free(path);
   free(merges_path);
   return rc;
@@ -182,8 +189,8 @@ static int read_files(const char *folder, const char *vocabulary, ld_token_files
   files->name = ld_path_join(folder, vocabulary);
   files->settings_name = ld_path_join(folder, "tokenizer_config.json");
   files->older = strcmp(vocabulary, "tokenizer.json") != 0;
-  const int rc = files->older ? read_vocabulary(folder, vocabulary, &files->source, err)
-                              : read_object(folder, vocabulary, &files->source, err);
+  const int rc = files->older ? read_vocabulary(folder, vocabulary, files, err)
+                              : read_sized(folder, vocabulary, &files->source, &files->bytes, err);
   return rc ? rc : read_settings(folder, files, err);
 }
 
@@ -202,6 +209,7 @@ int ld_token_files_read(const char *path, ld_token_files *files, ld_error *err) 
     int rc = ld_map_open(path, &map, err);
     if (rc) return rc;
     rc = parse_object(path, &map, &files->source, err);
+    files->bytes = map.length;
     ld_map_close(&map);
     return rc;
   }

@@ -18,11 +18,33 @@ enum {
   LD_MAX_PART_DEPTH = 16 /* of Sequence in Sequence */
 };
 
+/* What a text, or a file that is loaded, may cost (budget.c). A NULL budget has no limit. */
+typedef struct ld_budget {
+  size_t bytes, most; /* of the text; what may be made of it */
+  double seconds;     /* processor time */
+  double start, look_at;
+  bool spent;
+} ld_budget;
+
+void ld_budget_start(ld_budget *budget, size_t bytes);
+
+/* What a thread does between a pause and the next resume does not count; `bytes` are more of the text. */
+void ld_budget_pause(ld_budget *budget);
+void ld_budget_resume(ld_budget *budget, size_t bytes);
+
+/* Whether its time is over. Cheap. */
+bool ld_budget_is_spent(ld_budget *budget);
+
+/* The same, and whether a text that became `length` long is within the limit; LD_EFORMAT names the limit. */
+int ld_budget_check(ld_budget *budget, size_t length, ld_error *err);
+
 /* A run of UTF-8 with the number of its first bytes that stem from the very start of the user's text, which
  * Metaspace's "first" asks for. */
 typedef struct ld_normal {
   ld_text text, scratch; /* a normalizer writes scratch and calls ld_normal_swap */
   size_t head;
+  size_t before; /* bytes that were made of the text's other pieces */
+  ld_budget *budget;
 } ld_normal;
 
 /* Makes scratch the text. */
@@ -40,6 +62,7 @@ typedef struct ld_pieces {
   ld_text own, scratch;
   ld_piece *items, *spare; /* spare: where a step puts the new ones */
   size_t n, room, n_spare, room_spare;
+  ld_budget *budget;
 } ld_pieces;
 
 /* Adds to the new pieces, unless it is empty. */
@@ -98,6 +121,9 @@ void ld_lower_append(ld_text *out, uint32_t code);
 
 typedef enum ld_form { LD_NFC, LD_NFD, LD_NFKC, LD_NFKD } ld_form;
 
+/* Whether that takes no more time than its length: no letter has thousands of marks. */
+bool ld_form_is_fast(const char *s, size_t length);
+
 /* Appends the normalisation form of `length` bytes. */
 void ld_form_append(ld_text *out, const char *s, size_t length, ld_form form);
 
@@ -112,7 +138,11 @@ ld_regex *ld_regex_literal(const char *string, size_t length, ld_error *err);
 void ld_regex_free(ld_regex *regex);
 
 /* Appends to the matches. */
-int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_matches *out, ld_error *err);
+int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_budget *budget, ld_matches *out,
+                  ld_error *err);
+
+/* No match has fewer characters. */
+size_t ld_regex_shortest(const ld_regex *regex);
 
 /* The pattern in PCRE2's syntax. */
 int ld_regex_translate(const char *pattern, size_t length, ld_text *out, ld_error *err);
@@ -163,6 +193,8 @@ typedef struct ld_load {
   const char *where; /* "normalizer", "decoder", ... */
   const char *type;
   int depth;
+  ld_budget *budget;
+  size_t *growth; /* the most bytes that the decoder's Replaces make of one */
   ld_error *err;
 } ld_load;
 
@@ -177,6 +209,7 @@ struct ld_stage {
   size_t index;    /* tokens ended */
   size_t stripped; /* Strip: characters taken away at the start of this token */
   bool inside;     /* Strip: past its start */
+  ld_budget *budget;
 };
 
 /* Where in the ids of an input its texts stand, and between them special tokens. */
@@ -188,7 +221,7 @@ typedef struct ld_slot {
 
 typedef struct ld_template {
   ld_slot *slots;
-  size_t n;
+  size_t n, copies; /* of the slots, those of a text */
 } ld_template;
 
 struct ld_part_kind {
@@ -256,7 +289,7 @@ int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, ld_error *e
 
 /* What normalizers are made of: rewriting character by character, and a normalisation form. */
 void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code));
-void ld_normal_form(ld_normal *normal, ld_form form);
+int ld_normal_form(ld_normal *normal, ld_form form, ld_error *err);
 
 /* The template for a text or a pair; NULL: the texts one after the other, of types 0 and 1. */
 const ld_template *ld_template_of(const ld_part *post_processor, bool pair);
@@ -311,12 +344,13 @@ void ld_added_free(ld_added_tokens *added);
 const ld_added *ld_added_find(const ld_added_tokens *added, int32_t id);
 
 /* Cuts the added tokens out of the pieces that are still text. */
-void ld_added_split(const ld_patterns *patterns, ld_pieces *pieces);
+int ld_added_split(const ld_patterns *patterns, ld_pieces *pieces, ld_error *err);
 
 /* What a tokenizer's folder has: the vocabulary and the settings beside it. */
 typedef struct ld_token_files {
   char *name, *settings_name; /* the vocabulary's path, and tokenizer_config.json's, for error texts */
   json_t *source;   /* tokenizer.json; of an older vocabulary one that has only its model */
+  size_t bytes;     /* of the vocabulary's file */
   bool older;       /* source stands for vocab.txt, or for vocab.json and merges.txt */
   json_t *settings; /* tokenizer_config.json with what special_tokens_map.json changes; never NULL */
   json_t *added;    /* added_tokens.json; NULL where there is none, or it does not count */
@@ -379,8 +413,8 @@ int ld_token_settings_apply(const ld_token_class *class, const ld_token_files *f
 /* Makes a tokenizer of a folder's files. */
 int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err);
 
-/* Makes a tokenizer of a tree, which it takes. */
-int ld_tokenizer_build(json_t *root, const char *name, ld_tokenizer **out, ld_error *err);
+/* Makes a tokenizer of a tree, which it takes; `bytes` is the size of its file. */
+int ld_tokenizer_build(json_t *root, const char *name, size_t bytes, ld_tokenizer **out, ld_error *err);
 
 struct ld_tokenizer {
   ld_part normalizer, pre_tokenizer, model, post_processor, decoder;
@@ -396,6 +430,7 @@ struct ld_tokenizer {
 typedef struct ld_chain {
   ld_stage *stages;
   size_t n;
+  ld_budget budget; /* the stages point to it: a chain does not move */
 } ld_chain;
 
 void ld_chain_init(ld_chain *chain, const ld_part *decoder);

@@ -8,7 +8,9 @@
 #include "base/memory.h"
 
 int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err) {
-  return normalizer->kind ? normalizer->kind->normalize(normalizer->data, normal, err) : 0;
+  if (!normalizer->kind) return 0;
+  const int rc = normalizer->kind->normalize(normalizer->data, normal, err);
+  return rc ? rc : ld_budget_check(normal->budget, normal->before + normal->text.length, err);
 }
 
 static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
@@ -58,9 +60,10 @@ static void free_prepend(void *data) {
 }
 
 static int run_prepend(const void *data, ld_normal *normal, ld_error *err) {
-  (void)err;
   const string *s = data;
   if (!normal->text.length) return 0;
+  const int rc = ld_budget_check(normal->budget, normal->before + normal->text.length + s->length, err);
+  if (rc) return rc;
   ld_text_append(&normal->scratch, s->bytes, s->length);
   ld_text_append(&normal->scratch, normal->text.bytes, normal->text.length);
   ld_normal_swap(normal, normal->head ? normal->head + s->length : 0);
@@ -91,13 +94,24 @@ static void free_replace(void *data) {
   free(replace);
 }
 
+/* How long the text becomes; at least, where that is no number any more. */
+static size_t replaced_length(const replace_data *replace, const ld_matches *matches) {
+  size_t length = 0;
+  for (size_t i = 0; i < matches->n && length < SIZE_MAX / 2; i++) {
+    const ld_match *m = &matches->items[i];
+    length += m->is_match ? replace->content.length : m->end - m->start;
+  }
+  return length;
+}
+
 /* What stands in for a match stems from where the match's last character stems from. */
 static int run_replace(const void *data, ld_normal *normal, ld_error *err) {
   const replace_data *replace = data;
   const ld_text *text = &normal->text;
   if (!text->length) return 0;
   ld_matches matches = {0};
-  const int rc = ld_regex_find(replace->regex, text->bytes, text->length, &matches, err);
+  int rc = ld_regex_find(replace->regex, text->bytes, text->length, normal->budget, &matches, err);
+  if (!rc) rc = ld_budget_check(normal->budget, normal->before + replaced_length(replace, &matches), err);
   size_t head = 0;
   bool in_head = true;
   for (size_t i = 0; !rc && i < matches.n; i++) {
@@ -178,21 +192,22 @@ static const ld_part_kind strip_accents = {"StripAccents", NULL, NULL, {run_stri
 
 /* The head is taken to be what becomes of it by itself; that is so unless a mark behind it moves before one
  * of its own, and then only matters to a Metaspace "first" that a Split has put within the character. */
-void ld_normal_form(ld_normal *normal, ld_form form) {
+int ld_normal_form(ld_normal *normal, ld_form form, ld_error *err) {
+  if (!ld_form_is_fast(normal->text.bytes, normal->text.length))
+    return ld_fail(err, LD_EFORMAT, "the text has thousands of accents on one letter, which the tokenizer sorts");
   const size_t head = normal->head < normal->text.length ? normal->head : normal->text.length;
   ld_form_append(&normal->scratch, normal->text.bytes ? normal->text.bytes : "", head, form);
   const size_t new_head = normal->scratch.length;
   ld_text_clear(&normal->scratch);
   ld_form_append(&normal->scratch, normal->text.bytes ? normal->text.bytes : "", normal->text.length, form);
   ld_normal_swap(normal, new_head < normal->scratch.length ? new_head : normal->scratch.length);
+  return 0;
 }
 
 #define FORM_KIND(name, form)                                                                                \
   static int run_##name(const void *data, ld_normal *normal, ld_error *err) {                                \
     (void)data;                                                                                              \
-    (void)err;                                                                                               \
-    ld_normal_form(normal, form);                                                                            \
-    return 0;                                                                                                \
+    return ld_normal_form(normal, form, err);                                                                \
   }                                                                                                          \
   static const ld_part_kind name = {#name, NULL, NULL, {run_##name}};
 

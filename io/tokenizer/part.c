@@ -83,7 +83,10 @@ int ld_part_load(ld_part *part, const json_t *json, const ld_part_kind *const *k
   inner.type = type;
   inner.depth++;
   part->kind = *kinds;
-  return part->kind->load ? part->kind->load(part, json, &inner) : 0;
+  const int rc = part->kind->load ? part->kind->load(part, json, &inner) : 0;
+  return rc || !ld_budget_check(load->budget, 0, load->err)
+             ? rc
+             : ld_fail_prefix(load->err, LD_EFORMAT, "%s: %s", load->name, load->where);
 }
 
 void ld_part_free(ld_part *part) {

@@ -81,6 +81,8 @@ static int load_special(const ld_load *load, const json_t *json, const char *key
   return 0;
 }
 
+enum { MAX_COPIES = 8 }; /* of texts in a template: what a long text becomes is bounded */
+
 /* One entry of the list: a text or a special token, with its type id. */
 static int load_slot(const ld_load *load, const json_t *json, const char *key, const json_t *entry,
                      ld_template *out) {
@@ -92,6 +94,8 @@ static int load_slot(const ld_load *load, const json_t *json, const char *key, c
     return ld_load_fail(load, LD_EFORMAT, key,
                         "must be of {\"Sequence\": {\"id\": \"A\"}} (in a pair also \"B\") and "
                         "{\"SpecialToken\": {\"id\": ...}}");
+  if (text >= 0 && out->copies++ == MAX_COPIES)
+    return ld_load_fail(load, LD_EUNSUPPORTED, key, "has its texts more often than any tokenizer needs");
   int32_t type;
   int rc = ld_load_id(load, sequence ? sequence : special, "type_id", &type);
   if (rc) return rc;

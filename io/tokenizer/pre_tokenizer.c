@@ -8,7 +8,9 @@
 #include "base/memory.h"
 
 int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, ld_error *err) {
-  return pre_tokenizer->kind ? pre_tokenizer->kind->pre_tokenize(pre_tokenizer->data, pieces, err) : 0;
+  if (!pre_tokenizer->kind) return 0;
+  const int rc = pre_tokenizer->kind->pre_tokenize(pre_tokenizer->data, pieces, err);
+  return rc ? rc : ld_budget_check(pieces->budget, pieces->own.length, err);
 }
 
 /* Matches and gaps become pieces. A merged one swallows its neighbour only when that is of the other sort. */
@@ -29,8 +31,8 @@ static void cut_piece(ld_pieces *pieces, const ld_piece *of, const ld_matches *m
 }
 
 static int find(const ld_regex *regex, bool (*is)(uint32_t code), const char *s, size_t length,
-                ld_matches *out, ld_error *err) {
-  if (regex) return ld_regex_find(regex, s, length, out, err);
+                ld_budget *budget, ld_matches *out, ld_error *err) {
+  if (regex) return ld_regex_find(regex, s, length, budget, out, err);
   for (size_t i = 0; i < length;) {
     const size_t start = i;
     if (is(ld_utf8_next(s, &i))) ld_matches_add(out, start, i);
@@ -51,7 +53,7 @@ static int split(ld_pieces *pieces, const ld_regex *regex, bool (*is)(uint32_t c
       continue;
     }
     matches.n = 0;
-    rc = find(regex, is, pieces->bytes + piece->start, piece->length, &matches, err);
+    rc = find(regex, is, pieces->bytes + piece->start, piece->length, pieces->budget, &matches, err);
     for (size_t k = 0; invert && k < matches.n; k++) matches.items[k].is_match = !matches.items[k].is_match;
     if (!rc) cut_piece(pieces, piece, &matches, behavior);
   }

@@ -15,6 +15,14 @@ struct ld_regex {
   pcre2_code *code;
 };
 
+/* First in every pattern: calls give_up wherever a match could begin. */
+#define MARK "(?C)"
+
+static int give_up(pcre2_callout_block *block, void *budget) {
+  (void)block;
+  return ld_budget_is_spent(budget) ? PCRE2_ERROR_CALLOUT : 0;
+}
+
 /* ^ and $ are at every line in Ruby's syntax, where a line ends by \n alone. */
 static ld_regex *compile(const char *pattern, size_t length, const char *shown, int code_of_failure,
                          ld_error *err) {
@@ -45,9 +53,10 @@ static ld_regex *compile(const char *pattern, size_t length, const char *shown, 
 ld_regex *ld_regex_new(const char *pattern, size_t length, ld_error *err) {
   ld_text translated = {0};
   ld_regex *regex = NULL;
+  ld_text_puts(&translated, MARK);
   char *shown = ld_strndup(pattern, length);
   if (!ld_regex_translate(pattern, length, &translated, err))
-    regex = compile(translated.bytes ? translated.bytes : "", translated.length, shown, LD_EFORMAT, err);
+    regex = compile(translated.bytes, translated.length, shown, LD_EFORMAT, err);
   free(shown);
   ld_text_free(&translated);
   return regex;
@@ -55,8 +64,9 @@ ld_regex *ld_regex_new(const char *pattern, size_t length, ld_error *err) {
 
 ld_regex *ld_regex_literal(const char *string, size_t length, ld_error *err) {
   ld_text pattern = {0};
+  ld_text_puts(&pattern, MARK);
   for (size_t i = 0; i < length;) ld_text_printf(&pattern, "\\x{%x}", ld_utf8_next(string, &i));
-  ld_regex *regex = compile(pattern.bytes ? pattern.bytes : "", pattern.length, string, LD_EFORMAT, err);
+  ld_regex *regex = compile(pattern.bytes, pattern.length, string, LD_EFORMAT, err);
   ld_text_free(&pattern);
   return regex;
 }
@@ -67,23 +77,46 @@ void ld_regex_free(ld_regex *regex) {
   free(regex);
 }
 
-static int match_at(const ld_regex *regex, const char *s, size_t length, size_t at, pcre2_match_data *data) {
-  int rc = pcre2_match(regex->code, (PCRE2_SPTR)s, length, at, PCRE2_NO_UTF_CHECK, data, NULL);
+size_t ld_regex_shortest(const ld_regex *regex) {
+  uint32_t length = 0;
+  pcre2_pattern_info(regex->code, PCRE2_INFO_MINLENGTH, &length);
+  return length;
+}
+
+static int match_at(const ld_regex *regex, const char *s, size_t length, size_t at, pcre2_match_data *data,
+                    pcre2_match_context *context) {
+  const PCRE2_SPTR text = (PCRE2_SPTR)s;
+  int rc = pcre2_match(regex->code, text, length, at, PCRE2_NO_UTF_CHECK, data, context);
   /* The compiled code has a small stack; the interpreter takes what it needs from the heap. */
   if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-    rc = pcre2_match(regex->code, (PCRE2_SPTR)s, length, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, NULL);
+    rc = pcre2_match(regex->code, text, length, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, context);
   return rc;
 }
 
-int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_matches *out, ld_error *err) {
+/* Why matching ended early. */
+static int too_much(int rc, ld_budget *budget, ld_error *err) {
+  const int spent = rc == PCRE2_ERROR_CALLOUT ? ld_budget_check(budget, 0, err) : 0;
+  if (spent) return spent;
+  return ld_fail(err, LD_EFORMAT,
+                 "a regular expression of the tokenizer needs too many steps on this text (PCRE2 %d)", rc);
+}
+
+int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_budget *budget, ld_matches *out,
+                  ld_error *err) {
   pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-  if (!data) return ld_fail(err, LD_EMEMORY, "no memory for a regular expression");
+  pcre2_match_context *context = pcre2_match_context_create(NULL);
+  if (!data || !context) {
+    pcre2_match_data_free(data);
+    pcre2_match_context_free(context);
+    return ld_fail(err, LD_EMEMORY, "no memory for a regular expression");
+  }
+  pcre2_set_callout(context, give_up, budget);
   const PCRE2_SIZE *found = pcre2_get_ovector_pointer(data);
   size_t at = 0, last_end = 0;
   bool any = false;
   int rc = 0;
   while (at <= length) {
-    rc = match_at(regex, s, length, at, data);
+    rc = match_at(regex, s, length, at, data, context);
     if (rc < 0) break;
     /* \K can put the start behind the end, and lookbehind with it before what was already taken. */
     const size_t end = found[1], start = found[0] > end ? end : found[0] < last_end ? last_end : found[0];
@@ -97,9 +130,7 @@ int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_matche
     any = true;
   }
   pcre2_match_data_free(data);
+  pcre2_match_context_free(context);
   ld_matches_end(out, length);
-  if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
-    return ld_fail(err, LD_EFORMAT,
-                   "a regular expression of the tokenizer needs too many steps on this text (PCRE2 %d)", rc);
-  return 0;
+  return rc < 0 && rc != PCRE2_ERROR_NOMATCH ? too_much(rc, budget, err) : 0;
 }

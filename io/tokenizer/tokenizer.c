@@ -68,11 +68,14 @@ static int load_parts(ld_tokenizer *t, json_t *json, ld_load *load) {
                             load);
 }
 
-int ld_tokenizer_build(json_t *root, const char *name, ld_tokenizer **out, ld_error *err) {
+int ld_tokenizer_build(json_t *root, const char *name, size_t bytes, ld_tokenizer **out, ld_error *err) {
   *out = NULL;
   const json_t *version = json_object_get(root, "version");
   ld_tokenizer *t = ld_alloc(1, sizeof *t);
-  ld_load load = {.name = name, .where = "", .type = "", .err = err};
+  ld_budget budget;
+  size_t growth = 1;
+  ld_budget_start(&budget, bytes);
+  ld_load load = {.name = name, .where = "", .type = "", .budget = &budget, .growth = &growth, .err = err};
   int rc;
   if (!json_is_object(root))
     rc = ld_fail(err, LD_EFORMAT, "%s: is no tokenizer.json, which is a JSON object", name);
@@ -101,7 +104,7 @@ int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tok
   if (!root)
     return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, problem.line, problem.column,
                    problem.text);
-  return ld_tokenizer_build(root, name, out, err);
+  return ld_tokenizer_build(root, name, length, out, err);
 }
 
 int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err) {
@@ -116,7 +119,7 @@ int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_err
   if (rc)
     json_decref(root);
   else
-    rc = ld_tokenizer_build(root, files->name, out, err);
+    rc = ld_tokenizer_build(root, files->name, files->bytes, out, err);
   if (!rc) rc = ld_token_settings_apply(class, files, *out, err);
   const char *eos = ld_special_token(&tokens, LD_EOS);
   if (!rc && eos) (*out)->eos = ld_tokenizer_id(*out, eos);
@@ -152,14 +155,16 @@ void ld_tokenizer_free(ld_tokenizer *tokenizer) {
 /* Each piece of text is normalised by itself; token pieces keep no text. */
 static int normalize_pieces(const ld_part *normalizer, ld_pieces *pieces, ld_error *err) {
   if (!normalizer->kind) return 0;
-  ld_normal normal = {0};
+  ld_normal normal = {.budget = pieces->budget};
   int rc = 0;
   for (size_t i = 0; !rc && i < pieces->n; i++) {
     ld_piece piece = pieces->items[i];
+    normal.before = pieces->scratch.length;
     ld_text_clear(&normal.text);
     ld_text_append(&normal.text, pieces->bytes + piece.start, piece.length);
     normal.head = piece.head;
-    if (piece.id < 0) rc = ld_normalize(normalizer, &normal, err);
+    rc = piece.id < 0 ? ld_normalize(normalizer, &normal, err)
+                      : ld_budget_check(pieces->budget, normal.before + piece.length, err);
     piece = (ld_piece){pieces->scratch.length, normal.text.length, normal.head, piece.id};
     ld_text_append(&pieces->scratch, normal.text.bytes, normal.text.length);
     ld_pieces_add(pieces, piece);
@@ -171,11 +176,10 @@ static int normalize_pieces(const ld_part *normalizer, ld_pieces *pieces, ld_err
 }
 
 static int encode_pieces(const ld_tokenizer *t, ld_pieces *pieces, ld_ids *out, ld_error *err) {
-  ld_added_split(&t->added.raw, pieces);
-  int rc = normalize_pieces(&t->normalizer, pieces, err);
-  if (rc) return rc;
-  ld_added_split(&t->added.normalized, pieces);
-  rc = ld_pre_tokenize(&t->pre_tokenizer, pieces, err);
+  int rc = ld_added_split(&t->added.raw, pieces, err);
+  if (!rc) rc = normalize_pieces(&t->normalizer, pieces, err);
+  if (!rc) rc = ld_added_split(&t->added.normalized, pieces, err);
+  if (!rc) rc = ld_pre_tokenize(&t->pre_tokenizer, pieces, err);
   return rc ? rc : t->model.kind->model.tokenize(t->model.data, pieces, out, err);
 }
 
@@ -183,7 +187,9 @@ static int encode_pieces(const ld_tokenizer *t, ld_pieces *pieces, ld_ids *out, 
 static int encode_text(const ld_tokenizer *t, const char *text, size_t length, ld_ids *out, ld_error *err) {
   if (!ld_utf8_valid(text, length)) return ld_fail(err, LD_EFORMAT, "the text is not UTF-8");
   const size_t start = out->n;
-  ld_pieces pieces = {.bytes = text};
+  ld_budget budget;
+  ld_budget_start(&budget, length);
+  ld_pieces pieces = {.bytes = text, .budget = &budget};
   size_t first = 0;
   if (length) ld_utf8_next(text, &first);
   ld_pieces_add(&pieces, (ld_piece){0, length, first, -1});

@@ -148,6 +148,8 @@ void ld_lower_append(ld_text *out, uint32_t code) {
   ld_utf8_append(out, lower);
 }
 
+enum { MANY_MARKS = 20000 }; /* on one letter: utf8proc's time to order them grows with their square */
+
 static void form_run(ld_text *out, const char *s, size_t length, ld_form form) {
   utf8proc_option_t options = form == LD_NFC || form == LD_NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
   if (form == LD_NFKC || form == LD_NFKD) options |= UTF8PROC_COMPAT;
@@ -159,6 +161,15 @@ static void form_run(ld_text *out, const char *s, size_t length, ld_form form) {
   else
     ld_text_append(out, s, length); /* its only cause for valid text is memory, of which ld_alloc speaks */
   free(bytes);
+}
+
+bool ld_form_is_fast(const char *s, size_t length) {
+  size_t marks = 0;
+  for (size_t i = 0; i < length && length > MANY_MARKS && marks <= MANY_MARKS;) {
+    const uint32_t code = ld_utf8_next(s, &i);
+    marks = code < 0x300 || !utf8proc_get_property((utf8proc_int32_t)code)->combining_class ? 0 : marks + 1;
+  }
+  return marks <= MANY_MARKS;
 }
 
 /* Pure ASCII is in every form, and a code point that the library's older tables do not know is a border that

@@ -2,8 +2,8 @@
  * model and the decoder.
  *
  * Tokens that go on are kept without their prefix in a table of their own, so that every look-up is of bytes
- * of the word itself. No look-up is longer than the longest token: a word takes time in proportion to its
- * length, however many characters the file allows it.
+ * of the word itself. Only lengths that tokens have are looked up: a word takes time in proportion to its
+ * length and the vocabulary's size at most, however many characters the file allows it.
  */
 #include "io/tokenizer/internal.h"
 
@@ -14,7 +14,8 @@
 
 typedef struct side {
   ld_keys keys;
-  size_t longest; /* in bytes */
+  size_t *lengths; /* in bytes; those that occur, the longest first */
+  size_t n_lengths;
 } side;
 
 typedef struct wordpiece {
@@ -27,9 +28,9 @@ typedef struct wordpiece {
 
 /* The longest token that s starts with; -1 for none, else *end gets its length. */
 static int32_t longest_token(const side *of, const char *s, size_t length, size_t *end) {
-  size_t n = length < of->longest ? length : of->longest;
-  for (; n; n--) {
-    if (n < length && ((unsigned char)s[n] & 0xc0) == 0x80) continue;
+  for (size_t i = 0; i < of->n_lengths; i++) {
+    const size_t n = of->lengths[i];
+    if (n > length) continue;
     const int32_t id = ld_keys_get(&of->keys, s, n);
     if (id >= 0) return *end = n, id;
   }
@@ -43,10 +44,13 @@ static bool has_more_chars(const char *s, size_t length, size_t most) {
   return n > most;
 }
 
-static int tokenize_word(const wordpiece *w, const char *s, size_t length, ld_ids *out, ld_error *err) {
+static int tokenize_word(const wordpiece *w, const char *s, size_t length, ld_budget *budget, ld_ids *out,
+                         ld_error *err) {
   const size_t start = out->n;
   bool known = !has_more_chars(s, length, w->most_chars);
   for (size_t at = 0, end = 0; known && at < length; at += end) {
+    const int rc = ld_budget_check(budget, 0, err);
+    if (rc) return rc;
     const int32_t id = longest_token(at ? &w->inner : &w->first, s + at, length - at, &end);
     known = id >= 0;
     if (known) ld_ids_push(out, id);
@@ -69,14 +73,28 @@ static int tokenize(const void *data, const ld_pieces *pieces, ld_ids *out, ld_e
     if (piece->id >= 0)
       ld_ids_push(out, piece->id);
     else
-      rc = tokenize_word(data, pieces->bytes + piece->start, piece->length, out, err);
+      rc = tokenize_word(data, pieces->bytes + piece->start, piece->length, pieces->budget, out, err);
   }
   return rc;
 }
 
 static void add_token(side *to, ld_token_text token, int32_t id) {
   ld_keys_set(&to->keys, token.bytes, token.length, id);
-  if (token.length > to->longest) to->longest = token.length;
+}
+
+static int longer_first(const void *a, const void *b) {
+  const size_t x = *(const size_t *)a, y = *(const size_t *)b;
+  return (x < y) - (x > y);
+}
+
+/* Each length that occurs, once: all of them together are no longer than the vocabulary. */
+static void index_lengths(side *of) {
+  of->lengths = ld_alloc(of->keys.n, sizeof *of->lengths);
+  for (size_t i = 0; i < of->keys.n; i++) of->lengths[i] = of->keys.items[i].length;
+  qsort(of->lengths, of->keys.n, sizeof *of->lengths, longer_first);
+  for (size_t i = 0; i < of->keys.n; i++)
+    if (of->lengths[i] && (!of->n_lengths || of->lengths[i] != of->lengths[of->n_lengths - 1]))
+      of->lengths[of->n_lengths++] = of->lengths[i];
 }
 
 static void index_tokens(wordpiece *w, const char *prefix, size_t prefix_length) {
@@ -87,6 +105,8 @@ static void index_tokens(wordpiece *w, const char *prefix, size_t prefix_length)
     if (t.length > prefix_length && !memcmp(t.bytes, prefix, prefix_length))
       add_token(&w->inner, (ld_token_text){t.bytes + prefix_length, t.length - prefix_length}, id);
   }
+  index_lengths(&w->first);
+  index_lengths(&w->inner);
 }
 
 static int load_wordpiece(ld_part *part, const json_t *json, ld_load *load) {
@@ -113,6 +133,8 @@ static void free_wordpiece(void *data) {
   ld_vocabulary_free(&w->vocabulary);
   ld_keys_free(&w->first.keys);
   ld_keys_free(&w->inner.keys);
+  free(w->first.lengths);
+  free(w->inner.lengths);
   free(w->unk_token);
   free(w);
 }

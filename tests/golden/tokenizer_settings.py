@@ -164,6 +164,9 @@ def program(path, folder):
         return None, done.stderr.strip(), ""
     out = [json.loads(line) for line in done.stdout.splitlines()]
     n, (eos, has_types) = len(TEXTS), out[-1]
+    failed = [row[0] for row in out[:-1] if isinstance(row[0], str)]
+    if failed:
+        return None, failed[0], done.stderr
     rows = [one + [pair[0], pair[1] if has_types else [0] * len(pair[1]), cut_one[0], cut_pair[0]]
             for one, cut_one, cut_pair, pair in zip(out[:n], out[n:], out[2 * n:], out[3 * n:])]
     return rows, eos, done.stderr
