@@ -449,16 +449,21 @@ static int read_side(const input *in, bool *left) {
   return fail(in, "truncation_side", "must be \"left\" or \"right\"");
 }
 
+#define CLEAN_BPE "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
+
 int ld_token_settings_apply(const ld_token_class *class, const ld_token_files *files, ld_tokenizer *tokenizer,
                             ld_error *err) {
   const input in = {.files = files, .err = err};
   const json_t *inputs = json_object_get(files->settings, "model_input_names");
-  bool split;
+  bool split, clean, clean_bpe;
   int rc = check_versions(files, err);
   if (!rc) rc = setting_or_null(&in, "split_special_tokens", false, &split);
   if (!rc) rc = check_mistral(&in);
   if (!rc) rc = read_side(&in, &tokenizer->cut_left);
+  if (!rc) rc = setting_or_null(&in, "clean_up_tokenization_spaces", false, &clean);
+  if (!rc) rc = setting_or_null(&in, CLEAN_BPE, false, &clean_bpe);
   if (rc) return rc;
+  tokenizer->clean_up = clean && (clean_bpe || tokenizer->model.kind != &ld_bpe_kind);
   tokenizer->added.raw.split_special = tokenizer->added.normalized.split_special = split;
   tokenizer->no_types = json_is_array(inputs) ? !names_types(inputs) : class->no_types;
   return 0;

@@ -253,6 +253,16 @@ static void join_end(ld_stage *stage) {
 
 static const ld_part_kind join_kind = {.type = "", .decode = {join_feed, join_end, ld_stage_pass_finish}};
 
+/* The whole text, at its end. */
+static void clean_finish(ld_stage *stage) {
+  ld_clean_up(&stage->hold, false);
+  ld_stage_feed(stage->next, stage->hold.bytes, stage->hold.length);
+  ld_stage_end(stage->next);
+  ld_stage_finish(stage->next);
+}
+
+static const ld_part_kind clean_kind = {.type = "", .decode = {ld_stage_hold, fuse_end, clean_finish}};
+
 static void add_stage(ld_chain *chain, const ld_part_kind *kind, const void *data) {
   chain->stages = ld_realloc(chain->stages, chain->n + 1, sizeof *chain->stages);
   chain->stages[chain->n++] = (ld_stage){.kind = kind, .data = data};
@@ -267,12 +277,13 @@ static void add_stages(ld_chain *chain, const ld_part *part) {
   for (size_t i = 0; i < parts->n; i++) add_stages(chain, &parts->items[i]);
 }
 
-void ld_chain_init(ld_chain *chain, const ld_part *decoder) {
+void ld_chain_init(ld_chain *chain, const ld_part *decoder, bool clean_up) {
   *chain = (ld_chain){0};
   if (decoder->kind)
     add_stages(chain, decoder);
   else
     add_stage(chain, &join_kind, NULL);
+  if (clean_up) add_stage(chain, &clean_kind, NULL);
   add_stage(chain, &out_kind, NULL);
   for (size_t i = 0; i + 1 < chain->n; i++) chain->stages[i].next = &chain->stages[i + 1];
   for (size_t i = 0; i < chain->n; i++) chain->stages[i].budget = &chain->budget;

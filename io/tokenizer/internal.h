@@ -423,6 +423,7 @@ struct ld_tokenizer {
   uint8_t *skipped;         /* by id: whether decoding skips it with the special ones */
   int32_t size, eos;
   bool no_types; /* see ld_tokenizer_has_types */
+  bool clean_up; /* decoded text: clean_up_tokenization_spaces */
   bool cut_left; /* what does not fit is cut from the start of a text */
 };
 
@@ -433,7 +434,8 @@ typedef struct ld_chain {
   ld_budget budget; /* the stages point to it: a chain does not move */
 } ld_chain;
 
-void ld_chain_init(ld_chain *chain, const ld_part *decoder);
+/* `clean_up`: of the whole text, which then comes at its end. */
+void ld_chain_init(ld_chain *chain, const ld_part *decoder, bool clean_up);
 void ld_chain_token(ld_chain *chain, const char *bytes, size_t length, ld_text *out);
 void ld_chain_finish(ld_chain *chain, ld_text *out);
 void ld_chain_free(ld_chain *chain);
@@ -442,6 +444,9 @@ void ld_chain_free(ld_chain *chain);
 void ld_stage_feed(ld_stage *stage, const char *bytes, size_t length);
 void ld_stage_end(ld_stage *stage);
 void ld_stage_finish(ld_stage *stage);
+
+/* English punctuation joins the word before it; with `contract` " do not" becomes " don't". */
+void ld_clean_up(ld_text *text, bool contract);
 
 /* For stages that keep a token until it is whole, and have nothing left at the end. */
 void ld_stage_hold(ld_stage *stage, const char *bytes, size_t length);

@@ -264,7 +264,7 @@ static void decode_id(const ld_tokenizer *t, ld_chain *chain, int32_t id, bool s
 void ld_tokenizer_decode(const ld_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
                          ld_text *out) {
   ld_chain chain;
-  ld_chain_init(&chain, &tokenizer->decoder);
+  ld_chain_init(&chain, &tokenizer->decoder, tokenizer->clean_up);
   for (size_t i = 0; i < n; i++) decode_id(tokenizer, &chain, ids[i], skip_special, out);
   ld_chain_finish(&chain, out);
   ld_chain_free(&chain);
@@ -274,7 +274,7 @@ ld_stream_decoder *ld_stream_decoder_new(const ld_tokenizer *tokenizer, bool ski
   ld_stream_decoder *decoder = ld_alloc(1, sizeof *decoder);
   decoder->tokenizer = tokenizer;
   decoder->skip_special = skip_special;
-  ld_chain_init(&decoder->chain, &tokenizer->decoder);
+  ld_chain_init(&decoder->chain, &tokenizer->decoder, tokenizer->clean_up);
   return decoder;
 }
 

@@ -183,14 +183,14 @@ static void replace_all(ld_text *text, const char *from, const char *to) {
   text->length = (size_t)(write - text->bytes) + (size_t)(end - read);
 }
 
-/* English punctuation joins the word before it; within one token, as the library has it. */
-static void clean_up(ld_text *text) {
+void ld_clean_up(ld_text *text, bool contract) {
   static const char *const pairs[][2] = {
       {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
       {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
   };
-  if (!memchr(text->bytes, ' ', text->length)) return;
-  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) replace_all(text, pairs[i][0], pairs[i][1]);
+  if (!text->length || !memchr(text->bytes, ' ', text->length)) return;
+  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+    if (contract || strcmp(pairs[i][0], " do not")) replace_all(text, pairs[i][0], pairs[i][1]);
 }
 
 /* But for the first, a token loses its prefix, or gets a space before it. */
@@ -208,7 +208,7 @@ static void decode_end(ld_stage *stage) {
     memmove(token->bytes + 1, token->bytes, token->length - 1);
     *token->bytes = ' ';
   }
-  if (j->cleanup && token->length) clean_up(token);
+  if (j->cleanup) ld_clean_up(token, true); /* within one token, as the library has it */
   ld_stage_feed(stage->next, token->bytes, token->length);
   ld_text_clear(token);
   ld_stage_end(stage->next);

@@ -57,7 +57,7 @@ def cases(style, size, known):
         for value in (True, False, None):
             yield key, {"tokenizer_config.json": {key: value}}
     for role in ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token", "image_token"):
-        for value in ("<|x|>", known, token("<|x|>"), token("<|x|>", lstrip=True, rstrip=True, normalized=False), token(known, lstrip=True), token("<|x|>", typed=False), None, 7):
+        for value in ("<|x|>", known, token("<|x|>"), token("<|x|>", lstrip=True, rstrip=True, normalized=False), token(known, lstrip=True, normalized=False), token("<|x|>", typed=False), None, 7):
             yield role, {"tokenizer_config.json": {role: value}}
         for value in ("<|x|>", known, token("<|x|>", typed=False, lstrip=True), token(known, typed=False, rstrip=True, normalized=False), None):
             yield role + " (special_tokens_map.json)", {"special_tokens_map.json": {role: value}}
@@ -101,6 +101,7 @@ def cases(style, size, known):
         yield "tokenizer_class", {"tokenizer_config.json": {"tokenizer_class": name}}
     yield "tokenizer_class (config.json)", {"tokenizer_config.json": {"tokenizer_class": None}, "config.json": {"tokenizer_class": "PreTrainedTokenizerFast"}}
     yield "tokenizer_class (config.json)", {"tokenizer_config.json": {"tokenizer_class": None}, "config.json": {"tokenizer_class": "GPT2Tokenizer"}}
+    yield "clean_up_tokenization_spaces (forced on BPE)", {"tokenizer_config.json": {"clean_up_tokenization_spaces": True, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": True}}
     yield "no settings", {}
 
 
