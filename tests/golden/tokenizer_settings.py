@@ -11,8 +11,9 @@ tokens, a pair's, the text decoded with and without special tokens, and the id o
 key agree, how many the program refuses, how many the reference cannot open (these are not compared). Exit status 1 when
 anything differs, or when a refusal does not name the key.
 
-The second form records some of the cases as a test: settings.jsonl in tests/golden/tokenizers has a line for each,
-[{"style", "vocabulary", files by name}, [[text, ids, ids with special tokens, decoded without special tokens], ...], eos].
+The second form records some of the cases as a test: of each key and vocabulary the first that changes anything, and some
+that change nothing. settings.jsonl in tests/golden/tokenizers has a line for each: {"key", "style", "files": {name:
+content}, "eos", "types", "rows": [[text, ids with special tokens, cut to 7, those decoded without special tokens], ...]}.
 """
 
 import argparse
@@ -237,6 +238,43 @@ def compare(options):
     return 1 if bad else 0
 
 
+def pick(rows, plain):
+    """Of the texts at most two on which a setting matters, or else the last."""
+    changed = [i for i in range(len(TEXTS)) if rows[i] != plain[i]] if plain else []
+    return changed[:2] or [len(TEXTS) - 1]
+
+
+IGNORED = ("add_bos_token", "add_eos_token", "do_lower_case", "padding_side", "model_max_length", "spaces_between_special_tokens")
+
+
+def record():
+    plain, done = {}, set()
+    with open(os.path.join(HERE, "settings.jsonl"), "w", encoding="utf-8") as out:
+        for key, style, vocabulary, files in sorted(all_cases(), key=lambda case: case[0] != "no settings"):
+            if vocabulary != "tokenizer.json" or (style, key) in done or (key == "no settings" and style in plain):
+                continue
+            if key == "fast_tokenizer_files" or (key[:4] in ("sep_", "cls_", "mask") and style not in ("bert", "roberta")):
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                make(folder, style, vocabulary, files)
+                rows, eos = reference(folder)
+            if rows is None:
+                continue
+            name = files["config.json"]["model_type"], files["tokenizer_config.json"].get("tokenizer_class")
+            if key == "no settings":
+                plain[style] = name, rows, eos
+            elif name != plain[style][0] and not key.startswith("tokenizer_class"):
+                continue
+            elif rows == plain[style][1] and eos == plain[style][2] and not (style == "gpt2" and key in IGNORED):
+                continue
+            done.add((style, key))
+            picked = pick(rows, plain[style][1] if key != "no settings" else None)
+            line = {"key": key, "style": style, "files": files, "eos": -1 if eos is None else eos, "types": max(rows[0][5], default=0),
+                    "rows": [[TEXTS[i], rows[i][1], rows[i][6], rows[i][3]] for i in picked]}
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program")
@@ -244,7 +282,7 @@ def main():
     parser.add_argument("--only", help="only cases whose description contains this")
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
-    return compare(options)
+    return record() if options.record else compare(options)
 
 
 if __name__ == "__main__":
