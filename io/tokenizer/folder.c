@@ -14,9 +14,12 @@
 
 #include "base/memory.h"
 #include "io/file.h"
+#include "io/json.h"
 
 static int parse_object(const char *path, const ld_map *map, json_t **out, ld_error *err) {
   json_error_t problem;
+  const int rc = ld_json_check_budget(map->bytes, map->length, path, err);
+  if (rc) return rc;
   /* Of a key that stands twice the last counts, as in Python. */
   *out = json_loadb(map->bytes ? map->bytes : "", map->length, JSON_ALLOW_NUL, &problem);
   if (!*out)
