@@ -134,8 +134,8 @@ static int render_llama2(const ld_chat_layout *layout, const ld_message *message
     if (!is_role(&messages[i], user ? "user" : "assistant"))
       return ld_fail(
           err, LD_EFORMAT,
-          "messages[%zu].role is \"%s\", but the chat layout %s wants \"%s\" here (one system message "
-          "at most, in front, then user and assistant in turn)",
+          "messages[%zu].role is \"%s\", but the chat layout %s wants \"%s\" here (at most one system "
+          "message, first, then user and assistant in turn)",
           i, messages[i].role, layout->name, user ? "user" : "assistant");
     if (user) {
       turn = page->out->length;
@@ -148,7 +148,7 @@ static int render_llama2(const ld_chat_layout *layout, const ld_message *message
   }
   if (n == first || (prompt && is_role(&messages[n - 1], "assistant")))
     return ld_fail(err, LD_EFORMAT, "messages: the chat layout %s wants a user message %s", layout->name,
-                   prompt ? "at the end" : "behind the system message");
+                   prompt ? "at the end" : "after the system message");
   return 0;
 }
 

@@ -218,7 +218,7 @@ int ld_digests_settle(const char *path, const ld_stamp *was, const ld_stamp *now
     return ld_fail(err, LD_EMISMATCH, "%s: was cut short while it was in use: restore it, and run the same command again", path);
   if (changed(user))
     return ld_fail(err, LD_EMISMATCH, "%s: was changed while it was in use: restore it, and run the same command again", path);
-  ld_warn("%s: was %s while it is in use; this run goes on with the bytes that it began with, which are still there",
+  ld_warn("%s: was %s while it is in use; this run continues with the bytes that it started with, which are still there",
           path, in_place ? "touched" : now->bytes < 0 ? "removed" : "replaced");
   return 0;
 }

@@ -65,11 +65,15 @@ static const char *const measures[] = {
     [LD_RUN_VALUE] = "Validation Pearson correlation",
 };
 
+static double last_step(const ld_run_record *r) {
+  return r->steps.n ? r->steps.column[LD_STEP][r->steps.n - 1] : 0;
+}
+
 static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
   const ld_table *s = &r->steps, *e = &r->evals;
   if (s->n) {
     const size_t window = ld_column_reach(s->n) + 1;
-    open_tile(page, "Final training loss");
+    open_tile(page, last_step(r) < r->total ? "Latest training loss" : "Final training loss");
     ld_report_put_real(page, s->column[LD_LOSS][s->n - 1], 4);
     if (window > 1) {
       ld_text_puts(page, "<small>");
@@ -86,10 +90,6 @@ static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
 
 static const char *rate_title(const ld_run_record *r) {
   return r->images ? "Images per second" : "Tokens per second";
-}
-
-static double last_step(const ld_run_record *r) {
-  return r->steps.n ? r->steps.column[LD_STEP][r->steps.n - 1] : 0;
 }
 
 static void put_progress_tiles(ld_text *page, const ld_run_record *r) {

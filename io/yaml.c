@@ -191,6 +191,7 @@ static int read_items(reader *r, ld_value *out, key_set *keys, int depth) {
     code = read_key(r, out, keys, &key);
     if (code) return code;
     ld_value *item = ld_value_add(out, key, &room);
+    item->line = (int)r->event.start_mark.line + 1;
     add_key(keys, out);
     code = next(r);
     if (!code) code = read_node(r, item, depth + 1);

@@ -199,7 +199,7 @@ static ld_comm *part_of(const ld_comm *comm, MPI_Comm group) {
 
 static ld_limit *limit_split(ld_comm *comm) {
   ld_comm_barrier(comm); /* waits under the watch: what follows cannot take long */
-  return ld_limit_begin(call_limit(comm), "MPI_Comm_split", "The same command goes on from the newest checkpoint");
+  return ld_limit_begin(call_limit(comm), "MPI_Comm_split", "The same command resumes from the latest checkpoint");
 }
 
 ld_comm *ld_comm_among(ld_comm *comm, bool member) {

@@ -38,8 +38,8 @@ static void *wait_for_end(void *self) {
   const int patient = limit->seconds + NEXT_SPEAKER * (rank < SPEAKERS ? rank : SPEAKERS);
   for (int i = 0; i < patient; i++)
     if (is_over(limit)) return NULL;
-  ld_complain("%s: a rank has not come for %d s: it hangs, or its host is down or cut off (which one it is cannot "
-              "be told here); all ranks end. %s",
+  ld_complain("%s: a rank is missing for %d s: it hangs, or its host is down or cut off (which one is not "
+              "known at this point); all ranks end. %s",
               limit->call, limit->seconds, limit->rest);
   _exit(1);
 }

@@ -43,7 +43,7 @@ static const ld_command commands[] = {
     {"inspect", LD_CMD_INSPECT, "show what a model, an adapter or a run holds",
      "Prints what is in a model folder, a checkpoint, a PEFT folder or a run folder.", true, false, ld_cmd_inspect},
     {"report", LD_CMD_REPORT, "write the report page of a run",
-     "Writes report.html into a run folder from its metrics.jsonl and run.yaml, also while the run goes on.",
+     "Writes report.html into a run folder from its metrics.jsonl and run.yaml, also while the run is in progress.",
      true, false, ld_cmd_report},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -78,7 +78,7 @@ int ld_tokenizer_build(json_t *root, const char *name, size_t bytes, ld_tokenize
   ld_load load = {.name = name, .where = "", .type = "", .budget = &budget, .growth = &growth, .err = err};
   int rc;
   if (!json_is_object(root))
-    rc = ld_fail(err, LD_EFORMAT, "%s: is no tokenizer.json, which is a JSON object", name);
+    rc = ld_fail(err, LD_EFORMAT, "%s: not a tokenizer.json (expected a JSON object)", name);
   else if (version && (!json_is_string(version) || strcmp(json_string_value(version), "1.0")))
     rc = ld_fail(err, LD_EUNSUPPORTED, "%s: version must be \"1.0\"", name);
   else

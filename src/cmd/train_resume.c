@@ -150,8 +150,8 @@ static void compare_kernels(changes *c, const char *was) {
 /* What was computed cannot be computed again: a run of the older numerics goes on with the present ones. */
 static void warn_of_numerics(const char *path, int64_t was) {
   if (was == LD_NUMERICS) return;
-  ld_warn("%s: was computed with version %lld of the numerics, and this program has version %d: the run goes "
-          "on, but its adapter will differ in the last bits from one by either program alone",
+  ld_warn("%s: was computed with version %lld of the numerics, and this program has version %d: the run "
+          "continues, but its adapter will differ in the last bits from one by either program alone",
           path, (long long)was, (int)LD_NUMERICS);
 }
 

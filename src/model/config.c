@@ -111,7 +111,7 @@ static int check_labels(const ld_value *config, const char *source, ld_error *er
   long number;
   for (size_t i = 0; names && i < names->n_items; i++)
     if (!read_number(names->items[i].key, &number))
-      return ld_fail(err, LD_EFORMAT, "%s/config.json: id2label: the key '%.64s' is no number", source,
+      return ld_fail(err, LD_EFORMAT, "%s/config.json: id2label: the key '%.64s' is not a number", source,
                      names->items[i].key);
   return 0;
 }
@@ -147,7 +147,7 @@ static int check_attention(const ld_value *config, const char *key, const char *
   const char *name = value->string + (strncmp(value->string, paged, strlen(paged)) ? 0 : strlen(paged));
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (!strcmp(known[i], name)) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s/config.json: %s: \"%.64s\" is no way to compute attention", source, key,
+  return ld_fail(err, LD_EFORMAT, "%s/config.json: %s: \"%.64s\" is not a way to compute attention", source, key,
                  value->string);
 }
 

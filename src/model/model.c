@@ -57,7 +57,7 @@ static void check_dtype(ld_builder *builder, const char *key) {
   const char *name = ld_build_string(builder, key, "float32");
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (!strcmp(known[i], name)) return;
-  ld_build_refuse(builder, key, "\"%.64s\" is no type of weights", name);
+  ld_build_refuse(builder, key, "\"%.64s\" is not a type of weights", name);
 }
 
 /* What all classes of transformers act on. */

@@ -127,8 +127,8 @@ static int check_finite(const generator *g, ld_error *err) {
   for (int i = 0; i < g->base->model->vocab; i++)
     if (!isfinite(g->logits[i]))
       return ld_fail(err, LD_ENUMERIC,
-                     "%s: the logits after token %d are not finite: the model or the adapter holds values that are no "
-                     "numbers",
+                     "%s: the logits after token %d are not finite: the model or the adapter holds NaN or "
+                     "infinite values",
                      ld_model_folder_path(g->base->folder), g->cache.length);
   return 0;
 }

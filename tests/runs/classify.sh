@@ -210,7 +210,7 @@ expect_text '"probabilities": \{"dawn": .*"dusk": .*"eve": .*"morn": .*"noon": '
 head_of "$m" integers.jsonl 4 integers
 sed 's/"label": 3/"label": 0/' integers.jsonl >places.jsonl
 ok "integers for a stored head" 1 train --model "$m" --data places.jsonl --out places --steps 1
-expect_text '^head +stored: 3 classes \(negative, neutral, positive\), .*count' err "integers for a stored head"
+expect_text '^head +stored: 3 classes \(negative, neutral, positive\), numbered from 0' err "integers for a stored head"
 # More classes than the data has names, one of which is a number.
 sed 's/"dusk"/"6"/' names.jsonl >numbered.jsonl
 head_of "$m" numbered.jsonl 7 numbered --labels 7

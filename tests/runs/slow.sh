@@ -23,7 +23,7 @@ slow_disk() {
 stopped() {
   SECONDS=0
   STOP_IN=$1 STOP_RANK=$2 LD_PRELOAD=$FAIL_CALL_LIBRARY ranks 2 "${job_is[@]}" --out run
-  expect_error 1 "$1: a rank has not come for [0-9]+ s: .*$3" "rank $2 stopped in $1"
+  expect_error 1 "$1: a rank is missing for [0-9]+ s: .*$3" "rank $2 stopped in $1"
   [ "$SECONDS" -lt 60 ] || fail "rank $2 stopped in $1: took $SECONDS s to end"
   [ "$1" = MPI_Init ] || same_run ../whole run
 }

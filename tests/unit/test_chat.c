@@ -113,7 +113,7 @@ static const struct {
     {"llama2", "a", false, "messages[0].role is \"assistant\", but the chat layout llama2 wants \"user\""},
     {"llama2", "uu", false, "messages[1].role is \"user\""},
     {"llama2", "sua", true, "wants a user message at the end"},
-    {"llama2", "s", false, "wants a user message behind the system message"},
+    {"llama2", "s", false, "wants a user message after the system message"},
     {"llama2", "usa", false, "messages[1].role is \"system\""},
     {"llama2", "ssu", false, "messages[1].role is \"system\""},
 };

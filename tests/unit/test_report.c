@@ -82,6 +82,8 @@ Test(report, a_run_that_is_not_finished) {
   char *page = report_of(four, NULL, NULL), *finished = report_of(one, NULL, NULL);
   expect(page, "Not finished: 1 of 4 steps are done.");
   expect(page, "<dd>1<small>of 4 steps, 0.25 epochs</small>");
+  expect(page, "Latest training loss");
+  expect(finished, "Final training loss");
   refuse(finished, "Not finished");
   expect(finished, "<dd>1<small>of 1 step, 0.25 epochs</small>");
   free(four);

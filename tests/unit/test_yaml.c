@@ -114,3 +114,14 @@ Test(yaml, refuses_deep_nesting) {
   memset(text, '[', 300);
   refused(text, "nested too deeply");
 }
+
+Test(yaml, values_know_their_line) {
+  static const char text[] = "a: 1\n# a comment\nb:\n  c: [1,\n    2]\n  d: x\n";
+  ld_value *root = ld_yaml_parse(text, strlen(text), "t.yaml", NULL);
+  cr_assert(root);
+  cr_assert_eq(root->items[0].line, 1);
+  cr_assert_eq(root->items[1].line, 3);
+  cr_assert_eq(root->items[1].items[0].line, 4);
+  cr_assert_eq(root->items[1].items[1].line, 6);
+  ld_value_free(root);
+}
