@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "io/hash.h"
+#include "io/safetensors.h"
 
 void ld_adapter_free(ld_adapter *adapter) {
   if (!adapter) return;
@@ -20,6 +21,11 @@ void ld_adapter_free(ld_adapter *adapter) {
     free(adapter->full[i].data);
   }
   for (size_t i = 0; i < adapter->n_labels; i++) free(adapter->labels[i]);
+  for (size_t i = 0; i < adapter->n_copies; i++) free(adapter->copies[i].path);
+  for (size_t i = 0; i < adapter->n_saved; i++) free(adapter->saved[i]);
+  free(adapter->copies);
+  free(adapter->saved);
+  ld_safetensors_close(adapter->source);
   free(adapter->modules);
   free(adapter->full);
   free(adapter->labels);

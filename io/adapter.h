@@ -37,6 +37,12 @@ typedef struct ld_adapter_full {
   float *data; /* a "num_batches_tracked" is an I64 scalar on disk and a float here */
 } ld_adapter_full;
 
+/* A frozen tensor of the base of which the adapter's file has a copy. */
+typedef struct ld_adapter_copy {
+  char *path; /* the base's name, "lm_head.weight" */
+  ld_stored tensor;
+} ld_adapter_copy;
+
 typedef struct ld_adapter {
   int rank; /* the common r and alpha; single modules may differ (rank_pattern, alpha_pattern) */
   double alpha, dropout;
@@ -51,6 +57,14 @@ typedef struct ld_adapter {
   size_t n_modules;
   ld_adapter_full *full;
   size_t n_full;
+  /* Of a PEFT folder, for ld_base_adapt to compare with the base: copies of its tensors, mapped from `source`;
+   * modules_to_save as it stands there; and whether the targets are the family's own. */
+  ld_adapter_copy *copies;
+  size_t n_copies;
+  struct ld_safetensors *source;
+  char **saved;
+  size_t n_saved;
+  bool default_targets;
   char **labels; /* of a classifier: the names of its classes in order; NULL when not known */
   size_t n_labels;
 } ld_adapter;
@@ -101,15 +115,15 @@ int ld_peft_check(const ld_adapter *adapter, const char *const *all_modules, siz
                   const char *name, ld_error *err);
 
 /* Reads any PEFT LoRA folder (F32, F16, BF16). Modules come in the order of their names, numbers by value.
- * Strict: unknown keys in the safetensors file (a copy of an adapted module's base_layer.weight is passed
- * over), a lora_A without its lora_B, a shape that does not fit its rank are errors. Whether the labels are
+ * Strict: unknown keys in the safetensors file, a lora_A without its lora_B, a shape that does not fit its rank,
+ * LoRA on a module that the config does not select are errors. Whether the labels are
  * as many as the head's rows is for those to check who know the model. LD_EUNSUPPORTED, naming the field or
  * module, for what would change the numbers and is not known: use_dora, lora_bias, bias other than none,
  * other peft_type, layer_replication, ...; also for an unknown field that is switched on, and for
  * convolutions in 1 or 3 dimensions or in groups. */
 int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err);
 
-/* The same from two files' bytes, without labels. */
+/* The same from two files' bytes, which must live as long as the adapter's copies; without labels. */
 int ld_peft_parse(const char *config, size_t config_length, const void *tensors, size_t tensors_length,
                   const char *name, ld_adapter **out, ld_error *err);
 

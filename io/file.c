@@ -21,6 +21,12 @@
  * names. */
 #define ASIDE ".being-replaced"
 
+/* What git leaves where a large file is to come. */
+static bool is_pointer(const ld_map *map) {
+  static const char start[] = "version https://git-lfs.github.com/spec/";
+  return map->length >= sizeof start && map->length < 1024 && !memcmp(map->bytes, start, sizeof start - 1);
+}
+
 int ld_map_open(const char *path, ld_map *map, ld_error *err) {
   map->bytes = NULL;
   map->length = 0;
@@ -43,6 +49,11 @@ int ld_map_open(const char *path, ld_map *map, ld_error *err) {
     }
   }
   close(fd);
+  if (!code && is_pointer(map)) {
+    ld_map_close(map);
+    code = ld_fail(err, LD_EFORMAT,
+                   "%s: is a git-lfs pointer and not the file itself: run 'git lfs pull' in its repository", path);
+  }
   return code;
 }
 

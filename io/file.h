@@ -16,7 +16,8 @@ typedef struct ld_map {
   size_t length;
 } ld_map;
 
-/* Maps a regular file, shared and read-only, so that all ranks of a node use one copy in the page cache. */
+/* Maps a regular file, shared and read-only, so that all ranks of a node use one copy in the page cache. A
+ * git-lfs pointer in its place is LD_EFORMAT. */
 int ld_map_open(const char *path, ld_map *map, ld_error *err);
 void ld_map_close(ld_map *map);
 

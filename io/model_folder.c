@@ -152,18 +152,37 @@ static int open_by_index(ld_model_folder *folder, const char *index, ld_error *e
   return code;
 }
 
+static bool ends_with(const char *text, const char *end) {
+  const size_t t = strlen(text), e = strlen(end);
+  return t >= e && !strcmp(text + t - e, end);
+}
+
+/* One command for a pickle alone and for one in parts. */
+static int refuse_pickle(const ld_model_folder *folder, const char *name, ld_error *err) {
+  return ld_fail(err, LD_EFILE,
+                 "%s: no " SINGLE "; '%s' is a pickle, which is not read. This converts it: python3 -c \"import "
+                 "glob, torch; from safetensors.torch import save_file; w = {}; [w.update(torch.load(f, 'cpu', "
+                 "weights_only=True)) for f in sorted(glob.glob('%s/pytorch_model*.bin'))]; save_file({k: "
+                 "v.clone().contiguous() for k, v in w.items()}, '%s/" SINGLE "', {'format': 'pt'})\"",
+                 folder->path, name, folder->path, folder->path);
+}
+
 /* Says what is looked for, and what stands there instead. */
 static int no_weights(const ld_model_folder *folder, ld_error *err) {
   size_t n;
   char **names = ld_folder_names(folder->path, &n, err);
   if (!names) return LD_EFILE;
-  const char *instead = NULL;
-  for (size_t i = 0; i < n; i++)
+  const char *instead = NULL, *pickle = NULL;
+  for (size_t i = 0; i < n; i++) {
+    if (!pickle && !strncmp(names[i], "pytorch_model", 13) && ends_with(names[i], ".bin")) pickle = names[i];
     if (strstr(names[i], ".safetensors") || strstr(names[i], ".bin") || strstr(names[i], ".gguf"))
       instead = names[i];
-  const int code = ld_fail(err, LD_EFILE, "%s: no weights: looked for %s or %s%s%s%s", folder->path, SINGLE,
-                           INDEX, instead ? "; found '" : "", instead ? instead : "",
-                           instead ? "', which is none of them: rename or convert it" : "");
+  }
+  const int code =
+      pickle ? refuse_pickle(folder, pickle, err)
+             : ld_fail(err, LD_EFILE, "%s: no weights: looked for %s or %s%s%s%s", folder->path, SINGLE, INDEX,
+                       instead ? "; found '" : "", instead ? instead : "",
+                       instead ? "', which is not one of them" : "");
   ld_names_free(names, n);
   return code;
 }

@@ -13,19 +13,24 @@ bool ld_peft_selects(const char *target, const char *path) {
   return t == p || path[p - t - 1] == '.';
 }
 
-/* 1 for a match, 0 for none, a negative code on failure. */
-static int matches(const char *key, const char *path, const char *name, ld_error *err) {
+static pcre2_code *compile(const char *pattern, const char *shown, uint32_t options, const char *name,
+                           ld_error *err) {
   int error;
   PCRE2_SIZE offset;
-  char *pattern = ld_format("(.*\\.)?(%s)$", key);
-  pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_ANCHORED,
-                                   &error, &offset, NULL);
-  free(pattern);
-  if (!code) {
-    PCRE2_UCHAR text[128];
-    pcre2_get_error_message(error, text, sizeof text);
-    return ld_fail(err, LD_EFORMAT, "%s: '%s' is not a regular expression: %s", name, key, (const char *)text);
-  }
+  pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+                                   PCRE2_UTF | PCRE2_ANCHORED | options, &error, &offset, NULL);
+  if (code) return code;
+  PCRE2_UCHAR text[128];
+  pcre2_get_error_message(error, text, sizeof text);
+  ld_fail(err, LD_EFORMAT, "%s: '%s' is not a regular expression: %s", name, shown, (const char *)text);
+  return NULL;
+}
+
+/* 1 for a match, 0 for none, a negative code on failure. `shown` stands for the pattern in errors. */
+static int matches(const char *pattern, const char *shown, uint32_t options, const char *path, const char *name,
+                   int *number, ld_error *err) {
+  pcre2_code *code = compile(pattern, shown, options, name, err);
+  if (!code) return LD_EFORMAT;
   pcre2_match_data *data = pcre2_match_data_create_from_pattern(code, NULL);
   pcre2_match_context *context = pcre2_match_context_create(NULL);
   int found = PCRE2_ERROR_NOMEMORY;
@@ -35,19 +40,30 @@ static int matches(const char *key, const char *path, const char *name, ld_error
     pcre2_set_heap_limit(context, 20000);
     found = pcre2_match(code, (PCRE2_SPTR)path, strlen(path), 0, 0, data, context);
   }
+  if (found > 1 && number) *number = atoi(path + pcre2_get_ovector_pointer(data)[2]);
   pcre2_match_context_free(context);
   pcre2_match_data_free(data);
   pcre2_code_free(code);
   if (found >= 0) return 1;
   if (found == PCRE2_ERROR_NOMATCH) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s: '%s' cannot be matched with '%s' (error %d)", name, key, path, found);
+  return ld_fail(err, LD_EFORMAT, "%s: '%s' cannot be matched with '%s' (error %d)", name, shown, path, found);
+}
+
+int ld_peft_match(const char *pattern, const char *path, const char *name, bool *found, int *number,
+                  ld_error *err) {
+  const int result = matches(pattern, pattern, PCRE2_ENDANCHORED, path, name, number, err);
+  *found = result > 0;
+  return result < 0 ? result : 0;
 }
 
 int ld_peft_pattern(const ld_value *patterns, const char *path, const char *name, const ld_value **found,
                     ld_error *err) {
   *found = NULL;
   for (size_t i = 0; patterns && i < patterns->n_items; i++) {
-    const int result = matches(patterns->items[i].key, path, name, err);
+    const char *key = patterns->items[i].key;
+    char *pattern = ld_format("(.*\\.)?(%s)$", key);
+    const int result = matches(pattern, key, 0, path, name, NULL, err);
+    free(pattern);
     if (result < 0) return result;
     if (result == 0) continue;
     *found = &patterns->items[i];

@@ -13,9 +13,13 @@
 /* target_modules: `path` is `target`, or ends in "." + target. */
 bool ld_peft_selects(const char *target, const char *path);
 
+/* Whether the whole of `path` matches the regular expression, as Python's re.fullmatch says. `number` (may be
+ * NULL) gets the digits that the first group took, when it matches. `name` stands for the field in errors. */
+int ld_peft_match(const char *pattern, const char *path, const char *name, bool *matches, int *number,
+                  ld_error *err);
+
 /* rank_pattern, alpha_pattern: the value of the first key of `patterns` (NULL, or a map) for which the
- * regular expression (.*\.)?(key)$ matches from the start of `path`; NULL in `found` when none does. `name`
- * stands for the field in errors. */
+ * regular expression (.*\.)?(key)$ matches from the start of `path`; NULL in `found` when none does. */
 int ld_peft_pattern(const ld_value *patterns, const char *path, const char *name, const ld_value **found,
                     ld_error *err);
 

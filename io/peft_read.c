@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fields.h"
 #include "base/memory.h"
 #include "base/value.h"
 #include "io/adapter.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/adapter_labels.h"
+#include "io/peft_config.h"
 #include "io/peft_pattern.h"
 #include "io/peft_saved.h"
 #include "io/safetensors.h"
@@ -26,85 +28,6 @@ typedef struct reader {
   ld_adapter *adapter;
   ld_error *err;
 } reader;
-
-/* Fields that are read here, or that say nothing about the numbers of a saved adapter. */
-static bool is_known_field(const char *key) {
-  static const char *const known[] = {"alpha_pattern",
-                                      "auto_mapping",
-                                      "base_model_name_or_path",
-                                      "bias",
-                                      "corda_config",
-                                      "eva_config",
-                                      "exclude_modules",
-                                      "fan_in_fan_out",
-                                      "inference_mode",
-                                      "init_lora_weights",
-                                      "layers_pattern",
-                                      "layers_to_transform",
-                                      "loftq_config",
-                                      "lora_alpha",
-                                      "lora_dropout",
-                                      "lora_ga_config",
-                                      "megatron_config",
-                                      "megatron_core",
-                                      "merge_weights",
-                                      "modules_to_save",
-                                      "peft_type",
-                                      "peft_version",
-                                      "qalora_group_size",
-                                      "r",
-                                      "rank_pattern",
-                                      "revision",
-                                      "runtime_config",
-                                      "target_modules",
-                                      "task_type",
-                                      "use_rslora"};
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-    if (strcmp(known[i], key) == 0) return true;
-  return false;
-}
-
-static bool is_switched_on(const ld_value *value) {
-  return value->type == LD_BOOLEAN ? value->boolean : value->n_items > 0;
-}
-
-static int unsupported(const reader *r, const char *field, const char *value) {
-  return ld_fail(r->err, LD_EUNSUPPORTED, "%s: adapter_config.json: %s: '%s' is not supported", r->name,
-                 field, value);
-}
-
-/* Initialisations that leave the base as it is; the others (PiSSA, OLoRA, ...) make the saved tensors
- * meaningless without the changed base. */
-static int check_init(const reader *r) {
-  static const char *const harmless[] = {"gaussian", "eva", "orthogonal"};
-  const ld_value *init = ld_value_get(r->config, "init_lora_weights");
-  if (!init || init->type != LD_STRING) return 0;
-  for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
-    if (strcmp(init->string, harmless[i]) == 0) return 0;
-  return ld_fail(
-      r->err, LD_EUNSUPPORTED,
-      "%s: adapter_config.json: init_lora_weights: '%s' changes the base model; save the adapter again with "
-      "path_initial_model_for_weight_conversion",
-      r->name, init->string);
-}
-
-static int check_config(const reader *r) {
-  const char *type, *bias;
-  if (r->config->type != LD_MAP)
-    return ld_fail(r->err, LD_EFORMAT, "%s: adapter_config.json: expected a JSON object", r->name);
-  int code = ld_value_string(r->config, "peft_type", "(none)", &type, r->err);
-  if (!code) code = ld_value_string(r->config, "bias", "none", &bias, r->err);
-  if (code) return ld_fail_prefix(r->err, code, "%s: adapter_config.json", r->name);
-  if (strcmp(type, "LORA") != 0) return unsupported(r, "peft_type", type);
-  if (strcmp(bias, "none") != 0) return unsupported(r, "bias", bias);
-  for (size_t i = 0; i < r->config->n_items; i++) {
-    const ld_value *field = &r->config->items[i];
-    if (!is_known_field(field->key) && is_switched_on(field))
-      return ld_fail(r->err, LD_EUNSUPPORTED, "%s: adapter_config.json: %s is on, which is not supported",
-                     r->name, field->key);
-  }
-  return check_init(r);
-}
 
 static char *copy_or_null(const char *text) {
   return text && *text ? ld_strdup(text) : NULL;
@@ -136,28 +59,29 @@ static int read_config(const reader *r) {
   return 0;
 }
 
-static const ld_value *pattern_map(const reader *r, const char *field, int *code) {
+/* The member of rank_pattern or alpha_pattern for this path, which must hold what the key for all modules
+ * may; NULL when there is none. */
+static int find_pattern(const reader *r, const char *field, unsigned takes, const char *path,
+                        const ld_value **found) {
   const ld_value *map = ld_value_get(r->config, field);
-  if (map && map->type != LD_MAP && !*code)
-    *code = ld_fail(r->err, LD_EFORMAT, "%s: adapter_config.json: %s: expected an object", r->name, field);
-  return map;
+  char *name = ld_format("adapter_config.json: %s", field);
+  int code = ld_peft_pattern(map, path, name, found, r->err);
+  if (!code && *found) code = ld_fields_check(map, (ld_field[]){{(*found)->key, takes, NULL}, {0}}, r->err);
+  if (code && *found) ld_fail_prefix(r->err, code, "%s", name);
+  free(name);
+  return code;
 }
 
 static int read_patterns(const reader *r, ld_adapter_module *m) {
-  int code = 0;
-  const ld_value *ranks = pattern_map(r, "rank_pattern", &code),
-                 *alphas = pattern_map(r, "alpha_pattern", &code);
   const ld_value *rank = NULL, *alpha = NULL;
-  if (!code) code = ld_peft_pattern(ranks, m->path, "adapter_config.json: rank_pattern", &rank, r->err);
-  if (!code) code = ld_peft_pattern(alphas, m->path, "adapter_config.json: alpha_pattern", &alpha, r->err);
-  int64_t value = r->adapter->rank;
-  m->alpha = r->adapter->alpha;
-  if (!code && rank) code = ld_value_int(ranks, rank->key, value, &value, r->err);
-  if (!code && alpha) code = ld_value_real(alphas, alpha->key, m->alpha, &m->alpha, r->err);
+  int code = find_pattern(r, "rank_pattern", LD_TAKES_INTEGER, m->path, &rank);
+  if (!code) code = find_pattern(r, "alpha_pattern", LD_TAKES_NUMBER, m->path, &alpha);
   if (code) return ld_fail_prefix(r->err, code, "%s", r->name);
+  const int64_t value = rank ? rank->integer : r->adapter->rank;
+  m->alpha = alpha ? alpha->real : r->adapter->alpha;
   code = check_rank(r, value, "rank_pattern");
   m->rank = code ? 0 : (int)value;
-  return code;
+    return code;
 }
 
 static float *to_f32(const ld_stored *tensor) {
@@ -191,7 +115,7 @@ static int check_pair(const reader *r, const ld_adapter_module *m, const ld_stor
   if (A->shape[0] != m->rank || B->shape[1] != m->rank)
     return ld_fail(r->err, LD_EFORMAT,
                    "%s: module '%s': lora_A has %" PRId64 " rows and lora_B %" PRId64
-                   " columns, but adapter_config.json says rank %d",
+                   " columns, but adapter_config.json says rank %d (r, rank_pattern)",
                    r->name, m->path, A->shape[0], B->shape[1], m->rank);
   return 0;
 }
@@ -220,6 +144,17 @@ static const ld_stored *partner(const reader *r, const char *path, const char *s
   return found;
 }
 
+/* PEFT passes over tensors of modules on which its config puts no LoRA. */
+static int check_selected(const reader *r, const char *path) {
+  bool selected;
+  const int code = ld_peft_config_selects(r->config, path, r->name, &selected, r->err);
+  if (code || selected) return code;
+  return ld_fail(r->err, LD_EFORMAT,
+                 "%s: adapter_model.safetensors has LoRA for '%s', which adapter_config.json does not select "
+                 "(target_modules, exclude_modules, layers_to_transform, layers_pattern, modules_to_save)",
+                 r->name, path);
+}
+
 /* Takes over `path`. */
 static int read_module(const reader *r, char *path, const ld_stored *A) {
   ld_adapter_module *m = &r->adapter->modules[r->adapter->n_modules++];
@@ -227,7 +162,8 @@ static int read_module(const reader *r, char *path, const ld_stored *A) {
   if (!ld_adapter_path_ok(path)) return bad_key(r, path, "not a module path");
   const ld_stored *B = partner(r, path, LORA_B);
   if (!B) return bad_key(r, path, "has a lora_A but no lora_B");
-  int code = read_patterns(r, m);
+  int code = check_selected(r, path);
+  if (!code) code = read_patterns(r, m);
   if (!code) code = check_pair(r, m, A, B);
   if (!code) code = set_sizes(r, m, A, B);
   if (code) return code;
@@ -269,21 +205,74 @@ static int read_full(const reader *r, const char *path, const ld_stored *tensor)
   return 0;
 }
 
-/* PEFT saves the frozen weight along with an adapted lm_head unless told not to. The base has it already:
- * what can be checked here is that a module is adapted there, and its shape. */
-static int check_base_copy(const reader *r, const char *path, const ld_stored *weight) {
-  const ld_stored *A = partner(r, path, LORA_A), *B = partner(r, path, LORA_B);
-  if (!A || !B || A->ndim != 2 || B->ndim != 2)
-    return bad_key(r, path, "has a base_layer but no lora_A and lora_B");
-  const int out = r->adapter->fan_in_fan_out ? 1 : 0;
-  if (weight->ndim != 2 || weight->shape[out] != B->shape[0] || weight->shape[1 - out] != A->shape[1])
-    return bad_key(r, path, "the shape of its base_layer.weight does not fit lora_A and lora_B");
+/* PEFT saves a frozen weight along with an adapted lm_head, and the embedding of a vocabulary that was resized,
+ * unless told not to, and loads them over the base's. Here they must be the base's: they are kept for whoever
+ * knows it. Takes over `path`. */
+static int keep_copy(const reader *r, char *path, const ld_stored *weight) {
+  r->adapter->copies[r->adapter->n_copies++] = (ld_adapter_copy){path, *weight};
+  if (!ld_adapter_path_ok(path)) return bad_key(r, path, "not a module path");
+  if (!ld_dtype_is_float(weight->dtype))
+    return ld_fail(r->err, LD_EUNSUPPORTED, "%s: '%s': dtype %s; expected F32, F16 or BF16", r->name, path,
+                   ld_dtype_name(weight->dtype));
   return 0;
+}
+
+/* "lm_head.base_layer.weight" is a copy of "lm_head.weight". Takes over `module`. */
+static int read_base_copy(const reader *r, char *module, const ld_stored *weight) {
+  const ld_stored *A = partner(r, module, LORA_A), *B = partner(r, module, LORA_B);
+  const int out = r->adapter->fan_in_fan_out ? 1 : 0;
+  int code = 0;
+  if (!A || !B || A->ndim != 2 || B->ndim != 2)
+    code = bad_key(r, module, "has a base_layer but no lora_A and lora_B");
+  else if (weight->ndim != 2 || weight->shape[out] != B->shape[0] || weight->shape[1 - out] != A->shape[1])
+    code = bad_key(r, module, "the shape of its base_layer.weight does not fit lora_A and lora_B");
+  else
+    code = keep_copy(r, ld_format("%s.weight", module), weight);
+  free(module);
+  return code;
+}
+
+/* By the names that families give their embeddings and heads. */
+static bool is_embedding(const char *path) {
+  static const char *const names[] = {"embed_tokens.weight", "wte.weight", "word_embeddings.weight",
+                                      "lm_head.weight"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (ld_peft_selects(names[i], path)) return true;
+  return false;
+}
+
+/* The name that the key gives its adapter, "default" in "q.lora_A.default.weight"; NULL without. The caller
+ * frees. */
+static char *adapter_name(const char *key) {
+  static const char *const marks[] = {".lora_A.", ".lora_B.", ".modules_to_save."};
+  for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+    const char *at = strstr(key, marks[i]), *rest = at ? at + strlen(marks[i]) : "", *end = strrchr(rest, '.');
+    if (end) return ld_strndup(rest, (size_t)(end - rest));
+  }
+  return NULL;
+}
+
+/* PEFT takes the names of adapters out when it saves. */
+static int check_unnamed(const reader *r, const char *key) {
+  char *name = adapter_name(key);
+  if (!name) return 0;
+  const int code =
+      ld_fail(r->err, LD_EFORMAT,
+              "%s: adapter_model.safetensors: '%s' holds the adapter's name '%s', which PEFT takes out when it "
+              "saves: the file was written from a model's state_dict(). This takes it out: python3 -c \"from "
+              "safetensors.torch import load_file, save_file; f = '%s/adapter_model.safetensors'; "
+              "save_file({k.replace('.modules_to_save.%s', '').replace('.%s', ''): v for k, v in "
+              "load_file(f).items()}, f, {'format': 'pt'})\"",
+              r->name, key, name, r->name, name, name);
+  free(name);
+  return code;
 }
 
 static int read_tensor(const reader *r, const char *key, const ld_stored *tensor) {
   if (strncmp(key, PREFIX, strlen(PREFIX)) != 0)
     return bad_key(r, key, "unknown key: expected " PREFIX "...");
+  const int named = check_unnamed(r, key);
+  if (named) return named;
   char *path = path_before(key, LORA_A);
   if (path) return read_module(r, path, tensor);
   path = path_before(key, LORA_B);
@@ -293,16 +282,14 @@ static int read_tensor(const reader *r, const char *key, const ld_stored *tensor
     return code;
   }
   path = path_before(key, BASE_COPY);
-  if (path) {
-    const int code = check_base_copy(r, path, tensor);
-    free(path);
-    return code;
-  }
+  if (path) return read_base_copy(r, path, tensor);
   if (strstr(key, ".lora_"))
     return ld_fail(r->err, LD_EUNSUPPORTED,
                    "%s: adapter_model.safetensors: '%s' is a kind of LoRA that is not supported", r->name,
                    key);
-  return read_full(r, key + strlen(PREFIX), tensor);
+  const char *name = key + strlen(PREFIX);
+  if (is_embedding(name) && !is_saved(r, name)) return keep_copy(r, ld_strdup(name), tensor);
+  return read_full(r, name, tensor);
 }
 
 /* Numbers in a path compare by value, so that layer 2 stands before layer 10. */
@@ -331,13 +318,23 @@ static int by_full(const void *a, const void *b) {
   return compare_paths(((const ld_adapter_full *)a)->path, ((const ld_adapter_full *)b)->path);
 }
 
+static void keep_saved(const reader *r) {
+  const ld_value *saved = ld_value_get(r->config, "modules_to_save");
+  ld_adapter *a = r->adapter;
+  a->saved = ld_alloc(saved ? saved->n_items : 0, sizeof *a->saved);
+  for (size_t i = 0; saved && i < saved->n_items; i++) a->saved[a->n_saved++] = ld_strdup(saved->items[i].string);
+}
+
 static int read_adapter(const reader *r) {
   const size_t n = ld_safetensors_count(r->tensors);
-  int code = check_config(r);
+  int code = ld_peft_config_check(r->config, r->name, r->err);
   if (!code) code = read_config(r);
   r->adapter->base_digest = copy_or_null(ld_safetensors_metadata(r->tensors, LD_PEFT_BASE_DIGEST));
   r->adapter->modules = ld_alloc(n, sizeof *r->adapter->modules);
   r->adapter->full = ld_alloc(n, sizeof *r->adapter->full);
+  r->adapter->copies = ld_alloc(n, sizeof *r->adapter->copies);
+  r->adapter->default_targets = !ld_value_get(r->config, "target_modules");
+  keep_saved(r);
   for (size_t i = 0; i < n && !code; i++)
     code = read_tensor(r, ld_safetensors_name(r->tensors, i), ld_safetensors_tensor(r->tensors, i));
   if (!code && r->adapter->n_modules + r->adapter->n_full == 0)
@@ -354,12 +351,12 @@ static int read_both(ld_value *config, ld_safetensors *tensors, const char *name
   ld_adapter *adapter = ld_alloc(1, sizeof *adapter);
   const reader r = {name, config, tensors, adapter, err};
   const int code = read_adapter(&r);
+  adapter->source = tensors; /* its copies are in there */
   if (code)
     ld_adapter_free(adapter);
   else
     *out = adapter;
   ld_value_free(config);
-  ld_safetensors_close(tensors);
   return code;
 }
 
@@ -380,11 +377,12 @@ static int no_tensors(const char *folder, ld_error *err) {
   const bool old = ld_file_exists(pickle);
   free(pickle);
   if (old)
-    return ld_fail(
-        err, LD_EUNSUPPORTED,
-        "%s: adapter_model.bin is a pickle, which is not read: load it with PEFT and save it again, which "
-        "writes adapter_model.safetensors",
-        folder);
+    return ld_fail(err, LD_EUNSUPPORTED,
+                   "%s: adapter_model.bin is a pickle, which is not read. This converts it: python3 -c \"import "
+                   "torch; from safetensors.torch import save_file; save_file({k: v.clone().contiguous() for k, v "
+                   "in torch.load('%s/adapter_model.bin', 'cpu', weights_only=True).items()}, "
+                   "'%s/adapter_model.safetensors', {'format': 'pt'})\"",
+                   folder, folder, folder);
   return ld_fail(err, LD_EFILE, "%s: no adapter_model.safetensors in this folder", folder);
 }
 

@@ -154,10 +154,26 @@ static int check_metadata(const ld_value *metadata, const char *name, ld_error *
   return good ? 0 : ld_fail(err, LD_EFORMAT, "%s: __metadata__: expected an object of strings", name);
 }
 
+/* What other files that stand under this name begin with; NULL for none of them. */
+static const char *other_kind(const char *bytes, size_t length) {
+  static const struct {
+    const char *start, *kind;
+  } known[] = {{"PK\3\4", "a pickle of PyTorch"}, {"\x80\2", "a pickle of PyTorch"}, {"GGUF", "a GGUF file"},
+               {"\x89HDF", "an HDF5 file"},       {"<!", "a web page"},              {"<html", "a web page"}};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    const size_t n = strlen(known[i].start);
+    if (length >= n && !memcmp(bytes, known[i].start, n)) return known[i].kind;
+  }
+  return NULL;
+}
+
 static int parse(ld_safetensors *file, const char *bytes, size_t length, const char *name, ld_error *err) {
   uint64_t header = 0;
+  const char *kind = other_kind(bytes, length);
   if (length < 8) return ld_fail(err, LD_EFORMAT, "%s: too short for a safetensors file", name);
   for (int i = 7; i >= 0; i--) header = header << 8 | (unsigned char)bytes[i];
+  const bool good = header > 0 && header <= MAX_HEADER && header <= length - 8 && bytes[8] == '{';
+  if (!good && kind) return ld_fail(err, LD_EFORMAT, "%s: is %s, not a safetensors file", name, kind);
   if (header > MAX_HEADER || header > length - 8)
     return ld_fail(err, LD_EFORMAT,
                    "%s: not a safetensors file, or cut short: its header claims %" PRIu64 " bytes", name,

@@ -9,6 +9,13 @@
 #include "io/file.h"
 #include "train/base.h"
 
+/* Without the base they cannot be compared with it. */
+static void warn_of_copies(const ld_adapter *adapter, const char *source) {
+  if (adapter->n_copies)
+    ld_warn("%s: its copy of the base's '%s' is left out; whether it is the base's is not known here", source,
+            adapter->copies[0].path);
+}
+
 int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
@@ -17,6 +24,7 @@ int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld
   if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
   if (rc) return rc;
   if (options->model) ld_adapter_set_base_path(adapter, options->model);
+  warn_of_copies(adapter, options->adapter);
   /* Without the base at hand the modules that it has besides are not known, so the adapted ones are listed
    * whole. */
   rc = ld_peft_write(options->out, adapter, NULL, 0, err);
@@ -32,6 +40,7 @@ int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld
   int rc = ld_cmd_check_new(options, err);
   if (!rc) rc = ld_adapter_load(options->adapter, &checkpoint.adapter, err);
   if (rc) return rc;
+  warn_of_copies(checkpoint.adapter, options->adapter);
   rc = ld_checkpoint_write(options->out, &checkpoint, err);
   if (!rc) ld_info("%s: %zu modules", options->out, checkpoint.adapter->n_modules);
   ld_adapter_free(checkpoint.adapter);

@@ -104,7 +104,7 @@ static void refuse_what_is_not_known(ld_builder *b) {
 }
 
 /* What the classes of BERT and RoBERTa declare. */
-static const ld_config_key bert_keys[] = {
+static const ld_field bert_keys[] = {
     {"add_cross_attention", LD_TAKES_FLAG, NULL},
     {"attention_probs_dropout_prob", LD_TAKES_SHARE, NULL},
     {"bos_token_id", LD_TAKES_ID, NULL},
@@ -128,7 +128,7 @@ static const ld_config_key bert_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_config_key distilbert_keys[] = {
+static const ld_field distilbert_keys[] = {
     {"activation", LD_TAKES_STRING, NULL},
     {"attention_dropout", LD_TAKES_SHARE, NULL},
     {"bos_token_id", LD_TAKES_ID, NULL},

@@ -4,10 +4,9 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/text.h"
 
 /* The keys of every class, and keys that no class declares but all of them act on. */
-static const ld_config_key shared[] = {
+static const ld_field shared[] = {
     {"attention_chunk_size", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
     {"attn_implementation", LD_TAKES_STRING | LD_TAKES_MAP | LD_TAKES_NULL, NULL},
     {"_attn_implementation", LD_TAKES_STRING | LD_TAKES_MAP | LD_TAKES_NULL, NULL},
@@ -25,79 +24,6 @@ static const ld_config_key shared[] = {
     {"torch_dtype", LD_TAKES_STRING | LD_TAKES_NULL, NULL},
     {NULL, 0, NULL},
 };
-
-static bool holds_only(const ld_value *list, ld_value_type type) {
-  for (size_t i = 0; i < list->n_items; i++)
-    if (list->items[i].type != type) return false;
-  return true;
-}
-
-static bool is_taken(unsigned takes, const ld_value *value) {
-  switch (value->type) {
-  case LD_NULL:
-    return takes & LD_TAKES_NULL;
-  case LD_BOOLEAN:
-    return takes & LD_TAKES_FLAG;
-  case LD_INTEGER:
-  case LD_REAL:
-    if (!(takes & (value->type == LD_INTEGER ? LD_TAKES_INTEGER : LD_TAKES_REAL))) return false;
-    return !(takes & LD_TAKES_UP_TO_1) || (value->real >= 0 && value->real <= 1);
-  case LD_STRING:
-    return takes & LD_TAKES_STRING;
-  case LD_LIST:
-    return (takes & LD_TAKES_INTEGERS && holds_only(value, LD_INTEGER)) ||
-           (takes & LD_TAKES_STRINGS && holds_only(value, LD_STRING));
-  case LD_MAP:
-    return takes & LD_TAKES_MAP;
-  }
-  return false;
-}
-
-/* "an integer or null" */
-static void describe(unsigned takes, ld_text *out) {
-  static const struct {
-    unsigned bits;
-    const char *name;
-  } names[] = {{LD_TAKES_SHARE, "a number from 0 to 1"},
-               {LD_TAKES_NUMBER, "a number"},
-               {LD_TAKES_INTEGER, "an integer"},
-               {LD_TAKES_REAL, "a number with a decimal point"},
-               {LD_TAKES_FLAG, "true or false"},
-               {LD_TAKES_STRING, "a string"},
-               {LD_TAKES_INTEGERS, "a list of integers"},
-               {LD_TAKES_STRINGS, "a list of strings"},
-               {LD_TAKES_MAP, "a map"},
-               {LD_TAKES_NULL, "null"}};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if ((takes & names[i].bits) != names[i].bits) continue;
-    ld_text_printf(out, "%s%s", out->length ? " or " : "", names[i].name);
-    takes &= ~names[i].bits;
-  }
-}
-
-static int check_value(const ld_value *config, const char *name, unsigned takes, const char *source,
-                       ld_error *err) {
-  const ld_value *value = name ? ld_value_member(config, name) : NULL;
-  if (!value || is_taken(takes, value)) return 0;
-  ld_text expected = {0};
-  describe(takes, &expected);
-  const bool number = value->type == LD_INTEGER || value->type == LD_REAL;
-  const int rc = number ? ld_fail(err, LD_EFORMAT, "%s/config.json: %s: expected %s, found %.9g", source,
-                                  name, expected.bytes, value->real)
-                        : ld_fail(err, LD_EFORMAT, "%s/config.json: %s: expected %s, found %s", source, name,
-                                  expected.bytes, ld_value_type_name(value->type));
-  ld_text_free(&expected);
-  return rc;
-}
-
-static int check_table(const ld_value *config, const ld_config_key *key, const char *source, ld_error *err) {
-  int rc = 0;
-  for (; key->name && !rc; key++) {
-    rc = check_value(config, key->name, key->takes, source, err);
-    if (!rc) rc = check_value(config, key->alias, key->takes, source, err);
-  }
-  return rc;
-}
 
 /* "7" and "07" are both 7. */
 static bool read_number(const char *text, long *number) {
@@ -151,19 +77,20 @@ static int check_attention(const ld_value *config, const char *key, const char *
                  value->string);
 }
 
-int ld_config_check(const ld_value *config, const ld_config_key *const *tables, const char *source,
+int ld_config_check(const ld_value *config, const ld_field *const *tables, const char *source,
                     ld_error *err) {
-  int rc = check_table(config, shared, source, err);
-  for (; *tables && !rc; tables++) rc = check_table(config, *tables, source, err);
+  int rc = ld_fields_check(config, shared, err);
+  for (; *tables && !rc; tables++) rc = ld_fields_check(config, *tables, err);
+  if (rc) return ld_fail_prefix(err, rc, "%s/config.json", source);
   if (!rc) rc = check_labels(config, source, err);
   if (!rc) rc = check_attention(config, "attn_implementation", source, err);
   if (!rc) rc = check_attention(config, "_attn_implementation", source, err);
   return rc;
 }
 
-const char *ld_config_name(const ld_value *config, const ld_config_key *const *tables, const char *key) {
+const char *ld_config_name(const ld_value *config, const ld_field *const *tables, const char *key) {
   for (; *tables; tables++)
-    for (const ld_config_key *k = *tables; k->name; k++)
+    for (const ld_field *k = *tables; k->name; k++)
       if (k->alias && !strcmp(k->name, key) && ld_value_member(config, k->alias)) return k->alias;
   return key;
 }

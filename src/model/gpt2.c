@@ -39,7 +39,7 @@ static void build_block(ld_builder *b, block *k, int layer, int C, int inner, in
   k->attention = (ld_attention){n_heads, n_heads, D, scale, true, 0, layer};
 }
 
-static const ld_config_key keys[] = {
+static const ld_field keys[] = {
     {"activation_function", LD_TAKES_STRING, NULL},
     {"add_cross_attention", LD_TAKES_FLAG, NULL},
     {"attn_pdrop", LD_TAKES_SHARE, NULL},

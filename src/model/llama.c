@@ -166,7 +166,7 @@ static sizes read_sizes(ld_builder *b) {
 }
 
 /* What all four classes declare, what the two of Qwen add, and what each adds. */
-static const ld_config_key common_keys[] = {
+static const ld_field common_keys[] = {
     {"bos_token_id", LD_TAKES_ID, NULL},
     {"eos_token_id", LD_TAKES_IDS, NULL},
     {"hidden_act", LD_TAKES_STRING, NULL},
@@ -185,7 +185,7 @@ static const ld_config_key common_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_config_key qwen_keys[] = {
+static const ld_field qwen_keys[] = {
     {"attention_dropout", LD_TAKES_SHARE, NULL},
     {"initializer_range", LD_TAKES_REAL, NULL},
     {"layer_types", LD_TAKES_STRINGS | LD_TAKES_NULL, NULL},
@@ -196,7 +196,7 @@ static const ld_config_key qwen_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_config_key llama_keys[] = {
+static const ld_field llama_keys[] = {
     {"attention_bias", LD_TAKES_FLAG, NULL},
     {"attention_dropout", LD_TAKES_SHARE | LD_TAKES_NULL, NULL},
     {"head_dim", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
@@ -207,7 +207,7 @@ static const ld_config_key llama_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_config_key mistral_keys[] = {
+static const ld_field mistral_keys[] = {
     {"attention_dropout", LD_TAKES_SHARE, NULL},
     {"head_dim", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
     {"initializer_range", LD_TAKES_REAL, NULL},
@@ -216,12 +216,12 @@ static const ld_config_key mistral_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_config_key qwen2_keys[] = {
+static const ld_field qwen2_keys[] = {
     {"head_dim", LD_TAKES_INTEGER, NULL},
     {NULL, 0, NULL},
 };
 
-static const ld_config_key qwen3_keys[] = {
+static const ld_field qwen3_keys[] = {
     {"attention_bias", LD_TAKES_FLAG, NULL},
     {"head_dim", LD_TAKES_INTEGER, NULL},
     {NULL, 0, NULL},

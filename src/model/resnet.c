@@ -139,7 +139,7 @@ static resnet *begin(ld_builder *b, scheme names, int image_size) {
   return own;
 }
 
-static const ld_config_key keys[] = {
+static const ld_field keys[] = {
     {"depths", LD_TAKES_INTEGERS, NULL},
     {"downsample_in_bottleneck", LD_TAKES_FLAG, NULL},
     {"downsample_in_first_stage", LD_TAKES_FLAG, NULL},
@@ -153,7 +153,7 @@ static const ld_config_key keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_config_key cifar_keys[] = {
+static const ld_field cifar_keys[] = {
     {"depth", LD_TAKES_INTEGER, NULL},
     {"num_channels", LD_TAKES_INTEGER, NULL},
     {"shortcut", LD_TAKES_STRING, NULL},

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
+#include "io/peft_saved.h"
 #include "train/base.h"
 
 void ld_warn_damaged(const char *path, const ld_error *why, void *user) {
@@ -167,11 +168,81 @@ static int check_base(const ld_base *base, const char *recorded, const char *sou
   return 0;
 }
 
+/* The base's tensor of that name, or of the one that shares its data. */
+static const ld_stored *find_frozen(const ld_base *base, const char *name) {
+  const ld_model *model = base->model;
+  const char *body = model->family->body, *end = strchr(name, '.');
+  const ld_stored *found = ld_model_folder_find(base->folder, name);
+  if (!found && end && body && !strncmp(name, body, (size_t)(end - name)) && !body[end - name])
+    found = ld_model_folder_find(base->folder, end + 1);
+  if (!found && model->head_tied && !strcmp(name, LD_HEAD_WEIGHT))
+    found = ld_model_folder_find(base->folder, model->embedding_name);
+  if (!found && model->head_tied && !strcmp(name, model->embedding_name))
+    found = ld_model_folder_find(base->folder, LD_HEAD_WEIGHT);
+  return found;
+}
+
+/* PEFT would load the copy in place of the base's. */
+static int check_copy(const ld_base *base, const ld_adapter_copy *copy, const char *source, ld_error *err) {
+  const ld_stored *frozen = find_frozen(base, copy->path), *tensor = &copy->tensor;
+  const int64_t n = ld_stored_count(tensor);
+  if (frozen && ld_dtype_is_float(frozen->dtype) && frozen->ndim == tensor->ndim &&
+      !memcmp(frozen->shape, tensor->shape, (size_t)tensor->ndim * sizeof *tensor->shape) &&
+      ld_dtype_same(frozen->data, frozen->dtype, tensor->data, tensor->dtype, n))
+    return 0;
+  return ld_fail(err, LD_EMISMATCH,
+                 "%s: holds a '%s' of its own, which differs from that of the base %s (rows of new tokens, or "
+                 "another base): merge the adapter by PEFT's merge_and_unload, and give the folder as --model",
+                 source, copy->path, ld_model_folder_path(base->folder));
+}
+
+/* Whether the adapter holds the base's tensor of this name, which may lack the body's. */
+static bool holds(const ld_adapter *adapter, const char *name) {
+  const size_t length = strlen(name);
+  for (size_t i = 0; i < adapter->n_full; i++) {
+    const char *path = adapter->full[i].path;
+    const size_t p = strlen(path);
+    if (p >= length && !strcmp(path + p - length, name) && (p == length || path[p - length - 1] == '.'))
+      return true;
+  }
+  return false;
+}
+
+/* A module that modules_to_save names is whole in the file, or PEFT does not load it. */
+static int check_saved(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
+  for (size_t i = 0; i < adapter->n_saved; i++)
+    for (size_t k = 0; k < ld_model_folder_count(base->folder); k++) {
+      const char *name = ld_model_folder_name(base->folder, k);
+      if (ld_peft_wraps(adapter->saved[i], name) && !holds(adapter, name))
+        return ld_fail(err, LD_EMISMATCH,
+                       "%s: adapter_config.json: modules_to_save names '%s', but adapter_model.safetensors has "
+                       "no '%s'",
+                       source, adapter->saved[i], name);
+    }
+  return 0;
+}
+
+/* Without target_modules PEFT takes the family's. */
+static int check_targets(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
+  for (size_t i = 0; adapter->default_targets && i < adapter->n_modules; i++) {
+    const ld_linear *linear = ld_lora_find(base->model, adapter->modules[i].path);
+    if (linear && !ld_lora_targets(linear, base->model->default_targets))
+      return ld_fail(err, LD_EMISMATCH,
+                     "%s: adapter_config.json has no target_modules, so that they are %s, but "
+                     "adapter_model.safetensors has LoRA for '%s'",
+                     source, base->model->default_targets, linear->path);
+  }
+  return 0;
+}
+
 static int check_adapter(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   int rc = check_base(base, adapter->base_digest, source, err);
   for (size_t i = 0; i < adapter->n_full && !rc; i++) rc = check_whole(base, &adapter->full[i], source, err);
   for (size_t i = 0; i < adapter->n_modules && !rc; i++)
     rc = check_module(base, &adapter->modules[i], source, err);
+  for (size_t i = 0; i < adapter->n_copies && !rc; i++) rc = check_copy(base, &adapter->copies[i], source, err);
+  if (!rc) rc = check_saved(base, adapter, source, err);
+  if (!rc) rc = check_targets(base, adapter, source, err);
   return rc ? rc : check_complete(base, adapter, source, err);
 }
 

@@ -1,0 +1,20 @@
+/* adapter_config.json, as PEFT (0.21) takes it: internal to the PEFT reader. */
+#ifndef LD_PEFT_CONFIG_H
+#define LD_PEFT_CONFIG_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/value.h"
+
+/* Refuses a value of another type than PEFT takes (LD_EFORMAT), and with LD_EUNSUPPORTED what would change the
+ * numbers and is not known here; warns of keys that PEFT does not know and ignores. `name` is the folder. */
+int ld_peft_config_check(const ld_value *config, const char *name, ld_error *err);
+
+/* Whether PEFT puts LoRA on the module `path`, by target_modules, exclude_modules, layers_to_transform,
+ * layers_pattern, modules_to_save and the task type, for a config that has passed the check. Without
+ * target_modules, which then follow from the model's family, it counts as chosen. */
+int ld_peft_config_selects(const ld_value *config, const char *path, const char *name, bool *selected,
+                           ld_error *err);
+
+#endif

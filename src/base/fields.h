@@ -1,0 +1,39 @@
+/* What the members of a map may hold: a table of names and types, for formats whose readers demand the type of
+ * each value.
+ */
+#ifndef LD_FIELDS_H
+#define LD_FIELDS_H
+
+#include "base/error.h"
+#include "base/value.h"
+
+enum {
+  LD_TAKES_INTEGER = 1,
+  LD_TAKES_REAL = 2, /* written with a point or an exponent */
+  LD_TAKES_FLAG = 4,
+  LD_TAKES_STRING = 8,
+  LD_TAKES_INTEGERS = 16, /* a list of integers */
+  LD_TAKES_STRINGS = 32,
+  LD_TAKES_MAP = 64,
+  LD_TAKES_NULL = 128,
+  LD_TAKES_UP_TO_1 = 256, /* numbers only from 0 to 1 */
+  LD_TAKES_NUMBER = LD_TAKES_INTEGER | LD_TAKES_REAL,
+  LD_TAKES_SHARE = LD_TAKES_NUMBER | LD_TAKES_UP_TO_1,
+  LD_TAKES_ID = LD_TAKES_INTEGER | LD_TAKES_NULL,
+  LD_TAKES_IDS = LD_TAKES_ID | LD_TAKES_INTEGERS,
+};
+
+typedef struct ld_field {
+  const char *name;
+  unsigned takes;
+  const char *alias; /* another name of the same; NULL for none */
+} ld_field;
+
+/* Checks the members that `fields` (ended by one without a name) lists; what is left out is good. LD_EFORMAT
+ * with "name: expected an integer or null, found a string". */
+int ld_fields_check(const ld_value *map, const ld_field *fields, ld_error *err);
+
+/* Whether the table lists the name. */
+bool ld_fields_have(const ld_field *fields, const char *name);
+
+#endif
