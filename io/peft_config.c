@@ -51,26 +51,23 @@ static const ld_field known[] = {
 #define IGNORED "runtime_config"
 
 /* What PEFT has and this program lacks: refused unless it is null or false. */
-static const char *const features[] = {"alora_invocation_tokens",
-                                       "arrow_config",
-                                       "ensure_weight_tying",
-                                       "kasa_config",
-                                       "layer_replication",
-                                       "lora_bias",
-                                       "megatron_config",
-                                       "monteclora_config",
-                                       "target_parameters",
-                                       "trainable_token_indices",
-                                       "use_bdlora",
-                                       "use_dora",
-                                       "use_qalora",
-                                       "velora_config"};
-
-static bool is_feature(const char *key) {
-  for (size_t i = 0; i < sizeof features / sizeof *features; i++)
-    if (!strcmp(features[i], key)) return true;
-  return false;
-}
+static const ld_field features[] = {
+    {"alora_invocation_tokens", LD_TAKES_INTEGERS | LD_TAKES_NULL, NULL},
+    {"arrow_config", SETTINGS, NULL},
+    {"ensure_weight_tying", LD_TAKES_FLAG | LD_TAKES_NULL, NULL},
+    {"kasa_config", SETTINGS, NULL},
+    {"layer_replication", LD_TAKES_LISTS | LD_TAKES_NULL, NULL},
+    {"lora_bias", LD_TAKES_FLAG | LD_TAKES_NULL, NULL},
+    {"megatron_config", SETTINGS, NULL},
+    {"monteclora_config", SETTINGS, NULL},
+    {"target_parameters", LD_TAKES_STRINGS | LD_TAKES_NULL, NULL},
+    {"trainable_token_indices", LD_TAKES_INTEGERS | LD_TAKES_MAP | LD_TAKES_NULL, NULL},
+    {"use_bdlora", SETTINGS, NULL},
+    {"use_dora", LD_TAKES_FLAG | LD_TAKES_NULL, NULL},
+    {"use_qalora", LD_TAKES_FLAG | LD_TAKES_NULL, NULL},
+    {"velora_config", SETTINGS, NULL},
+    {NULL, 0, NULL},
+};
 
 static bool is_off(const ld_value *value) {
   return value->type == LD_NULL || (value->type == LD_BOOLEAN && !value->boolean);
@@ -91,7 +88,7 @@ static int check_unknown(const ld_value *field, const char *name, ld_error *err)
 }
 
 static int check_field(const ld_value *field, const char *name, ld_error *err) {
-  if (is_feature(field->key))
+  if (ld_fields_have(features, field->key))
     return is_off(field) ? 0
                          : ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": %s is on, which is not supported",
                                    name, field->key);
@@ -146,6 +143,7 @@ int ld_peft_config_check(const ld_value *config, const char *name, ld_error *err
   if (config->type != LD_MAP)
     return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": expected a JSON object", name);
   int rc = ld_fields_check(config, known, err);
+  if (!rc) rc = ld_fields_check(config, features, err);
   if (!rc) rc = ld_value_string(config, "peft_type", "(none)", &type, err);
   if (!rc) rc = ld_value_string(config, "bias", "none", &bias, err);
   if (rc) return ld_fail_prefix(err, rc, "%s: " FILE_NAME, name);

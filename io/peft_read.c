@@ -334,7 +334,7 @@ static int read_adapter(const reader *r) {
   r->adapter->full = ld_alloc(n, sizeof *r->adapter->full);
   r->adapter->copies = ld_alloc(n, sizeof *r->adapter->copies);
   r->adapter->default_targets = !ld_value_get(r->config, "target_modules");
-  keep_saved(r);
+  if (!code) keep_saved(r);
   for (size_t i = 0; i < n && !code; i++)
     code = read_tensor(r, ld_safetensors_name(r->tensors, i), ld_safetensors_tensor(r->tensors, i));
   if (!code && r->adapter->n_modules + r->adapter->n_full == 0)

@@ -24,7 +24,8 @@ static bool is_taken(unsigned takes, const ld_value *value) {
     return takes & LD_TAKES_STRING;
   case LD_LIST:
     return (takes & LD_TAKES_INTEGERS && holds_only(value, LD_INTEGER)) ||
-           (takes & LD_TAKES_STRINGS && holds_only(value, LD_STRING));
+           (takes & LD_TAKES_STRINGS && holds_only(value, LD_STRING)) ||
+           (takes & LD_TAKES_LISTS && holds_only(value, LD_LIST));
   case LD_MAP:
     return takes & LD_TAKES_MAP;
   }
@@ -44,6 +45,7 @@ static void describe(unsigned takes, ld_text *out) {
                {LD_TAKES_STRING, "a string"},
                {LD_TAKES_INTEGERS, "a list of integers"},
                {LD_TAKES_STRINGS, "a list of strings"},
+               {LD_TAKES_LISTS, "a list of lists"},
                {LD_TAKES_MAP, "a map"},
                {LD_TAKES_NULL, "null"}};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
