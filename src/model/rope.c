@@ -129,7 +129,8 @@ static void check_members(const rope *r, const struct kind *kind) {
 
 /* transformers takes the length at the top before that in the map. */
 static void read_numbers(rope *r, const struct kind *kind) {
-  r->theta = number(r, "rope_theta", top_number(r, "rope_theta", 10000, NAN));
+  r->theta = ld_value_member(r->map, "rope_theta") ? number(r, "rope_theta", NAN)
+                                                   : top_number(r, "rope_theta", 10000, NAN);
   const double part = number(r, "partial_rotary_factor", top_number(r, "partial_rotary_factor", 1, 1));
   if (part != 1) ld_build_refuse(r->b, "partial_rotary_factor", "other than 1 is not supported");
   if (!(r->theta > 0)) ld_build_refuse(r->b, "rope_theta", "must be a positive number");

@@ -25,15 +25,15 @@ typedef struct judged {
   ld_safetensors *golden;
 } judged;
 
-static void must(int rc, const ld_error *err) {
+static inline void must(int rc, const ld_error *err) {
   cr_assert(rc == 0, "%s", err->text);
 }
 
-static const ld_stored *find_weight(const void *self, const char *name) {
+static inline const ld_stored *find_weight(const void *self, const char *name) {
   return ld_model_folder_find(self, name);
 }
 
-static void open_case(judged *c, const char *name, const char *config_name, const char *adapter_name) {
+static inline void open_case(judged *c, const char *name, const char *config_name, const char *adapter_name) {
   ld_error err;
   char *path = ld_path_join(MODELS, name), *golden = ld_path_join(path, "golden.safetensors");
   char *config_path = ld_path_join(path, config_name), *adapter_path = ld_path_join(path, adapter_name);
@@ -55,12 +55,12 @@ static void open_case(judged *c, const char *name, const char *config_name, cons
   free(adapter_path);
 }
 
-static void close_case(judged *c) {
+static inline void close_case(judged *c) {
   ld_safetensors_close(c->golden);
   ld_base_close(&c->base);
 }
 
-static const ld_stored *recorded(const judged *c, const char *format, int i, const char *rest) {
+static inline const ld_stored *recorded(const judged *c, const char *format, int i, const char *rest) {
   char *name = ld_format(format, i, rest);
   const ld_stored *tensor = ld_safetensors_find(c->golden, name);
   cr_assert(tensor, "%s: %s was not recorded", c->name, name);
@@ -68,14 +68,14 @@ static const ld_stored *recorded(const judged *c, const char *format, int i, con
   return tensor;
 }
 
-static int one_int(const judged *c, const char *name) {
+static inline int one_int(const judged *c, const char *name) {
   const ld_stored *tensor = ld_safetensors_find(c->golden, name);
   cr_assert(tensor && tensor->dtype == LD_I32);
   return *(const int32_t *)tensor->data;
 }
 
 /* max |a - b| / max |b| */
-static double relative(const float *a, const float *b, size_t n) {
+static inline double relative(const float *a, const float *b, size_t n) {
   double most = 0, scale = 0;
   for (size_t i = 0; i < n; i++) {
     const double difference = fabs((double)a[i] - (double)b[i]);
@@ -86,7 +86,7 @@ static double relative(const float *a, const float *b, size_t n) {
 }
 
 /* Gradients of the set, which are sums, against the recorded means. */
-static void check_gradients_of(const judged *c, double n) {
+static inline void check_gradients_of(const judged *c, double n) {
   const ld_lora_set *lora = c->base.lora;
   for (size_t i = 0; i < lora->n_params; i++) {
     const ld_param *param = &lora->params[i];
@@ -102,13 +102,13 @@ static void check_gradients_of(const judged *c, double n) {
   }
 }
 
-static void check_loss_of(const judged *c, double loss) {
+static inline void check_loss_of(const judged *c, double loss) {
   const double want = *(const double *)ld_safetensors_find(c->golden, "loss")->data;
   cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: loss %.9g, not %.9g", c->name, loss, want);
 }
 
 /* Calls `check` for each case whose record holds the tensor `has`; returns how many there were. */
-static int for_cases(const char *has, void (*check)(const char *name, const char *config),
+static inline int for_cases(const char *has, void (*check)(const char *name, const char *config),
                      const char *config) {
   DIR *folder = opendir(MODELS);
   cr_assert(folder);

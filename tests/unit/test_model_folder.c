@@ -46,6 +46,21 @@ static void fill_numbers(void) {
 #define SECOND "\"model-00002-of-00002.safetensors\""
 #define INDEX "model.safetensors.index.json"
 
+Test(model_folder, what_stands_in_the_place_of_weights_is_explained) {
+  static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n";
+  char *folder = scratch_new();
+  scratch_text(folder, "config.json", pointer);
+  refused(folder, LD_EFORMAT, "config.json: is a git-lfs pointer");
+  scratch_text(folder, "config.json", "{\"model_type\": \"x\"}");
+  scratch_text(folder, "pytorch_model.bin", "PK\3\4");
+  refused(folder, LD_EFILE, "'pytorch_model.bin' is a pickle, which is not read. This converts it: python3 -c");
+  scratch_text(folder, "model.safetensors", pointer);
+  refused(folder, LD_EFORMAT, "model.safetensors: is a git-lfs pointer and not the file itself: run 'git lfs pull'");
+  scratch_text(folder, "model.safetensors", "PK\3\4.......");
+  refused(folder, LD_EFORMAT, "is a pickle of PyTorch, not a safetensors file");
+  scratch_end(folder);
+}
+
 Test(model_folder, shards_and_one_file_are_the_same_model, .init = fill_numbers) {
   char *one = scratch_new(), *two = scratch_new();
   const ld_named all[] = {named("a", 300, 300, numbers + 7), named("b", 2, 3, numbers),

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "io/adapter.h"
 #include "io/json.h"
+#include "io/peft_config.h"
 #include "io/peft_pattern.h"
 
 #define FILES LD_TESTS_DIR "/golden/files/"
@@ -596,6 +597,86 @@ Test(peft, the_writer_refuses_broken_adapters) {
   adapter.labels = labels, adapter.n_labels = 2;
   cr_assert_eq(ld_adapter_check(&adapter, "t", &err), LD_EMISMATCH);
   cr_assert(strstr(err.text, "class 1 is not UTF-8"));
+}
+
+Test(peft, values_are_of_the_types_that_peft_takes) {
+  static const char *const rows[][2] = {
+      {"\"lora_alpha\": null", "lora_alpha: expected a number, found null"},
+      {"\"lora_alpha\": true", "lora_alpha: expected a number, found true or false"},
+      {"\"r\": null", "r: expected an integer, found null"},
+      {"\"r\": 1.0", "r: expected an integer, found 1"},
+      {"\"lora_dropout\": 2", "lora_dropout: expected a number from 0 to 1, found 2"},
+      {"\"bias\": null", "bias: expected a string, found null"},
+      {"\"rank_pattern\": null", "rank_pattern: expected a map, found null"},
+      {"\"rank_pattern\": {\"q\": null}", "rank_pattern: q: expected an integer, found null"},
+      {"\"alpha_pattern\": {\"q\": null}", "alpha_pattern: q: expected a number, found null"},
+      {"\"modules_to_save\": \"q\"", "modules_to_save: expected a list of strings or null"},
+      {"\"modules_to_save\": [1]", "modules_to_save: expected a list of strings or null"},
+      {"\"target_modules\": 3", "target_modules: expected a string or a list of strings or null"},
+      {"\"use_rslora\": 1", "use_rslora: expected true or false, found 1"},
+      {"\"task_type\": \"causal_lm\"", "task_type: PEFT knows no task 'causal_lm'"},
+      {"\"eva_config\": 3", "eva_config: expected a map or null, found 3"},
+      {"\"use_dora\": \"yes\"", "use_dora: expected true or false or null, found a string"},
+      {"\"layers_pattern\": \"l\"", "layers_pattern needs layers_to_transform"},
+      {"\"layers_to_transform\": 0, \"target_modules\": \".*q\"", "needs a list in target_modules"}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    char *config = ld_format("{\"peft_type\": \"LORA\", %s}", rows[i][0]);
+    refused(LD_EFORMAT, config, good_tensors, rows[i][1]);
+    free(config);
+  }
+  refused(LD_EUNSUPPORTED, R1 ", \"kasa_config\": {}}", good_tensors, "kasa_config is on");
+  refused(LD_EUNSUPPORTED, R1 ", \"tomorrow\": {\"a\": 1}}", good_tensors,
+          "tomorrow is not a key that is known here, and it holds a map");
+}
+
+/* What PEFT's check_target_module_exists says. */
+Test(peft, modules_are_selected_as_in_peft) {
+  static const struct {
+    const char *config, *path;
+    bool selected;
+  } rows[] = {
+      {"\"target_modules\": [\"q\"]", "m.l.0.q", true},
+      {"\"target_modules\": [\"q\"]", "m.l.0.xq", false},
+      {"\"target_modules\": [\".q\"]", "m.l.0.q", false},
+      {"\"target_modules\": \"q\"", "m.l.0.q", false},
+      {"\"target_modules\": \".*q\"", "m.l.0.q", true},
+      {"\"target_modules\": \".*l\"", "m.l.0.q", false},
+      {"\"target_modules\": \"All-linear\"", "m.l.0.q", true},
+      {"\"target_modules\": \"all-linear\"", "lm_head", false},
+      {"\"target_modules\": null", "m.l.0.q", true},
+      {"\"target_modules\": [\"q\"], \"exclude_modules\": [\"0.q\"]", "m.l.0.q", false},
+      {"\"target_modules\": [\"q\"], \"exclude_modules\": \".*1.*\"", "m.l.0.q", true},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": 0", "m.l.0.q", true},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [1]", "m.l.0.q", false},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": []", "m.l.0.q", true},
+      {"\"target_modules\": [\"m.l.0.q\"], \"layers_to_transform\": [1]", "m.l.0.q", true},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": \"l\"", "m.l.0.q", true},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": [\"h\"]", "m.l.0.q", false},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0]", "l.0.q", false},
+      {"\"target_modules\": [\"q\"], \"modules_to_save\": [\"q\"]", "m.l.0.q", false},
+      {"\"target_modules\": [\"q\"], \"modules_to_save\": [\"l\"]", "m.l.0.q", false},
+      {"\"target_modules\": [\"dense\"], \"task_type\": \"SEQ_CLS\"", "classifier.dense", false},
+      {"\"target_modules\": [\"dense\"]", "classifier.dense", true}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    ld_error err = {0};
+    bool selected;
+    char *text = ld_format("{%s}", rows[i].config);
+    ld_value *config = ld_json_parse(text, strlen(text), "t", &err);
+    cr_assert_eq(ld_peft_config_selects(config, rows[i].path, "t", &selected, &err), 0, "%s", err.text);
+    cr_assert_eq(selected, rows[i].selected, "%s, %s", rows[i].config, rows[i].path);
+    ld_value_free(config);
+    free(text);
+  }
+  refused(LD_EFORMAT, R1 ", \"target_modules\": [\"k\"]}", good_tensors,
+          "has LoRA for 'l.q', which adapter_config.json does not select");
+  refused(LD_EFORMAT, R1 ", \"target_modules\": \"(q\"}", good_tensors, "regular expression");
+}
+
+Test(peft, keys_with_an_adapters_name_are_explained) {
+  refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "q.lora_A.default.weight", "[1,5]", "0", "20") "}",
+          "holds the adapter's name 'default'");
+  refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "head.modules_to_save.mine.weight", "[5]", "0", "20") "}",
+          "replace('.modules_to_save.mine', '')");
 }
 
 static void write_for_ever(const char *out) {
