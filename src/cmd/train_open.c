@@ -97,10 +97,18 @@ static int begin_fresh(ld_job *j, ld_error *err) {
   return rc ? rc : ld_base_adapt_fresh(&j->base, &j->options, err);
 }
 
+/* What a rank reads while the others may ask whether it is there. */
+typedef struct reading {
+  ld_job *job;
+  const char *path;
+  ld_checkpoint *checkpoint;
+} reading;
+
 /* With the adapter at `path`, which is the one that --init-adapter names. */
-static int begin_from(ld_job *j, const char *path, ld_error *err) {
+static int begin_from(void *self, ld_error *err) {
+  ld_job *j = ((reading *)self)->job;
   ld_adapter *adapter;
-  int rc = ld_adapter_load(path, &adapter, err);
+  int rc = ld_adapter_load(((reading *)self)->path, &adapter, err);
   if (rc) return rc;
   adopt(j, adapter);
   ld_adapter_digest(adapter, j->init_digest);
@@ -116,7 +124,8 @@ static int begin_anew(ld_job *j, ld_error *err) {
   if (!j->options.init_adapter) return ld_comm_agree(j->comm, begin_fresh(j, err), err);
   ld_share file;
   int rc = ld_share_adapter(j->comm, j->options.init_adapter, j->digests, &file, err);
-  if (!rc) rc = ld_comm_agree(j->comm, begin_from(j, file.path, err), err);
+  reading from = {.job = j, .path = file.path};
+  if (!rc) rc = ld_comm_agree(j->comm, ld_comm_meanwhile(j->comm, begin_from, &from, err), err);
   ld_share_close(&file);
   return rc;
 }
@@ -129,10 +138,15 @@ static int read_settings(void *self, ld_error *err) {
   return 0;
 }
 
+static int read_base(void *self, ld_error *err) {
+  ld_job *j = self;
+  return ld_base_open(j->model.path, &j->base, err);
+}
+
 /* Collective. */
 static int open_base(ld_job *j, ld_error *err) {
   int rc = ld_share_model(j->comm, j->options.model, j->digests, &j->model, err);
-  if (!rc) rc = ld_comm_agree(j->comm, ld_base_open(j->model.path, &j->base, err), err);
+  if (!rc) rc = ld_comm_agree(j->comm, ld_comm_meanwhile(j->comm, read_base, j, err), err);
   j->base.digests = j->digests;
   if (!rc) rc = ld_share_digest(j->comm, j->base.folder, j->digests, err);
   ld_share_close(&j->model);
@@ -178,12 +192,19 @@ static int find_init_digest(ld_job *j, ld_error *err) {
   return rc;
 }
 
+static int read_checkpoint(void *self, ld_error *err) {
+  reading *from = self;
+  return ld_checkpoint_read(from->path, &from->checkpoint, err);
+}
+
 /* Takes `checkpoint`, which is NULL where it is still to be read: from `path` on rank 0. Collective. */
 static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld_error *err) {
   ld_share file = {0};
   bool restart = false;
   int rc = ld_share_file(j->comm, path, j->digests, &file, err);
-  if (!rc && !checkpoint) rc = ld_checkpoint_read(file.path, &checkpoint, err);
+  reading from = {.job = j, .path = file.path, .checkpoint = checkpoint};
+  if (!rc && !checkpoint) rc = ld_comm_meanwhile(j->comm, read_checkpoint, &from, err);
+  checkpoint = from.checkpoint;
   if (!rc && j->options.init_adapter) adopt(j, checkpoint->adapter);
   rc = ld_comm_agree(j->comm, rc, err);
   if (!rc) rc = find_init_digest(j, err);

@@ -23,7 +23,7 @@ typedef struct ld_run {
  * when another job holds it, or when a file of another is in the way; LD_EUSAGE when an input is. */
 int ld_run_lock(ld_run *run, const ld_options *options, ld_error *err);
 
-/* Whether it is a run's folder: a file `lock`, or a run's record in run.yaml, is in it. */
+/* Whether it is a run's folder: an empty file `lock`, or a run's record in run.yaml, is in it. */
 bool ld_run_is_folder(const char *folder);
 
 /* The two parts of opening that keep what is not the run's: see run_claim.c. For ld_run_lock and ld_run_open. */

@@ -76,7 +76,9 @@ static bool is_record(const char *path) {
 
 bool ld_run_is_folder(const char *folder) {
   char *record = ld_path_join(folder, "run.yaml"), *lock = ld_path_join(folder, "lock");
-  const bool is = ld_file_exists(lock) || is_record(record);
+  struct stat info;
+  const bool locked = lstat(lock, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;
+  const bool is = locked || is_record(record);
   free(record);
   free(lock);
   return is;

@@ -7,7 +7,8 @@
  * far is put into FAIL_COUNT.
  *
  *   FAIL_UNDER=part of a path  SLOW_FSYNC=SECONDS     each fsync takes that long, as on a slow disk
- *   STOP_RANK=R  STOP_IN=MPI_Init or MPI_Finalize     rank R stops (SIGSTOP) where it enters that call */
+ *   STOP_RANK=R  STOP_IN=CALL     rank R stops (SIGSTOP) where it enters MPI_Init or MPI_Finalize, or
+ *                                "after MPI_Init" */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +42,9 @@ int MPI_Finalize(void);
 int MPI_Init_thread(int *argc, char ***argv, int required, int *provided) {
   REAL(int, MPI_Init_thread, int *, char ***, int, int *);
   stop_in("MPI_Init");
-  return real_MPI_Init_thread(argc, argv, required, provided);
+  const int rc = real_MPI_Init_thread(argc, argv, required, provided);
+  stop_in("after MPI_Init");
+  return rc;
 }
 
 int MPI_Finalize(void) {

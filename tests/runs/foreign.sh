@@ -104,7 +104,9 @@ ln -s nothing dangling.h5
 mkfifo pipe.h5
 mkdir full && echo mine >full/adapter_config.json && mkdir empty
 ln -s full full-link
-for place in file.h5 link.h5 dangling.h5 pipe.h5 full /dev/null /dev/stdout; do
+ln -s /proc/self/fd/1 stdout.h5                            # as /dev/stdout is
+mknod device.h5 c 1 3 2>/dev/null || mkfifo device.h5      # as /dev/null is: never a test of the machine's own
+for place in file.h5 link.h5 dangling.h5 pipe.h5 full device.h5 stdout.h5; do
   for command in "import --adapter peft" "export --adapter run" "merge --model $m --adapter run"; do
     # shellcheck disable=SC2086
     refused 1 "$place: already exists.*another --out" . $command --out $place
@@ -114,7 +116,7 @@ for place in full-link merged/../full; do
   mkdir -p merged
   refused 1 "$place: already exists" . export --adapter peft --out $place
 done
-rm pipe.h5
+rm pipe.h5 device.h5 stdout.h5
 refused 1 'file.h5: already exists' . convert --data file.h5 --out file.h5
 refused 1 'peft: already exists' . export --adapter peft --out peft
 refused 1 'run/adapter.h5: already exists' . import --adapter run --out run/adapter.h5

@@ -23,9 +23,9 @@ slow_disk() {
 stopped() {
   SECONDS=0
   STOP_IN=$1 STOP_RANK=$2 LD_PRELOAD=$FAIL_CALL_LIBRARY ranks 2 "${job_is[@]}" --out run
-  expect_error 1 "$1: a rank is missing for [0-9]+ s: .*$3" "rank $2 stopped in $1"
+  expect_error 1 "${1#after }: a rank is missing for [0-9]+ s: .*$3" "rank $2 stopped in $1"
   [ "$SECONDS" -lt 60 ] || fail "rank $2 stopped in $1: took $SECONDS s to end"
-  [ "$1" = MPI_Init ] || same_run ../whole run
+  [ "$1" != MPI_Finalize ] || same_run ../whole run
 }
 
 # Most of their time is waiting: side by side, each in a folder of its own.
@@ -43,6 +43,7 @@ n_beside=0
 parts=()
 beside slow_disk
 beside stopped MPI_Init 1 'longer --patience'
+beside stopped 'after MPI_Init' 0 'longer --patience'
 beside stopped MPI_Finalize 1 'work was done'
 beside stopped MPI_Finalize 0 'work was done' # another rank says so
 for part in "${parts[@]}"; do wait "$part" || failures=$((failures + 1)); done

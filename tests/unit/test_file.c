@@ -128,12 +128,12 @@ Test(file, what_is_no_plain_file_is_not_replaced) {
   cr_assert_eq(mkfifo(pipe, 0600), 0);
   cr_assert_eq(symlink("kept", link), 0);
   cr_assert_eq(symlink("nothing", dangling), 0);
-  for (int i = 0; i < 4; i++) {
-    const char *const paths[] = {pipe, link, dangling, "/dev/null"};
+  for (int i = 0; i < 3; i++) {
+    const char *const paths[] = {pipe, link, dangling};
     cr_assert_eq(ld_file_write(paths[i], "new", 3, &err), LD_EFILE, "%s", paths[i]);
-    cr_assert(strstr(err.text, i == 1 || i == 2 ? "link" : "device or pipe"), "%s", err.text);
+    cr_assert(strstr(err.text, i ? "link" : "device or pipe"), "%s", err.text);
     int held;
-    if (i < 3) cr_assert_eq(ld_file_lock(paths[i], 0, &held, &err), LD_EFILE, "%s", paths[i]);
+    cr_assert_eq(ld_file_lock(paths[i], 0, &held, &err), LD_EFILE, "%s", paths[i]);
   }
   static const char *const left[] = {"dangling", "kept", "link", "pipe"};
   check_names(folder, left, 4);
