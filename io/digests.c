@@ -15,7 +15,8 @@
 #include "io/safetensors.h"
 
 #define FILE_NAME "digests.txt"
-#define HEAD "lora_dist digests 2, sealed "
+#define NAME_OF_FORMAT "lora_dist digests "
+#define HEAD NAME_OF_FORMAT "2, sealed "
 
 /* The coarsest clocks of file systems tick every two seconds (FAT). */
 static const int64_t TICK = 2000000000;
@@ -278,6 +279,16 @@ static void put_file(const ld_digests *d, ld_text *out) {
   ld_text_free(&lines);
 }
 
+/* A file of that name which another program made stays. */
+static int check_ours(const char *path, ld_error *err) {
+  ld_map map;
+  if (ld_map_open(path, &map, NULL)) return 0;
+  const size_t length = strlen(NAME_OF_FORMAT);
+  const bool ours = map.length >= length && memcmp(map.bytes, NAME_OF_FORMAT, length) == 0;
+  ld_map_close(&map);
+  return ours ? 0 : ld_fail(err, LD_EFILE, "%s: was not made by this program, and stays as it is", path);
+}
+
 int ld_digests_write(ld_digests *d, const char *folder, ld_error *err) {
   bool any = false;
   for (size_t i = 0; i < d->n; i++) any = any || (d->entries[i].found && d->entries[i].kept);
@@ -286,7 +297,8 @@ int ld_digests_write(ld_digests *d, const char *folder, ld_error *err) {
   char *path = ld_path_join(folder, FILE_NAME);
   ld_text text = {0};
   put_file(d, &text);
-  const int rc = ld_file_write(path, text.bytes, text.length, err);
+  int rc = check_ours(path, err);
+  if (!rc) rc = ld_file_write(path, text.bytes, text.length, err);
   ld_text_free(&text);
   free(path);
   return rc;

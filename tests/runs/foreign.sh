@@ -51,6 +51,12 @@ done
 cp run/metrics.jsonl theirs-report.html/
 refused 1 'theirs-report.html/report.html: is there already' theirs-report.html report theirs-report.html
 
+# Digests that are kept, in --out or --cache.
+mkdir theirs-digests && echo mine >theirs-digests/digests.txt
+unchanged theirs-digests "--cache" ranks 1 "${job_is[@]}" "${data[@]}" --cache theirs-digests --out cached
+expect_status 0 "--cache with a file of another"
+expect_text 'warning: theirs-digests/digests.txt: was not made by this program' err "--cache with a file of another"
+
 # What is no plain file in a run's folder.
 mkdir elsewhere && cp -r run/checkpoints elsewhere/
 for name in lock metrics.jsonl adapter.h5 report.html run.yaml; do
