@@ -79,7 +79,7 @@ typedef struct ld_dataset_options {
   int32_t eos;                     /* id appended as the end of a text or completion; -1 for none */
   int seq_len;                     /* records longer than this are cut when read; 0: never */
   bool mask_prompt;                /* targets are completions and assistant turns only */
-  const char *chat_template; /* a name that ld_chat_find knows; NULL: as the model has it */
+  const char *chat_template;       /* a name that ld_chat_find knows; NULL: as the model has it */
   const ld_chat_template *own_template; /* the model's; NULL for none; needed only while opening */
 } ld_dataset_options;
 
@@ -165,8 +165,8 @@ void ld_dataset_close(ld_dataset *dataset);
 ld_data_form ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);
 
-/* Warns of what the data holds and nobody uses, `what` it is ("the keys", "the columns") and which; nothing when the
- * tally is empty. The formats call it for what they know when they open the data. */
+/* Warns of what the data holds and nobody uses, `what` it is ("the keys", "the columns") and which; nothing
+ * when the tally is empty. The formats call it for what they know when they open the data. */
 void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused);
 
 /* The file of a record below the data set's folder; NULL of records that are no files, and where the files
@@ -203,16 +203,17 @@ int ld_dataset_deliver(ld_dataset *dataset, const void *bytes, size_t length, ld
 /* How many bytes a record has to be sent, about: of images their mean; 0 where each record says it itself. */
 size_t ld_dataset_mean_bytes(const ld_dataset *dataset);
 
-/* The name of the chat layout in which conversations are read; NULL for other data. It can be set to rank 0's,
- * which may see a template that others do not. */
+/* The name of the chat layout in which conversations are read; NULL for other data. It can be set to rank
+ * 0's, which may see a template that others do not. */
 const char *ld_dataset_layout(const ld_dataset *dataset);
 int ld_dataset_set_layout(ld_dataset *dataset, const char *name, ld_error *err);
 
-/* One number for what stands at the data set's path: ranks of a host that have the same read the same files. */
+/* One number for what stands at the data set's path: ranks of a host that have the same read the same files.
+ */
 uint64_t ld_dataset_stamp(const ld_dataset *dataset);
 
-/* "2:" and 16 hexadecimal digits over every byte of the file, of a folder over the names and every byte of its
- * images; as `digests` knows them, or by reading them. */
+/* "2:" and 16 hexadecimal digits over every byte of the file, of a folder over the names and every byte of
+ * its images; as `digests` knows them, or by reading them. */
 int ld_dataset_digest(const ld_dataset *dataset, ld_digests *digests, char digest[LD_DIGEST_TEXT + 1],
                       ld_error *err);
 

@@ -51,8 +51,8 @@ typedef struct ld_image_rule {
   float scale;    /* of a pixel, 1/255 most often; 1 when not rescaled */
   float mean[LD_MAX_CHANNELS],
       std[LD_MAX_CHANNELS]; /* (scale * pixel - mean) / std; 0 and 1 when not normalised */
-  const char *loose; /* the key by which images keep sizes of their own, which must be height and width
-                        then; NULL: all get the same */
+  const char *loose;        /* the key by which images keep sizes of their own, which must be height and width
+                               then; NULL: all get the same */
 } ld_image_rule;
 
 /* Reads a preprocessor_config.json (`config` NULL: none there, then `size` x `size` and ImageNet's mean and

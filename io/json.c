@@ -39,13 +39,14 @@ static double estimate(const char *bytes, size_t length) {
 int ld_json_check_budget(const char *bytes, size_t length, const char *name, ld_error *err) {
   const double mib = 1048576, bytes_needed = estimate(bytes, length);
   if (bytes_needed > ALWAYS + A_BYTE * (double)length)
-    return ld_fail(err, LD_EFORMAT,
-                   "%s: too many values for a document of %.1f MiB: reading it takes up to %.0f MiB of memory",
-                   name, (double)length / mib, bytes_needed / mib);
+    return ld_fail(
+        err, LD_EFORMAT,
+        "%s: too many values for a document of %.1f MiB: reading it takes up to %.0f MiB of memory", name,
+        (double)length / mib, bytes_needed / mib);
   void *room = bytes_needed > mib ? malloc((size_t)bytes_needed) : NULL; /* not touched: only asked for */
   if (bytes_needed > mib && !room)
-    return ld_fail(err, LD_EMEMORY, "%s: reading it takes up to %.0f MiB of memory, which are not there", name,
-                   bytes_needed / mib);
+    return ld_fail(err, LD_EMEMORY, "%s: reading it takes up to %.0f MiB of memory, which are not there",
+                   name, bytes_needed / mib);
   free(room);
   return 0;
 }

@@ -19,9 +19,10 @@
  * U+0000, since strings end with it here. */
 ld_value *ld_json_parse(const char *bytes, size_t length, const char *name, ld_error *err);
 
-/* A budget in memory that follows from the document's length: what reading it would take at most, counted from the
- * number of its values before any is read. LD_EFORMAT beyond the budget, LD_EMEMORY where the machine, or a limit
- * set for the process, does not have so much. The functions here call it; so must whoever parses JSON otherwise. */
+/* A budget in memory that follows from the document's length: what reading it would take at most, counted
+ * from the number of its values before any is read. LD_EFORMAT beyond the budget, LD_EMEMORY where the
+ * machine, or a limit set for the process, does not have so much. The functions here call it; so must whoever
+ * parses JSON otherwise. */
 int ld_json_check_budget(const char *bytes, size_t length, const char *name, ld_error *err);
 
 /* Reads a whole file. */

@@ -154,7 +154,8 @@ static uint32_t *slot_of(const key_set *set, const ld_value *map, const char *ke
   uint32_t h = 0x811c9dc5u;
   for (const char *at = key; *at; at++) h = (h ^ (uint8_t)*at) * 0x01000193u;
   size_t slot = (h ^ h >> 15) & (set->n_slots - 1);
-  while (set->slots[slot] && strcmp(map->items[set->slots[slot] - 1].key, key)) slot = (slot + 1) & (set->n_slots - 1);
+  while (set->slots[slot] && strcmp(map->items[set->slots[slot] - 1].key, key))
+    slot = (slot + 1) & (set->n_slots - 1);
   return &set->slots[slot];
 }
 

@@ -7,23 +7,23 @@
 
 /* The texts that stand together, in their order for the model. The first pair is the one to recommend. */
 static const char *const pairs[][2] = {
-    {"text", "text_pair"},         /* ours, and the tokenizers' */
-    {"sentence1", "sentence2"},    /* MRPC, RTE, STS-B, WNLI, PAWS, WiC */
-    {"premise", "hypothesis"},     /* MNLI, CB, SciTail, ANLI */
-    {"question", "sentence"},      /* QNLI */
-    {"question1", "question2"},    /* QQP */
-    {"question", "passage"},       /* BoolQ */
-    {"question", "context"},       /* SQuAD's kind */
-    {"question", "answer"},        /* WikiQA */
-    {"query", "passage"},          /* MS MARCO */
-    {"query", "document"},
-    {"query", "answer"},
-    {"query", "text"},
-    {"text_a", "text_b"},          /* the first BERT's InputExample */
-    {"text1", "text2"},
-    {"sentence_a", "sentence_b"},  /* SICK */
-    {"claim", "evidence"},         /* FEVER */
-    {"#1 string", "#2 string"},    /* MRPC as it was published */
+    {"text", "text_pair"},        /* ours, and the tokenizers' */
+    {"sentence1", "sentence2"},   /* MRPC, RTE, STS-B, WNLI, PAWS, WiC */
+    {"premise", "hypothesis"},    /* MNLI, CB, SciTail, ANLI */
+    {"question", "sentence"},     /* QNLI */
+    {"question1", "question2"},   /* QQP */
+    {"question", "passage"},      /* BoolQ */
+    {"question", "context"},      /* SQuAD and its like */
+    {"question", "answer"},       /* WikiQA */
+    {"query", "passage"},         /* MS MARCO */
+    {"query", "document"},        /* other sets for retrieval */
+    {"query", "answer"},          /* the same */
+    {"query", "text"},            /* the same */
+    {"text_a", "text_b"},         /* the first BERT's InputExample */
+    {"text1", "text2"},           /* many sets on the hub */
+    {"sentence_a", "sentence_b"}, /* SICK */
+    {"claim", "evidence"},        /* FEVER */
+    {"#1 string", "#2 string"},   /* MRPC as it was published */
 };
 enum { n_pairs = sizeof pairs / sizeof *pairs };
 
@@ -31,10 +31,10 @@ enum { n_pairs = sizeof pairs / sizeof *pairs };
 static const char *const single = "sentence"; /* SST-2, CoLA */
 
 /* What is earlier here wins: other columns of a set that has "label" are something else. */
-static const char *const labels[] = {"label",   "labels",       "gold_label", /* MNLI, SNLI */
-                                     "score",                                 /* STS-B */
-                                     "quality",                               /* MRPC */
-                                     "is_duplicate"};                         /* QQP */
+static const char *const labels[] = {"label",       "labels", "gold_label", /* MNLI, SNLI */
+                                     "score",                               /* STS-B */
+                                     "quality",                             /* MRPC */
+                                     "is_duplicate"};                       /* QQP */
 enum { n_labels = sizeof labels / sizeof *labels };
 
 static bool same(const char *name, const char *known) {

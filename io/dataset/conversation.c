@@ -102,10 +102,11 @@ static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, 
 static int mark_by_prefixes(id_walk *walk, const rendered *chat, uint8_t *target, ld_error *err) {
   enum { MOST_BYTES = 1 << 28 };
   if (chat->n_spans && chat->text.length > MOST_BYTES / chat->n_spans)
-    return ld_fail(err, LD_EUNSUPPORTED,
-                   "messages: %zu turns of the assistant in %zu bytes take too long with this tokenizer, split "
-                   "the conversation",
-                   chat->n_spans, chat->text.length);
+    return ld_fail(
+        err, LD_EUNSUPPORTED,
+        "messages: %zu turns of the assistant in %zu bytes take too long with this tokenizer, split "
+        "the conversation",
+        chat->n_spans, chat->text.length);
   walk->at = 0;
   memset(target, 0, walk->whole->n);
   for (size_t i = 0; i < chat->n_spans; i++) {

@@ -58,7 +58,7 @@ struct ld_dataset {
   bool adds_eos;                /* the tokenizer itself puts eos behind a text */
   void *own;                    /* the format's */
   ld_sent *sent;                /* of a data set without its file; NULL otherwise */
-  ld_stamp stamp; /* of the file, when it was opened */
+  ld_stamp stamp;               /* of the file, when it was opened */
 };
 
 /* Maps a text file and sets first (behind a byte order mark) and length; a file of nothing but blanks fails.
@@ -119,7 +119,8 @@ int ld_columns_find(char *const *names, size_t n, const char *what, ld_columns *
 /* Whether a column of this name could be the label. */
 bool ld_columns_is_label(const char *name);
 
-/* Whether this label in a column of that name means that there is none: MNLI and SNLI write "-" as gold_label. */
+/* Whether this label in a column of that name means that there is none: MNLI and SNLI write "-" as
+ * gold_label. */
 bool ld_columns_no_label(const char *column, const char *label, size_t length);
 
 /* The name that the other text of a pair has by default; NULL when `text` begins no pair. */

@@ -126,8 +126,8 @@ static size_t folder_mean_bytes(const ld_dataset *dataset) {
   return sum / n + 1;
 }
 
-/* The folder itself and the names in it: stamps of all files would take a call to the file system for each, on
- * every rank. */
+/* The folder itself and the names in it: stamps of all files would take a call to the file system for each,
+ * on every rank. */
 static uint64_t folder_stamp(const ld_dataset *dataset) {
   const ld_image_list *list = dataset->own;
   struct stat info = {0};
@@ -181,7 +181,8 @@ static int folder_digest(const ld_dataset *dataset, ld_digests *digests, ld_cont
     out->whole = hash_some(dataset, i, list->n - i < HELD ? list->n - i : HELD, ld_digests_threads(digests),
                            out->whole);
   if (stamp_files(dataset).id != stamp.id)
-    return ld_fail(err, LD_EFILE, "%s: images change while they are read: wait until whatever writes them is done",
+    return ld_fail(err, LD_EFILE,
+                   "%s: images change while they are read: wait until whatever writes them is done",
                    dataset->path);
   ld_digests_add(digests, dataset->path, &stamp, since, out);
   return 0;

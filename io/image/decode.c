@@ -33,8 +33,8 @@ int ld_image_check_budget(int64_t height, int64_t width, size_t length, const ch
   enum { ALWAYS = 1 << 26, A_BYTE = 64 };
   if (height * width <= ALWAYS + A_BYTE * (int64_t)length) return 0;
   return ld_fail(err, LD_EFORMAT,
-                 "%s: the image has %lld x %lld pixels, too many for a file of %zu bytes: make it smaller", name,
-                 (long long)width, (long long)height, length);
+                 "%s: the image has %lld x %lld pixels, too many for a file of %zu bytes: make it smaller",
+                 name, (long long)width, (long long)height, length);
 }
 
 static int decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {

@@ -187,8 +187,8 @@ static void resized(const ld_image *in, const ld_image_rule *rule, int *height, 
   *width = upright ? rule->shortest_edge : longest;
 }
 
-/* Where the crop begins. Of an odd padding transformers (`down`) has the greater half on this side, torchvision the
- * smaller. */
+/* Where the crop begins. Of an odd padding transformers (`down`) has the greater half on this side,
+ * torchvision the smaller. */
 static int crop_offset(int size, int crop, bool down) {
   if (size < crop) return -((crop - size + down) / 2);
   const int half = (size - crop) / 2;
@@ -214,13 +214,15 @@ static void make_room(ld_image *image, int height, int width, int channels) {
 
 static int check_size(const ld_image_rule *rule, int height, int width, const char *name, ld_error *err) {
   if (!rule->loose || (height == rule->height && width == rule->width)) return 0;
-  return ld_fail(err, LD_EFORMAT,
-                 "%s: the image has %d x %d pixels by preprocessor_config.json (%s), but all images of a batch must "
-                 "have %d x %d: write do_center_crop and crop_size there, or a size of height and width",
-                 name, width, height, rule->loose, rule->width, rule->height);
+  return ld_fail(
+      err, LD_EFORMAT,
+      "%s: the image has %d x %d pixels by preprocessor_config.json (%s), but all images of a batch must "
+      "have %d x %d: write do_center_crop and crop_size there, or a size of height and width",
+      name, width, height, rule->loose, rule->width, rule->height);
 }
 
-int ld_image_fit(const ld_image *in, const ld_image_rule *rule, const char *name, ld_image *out, ld_error *err) {
+int ld_image_fit(const ld_image *in, const ld_image_rule *rule, const char *name, ld_image *out,
+                 ld_error *err) {
   ld_image grey = {0};
   int height, width;
   resized(in, rule, &height, &width);

@@ -276,8 +276,8 @@ static int read_texts(ld_image_store *s, hid_t attribute, hid_t type, hid_t spac
                       ld_error *err) {
   char **texts = ld_alloc(n, sizeof *texts);
   const bool variable = H5Tis_variable_str(type) > 0;
-  const bool good = variable ? read_variable(attribute, type, space, n, texts)
-                             : read_fixed(attribute, type, n, texts);
+  const bool good =
+      variable ? read_variable(attribute, type, space, n, texts) : read_fixed(attribute, type, n, texts);
   int rc = 0;
   s->unreadable = !good;
   for (size_t i = 0; good && ndim && !rc && i < n; i++)
@@ -459,7 +459,10 @@ static int probe(const char *path, size_t length, bool labelled, ld_error *err) 
   }
   while (other > 0 && waitpid(other, &status, 0) < 0 && errno == EINTR) continue;
   if (!status) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s: damaged, or takes far more memory than its length: the HDF5 library fails on it; write it again", path);
+  return ld_fail(
+      err, LD_EFORMAT,
+      "%s: damaged, or takes far more memory than its length: the HDF5 library fails on it; write it again",
+      path);
 }
 
 int ld_image_store_open(const char *path, size_t length, bool labelled, ld_image_store **out, ld_error *err) {

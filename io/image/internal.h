@@ -10,9 +10,9 @@
 /* No deflate stream becomes more than so many times as long: what claims more is no image. */
 enum { LD_MOST_INFLATED = 1032 };
 
-/* A budget that follows from the file's length: how many pixels a file of so many bytes may have. A photograph
- * has some pixels a byte, a drawing some hundred; from small files come images as large as Pillow takes without
- * a warning. LD_EFORMAT beyond that. */
+/* A budget that follows from the file's length: how many pixels a file of so many bytes may have. A
+ * photograph has some pixels a byte, a drawing some hundred; from small files come images as large as Pillow
+ * takes without a warning. LD_EFORMAT beyond that. */
 int ld_image_check_budget(int64_t height, int64_t width, size_t length, const char *name, ld_error *err);
 
 /* Makes room for height x width x channels and sets the shape; sides from 1. LD_EFORMAT beyond LD_IMAGE_SIDE

@@ -48,13 +48,14 @@ static void on_output(j_common_ptr jpeg) {
   (void)jpeg;
 }
 
-/* Scans cost few bytes and a walk over all pixels each: so many pixels, over all scans, follow from the file's
- * length. A photograph of ten scans needs a tenth of it. */
+/* Scans cost few bytes and a walk over all pixels each: so many pixels, over all scans, follow from the
+ * file's length. A photograph of ten scans needs a tenth of it. */
 static void on_progress(j_common_ptr info) {
   decoder *d = info->client_data;
   const int scans = d->jpeg.input_scan_number;
   const double pixels = (double)d->jpeg.image_width * d->jpeg.image_height;
-  if (scans <= MOST_SCANS && scans * pixels <= ALWAYS_WALKED + (double)WALKED_A_BYTE * (double)d->length) return;
+  if (scans <= MOST_SCANS && scans * pixels <= ALWAYS_WALKED + (double)WALKED_A_BYTE * (double)d->length)
+    return;
   snprintf(d->why, sizeof d->why, "too many scans, at least %d, for a file of %zu bytes", scans, d->length);
   longjmp(d->failed, 1);
 }

@@ -168,10 +168,11 @@ int ld_image_list_check_classes(const ld_image_list *list, const char *folder, l
     if (!n++ || !strncasecmp(list->classes[i], "train", 5)) first = list->classes[i];
   }
   if (n < 2 && (!n || n < list->n_classes)) return 0;
-  return ld_fail(err, LD_EFORMAT,
-                 "%s: the folder '%s' in it is a split of a data set, not a class: give %s/%s as data, others by "
-                 "--valid, or rename the class",
-                 folder, first, folder, first);
+  return ld_fail(
+      err, LD_EFORMAT,
+      "%s: the folder '%s' in it is a split of a data set, not a class: give %s/%s as data, others by "
+      "--valid, or rename the class",
+      folder, first, folder, first);
 }
 
 void ld_image_list_warn(const ld_image_list *list, const char *folder) {

@@ -3,7 +3,8 @@
  * Each folder in it is a class, with the images in it and in the folders below; images that lie beside class
  * folders are passed over. A folder without folders holds images without classes. Names are sorted bytewise:
  * classes, then the folders of a class by their whole path, then the files of a folder. Images are files that
- * end in .png, .jpg or .jpeg, in any case; other files and what begins with a dot are passed over, and counted.
+ * end in .png, .jpg or .jpeg, in any case; other files and what begins with a dot are passed over, and
+ * counted.
  */
 #ifndef LD_IMAGE_LIST_H
 #define LD_IMAGE_LIST_H

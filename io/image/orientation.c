@@ -1,6 +1,6 @@
-/* The orientation that a camera noted, and turning an image upright by it, as Pillow's ImageOps.exif_transpose
- * does: by the tag Orientation of EXIF (JPEG's segment APP1, PNG's chunk eXIf), and where there is none by
- * tiff:Orientation in XMP. What PNG keeps in compressed texts is ignored.
+/* The orientation that a camera noted, and turning an image upright by it, as Pillow's
+ * ImageOps.exif_transpose does: by the tag Orientation of EXIF (JPEG's segment APP1, PNG's chunk eXIf), and
+ * where there is none by tiff:Orientation in XMP. What PNG keeps in compressed texts is ignored.
  *
  *   1 upright    2 mirrored          3 upside down               4 mirrored upside down
  *   5 transposed 6 lies on its left  7 transposed upside down    8 lies on its right
@@ -35,7 +35,8 @@ static uint32_t by_tiff(bytes b) {
     if (entry > b.length) break;
     if (number(b, entry, 2, little) != TAG_ORIENTATION) continue;
     const uint32_t type = number(b, entry + 2, 2, little);
-    const bool is_short = type == SHORT || type == SIGNED_SHORT, is_long = type == LONG || type == SIGNED_LONG;
+    const bool is_short = type == SHORT || type == SIGNED_SHORT,
+               is_long = type == LONG || type == SIGNED_LONG;
     if (number(b, entry + 4, 4, little) != 1 || !(is_short || is_long)) return 1;
     return number(b, entry + 8, is_short ? 2 : 4, little);
   }

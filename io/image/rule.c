@@ -40,7 +40,8 @@ static const processor nameless = {.square = true, .resample = LD_BILINEAR};
 
 enum { n_processors = sizeof processors / sizeof *processors };
 
-static int find_processor(const ld_value *config, const char *fallback, const processor **out, ld_error *err) {
+static int find_processor(const ld_value *config, const char *fallback, const processor **out,
+                          ld_error *err) {
   const char *key =
       ld_value_get(config, "image_processor_type") ? "image_processor_type" : "feature_extractor_type";
   const char *type;
@@ -131,8 +132,8 @@ static int read_size_map(const ld_value *map, const char *key, sides *out, ld_er
   return rc ? rc : get_side(map, "width", key, &out->width, err);
 }
 
-/* An integer, [height, width], or a map. `fallback` 0: all of *out stays 0 when the key is missing; so it does when it
- * is null. */
+/* An integer, [height, width], or a map. `fallback` 0: all of *out stays 0 when the key is missing; so it
+ * does when it is null. */
 static int read_size(const ld_value *config, const char *key, bool square, int fallback, sides *out,
                      ld_error *err) {
   const ld_value *found = ld_value_get(config, key);
@@ -165,9 +166,10 @@ static int read_convnext(const ld_value *config, const processor *p, ld_image_ru
   if (!rc) rc = ld_value_real(config, "crop_pct", 224.0 / 256.0, &share, err);
   if (rc) return rc;
   if (!wanted.shortest)
-    return ld_fail(err, LD_EFORMAT,
-                   "size: expected an integer or shortest_edge, as ConvNext's processor does, which transformers "
-                   "takes for a ResNet where image_processor_type is missing");
+    return ld_fail(
+        err, LD_EFORMAT,
+        "size: expected an integer or shortest_edge, as ConvNext's processor does, which transformers "
+        "takes for a ResNet where image_processor_type is missing");
   if (!(share > 0 && share <= 1))
     return ld_fail(err, LD_EFORMAT, "crop_pct: %g is out of range, expected 0 to 1", share);
   out->height = out->width = wanted.shortest;
@@ -207,7 +209,8 @@ static int read_plain(const ld_value *config, const processor *p, bool resize, b
     out->resize_height = wanted.height;
     out->resize_width = wanted.width;
   }
-  if (!crop && (!resize || wanted.shortest)) out->loose = resize ? "size with shortest_edge alone" : "do_resize false";
+  if (!crop && (!resize || wanted.shortest))
+    out->loose = resize ? "size with shortest_edge alone" : "do_resize false";
   return crop ? read_crop(config, p, out, err) : 0;
 }
 

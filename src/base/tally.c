@@ -46,7 +46,8 @@ static bool take_number(const char **at, const char *end, int64_t *out) {
 
 bool ld_tally_take(const char **at, const char *end, ld_tally *into) {
   int64_t n, full, others, count;
-  if (!take_number(at, end, &n) || !take_number(at, end, &full) || !take_number(at, end, &others)) return false;
+  if (!take_number(at, end, &n) || !take_number(at, end, &full) || !take_number(at, end, &others))
+    return false;
   into->full = into->full || full;
   into->others += others;
   for (; n > 0; n--) {

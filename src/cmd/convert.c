@@ -19,6 +19,7 @@ int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, l
   ld_info("%s: %lld images of %d x %d, %s, %s labels (%s)", options->out, (long long)c.n, c.width, c.height,
           c.channels == 1 ? "grey" : "in colour", c.labelled ? "with" : "without", c.form);
   if (c.n_turned)
-    ld_info("%s: %lld of them turned upright, by the orientation in the file", options->out, (long long)c.n_turned);
+    ld_info("%s: %lld of them turned upright, by the orientation in the file", options->out,
+            (long long)c.n_turned);
   return 0;
 }

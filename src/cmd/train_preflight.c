@@ -106,7 +106,8 @@ static void show_memory(const ld_job *j, const host *hosts, int n) {
   }
   const host *h = &hosts[tightest];
   const double need = base + rank * h->n_ranks;
-  ld_info("memory  %.1f MiB per host (base) + %.1f MiB per rank (%.1f of it the index of the data) = %.1f MiB; %.1f "
+  ld_info("memory  %.1f MiB per host (base) + %.1f MiB per rank (%.1f of it the index of the data) = %.1f "
+          "MiB; %.1f "
           "GiB available on %s",
           base / MIB, rank / MIB, (double)ld_trainer_index_bytes(&j->trainer) / MIB, need / MIB,
           (double)h->memory / MIB / 1024, h->name);
@@ -261,9 +262,10 @@ static void warn_of_settings(const ld_job *j) {
   const long long steps = (long long)j->trainer.total_steps;
   if (ld_base_use(&j->base) == LD_USE_LANGUAGE && j->base.eos < 0 &&
       ld_dataset_form(j->data->dataset) != LD_DATA_CHAT)
-    ld_warn("%s: names no end token (eos_token in its tokenizer's files, eos_token_id in config.json): no end is "
-            "trained, and generating will not stop by itself",
-            options->model);
+    ld_warn(
+        "%s: names no end token (eos_token in its tokenizer's files, eos_token_id in config.json): no end is "
+        "trained, and generating will not stop by itself",
+        options->model);
   if (options->warmup > 1 && options->warmup > (double)steps)
     ld_warn("--warmup %g is longer than the run of %lld steps: the learning rate never reaches --lr %g",
             options->warmup, steps, options->lr);

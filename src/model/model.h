@@ -44,9 +44,9 @@ typedef struct ld_family {
   const char *task_type;       /* PEFT's, for adapters of this family; NULL for none */
   bool classifies;             /* texts or images, with a head per sample; otherwise a language model */
   bool takes_images;
-  const char *image_processor; /* of a preprocessor_config.json that names none, as transformers knows it; NULL:
-                                  it knows none */
-  bool fan_in_fan_out; /* linear weights are stored (in, out) */
+  const char *image_processor; /* of a preprocessor_config.json that names none, as transformers knows it;
+                                  NULL: it knows none */
+  bool fan_in_fan_out;         /* linear weights are stored (in, out) */
   void (*build)(ld_builder *builder);
   ld_tensor *(*features)(const ld_model *model, ld_tape *tape,
                          const ld_batch *batch); /* (T, C); a classifier's (B, C) */
@@ -71,10 +71,10 @@ struct ld_model {
   ld_linear **linears; /* every linear module and convolution in the model's order; the head last when it is a
                           module of its own */
   size_t n_linears, room_linears;
-  bool head_tied;   /* the head shares the embedding's weight */
-  bool config_ties; /* what config.json says of that */
+  bool head_tied;             /* the head shares the embedding's weight */
+  bool config_ties;           /* what config.json says of that */
   const char *embedding_name; /* of a language model: its tensor, "model.embed_tokens.weight" */
-  const char **warnings; /* what is worth one, about config.json */
+  const char **warnings;      /* what is worth one, about config.json */
   size_t n_warnings, room_warnings;
   const char *unfit_head; /* why a new head stands in for the stored one; NULL: it need not */
   int64_t n_parameters;   /* of the base; what is tied counts once */

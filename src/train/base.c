@@ -96,9 +96,10 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   return 0;
 }
 
-/* The object `member` of a JSON file in the folder, all of it for NULL; *out is NULL where the file or the member
- * is missing. The caller frees. */
-static int read_part(const ld_base *base, const char *file, const char *member, ld_value **out, ld_error *err) {
+/* The object `member` of a JSON file in the folder, all of it for NULL; *out is NULL where the file or the
+ * member is missing. The caller frees. */
+static int read_part(const ld_base *base, const char *file, const char *member, ld_value **out,
+                     ld_error *err) {
   char *path = ld_path_join(ld_model_folder_path(base->folder), file);
   *out = NULL;
   int rc = 0;
@@ -147,7 +148,8 @@ int ld_base_open(const char *path, ld_base *base, ld_error *err) {
   rc = find_special_ids(base, err);
   return rc ? rc
             : ld_chat_template_read(path, ld_model_folder_token(base->folder, "bos_token"),
-                                    ld_model_folder_token(base->folder, "eos_token"), &base->chat_template, err);
+                                    ld_model_folder_token(base->folder, "eos_token"), &base->chat_template,
+                                    err);
 }
 
 ld_data_use ld_base_use(const ld_base *base) {

@@ -150,7 +150,8 @@ static void warn_of_records(const ld_corpus *corpus, int seq_len) {
     ld_warn("%s: %lld record%s longer than --seq-len %d tokens and cut", path, (long long)plan->n_cut,
             plan->n_cut == 1 ? " is" : "s are", seq_len);
   if (classifies(corpus))
-    warn_of(path, plan->n_idle, "record has no label and is left out", "records have no label and are left out");
+    warn_of(path, plan->n_idle, "record has no label and is left out",
+            "records have no label and are left out");
   else
     warn_of(path, plan->n_idle, "record has no target token and is left out",
             "records have no target token and are left out");
@@ -232,7 +233,8 @@ static void warn_of_others(const ld_corpus *corpus, ld_comm *comm, bool other) {
   if (other)
     ld_fail(&what, LD_EMISMATCH,
             "%s: rank %d on host %s sees other data than rank 0 on host %s: rank 0's records are sent there",
-            ld_dataset_path(corpus->dataset), ld_comm_rank(comm), ld_comm_host(comm), ld_comm_host_of(comm, 0));
+            ld_dataset_path(corpus->dataset), ld_comm_rank(comm), ld_comm_host(comm),
+            ld_comm_host_of(comm, 0));
   if (ld_comm_agree(comm, what.code, &what)) ld_warn("%s", what.text);
 }
 

@@ -71,7 +71,8 @@ void ld_trainer_free(ld_trainer *trainer);
 /* Bytes of this rank's parameters with gradients, moments and exact sums. */
 size_t ld_trainer_state_bytes(const ld_trainer *trainer);
 
-/* Bytes of this rank's index of the data: where the records are, which rows they make, and the rows' order. */
+/* Bytes of this rank's index of the data: where the records are, which rows they make, and the rows' order.
+ */
 size_t ld_trainer_index_bytes(const ld_trainer *trainer);
 
 /* Bytes that a rank gives to the sums of a step; and the seconds that they take when all ranks wait for them,

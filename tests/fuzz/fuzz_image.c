@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void fit_and_free(ld_image *in, const ld_image_rule *rule) {
   ld_image out = {0};
   const int rc = ld_image_fit(in, rule, "fuzz", &out, NULL);
-  if (rc ? !rule->loose : out.height != rule->height || out.width != rule->width || out.channels != rule->channels)
+  if (rc ? !rule->loose
+         : out.height != rule->height || out.width != rule->width || out.channels != rule->channels)
     abort();
   ld_image_free(&out);
 }

@@ -104,6 +104,7 @@ cat >spaces/tokenizer.json <<'JSON'
  "post_processor": null, "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": true},
  "model": {"type": "BPE", "vocab": {"<unk>": 0, "▁": 1, "a": 2, "b": 3, ":": 4, "▁b": 5}, "merges": ["▁ b"], "unk_token": "<unk>"}}
 JSON
+echo '{"tokenizer_class": "PreTrainedTokenizerFast"}' >spaces/tokenizer_config.json
 echo '{"prompt": "a a:", "completion": " b b"}' >one.jsonl
 dry 1 spaces one.jsonl
 expect_text '^sample  a a:\[\[ b b' err "the space before a target"

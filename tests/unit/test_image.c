@@ -193,7 +193,8 @@ Test(image, allocates_nothing_for_false_sizes) {
   free(bytes);
 }
 
-/* A white square as progressive JPEG: the means, then its other coefficients in `n` scans, each bit by itself. */
+/* A white square as progressive JPEG: the means, then its other coefficients in `n` scans, each bit by
+ * itself. */
 static unsigned char *many_scans(unsigned side, int n, unsigned long *length) {
   struct jpeg_compress_struct jpeg;
   struct jpeg_error_mgr errors;
@@ -297,7 +298,8 @@ Test(image_rule, keys_and_defaults) {
   ld_value_free(config);
 }
 
-/* A null is no default; a ResNet's file without a type is ConvNext's; sizes that the file leaves open must be equal. */
+/* A null is no default; a ResNet's file without a type is ConvNext's; sizes that the file leaves open must be
+ * equal. */
 Test(image_rule, nulls_types_and_open_sizes) {
   ld_value *config = parse("{\"image_processor_type\": \"ViTImageProcessor\", \"do_rescale\": null, "
                            "\"do_normalize\": null, \"crop_size\": null, \"do_center_crop\": null}");
@@ -307,7 +309,8 @@ Test(image_rule, nulls_types_and_open_sizes) {
 
   config = parse("{\"size\": 224}");
   ld_error err = {0};
-  cr_assert_eq(ld_image_rule_read(config, "p.json", "ConvNextImageProcessor", 3, 32, &rule, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_image_rule_read(config, "p.json", "ConvNextImageProcessor", 3, 32, &rule, &err), 0, "%s",
+               err.text);
   cr_assert(rule.shortest_edge == 256 && rule.height == 224 && rule.crop_down);
   ld_value_free(config);
 
@@ -354,15 +357,19 @@ Test(image_rule, refuses) {
       {"{\"image_processor_type\": \"LevitImageProcessor\"}", "'LevitImageProcessor' is not known"},
       {"{\"image_processor_type\": 3}", "image_processor_type: expected a string"},
       {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"crop_pct\": 0}", "crop_pct"},
-      {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": 9, \"crop_pct\": null}", "crop_pct: null"},
-      {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": 9, \"default_to_square\": true}", "shortest_edge"},
+      {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": 9, \"crop_pct\": null}",
+       "crop_pct: null"},
+      {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": 9, \"default_to_square\": true}",
+       "shortest_edge"},
       {"{\"image_processor_type\": \"ViTImageProcessor\", \"size\": null}", "size: null"},
       {"{\"image_processor_type\": \"ViTImageProcessor\", \"resample\": null}", "resample: null"},
       {"{\"image_processor_type\": \"ViTImageProcessor\", \"rescale_factor\": null}", "rescale_factor: null"},
       {"{\"image_processor_type\": \"ViTImageProcessor\", \"image_std\": null}", "image_std: missing"},
       {"{\"image_processor_type\": \"BitImageProcessor\", \"crop_size\": null}", "crop_size"},
-      {"{\"image_processor_type\": \"CLIPImageProcessor\", \"use_square_size\": true}", "use_square_size: this step"},
-      {"{\"image_processor_type\": \"ViTImageProcessor\", \"do_flip_channel_order\": true}", "do_flip_channel_order"},
+      {"{\"image_processor_type\": \"CLIPImageProcessor\", \"use_square_size\": true}",
+       "use_square_size: this step"},
+      {"{\"image_processor_type\": \"ViTImageProcessor\", \"do_flip_channel_order\": true}",
+       "do_flip_channel_order"},
       {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": 9, \"crop_pct\": 1e-9}", "crop_pct"},
       {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": [9, 9]}", "shortest_edge"},
   };

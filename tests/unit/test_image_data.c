@@ -165,7 +165,8 @@ Test(image_data, other_files_are_counted) {
 }
 
 Test(image_data, splits_are_no_classes) {
-  static const char *const folders[][3] = {{"train", "valid", "x"}, {"TRAIN", "test", NULL}, {"val", NULL, NULL}};
+  static const char *const folders[][3] = {
+      {"train", "valid", "x"}, {"TRAIN", "test", NULL}, {"val", NULL, NULL}};
   for (size_t i = 0; i < 3; i++) {
     char *folder = scratch_new();
     for (size_t k = 0; k < 3 && folders[i][k]; k++) {
@@ -282,8 +283,8 @@ Test(image_data, hdf5_as_a_dataset) {
 
 /* However h5py writes the names of classes. */
 Test(image_data, hdf5_names) {
-  static const char *const cases[] = {"names_list.h5", "names_objects.h5", "names_ascii.h5", "names_json.h5",
-                                      "names_json_fixed.h5", "names_more.h5"};
+  static const char *const cases[] = {"names_list.h5", "names_objects.h5",    "names_ascii.h5",
+                                      "names_json.h5", "names_json_fixed.h5", "names_more.h5"};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char *path = ld_path_join(IMAGES, cases[i]);
     ld_dataset *dataset = open_data(path);
@@ -301,13 +302,20 @@ Test(image_data, hdf5_names) {
 
 Test(image_data, hdf5_refuses) {
   static const char *const cases[][2] = {
-      {"no_images.h5", "'images'"},          {"float_images.h5", "uint8"},
-      {"channels_first.h5", "(5, 3, 6, 7)"}, {"flat.h5", "2 dimensions"},
-      {"few_labels.h5", "each of the 5"},    {"float_labels.h5", "integers"},
-      {"negative_label.h5", "image 1"},      {"large_label.h5", "out of range"},
-      {"same_names.h5", "\"rose\" twice"},   {"lzf.h5", "stored in a way"},
-      {"sparse.h5", "claims more"},          {"linked.h5", "'images'"},
-      {"virtual.h5", "stored in a way"},     {"external.h5", "stored in a way"},
+      {"no_images.h5", "'images'"},
+      {"float_images.h5", "uint8"},
+      {"channels_first.h5", "(5, 3, 6, 7)"},
+      {"flat.h5", "2 dimensions"},
+      {"few_labels.h5", "each of the 5"},
+      {"float_labels.h5", "integers"},
+      {"negative_label.h5", "image 1"},
+      {"large_label.h5", "out of range"},
+      {"same_names.h5", "\"rose\" twice"},
+      {"lzf.h5", "stored in a way"},
+      {"sparse.h5", "claims more"},
+      {"linked.h5", "'images'"},
+      {"virtual.h5", "stored in a way"},
+      {"external.h5", "stored in a way"},
       {"names_few.h5", "3 names, but image 4 has label 3"},
       {"names_one.h5", "'names' of 'labels' is one text"},
       {"names_object.h5", "'names' of 'labels' is one text"},
