@@ -380,8 +380,10 @@ uint64_t ld_dataset_stamp(const ld_dataset *dataset) {
 int ld_dataset_digest(const ld_dataset *dataset, ld_digests *digests, char digest[LD_DIGEST_TEXT + 1],
                       ld_error *err) {
   ld_contents contents;
-  const int rc = dataset->format->digest ? dataset->format->digest(dataset, digests, &contents, err)
-                                         : ld_digests_of_file(digests, dataset->path, &contents, err);
+  int rc = dataset->format->digest ? dataset->format->digest(dataset, digests, &contents, err)
+                                   : ld_digests_of_file(digests, dataset->path, &contents, err);
+  if (!rc && !dataset->format->stamp && ld_stamp_of(dataset->path).id != dataset->stamp.id)
+    rc = ld_fail(err, LD_EFILE, "%s: changed while it was opened: run the same command again", dataset->path);
   if (!rc) ld_digest_show(contents.whole, digest);
   return rc;
 }

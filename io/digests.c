@@ -173,8 +173,9 @@ static void hash_tensors(const ld_map *map, const ld_safetensors *file, int n_th
   ld_hash_regions(regions, n + 1, n_threads);
   *out = (ld_contents){.whole = regions[n].hash};
   for (size_t i = 0; i < n; i++) {
-    out->whole = ld_hash_u64(out->whole, regions[i].hash);
-    out->tensors += ld_tensor_hash(ld_safetensors_name(file, i), ld_safetensors_tensor(file, i), regions[i].hash);
+    const uint64_t content = regions[i].hash;
+    out->whole = ld_hash_u64(out->whole, content);
+    out->tensors += ld_tensor_hash(ld_safetensors_name(file, i), ld_safetensors_tensor(file, i), content);
   }
   free(regions);
 }
@@ -215,11 +216,13 @@ int ld_digests_of_file(ld_digests *d, const char *path, ld_contents *out, ld_err
 int ld_digests_settle(const char *path, const ld_stamp *was, const ld_stamp *now,
                       bool (*changed)(void *user), void *user, ld_error *err) {
   const bool in_place = now->bytes >= 0 && now->device == was->device && now->inode == was->inode;
-  if (in_place && now->bytes < was->bytes)
-    return ld_fail(err, LD_EMISMATCH, "%s: was cut short while it was in use: restore it, and run the same command again", path);
-  if (changed(user))
-    return ld_fail(err, LD_EMISMATCH, "%s: was changed while it was in use: restore it, and run the same command again", path);
-  ld_warn("%s: was %s while it is in use; this run continues with the bytes that it started with, which are still there",
+  const bool cut = in_place && now->bytes < was->bytes; /* its end must not be read */
+  if (cut || changed(user))
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: was %s while it was in use: restore it, and run the same command again", path,
+                   cut ? "cut short" : "changed");
+  ld_warn("%s: was %s while it is in use; this run continues with the bytes that it started with, which "
+          "are still there",
           path, in_place ? "touched" : now->bytes < 0 ? "removed" : "replaced");
   return 0;
 }

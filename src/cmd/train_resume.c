@@ -87,7 +87,8 @@ static void option_differs(const ld_difference *d, void *user) {
 static void compare_digest(changes *c, const char *name, const char *was, const char *now, bool same) {
   if (same) {
     if (ld_digest_is_old(was))
-      ld_info("the checkpoint has a digest of version 1 of the %s, which does not cover every byte: it agrees", name);
+      ld_info("the checkpoint has a digest of version 1 of the %s, which does not cover every byte: it agrees",
+              name);
     return;
   }
   const ld_difference d = {.name = name, .rows = true};
@@ -106,7 +107,8 @@ static int compare_init(changes *c, ld_job *j, const ld_value *recorded, ld_erro
   if (!rc) rc = ld_value_string(recorded, "init-adapter", NULL, &path, err);
   if (rc) return rc;
   if (was && now && !j->init_digest[0]) {
-    ld_info("--init-adapter %s: is not there any more, which does no harm: the checkpoint has what came of it", now);
+    ld_info("--init-adapter %s: is not there any more, which does no harm: the checkpoint has what came of it",
+            now);
     snprintf(j->init_digest, sizeof j->init_digest, "%s", was);
   } else if (was ? !now || strcmp(was, j->init_digest) : path ? !now || strcmp(path, now) : now != NULL) {
     const char *found = now ? j->init_digest : NULL;
@@ -122,7 +124,8 @@ static int compare_threads(changes *c, const ld_job *j, const ld_value *recorded
   int64_t was = j->options.threads;
   const int rc = ld_value_int(recorded, "threads", was, &was, err);
   if (!rc && was != j->options.threads && !ld_gemm_fused())
-    ld_text_printf(sort_in(c, &d), "--threads is %lld, was %lld", (long long)j->options.threads, (long long)was);
+    ld_text_printf(sort_in(c, &d), "--threads is %lld, was %lld", (long long)j->options.threads,
+                   (long long)was);
   return rc;
 }
 

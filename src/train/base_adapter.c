@@ -164,7 +164,8 @@ static int check_base(const ld_base *base, const char *recorded, const char *sou
         "or --other-base to use this one (such as the same model in another dtype, or merged)",
         source, recorded, ld_model_folder_path(base->folder), ld_model_folder_digest(base->folder));
   if (ld_digest_is_old(recorded))
-    ld_info("%s: knows its base by a digest of version 1, which covers parts of each tensor: these agree", source);
+    ld_info("%s: knows its base by a digest of version 1, which covers parts of each tensor: these agree",
+            source);
   return 0;
 }
 

@@ -205,26 +205,19 @@ static int read_data(void *self, ld_error *err) {
   return r->dataset ? ld_dataset_digest(r->dataset, r->digests, r->digest, err) : 0;
 }
 
+static uint64_t stamp_of(const ld_corpus *corpus) {
+  return corpus->dataset ? ld_dataset_stamp(corpus->dataset) : 0;
+}
+
 /* Every rank finds the digest of the data that it sees, and rank 0's. Collective. */
 static int find_digest(ld_corpus *corpus, ld_comm *comm, char mine[LD_DIGEST_TEXT + 1], ld_error *err) {
   data_reading r = {.dataset = corpus->dataset, .digests = corpus->base->digests};
-  const uint64_t see = r.dataset ? ld_dataset_stamp(r.dataset) : 0;
-  int rc = ld_once_a_host(comm, see, read_data, &r, r.digest, sizeof r.digest, err);
+  int rc = ld_once_a_host(comm, stamp_of(corpus), read_data, &r, r.digest, sizeof r.digest, err);
   rc = ld_comm_agree(comm, ld_comm_rank(comm) ? 0 : rc, err);
   memcpy(mine, r.digest, sizeof r.digest);
   memcpy(corpus->digest, r.digest, sizeof r.digest);
   ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
   return rc;
-}
-
-/* Whether all ranks stand on one host and see the very same data there, which need not be read to know it. */
-static bool is_one_copy(const ld_corpus *corpus, ld_comm *comm) {
-  const uint64_t mine = corpus->dataset ? ld_dataset_stamp(corpus->dataset) : 0;
-  uint64_t first = mine;
-  ld_comm_broadcast(comm, &first, sizeof first, 0);
-  int64_t differs = !corpus->dataset || first != mine || ld_comm_nodes(comm) > 1;
-  ld_comm_max_i64(comm, &differs, 1);
-  return !differs;
 }
 
 /* Data under the name of rank 0's that is other deserves a word: it may be a damaged copy. */
@@ -242,7 +235,7 @@ static void warn_of_others(const ld_corpus *corpus, ld_comm *comm, bool other) {
 static int find_readers(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   const int size = corpus->n_ranks = ld_comm_size(comm), rank = ld_comm_rank(comm);
   int64_t *reads = ld_alloc((size_t)size, sizeof *reads);
-  const bool one_copy = is_one_copy(corpus, comm);
+  const bool one_copy = ld_once_is_one_copy(comm, corpus->dataset, stamp_of(corpus));
   char mine[LD_DIGEST_TEXT + 1] = "";
   const int rc = one_copy ? 0 : find_digest(corpus, comm, mine, err);
   reads[rank] = corpus->dataset && !strcmp(mine, corpus->digest);

@@ -34,6 +34,14 @@ int ld_once_a_host(ld_comm *comm, uint64_t see, int (*find)(void *user, ld_error
   return rc;
 }
 
+bool ld_once_is_one_copy(ld_comm *comm, bool there, uint64_t see) {
+  uint64_t first = see;
+  ld_comm_broadcast(comm, &first, sizeof first, 0);
+  int64_t differs = !there || first != see || ld_comm_nodes(comm) > 1;
+  ld_comm_max_i64(comm, &differs, 1);
+  return !differs;
+}
+
 /* The cores that this rank may use, or that all ranks of its host together have. */
 static int n_threads(const ld_comm *comm, const ld_options *options) {
   uint64_t cores[LD_CORE_WORDS];

@@ -13,6 +13,10 @@
 int ld_once_a_host(ld_comm *comm, uint64_t see, int (*find)(void *user, ld_error *err), void *user,
                    void *result, size_t bytes, ld_error *err);
 
+/* Whether all ranks stand on one host and see the very same files there, so that nothing need be read to know
+ * it. `there`: this rank sees any. Collective. */
+bool ld_once_is_one_copy(ld_comm *comm, bool there, uint64_t see);
+
 /* What is known before anything is read: rank 0's digests.txt in `folder` (NULL: none), but with --verify
  * nothing. Collective; the caller frees. */
 ld_digests *ld_once_open(ld_comm *comm, const ld_options *options, const char *folder);

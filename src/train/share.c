@@ -234,15 +234,6 @@ static uint64_t stamp_all(const file_list *list, look *looks) {
   return all;
 }
 
-/* Whether all ranks stand on one host and see the very same files there. */
-static bool is_one_copy(ld_comm *comm, uint64_t see) {
-  uint64_t first = see;
-  ld_comm_broadcast(comm, &first, sizeof first, 0);
-  int64_t differs = first != see || ld_comm_nodes(comm) > 1;
-  ld_comm_max_i64(comm, &differs, 1);
-  return !differs;
-}
-
 /* What a rank finds out for its host. */
 typedef struct reading {
   const transfer *t;
@@ -288,7 +279,7 @@ static bool is_lacking(ld_comm *comm, transfer *t) {
   ld_comm_broadcast(comm, t->looks, size, 0);
   for (size_t i = 0; i < t->list->n; i++) t->share->bytes += t->looks[i].bytes > 0 ? t->looks[i].bytes : 0;
   int64_t lacks = 0;
-  if (!is_one_copy(comm, see)) {
+  if (!ld_once_is_one_copy(comm, true, see)) {
     reading r = {t, mine};
     ld_once_a_host(comm, see, read_looks, &r, mine, size, NULL);
     if (ld_comm_rank(comm) == 0) memcpy(t->looks, mine, size);
