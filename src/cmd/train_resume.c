@@ -95,26 +95,20 @@ static void compare_digest(changes *c, const char *name, const char *was, const 
   ld_text_printf(sort_in(c, &d), "another %s (digest %s, was %s)", name, now, was);
 }
 
-static const char *or_none(const char *text) {
-  return text ? text : "none";
-}
-
 /* Where a run began is known by its contents; older checkpoints know the path as it was spelled. */
 static int compare_init(changes *c, ld_job *j, const ld_value *recorded, ld_error *err) {
   const ld_difference d = {.name = "init-adapter"};
-  const char *was = NULL, *path = NULL, *now = j->options.init_adapter;
-  int rc = ld_value_string(recorded, "init_digest", NULL, &was, err);
+  const char *digest = NULL, *path = NULL, *given = j->options.init_adapter;
+  int rc = ld_value_string(recorded, "init_digest", NULL, &digest, err);
   if (!rc) rc = ld_value_string(recorded, "init-adapter", NULL, &path, err);
   if (rc) return rc;
-  if (was && now && !j->init_digest[0]) {
-    ld_info("--init-adapter %s: is not there any more, which does no harm: the checkpoint has what came of it",
-            now);
-    snprintf(j->init_digest, sizeof j->init_digest, "%s", was);
-  } else if (was ? !now || strcmp(was, j->init_digest) : path ? !now || strcmp(path, now) : now != NULL) {
-    const char *found = now ? j->init_digest : NULL;
-    ld_text_printf(sort_in(c, &d), "--init-adapter is %s, was %s", or_none(was ? found : now),
-                   or_none(was ? was : path));
+  if (digest && given && !j->init_digest[0]) {
+    ld_info("--init-adapter %s: is gone, which does no harm: the checkpoint holds what came of it", given);
+    snprintf(j->init_digest, sizeof j->init_digest, "%s", digest);
   }
+  const char *was = digest ? digest : path ? path : "none";
+  const char *now = !given ? "none" : digest ? j->init_digest : given;
+  if (strcmp(was, now)) ld_text_printf(sort_in(c, &d), "--init-adapter %s (was: %s)", now, was);
   return 0;
 }
 
@@ -124,7 +118,7 @@ static int compare_threads(changes *c, const ld_job *j, const ld_value *recorded
   int64_t was = j->options.threads;
   const int rc = ld_value_int(recorded, "threads", was, &was, err);
   if (!rc && was != j->options.threads && !ld_gemm_fused())
-    ld_text_printf(sort_in(c, &d), "--threads is %lld, was %lld", (long long)j->options.threads,
+    ld_text_printf(sort_in(c, &d), "--threads %lld (was: %lld)", (long long)j->options.threads,
                    (long long)was);
   return rc;
 }
@@ -135,7 +129,7 @@ static int compare_settings(changes *c, const ld_job *j, const ld_value *recorde
   const char *was = NULL;
   const int rc = ld_value_string(recorded, "settings_digest", NULL, &was, err);
   if (!rc && was && strcmp(was, j->settings))
-    ld_text_puts(sort_in(c, &d), "the base's config.json or its tokenizer's files are not what they were");
+    ld_text_puts(sort_in(c, &d), "another config.json or tokenizer of the base");
   return rc;
 }
 

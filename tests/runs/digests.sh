@@ -38,7 +38,7 @@ expect_text 'digests base 2:[0-9a-f]{16}, data 2:[0-9a-f]{16}; [0-9.]* MiB read'
 # Copies in both places are read where they are.
 apart "${job_is[@]}" --out both
 expect_status 0 "two copies"
-expect_text 'files  *every host reads them itself' err "two copies"
+expect_text 'files  *read directly by every host' err "two copies"
 same_run here/whole here/both
 
 # A damaged copy is not used.
@@ -83,12 +83,12 @@ rm -r here/resumed/checkpoints/step-00000004.h5 here/resumed/adapter.h5
 cp -p here/m/$model kept.safetensors
 cp -p bad.safetensors here/m/$model # with the old size and time of modification: only the inode's time of change tells
 ordinary "${job_is[@]}" --out resumed
-expect_error 1 'the base is another \(digest 2:' "a resume on a damaged base"
+expect_error 1 'another base \(digest 2:' "a resume on a damaged base"
 cp -p kept.safetensors here/m/$model
 cp -p here/m/config.json kept.json
 echo >>here/m/config.json
 ordinary "${job_is[@]}" --out resumed
-expect_error 1 "the base's config.json or its tokenizer's files are not what they were.*--resume-override base" "a resume with another config.json"
+expect_error 1 "another config.json or tokenizer of the base.*--resume-override base" "a resume with another config.json"
 ordinary "${job_is[@]}" --out resumed --resume-override base
 expect_status 0 "a resume with another config.json that is taken"
 cp -p kept.json here/m/config.json
@@ -116,7 +116,7 @@ done
 head -n 60 "$models/gpt2/train.jsonl" >less.jsonl
 cp -r of_old of_less
 ranks 1 train --model "$models/gpt2" --data less.jsonl --out of_less --rank 1 --steps 4 --save-every 2 --batch-size 4
-expect_error 1 'the data is another \(digest 2:[0-9a-f]*, was [0-9a-f]{16}\)' "a checkpoint of version 1 and other data"
+expect_error 1 'another data \(digest 2:[0-9a-f]*, was [0-9a-f]{16}\)' "a checkpoint of version 1 and other data"
 
 # What is kept spares the reading, until a file is touched, or --verify asks for it.
 known='digests .*; known from the last start'

@@ -70,15 +70,15 @@ run again a m data.jsonl --init-adapter ../b/some.h5 --threads 3
 same_files a/init-1 a/again
 begin_again
 run again a m data.jsonl --init-adapter nowhere.h5
-expect_text '--init-adapter nowhere.h5: is not there any more, which does no harm' err "an initial adapter that is gone"
+expect_text '--init-adapter nowhere.h5: is gone, which does no harm' err "an initial adapter that is gone"
 same_files a/init-1 a/again
 refused() { # REGEX ARGUMENT ...
   begin_again
   ranks 1 train --model a/m --data a/data.jsonl --steps 6 --save-every 3 --batch-size 6 --lr 1e-2 --out a/again "${@:2}"
   expect_error 1 "$1" "resuming with ${*:2}"
 }
-refused '--init-adapter is none, was 2:[0-9a-f]*.*--resume-override init-adapter'
-refused '--init-adapter is 2:[0-9a-f]*, was 2:' --init-adapter a/init-1/checkpoints/step-00000003.h5
+refused '--init-adapter none \(was: 2:[0-9a-f]*\).*--resume-override init-adapter'
+refused '--init-adapter 2:[0-9a-f]* \(was: 2:' --init-adapter a/init-1/checkpoints/step-00000003.h5
 ranks 1 train --model a/m --data a/data.jsonl --steps 6 --save-every 3 --batch-size 6 --lr 1e-2 --out a/again \
   --init-adapter a/init-1/checkpoints/step-00000003.h5 --resume-override init-adapter
 expect_status 0 "--resume-override init-adapter"
