@@ -59,7 +59,7 @@ if [[ $flags == *avx2* ]]; then
   same_adapter haswell again
   rm again/checkpoints/step-00000010.h5
   run again 1 --steps 10 --save-every 5 --resume-override kernels
-  expect_text 'warning: .*the kernels are fused, were Haswell' err "--resume-override kernels"
+  expect_text 'warning: .*kernels fused .was: Haswell' err "--resume-override kernels"
 
   mixed alike openblas Haswell openblas Haswell
   ! grep -q 'round differently' err || fail "kernels of one kind are called different"
