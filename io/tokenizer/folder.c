@@ -22,6 +22,9 @@ static int parse_object(const char *path, const ld_map *map, json_t **out, ld_er
   if (rc) return rc;
   /* Of a key that stands twice the last counts, as in Python. */
   *out = json_loadb(map->bytes ? map->bytes : "", map->length, JSON_ALLOW_NUL, &problem);
+  /* model_max_length is often 10^30, for "no limit"; no integer counts in such a file. */
+  if (!*out && json_error_code(&problem) == json_error_numeric_overflow)
+    *out = json_loadb(map->bytes, map->length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &problem);
   if (!*out)
     return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", path, problem.line, problem.column,
                    problem.text);

@@ -92,7 +92,7 @@ def cases(style, size, known):
     yield "added_tokens.json", {"added_tokens.json": {"<|x|>": size}, "special_tokens_map.json": {"additional_special_tokens": ["<|x|>"]}}
     yield "added_tokens.json", {"added_tokens.json": {"<|x|>": size}, "tokenizer_config.json": {"additional_special_tokens": ["<|x|>"]}}
     yield "added_tokens.json", {"added_tokens.json": {"<|x|>": "no"}}
-    for key, value in [("model_max_length", 4), ("max_len", 4), ("model_max_length", None), ("truncation_side", "left"), ("padding_side", "left"), ("padding_side", "right"), ("chat_template", "{{ messages }}"), ("errors", "strict"),
+    for key, value in [("model_max_length", 4), ("model_max_length", 1000000000000000019884624838656), ("max_len", 4), ("model_max_length", None), ("truncation_side", "left"), ("padding_side", "left"), ("padding_side", "right"), ("chat_template", "{{ messages }}"), ("errors", "strict"),
                        ("model_input_names", ["input_ids"]), ("sp_model_kwargs", {}), ("name_or_path", "x"), ("backend", "tokenizers"), ("is_local", True), ("init_inputs", []), ("never_split", ["lamp"]),
                        ("stride", 1), ("max_length", 3), ("truncation_strategy", "longest_first"), ("fast_tokenizer_files", ["tokenizer.json"]), ("fast_tokenizer_files", ["tokenizer.json", "tokenizer.4.0.0.json"]),
                        ("tokenizer_file", "/none"), ("vocab_file", "x"), ("vocab_size", 3), ("return_token_type_ids", False), ("bos_token_id", 3), ("eos_token_id", 5), ("response_schema", {}), ("processor_class", "X")]:

@@ -75,6 +75,24 @@ Test(tokenizer_settings, are_merged_as_transformers_does) {
 }
 
 #define CONFIG "tokenizer_config.json"
+
+/* As transformers writes "no limit" for many models. */
+Test(tokenizer_settings, may_hold_an_integer_beyond_64_bits) {
+  static const char settings[] =
+      "{\"tokenizer_class\": \"LlamaTokenizer\", \"model_max_length\": 1000000000000000019884624838656, "
+      "\"added_tokens_decoder\": {\"1\": {\"content\": \"<s>\", \"special\": true}}}";
+  json_t *line = json_pack("{s:s, s:{}}", "style", "llama2", "files");
+  char *folder = folder_of(line);
+  ld_tokenizer *t;
+  ld_error err = {0};
+  free(scratch_file(folder, CONFIG, settings, strlen(settings)));
+  cr_assert(!ld_tokenizer_open(folder, &t, &err), "%s", err.text);
+  cr_assert(ld_tokenizer_is_special(t, 1));
+  ld_tokenizer_free(t);
+  scratch_end(folder);
+  json_decref(line);
+}
+
 static const struct {
   const char *style, *name, *text;
   const char *says;
