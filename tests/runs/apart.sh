@@ -61,7 +61,7 @@ cp here/gpt2/model.safetensors here/shards/part-1.safetensors
 "$LORA_DIST" inspect here/gpt2 | sed -n 's/^  *\([a-z_.0-9]*\(weight\|bias\)\) .*/"\1": "part-1.safetensors"/p' >tensors
 printf '{"weight_map": {%s}}' "$(paste -sd , tensors)" >here/shards/model.safetensors.index.json
 head -c 3000000 /dev/zero >here/shards/consolidated.safetensors
-check shards train --model shards --data gpt2/train.jsonl --steps 3 --lr 1e-2
+check sharded train --model shards --data gpt2/train.jsonl --steps 3 --lr 1e-2
 expect_text 'sent to 1 \(0\.[0-9] MiB each\)' err "a model in shards"
 
 # Classifiers, of tables and of images.
@@ -172,4 +172,4 @@ unlike() {
 }
 unlike 'rank 1 on host .* other options than rank 0 \( "seed": 2.* "seed": 1' --seed 1 -- --seed 2
 unlike 'other options than rank 0' --valid gpt2/train.jsonl --
-unlike '--config: some ranks' --config job.yaml --
+unlike '--config was given to some ranks' --config job.yaml --
