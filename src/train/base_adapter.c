@@ -223,6 +223,14 @@ static int check_saved(const ld_base *base, const ld_adapter *adapter, const cha
   return 0;
 }
 
+/* PEFT puts a class for generation around the model then, which a classifier does not fit. */
+static int check_task(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
+  const char *task = adapter->task_type, *end = task ? strrchr(task, '_') : NULL;
+  if (!base->model->family->classifies || !end || strcmp(end, "_LM") != 0) return 0;
+  return ld_fail(err, LD_EMISMATCH, "%s: task_type is '%s', but the %s model %s is a classifier", source, task,
+                 base->model->family->model_type, ld_model_folder_path(base->folder));
+}
+
 /* Without target_modules PEFT takes the family's. */
 static int check_targets(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   for (size_t i = 0; adapter->default_targets && i < adapter->n_modules; i++) {
@@ -244,6 +252,7 @@ static int check_adapter(const ld_base *base, const ld_adapter *adapter, const c
   for (size_t i = 0; i < adapter->n_copies && !rc; i++) rc = check_copy(base, &adapter->copies[i], source, err);
   if (!rc) rc = check_saved(base, adapter, source, err);
   if (!rc) rc = check_targets(base, adapter, source, err);
+  if (!rc) rc = check_task(base, adapter, source, err);
   return rc ? rc : check_complete(base, adapter, source, err);
 }
 
