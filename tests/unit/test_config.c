@@ -167,7 +167,7 @@ Test(config, values_are_of_the_types_that_transformers_declares) {
       {"qwen3", "{\"head_dim\": null}", "head_dim: expected an integer, found null"},
       {"bert", "{\"num_labels\": 5}", "num_labels is 5"},
       {"bert", "{\"num_labels\": null}", "num_labels must be an integer, not null"},
-      {"bert", "{\"id2label\": {\"a\": \"b\"}}", "id2label: the key 'a' is no number"},
+      {"bert", "{\"id2label\": {\"a\": \"b\"}}", "id2label: the key 'a' is"},
       {"bert", "{\"id2label\": {}}", "id2label names no class"},
       {"bert", "{\"add_cross_attention\": true}", "add_cross_attention is not supported"},
       {"roberta", "{\"pad_token_id\": null}", "pad_token_id must not be null"},
