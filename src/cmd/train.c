@@ -183,7 +183,9 @@ static int write_end(void *self, ld_error *err) {
   ld_job *j = self;
   int rc = ld_run_finish(&j->run, &j->trainer, err);
   if (!rc && !was_finished(j)) rc = ld_job_record_end(j, err);
-  return rc ? rc : write_report(j, err);
+  if (!rc) rc = write_report(j, err);
+  if (!rc) ld_job_judge(j);
+  return rc;
 }
 
 static int finish(ld_job *j, ld_error *err) {

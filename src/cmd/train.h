@@ -68,6 +68,9 @@ void ld_job_show_eval(const ld_job *job, const ld_evaluation *evaluation);
 void ld_job_show_end(const ld_job *job);
 void ld_job_print_plan(const ld_job *job);
 
+/* Warns of a run whose loss ends far above what it was; rank 0 only, when metrics.jsonl is whole. */
+void ld_job_judge(const ld_job *job);
+
 /* With --profile, rank 0 only: where the time of its steps went, as a table and as profile.json. */
 int ld_job_profile(const ld_job *job, ld_error *err);
 
