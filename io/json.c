@@ -150,6 +150,8 @@ void ld_json_quote(ld_text *out, const char *string) {
       ld_text_puts(out, "\xef\xbf\xbd");
     else if (*at < 0x20 || *at == '"' || *at == '\\')
       put_escaped(out, (char)*at);
+    else if (ld_text_steers((unsigned)point))
+      ld_text_printf(out, "\\u%04x", (unsigned)point);
     else
       ld_text_append(out, at, (size_t)length);
     if (length < 1) length = 1;

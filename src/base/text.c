@@ -50,7 +50,7 @@ static size_t decode(const unsigned char *at, unsigned *code) {
   return n;
 }
 
-static bool steers(unsigned code) {
+bool ld_text_steers(unsigned code) {
   return code < 0x20 || (code >= 0x7F && code <= 0x9F) || (code >= 0x2028 && code <= 0x202E) ||
          (code >= 0x2066 && code <= 0x2069);
 }
@@ -60,7 +60,7 @@ void ld_text_put_visible(ld_text *text, const char *string) {
   size_t n;
   for (const unsigned char *at = (const unsigned char *)string; *at; at += n ? n : 1) {
     n = decode(at, &code);
-    if (n && !steers(code))
+    if (n && !ld_text_steers(code))
       ld_text_append(text, at, n);
     else if (*at == '\n' || *at == '\t')
       ld_text_puts(text, *at == '\n' ? "\\n" : "\\t");

@@ -2,6 +2,7 @@
 #ifndef LD_TEXT_H
 #define LD_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct ld_text {
@@ -12,6 +13,9 @@ typedef struct ld_text {
 void ld_text_append(ld_text *text, const void *bytes, size_t length);
 void ld_text_puts(ld_text *text, const char *string);
 void ld_text_printf(ld_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Whether a Unicode character is for terminals and no text: a control character, or one that turns a line around. */
+bool ld_text_steers(unsigned code);
+
 /* Appends text for a person to read: bytes that are no UTF-8, control characters and those that turn a line around
  * are written as \x1b, \n or \u202e. */
 void ld_text_put_visible(ld_text *text, const char *string);

@@ -33,6 +33,10 @@ int ld_cmd_check_new(const ld_options *options, ld_error *err);
 /* LD_EUSAGE when a run's folder would lie in a folder that is read as data, by the option `name`. */
 int ld_cmd_check_outside(const char *name, const char *data, const char *out, ld_error *err);
 
+/* Prints text from a file to standard output, so that nothing in it steers a terminal: its first `most` characters
+ * (0: all), and spaces up to `least`. */
+void ld_cmd_put(const char *string, int least, int most);
+
 int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);

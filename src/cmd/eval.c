@@ -8,16 +8,6 @@
 #include "train/share.h"
 #include "train/trainer.h"
 
-/* Characters of UTF-8 text, at most `most`; *bytes gets their length. */
-static int count_characters(const char *text, int most, int *bytes) {
-  int n = 0, at = 0;
-  for (; text[at] && n < most; n++) do
-      at++;
-    while (((unsigned char)text[at] & 0xC0) == 0x80);
-  *bytes = at;
-  return n;
-}
-
 /* Rows are the truth, columns the prediction. */
 static void print_confusion(const ld_scores *s, const ld_labels *labels) {
   enum { MOST = 20, NAME = 24, CELL = 7 };
@@ -28,9 +18,8 @@ static void print_confusion(const ld_scores *s, const ld_labels *labels) {
   printf("\n%-*s", NAME + 4, "truth \\ predicted");
   for (int c = 0; c < s->n_classes; c++) printf("%*d", CELL, c);
   for (int r = 0; r < s->n_classes; r++) {
-    int bytes;
-    const int n = count_characters(labels->names[r], NAME, &bytes);
-    printf("\n%2d  %.*s%*s", r, bytes, labels->names[r], NAME - n, "");
+    printf("\n%2d  ", r);
+    ld_cmd_put(labels->names[r], NAME, NAME);
     for (int c = 0; c < s->n_classes; c++)
       printf("%*lld", CELL, (long long)s->confusion[(size_t)r * (size_t)s->n_classes + (size_t)c]);
   }

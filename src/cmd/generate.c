@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "cmd/command.h"
@@ -85,7 +86,23 @@ typedef struct printer {
   ld_error *err;
 } printer;
 
+/* A terminal gets the lines and nothing that steers it; a file or a pipe gets each byte. */
+static void make_visible(ld_text *text) {
+  ld_text seen = {0};
+  for (char *from = text->bytes, *end;; from = end + 1) {
+    end = from + strcspn(from, "\n\t");
+    const char border = *end;
+    *end = 0;
+    ld_text_put_visible(&seen, from);
+    if (!border) break;
+    ld_text_append(&seen, &border, 1);
+  }
+  ld_text_free(text);
+  *text = seen;
+}
+
 static void print_text(printer *p) {
+  if (p->text.length && isatty(STDOUT_FILENO)) make_visible(&p->text);
   if (!p->rc && p->text.length) p->rc = ld_cmd_print(&p->text, true, p->err);
   ld_text_clear(&p->text);
 }

@@ -20,7 +20,9 @@ static void print_shape(const ld_stored *tensor) {
 static void print_tensors(const ld_model_folder *folder) {
   for (size_t i = 0; i < ld_model_folder_count(folder); i++) {
     const ld_stored *tensor = ld_model_folder_tensor(folder, i);
-    printf("  %-60s %-4s ", ld_model_folder_name(folder, i), ld_dtype_name(tensor->dtype));
+    printf("  ");
+    ld_cmd_put(ld_model_folder_name(folder, i), 60, 0);
+    printf(" %-4s ", ld_dtype_name(tensor->dtype));
     print_shape(tensor);
     printf("\n");
   }
@@ -52,7 +54,10 @@ static void print_head(const ld_base *base) {
     return;
   }
   printf("head               %s, %d output%s:", head->path, head->out, head->out > 1 ? "s" : "");
-  for (int i = 0; i < head->out && i < 100; i++) printf("%s %s", i ? "," : "", base->labels.names[i]);
+  for (int i = 0; i < head->out && i < 100; i++) {
+    printf(i ? ", " : " ");
+    ld_cmd_put(base->labels.names[i], 0, 0);
+  }
   printf("\n");
 }
 
@@ -61,7 +66,9 @@ static int inspect_model(const char *path, ld_error *err) {
   const int rc = ld_base_open(path, &base, err);
   if (!rc) {
     const ld_model *model = base.model;
-    printf("model              %s (%s)\n", path, model->family->architectures[0]);
+    printf("model              ");
+    ld_cmd_put(path, 0, 0);
+    printf(" (%s)\n", model->family->architectures[0]);
     printf("digest             %s\n", ld_model_folder_digest(base.folder));
     printf("parameters         %.3f M in %zu tensors\n", (double)model->n_parameters / 1e6,
            ld_model_folder_count(base.folder));
@@ -83,7 +90,9 @@ static double norm(const float *x, int64_t n) {
 static void print_lora(const ld_adapter_module *m) {
   char kernel[40] = "";
   if (m->kernel[0]) snprintf(kernel, sizeof kernel, "%dx%d conv ", m->kernel[0], m->kernel[1]);
-  printf("  %-48s r %-3d %s%lld -> %lld  scaling %.4g  |A| %.4f  |B| %.4f\n", m->path, m->rank, kernel,
+  printf("  ");
+  ld_cmd_put(m->path, 48, 0);
+  printf(" r %-3d %s%lld -> %lld  scaling %.4g  |A| %.4f  |B| %.4f\n", m->rank, kernel,
          (long long)ld_adapter_channels(m), (long long)m->out, m->scaling, norm(m->A, m->rank * m->in),
          norm(m->B, m->rank * m->out));
 }
@@ -91,7 +100,9 @@ static void print_lora(const ld_adapter_module *m) {
 /* Returns the count of its elements. */
 static int64_t print_full(const ld_adapter_full *full) {
   int64_t n = 1;
-  printf("  %-48s trained in full (", full->path);
+  printf("  ");
+  ld_cmd_put(full->path, 48, 0);
+  printf(" trained in full (");
   for (int i = 0; i < full->ndim; i++) {
     printf("%s%lld", i ? ", " : "", (long long)full->shape[i]);
     n *= full->shape[i];
@@ -104,17 +115,26 @@ static void print_adapter(const char *path, const ld_adapter *adapter) {
   int64_t n = 0, n_whole = 0;
   for (size_t i = 0; i < adapter->n_modules; i++)
     n += adapter->modules[i].rank * (adapter->modules[i].in + adapter->modules[i].out);
-  printf("adapter            %s\n", path);
-  printf("base               %s (%s), digest %s\n", adapter->base_name ? adapter->base_name : "path not stored",
-         adapter->architecture ? adapter->architecture : "architecture unknown",
-         adapter->base_digest ? adapter->base_digest : "unknown");
+  printf("adapter            ");
+  ld_cmd_put(path, 0, 0);
+  printf("\nbase               ");
+  ld_cmd_put(adapter->base_name ? adapter->base_name : "path not stored", 0, 0);
+  printf(" (");
+  ld_cmd_put(adapter->architecture ? adapter->architecture : "architecture unknown", 0, 0);
+  printf("), digest ");
+  ld_cmd_put(adapter->base_digest ? adapter->base_digest : "unknown", 0, 0);
+  printf("\n");
   printf("rank %d, alpha %g, dropout %g%s; %.3f M parameters in %zu modules\n", adapter->rank, adapter->alpha,
          adapter->dropout, adapter->rslora ? ", rank-stabilised" : "", (double)n / 1e6, adapter->n_modules);
   for (size_t i = 0; i < adapter->n_modules; i++) print_lora(&adapter->modules[i]);
   for (size_t i = 0; i < adapter->n_full; i++) n_whole += print_full(&adapter->full[i]);
   if (adapter->n_full)
     printf("trained in full    %.3f M in %zu tensors\n", (double)n_whole / 1e6, adapter->n_full);
-  for (size_t i = 0; i < adapter->n_labels; i++) printf("label %-12zu %s\n", i, adapter->labels[i]);
+  for (size_t i = 0; i < adapter->n_labels; i++) {
+    printf("label %-12zu ", i);
+    ld_cmd_put(adapter->labels[i], 0, 0);
+    printf("\n");
+  }
 }
 
 static int inspect_checkpoint(const char *path, ld_error *err) {
@@ -134,7 +154,9 @@ static int inspect_checkpoint(const char *path, ld_error *err) {
   ld_put_file_date(&date, path);
   printf("written            %s\n", date.bytes);
   ld_text_free(&date);
-  printf("options            %s\n", checkpoint->config);
+  printf("options            ");
+  ld_cmd_put(checkpoint->config, 0, 0);
+  printf("\n");
   ld_checkpoint_free(checkpoint);
   return 0;
 }

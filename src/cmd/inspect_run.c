@@ -17,7 +17,7 @@ static void put_label(ld_text *out, const char *label) {
 
 static void put_value(ld_text *out, const ld_value *value) {
   if (value->type == LD_STRING)
-    ld_text_puts(out, value->string);
+    ld_text_put_visible(out, value->string);
   else if (value->type == LD_BOOLEAN)
     ld_text_puts(out, value->boolean ? "yes" : "no");
   else
@@ -110,7 +110,8 @@ static void put_checkpoints(ld_text *out, const char *folder) {
   for (size_t i = 0; names && i < n; i++) {
     const char *end = strrchr(names[i], '.');
     if (strncmp(names[i], "step-", 5) != 0 || !end || strcmp(end, ".h5") != 0) continue;
-    ld_text_printf(out, "%s%s", listed++ ? ", " : "", names[i]);
+    if (listed++) ld_text_puts(out, ", ");
+    ld_text_put_visible(out, names[i]);
   }
   ld_text_puts(out, listed ? "\n" : "none\n");
   if (names) ld_names_free(names, n);
@@ -140,7 +141,8 @@ int ld_inspect_run(const char *path, ld_text *out, ld_error *err) {
   int rc = settings ? ld_run_record_read(&record, metrics, err) : err->code;
   if (!rc) {
     put_label(out, "run");
-    ld_text_printf(out, "%s\n", path);
+    ld_text_put_visible(out, path);
+    ld_text_puts(out, "\n");
     put_settings(out, settings);
     put_record(out, &record, metrics);
     put_checkpoints(out, path);

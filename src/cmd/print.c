@@ -10,3 +10,24 @@ int ld_cmd_print(const ld_text *text, bool flush, ld_error *err) {
   return ld_fail(err, errno == EPIPE ? LD_ECLOSED : LD_EFILE, "standard output: cannot be written: %s",
                  errno ? strerror(errno) : "an earlier write failed");
 }
+
+/* Bytes of the first `most` characters; *n gets their number. */
+static size_t cut(const ld_text *text, int most, int *n) {
+  size_t at = 0;
+  for (*n = 0; at < text->length; at++) {
+    const bool begins = (text->bytes[at] & 0xC0) != 0x80;
+    if (begins && most && *n == most) break;
+    *n += begins;
+  }
+  return at;
+}
+
+void ld_cmd_put(const char *string, int least, int most) {
+  ld_text text = {0};
+  int n;
+  ld_text_puts(&text, "");
+  ld_text_put_visible(&text, string);
+  const int bytes = (int)cut(&text, most, &n);
+  printf("%.*s%*s", bytes, text.bytes, n < least ? least - n : 0, "");
+  ld_text_free(&text);
+}

@@ -23,7 +23,7 @@ static void judge_steps(const ld_table *steps) {
   if (!n) return;
   const double *loss = steps->column[LD_LOSS], *end = loss + steps->n - n;
   const double last = ld_column_mean(end, n), chance = 3 * spread_of(end, n, last) * sqrt(1 + 1 / (double)n);
-  if (n < ENOUGH ? last > 2 * *loss + 0.1 : last > 1.1 * *loss && last > *loss + chance)
+  if (n < ENOUGH ? last > 2 * *loss + 1 : last > 1.1 * *loss && last > *loss + chance)
     ld_warn("the loss has risen from %.4g (step %.0f) to %.4g (the last %zu steps): the run diverges: give a lower --lr, or "
             "a longer --warmup",
             *loss, *steps->column[LD_STEP], last, n);
