@@ -109,6 +109,9 @@ int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err)
 int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules,
                   size_t n_all_modules, ld_error *err);
 
+/* Whether ld_peft_write may write a file of that name into the folder. */
+bool ld_peft_is_name(const char *name);
+
 /* What of this ld_peft_write would refuse, known before there is anything worth writing; `name` stands for
  * the folder. */
 int ld_peft_check(const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,

@@ -254,6 +254,13 @@ static int write_text(const char *folder, const char *name, const ld_text *text,
   return code;
 }
 
+bool ld_peft_is_name(const char *name) {
+  static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "labels.json"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strcmp(names[i], name) == 0) return true;
+  return false;
+}
+
 /* A file of the old folder that the new one lacks would keep it from being replaced. */
 static bool has_labels_file(const char *folder) {
   char *place = ld_folder_present(folder), *path = ld_path_join(place, "labels.json");

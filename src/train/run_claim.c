@@ -103,6 +103,20 @@ static int check_entry(const ld_run *run, const char *name, bool folder, bool ow
   return rc;
 }
 
+/* peft/ is replaced as a whole at the end: what another put into it would be lost, which is known now. */
+static int check_peft(const char *folder, ld_error *err) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, NULL);
+  int rc = 0;
+  for (size_t i = 0; names && i < n && !rc; i++)
+    if (!ld_peft_is_name(names[i]))
+      rc = ld_fail(err, LD_EFILE,
+                   "%s: contains '%s', which would be lost when the run ends: move it, or give another --out", folder,
+                   names[i]);
+  ld_names_free(names, n);
+  return rc;
+}
+
 static int check_entries(const ld_run *run, ld_error *err) {
   const bool own = ld_run_is_folder(run->out);
   int rc = check_entry(run, "checkpoints", true, true, err);
@@ -117,6 +131,7 @@ int ld_run_claim(const ld_run *run, ld_error *err) {
   if (!rc) rc = check_inputs(run, run->checkpoints, ld_checkpoint_is_name, err);
   if (!rc) rc = check_inputs(run, peft, any_name, err);
   if (!rc) rc = check_entries(run, err);
+  if (!rc) rc = check_peft(peft, err);
   free(peft);
   return rc;
 }

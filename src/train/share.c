@@ -349,16 +349,34 @@ void ld_share_close(ld_share *share) {
 }
 
 /* The whole base is read only where an adapter must fit it, or where several hosts must hold the same. */
+/* What a rank reads while the others may ask whether it is there. */
+typedef struct opening {
+  ld_base *base;
+  const char *folder, *adapter;
+  bool other_base;
+} opening;
+
+static int open_base(void *self, ld_error *err) {
+  const opening *o = self;
+  return ld_base_open(o->folder, o->base, err);
+}
+
+static int make_ready(void *self, ld_error *err) {
+  const opening *o = self;
+  return ld_base_make_ready(o->base, o->adapter, o->other_base, err);
+}
+
 int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base,
                         ld_digests *digests, ld_base *base, ld_error *err) {
   ld_share folder = {0}, file = {0};
   *base = (ld_base){0};
   int rc = ld_share_model(comm, model, digests, &folder, err);
   if (!rc && adapter) rc = ld_share_adapter(comm, adapter, digests, &file, err);
-  if (!rc) rc = ld_comm_agree(comm, ld_base_open(folder.path, base, err), err);
+  opening o = {base, folder.path, file.path, other_base};
+  if (!rc) rc = ld_comm_agree(comm, ld_comm_meanwhile(comm, open_base, &o, err), err);
   base->digests = digests;
   if (!rc && (adapter || ld_comm_nodes(comm) > 1)) rc = ld_share_digest(comm, base->folder, digests, err);
-  if (!rc) rc = ld_comm_agree(comm, ld_base_make_ready(base, file.path, other_base, err), err);
+  if (!rc) rc = ld_comm_agree(comm, ld_comm_meanwhile(comm, make_ready, &o, err), err);
   ld_share_close(&file);
   ld_share_close(&folder);
   return rc;

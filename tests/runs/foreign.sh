@@ -51,6 +51,10 @@ done
 cp run/metrics.jsonl theirs-report.html/
 refused 1 'theirs-report.html/report.html: is there already' theirs-report.html report theirs-report.html
 
+# A model card in peft/ is known of before the training, not after it.
+cp -r run card && echo mine >card/peft/README.md
+refused 1 "card/peft: contains 'README.md', which would be lost" card "${job_is[@]}" "${data[@]}" --steps 8 --resume-override steps --out card
+
 # Digests that are kept, in --out or --cache.
 mkdir theirs-digests && echo mine >theirs-digests/digests.txt
 unchanged theirs-digests "--cache" ranks 1 "${job_is[@]}" "${data[@]}" --cache theirs-digests --out cached
