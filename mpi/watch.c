@@ -18,6 +18,8 @@
  * number, and only while something takes long. */
 enum { QUIET = 5, TAG = 1, TEXT = 120 };
 
+enum { TO_SPEAK = 3 }; /* seconds */
+
 enum { ASK, ANSWER, LEAVE };
 
 typedef struct message {
@@ -172,6 +174,8 @@ static void give_up(ld_watch *w) {
     ld_complain("%s: no answer for %.0f s from %s: down, cut off from the network, or hanging; all ranks "
                 "end. The same command resumes from the latest checkpoint",
                 w->at, ld_clock() - w->asked, silent.bytes);
+  else /* its end would make the launcher end the one that speaks, perhaps before its words are out */
+    nanosleep(&(struct timespec){.tv_sec = TO_SPEAK}, NULL);
   for (int r = 1; !w->rank && r < w->size; r++)
     if (w->heard[r]) send(w, LEAVE, 0, r);
   const double until = ld_clock() + 1;

@@ -24,10 +24,8 @@ enum { LD_STOPPED = 75 };
  * head does): then the program just ends. */
 int ld_cmd_print(const ld_text *text, bool flush, ld_error *err);
 
-/* LD_EUSAGE when --out is the folder of --model. */
-int ld_cmd_check_out(const ld_options *options, ld_error *err);
-
-/* The same of a command whose output must be new: before it works, the rule of io/file.h for outputs. */
+/* Of a command whose output must be new: before it works, the rule of io/file.h for outputs; LD_EUSAGE when
+ * --out is the folder of --model. */
 int ld_cmd_check_new(const ld_options *options, ld_error *err);
 
 /* LD_EUSAGE when a run's folder would lie in a folder that is read as data, by the option `name`. */

@@ -2,14 +2,9 @@
 #include "cmd/command.h"
 #include "io/file.h"
 
-int ld_cmd_check_out(const ld_options *options, ld_error *err) {
-  if (!options->model || !ld_file_same(options->model, options->out)) return 0;
-  return ld_fail(err, LD_EUSAGE, "--out %s is the base model's own folder: choose another", options->out);
-}
-
 int ld_cmd_check_new(const ld_options *options, ld_error *err) {
-  const int rc = ld_cmd_check_out(options, err);
-  return rc ? rc : ld_output_check(options->out, err);
+  if (!options->model || !ld_file_same(options->model, options->out)) return ld_output_check(options->out, err);
+  return ld_fail(err, LD_EUSAGE, "--out %s is the base model's own folder: choose another", options->out);
 }
 
 int ld_cmd_check_outside(const char *name, const char *data, const char *out, ld_error *err) {

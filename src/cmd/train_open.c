@@ -222,8 +222,7 @@ static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld
 /* Before anything is read: that may take long, and nobody else may begin here meanwhile. */
 static int take_out(void *self, ld_error *err) {
   ld_job *j = self;
-  int rc = ld_folder_check(j->options.out, err);
-  if (!rc) rc = ld_cmd_check_out(&j->options, err);
+  const int rc = ld_folder_check(j->options.out, err);
   return rc ? rc : ld_run_lock(&j->run, &j->options, err);
 }
 
