@@ -52,7 +52,7 @@ make_sysroot() {
 }
 [ -e "$sysroot/complete" ] || make_sysroot
 
-export PKG_CONFIG_SYSROOT_DIR=$sysroot PKG_CONFIG_PATH= \
+export PKG_CONFIG_SYSROOT_DIR=$sysroot PKG_CONFIG_PATH='' \
   PKG_CONFIG_LIBDIR=$lib/pkgconfig:$sysroot/usr/share/pkgconfig
 export LD_SYSROOT=$sysroot
 cmake -S "$root" -B "$work/build" -G Ninja --toolchain "$root/tests/cross/aarch64.cmake" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLD_WERROR=ON \
