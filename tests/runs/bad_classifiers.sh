@@ -144,9 +144,10 @@ bad_rule size-huge 's/"height": 32/"height": 100000/' 'size: 100000'
 bad_rule size-word 's/"height": 32/"height": "x"/' 'size.*string'
 bad_rule rule-list 's/.*/[1]/' 'object'
 
-# bad_tokenizer NAME SED REGEX
+# bad_tokenizer NAME SED REGEX: tokenizer.json as it stands, of which BERT's own class would take the vocabulary alone.
 bad_tokenizer() {
   base "$1"
+  echo '{"tokenizer_class": "PreTrainedTokenizerFast"}' >"$1/tokenizer_config.json"
   sed -i "$2" "$1/tokenizer.json"
   ! cmp -s "$b/tokenizer.json" "$1/tokenizer.json" || fail "$1: the tokenizer is still the good one"
   bad 1 "$3" "$1" train --model "$1" --data "$texts" --out never "${small[@]}"
