@@ -3,7 +3,7 @@
 #   docker/build_with_buildah.sh image    the base, then all stages of the Dockerfile, tests too; then the quickstart's training in the image, on 2
 #                                         ranks, as its user
 #   docker/build_with_buildah.sh bare     no image: the README's two commands on a Debian fresh from debootstrap, as root
-# Needs root and the packages debootstrap and buildah. All lies in $WORK, by default a folder in the temporary one; delete it to begin anew.
+# Needs root and the packages debootstrap and buildah. All lies in $WORK (docker/storage.sh); delete it to start again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . docker/storage.sh
