@@ -72,12 +72,12 @@ static int read_names(const char *path, const char *file, size_t n_classes, char
   size_t n = 0;
   int rc = ld_file_exists(beside) ? ld_map_open(beside, &map, err) : 0;
   if (map.length) *names = ld_alloc(n_classes, sizeof **names);
-  for (const char *at = map.bytes, *end = at + map.length; map.length && at < end;) {
-    const char *line = memchr(at, '\n', (size_t)(end - at));
-    size_t length = (size_t)((line ? line : end) - at);
-    while (length && (at[length - 1] == '\r' || at[length - 1] == ' ')) length--;
-    if (length && n++ < n_classes) (*names)[n - 1] = ld_strndup(at, length);
-    at = line ? line + 1 : end;
+  for (size_t at = 0; at < map.length;) {
+    const char *line = map.bytes + at, *end = memchr(line, '\n', map.length - at);
+    size_t length = end ? (size_t)(end - line) : map.length - at;
+    at += length + 1;
+    while (length && (line[length - 1] == '\r' || line[length - 1] == ' ')) length--;
+    if (length && n++ < n_classes) (*names)[n - 1] = ld_strndup(line, length);
   }
   if (map.length && n != n_classes) {
     rc = ld_fail(err, LD_EMISMATCH, "%s: has %zu names, but there are %zu classes: correct or remove it",

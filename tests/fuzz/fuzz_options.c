@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/command_line.h"
 #include "cmd/options.h"
 #include "io/json.h"
 
