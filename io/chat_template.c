@@ -18,7 +18,7 @@ static ld_chat_template *create(const char *path, const char *bytes, size_t leng
 static int read_file(const char *folder, const char *name, ld_chat_template **out, ld_error *err) {
   char *path = ld_path_join(folder, name);
   ld_map map = {0};
-  const int rc = ld_file_exists(path) ? ld_map_open(path, &map, err) : 0;
+  const int rc = ld_file_is_named(path) ? ld_map_open(path, &map, err) : 0;
   if (map.bytes) *out = create(path, map.bytes, map.length);
   ld_map_close(&map);
   free(path);

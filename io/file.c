@@ -27,12 +27,18 @@ static bool is_pointer(const ld_map *map) {
   return map->length >= sizeof start && map->length < 1024 && !memcmp(map->bytes, start, sizeof start - 1);
 }
 
+static int fail_open(const char *path, int error, ld_error *err) {
+  if (error == ENOENT && ld_file_is_named(path))
+    return ld_fail(err, LD_EFILE, "%s: is a link to a file that is not there: put the file itself in its place", path);
+  return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(error));
+}
+
 int ld_map_open(const char *path, ld_map *map, ld_error *err) {
   map->bytes = NULL;
   map->length = 0;
   /* Without O_NONBLOCK a pipe in the place of a file would wait for its other end. */
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(errno));
+  if (fd < 0) return fail_open(path, errno, err);
   struct stat info;
   int code = 0;
   if (fstat(fd, &info) != 0)
@@ -86,6 +92,11 @@ static const char *remedy(int error) {
 int ld_file_fail(const char *path, const char *what, ld_error *err) {
   const int error = errno;
   return ld_fail(err, LD_EFILE, "%s: %s: %s%s", path, what, strerror(error), remedy(error));
+}
+
+bool ld_file_is_named(const char *path) {
+  struct stat info;
+  return lstat(path, &info) == 0;
 }
 
 bool ld_file_exists(const char *path) {

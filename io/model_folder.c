@@ -43,7 +43,7 @@ static int read_json(const ld_model_folder *folder, const char *name, bool neede
                      ld_error *err) {
   char *path = ld_path_join(folder->path, name);
   int code = 0;
-  if (needed || ld_file_exists(path)) {
+  if (needed || ld_file_is_named(path)) {
     ld_error why = {0};
     *out = ld_json_read(path, &why);
     if (*out && (*out)->type != LD_MAP) ld_fail(&why, LD_EFORMAT, "%s: expected a JSON object", path);
@@ -191,7 +191,7 @@ static int open_weights(ld_model_folder *folder, ld_error *err) {
   char *single = ld_path_join(folder->path, SINGLE), *index = ld_path_join(folder->path, INDEX);
   size_t room = 0;
   int code;
-  if (ld_file_exists(single)) {
+  if (ld_file_is_named(single)) {
     code = add_shard(folder, &room, SINGLE, err);
     if (!code) code = collect(folder, err);
   } else if (ld_file_exists(index))

@@ -303,8 +303,9 @@ static void put_header(ld_text *out, const contents *c) {
 }
 
 static int write_tensor(int fd, const char *path, const ld_named *named, ld_error *err) {
-  void *made = named->make ? named->make(named) : NULL;
-  const int code = ld_write_all(fd, made ? made : named->tensor.data, byte_size(&named->tensor), path, err);
+  void *made = NULL;
+  int code = named->make ? named->make(named, &made, err) : 0;
+  if (!code) code = ld_write_all(fd, made ? made : named->tensor.data, byte_size(&named->tensor), path, err);
   free(made);
   return code;
 }

@@ -43,7 +43,7 @@ typedef struct ld_named ld_named;
 struct ld_named {
   const char *name;
   ld_stored tensor; /* data is not looked at when there is `make` */
-  void *(*make)(const ld_named *named);
+  int (*make)(const ld_named *named, void **out, ld_error *err);
   const void *user;
 };
 

@@ -37,7 +37,7 @@ static int read_sized(const char *folder, const char *name, json_t **out, size_t
   ld_map map;
   int rc = 0;
   *out = NULL;
-  if (ld_file_exists(path) && !(rc = ld_map_open(path, &map, err))) {
+  if (ld_file_is_named(path) && !(rc = ld_map_open(path, &map, err))) {
     rc = parse_object(path, &map, out, err);
     *bytes += map.length;
     ld_map_close(&map);
@@ -171,7 +171,7 @@ static int read_settings(const char *folder, ld_token_files *files, ld_error *er
 
 static bool has(const char *folder, const char *name) {
   char *path = ld_path_join(folder, name);
-  const bool there = ld_file_exists(path);
+  const bool there = ld_file_is_named(path);
   free(path);
   return there;
 }

@@ -1,5 +1,6 @@
 /* lora_dist merge: a model folder with the adapter added in. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,25 @@ typedef struct source {
   const ld_param *whole;   /* trained whole: takes the stored one's place; NULL otherwise */
 } source;
 
-static void *make_tensor(const ld_named *named) {
+/* What a value became in its type: infinite ones are those that the type does not reach. */
+static int check_finite(const ld_named *named, const float *made, const void *stored, int64_t n, ld_error *err) {
+  enum { PIECE = 4096 };
+  float back[PIECE];
+  for (int64_t from = 0; from < n; from += PIECE) {
+    const int64_t here = n - from < PIECE ? n - from : PIECE;
+    ld_dtype_to_f32(back, stored, named->tensor.dtype, from, here);
+    for (int64_t i = 0; i < here; i++)
+      if (!isfinite(back[i]))
+        return isfinite(made[from + i])
+                   ? ld_fail(err, LD_ENUMERIC, "%s: the merged value %g is too large for %s: give --dtype f32", named->name,
+                             (double)made[from + i], ld_dtype_name(named->tensor.dtype))
+                   : ld_fail(err, LD_ENUMERIC, "%s: the merged values are not finite: the model or the adapter holds NaN or "
+                             "infinite values", named->name);
+  }
+  return 0;
+}
+
+static int make_tensor(const ld_named *named, void **out, ld_error *err) {
   const source *from = named->user;
   const int64_t n = ld_stored_count(&named->tensor);
   float *floats = from->linear ? merged_weight(from->linear) : ld_alloc((size_t)n, sizeof *floats);
@@ -76,10 +95,11 @@ static void *make_tensor(const ld_named *named) {
     memcpy(floats, from->whole->data, (size_t)n * sizeof *floats);
   else if (!from->linear)
     ld_dtype_to_f32(floats, from->stored->data, from->stored->dtype, 0, n);
-  void *out = ld_alloc((size_t)n, ld_dtype_size(named->tensor.dtype));
-  ld_dtype_from_f32(out, floats, named->tensor.dtype, n);
+  *out = ld_alloc((size_t)n, ld_dtype_size(named->tensor.dtype));
+  ld_dtype_from_f32(*out, floats, named->tensor.dtype, n);
+  const int rc = check_finite(named, floats, *out, n, err);
   free(floats);
-  return out;
+  return rc;
 }
 
 /* Whether the folder is that of a classifier's body alone: its names lack the body's. */

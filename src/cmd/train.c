@@ -14,7 +14,7 @@
 #include "train/agree.h"
 #include "train/once.h"
 
-/* Set by SIGINT, SIGTERM and SIGUSR1: the step under way is finished and saved, then the program ends with
+/* Set by SIGINT, SIGTERM, SIGHUP and SIGUSR1: the step under way is finished and saved, then the program ends with
  * status 75. A second signal ends it at once. Launchers and queues tell some ranks twice at the same time: that
  * counts once. A person's second Ctrl-C always counts. */
 static volatile sig_atomic_t stop_asked;
@@ -233,6 +233,8 @@ static void hear_signals(void) {
   struct sigaction before;
   sigaction(SIGINT, NULL, &before);
   if (before.sa_handler != SIG_IGN) sigaction(SIGINT, &action, NULL); /* a shell's background job ignores it */
+  sigaction(SIGHUP, NULL, &before);
+  if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* and nohup's this one */
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGUSR1, &action, NULL);
   if (ld_comm_by_mpirun()) sigaction(SIGCONT, &action, NULL);

@@ -103,7 +103,7 @@ static int read_part(const ld_base *base, const char *file, const char *member, 
   char *path = ld_path_join(ld_model_folder_path(base->folder), file);
   *out = NULL;
   int rc = 0;
-  if (ld_file_exists(path)) {
+  if (ld_file_is_named(path)) {
     *out = ld_json_read(path, err);
     rc = *out ? 0 : err->code;
   }

@@ -222,6 +222,26 @@ else
   full "limit on file sizes"
 fi
 
+# Files of a model that are named and cannot be read are not passed over: links to nothing (a hub's snapshot without its blobs), folders.
+for name in tokenizer_config.json special_tokens_map.json added_tokens.json generation_config.json chat_template.jinja model.safetensors tokenizer.json; do
+  cp -r "$m" "named-$name"
+  rm -f "named-$name/$name"
+  ln -s blobs/nothing "named-$name/$name"
+  bad 1 "named-$name/$name: is a link to a file that is not there" "$name, a link to nothing" \
+    eval --model "named-$name" --data "$m/train.jsonl"
+done
+rm named-tokenizer_config.json/tokenizer_config.json
+mkdir named-tokenizer_config.json/tokenizer_config.json
+bad 1 'named-tokenizer_config.json/tokenizer_config.json: not a regular file' "a folder in a file's place" \
+  eval --model named-tokenizer_config.json --data "$m/train.jsonl"
+
+# What a merge cannot write in the weights' type.
+cp -r "$models/gpt2_f16/adapter" far
+sed -i 's/"lora_alpha": 6/"lora_alpha": 60000000/' far/adapter_config.json
+bad 1 'the merged value [-0-9.e+]* is too large for F16: give --dtype f32' "merged values beyond float16" \
+  merge --model "$models/gpt2_f16" --adapter far --out far-merged
+[ ! -e far-merged ] || fail "a refused merge left a folder"
+
 # A reader that goes away.
 "$LORA_DIST" generate --model "$m" --prompt "the" --max-tokens 40 2>err | head -c 5 >out
 status=${PIPESTATUS[0]}

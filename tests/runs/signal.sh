@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# SIGTERM or SIGUSR1 to any rank, or Ctrl-C at a terminal: the step under way is finished by all and saved, the status is 75, and the run goes on from there to
+# SIGTERM, SIGHUP or SIGUSR1 to any rank, or Ctrl-C at a terminal: the step under way is finished by all and saved, the status is 75, and the run goes on from there to
 # the bits of the undisturbed one. A launcher's second signal does not cut that short.
 . "$(dirname "$0")/lib.sh"
 
@@ -34,6 +34,7 @@ stop() {
 
 stop alone 1 TERM 0
 stop alone-usr1 1 USR1 0
+stop alone-hup 1 HUP 0
 stop last-rank 3 TERM 2
 stop first-rank 2 USR1 0
 stop mpirun 2 USR1 mpirun # which tells all ranks
