@@ -43,5 +43,5 @@ clean "a path" out err
 ask=(generate --model "$m" --prompt "a${esc}[31m" --max-tokens 2)
 ranks 1 "${ask[@]}"
 grep -q "$esc" out || fail "generate: not the very bytes"
-script -qefc "$(printf '%q ' "$LORA_DIST" "${ask[@]}")" /dev/null </dev/null >out 2>err
+SHELL=/bin/bash script -qefc "$(printf '%q ' "$LORA_DIST" "${ask[@]}")" /dev/null </dev/null >out 2>err
 expect_text '^a.x1b\[31m' out "generate at a terminal"

@@ -47,7 +47,7 @@ OMPI_MCA_odls_base_sigkill_timeout=2 stop mpirun-term 2 TERM mpirun 1
 at_terminal() {
   rm -f keys
   mkfifo keys
-  env --default-signal=INT script -qefc "$(printf '%q ' "$LORA_DIST" "${job_is[@]}" --out "$1")" /dev/null <keys >out 2>err &
+  env --default-signal=INT SHELL=/bin/bash script -qefc "$(printf '%q ' "$LORA_DIST" "${job_is[@]}" --out "$1")" /dev/null <keys >out 2>err &
   job=$!
   exec 9>keys
 }
