@@ -1,5 +1,5 @@
 /* chat_template BOS EOS < TEMPLATE: the layout that gives what the template gives ("none" when none is known to), what it adds
- * besides, and its plain form. */
+ * besides, the digest of its plain form, and that form. */
 #include <stdio.h>
 
 #include "io/chat_form.h"
@@ -16,6 +16,8 @@ int main(int argc, char **argv) {
   if (ld_chat_form(own.text.bytes, own.text.length, argv[1], argv[2], &own.form)) layout = ld_chat_known(own.form.bytes);
   ld_text_puts(&extras, "");
   ld_chat_template_extras(&own, &extras);
-  printf("%s\n%s\n%s\n", layout ? layout : "none", extras.bytes, own.form.length ? own.form.bytes : "");
+  char digest[LD_DIGEST_DIGITS + 1] = "";
+  if (own.form.length) ld_chat_form_digest(own.form.bytes, digest);
+  printf("%s\n%s\n%s\n%s\n", layout ? layout : "none", extras.bytes, digest, own.form.length ? own.form.bytes : "");
   return 0;
 }
