@@ -451,7 +451,7 @@ static void warn_of_leftovers(const char *place, const char *parent) {
   ld_names_free(names, n);
 }
 
-/* The folder itself where it is there, behind any link. */
+/* The folder itself where it is there, through any link. */
 static char *real_place(const char *path) {
   char *real = ld_is_folder(path) ? realpath(path, NULL) : NULL;
   return real ? real : without_slashes(path);

@@ -157,8 +157,8 @@ static void count_unused(const table *t, char *const *names, ld_tally *unused) {
       ld_tally_add(unused, names[i], 0);
 }
 
-/* Reads the header that begins at `offset` as one with this separator; *behind is where it ends. */
-static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, uint64_t *behind,
+/* Reads the header that begins at `offset` as one with this separator; *end is where it ends. */
+static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, uint64_t *end,
                        ld_tally *unused, ld_error *err) {
   cell_walk header = begin_walk(dataset, t, offset, dataset->length);
   char **names = NULL;
@@ -170,7 +170,7 @@ static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, uin
     if (rc) ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, offset));
   }
   if (!rc) count_unused(t, names, unused);
-  *behind = (uint64_t)(header.at - dataset->map.bytes);
+  *end = (uint64_t)(header.at - dataset->map.bytes);
   ld_names_free(names, t->n_columns);
   return rc;
 }
@@ -240,8 +240,8 @@ static int read_csv_header(ld_dataset *dataset, table *t, ld_tally *unused, ld_e
   int rc = read_header(dataset, t, header, &dataset->first, unused, err);
   if (!rc) return 0;
   ld_tally ignored = {0};
-  uint64_t behind;
-  if (!read_header(dataset, &semicolon, header, &behind, &ignored, NULL) ||
+  uint64_t end;
+  if (!read_header(dataset, &semicolon, header, &end, &ignored, NULL) ||
       semicolon.n_columns > t->n_columns) {
     *t = semicolon;
     rc = read_header(dataset, t, header, &dataset->first, unused, err);

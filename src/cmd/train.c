@@ -227,14 +227,17 @@ static int close_run(void *self, ld_error *err) {
   return 0;
 }
 
+static void hear_unless_ignored(int number, const struct sigaction *action) {
+  struct sigaction before;
+  sigaction(number, NULL, &before);
+  if (before.sa_handler != SIG_IGN) sigaction(number, action, NULL);
+}
+
 /* From the start, so that a signal that comes while files are read is no sudden death. */
 static void hear_signals(void) {
   const struct sigaction action = {.sa_sigaction = ask_stop, .sa_flags = SA_RESTART | SA_SIGINFO};
-  struct sigaction before;
-  sigaction(SIGINT, NULL, &before);
-  if (before.sa_handler != SIG_IGN) sigaction(SIGINT, &action, NULL); /* a shell's background job ignores it */
-  sigaction(SIGHUP, NULL, &before);
-  if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* and nohup's this one */
+  hear_unless_ignored(SIGINT, &action); /* as a shell's background job does */
+  hear_unless_ignored(SIGHUP, &action); /* as under nohup */
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGUSR1, &action, NULL);
   if (ld_comm_by_mpirun()) sigaction(SIGCONT, &action, NULL);

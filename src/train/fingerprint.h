@@ -1,5 +1,5 @@
 /* What a process makes of fixed small inputs, as digests: where two ranks' are equal they round in the same
- * way, whatever compiler, libm, OpenBLAS or processor stands behind them; where they differ, so would the
+ * way, whatever compiler, libm, OpenBLAS or processor they come from; where they differ, so would the
  * adapter.
  */
 #ifndef LD_FINGERPRINT_H
