@@ -6,25 +6,25 @@
 As config_settings.py, on adapters for its tiny models: every field of PEFT's LoraConfig is left out, null, at the edges of
 its range, of each wrong type, and in contradiction with the tensors that are stored."""
 
-import argparse
 import dataclasses
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import warnings
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import peft  # noqa: E402
 import torch  # noqa: E402
-import transformers  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 import config_settings  # noqa: E402
-from config_settings import ABSENT, FORMS, Case, judge, show  # noqa: E402
+from settings import ABSENT, FORMS, changed, compare, ours, run  # noqa: E402
 
 TARGETS = {"llama": ["q_proj", "down_proj"], "gpt2": ["c_attn"], "bert": ["query", "value"]}
 PREFIX = "base_model.model."
@@ -122,21 +122,9 @@ def theirs(family: str, folder: str, adapter: str, batch: dict):
         return f"{type(why).__name__}: {str(why).strip()[:200]}"
 
 
-def ours(program: str, folder: str, adapter: str, text: str | None):
-    out = os.path.join(folder, "out.safetensors")
-    command = [program, folder, adapter, out] + ([] if text else [os.path.join(folder, "in.safetensors")])
-    run = subprocess.run(command, input=text, text=True, capture_output=True, timeout=60,
-                         env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"))
-    if run.returncode:
-        return run.stderr.strip() if run.returncode == 1 else f"CRASH: status {run.returncode}"
-    tensors = load_file(out)
-    return tensors["logits"] if "logits" in tensors else torch.cat([tensors[f"seq{i}.logits"] for i in range(2)])
-
-
 def write_adapter(adapter: str, config: dict, tensors: dict, edits: dict, tensor_edits: dict):
-    changed = {k: v for k, v in {**config, **edits}.items() if v is not ABSENT}
     with open(os.path.join(adapter, "adapter_config.json"), "w", encoding="utf-8") as file:
-        json.dump(changed, file)
+        json.dump(changed(config, edits), file)
     stored = {k: v.contiguous() for k, v in {**tensors, **tensor_edits}.items() if v is not None}
     save_file(stored, os.path.join(adapter, "adapter_model.safetensors"), {"format": "pt"})
 
@@ -154,47 +142,37 @@ def make_adapter(family: str, folder: str, adapter: str) -> tuple[dict, dict]:
         return json.load(file), load_file(os.path.join(adapter, "adapter_model.safetensors"))
 
 
-def run_family(family: str, options) -> dict[str, int]:
-    counts: dict[str, int] = {}
+class AdapterCase(NamedTuple):
+    label: str
+    edits: dict
+    tensors: dict
+    keys: tuple
+
+
+def all_cases(family: str, tensors: dict, base: dict) -> Iterator[AdapterCase]:
+    for label, edits in config_cases(family):
+        yield AdapterCase(label, edits, {}, tuple(edits))
+    for label, edits in tensor_cases(family, tensors, base):
+        # of a tensor the error must name its module
+        named = tuple(re.sub(r"\.lora_.*|\.base_layer.*", "", n).removeprefix(PREFIX) for n in edits)
+        yield AdapterCase(label, {}, edits, named)
+
+
+def run_family(family: str, options) -> Counter:
     with tempfile.TemporaryDirectory() as folder:
         adapter = os.path.join(folder, "adapter")
         config_settings.make(family, folder)
         text, batch = config_settings.inputs_of(family, folder)
         config, tensors = make_adapter(family, folder, adapter)
         base = load_file(os.path.join(folder, "model.safetensors"))
-        cases = [(label, edits, {}) for label, edits in config_cases(family)]
-        cases += [(label, {}, edits) for label, edits in tensor_cases(family, tensors, base)]
-        for label, edits, tensor_edits in cases:
-            if options.only and not any(name in label for name in options.only.split(",")):
-                continue
-            write_adapter(adapter, config, tensors, edits, tensor_edits)
-            right, mine = theirs(family, folder, adapter, batch), ours(options.logits, folder, adapter, text)
-            # of a tensor the error must name its module
-            named = tuple(edits) or tuple(re.sub(r"\.lora_.*|\.base_layer.*", "", n).removeprefix(PREFIX)
-                                          for n in tensor_edits)
-            case = Case(label, edits, named)
-            outcome = judge(case, mine, right)
-            counts[outcome] = counts.get(outcome, 0) + 1
-            if options.all or outcome.isupper():
-                show(outcome, family, case, mine, right)
-    print(f"{family}: " + ", ".join(f"{outcome} {n}" for outcome, n in sorted(counts.items())), flush=True)
-    return counts
 
+        def both_sides(case: AdapterCase):
+            write_adapter(adapter, config, tensors, case.edits, case.tensors)
+            return ours(options.logits, folder, adapter, text), theirs(family, folder, adapter, batch)
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--logits", required=True, help="the program tests/logits of a build")
-    parser.add_argument("--family", default="llama,gpt2,bert")
-    parser.add_argument("--only", help="cases whose label contains one of these")
-    parser.add_argument("--all", action="store_true", help="print every case")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    transformers.logging.set_verbosity(50)
-    transformers.logging.disable_progress_bar()
-    counts = [run_family(family, options) for family in options.family.split(",")]
-    return int(any(outcome.isupper() for one in counts for outcome in one))
+        return compare(family, all_cases(family, tensors, base), both_sides, options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    warnings.simplefilter("ignore")
+    sys.exit(run(__doc__, "llama,gpt2,bert", run_family))

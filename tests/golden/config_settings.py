@@ -18,36 +18,27 @@ falls short, with --all every case; the last lines count the outcomes:
 Exit status 1 when one of the last three occurs.
 """
 
-import argparse
 import dataclasses
 import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
-from typing import NamedTuple
+from collections import Counter
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from safetensors.torch import load_file, save_file  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 
-ABSENT = "(absent)"
-FORMS = [ABSENT, None, 0, 1, -1, 2, 3, 1000, 10**6, 0.5, -0.5, 1e-12, 4.0, True, False, "text", "1", "", [1, 2], [], {},
-         {"a": 1}]
+from settings import ABSENT, FORMS, Case, changed, compare, ours, run  # noqa: E402
+
 RELATIVE = dict(vocab_size=64, hidden_size=24, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4,
                 num_key_value_heads=2, max_position_embeddings=64, pad_token_id=None)
 ENCODER = dict(vocab_size=64, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40,
                max_position_embeddings=40, num_labels=3)
-
-
-class Case(NamedTuple):
-    label: str
-    edits: dict
-    keys: tuple  # one of these must be named when it is refused
 
 
 def tiny(family: str) -> dict:
@@ -244,75 +235,19 @@ def theirs(family: str, folder: str, batch: dict):
         signal.alarm(0)
 
 
-def ours(program: str, folder: str, text: str | None):
-    out = os.path.join(folder, "out.safetensors")
-    command = [program, folder, "-", out] + ([] if text else [os.path.join(folder, "in.safetensors")])
-    run = subprocess.run(command, input=text, text=True, capture_output=True, timeout=60,
-                         env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"))
-    if run.returncode not in (0, 1):
-        return f"CRASH: status {run.returncode}: {run.stderr.strip()}", ""
-    if run.returncode:
-        return run.stderr.strip().splitlines()[-1], run.stderr
-    tensors = load_file(out)
-    if "logits" in tensors:
-        return tensors["logits"], run.stderr
-    return torch.cat([tensors[f"seq{i}.logits"] for i in range(2)]), run.stderr
-
-
-def judge(case: Case, mine, right) -> str:
-    if isinstance(mine, str):
-        named = any(key in mine for key in case.keys) and not mine.startswith("CRASH")
-        return "UNNAMED" if not named else "both" if isinstance(right, str) else "refused"
-    if isinstance(right, str):
-        return "LAX"
-    if mine.shape != right.shape:
-        return "WRONG"
-    if not torch.isfinite(right).all():
-        return "same" if (torch.isfinite(mine) == torch.isfinite(right)).all() else "WRONG"
-    return "same" if (mine - right).abs().max() <= 1e-4 * right.abs().max() else "WRONG"
-
-
-def show(outcome: str, family: str, case: Case, mine, right):
-    def short(side):
-        return side if isinstance(side, str) else f"logits {[round(x, 3) for x in side.flatten()[:2].tolist()]}"
-    print(f"{outcome:8}{family}: {case.label}\n          ours:   {short(mine)}\n          theirs: {short(right)}")
-
-
-def run_family(family: str, options) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def run_family(family: str, options) -> Counter:
     with tempfile.TemporaryDirectory() as folder:
         config = make(family, folder)
         text, batch = inputs_of(family, folder)
-        for case in cases(family):
-            if options.only and not any(name in case.label for name in options.only.split(",")):
-                continue
-            changed = {k: v for k, v in {**config, **case.edits}.items() if v is not ABSENT}
+
+        def both_sides(case: Case):
             with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
-                json.dump(changed, file)
-            right = theirs(family, folder, batch)
-            mine, _ = ours(options.logits, folder, text)
-            outcome = judge(case, mine, right)
-            counts[outcome] = counts.get(outcome, 0) + 1
-            if options.all or outcome.isupper():
-                show(outcome, family, case, mine, right)
-    print(f"{family}: " + ", ".join(f"{outcome} {n}" for outcome, n in sorted(counts.items())), flush=True)
-    return counts
+                json.dump(changed(config, case.edits), file)
+            return ours(options.logits, folder, "-", text), theirs(family, folder, batch)
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--logits", required=True, help="the program tests/logits of a build")
-    parser.add_argument("--family", default="gpt2,llama,mistral,qwen2,qwen3,bert,roberta,distilbert,resnet")
-    parser.add_argument("--only", help="cases whose label contains one of these")
-    parser.add_argument("--all", action="store_true", help="print every case")
-    options = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_DATA, (3 << 30, 3 << 30))
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity(50)
-    transformers.logging.disable_progress_bar()
-    counts = [run_family(family, options) for family in options.family.split(",")]
-    return int(any(outcome.isupper() for one in counts for outcome in one))
+        return compare(family, cases(family), both_sides, options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    resource.setrlimit(resource.RLIMIT_DATA, (3 << 30, 3 << 30))
+    sys.exit(run(__doc__, "gpt2,llama,mistral,qwen2,qwen3,bert,roberta,distilbert,resnet", run_family))
