@@ -125,7 +125,7 @@ def theirs(family: str, folder: str, adapter: str, batch: dict):
 def write_adapter(adapter: str, config: dict, tensors: dict, edits: dict, tensor_edits: dict):
     with open(os.path.join(adapter, "adapter_config.json"), "w", encoding="utf-8") as file:
         json.dump(changed(config, edits), file)
-    stored = {k: v.contiguous() for k, v in {**tensors, **tensor_edits}.items() if v is not None}
+    stored = {k: v.clone().contiguous() for k, v in {**tensors, **tensor_edits}.items() if v is not None}
     save_file(stored, os.path.join(adapter, "adapter_model.safetensors"), {"format": "pt"})
 
 
