@@ -1,13 +1,42 @@
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+static bool goes_on(char byte) {
+  return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
+/* What is too long, such as a path of thousands of characters, loses its middle: a message has the file at its
+ * start and the cause at its end. No character of UTF-8 is cut. */
+static void shorten(ld_error *err, const char *whole, size_t length) {
+  static const char gap[] = " ... ";
+  enum { KEPT = (sizeof err->text - sizeof gap) / 2 };
+  size_t head = KEPT, tail = length - KEPT;
+  while (head && goes_on(whole[head])) head--;
+  while (goes_on(whole[tail])) tail++;
+  snprintf(err->text, sizeof err->text, "%.*s%s%s", (int)head, whole, gap, whole + tail);
+}
+
+static void put(ld_error *err, const char *format, va_list args) {
+  char *whole;
+  va_list again;
+  va_copy(again, args);
+  const int length = vsnprintf(err->text, sizeof err->text, format, args);
+  if (length >= (int)sizeof err->text && vasprintf(&whole, format, again) >= 0) {
+    shorten(err, whole, (size_t)length);
+    free(whole);
+  }
+  va_end(again);
+}
 
 int ld_fail(ld_error *err, int code, const char *format, ...) {
   if (!err) return code;
   va_list args;
   va_start(args, format);
-  vsnprintf(err->text, sizeof err->text, format, args);
+  put(err, format, args);
   va_end(args);
   err->code = code;
   return code;
@@ -15,17 +44,13 @@ int ld_fail(ld_error *err, int code, const char *format, ...) {
 
 int ld_fail_prefix(ld_error *err, int code, const char *format, ...) {
   if (!err) return code;
-  char rest[sizeof err->text];
-  memcpy(rest, err->text, sizeof rest);
+  const ld_error rest = *err;
+  ld_error prefix;
   va_list args;
   va_start(args, format);
-  int length = vsnprintf(err->text, sizeof err->text, format, args);
+  put(&prefix, format, args);
   va_end(args);
-  if (length < 0) length = 0;
-  if ((size_t)length < sizeof err->text) /* what does not fit is cut */
-    (void)!snprintf(err->text + length, sizeof err->text - (size_t)length, ": %s", rest);
-  if (!err->code) err->code = code;
-  return err->code;
+  return ld_fail(err, rest.code ? rest.code : code, "%s: %s", prefix.text, rest.text);
 }
 
 const char *ld_error_name(int code) {

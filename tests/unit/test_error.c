@@ -1,0 +1,43 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "base/error.h"
+
+/* A path of 5,000 characters, each of two bytes, which `shift` moves against the place of the cut. */
+static void fill_path(char *path, size_t room, int shift) {
+  size_t n = 0;
+  while (shift-- > 0) path[n++] = '/';
+  for (; n + 3 < room; n += 2) memcpy(path + n, "\u00e9", 2);
+  path[n] = 0;
+}
+
+static void is_cut(const ld_error *err, const char *end) {
+  const size_t length = strlen(err->text), tail = strlen(end);
+  cr_assert(length > sizeof err->text - 10 && !strncmp(err->text, "model", 5));
+  cr_assert_str_eq(err->text + length - tail, end);
+  const char *gap = strstr(err->text, " ... ");
+  cr_assert(gap);
+  cr_assert((gap[-1] == ' ' || ((unsigned char)gap[-1] & 0xc0) == 0x80) && (unsigned char)gap[5] == 0xc3, "a character is cut");
+}
+
+Test(error, a_long_path_keeps_the_cause) {
+  static char path[10000];
+  for (int shift = 0; shift < 2; shift++) {
+    ld_error err = {0};
+    fill_path(path, sizeof path, shift);
+    cr_assert_eq(ld_fail(&err, LD_EFILE, "model%s/config.json: File name too long", path), LD_EFILE);
+    is_cut(&err, "/config.json: File name too long");
+    ld_fail(&err, LD_EFORMAT, "dtype: expected a string");
+    cr_assert_eq(ld_fail_prefix(&err, LD_EFILE, "model%s/config.json", path), LD_EFORMAT);
+    is_cut(&err, "/config.json: dtype: expected a string");
+  }
+}
+
+Test(error, what_just_fits_stays_whole) {
+  ld_error err;
+  char text[sizeof err.text];
+  memset(text, 'x', sizeof text - 1);
+  text[sizeof text - 1] = 0;
+  ld_fail(&err, LD_EFILE, "%s", text);
+  cr_assert_str_eq(err.text, text);
+}
