@@ -48,6 +48,8 @@ const char *ld_build_key(const ld_builder *builder, const char *key) {
 }
 
 void ld_build_name_size(ld_builder *builder, const char *keys, int64_t size) {
+  for (int i = 0; i < builder->n_sizes; i++)
+    if (builder->sizes[i].size == size && !strcmp(builder->sizes[i].key, keys)) return;
   if (builder->n_sizes == LD_BUILD_SIZES) return;
   builder->sizes[builder->n_sizes].key = keys;
   builder->sizes[builder->n_sizes++].size = size;
@@ -89,7 +91,6 @@ int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallbac
     good =
         list->items[i].type == LD_INTEGER && list->items[i].integer >= 1 && list->items[i].integer <= 1 << 16;
     out[i] = (int)list->items[i].integer;
-    ld_build_name_size(builder, key, list->items[i].integer);
   }
   if (good) return (int)list->n_items;
   ld_fail(builder->err, LD_EFORMAT, "%s must be a list of 1 to %d sizes from 1 to 65536", key, room);
@@ -150,27 +151,57 @@ enum ld_activation ld_build_activation(ld_builder *builder, const char *key, con
   return LD_GELU_TANH;
 }
 
-/* As it is, or without the body's name: it is a module of its own, and may have been saved alone. */
-static const ld_stored *find_spelled(const ld_builder *builder, const char *name) {
-  const ld_weights *weights = builder->weights;
-  const char *body = builder->model->family->body;
+/* The names that a tensor may go by: its own; an old one of a norm; and both without the body's name, since the
+ * body is a module of its own and may have been saved alone. */
+enum { SPELLINGS = 4 };
+typedef struct spellings {
+  char *names[SPELLINGS];
+  int n;
+} spellings;
+
+static void add_spelling(spellings *all, const char *body, char *name) {
   const size_t length = body ? strlen(body) : 0;
-  const ld_stored *tensor = weights->find(weights->self, name);
-  if (tensor || !length || strncmp(name, body, length) != 0 || name[length] != '.') return tensor;
-  return weights->find(weights->self, name + length + 1);
+  all->names[all->n++] = name;
+  if (length && !strncmp(name, body, length) && name[length] == '.')
+    all->names[all->n++] = ld_strdup(name + length + 1);
+}
+
+static spellings spell(const ld_builder *builder, const char *name) {
+  static const char *const old[][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
+  const char *body = builder->model->family->body, *end = strrchr(name, '.');
+  spellings all = {0};
+  add_spelling(&all, body, ld_strdup(name));
+  for (int i = 0; end && i < 2; i++)
+    if (!strcmp(end, old[i][0])) add_spelling(&all, body, ld_format("%.*s%s", (int)(end - name), name, old[i][1]));
+  return all;
+}
+
+static void free_spellings(spellings *all) {
+  for (int i = 0; i < all->n; i++) free(all->names[i]);
 }
 
 static const ld_stored *find(const ld_builder *builder, const char *name) {
-  static const char *const spellings[][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
-  const ld_stored *tensor = find_spelled(builder, name);
-  for (int i = 0; !tensor && i < 2; i++) {
-    const char *end = strrchr(name, '.');
-    if (!end || strcmp(end, spellings[i][0]) != 0) continue;
-    char *old = ld_format("%.*s%s", (int)(end - name), name, spellings[i][1]);
-    tensor = find_spelled(builder, old);
-    free(old);
-  }
+  spellings all = spell(builder, name);
+  const ld_stored *tensor = NULL;
+  for (int i = 0; i < all.n && !tensor; i++)
+    tensor = builder->weights->find(builder->weights->self, all.names[i]);
+  free_spellings(&all);
   return tensor;
+}
+
+/* Which of two would count depends on their order in the file, or on how transformers sorts them. */
+static void refuse_two(ld_builder *builder, const char *name) {
+  spellings all = spell(builder, name);
+  const char *first = NULL;
+  for (int i = 0; i < all.n && !builder->failed; i++) {
+    if (!builder->weights->find(builder->weights->self, all.names[i])) continue;
+    if (first)
+      builder->failed = ld_fail(builder->err, LD_EFORMAT,
+                                "%s: the tensors '%s' and '%s' are two for one: remove one of them",
+                                builder->weights->source, first, all.names[i]);
+    first = all.names[i];
+  }
+  free_spellings(&all);
 }
 
 typedef struct ld_shape {
@@ -236,10 +267,11 @@ static void refuse_shape(ld_builder *builder, const char *name, const ld_stored 
 static const ld_stored *require(ld_builder *builder, const char *name, const ld_shape *shape) {
   if (builder->failed) return NULL;
   const ld_stored *tensor = find(builder, name);
-  if (!tensor) {
+  if (!tensor)
     refuse_missing(builder, name);
-    return NULL;
-  }
+  else
+    refuse_two(builder, name);
+  if (builder->failed) return NULL;
   if (tensor->dtype != LD_F32 && tensor->dtype != LD_F16 && tensor->dtype != LD_BF16) {
     builder->failed = ld_fail(builder->err, LD_EUNSUPPORTED,
                               "%s: tensor '%s' has dtype %s; F32, F16 and BF16 are supported",

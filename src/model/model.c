@@ -37,17 +37,43 @@ static bool serves(const ld_family *family, const char *architecture) {
   return false;
 }
 
-/* A class of the same family with another head would be trained with the wrong loss. */
+/* What a class is for: "ForCausalLM" of "LlamaForCausalLM". */
+static const char *purpose(const char *architecture) {
+  const char *end = strstr(architecture, "For");
+  return end ? end : architecture;
+}
+
+/* Whether the class, of whatever family, is for what this family's are for. */
+static bool has_purpose(const ld_family *family, const char *architecture) {
+  for (int i = 0; i < N_FAMILIES; i++)
+    for (int k = 0; k < LD_MAX_ARCHITECTURES && families[i]->architectures[k]; k++)
+      if (families[i]->classifies == family->classifies && families[i]->takes_images == family->takes_images &&
+          !strcmp(purpose(families[i]->architectures[k]), purpose(architecture)))
+        return true;
+  return false;
+}
+
+/* A class with another head would be trained with the wrong loss. As transformers' automatic classes do,
+ * model_type decides on the family, whatever class of the same purpose is named. */
 static void check_architecture(ld_builder *builder, const ld_family *family) {
   const ld_value *list = ld_value_get(builder->config, "architectures");
   if (!list || list->type != LD_LIST || !list->n_items) return;
-  for (size_t i = 0; i < list->n_items; i++)
-    if (list->items[i].string && serves(family, list->items[i].string)) return;
+  const char *first = list->items[0].string ? list->items[0].string : "?", *other = NULL;
+  for (size_t i = 0; i < list->n_items; i++) {
+    const char *name = list->items[i].string;
+    if (name && serves(family, name)) return;
+    if (name && !other && has_purpose(family, name)) other = name;
+  }
+  if (other) {
+    ld_build_warn(builder, "architectures \"%.64s\" is not a class of model_type \"%s\", which decides, as in transformers",
+                  other, family->model_type);
+    return;
+  }
   ld_text known = {0};
   for (int i = 0; i < LD_MAX_ARCHITECTURES && family->architectures[i]; i++)
     ld_text_printf(&known, "%s%s", i ? ", " : "", family->architectures[i]);
-  ld_build_refuse(builder, "architectures", "\"%s\" is not supported for model_type \"%s\" (known: %s)",
-                  list->items[0].string ? list->items[0].string : "?", family->model_type, known.bytes);
+  ld_build_refuse(builder, "architectures", "\"%.64s\" is not supported for model_type \"%s\" (known: %s)", first,
+                  family->model_type, known.bytes);
   ld_text_free(&known);
 }
 

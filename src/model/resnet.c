@@ -182,7 +182,8 @@ static void check_stages(ld_builder *b, int n_stages) {
 }
 
 static void build_resnet(ld_builder *b) {
-  const bool torchvision = ld_build_there(b, "conv1.weight");
+  const bool torchvision = ld_build_there(b, "conv1.weight") &&
+                           !ld_build_there(b, "resnet.embedder.embedder.convolution.weight");
   resnet *own = begin(b, torchvision ? TORCHVISION : TRANSFORMERS, 224);
   plan p = {.n_stages = 4, .widths = {256, 512, 1024, 2048}, .depths = {3, 4, 6, 3}, .shortcut = PROJECTION};
   const int n_depths = ld_build_sizes(b, "depths", p.depths, p.n_stages, MAX_STAGES);
@@ -199,6 +200,7 @@ static void build_resnet(ld_builder *b) {
     ld_build_refuse(b, "layer_type", "must be \"basic\" or \"bottleneck\"");
   check_stages(b, n_depths);
   for (int i = 0; i < p.n_stages; i++) {
+    ld_build_name_size(b, "hidden_sizes", p.widths[i]);
     if (p.bottleneck && p.widths[i] % 4)
       ld_build_refuse(b, "hidden_sizes", "must be multiples of 4 with bottleneck layers, not %d", p.widths[i]);
     ld_build_name_size(b, "hidden_sizes by layer_type", p.bottleneck ? p.widths[i] / 4 : p.widths[i]);

@@ -221,6 +221,53 @@ Test(config, a_stored_head_that_differs_is_the_head) {
   }
 }
 
+/* Names that may lack the body's: a file with both leaves open which counts. */
+Test(config, two_names_for_one_tensor_are_refused) {
+  static const char *const models[][3] = {
+      {"gpt2", "transformer.h.1.mlp.c_fc.bias", "h.1.mlp.c_fc.bias"},
+      {"gpt2", "transformer.wte.weight", "wte.weight"},
+      {"llama3", "model.layers.0.self_attn.q_proj.weight", "layers.0.self_attn.q_proj.weight"},
+      {"bert", "bert.embeddings.LayerNorm.weight", "bert.embeddings.LayerNorm.gamma"},
+      {"bert", "bert.embeddings.LayerNorm.bias", "embeddings.LayerNorm.beta"},
+      {"roberta", "roberta.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight"},
+      {"distilbert", "distilbert.transformer.layer.0.attention.q_lin.weight", "transformer.layer.0.attention.q_lin.weight"},
+      {"resnet_basic", "resnet.embedder.embedder.convolution.weight", "embedder.embedder.convolution.weight"}};
+  for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+    built plain = build_with(models[i][0], "{}", NULL, NULL);
+    cr_assert(!plain.rc, "%s: %s", models[i][0], plain.err.text);
+    const ld_stored *tensor = ld_model_folder_find(plain.weights.folder, models[i][1]);
+    cr_assert(tensor, "%s", models[i][1]);
+    built both = build_with(models[i][0], "{}", models[i][2], tensor);
+    cr_assert(both.rc, "%s: takes both", models[i][0]);
+    cr_assert(strstr(both.err.text, models[i][1]) && strstr(both.err.text, models[i][2]), "%s", both.err.text);
+    end(&plain), end(&both);
+  }
+}
+
+/* model_type decides, whatever class of the same purpose is named. */
+Test(config, model_type_comes_before_architectures) {
+  same_logits("gpt2", "{\"architectures\": [\"LlamaForCausalLM\"]}", 1);
+  same_logits("gpt2", "{\"architectures\": [\"OtherForCausalLM\"]}", 1);
+  same_logits("llama3", "{\"architectures\": [\"MistralForCausalLM\"]}", 1);
+  same_logits("llama3", "{\"architectures\": [\"MistralForCausalLM\", \"LlamaForCausalLM\"]}", 0);
+  refused("llama3", "{\"architectures\": [\"LlamaForSequenceClassification\"]}", "architectures \"LlamaForSequenceClassification\"");
+  refused("llama3", "{\"architectures\": [\"MistralModel\"]}", "architectures \"MistralModel\"");
+  refused("bert", "{\"architectures\": [\"BertForTokenClassification\"]}", "architectures");
+  refused("bert", "{\"architectures\": [\"ResNetForImageClassification\"]}", "architectures");
+  built other = build_with("bert", "{\"architectures\": [\"RobertaForSequenceClassification\"]}", NULL, NULL);
+  cr_assert(!other.rc && other.model->n_warnings == 1, "%s", other.err.text);
+  cr_assert(strstr(other.model->warnings[0], "\"RobertaForSequenceClassification\" is not a class of model_type \"bert\""));
+  end(&other);
+}
+
+/* Each size that a tensor does not have is named once, and none that is no tensor's size. */
+Test(config, a_wrong_shape_names_each_key_once) {
+  built b = build_with("resnet_basic", "{\"num_channels\": 1}", NULL, NULL);
+  const char *key = b.rc ? strstr(b.err.text, "num_channels is 1") : NULL;
+  cr_assert(key && !strstr(key + 1, "num_channels is 1") && !strstr(b.err.text, "depths"), "%s", b.err.text);
+  end(&b);
+}
+
 /* Padding within a text stands at the row of its id and does not count. */
 Test(config, roberta_counts_no_padding) {
   float words[8] = {0}, rows[10], *out = NULL;
