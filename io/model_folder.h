@@ -68,8 +68,11 @@ int ld_model_folder_check(ld_model_folder *folder, ld_error *err);
  * "pad_token"; a string, or an object with "content"); NULL when they say nothing. */
 const char *ld_model_folder_token(const ld_model_folder *folder, const char *role);
 
+enum { LD_MAX_EOS = 16 };
+
 /* Ids at which generation stops: generation_config.json's eos_token_id (a number or a list), else
- * config.json's. Returns how many were written to `ids` (at most `room`). */
-int ld_model_folder_eos(const ld_model_folder *folder, int32_t *ids, int room);
+ * config.json's. Warns of what is no id of the model, whose vocabulary has `vocab` tokens, and leaves it out.
+ * LD_EFORMAT for a value of another type, LD_EUNSUPPORTED for more than LD_MAX_EOS. */
+int ld_model_folder_eos(const ld_model_folder *folder, int vocab, int32_t ids[LD_MAX_EOS], int *n, ld_error *err);
 
 #endif

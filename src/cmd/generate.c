@@ -53,7 +53,6 @@ static int find_layout(const ld_options *options, const ld_base *base, const ld_
 
 /* Generation ends where the assistant's turn ends, whatever the model's own end of a text is. */
 static void stop_at(ld_base *base, int32_t id) {
-  if (base->n_stops == LD_MAX_STOPS) base->n_stops--;
   base->stops[base->n_stops++] = id;
 }
 

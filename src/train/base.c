@@ -14,7 +14,7 @@ static const ld_stored *find_weight(const void *self, const char *name) {
 }
 
 static void add_stop(ld_base *base, int32_t id) {
-  if (id < 0 || base->n_stops == LD_MAX_STOPS) return;
+  if (id < 0) return;
   for (int i = 0; i < base->n_stops; i++)
     if (base->stops[i] == id) return;
   base->stops[base->n_stops++] = id;
@@ -22,14 +22,16 @@ static void add_stop(ld_base *base, int32_t id) {
 
 /* What ends a text: the tokenizer's own eos_token, else the model's; generation stops at any of them. */
 static int find_special_ids(ld_base *base, ld_error *err) {
-  int32_t ids[LD_MAX_STOPS];
-  const int n = ld_model_folder_eos(base->folder, ids, LD_MAX_STOPS);
+  int32_t ids[LD_MAX_EOS];
+  int n;
+  int rc = ld_model_folder_eos(base->folder, base->model->vocab, ids, &n, err);
+  if (rc) return rc;
   base->eos = ld_tokenizer_eos(base->tokenizer);
   if (base->eos < 0 && n > 0) base->eos = ids[0];
   add_stop(base, base->eos);
   for (int i = 0; i < n; i++) add_stop(base, ids[i]);
   ld_ids around = {0};
-  const int rc = ld_tokenizer_encode(base->tokenizer, "", 0, true, &around, err);
+  rc = ld_tokenizer_encode(base->tokenizer, "", 0, true, &around, err);
   base->bos = !rc && around.n && around.ids[0] != base->eos ? around.ids[0] : -1;
   /* A tokenizer whose bos is also its eos (GPT-2 variants that add it in front) still begins with it. */
   if (!rc && around.n && base->bos < 0) {

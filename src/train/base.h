@@ -10,7 +10,7 @@
 #include "model/lora.h"
 #include "train/options.h"
 
-enum { LD_MAX_STOPS = 16 };
+enum { LD_MAX_STOPS = LD_MAX_EOS + 2 }; /* the tokenizer's end of a text, and a chat layout's end of a turn */
 
 typedef struct ld_base {
   ld_model_folder *folder;

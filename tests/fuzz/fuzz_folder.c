@@ -53,7 +53,8 @@ static void read_tensors(const ld_model_folder *folder) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ld_model_folder *folder;
   ld_error err = {0};
-  int32_t ids[4] = {-7, -7, -7, -7};
+  int32_t ids[LD_MAX_EOS + 1] = {[LD_MAX_EOS] = -7};
+  int n;
   clear_folder();
   lay_out(data, size);
   if (ld_model_folder_open(scratch_folder(), &folder, &err)) {
@@ -65,8 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (const char *const *role = (const char *const[]){"bos_token", "eos_token", "pad_token", NULL}; *role;
        role++)
     ld_model_folder_token(folder, *role);
-  const int n = ld_model_folder_eos(folder, ids, 3);
-  if (n < 0 || n > 3 || ids[3] != -7) abort();
+  const int rc = ld_model_folder_eos(folder, 1000, ids, &n, &err);
+  if (n < 0 || n > LD_MAX_EOS || ids[LD_MAX_EOS] != -7 || (rc && !err.text[0])) abort();
   ld_model_folder_close(folder);
   return 0;
 }

@@ -159,15 +159,24 @@ Test(model_folder, a_wrong_index_is_refused, .init = fill_numbers) {
   scratch_end(folder);
 }
 
+/* In a model of 10 tokens. */
+static void ends_at(const ld_model_folder *folder, const int32_t *want, int n_want) {
+  int32_t ids[LD_MAX_EOS];
+  int n;
+  ld_error err = {0};
+  cr_assert_eq(ld_model_folder_eos(folder, 10, ids, &n, &err), 0, "%s", err.text);
+  cr_assert_eq(n, n_want);
+  cr_assert_arr_eq(ids, want, (size_t)n * sizeof *ids);
+}
+
 Test(model_folder, special_tokens, .init = fill_numbers) {
   char *folder = scratch_new();
-  int32_t ids[2];
   const ld_named tensor = named("a", 1, 1, numbers);
   add_tensors(folder, "model.safetensors", &tensor, 1);
   scratch_text(folder, "config.json", "{\"eos_token_id\": 5}");
   ld_model_folder *model = open_good(folder);
   cr_assert_null(ld_model_folder_token(model, "eos_token"));
-  cr_assert(ld_model_folder_eos(model, ids, 2) == 1 && ids[0] == 5);
+  ends_at(model, (int32_t[]){5}, 1);
   ld_model_folder_close(model);
   scratch_text(folder, "tokenizer_config.json",
                "{\"eos_token\": {\"content\": \"</s>\"}, \"pad_token\": null}");
@@ -177,9 +186,50 @@ Test(model_folder, special_tokens, .init = fill_numbers) {
   cr_assert_str_eq(ld_model_folder_token(model, "eos_token"), "</s>");
   cr_assert_str_eq(ld_model_folder_token(model, "pad_token"), "<pad>");
   cr_assert_null(ld_model_folder_token(model, "bos_token"));
-  cr_assert(ld_model_folder_eos(model, ids, 2) == 2 && ids[0] == 7 && ids[1] == 8);
+  ends_at(model, (int32_t[]){7, 8, 9}, 3);
   ld_model_folder_close(model);
   scratch_text(folder, "generation_config.json", "{");
   refused(folder, LD_EFORMAT, "generation_config.json");
   scratch_end(folder);
+}
+
+static void put_eos(const char *folder, const char *file, const char *value) {
+  char *text = ld_format("{\"eos_token_id\": %s}", value);
+  scratch_text(folder, file, text);
+  free(text);
+}
+
+/* Both files may hold what is no id: transformers passes over a number outside the vocabulary, and fails on other
+ * types. */
+Test(model_folder, ends_that_are_no_ids, .init = fill_numbers) {
+  static const struct {
+    const char *value;
+    int n;
+  } taken[] = {{"null", 0}, {"[]", 0}, {"-1", 0}, {"10", 0}, {"1000000000", 0}, {"9", 1}, {"[-1, 9, 10]", 1}};
+  static const char *const refused_values[] = {"\"9\"", "9.0", "true", "{}", "[null]", "[\"9\"]",
+                                               "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"};
+  static const char *const files[] = {"config.json", "generation_config.json"};
+  const ld_named tensor = named("a", 1, 1, numbers);
+  for (int f = 0; f < 2; f++) {
+    char *folder = scratch_new();
+    add_tensors(folder, "model.safetensors", &tensor, 1);
+    scratch_text(folder, "config.json", "{}");
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+      put_eos(folder, files[f], taken[i].value);
+      ld_model_folder *model = open_good(folder);
+      ends_at(model, (int32_t[]){9}, taken[i].n);
+      ld_model_folder_close(model);
+    }
+    for (size_t i = 0; i < sizeof refused_values / sizeof *refused_values; i++) {
+      int32_t ids[LD_MAX_EOS];
+      int n;
+      ld_error err = {0};
+      put_eos(folder, files[f], refused_values[i]);
+      ld_model_folder *model = open_good(folder);
+      cr_assert(ld_model_folder_eos(model, 10, ids, &n, &err), "%s", refused_values[i]);
+      cr_assert(strstr(err.text, files[f]) && strstr(err.text, "eos_token_id"), "%s", err.text);
+      ld_model_folder_close(model);
+    }
+    scratch_end(folder);
+  }
 }
