@@ -6,6 +6,7 @@
 #include <utf8proc.h>
 
 #include "base/memory.h"
+#include "base/value.h"
 #include "io/hash.h"
 #include "io/safetensors.h"
 
@@ -26,6 +27,7 @@ void ld_adapter_free(ld_adapter *adapter) {
   free(adapter->copies);
   free(adapter->saved);
   ld_safetensors_close(adapter->source);
+  ld_value_free(adapter->config);
   free(adapter->modules);
   free(adapter->full);
   free(adapter->labels);
@@ -156,4 +158,26 @@ int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err)
       code = ld_fail(err, LD_EMISMATCH, "%s: parameter '%s' has no usable shape", name, full->path);
   }
   return code ? code : check_labels(adapter, name, err);
+}
+
+static int check_finite(const float *data, int64_t n, const char *name, const char *path, const char *part, ld_error *err) {
+  for (int64_t i = 0; i < n; i++)
+    if (!isfinite(data[i]))
+      return ld_fail(err, LD_ENUMERIC, "%s: the tensor '%s%s' holds NaN or infinite values", name, path, part);
+  return 0;
+}
+
+int ld_adapter_check_finite(const ld_adapter *adapter, const char *name, ld_error *err) {
+  int rc = 0;
+  for (size_t i = 0; i < adapter->n_modules && !rc; i++) {
+    const ld_adapter_module *m = &adapter->modules[i];
+    rc = check_finite(m->A, m->rank * m->in, name, m->path, ".lora_A", err);
+    if (!rc) rc = check_finite(m->B, m->rank * m->out, name, m->path, ".lora_B", err);
+  }
+  for (size_t i = 0; i < adapter->n_full && !rc; i++) {
+    const ld_adapter_full *full = &adapter->full[i];
+    int64_t n = 0;
+    if (ld_shape_count(full->shape, full->ndim, &n)) rc = check_finite(full->data, n, name, full->path, "", err);
+  }
+  return rc;
 }

@@ -58,22 +58,22 @@ typedef struct ld_adapter {
   ld_adapter_full *full;
   size_t n_full;
   /* Of a PEFT folder, for ld_base_adapt to compare with the base: copies of its tensors, mapped from `source`;
-   * modules_to_save as it stands there; and whether the targets are the family's own. */
+   * modules_to_save as it stands there; and its adapter_config.json (NULL of other adapters). */
   ld_adapter_copy *copies;
   size_t n_copies;
   struct ld_safetensors *source;
   char **saved;
   size_t n_saved;
-  bool default_targets;
+  struct ld_value *config;
   char **labels; /* of a classifier: the names of its classes in order; NULL when not known */
   size_t n_labels;
 } ld_adapter;
 
-/* Frees the struct and all below it (NULL is fine). */
 /* The digest of what the adapter adds to its base: "2:" and 16 hexadecimal digits over modules and full tensors
  * in any order, the common rank, alpha and labels. The same from a PEFT folder and from an HDF5 file. */
 void ld_adapter_digest(const ld_adapter *adapter, char digest[LD_DIGEST_TEXT + 1]);
 
+/* Frees the struct and all below it (NULL is fine). */
 void ld_adapter_free(ld_adapter *adapter);
 
 /* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */
@@ -90,6 +90,9 @@ bool ld_adapter_path_ok(const char *path);
  * scaling that of its alpha and rank; labels in UTF-8. LD_EMISMATCH names what is wrong; `name` stands for
  * the file. */
 int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err);
+
+/* LD_ENUMERIC, naming the first tensor that holds NaN or infinite values. */
+int ld_adapter_check_finite(const ld_adapter *adapter, const char *name, ld_error *err);
 
 /* PEFT folder (float32), written so that a killed run leaves the old one or the new one; an existing folder
  * is replaced only when it holds nothing but these files. Without labels there is no labels.json, or an empty
@@ -129,5 +132,9 @@ int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err);
 /* The same from two files' bytes, which must live as long as the adapter's copies; without labels. */
 int ld_peft_parse(const char *config, size_t config_length, const void *tensors, size_t tensors_length,
                   const char *name, ld_adapter **out, ld_error *err);
+
+/* Warns where the file of a PEFT adapter seems cut short, as far as that shows without the base: a layer has LoRA
+ * in a module, the layer before it has none there, and adapter_config.json selects both. */
+int ld_peft_warn_of_gaps(const ld_adapter *adapter, const char *name, ld_error *err);
 
 #endif

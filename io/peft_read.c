@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fields.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/value.h"
 #include "io/adapter.h"
@@ -318,6 +319,38 @@ static int by_full(const void *a, const void *b) {
   return compare_paths(((const ld_adapter_full *)a)->path, ((const ld_adapter_full *)b)->path);
 }
 
+/* "model.layers.3.mlp.down_proj" for layer 4, when 4 is the only number in it; NULL for others, and for layer 0.
+ * (A residual network numbers stages and layers, which differ in their modules.) The caller frees. */
+static char *layer_before(const char *path) {
+  const char *number = NULL;
+  for (const char *part = path; part; part = (part = strchr(part, '.')) ? part + 1 : NULL) {
+    const size_t digits = strspn(part, "0123456789");
+    if (!digits || (part[digits] && part[digits] != '.')) continue;
+    if (number) return NULL;
+    number = part;
+  }
+  const long layer = number ? strtol(number, NULL, 10) : 0;
+  const char *rest = number + (number ? strspn(number, "0123456789") : 0);
+  return layer > 0 ? ld_format("%.*s%ld%s", (int)(number - path), path, layer - 1, rest) : NULL;
+}
+
+int ld_peft_warn_of_gaps(const ld_adapter *adapter, const char *name, ld_error *err) {
+  int rc = 0;
+  for (size_t i = 0; adapter->config && i < adapter->n_modules && !rc; i++) {
+    const ld_adapter_module key = {.path = layer_before(adapter->modules[i].path)};
+    bool selected = false;
+    if (key.path && !bsearch(&key, adapter->modules, adapter->n_modules, sizeof key, by_module))
+      rc = ld_peft_config_selects(adapter->config, key.path, name, &selected, err);
+    if (selected)
+      ld_warn("%s: adapter_model.safetensors has LoRA for '%s', but none for '%s', which adapter_config.json selects "
+              "too: is the file complete?",
+              name, adapter->modules[i].path, key.path);
+    free(key.path);
+    if (selected) break; /* one says it */
+  }
+  return rc;
+}
+
 static void keep_saved(const reader *r) {
   const ld_value *saved = ld_value_get(r->config, "modules_to_save");
   ld_adapter *a = r->adapter;
@@ -333,7 +366,6 @@ static int read_adapter(const reader *r) {
   r->adapter->modules = ld_alloc(n, sizeof *r->adapter->modules);
   r->adapter->full = ld_alloc(n, sizeof *r->adapter->full);
   r->adapter->copies = ld_alloc(n, sizeof *r->adapter->copies);
-  r->adapter->default_targets = !ld_value_get(r->config, "target_modules");
   if (!code) keep_saved(r);
   for (size_t i = 0; i < n && !code; i++)
     code = read_tensor(r, ld_safetensors_name(r->tensors, i), ld_safetensors_tensor(r->tensors, i));
@@ -352,11 +384,11 @@ static int read_both(ld_value *config, ld_safetensors *tensors, const char *name
   const reader r = {name, config, tensors, adapter, err};
   const int code = read_adapter(&r);
   adapter->source = tensors; /* its copies are in there */
+  adapter->config = config;
   if (code)
     ld_adapter_free(adapter);
   else
     *out = adapter;
-  ld_value_free(config);
   return code;
 }
 

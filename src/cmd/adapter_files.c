@@ -9,25 +9,27 @@
 #include "io/file.h"
 #include "train/base.h"
 
-/* Without the base they cannot be compared with it. */
-static void warn_of_copies(const ld_adapter *adapter, const char *source) {
-  if (adapter->n_copies)
-    ld_warn("%s: its copy of the base's '%s' is left out; whether it is the base's is not known here", source,
-            adapter->copies[0].path);
+/* What can be said of an adapter without its base. */
+static int load(const char *path, ld_adapter **adapter, ld_error *err) {
+  int rc = ld_adapter_load(path, adapter, err);
+  if (rc) return rc;
+  if ((*adapter)->n_copies)
+    ld_warn("%s: its copy of the base's '%s' is left out; whether it is the base's is not known here", path,
+            (*adapter)->copies[0].path);
+  rc = ld_adapter_check_finite(*adapter, path, err);
+  return rc ? rc : ld_peft_warn_of_gaps(*adapter, path, err);
 }
 
 int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
-  ld_adapter *adapter;
+  ld_adapter *adapter = NULL;
   int rc = ld_cmd_check_new(options, err);
-  if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
-  if (rc) return rc;
-  if (options->model) ld_adapter_set_base_path(adapter, options->model);
-  warn_of_copies(adapter, options->adapter);
+  if (!rc) rc = load(options->adapter, &adapter, err);
+  if (!rc && options->model) ld_adapter_set_base_path(adapter, options->model);
   /* Without the base at hand the modules that it has besides are not known, so the adapted ones are listed
    * whole. */
-  rc = ld_peft_write(options->out, adapter, NULL, 0, err);
+  if (!rc) rc = ld_peft_write(options->out, adapter, NULL, 0, err);
   if (!rc) ld_info("%s: %zu modules for PEFT", options->out, adapter->n_modules);
   ld_adapter_free(adapter);
   return rc;
@@ -38,10 +40,8 @@ int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld
   (void)comm;
   ld_checkpoint checkpoint = {.config = "{}"};
   int rc = ld_cmd_check_new(options, err);
-  if (!rc) rc = ld_adapter_load(options->adapter, &checkpoint.adapter, err);
-  if (rc) return rc;
-  warn_of_copies(checkpoint.adapter, options->adapter);
-  rc = ld_checkpoint_write(options->out, &checkpoint, err);
+  if (!rc) rc = load(options->adapter, &checkpoint.adapter, err);
+  if (!rc) rc = ld_checkpoint_write(options->out, &checkpoint, err);
   if (!rc) ld_info("%s: %zu modules", options->out, checkpoint.adapter->n_modules);
   ld_adapter_free(checkpoint.adapter);
   return rc;

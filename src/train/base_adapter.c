@@ -1,11 +1,13 @@
 /* Adapters on a base: loading them, putting them on, and taking them off to be saved. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
+#include "io/peft_config.h"
 #include "io/peft_saved.h"
 #include "train/base.h"
 
@@ -233,7 +235,8 @@ static int check_task(const ld_base *base, const ld_adapter *adapter, const char
 
 /* Without target_modules PEFT takes the family's. */
 static int check_targets(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
-  for (size_t i = 0; adapter->default_targets && i < adapter->n_modules; i++) {
+  const bool of_family = adapter->config && !ld_value_get(adapter->config, "target_modules");
+  for (size_t i = 0; of_family && i < adapter->n_modules; i++) {
     const ld_linear *linear = ld_lora_find(base->model, adapter->modules[i].path);
     if (linear && !ld_lora_targets(linear, base->model->default_targets))
       return ld_fail(err, LD_EMISMATCH,
@@ -241,6 +244,49 @@ static int check_targets(const ld_base *base, const ld_adapter *adapter, const c
                      "adapter_model.safetensors has LoRA for '%s'",
                      source, base->model->default_targets, linear->path);
   }
+  return 0;
+}
+
+static const ld_adapter_module *find_module(const ld_adapter *adapter, const char *path) {
+  for (size_t i = 0; i < adapter->n_modules; i++)
+    if (!strcmp(adapter->modules[i].path, path)) return &adapter->modules[i];
+  return NULL;
+}
+
+/* Whether PEFT puts LoRA on the module when it loads the adapter. Of "all-linear" it leaves out the head. */
+static int is_selected(const ld_model *model, const ld_linear *linear, const ld_adapter *adapter, const char *source,
+                       bool *selected, ld_error *err) {
+  const ld_value *targets = ld_value_get(adapter->config, "target_modules");
+  const int rc = ld_peft_config_selects(adapter->config, linear->path, source, selected, err);
+  const bool all = targets && targets->type == LD_STRING && !strcasecmp(targets->string, "all-linear");
+  if (all && (linear == model->head || linear->kernel.height)) *selected = false;
+  if (!targets && !ld_lora_targets(linear, model->default_targets)) *selected = false;
+  return rc;
+}
+
+/* PEFT warns of selected modules that the file lacks, and leaves them as in the base: their B is zero, unless
+ * init_lora_weights is false. */
+static int check_selected(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
+  const ld_model *model = base->model;
+  const ld_value *starts = ld_value_get(adapter->config, "init_lora_weights");
+  const char *first = NULL;
+  size_t n = 0;
+  for (size_t i = 0; adapter->config && i < model->n_linears; i++) {
+    const ld_linear *linear = model->linears[i];
+    bool selected = false;
+    const int rc = find_module(adapter, linear->path) ? 0 : is_selected(model, linear, adapter, source, &selected, err);
+    if (rc) return rc;
+    if (selected && !n++) first = linear->path;
+  }
+  if (n && starts && starts->type == LD_BOOLEAN && !starts->boolean)
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: adapter_model.safetensors lacks LoRA for '%s', which adapter_config.json selects, and "
+                   "init_lora_weights is false, so that PEFT would give it random numbers: is the file complete?",
+                   source, first);
+  if (n)
+    ld_warn("%s: adapter_model.safetensors lacks LoRA for %zu module%s that adapter_config.json selects, which stay%s "
+            "as in the base (the first is '%s'): is the file complete?",
+            source, n, n > 1 ? "s" : "", n > 1 ? "" : "s", first);
   return 0;
 }
 
@@ -252,14 +298,10 @@ static int check_adapter(const ld_base *base, const ld_adapter *adapter, const c
   for (size_t i = 0; i < adapter->n_copies && !rc; i++) rc = check_copy(base, &adapter->copies[i], source, err);
   if (!rc) rc = check_saved(base, adapter, source, err);
   if (!rc) rc = check_targets(base, adapter, source, err);
+  if (!rc) rc = check_selected(base, adapter, source, err);
+  if (!rc) rc = ld_adapter_check_finite(adapter, source, err);
   if (!rc) rc = check_task(base, adapter, source, err);
   return rc ? rc : check_complete(base, adapter, source, err);
-}
-
-static const ld_adapter_module *find_module(const ld_adapter *adapter, const char *path) {
-  for (size_t i = 0; i < adapter->n_modules; i++)
-    if (!strcmp(adapter->modules[i].path, path)) return &adapter->modules[i];
-  return NULL;
 }
 
 /* Copies the adapter's numbers over the set's, which has the same parameters. */

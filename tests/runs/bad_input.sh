@@ -242,6 +242,53 @@ bad 1 'the merged value [-0-9.e+]* is too large for F16: give --dtype f32' "merg
   merge --model "$models/gpt2_f16" --adapter far --out far-merged
 [ ! -e far-merged ] || fail "a refused merge left a folder"
 
+# An adapter's file that lacks modules which its config selects: they stay as in the base. Without the base a layer that was lost shows.
+cp -r kept/peft more-peft && sed -i 's/"c_attn"/"c_attn", "c_fc"/' more-peft/adapter_config.json
+lacks="more-peft: adapter_model.safetensors lacks LoRA for 2 modules .*\(the first is 'transformer.h.0.mlp.c_fc'\)"
+ranks 1 eval --model "$m" --data "$m/train.jsonl" --adapter kept/peft
+expect_status 0 "a whole adapter" && grep -v 'PEFT folder' out >whole.out
+! grep -q warning err || fail "a whole adapter: a warning"
+for command in "eval --data $m/train.jsonl" "generate --prompt the" "merge --out more-merged"; do
+  # shellcheck disable=SC2086
+  ranks 1 $command --model "$m" --adapter more-peft
+  expect_status 0 "modules missing: $command"
+  expect_text "warning: $lacks" err "modules missing: $command"
+  [ "${command%% *}" != eval ] || diff <(sed 's/more-peft/kept\/peft/' out) whole.out >/dev/null || fail "modules missing: other numbers"
+done
+ranks 2 train --model "$m" --data "$m/train.jsonl" --init-adapter more-peft --out more-run --steps 1
+expect_status 0 "modules missing: train"
+[ "$(grep -cE "$lacks" err)" = 1 ] || fail "modules missing: not said once"
+sed -i 's/"init_lora_weights": [a-z]*/"init_lora_weights": false/' more-peft/adapter_config.json
+bad 1 "more-peft: .*'transformer.h.0.mlp.c_fc'.*init_lora_weights is false" "modules missing that PEFT makes random" \
+  eval --model "$m" --data "$m/train.jsonl" --adapter more-peft
+cp -r kept/peft gap-peft && LC_ALL=C sed -i 's/\.h\.0\./.h.2./g' gap-peft/adapter_model.safetensors
+ranks 1 import --adapter gap-peft --out gap.h5
+expect_status 0 "a layer missing"
+expect_text "gap-peft: .*has LoRA for 'transformer.h.1.attn.c_attn', but none for 'transformer.h.0.attn.c_attn'" err "a layer missing"
+ranks 1 import --adapter kept/peft --out whole.h5
+! grep -q warning err || fail "a whole adapter, import: a warning"
+
+# An adapter whose numbers are none.
+cp -r kept/peft nan-peft
+put_bytes nan-peft/adapter_model.safetensors $(($(stat -c %s nan-peft/adapter_model.safetensors) - 4)) '\x00\x00\x80\x7f'
+nan="nan-peft: the tensor 'transformer.h.1.attn.c_attn.lora_[AB]' holds NaN or infinite values"
+for command in "import --out nan.h5" "export --out nan-out" "merge --model $m --out nan-out" "generate --model $m --prompt the"; do
+  # shellcheck disable=SC2086
+  bad 1 "$nan" "infinite values: $command" $command --adapter nan-peft
+done
+bad 1 "$nan" "infinite values: eval" eval --model "$m" --data "$m/train.jsonl" --adapter nan-peft
+[ ! -e nan.h5 ] && [ ! -e nan-out ] || fail "infinite values were passed on"
+
+# A path of thousands of characters does not hide the cause.
+far=$(printf 'folder/%.0s' {1..700})
+bad 1 'File name too long|no such folder' "a long path" eval --model "$m" --data "$far$far.jsonl"
+
+# An end of texts that is no token.
+base endless && sed -i 's/"eos_token_id": [0-9]*/"eos_token_id": 1000000000/' endless/{config,generation_config}.json
+ranks 2 eval --model endless --data "$m/train.jsonl"
+expect_status 0 "eos outside the vocabulary"
+[ "$(grep -c 'endless/.*json: eos_token_id 1000000000 is not in the vocabulary, which has 320 tokens' err)" = 1 ] || fail "eos outside the vocabulary: not said once"
+
 # A reader that goes away.
 "$LORA_DIST" generate --model "$m" --prompt "the" --max-tokens 40 2>err | head -c 5 >out
 status=${PIPESTATUS[0]}
