@@ -3,14 +3,17 @@
 #include <png.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "io/image/internal.h"
 
 typedef struct source {
   const char *name;
-  const uint8_t *at;
-  size_t left, length;
+  size_t length;
+  ld_image *out;
+  int channels; /* 2: grey of 16 bits, see narrow */
+  bool ended;   /* the chunk IEND was seen */
+  int rc;       /* of an error that `err` has already */
+  ld_error *err;
   char why[160];
   jmp_buf failed;
 } source;
@@ -24,14 +27,6 @@ static void on_error(png_structp png, png_const_charp message) {
 static void on_warning(png_structp png, png_const_charp message) {
   (void)png;
   (void)message;
-}
-
-static void on_read(png_structp png, png_bytep bytes, size_t n) {
-  source *s = png_get_io_ptr(png);
-  if (n > s->left) png_error(png, "the file is cut off");
-  memcpy(bytes, s->at, n);
-  s->at += n;
-  s->left -= n;
 }
 
 /* Asks for 8-bit samples without alpha; true when the samples stay 16 bits wide (see narrow). */
@@ -52,43 +47,65 @@ static void narrow(ld_image *image) {
   image->channels = 1;
 }
 
-static int read_pixels(png_structp png, png_infop info, const source *s, ld_image *out, ld_error *err) {
-  png_read_info(png, info);
+/* All chunks before the pixels are read. */
+static void on_info(png_structp png, png_infop info) {
+  source *s = png_get_progressive_ptr(png);
   const png_uint_32 width = png_get_image_width(png, info), height = png_get_image_height(png, info);
   if ((png_get_rowbytes(png, info) * height) / LD_MOST_INFLATED > s->length)
     png_error(png, "the file is too short for its pixels");
   const bool wide = choose_form(png, info);
-  const int passes = png_set_interlace_handling(png);
+  png_set_interlace_handling(png);
   png_read_update_info(png, info);
-  const int channels = wide ? 2 : png_get_channels(png, info);
-  if (png_get_rowbytes(png, info) != (size_t)width * (size_t)channels)
+  s->channels = wide ? 2 : png_get_channels(png, info);
+  if (png_get_rowbytes(png, info) != (size_t)width * (size_t)s->channels)
     png_error(png, "unknown kind of pixels");
-  int rc = ld_image_check_budget(height, width, s->length, s->name, err);
-  if (!rc) rc = ld_image_make(out, height, width, channels, s->name, err);
-  if (rc) return rc;
-  /* Each pass of an interlaced image puts its pixels between those of the passes before. */
-  for (int pass = 0; pass < passes; pass++)
-    for (png_uint_32 y = 0; y < height; y++)
-      png_read_row(png, out->pixels + (size_t)y * width * (size_t)channels, NULL);
-  png_read_end(png, NULL);
-  if (wide) narrow(out);
-  return 0;
+  s->rc = ld_image_check_budget(height, width, s->length, s->name, s->err);
+  if (!s->rc) s->rc = ld_image_make(s->out, height, width, s->channels, s->name, s->err);
+  if (s->rc) longjmp(s->failed, 1);
+}
+
+/* Each pass of an interlaced image puts its pixels between those of the passes before; a row without any in
+ * this pass is NULL. */
+static void on_row(png_structp png, png_bytep row, png_uint_32 y, int pass) {
+  const source *s = png_get_progressive_ptr(png);
+  (void)pass;
+  if (y >= (png_uint_32)s->out->height) png_error(png, "too many rows");
+  png_progressive_combine_row(png, s->out->pixels + (size_t)y * (size_t)s->out->width * (size_t)s->channels, row);
+}
+
+static void on_end(png_structp png, png_infop info) {
+  (void)info;
+  ((source *)png_get_progressive_ptr(png))->ended = true;
+}
+
+/* The file is pushed into the decoder, because the one that pulls inflates what follows the last row, too: 4
+ * GiB can hide in 4 MB. This one stops there. */
+static void read_pixels(png_structp png, png_infop info, source *s, const void *bytes) {
+  enum { PASSES = 7 };
+  png_process_data(png, info, (png_bytep)(uintptr_t)bytes, s->length);
+  if (!s->ended) png_error(png, "the file is cut off");
+  const bool whole = png_get_interlace_type(png, info) == PNG_INTERLACE_NONE
+                         ? png_get_current_row_number(png) >= png_get_image_height(png, info)
+                         : png_get_current_pass_number(png) >= PASSES;
+  if (!whole) png_error(png, "too few rows");
+  if (s->channels == 2) narrow(s->out);
 }
 
 int ld_image_decode_png(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
-  source s = {.name = name, .at = bytes, .left = length, .length = length};
+  source s = {.name = name, .length = length, .out = out, .err = err};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning);
   png_infop info = png ? png_create_info_struct(png) : NULL;
   int rc;
   if (!info)
     rc = ld_fail(err, LD_EMEMORY, "%s: no memory to read PNG", name);
   else if (setjmp(s.failed) == 0) {
-    png_set_read_fn(png, &s, on_read);
+    png_set_progressive_read_fn(png, &s, on_info, on_row, on_end);
     png_set_user_limits(png, LD_IMAGE_SIDE, LD_IMAGE_SIDE);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    rc = read_pixels(png, info, &s, out, err);
+    read_pixels(png, info, &s, bytes);
+    rc = 0;
   } else
-    rc = ld_fail(err, LD_EFORMAT, "%s: broken PNG (%s), replace or remove it", name, s.why);
+    rc = s.rc ? s.rc : ld_fail(err, LD_EFORMAT, "%s: broken PNG (%s), replace or remove it", name, s.why);
   png_destroy_read_struct(&png, &info, NULL);
   return rc;
 }

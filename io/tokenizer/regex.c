@@ -8,6 +8,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/memory.h"
 
@@ -21,6 +22,14 @@ struct ld_regex {
 static int give_up(pcre2_callout_block *block, void *budget) {
   (void)block;
   return ld_budget_is_spent(budget) ? PCRE2_ERROR_CALLOUT : 0;
+}
+
+/* The compiled code takes its memory from the machine's stack, where it ends without a word; the interpreter
+ * takes it from the heap. Both find the same. */
+static bool stack_is_ample(void) {
+  enum { AMPLE = 512 << 10 };
+  struct rlimit limit;
+  return !getrlimit(RLIMIT_STACK, &limit) && limit.rlim_cur >= AMPLE;
 }
 
 /* ^ and $ are at every line in Ruby's syntax, where a line ends by \n alone. */
@@ -44,7 +53,7 @@ static ld_regex *compile(const char *pattern, size_t length, const char *shown, 
             (char *)text);
     return NULL;
   }
-  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* without it pcre2_match interprets */
+  if (stack_is_ample()) pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* else pcre2_match interprets */
   ld_regex *regex = ld_alloc(1, sizeof *regex);
   regex->code = code;
   return regex;
