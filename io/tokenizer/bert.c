@@ -61,10 +61,10 @@ static int normalize(const void *data, ld_normal *normal, ld_error *err) {
 const ld_part_kind ld_bert_normalizer = {"BertNormalizer", load_normalizer, free, {normalize}};
 
 /* Words at spaces; each punctuation character by itself. */
-static int pre_tokenize(const void *data, ld_pieces *pieces, ld_error *err) {
+static int pre_tokenize(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
+  static const ld_splitter punctuation = {.is = ld_is_punctuation, .behavior = LD_ISOLATED};
   (void)data;
-  const int rc = ld_split_by_class(pieces, ld_is_space, LD_REMOVED, err);
-  return rc ? rc : ld_split_by_class(pieces, ld_is_punctuation, LD_ISOLATED, err);
+  return ld_split_twice(pieces, &ld_at_spaces, &punctuation, next, err);
 }
 
 const ld_part_kind ld_bert_pre_tokenizer = {.type = "BertPreTokenizer", .pre_tokenize = pre_tokenize};

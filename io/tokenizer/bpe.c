@@ -49,8 +49,9 @@ typedef struct candidate {
   int32_t id;     /* what the pair becomes */
 } candidate;
 
-/* Working memory of one call, kept from word to word. */
+/* Working memory of one call, kept from word to word. The symbols are those of one part of a word. */
 typedef struct work {
+  ld_ids *out;
   symbol *symbols;
   candidate *heap;
   size_t n_symbols, room_symbols, n_heap, room_heap;
@@ -69,17 +70,6 @@ static merge *find_merge(const bpe *b, uint64_t pair) {
 
 static uint32_t seam_of(const bpe *b, int32_t left, int32_t right) {
   return (b->last[left] * 0x9e3779b1u ^ b->first[right] * 0x85ebca77u) >> 16;
-}
-
-static void add_symbol(const bpe *b, work *w, int32_t id) {
-  const int32_t n = (int32_t)w->n_symbols;
-  w->symbols = ld_grow(w->symbols, w->n_symbols, &w->room_symbols, sizeof *w->symbols);
-  w->symbols[w->n_symbols++] = (symbol){id, -1, -1};
-  if (!n) return;
-  const uint32_t seam = seam_of(b, w->symbols[n - 1].id, id);
-  if (!(b->seams[seam >> 3] >> (seam & 7) & 1)) return;
-  w->symbols[n].previous = n - 1;
-  w->symbols[n - 1].next = n;
 }
 
 static void push_candidate(const bpe *b, work *w, int32_t left) {
@@ -119,11 +109,10 @@ static bool still_valid(const bpe *b, const work *w, int32_t left, int32_t id) {
   return m->pair == pair && m->id == id;
 }
 
-/* Merges the linked symbols from `start` on; returns where the next ones start. */
-static size_t merge_part(const bpe *b, work *w, size_t start) {
-  size_t end = start;
+/* Merges the symbols of a part; what is left are ids. */
+static void end_part(const bpe *b, work *w) {
   w->n_heap = 0;
-  for (; w->symbols[end].next >= 0; end++) push_candidate(b, w, (int32_t)end);
+  for (size_t i = 0; i + 1 < w->n_symbols; i++) push_candidate(b, w, (int32_t)i);
   while (w->n_heap) {
     const candidate top = pop_candidate(w);
     const int32_t left = (int32_t)(top.order & 0xffffffffu);
@@ -136,7 +125,21 @@ static size_t merge_part(const bpe *b, work *w, size_t start) {
     if (s->previous >= 0) push_candidate(b, w, s->previous);
     if (s->next >= 0) push_candidate(b, w, left);
   }
-  return end + 1;
+  for (size_t i = 0; i < w->n_symbols; i++)
+    if (w->symbols[i].id >= 0) ld_ids_push(w->out, w->symbols[i].id);
+  w->n_symbols = 0;
+}
+
+/* A symbol after the others of its part; where nothing joins the two, it begins the next part. */
+static void add_symbol(const bpe *b, work *w, int32_t id) {
+  if (w->n_symbols) {
+    const uint32_t seam = seam_of(b, w->symbols[w->n_symbols - 1].id, id);
+    if (!(b->seams[seam >> 3] >> (seam & 7) & 1)) end_part(b, w);
+  }
+  const int32_t n = (int32_t)w->n_symbols;
+  w->symbols = ld_grow(w->symbols, w->n_symbols, &w->room_symbols, sizeof *w->symbols);
+  w->symbols[w->n_symbols++] = (symbol){id, n - 1, -1};
+  if (n) w->symbols[n - 1].next = n;
 }
 
 /* The unknown characters before this symbol, or at the end of the word, that wait to be one token. */
@@ -199,32 +202,29 @@ static int add_symbols(const bpe *b, work *w, const char *s, size_t length, ld_e
   return rc;
 }
 
-static int tokenize_word(const bpe *b, work *w, const char *s, size_t length, ld_ids *out, ld_error *err) {
+static int tokenize_word(const bpe *b, work *w, const char *s, size_t length, ld_error *err) {
   if (b->ignore_merges) {
     const int32_t id = ld_keys_get(&b->vocabulary.keys, s, length);
-    if (id >= 0) return ld_ids_push(out, id), 0;
+    if (id >= 0) return ld_ids_push(w->out, id), 0;
   }
   if (length > INT32_MAX / 4)
     return ld_fail(err, LD_EUNSUPPORTED, "a text of %zu bytes is one word to the tokenizer: split it",
                    length);
   const int rc = add_symbols(b, w, s, length, err);
-  if (rc) return rc;
-  for (size_t at = 0; at < w->n_symbols;) at = merge_part(b, w, at);
-  for (size_t i = 0; i < w->n_symbols; i++)
-    if (w->symbols[i].id >= 0) ld_ids_push(out, w->symbols[i].id);
-  return 0;
+  if (!rc) end_part(b, w);
+  return rc;
 }
 
 static int tokenize(const void *data, const ld_pieces *pieces, ld_ids *out, ld_error *err) {
   const bpe *b = data;
-  work w = {0};
+  work w = {.out = out};
   int rc = 0;
   for (size_t i = 0; !rc && i < pieces->n; i++) {
     const ld_piece *piece = &pieces->items[i];
     if (piece->id >= 0)
       ld_ids_push(out, piece->id);
     else
-      rc = tokenize_word(b, &w, pieces->bytes + piece->start, piece->length, out, err);
+      rc = tokenize_word(b, &w, pieces->bytes + piece->start, piece->length, err);
   }
   free(w.symbols);
   free(w.heap);

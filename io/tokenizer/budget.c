@@ -45,7 +45,7 @@ bool ld_budget_is_spent(ld_budget *budget) {
 
 int ld_budget_check(ld_budget *budget, size_t length, ld_error *err) {
   if (!budget) return 0;
-  if (length > budget->most)
+  if (length > budget->most || budget->done > budget->most - length)
     return ld_fail(err, LD_EFORMAT,
                    "the tokenizer makes more than %zu bytes of %zu: its normalizer or pre_tokenizer may make %d "
                    "of each",

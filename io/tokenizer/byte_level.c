@@ -119,12 +119,22 @@ static void spell_bytes(ld_pieces *pieces) {
   ld_pieces_swap(pieces, true);
 }
 
-static int run_pre_tokenizer(const void *data, ld_pieces *pieces, ld_error *err) {
+typedef struct spelling {
+  ld_next self;
+  const ld_next *then;
+} spelling;
+
+static int run_spelling(const ld_next *self, ld_pieces *pieces, ld_error *err) {
+  spell_bytes(pieces);
+  return ld_pieces_pass(pieces, ((const spelling *)self)->then, err);
+}
+
+static int run_pre_tokenizer(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   const byte_level *b = data;
+  const ld_splitter words = {.regex = b->regex, .behavior = LD_ISOLATED};
+  const spelling then = {{run_spelling}, next};
   if (b->add_prefix_space) prefix_spaces(pieces);
-  const int rc = b->regex ? ld_split_by_regex(pieces, b->regex, LD_ISOLATED, false, err) : 0;
-  if (!rc) spell_bytes(pieces);
-  return rc;
+  return b->regex ? ld_split(pieces, &words, &then.self, err) : run_spelling(&then.self, pieces, err);
 }
 
 const ld_part_kind ld_byte_level_pre_tokenizer = {.type = "ByteLevel",

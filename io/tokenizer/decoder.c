@@ -76,19 +76,31 @@ static void free_replace(void *data) {
   free(r);
 }
 
+typedef struct replacing {
+  ld_sink sink;
+  ld_stage *stage;
+  size_t done;
+} replacing;
+
+static int put_match(ld_sink *sink, ld_match m, ld_error *err) {
+  replacing *to = (replacing *)sink;
+  const replace *r = to->stage->data;
+  (void)err;
+  if (m.is_match)
+    ld_stage_feed(to->stage->next, r->content, r->length);
+  else
+    ld_stage_feed(to->stage->next, to->stage->hold.bytes + m.start, m.end - m.start);
+  to->done = m.end;
+  return 0;
+}
+
 /* Decoding cannot fail: where the expression needs too much time, the rest of the token stays as it is. */
 static void replace_end(ld_stage *stage) {
   const replace *r = stage->data;
-  ld_matches matches = {0};
-  if (stage->hold.length)
-    ld_regex_find(r->regex, stage->hold.bytes, stage->hold.length, stage->budget, &matches, NULL);
-  for (size_t i = 0; i < matches.n; i++)
-    if (matches.items[i].is_match)
-      ld_stage_feed(stage->next, r->content, r->length);
-    else
-      ld_stage_feed(stage->next, stage->hold.bytes + matches.items[i].start,
-                    matches.items[i].end - matches.items[i].start);
-  free(matches.items);
+  const ld_text *token = &stage->hold;
+  replacing to = {{put_match}, stage, 0};
+  if (token->length && ld_regex_find(r->regex, token->bytes, token->length, stage->budget, &to.sink, NULL))
+    ld_stage_feed(stage->next, token->bytes + to.done, token->length - to.done);
   ld_text_clear(&stage->hold);
   ld_stage_end(stage->next);
 }

@@ -21,6 +21,7 @@ enum {
 /* What a text, or a file that is loaded, may cost (budget.c). A NULL budget has no limit. */
 typedef struct ld_budget {
   size_t bytes, most; /* of the text; what may be made of it */
+  size_t done;        /* made, and dropped again */
   double seconds;     /* processor time */
   double start, look_at;
   bool spent;
@@ -75,20 +76,29 @@ void ld_pieces_cut(ld_pieces *pieces, const ld_piece *of, size_t start, size_t e
 void ld_pieces_swap(ld_pieces *pieces, bool rewritten);
 void ld_pieces_free(ld_pieces *pieces);
 
-/* How a text falls into matches of a pattern and what lies between; in order, covering it. */
+/* What is done with pieces once they are made: with those of a long text in portions, so that not all of them
+ * are there at a time. The first member of a struct of what it needs. */
+typedef struct ld_next {
+  int (*take)(const struct ld_next *next, ld_pieces *pieces, ld_error *err);
+} ld_next;
+
+/* Gives it the pieces, if they are within the budget. */
+int ld_pieces_pass(ld_pieces *pieces, const ld_next *next, ld_error *err);
+
+/* A match of a pattern, or what lies between two. */
 typedef struct ld_match {
   size_t start, end;
   bool is_match;
 } ld_match;
 
-typedef struct ld_matches {
-  ld_match *items;
-  size_t n, room;
-} ld_matches;
+/* Takes them one by one: in order, covering the text. The first member of a struct of what it needs. What is
+ * not 0 ends the search. */
+typedef struct ld_sink {
+  int (*take)(struct ld_sink *sink, ld_match match, ld_error *err);
+} ld_sink;
 
-/* Adds the match [start, end) with what lies between the one before and it; ld_matches_end adds the rest. */
-void ld_matches_add(ld_matches *matches, size_t start, size_t end);
-void ld_matches_end(ld_matches *matches, size_t length);
+/* Gives it what lies between `last`, the end of the match before, and the match [start, end); then this. */
+int ld_sink_match(ld_sink *sink, size_t last, size_t start, size_t end, ld_error *err);
 
 /* The code point at s[*i] of valid UTF-8; moves *i behind it. */
 static inline uint32_t ld_utf8_next(const char *s, size_t *i) {
@@ -137,8 +147,7 @@ ld_regex *ld_regex_new(const char *pattern, size_t length, ld_error *err);
 ld_regex *ld_regex_literal(const char *string, size_t length, ld_error *err);
 void ld_regex_free(ld_regex *regex);
 
-/* Appends to the matches. */
-int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_budget *budget, ld_matches *out,
+int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_budget *budget, ld_sink *sink,
                   ld_error *err);
 
 /* No match has fewer characters. */
@@ -231,7 +240,7 @@ struct ld_part_kind {
   void (*free_data)(void *data);
   union {
     int (*normalize)(const void *data, ld_normal *normal, ld_error *err);
-    int (*pre_tokenize)(const void *data, ld_pieces *pieces, ld_error *err);
+    int (*pre_tokenize)(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err);
     /* Post-processor: the template of one text or of two; NULL when it moves only offsets. */
     const ld_template *(*template)(const void *data, bool pair);
     struct {
@@ -285,7 +294,7 @@ int ld_vocabulary_load(ld_vocabulary *vocabulary, const json_t *json, const ld_l
 void ld_vocabulary_free(ld_vocabulary *vocabulary);
 
 int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err);
-int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, ld_error *err);
+int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, const ld_next *next, ld_error *err);
 
 /* What normalizers are made of: rewriting character by character, and a normalisation form. */
 void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code));
@@ -306,9 +315,19 @@ typedef enum ld_behavior {
   LD_CONTIGUOUS
 } ld_behavior;
 
-int ld_split_by_regex(ld_pieces *pieces, const ld_regex *regex, ld_behavior behavior, bool invert,
-                      ld_error *err);
-int ld_split_by_class(ld_pieces *pieces, bool (*is)(uint32_t code), ld_behavior behavior, ld_error *err);
+/* What splits a text: a regular expression, or else a class of characters. */
+typedef struct ld_splitter {
+  const ld_regex *regex;
+  bool (*is)(uint32_t code);
+  ld_behavior behavior;
+  bool invert;
+} ld_splitter;
+
+/* Splits every piece of text. */
+int ld_split(ld_pieces *pieces, const ld_splitter *splitter, const ld_next *next, ld_error *err);
+int ld_split_twice(ld_pieces *pieces, const ld_splitter *first, const ld_splitter *second, const ld_next *next,
+                   ld_error *err);
+extern const ld_splitter ld_at_spaces; /* which go */
 
 /* ByteLevel's spelling of bytes as characters, appended. */
 void ld_byte_level_append(ld_text *out, const char *s, size_t length);

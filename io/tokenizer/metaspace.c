@@ -87,11 +87,12 @@ static void rewrite_piece(ld_pieces *pieces, const metaspace *m, ld_piece piece)
   ld_pieces_add(pieces, piece);
 }
 
-static int run_pre_tokenizer(const void *data, ld_pieces *pieces, ld_error *err) {
+static int run_pre_tokenizer(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   const metaspace *m = data;
+  const ld_splitter splitter = {.regex = m->regex, .behavior = LD_MERGED_WITH_NEXT};
   for (size_t i = 0; i < pieces->n; i++) rewrite_piece(pieces, m, pieces->items[i]);
   ld_pieces_swap(pieces, true);
-  return m->regex ? ld_split_by_regex(pieces, m->regex, LD_MERGED_WITH_NEXT, false, err) : 0;
+  return m->regex ? ld_split(pieces, &splitter, next, err) : ld_pieces_pass(pieces, next, err);
 }
 
 const ld_part_kind ld_metaspace_pre_tokenizer = {.type = "Metaspace",

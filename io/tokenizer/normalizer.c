@@ -94,40 +94,38 @@ static void free_replace(void *data) {
   free(replace);
 }
 
-/* How long the text becomes; at least, where that is no number any more. */
-static size_t replaced_length(const replace_data *replace, const ld_matches *matches) {
-  size_t length = 0;
-  for (size_t i = 0; i < matches->n && length < SIZE_MAX / 2; i++) {
-    const ld_match *m = &matches->items[i];
-    length += m->is_match ? replace->content.length : m->end - m->start;
-  }
-  return length;
-}
+typedef struct replacing {
+  ld_sink sink;
+  const replace_data *replace;
+  ld_normal *normal;
+  size_t head;
+  bool in_head;
+} replacing;
 
 /* What stands in for a match stems from where the match's last character stems from. */
+static int put_match(ld_sink *sink, ld_match m, ld_error *err) {
+  replacing *r = (replacing *)sink;
+  ld_normal *normal = r->normal;
+  const string content = r->replace->content;
+  const size_t length = m.is_match ? content.length : m.end - m.start;
+  const int rc = ld_budget_check(normal->budget, normal->before + normal->scratch.length + length, err);
+  if (rc) return rc;
+  ld_text_append(&normal->scratch, m.is_match ? content.bytes : normal->text.bytes + m.start, length);
+  r->in_head = r->in_head && m.end <= normal->head;
+  if (r->in_head)
+    r->head = normal->scratch.length;
+  else if (!m.is_match && m.start < normal->head)
+    r->head = normal->scratch.length - (m.end - normal->head);
+  return 0;
+}
+
 static int run_replace(const void *data, ld_normal *normal, ld_error *err) {
   const replace_data *replace = data;
   const ld_text *text = &normal->text;
   if (!text->length) return 0;
-  ld_matches matches = {0};
-  int rc = ld_regex_find(replace->regex, text->bytes, text->length, normal->budget, &matches, err);
-  if (!rc) rc = ld_budget_check(normal->budget, normal->before + replaced_length(replace, &matches), err);
-  size_t head = 0;
-  bool in_head = true;
-  for (size_t i = 0; !rc && i < matches.n; i++) {
-    const ld_match *m = &matches.items[i];
-    if (m->is_match)
-      ld_text_append(&normal->scratch, replace->content.bytes, replace->content.length);
-    else
-      ld_text_append(&normal->scratch, text->bytes + m->start, m->end - m->start);
-    in_head = in_head && m->end <= normal->head;
-    if (in_head)
-      head = normal->scratch.length;
-    else if (!m->is_match && m->start < normal->head)
-      head = normal->scratch.length - (m->end - normal->head);
-  }
-  free(matches.items);
-  if (!rc) ld_normal_swap(normal, head);
+  replacing r = {{put_match}, replace, normal, 0, true};
+  const int rc = ld_regex_find(replace->regex, text->bytes, text->length, normal->budget, &r.sink, err);
+  if (!rc) ld_normal_swap(normal, r.head);
   return rc;
 }
 

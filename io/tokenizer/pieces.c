@@ -1,4 +1,4 @@
-/* Text in pieces, matches, and the string table.
+/* Text in pieces, and the string table.
  */
 #include "io/tokenizer/internal.h"
 
@@ -53,20 +53,9 @@ void ld_pieces_free(ld_pieces *pieces) {
   ld_text_free(&pieces->scratch);
 }
 
-static void add_match(ld_matches *matches, size_t start, size_t end, bool is_match) {
-  matches->items = ld_grow(matches->items, matches->n, &matches->room, sizeof *matches->items);
-  matches->items[matches->n++] = (ld_match){start, end, is_match};
-}
-
-void ld_matches_add(ld_matches *matches, size_t start, size_t end) {
-  const size_t before = matches->n ? matches->items[matches->n - 1].end : 0;
-  if (before < start) add_match(matches, before, start, false);
-  add_match(matches, start, end, true);
-}
-
-void ld_matches_end(ld_matches *matches, size_t length) {
-  const size_t before = matches->n ? matches->items[matches->n - 1].end : 0;
-  if (before < length) add_match(matches, before, length, false);
+int ld_sink_match(ld_sink *sink, size_t last, size_t start, size_t end, ld_error *err) {
+  const int rc = last < start ? sink->take(sink, (ld_match){last, start, false}, err) : 0;
+  return rc ? rc : sink->take(sink, (ld_match){start, end, true}, err);
 }
 
 static uint64_t hash(const char *key, size_t length) {

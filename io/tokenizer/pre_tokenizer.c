@@ -7,73 +7,145 @@
 
 #include "base/memory.h"
 
-int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, ld_error *err) {
-  if (!pre_tokenizer->kind) return 0;
-  const int rc = pre_tokenizer->kind->pre_tokenize(pre_tokenizer->data, pieces, err);
-  return rc ? rc : ld_budget_check(pieces->budget, pieces->own.length, err);
+int ld_pieces_pass(ld_pieces *pieces, const ld_next *next, ld_error *err) {
+  const int rc = ld_budget_check(pieces->budget, pieces->own.length, err);
+  return rc ? rc : next->take(next, pieces, err);
 }
 
-/* Matches and gaps become pieces. A merged one swallows its neighbour only when that is of the other sort. */
-static void cut_piece(ld_pieces *pieces, const ld_piece *of, const ld_matches *matches,
-                      ld_behavior behavior) {
-  const ld_match *m = matches->items;
-  for (size_t i = 0; i < matches->n; i++) {
-    if (behavior == LD_REMOVED && m[i].is_match) continue;
-    size_t last = i;
-    const bool pair = i + 1 < matches->n && m[i].is_match != m[i + 1].is_match;
-    if (behavior == LD_MERGED_WITH_PREVIOUS && pair && m[i + 1].is_match) last++;
-    if (behavior == LD_MERGED_WITH_NEXT && pair && m[i].is_match) last++;
-    if (behavior == LD_CONTIGUOUS)
-      while (last + 1 < matches->n && m[last + 1].is_match == m[i].is_match) last++;
-    ld_pieces_cut(pieces, of, m[i].start, m[last].end, -1);
-    i = last;
-  }
+int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, const ld_next *next, ld_error *err) {
+  const ld_part_kind *kind = pre_tokenizer->kind;
+  return kind ? kind->pre_tokenize(pre_tokenizer->data, pieces, next, err) : ld_pieces_pass(pieces, next, err);
 }
 
-static int find(const ld_regex *regex, bool (*is)(uint32_t code), const char *s, size_t length,
-                ld_budget *budget, ld_matches *out, ld_error *err) {
-  if (regex) return ld_regex_find(regex, s, length, budget, out, err);
-  for (size_t i = 0; i < length;) {
-    const size_t start = i;
-    if (is(ld_utf8_next(s, &i))) ld_matches_add(out, start, i);
-  }
-  ld_matches_end(out, length);
-  return 0;
-}
+enum { PORTION = 1 << 12 /* pieces */ };
 
-/* Splits every piece of text by a regular expression, or else by a class of characters. */
-static int split(ld_pieces *pieces, const ld_regex *regex, bool (*is)(uint32_t code), ld_behavior behavior,
-                 bool invert, ld_error *err) {
-  ld_matches matches = {0};
-  int rc = 0;
-  for (size_t i = 0; !rc && i < pieces->n; i++) {
-    const ld_piece *piece = &pieces->items[i];
-    if (piece->id >= 0) {
-      ld_pieces_add(pieces, *piece);
-      continue;
-    }
-    matches.n = 0;
-    rc = find(regex, is, pieces->bytes + piece->start, piece->length, pieces->budget, &matches, err);
-    for (size_t k = 0; invert && k < matches.n; k++) matches.items[k].is_match = !matches.items[k].is_match;
-    if (!rc) cut_piece(pieces, piece, &matches, behavior);
-  }
-  free(matches.items);
-  ld_pieces_swap(pieces, false);
+/* Splitting pieces: matches and gaps become pieces of `out`. */
+typedef struct cutter {
+  ld_sink sink;
+  const ld_splitter *how;
+  const ld_next *next;
+  const char *bytes;
+  const ld_piece *of;
+  ld_pieces out; /* a portion */
+  ld_match open; /* the last one, which may be joined with what follows */
+  bool is_open;
+} cutter;
+
+/* The one who takes the portion may rewrite it; the next portion lies in the same bytes again. */
+static int flush(cutter *c, ld_error *err) {
+  ld_pieces *out = &c->out;
+  ld_pieces_swap(out, false);
+  const int rc = ld_pieces_pass(out, c->next, err);
+  if (out->budget) out->budget->done += out->own.length;
+  ld_text_clear(&out->own);
+  out->bytes = c->bytes;
+  out->n = out->n_spare = 0;
   return rc;
 }
 
-int ld_split_by_regex(ld_pieces *pieces, const ld_regex *regex, ld_behavior behavior, bool invert,
-                      ld_error *err) {
-  return split(pieces, regex, NULL, behavior, invert, err);
+static void close_open(cutter *c) {
+  if (c->is_open) ld_pieces_cut(&c->out, c->of, c->open.start, c->open.end, -1);
+  c->is_open = false;
 }
 
-int ld_split_by_class(ld_pieces *pieces, bool (*is)(uint32_t code), ld_behavior behavior, ld_error *err) {
-  return split(pieces, NULL, is, behavior, false, err);
+/* A merged one swallows its neighbour only when that is of the other sort. */
+static bool joins(const cutter *c, const ld_match *match) {
+  const bool same = c->open.is_match == match->is_match;
+  if (!c->is_open) return false;
+  if (c->how->behavior == LD_CONTIGUOUS) return same;
+  if (c->how->behavior == LD_MERGED_WITH_PREVIOUS) return !same && match->is_match;
+  return c->how->behavior == LD_MERGED_WITH_NEXT && !same && c->open.is_match;
 }
 
+static int take_match(ld_sink *sink, ld_match match, ld_error *err) {
+  cutter *c = (cutter *)sink;
+  match.is_match = match.is_match != c->how->invert;
+  if (c->how->behavior == LD_REMOVED && match.is_match) return 0;
+  if (joins(c, &match)) {
+    c->open.end = match.end;
+    c->open.is_match = match.is_match;
+    return 0;
+  }
+  close_open(c);
+  c->open = match;
+  c->is_open = true;
+  return c->out.n_spare < PORTION ? 0 : flush(c, err);
+}
+
+static int find_class(bool (*is)(uint32_t code), const char *s, size_t length, ld_sink *sink, ld_error *err) {
+  size_t last = 0;
+  int rc = 0;
+  for (size_t start = 0, i = 0; !rc && i < length; start = i)
+    if (is(ld_utf8_next(s, &i))) {
+      rc = ld_sink_match(sink, last, start, i, err);
+      last = i;
+    }
+  return !rc && last < length ? sink->take(sink, (ld_match){last, length, false}, err) : rc;
+}
+
+static int split_piece(cutter *c, const ld_piece *piece, ld_error *err) {
+  const char *s = c->bytes + piece->start;
+  if (piece->id >= 0) {
+    ld_pieces_add(&c->out, *piece);
+    return 0;
+  }
+  c->of = piece;
+  const int rc = c->how->regex
+                     ? ld_regex_find(c->how->regex, s, piece->length, c->out.budget, &c->sink, err)
+                     : find_class(c->how->is, s, piece->length, &c->sink, err);
+  close_open(c);
+  return rc;
+}
+
+int ld_split(ld_pieces *pieces, const ld_splitter *how, const ld_next *next, ld_error *err) {
+  cutter c = {.sink = {take_match},
+              .how = how,
+              .next = next,
+              .bytes = pieces->bytes,
+              .out = {.bytes = pieces->bytes, .budget = pieces->budget}};
+  int rc = ld_budget_check(pieces->budget, pieces->own.length, err);
+  for (size_t i = 0; !rc && i < pieces->n; i++) rc = split_piece(&c, &pieces->items[i], err);
+  if (!rc) rc = flush(&c, err);
+  ld_pieces_free(&c.out);
+  return rc;
+}
+
+const ld_splitter ld_at_spaces = {.is = ld_is_space, .behavior = LD_REMOVED};
+
+typedef struct second_split {
+  ld_next self;
+  const ld_splitter *splitter;
+  const ld_next *then;
+} second_split;
+
+static int run_second(const ld_next *self, ld_pieces *pieces, ld_error *err) {
+  const second_split *second = (const second_split *)self;
+  return ld_split(pieces, second->splitter, second->then, err);
+}
+
+int ld_split_twice(ld_pieces *pieces, const ld_splitter *first, const ld_splitter *second, const ld_next *next,
+                   ld_error *err) {
+  const second_split then = {{run_second}, second, next};
+  return ld_split(pieces, first, &then.self, err);
+}
+
+static const ld_part_kind sequence;
+
+static size_t n_parts(const ld_part *part) {
+  const ld_parts *parts = part->data;
+  size_t n = 0;
+  if (part->kind != &sequence) return 1;
+  for (size_t i = 0; i < parts->n; i++) n += n_parts(&parts->items[i]);
+  return n;
+}
+
+/* Each one takes some of the machine's stack while those after it run. */
 static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
+  enum { MOST = 32 };
   part->data = ld_alloc(1, sizeof(ld_parts));
-  return ld_parts_load(part->data, json, "pretokenizers", ld_pre_tokenizer_kinds, load);
+  const int rc = ld_parts_load(part->data, json, "pretokenizers", ld_pre_tokenizer_kinds, load);
+  if (rc || n_parts(part) <= MOST) return rc;
+  return ld_load_fail(load, LD_EUNSUPPORTED, "pretokenizers", "has more than 32 parts");
 }
 
 static void free_sequence(void *data) {
@@ -81,13 +153,25 @@ static void free_sequence(void *data) {
   free(data);
 }
 
-static int run_sequence(const void *data, ld_pieces *pieces, ld_error *err) {
+/* The parts of a Sequence that are still to be run, and what comes after it. */
+typedef struct sequence_rest {
+  ld_next self;
+  const ld_part *parts;
+  size_t n;
+  const ld_next *then;
+} sequence_rest;
+
+static int run_rest(const ld_next *self, ld_pieces *pieces, ld_error *err) {
+  const sequence_rest *rest = (const sequence_rest *)self;
+  if (!rest->n) return ld_pieces_pass(pieces, rest->then, err);
+  const sequence_rest after = {{run_rest}, rest->parts + 1, rest->n - 1, rest->then};
+  return ld_pre_tokenize(rest->parts, pieces, &after.self, err);
+}
+
+static int run_sequence(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   const ld_parts *parts = data;
-  for (size_t i = 0; i < parts->n; i++) {
-    const int rc = ld_pre_tokenize(&parts->items[i], pieces, err);
-    if (rc) return rc;
-  }
-  return 0;
+  const sequence_rest all = {{run_rest}, parts->items, parts->n, next};
+  return run_rest(&all.self, pieces, err);
 }
 
 static const ld_part_kind sequence = {
@@ -105,15 +189,17 @@ static int load_behavior(const ld_load *load, const json_t *json, ld_behavior *o
 
 typedef struct split_data {
   ld_regex *regex;
-  ld_behavior behavior;
-  bool invert;
+  ld_splitter splitter;
 } split_data;
 
 static int load_split(ld_part *part, const json_t *json, ld_load *load) {
   split_data *data = part->data = ld_alloc(1, sizeof *data);
-  int rc = load_behavior(load, json, &data->behavior);
-  if (!rc) rc = ld_load_bool(load, json, "invert", &data->invert);
-  return rc ? rc : ld_load_pattern(load, json, &data->regex);
+  ld_splitter *splitter = &data->splitter;
+  int rc = load_behavior(load, json, &splitter->behavior);
+  if (!rc) rc = ld_load_bool(load, json, "invert", &splitter->invert);
+  if (!rc) rc = ld_load_pattern(load, json, &data->regex);
+  splitter->regex = data->regex;
+  return rc;
 }
 
 static void free_split(void *data) {
@@ -121,52 +207,51 @@ static void free_split(void *data) {
   free(data);
 }
 
-static int run_split(const void *data, ld_pieces *pieces, ld_error *err) {
-  const split_data *s = data;
-  return split(pieces, s->regex, NULL, s->behavior, s->invert, err);
+static int run_split(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
+  return ld_split(pieces, &((const split_data *)data)->splitter, next, err);
 }
 
 static const ld_part_kind split_kind = {
     .type = "Split", .load = load_split, .free_data = free_split, .pre_tokenize = run_split};
 
-static int load_digits(ld_part *part, const json_t *json, ld_load *load) {
-  bool *individual = part->data = ld_alloc(1, sizeof *individual);
-  return ld_load_bool(load, json, "individual_digits", individual);
+/* Of those that split by a class of characters, the data is the splitter. */
+static int run_class(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
+  return ld_split(pieces, data, next, err);
 }
 
-static int run_digits(const void *data, ld_pieces *pieces, ld_error *err) {
-  return ld_split_by_class(pieces, ld_is_numeric, *(const bool *)data ? LD_ISOLATED : LD_CONTIGUOUS, err);
+static int load_digits(ld_part *part, const json_t *json, ld_load *load) {
+  ld_splitter *splitter = part->data = ld_alloc(1, sizeof *splitter);
+  bool individual = false;
+  const int rc = ld_load_bool(load, json, "individual_digits", &individual);
+  *splitter = (ld_splitter){.is = ld_is_numeric, .behavior = individual ? LD_ISOLATED : LD_CONTIGUOUS};
+  return rc;
 }
 
 static const ld_part_kind digits = {
-    .type = "Digits", .load = load_digits, .free_data = free, .pre_tokenize = run_digits};
+    .type = "Digits", .load = load_digits, .free_data = free, .pre_tokenize = run_class};
 
 static int load_punctuation(ld_part *part, const json_t *json, ld_load *load) {
-  ld_behavior *behavior = part->data = ld_alloc(1, sizeof *behavior);
-  *behavior = LD_ISOLATED;
-  return json_object_get(json, "behavior") ? load_behavior(load, json, behavior) : 0;
-}
-
-static int run_punctuation(const void *data, ld_pieces *pieces, ld_error *err) {
-  return ld_split_by_class(pieces, ld_is_punctuation, *(const ld_behavior *)data, err);
+  ld_splitter *splitter = part->data = ld_alloc(1, sizeof *splitter);
+  *splitter = (ld_splitter){.is = ld_is_punctuation, .behavior = LD_ISOLATED};
+  return json_object_get(json, "behavior") ? load_behavior(load, json, &splitter->behavior) : 0;
 }
 
 static const ld_part_kind punctuation = {
-    .type = "Punctuation", .load = load_punctuation, .free_data = free, .pre_tokenize = run_punctuation};
+    .type = "Punctuation", .load = load_punctuation, .free_data = free, .pre_tokenize = run_class};
 
-static int run_whitespace_split(const void *data, ld_pieces *pieces, ld_error *err) {
+static int run_whitespace_split(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   (void)data;
-  return ld_split_by_class(pieces, ld_is_space, LD_REMOVED, err);
+  return ld_split(pieces, &ld_at_spaces, next, err);
 }
 
 static const ld_part_kind whitespace_split = {.type = "WhitespaceSplit",
                                               .pre_tokenize = run_whitespace_split};
 
-/* \w+|[^\w\s]+ : runs of word characters, and runs of what is neither such nor space. */
-static int run_whitespace(const void *data, ld_pieces *pieces, ld_error *err) {
+/* \\w+|[^\\w\\s]+ : runs of word characters, and runs of what is neither such nor space. */
+static int run_whitespace(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
+  static const ld_splitter words = {.is = ld_is_word, .behavior = LD_CONTIGUOUS};
   (void)data;
-  const int rc = run_whitespace_split(NULL, pieces, err);
-  return rc ? rc : ld_split_by_class(pieces, ld_is_word, LD_CONTIGUOUS, err);
+  return ld_split_twice(pieces, &ld_at_spaces, &words, next, err);
 }
 
 static const ld_part_kind whitespace = {.type = "Whitespace", .pre_tokenize = run_whitespace};

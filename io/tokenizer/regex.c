@@ -110,36 +110,42 @@ static int too_much(int rc, ld_budget *budget, ld_error *err) {
                  "a regular expression of the tokenizer needs too many steps on this text (PCRE2 %d)", rc);
 }
 
-int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_budget *budget, ld_matches *out,
-                  ld_error *err) {
-  pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-  pcre2_match_context *context = pcre2_match_context_create(NULL);
-  if (!data || !context) {
-    pcre2_match_data_free(data);
-    pcre2_match_context_free(context);
-    return ld_fail(err, LD_EMEMORY, "no memory for a regular expression");
-  }
-  pcre2_set_callout(context, give_up, budget);
+static int find_all(const ld_regex *regex, const char *s, size_t length, pcre2_match_data *data,
+                    pcre2_match_context *context, ld_sink *sink, ld_budget *budget, ld_error *err) {
   const PCRE2_SIZE *found = pcre2_get_ovector_pointer(data);
   size_t at = 0, last_end = 0;
   bool any = false;
-  int rc = 0;
   while (at <= length) {
-    rc = match_at(regex, s, length, at, data, context);
-    if (rc < 0) break;
-    /* \K can put the start behind the end, and lookbehind with it before what was already taken. */
+    const int n = match_at(regex, s, length, at, data, context);
+    if (n == PCRE2_ERROR_NOMATCH) break;
+    if (n < 0) return too_much(n, budget, err);
+    /* \K can put the start after the end, and lookbehind with it before what was already taken. */
     const size_t end = found[1], start = found[0] > end ? end : found[0] < last_end ? last_end : found[0];
-    if (start == end && any && end == last_end) { /* no empty match right behind a match */
+    if (start == end && any && end == last_end) { /* no empty match right after a match */
       if (at == length) break;
       ld_utf8_next(s, &at);
       continue;
     }
-    ld_matches_add(out, start, end);
+    const int rc = ld_sink_match(sink, last_end, start, end, err);
+    if (rc) return rc;
     at = last_end = end;
     any = true;
   }
+  return last_end < length ? sink->take(sink, (ld_match){last_end, length, false}, err) : 0;
+}
+
+int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_budget *budget, ld_sink *sink,
+                  ld_error *err) {
+  pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+  pcre2_match_context *context = pcre2_match_context_create(NULL);
+  int rc;
+  if (data && context) {
+    pcre2_set_callout(context, give_up, budget);
+    rc = find_all(regex, s, length, data, context, sink, budget, err);
+  } else {
+    rc = ld_fail(err, LD_EMEMORY, "no memory for a regular expression");
+  }
   pcre2_match_data_free(data);
   pcre2_match_context_free(context);
-  ld_matches_end(out, length);
-  return rc < 0 && rc != PCRE2_ERROR_NOMATCH ? too_much(rc, budget, err) : 0;
+  return rc;
 }

@@ -175,12 +175,24 @@ static int normalize_pieces(const ld_part *normalizer, ld_pieces *pieces, ld_err
   return rc;
 }
 
+/* The model's turn. */
+typedef struct to_ids {
+  ld_next self;
+  const ld_part *model;
+  ld_ids *out;
+} to_ids;
+
+static int take_ids(const ld_next *self, ld_pieces *pieces, ld_error *err) {
+  const to_ids *to = (const to_ids *)self;
+  return to->model->kind->model.tokenize(to->model->data, pieces, to->out, err);
+}
+
 static int encode_pieces(const ld_tokenizer *t, ld_pieces *pieces, ld_ids *out, ld_error *err) {
   int rc = ld_added_split(&t->added.raw, pieces, err);
   if (!rc) rc = normalize_pieces(&t->normalizer, pieces, err);
   if (!rc) rc = ld_added_split(&t->added.normalized, pieces, err);
-  if (!rc) rc = ld_pre_tokenize(&t->pre_tokenizer, pieces, err);
-  return rc ? rc : t->model.kind->model.tokenize(t->model.data, pieces, out, err);
+  const to_ids model = {{take_ids}, &t->model, out};
+  return rc ? rc : ld_pre_tokenize(&t->pre_tokenizer, pieces, &model.self, err);
 }
 
 /* Appends the ids of one text, without what the post-processor does. */

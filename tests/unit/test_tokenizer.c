@@ -53,6 +53,26 @@ static void check_normalizer(const json_t *row, const char *line) {
   ld_part_free(&part);
 }
 
+typedef struct expected_pieces {
+  ld_next self;
+  const json_t *list;
+  const char *line;
+} expected_pieces;
+
+static int compare_pieces(const ld_next *self, ld_pieces *pieces, ld_error *err) {
+  const json_t *expected = ((const expected_pieces *)self)->list;
+  const char *line = ((const expected_pieces *)self)->line;
+  (void)err;
+  cr_assert_eq(pieces->n, json_array_size(expected), "%s: %zu pieces", line, pieces->n);
+  for (size_t i = 0; i < pieces->n; i++) {
+    const json_t *piece = json_array_get(expected, i);
+    const ld_piece *item = &pieces->items[i];
+    cr_assert_eq(item->length, json_string_length(piece), "%s: piece %zu", line, i);
+    cr_assert(!memcmp(pieces->bytes + item->start, json_string_value(piece), item->length), "%s: piece %zu", line, i);
+  }
+  return 0;
+}
+
 static void check_pre_tokenizer(const json_t *row, const char *line) {
   ld_part part = {0};
   load_part(&part, json_array_get(row, 1), ld_pre_tokenizer_kinds, line);
@@ -62,16 +82,61 @@ static void check_pre_tokenizer(const json_t *row, const char *line) {
   if (json_string_length(text)) ld_utf8_next(pieces.bytes, &first);
   ld_pieces_add(&pieces, (ld_piece){0, json_string_length(text), first, -1});
   ld_pieces_swap(&pieces, false);
-  cr_assert(!ld_pre_tokenize(&part, &pieces, NULL), "%s", line);
-  cr_assert_eq(pieces.n, json_array_size(expected), "%s: %zu pieces", line, pieces.n);
-  for (size_t i = 0; i < pieces.n; i++) {
-    const json_t *piece = json_array_get(expected, i);
-    cr_assert_eq(pieces.items[i].length, json_string_length(piece), "%s: piece %zu", line, i);
-    cr_assert(!memcmp(pieces.bytes + pieces.items[i].start, json_string_value(piece), pieces.items[i].length),
-              "%s: piece %zu", line, i);
-  }
+  const expected_pieces next = {{compare_pieces}, expected, line};
+  cr_assert(!ld_pre_tokenize(&part, &pieces, &next.self, NULL), "%s", line);
   ld_pieces_free(&pieces);
   ld_part_free(&part);
+}
+
+typedef struct joined {
+  ld_next self;
+  ld_text *text; /* of all pieces, each with a bar after it */
+} joined;
+
+static int join_pieces(const ld_next *self, ld_pieces *pieces, ld_error *err) {
+  ld_text *text = ((const joined *)self)->text;
+  (void)err;
+  cr_assert(pieces->n <= 4100);
+  for (size_t i = 0; i < pieces->n; i++) {
+    ld_text_append(text, pieces->bytes + pieces->items[i].start, pieces->items[i].length);
+    ld_text_append(text, "|", 1);
+  }
+  return 0;
+}
+
+/* The pieces of a long text come in portions: the same as without. */
+Test(tokenizer, long_texts_come_in_portions) {
+  static const struct {
+    const char *behavior, *first, *middle, *last;
+  } cases[] = {{"Removed", "a|", "a|", "a|"},
+               {"Isolated", "a|,|", "a|,|", "a|,|"},
+               {"Contiguous", "a|,|", "a|,|", "a|,|"},
+               {"MergedWithPrevious", "a,|", "a,|", "a,|"},
+               {"MergedWithNext", "a|", ",a|", ",a|,|"}};
+  const size_t n = 10000;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    json_t *json = json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "String", ",", "behavior",
+                             cases[i].behavior, "invert", 0);
+    ld_part part = {0};
+    ld_text text = {0}, wanted = {0}, got = {0};
+    load_part(&part, json, ld_pre_tokenizer_kinds, cases[i].behavior);
+    for (size_t k = 0; k < n; k++) {
+      ld_text_puts(&text, "a,");
+      ld_text_puts(&wanted, k == 0 ? cases[i].first : k + 1 < n ? cases[i].middle : cases[i].last);
+    }
+    ld_pieces pieces = {.bytes = text.bytes};
+    ld_pieces_add(&pieces, (ld_piece){0, text.length, 1, -1});
+    ld_pieces_swap(&pieces, false);
+    const joined next = {{join_pieces}, &got};
+    cr_assert(!ld_pre_tokenize(&part, &pieces, &next.self, NULL));
+    cr_assert(got.length == wanted.length && !memcmp(got.bytes, wanted.bytes, got.length), "%s", cases[i].behavior);
+    ld_pieces_free(&pieces);
+    ld_text_free(&text);
+    ld_text_free(&wanted);
+    ld_text_free(&got);
+    ld_part_free(&part);
+    json_decref(json);
+  }
 }
 
 static void check_decoder(const json_t *row, const char *line) {

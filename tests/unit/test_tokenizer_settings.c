@@ -183,14 +183,22 @@ Test(tokenizer_budget, text_does_not_grow_without_bound, .timeout = 60) {
   expect_refusal("normalizer", times(60, "normalizers", json_pack("{s:s}", "type", "ByteLevel")), "\xc3\xa9", 1,
                  "bytes");
   expect_refusal("pre_tokenizer",
-                 times(60, "pretokenizers",
+                 times(32, "pretokenizers",
                        json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", false,
                                  "trim_offsets", true, "use_regex", false)),
                  "\xc3\xa9", 1, "bytes");
 }
 
-/* Each run is within what one match may take, all of them together are not. */
+Test(tokenizer_budget, a_chain_of_pre_tokenizers_has_an_end) {
+  ld_error err = {0};
+  cr_assert_null(with_part("pre_tokenizer", times(11, "pretokenizers", times(3, "pretokenizers", split("a"))), &err));
+  cr_assert(strstr(err.text, "more than 32 parts"), "%s", err.text);
+}
+
+/* Each run is within what one match may take, all of them together are not; nor is a single match of many
+ * repeats. */
 Test(tokenizer_budget, backtracking_ends_over_the_whole_text, .timeout = 60) {
+  expect_refusal("pre_tokenizer", split("a*a*a*a*a*[^ab]"), "a", 3000, "too many steps");
   expect_refusal("pre_tokenizer", split("(a+)+[^ab]"), "aaaaaaaaaaaaaaaaaaaaaab", 100, "takes too long for 2300");
 }
 
