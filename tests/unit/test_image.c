@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <jpeglib.h>
 
@@ -247,6 +248,44 @@ Test(image, has_a_budget) {
   put_size(png + 33, (1 << 20) - 45);
   memcpy(png + 37, "IDAT", 4);
   refused(png, 1 << 20, "a long and wide PNG", "65500 x 4098 pixels, too many for a file of 1048576 bytes");
+  free(head);
+  free(png);
+}
+
+static void put_bits(char *to, size_t *at, const char *bits) {
+  for (; *bits; bits++, ++*at)
+    if (*bits == '1') to[*at / 8] = (char)(to[*at / 8] | 1 << *at % 8);
+}
+
+/* A chunk whose `length` bytes inflate to 158 times as many zeros. */
+static void put_zeros(char *chunk, size_t length) {
+  size_t at = 8 * 10;
+  put_size(chunk, (uint32_t)length);
+  memcpy(chunk + 4, "IDAT\x78\x01", 6);
+  put_bits(chunk, &at, "11000110000"); /* the last block, with fixed codes; a zero */
+  while (at < 8 * length) put_bits(chunk, &at, "1100010100000"); /* 258 times again the byte before */
+  put_size(chunk + 8 + length, crc32_of(chunk + 4, 4 + length));
+}
+
+/* Only the rows are inflated: all there is would take a second and more. */
+Test(image, inflates_no_more_than_its_rows) {
+  const size_t length = 8 << 20;
+  size_t n_head;
+  ld_image image = {0};
+  ld_error err = {0};
+  char *head = golden_bytes("rgb8.png", &n_head), *png = ld_alloc(length + 64, 1);
+  memcpy(png, head, 33);
+  put_size(png + 16, 32);
+  put_size(png + 20, 32);
+  put_size(png + 29, crc32_of(png + 12, 17));
+  put_zeros(png + 33, length);
+  memcpy(png + 33 + 12 + length, head + n_head - 12, 12);
+  const clock_t start = clock();
+  cr_assert_eq(ld_image_decode(png, 33 + 12 + length + 12, "a.png", &image, &err), 0, "%s", err.text);
+  cr_assert((double)(clock() - start) < 0.5 * CLOCKS_PER_SEC);
+  cr_assert(image.width == 32 && image.height == 32);
+  for (int i = 0; i < 32 * 32 * 3; i++) cr_assert_eq(image.pixels[i], 0);
+  ld_image_free(&image);
   free(head);
   free(png);
 }
