@@ -211,18 +211,22 @@ static bool holds(const ld_adapter *adapter, const char *name) {
   return false;
 }
 
-/* A module that modules_to_save names is whole in the file, or PEFT does not load it. */
-static int check_saved(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
+static int check_saved_tensor(const ld_adapter *adapter, const char *name, const char *source, ld_error *err) {
   for (size_t i = 0; i < adapter->n_saved; i++)
-    for (size_t k = 0; k < ld_model_folder_count(base->folder); k++) {
-      const char *name = ld_model_folder_name(base->folder, k);
-      if (ld_peft_wraps(adapter->saved[i], name) && !holds(adapter, name))
-        return ld_fail(err, LD_EMISMATCH,
-                       "%s: adapter_config.json: modules_to_save names '%s', but adapter_model.safetensors has "
-                       "no '%s'",
-                       source, adapter->saved[i], name);
-    }
+    if (ld_peft_wraps(adapter->saved[i], name) && !holds(adapter, name))
+      return ld_fail(err, LD_EMISMATCH,
+                     "%s: adapter_config.json: modules_to_save names '%s', but adapter_model.safetensors has no '%s'",
+                     source, adapter->saved[i], name);
   return 0;
+}
+
+/* A module that modules_to_save names is whole in the file, or PEFT does not load it. A tied head is such a module
+ * too, though the base has no tensor of its name. */
+static int check_saved(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
+  int rc = base->model->head_tied ? check_saved_tensor(adapter, LD_HEAD_WEIGHT, source, err) : 0;
+  for (size_t k = 0; k < ld_model_folder_count(base->folder) && !rc; k++)
+    rc = check_saved_tensor(adapter, ld_model_folder_name(base->folder, k), source, err);
+  return rc;
 }
 
 /* PEFT puts a class for generation around the model then, which a classifier does not fit. */
@@ -253,13 +257,13 @@ static const ld_adapter_module *find_module(const ld_adapter *adapter, const cha
   return NULL;
 }
 
-/* Whether PEFT puts LoRA on the module when it loads the adapter. Of "all-linear" it leaves out the head. */
+/* Whether PEFT puts LoRA on the module when it loads the adapter. To "all-linear" convolutions do not belong. */
 static int is_selected(const ld_model *model, const ld_linear *linear, const ld_adapter *adapter, const char *source,
                        bool *selected, ld_error *err) {
   const ld_value *targets = ld_value_get(adapter->config, "target_modules");
   const int rc = ld_peft_config_selects(adapter->config, linear->path, source, selected, err);
   const bool all = targets && targets->type == LD_STRING && !strcasecmp(targets->string, "all-linear");
-  if (all && (linear == model->head || linear->kernel.height)) *selected = false;
+  if (all && linear->kernel.height) *selected = false;
   if (!targets && !ld_lora_targets(linear, model->default_targets)) *selected = false;
   return rc;
 }

@@ -3,6 +3,7 @@
  * labels too. */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "io/adapter.h"
@@ -45,6 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
   }
   if (ld_adapter_check(adapter, "fuzz", &err)) abort();
+  if (ld_adapter_check_finite(adapter, "fuzz", &err) && !strstr(err.text, "NaN or infinite")) abort();
+  ld_peft_warn_of_gaps(adapter, "fuzz", &err);
   ld_adapter_free(adapter);
   return 0;
 }

@@ -268,6 +268,10 @@ expect_text "gap-peft: .*has LoRA for 'transformer.h.1.attn.c_attn', but none fo
 ranks 1 import --adapter kept/peft --out whole.h5
 ! grep -q warning err || fail "a whole adapter, import: a warning"
 
+cp -r kept/peft headless && sed -i 's/"modules_to_save": null/"modules_to_save": ["lm_head"]/' headless/adapter_config.json
+bad 1 "headless: .*modules_to_save names 'lm_head', but .* has no 'lm_head.weight'" "a tied head that was not saved" \
+  eval --model "$m" --data "$m/train.jsonl" --adapter headless
+
 # An adapter whose numbers are none.
 cp -r kept/peft nan-peft
 put_bytes nan-peft/adapter_model.safetensors $(($(stat -c %s nan-peft/adapter_model.safetensors) - 4)) '\x00\x00\x80\x7f'
