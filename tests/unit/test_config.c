@@ -260,6 +260,17 @@ Test(config, model_type_comes_before_architectures) {
   end(&other);
 }
 
+/* Where transformers takes only texts of a multiple of it. */
+Test(config, chunks_of_a_text_are_refused) {
+  static const char *const models[] = {"bert", "roberta", "distilbert"};
+  for (int i = 0; i < 3; i++) {
+    refused(models[i], "{\"chunk_size_feed_forward\": 2}", "chunk_size_feed_forward (2) is not supported");
+    built one = build_with(models[i], "{\"chunk_size_feed_forward\": 1}", NULL, NULL);
+    cr_assert(!one.rc, "%s", one.err.text);
+    end(&one);
+  }
+}
+
 /* Each size that a tensor does not have is named once, and none that is no tensor's size. */
 Test(config, a_wrong_shape_names_each_key_once) {
   built b = build_with("resnet_basic", "{\"num_channels\": 1}", NULL, NULL);
