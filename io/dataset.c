@@ -224,11 +224,14 @@ void ld_sample_free(ld_sample *sample) {
   memset(sample, 0, sizeof *sample);
 }
 
-/* Puts the place of a record before an error. */
-static int fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
+int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
+  const char *file = ld_dataset_file(dataset, record);
+  if (file) return ld_fail_prefix(err, rc, "%s/%s", dataset->path, file);
   if (dataset->form == LD_DATA_IMAGES)
     return ld_fail_prefix(err, rc, "%s: image %" PRIu64, dataset->path, record->offset);
-  return ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, record->offset));
+  const size_t line = ld_data_line(dataset, record->offset);
+  return line ? ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, line)
+              : ld_fail_prefix(err, rc, "%s", dataset->path);
 }
 
 static void clear(ld_sample *sample) {
@@ -261,7 +264,7 @@ static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sam
   if (sample->n_whole < sample->tokens.n) sample->n_whole = sample->tokens.n;
   if (sample->n_whole <= INT32_MAX) return 0;
   rc = ld_fail(err, LD_EUNSUPPORTED, "the record has more than 2^31 tokens, split it");
-  return fail_at(dataset, record, rc, err);
+  return ld_dataset_fail_at(dataset, record, rc, err);
 }
 
 static void cut(const ld_dataset *dataset, ld_sample *sample) {
@@ -291,7 +294,7 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
   if (!record->n_tokens) return 0;
   if (dataset->options.unlabelled) sample->label_kind = LD_LABEL_NONE;
   int rc = ld_label_set_add(labels, sample, record, err);
-  if (rc) return fail_at(dataset, record, rc, err);
+  if (rc) return ld_dataset_fail_at(dataset, record, rc, err);
   if (dataset->form == LD_DATA_LABELLED || dataset->form == LD_DATA_IMAGES) return 0;
   cut(dataset, sample);
   for (size_t i = 0; i < sample->tokens.n; i++) record->n_targets += sample->target[i];

@@ -154,6 +154,9 @@ void ld_index_free(ld_index *index);
  * a model's). Does nothing to numbers. LD_EMISMATCH, with nothing changed, for a name that `all` lacks. */
 int ld_index_renumber(ld_index *index, const ld_labels *all, ld_error *err);
 
+/* Puts the place of a record, by line or number, before an error; returns rc. */
+int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err);
+
 void ld_sample_free(ld_sample *sample);
 
 /* Opens and finds out the form from the first record. LD_EUNSUPPORTED for a file of a kind that is not known

@@ -56,10 +56,23 @@ static char *file_path(const ld_dataset *dataset, size_t i) {
   return ld_path_join(dataset->path, list->files[i].path);
 }
 
+/* A run goes on with the bytes that it has seen first, as that of other data does. */
+static int check_unchanged(const ld_dataset *dataset, size_t i, const char *path, const ld_map *map, ld_error *err) {
+  ld_image_list *list = dataset->own;
+  ld_region region = {map->bytes, map->length, 0};
+  ld_hash_regions(&region, 1, 1);
+  if (list->files[i].hash && list->files[i].hash != region.hash)
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: was changed while it was in use: restore it, and run the same command again", path);
+  list->files[i].hash = region.hash;
+  return 0;
+}
+
 static int map_file(const ld_dataset *dataset, const ld_record *record, char **path, ld_map *map,
                     ld_error *err) {
   *path = file_path(dataset, record->offset);
-  return ld_map_open(*path, map, err);
+  const int rc = ld_map_open(*path, map, err);
+  return rc ? rc : check_unchanged(dataset, record->offset, *path, map, err);
 }
 
 static int folder_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
@@ -143,7 +156,7 @@ enum { HELD = 256 };
 /* Adds the names and bytes of the images from `first` on. One that cannot be read has no bytes; that it is
  * broken is said where it is used. */
 static uint64_t hash_some(const ld_dataset *dataset, size_t first, size_t n, int n_threads, uint64_t hash) {
-  const ld_image_list *list = dataset->own;
+  ld_image_list *list = dataset->own;
   ld_map maps[HELD];
   ld_region regions[HELD];
   for (size_t i = 0; i < n; i++) {
@@ -155,6 +168,7 @@ static uint64_t hash_some(const ld_dataset *dataset, size_t first, size_t n, int
   ld_hash_regions(regions, n, n_threads);
   for (size_t i = 0; i < n; i++) {
     hash = ld_hash_u64(ld_hash_string(hash, list->files[first + i].path), regions[i].hash);
+    if (maps[i].bytes) list->files[first + i].hash = regions[i].hash;
     ld_map_close(&maps[i]);
   }
   return hash;

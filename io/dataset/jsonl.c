@@ -150,19 +150,23 @@ static int fail_unknown(const ld_value *record, ld_error *err) {
   return LD_EFORMAT;
 }
 
-/* The parser counts lines within the record: where it says line 1, the file's line belongs. */
+/* To the parser the record is a file: where it says line 1, the file's line belongs. */
 static void fail_syntax(const ld_dataset *dataset, const ld_record *record, const ld_error *inner,
                         ld_error *err) {
-  static const char own[] = ": line 1, ";
+  static const char own[] = ": line 1, ", end[] = "end of file";
   const bool replace = !strncmp(inner->text, own, sizeof own - 1);
-  ld_fail(err, LD_EFORMAT, "%s: line %zu%s%.1900s", dataset->path, ld_data_line(dataset, record->offset),
-          replace ? ", " : "", inner->text + (replace ? sizeof own - 1 : 0));
+  const char *why = inner->text + (replace ? sizeof own - 1 : 0), *at = strstr(why, end);
+  const int before = at ? (int)(at - why) : (int)strlen(why);
+  ld_fail(err, LD_EFORMAT, "%s: line %zu%s%.*s%s%.1000s", dataset->path, ld_data_line(dataset, record->offset),
+          replace ? ", " : "", before, why, at ? "the end of the line" : "", at ? at + sizeof end - 1 : "");
 }
 
 static ld_value *parse(const ld_dataset *dataset, const ld_record *record, ld_error *err) {
   const char *line = dataset->map.bytes + record->offset;
+  size_t length = record->bytes;
   ld_error inner = {0};
-  ld_value *value = ld_json_parse(line, record->bytes, "", &inner);
+  while (length && (line[length - 1] == '\n' || line[length - 1] == '\r')) length--;
+  ld_value *value = ld_json_parse(line, length, "", &inner);
   if (!value) {
     fail_syntax(dataset, record, &inner, err);
   } else if (value->type != LD_MAP) {

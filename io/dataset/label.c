@@ -287,9 +287,10 @@ static int find_numbers(const ld_labels *mine, ld_labels *all, int32_t *number, 
     number[i] = find_in_set(&set, mine->names[i]);
     if (number[i] < 0)
       rc = ld_fail(err, LD_EMISMATCH,
-                   "label: \"%s\" is not among the %zu known ones (\"%s\"%s): give other data, or "
+                   "label: \"%s\" is not among the %zu known %s (\"%s\"%s): give other data, or "
                    "a head that has it (--new-head when training)",
-                   mine->names[i], all->n_names, all->n_names ? all->names[0] : "",
+                   mine->names[i], all->n_names, ld_plural((long long)all->n_names, "one", "ones"),
+                   all->n_names ? all->names[0] : "",
                    all->n_names > 1 ? ", ..." : "");
   }
   ld_label_set_free(&set);

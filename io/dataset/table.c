@@ -278,7 +278,9 @@ static uint64_t csv_next(const ld_dataset *dataset, uint64_t offset) {
 
 static int fail_count(const cell_walk *row, const char *begin, size_t n, ld_error *err) {
   char what[200];
-  snprintf(what, sizeof what, "%zu cells, but the first line names %zu columns%s", n, row->table->n_columns,
+  snprintf(what, sizeof what, "%zu %s, but the first line names %zu %s%s", n,
+           ld_plural((long long)n, "cell", "cells"), row->table->n_columns,
+           ld_plural((long long)row->table->n_columns, "column", "columns"),
            row->table->quotes ? " (a cell with a separator in it must begin and end with a quote)"
                               : " (tabs separate the cells, and quotes mean nothing)");
   return fail_at(row, begin, what, err);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/tally.h"
@@ -18,6 +19,7 @@
 typedef struct ld_image_file {
   char *path; /* below the folder */
   int class;  /* of `classes`; -1 without */
+  uint64_t hash; /* of its bytes, once they were read; 0 before */
 } ld_image_file;
 
 typedef struct ld_image_list {

@@ -78,3 +78,7 @@ void ld_text_free(ld_text *text) {
   free(text->bytes);
   memset(text, 0, sizeof *text);
 }
+
+const char *ld_plural(long long n, const char *one, const char *several) {
+  return n == 1 ? one : several;
+}

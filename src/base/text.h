@@ -22,4 +22,7 @@ void ld_text_put_visible(ld_text *text, const char *string);
 void ld_text_clear(ld_text *text); /* length 0, memory kept */
 void ld_text_free(ld_text *text);
 
+/* The word for so many: ld_plural(n, "record", "records"). */
+const char *ld_plural(long long n, const char *one, const char *several);
+
 #endif

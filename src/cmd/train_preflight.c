@@ -251,7 +251,8 @@ static int show_time(ld_job *j, double network, ld_error *err) {
   ld_put_duration(all, sizeof all, e->rest);
   ld_put_duration(step, sizeof step, e->step);
   ld_put_duration(trial, sizeof trial, e->trial);
-  ld_info("time    about %s for %lld steps of %s (estimated from a trial of %s)", all, (long long)e->steps, step,
+  ld_info("time    about %s for %lld %s of %s (estimated from a trial of %s)", all, (long long)e->steps,
+          ld_plural(e->steps, "step", "steps"), step,
           trial);
   return 0;
 }
@@ -267,8 +268,8 @@ static void warn_of_settings(const ld_job *j) {
         "trained, and generating will not stop by itself",
         options->model);
   if (options->warmup > 1 && options->warmup > (double)steps)
-    ld_warn("--warmup %g is longer than the run of %lld steps: the learning rate never reaches --lr %g",
-            options->warmup, steps, options->lr);
+    ld_warn("--warmup %g is longer than the run of %lld %s: the learning rate never reaches --lr %g",
+            options->warmup, steps, ld_plural(steps, "step", "steps"), options->lr);
 }
 
 int ld_job_preflight(ld_job *j, ld_error *err) {

@@ -14,13 +14,13 @@ static void describe_data(const ld_job *j) {
   const ld_model *model = j->base.model;
   const long long n = (long long)j->data->n_records, rows = (long long)plan->n_rows;
   if (!model->family->classifies)
-    ld_info("data    %s: %lld records in %lld rows, %lld tokens, %lld of them targets", j->options.data, n,
-            rows, (long long)plan->n_tokens, (long long)plan->n_targets);
+    ld_info("data    %s: %lld %s in %lld %s, %lld tokens, %lld of them targets", j->options.data, n,
+            ld_plural(n, "record", "records"), rows, ld_plural(rows, "row", "rows"), (long long)plan->n_tokens, (long long)plan->n_targets);
   else if (model->family->takes_images)
-    ld_info("data    %s: %lld images of %d x %d", j->options.data, rows, j->base.image_rule.width,
+    ld_info("data    %s: %lld %s of %d x %d", j->options.data, rows, ld_plural(rows, "image", "images"), j->base.image_rule.width,
             j->base.image_rule.height);
   else
-    ld_info("data    %s: %lld texts, %lld tokens", j->options.data, rows, (long long)plan->n_tokens);
+    ld_info("data    %s: %lld %s, %lld tokens", j->options.data, rows, ld_plural(rows, "text", "texts"), (long long)plan->n_tokens);
 }
 
 /* The classes by name, as many as a line holds. */
@@ -36,7 +36,8 @@ static void describe_head(const ld_job *j) {
   for (size_t i = 0; i < base->labels.n_names && names.length < 70; i++)
     ld_text_printf(&names, "%s%s", i ? ", " : "", base->labels.names[i]);
   const bool counted = base->labels_named && j->data->labels.kind == LD_LABEL_INTEGER;
-  ld_info("head    %s: %zu classes (%s%s)%s", state, base->labels.n_names, names.bytes,
+  ld_info("head    %s: %zu %s (%s%s)%s", state, base->labels.n_names,
+          ld_plural((long long)base->labels.n_names, "class", "classes"), names.bytes,
           names.length >= 70 ? ", ..." : "",
           counted ? ", numbered from 0 in the data (--new-head for other classes)" : "");
   ld_text_free(&names);
@@ -54,9 +55,11 @@ static void describe_digests(const ld_job *j) {
 
 void ld_job_describe(const ld_job *j) {
   const ld_model *model = j->base.model;
-  ld_info("model   %s: %s, %d blocks, %.2f M parameters; trained: %.3f M in %zu modules", j->options.model,
-          model->family->model_type, model->n_blocks, (double)model->n_parameters / 1e6,
-          (double)j->base.lora->n_floats / 1e6, j->base.lora->n_loras + j->base.lora->n_wholes);
+  const size_t n_modules = j->base.lora->n_loras + j->base.lora->n_wholes;
+  ld_info("model   %s: %s, %d %s, %.2f M parameters; trained: %.3f M in %zu %s", j->options.model,
+          model->family->model_type, model->n_blocks, ld_plural(model->n_blocks, "block", "blocks"), (double)model->n_parameters / 1e6,
+          (double)j->base.lora->n_floats / 1e6, n_modules,
+          ld_plural((long long)n_modules, "module", "modules"));
   describe_head(j);
   describe_data(j);
   ld_text files = {0};

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "train/once.h"
 
 static int seq_len_of(const ld_base *base, const ld_options *options) {
@@ -18,7 +19,7 @@ static bool classifies(const ld_corpus *corpus) {
 }
 
 static void warn_of(const char *path, int64_t n, const char *one, const char *several) {
-  if (n) ld_warn("%s: %lld %s", path, (long long)n, n == 1 ? one : several);
+  if (n) ld_warn("%s: %lld %s", path, (long long)n, ld_plural(n, one, several));
 }
 
 /* Every rank learns every part's labels; this rank's records then count names by their union. */
@@ -70,10 +71,6 @@ static void join_unused(const ld_corpus *corpus, const ld_tally *mine, ld_comm *
   free(all);
 }
 
-static const char *plural(int64_t n, const char *one, const char *several) {
-  return n == 1 ? one : several;
-}
-
 /* Counts over all ranks the records without a token, which are none. */
 static void join_empty(const ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
   int64_t n_empty = (int64_t)index->n_empty;
@@ -90,14 +87,15 @@ static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm)
   corpus->n_skipped = counts[0];
   ld_error first = index->first_skipped; /* of the lowest rank that met one, as that of an error */
   ld_comm_agree(comm, index->n_skipped ? first.code : 0, &first);
-  if (counts[0]) {
+  corpus->first_skipped = first;
+  if (counts[0] && !(corpus->labelled && !corpus->n_records)) { /* else fail_unlabelled says it */
     ld_warn("skipped: %s", first.text);
     ld_warn("%s: %lld unreadable %s skipped (--strict makes that an error)", path, (long long)counts[0],
-            plural(counts[0], "image is", "images are"));
+            ld_plural(counts[0], "image is", "images are"));
   }
   if (counts[1])
     ld_info("images  %s: %lld %s turned upright as the orientation in the file says", path, (long long)counts[1],
-            plural(counts[1], "is", "are"));
+            ld_plural(counts[1], "is", "are"));
 }
 
 /* Every rank gets all records. */
@@ -133,13 +131,15 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
 static int fail_unlabelled(const ld_corpus *corpus, ld_error *err) {
   const char *path = ld_dataset_path(corpus->dataset);
   if (!corpus->n_records && corpus->n_skipped)
-    return ld_fail(err, LD_EFORMAT, "%s: none of its %lld images can be read", path,
-                   (long long)corpus->n_skipped);
+    return ld_fail(err, LD_EFORMAT, "%s: %s: %s", path,
+                   ld_plural(corpus->n_skipped, "its only image cannot be read",
+                             "none of its images can be read, of which the first"),
+                   corpus->first_skipped.text);
   return ld_fail(
       err, LD_EFORMAT,
-      "%s: none of the %lld records has a label (by the key or column 'label', the HDF5 dataset 'labels', "
+      "%s: none of its %lld %s has a label (by the key or column 'label', the HDF5 dataset 'labels', "
       "or class folders)",
-      path, (long long)corpus->n_records);
+      path, (long long)corpus->n_records, ld_plural(corpus->n_records, "record", "records"));
 }
 
 /* Of records that are not used, or not as a whole. */
@@ -176,9 +176,10 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
   if (classifies(corpus)) return fail_unlabelled(corpus, err);
   return ld_fail(
       err, LD_EFORMAT,
-      "%s: there is no token to train: none of the %lld records has a target within --seq-len %d (are the "
+      "%s: there is no token to train: none of its %lld %s has a target within --seq-len %d (are the "
       "completions empty, or all prompts longer than that?)",
-      ld_dataset_path(corpus->dataset), (long long)corpus->n_records, seq_len);
+      ld_dataset_path(corpus->dataset), (long long)corpus->n_records,
+      ld_plural(corpus->n_records, "record", "records"), seq_len);
 }
 
 typedef struct open_work {
@@ -311,12 +312,23 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   return 0;
 }
 
+/* Puts the place of the first record before the error that its label is not among the base's. */
+static int fail_unknown_name(const ld_corpus *corpus, int rc, ld_error *err) {
+  const ld_labels *labels = &corpus->labels;
+  size_t name = 0;
+  int64_t i = 0;
+  while (name < labels->n_names && ld_labels_have(&corpus->base->labels, labels->names[name])) name++;
+  while (i < corpus->n_records && corpus->records[i].label != (int32_t)name) i++;
+  return i < corpus->n_records ? ld_dataset_fail_at(corpus->dataset, &corpus->records[i], rc, err)
+                               : ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
+}
+
 /* Names become the base's classes. */
 static int map_names(ld_corpus *corpus, ld_error *err) {
   ld_index view = {.records = corpus->records, .n = (size_t)corpus->n_records, .labels = corpus->labels};
   const int rc = ld_index_renumber(&view, &corpus->base->labels, err);
   corpus->labels = view.labels;
-  return rc ? ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset)) : 0;
+  return rc ? fail_unknown_name(corpus, rc, err) : 0;
 }
 
 static int check_labels(const ld_corpus *corpus, ld_error *err) {

@@ -16,7 +16,8 @@ typedef struct ld_corpus {
   ld_dataset *dataset;
   ld_record *records; /* of all ranks, in file order */
   int64_t n_records;
-  int64_t n_skipped; /* broken images */
+  int64_t n_skipped;      /* broken images */
+  ld_error first_skipped; /* what was wrong with the first */
   bool *reads;       /* (n_ranks) whether a rank reads the data itself */
   int n_ranks, n_readers;
   int64_t image_bytes; /* of an image to be sent, about; 0 of text, which says it itself */

@@ -30,7 +30,7 @@ bad_images() { # DATA REGEX ARGUMENT ...
 # Labels. relabel LINE VALUE: eight records, one with that label.
 relabel() { head -n 8 "$texts" | sed "$1s/\"label\": .*}/\"label\": $2}/"; }
 relabel 5 '"odd"' >odd.jsonl
-bad 1 'odd\.jsonl: .*label.*"?odd"?' "eval, an unknown label" eval --model "$b" --data odd.jsonl
+bad 1 'odd\.jsonl: line 5: label: "odd" is not among the 3 known ones' "eval, an unknown label" eval --model "$b" --data odd.jsonl
 bad 1 'odd\.jsonl: .*label.*"?odd"?' "eval with adapter, an unknown label" eval --model "$b" --adapter text --data odd.jsonl
 bad 1 'odd\.jsonl: .*label.*"?odd"?' "--valid with an unknown label" \
   train --model "$b" --data "$texts" --valid odd.jsonl --out text "${small[@]}"
@@ -48,7 +48,7 @@ bad_text list.jsonl 'list\.jsonl: line 4: label: .*list'
 relabel 4 '""' >nameless.jsonl
 bad_text nameless.jsonl 'nameless\.jsonl: line 4: label: .*empty'
 relabel 1,8 null >null.jsonl
-bad_text null.jsonl 'null\.jsonl: none of the .* has a label'
+bad_text null.jsonl 'null\.jsonl: none of its .* has a label'
 relabel 1,8 '"lonely"' >lonely.jsonl
 bad_text lonely.jsonl "lonely\.jsonl: every label is 'lonely'.*--labels"
 relabel 1,8 0 >zero.jsonl
@@ -61,7 +61,7 @@ bad 1 '--labels 2: .*3 different labels' "--labels 2" train --model "$b" --data 
 
 # Tables.
 printf 'text\tcolour\na\tred\nb\tblue\n' >colour.tsv
-bad_text colour.tsv 'colour\.tsv: none of the .* has a label'
+bad_text colour.tsv 'colour\.tsv: none of its .* has a label'
 printf 'colour\tlabel\na\tb\n' >textless.tsv
 bad_text textless.tsv 'textless\.tsv: line 1: .*"colour".*text'
 printf 'text\tlabel\na\tx\nc\n' >cells.tsv
@@ -87,6 +87,10 @@ bad_text "$images" 'train\.h5: .*a classifier of texts.*\.jsonl'
 echo "a text" >plain.txt
 bad_text plain.txt 'plain\.txt: .*a classifier of texts.*\.jsonl'
 bad_images "$texts" 'train\.jsonl: .*a classifier of images.*(folder|\.h5)'
+mkdir -p torn.folder/a
+head -c 200 "$golden/rgb8.png" >torn.folder/a/x.png
+bad_images torn.folder 'torn\.folder: its only image cannot be read: .*a/x\.png: broken PNG \(the file is cut off\)'
+! grep warning err || fail "an image that cannot be read is named twice"
 bad_images plain.txt 'plain\.txt: .*a classifier of images.*(folder|\.h5)'
 bad 1 'train\.h5: .*a language model.*\.jsonl' "images for a language model" \
   train --model "$g" --data "$images" --out language "${small[@]}"
@@ -191,7 +195,7 @@ mkdir -p nothing half/empty half/full broken/a broken/b
 cp "$golden"/rgb*.png half/full
 bad_images nothing 'nothing: no PNG or JPEG'
 bad_images half 'half/empty: .*no PNG or JPEG'
-bad_images half/full 'half/full: none of the .* has a label'
+bad_images half/full 'half/full: none of its .* has a label'
 for class in a b; do head -c 100 "$golden/rgb8.png" >broken/$class/image.png; done
 bad_images broken 'broken: '
 bad_images broken 'broken/[ab]/image\.png: ' --strict

@@ -127,8 +127,8 @@ awk -v a="$right" -v b="$(sed -n 's/.*accuracy \([0-9.]*\) .*/\1/p' eval-1)" 'BE
 sed '3,64s/"label": "[a-z]*"/"label": null/' "$data" >few.jsonl
 ok "eval of partly labelled data" 2 eval --model "$m" --adapter bert-1 --data few.jsonl
 expect_text ' samples 2$' out "records without labels are no part of the score"
-refused 1 'unlabelled\.jsonl.*none of the .* has a label' "eval without labels" eval --model "$m" --adapter bert-1 --data unlabelled.jsonl
-refused 1 'unlabelled\.jsonl.*none of the .* has a label' "training without labels" train --model "$m" --data unlabelled.jsonl --out never
+refused 1 'unlabelled\.jsonl.*none of its .* has a label' "eval without labels" eval --model "$m" --adapter bert-1 --data unlabelled.jsonl
+refused 1 'unlabelled\.jsonl.*none of its .* has a label' "training without labels" train --model "$m" --data unlabelled.jsonl --out never
 
 # Round trips, each with the head. The loss of the merged model is near; its predictions are the same labels.
 ok "export" 1 export --adapter bert-1/adapter.h5 --out exported

@@ -28,6 +28,12 @@ limited() {
   ! grep -qE 'Segmentation|Aborted|signal [0-9]+ ' err || fail "$* with $kib KiB on $n ranks: crashed"
 }
 
+# A small stack: patterns are matched without it.
+for kib in 64 256; do
+  bash -c 'ulimit -s "$0" && exec "$@"' $kib timeout "$limit" "$LORA_DIST" train --model "$models/gpt2" --data "$models/gpt2/train.jsonl" \
+    --steps 2 --out "stack-$kib" >out 2>err || fail "a stack of $kib KiB: status $?"
+done
+
 # search ARGUMENT ...: from where the program can be loaded to where it does all.
 search() {
   local kib

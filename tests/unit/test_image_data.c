@@ -209,6 +209,29 @@ Test(image_data, a_link_to_a_folder_above_ends) {
   scratch_end(folder);
 }
 
+Test(image_data, an_image_that_is_changed_later_is_refused) {
+  char *folder = class_folders();
+  const ld_dataset_options o = options();
+  ld_dataset *dataset;
+  ld_index index;
+  ld_sample sample = {0};
+  ld_error err = {0};
+  cr_assert_eq(ld_dataset_open(folder, &o, &dataset, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_dataset_index(dataset, 0, 1, &index, &err), 0, "%s", err.text);
+  copy("palette8.png", folder, "b/2.PNG");
+  copy("rgb_alpha8.png", folder, "b/1.png"); /* the same bytes again */
+  for (size_t i = 0; i < index.n; i++) {
+    const char *name = ld_dataset_file(dataset, &index.records[i]);
+    const int rc = ld_dataset_read(dataset, &index.records[i], &sample, &err);
+    cr_assert_eq(rc, strcmp(name, "b/2.PNG") ? 0 : LD_EMISMATCH, "%s: %s", name, err.text);
+  }
+  cr_assert(strstr(err.text, "b/2.PNG: was changed while it was in use"), "%s", err.text);
+  ld_sample_free(&sample);
+  ld_index_free(&index);
+  ld_dataset_close(dataset);
+  scratch_end(folder);
+}
+
 Test(image_data, broken_images_are_counted_or_refused) {
   char *folder = class_folders();
   ld_dataset_options o = options();

@@ -387,8 +387,8 @@ static const struct {
     {"a.tsv", "text\tlabel\n\n", "a.tsv: holds a line with the columns' names and no records"},
     {"a.csv", "text,label", "a.csv: holds a line with the columns' names and no records"},
     {"a.csv", "", "a.csv: holds no records"},
-    {"a.tsv", "text\tlabel\na\t1\nb\n", "a.tsv: line 3: 1 cells, but the first line names 2 columns (tabs"},
-    {"a.tsv", "text\nb\t\n", "a.tsv: line 2: 2 cells, but the first line names 1 columns"},
+    {"a.tsv", "text\tlabel\na\t1\nb\n", "a.tsv: line 3: 1 cell, but the first line names 2 columns (tabs"},
+    {"a.tsv", "text\nb\t\n", "a.tsv: line 2: 2 cells, but the first line names 1 column"},
     {"a.csv", "text,label\n\"a\n\",1\nb,c,2\n",
      "a.csv: line 4: 3 cells, but the first line names 2 columns (a cell"},
     {"a.csv", "text,label\na,1\n\n\"b,2\n", "a.csv: line 4: the quote that opens a cell is never closed"},
@@ -514,7 +514,7 @@ Test(labels, are_renumbered_by_a_models_order_and_an_unknown_one_is_refused) {
   open_data(&s, "a.tsv", "text\tlabel\na\tpos\nb\tneg\nc\t\nd\tpos\n");
   ld_index index = index_part(&s, 0, 1);
   cr_assert_eq(ld_index_renumber(&index, &lacking, &err), LD_EMISMATCH);
-  cr_assert(strstr(err.text, "label: \"pos\" is not among the 1 known ones (\"neg\")"), "%s", err.text);
+  cr_assert(strstr(err.text, "label: \"pos\" is not among the 1 known one (\"neg\")"), "%s", err.text);
   cr_assert_eq(index.records[0].label, 0);
   cr_assert_eq(ld_index_renumber(&index, &model, &err), 0);
   const int32_t wanted[] = {1, 0, -1, 1};
