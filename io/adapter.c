@@ -160,10 +160,12 @@ int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err)
   return code ? code : check_labels(adapter, name, err);
 }
 
-static int check_finite(const float *data, int64_t n, const char *name, const char *path, const char *part, ld_error *err) {
+static int check_finite(const float *data, int64_t n, const char *name, const char *path, const char *part,
+                        ld_error *err) {
   for (int64_t i = 0; i < n; i++)
     if (!isfinite(data[i]))
-      return ld_fail(err, LD_ENUMERIC, "%s: the tensor '%s%s' holds NaN or infinite values", name, path, part);
+      return ld_fail(err, LD_ENUMERIC, "%s: the tensor '%s%s' holds NaN or infinite values", name, path,
+                     part);
   return 0;
 }
 
@@ -177,7 +179,8 @@ int ld_adapter_check_finite(const ld_adapter *adapter, const char *name, ld_erro
   for (size_t i = 0; i < adapter->n_full && !rc; i++) {
     const ld_adapter_full *full = &adapter->full[i];
     int64_t n = 0;
-    if (ld_shape_count(full->shape, full->ndim, &n)) rc = check_finite(full->data, n, name, full->path, "", err);
+    if (ld_shape_count(full->shape, full->ndim, &n))
+      rc = check_finite(full->data, n, name, full->path, "", err);
   }
   return rc;
 }

@@ -133,8 +133,8 @@ int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err);
 int ld_peft_parse(const char *config, size_t config_length, const void *tensors, size_t tensors_length,
                   const char *name, ld_adapter **out, ld_error *err);
 
-/* Warns where the file of a PEFT adapter seems cut short, as far as that shows without the base: a layer has LoRA
- * in a module, the layer before it has none there, and adapter_config.json selects both. */
+/* Warns where the file of a PEFT adapter seems cut short, as far as that shows without the base: a layer has
+ * LoRA in a module, the layer before it has none there, and adapter_config.json selects both. */
 int ld_peft_warn_of_gaps(const ld_adapter *adapter, const char *name, ld_error *err);
 
 #endif

@@ -457,8 +457,8 @@ const char *ld_model_folder_token(const ld_model_folder *folder, const char *rol
 /* Adds what is an id; transformers passes over the rest, with a warning. */
 static void put_id(const char *file, int64_t id, int vocab, int32_t *ids, int *n) {
   if (id < 0 || id >= vocab)
-    ld_warn("%s: eos_token_id %lld is not in the vocabulary, which has %d tokens, and is ignored", file, (long long)id,
-            vocab);
+    ld_warn("%s: eos_token_id %lld is not in the vocabulary, which has %d tokens, and is ignored", file,
+            (long long)id, vocab);
   else if (*n < LD_MAX_EOS)
     ids[(*n)++] = (int32_t)id;
 }
@@ -467,17 +467,19 @@ static int read_eos(const ld_value *eos, const char *file, int vocab, int32_t *i
   if (eos->type == LD_INTEGER) put_id(file, eos->integer, vocab, ids, n);
   if (eos->type != LD_LIST) return 0;
   if (eos->n_items > LD_MAX_EOS)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: eos_token_id lists %zu ids; at most %d are supported", file, eos->n_items,
-                   LD_MAX_EOS);
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: eos_token_id lists %zu ids; at most %d are supported", file,
+                   eos->n_items, LD_MAX_EOS);
   if (!eos->n_items) ld_warn("%s: eos_token_id is an empty list: it ends no generation", file);
   for (size_t i = 0; i < eos->n_items; i++) put_id(file, eos->items[i].integer, vocab, ids, n);
   return 0;
 }
 
-int ld_model_folder_eos(const ld_model_folder *folder, int vocab, int32_t ids[LD_MAX_EOS], int *n, ld_error *err) {
+int ld_model_folder_eos(const ld_model_folder *folder, int vocab, int32_t ids[LD_MAX_EOS], int *n,
+                        ld_error *err) {
   static const ld_field fields[] = {{"eos_token_id", LD_TAKES_IDS, NULL}, {NULL, 0, NULL}};
   const bool here = ld_value_get(folder->generation, "eos_token_id") != NULL;
-  const ld_value *from = here ? folder->generation : folder->config, *eos = ld_value_get(from, "eos_token_id");
+  const ld_value *from = here ? folder->generation : folder->config;
+  const ld_value *eos = ld_value_get(from, "eos_token_id");
   char *file = ld_path_join(folder->path, here ? "generation_config.json" : "config.json");
   *n = 0;
   int rc = eos ? ld_fields_check(from, fields, err) : 0;

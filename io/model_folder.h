@@ -73,6 +73,7 @@ enum { LD_MAX_EOS = 16 };
 /* Ids at which generation stops: generation_config.json's eos_token_id (a number or a list), else
  * config.json's. Warns of what is no id of the model, whose vocabulary has `vocab` tokens, and leaves it out.
  * LD_EFORMAT for a value of another type, LD_EUNSUPPORTED for more than LD_MAX_EOS. */
-int ld_model_folder_eos(const ld_model_folder *folder, int vocab, int32_t ids[LD_MAX_EOS], int *n, ld_error *err);
+int ld_model_folder_eos(const ld_model_folder *folder, int vocab, int32_t ids[LD_MAX_EOS], int *n,
+                        ld_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* adapter_config.json, as PEFT (0.21) takes it: for the PEFT reader, and for who puts its adapters on a base. */
+/* adapter_config.json, as PEFT (0.21) takes it: for the PEFT reader, and for putting its adapters on a base. */
 #ifndef LD_PEFT_CONFIG_H
 #define LD_PEFT_CONFIG_H
 

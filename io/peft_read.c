@@ -319,8 +319,8 @@ static int by_full(const void *a, const void *b) {
   return compare_paths(((const ld_adapter_full *)a)->path, ((const ld_adapter_full *)b)->path);
 }
 
-/* "model.layers.3.mlp.down_proj" for layer 4, when 4 is the only number in it; NULL for others, and for layer 0.
- * (A residual network numbers stages and layers, which differ in their modules.) The caller frees. */
+/* "model.layers.3.mlp.down_proj" for layer 4, when 4 is the only number in it; NULL for others, and for layer
+ * 0. (A residual network numbers stages and layers, which differ in their modules.) The caller frees. */
 static char *layer_before(const char *path) {
   const char *number = NULL;
   for (const char *part = path; part; part = (part = strchr(part, '.')) ? part + 1 : NULL) {
@@ -342,8 +342,8 @@ int ld_peft_warn_of_gaps(const ld_adapter *adapter, const char *name, ld_error *
     if (key.path && !bsearch(&key, adapter->modules, adapter->n_modules, sizeof key, by_module))
       rc = ld_peft_config_selects(adapter->config, key.path, name, &selected, err);
     if (selected)
-      ld_warn("%s: adapter_model.safetensors has LoRA for '%s', but none for '%s', which adapter_config.json selects "
-              "too: is the file complete?",
+      ld_warn("%s: adapter_model.safetensors has LoRA for '%s', but none for '%s', which adapter_config.json "
+              "selects too: is the file complete?",
               name, adapter->modules[i].path, key.path);
     free(key.path);
     if (selected) break; /* one says it */

@@ -9,8 +9,8 @@ static bool goes_on(char byte) {
   return ((unsigned char)byte & 0xc0) == 0x80;
 }
 
-/* What is too long, such as a path of thousands of characters, loses its middle: a message has the file at its
- * start and the cause at its end. No character of UTF-8 is cut. */
+/* What is too long, such as a path of thousands of characters, loses its middle: a message has the file at
+ * its start and the cause at its end. No character of UTF-8 is cut. */
 static void shorten(ld_error *err, const char *whole, size_t length) {
   static const char gap[] = " ... ";
   enum { KEPT = (sizeof err->text - sizeof gap) / 2 };

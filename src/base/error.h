@@ -32,8 +32,8 @@ typedef struct ld_error {
   char text[2048]; /* one sentence, no newline at its end */
 } ld_error;
 
-/* Fills `err` (which may be NULL) and returns `code`: `return ld_fail(err, LD_EFILE, "%s: ...", path);` A text
- * that is too long keeps its start and its end. */
+/* Fills `err` (which may be NULL) and returns `code`: `return ld_fail(err, LD_EFILE, "%s: ...", path);` A
+ * text that is too long keeps its start and its end. */
 int ld_fail(ld_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts "prefix: " before the text that a deeper function left in `err`; returns err->code (or `code`). */

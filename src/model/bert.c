@@ -101,8 +101,10 @@ static void refuse_what_is_not_known(ld_builder *b) {
     ld_build_refuse(b, "position_embedding_type", "\"%s\" is not supported", positions);
   const ld_value *chunk = ld_value_get(b->config, "chunk_size_feed_forward");
   if (chunk && chunk->integer > 1)
-    ld_build_refuse(b, "chunk_size_feed_forward", "(%lld) is not supported: it saves memory in transformers, which then "
-                    "takes only texts of a multiple of it; set it to 0, which changes no number", (long long)chunk->integer);
+    ld_build_refuse(b, "chunk_size_feed_forward",
+                    "(%lld) is not supported: it saves memory in transformers, which then takes only texts "
+                    "of a multiple of it; set it to 0, which changes no number",
+                    (long long)chunk->integer);
   ld_build_refuse_flag(b, "is_decoder");
   ld_build_refuse_flag(b, "add_cross_attention");
 }

@@ -151,8 +151,8 @@ enum ld_activation ld_build_activation(ld_builder *builder, const char *key, con
   return LD_GELU_TANH;
 }
 
-/* The names that a tensor may go by: its own; an old one of a norm; and both without the body's name, since the
- * body is a module of its own and may have been saved alone. */
+/* The names that a tensor may go by: its own; an old one of a norm; and both without the body's name, since
+ * the body is a module of its own and may have been saved alone. */
 enum { SPELLINGS = 4 };
 typedef struct spellings {
   char *names[SPELLINGS];
@@ -172,7 +172,8 @@ static spellings spell(const ld_builder *builder, const char *name) {
   spellings all = {0};
   add_spelling(&all, body, ld_strdup(name));
   for (int i = 0; end && i < 2; i++)
-    if (!strcmp(end, old[i][0])) add_spelling(&all, body, ld_format("%.*s%s", (int)(end - name), name, old[i][1]));
+    if (!strcmp(end, old[i][0]))
+      add_spelling(&all, body, ld_format("%.*s%s", (int)(end - name), name, old[i][1]));
   return all;
 }
 

@@ -47,7 +47,8 @@ static const char *purpose(const char *architecture) {
 static bool has_purpose(const ld_family *family, const char *architecture) {
   for (int i = 0; i < N_FAMILIES; i++)
     for (int k = 0; k < LD_MAX_ARCHITECTURES && families[i]->architectures[k]; k++)
-      if (families[i]->classifies == family->classifies && families[i]->takes_images == family->takes_images &&
+      if (families[i]->classifies == family->classifies &&
+          families[i]->takes_images == family->takes_images &&
           !strcmp(purpose(families[i]->architectures[k]), purpose(architecture)))
         return true;
   return false;
@@ -65,15 +66,17 @@ static void check_architecture(ld_builder *builder, const ld_family *family) {
     if (name && !other && has_purpose(family, name)) other = name;
   }
   if (other) {
-    ld_build_warn(builder, "architectures \"%.64s\" is not a class of model_type \"%s\", which decides, as in transformers",
+    ld_build_warn(builder,
+                  "architectures \"%.64s\" is not a class of model_type \"%s\", which decides, as in "
+                  "transformers",
                   other, family->model_type);
     return;
   }
   ld_text known = {0};
   for (int i = 0; i < LD_MAX_ARCHITECTURES && family->architectures[i]; i++)
     ld_text_printf(&known, "%s%s", i ? ", " : "", family->architectures[i]);
-  ld_build_refuse(builder, "architectures", "\"%.64s\" is not supported for model_type \"%s\" (known: %s)", first,
-                  family->model_type, known.bytes);
+  ld_build_refuse(builder, "architectures", "\"%.64s\" is not supported for model_type \"%s\" (known: %s)",
+                  first, family->model_type, known.bytes);
   ld_text_free(&known);
 }
 

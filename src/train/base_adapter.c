@@ -211,17 +211,19 @@ static bool holds(const ld_adapter *adapter, const char *name) {
   return false;
 }
 
-static int check_saved_tensor(const ld_adapter *adapter, const char *name, const char *source, ld_error *err) {
+static int check_saved_tensor(const ld_adapter *adapter, const char *name, const char *source,
+                              ld_error *err) {
   for (size_t i = 0; i < adapter->n_saved; i++)
     if (ld_peft_wraps(adapter->saved[i], name) && !holds(adapter, name))
       return ld_fail(err, LD_EMISMATCH,
-                     "%s: adapter_config.json: modules_to_save names '%s', but adapter_model.safetensors has no '%s'",
+                     "%s: adapter_config.json: modules_to_save names '%s', but adapter_model.safetensors has "
+                     "no '%s'",
                      source, adapter->saved[i], name);
   return 0;
 }
 
-/* A module that modules_to_save names is whole in the file, or PEFT does not load it. A tied head is such a module
- * too, though the base has no tensor of its name. */
+/* A module that modules_to_save names is whole in the file, or PEFT does not load it. A tied head is such a
+ * module too, though the base has no tensor of its name. */
 static int check_saved(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   int rc = base->model->head_tied ? check_saved_tensor(adapter, LD_HEAD_WEIGHT, source, err) : 0;
   for (size_t k = 0; k < ld_model_folder_count(base->folder) && !rc; k++)
@@ -257,9 +259,9 @@ static const ld_adapter_module *find_module(const ld_adapter *adapter, const cha
   return NULL;
 }
 
-/* Whether PEFT puts LoRA on the module when it loads the adapter. To "all-linear" convolutions do not belong. */
-static int is_selected(const ld_model *model, const ld_linear *linear, const ld_adapter *adapter, const char *source,
-                       bool *selected, ld_error *err) {
+/* Whether PEFT puts LoRA on the module when it loads the adapter; "all-linear" leaves out convolutions. */
+static int is_selected(const ld_model *model, const ld_linear *linear, const ld_adapter *adapter,
+                       const char *source, bool *selected, ld_error *err) {
   const ld_value *targets = ld_value_get(adapter->config, "target_modules");
   const int rc = ld_peft_config_selects(adapter->config, linear->path, source, selected, err);
   const bool all = targets && targets->type == LD_STRING && !strcasecmp(targets->string, "all-linear");
@@ -278,18 +280,20 @@ static int check_selected(const ld_base *base, const ld_adapter *adapter, const 
   for (size_t i = 0; adapter->config && i < model->n_linears; i++) {
     const ld_linear *linear = model->linears[i];
     bool selected = false;
-    const int rc = find_module(adapter, linear->path) ? 0 : is_selected(model, linear, adapter, source, &selected, err);
+    if (find_module(adapter, linear->path)) continue;
+    const int rc = is_selected(model, linear, adapter, source, &selected, err);
     if (rc) return rc;
     if (selected && !n++) first = linear->path;
   }
   if (n && starts && starts->type == LD_BOOLEAN && !starts->boolean)
     return ld_fail(err, LD_EMISMATCH,
-                   "%s: adapter_model.safetensors lacks LoRA for '%s', which adapter_config.json selects, and "
-                   "init_lora_weights is false, so that PEFT would give it random numbers: is the file complete?",
+                   "%s: adapter_model.safetensors lacks LoRA for '%s', which adapter_config.json selects, "
+                   "and init_lora_weights is false, so that PEFT would give it random numbers: is the file "
+                   "complete?",
                    source, first);
   if (n)
-    ld_warn("%s: adapter_model.safetensors lacks LoRA for %zu module%s that adapter_config.json selects, which stay%s "
-            "as in the base (the first is '%s'): is the file complete?",
+    ld_warn("%s: adapter_model.safetensors lacks LoRA for %zu module%s that adapter_config.json selects, "
+            "which stay%s as in the base (the first is '%s'): is the file complete?",
             source, n, n > 1 ? "s" : "", n > 1 ? "" : "s", first);
   return 0;
 }

@@ -230,7 +230,8 @@ Test(config, two_names_for_one_tensor_are_refused) {
       {"bert", "bert.embeddings.LayerNorm.weight", "bert.embeddings.LayerNorm.gamma"},
       {"bert", "bert.embeddings.LayerNorm.bias", "embeddings.LayerNorm.beta"},
       {"roberta", "roberta.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight"},
-      {"distilbert", "distilbert.transformer.layer.0.attention.q_lin.weight", "transformer.layer.0.attention.q_lin.weight"},
+      {"distilbert", "distilbert.transformer.layer.0.attention.q_lin.weight",
+       "transformer.layer.0.attention.q_lin.weight"},
       {"resnet_basic", "resnet.embedder.embedder.convolution.weight", "embedder.embedder.convolution.weight"}};
   for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
     built plain = build_with(models[i][0], "{}", NULL, NULL);
@@ -244,19 +245,31 @@ Test(config, two_names_for_one_tensor_are_refused) {
   }
 }
 
+/* Names of torchvision beside those of transformers, which knows none of them. */
+Test(config, a_resnet_takes_transformers_names_first) {
+  built plain = build_with("resnet_basic", "{}", NULL, NULL);
+  const ld_stored *stem = ld_model_folder_find(plain.weights.folder, "resnet.embedder.embedder.convolution.weight");
+  built both = build_with("resnet_basic", "{}", "conv1.weight", stem);
+  cr_assert(!both.rc, "%s", both.err.text);
+  cr_assert_str_eq(both.model->linears[0]->path, "resnet.embedder.embedder.convolution");
+  end(&plain), end(&both);
+}
+
 /* model_type decides, whatever class of the same purpose is named. */
 Test(config, model_type_comes_before_architectures) {
   same_logits("gpt2", "{\"architectures\": [\"LlamaForCausalLM\"]}", 1);
   same_logits("gpt2", "{\"architectures\": [\"OtherForCausalLM\"]}", 1);
   same_logits("llama3", "{\"architectures\": [\"MistralForCausalLM\"]}", 1);
   same_logits("llama3", "{\"architectures\": [\"MistralForCausalLM\", \"LlamaForCausalLM\"]}", 0);
-  refused("llama3", "{\"architectures\": [\"LlamaForSequenceClassification\"]}", "architectures \"LlamaForSequenceClassification\"");
+  refused("llama3", "{\"architectures\": [\"LlamaForSequenceClassification\"]}",
+          "architectures \"LlamaForSequenceClassification\"");
   refused("llama3", "{\"architectures\": [\"MistralModel\"]}", "architectures \"MistralModel\"");
   refused("bert", "{\"architectures\": [\"BertForTokenClassification\"]}", "architectures");
   refused("bert", "{\"architectures\": [\"ResNetForImageClassification\"]}", "architectures");
   built other = build_with("bert", "{\"architectures\": [\"RobertaForSequenceClassification\"]}", NULL, NULL);
   cr_assert(!other.rc && other.model->n_warnings == 1, "%s", other.err.text);
-  cr_assert(strstr(other.model->warnings[0], "\"RobertaForSequenceClassification\" is not a class of model_type \"bert\""));
+  cr_assert(strstr(other.model->warnings[0],
+                   "\"RobertaForSequenceClassification\" is not a class of model_type \"bert\""));
   end(&other);
 }
 

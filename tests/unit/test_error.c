@@ -17,7 +17,8 @@ static void is_cut(const ld_error *err, const char *end) {
   cr_assert_str_eq(err->text + length - tail, end);
   const char *gap = strstr(err->text, " ... ");
   cr_assert(gap);
-  cr_assert((gap[-1] == ' ' || ((unsigned char)gap[-1] & 0xc0) == 0x80) && (unsigned char)gap[5] == 0xc3, "a character is cut");
+  const unsigned char before = (unsigned char)gap[-1], after = (unsigned char)gap[5];
+  cr_assert((before == ' ' || (before & 0xc0) == 0x80) && after == 0xc3, "a character is cut");
 }
 
 Test(error, a_long_path_keeps_the_cause) {
