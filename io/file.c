@@ -152,22 +152,42 @@ int ld_make_folders(const char *path, ld_error *err) {
   return code;
 }
 
-int64_t ld_folder_room(const char *path) {
-  struct statvfs info;
-  return statvfs(path, &info) ? -1 : (int64_t)info.f_bavail * (int64_t)info.f_frsize;
-}
-
-int ld_folder_check(const char *path, ld_error *err) {
+/* What is there of a path: itself, or the nearest above it. The caller frees. */
+static char *nearest_place(const char *path) {
   char *place = without_slashes(path);
   while (access(place, F_OK) != 0 && strcmp(place, ".") != 0 && strcmp(place, "/") != 0) {
     char *parent = parent_of(place);
     free(place);
     place = parent;
   }
+  return place;
+}
+
+int64_t ld_folder_room(const char *path) {
+  struct statvfs info;
+  char *place = nearest_place(path);
+  const int failed = statvfs(place, &info);
+  free(place);
+  return failed ? -1 : (int64_t)info.f_bavail * (int64_t)info.f_frsize;
+}
+
+/* The system's own folders refuse what root's permissions allow: only trying tells. */
+static bool takes_entries(const char *folder) {
+  char *probe = ld_format("%s/lora_dist.tmp.%ld", folder, (long)getpid());
+  const bool made = mkdir(probe, 0700) == 0;
+  const int error = errno;
+  if (made) rmdir(probe);
+  free(probe);
+  errno = error;
+  return made || error == EEXIST;
+}
+
+int ld_folder_check(const char *path, ld_error *err) {
+  char *place = nearest_place(path);
   int code = 0;
   if (!ld_is_folder(place))
     code = ld_fail(err, LD_EFILE, "%s: cannot be a folder: '%s' is a file", path, place);
-  else if (access(place, W_OK | X_OK) != 0)
+  else if (access(place, W_OK | X_OK) != 0 || !takes_entries(place))
     code = ld_fail(err, LD_EFILE, "%s: cannot write into the folder '%s': %s%s", path, place, strerror(errno),
                    remedy(errno));
   free(place);

@@ -31,11 +31,11 @@ char *ld_path_join(const char *folder, const char *name);
 /* Makes a folder and those above it (fine when it is there). */
 int ld_make_folders(const char *path, ld_error *err);
 
-/* Bytes that an ordinary user can still write to the file system of a folder; -1 when that is not known. */
+/* Bytes that an ordinary user can still write to the file system of a folder, which need not be there yet; -1 when that is not known. */
 int64_t ld_folder_room(const char *path);
 
 /* Whether ld_make_folders could make the folder and files could be written into it, as far as that can be
- * seen without making anything. */
+ * seen now; what is made to try it is removed again. */
 int ld_folder_check(const char *path, ld_error *err);
 
 /* The names in a folder but "." and "..", sorted; NULL and an error when it cannot be read. The caller frees

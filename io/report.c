@@ -173,9 +173,12 @@ static void put_gist(ld_text *page, const ld_run_record *r) {
   size_t lost = 0;
   for (size_t i = 0; i < r->steps.n; i++) lost += isnan(r->steps.column[LD_LOSS][i]);
   if (!r->steps.n) ld_text_puts(page, "<p class=\"gist\">No training step is recorded yet.</p>\n");
-  if (r->steps.n && last_step(r) < r->total)
-    ld_text_printf(page, "<p class=\"gist\">Not finished: %.0f of %.0f steps are done.</p>\n", last_step(r),
-                   r->total);
+  if (r->steps.n && last_step(r) < r->total) {
+    ld_text_printf(page, "<p class=\"gist\">Not finished: %.0f of %.0f steps are done", last_step(r), r->total);
+    ld_text_puts(page, r->stopped ? "; stopped: " : "");
+    ld_report_put_escaped(page, r->stopped ? r->stopped : "");
+    ld_text_puts(page, ".</p>\n");
+  }
   put_gain(page, r);
   if (lost)
     ld_text_printf(page, "<p class=\"warn\">%zu of %zu steps have no finite training loss.</p>\n", lost,

@@ -50,6 +50,8 @@ static void take_kind(ld_run_record *r, const ld_value *record) {
 /* `session`: the seconds of the session that is being read, as far as its records tell. */
 static void take_start(ld_run_record *r, const ld_value *record, double *session) {
   r->sessions++;
+  free(r->stopped);
+  r->stopped = NULL;
   r->seconds += *session;
   *session = 0;
   r->ranks = number(record, "ranks");
@@ -145,6 +147,12 @@ static void take_sample(ld_run_record *r, const ld_value *record, double step) {
   *into = (ld_run_sample){step, prompt ? ld_strdup(prompt) : NULL, ld_strdup(text)};
 }
 
+static void take_stop(ld_run_record *r, const ld_value *record) {
+  const char *reason = string(record, "reason");
+  free(r->stopped);
+  r->stopped = reason ? ld_strdup(reason) : NULL;
+}
+
 static void take_record(ld_run_record *r, const ld_value *record, double *session) {
   const char *event = string(record, "event");
   const double step = number(record, "step");
@@ -153,6 +161,8 @@ static void take_record(ld_run_record *r, const ld_value *record, double *sessio
     take_start(r, record, session);
   else if (!strcmp(event, "end"))
     *session = fmax(*session, or_zero(number(record, "seconds")));
+  else if (!strcmp(event, "stop"))
+    take_stop(r, record);
   else if (isnan(step))
     return;
   else if (!strcmp(event, "step"))
@@ -194,6 +204,7 @@ void ld_run_record_free(ld_run_record *r) {
   }
   drop_confusion(&r->confusion);
   free(r->date);
+  free(r->stopped);
   free(r->before.prompt);
   free(r->before.text);
   free(r->after.prompt);

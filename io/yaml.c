@@ -86,6 +86,12 @@ static int set_real(ld_value *out, double value) {
   return 0;
 }
 
+/* "010" is 8 in YAML 1.1 and 10 in YAML 1.2. */
+static bool is_octal_to_some(const char *text) {
+  const char *digits = text + (*text == '+' || *text == '-');
+  return is_integer(text) && digits[0] == '0' && digits[1];
+}
+
 /* The type of a plain scalar by the core schema. */
 static int set_plain(reader *r, const char *text, ld_value *out) {
   static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
@@ -99,6 +105,8 @@ static int set_plain(reader *r, const char *text, ld_value *out) {
     out->boolean = is_one_of(text, yes);
     return 0;
   }
+  if (is_octal_to_some(text))
+    return fail_here(r, "a number with a leading zero, which YAML 1.1 reads as octal: write it without: ", text);
   if (is_integer(text)) return set_integer(r, text, 10, out);
   const char *rest = text[0] == '0' ? text + 2 : "";
   if (text[0] == '0' && text[1] == 'o' && *rest && !rest[strspn(rest, "01234567")])

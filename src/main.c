@@ -72,8 +72,12 @@ static int unknown_command(const char *name, ld_error *err) {
   return ld_fail(err, LD_EUSAGE, "unknown command '%s'%s; see lora_dist --help", name, hint.text);
 }
 
+/* Until the end, where the program leaves as others do when nobody reads its output any more. */
+enum { READER_GONE = -1 };
+
 static int status_of(int rc, const ld_error *err, bool speak) {
   if (rc == LD_STOPPED) return LD_STOPPED;
+  if (rc == LD_ECLOSED && speak) return READER_GONE;
   if (!rc || rc == LD_ECLOSED) return 0;
   if (speak) ld_complain("%s", err->text);
   return rc == LD_EUSAGE ? 2 : 1;
@@ -258,13 +262,25 @@ static void fill_closed(void) {
     if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
-/* What was printed must have arrived, unless the reader has gone (as head does): then the program just ends. */
-static int end_output(int status) {
+/* As head does: the program dies by SIGPIPE, like others, or where that was ignored from the start, says so. */
+static int end_without_reader(bool pipe_ignored) {
+  if (!pipe_ignored) {
+    signal(SIGPIPE, SIG_DFL);
+    raise(SIGPIPE);
+  }
+  ld_complain("standard output: nobody reads it any more; what is left of it is lost");
+  return 1;
+}
+
+/* What was printed must have arrived. */
+static int end_output(int status, bool pipe_ignored) {
+  if (status == READER_GONE) return end_without_reader(pipe_ignored);
   errno = 0;
   if (!fflush(stdout) && !ferror(stdout)) return status;
   const int error = errno;
   struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
-  if (status || error == EPIPE || (poll(&reader, 1, 0) > 0 && (reader.revents & POLLERR))) return status;
+  if (status) return status;
+  if (error == EPIPE || (poll(&reader, 1, 0) > 0 && (reader.revents & POLLERR))) return end_without_reader(pipe_ignored);
   ld_complain("standard output: cannot be written: %s", error ? strerror(error) : "an earlier write failed");
   return 1;
 }
@@ -280,18 +296,15 @@ static int answer_or_run(int argc, char **argv) {
   argv = answer(argv, speak);
   if (!argv) return 0;
   const ld_command *command = find_command(argv[1]);
-  if (command && !command->uses_ranks && !speak) {
-    fprintf(stderr, "lora_dist: %s runs in one process: this rank leaves it to rank 0\n", command->name);
-    return 0;
-  }
+  if (command && !command->uses_ranks && !speak) return 0; /* rank 0 does it alone */
   if (command) return run(command, argc - 1, argv + 1, speak);
   unknown_command(argv[1], &err);
   return usage_status(&err, speak);
 }
 
 int main(int argc, char **argv) {
-  signal(SIGPIPE, SIG_IGN); /* a closed terminal is a write error like any other, and so is a limit on file sizes */
+  const bool pipe_ignored = signal(SIGPIPE, SIG_IGN) == SIG_IGN; /* a closed terminal is a write error like any other, and so is a limit on file sizes */
   signal(SIGXFSZ, SIG_IGN);
   fill_closed();
-  return end_output(answer_or_run(argc, argv));
+  return end_output(answer_or_run(argc, argv), pipe_ignored);
 }

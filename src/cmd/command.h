@@ -24,8 +24,10 @@ enum { LD_STOPPED = 75 };
  * head does): then the program just ends. */
 int ld_cmd_print(const ld_text *text, bool flush, ld_error *err);
 
-/* Of a command whose output must be new: before it works, the rule of io/file.h for outputs; LD_EUSAGE when
- * --out is the folder of --model. */
+/* LD_EUSAGE when --out is the folder of --model or lies in it, by whatever names. */
+int ld_cmd_check_not_model(const ld_options *options, ld_error *err);
+
+/* Of a command whose output must be new: before it works, that and the rule of io/file.h for outputs. */
 int ld_cmd_check_new(const ld_options *options, ld_error *err);
 
 /* LD_EUSAGE when a run's folder would lie in a folder that is read as data, by the option `name`. */

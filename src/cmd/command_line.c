@@ -1,8 +1,10 @@
 #include "cmd/command_line.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/suggest.h"
 
@@ -32,7 +34,23 @@ const ld_option *ld_find_option(int commands, const char *name) {
   return NULL;
 }
 
+/* The option of the command that other programs call by this name; NULL for none. */
+static const ld_option *find_elsewhere(int commands, const char *name, size_t length) {
+  for (int i = 0; i < ld_n_options; i++) {
+    const ld_option *o = &ld_option_table[i];
+    if (!is_of(o, commands)) continue;
+    for (const char *at = o->elsewhere; at; at = strchr(at, '|')) {
+      if (*at == '|') at++;
+      if (strcspn(at, "|") == length && begins_so(at, name, length)) return o;
+    }
+  }
+  return NULL;
+}
+
 int ld_unknown_option(enum ld_command_bit command, const char *name, const char *dashes, ld_error *err) {
+  const ld_option *meant = find_elsewhere((int)command, name, strlen(name));
+  if (meant)
+    return ld_fail(err, LD_EUSAGE, "unknown option '%s%s': here it is called '%s%s'", dashes, name, dashes, meant->name);
   const char **names = ld_alloc((size_t)ld_n_options, sizeof *names);
   size_t n = 0;
   for (int i = 0; i < ld_n_options; i++)
@@ -49,6 +67,7 @@ int ld_unknown_option(enum ld_command_bit command, const char *name, const char 
 static int find_given(const ld_command_line *line, const char *name, size_t length, const ld_option **found,
                       ld_error *err) {
   *found = NULL;
+  if (find_elsewhere((int)line->command, name, length)) return 0; /* "--r" is not the beginning of --rank */
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
     if (!is_of(o, (int)line->command) || !begins_so(o->name, name, length)) continue;
@@ -64,7 +83,15 @@ static int find_given(const ld_command_line *line, const char *name, size_t leng
   return 0;
 }
 
+/* Files of options add up; of all else the last one counts, as scripts expect that append to a command. */
+static void warn_of_repeated(const ld_command_line *line, const ld_option *o, const char *text) {
+  for (size_t i = 0; i < line->n; i++)
+    if (line->given[i].option == o && o->field != offsetof(ld_options, config) && strcmp(line->given[i].text, text) != 0)
+      ld_warn("--%s is given more than once: '%s' counts, not '%s'", o->name, text, line->given[i].text);
+}
+
 static void add(ld_command_line *line, const ld_option *o, const char *text) {
+  warn_of_repeated(line, o, text);
   line->given = ld_grow(line->given, line->n, &line->room, sizeof *line->given);
   line->given[line->n++] = (ld_given){o, text};
 }

@@ -28,6 +28,13 @@ static void print_tensors(const ld_model_folder *folder) {
   }
 }
 
+static void print_token(const char *name, int32_t id) {
+  if (id < 0)
+    printf(", no %s", name);
+  else
+    printf(", %s %d", name, id);
+}
+
 static void print_input(const ld_base *base) {
   const ld_model *model = base->model;
   const ld_image_rule *rule = &base->image_rule;
@@ -38,7 +45,10 @@ static void print_input(const ld_base *base) {
   }
   printf(", %d positions\nvocabulary         %d (tokenizer %d)", model->max_positions, model->vocab,
          ld_tokenizer_size(base->tokenizer));
-  if (!model->family->classifies) printf(", bos %d, eos %d", base->bos, base->eos);
+  if (!model->family->classifies) {
+    print_token("bos", base->bos);
+    print_token("eos", base->eos);
+  }
   printf("\n");
 }
 
@@ -190,12 +200,22 @@ static bool holds(const char *folder, const char *name) {
   return there;
 }
 
+static bool is_metrics(const char *path) {
+  const char *name = strrchr(path, '/');
+  return !strcmp(name ? name + 1 : path, "metrics.jsonl");
+}
+
+static int fail_metrics(const char *path, ld_error *err) {
+  return ld_fail(err, LD_EUSAGE,
+                 "%s: is the record of a run, one JSON object a line: give its folder to inspect or to report", path);
+}
+
 int ld_cmd_inspect(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)options;
   (void)comm;
   if (!ld_file_exists(path) && !ld_is_folder(path))
     return ld_fail(err, LD_EFILE, "%s: no such file or folder", path);
-  if (!ld_is_folder(path)) return inspect_checkpoint(path, err);
+  if (!ld_is_folder(path)) return is_metrics(path) ? fail_metrics(path, err) : inspect_checkpoint(path, err);
   if (holds(path, "config.json") && !holds(path, "adapter_config.json")) return inspect_model(path, err);
   return ld_is_run(path) ? inspect_run(path, err) : inspect_adapter(path, err);
 }

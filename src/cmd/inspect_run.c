@@ -81,6 +81,10 @@ static void put_progress(ld_text *out, const ld_run_record *r) {
   if (s->n && !isnan(s->column[LD_EPOCH][s->n - 1]))
     ld_text_printf(out, ", %.2f epochs", s->column[LD_EPOCH][s->n - 1]);
   if (step < r->total) ld_text_puts(out, ", not finished");
+  if (step < r->total && r->stopped) {
+    ld_text_puts(out, "; stopped: ");
+    ld_text_put_visible(out, r->stopped);
+  }
   ld_text_puts(out, "\n");
 }
 

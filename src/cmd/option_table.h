@@ -9,7 +9,7 @@ enum ld_option_kind { PATH, WORD, INTEGER, REAL, DURATION, FLAG, CHOICE };
 
 /* Marks: the adapter's bits depend on it; it is of the LoRA matrices alone; an --init-adapter decides it; it
  * has a meaning for language models, for classifiers of texts, for those of images only (several: for each of
- * them); it is of one start, and no part of a run's record; which rows there are, or their order, depends on
+ * them); it is of one start, so that a run's record does not have it; which rows there are, or their order, depends on
  * it; it has a meaning only for data with messages, with prompts of any kind, in records. */
 enum {
   DEFINES = 1,
@@ -38,6 +38,7 @@ typedef struct ld_option {
   const char *off;   /* the help of its --no- form; NULL: it has none */
   const char *needs; /* it has no effect unless this other option is given, */
   int needs_of;      /* in these commands */
+  const char *elsewhere; /* what PEFT and transformers call it: "a|b"; NULL: the same, or nothing */
 } ld_option;
 
 extern const ld_option ld_option_table[];

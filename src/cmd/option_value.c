@@ -44,11 +44,16 @@ static void set_string(ld_options *options, const ld_option *o, const char *text
   *field = ld_strdup(text);
 }
 
+/* strtod would take "0x1p3", "inf" and "nan" as well. */
+static bool is_decimal(const char *text) {
+  return !text[strspn(text, "+-.0123456789eE")];
+}
+
 static int set_number(ld_options *options, const ld_option *o, const char *text, ld_error *err) {
   char *end;
   errno = 0;
   const double real = strtod(text, &end);
-  if (!*text || *end || errno || !(real >= o->low && real <= o->high)) return bad_value(o, text, err);
+  if (!*text || *end || errno || !is_decimal(text) || !(real >= o->low && real <= o->high)) return bad_value(o, text, err);
   if (o->kind == REAL) {
     *(double *)field_of(options, o) = real;
     return 0;
@@ -68,7 +73,7 @@ static int set_duration(ld_options *options, const ld_option *o, const char *tex
     seconds = hours * 3600.0 + minutes * 60.0 + rest;
   else if (sscanf(text, "%lf%n%c%n", &seconds, &end, &unit, &end) < 1)
     return bad_value(o, text, err);
-  if (text[end] || !strchr("smh", unit)) return bad_value(o, text, err);
+  if (text[end] || !strchr("smh", unit) || strchr(text, 'x')) return bad_value(o, text, err);
   seconds *= unit == 'h' ? 3600 : unit == 'm' ? 60 : 1;
   if (!(seconds >= o->low && seconds <= o->high)) return bad_value(o, text, err);
   *(double *)field_of(options, o) = seconds;

@@ -81,7 +81,7 @@ static int apply_entry(const config *c, const ld_value *entry, ld_options *optio
   if (!o && c->record && is_for_people(entry->key)) return 0;
   if (!o) return ld_unknown_option((enum ld_command_bit)c->command, entry->key, "", err);
   if (entry->type == LD_NULL) return 0;
-  if (is_config(o) && c->record) return 0;
+  if (c->record && (o->marks & ONCE)) return 0; /* also of records that have it still */
   if (is_config(o))
     return ld_fail(err, LD_EUSAGE, "'config' names another file, which is not read: give each by a --config "
                                    "of its own");
@@ -275,7 +275,16 @@ void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_
   }
 }
 
-int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, ld_error *err) {
+/* The default is cut to the model's positions; what a person asks for is not. */
+static int check_positions(const ld_options *options, int positions, ld_error *err) {
+  const ld_option *o = ld_find_option(~0, "seq-len");
+  if (!positions || !options->given[o - ld_option_table] || options->seq_len <= positions) return 0;
+  return ld_fail(err, LD_EUSAGE, "--seq-len %lld: %s has only %d positions: give at most %d", (long long)options->seq_len,
+                 options->model, positions, positions);
+}
+
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, int positions,
+                    ld_error *err) {
   static const struct {
     int mark;
     const char *name;
@@ -290,7 +299,7 @@ int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_d
     return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name,
                    uses[use].name, options->model);
   }
-  return 0;
+  return check_positions(options, positions, err);
 }
 
 /* The forms of data for which an option has a meaning, as bits; all when it does not depend on that. */

@@ -47,8 +47,9 @@ void ld_options_json(enum ld_command_bit command, const ld_options *options, boo
 void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_text *out);
 
 /* LD_EUSAGE, naming it, for an option of the command that has another value than its default and no meaning
- * for a model of this use. */
-int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, ld_error *err);
+ * for a model of this use, and for a --seq-len that a person gave beyond its positions (0: any number). */
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, int positions,
+                    ld_error *err);
 
 /* The same for data of these forms: bits 1 << enum ld_data_form. Only of options that a person gave. */
 int ld_options_suit_data(const ld_options *options, unsigned forms, ld_error *err);

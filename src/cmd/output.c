@@ -2,9 +2,18 @@
 #include "cmd/command.h"
 #include "io/file.h"
 
+int ld_cmd_check_not_model(const ld_options *options, ld_error *err) {
+  const char *model = options->model, *out = options->out;
+  if (!model || !ld_file_inside(out, model)) return 0;
+  if (ld_file_same(model, out))
+    return ld_fail(err, LD_EUSAGE, "--out %s is the base model's own folder: choose another", out);
+  return ld_fail(err, LD_EUSAGE, "--out %s lies in the base model's own folder %s: choose a place outside of it", out,
+                 model);
+}
+
 int ld_cmd_check_new(const ld_options *options, ld_error *err) {
-  if (!options->model || !ld_file_same(options->model, options->out)) return ld_output_check(options->out, err);
-  return ld_fail(err, LD_EUSAGE, "--out %s is the base model's own folder: choose another", options->out);
+  const int rc = ld_cmd_check_not_model(options, err);
+  return rc ? rc : ld_output_check(options->out, err);
 }
 
 int ld_cmd_check_outside(const char *name, const char *data, const char *out, ld_error *err) {

@@ -120,7 +120,7 @@ int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, l
   ld_corpus *corpus = NULL;
   ld_digests *digests = ld_once_open(comm, options, options->cache);
   int rc = open_base(options, comm, digests, &base, err);
-  if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, ld_base_use(&base), err);
+  if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, ld_base_use(&base), base.model->max_positions, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, false, &corpus, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_corpus_plan(corpus, err);

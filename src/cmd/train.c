@@ -1,6 +1,7 @@
 /* lora_dist train: drives the steps, with evaluations and checkpoints between them. */
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,7 +39,7 @@ static void ask_stop(int number, siginfo_t *from, void *context) {
   if (stop_asked && (key || now.tv_sec - first_asked > SAME_SIGNAL)) _exit(128 + number);
   if (!stop_asked) first_asked = now.tv_sec;
   if (key) answer_key();
-  stop_asked = 1;
+  stop_asked = number;
 }
 
 static void make_config(ld_job *j) {
@@ -179,6 +180,32 @@ static bool was_finished(const ld_job *j) {
   return j->first_step >= j->trainer.total_steps;
 }
 
+static const char *signal_name(int number) {
+  switch (number) {
+  case SIGINT: return "Ctrl-C";
+  case SIGTERM: return "SIGTERM";
+  case SIGHUP: return "SIGHUP";
+  case SIGUSR1: return "SIGUSR1";
+  default: return "mpirun was told to end"; /* SIGCONT */
+  }
+}
+
+/* Any rank's signal counts, and before the time limit, which may have been reached since. Collective. */
+static void find_reason(ld_job *j) {
+  int64_t number = stop_asked;
+  ld_comm_max_i64(j->comm, &number, 1);
+  if (number)
+    snprintf(j->why_stopped, sizeof j->why_stopped, "%s", signal_name((int)number));
+  else
+    snprintf(j->why_stopped, sizeof j->why_stopped, "time limit of %g s reached", j->options.time_limit);
+}
+
+static int write_stop(void *self, ld_error *err) {
+  ld_job *j = self;
+  const int rc = ld_job_record_stop(j, j->why_stopped, err);
+  return rc ? rc : write_report(j, err);
+}
+
 static int write_end(void *self, ld_error *err) {
   ld_job *j = self;
   int rc = ld_run_finish(&j->run, &j->trainer, err);
@@ -253,12 +280,13 @@ static int train(ld_job *j, ld_error *err) {
   while (!rc && !stop && j->trainer.progress.step < j->trainer.total_steps) rc = one_step(j, &stop, err);
   ld_progress_clear();
   if (rc) ld_comm_by_first(j->comm, write_report, j, &(ld_error){0}); /* the error to tell is the one that ends the run */
-  if (!rc && stop) rc = ld_comm_by_first(j->comm, write_report, j, err);
+  if (!rc && stop) find_reason(j);
+  if (!rc && stop) rc = ld_comm_by_first(j->comm, write_stop, j, err);
   if (!rc && j->options.profile) rc = ld_comm_by_first(j->comm, profile, j, err);
   if (!rc && stop) {
     ld_job_show_end(j);
-    ld_info("stopped after step %lld (checkpoint saved). Run the same command again to resume.",
-            (long long)j->trainer.progress.step);
+    ld_info("stopped after step %lld: %s (checkpoint saved). Run the same command again to resume.",
+            (long long)j->trainer.progress.step, j->why_stopped);
     return LD_STOPPED;
   }
   return rc ? rc : finish(j, err);
@@ -277,6 +305,7 @@ int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_
     make_config(&j);
     rc = train(&j, err);
   } else if (!rc && speaks(&j)) {
+    ld_job_show_out(&j);
     ld_job_print_plan(&j);
   }
   ld_comm_meanwhile(comm, close_run, &j, NULL);

@@ -27,6 +27,7 @@ typedef struct ld_job {
   ld_estimate estimate;             /* of the time to come, made by the preflight */
   ld_waits waits;                   /* of all steps */
   int64_t first_step;
+  char why_stopped[48]; /* "SIGTERM", "time limit of 60 s reached"; empty for a run that goes on */
 } ld_job;
 
 /* Opens base, data and adapter: a fresh one, --init-adapter's, or that of the checkpoint to go on from.
@@ -56,6 +57,9 @@ void ld_put_duration(char *text, size_t size, double seconds);
 /* A test write to --out, whose run must be open, and whether it has room for the checkpoints. Rank 0 only. */
 int ld_job_try_out(const ld_job *job, ld_error *err);
 
+/* The same of a dry run, which writes nothing: the folder need not be there. Rank 0 only. */
+void ld_job_show_out(const ld_job *job);
+
 /* Memory: of the base, as its tensors are stored, and of a rank. */
 double ld_job_base_bytes(const ld_job *job);
 size_t ld_job_rank_bytes(const ld_job *job);
@@ -79,5 +83,6 @@ int ld_job_record_start(ld_job *job, ld_error *err);
 int ld_job_record_step(ld_job *job, const ld_step_report *report, double seconds, ld_error *err);
 int ld_job_record_eval(ld_job *job, const ld_evaluation *evaluation, double seconds, ld_error *err);
 int ld_job_record_end(ld_job *job, ld_error *err);
+int ld_job_record_stop(ld_job *job, const char *reason, ld_error *err);
 
 #endif

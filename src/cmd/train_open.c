@@ -222,7 +222,11 @@ static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld
 /* Before anything is read: that may take long, and nobody else may begin here meanwhile. */
 static int take_out(void *self, ld_error *err) {
   ld_job *j = self;
-  const int rc = ld_folder_check(j->options.out, err);
+  const char *out = j->options.out;
+  int rc = ld_cmd_check_not_model(&j->options, err);
+  if (!rc) rc = ld_cmd_check_outside("data", j->options.data, out, err);
+  if (!rc) rc = ld_cmd_check_outside("valid", j->options.valid, out, err);
+  if (!rc) rc = ld_folder_check(out, err);
   return rc ? rc : ld_run_lock(&j->run, &j->options, err);
 }
 
@@ -237,10 +241,10 @@ static unsigned forms_of_data(const ld_job *j) {
 
 int ld_job_open(ld_job *j, ld_error *err) {
   const ld_options *options = &j->options;
-  int rc = options->dry_run ? 0 : ld_comm_by_first(j->comm, take_out, j, err);
+  int rc = options->out ? ld_comm_by_first(j->comm, take_out, j, err) : 0; /* a dry run may do without */
   j->digests = ld_once_open(j->comm, options, ld_job_cache(j));
   if (!rc) rc = open_base(j, err);
-  if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, ld_base_use(&j->base), err);
+  if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, ld_base_use(&j->base), j->base.model->max_positions, err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
   if (!rc) rc = ld_corpus_share_digest(j->data, j->comm, err);
   if (!rc && options->valid)
@@ -249,7 +253,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   if (!rc) rc = ld_options_suit_data(options, forms_of_data(j), err);
   char *path = NULL;
   ld_checkpoint *found = NULL;
-  if (!rc && !options->dry_run) rc = ld_job_find_checkpoint(j, &path, &found, err);
+  if (!rc && options->out) rc = ld_job_find_checkpoint(j, &path, &found, err);
   if (rc) {
     ld_checkpoint_free(found);
   } else if (path) {

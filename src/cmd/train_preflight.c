@@ -203,9 +203,18 @@ static int show_sample(void *self, ld_error *err) {
   return rc;
 }
 
-/* Parameters and both moments, and what the format adds. */
+/* Parameters and both moments, and what HDF5 adds, as measured: for the file, and for the three data sets of a
+ * parameter with their groups and indexes. */
 static double checkpoint_bytes(const ld_job *j) {
-  return 3.0 * sizeof(float) * (double)j->base.lora->n_floats + 4096.0 * (double)(1 + j->base.lora->n_params);
+  return 3.0 * sizeof(float) * (double)j->base.lora->n_floats + 9000 + 9700.0 * (double)j->base.lora->n_params;
+}
+
+static void warn_of_room(const ld_job *j, double bytes, double room) {
+  if (room < 0 || room >= bytes * (double)(j->options.keep + 3)) return;
+  ld_warn("%s: the disk has no room for the %lld %s that --keep asks for and the adapter: free some, or "
+          "lower --keep",
+          j->options.out, (long long)j->options.keep,
+          ld_plural(j->options.keep, "checkpoint", "checkpoints"));
 }
 
 enum { MOST_TRIED = 8 << 20 };
@@ -221,13 +230,20 @@ int ld_job_try_out(const ld_job *j, ld_error *err) {
   free(content);
   if (rc) return rc;
   ld_info(
-      "out     %s: %.1f MiB written and synced in %.1f ms; a checkpoint takes about %.1f MiB, %.0f MiB are free",
+      "out     %s: %.1f MiB written and synced in %.1f ms; a checkpoint takes about %.2f MiB, %.0f MiB are free",
       j->options.out, (double)tried / MIB, 1e3 * seconds, bytes / MIB, room / MIB);
-  if (room >= 0 && room < bytes * (double)(j->options.keep + 3))
-    ld_warn("%s: the disk has no room for the %lld checkpoints that --keep asks for and the adapter: free some, or "
-            "lower --keep",
-            j->options.out, (long long)j->options.keep);
+  warn_of_room(j, bytes, room);
   return 0;
+}
+
+void ld_job_show_out(const ld_job *j) {
+  if (!j->options.out) return;
+  const double bytes = checkpoint_bytes(j), room = (double)ld_folder_room(j->options.out);
+  if (room >= 0)
+    ld_info("out     %s: a checkpoint takes about %.2f MiB, %.0f MiB are free", j->options.out, bytes / MIB, room / MIB);
+  else
+    ld_info("out     %s: a checkpoint takes about %.2f MiB", j->options.out, bytes / MIB);
+  warn_of_room(j, bytes, room);
 }
 
 /* The seconds that a step's sums take by themselves. */

@@ -238,6 +238,15 @@ int ld_job_record_end(ld_job *j, ld_error *err) {
   return ld_metrics_end(m, err);
 }
 
+int ld_job_record_stop(ld_job *j, const char *reason, ld_error *err) {
+  ld_metrics *m = j->run.metrics;
+  ld_metrics_begin(m);
+  ld_metrics_string(m, "event", "stop");
+  ld_metrics_int(m, "step", j->trainer.progress.step);
+  ld_metrics_string(m, "reason", reason);
+  return ld_metrics_end(m, err);
+}
+
 static void print_steps(const ld_job *j, double tokens) {
   const ld_trainer *t = &j->trainer;
   const ld_family *family = j->base.model->family;
@@ -254,6 +263,7 @@ size_t ld_job_rank_bytes(const ld_job *j) {
 
 static void print_time(const ld_job *j) {
   char all[32], step[32];
+  if (!j->estimate.steps) return;
   ld_put_duration(all, sizeof all, j->estimate.rest);
   ld_put_duration(step, sizeof step, j->estimate.step);
   printf("time               about %s, %s per step (estimated from a trial)\n", all, step);

@@ -22,13 +22,10 @@ static int find(void *self, ld_error *err) {
   ld_job *j = ((look *)self)->job;
   char **path = ((look *)self)->path;
   ld_checkpoint **found = ((look *)self)->found;
-  const char *resume = j->options.resume, *out = j->options.out;
-  int rc = ld_cmd_check_outside("data", j->options.data, out, err);
-  if (!rc) rc = ld_cmd_check_outside("valid", j->options.valid, out, err);
-  if (rc) return rc;
+  const char *resume = j->options.resume;
   if (strcmp(resume, "auto") && strcmp(resume, "never")) {
     *path = ld_strdup(resume);
-    rc = ld_checkpoint_read(resume, found, err);
+    const int rc = ld_checkpoint_read(resume, found, err);
     if (rc || (*found)->has_trainer) return rc;
     return ld_fail(err, LD_EMISMATCH,
                    "%s: holds a finished adapter without optimizer state: use it with --init-adapter",

@@ -81,7 +81,9 @@ for i in {1..9}; do echo '{"prompt": "the window paints the market", "completion
 bad_data idle.jsonl 'idle\.jsonl.*--seq-len' --seq-len 3
 cp "$m/train.jsonl" data.parquet
 bad_data data.parquet "data\.parquet.*\.jsonl"
-bad_data . '\.: .*'
+bad 2 '--out never lies in --data \.' "--out in the data" train --model "$m" --data . --out never
+mkdir empty
+bad_data empty 'empty: .*'
 bad 1 'broken\.jsonl.*line 3' "--valid" train --model "$m" --data "$m/train.jsonl" --valid broken.jsonl --out kept "${small[@]}"
 
 # Options.
@@ -294,9 +296,35 @@ expect_status 0 "eos outside the vocabulary"
 [ "$(grep -c 'endless/.*json: eos_token_id 1000000000 is not in the vocabulary, which has 320 tokens' err)" = 1 ] || fail "eos outside the vocabulary: not said once"
 
 # A reader that goes away.
-"$LORA_DIST" generate --model "$m" --prompt "the" --max-tokens 40 2>err | head -c 5 >out
+env --default-signal=PIPE "$LORA_DIST" generate --model "$m" --prompt "the" --max-tokens 40 2>err | head -c 5 >out
 status=${PIPESTATUS[0]}
-expect_status 0 "a closed pipe"
+expect_status 141 "a closed pipe"
 ! grep -q error err || fail "a closed pipe: an error is said"
+
+
+# The names of other programs, and numbers that readers understand differently.
+for pair in learning-rate:lr r:rank lora-rank:rank lora-alpha:alpha num-train-epochs:epochs max-seq-length:seq-len target-modules:target \
+  per-device-train-batch-size:batch-size; do
+  bad 2 "unknown option '--${pair%:*}': here it is called '--${pair#*:}'" "${pair%:*}" train --model "$m" --data "$m/train.jsonl" --out new "--${pair%:*}" 3
+done
+bad 2 "unknown option '--output_dir': here it is called '--out'" "output_dir" train --model "$m" --data "$m/train.jsonl" --output_dir new
+echo 'learning_rate: 3' >names.yaml
+bad 2 "names\.yaml: line 1: unknown option 'learning_rate': here it is called 'lr'" "learning_rate" train --config names.yaml
+echo 'rank: 010' >octal.yaml
+bad 1 'octal\.yaml.*leading zero.*010' "rank: 010" train --config octal.yaml
+for text in 0x1p3 inf nan; do bad 2 "--lr: '$text' is not a number" "$text" train --model "$m" --data "$m/train.jsonl" --out new --lr $text; done
+bad 2 '--seq-len 1000: .* has only [0-9]+ positions: give at most' "--seq-len beyond the positions" train --model "$m" --data "$m/train.jsonl" --out new --seq-len 1000
+
+# Where a run cannot be is known before anything is read, and to a dry run too.
+for dry in "" --dry-run; do
+  # shellcheck disable=SC2086
+  bad 2 "the base model's own folder" "--out in the model" train --model "$m" --data "$m/train.jsonl" --out "$m/../gpt2" $dry
+  # shellcheck disable=SC2086
+  bad 2 "lies in the base model's own folder" "--out below the model" train --model "$m" --data "$m/train.jsonl" --out "$m/new" $dry
+  # shellcheck disable=SC2086
+  bad 1 "/proc/new: cannot write into the folder '/proc'" "--out in /proc" train --model "$m" --data "$m/train.jsonl" --out /proc/new $dry
+  ! grep -q '^model ' err || fail "--out in /proc: noticed late"
+done
+bad 1 'settings differ .*--lr 3 ' "a dry run with other settings" train --model "$m" --data "$m/train.jsonl" --out kept "${small[@]}" --lr 3 --dry-run
 
 diff -r kept kept.before >difference || fail "an earlier run was changed: $(head -n 3 difference)"

@@ -120,16 +120,36 @@ for word in parameters steps memory work traffic; do expect_text "^$word" out "-
 ok "--dry-run with --out" 1 train --config run.yaml --out nothing --dry-run
 [ ! -e nothing ] || fail "--dry-run made the run's folder"
 
-# Also where a run with other options has been.
-ok "--dry-run on a used --out" 2 train --config run.yaml --out next --dry-run --lr 3
+expect_text '^out +nothing: a checkpoint takes about [0-9.]+ MiB, [0-9]+ MiB are free$' err "--dry-run with --out"
+
+# Where a run has been it says what the start would say, and changes nothing.
 find next -type f -exec sha256sum {} + >before
-ok "--dry-run on a used --out" 1 train --config run.yaml --out next --dry-run --resume never
+ok "--dry-run on a used --out" 2 train --config next/run.yaml --out next --dry-run
+expect_text '^resuming from next/checkpoints/step-00000004.h5, step 4$' err "--dry-run on a used --out"
+bad 1 'settings differ from the checkpoint.*--lr 3 ' "--dry-run on a used --out" train --config next/run.yaml --out next --dry-run --lr 3
+bad 2 'next already holds checkpoints' "--dry-run on a used --out" train --config next/run.yaml --out next --dry-run --resume never
 find next -type f -exec sha256sum {} + | cmp -s before - || fail "--dry-run changes a run's folder"
 
 # What a run recorded begins its like again, though it says more than options; other commands take of it what is theirs.
 for record in next grown; do
   ok "$record/run.yaml as --config" 2 train --config $record/run.yaml --out $record-again
   same_run $record $record-again
+done
+
+# What belongs to one start is not taken up from its record, nor from the record of an older version.
+ok "--time-limit" 1 train --config run.yaml --out timed --time-limit 1h --patience 40 --threads 2 --steps 2
+! grep -qE '^(time-limit|patience|threads|resume|profile|dry-run):' timed/run.yaml || fail "run.yaml holds what belongs to one start"
+printf 'time-limit: 0.001\nthreads: 2\ndry-run: true\n' | cat timed/run.yaml - >older.yaml
+ok "an older record" 1 train --config older.yaml --out timed-again
+same_run timed timed-again
+
+# What a checkpoint takes is told within a tenth.
+for shape in "--rank 1" "--rank 32 --target all-linear"; do
+  # shellcheck disable=SC2086
+  ok "size of a checkpoint" 1 train --config run.yaml --out sized --steps 3 $shape
+  told=$(sed -n 's/^out .* takes about \([0-9.]*\) MiB.*/\1/p' err) is=$(stat -c %s sized/checkpoints/step-00000003.h5)
+  awk "BEGIN { exit !($told * 1048576 / $is > 0.9 && $told * 1048576 / $is < 1.1) }" || fail "$shape: a checkpoint of $is bytes is told as $told MiB"
+  rm -r sized
 done
 ok "eval by a run's record" 1 eval --config next/run.yaml --adapter next
 expect_text '^loss ' out "eval by a run's record"
@@ -200,7 +220,7 @@ expect_text '^  --no-shuffle +do not shuffle' train.help "train --help"
 ok "--version" 2 --version
 [ "$(grep -c '^lora_dist [0-9.]* (commit [0-9a-z-]*)$' out)" = 1 ] || fail "--version: printed other than once on 2 ranks"
 for word in compiler kernels MPI; do expect_text "^$word +[A-Za-z0-9]" out "--version"; done
-sed -n '1,/^dry-run:/s/:.*//p' next/run.yaml | while read -r key; do
+sed -n '/^version:/,$d; s/:.*//p' next/run.yaml | while read -r key; do
   grep -q -- "--$key[= ]" train.help || echo "--$key"
 done >missing
 [ ! -s missing ] || fail "train --help does not list $(tr '\n' ' ' <missing)"

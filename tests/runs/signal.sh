@@ -105,7 +105,7 @@ same_run whole twice
 for ((i = 0; i < 40; i++)); do
   ranks 2 "${job_is[@]}" --out limited --time-limit "$((i / 5)).$((i % 5 * 2))01"
   [ "$status" = 75 ] || break
-  expect_text '^stopped after step' err "limited"
+  expect_text '^stopped after step [0-9]*: time limit of [0-9.]* s reached' err "limited"
 done
 expect_status 0 "limited"
 [ "$i" -gt 0 ] || fail "limited: never stopped"

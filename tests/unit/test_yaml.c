@@ -31,7 +31,7 @@ Test(yaml, plain_scalars_have_the_types_of_the_core_schema) {
                                       {"yes", LD_STRING, 0},       {"12", LD_INTEGER, 12},
                                       {"-3", LD_INTEGER, -3},      {"+4", LD_INTEGER, 4},
                                       {"0o17", LD_INTEGER, 15},    {"0xfF", LD_INTEGER, 255},
-                                      {"007", LD_INTEGER, 7},      {"2e-4", LD_REAL, 2e-4},
+                                      {"0", LD_INTEGER, 0},        {"2e-4", LD_REAL, 2e-4},
                                       {"1.", LD_REAL, 1},          {".5", LD_REAL, .5},
                                       {"-1.5E+3", LD_REAL, -1500}, {".", LD_STRING, 0},
                                       {"1e", LD_STRING, 0},        {"-", LD_LIST, 0},
@@ -47,6 +47,15 @@ Test(yaml, plain_scalars_have_the_types_of_the_core_schema) {
       cr_assert_eq(root->real, cases[i].number, "%s", cases[i].text);
     if (root->type == LD_BOOLEAN) cr_assert_eq(root->boolean, cases[i].number != 0);
     ld_value_free(root);
+  }
+}
+
+Test(yaml, leading_zeros_are_errors_that_say_why) {
+  static const char *const texts[] = {"007", "-010", "00"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    ld_error err = {0};
+    cr_assert_null(ld_yaml_parse(texts[i], strlen(texts[i]), "t.yaml", &err), "%s", texts[i]);
+    cr_assert_not_null(strstr(err.text, "leading zero"), "%s", err.text);
   }
 }
 
