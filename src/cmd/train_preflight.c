@@ -106,9 +106,8 @@ static void show_memory(const ld_job *j, const host *hosts, int n) {
   }
   const host *h = &hosts[tightest];
   const double need = base + rank * h->n_ranks;
-  ld_info("memory  %.1f MiB per host (base) + %.1f MiB per rank (%.1f of it the index of the data) = %.1f "
-          "MiB; %.1f "
-          "GiB available on %s",
+  ld_info("memory  %.1f MiB per host (base) + %.1f MiB per rank (%.1f of it the index of the data and "
+          "its longest record) = %.1f MiB; %.1f GiB available on %s",
           base / MIB, rank / MIB, (double)ld_trainer_index_bytes(&j->trainer) / MIB, need / MIB,
           (double)h->memory / MIB / 1024, h->name);
   if (least < 0)

@@ -273,7 +273,8 @@ static void print_memory(const ld_job *j) {
   const ld_trainer *t = &j->trainer;
   const double mib = 1048576, rank = (double)ld_job_rank_bytes(j), base = ld_job_base_bytes(j);
   const int n_ranks = ld_comm_node_size(j->comm);
-  printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f, index of the data %.1f\n",
+  printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f, index of the data and its "
+         "longest record %.1f\n",
          rank / mib, (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib,
          (double)ld_trainer_index_bytes(t) / mib);
   printf("memory per host    %.1f MiB: base %.1f once, %d rank%s\n", (base + rank * n_ranks) / mib,

@@ -395,7 +395,11 @@ void ld_corpus_close(ld_corpus *corpus) {
 }
 
 size_t ld_corpus_bytes(const ld_corpus *corpus) {
-  return (size_t)corpus->n_records * sizeof *corpus->records +
+  enum { READING = 8 }; /* for each byte of a record: it is mapped and parsed, and has ids and targets uncut */
+  uint64_t longest = 0;
+  for (int64_t i = 0; i < corpus->n_records; i++)
+    if (corpus->records[i].bytes > longest) longest = corpus->records[i].bytes;
+  return (size_t)corpus->n_records * sizeof *corpus->records + READING * (size_t)longest +
          (corpus->plan ? ld_plan_bytes(corpus->plan) : 0);
 }
 

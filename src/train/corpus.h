@@ -50,7 +50,7 @@ int ld_corpus_check(const ld_corpus *corpus, ld_error *err);
  * LD_EFORMAT for data without a target. The same on every rank. */
 int ld_corpus_plan(ld_corpus *corpus, ld_error *err);
 
-/* The memory that each rank has for the index of the records and their plan. */
+/* The memory that each rank has for the index of the records, their plan, and reading the longest of them. */
 size_t ld_corpus_bytes(const ld_corpus *corpus);
 
 /* Whether any rank cannot read the data itself. The same on every rank. */
