@@ -125,3 +125,9 @@ done
 same_run short-1 short-3
 ranks 2 train --model "$g" --data prompts.jsonl --out whole --batch-size 2 --micro-batch 1 --steps 3 --lr 1e-2
 same_bits whole/peft/adapter_model.safetensors short-1/peft/adapter_model.safetensors
+
+# The memory line counts what reading the longest record takes: 8 bytes for each of its bytes.
+{ printf '{"text": "' && head -c 1000000 /dev/zero | tr '\0' a && echo '"}'; } >long.jsonl
+ranks 1 train --model "$g" --data long.jsonl --steps 1 --dry-run
+expect_status 0 "a long record"
+expect_text '^memory per rank .*longest record 7\.6' out "a long record"
