@@ -136,7 +136,7 @@ static void put_job_tiles(ld_text *page, const ld_run_record *r) {
   open_tile(page, "Wall time");
   put_duration(page, r->seconds);
   ld_text_puts(page, "<small>");
-  if (!isnan(r->ranks)) put_amount(page, "on ", r->ranks, "rank");
+  if (!isnan(r->ranks)) put_amount(page, r->regrouped ? "last on " : "on ", r->ranks, "rank");
   if (!isnan(r->hosts)) put_amount(page, ", ", r->hosts, "host");
   if (r->sessions > 1) put_amount(page, ", ", (double)r->sessions, "session");
   ld_text_puts(page, "</small>");

@@ -54,8 +54,10 @@ static void take_start(ld_run_record *r, const ld_value *record, double *session
   r->stopped = NULL;
   r->seconds += *session;
   *session = 0;
-  r->ranks = number(record, "ranks");
-  r->hosts = number(record, "hosts");
+  const double ranks = number(record, "ranks"), hosts = number(record, "hosts");
+  r->regrouped |= r->sessions > 1 && (ranks != r->ranks || hosts != r->hosts);
+  r->ranks = ranks;
+  r->hosts = hosts;
   r->trained = number(record, "trained_parameters");
   r->base = number(record, "base_parameters");
   r->total = number(record, "total_steps");

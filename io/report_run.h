@@ -60,6 +60,7 @@ typedef struct ld_run_record {
   size_t sessions;                    /* how often it was started */
   size_t unreadable;                  /* lines that are no JSON, but for an unfinished last one */
   double ranks, hosts, trained, base; /* of the newest session; NaN when not told */
+  bool regrouped;                     /* sessions had different numbers of ranks or hosts */
   double total;                       /* steps that it was to take; likewise */
   char *stopped;                      /* why the newest session stopped before its end; NULL when it did not, or was killed */
   char *date;                         /* of the first session; NULL when not told */

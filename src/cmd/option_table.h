@@ -26,7 +26,7 @@ enum {
 };
 
 typedef struct ld_option {
-  const char *name; /* also the YAML key; NULL: a heading of the help, whose text is `help` */
+  const char *name; /* also the YAML key; once per command, so that each may have words of its own; NULL: a heading of the help, whose text is `help` */
   enum ld_option_kind kind;
   size_t field;           /* offset in ld_options; a duration is a number of seconds */
   int commands, required; /* enum ld_command_bit: who takes it, who must be given it */

@@ -241,7 +241,9 @@ int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_o
 
 static void free_string(ld_options *options, const ld_option *o) {
   char **field = ld_option_string(options, o);
-  if (field) free(*field);
+  if (!field) return;
+  free(*field);
+  *field = NULL; /* several of the table may share it */
 }
 
 void ld_options_free(ld_options *options) {

@@ -215,6 +215,12 @@ for way in help -h; do
   ok "$way" 1 $way
   same_bits out help
 done
+! grep -qE 'convert|import|CIFAR' train.help || fail "train --help: explains other commands"
+ranks 1 generate --help
+! grep -q preprocessor_config out || fail "generate --help: speaks of images"
+ok "inspect of a run" 1 inspect next
+expect_text "^base +$m \(" out "inspect of a run"
+bad 2 'next/metrics.jsonl: is the record of a run' "inspect of metrics.jsonl" inspect next/metrics.jsonl
 expect_text '^  --no-shuffle +do not shuffle' train.help "train --help"
 [ "$(wc -L <train.help)" -le 80 ] || fail "train --help: a line is wider than a terminal"
 ok "--version" 2 --version
