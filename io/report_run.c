@@ -47,6 +47,10 @@ static void take_kind(ld_run_record *r, const ld_value *record) {
   if (unit) r->images = !strcmp(unit, "images");
 }
 
+static bool differ(double one, double other) {
+  return !isnan(one) && !isnan(other) && one != other;
+}
+
 /* `session`: the seconds of the session that is being read, as far as its records tell. */
 static void take_start(ld_run_record *r, const ld_value *record, double *session) {
   r->sessions++;
@@ -55,7 +59,7 @@ static void take_start(ld_run_record *r, const ld_value *record, double *session
   r->seconds += *session;
   *session = 0;
   const double ranks = number(record, "ranks"), hosts = number(record, "hosts");
-  r->regrouped |= r->sessions > 1 && (ranks != r->ranks || hosts != r->hosts);
+  r->regrouped |= r->sessions > 1 && (differ(ranks, r->ranks) || differ(hosts, r->hosts));
   r->ranks = ranks;
   r->hosts = hosts;
   r->trained = number(record, "trained_parameters");

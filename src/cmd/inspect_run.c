@@ -29,7 +29,7 @@ static void put_settings(ld_text *out, const ld_value *settings) {
   static const char *const files[] = {"model", "data", "valid"};
   static const char *const keys[] = {"rank",  "alpha",      "target",  "whole",   "init-adapter", "lr",
                                      "steps", "batch-size", "seq-len", "epochs",  "dropout",      "precision",
-                                     "seed",  "kernels",    "version"};
+                                     "seed",  "kernels",    "version", "trained"};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     const ld_value *value = ld_value_get(settings, files[i]);
     if (!value) continue;

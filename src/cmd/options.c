@@ -30,7 +30,7 @@ static bool is_record(const ld_value *root) {
 
 /* What a record holds that is no option, or none of this command, is for people. */
 static bool is_for_people(const char *key) {
-  static const char *const keys[] = {"version", "base-digest", "data-digest", "host", "ranks", "kernels"};
+  static const char *const keys[] = {"version", "base-digest", "data-digest", "host", "ranks", "kernels", "trained"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
     if (!strcmp(keys[i], key)) return true;
   return ld_find_option(~0, key) != NULL;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -228,6 +229,26 @@ static int finish(ld_job *j, ld_error *err) {
   return 0;
 }
 
+static bool has_word(const ld_text *list, const char *word, size_t length) {
+  for (const char *at = list->bytes; at && (at = strstr(at, word)); at += length)
+    if ((at == list->bytes || at[-1] == ' ') && (!at[length] || at[length] == ',')) return true;
+  return false;
+}
+
+/* What --target and --whole came to: "12 modules: q_proj, v_proj", those of all layers under one name. */
+static void put_trained(const ld_lora_set *lora, ld_text *out) {
+  ld_text names = {0};
+  const size_t n = lora->n_loras + lora->n_wholes;
+  for (size_t i = 0; i < n; i++) {
+    const char *path = (i < lora->n_loras ? lora->choices[i].linear : lora->wholes[i - lora->n_loras].linear)->path;
+    const char *dot = strrchr(path, '.'), *name = dot ? dot + 1 : path;
+    if (!has_word(&names, name, strlen(name))) ld_text_printf(&names, "%s%s", names.length ? ", " : "", name);
+  }
+  ld_text_printf(out, "trained: \"%zu %s: %s\"\n", n, ld_plural((long long)n, "module", "modules"),
+                 names.length ? names.bytes : "");
+  ld_text_free(&names);
+}
+
 static int open_run(void *self, ld_error *err) {
   ld_job *j = self;
   ld_text yaml = {0};
@@ -237,6 +258,7 @@ static int open_run(void *self, ld_error *err) {
                  "%d\nkernels: \"%s\"\n",
                  LD_VERSION, ld_model_folder_digest(j->base.folder), j->data->digest, ld_comm_host(j->comm),
                  ld_comm_size(j->comm), ld_gemm_kernel());
+  put_trained(j->base.lora, &yaml);
   int rc = ld_run_open(&j->run, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
   ld_text_free(&yaml);
   if (!rc && !was_finished(j)) rc = ld_job_try_out(j, err);

@@ -109,6 +109,8 @@ ok "the same again" 2 "${from_stable[@]}"
 
 # Lists in YAML are what they are on the command line.
 printf 'target: [c_attn, c_fc]\n' >lists.yaml
+expect_text '^trained: "2 modules: c_attn"$' stable/run.yaml "what is trained by default"
+expect_text '<dt>trained</dt><dd>2 modules: c_attn</dd>' stable/report.html "what is trained by default"
 ok "a list in YAML" 1 train --config run.yaml --config lists.yaml --out listed --steps 1
 expect_text '^target: "c_attn,c_fc"$' listed/run.yaml "a list in YAML"
 ok "the same as text" 1 train --config run.yaml --target c_attn,c_fc --out named --steps 1

@@ -360,9 +360,27 @@ Test(report, resumed) {
   cr_assert_eq(run.evals.n, 0);
   cr_assert_eq(run.sessions, 2);
   cr_assert_eq(run.ranks, 4);
+  cr_assert(run.regrouped);
+  cr_assert_null(run.stopped);
   cr_assert_str_eq(run.date, "a");
   cr_assert_eq(run.seconds, 17);
   ld_run_record_free(&run);
+}
+
+Test(report, stopped) {
+  const char *metrics = "{\"event\":\"start\",\"step\":0,\"ranks\":2,\"total_steps\":4}\n"
+                        "{\"event\":\"step\",\"step\":1,\"loss\":5}\n"
+                        "{\"event\":\"stop\",\"step\":1,\"reason\":\"time limit of 6 s reached\"}\n";
+  char *page = report_of(metrics, NULL, NULL);
+  expect(page, "Not finished: 1 of 4 steps are done; stopped: time limit of 6 s reached.");
+  free(page);
+  ld_text again = {0};
+  ld_text_printf(&again, "%s{\"event\":\"start\",\"step\":1,\"ranks\":2,\"total_steps\":4}\n", metrics);
+  page = report_of(again.bytes, NULL, NULL);
+  expect(page, "Not finished: 1 of 4 steps are done.");
+  refuse(page, "last on");
+  free(page);
+  ld_text_free(&again);
 }
 
 Test(report, samples_before_and_after) {
