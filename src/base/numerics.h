@@ -2,15 +2,16 @@
  *
  * Within a version the bits of an adapter are the same from every compiler, at every level of optimisation
  * and on every processor with AVX2 or AVX-512, since each number is a fixed sequence of roundings: products
- * as tile.h says, sums as nn/rows.h says, exp and its kin by vmath.h, without fused multiply-adds elsewhere.
+ * as tile.h says, sums as nn/rows.h says, exp and its kin as vmath.h says; nothing else is fused.
  * Functions of libm (log, sin, cos, pow) are used in double alone and rounded to float.
  *
  * 1: each number of a product was one chain of fused multiply-adds.
  * 2: a product is summed in chains of LD_CHAIN_WORDS, a row in blocks of LD_SUM_BLOCK.
+ * 3: exp and its kin with fused multiply-adds.
  */
 #ifndef LD_NUMERICS_H
 #define LD_NUMERICS_H
 
-enum { LD_NUMERICS = 2 };
+enum { LD_NUMERICS = 3 };
 
 #endif

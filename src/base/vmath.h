@@ -1,9 +1,8 @@
 /* exp and tanh without branches, so that the compiler turns loops over them into vector code, and the mark
  * for functions that are compiled once per vector width and picked when the program starts.
  *
- * Nothing here is a fused multiply-add, and the build forbids compilers to make one (-ffp-contract=off): each
- * multiplication and each addition rounds by itself, so the bits are the same with every compiler, level of
- * optimisation and vector width.
+ * Where a multiply-add is fused, LD_FMA says so; the build forbids compilers to fuse any other
+ * (-ffp-contract=off). So the bits are the same with every compiler, level of optimisation and vector width.
  */
 #ifndef LD_VMATH_H
 #define LD_VMATH_H
@@ -14,8 +13,8 @@
 /* For static functions alone: clang 14 gives others a wrong name.
  *
  * The versions are picked by functions that run before a sanitizer is ready, so builds with one go without.
- * For gcc a level of x86-64, not the name of a processor: "arch=haswell" would mean Intel's alone. clang
- * picks by single features only. */
+ * gcc 12 knows levels of x86-64 ("arch=haswell" would mean Intel's alone); clang and older gcc pick by single
+ * features, among which "avx2" has no fused multiply-add. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LD_SANITIZED
 #elif defined(__has_feature)
@@ -26,13 +25,18 @@
 #if !defined(__x86_64__) || !defined(__gnu_linux__) || defined(LD_SANITIZED)
 #define LD_VECTOR
 #elif defined(__clang__) && __clang_major__ >= 14
-#define LD_VECTOR __attribute__((target_clones("avx512dq", "avx2", "default")))
+#define LD_VECTOR __attribute__((target_clones("avx512dq", "fma", "default")))
 #elif !defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 12
 #define LD_VECTOR                                                                                            \
   __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
+#elif !defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 9
+#define LD_VECTOR __attribute__((target_clones("avx512f", "fma", "default"), optimize("O3")))
 #else
 #define LD_VECTOR
 #endif
+
+/* a * b + c, rounded once: an instruction where the processor has it, else a slow function of libm. */
+#define LD_FMA(a, b, c) __builtin_fmaf(a, b, c)
 
 /* e^x, relative error below 2e-7 where the result is a normal number; below -87 it is 0, above 88 it stays
  * finite. x = n ln2 + r, |r| <= ln2 / 2, e^r by its series to the seventh power. */
@@ -42,16 +46,16 @@ static inline float ld_expf(float x) {
   x = x > 88.0f ? 88.0f : x;
   /* Adding 1.5 * 2^23 rounds to an integer and leaves that integer in the low bits of the sum. */
   const float shift = 12582912.0f;
-  const float sum = x * 1.44269504f + shift;
+  const float sum = LD_FMA(x, 1.44269504f, shift);
   const float n = sum - shift;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  const float r = LD_FMA(n, 2.12194440e-4f, LD_FMA(n, -0.693359375f, x));
   float p = 1.98412698e-4f;
-  p = p * r + 1.38888889e-3f;
-  p = p * r + 8.33333333e-3f;
-  p = p * r + 4.16666667e-2f;
-  p = p * r + 1.66666667e-1f;
-  p = p * r + 0.5f;
-  p = (p * r * r + r) + 1.0f;
+  p = LD_FMA(p, r, 1.38888889e-3f);
+  p = LD_FMA(p, r, 8.33333333e-3f);
+  p = LD_FMA(p, r, 4.16666667e-2f);
+  p = LD_FMA(p, r, 1.66666667e-1f);
+  p = LD_FMA(p, r, 0.5f);
+  p = LD_FMA(p * r, r, r) + 1.0f;
   uint32_t bits;
   memcpy(&bits, &sum, sizeof bits);
   bits = (bits - 0x4B400000u + 127u) << 23;
@@ -75,18 +79,18 @@ static inline float ld_tanhf(float x) {
 __attribute__((always_inline)) static inline float ld_normal_cdf(float x, float bell) {
   const float u = (x < 0 ? -x : x) * 0.70710678f, z = u * u, t = 1.0f / (1.0f + 0.4f * u);
   float p = -5.63142181e-4f;
-  p = p * z + 4.91755130e-3f;
-  p = p * z - 2.67113112e-2f;
-  p = p * z + 1.12801798e-1f;
-  p = p * z - 3.76123250e-1f;
-  p = p * z + 1.12837911f;
+  p = LD_FMA(p, z, 4.91755130e-3f);
+  p = LD_FMA(p, z, -2.67113112e-2f);
+  p = LD_FMA(p, z, 1.12801798e-1f);
+  p = LD_FMA(p, z, -3.76123250e-1f);
+  p = LD_FMA(p, z, 1.12837911f);
   float q = -1.17489107e-1f;
-  q = q * t + 2.46958777e-1f;
-  q = q * t + 4.55398252e-3f;
-  q = q * t + 2.15173528e-1f;
-  q = q * t + 1.98120013e-1f;
-  q = q * t + 2.26799220e-1f;
-  q = q * t + 2.25620106e-1f;
+  q = LD_FMA(q, t, 2.46958777e-1f);
+  q = LD_FMA(q, t, 4.55398252e-3f);
+  q = LD_FMA(q, t, 2.15173528e-1f);
+  q = LD_FMA(q, t, 1.98120013e-1f);
+  q = LD_FMA(q, t, 2.26799220e-1f);
+  q = LD_FMA(q, t, 2.25620106e-1f);
   const float upper = u < 1.0f ? 0.5f - 0.5f * u * p : 0.5f * bell * q * t;
   return x < 0 ? upper : 1.0f - upper;
 }
