@@ -20,18 +20,34 @@ static int load(const char *path, ld_adapter **adapter, ld_error *err) {
   return rc ? rc : ld_peft_warn_of_gaps(*adapter, path, err);
 }
 
+/* With the base at hand PEFT's names of modules can be short; it must be the adapter's. */
+static int write_for(const char *model, ld_adapter *adapter, const ld_options *options, ld_error *err) {
+  ld_base base = {0};
+  size_t n = 0;
+  int rc = ld_base_open_model(model, &base, err);
+  if (!rc) rc = ld_base_adapt(&base, adapter, options->adapter, 0, err);
+  const char **paths = rc ? NULL : ld_base_module_paths(&base, &n);
+  if (!rc) rc = ld_peft_write(options->out, adapter, paths, n, err);
+  free(paths);
+  ld_base_close(&base);
+  return rc;
+}
+
 int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
   ld_adapter *adapter = NULL;
+  char *model = options->model ? ld_strdup(options->model) : NULL;
   int rc = ld_cmd_check_new(options, err);
   if (!rc) rc = load(options->adapter, &adapter, err);
-  if (!rc && options->model) ld_adapter_set_base_path(adapter, options->model);
-  /* Without the base at hand the modules that it has besides are not known, so the adapted ones are listed
-   * whole. */
-  if (!rc) rc = ld_peft_write(options->out, adapter, NULL, 0, err);
+  if (!rc && !model && !adapter->base_name) rc = ld_cmd_run_setting(options->adapter, "model", &model, err);
+  if (!rc && model) ld_adapter_set_base_path(adapter, model);
+  if (!rc)
+    rc = model && ld_is_folder(model) ? write_for(model, adapter, options, err)
+                                      : ld_peft_write(options->out, adapter, NULL, 0, err);
   if (!rc) ld_info("%s: %zu modules for PEFT", options->out, adapter->n_modules);
   ld_adapter_free(adapter);
+  free(model);
   return rc;
 }
 

@@ -33,6 +33,10 @@ int ld_cmd_check_new(const ld_options *options, ld_error *err);
 /* LD_EUSAGE when a run's folder would lie in a folder that is read as data, by the option `name`. */
 int ld_cmd_check_outside(const char *name, const char *data, const char *out, ld_error *err);
 
+/* A setting of the run that an adapter comes from, as its run.yaml has it: `adapter` is the run's folder, or lies
+ * at most two folders below it. NULL in *value where there is none; the caller frees. */
+int ld_cmd_run_setting(const char *adapter, const char *key, char **value, ld_error *err);
+
 /* Prints text from a file to standard output, so that nothing in it steers a terminal: its first `most` characters
  * (0: all), and spaces up to `least`. */
 void ld_cmd_put(const char *string, int least, int most);

@@ -7,45 +7,13 @@
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "io/chat.h"
-#include "io/file.h"
-#include "io/yaml.h"
 #include "train/generate.h"
 #include "train/share.h"
-
-static int read_layout(const char *path, char **layout, ld_error *err) {
-  ld_map map;
-  int rc = ld_map_open(path, &map, err);
-  if (rc) return rc;
-  ld_value *root = ld_yaml_parse(map.bytes, map.length, path, err);
-  const ld_value *name = ld_value_get(root, "chat-template");
-  if (root && ld_value_get(root, "base-digest") && name && name->type == LD_STRING) *layout = ld_strdup(name->string);
-  rc = root ? 0 : err->code;
-  ld_value_free(root);
-  ld_map_close(&map);
-  return rc;
-}
-
-/* The chat layout that the run of an adapter was given: `adapter` is the run's folder, or lies at most two folders
- * below it. NULL in *layout for none. */
-static int layout_of_run(const char *adapter, char **layout, ld_error *err) {
-  char *folder = realpath(adapter, NULL);
-  int rc = 0;
-  for (int up = 0; !rc && folder && !*layout && up < 3; up++) {
-    char *path = ld_path_join(folder, "run.yaml");
-    const bool there = ld_file_exists(path);
-    if (there) rc = read_layout(path, layout, err);
-    free(path);
-    if (there || !strrchr(folder, '/')) break;
-    *strrchr(folder, '/') = 0;
-  }
-  free(folder);
-  return rc;
-}
 
 static int find_layout(const ld_options *options, const ld_base *base, const ld_chat_layout **out, ld_error *err) {
   char *of_run = NULL;
   const char *name = options->chat_template;
-  const int rc = !name && options->adapter ? layout_of_run(options->adapter, &of_run, err) : 0;
+  const int rc = !name && options->adapter ? ld_cmd_run_setting(options->adapter, "chat-template", &of_run, err) : 0;
   *out = rc ? NULL : ld_chat_find(name ? name : of_run, base->chat_template, base->tokenizer, err);
   free(of_run);
   return *out ? 0 : err->code;

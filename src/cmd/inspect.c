@@ -171,27 +171,29 @@ static int inspect_checkpoint(const char *path, ld_error *err) {
   return 0;
 }
 
-/* `base` is where it lies, for an adapter that does not say; may be NULL. */
-static int inspect_adapter(const char *path, const char *base, ld_error *err) {
+/* An adapter that does not say where its base lies has that from the run it comes from. */
+static int inspect_adapter(const char *path, ld_error *err) {
   ld_adapter *adapter;
-  const int rc = ld_adapter_load(path, &adapter, err);
+  char *base = NULL;
+  int rc = ld_adapter_load(path, &adapter, err);
   if (rc) return rc;
-  if (base && !adapter->base_name) ld_adapter_set_base_path(adapter, base);
-  print_adapter(path, adapter);
+  if (!adapter->base_name) rc = ld_cmd_run_setting(path, "model", &base, err);
+  if (base) ld_adapter_set_base_path(adapter, base);
+  if (!rc) print_adapter(path, adapter);
+  free(base);
   ld_adapter_free(adapter);
-  return 0;
+  return rc;
 }
 
 /* The run, and the adapter of its latest checkpoint once there is one. */
 static int inspect_run(const char *path, ld_error *err) {
   ld_text text = {0};
-  char *checkpoints = ld_path_join(path, "checkpoints"), *base = ld_inspect_base_of_run(path);
+  char *checkpoints = ld_path_join(path, "checkpoints");
   int rc = ld_inspect_run(path, &text, err);
   ld_text_puts(&text, "\n");
   if (!rc) rc = ld_cmd_print(&text, false, err);
-  if (!rc && ld_checkpoint_any(checkpoints)) rc = inspect_adapter(path, base, err);
+  if (!rc && ld_checkpoint_any(checkpoints)) rc = inspect_adapter(path, err);
   ld_text_free(&text);
-  free(base);
   free(checkpoints);
   return rc;
 }
@@ -220,5 +222,5 @@ int ld_cmd_inspect(const ld_options *options, const char *path, ld_comm *comm, l
     return ld_fail(err, LD_EFILE, "%s: no such file or folder", path);
   if (!ld_is_folder(path)) return is_metrics(path) ? fail_metrics(path, err) : inspect_checkpoint(path, err);
   if (holds(path, "config.json") && !holds(path, "adapter_config.json")) return inspect_model(path, err);
-  return ld_is_run(path) ? inspect_run(path, err) : inspect_adapter(path, NULL, err);
+  return ld_is_run(path) ? inspect_run(path, err) : inspect_adapter(path, err);
 }

@@ -17,7 +17,4 @@ int ld_inspect_run(const char *path, ld_text *out, ld_error *err);
 /* When a file was last written. */
 void ld_put_file_date(ld_text *out, const char *path);
 
-/* The base that the run's record names; NULL for none. The caller frees. */
-char *ld_inspect_base_of_run(const char *path);
-
 #endif

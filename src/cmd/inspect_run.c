@@ -138,16 +138,6 @@ static ld_value *read_settings(const char *path, ld_error *err) {
   return settings;
 }
 
-char *ld_inspect_base_of_run(const char *path) {
-  char *yaml = ld_path_join(path, "run.yaml");
-  ld_value *settings = read_settings(yaml, NULL);
-  const ld_value *model = ld_value_get(settings, "model");
-  char *name = model && model->type == LD_STRING ? ld_strdup(model->string) : NULL;
-  ld_value_free(settings);
-  free(yaml);
-  return name;
-}
-
 int ld_inspect_run(const char *path, ld_text *out, ld_error *err) {
   char *metrics = ld_path_join(path, "metrics.jsonl"), *yaml = ld_path_join(path, "run.yaml");
   ld_run_record record;

@@ -22,7 +22,8 @@ const ld_option ld_option_table[] = {
    .help = "Hugging Face folder of a language model: config.json, *.safetensors, and tokenizer.json",
    .elsewhere = "model-name-or-path|base-model"},
   {"model", PATH, FIELD(model), EXPORT, 0, 0, NULL, 0, 0, "DIR",
-   .help = "the base's folder or name on a hub, as the PEFT folder is to name it",
+   .help = "the base's folder, or its name on a hub, as the PEFT folder is to name it (default: the run's). With the folder "
+   "modules have short names there",
    .elsewhere = "model-name-or-path|base-model"},
   {"data", PATH, FIELD(data), TRAIN | EVAL | PREDICT, TRAIN | EVAL | PREDICT, 0, NULL, 0, 0, "PATH",
    .help = "data: .jsonl with text, prompt and completion, or messages; .txt raw text. For a classifier .jsonl, .tsv, .csv "

@@ -48,6 +48,10 @@ void ld_base_close(ld_base *base);
  * tokenizers hold added tokens that their model lacks, and that is well as long as no text has them. */
 int ld_base_check_ids(const ld_base *base, const int32_t *ids, const int32_t *types, size_t n, ld_error *err);
 
+/* The paths of all its linear modules and convolutions, for ld_peft_write. The caller frees the array; the texts
+ * are the model's. */
+const char **ld_base_module_paths(const ld_base *base, size_t *n);
+
 /* Reads an adapter from an .h5 file, a PEFT folder, or a run folder (its newest good checkpoint). The caller
  * frees. */
 int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err);

@@ -53,6 +53,14 @@ int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err) {
   return 0;
 }
 
+const char **ld_base_module_paths(const ld_base *base, size_t *n) {
+  const ld_model *model = base->model;
+  const char **paths = ld_alloc(model->n_linears, sizeof *paths);
+  for (size_t i = 0; i < model->n_linears; i++) paths[i] = model->linears[i]->path;
+  *n = model->n_linears;
+  return paths;
+}
+
 void ld_adapter_set_base_path(ld_adapter *adapter, const char *path) {
   char *real = realpath(path, NULL);
   free(adapter->base_name);

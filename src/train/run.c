@@ -91,18 +91,10 @@ int ld_run_save_best(ld_run *run, const ld_trainer *trainer, ld_error *err) {
   return write_adapter(run, trainer, "best.h5", err);
 }
 
-/* Every linear module's path, so that PEFT's short target names can be told from ambiguous ones. */
-static const char **module_paths(const ld_model *model, size_t *n) {
-  const char **paths = ld_alloc(model->n_linears, sizeof *paths);
-  for (size_t i = 0; i < model->n_linears; i++) paths[i] = model->linears[i]->path;
-  *n = model->n_linears;
-  return paths;
-}
-
 int ld_run_check(const ld_base *base, const ld_options *options, ld_error *err) {
   ld_adapter *adapter = ld_base_adapter(base, options);
   size_t n;
-  const char **paths = module_paths(base->model, &n);
+  const char **paths = ld_base_module_paths(base, &n);
   const int rc = ld_peft_check(adapter, paths, n, options->whole ? "--whole" : "the adapter", err);
   free(paths);
   ld_adapter_free(adapter);
@@ -115,7 +107,7 @@ int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err) {
   char *folder = ld_path_join(run->out, "peft");
   ld_adapter *adapter = ld_base_adapter(trainer->base, trainer->options);
   size_t n;
-  const char **paths = module_paths(trainer->base->model, &n);
+  const char **paths = ld_base_module_paths(trainer->base, &n);
   ld_adapter_set_base_path(adapter, trainer->options->model);
   rc = ld_peft_write(folder, adapter, paths, n, err);
   free(paths);

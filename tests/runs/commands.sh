@@ -44,12 +44,13 @@ for family in gpt2 llama3; do
 
   # Round trips.
   ok "$family: export" 1 export --adapter $run/adapter.h5 --out $family-peft
-  same_bits $family-peft/adapter_model.safetensors $run/peft/adapter_model.safetensors
+  for file in adapter_model.safetensors adapter_config.json; do same_bits $family-peft/$file $run/peft/$file; done
   ok "$family: import" 1 import --adapter $family-peft --out $family.h5
-  ok "$family: export again" 1 export --adapter $family.h5 --out $family-again
+  ok "$family: export again" 1 export --adapter $family.h5 --model "$m" --out $family-again
   same_bits $family-peft/adapter_model.safetensors $family-again/adapter_model.safetensors
   for folder in $family-peft $family-again; do tr -d , <$folder/adapter_config.json | sort >$folder.sorted; done
   same_bits $family-peft.sorted $family-again.sorted # target_modules is a set
+  bad 1 'bert' "$family: export for another base" export --adapter $family.h5 --model "$models/bert" --out never
 
   # Evaluation.
   test=(eval --model "$m" --data "$m/train.jsonl" --micro-batch 3)
@@ -97,6 +98,10 @@ ok "--init-adapter and --config" 2 train --config run.yaml --out next --init-ada
 expect_text '^steps: 4$' next/run.yaml "--config"
 expect_text '^lr: 0.001$' next/run.yaml "the command line wins"
 expect_text '"step": 1, .*"loss": 0\.' next/metrics.jsonl "--init-adapter begins where the other ended"
+
+ok "an option given twice" 1 train --config run.yaml --out twice --steps 2 --steps 1
+expect_text "warning: --steps is given more than once: '1' counts, not '2'" err "an option given twice"
+expect_text '^steps: 1$' twice/run.yaml "an option given twice"
 
 # An initial adapter decides rank and scaling, and that is what is recorded; the same command goes on from its checkpoint.
 ok "--rslora" 1 train --config run.yaml --out stable --rslora --rank 5 --alpha 7 --steps 2

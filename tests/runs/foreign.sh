@@ -102,7 +102,7 @@ mkdir -p images/a images/b
 for class in a b; do cp "$root"/tests/golden/images/{rgb8,grey8}.png images/$class; done
 image_job=(train --model "$models/resnet_cifar" --data images --new-head --steps 1)
 refused 2 "--out images/run lies in --data images" images "${image_job[@]}" --out images/run
-refused 2 "images is images, which this run would replace" images "${image_job[@]}" --out images
+refused 2 "--out images lies in --data images and would be read as data" images "${image_job[@]}" --out images
 ln -s images/b through
 refused 2 "--out through/run lies in --valid images" images "${image_job[@]}" --data "$models/resnet_cifar/train.h5" --valid images --out through/run
 
