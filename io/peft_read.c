@@ -329,8 +329,9 @@ static char *layer_before(const char *path) {
     if (number) return NULL;
     number = part;
   }
-  const long layer = number ? strtol(number, NULL, 10) : 0;
-  const char *rest = number + (number ? strspn(number, "0123456789") : 0);
+  if (!number) return NULL;
+  char *rest;
+  const long layer = strtol(number, &rest, 10);
   return layer > 0 ? ld_format("%.*s%ld%s", (int)(number - path), path, layer - 1, rest) : NULL;
 }
 
