@@ -378,22 +378,29 @@ static herr_t count_object(hid_t file, const char *name, const H5L_info_t *info,
   return 0;
 }
 
+/* What nobody reads of an object: the one that is read, if any, is `known`. */
+typedef struct attributes {
+  const char *object, *known;
+  ld_tally *unused;
+} attributes;
+
 static herr_t count_attribute(hid_t object, const char *name, const H5A_info_t *info, void *user) {
   (void)object;
   (void)info;
+  const attributes *a = user;
   char *text = ld_format("attribute %.60s", name);
-  if (strcmp(name, "names") != 0 && strcmp(name, "source") != 0) ld_tally_add(user, text, 0);
+  if (strcmp(name, a->known) != 0) ld_tally_add(a->unused, text, 0);
   free(text);
   return 0;
 }
 
-/* What nobody reads: other objects of the file, and attributes of the file and of its labels. */
+/* Other objects of the file, and attributes of the file, its images and its labels. */
 static void find_unused(ld_image_store *s) {
   ld_tally *unused = &s->unused_objects;
+  const attributes all[] = {{".", "source", unused}, {"images", "", unused}, {"labels", "names", unused}};
   H5Literate(s->file, H5_INDEX_NAME, H5_ITER_INC, NULL, count_object, unused);
-  H5Aiterate2(s->file, H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused);
-  if (s->labels)
-    H5Aiterate_by_name(s->file, "labels", H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, unused,
+  for (int i = 0; i < (s->labels ? 3 : 2); i++)
+    H5Aiterate_by_name(s->file, all[i].object, H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, (void *)&all[i],
                        H5P_DEFAULT);
 }
 

@@ -247,7 +247,7 @@ def make_h5(expected):
             file["labels"].attrs["names"] = names
             if name == "names_more":  # and what else has no use
                 file["masks"] = labels
-                file["labels"].attrs["classes"] = file.attrs["author"] = "x"
+                file["labels"].attrs["classes"] = file["images"].attrs["layout"] = file.attrs["names"] = "x"
     path = write_h5("broken_image", images, labels, chunks=(1, 6, 7, 3), fletcher32=True)
     with h5py.File(path) as file:
         place = file["images"].id.get_chunk_info(2).byte_offset

@@ -66,7 +66,7 @@ for n in 1 2; do
   once 'images +set: 2 are turned upright' "images on $n ranks"
   dry $n "$r" "$images/names_more.h5"
   once 'not used: the names of classes without an image "e"$' "names on $n ranks"
-  once 'not used: the objects "masks", "attribute author", "attribute classes"$' "objects on $n ranks"
+  once 'not used: the objects "masks", "attribute names", "attribute layout", "attribute classes"$' "objects on $n ranks"
   expect_text '^head +new: 4 classes \(a, b, c, d\)' err "names on $n ranks"
 done
 bad 1 "splits: the folder 'train' in it is a split .* give splits/train" "splits as classes" train --model "$r" --data splits --out never
