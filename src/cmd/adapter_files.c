@@ -33,14 +33,26 @@ static int write_for(const char *model, ld_adapter *adapter, const ld_options *o
   return rc;
 }
 
+/* The base that export names: the one given or, where the adapter does not say, its run's, if it is there. */
+static int find_model(const ld_options *options, const ld_adapter *adapter, char **model, ld_error *err) {
+  *model = options->model ? ld_strdup(options->model) : NULL;
+  if (*model || adapter->base_name) return 0;
+  const int rc = ld_cmd_run_setting(options->adapter, "model", model, err);
+  if (*model && !ld_is_folder(*model)) {
+    free(*model);
+    *model = NULL;
+  }
+  return rc;
+}
+
 int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
   ld_adapter *adapter = NULL;
-  char *model = options->model ? ld_strdup(options->model) : NULL;
+  char *model = NULL;
   int rc = ld_cmd_check_new(options, err);
   if (!rc) rc = load(options->adapter, &adapter, err);
-  if (!rc && !model && !adapter->base_name) rc = ld_cmd_run_setting(options->adapter, "model", &model, err);
+  if (!rc) rc = find_model(options, adapter, &model, err);
   if (!rc && model) ld_adapter_set_base_path(adapter, model);
   if (!rc)
     rc = model && ld_is_folder(model) ? write_for(model, adapter, options, err)
