@@ -10,17 +10,20 @@
 #include "train/base.h"
 
 /* What can be said of an adapter without its base. */
-static int load(const char *path, ld_adapter **adapter, ld_error *err) {
-  int rc = ld_adapter_load(path, adapter, err);
-  if (rc) return rc;
-  if ((*adapter)->n_copies)
+static int check_alone(const ld_adapter *adapter, const char *path, ld_error *err) {
+  if (adapter->n_copies)
     ld_warn("%s: its copy of the base's '%s' is left out; whether it is the base's is not known here", path,
-            (*adapter)->copies[0].path);
-  rc = ld_adapter_check_finite(*adapter, path, err);
-  return rc ? rc : ld_peft_warn_of_gaps(*adapter, path, err);
+            adapter->copies[0].path);
+  const int rc = ld_adapter_check_finite(adapter, path, err);
+  return rc ? rc : ld_peft_warn_of_gaps(adapter, path, err);
 }
 
-/* With the base at hand PEFT's names of modules can be short; it must be the adapter's. */
+static int write_alone(const ld_adapter *adapter, const ld_options *options, ld_error *err) {
+  const int rc = check_alone(adapter, options->adapter, err);
+  return rc ? rc : ld_peft_write(options->out, adapter, NULL, 0, err);
+}
+
+/* With the base at hand PEFT's names of modules can be short; it must be the adapter's, which is checked. */
 static int write_for(const char *model, ld_adapter *adapter, const ld_options *options, ld_error *err) {
   ld_base base = {0};
   size_t n = 0;
@@ -51,12 +54,12 @@ int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld
   ld_adapter *adapter = NULL;
   char *model = NULL;
   int rc = ld_cmd_check_new(options, err);
-  if (!rc) rc = load(options->adapter, &adapter, err);
+  if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
   if (!rc) rc = find_model(options, adapter, &model, err);
   if (!rc && model) ld_adapter_set_base_path(adapter, model);
   if (!rc)
     rc = model && ld_is_folder(model) ? write_for(model, adapter, options, err)
-                                      : ld_peft_write(options->out, adapter, NULL, 0, err);
+                                      : write_alone(adapter, options, err);
   if (!rc) ld_info("%s: %zu modules for PEFT", options->out, adapter->n_modules);
   ld_adapter_free(adapter);
   free(model);
@@ -68,7 +71,8 @@ int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld
   (void)comm;
   ld_checkpoint checkpoint = {.config = "{}"};
   int rc = ld_cmd_check_new(options, err);
-  if (!rc) rc = load(options->adapter, &checkpoint.adapter, err);
+  if (!rc) rc = ld_adapter_load(options->adapter, &checkpoint.adapter, err);
+  if (!rc) rc = check_alone(checkpoint.adapter, options->adapter, err);
   if (!rc) rc = ld_checkpoint_write(options->out, &checkpoint, err);
   if (!rc) ld_info("%s: %zu modules", options->out, checkpoint.adapter->n_modules);
   ld_adapter_free(checkpoint.adapter);
