@@ -31,7 +31,8 @@ char *ld_path_join(const char *folder, const char *name);
 /* Makes a folder and those above it (fine when it is there). */
 int ld_make_folders(const char *path, ld_error *err);
 
-/* Bytes that an ordinary user can still write to the file system of a folder, which need not be there yet; -1 when that is not known. */
+/* Bytes that an ordinary user can still write to the file system of a folder, which need not be there yet; -1
+ * when that is not known. */
 int64_t ld_folder_room(const char *path);
 
 /* Whether ld_make_folders could make the folder and files could be written into it, as far as that can be

@@ -186,7 +186,8 @@ static void put_gist(ld_text *page, const ld_run_record *r) {
   if (r->unreadable)
     ld_text_printf(page,
                    "<p class=\"warn\">%zu line%s of metrics.jsonl could not be read and %s left out.</p>\n",
-                   r->unreadable, r->unreadable == 1 ? "" : "s", r->unreadable == 1 ? "is" : "are");
+                   r->unreadable, ld_plural((long long)r->unreadable, "", "s"),
+                   ld_plural((long long)r->unreadable, "is", "are"));
 }
 
 static void put_loss_chart(ld_text *page, const ld_run_record *r, ld_chart chart) {

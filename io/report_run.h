@@ -62,7 +62,7 @@ typedef struct ld_run_record {
   double ranks, hosts, trained, base; /* of the newest session; NaN when not told */
   bool regrouped;                     /* sessions had different numbers of ranks or hosts */
   double total;                       /* steps that it was to take; likewise */
-  char *stopped;                      /* why the newest session stopped before its end; NULL when it did not, or was killed */
+  char *stopped; /* why the newest session stopped before its end; NULL when it did not, or was killed */
   char *date;                         /* of the first session; NULL when not told */
   double seconds;
   ld_run_task task; /* as told, or as the evaluations' scores show */

@@ -280,7 +280,8 @@ static int end_output(int status, bool pipe_ignored) {
   const int error = errno;
   struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
   if (status) return status;
-  if (error == EPIPE || (poll(&reader, 1, 0) > 0 && (reader.revents & POLLERR))) return end_without_reader(pipe_ignored);
+  if (error == EPIPE || (poll(&reader, 1, 0) > 0 && (reader.revents & POLLERR)))
+    return end_without_reader(pipe_ignored);
   ld_complain("standard output: cannot be written: %s", error ? strerror(error) : "an earlier write failed");
   return 1;
 }
@@ -303,7 +304,8 @@ static int answer_or_run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  const bool pipe_ignored = signal(SIGPIPE, SIG_IGN) == SIG_IGN; /* a closed terminal is a write error like any other, and so is a limit on file sizes */
+  /* A closed terminal is a write error like any other, and so is a limit on file sizes. */
+  const bool pipe_ignored = signal(SIGPIPE, SIG_IGN) == SIG_IGN;
   signal(SIGXFSZ, SIG_IGN);
   fill_closed();
   return end_output(answer_or_run(argc, argv), pipe_ignored);

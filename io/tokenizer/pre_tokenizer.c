@@ -247,7 +247,7 @@ static int run_whitespace_split(const void *data, ld_pieces *pieces, const ld_ne
 static const ld_part_kind whitespace_split = {.type = "WhitespaceSplit",
                                               .pre_tokenize = run_whitespace_split};
 
-/* \\w+|[^\\w\\s]+ : runs of word characters, and runs of what is neither such nor space. */
+/* \w+|[^\w\s]+ : runs of word characters, and runs of what is neither such nor space. */
 static int run_whitespace(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   static const ld_splitter words = {.is = ld_is_word, .behavior = LD_CONTIGUOUS};
   (void)data;

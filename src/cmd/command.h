@@ -21,7 +21,7 @@ typedef struct ld_command {
 enum { LD_STOPPED = 75 };
 
 /* Writes to standard output, with `flush` through to who reads it. LD_ECLOSED when the reader has gone (as
- * head does): then the program just ends. */
+ * head does): then the program dies by SIGPIPE, or says so where that is ignored. */
 int ld_cmd_print(const ld_text *text, bool flush, ld_error *err);
 
 /* LD_EUSAGE when --out is the folder of --model or lies in it, by whatever names. */

@@ -50,7 +50,8 @@ static const ld_option *find_elsewhere(int commands, const char *name, size_t le
 int ld_unknown_option(enum ld_command_bit command, const char *name, const char *dashes, ld_error *err) {
   const ld_option *meant = find_elsewhere((int)command, name, strlen(name));
   if (meant)
-    return ld_fail(err, LD_EUSAGE, "unknown option '%s%s': here it is called '%s%s'", dashes, name, dashes, meant->name);
+    return ld_fail(err, LD_EUSAGE, "unknown option '%s%s': here it is called '%s%s'", dashes, name, dashes,
+                   meant->name);
   const char **names = ld_alloc((size_t)ld_n_options, sizeof *names);
   size_t n = 0;
   for (int i = 0; i < ld_n_options; i++)
@@ -86,7 +87,8 @@ static int find_given(const ld_command_line *line, const char *name, size_t leng
 /* Files of options add up; of all else the last one counts, as scripts expect that append to a command. */
 static void warn_of_repeated(const ld_command_line *line, const ld_option *o, const char *text) {
   for (size_t i = 0; i < line->n; i++)
-    if (line->given[i].option == o && o->field != offsetof(ld_options, config) && strcmp(line->given[i].text, text) != 0)
+    if (line->given[i].option == o && o->field != offsetof(ld_options, config) &&
+        strcmp(line->given[i].text, text) != 0)
       ld_warn("--%s is given more than once: '%s' counts, not '%s'", o->name, text, line->given[i].text);
 }
 

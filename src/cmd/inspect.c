@@ -63,7 +63,7 @@ static void print_head(const ld_base *base) {
     printf("head               none stored: training adds '%s'\n", head->path);
     return;
   }
-  printf("head               %s, %d output%s:", head->path, head->out, head->out > 1 ? "s" : "");
+  printf("head               %s, %d output%s:", head->path, head->out, ld_plural(head->out, "", "s"));
   for (int i = 0; i < head->out && i < 100; i++) {
     printf(i ? ", " : " ");
     ld_cmd_put(base->labels.names[i], 0, 0);

@@ -9,8 +9,8 @@ enum ld_option_kind { PATH, WORD, INTEGER, REAL, DURATION, FLAG, CHOICE };
 
 /* Marks: the adapter's bits depend on it; it is of the LoRA matrices alone; an --init-adapter decides it; it
  * has a meaning for language models, for classifiers of texts, for those of images only (several: for each of
- * them); it is of one start, so that a run's record does not have it; which rows there are, or their order, depends on
- * it; it has a meaning only for data with messages, with prompts of any kind, in records. */
+ * them); it is of one start, so that a run's record does not have it; which rows there are, or their order,
+ * depends on it; it has a meaning only for data with messages, with prompts of any kind, in records. */
 enum {
   DEFINES = 1,
   OF_MATRICES = 2,
@@ -26,7 +26,8 @@ enum {
 };
 
 typedef struct ld_option {
-  const char *name; /* also the YAML key; once per command, so that each may have words of its own; NULL: a heading of the help, whose text is `help` */
+  const char *name; /* also the YAML key; once per command, so that each may have words of its own; NULL: a heading
+                       of the help, whose text is `help` */
   enum ld_option_kind kind;
   size_t field;           /* offset in ld_options; a duration is a number of seconds */
   int commands, required; /* enum ld_command_bit: who takes it, who must be given it */

@@ -53,7 +53,8 @@ static int set_number(ld_options *options, const ld_option *o, const char *text,
   char *end;
   errno = 0;
   const double real = strtod(text, &end);
-  if (!*text || *end || errno || !is_decimal(text) || !(real >= o->low && real <= o->high)) return bad_value(o, text, err);
+  if (!*text || *end || errno || !is_decimal(text) || !(real >= o->low && real <= o->high))
+    return bad_value(o, text, err);
   if (o->kind == REAL) {
     *(double *)field_of(options, o) = real;
     return 0;

@@ -23,8 +23,7 @@ static bool is_config(const ld_option *o) {
   return o->field == offsetof(ld_options, config);
 }
 
-/* A run's own record, run.yaml, says besides what it was made by. */
-static bool is_record(const ld_value *root) {
+bool ld_options_are_record(const ld_value *root) {
   return ld_value_get(root, "version") && ld_value_get(root, "base-digest");
 }
 
@@ -98,7 +97,7 @@ static int apply_config(int command, const char *path, const ld_text *text, ld_o
                         ld_error *err) {
   ld_value *root = ld_yaml_parse(text->bytes, text->length, path, err);
   if (!root) return err->code;
-  const config c = {command, path, is_record(root)};
+  const config c = {command, path, ld_options_are_record(root)};
   int rc = 0;
   if (root->type != LD_MAP && root->type != LD_NULL)
     rc = ld_fail(err, LD_EUSAGE, "%s: must hold 'option: value' lines", path);
@@ -281,8 +280,8 @@ void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_
 static int check_positions(const ld_options *options, int positions, ld_error *err) {
   const ld_option *o = ld_find_option(~0, "seq-len");
   if (!positions || !options->given[o - ld_option_table] || options->seq_len <= positions) return 0;
-  return ld_fail(err, LD_EUSAGE, "--seq-len %lld: %s has only %d positions: give at most %d", (long long)options->seq_len,
-                 options->model, positions, positions);
+  return ld_fail(err, LD_EUSAGE, "--seq-len %lld: %s has only %d positions: give at most %d",
+                 (long long)options->seq_len, options->model, positions, positions);
 }
 
 int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, int positions,

@@ -46,6 +46,9 @@ void ld_options_json(enum ld_command_bit command, const ld_options *options, boo
 /* The same as YAML, one "key: value" a line. */
 void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_text *out);
 
+/* Whether a YAML file is a run's own record, run.yaml, which says besides what it was made by. */
+bool ld_options_are_record(const ld_value *root);
+
 /* LD_EUSAGE, naming it, for an option of the command that has another value than its default and no meaning
  * for a model of this use, and for a --seq-len that a person gave beyond its positions (0: any number). */
 int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, int positions,

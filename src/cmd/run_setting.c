@@ -7,14 +7,13 @@
 #include "io/file.h"
 #include "io/yaml.h"
 
-/* A file that is not a run's record has no digest of a base. */
 static int read_setting(const char *path, const char *key, char **value, ld_error *err) {
   ld_map map;
   int rc = ld_map_open(path, &map, err);
   if (rc) return rc;
   ld_value *root = ld_yaml_parse(map.bytes, map.length, path, err);
   const ld_value *found = ld_value_get(root, key);
-  if (root && ld_value_get(root, "base-digest") && found && found->type == LD_STRING) *value = ld_strdup(found->string);
+  if (root && ld_options_are_record(root) && found && found->type == LD_STRING) *value = ld_strdup(found->string);
   rc = root ? 0 : err->code;
   ld_value_free(root);
   ld_map_close(&map);

@@ -203,7 +203,7 @@ static void find_reason(ld_job *j) {
 
 static int write_stop(void *self, ld_error *err) {
   ld_job *j = self;
-  const int rc = ld_job_record_stop(j, j->why_stopped, err);
+  const int rc = ld_job_record_stop(j, err);
   return rc ? rc : write_report(j, err);
 }
 
@@ -229,24 +229,19 @@ static int finish(ld_job *j, ld_error *err) {
   return 0;
 }
 
-static bool has_word(const ld_text *list, const char *word, size_t length) {
-  for (const char *at = list->bytes; at && (at = strstr(at, word)); at += length)
-    if ((at == list->bytes || at[-1] == ' ') && (!at[length] || at[length] == ',')) return true;
-  return false;
-}
-
 /* What --target and --whole came to: "12 modules: q_proj, v_proj", those of all layers under one name. */
 static void put_trained(const ld_lora_set *lora, ld_text *out) {
-  ld_text names = {0};
+  ld_tally names = {0};
   const size_t n = lora->n_loras + lora->n_wholes;
   for (size_t i = 0; i < n; i++) {
-    const char *path = (i < lora->n_loras ? lora->choices[i].linear : lora->wholes[i - lora->n_loras].linear)->path;
-    const char *dot = strrchr(path, '.'), *name = dot ? dot + 1 : path;
-    if (!has_word(&names, name, strlen(name))) ld_text_printf(&names, "%s%s", names.length ? ", " : "", name);
+    const ld_linear *linear = i < lora->n_loras ? lora->choices[i].linear : lora->wholes[i - lora->n_loras].linear;
+    const char *dot = strrchr(linear->path, '.');
+    ld_tally_add(&names, dot ? dot + 1 : linear->path, 0);
   }
-  ld_text_printf(out, "trained: \"%zu %s: %s\"\n", n, ld_plural((long long)n, "module", "modules"),
-                 names.length ? names.bytes : "");
-  ld_text_free(&names);
+  ld_text_printf(out, "trained: \"%zu %s: ", n, ld_plural((long long)n, "module", "modules"));
+  ld_tally_list(&names, "", out);
+  ld_text_puts(out, "\"\n");
+  ld_tally_free(&names);
 }
 
 static int open_run(void *self, ld_error *err) {

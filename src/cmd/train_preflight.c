@@ -62,7 +62,7 @@ static void list_hosts(const host *hosts, int n, ld_text *out) {
     ld_text_printf(out, "%s%s", first ? "; " : "", hosts[first].name);
     if (end - first > 1) ld_text_printf(out, "%s%s", end - first > 2 ? " to " : " and ", hosts[end - 1].name);
     ld_text_printf(out, " %d on %d core%s%s", hosts[first].n_ranks, hosts[first].n_cores,
-                   hosts[first].n_cores > 1 ? "s" : "", end - first > 1 ? " each" : "");
+                   ld_plural(hosts[first].n_cores, "", "s"), end - first > 1 ? " each" : "");
   }
 }
 
@@ -70,14 +70,14 @@ static void show_ranks(const ld_job *j, const host *hosts, int n) {
   ld_text list = {0};
   list_hosts(hosts, n, &list);
   ld_info("ranks   %d: %s; %lld thread%s each (%s)", ld_comm_size(j->comm), list.bytes,
-          (long long)j->options.threads, j->options.threads > 1 ? "s" : "", ld_gemm_kernel());
+          (long long)j->options.threads, ld_plural(j->options.threads, "", "s"), ld_gemm_kernel());
   ld_text_free(&list);
   for (int h = 0; h < n; h++) {
     if (!hosts[h].tight) continue;
     ld_warn("host %s has %d core%s for %d rank%s of %lld thread%s, which slows all of them down: start fewer, or "
             "let mpirun bind each rank to enough cores (--map-by slot:PE=%lld)",
-            hosts[h].name, hosts[h].n_cores, hosts[h].n_cores > 1 ? "s" : "", hosts[h].n_ranks,
-            hosts[h].n_ranks > 1 ? "s" : "", (long long)j->options.threads, j->options.threads > 1 ? "s" : "",
+            hosts[h].name, hosts[h].n_cores, ld_plural(hosts[h].n_cores, "", "s"), hosts[h].n_ranks,
+            ld_plural(hosts[h].n_ranks, "", "s"), (long long)j->options.threads, ld_plural(j->options.threads, "", "s"),
             (long long)j->options.threads);
     return;
   }
@@ -208,7 +208,12 @@ static double checkpoint_bytes(const ld_job *j) {
   return 3.0 * sizeof(float) * (double)j->base.lora->n_floats + 9000 + 9700.0 * (double)j->base.lora->n_params;
 }
 
-static void warn_of_room(const ld_job *j, double bytes, double room) {
+/* `tried` begins the line: what a test write took. */
+static void show_room(const ld_job *j, const char *tried) {
+  const double bytes = checkpoint_bytes(j), room = (double)ld_folder_room(j->options.out);
+  char left[40] = "";
+  if (room >= 0) snprintf(left, sizeof left, ", %.0f MiB are free", room / MIB);
+  ld_info("out     %s: %sa checkpoint takes about %.2f MiB%s", j->options.out, tried, bytes / MIB, left);
   if (room < 0 || room >= bytes * (double)(j->options.keep + 3)) return;
   ld_warn("%s: the disk has no room for the %lld %s that --keep asks for and the adapter: free some, or "
           "lower --keep",
@@ -223,26 +228,19 @@ int ld_job_try_out(const ld_job *j, ld_error *err) {
   const size_t tried = bytes < MOST_TRIED ? (size_t)bytes : MOST_TRIED;
   char *path = ld_path_join(j->options.out, "test-write"), *content = ld_alloc(tried, 1);
   const int rc = ld_file_write(path, content, tried, err);
-  const double seconds = ld_clock() - began, room = (double)ld_folder_room(j->options.out);
+  const double seconds = ld_clock() - began;
   if (!rc) unlink(path);
   free(path);
   free(content);
   if (rc) return rc;
-  ld_info(
-      "out     %s: %.1f MiB written and synced in %.1f ms; a checkpoint takes about %.2f MiB, %.0f MiB are free",
-      j->options.out, (double)tried / MIB, 1e3 * seconds, bytes / MIB, room / MIB);
-  warn_of_room(j, bytes, room);
+  char what[64];
+  snprintf(what, sizeof what, "%.1f MiB written and synced in %.1f ms; ", (double)tried / MIB, 1e3 * seconds);
+  show_room(j, what);
   return 0;
 }
 
 void ld_job_show_out(const ld_job *j) {
-  if (!j->options.out) return;
-  const double bytes = checkpoint_bytes(j), room = (double)ld_folder_room(j->options.out);
-  if (room >= 0)
-    ld_info("out     %s: a checkpoint takes about %.2f MiB, %.0f MiB are free", j->options.out, bytes / MIB, room / MIB);
-  else
-    ld_info("out     %s: a checkpoint takes about %.2f MiB", j->options.out, bytes / MIB);
-  warn_of_room(j, bytes, room);
+  if (j->options.out) show_room(j, "");
 }
 
 /* The seconds that a step's sums take by themselves. */

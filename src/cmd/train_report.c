@@ -15,12 +15,14 @@ static void describe_data(const ld_job *j) {
   const long long n = (long long)j->data->n_records, rows = (long long)plan->n_rows;
   if (!model->family->classifies)
     ld_info("data    %s: %lld %s in %lld %s, %lld tokens, %lld of them targets", j->options.data, n,
-            ld_plural(n, "record", "records"), rows, ld_plural(rows, "row", "rows"), (long long)plan->n_tokens, (long long)plan->n_targets);
+            ld_plural(n, "record", "records"), rows, ld_plural(rows, "row", "rows"),
+            (long long)plan->n_tokens, (long long)plan->n_targets);
   else if (model->family->takes_images)
-    ld_info("data    %s: %lld %s of %d x %d", j->options.data, rows, ld_plural(rows, "image", "images"), j->base.image_rule.width,
-            j->base.image_rule.height);
+    ld_info("data    %s: %lld %s of %d x %d", j->options.data, rows,
+            ld_plural(rows, "image", "images"), j->base.image_rule.width, j->base.image_rule.height);
   else
-    ld_info("data    %s: %lld %s, %lld tokens", j->options.data, rows, ld_plural(rows, "text", "texts"), (long long)plan->n_tokens);
+    ld_info("data    %s: %lld %s, %lld tokens", j->options.data, rows,
+            ld_plural(rows, "text", "texts"), (long long)plan->n_tokens);
 }
 
 /* The classes by name, as many as a line holds. */
@@ -57,8 +59,8 @@ void ld_job_describe(const ld_job *j) {
   const ld_model *model = j->base.model;
   const size_t n_modules = j->base.lora->n_loras + j->base.lora->n_wholes;
   ld_info("model   %s: %s, %d %s, %.2f M parameters; trained: %.3f M in %zu %s", j->options.model,
-          model->family->model_type, model->n_blocks, ld_plural(model->n_blocks, "block", "blocks"), (double)model->n_parameters / 1e6,
-          (double)j->base.lora->n_floats / 1e6, n_modules,
+          model->family->model_type, model->n_blocks, ld_plural(model->n_blocks, "block", "blocks"),
+          (double)model->n_parameters / 1e6, (double)j->base.lora->n_floats / 1e6, n_modules,
           ld_plural((long long)n_modules, "module", "modules"));
   describe_head(j);
   describe_data(j);
@@ -238,12 +240,12 @@ int ld_job_record_end(ld_job *j, ld_error *err) {
   return ld_metrics_end(m, err);
 }
 
-int ld_job_record_stop(ld_job *j, const char *reason, ld_error *err) {
+int ld_job_record_stop(ld_job *j, ld_error *err) {
   ld_metrics *m = j->run.metrics;
   ld_metrics_begin(m);
   ld_metrics_string(m, "event", "stop");
   ld_metrics_int(m, "step", j->trainer.progress.step);
-  ld_metrics_string(m, "reason", reason);
+  ld_metrics_string(m, "reason", j->why_stopped);
   return ld_metrics_end(m, err);
 }
 
@@ -278,7 +280,7 @@ static void print_memory(const ld_job *j) {
          rank / mib, (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib,
          (double)ld_trainer_index_bytes(t) / mib);
   printf("memory per host    %.1f MiB: base %.1f once, %d rank%s\n", (base + rank * n_ranks) / mib,
-         base / mib, n_ranks, n_ranks > 1 ? "s" : "");
+         base / mib, n_ranks, ld_plural(n_ranks, "", "s"));
 }
 
 /* Of one row in a dry pass, which forgets the pass that the tape's memory was taken for. */

@@ -154,7 +154,7 @@ static int follow_head(ld_base *base, const ld_adapter *adapter, const char *sou
   int rc = 0;
   if (full && adapter->n_labels && (int64_t)adapter->n_labels != full->shape[0])
     return ld_fail(err, LD_EMISMATCH, "%s: labels: %zu name%s, but '%s' has %lld rows", source,
-                   adapter->n_labels, adapter->n_labels > 1 ? "s" : "", full->path,
+                   adapter->n_labels, ld_plural((long long)adapter->n_labels, "", "s"), full->path,
                    (long long)full->shape[0]);
   if (full && full->ndim == 2 && full->shape[0] != head->out && full->shape[0] >= 1 &&
       full->shape[0] <= 1 << 20)
@@ -300,9 +300,12 @@ static int check_selected(const ld_base *base, const ld_adapter *adapter, const 
                    "complete?",
                    source, first);
   if (n)
-    ld_warn("%s: adapter_model.safetensors lacks LoRA for %zu module%s that adapter_config.json selects, "
-            "which stay%s as in the base (the first is '%s'): is the file complete?",
-            source, n, n > 1 ? "s" : "", n > 1 ? "" : "s", first);
+    ld_warn("%s: adapter_model.safetensors lacks LoRA for %zu %s as in the base (the first is '%s'): is the "
+            "file complete?",
+            source, n,
+            ld_plural((long long)n, "module that adapter_config.json selects, which stays",
+                      "modules that adapter_config.json selects, which stay"),
+            first);
   return 0;
 }
 

@@ -148,7 +148,7 @@ static void warn_of_records(const ld_corpus *corpus, int seq_len) {
   const ld_plan *plan = corpus->plan;
   if (plan->n_cut)
     ld_warn("%s: %lld record%s longer than --seq-len %d tokens and cut", path, (long long)plan->n_cut,
-            plan->n_cut == 1 ? " is" : "s are", seq_len);
+            ld_plural(plan->n_cut, " is", "s are"), seq_len);
   if (classifies(corpus))
     warn_of(path, plan->n_idle, "record has no label and is left out",
             "records have no label and are left out");

@@ -425,8 +425,8 @@ static void put_data(const char *name, const ld_corpus *data, ld_text *out) {
     ld_text_printf(out, "; %s read by every rank", name);
   else
     ld_text_printf(out, "; %s read by %d rank%s, received by %d other%s", name, data->n_readers,
-                   data->n_readers > 1 ? "s" : "", data->n_ranks - data->n_readers,
-                   data->n_ranks - data->n_readers > 1 ? "s" : "");
+                   ld_plural(data->n_readers, "", "s"), data->n_ranks - data->n_readers,
+                   ld_plural(data->n_ranks - data->n_readers, "", "s"));
 }
 
 void ld_share_put(const ld_share *model, const ld_corpus *data, const ld_corpus *valid, ld_text *out) {
@@ -437,7 +437,7 @@ void ld_share_put(const ld_share *model, const ld_corpus *data, const ld_corpus 
   }
   if (model->n_sent)
     ld_text_printf(out, "model read by %d host%s, sent to %d (%.1f MiB each)", n_reading,
-                   n_reading > 1 ? "s" : "", model->n_sent, (double)model->bytes / 0x1p20);
+                   ld_plural(n_reading, "", "s"), model->n_sent, (double)model->bytes / 0x1p20);
   else
     ld_text_puts(out, "model read by every host");
   put_data("data", data, out);
