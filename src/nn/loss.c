@@ -64,6 +64,7 @@ static void chunk_gradient(const loss_op *op, const loss_scratch *s, int n) {
   const ld_linear *head = op->head;
   const int C = head->in, V = head->out;
   if (head->lora) ld_lora_backward(head->lora, n, s->x, C, s->h, s->dh, s->logits, V);
+  if (head->whole) ld_whole_backward(head, n, s->x, C, s->logits, V);
   if (!op->dx) return;
   ld_linear_backward(head, n, s->logits, V, head->lora ? s->dh : NULL, 0, s->dx, C);
   for (int i = 0; i < n; i++)

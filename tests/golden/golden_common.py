@@ -43,10 +43,12 @@ def sources(seed: int, name: str) -> tuple[np.random.Generator, torch.Generator]
     return rng, torch.Generator().manual_seed(int(rng.integers(1 << 62)))
 
 
+PREFIX = "base_model.model."  # of PEFT, before the paths of the base
+
+
 def lora_layers(model):
     """(module path in the base, layer) of every adapted module, sorted."""
-    prefix = "base_model.model."
-    found = [(n.removeprefix(prefix), m) for n, m in model.named_modules() if hasattr(m, "lora_A") and len(m.lora_A)]
+    found = [(n.removeprefix(PREFIX), m) for n, m in model.named_modules() if hasattr(m, "lora_A") and len(m.lora_A)]
     return sorted(found)
 
 
@@ -56,6 +58,21 @@ def lora_parameters(model) -> dict[str, torch.nn.Parameter]:
         out[f"{path}.A"] = layer.lora_A["default"].weight
         out[f"{path}.B"] = layer.lora_B["default"].weight
     return out
+
+
+def whole_parameters(model) -> dict[str, torch.nn.Parameter]:
+    """The parameters of modules trained whole, by their path in the base."""
+    mark = ".modules_to_save.default"
+    found = {n.removeprefix(PREFIX).replace(mark, ""): p for n, p in model.named_parameters() if mark in n}
+    return dict(sorted(found.items()))
+
+
+def trained_parameters(model) -> dict[str, torch.nn.Parameter]:
+    params = {**lora_parameters(model), **whole_parameters(model)}
+    wanted = [p for p in model.parameters() if p.requires_grad]
+    if {id(p) for p in wanted} != {id(p) for p in params.values()}:
+        fail("PEFT trains other parameters than those recorded")
+    return params
 
 
 def fill_adapter(model, gen: torch.Generator, effect: float = 0.5):

@@ -21,8 +21,8 @@ from torch.nn import functional as F  # noqa: E402
 import classifier_cases  # noqa: E402
 import classifier_data  # noqa: E402
 import classifier_models as cm  # noqa: E402
-from golden_common import (Steps, fail, fill_adapter, lora_layers, lora_parameters, make_cases,  # noqa: E402
-                           options_of, read_json, relative, tidy_adapter, train, write_json)
+from golden_common import (Steps, fail, fill_adapter, lora_layers, make_cases, options_of, read_json,  # noqa: E402
+                           relative, tidy_adapter, train, trained_parameters, whole_parameters, write_json)
 
 STEPS, BATCH, SEQ_LEN = 16, 4, 48
 
@@ -143,21 +143,6 @@ def write_plain(folder: str, case, gen: torch.Generator):
 def write_base(folder: str, case, gen: torch.Generator):
     is_plain = case.architecture in ("cifar", "torchvision")
     (write_plain if is_plain else write_transformers)(folder, case, gen)
-
-
-def whole_parameters(model) -> dict[str, torch.nn.Parameter]:
-    """The parameters of modules trained whole, by their path in the base."""
-    mark = ".modules_to_save.default"
-    found = {n.removeprefix(cm.PREFIX).replace(mark, ""): p for n, p in model.named_parameters() if mark in n}
-    return dict(sorted(found.items()))
-
-
-def trained_parameters(model) -> dict[str, torch.nn.Parameter]:
-    params = {**lora_parameters(model), **whole_parameters(model)}
-    wanted = [p for p in model.parameters() if p.requires_grad]
-    if {id(p) for p in wanted} != {id(p) for p in params.values()}:
-        fail("PEFT trains other parameters than those recorded")
-    return params
 
 
 def write_adapter(folder: str, case, gen: torch.Generator):

@@ -20,8 +20,8 @@ from safetensors.torch import save_file  # noqa: E402
 
 import golden_cases  # noqa: E402
 import golden_text  # noqa: E402
-from golden_common import (Steps, fail, fill_adapter, lora_parameters, make_cases, options_of, pad,  # noqa: E402
-                           read_json, relative, tidy_adapter, write_json)
+from golden_common import (Steps, fail, fill_adapter, make_cases, options_of, pad, read_json, relative,  # noqa: E402
+                           tidy_adapter, trained_parameters, whole_parameters, write_json)
 from golden_common import train as train_steps  # noqa: E402
 
 STEPS, BATCH, SEQ_LEN = 20, 4, 48
@@ -134,6 +134,8 @@ def write_adapter(folder: str, case, gen: torch.Generator):
     options = {"task_type": "CAUSAL_LM", **case.lora}
     model = get_peft_model(load_base(folder), LoraConfig(**options))
     fill_adapter(model, gen)
+    for p in whole_parameters(model).values():
+        p.data = p.data + 0.5 * p.data.std() * torch.randn(p.shape, generator=gen)
     names = [("adapter", False)]
     if "lm_head" in (options.get("target_modules") or []):
         names.append(("adapter_auto", "auto"))  # PEFT then stores lm_head's frozen weight beside the adapter
@@ -184,7 +186,7 @@ def gradients(model, batch):
     model.zero_grad()
     total, count, logits = batch_loss(model, batch)
     (total / count).backward()
-    grads = {name: p.grad.clone() for name, p in lora_parameters(model).items()}
+    grads = {name: p.grad.clone() for name, p in trained_parameters(model).items()}
     return total.item(), count, [x.detach() for x in logits], grads
 
 
@@ -230,7 +232,7 @@ def train(model, rows, run) -> dict[str, torch.Tensor]:
         total, count, _ = batch_loss(model, rows[step * BATCH:(step + 1) * BATCH])
         return total / count
 
-    return train_steps(lora_parameters(model), mean_loss, run, STEPS)
+    return train_steps(trained_parameters(model), mean_loss, run, STEPS)
 
 
 def record_runs(folder: str, case, rng) -> dict[str, float]:

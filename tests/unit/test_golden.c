@@ -107,11 +107,11 @@ static void check_default_adapter(const char *name, const char *config) {
 }
 
 Test(golden, every_family) {
-  cr_assert(for_cases("n_seqs", check_default_adapter, "config.json") == 17);
+  cr_assert(for_cases("n_seqs", check_default_adapter, "config.json") == 18);
 }
 
 Test(golden, the_other_style_of_config) {
-  cr_assert(for_cases("n_seqs", check_default_adapter, "config.other.json") == 17);
+  cr_assert(for_cases("n_seqs", check_default_adapter, "config.other.json") == 18);
 }
 
 Test(golden, adapter_saved_with_its_base_layer) {

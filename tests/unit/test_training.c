@@ -206,6 +206,11 @@ Test(training, llama3_cosine_schedule_with_weight_decay) {
   follow("llama3", "cosine", "");
 }
 
+Test(training, llama_with_its_head_in_full) {
+  follow("llama_whole", "linear", "");
+  follow("llama_whole", "linear", "--micro-batch 2 --recompute");
+}
+
 Test(training, bert_with_pairs_and_its_head) {
   follow_texts("");
   follow_texts("--micro-batch 3");
