@@ -368,6 +368,10 @@ int ld_model_folder_find_digest(const ld_model_folder *folder, ld_digests *diges
   return 0;
 }
 
+const ld_value *ld_model_folder_generation(const ld_model_folder *folder) {
+  return folder->generation;
+}
+
 static bool is_setting(const char *name) {
   const size_t length = strlen(name);
   return strcmp(name, INDEX) && strcmp(name, "generation_config.json") &&

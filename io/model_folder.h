@@ -68,6 +68,9 @@ int ld_model_folder_check(ld_model_folder *folder, ld_error *err);
  * "pad_token"; a string, or an object with "content"); NULL when they say nothing. */
 const char *ld_model_folder_token(const ld_model_folder *folder, const char *role);
 
+/* What generation_config.json holds; NULL without one. Belongs to the folder. */
+const ld_value *ld_model_folder_generation(const ld_model_folder *folder);
+
 enum { LD_MAX_EOS = 16 };
 
 /* Ids at which generation stops: generation_config.json's eos_token_id (a number or a list), else

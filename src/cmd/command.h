@@ -24,6 +24,10 @@ enum { LD_STOPPED = 75 };
  * head does): then the program dies by SIGPIPE, or says so where that is ignored. */
 int ld_cmd_print(const ld_text *text, bool flush, ld_error *err);
 
+/* LD_EMISMATCH when the folder of --model holds an adapter that is not the one given (NULL: none): transformers
+ * would load it with the model. Rank 0 looks. Collective. */
+int ld_cmd_check_model(const char *model, const char *adapter, ld_comm *comm, ld_error *err);
+
 /* LD_EUSAGE when --out is the folder of --model or lies in it, by whatever names. */
 int ld_cmd_check_not_model(const ld_options *options, ld_error *err);
 

@@ -63,10 +63,12 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
 
 int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
-  ld_base base;
+  ld_base base = {0};
   ld_corpus *corpus = NULL;
   ld_digests *digests = ld_once_open(comm, options, options->cache);
-  int rc = ld_share_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base, err);
+  int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
+  if (!rc)
+    rc = ld_share_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, ld_base_use(&base), base.model->max_positions, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
   if (!rc) rc = ld_options_suit_data(options, 1u << ld_dataset_form(corpus->dataset), err);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "io/chat.h"
@@ -81,6 +82,66 @@ static bool print_token(int32_t id, void *user) {
   return !p->rc;
 }
 
+/* Keys of generation_config.json by which transformers would choose other tokens, and the values with which
+ * they do nothing. */
+static const struct {
+  const char *key;
+  double idle;
+} settings[] = {
+    {"assistant_early_exit", 0},
+    {"bad_words_ids", 0},
+    {"begin_suppress_tokens", 0},
+    {"do_sample", 0},
+    {"dola_layers", 0},
+    {"encoder_no_repeat_ngram_size", 0},
+    {"encoder_repetition_penalty", 1},
+    {"exponential_decay_length_penalty", 0},
+    {"forced_bos_token_id", 0},
+    {"forced_eos_token_id", 0},
+    {"guidance_scale", 1},
+    {"min_length", 0},
+    {"min_new_tokens", 0},
+    {"no_repeat_ngram_size", 0},
+    {"num_beams", 1},
+    {"penalty_alpha", 0},
+    {"repetition_penalty", 1},
+    {"sequence_bias", 0},
+    {"stop_strings", 0},
+    {"suppress_tokens", 0},
+    {"token_healing", 0},
+};
+
+static bool is_idle(const ld_value *value, double idle) {
+  switch (value->type) {
+  case LD_NULL:
+    return true;
+  case LD_BOOLEAN:
+    return !value->boolean;
+  case LD_INTEGER:
+    return (double)value->integer == idle;
+  case LD_REAL:
+    return value->real == idle;
+  default:
+    return !value->n_items && !value->string;
+  }
+}
+
+/* generation_config.json may be NULL. */
+static void warn_of_settings(const ld_options *options, const ld_value *generation) {
+  ld_text names = {0};
+  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+    const ld_value *value = ld_value_member(generation, settings[i].key);
+    if (!value || is_idle(value, settings[i].idle)) continue;
+    if (strcmp(settings[i].key, "do_sample") || options->temperature <= 0)
+      ld_text_printf(&names, "%s%s", names.length ? ", " : "", settings[i].key);
+  }
+  if (names.length)
+    ld_warn("%s/generation_config.json: ignored, unlike in transformers: %s; --temperature, --top-k and --top-p "
+            "decide how tokens are chosen",
+            options->model, names.bytes);
+  ld_text_free(&names);
+}
+
 static int stream(const ld_options *options, const ld_base *base, const ld_ids *ids, ld_error *err) {
   printer p = {.decoder = ld_stream_decoder_new(base->tokenizer, true), .err = err};
   if (!options->chat)
@@ -96,13 +157,15 @@ static int stream(const ld_options *options, const ld_base *base, const ld_ids *
 
 int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
-  ld_base base;
+  ld_base base = {0};
   ld_ids ids = {0};
-  int rc = ld_base_open(options->model, &base, err);
+  int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
+  if (!rc) rc = ld_base_open(options->model, &base, err);
   if (!rc && base.model->family->classifies)
     rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,
                  base.model->family->model_type);
   if (!rc && options->adapter) rc = ld_share_adapt(comm, options, &base, err);
+  if (!rc) warn_of_settings(options, ld_model_folder_generation(base.folder));
   if (!rc) rc = make_prompt(options, &base, &ids, err);
   if (!rc) open_end(&base, &ids);
   if (!rc && !ids.n) {

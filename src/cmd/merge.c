@@ -305,6 +305,7 @@ int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_
   (void)path;
   ld_base base = {0};
   int rc = ld_cmd_check_new(options, err);
+  if (!rc) rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
   if (!rc) rc = ld_base_open_model(options->model, &base, err);
   if (!rc) rc = ld_share_adapt(comm, options, &base, err);
   if (!rc) rc = write_folder(options, &base, err);

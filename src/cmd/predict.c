@@ -107,8 +107,9 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
 
 static int open_base(const ld_options *options, ld_comm *comm, ld_digests *digests, ld_base *base,
                      ld_error *err) {
-  const int rc =
-      ld_share_open_ready(comm, options->model, options->adapter, options->other_base, digests, base, err);
+  int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
+  if (!rc)
+    rc = ld_share_open_ready(comm, options->model, options->adapter, options->other_base, digests, base, err);
   if (rc || base->model->family->classifies) return rc;
   return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
                  base->model->family->model_type);
@@ -116,7 +117,7 @@ static int open_base(const ld_options *options, ld_comm *comm, ld_digests *diges
 
 int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
-  ld_base base;
+  ld_base base = {0};
   ld_corpus *corpus = NULL;
   ld_digests *digests = ld_once_open(comm, options, options->cache);
   int rc = open_base(options, comm, digests, &base, err);

@@ -145,7 +145,8 @@ static int read_base(void *self, ld_error *err) {
 
 /* Collective. */
 static int open_base(ld_job *j, ld_error *err) {
-  int rc = ld_share_model(j->comm, j->options.model, j->digests, &j->model, err);
+  int rc = ld_cmd_check_model(j->options.model, j->options.init_adapter, j->comm, err);
+  if (!rc) rc = ld_share_model(j->comm, j->options.model, j->digests, &j->model, err);
   if (!rc) rc = ld_comm_agree(j->comm, ld_comm_meanwhile(j->comm, read_base, j, err), err);
   j->base.digests = j->digests;
   if (!rc) rc = ld_share_digest(j->comm, j->base.folder, j->digests, err);

@@ -274,6 +274,28 @@ cp -r kept/peft headless && sed -i 's/"modules_to_save": null/"modules_to_save":
 bad 1 "headless: .*modules_to_save names 'lm_head', but .* has no 'lm_head.weight'" "a tied head that was not saved" \
   eval --model "$m" --data "$m/train.jsonl" --adapter headless
 
+# An adapter in the model's folder, which transformers loads along with the model.
+base both && cp kept/peft/adapter_* both/
+for command in "eval --data $m/train.jsonl" "generate --prompt the" "train --data $m/train.jsonl --out never"; do
+  # shellcheck disable=SC2086
+  bad 1 "both: holds an adapter too \(adapter_config.json\).*give the folder as the adapter as well" "two in a folder: $command" $command --model both
+done
+ranks 2 eval --model both --adapter both/. --data "$m/train.jsonl"
+expect_status 0 "two in a folder, both meant"
+ranks 1 eval --model "$m" --adapter kept/peft --data "$m/train.jsonl"
+mv out apart.out
+ranks 1 eval --model both --adapter both --data "$m/train.jsonl"
+[ "$(grep -o 'loss.*' out)" = "$(grep -o 'loss.*' apart.out)" ] || fail "two in a folder: another loss"
+
+# Settings of generation that change the text in transformers, and do not here.
+base told && echo '{"eos_token_id": 319, "repetition_penalty": 1.2, "do_sample": true, "num_beams": 1, "min_length": 0}' >told/generation_config.json
+ranks 1 generate --model told --prompt the --max-tokens 2
+expect_text 'told/generation_config.json: ignored, unlike in transformers: do_sample, repetition_penalty; --temp' err "settings of generation"
+ranks 1 generate --model told --prompt the --max-tokens 2 --temperature 1
+expect_text 'unlike in transformers: repetition_penalty;' err "settings of generation, sampled"
+base elsewhere && sed -i '0,/{/s//{"transformers_weights": "other.safetensors",/' elsewhere/config.json
+bad 1 'elsewhere/config.json: transformers_weights is not supported: rename that file' "weights of another name" eval --model elsewhere --data "$m/train.jsonl"
+
 # An adapter whose numbers are none.
 cp -r kept/peft nan-peft
 put_bytes nan-peft/adapter_model.safetensors $(($(stat -c %s nan-peft/adapter_model.safetensors) - 4)) '\x00\x00\x80\x7f'
