@@ -131,7 +131,7 @@ static int check_layers(const ld_value *config, const char *name, ld_error *err)
   const ld_value *targets = ld_value_get(config, "target_modules");
   const bool has_pattern = pattern && (pattern->n_items || (pattern->string && *pattern->string));
   const char *key = layers ? "layers_to_transform" : "layers_pattern";
-  if (targets && targets->type == LD_STRING && (layers || has_pattern))
+  if (targets && targets->type == LD_STRING && (layers || pattern))
     return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": %s needs a list in target_modules, not a string", name, key);
   if (has_pattern && !layers)
     return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": layers_pattern needs layers_to_transform", name);
@@ -158,7 +158,7 @@ int ld_peft_config_check(const ld_value *config, const char *name, ld_error *err
 /* By PEFT's rule for a list of names, or for a string, which is a regular expression for the whole path. */
 static int is_named(const ld_value *names, const char *path, const char *key, bool *named, ld_error *err) {
   *named = false;
-  if (names->type == LD_STRING) return ld_peft_match(names->string, path, key, named, NULL, err);
+  if (names->type == LD_STRING) return ld_peft_match(names->string, path, key, named, err);
   for (size_t i = 0; i < names->n_items && !*named; i++)
     *named = ld_peft_selects(names->items[i].string, path);
   return 0;
@@ -173,27 +173,23 @@ static int is_saved(const ld_value *config, const char *path, bool *saved, ld_er
   int rc = 0;
   for (size_t i = 0; names && i < names->n_items && !*saved && !rc; i++) {
     char *pattern = ld_format("(^|.*\\.)%s($|\\..*)", names->items[i].string);
-    rc = ld_peft_match(pattern, path, FILE_NAME ": modules_to_save", saved, NULL, err);
+    rc = ld_peft_match(pattern, path, FILE_NAME ": modules_to_save", saved, err);
     free(pattern);
   }
   return rc;
 }
 
-/* The number of the layer in a path: by a layers_pattern, or the first number from the third part on. */
+/* The number of the layer in a path, by the first of the patterns that matches; -1 for none. */
 static int layer_of(const ld_value *pattern, const char *path, int *layer, ld_error *err) {
   const bool list = pattern && pattern->type == LD_LIST;
   const size_t n = list ? pattern->n_items : pattern && *pattern->string ? 1 : 0;
   bool found = false;
   int rc = 0;
   *layer = -1;
-  if (!n)
-    return ld_peft_match(".*?\\.[^.]*\\.([0-9]+)\\..*", path, FILE_NAME ": layers_to_transform", &found, layer,
-                         err);
-  for (size_t i = 0; i < n && !found && !rc; i++) {
-    char *whole = ld_format("(?:.*?\\.)?%s\\.([0-9]+)\\..*", list ? pattern->items[i].string : pattern->string);
-    rc = ld_peft_match(whole, path, FILE_NAME ": layers_pattern", &found, layer, err);
-    free(whole);
-  }
+  if (!n) return ld_peft_layer(NULL, path, FILE_NAME ": layers_to_transform", &found, layer, err);
+  for (size_t i = 0; i < n && !found && !rc; i++)
+    rc = ld_peft_layer(list ? pattern->items[i].string : pattern->string, path, FILE_NAME ": layers_pattern", &found,
+                       layer, err);
   return rc;
 }
 
@@ -210,7 +206,7 @@ static int is_in_layers(const ld_value *config, const char *path, bool *in, ld_e
   const ld_value *targets = ld_value_get(config, "target_modules");
   int layer;
   *in = !layers || (layers->type == LD_LIST && !layers->n_items);
-  for (size_t i = 0; i < targets->n_items && !*in; i++) *in = !strcmp(targets->items[i].string, path);
+  for (size_t i = 0; targets && i < targets->n_items && !*in; i++) *in = !strcmp(targets->items[i].string, path);
   if (*in) return 0;
   const int rc = layer_of(ld_value_get(config, "layers_pattern"), path, &layer, err);
   *in = layer >= 0 && has_integer(layers, layer);
@@ -225,12 +221,12 @@ int ld_peft_config_selects(const ld_value *config, const char *path, const char 
   int rc = is_saved(config, path, &out, err);
   if (!rc && excluded && !out) rc = is_named(excluded, path, FILE_NAME ": exclude_modules", &out, err);
   *selected = !rc && !out;
-  if (rc || out || !targets) return rc ? ld_fail_prefix(err, rc, "%s", name) : 0;
-  if (targets->type == LD_STRING && !strcasecmp(targets->string, "all-linear")) {
+  if (rc || out) return rc ? ld_fail_prefix(err, rc, "%s", name) : 0;
+  if (targets && targets->type == LD_STRING && !strcasecmp(targets->string, "all-linear")) {
     *selected = strcmp(path, "lm_head") != 0;
     return 0;
   }
-  rc = is_named(targets, path, FILE_NAME ": target_modules", selected, err);
-  if (!rc && *selected && targets->type == LD_LIST) rc = is_in_layers(config, path, selected, err);
+  if (targets) rc = is_named(targets, path, FILE_NAME ": target_modules", selected, err);
+  if (!rc && *selected && (!targets || targets->type == LD_LIST)) rc = is_in_layers(config, path, selected, err);
   return rc ? ld_fail_prefix(err, rc, "%s", name) : 0;
 }

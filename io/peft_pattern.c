@@ -26,9 +26,17 @@ static pcre2_code *compile(const char *pattern, const char *shown, uint32_t opti
   return NULL;
 }
 
-/* 1 for a match, 0 for none, a negative code on failure. `shown` stands for the pattern in errors. */
+/* The number that the group `idx` took; -1 when it took none. */
+static int layer_number(const pcre2_code *code, pcre2_match_data *data, const char *path) {
+  const int group = pcre2_substring_number_from_name(code, (PCRE2_SPTR) "idx");
+  const PCRE2_SIZE at = group > 0 ? pcre2_get_ovector_pointer(data)[2 * group] : PCRE2_UNSET;
+  return at == PCRE2_UNSET ? -1 : atoi(path + at);
+}
+
+/* 1 for a match, 0 for none, a negative code on failure. `shown` stands for the pattern in errors; `layer` may be
+ * NULL. */
 static int matches(const char *pattern, const char *shown, uint32_t options, const char *path, const char *name,
-                   int *number, ld_error *err) {
+                   int *layer, ld_error *err) {
   pcre2_code *code = compile(pattern, shown, options, name, err);
   if (!code) return LD_EFORMAT;
   pcre2_match_data *data = pcre2_match_data_create_from_pattern(code, NULL);
@@ -40,7 +48,7 @@ static int matches(const char *pattern, const char *shown, uint32_t options, con
     pcre2_set_heap_limit(context, 20000);
     found = pcre2_match(code, (PCRE2_SPTR)path, strlen(path), 0, 0, data, context);
   }
-  if (found > 1 && number) *number = atoi(path + pcre2_get_ovector_pointer(data)[2]);
+  if (found > 0 && layer) *layer = layer_number(code, data, path);
   pcre2_match_context_free(context);
   pcre2_match_data_free(data);
   pcre2_code_free(code);
@@ -49,9 +57,18 @@ static int matches(const char *pattern, const char *shown, uint32_t options, con
   return ld_fail(err, LD_EFORMAT, "%s: '%s' cannot be matched with '%s' (error %d)", name, shown, path, found);
 }
 
-int ld_peft_match(const char *pattern, const char *path, const char *name, bool *found, int *number,
-                  ld_error *err) {
-  const int result = matches(pattern, pattern, PCRE2_ENDANCHORED, path, name, number, err);
+int ld_peft_match(const char *pattern, const char *path, const char *name, bool *found, ld_error *err) {
+  const int result = matches(pattern, pattern, PCRE2_ENDANCHORED, path, name, NULL, err);
+  *found = result > 0;
+  return result < 0 ? result : 0;
+}
+
+int ld_peft_layer(const char *layers, const char *path, const char *name, bool *found, int *layer, ld_error *err) {
+  char *pattern = layers ? ld_format("(?:^|.*?\\.)%s\\.(?P<idx>[0-9]+)\\.", layers)
+                         : ld_strdup(".*?\\.[^.]*\\.(?P<idx>[0-9]+)\\.");
+  *layer = -1;
+  const int result = matches(pattern, layers ? layers : pattern, 0, path, name, layer, err);
+  free(pattern);
   *found = result > 0;
   return result < 0 ? result : 0;
 }

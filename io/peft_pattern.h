@@ -13,9 +13,14 @@
 /* target_modules: `path` is `target`, or ends in "." + target. */
 bool ld_peft_selects(const char *target, const char *path);
 
-/* Whether the whole of `path` matches the regular expression, as Python's re.fullmatch says. `number` (may be
- * NULL) gets the digits that the first group took, when it matches. `name` stands for the field in errors. */
-int ld_peft_match(const char *pattern, const char *path, const char *name, bool *matches, int *number,
+/* Whether the whole of `path` matches the regular expression, as Python's re.fullmatch says. `name` stands for the
+ * field in errors. */
+int ld_peft_match(const char *pattern, const char *path, const char *name, bool *matches, ld_error *err);
+
+/* layers_to_transform: the number of the layer in a path, which follows what the regular expression `layers`
+ * matches (NULL: the first number from the third part on). `layer` is -1 where there is none, be it that `matches`
+ * all the same. */
+int ld_peft_layer(const char *layers, const char *path, const char *name, bool *matches, int *layer,
                   ld_error *err);
 
 /* rank_pattern, alpha_pattern: the value of the first key of `patterns` (NULL, or a map) for which the
