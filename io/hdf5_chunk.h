@@ -16,7 +16,7 @@
 bool ld_hdf5_chunks_whole(hid_t set, int ndim, const hsize_t *chunk, size_t bytes, const hsize_t *first,
                           const hsize_t *count, size_t length);
 
-/* Asks where each chunk of a set of that shape is, which reads all of its index. */
+/* Looks up each chunk of a set of that shape, which reads all of its index. */
 void ld_hdf5_chunks_visit(hid_t set, int ndim, const hsize_t *chunk, const hsize_t *shape);
 
 #endif
