@@ -40,7 +40,7 @@ only 'jansson\.h' '^io/'
 only 'pcre2\.h' '^io/'
 only 'png\.h' '^io/image/png\.c$'
 only 'jpeglib\.h' '^io/image/jpeg\.c$'
-only 'zlib\.h' '^io/(image/convert_idx|hdf5_chunk)\.c$'
+only 'zlib\.h' '^io/(image/(convert_idx|orientation)|hdf5_chunk)\.c$'
 only 'xxhash\.h' '^io/hash\.c$'
 only 'yaml\.h' '^io/yaml\.c$'
 

@@ -1,20 +1,33 @@
 /* The orientation that a camera noted, and turning an image upright by it, as Pillow's
- * ImageOps.exif_transpose does: by the tag Orientation of EXIF (JPEG's segment APP1, PNG's chunk eXIf), and
- * where there is none by tiff:Orientation in XMP. What PNG keeps in compressed texts is ignored.
+ * ImageOps.exif_transpose does: by the tag Orientation of EXIF, which JPEG has in its segment APP1, and PNG in its
+ * chunk eXIf or in a text that ImageMagick writes; and where there is no such tag by tiff:Orientation in XMP. What
+ * else PNG keeps in texts is not even inflated.
  *
  *   1 upright    2 mirrored          3 upside down               4 mirrored upside down
  *   5 transposed 6 lies on its left  7 transposed upside down    8 lies on its right
  */
+#include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
+#include "base/memory.h"
 #include "io/image/internal.h"
 
 enum { TAG_ORIENTATION = 0x0112, SHORT = 3, LONG = 4, SIGNED_SHORT = 8, SIGNED_LONG = 9, ENTRY_BYTES = 12 };
+enum { NOT_FOUND = -1, MOST_TEXT = 1 << 20 /* bytes of an inflated text, as in Pillow */ };
 
 typedef struct bytes {
   const uint8_t *at;
   size_t length;
 } bytes;
+
+static bool begins(bytes b, const char *with, size_t n) {
+  return b.length >= n && !memcmp(b.at, with, n);
+}
+
+static bytes after(bytes b, size_t n) {
+  return (bytes){b.at + n, b.length - n};
+}
 
 /* n bytes (2 or 4) at `offset`; 0 beyond the end. */
 static uint32_t number(bytes b, size_t offset, size_t n, bool little) {
@@ -24,56 +37,67 @@ static uint32_t number(bytes b, size_t offset, size_t n, bool little) {
   return value;
 }
 
-/* By a TIFF header and its first directory; 0 where the tag is missing. */
-static uint32_t by_tiff(bytes b) {
-  if (b.length < 8 || (memcmp(b.at, "II*\0", 4) != 0 && memcmp(b.at, "MM\0*", 4) != 0)) return 0;
+/* The first of an entry's numbers: in the entry where they fit into 4 bytes, else where it says. */
+static int64_t entry_value(bytes b, size_t entry, bool little) {
+  const uint32_t type = number(b, entry + 2, 2, little), count = number(b, entry + 4, 4, little);
+  const bool is_short = type == SHORT || type == SIGNED_SHORT, is_long = type == LONG || type == SIGNED_LONG;
+  const size_t size = is_short ? 2 : 4;
+  if (!count || !(is_short || is_long)) return NOT_FOUND;
+  return number(b, count * size > 4 ? number(b, entry + 8, 4, little) : entry + 8, size, little);
+}
+
+static bool is_tiff(bytes b) {
+  static const char heads[][5] = {"II*\0", "II\0*", "MM\0*", "MM*\0", "MM\0+"};
+  for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+    if (b.length >= 8 && begins(b, heads[i], 4)) return true;
+  return false;
+}
+
+/* By a TIFF header and its first directory. */
+static int64_t by_tiff(bytes b) {
+  static const char mark[] = "Exif\0"; /* and its NUL; some writers have it twice */
+  for (int i = 0; i < 2 && begins(b, mark, sizeof mark); i++) b = after(b, sizeof mark);
+  if (!is_tiff(b)) return NOT_FOUND;
   const bool little = *b.at == 'I';
   const size_t first = number(b, 4, 4, little);
   const size_t n = number(b, first, 2, little);
   for (size_t i = 0; i < n; i++) {
     const size_t entry = first + 2 + i * ENTRY_BYTES;
-    if (entry > b.length) break;
-    if (number(b, entry, 2, little) != TAG_ORIENTATION) continue;
-    const uint32_t type = number(b, entry + 2, 2, little);
-    const bool is_short = type == SHORT || type == SIGNED_SHORT,
-               is_long = type == LONG || type == SIGNED_LONG;
-    if (number(b, entry + 4, 4, little) != 1 || !(is_short || is_long)) return 1;
-    return number(b, entry + 8, is_short ? 2 : 4, little);
+    if (entry > b.length || b.length - entry < ENTRY_BYTES) break;
+    if (number(b, entry, 2, little) == TAG_ORIENTATION) return entry_value(b, entry, little);
   }
-  return 0;
+  return NOT_FOUND;
 }
 
-static uint32_t by_xmp(bytes b) {
+static int64_t by_xmp(bytes b) {
   static const char key[] = "tiff:Orientation";
   const size_t n = sizeof key - 1;
   const uint8_t *at = b.at, *end = at + b.length;
-  while ((at = memmem(at, (size_t)(end - at), key, n))) {
+  while (b.length && (at = memmem(at, (size_t)(end - at), key, n))) {
     at += n;
     const size_t skip = end - at > 2 && !memcmp(at, "=\"", 2) ? 2 : end - at > 1 && *at == '>' ? 1 : 0;
     if (skip && at + skip < end && at[skip] >= '0' && at[skip] <= '9') return at[skip] - '0';
   }
-  return 0;
+  return NOT_FOUND;
 }
 
-/* What the segments or chunks say; EXIF goes before XMP. */
-typedef struct found {
-  uint32_t exif, xmp;
-} found;
+/* What a file has of each kind; no bytes where it has none. */
+typedef struct notes {
+  bytes exif, xmp;
+  bytes profile;               /* EXIF as ImageMagick's text, in hexadecimal digits */
+  uint8_t *own_xmp, *own_profile; /* what was inflated for them */
+} notes;
 
-static bool begins(bytes b, const char *with, size_t n) {
-  return b.length >= n && !memcmp(b.at, with, n);
-}
-
-static void look_at_app1(bytes b, found *out) {
+static void look_at_app1(bytes b, notes *out) {
   static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/"; /* each with its NUL */
-  if (begins(b, exif, sizeof exif) && !out->exif)
-    out->exif = by_tiff((bytes){b.at + sizeof exif, b.length - sizeof exif});
+  if (begins(b, exif, sizeof exif) && !out->exif.at)
+    out->exif = b;
   else if (begins(b, xmp, sizeof xmp))
-    out->xmp = by_xmp((bytes){b.at + sizeof xmp, b.length - sizeof xmp});
+    out->xmp = after(b, sizeof xmp);
 }
 
 /* The segments before the first scan. */
-static void look_at_jpeg(bytes b, found *out) {
+static void look_at_jpeg(bytes b, notes *out) {
   for (size_t at = 2; at + 4 <= b.length && b.at[at] == 0xFF;) {
     const uint8_t marker = b.at[at + 1];
     if (marker == 0xFF) { /* a fill byte */
@@ -88,26 +112,89 @@ static void look_at_jpeg(bytes b, found *out) {
   }
 }
 
-static void look_at_png(bytes b, found *out) {
-  static const char xmp[] = "XML:com.adobe.xmp\0"; /* and after its NUL another one: not compressed */
+/* The text after the next NUL; nothing where there is none. */
+static bytes past_nul(bytes b) {
+  const uint8_t *nul = b.length ? memchr(b.at, 0, b.length) : NULL;
+  return nul ? after(b, (size_t)(nul + 1 - b.at)) : (bytes){0};
+}
+
+/* Replaces a text by what it inflates to, in memory of its own: of one that is cut, as far as it goes; nothing
+ * where it is broken or too much. */
+static uint8_t *inflate_text(bytes *text) {
+  uint8_t *plain = ld_alloc(MOST_TEXT, 1);
+  z_stream z = {.next_in = (uint8_t *)(uintptr_t)text->at, .avail_in = (uInt)text->length, .next_out = plain,
+                .avail_out = MOST_TEXT};
+  if (inflateInit(&z) != Z_OK) ld_out_of_memory(MOST_TEXT);
+  const int rc = inflate(&z, Z_SYNC_FLUSH);
+  const bool good = rc == Z_STREAM_END || ((rc == Z_OK || rc == Z_BUF_ERROR) && z.avail_out);
+  *text = good ? (bytes){plain, MOST_TEXT - z.avail_out} : (bytes){0};
+  inflateEnd(&z);
+  return plain;
+}
+
+/* A text of PNG, by the type of its chunk: tEXt, zTXt or iTXt. */
+static void look_at_text(const char *type, bytes chunk, notes *out) {
+  static const char xmp[] = "XML:com.adobe.xmp", profile[] = "Raw profile type exif"; /* each with its NUL */
+  const bool is_xmp = begins(chunk, xmp, sizeof xmp), is_profile = begins(chunk, profile, sizeof profile);
+  bytes text = past_nul(chunk);
+  if (!is_xmp && !is_profile) return;
+  const bool international = *type == 'i';
+  const bool deflated = *type == 'z' || (international && text.length && *text.at);
+  if (*type == 'z') text = text.length ? after(text, 1) : text;
+  if (international) text = text.length > 2 ? past_nul(past_nul(after(text, 2))) : (bytes){0};
+  uint8_t **own = is_xmp ? &out->own_xmp : &out->own_profile;
+  free(*own);
+  *own = deflated ? inflate_text(&text) : NULL;
+  *(is_xmp ? &out->xmp : &out->profile) = text;
+}
+
+static void look_at_png(bytes b, notes *out) {
   for (size_t at = 8; at + 12 <= b.length;) {
     const size_t length = number(b, at, 4, false);
+    const char *type = (const char *)b.at + at + 4;
     const bytes data = {b.at + at + 8, length};
     if (length > b.length - at - 12) return;
-    if (!memcmp(b.at + at + 4, "eXIf", 4) && !out->exif) out->exif = by_tiff(data);
-    if (!memcmp(b.at + at + 4, "iTXt", 4) && begins(data, xmp, sizeof xmp)) out->xmp = by_xmp(data);
+    if (!memcmp(type, "eXIf", 4)) out->exif = data;
+    if (!memcmp(type, "tEXt", 4) || !memcmp(type, "zTXt", 4) || !memcmp(type, "iTXt", 4)) look_at_text(type, data, out);
     at += 12 + length;
   }
 }
 
+static int digit(uint8_t c) {
+  return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+/* ImageMagick's text: an empty line, a name, a length, then digits in lines. */
+static int64_t by_profile(bytes text) {
+  for (int line = 0; line < 3; line++) {
+    const uint8_t *end = text.length ? memchr(text.at, '\n', text.length) : NULL;
+    if (!end) return NOT_FOUND;
+    text = after(text, (size_t)(end + 1 - text.at));
+  }
+  uint8_t *exif = ld_alloc(text.length, 1);
+  size_t n = 0;
+  for (size_t i = 0; i < text.length; i++) {
+    const int value = digit(text.at[i]);
+    if (value < 0) continue;
+    exif[n / 2] = (uint8_t)(exif[n / 2] << 4 | value);
+    n++;
+  }
+  const int64_t found = by_tiff((bytes){exif, n / 2});
+  free(exif);
+  return found;
+}
+
 int ld_image_orientation(const void *file, size_t length) {
   const bytes b = {file, length};
-  found f = {0};
+  notes found = {0};
   if (begins(b, "\xff\xd8", 2))
-    look_at_jpeg(b, &f);
+    look_at_jpeg(b, &found);
   else
-    look_at_png(b, &f);
-  const uint32_t value = f.exif ? f.exif : f.xmp;
+    look_at_png(b, &found);
+  int64_t value = found.exif.at ? by_tiff(found.exif) : by_profile(found.profile);
+  if (value == NOT_FOUND) value = by_xmp(found.xmp);
+  free(found.own_xmp);
+  free(found.own_profile);
   return value >= 1 && value <= 8 ? (int)value : 1;
 }
 

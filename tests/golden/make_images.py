@@ -147,6 +147,39 @@ def turned_kinds():
     yield "turned_png_grey.png", png(grey, 8, 0, False, exif)
     yield "turned_png_last.png", png(image, 8, 2)[:-12] + exif + chunk(b"IEND", b"")
     yield "turned_png_xmp.png", png(image, 8, 2, False, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(b'tiff:Orientation="8"/>')))
+    yield from turned_rarely(image, with_exif, with_xmp, xmp)
+
+
+def raw_profile(tiff):
+    """EXIF as ImageMagick writes it into a text."""
+    digits = (b"Exif\0\0" + tiff).hex()
+    lines = "\n".join(digits[i:i + 72] for i in range(0, len(digits), 72))
+    return b"\nexif\n%8d\n%s\n" % (len(digits) // 2, lines.encode())
+
+
+def turned_rarely(image, with_exif, with_xmp, xmp):
+    """What other programs write, and what is damaged."""
+    six, text = exif_of(6), xmp(b'tiff:Orientation="8"/>')
+    kinds = {"exif_mark": (b"eXIf", b"Exif\0\0" + six), "exif_two": (b"eXIf", exif_of(6, ">").replace(b"MM\0*", b"MM\0+")),
+             "raw": (b"tEXt", b"Raw profile type exif\0" + raw_profile(six)),
+             "raw_packed": (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(raw_profile(six))),
+             "xmp_packed": (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(text)),
+             "xmp_text": (b"tEXt", b"XML:com.adobe.xmp\0" + text),
+             "xmp_broken": (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(text)[:-9])}
+    for name, (kind, body) in kinds.items():
+        yield "turned_png_%s.png" % name, png(image, 8, 2, False, chunk(kind, body))
+    yield "turned_two_values.jpg", with_exif(six.replace(b"\x01\x12\0\3\0\0\0\1", b"\x01\x12\0\3\0\0\0\2"))
+    yield "turned_marked_twice.jpg", with_exif(b"Exif\0\0" + six)
+    yield "turned_cut.jpg", with_exif(six[:8 + 2 + 12 + 11])
+    yield "turned_zero.jpg", with_xmp(with_exif(exif_of(0)), b'tiff:Orientation="3"/>')
+    yield "turned_second.jpg", with_second(with_exif(exif_of(None)), six)
+
+
+def with_second(jpeg, tiff):
+    """A second EXIF segment after the first, which Pillow takes for its continuation."""
+    end = 4 + struct.unpack(">H", jpeg[4:6])[0]
+    body = b"Exif\0\0" + tiff
+    return jpeg[:end] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[end:]
 
 
 def pixels(name, image):

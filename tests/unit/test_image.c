@@ -53,7 +53,7 @@ Test(image, reads_what_pillow_reads) {
     same_pixels(&image, file, "", names[i]);
     n_images++;
   }
-  cr_assert_eq(n_images, 58);
+  cr_assert_eq(n_images, 70);
   ld_names_free(names, n);
   ld_image_free(&image);
   ld_safetensors_close(file);
