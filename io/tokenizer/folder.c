@@ -113,9 +113,11 @@ static int read_vocabulary(const char *folder, const char *vocabulary, ld_token_
   return rc;
 }
 
-/* A description in special_tokens_map.json is of a special token. */
+/* A description in special_tokens_map.json is of a special token, and a token at once; in tokenizer_config.json
+ * it becomes one only after added_tokens.json is read (see special_tokens.c). */
 static void mark_special(json_t *token) {
   if (!json_is_object(token)) return;
+  json_object_set_new(token, LD_FROM_MAP, json_true());
   json_object_set_new(token, "__type", json_string("AddedToken"));
   json_object_set_new(token, "special", json_true());
 }
@@ -132,9 +134,21 @@ static void join_list(json_t *settings, const char *key, json_t *more) {
 static void rename_additional(json_t *settings) {
   json_t *additional = json_object_get(settings, "additional_special_tokens");
   const json_t *extra = json_object_get(settings, "extra_special_tokens");
-  if (additional && !json_array_size(extra) && !json_object_size(extra))
-    json_object_set(settings, "extra_special_tokens", additional);
+  if (!additional || json_array_size(extra) || json_object_size(extra)) return;
+  json_object_set(settings, "extra_special_tokens", additional);
   json_object_del(settings, "additional_special_tokens");
+}
+
+/* Extra tokens with names are the model's own, and leave the place of a list empty, which the older name may
+ * take. */
+static void take_named(json_t *settings) {
+  json_t *extra = json_object_get(settings, "extra_special_tokens");
+  if (!json_is_object(extra)) return;
+  json_t *own = json_object_get(settings, LD_MODEL_TOKENS);
+  json_t *joined = json_is_object(own) ? json_incref(own) : json_object();
+  json_object_update(joined, extra);
+  json_object_set_new(settings, LD_MODEL_TOKENS, joined);
+  json_object_del(settings, "extra_special_tokens");
 }
 
 /* Lists of extra tokens are joined, and of a token that is none of the seven ("image_token") the spelling in
@@ -152,6 +166,7 @@ static void join_map(json_t *settings, json_t *map) {
     if (!extra) mark_special(value);
     json_object_set(settings, key, value);
   }
+  take_named(settings);
 }
 
 static int read_settings(const char *folder, ld_token_files *files, ld_error *err) {
@@ -160,6 +175,7 @@ static int read_settings(const char *folder, ld_token_files *files, ld_error *er
   if (!rc && !files->settings) files->settings = json_object();
   if (rc) return rc;
   rename_additional(files->settings);
+  take_named(files->settings);
   rc = read_object(folder, "config.json", &files->config, err);
   if (rc || json_object_get(files->settings, "added_tokens_decoder")) return rc;
   rc = read_object(folder, "special_tokens_map.json", &map, err);

@@ -382,6 +382,11 @@ int ld_token_files_read(const char *path, ld_token_files *files, ld_error *err);
 void ld_token_files_free(ld_token_files *files);
 
 /* In transformers' order. */
+/* Keys of the joined settings that are no file's: extra tokens that have names; a description that comes from
+ * special_tokens_map.json. */
+#define LD_MODEL_TOKENS "model_specific_special_tokens"
+#define LD_FROM_MAP "from special_tokens_map.json"
+
 enum { LD_BOS, LD_EOS, LD_UNK, LD_SEP, LD_PAD, LD_CLS, LD_MASK, LD_N_ROLES };
 
 /* The added tokens that the files make together. */
@@ -389,6 +394,7 @@ typedef struct ld_special_tokens {
   json_t *roles[LD_N_ROLES]; /* spellings; NULL: there is none */
   json_t *added;             /* a tokenizer.json's added_tokens */
   json_t *ids;               /* the id that each of them will have, by content */
+  json_t *skipped;           /* contents that decoding skips, whatever the flags of their tokens say */
 } ld_special_tokens;
 
 typedef struct ld_token_class ld_token_class;

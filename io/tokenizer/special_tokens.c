@@ -74,17 +74,20 @@ static int describe_at(const merging *m, json_int_t index, json_t *token) {
   return describe(m, key, token);
 }
 
+/* A setting as it reads before descriptions in tokenizer_config.json are tokens. */
+static bool reads_as(const json_t *setting, const char *content) {
+  if (json_is_object(setting) && !json_object_get(setting, LD_FROM_MAP)) return false;
+  const char *token = content_of(setting);
+  return token && !strcmp(token, content);
+}
+
 /* Whether settings make the token a special one; the class's own defaults do not count here. */
 static bool is_set_special(const merging *m, const char *content) {
   const json_t *settings = m->files->settings, *extra = json_object_get(settings, "extra_special_tokens");
-  for (int i = 0; i < LD_N_ROLES; i++) {
-    const char *role = content_of(json_object_get(settings, roles[i]));
-    if (role && !strcmp(role, content)) return true;
-  }
-  for (size_t i = 0; i < json_array_size(extra); i++) {
-    const char *token = content_of(json_array_get(extra, i));
-    if (token && !strcmp(token, content)) return true;
-  }
+  for (int i = 0; i < LD_N_ROLES; i++)
+    if (reads_as(json_object_get(settings, roles[i]), content)) return true;
+  for (size_t i = 0; i < json_array_size(extra); i++)
+    if (reads_as(json_array_get(extra, i), content)) return true;
   return false;
 }
 
@@ -97,7 +100,8 @@ static int describe_added(const merging *m) {
     if (!json_is_integer(id))
       return ld_fail(m->err, LD_EFORMAT, "%s: in added_tokens.json beside it \"%.100s\" must have an id",
                      m->files->name, content);
-    json_t *token = json_pack("{s:s, s:b}", "content", content, "special", is_set_special(m, content));
+    const bool special = is_set_special(m, content);
+    json_t *token = json_pack("{s:s, s:b, s:b}", "content", content, "special", special, "normalized", !special);
     const int rc = describe_at(m, json_integer_value(id), token);
     json_decref(token);
     if (rc) return rc;
@@ -199,9 +203,9 @@ bool ld_is_other_token(const char *key) {
   return n > 6 && !strcmp(key + n - 6, "_token");
 }
 
-/* Any other key that ends in _token and has a token ("image_token"), and extra_special_tokens by name. */
+/* Any other key that ends in _token and has a token ("image_token"), and the extra tokens that have names. */
 static int name_others(const merging *m) {
-  json_t *settings = m->files->settings, *extra = json_object_get(settings, "extra_special_tokens");
+  json_t *settings = m->files->settings, *named = json_object_get(settings, LD_MODEL_TOKENS);
   int rc = 0;
   for (void *at = json_object_iter(settings); at && !rc; at = json_object_iter_next(settings, at)) {
     const char *key = json_object_iter_key(at);
@@ -209,7 +213,7 @@ static int name_others(const merging *m) {
     if (ld_is_other_token(key) && (json_is_string(value) || json_object_get(value, "__type")))
       rc = name(m, key, value);
   }
-  for (void *at = json_object_iter(extra); at && !rc; at = json_object_iter_next(extra, at))
+  for (void *at = json_object_iter(named); at && !rc; at = json_object_iter_next(named, at))
     rc = name(m, "extra_special_tokens", json_object_iter_value(at));
   return rc;
 }
@@ -228,7 +232,7 @@ static void add_special(const merging *m, const json_t *token) {
 
 static int add_specials(const merging *m) {
   const json_t *extra = extra_of(m);
-  if (extra && !json_is_null(extra) && !json_is_array(extra) && !json_is_object(extra))
+  if (extra && !json_is_null(extra) && !json_is_array(extra))
     return fail(m, "extra_special_tokens", "must be a list of tokens, or an object of them");
   for (size_t i = 0; i < json_array_size(m->names); i++) add_special(m, json_array_get(m->names, i));
   for (size_t i = 0; i < json_array_size(extra); i++) {
@@ -254,6 +258,12 @@ static void add_again(const merging *m) {
   }
 }
 
+/* The tokens of all roles. */
+static void list_skipped(const merging *m) {
+  for (size_t i = 0; i < json_array_size(m->names); i++)
+    json_array_append_new(m->out->skipped, json_string(content_of(json_array_get(m->names, i))));
+}
+
 /* The ids that the added tokens will have, by content: the vocabulary's, or the next free one. */
 static void find_ids(const merging *m) {
   const json_t *vocab = json_object_get(json_object_get(m->files->source, "model"), "vocab");
@@ -274,17 +284,19 @@ static int merge(const merging *m, const ld_token_class *class) {
   if (rc) return rc;
   add_described(m);
   rc = add_specials(m);
-  if (!rc && class->plain_specials) add_again(m);
+  if (rc) return rc;
+  if (class->plain_specials) add_again(m);
+  list_skipped(m);
   json_t *before = class->build ? NULL : json_object_get(m->files->source, "added_tokens");
   m->out->added = json_is_array(before) ? json_copy(before) : json_array();
   json_array_extend(m->out->added, m->more);
   find_ids(m);
-  return rc;
+  return 0;
 }
 
 int ld_special_tokens_merge(const ld_token_files *files, const ld_token_class *class, ld_special_tokens *out,
                             ld_error *err) {
-  *out = (ld_special_tokens){.ids = json_object()};
+  *out = (ld_special_tokens){.ids = json_object(), .skipped = json_array()};
   merging m = {.files = files,
                .out = out,
                .there = json_object(),
@@ -308,6 +320,7 @@ void ld_special_tokens_free(ld_special_tokens *tokens) {
   for (int i = 0; i < LD_N_ROLES; i++) json_decref(tokens->roles[i]);
   json_decref(tokens->added);
   json_decref(tokens->ids);
+  json_decref(tokens->skipped);
 }
 
 const char *ld_special_token(const ld_special_tokens *tokens, int role) {

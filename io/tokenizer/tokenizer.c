@@ -107,6 +107,16 @@ int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tok
   return ld_tokenizer_build(root, name, length, out, err);
 }
 
+static void skip_named(ld_tokenizer *t, const ld_special_tokens *tokens) {
+  for (size_t i = 0; i < json_array_size(tokens->skipped); i++) {
+    const char *content = json_string_value(json_array_get(tokens->skipped, i));
+    const int32_t id = ld_tokenizer_id(t, content);
+    if (id >= 0 && t->spellings[id].length == strlen(content) &&
+        !memcmp(t->spellings[id].bytes, content, t->spellings[id].length))
+      t->skipped[id] = 1;
+  }
+}
+
 int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err) {
   const ld_token_class *class;
   ld_special_tokens tokens;
@@ -123,6 +133,7 @@ int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_err
   if (!rc) rc = ld_token_settings_apply(class, files, *out, err);
   const char *eos = ld_special_token(&tokens, LD_EOS);
   if (!rc && eos) (*out)->eos = ld_tokenizer_id(*out, eos);
+  if (!rc) skip_named(*out, &tokens);
   ld_special_tokens_free(&tokens);
   if (!rc) return 0;
   ld_tokenizer_free(*out);

@@ -85,6 +85,14 @@ def cases(style, size, known):
         yield "extra_special_tokens, object (special_tokens_map.json)", {"special_tokens_map.json": {"extra_special_tokens": value}}
     yield "additional_ and extra_special_tokens", {"tokenizer_config.json": {"additional_special_tokens": ["<|x|>"], "extra_special_tokens": ["<|y|>"]}}
     yield "additional_ and extra_special_tokens", {"tokenizer_config.json": {"additional_special_tokens": ["<|x|>"], "extra_special_tokens": []}}
+    for extra in ({"image_token": "<|x|>"}, {}):
+        yield f"additional_special_tokens beside {len(extra)} with names", {"tokenizer_config.json": {"additional_special_tokens": ["<|y|>"], "extra_special_tokens": extra}}
+        yield f"additional_special_tokens (special_tokens_map.json) beside {len(extra)} with names", {"special_tokens_map.json": {"additional_special_tokens": ["<|y|>"]}, "tokenizer_config.json": {"extra_special_tokens": extra}}
+    for empty in ({}, None):
+        yield f"extra_special_tokens (special_tokens_map.json) {empty} beside one with a name", {"special_tokens_map.json": {"extra_special_tokens": empty}, "tokenizer_config.json": {"extra_special_tokens": {"other": "<|y|>"}}}
+    yield "added_tokens.json, described role", {"added_tokens.json": {"<|X|>": size}, "tokenizer_config.json": {"mask_token": token("<|X|>", normalized=False)}}
+    yield "added_tokens.json, described role (special_tokens_map.json)", {"added_tokens.json": {"<|X|>": size}, "special_tokens_map.json": {"mask_token": token("<|X|>", typed=False, normalized=False)}}
+    yield "added_tokens_decoder, pad", {"tokenizer_config.json": {"pad_token": "<|x|>", "added_tokens_decoder": {str(size): described("<|x|>", special=False)}}}
     yield "added_tokens.json", {"added_tokens.json": {"<|x|>": size}}
     yield "added_tokens.json", {"added_tokens.json": {"<|x|>": size + 1, "<|y|>": size, "lamp": size + 2}}
     yield "added_tokens.json", {"added_tokens.json": {"<|x|>": 0, "<Extra>": 1}}
