@@ -1,6 +1,8 @@
 #include "io/hdf5_error.h"
 
 #include <hdf5.h>
+#include <stdbool.h>
+#include <string.h>
 
 void ld_hdf5_silence(void) {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -15,8 +17,9 @@ static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *user) {
 int ld_hdf5_fail(ld_error *err, int code, const char *name, const char *what) {
   const char *reason = NULL;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &reason);
-  ld_fail(err, code, "%s: %s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "",
-          reason ? ")" : "");
+  const bool newer = reason && strstr(reason, "version number");
+  ld_fail(err, code, "%s: %s%s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "", reason ? ")" : "",
+          newer ? ": where a newer HDF5 wrote it, write it again with libver='earliest'" : "");
   H5Eclear2(H5E_DEFAULT);
   return code;
 }

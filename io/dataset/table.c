@@ -183,7 +183,9 @@ static int check_header(const ld_dataset *dataset, uint64_t offset, ld_error *er
 }
 
 static int fail_empty(const ld_dataset *dataset, ld_error *err) {
-  return ld_fail(err, LD_EFORMAT, "%s: holds a line with the columns' names and no records", dataset->path);
+  const bool bare = memchr(dataset->map.bytes, '\r', dataset->length) && !memchr(dataset->map.bytes, '\n', dataset->length);
+  return ld_fail(err, LD_EFORMAT, "%s: holds a line with the columns' names and no records%s", dataset->path,
+                 bare ? ": its lines end by CR alone: end them by LF" : "");
 }
 
 /* Makes the table and maps the file; sets first to where the header begins. */

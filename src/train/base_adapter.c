@@ -111,7 +111,8 @@ static int check_whole(const ld_base *base, const ld_adapter_full *full, const c
   bool bias;
   const ld_linear *linear = find_whole(base->model, full->path, &bias);
   if (!linear || linear->kernel.height || linear->transposed || (bias && !linear->bias))
-    return ld_fail(err, LD_EMISMATCH, "%s: holds the full parameter '%s', which the %s model %s cannot take",
+    return ld_fail(err, LD_EMISMATCH, "%s: holds the full parameter '%s', which the %s model %s cannot take: merge the adapter by PEFT's "
+                   "merge_and_unload, and give the folder as --model",
                    source, full->path, base->model->family->model_type, ld_model_folder_path(base->folder));
   if (!has_sizes(full, linear->out, bias ? 0 : linear->in))
     return ld_fail(err, LD_EMISMATCH,

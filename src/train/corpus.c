@@ -343,8 +343,8 @@ static int check_labels(const ld_corpus *corpus, ld_error *err) {
                                                    path, labels->names[0]);
   if (labels->kind == LD_LABEL_REAL)
     return ld_fail(err, LD_EMISMATCH,
-                   "%s: has labels with fractions, but the model has %d classes: for numbers give "
-                   "--labels 1 when training",
+                   "%s: has labels with fractions (0.5, or 1.0), but the model has %d classes: write these as "
+                   "whole numbers (1), or for a regression give --labels 1 when training",
                    path, model->head->out);
   if (labels->kind == LD_LABEL_INTEGER && labels->largest >= model->head->out)
     return ld_fail(err, LD_EMISMATCH, "%s: has the label %lld, but the model's classes are 0 to %d", path,

@@ -346,7 +346,7 @@ Test(image_data, hdf5_names) {
 
 Test(image_data, hdf5_refuses) {
   static const char *const cases[][2] = {
-      {"no_images.h5", "'images'"},
+      {"no_images.h5", "expected a dataset 'images'"},
       {"float_images.h5", "uint8"},
       {"channels_first.h5", "(5, 3, 6, 7)"},
       {"flat.h5", "2 dimensions"},
@@ -357,7 +357,7 @@ Test(image_data, hdf5_refuses) {
       {"same_names.h5", "\"rose\" twice"},
       {"lzf.h5", "stored in a way"},
       {"sparse.h5", "claims more"},
-      {"linked.h5", "'images'"},
+      {"linked.h5", "'images' is a link"},
       {"virtual.h5", "stored in a way"},
       {"external.h5", "stored in a way"},
       {"names_few.h5", "3 names, but image 4 has label 3"},
