@@ -72,8 +72,9 @@ static int64_t by_tiff(bytes b) {
 static int64_t by_xmp(bytes b) {
   static const char key[] = "tiff:Orientation";
   const size_t n = sizeof key - 1;
+  if (!b.length) return NOT_FOUND;
   const uint8_t *at = b.at, *end = at + b.length;
-  while (b.length && (at = memmem(at, (size_t)(end - at), key, n))) {
+  while ((at = memmem(at, (size_t)(end - at), key, n))) {
     at += n;
     const size_t skip = end - at > 2 && !memcmp(at, "=\"", 2) ? 2 : end - at > 1 && *at == '>' ? 1 : 0;
     if (skip && at + skip < end && at[skip] >= '0' && at[skip] <= '9') return at[skip] - '0';
@@ -81,11 +82,16 @@ static int64_t by_xmp(bytes b) {
   return NOT_FOUND;
 }
 
-/* What a file has of each kind; no bytes where it has none. */
+/* A text as it is stored. */
+typedef struct text {
+  bytes stored;
+  bool deflated;
+} text;
+
+/* What a file has of each kind, the last that it has; no bytes where it has none. */
 typedef struct notes {
-  bytes exif, xmp;
-  bytes profile;               /* EXIF as ImageMagick's text, in hexadecimal digits */
-  uint8_t *own_xmp, *own_profile; /* what was inflated for them */
+  bytes exif;
+  text xmp, profile; /* `profile`: EXIF as ImageMagick's text, in hexadecimal digits */
 } notes;
 
 static void look_at_app1(bytes b, notes *out) {
@@ -93,7 +99,7 @@ static void look_at_app1(bytes b, notes *out) {
   if (begins(b, exif, sizeof exif) && !out->exif.at)
     out->exif = b;
   else if (begins(b, xmp, sizeof xmp))
-    out->xmp = after(b, sizeof xmp);
+    out->xmp = (text){after(b, sizeof xmp), false};
 }
 
 /* The segments before the first scan. */
@@ -118,34 +124,17 @@ static bytes past_nul(bytes b) {
   return nul ? after(b, (size_t)(nul + 1 - b.at)) : (bytes){0};
 }
 
-/* Replaces a text by what it inflates to, in memory of its own: of one that is cut, as far as it goes; nothing
- * where it is broken or too much. */
-static uint8_t *inflate_text(bytes *text) {
-  uint8_t *plain = ld_alloc(MOST_TEXT, 1);
-  z_stream z = {.next_in = (uint8_t *)(uintptr_t)text->at, .avail_in = (uInt)text->length, .next_out = plain,
-                .avail_out = MOST_TEXT};
-  if (inflateInit(&z) != Z_OK) ld_out_of_memory(MOST_TEXT);
-  const int rc = inflate(&z, Z_SYNC_FLUSH);
-  const bool good = rc == Z_STREAM_END || ((rc == Z_OK || rc == Z_BUF_ERROR) && z.avail_out);
-  *text = good ? (bytes){plain, MOST_TEXT - z.avail_out} : (bytes){0};
-  inflateEnd(&z);
-  return plain;
-}
-
 /* A text of PNG, by the type of its chunk: tEXt, zTXt or iTXt. */
 static void look_at_text(const char *type, bytes chunk, notes *out) {
   static const char xmp[] = "XML:com.adobe.xmp", profile[] = "Raw profile type exif"; /* each with its NUL */
   const bool is_xmp = begins(chunk, xmp, sizeof xmp), is_profile = begins(chunk, profile, sizeof profile);
-  bytes text = past_nul(chunk);
   if (!is_xmp && !is_profile) return;
   const bool international = *type == 'i';
-  const bool deflated = *type == 'z' || (international && text.length && *text.at);
-  if (*type == 'z') text = text.length ? after(text, 1) : text;
-  if (international) text = text.length > 2 ? past_nul(past_nul(after(text, 2))) : (bytes){0};
-  uint8_t **own = is_xmp ? &out->own_xmp : &out->own_profile;
-  free(*own);
-  *own = deflated ? inflate_text(&text) : NULL;
-  *(is_xmp ? &out->xmp : &out->profile) = text;
+  bytes b = past_nul(chunk);
+  const bool deflated = *type == 'z' || (international && b.length && *b.at);
+  if (*type == 'z') b = b.length ? after(b, 1) : b;
+  if (international) b = b.length > 2 ? past_nul(past_nul(after(b, 2))) : (bytes){0};
+  *(is_xmp ? &out->xmp : &out->profile) = (text){b, deflated};
 }
 
 static void look_at_png(bytes b, notes *out) {
@@ -165,22 +154,38 @@ static int digit(uint8_t c) {
 }
 
 /* ImageMagick's text: an empty line, a name, a length, then digits in lines. */
-static int64_t by_profile(bytes text) {
+static int64_t by_profile(bytes b) {
   for (int line = 0; line < 3; line++) {
-    const uint8_t *end = text.length ? memchr(text.at, '\n', text.length) : NULL;
+    const uint8_t *end = b.length ? memchr(b.at, '\n', b.length) : NULL;
     if (!end) return NOT_FOUND;
-    text = after(text, (size_t)(end + 1 - text.at));
+    b = after(b, (size_t)(end + 1 - b.at));
   }
-  uint8_t *exif = ld_alloc(text.length, 1);
+  uint8_t *exif = ld_alloc(b.length, 1);
   size_t n = 0;
-  for (size_t i = 0; i < text.length; i++) {
-    const int value = digit(text.at[i]);
+  for (size_t i = 0; i < b.length; i++) {
+    const int value = digit(b.at[i]);
     if (value < 0) continue;
     exif[n / 2] = (uint8_t)(exif[n / 2] << 4 | value);
     n++;
   }
   const int64_t found = by_tiff((bytes){exif, n / 2});
   free(exif);
+  return found;
+}
+
+/* What `by` finds in the text, inflated where it is deflated: of one that is cut, as far as it goes; nothing where
+ * it is broken or too much. */
+static int64_t by_text(const text *t, int64_t (*by)(bytes b)) {
+  if (!t->deflated || !t->stored.length) return by(t->stored);
+  uint8_t *plain = ld_alloc(MOST_TEXT, 1);
+  z_stream z = {.next_in = (uint8_t *)(uintptr_t)t->stored.at, .avail_in = (uInt)t->stored.length, .next_out = plain,
+                .avail_out = MOST_TEXT};
+  if (inflateInit(&z) != Z_OK) ld_out_of_memory(MOST_TEXT);
+  const int rc = inflate(&z, Z_SYNC_FLUSH);
+  const bool good = rc == Z_STREAM_END || ((rc == Z_OK || rc == Z_BUF_ERROR) && z.avail_out);
+  const int64_t found = good ? by((bytes){plain, MOST_TEXT - z.avail_out}) : NOT_FOUND;
+  inflateEnd(&z);
+  free(plain);
   return found;
 }
 
@@ -191,10 +196,8 @@ int ld_image_orientation(const void *file, size_t length) {
     look_at_jpeg(b, &found);
   else
     look_at_png(b, &found);
-  int64_t value = found.exif.at ? by_tiff(found.exif) : by_profile(found.profile);
-  if (value == NOT_FOUND) value = by_xmp(found.xmp);
-  free(found.own_xmp);
-  free(found.own_profile);
+  int64_t value = found.exif.at ? by_tiff(found.exif) : by_text(&found.profile, by_profile);
+  if (value == NOT_FOUND) value = by_text(&found.xmp, by_xmp);
   return value >= 1 && value <= 8 ? (int)value : 1;
 }
 
