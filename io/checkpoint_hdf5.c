@@ -379,7 +379,7 @@ static bool has_sound_chunks(const reader *r, hid_t set, hid_t list) {
   return sound && ld_hdf5_chunks_whole(set, ndim, chunk, (size_t)bytes, first, shape, r->length);
 }
 
-/* Storage inside the file, and no filter but the checksum. */
+/* Storage inside the file, and no filter but the checksum, which chunks have. */
 static bool has_plain_storage(const reader *r, hid_t set) {
   const hid_t list = H5Dget_create_plist(set);
   if (list < 0) return false;
@@ -394,7 +394,7 @@ static bool has_plain_storage(const reader *r, hid_t set) {
                          H5Z_FILTER_FLETCHER32;
   }
   plain = plain && n >= 0 && n <= 1 && H5Dget_storage_size(set) <= r->length;
-  if (plain && layout == H5D_CHUNKED) plain = has_sound_chunks(r, set, list);
+  if (plain && layout == H5D_CHUNKED) plain = n == 1 && has_sound_chunks(r, set, list);
   H5Pclose(list);
   return plain;
 }

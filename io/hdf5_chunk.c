@@ -16,7 +16,7 @@ typedef struct filters {
 static bool find_filters(hid_t set, filters *out) {
   const hid_t list = H5Dget_create_plist(set);
   const int n = list < 0 ? -1 : H5Pget_nfilters(list);
-  bool known = n >= 0;
+  bool known = n > 0;
   *out = (filters){-1, -1};
   for (int i = 0; known && i < n; i++) {
     unsigned flags, config;
@@ -45,7 +45,8 @@ static bool is_applied(int filter, uint32_t skipped) {
 }
 
 /* The chunk as it is stored. (What HDF5 1.10 has for asking where a chunk lies goes through all of the index each
- * time; its size and its bytes are looked up.) */
+ * time; its size and its bytes are looked up. The size is what H5Dread_chunk reads only for a set with filters: of
+ * another it is the chunk's own, whatever the index says.) */
 static bool is_whole(hid_t set, const filters *f, const hsize_t *at, size_t bytes, size_t length) {
   uint32_t skipped = 0;
   hsize_t stored = 0;

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 
 /* Whether each chunk that has elements of the region is stored, if at all, in a way that gives just `bytes`
- * bytes when its filters (deflate, shuffle, and a checksum behind them: others are refused) are undone.
- * `chunk` is the shape of a chunk; `first` and `count` are the region, within the set; `length` is that of
- * the file. */
+ * bytes when its filters (deflate, shuffle, and a checksum after them: others, and a set without, are refused)
+ * are undone. `chunk` is the shape of a chunk; `first` and `count` are the region, within the set; `length`
+ * is that of the file. */
 bool ld_hdf5_chunks_whole(hid_t set, int ndim, const hsize_t *chunk, size_t bytes, const hsize_t *first,
                           const hsize_t *count, size_t length);
 

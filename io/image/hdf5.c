@@ -27,7 +27,7 @@ enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_NAME = 255, 
 /* How the elements lie in the file. */
 typedef struct storage {
   bool known;
-  bool deflated;
+  bool filtered, deflated;
   hsize_t chunk[4]; /* 0 when not in chunks */
 } storage;
 
@@ -47,7 +47,7 @@ struct ld_image_store {
 };
 
 /* The child `name`, a dataset reached by a hard link: others could lead out of the file. */
-static hid_t open_set(const ld_image_store *s, const char *name, hid_t access, ld_error *err) {
+static hid_t open_by(const ld_image_store *s, const char *name, hid_t access, ld_error *err) {
   H5L_info_t link;
   const bool there = H5Lget_info(s->file, name, &link, H5P_DEFAULT) >= 0, hard = there && link.type == H5L_TYPE_HARD;
   hid_t object = hard ? H5Oopen(s->file, name, H5P_DEFAULT) : -1;
@@ -62,6 +62,16 @@ static hid_t open_set(const ld_image_store *s, const char *name, hid_t access, l
   ld_hdf5_fail(err, LD_EFORMAT, s->path, what);
   free(what);
   return -1;
+}
+
+/* `cache` is the room in memory for chunks. Without room HDF5 reads the elements of a chunk without filters from where
+ * they lie; with room it trusts the length that the index gives, which a damaged file may have too small. */
+static hid_t open_set(const ld_image_store *s, const char *name, size_t cache, ld_error *err) {
+  const hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+  H5Pset_chunk_cache(access, cache ? 10007 : 1, cache, 1.0);
+  const hid_t set = open_by(s, name, access, err);
+  H5Pclose(access);
+  return set;
 }
 
 static bool known_filters(hid_t list, storage *out) {
@@ -83,6 +93,7 @@ static storage find_storage(hid_t set, int ndim) {
   if (list < 0) return s;
   const H5D_layout_t layout = H5Pget_layout(list);
   s.known = H5Pget_external_count(list) == 0 && known_filters(list, &s);
+  s.filtered = layout == H5D_CHUNKED && H5Pget_nfilters(list) > 0;
   if (layout == H5D_CHUNKED)
     s.known = s.known && H5Pget_chunk(list, ndim, s.chunk) == ndim;
   else
@@ -98,12 +109,13 @@ static bool is_stored(const ld_image_store *s, hid_t set, const storage *how, ui
   return bytes / (how->deflated ? LD_MOST_INFLATED : 1) <= stored;
 }
 
-/* Of the chunks that `count` elements from `first` on are in. */
+/* Of the chunks that `count` elements from `first` on are in. Without filters there is nothing that could be of
+ * another length (see open_set). */
 static bool are_whole(const ld_image_store *s, hid_t set, const storage *how, int ndim, size_t element,
                       const hsize_t *first, const hsize_t *count) {
   size_t bytes = element;
-  for (int d = 0; d < ndim && how->chunk[0]; d++) bytes *= (size_t)how->chunk[d];
-  return !how->chunk[0] || ld_hdf5_chunks_whole(set, ndim, how->chunk, bytes, first, count, s->length);
+  for (int d = 0; d < ndim; d++) bytes *= (size_t)how->chunk[d];
+  return !how->filtered || ld_hdf5_chunks_whole(set, ndim, how->chunk, bytes, first, count, s->length);
 }
 
 static bool is_small_chunk(const storage *how, int ndim, size_t element) {
@@ -164,17 +176,14 @@ static int set_cache(ld_image_store *s, const storage *how, ld_error *err) {
   for (int d = 0; d < s->ndim; d++) bytes *= how->chunk[d];
   for (int d = 1; d < s->ndim; d++) chunks *= (s->shape[d] + how->chunk[d] - 1) / how->chunk[d];
   if (chunks > MOST_CACHE_BYTES / bytes) chunks = MOST_CACHE_BYTES / bytes;
-  const hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
   const size_t room = (size_t)(chunks * bytes) < 1u << 20 ? 1u << 20 : (size_t)(chunks * bytes);
-  H5Pset_chunk_cache(access, 10007, room, 1.0);
   H5Dclose(s->images);
-  s->images = open_set(s, "images", access, err);
-  H5Pclose(access);
+  s->images = open_set(s, "images", room, err);
   return s->images < 0 ? LD_EFORMAT : 0;
 }
 
 static int open_images(ld_image_store *s, ld_error *err) {
-  s->images = open_set(s, "images", H5P_DEFAULT, err);
+  s->images = open_set(s, "images", 0, err);
   if (s->images < 0) return LD_EFORMAT;
   s->space = H5Dget_space(s->images);
   s->ndim = H5Sget_simple_extent_ndims(s->space);
@@ -192,7 +201,7 @@ static int open_images(ld_image_store *s, ld_error *err) {
       !is_stored(s, s->images, &how, s->shape[0] * image_bytes(s)))
     return ld_fail(err, LD_EFORMAT, "%s: 'images' claims more images than the file holds, write it again",
                    s->path);
-  if (!how.chunk[0]) return 0;
+  if (!how.filtered) return 0;
   s->checked = ld_alloc((size_t)(s->shape[0] / how.chunk[0] + 1), sizeof *s->checked);
   return set_cache(s, &how, err);
 }
@@ -361,7 +370,7 @@ static int check_names(const ld_image_store *s, ld_error *err) {
 static int open_labels(ld_image_store *s, ld_error *err) {
   const htri_t exists = H5Lexists(s->file, "labels", H5P_DEFAULT);
   if (exists == 0) return 0;
-  const hid_t set = open_set(s, "labels", H5P_DEFAULT, err);
+  const hid_t set = open_set(s, "labels", 0, err);
   if (set < 0) return LD_EFORMAT;
   const hid_t type = H5Dget_type(set);
   int rc = check_labels(s, set, type, err);
@@ -536,7 +545,7 @@ static hid_t select_image(hid_t space, int ndim, const hsize_t *shape, int64_t i
 
 /* Whether the chunks of an image are whole; those of one row of chunks are looked at once. */
 static bool is_checked(const ld_image_store *s, int64_t index) {
-  if (!s->how.chunk[0]) return true;
+  if (!s->how.filtered) return true;
   const hsize_t first[4] = {(hsize_t)index}, count[4] = {1, s->shape[1], s->shape[2], s->shape[3]};
   bool *checked = &s->checked[first[0] / s->how.chunk[0]];
   *checked = *checked || are_whole(s, s->images, &s->how, s->ndim, 1, first, count);

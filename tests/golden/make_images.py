@@ -8,7 +8,7 @@ NAME.png, NAME.jpg       PNG of all colour types and depths, interlaced too; JPE
 fit.json                 which image is fitted by which preprocessor_config.json
 expected.safetensors     NAME: pixels by Pillow, (H, W) grey or (H, W, 3); fit.CASE: pixels after resize and crop, by
                          transformers' Pillow processors, or for a config without a type as torchvision does it
-*.h5                     images by h5py: good.h5 and plain.h5; a reader has to refuse all others (virtual.h5 has other
+*.h5                     images by h5py: good.h5, plain.h5 and chunks.h5; a reader has to refuse all others (virtual.h5 has other
                          unused bytes each time)
 """
 
@@ -249,6 +249,9 @@ def make_h5(expected):
     expected["h5.images"] = images
     write_h5("good", images, labels.astype(numpy.uint16), chunks=(2, 6, 4, 3), compression="gzip", shuffle=True, fletcher32=True)
     write_h5("plain", images[..., 0])
+    write_h5("chunks", images, chunks=(1, 6, 7, 3))
+    with h5py.File(OUT / "newer.h5", "w", libver="latest") as file:
+        file.create_dataset("images", data=images, chunks=(1, 6, 7, 3), compression="gzip")
     write_h5("no_images", None, labels)
     write_h5("float_images", images.astype(numpy.float32), labels)
     write_h5("channels_first", images.transpose(0, 3, 1, 2), labels)

@@ -281,6 +281,49 @@ Test(image_data, hdf5_by_h5py) {
   ld_safetensors_close(file);
 }
 
+/* The file chunks.h5 with other lengths of its chunks in the index, a B-tree whose keys begin with them; returns its
+ * path. */
+static char *with_lengths(const char *folder, const uint32_t *lengths) {
+  enum { HEADER = 24, STEP = 4 + 4 + 5 * 8 + 8 };
+  size_t length;
+  char *bytes = scratch_read(IMAGES "chunks.h5", &length), *tree = memmem(bytes, length, "TREE\1", 5);
+  cr_assert(tree);
+  for (int i = 0; i < 5; i++) {
+    cr_assert_eq(tree[HEADER + i * STEP], 126);
+    memcpy(tree + HEADER + i * STEP, &lengths[i], sizeof *lengths);
+  }
+  char *path = scratch_file(folder, "chunks.h5", bytes, length);
+  free(bytes);
+  return path;
+}
+
+/* A chunk without filters is as long as its shape says, whatever the index says: nothing is read or written beyond. */
+Test(image_data, hdf5_whose_index_has_other_lengths) {
+  static const uint32_t cases[][5] = {
+      {126, 126, 126, 126, 126}, {126, 1000, 126, 126, 126}, {0, 1, 126, 125, 378}, {1000, 0, 0, 0, 0}};
+  ld_safetensors *file;
+  ld_error err = {0};
+  ld_image image = {0};
+  ld_image_store *store;
+  size_t length;
+  free(scratch_read(IMAGES "chunks.h5", &length));
+  cr_assert_eq(ld_safetensors_open(IMAGES "expected.safetensors", &file, &err), 0, "%s", err.text);
+  const uint8_t *want = ld_safetensors_find(file, "h5.images")->data;
+  for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+    char *folder = scratch_new(), *path = with_lengths(folder, cases[k]);
+    cr_assert_eq(ld_image_store_open(path, length, true, &store, &err), 0, "%s", err.text);
+    for (int i = 0; i < 5; i++) {
+      cr_assert_eq(ld_image_store_read(store, i, &image, &err), 0, "%s", err.text);
+      cr_assert_eq(memcmp(image.pixels, want + i * 126, 126), 0, "case %zu, image %d", k, i);
+    }
+    ld_image_store_close(store);
+    free(path);
+    scratch_end(folder);
+  }
+  ld_image_free(&image);
+  ld_safetensors_close(file);
+}
+
 Test(image_data, hdf5_as_a_dataset) {
   ld_dataset *dataset = open_data(IMAGES "good.h5");
   ld_index index;
@@ -358,6 +401,7 @@ Test(image_data, hdf5_refuses) {
       {"lzf.h5", "stored in a way"},
       {"sparse.h5", "claims more"},
       {"linked.h5", "'images' is a link"},
+      {"newer.h5", "libver='earliest'"},
       {"virtual.h5", "stored in a way"},
       {"external.h5", "stored in a way"},
       {"names_few.h5", "3 names, but image 4 has label 3"},
