@@ -11,7 +11,6 @@
 #include "io/peft_saved.h"
 
 #define FILE_NAME "adapter_config.json"
-#define REMEDY ": merge the adapter by PEFT's merge_and_unload, and give the folder as --model"
 
 enum { NAMES = LD_TAKES_STRING | LD_TAKES_STRINGS | LD_TAKES_NULL, SETTINGS = LD_TAKES_MAP | LD_TAKES_NULL };
 
@@ -91,7 +90,7 @@ static int check_unknown(const ld_value *field, const char *name, ld_error *err)
 static int check_field(const ld_value *field, const char *name, ld_error *err) {
   if (ld_fields_have(features, field->key))
     return is_off(field) ? 0
-                         : ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": %s is on, which is not supported" REMEDY,
+                         : ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": %s is on, which is not supported: " LD_PEFT_MERGE,
                                    name, field->key);
   if (ld_fields_have(known, field->key) || !strcmp(field->key, IGNORED)) return 0;
   return check_unknown(field, name, err);
@@ -150,7 +149,7 @@ int ld_peft_config_check(const ld_value *config, const char *name, ld_error *err
   if (rc) return ld_fail_prefix(err, rc, "%s: " FILE_NAME, name);
   if (strcmp(type, "LORA") != 0) return unsupported(name, "peft_type", type, err);
   if (strcmp(bias, "none") != 0)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": bias: '%s' is not supported" REMEDY, name, bias);
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": bias: '%s' is not supported: " LD_PEFT_MERGE, name, bias);
   for (size_t i = 0; i < config->n_items && !rc; i++) rc = check_field(&config->items[i], name, err);
   if (!rc) rc = check_task(config, name, err);
   if (!rc) rc = check_layers(config, name, err);

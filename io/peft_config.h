@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "base/value.h"
 
+/* What helps where an adapter holds more than this program takes. */
+#define LD_PEFT_MERGE "merge the adapter by PEFT's merge_and_unload, and give the folder as --model"
+
 /* Refuses a value of another type than PEFT takes (LD_EFORMAT), and with LD_EUNSUPPORTED what would change the
  * numbers and is not known here; warns of keys that PEFT does not know and ignores. `name` is the folder. */
 int ld_peft_config_check(const ld_value *config, const char *name, ld_error *err);

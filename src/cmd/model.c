@@ -1,24 +1,14 @@
 /* What is checked of --model before a command opens it. */
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/memory.h"
 #include "cmd/command.h"
 #include "io/file.h"
-
-static bool is_same_folder(const char *a, const char *b) {
-  char *x = realpath(a, NULL), *y = b ? realpath(b, NULL) : NULL;
-  const bool same = x && y && !strcmp(x, y);
-  free(x);
-  free(y);
-  return same;
-}
 
 static int check(const char *model, const char *adapter, ld_error *err) {
   char *config = ld_path_join(model, "adapter_config.json");
   const bool there = ld_file_exists(config);
   free(config);
-  if (!there || is_same_folder(model, adapter)) return 0;
+  if (!there || (adapter && ld_file_same(model, adapter))) return 0;
   return ld_fail(err, LD_EMISMATCH,
                  "%s: holds an adapter too (adapter_config.json), which transformers loads along with the model: "
                  "give the folder as the adapter as well, or move adapter_config.json out of it to use the model "

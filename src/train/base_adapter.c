@@ -111,8 +111,7 @@ static int check_whole(const ld_base *base, const ld_adapter_full *full, const c
   bool bias;
   const ld_linear *linear = find_whole(base->model, full->path, &bias);
   if (!linear || linear->kernel.height || linear->transposed || (bias && !linear->bias))
-    return ld_fail(err, LD_EMISMATCH, "%s: holds the full parameter '%s', which the %s model %s cannot take: merge the adapter by PEFT's "
-                   "merge_and_unload, and give the folder as --model",
+    return ld_fail(err, LD_EMISMATCH, "%s: holds the full parameter '%s', which the %s model %s cannot take: " LD_PEFT_MERGE,
                    source, full->path, base->model->family->model_type, ld_model_folder_path(base->folder));
   if (!has_sizes(full, linear->out, bias ? 0 : linear->in))
     return ld_fail(err, LD_EMISMATCH,
@@ -204,7 +203,7 @@ static int check_copy(const ld_base *base, const ld_adapter_copy *copy, const ch
     return 0;
   return ld_fail(err, LD_EMISMATCH,
                  "%s: holds a '%s' of its own, which differs from that of the base %s (rows of new tokens, or "
-                 "another base): merge the adapter by PEFT's merge_and_unload, and give the folder as --model",
+                 "another base): " LD_PEFT_MERGE,
                  source, copy->path, ld_model_folder_path(base->folder));
 }
 

@@ -253,16 +253,29 @@ Test(image_data, broken_images_are_counted_or_refused) {
   scratch_end(folder);
 }
 
-Test(image_data, hdf5_by_h5py) {
+/* What make_images.py recorded. */
+static ld_safetensors *expected(void) {
   ld_safetensors *file;
   ld_error err = {0};
-  ld_image image = {0};
-  ld_image_store *store;
-  size_t length;
-  free(scratch_read(IMAGES "good.h5", &length));
   cr_assert_eq(ld_safetensors_open(IMAGES "expected.safetensors", &file, &err), 0, "%s", err.text);
+  return file;
+}
+
+static ld_image_store *open_store(const char *path) {
+  ld_image_store *store;
+  ld_error err = {0};
+  size_t length;
+  free(scratch_read(path, &length));
+  cr_assert_eq(ld_image_store_open(path, length, true, &store, &err), 0, "%s", err.text);
+  return store;
+}
+
+Test(image_data, hdf5_by_h5py) {
+  ld_safetensors *file = expected();
   const uint8_t *want = ld_safetensors_find(file, "h5.images")->data;
-  cr_assert_eq(ld_image_store_open(IMAGES "good.h5", length, true, &store, &err), 0, "%s", err.text);
+  ld_error err = {0};
+  ld_image image = {0};
+  ld_image_store *store = open_store(IMAGES "good.h5");
   cr_assert_eq(ld_image_store_count(store), 5);
   for (int i = 4; i >= 0; i--) {
     cr_assert_eq(ld_image_store_read(store, i, &image, &err), 0, "%s", err.text);
@@ -271,8 +284,7 @@ Test(image_data, hdf5_by_h5py) {
     cr_assert_eq(ld_image_store_label(store, i), "\2\0\1\1\3"[i]);
   }
   ld_image_store_close(store);
-  free(scratch_read(IMAGES "plain.h5", &length));
-  cr_assert_eq(ld_image_store_open(IMAGES "plain.h5", length, true, &store, &err), 0, "%s", err.text);
+  store = open_store(IMAGES "plain.h5");
   cr_assert_eq(ld_image_store_read(store, 3, &image, &err), 0, "%s", err.text);
   cr_assert(image.channels == 1 && image.pixels[41] == want[3 * 126 + 41 * 3]);
   cr_assert_eq(ld_image_store_label(store, 3), -1);
@@ -301,17 +313,13 @@ static char *with_lengths(const char *folder, const uint32_t *lengths) {
 Test(image_data, hdf5_whose_index_has_other_lengths) {
   static const uint32_t cases[][5] = {
       {126, 126, 126, 126, 126}, {126, 1000, 126, 126, 126}, {0, 1, 126, 125, 378}, {1000, 0, 0, 0, 0}};
-  ld_safetensors *file;
+  ld_safetensors *file = expected();
+  const uint8_t *want = ld_safetensors_find(file, "h5.images")->data;
   ld_error err = {0};
   ld_image image = {0};
-  ld_image_store *store;
-  size_t length;
-  free(scratch_read(IMAGES "chunks.h5", &length));
-  cr_assert_eq(ld_safetensors_open(IMAGES "expected.safetensors", &file, &err), 0, "%s", err.text);
-  const uint8_t *want = ld_safetensors_find(file, "h5.images")->data;
   for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
     char *folder = scratch_new(), *path = with_lengths(folder, cases[k]);
-    cr_assert_eq(ld_image_store_open(path, length, true, &store, &err), 0, "%s", err.text);
+    ld_image_store *store = open_store(path);
     for (int i = 0; i < 5; i++) {
       cr_assert_eq(ld_image_store_read(store, i, &image, &err), 0, "%s", err.text);
       cr_assert_eq(memcmp(image.pixels, want + i * 126, 126), 0, "case %zu, image %d", k, i);
