@@ -66,3 +66,13 @@ void ld_rng_permute(const ld_stream *stream, int64_t *order, int64_t n) {
     order[j] = held;
   }
 }
+
+void ld_rng_fill(const ld_stream *stream, uint64_t first, float bound, float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) x[i] = (2 * ld_rng_uniform(stream, first + i) - 1) * bound;
+}
+
+uint64_t ld_rng_name(const char *text) {
+  uint64_t hash = 14695981039346656037u;
+  for (; *text; text++) hash = (hash ^ (uint8_t)*text) * 1099511628211u;
+  return hash;
+}

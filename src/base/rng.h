@@ -7,6 +7,7 @@
 #ifndef LD_RNG_H
 #define LD_RNG_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct ld_stream {
@@ -29,6 +30,12 @@ uint64_t ld_rng_u64(const ld_stream *stream, uint64_t index);
 
 /* Normal with mean 0 and deviation 1; number `index` takes two uniform ones (Box and Muller, 1958). */
 float ld_rng_normal(const ld_stream *stream, uint64_t index);
+
+/* x (n) from U(-bound, bound): the numbers of the stream from `first` on. */
+void ld_rng_fill(const ld_stream *stream, uint64_t first, float bound, float *x, size_t n);
+
+/* A number for a text, to name a stream by (FNV-1a). */
+uint64_t ld_rng_name(const char *text);
 
 /* Fills `order` with a permutation of 0 .. n-1 (Fisher-Yates over the stream). */
 void ld_rng_permute(const ld_stream *stream, int64_t *order, int64_t n);

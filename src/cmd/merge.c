@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/gemm.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"
@@ -31,31 +30,6 @@ static const char *const companions[] = {"config.json",
                                          "chat_template.json",
                                          "added_tokens.json"};
 
-/* W + scaling B A (transposed where W is stored (in, out)), as floats; the caller frees. */
-static float *merged_weight(const ld_linear *linear) {
-  const ld_lora *lora = linear->lora;
-  const ld_weight *W = &linear->weight;
-  float *sum = ld_alloc((size_t)W->rows * (size_t)W->cols, sizeof *sum);
-  ld_dtype_to_f32(sum, W->data, W->dtype, 0, (int64_t)W->rows * W->cols);
-  const float *A = lora->A->data, *B = lora->B->data;
-  if (linear->transposed)
-    ld_gemm(true, true, linear->in, linear->out, lora->rank, lora->scaling, A, linear->in, B, lora->rank, 1,
-            sum, W->cols);
-  else
-    ld_gemm(false, false, linear->out, linear->in, lora->rank, lora->scaling, B, lora->rank, A, linear->in, 1,
-            sum, W->cols);
-  return sum;
-}
-
-/* A tied head shares its data with the embedding, which stays: see untie. */
-static const ld_linear *adapted_by_data(const ld_base *base, const void *data) {
-  for (size_t i = 0; i < base->lora->n_loras; i++) {
-    const ld_linear *linear = base->lora->choices[i].linear;
-    if (linear->weight.data == data && !(linear == base->model->head && base->model->head_tied)) return linear;
-  }
-  return NULL;
-}
-
 static ld_dtype wanted_type(const ld_options *options, ld_dtype stored) {
   if (!options->dtype || (stored != LD_F32 && stored != LD_F16 && stored != LD_BF16)) return stored;
   return !strcmp(options->dtype, "f32") ? LD_F32 : !strcmp(options->dtype, "f16") ? LD_F16 : LD_BF16;
@@ -64,9 +38,10 @@ static ld_dtype wanted_type(const ld_options *options, ld_dtype stored) {
 /* A tensor to write, and what it is made from when its turn comes. */
 typedef struct source {
   char *name;
-  const ld_stored *stored; /* NULL: trained whole, and not in the folder */
-  const ld_linear *linear; /* adapted: the stored weight and its addition; NULL otherwise */
-  const ld_param *whole;   /* trained whole: takes the stored one's place; NULL otherwise */
+  const ld_stored *stored; /* NULL: not in the folder */
+  const ld_choice *choice; /* how training changes its layer; NULL: it does not */
+  const ld_change *change;
+  const char *which; /* "weight" or "bias" of the layer */
 } source;
 
 /* What a value became in its type: infinite ones are those that the type does not reach. */
@@ -87,14 +62,17 @@ static int check_finite(const ld_named *named, const float *made, const void *st
   return 0;
 }
 
+/* Of a layer that the folder does not have, or has in another size. */
+static bool is_fresh(const source *from) {
+  return from->choice && from->choice->layer->is_new;
+}
+
 static int make_tensor(const ld_named *named, void **out, ld_error *err) {
   const source *from = named->user;
   const int64_t n = ld_stored_count(&named->tensor);
-  float *floats = from->linear ? merged_weight(from->linear) : ld_alloc((size_t)n, sizeof *floats);
-  if (from->whole)
-    memcpy(floats, from->whole->data, (size_t)n * sizeof *floats);
-  else if (!from->linear)
-    ld_dtype_to_f32(floats, from->stored->data, from->stored->dtype, 0, n);
+  float *floats = ld_alloc((size_t)n, sizeof *floats);
+  if (!is_fresh(from)) ld_dtype_to_f32(floats, from->stored->data, from->stored->dtype, 0, n);
+  if (from->choice) from->choice->kind->merge(from->change, from->which, floats);
   *out = ld_alloc((size_t)n, ld_dtype_size(named->tensor.dtype));
   ld_dtype_from_f32(*out, floats, named->tensor.dtype, n);
   const int rc = check_finite(named, floats, *out, n, err);
@@ -114,14 +92,38 @@ static bool is_bare(const ld_base *base) {
   return model->family->classifies && names_body && !found;
 }
 
-static const ld_param *find_whole(const ld_lora_set *set, const char *name) {
-  for (size_t i = 2 * set->n_loras; i < set->n_params; i++)
-    if (!strcmp(set->params[i].name, name)) return &set->params[i];
-  return NULL;
+static bool unties_head(const ld_model *model) {
+  return model->head_tied && model->head->change;
 }
 
-static bool unties_head(const ld_model *model) {
-  return model->head_tied && (model->head->lora || model->head->whole);
+/* Whether `name` is that of the layer's tensor; it may lack the body's. */
+static bool is_named(const ld_model *model, const ld_linear *layer, const char *which, const char *name) {
+  char *full = ld_format("%s.%s", layer->path, which);
+  const size_t body = model->family->body ? strlen(model->family->body) : 0;
+  const bool within = body && !strncmp(full, model->family->body, body) && full[body] == '.';
+  const bool same = !strcmp(full, name) || (within && !strcmp(full + body + 1, name));
+  free(full);
+  return same;
+}
+
+static void set_change(source *from, const ld_params *params, size_t i, const char *which) {
+  from->choice = &params->choices[i];
+  from->change = &params->changes[i];
+  from->which = which;
+}
+
+/* Finds what training changes in a stored tensor. A tied head shares its data with the embedding, which stays:
+ * see untie. */
+static void find_change(const ld_base *base, source *from) {
+  const ld_model *model = base->model;
+  for (size_t i = 0; i < base->params->n_changes; i++) {
+    const ld_linear *layer = base->params->choices[i].layer;
+    if (layer == model->head && model->head_tied) continue;
+    if (layer->weight.data == from->stored->data || (layer->is_new && is_named(model, layer, "weight", from->name)))
+      set_change(from, base->params, i, "weight");
+    else if (layer->bias && is_named(model, layer, "bias", from->name))
+      set_change(from, base->params, i, "bias");
+  }
 }
 
 static source *find_source(source *sources, size_t n, const char *name) {
@@ -140,16 +142,34 @@ static source *find_embedding(const ld_base *base, source *sources, size_t n) {
 
 /* A tied head that was changed becomes a tensor of its own, and the embedding keeps what they shared. */
 static size_t untie(const ld_base *base, source *sources, size_t n) {
+  const ld_params *params = base->params;
   if (!unties_head(base->model)) return n;
   source *embedding = find_embedding(base, sources, n), *head = find_source(sources, n, LD_HEAD_WEIGHT);
   const ld_stored *shared = embedding ? embedding->stored : head->stored;
-  if (!embedding) sources[n++] = (source){ld_strdup(base->model->embedding_name), shared, NULL, NULL};
-  if (!base->model->head->lora) return n;
+  if (!embedding) sources[n++] = (source){.name = ld_strdup(base->model->embedding_name), .stored = shared};
   if (!head) {
     head = &sources[n++];
-    *head = (source){ld_strdup(LD_HEAD_WEIGHT), shared, NULL, NULL};
+    *head = (source){.name = ld_strdup(LD_HEAD_WEIGHT), .stored = shared};
   }
-  head->linear = base->model->head;
+  for (size_t i = 0; i < params->n_changes; i++)
+    if (params->choices[i].layer == base->model->head) set_change(head, params, i, "weight");
+  return n;
+}
+
+/* Tensors that the folder does not have. */
+static size_t list_new(const ld_base *base, source *sources, size_t n) {
+  static const char *const tensors[] = {"weight", "bias"};
+  for (size_t i = 0; i < base->params->n_changes; i++) {
+    const ld_linear *layer = base->params->choices[i].layer;
+    for (int k = 0; layer->is_new && k < 2; k++) {
+      if (!ld_params_find(base->params, layer->path, tensors[k])) continue;
+      sources[n] = (source){.name = ld_format("%s.%s", layer->path, tensors[k])};
+      if (find_source(sources, n, sources[n].name))
+        free(sources[n].name);
+      else
+        set_change(&sources[n++], base->params, i, tensors[k]);
+    }
+  }
   return n;
 }
 
@@ -157,43 +177,36 @@ static size_t untie(const ld_base *base, source *sources, size_t n) {
  * joins it. */
 static size_t list_sources(const ld_base *base, source *sources) {
   const size_t n_stored = ld_model_folder_count(base->folder);
-  const ld_lora_set *set = base->lora;
   const bool bare = is_bare(base);
   size_t n = 0;
   for (; n < n_stored; n++) {
-    const ld_stored *stored = ld_model_folder_tensor(base->folder, n);
     const char *old = ld_model_folder_name(base->folder, n);
     char *name = bare ? ld_format("%s.%s", base->model->family->body, old) : ld_strdup(old);
-    sources[n] = (source){name, stored, adapted_by_data(base, stored->data), find_whole(set, name)};
+    sources[n] = (source){.name = name, .stored = ld_model_folder_tensor(base->folder, n)};
+    find_change(base, &sources[n]);
   }
-  for (size_t i = 2 * set->n_loras; i < set->n_params; i++) {
-    bool there = false;
-    for (size_t k = 0; k < n_stored && !there; k++) there = sources[k].whole == &set->params[i];
-    if (!there) sources[n++] = (source){ld_strdup(set->params[i].name), NULL, NULL, &set->params[i]};
-  }
-  return untie(base, sources, n);
+  return untie(base, sources, list_new(base, sources, n));
 }
 
-static ld_stored shape_of(const source *from) {
-  if (!from->whole) return *from->stored;
-  const ld_param *whole = from->whole;
-  const ld_dtype dtype = from->stored ? from->stored->dtype : LD_F32;
-  if (!strcmp(strrchr(from->name, '.'), ".bias"))
-    return (ld_stored){.dtype = dtype, .ndim = 1, .shape = {whole->cols}};
-  return (ld_stored){.dtype = dtype, .ndim = 2, .shape = {whole->rows, whole->cols}};
+static ld_stored shape_of(const ld_base *base, const source *from) {
+  if (!is_fresh(from)) return *from->stored;
+  const ld_param *param = ld_params_find(base->params, from->choice->layer->path, from->which);
+  ld_stored shape = {.dtype = from->stored ? from->stored->dtype : LD_F32, .ndim = param->ndim};
+  memcpy(shape.shape, param->shape, sizeof shape.shape);
+  return shape;
 }
 
 static int write_weights(const ld_options *options, const ld_base *base, const char *folder, ld_error *err) {
-  const size_t most = ld_model_folder_count(base->folder) + base->lora->n_params + 2; /* by untie */
+  const size_t most = ld_model_folder_count(base->folder) + base->params->n + 2; /* by untie */
   ld_named *tensors = ld_alloc(most, sizeof *tensors);
   source *sources = ld_alloc(most, sizeof *sources);
   const size_t n = list_sources(base, sources);
   for (size_t i = 0; i < n; i++) {
     const source *from = &sources[i];
-    tensors[i] = (ld_named){.name = from->name, .tensor = shape_of(from)};
+    tensors[i] = (ld_named){.name = from->name, .tensor = shape_of(base, from)};
     const ld_dtype stored = tensors[i].tensor.dtype;
     tensors[i].tensor.dtype = wanted_type(options, stored);
-    if (!from->linear && !from->whole && tensors[i].tensor.dtype == stored) continue;
+    if (!from->choice && tensors[i].tensor.dtype == stored) continue;
     tensors[i].make = make_tensor;
     tensors[i].user = from;
   }
@@ -309,7 +322,7 @@ int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_
   if (!rc) rc = ld_base_open_model(options->model, &base, err);
   if (!rc) rc = ld_share_adapt(comm, options, &base, err);
   if (!rc) rc = write_folder(options, &base, err);
-  if (!rc) ld_info("%s: %zu modules merged", options->out, base.lora->n_loras + base.lora->n_wholes);
+  if (!rc) ld_info("%s: %zu modules merged", options->out, base.params->n_changes);
   ld_base_close(&base);
   return rc;
 }

@@ -230,13 +230,12 @@ static int finish(ld_job *j, ld_error *err) {
 }
 
 /* What --target and --whole came to: "12 modules: q_proj, v_proj", those of all layers under one name. */
-static void put_trained(const ld_lora_set *lora, ld_text *out) {
+static void put_trained(const ld_params *params, ld_text *out) {
   ld_tally names = {0};
-  const size_t n = lora->n_loras + lora->n_wholes;
+  const size_t n = params->n_changes;
   for (size_t i = 0; i < n; i++) {
-    const ld_linear *linear = i < lora->n_loras ? lora->choices[i].linear : lora->wholes[i - lora->n_loras].linear;
-    const char *dot = strrchr(linear->path, '.');
-    ld_tally_add(&names, dot ? dot + 1 : linear->path, 0);
+    const char *path = params->choices[i].layer->path, *dot = strrchr(path, '.');
+    ld_tally_add(&names, dot ? dot + 1 : path, 0);
   }
   ld_text_printf(out, "trained: \"%zu %s: ", n, ld_plural((long long)n, "module", "modules"));
   ld_tally_list(&names, "", out);
@@ -253,7 +252,7 @@ static int open_run(void *self, ld_error *err) {
                  "%d\nkernels: \"%s\"\n",
                  LD_VERSION, ld_model_folder_digest(j->base.folder), j->data->digest, ld_comm_host(j->comm),
                  ld_comm_size(j->comm), ld_gemm_kernel());
-  put_trained(j->base.lora, &yaml);
+  put_trained(j->base.params, &yaml);
   int rc = ld_run_open(&j->run, j->config, yaml.bytes, j->first_step ? j->first_step : -1, err);
   ld_text_free(&yaml);
   if (!rc && !was_finished(j)) rc = ld_job_try_out(j, err);

@@ -205,7 +205,7 @@ static int show_sample(void *self, ld_error *err) {
 /* Parameters and both moments, and what HDF5 adds, as measured: for the file, and for the three data sets of a
  * parameter with their groups and indexes. */
 static double checkpoint_bytes(const ld_job *j) {
-  return 3.0 * sizeof(float) * (double)j->base.lora->n_floats + 9000 + 9700.0 * (double)j->base.lora->n_params;
+  return 3.0 * sizeof(float) * (double)j->base.params->n_floats + 9000 + 9700.0 * (double)j->base.params->n;
 }
 
 /* `tried` begins the line: what a test write took. */

@@ -57,10 +57,10 @@ static void describe_digests(const ld_job *j) {
 
 void ld_job_describe(const ld_job *j) {
   const ld_model *model = j->base.model;
-  const size_t n_modules = j->base.lora->n_loras + j->base.lora->n_wholes;
+  const size_t n_modules = j->base.params->n_changes;
   ld_info("model   %s: %s, %d %s, %.2f M parameters; trained: %.3f M in %zu %s", j->options.model,
           model->family->model_type, model->n_blocks, ld_plural(model->n_blocks, "block", "blocks"),
-          (double)model->n_parameters / 1e6, (double)j->base.lora->n_floats / 1e6, n_modules,
+          (double)model->n_parameters / 1e6, (double)j->base.params->n_floats / 1e6, n_modules,
           ld_plural((long long)n_modules, "module", "modules"));
   describe_head(j);
   describe_data(j);
@@ -152,7 +152,7 @@ int ld_job_record_start(ld_job *j, ld_error *err) {
   ld_metrics_string(m, "unit", unit(j));
   ld_metrics_int(m, "ranks", ld_comm_size(j->comm));
   ld_metrics_int(m, "hosts", ld_comm_nodes(j->comm));
-  ld_metrics_int(m, "trained_parameters", (int64_t)j->base.lora->n_floats);
+  ld_metrics_int(m, "trained_parameters", (int64_t)j->base.params->n_floats);
   ld_metrics_int(m, "base_parameters", j->base.model->n_parameters);
   ld_metrics_string(m, "date", date);
   return ld_metrics_end(m, err);
@@ -299,10 +299,10 @@ static void print_work(const ld_job *j, double tokens) {
 
 void ld_job_print_plan(const ld_job *j) {
   const double tokens = (double)j->data->plan->n_tokens / (double)j->trainer.steps_per_epoch;
-  const ld_lora_set *lora = j->base.lora;
+  const ld_params *params = j->base.params;
   printf("parameters         %.3f M frozen, %.3f M trained in %zu modules\n",
-         (double)j->base.model->n_parameters / 1e6, (double)lora->n_floats / 1e6,
-         lora->n_loras + lora->n_wholes);
+         (double)j->base.model->n_parameters / 1e6, (double)params->n_floats / 1e6,
+         params->n_changes);
   print_steps(j, tokens);
   print_time(j);
   print_memory(j);

@@ -469,6 +469,6 @@ void ld_build_head(ld_builder *builder, const ld_weight *embedding) {
 
 bool ld_any_trained(const ld_linear *linears, int n) {
   for (int i = 0; i < n; i++)
-    if (linears[i].lora || linears[i].whole) return true;
+    if (linears[i].change) return true;
   return false;
 }

@@ -262,8 +262,8 @@ static ld_maps layer_forward(ld_tape *t, const resnet *own, const layer *l, ld_m
 
 static bool is_adapted(const layer *l) {
   for (int k = 0; k < l->n_units; k++)
-    if (l->units[k].convolution.lora) return true;
-  return l->projection.convolution.lora;
+    if (l->units[k].convolution.change) return true;
+  return l->projection.convolution.change;
 }
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {

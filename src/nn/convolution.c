@@ -14,11 +14,11 @@ enum { PATCHES = 1 << 18, MIN_COLUMNS = 384 };
 
 typedef struct convolution_op {
   const ld_linear *layer;
+  const ld_batch *batch;
   ld_window window;
   ld_maps x, y;
   int tile_rows; /* rows of the output in a tile, of all images one below the other */
-  float *h;      /* (R, B H W) of y: A times the patches, kept for the gradient of B */
-  uint64_t seed, number;
+  float *kept;   /* (layer's kept, B H W) of y */
 } convolution_op;
 
 /* Output rows [row, row + n_rows), which are columns [column, column + n) of y. */
@@ -56,140 +56,104 @@ static const float *patches(const convolution_op *op, const float *x, const tile
 
 /* Carved from the scratch. */
 typedef struct scratch {
-  float *patches; /* (in, tile) */
-  float *dh;      /* (R, tile) */
-  float *dropped; /* the input of A, as x; then the gradient to it */
+  float *patches;  /* (in, tile) */
+  float *spare;    /* (layer's spare, tile) */
+  float *dropped;  /* what dropout left of x, as x */
+  float *gradient; /* on the way back: of that */
 } scratch;
 
 static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory, scratch *s) {
   const ld_linear *layer = op->layer;
   const size_t n = (size_t)n_tile_columns(op), x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
-  const size_t sizes[] = {is_pointwise(op) ? 0 : (size_t)layer->in * n,
-                          layer->lora ? (size_t)layer->lora->rank * n : 0,
-                          ld_lora_drops(tape, layer) ? x : 0};
-  float **const places[] = {&s->patches, &s->dh, &s->dropped};
+  const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
+  const size_t sizes[] = {is_pointwise(op) ? 0 : (size_t)layer->in * n, (size_t)ld_linear_spare(layer) * n, dropped,
+                          dropped};
+  float **const places[] = {&s->patches, &s->spare, &s->dropped, &s->gradient};
   size_t total = 0;
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 4; i++) {
     *places[i] = memory ? memory + total : NULL;
     total += sizes[i];
   }
   return total;
 }
 
-/* What A reads: x, or x with some of it dropped out. */
-static const float *adapter_input(const ld_tape *tape, const convolution_op *op, const scratch *s) {
+/* What the layer's change reads: x, or what dropout leaves of it. */
+static const float *change_input(const ld_tape *tape, const convolution_op *op, const scratch *s) {
   const ld_tensor *x = op->x.x;
-  if (!ld_lora_drops(tape, op->layer)) return x->data;
-  ld_lora_dropout(op->layer->lora, op->seed, op->number, x->rows, x->cols, x->data, x->stride, s->dropped,
-                  false);
+  if (!ld_linear_drops(tape, op->layer)) return x->data;
+  ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, x->data, x->stride, s->dropped, false);
   return s->dropped;
 }
 
-/* h = A patches, of what A reads. */
-static void lower(const convolution_op *op, const float *patches_in, const tile *t) {
-  const ld_lora *lora = op->layer->lora;
-  ld_gemm(false, false, lora->rank, t->n, lora->A->cols, 1, lora->A->data, lora->A->cols, patches_in,
-          patch_stride(op, t), 0, op->h + t->column, op->y.x->cols);
-}
-
-/* y = W patches + scaling B h. */
-static void multiply(const convolution_op *op, const float *patches_in, const tile *t) {
-  const ld_linear *layer = op->layer;
-  const ld_lora *lora = layer->lora;
+/* The product of a tile with the patches of `in`, which is shaped as x. */
+static ld_product product_of(const convolution_op *op, const tile *t, const float *in, const scratch *s) {
   const int N = op->y.x->cols;
-  ld_term terms[2] = {{ld_weight_factor(&layer->weight, false),
-                       ld_float_factor(patches_in, patch_stride(op, t), false), layer->in, 1}};
-  if (lora)
-    terms[1] = (ld_term){ld_float_factor(lora->B->data, lora->rank, false),
-                         ld_float_factor(op->h + t->column, N, false), lora->rank, lora->scaling};
-  ld_gemm_terms(layer->out, t->n, terms, lora ? 2 : 1, NULL, 0, NULL, op->y.x->data + t->column, N);
+  return (ld_product){.layer = op->layer,
+                      .T = t->n,
+                      .columns = true,
+                      .x = {(float *)patches(op, in, t, s->patches), patch_stride(op, t)},
+                      .y = {op->y.x->data + t->column, N},
+                      .kept = {op->kept + t->column, N},
+                      .scratch = s->spare};
 }
 
 static void convolution_forward(ld_tape *tape, void *self) {
   const convolution_op *op = self;
   scratch s;
   carve(tape, op, ld_tape_scratch(tape), &s);
-  const float *x = op->x.x->data, *in = adapter_input(tape, op, &s);
+  const float *x = op->x.x->data, *in = change_input(tape, op, &s);
   for (int row = 0; row < op->y.n * op->y.height; row += op->tile_rows) {
     const tile t = tile_at(op, row);
-    const float *p = in == x ? NULL : patches(op, in, &t, s.patches);
-    if (p) lower(op, p, &t);
-    p = patches(op, x, &t, s.patches);
-    if (in == x && op->layer->lora) lower(op, p, &t);
-    multiply(op, p, &t);
+    ld_product p = product_of(op, &t, in, &s);
+    ld_linear_read(&p);
+    if (in != x) p = product_of(op, &t, x, &s);
+    ld_linear_forward(&p);
   }
 }
 
-/* dB += scaling dy h^T;  dh = scaling B^T dy;  dA += dh patches^T. */
-static void adapter_gradients(const convolution_op *op, const float *in, const tile *t, float *dh) {
-  const ld_lora *lora = op->layer->lora;
-  const int N = op->y.x->cols, out = lora->B->rows, ld = patch_stride(op, t);
-  const float *dy = op->y.x->grad + t->column;
-  ld_gemm(false, true, out, lora->rank, t->n, lora->scaling, dy, N, op->h + t->column, N, 1, lora->B->grad,
-          lora->rank);
-  ld_gemm(true, false, lora->rank, t->n, out, lora->scaling, lora->B->data, lora->rank, dy, N, 0, dh, t->n);
-  ld_gemm(false, true, lora->rank, lora->A->cols, t->n, 1, dh, t->n, in, ld, 1, lora->A->grad, lora->A->cols);
-}
-
-/* dx += the input's gradient of a tile through W and, with `adapter`, through A as well or (without `frozen`)
- * alone. */
-static void input_gradient(const convolution_op *op, const tile *t, const scratch *s, bool frozen,
-                           bool adapter, float *dx) {
-  const ld_linear *layer = op->layer;
+/* dx += the gradient of a tile's patches, whose places take the patches' own. */
+static void input_gradient(const convolution_op *op, const tile *t, ld_product p, const scratch *s,
+                           enum ld_through through, float *dx) {
   const bool direct = is_pointwise(op);
-  float *to = direct ? dx + t->column : s->patches;
-  const int ld = patch_stride(op, t);
-  ld_term terms[2];
-  int n = 0;
-  if (frozen)
-    terms[n++] = (ld_term){ld_weight_factor(&layer->weight, true),
-                           ld_float_factor(op->y.x->grad + t->column, op->y.x->cols, false), layer->out, 1};
-  if (adapter)
-    terms[n++] = (ld_term){ld_float_factor(layer->lora->A->data, layer->in, true),
-                           ld_float_factor(s->dh, t->n, false), layer->lora->rank, 1};
-  ld_gemm_terms(layer->in, t->n, terms, n, direct ? to : NULL, ld, NULL, to, ld);
-  if (!direct) ld_patches_add(&op->window, to, t->row, t->n_rows, dx);
+  p.x.data = direct ? dx + t->column : s->patches;
+  p.start = direct ? p.x : (ld_side){0};
+  ld_linear_input(&p, through);
+  if (!direct) ld_patches_add(&op->window, s->patches, t->row, t->n_rows, dx);
 }
 
 static void convolution_backward(ld_tape *tape, void *self) {
   const convolution_op *op = self;
-  const ld_lora *lora = op->layer->lora;
   const ld_tensor *x = op->x.x;
-  const bool drops = ld_lora_drops(tape, op->layer);
+  const bool drops = ld_linear_drops(tape, op->layer);
   scratch s;
   carve(tape, op, ld_tape_scratch(tape), &s);
   float *dx = ld_grad(x);
-  const float *in = adapter_input(tape, op, &s);
+  const float *in = change_input(tape, op, &s);
+  if (dx && drops) memset(s.gradient, 0, (size_t)x->rows * (size_t)x->cols * sizeof(float));
   for (int row = 0; row < op->y.n * op->y.height; row += op->tile_rows) {
     const tile t = tile_at(op, row);
-    if (lora) adapter_gradients(op, patches(op, in, &t, s.patches), &t, s.dh);
-    if (dx) input_gradient(op, &t, &s, true, lora && !drops, dx);
+    ld_product p = product_of(op, &t, in, &s);
+    p.y.data = op->y.x->grad + t.column;
+    ld_linear_gradients(&p);
+    if (dx) input_gradient(op, &t, p, &s, drops ? LD_THROUGH_BASE : LD_THROUGH_ALL, dx);
+    if (dx && drops) input_gradient(op, &t, p, &s, LD_THROUGH_CHANGE, s.gradient);
   }
-  if (!dx || !drops) return;
-  /* Through the dropout: the gradient to A's input takes the place of that input. */
-  memset(s.dropped, 0, (size_t)x->rows * (size_t)x->cols * sizeof(float));
-  for (int row = 0; row < op->y.n * op->y.height; row += op->tile_rows) {
-    const tile t = tile_at(op, row);
-    const int N = op->y.x->cols;
-    ld_gemm(true, false, lora->rank, t.n, lora->B->rows, lora->scaling, lora->B->data, lora->rank,
-            op->y.x->grad + t.column, N, 0, s.dh, t.n);
-    input_gradient(op, &t, &s, false, true, s.dropped);
-  }
-  ld_lora_dropout(lora, op->seed, op->number, x->rows, x->cols, s.dropped, x->stride, dx, true);
+  if (dx && drops)
+    ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, s.gradient, x->stride, dx, true);
 }
 
 ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, const ld_batch *batch) {
   convolution_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (convolution_op){.layer = layer, .x = x, .seed = batch->seed, .number = batch->number};
+  *op = (convolution_op){.layer = layer, .batch = batch, .x = x};
   op->window = ld_window_over(&layer->kernel, x.x->rows, x.n, x.height, x.width);
   op->y = (ld_maps){NULL, x.n, op->window.out_height, op->window.out_width};
   const int N = op->y.n * op->y.height * op->y.width;
-  op->y.x = ld_tape_tensor(tape, layer->out, N, x.x->trained || layer->lora);
+  op->y.x = ld_tape_tensor(tape, layer->out, N, x.x->trained || ld_linear_trains(layer));
   int columns = PATCHES / layer->in;
   if (columns < MIN_COLUMNS) columns = MIN_COLUMNS;
   op->tile_rows = is_pointwise(op) || columns >= N ? op->y.n * op->y.height : columns / op->y.width;
   if (op->tile_rows < 1) op->tile_rows = 1;
-  if (layer->lora) op->h = ld_tape_floats(tape, (size_t)layer->lora->rank * (size_t)N);
+  op->kept = ld_tape_floats(tape, (size_t)ld_linear_kept(layer) * (size_t)N);
   scratch s;
   ld_tape_need_scratch(tape, carve(tape, op, NULL, &s));
   ld_tape_role(tape, layer->path);

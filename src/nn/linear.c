@@ -1,72 +1,99 @@
-#include "nn/ops.h"
+#include "nn/linear.h"
 
 #include "base/rng.h"
-#include "base/vmath.h"
-#include "nn/linear.h"
+#include "nn/ops.h"
 #include "nn/rows.h"
 
-typedef struct linear_op {
-  const ld_linear *linear;
-  ld_tensor *x, *residual, *y; /* residual: NULL for none */
-  float *h;                    /* (T, R): the dropped-out input times A^T, kept for the gradient of B */
-  uint64_t seed, number;
-} linear_op;
-
-/* y = start + x W^T + bias and, unless h is NULL, + scaling h B^T; start (T, out) may be NULL. */
-static void forward(const ld_linear *linear, int T, const float *x, int ldx, const float *h,
-                    const float *start, float *y, int ldy) {
-  ld_term terms[2] = {{ld_float_factor(x, ldx, false), ld_weight_factor(&linear->weight, !linear->transposed),
-                       linear->in, 1}};
-  if (h) {
-    const ld_lora *lora = linear->lora;
-    terms[1] = (ld_term){ld_float_factor(h, lora->rank, false),
-                         ld_float_factor(lora->B->data, lora->rank, true), lora->rank, lora->scaling};
-  }
-  ld_gemm_terms(T, linear->out, terms, h ? 2 : 1, start, linear->out, linear->bias, y, ldy);
+/* A product by rows multiplies x (T, K) by the transposed weight (K, n), one by columns the weight (n, K) by x
+ * (K, T). */
+static ld_term term_of(const ld_product *p, const ld_part *part) {
+  ld_factor x = ld_float_factor(part->x.data, part->x.ld, false), weight = part->weight;
+  if (p->columns) return (ld_term){weight, x, part->K, part->scale};
+  weight.transposed = !weight.transposed;
+  return (ld_term){x, weight, part->K, part->scale};
 }
 
-/* h (T, R) = x A^T. */
-static void lower(const ld_lora *lora, int T, const float *x, int ldx, float *h) {
-  const ld_param *A = lora->A;
-  ld_gemm(false, true, T, lora->rank, A->cols, 1, x, ldx, A->data, A->cols, 0, h, lora->rank);
+void ld_product_sum(const ld_product *p, ld_side y, int n, const ld_part *parts, int n_parts, ld_side start,
+                    const float *bias) {
+  ld_term terms[LD_MAX_TERMS];
+  for (int i = 0; i < n_parts; i++) terms[i] = term_of(p, &parts[i]);
+  ld_gemm_terms(p->columns ? n : p->T, p->columns ? p->T : n, terms, n_parts, start.data, start.ld, bias, y.data,
+                y.ld);
 }
 
-void ld_linear_forward(const ld_linear *linear, int T, const float *x, int ldx, float *h, float *y, int ldy) {
-  if (linear->lora) lower(linear->lora, T, x, ldx, h);
-  forward(linear, T, x, ldx, linear->lora ? h : NULL, NULL, y, ldy);
+void ld_product_outer(const ld_product *p, float *grad, ld_side left, int M, ld_side right, int N, float scale) {
+  ld_gemm(!p->columns, p->columns, M, N, p->T, scale, left.data, left.ld, right.data, right.ld, 1, grad, N);
 }
 
-void ld_linear_backward(const ld_linear *linear, int T, const float *dy, int ldy, const float *dh, float beta,
-                        float *dx, int ldx) {
-  ld_term terms[2] = {{ld_float_factor(dy, ldy, false), ld_weight_factor(&linear->weight, linear->transposed),
-                       linear->out, 1}};
-  if (dh) {
-    const ld_lora *lora = linear->lora;
-    terms[1] = (ld_term){ld_float_factor(dh, lora->rank, false),
-                         ld_float_factor(lora->A->data, linear->in, false), lora->rank, 1};
-  }
-  ld_gemm_terms(T, linear->in, terms, dh ? 2 : 1, beta != 0 ? dx : NULL, ldx, NULL, dx, ldx);
+ld_part ld_frozen_part(const ld_linear *layer, ld_side x) {
+  return (ld_part){x, ld_weight_factor(&layer->weight, layer->transposed), layer->in, 1};
 }
 
-void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const float *h, float *dh,
-                      const float *dy, int ldy) {
-  const ld_param *A = lora->A, *B = lora->B;
-  ld_gemm(true, false, B->rows, lora->rank, T, lora->scaling, dy, ldy, h, lora->rank, 1, B->grad, lora->rank);
-  ld_gemm(false, false, T, lora->rank, B->rows, lora->scaling, dy, ldy, B->data, lora->rank, 0, dh,
-          lora->rank);
-  ld_gemm(true, false, lora->rank, A->cols, T, 1, dh, lora->rank, x, ldx, 1, A->grad, A->cols);
+ld_part ld_frozen_back(const ld_linear *layer, ld_side dy) {
+  return (ld_part){dy, ld_weight_factor(&layer->weight, !layer->transposed), layer->out, 1};
 }
 
-void ld_whole_backward(const ld_linear *linear, int T, const float *x, int ldx, const float *dy, int ldy) {
-  ld_gemm(true, false, linear->out, linear->in, T, 1, dy, ldy, x, ldx, 1, linear->whole->grad, linear->in);
-  if (linear->whole_bias) ld_rows_add(linear->whole_bias->grad, dy, (size_t)ldy, T, linear->out);
+ld_side ld_product_scratch(const ld_product *p, int n) {
+  return (ld_side){p->scratch, p->columns ? p->T : n};
 }
 
-void ld_lora_dropout(const ld_lora *lora, uint64_t seed, uint64_t number, int rows, int cols, const float *in,
-                     int stride, float *out, bool add) {
-  const ld_stream stream = ld_rng_stream(seed, LD_RNG_DROPOUT, number, lora->id);
-  const uint32_t threshold = (uint32_t)((double)lora->dropout * 4294967296.0);
-  const float keep = 1.0f / (1.0f - lora->dropout);
+int ld_linear_kept(const ld_linear *layer) {
+  return layer->change ? layer->change->kept : 0;
+}
+
+int ld_linear_spare(const ld_linear *layer) {
+  return layer->change ? layer->change->spare : 0;
+}
+
+bool ld_linear_trains(const ld_linear *layer) {
+  return layer->change != NULL;
+}
+
+void ld_linear_read(const ld_product *p) {
+  const ld_change *change = p->layer->change;
+  if (change && change->functions->read) change->functions->read(change, p);
+}
+
+void ld_linear_forward(const ld_product *p) {
+  const ld_linear *layer = p->layer;
+  const ld_part part = ld_frozen_part(layer, p->x);
+  if (layer->change)
+    layer->change->functions->forward(layer->change, p);
+  else
+    ld_product_sum(p, p->y, layer->out, &part, 1, p->start, layer->bias);
+}
+
+void ld_linear_gradients(const ld_product *p) {
+  const ld_change *change = p->layer->change;
+  if (change) change->functions->gradients(change, p);
+}
+
+void ld_linear_input(const ld_product *p, enum ld_through through) {
+  const ld_linear *layer = p->layer;
+  const ld_part part = ld_frozen_back(layer, p->y);
+  if (layer->change)
+    layer->change->functions->input(layer->change, p, through);
+  else
+    ld_product_sum(p, p->x, layer->in, &part, 1, p->start, NULL);
+}
+
+void ld_linear_count(ld_tape *tape, const ld_linear *layer, int T, bool input_trained) {
+  const double frozen = (double)layer->in * layer->out;
+  const ld_change_work work = layer->change ? layer->change->work : (ld_change_work){frozen, frozen, 0};
+  ld_tape_add_work(tape, T * work.forward, T * ((input_trained ? work.input : 0) + work.params));
+  if (layer->change) ld_tape_trains(tape, layer);
+}
+
+bool ld_linear_drops(const ld_tape *tape, const ld_linear *layer) {
+  return layer->change && layer->change->dropout > 0 && ld_tape_training(tape);
+}
+
+void ld_linear_dropout(const ld_linear *layer, const ld_batch *batch, int rows, int cols, const float *in,
+                       int stride, float *out, bool add) {
+  const ld_change *change = layer->change;
+  const ld_stream stream = ld_rng_stream(batch->seed, LD_RNG_DROPOUT, batch->number, change->id);
+  const uint32_t threshold = (uint32_t)((double)change->dropout * 4294967296.0);
+  const float keep = 1.0f / (1.0f - change->dropout);
   const size_t n = (size_t)cols, total = (size_t)rows * n;
   uint32_t words[4];
   for (size_t i = 0; i < total; i++) {
@@ -80,90 +107,88 @@ void ld_lora_dropout(const ld_lora *lora, uint64_t seed, uint64_t number, int ro
   }
 }
 
-bool ld_lora_drops(const ld_tape *tape, const ld_linear *linear) {
-  return linear->lora && linear->lora->dropout > 0 && ld_tape_training(tape);
+typedef struct linear_op {
+  const ld_linear *layer;
+  const ld_batch *batch;
+  ld_tensor *x, *residual, *y; /* residual: NULL for none */
+  float *kept;
+} linear_op;
+
+/* The product of the whole operation, on the way forward. */
+static ld_product product_of(ld_tape *tape, const linear_op *op) {
+  return (ld_product){.layer = op->layer,
+                      .T = op->x->rows,
+                      .x = {op->x->data, op->x->stride},
+                      .y = {op->y->data, op->y->stride},
+                      .kept = {op->kept, ld_linear_kept(op->layer)},
+                      .scratch = ld_tape_scratch(tape)};
 }
 
-static void dropout(const linear_op *op, const float *in, int stride, float *out, bool add) {
-  ld_lora_dropout(op->linear->lora, op->seed, op->number, op->x->rows, op->x->cols, in, stride, out, add);
+/* What dropout leaves of x, (T, in), behind the product's scratch. */
+static ld_side dropped_place(const ld_product *p) {
+  return (ld_side){p->scratch + (size_t)p->T * (size_t)ld_linear_spare(p->layer), p->layer->in};
+}
+
+static ld_side drop(const linear_op *op, const ld_product *p) {
+  const ld_side to = dropped_place(p);
+  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, op->x->data, op->x->stride, to.data, false);
+  return to;
 }
 
 static void linear_forward(ld_tape *tape, void *self) {
-  linear_op *op = self;
-  const ld_linear *linear = op->linear;
-  const float *x = op->x->data;
-  int T = op->x->rows, ldx = op->x->stride;
-  if (ld_lora_drops(tape, linear)) {
-    float *dropped = ld_tape_scratch(tape);
-    dropout(op, x, ldx, dropped, false);
-    lower(linear->lora, T, dropped, linear->in, op->h);
-  } else if (linear->lora) {
-    lower(linear->lora, T, x, ldx, op->h);
-  }
-  forward(linear, T, x, ldx, op->h, op->residual ? op->residual->data : NULL, op->y->data, op->y->stride);
+  const linear_op *op = self;
+  ld_product p = product_of(tape, op), seen = p;
+  if (ld_linear_drops(tape, op->layer)) seen.x = drop(op, &p);
+  ld_linear_read(&seen);
+  if (op->residual) p.start = (ld_side){op->residual->data, op->residual->stride};
+  ld_linear_forward(&p);
 }
 
-/* dx through the frozen part and, behind its dropout, the adapter. `dropped` is (T, in). */
-static void dropped_backward(const linear_op *op, const float *dh, float *dropped, float *dx) {
-  const ld_linear *linear = op->linear;
-  const ld_lora *lora = linear->lora;
-  const int T = op->x->rows;
-  ld_gemm(false, false, T, linear->in, lora->rank, 1, dh, lora->rank, lora->A->data, linear->in, 0, dropped,
-          linear->in);
-  dropout(op, dropped, op->x->stride, dx, true);
-  ld_linear_backward(linear, T, op->y->grad, op->y->stride, NULL, 1, dx, op->x->stride);
+/* Adds to dx the gradient through the change and its dropout, then that through the frozen weight. */
+static void dropped_input(const linear_op *op, const ld_product *p, ld_side dx) {
+  ld_product way = *p;
+  way.x = dropped_place(p);
+  way.start = (ld_side){0};
+  ld_linear_input(&way, LD_THROUGH_CHANGE);
+  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, way.x.data, dx.ld, dx.data, true);
+  way.x = way.start = dx;
+  ld_linear_input(&way, LD_THROUGH_BASE);
 }
 
-/* Scratch: dh (T, R), then one (T, in) matrix for dropout. */
 static void linear_backward(ld_tape *tape, void *self) {
-  linear_op *op = self;
-  const ld_linear *linear = op->linear;
-  const ld_lora *lora = linear->lora;
-  const int T = op->x->rows;
-  const bool drops = ld_lora_drops(tape, linear);
-  float *dh = lora ? ld_tape_scratch(tape) : NULL, *dx = ld_grad(op->x);
-  float *dropped = drops ? dh + (size_t)T * (size_t)lora->rank : NULL;
-  const float *dy = op->y->grad;
-  if (drops) dropout(op, op->x->data, op->x->stride, dropped, false);
-  if (lora)
-    ld_lora_backward(lora, T, drops ? dropped : op->x->data, drops ? linear->in : op->x->stride, op->h, dh,
-                     dy, op->y->stride);
-  if (linear->whole) ld_whole_backward(linear, T, op->x->data, op->x->stride, dy, op->y->stride);
-  if (dx && drops)
-    dropped_backward(op, dh, dropped, dx);
-  else if (dx)
-    ld_linear_backward(linear, T, dy, op->y->stride, dh, 1, dx, op->x->stride);
+  const linear_op *op = self;
+  const bool drops = ld_linear_drops(tape, op->layer);
+  const ld_side dx = {ld_grad(op->x), op->x->stride};
+  ld_product p = product_of(tape, op);
+  p.y.data = op->y->grad;
+  if (drops) p.x = drop(op, &p);
+  ld_linear_gradients(&p);
+  if (!dx.data) return;
+  if (drops) {
+    dropped_input(op, &p, dx);
+  } else {
+    p.x = p.start = dx;
+    ld_linear_input(&p, LD_THROUGH_ALL);
+  }
 }
 
-void ld_linear_count(ld_tape *tape, const ld_linear *linear, int T, bool input_trained) {
-  const double in = linear->in, out = linear->out, R = linear->lora ? linear->lora->rank : 0;
-  const double to_input = input_trained ? in * out + R * in : 0;
-  const double to_weight = linear->whole ? in * out : R * (2 * out + in);
-  ld_tape_add_work(tape, T * (in * out + R * (in + out)), T * (to_input + to_weight));
-  if (linear->lora || linear->whole) ld_tape_trains(tape, linear);
-}
-
-ld_tensor *ld_op_linear_onto(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *linear,
+ld_tensor *ld_op_linear_onto(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *layer,
                              const ld_batch *batch) {
   linear_op *op = ld_tape_record(tape, sizeof *op);
-  const ld_lora *lora = linear->lora;
-  *op = (linear_op){
-      .linear = linear, .x = x, .residual = residual, .seed = batch->seed, .number = batch->number};
-  const bool below = x->trained || (residual && residual->trained);
-  op->y = ld_tape_tensor(tape, x->rows, linear->out, below || lora || linear->whole);
-  if (lora) {
-    const size_t T = (size_t)x->rows, dropped = ld_lora_drops(tape, linear) ? T * (size_t)linear->in : 0;
-    op->h = ld_tape_floats(tape, T * (size_t)lora->rank);
-    ld_tape_need_scratch(tape, T * (size_t)lora->rank + dropped);
-  }
-  if (lora || linear->whole) ld_tape_want(x);
+  *op = (linear_op){.layer = layer, .batch = batch, .x = x, .residual = residual};
+  const bool below = x->trained || (residual && residual->trained), trains = ld_linear_trains(layer);
+  const size_t T = (size_t)x->rows, spare = (size_t)ld_linear_spare(layer);
+  op->y = ld_tape_tensor(tape, x->rows, layer->out, below || trains);
+  op->kept = ld_tape_floats(tape, T * (size_t)ld_linear_kept(layer));
+  ld_tape_need_scratch(tape, T * (spare + (ld_linear_drops(tape, layer) ? (size_t)layer->in : 0)));
+  if (trains) ld_tape_want(x);
   if (residual) ld_tape_onto(tape, residual);
-  ld_tape_role(tape, linear->path);
-  ld_linear_count(tape, linear, x->rows, x->trained);
+  ld_tape_role(tape, layer->path);
+  ld_linear_count(tape, layer, x->rows, x->trained);
   ld_tape_push(tape, (ld_op){"linear", linear_forward, linear_backward, op, op->y, {x}});
   return op->y;
 }
 
-ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch) {
-  return ld_op_linear_onto(tape, NULL, x, linear, batch);
+ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *layer, const ld_batch *batch) {
+  return ld_op_linear_onto(tape, NULL, x, layer, batch);
 }

@@ -1,34 +1,34 @@
-/* The parts of a linear layer, for operations that hold one inside (the loss holds the head). T rows each;
- * ldx, ldy are row strides.
+/* The product of a linear layer, frozen or changed, for operations that hold one inside (a convolution holds it
+ * on patches, the loss holds the head). See nn/change.h for ld_product.
  */
 #ifndef LD_LINEAR_H
 #define LD_LINEAR_H
 
+#include "nn/change.h"
 #include "nn/tape.h"
 
-/* y = x W^T + bias and, where there is an adapter, h (T, R) = x A^T and y += scaling h B^T. */
-void ld_linear_forward(const ld_linear *linear, int T, const float *x, int ldx, float *h, float *y, int ldy);
+/* Floats for each input of product->kept and of product->scratch. */
+int ld_linear_kept(const ld_linear *layer);
+int ld_linear_spare(const ld_linear *layer);
 
-/* Adds to the gradients of A and B, and leaves dh (T, R) = scaling dy B. */
-void ld_lora_backward(const ld_lora *lora, int T, const float *x, int ldx, const float *h, float *dh,
-                      const float *dy, int ldy);
+/* Whether training changes the layer, so that its operation reads x on the way back. */
+bool ld_linear_trains(const ld_linear *layer);
 
-/* dx = beta dx + dy W and, unless dh is NULL, + dh A; beta is 0 or 1. */
-void ld_linear_backward(const ld_linear *linear, int T, const float *dy, int ldy, const float *dh, float beta,
-                        float *dx, int ldx);
+/* The four of a product, as in ld_change_functions; `read` and `gradients` do nothing on a frozen layer. */
+void ld_linear_read(const ld_product *product);
+void ld_linear_forward(const ld_product *product);
+void ld_linear_gradients(const ld_product *product);
+void ld_linear_input(const ld_product *product, enum ld_through through);
 
-/* Adds to the gradients of a layer that is trained whole. */
-void ld_whole_backward(const ld_linear *linear, int T, const float *x, int ldx, const float *dy, int ldy);
+/* Tells the tape the work of T inputs; `input_trained`: x has a gradient. */
+void ld_linear_count(ld_tape *tape, const ld_linear *layer, int T, bool input_trained);
 
-/* Tells the tape the work of T rows (of a convolution: output pixels); `input_trained`: x has a gradient. */
-void ld_linear_count(ld_tape *tape, const ld_linear *linear, int T, bool input_trained);
-
-/* Whether the adapter's input is dropped out in this pass. */
-bool ld_lora_drops(const ld_tape *tape, const ld_linear *linear);
+/* Whether some of what the layer's change reads is dropped out in this pass. */
+bool ld_linear_drops(const ld_tape *tape, const ld_linear *layer);
 
 /* out (rows, cols) = in * mask / (1 - p), of `stride` in; with `add` out += that, and the stride is out's.
- * The mask is made anew from its stream each time it is needed. */
-void ld_lora_dropout(const ld_lora *lora, uint64_t seed, uint64_t number, int rows, int cols, const float *in,
-                     int stride, float *out, bool add);
+ * The mask is made again from its stream each time it is needed. */
+void ld_linear_dropout(const ld_linear *layer, const ld_batch *batch, int rows, int cols, const float *in,
+                       int stride, float *out, bool add);
 
 #endif

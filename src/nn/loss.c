@@ -17,17 +17,17 @@ typedef struct loss_op {
   float *dx; /* (T, C) gradient of the loss, found in the forward pass; NULL when x is not trained */
 } loss_op;
 
-/* Carved from the scratch: gathered rows and their gradient (chunk, C), logits (chunk, V), the head's LoRA.
- */
+/* Carved from the scratch: gathered rows and their gradient (chunk, C), logits (chunk, V), what the head's
+ * product needs. */
 typedef struct loss_scratch {
-  float *x, *dx, *logits, *h, *dh;
+  float *x, *dx, *logits, *kept, *spare;
   int *rows;
 } loss_scratch;
 
 static size_t carve(const loss_op *op, float *memory, loss_scratch *s) {
   const size_t n = (size_t)op->chunk, C = (size_t)op->head->in, V = (size_t)op->head->out;
-  const size_t R = op->head->lora ? (size_t)op->head->lora->rank : 0;
-  const size_t sizes[] = {n * C, n * C, n * V, n * R, n * R, n};
+  const size_t kept = (size_t)ld_linear_kept(op->head), spare = (size_t)ld_linear_spare(op->head);
+  const size_t sizes[] = {n * C, n * C, n * V, n * kept, n * spare, n};
   float *places[6];
   size_t total = 0;
   for (int i = 0; i < 6; i++) {
@@ -60,30 +60,40 @@ static int gather(const loss_op *op, int *row, const loss_scratch *s) {
   return n;
 }
 
-static void chunk_gradient(const loss_op *op, const loss_scratch *s, int n) {
+/* The head's product of n gathered rows. */
+static ld_product product_of(const loss_op *op, const loss_scratch *s, int n) {
   const ld_linear *head = op->head;
-  const int C = head->in, V = head->out;
-  if (head->lora) ld_lora_backward(head->lora, n, s->x, C, s->h, s->dh, s->logits, V);
-  if (head->whole) ld_whole_backward(head, n, s->x, C, s->logits, V);
+  return (ld_product){.layer = head,
+                      .T = n,
+                      .x = {s->x, head->in},
+                      .y = {s->logits, head->out},
+                      .kept = {s->kept, ld_linear_kept(head)},
+                      .scratch = s->spare};
+}
+
+static void chunk_gradient(const loss_op *op, const loss_scratch *s, ld_product p) {
+  const size_t C = (size_t)op->head->in;
+  ld_linear_gradients(&p);
   if (!op->dx) return;
-  ld_linear_backward(head, n, s->logits, V, head->lora ? s->dh : NULL, 0, s->dx, C);
-  for (int i = 0; i < n; i++)
-    memcpy(op->dx + (size_t)s->rows[i] * (size_t)C, s->dx + (size_t)i * (size_t)C, (size_t)C * sizeof(float));
+  p.x.data = s->dx;
+  ld_linear_input(&p, LD_THROUGH_ALL);
+  for (int i = 0; i < p.T; i++) memcpy(op->dx + (size_t)s->rows[i] * C, s->dx + (size_t)i * C, C * sizeof(float));
 }
 
 static void loss_forward(ld_tape *tape, void *self) {
   loss_op *op = self;
-  const ld_linear *head = op->head;
-  const int C = head->in, V = head->out;
+  const int C = op->head->in, V = op->head->out;
   loss_scratch s;
   carve(op, ld_tape_scratch(tape), &s);
   if (op->dx) memset(op->dx, 0, (size_t)op->x->rows * (size_t)C * sizeof(float));
   double loss = 0;
   for (int row = 0, n; (n = gather(op, &row, &s)) > 0;) {
-    ld_linear_forward(head, n, s.x, C, s.h, s.logits, V);
+    const ld_product p = product_of(op, &s, n);
+    ld_linear_read(&p);
+    ld_linear_forward(&p);
     for (int i = 0; i < n; i++)
       loss += row_loss(s.logits + (size_t)i * (size_t)V, op->batch->targets[s.rows[i]], V);
-    if (ld_tape_training(tape)) chunk_gradient(op, &s, n);
+    if (ld_tape_training(tape)) chunk_gradient(op, &s, p);
   }
   *op->loss = loss;
 }

@@ -27,35 +27,26 @@ struct ld_tensor {
 /* The gradient of a tensor or of a view; NULL when it is not trained. */
 float *ld_grad(const ld_tensor *tensor);
 
-/* A trained matrix (or vector, with one row). Data and gradient lie in the flat arrays of the set that owns
- * it. */
+/* One trained tensor. Data and gradient lie in the flat arrays of the list that owns it. */
 typedef struct ld_param {
-  char *name; /* "<module path>/A", "<module path>/B"; trained whole: "<module path>.weight", "<module
-                 path>.bias" */
-  int rows, cols;
+  const char *module; /* Hugging Face path of the module that it changes, "model.layers.0.self_attn.q_proj" */
+  const char *role;   /* PEFT's name of it within the module: "lora_A", "weight", "bias" */
+  int ndim;
+  int64_t shape[LD_MAX_DIMS]; /* as in PEFT's files; row-major */
+  size_t count;
   float *data;
   float *grad; /* of the present microbatch */
 } ld_param;
-
-/* A low-rank addition: scaling * B A, A (R, in), B (out, R).
- * Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021, section 4.1. */
-typedef struct ld_lora {
-  int rank;
-  float scaling;
-  float dropout; /* of the input of A, in training */
-  uint32_t id;   /* names its stream of dropout numbers */
-  ld_param *A, *B;
-} ld_lora;
 
 /* How a convolution goes over its input; all 0 for a linear layer. */
 typedef struct ld_kernel {
   int height, width, stride, padding;
 } ld_kernel;
 
-/* y = x W^T + bias + scaling (x A^T) B^T. W is frozen, or trained whole (then without A and B).
+/* y = x W^T + bias. W is frozen; `change` is what training adds to it or puts in its place.
  *
  * A convolution is the same on the patches under its kernel: `in` is channels * height * width, in the order
- * of the stored weight, and so is A's. */
+ * of the stored weight. */
 typedef struct ld_linear {
   char *path; /* Hugging Face module path, "model.layers.0.self_attn.q_proj" */
   int in, out;
@@ -63,10 +54,9 @@ typedef struct ld_linear {
   bool transposed;  /* GPT-2's Conv1D */
   float *bias;      /* (out); NULL for none */
   ld_kernel kernel;
-  bool is_new;   /* the folder has no such layer: weight and bias are still to be set */
-  float spread;  /* of a new layer: standard deviation of its first weights; 0: U(+-1/sqrt(in)) */
-  ld_lora *lora; /* NULL when not adapted */
-  ld_param *whole, *whole_bias; /* trained whole: what weight and bias show; NULL otherwise */
+  bool is_new;  /* the folder has no such layer: weight and bias are still to be set */
+  float spread; /* of a new layer: standard deviation of its first weights; 0: U(+-1/sqrt(in)) */
+  struct ld_change *change; /* nn/change.h; NULL: nothing of it is trained */
 } ld_linear;
 
 /* The input of a pass, and what is to be predicted. Owns nothing.

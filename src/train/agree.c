@@ -5,11 +5,11 @@
 #include "io/hash.h"
 
 static uint64_t hash_state(const ld_trainer *t) {
-  const ld_lora_set *lora = t->base->lora;
-  const size_t bytes = lora->n_floats * sizeof(float);
+  const ld_params *params = t->base->params;
+  const size_t bytes = params->n_floats * sizeof(float);
   const ld_progress *p = &t->progress;
   const int64_t place[] = {p->step, p->epoch, p->position, p->tokens, p->best_step};
-  uint64_t hash = ld_hash(0, lora->data, bytes);
+  uint64_t hash = ld_hash(0, params->data, bytes);
   hash = ld_hash(hash, t->adamw.m, bytes);
   hash = ld_hash(hash, t->adamw.v, bytes);
   hash = ld_hash(hash, t->exact.exponent, t->exact.n_params * sizeof *t->exact.exponent);

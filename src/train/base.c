@@ -179,7 +179,7 @@ int ld_base_check_ids(const ld_base *base, const int32_t *ids, const int32_t *ty
 }
 
 void ld_base_close(ld_base *base) {
-  ld_lora_free(base->lora);
+  ld_params_free(base->params);
   ld_model_free(base->model);
   ld_labels_free(&base->labels);
   ld_tokenizer_free(base->tokenizer);

@@ -7,7 +7,8 @@
 #include "io/dataset.h"
 #include "io/model_folder.h"
 #include "io/tokenizer.h"
-#include "model/lora.h"
+#include "adapt/params.h"
+#include "model/model.h"
 #include "train/options.h"
 
 enum { LD_MAX_STOPS = LD_MAX_EOS + 2 }; /* the tokenizer's end of a text, and a chat layout's end of a turn */
@@ -20,7 +21,7 @@ typedef struct ld_base {
   ld_model *model;
   ld_labels labels;  /* a classifier's: a name for each class; a number as text where there is no name */
   bool labels_named; /* by config.json, an adapter or data; otherwise the names are the classes' numbers */
-  ld_lora_set *lora; /* NULL without an adapter */
+  ld_params *params; /* NULL without an adapter */
   int32_t bos, eos;  /* bos: what the tokenizer puts before a text; -1 for none */
   int32_t stops[LD_MAX_STOPS]; /* ids at which generation ends */
   int n_stops;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "adapt/choose.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/checkpoint.h"
@@ -74,7 +75,7 @@ void ld_adapter_forget_base(ld_adapter *adapter) {
 
 static int check_module(const ld_base *base, const ld_adapter_module *module, const char *source,
                         ld_error *err) {
-  const ld_linear *linear = ld_lora_find(base->model, module->path);
+  const ld_linear *linear = ld_model_layer(base->model, module->path);
   if (!linear)
     return ld_fail(err, LD_EMISMATCH, "%s: adapts module '%s', which the %s model %s does not have", source,
                    module->path, base->model->family->model_type, ld_model_folder_path(base->folder));
@@ -97,7 +98,7 @@ static ld_linear *find_whole(const ld_model *model, const char *path, bool *bias
   if (!end || (strcmp(end, ".weight") != 0 && strcmp(end, ".bias") != 0)) return NULL;
   *bias = !strcmp(end, ".bias");
   char *module = ld_format("%.*s", (int)(end - path), path);
-  ld_linear *linear = ld_lora_find(model, module);
+  ld_linear *linear = ld_model_layer(model, module);
   free(module);
   return linear;
 }
@@ -251,8 +252,8 @@ static int check_task(const ld_base *base, const ld_adapter *adapter, const char
 static int check_targets(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const bool of_family = adapter->config && !ld_value_get(adapter->config, "target_modules");
   for (size_t i = 0; of_family && i < adapter->n_modules; i++) {
-    const ld_linear *linear = ld_lora_find(base->model, adapter->modules[i].path);
-    if (linear && !ld_lora_targets(linear, base->model->default_targets))
+    const ld_linear *linear = ld_model_layer(base->model, adapter->modules[i].path);
+    if (linear && !ld_is_targeted(linear, base->model->default_targets))
       return ld_fail(err, LD_EMISMATCH,
                      "%s: adapter_config.json has no target_modules, so that they are %s, but "
                      "adapter_model.safetensors has LoRA for '%s'",
@@ -274,7 +275,7 @@ static int is_selected(const ld_model *model, const ld_linear *linear, const ld_
   const int rc = ld_peft_config_selects(adapter->config, linear->path, source, selected, err);
   const bool all = targets && targets->type == LD_STRING && !strcasecmp(targets->string, "all-linear");
   if (all && linear->kernel.height) *selected = false;
-  if (!targets && !ld_lora_targets(linear, model->default_targets)) *selected = false;
+  if (!targets && !ld_is_targeted(linear, model->default_targets)) *selected = false;
   return rc;
 }
 
@@ -323,21 +324,21 @@ static int check_adapter(const ld_base *base, const ld_adapter *adapter, const c
   return rc ? rc : check_complete(base, adapter, source, err);
 }
 
-/* Copies the adapter's numbers over the set's, which has the same parameters. */
-static void fill(ld_lora_set *set, const ld_adapter *adapter) {
-  for (size_t i = 0; i < set->n_loras; i++) {
-    const ld_adapter_module *module = find_module(adapter, set->choices[i].linear->path);
-    const ld_lora *lora = &set->loras[i];
-    memcpy(lora->A->data, module->A, (size_t)module->rank * (size_t)module->in * sizeof(float));
-    memcpy(lora->B->data, module->B, (size_t)module->rank * (size_t)module->out * sizeof(float));
+/* The numbers that the adapter has for a parameter. */
+static const float *values_of(const ld_adapter *adapter, const ld_linear *layer, const char *role) {
+  const ld_adapter_module *module = find_module(adapter, layer->path);
+  if (module) return strcmp(role, "lora_A") ? module->B : module->A;
+  return find_full(adapter, layer, role)->data;
+}
+
+static void fill(ld_params *params, const ld_adapter *adapter) {
+  for (size_t i = 0; i < params->n_changes; i++) {
+    const ld_change *change = &params->changes[i];
+    for (int k = 0; k < change->n_params; k++)
+      memcpy(change->params[k].data, values_of(adapter, change->layer, change->params[k].role),
+             change->params[k].count * sizeof(float));
   }
-  for (size_t i = 0; i < set->n_wholes; i++) {
-    const ld_linear *linear = set->wholes[i].linear;
-    const size_t out = (size_t)linear->out;
-    memcpy(linear->whole->data, find_full(adapter, linear, "weight")->data,
-           out * (size_t)linear->in * sizeof(float));
-    if (linear->bias) memcpy(linear->bias, find_full(adapter, linear, "bias")->data, out * sizeof(float));
-  }
+  ld_params_update(params);
 }
 
 int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, double dropout,
@@ -346,20 +347,21 @@ int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, 
   if (!rc) rc = check_adapter(base, adapter, source, err);
   if (rc) return rc;
   ld_model *model = base->model;
-  ld_lora_choice *choices = ld_alloc(adapter->n_modules, sizeof *choices);
-  bool *whole = ld_alloc(model->n_linears, sizeof *whole);
+  ld_choice *choices = ld_alloc(model->n_linears, sizeof *choices);
   size_t n = 0;
-  /* In the model's order, whatever the file's: so parameters always lie alike. */
+  /* In the model's order, whatever the file's: so parameters always lie in the same order. */
   for (size_t i = 0; i < model->n_linears; i++) {
     const ld_adapter_module *module = find_module(adapter, model->linears[i]->path);
     if (module)
-      choices[n++] = (ld_lora_choice){model->linears[i], module->rank, module->alpha, module->scaling};
-    whole[i] = find_full(adapter, model->linears[i], "weight") != NULL;
+      choices[n++] =
+          (ld_choice){model->linears[i], &ld_adapter_lora, module->rank, module->alpha, module->scaling};
   }
-  base->lora = ld_lora_attach(model, choices, n, dropout, whole);
-  base->lora->rslora = adapter->rslora;
-  fill(base->lora, adapter);
-  free(whole);
+  for (size_t i = 0; i < model->n_linears; i++)
+    if (find_full(adapter, model->linears[i], "weight"))
+      choices[n++] = (ld_choice){.layer = model->linears[i], .kind = &ld_adapter_whole};
+  base->params = ld_params_attach(choices, n, dropout);
+  base->params->rslora = adapter->rslora;
+  fill(base->params, adapter);
   free(choices);
   return 0;
 }
@@ -379,39 +381,37 @@ int ld_base_adapt_from(ld_base *base, const char *path, bool other_base, ld_erro
 static const char *default_whole(const ld_base *base, const ld_options *options) {
   const ld_model *model = base->model;
   const bool free_choice = model->family->classifies && !model->family->task_type && !model->head->is_new;
-  return free_choice && ld_lora_targets(model->head, options->target) ? "none" : NULL;
+  return free_choice && ld_is_targeted(model->head, options->target) ? "none" : NULL;
 }
 
 int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err) {
   const int rank = (int)options->rank;
-  const ld_lora_choice like = {NULL, rank, options->alpha,
-                               ld_adapter_scaling(options->alpha, rank, options->rslora)};
-  ld_lora_choice *choices;
-  bool *whole;
+  const ld_selection selection = {
+      .targets = options->target,
+      .whole = options->whole ? options->whole : default_whole(base, options),
+      .like = {.kind = &ld_adapter_lora,
+               .rank = rank,
+               .alpha = options->alpha,
+               .scaling = ld_adapter_scaling(options->alpha, rank, options->rslora)},
+  };
+  ld_choice *choices;
   size_t n;
-  int rc = ld_whole_choose(base->model, options->whole ? options->whole : default_whole(base, options),
-                           &whole, err);
+  const int rc = ld_choose(base->model, &selection, &choices, &n, err);
   if (rc) return rc;
-  rc = ld_lora_choose(base->model, options->target, whole, &like, &choices, &n, err);
-  if (!rc) {
-    base->lora = ld_lora_attach(base->model, choices, n, options->dropout, whole);
-    base->lora->rslora = options->rslora;
-    ld_lora_init(base->lora, (uint64_t)options->seed);
-    free(choices);
-  }
-  free(whole);
-  if (!rc && !base->lora->n_params)
-    rc = ld_fail(err, LD_EUSAGE, "--target none leaves nothing to train: give --whole");
-  return rc;
+  base->params = ld_params_attach(choices, n, options->dropout);
+  base->params->rslora = options->rslora;
+  ld_params_start(base->params, (uint64_t)options->seed);
+  free(choices);
+  return n ? 0 : ld_fail(err, LD_EUSAGE, "--target none leaves nothing to train: give --whole");
 }
 
 static int check_ready(const ld_base *base, ld_error *err) {
   for (size_t i = 0; i < base->model->n_linears; i++) {
     const ld_linear *linear = base->model->linears[i];
-    if (linear->is_new && !linear->whole && base->model->unfit_head)
+    if (linear->is_new && !linear->change && base->model->unfit_head)
       return ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: %s: give an --adapter that holds a head",
                      ld_model_folder_path(base->folder), base->model->unfit_head);
-    if (linear->is_new && !linear->whole)
+    if (linear->is_new && !linear->change)
       return ld_fail(err, LD_EMISMATCH, "%s: has no '%s': give an --adapter that holds it",
                      ld_model_folder_path(base->folder), linear->path);
   }
@@ -423,37 +423,39 @@ int ld_base_make_ready(ld_base *base, const char *adapter, bool other_base, ld_e
   return rc ? rc : check_ready(base, err);
 }
 
-static float *copy_floats(const float *from, size_t n) {
-  return memcpy(ld_alloc(n, sizeof(float)), from, n * sizeof(float));
+static float *copy_floats(const ld_param *param) {
+  return memcpy(ld_alloc(param->count, sizeof(float)), param->data, param->count * sizeof(float));
 }
 
-static void save_module(ld_adapter_module *module, const ld_lora_set *set, size_t i) {
-  const ld_lora_choice *choice = &set->choices[i];
-  const ld_linear *linear = choice->linear;
-  *module = (ld_adapter_module){.path = ld_strdup(linear->path),
-                                .rank = choice->rank,
-                                .alpha = choice->alpha,
-                                .scaling = choice->scaling,
-                                .in = linear->in,
-                                .out = linear->out,
-                                .kernel = {linear->kernel.height, linear->kernel.width}};
-  module->A = copy_floats(set->loras[i].A->data, (size_t)choice->rank * (size_t)linear->in);
-  module->B = copy_floats(set->loras[i].B->data, (size_t)choice->rank * (size_t)linear->out);
+static void save_module(ld_adapter *adapter, const ld_choice *choice, const ld_change *change) {
+  const ld_linear *layer = choice->layer;
+  adapter->modules[adapter->n_modules++] = (ld_adapter_module){.path = ld_strdup(layer->path),
+                                                               .rank = choice->rank,
+                                                               .alpha = choice->alpha,
+                                                               .scaling = choice->scaling,
+                                                               .in = layer->in,
+                                                               .out = layer->out,
+                                                               .kernel = {layer->kernel.height, layer->kernel.width},
+                                                               .A = copy_floats(&change->params[0]),
+                                                               .B = copy_floats(&change->params[1])};
 }
 
-static void save_param(ld_adapter_full *full, const ld_param *param, bool bias) {
-  *full = (ld_adapter_full){
-      .path = ld_strdup(param->name), .ndim = bias ? 1 : 2, .shape = {param->rows, param->cols}};
-  if (bias) full->shape[0] = param->cols;
-  full->data = copy_floats(param->data, (size_t)param->rows * (size_t)param->cols);
+static void save_full(ld_adapter *adapter, const ld_param *param) {
+  ld_adapter_full *full = &adapter->full[adapter->n_full++];
+  *full = (ld_adapter_full){.path = ld_format("%s.%s", param->module, param->role), .ndim = param->ndim};
+  memcpy(full->shape, param->shape, sizeof full->shape);
+  full->data = copy_floats(param);
 }
 
-static void save_wholes(ld_adapter *adapter, const ld_lora_set *set) {
-  adapter->full = ld_alloc(2 * set->n_wholes, sizeof *adapter->full);
-  for (size_t i = 0; i < set->n_wholes; i++) {
-    const ld_linear *linear = set->wholes[i].linear;
-    save_param(&adapter->full[adapter->n_full++], linear->whole, false);
-    if (linear->whole_bias) save_param(&adapter->full[adapter->n_full++], linear->whole_bias, true);
+static void save_params(ld_adapter *adapter, const ld_params *params) {
+  adapter->modules = ld_alloc(params->n_changes, sizeof *adapter->modules);
+  adapter->full = ld_alloc(params->n, sizeof *adapter->full);
+  for (size_t i = 0; i < params->n_changes; i++) {
+    const ld_change *change = &params->changes[i];
+    if (change->rank)
+      save_module(adapter, &params->choices[i], change);
+    else
+      for (int k = 0; k < change->n_params; k++) save_full(adapter, &change->params[k]);
   }
 }
 
@@ -465,21 +467,17 @@ static void save_labels(ld_adapter *adapter, const ld_base *base) {
 }
 
 ld_adapter *ld_base_adapter(const ld_base *base, const ld_options *options) {
-  const ld_lora_set *set = base->lora;
   const ld_family *family = base->model->family;
   ld_adapter *adapter = ld_alloc(1, sizeof *adapter);
   adapter->rank = (int)options->rank;
   adapter->alpha = options->alpha;
   adapter->dropout = options->dropout;
-  adapter->rslora = set->rslora;
+  adapter->rslora = base->params->rslora;
   adapter->fan_in_fan_out = family->fan_in_fan_out;
   adapter->base_digest = ld_strdup(ld_model_folder_digest(base->folder));
   adapter->architecture = ld_strdup(family->architectures[0]);
   if (family->task_type) adapter->task_type = ld_strdup(family->task_type);
-  adapter->n_modules = set->n_loras;
-  adapter->modules = ld_alloc(set->n_loras, sizeof *adapter->modules);
-  for (size_t i = 0; i < set->n_loras; i++) save_module(&adapter->modules[i], set, i);
-  save_wholes(adapter, set);
+  save_params(adapter, base->params);
   save_labels(adapter, base);
   return adapter;
 }

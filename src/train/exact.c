@@ -45,15 +45,11 @@ double ld_exact_loss(const int64_t words[LD_LOSS_WORDS]) {
   return loss;
 }
 
-static size_t count(const ld_param *param) {
-  return (size_t)param->rows * (size_t)param->cols;
-}
-
 void ld_exact_create(ld_exact *exact, const ld_param *params, size_t n_params) {
   *exact = (ld_exact){.params = params, .n_params = n_params};
   exact->first = ld_alloc(n_params + 1, sizeof *exact->first);
   exact->first[0] = LD_EXACT_COUNTERS;
-  for (size_t i = 0; i < n_params; i++) exact->first[i + 1] = exact->first[i] + count(&params[i]);
+  for (size_t i = 0; i < n_params; i++) exact->first[i + 1] = exact->first[i] + params[i].count;
   exact->n_floats = exact->first[n_params] - LD_EXACT_COUNTERS;
   exact->sums = ld_alloc(LD_EXACT_COUNTERS + exact->n_floats, sizeof *exact->sums);
   exact->exponent = ld_alloc(n_params, sizeof *exact->exponent);
@@ -101,8 +97,8 @@ LD_VECTOR static void add(int64_t *sums, const float *g, size_t n, double scale)
 
 void ld_exact_add(ld_exact *exact, size_t i) {
   const ld_param *param = &exact->params[i];
-  exact->peak[i] = peak_bits(param->grad, count(param), exact->peak[i]);
-  add(exact->sums + exact->first[i], param->grad, count(param), ldexp(1, exact->used[i]));
+  exact->peak[i] = peak_bits(param->grad, param->count, exact->peak[i]);
+  add(exact->sums + exact->first[i], param->grad, param->count, ldexp(1, exact->used[i]));
 }
 
 static float bits_to_float(uint32_t bits) {
@@ -138,6 +134,6 @@ void ld_exact_mean(const ld_exact *exact, double divisor) {
     const ld_param *param = &exact->params[i];
     const int64_t *sums = exact->sums + exact->first[i];
     const double scale = ldexp(1, -exact->used[i]) / divisor;
-    for (size_t k = 0; k < count(param); k++) param->grad[k] = (float)((double)sums[k] * scale);
+    for (size_t k = 0; k < param->count; k++) param->grad[k] = (float)((double)sums[k] * scale);
   }
 }

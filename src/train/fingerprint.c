@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapt/kind.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "io/digest.h"
@@ -68,35 +69,36 @@ static bool products(inputs *in, ld_digest *digest) {
 /* A layer with an adapter. */
 typedef struct layer {
   ld_linear linear;
-  ld_lora lora;
-  ld_param A, B;
+  ld_change change;
+  ld_param params[LD_MAX_ROLES];
 } layer;
 
 enum { RANK = 4 };
 
-static ld_param make_param(inputs *in, int rows, int cols) {
-  const size_t n = (size_t)rows * (size_t)cols;
-  float *data = numbers(in, n), *grad = numbers(in, n);
-  return (ld_param){.rows = rows, .cols = cols, .data = data, .grad = grad};
-}
-
 static const ld_linear *make_layer(inputs *in, layer *l, int n_in, int n_out, ld_kernel kernel) {
   const int K = kernel.height ? n_in * kernel.height * kernel.width : n_in;
   const float *weight = numbers(in, (size_t)K * (size_t)n_out);
-  l->A = make_param(in, RANK, K);
-  l->B = make_param(in, n_out, RANK);
-  l->lora = (ld_lora){RANK, 0.5f, 0.1f, (uint32_t)in->drawn, &l->A, &l->B};
-  l->linear = (ld_linear){.path = "", .in = K, .out = n_out, .weight = {weight, LD_F32, n_out, K}};
-  l->linear.kernel = kernel;
-  l->linear.lora = &l->lora;
+  l->linear = (ld_linear){.path = "", .in = K, .out = n_out, .weight = {weight, LD_F32, n_out, K}, .kernel = kernel};
+  l->change = (ld_change){.functions = &ld_adapter_lora.functions,
+                          .layer = &l->linear,
+                          .params = l->params,
+                          .rank = RANK,
+                          .scaling = 0.5f,
+                          .dropout = 0.1f};
+  ld_adapter_lora.lay_out(&l->change);
+  for (int i = 0; i < l->change.n_params; i++) {
+    l->params[i].data = numbers(in, l->params[i].count);
+    l->params[i].grad = numbers(in, l->params[i].count);
+  }
+  l->change.id = (uint32_t)in->drawn;
+  l->linear.change = &l->change;
   return &l->linear;
 }
 
 static void add_gradients(ld_digest *digest, const layer *layers, int n) {
-  for (int i = 0; i < n; i++) {
-    add_floats(digest, layers[i].A.grad, (size_t)layers[i].A.rows * (size_t)layers[i].A.cols);
-    add_floats(digest, layers[i].B.grad, (size_t)layers[i].B.rows * (size_t)layers[i].B.cols);
-  }
+  for (int i = 0; i < n; i++)
+    for (int k = 0; k < layers[i].change.n_params; k++)
+      add_floats(digest, layers[i].params[k].grad, layers[i].params[k].count);
 }
 
 /* A network records itself on the tape with its loss. It runs forward and backward. */
@@ -207,7 +209,7 @@ static bool image_model(inputs *in, ld_digest *digest) {
 
 /* Sums of gradients, clipping, AdamW and its rates. */
 static bool optimizer(inputs *in, ld_digest *digest) {
-  enum { ROWS = 3, COLS = 67, N = ROWS * COLS };
+  enum { N = 201 };
   const ld_options options = {.lr = 1e-3,
                               .beta1 = 0.9,
                               .beta2 = 0.999,
@@ -215,7 +217,9 @@ static bool optimizer(inputs *in, ld_digest *digest) {
                               .weight_decay = 0.01,
                               .warmup = 2,
                               .schedule = LD_COSINE};
-  const ld_param param = make_param(in, ROWS, COLS);
+  ld_param param = {.count = N};
+  param.data = numbers(in, N);
+  param.grad = numbers(in, N);
   ld_exact exact;
   ld_adamw adamw;
   ld_exact_create(&exact, &param, 1);

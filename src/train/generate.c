@@ -56,7 +56,7 @@ typedef struct generator {
   ld_tape *tape;
   ld_cache cache;
   int32_t *ids, *positions;
-  float *logits, *h; /* h: the head's adapter */
+  float *logits, *kept; /* kept: for the head's product */
 } generator;
 
 static void generator_create(generator *g, const ld_base *base, int capacity) {
@@ -69,7 +69,7 @@ static void generator_create(generator *g, const ld_base *base, int capacity) {
   g->ids = ld_alloc((size_t)capacity, sizeof *g->ids);
   g->positions = ld_alloc((size_t)capacity, sizeof *g->positions);
   g->logits = ld_alloc((size_t)model->vocab, sizeof *g->logits);
-  g->h = ld_alloc(model->head->lora ? (size_t)model->head->lora->rank : 0, sizeof *g->h);
+  g->kept = ld_alloc((size_t)ld_linear_kept(model->head), sizeof *g->kept);
 }
 
 static void generator_free(generator *g) {
@@ -79,12 +79,18 @@ static void generator_free(generator *g) {
   free(g->ids);
   free(g->positions);
   free(g->logits);
-  free(g->h);
+  free(g->kept);
 }
 
 static void head_logits(generator *g, const float *x) {
   const ld_linear *head = g->base->model->head;
-  ld_linear_forward(head, 1, x, head->in, g->h, g->logits, head->out);
+  const ld_product p = {.layer = head,
+                        .T = 1,
+                        .x = {(float *)x, head->in},
+                        .y = {g->logits, head->out},
+                        .kept = {g->kept, ld_linear_kept(head)}};
+  ld_linear_read(&p);
+  ld_linear_forward(&p);
 }
 
 static ld_batch make_batch(const generator *g, int n, const int32_t segment[2]) {

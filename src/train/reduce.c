@@ -6,6 +6,7 @@
 
 #include "base/machine.h"
 #include "base/memory.h"
+#include "nn/change.h"
 
 /* Numbers of a bucket: 512 KiB of sums, four milliseconds at 1 Gbit/s, so that the last one, which nothing
  * hides, is short, and the latency of each does not count. */
@@ -66,10 +67,8 @@ static void add(ld_reduce *r, size_t param) {
 }
 
 void ld_reduce_layer(ld_reduce *r, const ld_linear *layer) {
-  const ld_param *const own[] = {layer->lora ? layer->lora->A : NULL, layer->lora ? layer->lora->B : NULL,
-                                 layer->whole, layer->whole_bias};
-  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-    if (own[i]) add(r, (size_t)(own[i] - r->params));
+  const ld_change *change = layer->change;
+  for (int i = 0; i < change->n_params; i++) add(r, (size_t)(change->params + i - r->params));
   if (r->last) begin_complete(r);
 }
 

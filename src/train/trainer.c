@@ -47,9 +47,9 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
   count_steps(t);
   t->order = ld_alloc((size_t)data->plan->n_rows, sizeof *t->order);
   t->scratch = ld_alloc(2 * (size_t)options->batch_size, sizeof *t->scratch);
-  ld_exact_create(&t->exact, base->lora->params, base->lora->n_params);
+  ld_exact_create(&t->exact, base->params->list, base->params->n);
   ld_reduce_create(&t->reduce, comm, &t->exact);
-  ld_adamw_create(&t->adamw, options, base->lora->n_floats);
+  ld_adamw_create(&t->adamw, options, base->params->n_floats);
   t->tape = ld_tape_create();
   ld_tape_on_poll(t->tape, poll, t);
   ld_trainer_count_gradients(t, true);
@@ -75,7 +75,7 @@ void ld_trainer_free(ld_trainer *t) {
 }
 
 size_t ld_trainer_state_bytes(const ld_trainer *t) {
-  return t->base->lora->n_floats * (4 * sizeof(float) + sizeof(int64_t));
+  return t->base->params->n_floats * (4 * sizeof(float) + sizeof(int64_t));
 }
 
 size_t ld_trainer_index_bytes(const ld_trainer *t) {
@@ -172,7 +172,7 @@ static int bring_records(ld_trainer *t, int64_t step, ld_error *err) {
 static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t number, bool last,
                       ld_error *err) {
   const ld_model *model = t->base->model;
-  ld_lora_set *lora = t->base->lora;
+  ld_params *params = t->base->params;
   ld_batch batch;
   const int rc = ld_corpus_batch(t->data, rows, n_rows, t->order_epoch, &t->feed, &batch, err);
   lap(t, "data");
@@ -180,7 +180,7 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
   batch.seed = (uint64_t)t->options->seed;
   batch.number = number;
   double loss = 0;
-  memset(lora->grad, 0, lora->n_floats * sizeof(float));
+  memset(params->grad, 0, params->n_floats * sizeof(float));
   lap(t, "sum gradients");
   ld_reduce_microbatch(&t->reduce, last);
   ld_tape_begin(t->tape, LD_PASS_TRAIN, false, t->options->recompute);
@@ -228,15 +228,15 @@ static int reduce(ld_trainer *t, int rc, bool stop_asked, double began, ld_waits
                    step);
   if (broken)
     return ld_fail(err, LD_ENUMERIC,
-                   "step %lld: the gradient of %s is not finite, and the step is not saved: lower --lr, or "
+                   "step %lld: the gradient of %s.%s is not finite, and the step is not saved: lower --lr, or "
                    "check the data and the base model",
-                   step, broken->name);
+                   step, broken->module, broken->role);
   return 0;
 }
 
 static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_error *err) {
   const int64_t step = t->progress.step, *rows, n_rows = ld_trainer_rows(t, step, &rows);
-  ld_lora_set *lora = t->base->lora;
+  ld_params *params = t->base->params;
   const int brought = bring_records(t, step, err);
   lap(t, "data");
   if (brought) return brought;
@@ -256,9 +256,10 @@ static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_
   const int64_t *counters = t->exact.sums;
   ld_exact_mean(&t->exact, (double)counters[TARGETS]);
   lap(t, "sum gradients");
-  report->grad_norm = ld_clip(lora->grad, lora->n_floats, t->options->clip);
+  report->grad_norm = ld_clip(params->grad, params->n_floats, t->options->clip);
   report->lr = ld_schedule(t->options, step, t->total_steps);
-  ld_adamw_step(&t->adamw, lora->data, lora->grad, report->lr, step + 1);
+  ld_adamw_step(&t->adamw, params->data, params->grad, report->lr, step + 1);
+  ld_params_update(params);
   lap(t, "optimizer");
   report->loss = ld_exact_loss(counters + LOSS) / (double)counters[TARGETS];
   report->n_targets = counters[TARGETS];
@@ -288,19 +289,19 @@ int ld_trainer_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_e
 }
 
 /* One array per parameter, copied out of the flat array. */
-static float **split(const ld_lora_set *lora, const float *flat) {
-  float **parts = ld_alloc(lora->n_params, sizeof *parts);
-  for (size_t i = 0; i < lora->n_params; i++) {
-    const size_t n = (size_t)lora->params[i].rows * (size_t)lora->params[i].cols;
+static float **split(const ld_params *params, const float *flat) {
+  float **parts = ld_alloc(params->n, sizeof *parts);
+  for (size_t i = 0; i < params->n; i++) {
+    const size_t n = params->list[i].count;
     parts[i] = memcpy(ld_alloc(n, sizeof(float)), flat, n * sizeof(float));
     flat += n;
   }
   return parts;
 }
 
-static void join(const ld_lora_set *lora, float *const *parts, float *flat) {
-  for (size_t i = 0; i < lora->n_params; i++) {
-    const size_t n = (size_t)lora->params[i].rows * (size_t)lora->params[i].cols;
+static void join(const ld_params *params, float *const *parts, float *flat) {
+  for (size_t i = 0; i < params->n; i++) {
+    const size_t n = params->list[i].count;
     memcpy(flat, parts[i], n * sizeof(float));
     flat += n;
   }
@@ -312,8 +313,8 @@ ld_checkpoint *ld_trainer_save(const ld_trainer *t, const char *config) {
   checkpoint->adapter = ld_base_adapter(t->base, t->options);
   checkpoint->config = ld_strdup(config);
   checkpoint->has_trainer = true;
-  checkpoint->m = split(t->base->lora, t->adamw.m);
-  checkpoint->v = split(t->base->lora, t->adamw.v);
+  checkpoint->m = split(t->base->params, t->adamw.m);
+  checkpoint->v = split(t->base->params, t->adamw.v);
   checkpoint->progress = t->progress;
   checkpoint->progress.n_exponents = n;
   checkpoint->progress.exponents =
@@ -353,8 +354,8 @@ int ld_trainer_resume(ld_trainer *t, const ld_checkpoint *checkpoint, bool resta
                    "%s: holds a finished adapter without optimizer state: use it with --init-adapter", path);
   if (checkpoint->progress.n_exponents != t->exact.n_params)
     return ld_fail(err, LD_EMISMATCH, "%s: belongs to a run that adapts other modules", path);
-  join(t->base->lora, checkpoint->m, t->adamw.m);
-  join(t->base->lora, checkpoint->v, t->adamw.v);
+  join(t->base->params, checkpoint->m, t->adamw.m);
+  join(t->base->params, checkpoint->v, t->adamw.v);
   memcpy(t->exact.exponent, checkpoint->progress.exponents, t->exact.n_params * sizeof(int32_t));
   return take_place(t, &checkpoint->progress, restart, path, err);
 }

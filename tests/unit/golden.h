@@ -85,14 +85,19 @@ static inline double relative(const float *a, const float *b, size_t n) {
   return most / scale;
 }
 
+/* "grad.model.layers.0.self_attn.q_proj.A" for its lora_A; the caller frees. */
+static inline char *recorded_name(const char *what, const ld_param *param) {
+  const bool low = !strncmp(param->role, "lora_", 5);
+  return ld_format("%s.%s.%s", what, param->module, param->role + (low ? 5 : 0));
+}
+
 /* Gradients of the set, which are sums, against the recorded means. */
 static inline void check_gradients_of(const judged *c, double n) {
-  const ld_lora_set *lora = c->base.lora;
-  for (size_t i = 0; i < lora->n_params; i++) {
-    const ld_param *param = &lora->params[i];
-    const size_t count = (size_t)param->rows * (size_t)param->cols;
-    char *name = ld_format("grad.%s", param->name);
-    if (strchr(name, '/')) *strrchr(name, '/') = '.';
+  const ld_params *params = c->base.params;
+  for (size_t i = 0; i < params->n; i++) {
+    const ld_param *param = &params->list[i];
+    const size_t count = param->count;
+    char *name = recorded_name("grad", param);
     const ld_stored *golden = ld_safetensors_find(c->golden, name);
     cr_assert(golden && (size_t)ld_stored_count(golden) == count, "%s: %s", c->name, name);
     for (size_t k = 0; k < count; k++) param->grad[k] /= (float)n;

@@ -79,7 +79,7 @@ static void check_outputs(const judged *c, const samples *s, const char *what) {
 static double backward(const judged *c, const samples *s, bool recompute) {
   ld_tape *tape = ld_tape_create();
   double loss = 0;
-  memset(c->base.lora->grad, 0, c->base.lora->n_floats * sizeof(float));
+  memset(c->base.params->grad, 0, c->base.params->n_floats * sizeof(float));
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_TRAIN, dry, recompute);
     ld_model_loss(c->base.model, tape, &s->batch, &loss);
@@ -109,8 +109,8 @@ static void check_case(const char *name, const char *config) {
   check_gradients_of(&c, one_int(&c, "n_samples"));
   check_loss_of(&c, backward(&c, &s, false));
   check_gradients_of(&c, one_int(&c, "n_samples"));
-  ld_lora_free(c.base.lora);
-  c.base.lora = NULL;
+  ld_params_free(c.base.params);
+  c.base.params = NULL;
   check_base(&c, &s);
   free(s.pixels);
   close_case(&c);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "adapt/kind.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "nn/ops.h"
@@ -19,17 +20,15 @@ static void fill(float *x, size_t n, uint64_t name) {
 /* An adapted convolution with all it owns. */
 typedef struct layer {
   ld_linear linear;
-  ld_lora lora;
-  ld_param A, B;
+  ld_change change;
+  ld_param params[LD_MAX_ROLES];
 } layer;
 
-static ld_param make_param(int rows, int cols, uint64_t name) {
-  const size_t n = (size_t)rows * (size_t)cols;
-  ld_param param = {
-      .rows = rows, .cols = cols, .data = ld_alloc(n, sizeof(float)), .grad = ld_alloc(n, sizeof(float))};
-  fill(param.data, n, name);
-  for (size_t i = 0; i < n; i++) param.data[i] *= 0.3f;
-  return param;
+static void fill_param(ld_param *param, uint64_t name) {
+  param->data = ld_alloc(param->count, sizeof(float));
+  param->grad = ld_alloc(param->count, sizeof(float));
+  fill(param->data, param->count, name);
+  for (size_t i = 0; i < param->count; i++) param->data[i] *= 0.3f;
 }
 
 static void make_layer(layer *l, int in, int out, ld_kernel kernel, double dropout, uint32_t id) {
@@ -37,16 +36,24 @@ static void make_layer(layer *l, int in, int out, ld_kernel kernel, double dropo
   float *weight = ld_alloc((size_t)K * (size_t)out, sizeof *weight);
   fill(weight, (size_t)K * (size_t)out, 10 * id);
   for (int i = 0; i < K * out; i++) weight[i] /= sqrtf((float)K);
-  l->A = make_param(RANK, K, 10 * id + 1);
-  l->B = make_param(out, RANK, 10 * id + 2);
-  l->lora = (ld_lora){RANK, 0.7f, (float)dropout, id, &l->A, &l->B};
-  l->linear = (ld_linear){
-      .in = K, .out = out, .weight = {weight, LD_F32, out, K}, .kernel = kernel, .lora = &l->lora};
+  l->linear = (ld_linear){.in = K, .out = out, .weight = {weight, LD_F32, out, K}, .kernel = kernel};
+  l->change = (ld_change){.functions = &ld_adapter_lora.functions,
+                          .layer = &l->linear,
+                          .params = l->params,
+                          .rank = RANK,
+                          .scaling = 0.7f,
+                          .dropout = (float)dropout,
+                          .id = id};
+  ld_adapter_lora.lay_out(&l->change);
+  for (int i = 0; i < l->change.n_params; i++) fill_param(&l->params[i], 10 * id + 1 + (uint64_t)i);
+  l->linear.change = &l->change;
 }
 
 static void free_layer(layer *l) {
-  float *const arrays[] = {l->A.data, l->A.grad, l->B.data, l->B.grad};
-  for (int i = 0; i < 4; i++) free(arrays[i]);
+  for (int i = 0; i < l->change.n_params; i++) {
+    free(l->params[i].data);
+    free(l->params[i].grad);
+  }
   free((void *)l->linear.weight.data);
 }
 
@@ -110,7 +117,7 @@ static void free_net(net *n) {
 static void check_param(net *n, ld_param *param) {
   const float step = 2e-3f;
   int wrong = 0;
-  for (int i = 0; i < param->rows * param->cols; i++) {
+  for (size_t i = 0; i < param->count; i++) {
     const float was = param->data[i];
     param->data[i] = was + step;
     const double up = run(n, false);
@@ -120,16 +127,16 @@ static void check_param(net *n, ld_param *param) {
     const double slope = (up - down) / (2 * (double)step);
     wrong += fabs(slope - (double)param->grad[i]) > 2e-3 + 1e-2 * fabs(slope);
   }
-  cr_assert(wrong <= 1, "%d of %d slopes differ", wrong, param->rows * param->cols);
+  cr_assert(wrong <= 1, "%d of %zu slopes differ", wrong, param->count);
 }
 
 static void check_net(ld_kernel second, double dropout) {
   net *n = make_net(second, dropout);
   run(n, true);
-  check_param(n, &n->first.A);
-  check_param(n, &n->first.B);
-  check_param(n, &n->second.A);
-  check_param(n, &n->second.B);
+  for (int i = 0; i < 2; i++) {
+    check_param(n, &n->first.params[i]);
+    check_param(n, &n->second.params[i]);
+  }
   free_net(n);
 }
 
@@ -159,7 +166,7 @@ static double defined(const layer *l, const float *x, int o, int b, int row, int
         const int q = (c * k->height + i) * k->width + j;
         double w = (double)weight[q];
         for (int r = 0; r < RANK; r++)
-          w += (double)(l->lora.scaling * l->B.data[o * RANK + r] * l->A.data[r * l->A.cols + q]);
+          w += (double)(l->change.scaling * l->params[1].data[o * RANK + r] * l->params[0].data[r * l->linear.in + q]);
         sum += w * at(x, c, b, row * k->stride - k->padding + i, column * k->stride - k->padding + j);
       }
   return sum;

@@ -25,7 +25,7 @@ static void add_all(ld_exact *exact, float *grad, const int *order, int n) {
 
 Test(exact, order_and_grouping_do_not_matter) {
   float data[N], grad[N];
-  ld_param param = {"p", 1, N, data, grad};
+  ld_param param = {.role = "p", .count = N, .data = data, .grad = grad};
   ld_exact one, two, three;
   ld_exact_create(&one, &param, 1);
   ld_exact_create(&two, &param, 1);
@@ -42,7 +42,7 @@ Test(exact, order_and_grouping_do_not_matter) {
 Test(exact, mean_is_that_of_doubles) {
   float data[N], grad[N];
   double sum[N] = {0};
-  ld_param param = {"p", 1, N, data, grad};
+  ld_param param = {.role = "p", .count = N, .data = data, .grad = grad};
   ld_exact exact;
   ld_exact_create(&exact, &param, 1);
   for (int round = 0; round < 2; round++) {
@@ -94,7 +94,7 @@ Test(exact, a_loss_that_is_no_number_is_refused) {
 /* Whatever the size of the gradients, the second try fits and keeps 24 bits. */
 Test(exact, exponents_follow_the_gradients) {
   float data[1], grad[1];
-  ld_param param = {"p", 1, 1, data, grad};
+  ld_param param = {.role = "p", .count = 1, .data = data, .grad = grad};
   for (int e = -120; e <= 120; e += 8) {
     ld_exact exact;
     ld_exact_create(&exact, &param, 1);
@@ -115,7 +115,7 @@ Test(exact, exponents_follow_the_gradients) {
 
 Test(exact, what_is_no_number_is_told) {
   float data[2], grad[2] = {1, NAN};
-  ld_param param = {"p", 1, 2, data, grad};
+  ld_param param = {.role = "p", .count = 2, .data = data, .grad = grad};
   ld_exact exact;
   ld_exact_create(&exact, &param, 1);
   ld_exact_reset(&exact);

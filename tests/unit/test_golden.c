@@ -56,7 +56,7 @@ static double backward(const judged *c, const packed *p, bool recompute) {
   ld_tape *tape = ld_tape_create();
   const ld_model *model = c->base.model;
   double loss = 0;
-  memset(c->base.lora->grad, 0, c->base.lora->n_floats * sizeof(float));
+  memset(c->base.params->grad, 0, c->base.params->n_floats * sizeof(float));
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_TRAIN, dry, recompute);
     ld_op_cross_entropy(tape, model->family->features(model, tape, &p->batch), model->head, &p->batch, &loss);
@@ -73,20 +73,20 @@ static void check_gradients(const judged *c, const packed *p) {
 }
 
 static void check_recompute(const judged *c, const packed *p) {
-  const ld_lora_set *lora = c->base.lora;
+  const ld_params *params = c->base.params;
   const double loss = backward(c, p, false);
-  float *grad = ld_alloc(lora->n_floats, sizeof *grad);
-  memcpy(grad, lora->grad, lora->n_floats * sizeof *grad);
+  float *grad = ld_alloc(params->n_floats, sizeof *grad);
+  memcpy(grad, params->grad, params->n_floats * sizeof *grad);
   cr_assert(backward(c, p, true) == loss, "%s: the loss changes with recompute", c->name);
-  cr_assert(!memcmp(grad, lora->grad, lora->n_floats * sizeof *grad), "%s: gradients change with recompute",
+  cr_assert(!memcmp(grad, params->grad, params->n_floats * sizeof *grad), "%s: gradients change with recompute",
             c->name);
   free(grad);
 }
 
 /* Without its adapter the model is the base again. */
 static void check_base(judged *c, const packed *p) {
-  ld_lora_free(c->base.lora);
-  c->base.lora = NULL;
+  ld_params_free(c->base.params);
+  c->base.params = NULL;
   check_logits(c, p, "base_logits");
 }
 

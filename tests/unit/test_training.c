@@ -102,14 +102,14 @@ static void check_batches(const training *t) {
 }
 
 static void check_adapter(const training *t) {
-  const ld_lora_set *lora = t->base.lora;
-  for (size_t i = 0; i < lora->n_params; i++) {
-    const ld_param *param = &lora->params[i];
-    char *name = ld_format("final.%s", param->name);
-    if (strchr(name, '/')) *strrchr(name, '/') = '.';
+  const ld_params *params = t->base.params;
+  for (size_t i = 0; i < params->n; i++) {
+    const ld_param *param = &params->list[i];
+    const bool low = !strncmp(param->role, "lora_", 5);
+    char *name = ld_format("final.%s.%s", param->module, param->role + (low ? 5 : 0));
     const float *want = recorded(t, name);
     double most = 0, scale = 0;
-    for (int k = 0; k < param->rows * param->cols; k++) {
+    for (size_t k = 0; k < param->count; k++) {
       most = fmax(most, fabs((double)param->data[k] - (double)want[k]));
       scale = fmax(scale, fabs((double)want[k]));
     }

@@ -1,0 +1,166 @@
+#include "adapt/choose.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/suggest.h"
+#include "base/text.h"
+
+ld_linear *ld_model_layer(const ld_model *model, const char *path) {
+  for (size_t i = 0; i < model->n_linears; i++)
+    if (!strcmp(model->linears[i]->path, path)) return model->linears[i];
+  return NULL;
+}
+
+/* PEFT's rule for a list: the whole path, or its end after a dot. */
+static bool fits(const char *path, const char *target, size_t length) {
+  const size_t n = strlen(path);
+  if (n < length || memcmp(path + n - length, target, length) != 0) return false;
+  return n == length || path[n - length - 1] == '.';
+}
+
+/* The next of a comma-separated list; NULL at its end. */
+static const char *next_name(const char **list, size_t *length) {
+  const char *name = *list + strspn(*list, ", ");
+  *length = strcspn(name, ", ");
+  *list = name + *length;
+  return *length ? name : NULL;
+}
+
+static bool is_word(const char *name, size_t length, const char *word) {
+  return length == strlen(word) && !memcmp(name, word, length);
+}
+
+bool ld_is_targeted(const ld_linear *linear, const char *targets) {
+  const char *name;
+  size_t length;
+  while (targets && (name = next_name(&targets, &length)))
+    if (fits(linear->path, name, length)) return true;
+  return false;
+}
+
+static const char *last_part(const char *path) {
+  const char *dot = strrchr(path, '.');
+  return dot ? dot + 1 : path;
+}
+
+/* The names in which the paths of a model's modules end, each once; the caller frees the array. */
+static const char **list_names(const ld_model *model, size_t *n) {
+  const char **names = ld_alloc(model->n_linears, sizeof *names);
+  *n = 0;
+  for (size_t i = 0; i < model->n_linears; i++) {
+    const char *name = last_part(model->linears[i]->path);
+    size_t k = 0;
+    while (k < *n && strcmp(names[k], name)) k++;
+    if (k == *n) names[(*n)++] = name;
+  }
+  return names;
+}
+
+static int no_module(const ld_model *model, const char *option, const char *name, size_t length,
+                     ld_error *err) {
+  size_t n;
+  const char **names = list_names(model, &n);
+  char *wrong = ld_format("%.*s", (int)length, name);
+  const ld_hint hint = ld_suggest(last_part(wrong), names, n, "");
+  ld_text list = {0};
+  for (size_t i = 0; i < n && list.length < 200; i++) ld_text_printf(&list, "%s%s", i ? ", " : "", names[i]);
+  const int rc = ld_fail(err, LD_EUSAGE, "%s: no module of this %s model matches '%s'%s; there are %s", option,
+                         model->family->model_type, wrong, hint.text, list.bytes);
+  ld_text_free(&list);
+  free(wrong);
+  free(names);
+  return rc;
+}
+
+/* PEFT's rule for modules_to_save: the path of the module or of one around it ends with the name. */
+static bool is_under(const char *path, const char *name, size_t length) {
+  for (size_t end = 1;; end++) {
+    if (path[end] && path[end] != '.') continue;
+    if (end >= length && !memcmp(path + end - length, name, length)) return true;
+    if (!path[end]) return false;
+  }
+}
+
+static int check_whole(const ld_model *model, const ld_linear *linear, ld_error *err) {
+  if (!linear->kernel.height && !linear->transposed && !(linear == model->head && model->head_tied)) return 0;
+  return ld_fail(err, LD_EUNSUPPORTED,
+                 "--whole: '%s' cannot be trained in full: only linear layers with weights of their own can",
+                 linear->path);
+}
+
+/* Flags the layers that are trained in full. New ones always are. */
+static int choose_whole(const ld_model *model, const char *names, bool *whole, ld_error *err) {
+  const bool given = names && strcmp(names, "none") != 0;
+  const char *list = given ? names : names ? "" : model->default_whole ? model->default_whole : "", *name;
+  size_t length;
+  int rc = 0;
+  while (!rc && (name = next_name(&list, &length))) {
+    bool any = false;
+    for (size_t i = 0; i < model->n_linears; i++)
+      if (is_under(model->linears[i]->path, name, length)) whole[i] = any = true;
+    if (!any && given) rc = no_module(model, "--whole", name, length, err);
+  }
+  for (size_t i = 0; i < model->n_linears && !rc; i++) {
+    if (model->linears[i]->is_new) whole[i] = true;
+    if (whole[i]) rc = check_whole(model, model->linears[i], err);
+  }
+  return rc;
+}
+
+static int choose_target(const ld_model *model, const char *target, size_t length, const bool *whole,
+                         bool *chosen, ld_error *err) {
+  const bool all = is_word(target, length, "all-linear");
+  bool any = false, any_whole = false;
+  for (size_t i = 0; i < model->n_linears; i++) {
+    const ld_linear *linear = model->linears[i];
+    if (all ? linear == model->head || linear->kernel.height : !fits(linear->path, target, length)) continue;
+    if (whole[i])
+      any_whole = true;
+    else
+      chosen[i] = any = true;
+  }
+  if (any) return 0;
+  if (any_whole)
+    return ld_fail(
+        err, LD_EUSAGE,
+        "--target: '%.*s' is trained in full, so it takes no adapter: name it in --target or in --whole, not "
+        "in both",
+        (int)length, target);
+  return no_module(model, "--target", target, length, err);
+}
+
+/* Flags the layers that the targets name. */
+static int choose_targets(const ld_model *model, const char *targets, const bool *whole, bool *chosen,
+                          ld_error *err) {
+  const char *list = targets ? targets : model->default_targets, *name;
+  bool any = false;
+  size_t length;
+  int rc = 0;
+  if (!strcmp(list, "none")) return 0;
+  while (!rc && (name = next_name(&list, &length))) {
+    rc = choose_target(model, name, length, whole, chosen, err);
+    any = true;
+  }
+  if (rc || any) return rc;
+  return ld_fail(err, LD_EUSAGE, "--target: the list is empty: leave the option out, or write none");
+}
+
+int ld_choose(const ld_model *model, const ld_selection *selection, ld_choice **choices, size_t *n, ld_error *err) {
+  bool *chosen = ld_alloc(model->n_linears, sizeof *chosen), *whole = ld_alloc(model->n_linears, sizeof *whole);
+  int rc = choose_whole(model, selection->whole, whole, err);
+  if (!rc) rc = choose_targets(model, selection->targets, whole, chosen, err);
+  *choices = rc ? NULL : ld_alloc(model->n_linears, sizeof **choices);
+  *n = 0;
+  for (size_t i = 0; i < model->n_linears && !rc; i++) {
+    if (!chosen[i]) continue;
+    (*choices)[*n] = selection->like;
+    (*choices)[(*n)++].layer = model->linears[i];
+  }
+  for (size_t i = 0; i < model->n_linears && !rc; i++)
+    if (whole[i]) (*choices)[(*n)++] = (ld_choice){.layer = model->linears[i], .kind = &ld_adapter_whole};
+  free(chosen);
+  free(whole);
+  return rc;
+}

@@ -1,0 +1,38 @@
+/* Adapter kinds: how training changes a module. One file each; kind.c has the table.
+ *
+ * To add one: its file, with the functions of nn/change.h and those below, and its line in the table. Nothing
+ * else asks for a kind by name: the trainer, the sums, the optimizer, checkpoints, PEFT folders and merge see
+ * its parameters.
+ */
+#ifndef LD_ADAPTER_KIND_H
+#define LD_ADAPTER_KIND_H
+
+#include "nn/change.h"
+
+enum { LD_MAX_ROLES = 4 };
+
+typedef struct ld_adapter_kind {
+  const char *name; /* in checkpoints: "lora" */
+  /* Lays out the parameters of a change whose layer and rank are set: their roles and shapes into
+   * change->params, which has room for LD_MAX_ROLES, and the sizes that nn/change.h asks for. */
+  void (*lay_out)(ld_change *change);
+  /* Sets the values with which training starts, from zeros; they depend on the seed and the layer only. */
+  void (*start)(ld_change *change, uint64_t seed);
+  /* Whenever the parameters' values were changed: works out what follows from them. May be NULL. */
+  void (*update)(ld_change *change);
+  void (*release)(ld_change *change); /* frees change->own; may be NULL */
+  /* Changes a frozen tensor of the layer, `which` ("weight", as it is stored, or "bias"), into the merged one;
+   * false where the kind leaves it as it is. */
+  bool (*merge)(const ld_change *change, const char *which, float *values);
+  ld_change_functions functions;
+} ld_adapter_kind;
+
+extern const ld_adapter_kind ld_adapter_lora, ld_adapter_whole;
+
+/* The kind of that name; NULL for none. */
+const ld_adapter_kind *ld_adapter_kind_find(const char *name);
+
+/* For lay_out: the next parameter of the change. Returns it, with its shape to be filled in. */
+ld_param *ld_change_add(ld_change *change, const char *role, int ndim, const int64_t *shape);
+
+#endif

@@ -1,0 +1,92 @@
+#include "adapt/params.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+ld_param *ld_change_add(ld_change *change, const char *role, int ndim, const int64_t *shape) {
+  ld_param *param = &change->params[change->n_params++];
+  *param = (ld_param){.module = change->layer->path, .role = role, .ndim = ndim, .count = 1};
+  for (int d = 0; d < ndim; d++) param->count *= (size_t)(param->shape[d] = shape[d]);
+  return param;
+}
+
+static void lay_out(ld_params *params, size_t i, double dropout) {
+  const ld_choice *choice = &params->choices[i];
+  ld_change *change = &params->changes[i];
+  *change = (ld_change){.functions = &choice->kind->functions,
+                        .layer = choice->layer,
+                        .params = params->list + params->n,
+                        .rank = choice->rank,
+                        .scaling = (float)choice->scaling,
+                        .dropout = (float)dropout,
+                        .id = (uint32_t)i};
+  choice->kind->lay_out(change);
+  params->n += (size_t)change->n_params;
+  for (int k = 0; k < change->n_params; k++) params->n_floats += change->params[k].count;
+}
+
+static void place(ld_params *params) {
+  size_t at = 0;
+  params->data = ld_alloc(params->n_floats, sizeof(float));
+  params->grad = ld_alloc(params->n_floats, sizeof(float));
+  for (size_t i = 0; i < params->n; i++) {
+    params->list[i].data = params->data + at;
+    params->list[i].grad = params->grad + at;
+    at += params->list[i].count;
+  }
+}
+
+ld_params *ld_params_attach(const ld_choice *choices, size_t n, double dropout) {
+  ld_params *params = ld_alloc(1, sizeof *params);
+  params->n_changes = n;
+  params->choices = ld_alloc(n, sizeof *params->choices);
+  params->changes = ld_alloc(n, sizeof *params->changes);
+  params->list = ld_alloc(n * LD_MAX_ROLES, sizeof *params->list);
+  if (n) memcpy(params->choices, choices, n * sizeof *choices);
+  for (size_t i = 0; i < n; i++) lay_out(params, i, dropout);
+  place(params);
+  ld_params_switch(params, true);
+  return params;
+}
+
+void ld_params_free(ld_params *params) {
+  if (!params) return;
+  ld_params_switch(params, false);
+  for (size_t i = 0; i < params->n_changes; i++)
+    if (params->choices[i].kind->release) params->choices[i].kind->release(&params->changes[i]);
+  free(params->choices);
+  free(params->changes);
+  free(params->list);
+  free(params->data);
+  free(params->grad);
+  free(params);
+}
+
+void ld_params_start(ld_params *params, uint64_t seed) {
+  for (size_t i = 0; i < params->n_changes; i++) params->choices[i].kind->start(&params->changes[i], seed);
+  ld_params_update(params);
+}
+
+void ld_params_update(ld_params *params) {
+  for (size_t i = 0; i < params->n_changes; i++)
+    if (params->choices[i].kind->update) params->choices[i].kind->update(&params->changes[i]);
+}
+
+void ld_params_switch(ld_params *params, bool on) {
+  for (size_t i = 0; i < params->n_changes; i++)
+    params->choices[i].layer->change = on ? &params->changes[i] : NULL;
+}
+
+ld_param *ld_params_find(const ld_params *params, const char *module, const char *role) {
+  for (size_t i = 0; i < params->n; i++)
+    if (!strcmp(params->list[i].role, role) && !strcmp(params->list[i].module, module)) return &params->list[i];
+  return NULL;
+}
+
+const ld_choice *ld_params_choice(const ld_params *params, const ld_linear *layer) {
+  for (size_t i = 0; i < params->n_changes; i++)
+    if (params->choices[i].layer == layer) return &params->choices[i];
+  return NULL;
+}

@@ -1,0 +1,49 @@
+/* What is trained on a model: one list of named parameters, behind which stand the adapter kinds.
+ */
+#ifndef LD_PARAMS_H
+#define LD_PARAMS_H
+
+#include "adapt/kind.h"
+
+/* One module to train, and how. */
+typedef struct ld_choice {
+  ld_linear *layer;
+  const ld_adapter_kind *kind;
+  int rank; /* of a kind of low rank, with alpha and scaling; 0 of others */
+  double alpha, scaling;
+} ld_choice;
+
+/* The parameters in the order of the choices, those of a module in the order of its kind's roles. They lie
+ * without gaps in two flat arrays. */
+typedef struct ld_params {
+  ld_choice *choices;
+  ld_change *changes; /* (n_changes) of the choices, in their order */
+  size_t n_changes;
+  ld_param *list;
+  size_t n;
+  float *data, *grad; /* n_floats each */
+  size_t n_floats;
+  bool rslora; /* how scaling follows from alpha and rank */
+} ld_params;
+
+/* Puts changes with zeros on the chosen layers, until ld_params_free, which must come before the model is
+ * freed. The choices are copied; no layer may be chosen twice. */
+ld_params *ld_params_attach(const ld_choice *choices, size_t n, double dropout);
+void ld_params_free(ld_params *params);
+
+/* The values with which training starts, as each kind has it. Each depends on the seed and its module only. */
+void ld_params_start(ld_params *params, uint64_t seed);
+
+/* To be called whenever the values were set: works out what follows from them. */
+void ld_params_update(ld_params *params);
+
+/* Takes the changes off the model, or puts them back: without them it is the base again. */
+void ld_params_switch(ld_params *params, bool on);
+
+/* The parameter of that module and role; NULL when there is none. */
+ld_param *ld_params_find(const ld_params *params, const char *module, const char *role);
+
+/* How training changes the layer; NULL when it does not. */
+const ld_choice *ld_params_choice(const ld_params *params, const ld_linear *layer);
+
+#endif
