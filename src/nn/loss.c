@@ -18,23 +18,36 @@ typedef struct loss_op {
 } loss_op;
 
 /* Carved from the scratch: gathered rows and their gradient (chunk, C), logits (chunk, V), what the head's
- * product needs. */
+ * product needs; where dropout is between features and the head's change, also what it leaves of the features,
+ * the gradient of that (T, C), and its gathered rows. */
 typedef struct loss_scratch {
-  float *x, *dx, *logits, *kept, *spare;
+  float *x, *dx, *logits, *kept, *spare, *dropped, *dropped_grad, *seen;
   int *rows;
 } loss_scratch;
 
-static size_t carve(const loss_op *op, float *memory, loss_scratch *s) {
-  const size_t n = (size_t)op->chunk, C = (size_t)op->head->in, V = (size_t)op->head->out;
-  const size_t kept = (size_t)ld_linear_kept(op->head), spare = (size_t)ld_linear_spare(op->head);
-  const size_t sizes[] = {n * C, n * C, n * V, n * kept, n * spare, n};
-  float *places[6];
+static size_t carve(const ld_tape *tape, const loss_op *op, float *memory, loss_scratch *s) {
+  const ld_linear *head = op->head;
+  const size_t n = (size_t)op->chunk, C = (size_t)head->in, drops = ld_linear_drops(tape, head);
+  const size_t all = drops * (size_t)op->x->rows * C;
+  const size_t sizes[] = {n * C,
+                          n * C,
+                          n * (size_t)head->out,
+                          n * (size_t)ld_linear_kept(head),
+                          n * (size_t)ld_linear_spare(head),
+                          all,
+                          all,
+                          drops * n * C,
+                          n};
+  enum { N = sizeof sizes / sizeof *sizes };
+  float *places[N];
   size_t total = 0;
-  for (int i = 0; i < 6; i++) {
+  for (int i = 0; i < N; i++) {
     places[i] = memory ? memory + total : NULL;
     total += sizes[i];
   }
-  if (memory) *s = (loss_scratch){places[0], places[1], places[2], places[3], places[4], (int *)places[5]};
+  if (memory)
+    *s = (loss_scratch){places[0], places[1], places[2], places[3],       places[4],
+                        places[5], places[6], places[7], (int *)places[8]};
   return total;
 }
 
@@ -48,53 +61,79 @@ static double row_loss(float *logits, int target, int V) {
   return log(sum) + (double)max - at_target;
 }
 
-/* Next rows that have targets, from *row on; moves *row behind them. */
-static int gather(const loss_op *op, int *row, const loss_scratch *s) {
-  const size_t C = (size_t)op->head->in;
+/* The rows of the next chunk: those with targets from *row on; moves *row past them. Returns how many. */
+static int next_rows(const loss_op *op, int *row, int *rows) {
   int n = 0;
-  for (; *row < op->x->rows && n < op->chunk; ++*row) {
-    if (op->batch->targets[*row] < 0) continue;
-    memcpy(s->x + (size_t)n * C, op->x->data + (size_t)*row * (size_t)op->x->stride, C * sizeof(float));
-    s->rows[n++] = *row;
-  }
+  for (; *row < op->x->rows && n < op->chunk; ++*row)
+    if (op->batch->targets[*row] >= 0) rows[n++] = *row;
   return n;
 }
 
+/* Copies n rows (C) of `from`, `stride` apart, to one after the other. */
+static void gather(const float *from, size_t stride, const int *rows, int n, size_t C, float *to) {
+  for (int i = 0; i < n; i++) memcpy(to + (size_t)i * C, from + (size_t)rows[i] * stride, C * sizeof(float));
+}
+
+static void scatter(const float *from, const int *rows, int n, size_t C, float *to) {
+  for (int i = 0; i < n; i++) memcpy(to + (size_t)rows[i] * C, from + (size_t)i * C, C * sizeof(float));
+}
+
 /* The head's product of n gathered rows. */
-static ld_product product_of(const loss_op *op, const loss_scratch *s, int n) {
+static ld_product product_of(const loss_op *op, const loss_scratch *s, int n, float *x) {
   const ld_linear *head = op->head;
   return (ld_product){.layer = head,
                       .T = n,
-                      .x = {s->x, head->in},
+                      .x = {x, head->in},
                       .y = {s->logits, head->out},
                       .kept = {s->kept, ld_linear_kept(head)},
                       .scratch = s->spare};
 }
 
-static void chunk_gradient(const loss_op *op, const loss_scratch *s, ld_product p) {
-  const size_t C = (size_t)op->head->in;
+static void input_gradient(const loss_op *op, const loss_scratch *s, int n, enum ld_through through, float *to) {
+  const ld_product p = product_of(op, s, n, s->dx);
+  ld_linear_input(&p, through);
+  scatter(s->dx, s->rows, n, (size_t)op->head->in, to);
+}
+
+static void chunk_gradient(const loss_op *op, const loss_scratch *s, int n, bool drops) {
+  const ld_product p = product_of(op, s, n, drops ? s->seen : s->x);
   ld_linear_gradients(&p);
   if (!op->dx) return;
-  p.x.data = s->dx;
-  ld_linear_input(&p, LD_THROUGH_ALL);
-  for (int i = 0; i < p.T; i++) memcpy(op->dx + (size_t)s->rows[i] * C, s->dx + (size_t)i * C, C * sizeof(float));
+  input_gradient(op, s, n, drops ? LD_THROUGH_BASE : LD_THROUGH_ALL, op->dx);
+  if (drops) input_gradient(op, s, n, LD_THROUGH_CHANGE, s->dropped_grad);
+}
+
+/* The logits of n rows. */
+static void chunk_forward(const loss_op *op, const loss_scratch *s, int n, bool drops) {
+  const size_t C = (size_t)op->head->in;
+  gather(op->x->data, (size_t)op->x->stride, s->rows, n, C, s->x);
+  if (drops) gather(s->dropped, C, s->rows, n, C, s->seen);
+  const ld_product seen = product_of(op, s, n, drops ? s->seen : s->x), p = product_of(op, s, n, s->x);
+  ld_linear_read(&seen);
+  ld_linear_forward(&p);
 }
 
 static void loss_forward(ld_tape *tape, void *self) {
   loss_op *op = self;
+  const ld_tensor *x = op->x;
   const int C = op->head->in, V = op->head->out;
+  const size_t all = (size_t)x->rows * (size_t)C * sizeof(float);
+  const bool drops = ld_linear_drops(tape, op->head);
   loss_scratch s;
-  carve(op, ld_tape_scratch(tape), &s);
-  if (op->dx) memset(op->dx, 0, (size_t)op->x->rows * (size_t)C * sizeof(float));
+  carve(tape, op, ld_tape_scratch(tape), &s);
+  if (op->dx) memset(op->dx, 0, all);
+  if (drops) {
+    ld_linear_dropout(op->head, op->batch, x->rows, C, x->data, x->stride, s.dropped, false);
+    memset(s.dropped_grad, 0, all);
+  }
   double loss = 0;
-  for (int row = 0, n; (n = gather(op, &row, &s)) > 0;) {
-    const ld_product p = product_of(op, &s, n);
-    ld_linear_read(&p);
-    ld_linear_forward(&p);
+  for (int row = 0, n; (n = next_rows(op, &row, s.rows)) > 0;) {
+    chunk_forward(op, &s, n, drops);
     for (int i = 0; i < n; i++)
       loss += row_loss(s.logits + (size_t)i * (size_t)V, op->batch->targets[s.rows[i]], V);
-    if (ld_tape_training(tape)) chunk_gradient(op, &s, p);
+    if (ld_tape_training(tape)) chunk_gradient(op, &s, n, drops);
   }
+  if (drops && op->dx) ld_linear_dropout(op->head, op->batch, x->rows, C, s.dropped_grad, C, op->dx, true);
   *op->loss = loss;
 }
 
@@ -125,7 +164,7 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
   *op = (loss_op){.x = features, .head = head, .batch = batch, .loss = loss};
   op->chunk = chunk_rows(batch, head->out);
   if (features->trained) op->dx = ld_tape_floats(tape, (size_t)features->rows * (size_t)features->cols);
-  ld_tape_need_scratch(tape, carve(op, NULL, NULL));
+  ld_tape_need_scratch(tape, carve(tape, op, NULL, NULL));
   ld_linear_count(tape, head, count_targets(batch), features->trained);
   ld_tape_push(tape, (ld_op){"loss", loss_forward, loss_backward, op, NULL, {features}});
 }

@@ -33,7 +33,8 @@ static inline const ld_stored *find_weight(const void *self, const char *name) {
   return ld_model_folder_find(self, name);
 }
 
-static inline void open_case(judged *c, const char *name, const char *config_name, const char *adapter_name) {
+static inline void open_case_dropping(judged *c, const char *name, const char *config_name, const char *adapter_name,
+                                      double dropout) {
   ld_error err;
   char *path = ld_path_join(MODELS, name), *golden = ld_path_join(path, "golden.safetensors");
   char *config_path = ld_path_join(path, config_name), *adapter_path = ld_path_join(path, adapter_name);
@@ -46,13 +47,17 @@ static inline void open_case(judged *c, const char *name, const char *config_nam
   ld_value_free(config);
   ld_adapter *adapter;
   must(ld_peft_read(adapter_path, &adapter, &err), &err);
-  must(ld_base_adapt(&c->base, adapter, adapter_path, 0, &err), &err);
+  must(ld_base_adapt(&c->base, adapter, adapter_path, dropout, &err), &err);
   ld_adapter_free(adapter);
   must(ld_safetensors_open(golden, &c->golden, &err), &err);
   free(path);
   free(golden);
   free(config_path);
   free(adapter_path);
+}
+
+static inline void open_case(judged *c, const char *name, const char *config_name, const char *adapter_name) {
+  open_case_dropping(c, name, config_name, adapter_name, 0);
 }
 
 static inline void close_case(judged *c) {

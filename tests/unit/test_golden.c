@@ -117,3 +117,37 @@ Test(golden, the_other_style_of_config) {
 Test(golden, adapter_saved_with_its_base_layer) {
   check_case("llama_head", "config.json", "adapter_auto");
 }
+
+/* The loss of a batch as a function of one number of a parameter: its slope is the gradient, with the same
+ * numbers dropped out each time. */
+static void check_slope(const judged *c, const packed *p, const ld_param *param, size_t k, float gradient) {
+  const float was = param->data[k], step = 1e-2f;
+  param->data[k] = was + step;
+  const double up = backward(c, p, false);
+  param->data[k] = was - step;
+  const double down = backward(c, p, false);
+  param->data[k] = was;
+  const double slope = (up - down) / (2 * (double)step);
+  cr_assert(fabs(slope - (double)gradient) < 2e-2 + 1e-2 * fabs(slope), "%s.%s: slope %g, gradient %g", param->module,
+            param->role, slope, (double)gradient);
+}
+
+Test(golden, dropout_of_a_head_is_the_same_both_ways) {
+  judged c, plain;
+  packed p;
+  open_case_dropping(&c, "llama_head", "config.json", "adapter", 0.3);
+  open_case(&plain, "llama_head", "config.json", "adapter");
+  pack(&c, &p);
+  p.batch.seed = 5;
+  const ld_params *params = c.base.params;
+  cr_assert(fabs(backward(&c, &p, false) - backward(&plain, &p, false)) > 1);
+  float *gradients = ld_alloc(params->n_floats, sizeof *gradients);
+  backward(&c, &p, false);
+  memcpy(gradients, params->grad, params->n_floats * sizeof *gradients);
+  for (size_t i = 0; i < params->n; i++)
+    for (size_t k = 0; k < params->list[i].count; k += 37)
+      check_slope(&c, &p, &params->list[i], k, gradients[params->list[i].data - params->data + (ptrdiff_t)k]);
+  free(gradients);
+  close_case(&plain);
+  close_case(&c);
+}
