@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/gemm.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/memory.h"
@@ -18,6 +17,7 @@
 #include "cmd/command_line.h"
 #include "cmd/version.h"
 #include "io/file.h"
+#include "linalg/gemm.h"
 #include "train/kernels.h"
 
 static const ld_command commands[] = {

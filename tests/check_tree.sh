@@ -16,10 +16,11 @@ complain() {
   failed=1
 }
 
-complain 'src/base includes what stands above it' '(nn|model|train|cmd|io|mpi)/' src/base
+complain 'src/base includes what stands above it' '(linalg|nn|model|train|cmd|io|mpi)/' src/base
+complain 'src/linalg includes what stands above it' '(nn|model|train|cmd|io|mpi)/' src/linalg
 complain 'src/nn includes what stands above it' '(model|train|cmd|io|mpi)/' src/nn
 complain 'src/model includes what stands above it' '(train|cmd|io|mpi)/' src/model
-complain 'io and mpi know only src/base' '(nn|model|train|cmd)/' io mpi
+complain 'io and mpi know only src/base' '(linalg|nn|model|train|cmd)/' io mpi
 complain 'mpi knows no file format' 'io/' mpi
 complain 'io knows no ranks' 'mpi/' io
 complain 'src/train includes src/cmd' 'cmd/' src/train
@@ -35,7 +36,7 @@ only() {
 }
 
 only 'hdf5\.h' '^io/(checkpoint|hdf5_error|hdf5_chunk|image/hdf5)'
-only 'cblas\.h' '^src/base/gemm_blas.c$'
+only 'cblas\.h' '^src/linalg/gemm_blas.c$'
 only 'jansson\.h' '^io/'
 only 'pcre2\.h' '^io/'
 only 'png\.h' '^io/image/png\.c$'

@@ -6,7 +6,7 @@
 
 #include "adapt/kind.h"
 #include "base/rng.h"
-#include "nn/rows.h"
+#include "linalg/rows.h"
 
 enum { WEIGHT, BIAS };
 

@@ -2,7 +2,7 @@
  *
  * Within a version the bits of an adapter are the same from every compiler, at every level of optimisation
  * and on every processor with AVX2 or AVX-512, since each number is a fixed sequence of roundings: products
- * as tile.h says, sums as nn/rows.h says, exp and its kin as vmath.h says; nothing else is fused.
+ * as linalg/tile.h says, sums as linalg/rows.h says, exp and its kin as vmath.h says; nothing else is fused.
  * Functions of libm (log, sin, cos, pow) are used in double alone and rounded to float.
  *
  * 1: each number of a product was one chain of fused multiply-adds.

@@ -6,7 +6,7 @@
 
 #include "cmd/command.h"
 #include "io/json.h"
-#include "nn/rows.h"
+#include "linalg/rows.h"
 #include "train/evaluate.h"
 #include "train/once.h"
 #include "train/share.h"

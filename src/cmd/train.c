@@ -7,12 +7,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/gemm.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/numerics.h"
 #include "cmd/train.h"
 #include "io/report.h"
+#include "linalg/gemm.h"
 #include "train/agree.h"
 #include "train/once.h"
 

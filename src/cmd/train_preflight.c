@@ -6,12 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/gemm.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/memory.h"
 #include "cmd/train.h"
 #include "io/file.h"
+#include "linalg/gemm.h"
 
 static const double MIB = 1048576;
 

@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/gemm.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/numerics.h"
 #include "cmd/train.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "linalg/gemm.h"
 
 /* What rank 0 looks for. */
 typedef struct look {

@@ -1,7 +1,7 @@
 #include "cmd/version.h"
 
-#include "base/gemm.h"
 #include "commit.h" /* made by the build: LD_COMMIT */
+#include "linalg/gemm.h"
 #include "mpi/comm.h"
 
 #ifdef __clang__

@@ -5,10 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/tile.h"
 #include "base/vmath.h"
+#include "linalg/rows.h"
+#include "linalg/tile.h"
 #include "nn/ops.h"
-#include "nn/rows.h"
 
 /* Rows taken at a time: some tiles' height, and few enough for their scores to stay in the second-level cache
  * at common lengths. */

@@ -1,5 +1,5 @@
+#include "linalg/rows.h"
 #include "nn/ops.h"
-#include "nn/rows.h"
 
 typedef struct embedding_op {
   const ld_batch *batch;

@@ -1,7 +1,7 @@
 #include <string.h>
 
+#include "linalg/rows.h"
 #include "nn/ops.h"
-#include "nn/rows.h"
 
 typedef struct first_rows_op {
   const ld_batch *batch;

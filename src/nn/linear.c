@@ -1,8 +1,8 @@
 #include "nn/linear.h"
 
 #include "base/rng.h"
+#include "linalg/rows.h"
 #include "nn/ops.h"
-#include "nn/rows.h"
 
 /* A product by rows multiplies x (T, K) by the transposed weight (K, n), one by columns the weight (n, K) by x
  * (K, T). */

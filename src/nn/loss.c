@@ -1,9 +1,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "linalg/rows.h"
 #include "nn/linear.h"
 #include "nn/ops.h"
-#include "nn/rows.h"
 
 /* Logits that exist at a time, in floats: (chunk, V). */
 enum { LOGITS = 1 << 24, MIN_CHUNK = 16, MAX_CHUNK = 256 };

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/vmath.h"
+#include "linalg/rows.h"
 #include "nn/ops.h"
 #include "nn/patches.h"
-#include "nn/rows.h"
 
 ld_maps ld_op_images(ld_tape *tape, const ld_batch *batch) {
   const int n = batch->n_segments, size = batch->height * batch->width;

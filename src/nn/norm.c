@@ -1,8 +1,8 @@
 #include <math.h>
 
 #include "base/vmath.h"
+#include "linalg/rows.h"
 #include "nn/ops.h"
-#include "nn/rows.h"
 
 typedef struct norm_op {
   ld_tensor *x, *y;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "nn/rows.h"
+#include "linalg/rows.h"
 
 static int output_size(int size, int kernel, const ld_kernel *k) {
   const int room = size + 2 * k->padding - kernel;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/rows.h"
+#include "linalg/rows.h"
 
 enum { RECORD_BYTES = 64 << 20, MAX_FREE = 256 };
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/gemm.h"
+#include "linalg/gemm.h"
 
 /* An activation: a matrix (rows, cols) whose row i begins at data + i * stride. Lives on a tape. */
 typedef struct ld_tensor ld_tensor;

@@ -6,9 +6,9 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "linalg/rows.h"
 #include "nn/linear.h"
 #include "nn/ops.h"
-#include "nn/rows.h"
 
 typedef struct choice {
   float logit;

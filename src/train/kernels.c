@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/gemm.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "linalg/gemm.h"
 #include "train/fingerprint.h"
 
 /* What a rank computes with, and what of it the others are told; the label first. */

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/gemm.h"
+#include "linalg/gemm.h"
 #ifdef BENCH_DNNL
 #include <dnnl.h>
 #endif

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/gemm.h"
 #include "base/log.h"
+#include "linalg/gemm.h"
 #include "mpi/comm.h"
 #include "train/kernels.h"
 

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "base/gemm.h"
+#include "linalg/gemm.h"
 #include "train/fingerprint.h"
 
 enum { OF_PRODUCTS = 3 }; /* the first parts rest on matrix products */

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/gemm.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "base/tile.h"
+#include "linalg/gemm.h"
+#include "linalg/tile.h"
 
 static uint64_t drawn;
 

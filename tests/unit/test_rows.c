@@ -3,10 +3,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/gemm.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "nn/rows.h"
+#include "linalg/gemm.h"
+#include "linalg/rows.h"
 
 static float *numbers(size_t n, uint64_t name) {
   const ld_stream stream = ld_rng_stream(3, LD_RNG_INIT, name, 0);

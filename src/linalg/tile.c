@@ -1,4 +1,4 @@
-#include "base/tile.h"
+#include "linalg/tile.h"
 
 #include <stdbool.h>
 #include <string.h>

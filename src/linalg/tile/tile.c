@@ -3,7 +3,7 @@
  * 32 registers 14 rows of two sums, two of the panel and a spread number, of 16 registers 6 rows over half a
  * panel.
  */
-#include "base/tile.h"
+#include "linalg/tile.h"
 
 #include <stdint.h>
 #include <string.h>

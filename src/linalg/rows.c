@@ -1,4 +1,4 @@
-#include "nn/rows.h"
+#include "linalg/rows.h"
 
 #include <math.h>
 

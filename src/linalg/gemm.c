@@ -1,4 +1,4 @@
-#include "base/gemm.h"
+#include "linalg/gemm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,10 +6,10 @@
 #include <omp.h>
 #endif
 
-#include "base/gemm_blas.h"
 #include "base/text.h"
-#include "base/tile.h"
 #include "base/vmath.h"
+#include "linalg/gemm_blas.h"
+#include "linalg/tile.h"
 
 /* Some panels of the right factor stay in the second-level cache while a block of the left factor passes by,
  * which comes from the third level; so the right factor, the weights, is read from memory once for each

@@ -1,4 +1,4 @@
-#include "base/gemm_blas.h"
+#include "linalg/gemm_blas.h"
 
 #include <cblas.h>
 #include <dlfcn.h>
