@@ -49,7 +49,8 @@
 #include "base/text.h"
 #include "io/chat_template.h"
 #include "io/digests.h"
-#include "io/image.h"
+#include "io/image/image.h"
+#include "io/image/rule.h"
 #include "io/tokenizer.h"
 
 typedef struct ld_dataset ld_dataset;

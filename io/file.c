@@ -122,6 +122,11 @@ static char *without_slashes(const char *path) {
   return ld_strndup(path, length);
 }
 
+const char *ld_path_base(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash && slash[1] ? slash + 1 : path;
+}
+
 static char *parent_of(const char *path) {
   char *copy = without_slashes(path);
   char *slash = strrchr(copy, '/');
@@ -462,7 +467,7 @@ int ld_output_check(const char *path, ld_error *err) {
 static void warn_of_leftovers(const char *place, const char *parent) {
   size_t n;
   char **names = ld_folder_names(parent, &n, NULL);
-  const char *slash = strrchr(place, '/'), *name = slash ? slash + 1 : place;
+  const char *name = ld_path_base(place);
   for (size_t i = 0; names && i < n; i++)
     if (ld_file_leftover(names[i]) == strlen(name) && strncmp(names[i], name, strlen(name)) == 0)
       ld_warn("%s/%s: may be left from a command that was killed while it wrote %s: remove it if none is "

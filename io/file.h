@@ -28,6 +28,9 @@ bool ld_is_folder(const char *path);
 /* "folder/name" in fresh memory; the caller frees. */
 char *ld_path_join(const char *folder, const char *name);
 
+/* The last name of a path, in it; all of one that ends in a slash. */
+const char *ld_path_base(const char *path);
+
 /* Makes a folder and those above it (fine when it is there). */
 int ld_make_folders(const char *path, ld_error *err);
 

@@ -333,9 +333,8 @@ static const char *string(const ld_value *map, const char *key) {
 
 static void put_file_name(ld_text *page, const char *what, const char *path) {
   if (!path) return;
-  const char *slash = strrchr(path, '/');
   ld_text_puts(page, what);
-  ld_report_put_escaped(page, slash && slash[1] ? slash + 1 : path);
+  ld_report_put_escaped(page, ld_path_base(path));
 }
 
 /* ISO 8601's form for programs becomes one for people. */

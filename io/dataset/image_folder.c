@@ -8,6 +8,8 @@
 #include "io/dataset/format.h"
 #include "io/digest.h"
 #include "io/hash.h"
+#include "io/image/decode.h"
+#include "io/image/fit.h"
 #include "io/image/list.h"
 
 static uint64_t next_image(const ld_dataset *dataset, uint64_t offset) {

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "io/dataset/format.h"
+#include "io/image/fit.h"
 #include "io/image/hdf5.h"
 
 static int hdf5_open(ld_dataset *dataset, ld_error *err) {

@@ -1,31 +1,31 @@
-/* What the converters share. Not for use outside io/image.
+/* Image sets in other forms to the HDF5 file that a dataset reads: `images` (N, H, W, C) or, grey, (N, H, W),
+ * and `labels` (N).
  *
- * A converter describes what it will write, then hands over image after image; the file of labels or names is
- * read before. Nothing is written before the description is checked.
+ * Known: the binary files of CIFAR-10 and CIFAR-100 (one, or a folder with data_batch_*.bin), the IDX files
+ * of MNIST and its relatives (plain or .gz), and a folder of class folders of images that all have one size.
+ * The names of classes are kept where they are known: folders, or batches.meta.txt and fine_label_names.txt
+ * beside CIFAR's files.
  */
-#ifndef LD_IMAGE_CONVERT_PARTS_H
-#define LD_IMAGE_CONVERT_PARTS_H
+#ifndef LD_IMAGE_CONVERT_H
+#define LD_IMAGE_CONVERT_H
 
-#include "io/image/hdf5.h"
-#include "io/image_convert.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-/* Writes `out`: `fill` adds the images. */
-int ld_convert_write(const char *out, const ld_image_shape *shape,
-                     int (*fill)(ld_image_writer *writer, const void *user, ld_error *err), const void *user,
+#include "base/error.h"
+
+typedef struct ld_converted {
+  int64_t n;
+  int height, width, channels;
+  bool labelled;
+  const char *form; /* "CIFAR-10", "IDX", ... */
+  int64_t n_turned; /* images that were turned upright, by the orientation in their files */
+} ld_converted;
+
+/* Writes `out` atomically from `data`, a file or a folder. `labels` is the file of IDX labels (NULL: the name
+ * of the images with labels-idx1 in the place of images-idx3, where there is such a file, else no labels);
+ * other forms have their labels within and refuse one. */
+int ld_image_convert(const char *data, const char *labels, const char *out, ld_converted *converted,
                      ld_error *err);
-
-/* The last part of a path, in it. */
-const char *ld_convert_base(const char *path);
-
-int ld_convert_cifar_files(char *const *paths, size_t n, const char *out, ld_converted *converted,
-                           ld_error *err);
-
-int ld_convert_idx(const char *images, const char *labels, const char *out, ld_converted *converted,
-                   ld_error *err);
-
-int ld_convert_folder(const char *folder, const char *out, ld_converted *converted, ld_error *err);
-
-/* Whether the file begins as IDX images do, or is packed: nothing else is read packed. */
-bool ld_convert_is_idx(const char *path);
 
 #endif

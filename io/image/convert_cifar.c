@@ -1,13 +1,15 @@
 /* CIFAR's binary files: records of one label byte (CIFAR-10) or a coarse and a fine one (CIFAR-100), then the
  * red, the green and the blue plane of 32 x 32. Nothing in a file says which it is but its length and labels.
  */
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/file.h"
-#include "io/image/convert.h"
+#include "io/image/convert_form.h"
+#include "io/image/hdf5.h"
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, PIXELS = 3 * PLANE };
 
@@ -29,7 +31,7 @@ static bool fits(const ld_map *map, int label_bytes) {
   return true;
 }
 
-static int open_maps(cifar *c, char *const *paths, size_t n, ld_error *err) {
+static int open_maps(cifar *c, const char *const *paths, size_t n, ld_error *err) {
   c->maps = ld_alloc(n, sizeof *c->maps);
   c->n_maps = n;
   for (size_t i = 0; i < n; i++) {
@@ -66,7 +68,7 @@ static int add_records(ld_image_writer *writer, const void *user, ld_error *err)
 
 /* The lines of a file of class names beside `path`, when it is there; else *names is NULL. */
 static int read_names(const char *path, const char *file, size_t n_classes, char ***names, ld_error *err) {
-  const size_t folder = (size_t)(ld_convert_base(path) - path);
+  const size_t folder = (size_t)(ld_path_base(path) - path);
   char *beside = ld_format("%.*s%s", (int)folder, path, file);
   ld_map map = {0};
   size_t n = 0;
@@ -90,14 +92,14 @@ static int read_names(const char *path, const char *file, size_t n_classes, char
   return rc;
 }
 
-static char *join_names(char *const *paths, size_t n) {
+static char *join_names(const char *const *paths, size_t n) {
   ld_text text = {0};
-  for (size_t i = 0; i < n; i++) ld_text_printf(&text, "%s%s", i ? ", " : "", ld_convert_base(paths[i]));
+  for (size_t i = 0; i < n; i++) ld_text_printf(&text, "%s%s", i ? ", " : "", ld_path_base(paths[i]));
   return text.bytes;
 }
 
-int ld_convert_cifar_files(char *const *paths, size_t n, const char *out, ld_converted *converted,
-                           ld_error *err) {
+static int convert_files(const char *const *paths, size_t n, const char *out, ld_converted *converted,
+                         ld_error *err) {
   cifar c = {0};
   char **names = NULL;
   int rc = open_maps(&c, paths, n, err);
@@ -115,7 +117,7 @@ int ld_convert_cifar_files(char *const *paths, size_t n, const char *out, ld_con
                                   .source = source,
                                   .names = names,
                                   .n_names = names ? n_classes : 0};
-    rc = ld_convert_write(out, &shape, add_records, &c, err);
+    rc = ld_image_store_write(out, &shape, add_records, &c, err);
     *converted = (ld_converted){c.n, SIDE, SIDE, 3, true, ten ? "CIFAR-10" : "CIFAR-100", 0};
     free(source);
   }
@@ -124,3 +126,40 @@ int ld_convert_cifar_files(char *const *paths, size_t n, const char *out, ld_con
   free(c.maps);
   return rc;
 }
+
+/* The data_batch_*.bin files in a folder, in order; NULL when it cannot be read. */
+static char **list_batches(const char *folder, size_t *n, ld_error *err) {
+  size_t all;
+  char **names = ld_folder_names(folder, &all, err);
+  *n = 0;
+  for (size_t i = 0; names && i < all; i++) {
+    char *name = names[i];
+    if (fnmatch("data_batch_*.bin", name, 0) == 0) names[(*n)++] = ld_path_join(folder, name);
+    free(name);
+  }
+  return names;
+}
+
+/* Any file, and a folder of batches. */
+static bool is_cifar(const char *data) {
+  if (!ld_is_folder(data)) return true;
+  size_t n;
+  char **batches = list_batches(data, &n, NULL);
+  const bool any = batches && n;
+  if (batches) ld_names_free(batches, n);
+  return any;
+}
+
+static int convert(const char *data, const char *labels, const char *out, ld_converted *converted,
+                   ld_error *err) {
+  (void)labels;
+  if (!ld_is_folder(data)) return convert_files(&data, 1, out, converted, err);
+  size_t n;
+  char **batches = list_batches(data, &n, err);
+  if (!batches) return LD_EFILE;
+  const int rc = convert_files((const char *const *)batches, n, out, converted, err);
+  ld_names_free(batches, n);
+  return rc;
+}
+
+const ld_convert_form ld_convert_cifar = {.fits = is_cifar, .convert = convert};

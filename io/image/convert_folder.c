@@ -3,7 +3,9 @@
 
 #include "base/memory.h"
 #include "io/file.h"
-#include "io/image/convert.h"
+#include "io/image/convert_form.h"
+#include "io/image/decode.h"
+#include "io/image/hdf5.h"
 #include "io/image/list.h"
 
 typedef struct folder {
@@ -45,7 +47,9 @@ static int add_files(ld_image_writer *writer, const void *user, ld_error *err) {
   return rc;
 }
 
-int ld_convert_folder(const char *path, const char *out, ld_converted *converted, ld_error *err) {
+static int convert(const char *path, const char *labels, const char *out, ld_converted *converted,
+                   ld_error *err) {
+  (void)labels;
   ld_image_list list;
   ld_image first = {0};
   int rc = ld_image_list_read(path, &list, err);
@@ -58,11 +62,11 @@ int ld_convert_folder(const char *path, const char *out, ld_converted *converted
                                   .width = first.width,
                                   .channels = first.channels,
                                   .labelled = list.n_classes > 0,
-                                  .source = ld_convert_base(path),
+                                  .source = ld_path_base(path),
                                   .names = list.classes,
                                   .n_names = list.n_classes};
     int64_t n_turned = 0;
-    rc = ld_convert_write(out, &shape, add_files, &(folder){path, &list, &shape, &n_turned}, err);
+    rc = ld_image_store_write(out, &shape, add_files, &(folder){path, &list, &shape, &n_turned}, err);
     *converted = (ld_converted){shape.n,        first.height,   first.width, first.channels,
                                 shape.labelled, "image folder", n_turned};
   }
@@ -70,3 +74,5 @@ int ld_convert_folder(const char *path, const char *out, ld_converted *converted
   ld_image_list_free(&list);
   return rc;
 }
+
+const ld_convert_form ld_convert_folder = {.fits = ld_is_folder, .convert = convert};

@@ -8,8 +8,8 @@
 
 #include "base/memory.h"
 #include "io/file.h"
-#include "io/image/convert.h"
-#include "io/image/internal.h"
+#include "io/image/convert_form.h"
+#include "io/image/hdf5.h"
 
 enum { MOST_DIMS = 3 };
 
@@ -42,7 +42,8 @@ static bool read_header(idx *x) {
   return true;
 }
 
-bool ld_convert_is_idx(const char *path) {
+/* Whether the file begins as IDX images do, or is packed: nothing else is read packed. */
+static bool is_idx(const char *path) {
   idx x = {.path = path, .file = ld_file_exists(path) ? gzopen(path, "rbe") : NULL};
   if (!x.file) return false;
   const bool found = !gzdirect(x.file) || (read_header(&x) && x.ndim == 3);
@@ -90,7 +91,7 @@ static int read_labels(const char *path, uint32_t n, uint8_t **labels, ld_error 
 /* The name with `labels-idx1` in the place of `images-idx3`, when there is such a file, packed or not; else
  * NULL. */
 static char *find_labels(const char *images) {
-  const char *base = ld_convert_base(images), *at = strstr(base, "images");
+  const char *base = ld_path_base(images), *at = strstr(base, "images");
   if (!at || (strncmp(at, "images-idx3", 11) != 0 && strncmp(at, "images.idx3", 11) != 0)) return NULL;
   const size_t length = strlen(images);
   const bool packed = length > 3 && !strcmp(images + length - 3, ".gz");
@@ -129,7 +130,8 @@ static int add_images(ld_image_writer *writer, const void *user, ld_error *err) 
   return rc;
 }
 
-static int convert(idx *x, const char *labels_path, const char *out, ld_converted *converted, ld_error *err) {
+static int convert_open(idx *x, const char *labels_path, const char *out, ld_converted *converted,
+                        ld_error *err) {
   uint8_t *labels = NULL;
   const uint32_t n = x->shape[0], height = x->shape[1], width = x->shape[2];
   if (height > LD_IMAGE_SIDE || width > LD_IMAGE_SIDE || (uint64_t)height * width > LD_IMAGE_PIXELS)
@@ -141,21 +143,23 @@ static int convert(idx *x, const char *labels_path, const char *out, ld_converte
                                   .width = (int)width,
                                   .channels = 1,
                                   .labelled = labels != NULL,
-                                  .source = ld_convert_base(x->path)};
-    rc = ld_convert_write(out, &shape, add_images, &(pair){x, labels}, err);
+                                  .source = ld_path_base(x->path)};
+    rc = ld_image_store_write(out, &shape, add_images, &(pair){x, labels}, err);
     *converted = (ld_converted){n, (int)height, (int)width, 1, labels != NULL, "IDX", 0};
   }
   free(labels);
   return rc;
 }
 
-int ld_convert_idx(const char *images, const char *labels, const char *out, ld_converted *converted,
+static int convert(const char *images, const char *labels, const char *out, ld_converted *converted,
                    ld_error *err) {
   idx x;
   char *found = labels ? NULL : find_labels(images);
   int rc = open_idx(images, 3, "images", &x, err);
-  if (!rc) rc = convert(&x, labels ? labels : found, out, converted, err);
+  if (!rc) rc = convert_open(&x, labels ? labels : found, out, converted, err);
   if (x.file) gzclose(x.file);
   free(found);
   return rc;
 }
+
+const ld_convert_form ld_convert_idx = {.takes_labels = true, .fits = is_idx, .convert = convert};

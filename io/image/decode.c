@@ -1,56 +1,23 @@
-#include <stdlib.h>
+#include "io/image/decode.h"
+
 #include <string.h>
 
 #include "io/file.h"
-#include "io/image/internal.h"
+#include "io/image/format.h"
+#include "io/image/orientation.h"
 
-void ld_image_free(ld_image *image) {
-  free(image->pixels);
-  memset(image, 0, sizeof *image);
-}
-
-int ld_image_make(ld_image *image, int64_t height, int64_t width, int channels, const char *name,
-                  ld_error *err) {
-  if (height < 1 || width < 1 || height > LD_IMAGE_SIDE || width > LD_IMAGE_SIDE ||
-      height * width > LD_IMAGE_PIXELS)
-    return ld_fail(err, LD_EFORMAT,
-                   "%s: the image has %lld x %lld pixels, make it smaller (at most %d in all)", name,
-                   (long long)width, (long long)height, (int)LD_IMAGE_PIXELS);
-  const size_t bytes = (size_t)(height * width) * (size_t)channels;
-  if (bytes > image->room) {
-    uint8_t *pixels = realloc(image->pixels, bytes);
-    if (!pixels) return ld_fail(err, LD_EMEMORY, "%s: no memory for an image of %zu bytes", name, bytes);
-    image->pixels = pixels;
-    image->room = bytes;
-  }
-  image->height = (int)height;
-  image->width = (int)width;
-  image->channels = channels;
-  return 0;
-}
-
-int ld_image_check_budget(int64_t height, int64_t width, size_t length, const char *name, ld_error *err) {
-  enum { ALWAYS = 1 << 26, A_BYTE = 64 };
-  if (height * width <= ALWAYS + A_BYTE * (int64_t)length) return 0;
-  return ld_fail(err, LD_EFORMAT,
-                 "%s: the image has %lld x %lld pixels, too many for a file of %zu bytes: make it smaller",
-                 name, (long long)width, (long long)height, length);
-}
-
-static int decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
-  if (length >= 8 && !memcmp(bytes, "\x89PNG\r\n\x1a\n", 8))
-    return ld_image_decode_png(bytes, length, name, out, err);
-  if (length >= 3 && !memcmp(bytes, "\xff\xd8\xff", 3))
-    return ld_image_decode_jpeg(bytes, length, name, out, err);
-  return ld_fail(err, LD_EFORMAT, "%s: %s, replace or remove it", name,
-                 length ? "neither PNG nor JPEG" : "an empty file");
-}
+static const ld_image_format *const formats[] = {&ld_image_png, &ld_image_jpeg};
 
 int ld_image_decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
-  const int rc = decode(bytes, length, name, out, err);
-  const int orientation = rc ? 1 : ld_image_orientation(bytes, length);
+  const ld_image_format *format = NULL;
+  for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+    if (length >= formats[i]->n_magic && !memcmp(bytes, formats[i]->magic, formats[i]->n_magic)) format = formats[i];
   out->turned = false;
-  return orientation == 1 ? rc : ld_image_turn(out, orientation, name, err);
+  if (!format)
+    return ld_fail(err, LD_EFORMAT, "%s: %s, replace or remove it", name,
+                   length ? "neither PNG nor JPEG" : "an empty file");
+  const int rc = format->decode(bytes, length, name, out, err);
+  return rc ? rc : ld_image_turn(out, ld_image_orientation(bytes, length), name, err);
 }
 
 int ld_image_read(const char *path, ld_image *out, ld_error *err) {

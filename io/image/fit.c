@@ -4,6 +4,8 @@
  *
  * Only pixels of the crop are computed, so that no image, however long and thin, becomes a huge one. An axis
  * that keeps its size has the weights 0, 1, 0 and passes unchanged. */
+#include "io/image/fit.h"
+
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -11,7 +13,6 @@
 
 #include "base/memory.h"
 #include "base/vmath.h"
-#include "io/image.h"
 
 enum { WEIGHT_BITS = 32 - 8 - 2, WEIGHT_ONE = 1 << WEIGHT_BITS };
 

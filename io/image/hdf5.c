@@ -18,7 +18,6 @@
 #include "io/file.h"
 #include "io/hdf5_chunk.h"
 #include "io/hdf5_error.h"
-#include "io/image/internal.h"
 #include "io/json.h"
 
 /* HDF5 takes a whole chunk into memory, whatever its size. */
@@ -636,8 +635,40 @@ static void keep_names(ld_image_writer *w, const ld_image_shape *shape) {
     memcpy(w->names + i * w->name_size, shape->names[i], strnlen(shape->names[i], w->name_size - 1));
 }
 
-int ld_image_writer_open(const char *part, const char *path, const ld_image_shape *shape,
-                         ld_image_writer **out, ld_error *err) {
+static bool put_labels(ld_image_writer *w) {
+  const hsize_t n = w->shape[0], chunk = n < 65536 ? n : 65536;
+  const hid_t space = H5Screate_simple(1, &n, NULL);
+  const hid_t set = make_set(w, "labels", H5T_STD_I32LE, space, 1, &chunk);
+  bool good = set >= 0 && H5Dwrite(set, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, w->labels) >= 0;
+  const hsize_t n_names = w->n_names;
+  if (good && w->names && n_names) good = put_text(set, "names", w->names, w->name_size, &n_names);
+  if (set >= 0) good = H5Dclose(set) >= 0 && good;
+  H5Sclose(space);
+  return good;
+}
+
+/* Finishes the file, which fails when images are missing, unless there is an error `code` already, and frees the
+ * writer. Returns `code` or its own error. */
+static int close_writer(ld_image_writer *w, int code, ld_error *err) {
+  if (!code && w->next != (int64_t)w->shape[0])
+    code = ld_fail(err, LD_EMISMATCH, "%s: %lld images are missing", w->path,
+                   (long long)((int64_t)w->shape[0] - w->next));
+  if (!code && w->labels && !put_labels(w)) code = fail_write(w, "the labels cannot be written", err);
+  if (w->images >= 0 && H5Dclose(w->images) < 0 && !code)
+    code = fail_write(w, "cannot write, is the disk full?", err);
+  if (w->space >= 0) H5Sclose(w->space);
+  if (w->file >= 0 && H5Fclose(w->file) < 0 && !code)
+    code = fail_write(w, "cannot write, is the disk full?", err);
+  free(w->labels);
+  free(w->names);
+  free(w->path);
+  free(w);
+  return code;
+}
+
+/* Begins the file `part`; errors name `path`. On failure *out is NULL. */
+static int open_writer(const char *part, const char *path, const ld_image_shape *shape, ld_image_writer **out,
+                       ld_error *err) {
   ld_image_writer *w = ld_alloc(1, sizeof *w);
   *out = NULL;
   *w = (ld_image_writer){
@@ -657,7 +688,7 @@ int ld_image_writer_open(const char *part, const char *path, const ld_image_shap
     *out = w;
     return 0;
   }
-  return ld_image_writer_close(w, fail_write(w, "the file cannot be begun", err), err);
+  return close_writer(w, fail_write(w, "the file cannot be begun", err), err);
 }
 
 int ld_image_writer_add(ld_image_writer *w, const uint8_t *pixels, int32_t label, ld_error *err) {
@@ -676,31 +707,13 @@ int ld_image_writer_add(ld_image_writer *w, const uint8_t *pixels, int32_t label
   return rc;
 }
 
-static bool put_labels(ld_image_writer *w) {
-  const hsize_t n = w->shape[0], chunk = n < 65536 ? n : 65536;
-  const hid_t space = H5Screate_simple(1, &n, NULL);
-  const hid_t set = make_set(w, "labels", H5T_STD_I32LE, space, 1, &chunk);
-  bool good = set >= 0 && H5Dwrite(set, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, w->labels) >= 0;
-  const hsize_t n_names = w->n_names;
-  if (good && w->names && n_names) good = put_text(set, "names", w->names, w->name_size, &n_names);
-  if (set >= 0) good = H5Dclose(set) >= 0 && good;
-  H5Sclose(space);
-  return good;
-}
-
-int ld_image_writer_close(ld_image_writer *w, int code, ld_error *err) {
-  if (!code && w->next != (int64_t)w->shape[0])
-    code = ld_fail(err, LD_EMISMATCH, "%s: %lld images are missing", w->path,
-                   (long long)((int64_t)w->shape[0] - w->next));
-  if (!code && w->labels && !put_labels(w)) code = fail_write(w, "the labels cannot be written", err);
-  if (w->images >= 0 && H5Dclose(w->images) < 0 && !code)
-    code = fail_write(w, "cannot write, is the disk full?", err);
-  if (w->space >= 0) H5Sclose(w->space);
-  if (w->file >= 0 && H5Fclose(w->file) < 0 && !code)
-    code = fail_write(w, "cannot write, is the disk full?", err);
-  free(w->labels);
-  free(w->names);
-  free(w->path);
-  free(w);
-  return code;
+int ld_image_store_write(const char *path, const ld_image_shape *shape,
+                         int (*fill)(ld_image_writer *writer, const void *user, ld_error *err),
+                         const void *user, ld_error *err) {
+  char *part = ld_file_begin(path, err);
+  if (!part) return LD_EFILE;
+  ld_image_writer *writer;
+  int rc = open_writer(part, path, shape, &writer, err);
+  if (!rc) rc = close_writer(writer, fill(writer, user, err), err);
+  return ld_file_end(part, path, rc, err);
 }

@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 #include "base/tally.h"
-#include "io/image.h"
+#include "io/image/image.h"
 
 typedef struct ld_image_store ld_image_store;
 
@@ -50,15 +50,12 @@ typedef struct ld_image_shape {
 
 typedef struct ld_image_writer ld_image_writer;
 
-/* Writes to `part`; errors name `path`. The shape's texts need not stay. On failure *out is NULL. */
-int ld_image_writer_open(const char *part, const char *path, const ld_image_shape *shape,
-                         ld_image_writer **out, ld_error *err);
-
 /* The next image, and its label (0 to INT32_MAX), which counts when there are labels. */
 int ld_image_writer_add(ld_image_writer *writer, const uint8_t *pixels, int32_t label, ld_error *err);
 
-/* Frees the writer in any case; without `code` it finishes the file, which fails when images are missing.
- * Returns `code` or its own error. */
-int ld_image_writer_close(ld_image_writer *writer, int code, ld_error *err);
+/* Writes `path` whole or not at all: `fill` adds the shape's images, all of them, with ld_image_writer_add. */
+int ld_image_store_write(const char *path, const ld_image_shape *shape,
+                         int (*fill)(ld_image_writer *writer, const void *user, ld_error *err),
+                         const void *user, ld_error *err);
 
 #endif

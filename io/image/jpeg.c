@@ -11,7 +11,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-#include "io/image/internal.h"
+#include "io/image/format.h"
 
 /* A Huffman code has a bit at least and every block of 8 x 8 has one: no byte holds more pixels. */
 enum { MOST_PIXELS_A_BYTE = 8 * 64, MOST_SCANS = 100, ALWAYS_WALKED = 1 << 28, WALKED_A_BYTE = 256 };
@@ -93,7 +93,7 @@ static int read_pixels(decoder *d, const void *bytes, ld_image *out, ld_error *e
   return 0;
 }
 
-int ld_image_decode_jpeg(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
+static int decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
   decoder d = {.name = name, .length = length};
   d.jpeg.err = jpeg_std_error(&d.errors);
   d.jpeg.client_data = &d;
@@ -109,3 +109,5 @@ int ld_image_decode_jpeg(const void *bytes, size_t length, const char *name, ld_
   jpeg_destroy_decompress(&d.jpeg);
   return rc;
 }
+
+const ld_image_format ld_image_jpeg = {"\xff\xd8\xff", 3, decode};

@@ -6,12 +6,13 @@
  *   1 upright    2 mirrored          3 upside down               4 mirrored upside down
  *   5 transposed 6 lies on its left  7 transposed upside down    8 lies on its right
  */
+#include "io/image/orientation.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "base/memory.h"
-#include "io/image/internal.h"
 
 enum { TAG_ORIENTATION = 0x0112, SHORT = 3, LONG = 4, SIGNED_SHORT = 8, SIGNED_LONG = 9, ENTRY_BYTES = 12 };
 enum { NOT_FOUND = -1, MOST_TEXT = 1 << 20 /* bytes of an inflated text, as in Pillow */ };
@@ -209,6 +210,7 @@ static const struct {
               [8] = {true, false, true}};
 
 int ld_image_turn(ld_image *image, int orientation, const char *name, ld_error *err) {
+  if (orientation == 1) return 0;
   const bool swapped = turns[orientation].swapped;
   const int H = image->height, W = image->width, C = image->channels;
   ld_image upright = {0};

@@ -4,7 +4,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 
-#include "io/image/internal.h"
+#include "io/image/format.h"
 
 typedef struct source {
   const char *name;
@@ -91,7 +91,7 @@ static void read_pixels(png_structp png, png_infop info, source *s, const void *
   if (s->channels == 2) narrow(s->out);
 }
 
-int ld_image_decode_png(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
+static int decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
   source s = {.name = name, .length = length, .out = out, .err = err};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning);
   png_infop info = png ? png_create_info_struct(png) : NULL;
@@ -109,3 +109,5 @@ int ld_image_decode_png(const void *bytes, size_t length, const char *name, ld_i
   png_destroy_read_struct(&png, &info, NULL);
   return rc;
 }
+
+const ld_image_format ld_image_png = {"\x89PNG\r\n\x1a\n", 8, decode};

@@ -1,7 +1,7 @@
+#include "io/image/rule.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "io/image.h"
 
 typedef double colours[3];
 

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "cmd/command.h"
-#include "io/image_convert.h"
+#include "io/image/convert.h"
 
 int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;

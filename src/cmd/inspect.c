@@ -206,8 +206,7 @@ static bool holds(const char *folder, const char *name) {
 }
 
 static bool is_metrics(const char *path) {
-  const char *name = strrchr(path, '/');
-  return !strcmp(name ? name + 1 : path, "metrics.jsonl");
+  return !strcmp(ld_path_base(path), "metrics.jsonl");
 }
 
 static int fail_metrics(const char *path, ld_error *err) {

@@ -5,7 +5,8 @@
 
 #include <stdbool.h>
 
-#include "io/image.h"
+#include "io/image/image.h"
+#include "io/image/rule.h"
 
 /* What is done to one image: mirrored, and shifted by so many pixels, with black where nothing is. Zeros:
  * nothing. */

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "io/digest.h"
-#include "io/image.h"
+#include "io/image/fit.h"
 #include "nn/ops.h"
 #include "train/adamw.h"
 #include "train/augment.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "io/dataset.h"
-#include "io/image_convert.h"
+#include "io/image/convert.h"
 #include "scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

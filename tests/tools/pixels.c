@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "io/image.h"
+#include "io/image/decode.h"
+#include "io/image/fit.h"
 #include "io/json.h"
 #include "train/augment.h"
 

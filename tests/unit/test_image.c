@@ -6,7 +6,8 @@
 
 #include <jpeglib.h>
 
-#include "io/image.h"
+#include "io/image/decode.h"
+#include "io/image/fit.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 

@@ -2,8 +2,9 @@
 
 #include <zlib.h>
 
+#include "io/image/convert.h"
+#include "io/image/decode.h"
 #include "io/image/hdf5.h"
-#include "io/image_convert.h"
 
 #define IMAGES LD_TESTS_DIR "/golden/images/"
 

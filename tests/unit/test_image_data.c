@@ -2,7 +2,7 @@
 #include "scratch.h"
 
 #include "io/dataset.h"
-#include "io/image_convert.h"
+#include "io/image/convert.h"
 #include "io/image/hdf5.h"
 #include "io/image/list.h"
 #include "io/safetensors.h"

@@ -1,0 +1,19 @@
+/* Forms of image sets that become the HDF5 file of a dataset. One file each; convert.c has the table.
+ */
+#ifndef LD_CONVERT_FORM_H
+#define LD_CONVERT_FORM_H
+
+#include "io/image/convert.h"
+
+typedef struct ld_convert_form {
+  bool takes_labels; /* may have its labels in another file */
+  /* Whether `data`, a file or a folder, is of this form, as far as that is quickly seen. */
+  bool (*fits)(const char *data);
+  /* As ld_image_convert; `labels` is NULL unless takes_labels. */
+  int (*convert)(const char *data, const char *labels, const char *out, ld_converted *converted,
+                 ld_error *err);
+} ld_convert_form;
+
+extern const ld_convert_form ld_convert_idx, ld_convert_cifar, ld_convert_folder;
+
+#endif

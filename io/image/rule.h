@@ -1,0 +1,43 @@
+/* What a model wants of an image, as the preprocessor_config.json of its folder says it to the image
+ * processors of transformers: resize (bilinear or bicubic, with antialiasing), centre crop, rescale,
+ * normalise.
+ */
+#ifndef LD_IMAGE_RULE_H
+#define LD_IMAGE_RULE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/value.h"
+#include "io/image/image.h"
+
+enum { LD_IMAGE_RULE_SIDE = 1 << 12 /* the longest side of what a rule makes */ };
+
+typedef enum ld_resample { LD_BILINEAR, LD_BICUBIC } ld_resample;
+
+typedef struct ld_image_rule {
+  int shortest_edge;               /* resize so that the shorter side has this; 0: not so */
+  int resize_height, resize_width; /* resize to this; 0: not so */
+  ld_resample resample;
+  int height, width; /* centre crop, padded with black where the image is smaller: the size of the result */
+  bool crop_down; /* half of an odd margin is rounded down, as transformers does; else to the even number, as
+                     torchvision does */
+  int channels;   /* of the result: 1 (grey) or 3 (red, green, blue) */
+  float scale;    /* of a pixel, 1/255 most often; 1 when not rescaled */
+  float mean[LD_MAX_CHANNELS],
+      std[LD_MAX_CHANNELS]; /* (scale * pixel - mean) / std; 0 and 1 when not normalised */
+  const char *loose;        /* the key by which images keep sizes of their own, which must be height and width
+                               then; NULL: all get the same */
+} ld_image_rule;
+
+/* Reads a preprocessor_config.json (`config` NULL: none there, then `size` x `size` and ImageNet's mean and
+ * deviation) for a model that takes `channels` (1 or 3). Known: the processors of ConvNext and ResNet (with
+ * crop_pct), ViT, DeiT, Siglip, BiT and CLIP with their own defaults for keys that are left out; null is no
+ * default. A file without a type has `processor` ("ConvNextImageProcessor"), as transformers knows it for the
+ * model's type; where that is NULL it crops as torchvision does, and must have "size" to be resized and
+ * "image_mean" and "image_std" to be normalised. LD_EFORMAT names the key and `name`, the file;
+ * LD_EUNSUPPORTED for another resample, processor or step. */
+int ld_image_rule_read(const ld_value *config, const char *name, const char *processor, int channels,
+                       int size, ld_image_rule *out, ld_error *err);
+
+#endif
