@@ -1,4 +1,4 @@
-/* lora_dist COMMAND [options]: the table of commands. */
+/* lora_dist COMMAND [options]: finds the command, starts the ranks, reads the options, runs it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,37 +20,9 @@
 #include "linalg/gemm.h"
 #include "train/kernels.h"
 
-static const ld_command commands[] = {
-    {"train", LD_CMD_TRAIN, "train a LoRA adapter", "Trains a LoRA adapter on a frozen base model.", false,
-     true, ld_cmd_train},
-    {"eval", LD_CMD_EVAL, "evaluate a model or an adapter on a data set",
-     "Prints loss and perplexity on a data set, or a classifier's accuracy, F1 and correlations.", false,
-     true, ld_cmd_eval},
-    {"predict", LD_CMD_PREDICT, "classify the records of a data set",
-     "Prints one JSON object per record: its label and the probability of each.", false, true,
-     ld_cmd_predict},
-    {"generate", LD_CMD_GENERATE, "generate text from a prompt", "Generates text from a prompt.", false, false, ld_cmd_generate},
-    {"merge", LD_CMD_MERGE, "merge an adapter into its base model",
-     "Writes a Hugging Face model folder with the adapter merged into the weights.", false, false, ld_cmd_merge},
-    {"export", LD_CMD_EXPORT, "write an adapter as a PEFT folder", "Writes an adapter as a PEFT folder.", false, false,
-     ld_cmd_export},
-    {"import", LD_CMD_IMPORT, "read a PEFT folder into an .h5 file", "Writes a PEFT adapter as an HDF5 file.", false, false,
-     ld_cmd_import},
-    {"convert", LD_CMD_CONVERT, "convert images (CIFAR, MNIST, a folder) to HDF5",
-     "Writes the images and labels of CIFAR-10, CIFAR-100 or MNIST files, or of a folder of class folders, "
-     "as one HDF5 file.",
-     false, false, ld_cmd_convert},
-    {"inspect", LD_CMD_INSPECT, "show what a model, an adapter or a run holds",
-     "Prints what is in a model folder, a checkpoint, a PEFT folder or a run folder.", true, false, ld_cmd_inspect},
-    {"report", LD_CMD_REPORT, "write the report page of a run",
-     "Writes report.html into a run folder from its metrics.jsonl and run.yaml, also while the run is in progress.",
-     true, false, ld_cmd_report},
-};
-enum { N_COMMANDS = sizeof commands / sizeof *commands };
-
 static void print_help(FILE *out) {
   fputs("Usage: lora_dist COMMAND [options]\n\nFine-tunes models with LoRA on CPU clusters.\n\nCommands:\n", out);
-  for (int i = 0; i < N_COMMANDS; i++) fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+  for (int i = 0; i < ld_n_commands; i++) fprintf(out, "  %-9s %s\n", ld_command_table[i].name, ld_command_table[i].summary);
   fputs("\nlora_dist COMMAND --help lists the options of a command; lora_dist --version says what was built.\n"
         "To use N processes, start it by mpirun:\n"
         "  mpirun -np N lora_dist train --model DIR --data FILE --out DIR\n",
@@ -58,15 +30,16 @@ static void print_help(FILE *out) {
 }
 
 static const ld_command *find_command(const char *name) {
-  for (int i = 0; i < N_COMMANDS; i++)
-    if (!strcmp(commands[i].name, name)) return &commands[i];
+  for (int i = 0; i < ld_n_commands; i++)
+    if (!strcmp(ld_command_table[i].name, name)) return &ld_command_table[i];
   return NULL;
 }
 
 static int unknown_command(const char *name, ld_error *err) {
-  const char *names[N_COMMANDS];
-  for (int i = 0; i < N_COMMANDS; i++) names[i] = commands[i].name;
-  const ld_hint hint = ld_suggest(name, names, N_COMMANDS, "");
+  const char **names = ld_alloc((size_t)ld_n_commands, sizeof *names);
+  for (int i = 0; i < ld_n_commands; i++) names[i] = ld_command_table[i].name;
+  const ld_hint hint = ld_suggest(name, names, (size_t)ld_n_commands, "");
+  free(names);
   if (*name == '-')
     return ld_fail(err, LD_EUSAGE, "'%s' stands where the command should be; see lora_dist --help", name);
   return ld_fail(err, LD_EUSAGE, "unknown command '%s'%s; see lora_dist --help", name, hint.text);

@@ -16,6 +16,10 @@ typedef struct ld_command {
   int (*run)(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 } ld_command;
 
+/* All commands, in the order in which help and manual list them. */
+extern const ld_command ld_command_table[];
+extern const int ld_n_commands;
+
 /* What run returns beside 0 and error codes: stopped by a signal after a checkpoint; the program exits
  * with 75. */
 enum { LD_STOPPED = 75 };
