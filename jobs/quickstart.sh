@@ -1,23 +1,29 @@
 #!/usr/bin/env bash
 # From a bare Debian 12 to a fine-tuned model: installs the packages, builds, trains an adapter on 2 ranks that tells the small base
-# model's tales in a pirate's voice, and prints text from before and after.
+# model's tales in a pirate's voice, and prints text from before and after. Where it is installed, with the program, it builds nothing.
 #   jobs/quickstart.sh [OUT]        OUT: run folder, default runs/quickstart; run again to go on or to see the texts again
 set -euo pipefail
-cd "$(dirname "$0")/.."
+jobs=$(cd "$(dirname "$0")" && pwd)
 
-jobs/setup.sh
-cmake --preset release >/dev/null
-cmake --build --preset release
-. jobs/mpi.sh
+if [ -e "$jobs/../CMakeLists.txt" ]; then
+  cd "$jobs/.."
+  jobs/setup.sh
+  cmake --preset release >/dev/null
+  cmake --build --preset release
+  lora_dist=build/lora_dist
+else
+  lora_dist=$(realpath "$jobs/../../../bin/lora_dist")
+fi
+. "$jobs/mpi.sh"
 
 out=${1:-runs/quickstart}
-model=jobs/quickstart/base
-lora_dist=build/lora_dist
+data=$jobs/quickstart
+model=$data/base
 
 tell() {
   for prompt in "Once upon a time" "One day, a boy named Tom"; do
     echo
-    "$lora_dist" generate --model $model "$@" --prompt "$prompt" --max-tokens 250 | fold -s -w 100
+    "$lora_dist" generate --model "$model" "$@" --prompt "$prompt" --max-tokens 250 | fold -s -w 100
   done
 }
 
@@ -25,8 +31,8 @@ before=$(tell)
 
 echo
 echo "== training: 2 ranks, LoRA rank 8 on all linear layers"
-on_ranks 2 "$lora_dist" train --config jobs/quickstart/train.yaml --model $model \
-  --data jobs/quickstart/train.jsonl --valid jobs/quickstart/valid.jsonl --out "$out"
+on_ranks 2 "$lora_dist" train --config "$data/train.yaml" --model "$model" \
+  --data "$data/train.jsonl" --valid "$data/valid.jsonl" --out "$out"
 
 echo
 echo "== before"

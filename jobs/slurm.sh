@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Sourced by the Slurm scripts beside it, with `home` the folder of the project: starts a training on what Slurm gave the job, forwards
-# its signals, and returns the job to the queue when there is more to do.
+# Sourced by the Slurm scripts beside it: starts a training on what Slurm gave the job, forwards its signals, and returns the job to the
+# queue when there is more to do.
 #
 # LAUNCH says how ranks are started: srun (through PMIx), mpirun (inside the allocation), or auto, which is srun where it has PMIx.
-. "${home:?}/jobs/mpi.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/mpi.sh"
 : "${LAUNCH:=auto}"
 
 # Ranks that srun starts meet in Slurm's PMIx at their start. Its usual way of meeting, a tree, lets some of them go before all are there (Slurm

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* "lora_dist 0.1.0 (commit ...)", and a line each for compiler, kernels and libraries. Chooses the kernels
+/* "lora_dist 0.2.0 (commit ...)", and a line each for compiler, kernels and libraries. Chooses the kernels
  * of this processor when that has not been done. */
 void ld_version_print(FILE *out);
 

@@ -124,7 +124,7 @@ until_true() {
 edited() {
   local script=$1 out=$2
   shift 2
-  sed ${out:+-e "s|^out=.*|out=$out|" -e "s|^sweep=.*|sweep=$out|"} -e "s|^lora_dist=.*|lora_dist=$LORA_DIST|" -e "s|^home=.*|home=$root|" \
+  sed ${out:+-e "s|^out=.*|out=$out|" -e "s|^sweep=.*|sweep=$out|"} -e "s|^lora_dist=.*|lora_dist=$LORA_DIST|" -e "s|^jobs=.*|jobs=$root/jobs|" \
     -e "s|^options=.*|options=($*)|" -e 's|^values=.*|values=(1e-2 1e-4 nonsense)|' "$root/jobs/$script"
 }
 
