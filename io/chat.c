@@ -5,6 +5,7 @@
 #include <utf8proc.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "io/chat_known.h"
 
 /* A token that shows a layout by its id: some spellings are common to many vocabularies. */
@@ -34,18 +35,17 @@ struct ld_chat_layout {
 };
 
 /* Templates trim as Python's str.strip() does, which goes by Unicode and not by ASCII. */
-static bool is_space(utf8proc_int32_t codepoint) {
-  const utf8proc_property_t *property = utf8proc_get_property(codepoint);
+static bool is_space(uint32_t code) {
+  const utf8proc_property_t *property = utf8proc_get_property((utf8proc_int32_t)code);
   return property->category == UTF8PROC_CATEGORY_ZS || property->bidi_class == UTF8PROC_BIDI_CLASS_WS ||
          property->bidi_class == UTF8PROC_BIDI_CLASS_B || property->bidi_class == UTF8PROC_BIDI_CLASS_S;
 }
 
 /* Bytes of the character at `text` when it is a space, else 0. */
 static size_t space_at(const char *text, size_t length) {
-  utf8proc_int32_t codepoint;
-  const utf8proc_ssize_t n =
-      utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)length, &codepoint);
-  return n > 0 && is_space(codepoint) ? (size_t)n : 0;
+  size_t n = 0;
+  uint32_t code;
+  return length && ld_utf8_read(text, length, &n, &code) && is_space(code) ? n : 0;
 }
 
 static size_t skip_spaces(const char *text, size_t length) {

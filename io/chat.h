@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "io/chat_template.h"
-#include "io/tokenizer.h"
+#include "io/tokenizer/tokenizer.h"
 
 typedef struct ld_chat_layout ld_chat_layout;
 

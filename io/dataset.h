@@ -51,7 +51,7 @@
 #include "io/digests.h"
 #include "io/image/image.h"
 #include "io/image/rule.h"
-#include "io/tokenizer.h"
+#include "io/tokenizer/tokenizer.h"
 
 typedef struct ld_dataset ld_dataset;
 

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "io/file.h"
 
 enum { MAX_DEPTH = 256 };
@@ -140,23 +140,18 @@ static void put_escaped(ld_text *out, char byte) {
 }
 
 void ld_json_quote(ld_text *out, const char *string) {
-  const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)string;
-  size_t left = strlen(string);
+  const size_t length = strlen(string);
   ld_text_append(out, "\"", 1);
-  while (left) {
-    utf8proc_int32_t point;
-    utf8proc_ssize_t length = utf8proc_iterate(at, (utf8proc_ssize_t)left, &point);
-    if (length < 0)
+  for (size_t at = 0, next = 0; at < length; at = next) {
+    uint32_t code;
+    if (!ld_utf8_read(string, length, &next, &code))
       ld_text_puts(out, "\xef\xbf\xbd");
-    else if (*at < 0x20 || *at == '"' || *at == '\\')
-      put_escaped(out, (char)*at);
-    else if (ld_text_steers((unsigned)point))
-      ld_text_printf(out, "\\u%04x", (unsigned)point);
+    else if (code < 0x20 || code == '"' || code == '\\')
+      put_escaped(out, string[at]);
+    else if (ld_text_steers(code))
+      ld_text_printf(out, "\\u%04x", code);
     else
-      ld_text_append(out, at, (size_t)length);
-    if (length < 1) length = 1;
-    at += length;
-    left -= (size_t)length;
+      ld_text_append(out, string + at, next - at);
   }
   ld_text_append(out, "\"", 1);
 }

@@ -1,9 +1,9 @@
 #include "io/dataset/format.h"
 
 #include <string.h>
-#include <utf8proc.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 int ld_data_map_text(ld_dataset *dataset, ld_error *err) {
   int rc = ld_map_open(dataset->path, &dataset->map, err);
@@ -32,21 +32,8 @@ size_t ld_data_line(const ld_dataset *dataset, uint64_t offset) {
 
 /* How many bytes at the beginning are UTF-8 without a NUL. */
 static size_t good_bytes(const char *text, size_t length) {
-  size_t at = 0;
-  while (at < length) {
-    const unsigned char byte = (unsigned char)text[at];
-    if (byte && byte < 0x80) {
-      at++;
-      continue;
-    }
-    utf8proc_int32_t codepoint;
-    const utf8proc_ssize_t n =
-        utf8proc_iterate((const utf8proc_uint8_t *)text + at,
-                         length - at > 4 ? 4 : (utf8proc_ssize_t)(length - at), &codepoint);
-    if (n <= 0 || codepoint == 0) break;
-    at += (size_t)n;
-  }
-  return at;
+  const char *nul = length ? memchr(text, 0, length) : NULL;
+  return ld_utf8_good(text, nul ? (size_t)(nul - text) : length);
 }
 
 bool ld_data_is_text(const char *text, size_t length) {

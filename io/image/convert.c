@@ -2,8 +2,6 @@
 
 #include <stddef.h>
 
-#include "io/image/convert_form.h"
-
 /* The first that fits; CIFAR's takes any file, and says what is wrong with it. */
 static const ld_convert_form *const forms[] = {&ld_convert_idx, &ld_convert_cifar, &ld_convert_folder};
 

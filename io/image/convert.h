@@ -9,18 +9,8 @@
 #ifndef LD_IMAGE_CONVERT_H
 #define LD_IMAGE_CONVERT_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "base/error.h"
-
-typedef struct ld_converted {
-  int64_t n;
-  int height, width, channels;
-  bool labelled;
-  const char *form; /* "CIFAR-10", "IDX", ... */
-  int64_t n_turned; /* images that were turned upright, by the orientation in their files */
-} ld_converted;
+#include "io/image/convert_form.h"
 
 /* Writes `out` atomically from `data`, a file or a folder. `labels` is the file of IDX labels (NULL: the name
  * of the images with labels-idx1 in the place of images-idx3, where there is such a file, else no labels);

@@ -3,7 +3,18 @@
 #ifndef LD_CONVERT_FORM_H
 #define LD_CONVERT_FORM_H
 
-#include "io/image/convert.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+typedef struct ld_converted {
+  int64_t n;
+  int height, width, channels;
+  bool labelled;
+  const char *form; /* "CIFAR-10", "IDX", ... */
+  int64_t n_turned; /* images that were turned upright, by the orientation in their files */
+} ld_converted;
 
 typedef struct ld_convert_form {
   bool takes_labels; /* may have its labels in another file */

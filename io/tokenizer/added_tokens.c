@@ -3,12 +3,20 @@
  * As in the library, the ids in the file are not taken: a token that the model knows has the model's id, the
  * others follow the model's count in their order, which gives the file's ids in every sound file.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/added_tokens.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
+#include "io/tokenizer/budget.h"
+#include "io/tokenizer/keys.h"
+#include "io/tokenizer/normal.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/pieces.h"
+#include "io/tokenizer/unicode.h"
+#include "io/tokenizer/vocabulary.h"
 
 static int load_token(ld_added *token, const json_t *json, const ld_load *load) {
   const char *content;

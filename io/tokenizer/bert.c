@@ -1,10 +1,14 @@
 /* BERT's normalizer and pre-tokenizer.
  */
-#include "io/tokenizer/internal.h"
-
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "io/tokenizer/kinds.h"
+#include "io/tokenizer/normal.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/pieces.h"
+#include "io/tokenizer/split.h"
+#include "io/tokenizer/unicode.h"
 
 typedef struct bert {
   bool clean_text, handle_chinese_chars, strip_accents, lowercase;
@@ -23,7 +27,7 @@ static void append_clean(ld_text *out, uint32_t code) {
   if (code == '\t' || code == '\n' || code == '\r')
     ld_text_append(out, " ", 1);
   else if (code != 0xfffd && !ld_is_other(code))
-    ld_utf8_append(out, ld_is_space(code) ? ' ' : code);
+    ld_text_put_code(out, ld_is_space(code) ? ' ' : code);
 }
 
 /* The library's ranges; the original's 0x2b820 is 0x2b920 there. */
@@ -37,12 +41,12 @@ static bool is_chinese(uint32_t c) {
 static void append_spaced(ld_text *out, uint32_t code) {
   const size_t chinese = is_chinese(code);
   ld_text_append(out, " ", chinese);
-  ld_utf8_append(out, code);
+  ld_text_put_code(out, code);
   ld_text_append(out, " ", chinese);
 }
 
 static void append_unless_nonspacing(ld_text *out, uint32_t code) {
-  if (!ld_is_nonspacing(code)) ld_utf8_append(out, code);
+  if (!ld_is_nonspacing(code)) ld_text_put_code(out, code);
 }
 
 static int normalize(const void *data, ld_normal *normal, ld_error *err) {

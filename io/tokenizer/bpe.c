@@ -4,12 +4,17 @@
  * Symbols are a linked list in an array, candidate pairs a heap by rank and position, so a word of n
  * characters takes O(n log n): Llama-2's files make a whole text one word.
  */
-#include "io/tokenizer/internal.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
+#include "io/tokenizer/ids.h"
+#include "io/tokenizer/keys.h"
+#include "io/tokenizer/kinds.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/pieces.h"
+#include "io/tokenizer/vocabulary.h"
 
 enum { DIRECT = 0x800 }; /* characters whose id is looked up in an array */
 
@@ -247,7 +252,7 @@ static void index_tokens(bpe *b) {
   for (int32_t id = 0; id < b->vocabulary.size; id++) index_ends(b, id);
   for (uint32_t c = 0; c < DIRECT; c++) {
     ld_text t = {0};
-    ld_utf8_append(&t, c);
+    ld_text_put_code(&t, c);
     b->direct[c] = ld_keys_get(&b->vocabulary.keys, t.bytes, t.length);
     ld_text_free(&t);
   }
@@ -383,5 +388,3 @@ static const ld_vocabulary *vocabulary_of(const void *data) {
 
 const ld_part_kind ld_bpe_kind = {
     .type = "BPE", .load = load_bpe, .free_data = free_bpe, .model = {tokenize, vocabulary_of}};
-
-const ld_part_kind *const ld_model_kinds[] = {&ld_bpe_kind, &ld_wordpiece_kind, NULL};

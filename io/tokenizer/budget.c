@@ -3,8 +3,9 @@
  * The limits follow from the text (or, while a tokenizer is loaded, from its file) and are far above what any
  * tokenizer needs: those known take below a microsecond for a byte, and make at most 12 bytes of one.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/budget.h"
 
+#include <stdint.h>
 #include <time.h>
 
 enum { GROWTH = 64, FREE_BYTES = 4096 };

@@ -1,12 +1,18 @@
 /* ByteLevel: text as characters that each stand for one byte, as GPT-2 has it; as a normalizer, a
  * pre-tokenizer and a decoder.
  */
-#include "io/tokenizer/internal.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
+#include "io/tokenizer/kinds.h"
+#include "io/tokenizer/normal.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/pieces.h"
+#include "io/tokenizer/regex.h"
+#include "io/tokenizer/split.h"
+#include "io/tokenizer/stage.h"
 
 static const char gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -31,7 +37,7 @@ static int byte_of_char(uint32_t code) {
 }
 
 /* All these characters lie below U+0800: one or two bytes. */
-void ld_byte_level_append(ld_text *out, const char *s, size_t length) {
+static void append_spelled(ld_text *out, const char *s, size_t length) {
   char buffer[512];
   size_t n = 0;
   for (size_t i = 0; i < length; i++) {
@@ -54,9 +60,9 @@ static int run_normalizer(const void *data, ld_normal *normal, ld_error *err) {
   (void)data;
   (void)err;
   if (!normal->text.length) return 0;
-  ld_byte_level_append(&normal->scratch, normal->text.bytes, normal->head);
+  append_spelled(&normal->scratch, normal->text.bytes, normal->head);
   const size_t head = normal->scratch.length;
-  ld_byte_level_append(&normal->scratch, normal->text.bytes + normal->head,
+  append_spelled(&normal->scratch, normal->text.bytes + normal->head,
                        normal->text.length - normal->head);
   ld_normal_swap(normal, head);
   return 0;
@@ -108,9 +114,9 @@ static void spell_bytes(ld_pieces *pieces) {
     if (piece.id >= 0) {
       ld_text_append(&pieces->scratch, s, piece.length);
     } else {
-      ld_byte_level_append(&pieces->scratch, s, old_head);
+      append_spelled(&pieces->scratch, s, old_head);
       piece.head = pieces->scratch.length - start;
-      ld_byte_level_append(&pieces->scratch, s + old_head, piece.length - old_head);
+      append_spelled(&pieces->scratch, s + old_head, piece.length - old_head);
       piece.length = pieces->scratch.length - start;
     }
     piece.start = start;

@@ -5,13 +5,17 @@
  * them counts for nothing. Here each such class writes the parts of the tokenizer.json that comes out; the
  * one loader goes on from there. A class without `build` takes the file as it stands.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/class.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/tokenizer/folder.h"
+#include "io/tokenizer/kinds.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/special_tokens.h"
 
 typedef struct ld_class_input {
   const ld_token_files *files;
@@ -217,32 +221,32 @@ static int build_gpt_neox(const input *in, json_t *root) {
 #define END "<|endoftext|>"
 #define BERT(...)                                                                                            \
   {.model = "WordPiece", .vocabulary = "vocab.txt",                                                          \
-   .defaults = {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}, .build = build_bert, __VA_ARGS__}
+   .special.roles = {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}, .build = build_bert, __VA_ARGS__}
 
-static const ld_token_class as_it_stands = {.model = "", .vocabulary = "", .no_types = true};
+static const ld_token_class as_it_stands = {.model = "", .vocabulary = "", .special.kept = true, .no_types = true};
 static const ld_token_class bert = BERT(.no_types = false);
 static const ld_token_class distilbert = BERT(.no_types = true);
 static const ld_token_class gpt2 = {
-    .model = "BPE", .vocabulary = "vocab.json", .defaults = {END, END, END}, .no_types = true, .build = build_gpt2};
+    .model = "BPE", .vocabulary = "vocab.json", .special.roles = {END, END, END}, .no_types = true, .build = build_gpt2};
 static const ld_token_class roberta = {
     .model = "BPE",
     .vocabulary = "vocab.json",
-    .defaults = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"},
+    .special.roles = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"},
     .no_types = true, .build = build_roberta};
 static const ld_token_class qwen2 = {.model = "BPE",
                                      .vocabulary = "vocab.json",
-                                     .defaults = {NULL, END, END, NULL, END},
-                                     .plain_specials = true,
+                                     .special.roles = {NULL, END, END, NULL, END},
+                                     .special.plain = true,
                                      .no_types = true, .build = build_qwen2};
 static const ld_token_class llama = {
-    .model = "BPE", .vocabulary = "", .defaults = {"<s>", "</s>", "<unk>"}, .no_types = true, .build = build_llama};
+    .model = "BPE", .vocabulary = "", .special.roles = {"<s>", "</s>", "<unk>"}, .no_types = true, .build = build_llama};
 static const ld_token_class gemma = {.model = "BPE",
                                      .vocabulary = "",
-                                     .defaults = {"<bos>", "<eos>", "<unk>", NULL, "<pad>", NULL, "<mask>"},
+                                     .special.roles = {"<bos>", "<eos>", "<unk>", NULL, "<pad>", NULL, "<mask>"},
                                      .no_types = true, .build = build_gemma};
 static const ld_token_class gpt_neox = {.model = "BPE",
                                         .vocabulary = "",
-                                        .defaults = {END, END, END, NULL, "<|padding|>"},
+                                        .special.roles = {END, END, END, NULL, "<|padding|>"},
                                         .no_types = true, .build = build_gpt_neox};
 
 /* tokenizer_class, without its "Fast". */
@@ -451,20 +455,19 @@ static int read_side(const input *in, bool *left) {
 
 #define CLEAN_BPE "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
 
-int ld_token_settings_apply(const ld_token_class *class, const ld_token_files *files, ld_tokenizer *tokenizer,
-                            ld_error *err) {
+int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files, const ld_part *model,
+                           ld_token_settings *out, ld_error *err) {
   const input in = {.files = files, .err = err};
   const json_t *inputs = json_object_get(files->settings, "model_input_names");
-  bool split, clean, clean_bpe;
+  bool clean, clean_bpe;
   int rc = check_versions(files, err);
-  if (!rc) rc = setting_or_null(&in, "split_special_tokens", false, &split);
+  if (!rc) rc = setting_or_null(&in, "split_special_tokens", false, &out->split_special);
   if (!rc) rc = check_mistral(&in);
-  if (!rc) rc = read_side(&in, &tokenizer->cut_left);
+  if (!rc) rc = read_side(&in, &out->cut_left);
   if (!rc) rc = setting_or_null(&in, "clean_up_tokenization_spaces", false, &clean);
   if (!rc) rc = setting_or_null(&in, CLEAN_BPE, false, &clean_bpe);
   if (rc) return rc;
-  tokenizer->clean_up = clean && (clean_bpe || tokenizer->model.kind != &ld_bpe_kind);
-  tokenizer->added.raw.split_special = tokenizer->added.normalized.split_special = split;
-  tokenizer->no_types = json_is_array(inputs) ? !names_types(inputs) : class->no_types;
+  out->clean_up = clean && (clean_bpe || model->kind != &ld_bpe_kind);
+  out->no_types = json_is_array(inputs) ? !names_types(inputs) : class->no_types;
   return 0;
 }

@@ -1,30 +1,18 @@
-/* Decoders, as stages that text flows through: whole at once or id by id, by the same code.
- *
- * A stage passes on what no later token can change, and keeps the rest.
+/* The table of decoders, and those that stand in no other file.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/decoder.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-
-void ld_stage_feed(ld_stage *stage, const char *bytes, size_t length) {
-  if (length) stage->kind->decode.feed(stage, bytes, length);
-}
-
-void ld_stage_end(ld_stage *stage) {
-  stage->kind->decode.end(stage);
-  stage->index++;
-}
-
-void ld_stage_finish(ld_stage *stage) {
-  stage->kind->decode.finish(stage);
-}
-
-void ld_stage_hold(ld_stage *stage, const char *bytes, size_t length) {
-  ld_text_append(&stage->hold, bytes, length);
-}
+#include "base/utf8.h"
+#include "io/tokenizer/budget.h"
+#include "io/tokenizer/clean_up.h"
+#include "io/tokenizer/kinds.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/regex.h"
+#include "io/tokenizer/stage.h"
 
 static void pass_feed(ld_stage *stage, const char *bytes, size_t length) {
   ld_stage_feed(stage->next, bytes, length);
@@ -32,10 +20,6 @@ static void pass_feed(ld_stage *stage, const char *bytes, size_t length) {
 
 static void pass_end(ld_stage *stage) {
   ld_stage_end(stage->next);
-}
-
-void ld_stage_pass_finish(ld_stage *stage) {
-  ld_stage_finish(stage->next);
 }
 
 enum { MAX_GROWTH = 64 }; /* that decoding may make of a token's bytes */
@@ -226,7 +210,7 @@ static const ld_part_kind strip_kind = {.type = "Strip",
 
 static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
   part->data = ld_alloc(1, sizeof(ld_parts));
-  return ld_parts_load(part->data, json, "decoders", ld_decoder_kinds, load);
+  return ld_parts_load(part->data, json, "decoders", load);
 }
 
 static void free_sequence(void *data) {

@@ -7,14 +7,17 @@
  *   added_tokens.json        only where there is no added_tokens_decoder
  *   config.json              the class where tokenizer_config.json names none, and model_type
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/folder.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/tokenizer/roles.h"
+#include "io/tokenizer/unicode.h"
 
 static int parse_object(const char *path, const ld_map *map, json_t **out, ld_error *err) {
   json_error_t problem;

@@ -1,11 +1,16 @@
 /* Metaspace: spaces as a visible character, SentencePiece's way; as a pre-tokenizer and a decoder.
  */
-#include "io/tokenizer/internal.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
+#include "io/tokenizer/kinds.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/pieces.h"
+#include "io/tokenizer/regex.h"
+#include "io/tokenizer/split.h"
+#include "io/tokenizer/stage.h"
 
 typedef enum scheme { ALWAYS, FIRST, NEVER } scheme;
 
@@ -38,7 +43,7 @@ static int load_metaspace(ld_part *part, const json_t *json, ld_load *load) {
   if (!rc) rc = load_scheme(load, json, &data->scheme);
   if (!rc) rc = ld_load_bool_or(load, json, "split", true, &split);
   if (rc) return rc;
-  ld_utf8_append(&data->replacement, data->code);
+  ld_text_put_code(&data->replacement, data->code);
   if (!split) return 0;
   data->regex = ld_regex_literal(data->replacement.bytes, data->replacement.length, load->err);
   return data->regex ? 0 : ld_fail_prefix(load->err, LD_ESYSTEM, "%s: Metaspace", load->name);

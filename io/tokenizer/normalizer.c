@@ -1,21 +1,22 @@
 /* Normalizers. Each rewrites one run of text, and keeps count of how much of it stems from its very start.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/normalizer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-
-int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err) {
-  if (!normalizer->kind) return 0;
-  const int rc = normalizer->kind->normalize(normalizer->data, normal, err);
-  return rc ? rc : ld_budget_check(normal->budget, normal->before + normal->text.length, err);
-}
+#include "base/utf8.h"
+#include "io/tokenizer/budget.h"
+#include "io/tokenizer/kinds.h"
+#include "io/tokenizer/normal.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/regex.h"
+#include "io/tokenizer/unicode.h"
 
 static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
   part->data = ld_alloc(1, sizeof(ld_parts));
-  return ld_parts_load(part->data, json, "normalizers", ld_normalizer_kinds, load);
+  return ld_parts_load(part->data, json, "normalizers", load);
 }
 
 static void free_sequence(void *data) {
@@ -157,16 +158,6 @@ static int run_strip(const void *data, ld_normal *normal, ld_error *err) {
 
 static const ld_part_kind strip_kind = {"Strip", load_strip, free, {run_strip}};
 
-/* Rewrites character by character. */
-void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code)) {
-  size_t head = 0;
-  for (size_t i = 0; i < normal->text.length;) {
-    append(&normal->scratch, ld_utf8_next(normal->text.bytes, &i));
-    if (i <= normal->head) head = normal->scratch.length;
-  }
-  ld_normal_swap(normal, head);
-}
-
 static int run_lowercase(const void *data, ld_normal *normal, ld_error *err) {
   (void)data;
   (void)err;
@@ -175,7 +166,7 @@ static int run_lowercase(const void *data, ld_normal *normal, ld_error *err) {
 }
 
 static void append_unless_mark(ld_text *out, uint32_t code) {
-  if (!ld_is_mark(code)) ld_utf8_append(out, code);
+  if (!ld_is_mark(code)) ld_text_put_code(out, code);
 }
 
 static int run_strip_accents(const void *data, ld_normal *normal, ld_error *err) {
@@ -187,20 +178,6 @@ static int run_strip_accents(const void *data, ld_normal *normal, ld_error *err)
 
 static const ld_part_kind lowercase = {"Lowercase", NULL, NULL, {run_lowercase}};
 static const ld_part_kind strip_accents = {"StripAccents", NULL, NULL, {run_strip_accents}};
-
-/* The head is taken to be what becomes of it by itself; that is so unless a mark behind it moves before one
- * of its own, and then only matters to a Metaspace "first" that a Split has put within the character. */
-int ld_normal_form(ld_normal *normal, ld_form form, ld_error *err) {
-  if (!ld_form_is_fast(normal->text.bytes, normal->text.length))
-    return ld_fail(err, LD_EFORMAT, "the text has thousands of accents on one letter, which the tokenizer sorts");
-  const size_t head = normal->head < normal->text.length ? normal->head : normal->text.length;
-  ld_form_append(&normal->scratch, normal->text.bytes ? normal->text.bytes : "", head, form);
-  const size_t new_head = normal->scratch.length;
-  ld_text_clear(&normal->scratch);
-  ld_form_append(&normal->scratch, normal->text.bytes ? normal->text.bytes : "", normal->text.length, form);
-  ld_normal_swap(normal, new_head < normal->scratch.length ? new_head : normal->scratch.length);
-  return 0;
-}
 
 #define FORM_KIND(name, form)                                                                                \
   static int run_##name(const void *data, ld_normal *normal, ld_error *err) {                                \

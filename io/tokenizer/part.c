@@ -1,11 +1,14 @@
 /* Loading the parts of a tokenizer.json: by type from the table of a family, and their fields.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/part.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
+#include "io/tokenizer/budget.h"
+#include "io/tokenizer/regex.h"
 
 int ld_load_fail(const ld_load *load, int code, const char *key, const char *problem) {
   return ld_fail(load->err, code, "%s: %s %s: %s%s%s", load->name, load->where, load->type, key,
@@ -66,7 +69,7 @@ int ld_load_pattern(const ld_load *load, const json_t *json, ld_regex **out) {
   return ld_fail_prefix(load->err, LD_EFORMAT, "%s: %s %s", load->name, load->where, load->type);
 }
 
-int ld_part_load(ld_part *part, const json_t *json, const ld_part_kind *const *kinds, ld_load *load) {
+int ld_part_load(ld_part *part, const json_t *json, const ld_load *load) {
   if (!json || json_is_null(json)) return 0;
   const char *type = json_string_value(json_object_get(json, "type"));
   if (!type)
@@ -75,6 +78,7 @@ int ld_part_load(ld_part *part, const json_t *json, const ld_part_kind *const *k
   if (load->depth >= LD_MAX_PART_DEPTH)
     return ld_fail(load->err, LD_EFORMAT, "%s: %s has Sequence in Sequence more than %d deep", load->name,
                    load->where, LD_MAX_PART_DEPTH);
+  const ld_part_kind *const *kinds = load->kinds;
   while (*kinds && strcmp((*kinds)->type, type)) kinds++;
   if (!*kinds)
     return ld_fail(load->err, LD_EUNSUPPORTED, "%s: %s of type \"%.100s\" is not supported", load->name,
@@ -94,8 +98,7 @@ void ld_part_free(ld_part *part) {
   *part = (ld_part){0};
 }
 
-int ld_parts_load(ld_parts *parts, const json_t *json, const char *key, const ld_part_kind *const *kinds,
-                  ld_load *load) {
+int ld_parts_load(ld_parts *parts, const json_t *json, const char *key, const ld_load *load) {
   const json_t *array = json_object_get(json, key);
   if (!json_is_array(array)) return ld_load_fail(load, LD_EFORMAT, key, "must be a list");
   parts->n = json_array_size(array);
@@ -103,7 +106,7 @@ int ld_parts_load(ld_parts *parts, const json_t *json, const char *key, const ld
   for (size_t i = 0; i < parts->n; i++) {
     const json_t *item = json_array_get(array, i);
     if (json_is_null(item)) return ld_load_fail(load, LD_EFORMAT, key, "must not contain null");
-    const int rc = ld_part_load(&parts->items[i], item, kinds, load);
+    const int rc = ld_part_load(&parts->items[i], item, load);
     if (rc) return rc;
   }
   return 0;

@@ -1,23 +1,10 @@
-/* Text in pieces, and the string table.
- */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/pieces.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-
-static void swap_texts(ld_text *a, ld_text *b) {
-  const ld_text t = *a;
-  *a = *b;
-  *b = t;
-}
-
-void ld_normal_swap(ld_normal *normal, size_t head) {
-  swap_texts(&normal->text, &normal->scratch);
-  ld_text_clear(&normal->scratch);
-  normal->head = head;
-}
+#include "io/tokenizer/budget.h"
 
 void ld_pieces_add(ld_pieces *pieces, ld_piece piece) {
   if (!piece.length) return;
@@ -41,7 +28,7 @@ void ld_pieces_swap(ld_pieces *pieces, bool rewritten) {
   pieces->n_spare = 0;
   pieces->room_spare = room;
   if (!rewritten) return;
-  swap_texts(&pieces->own, &pieces->scratch);
+  ld_text_swap(&pieces->own, &pieces->scratch);
   ld_text_clear(&pieces->scratch);
   pieces->bytes = pieces->own.bytes ? pieces->own.bytes : "";
 }
@@ -53,70 +40,7 @@ void ld_pieces_free(ld_pieces *pieces) {
   ld_text_free(&pieces->scratch);
 }
 
-int ld_sink_match(ld_sink *sink, size_t last, size_t start, size_t end, ld_error *err) {
-  const int rc = last < start ? sink->take(sink, (ld_match){last, start, false}, err) : 0;
-  return rc ? rc : sink->take(sink, (ld_match){start, end, true}, err);
-}
-
-static uint64_t hash(const char *key, size_t length) {
-  uint64_t h = length * 0x9e3779b97f4a7c15u, word;
-  for (; length >= 8; key += 8, length -= 8) {
-    memcpy(&word, key, 8);
-    h = (h ^ word) * 0xff51afd7ed558ccdu;
-    h ^= h >> 32;
-  }
-  word = 0;
-  if (length) memcpy(&word, key, length);
-  h = (h ^ word) * 0xff51afd7ed558ccdu;
-  return h ^ h >> 32;
-}
-
-/* The slot that holds the key, or the free one where it would go. */
-static uint64_t *find_slot(const ld_keys *keys, const char *key, size_t length, uint64_t hashed) {
-  size_t at = hashed & (keys->n_slots - 1);
-  for (; keys->slots[at]; at = (at + 1) & (keys->n_slots - 1)) {
-    if ((keys->slots[at] ^ hashed) >> 32) continue;
-    const struct ld_key *item = &keys->items[(uint32_t)keys->slots[at] - 1];
-    if (item->length == length && !memcmp(keys->bytes.bytes + item->start, key, length)) break;
-  }
-  return &keys->slots[at];
-}
-
-int32_t ld_keys_get(const ld_keys *keys, const char *key, size_t length) {
-  if (!keys->n) return -1;
-  const uint64_t slot = *find_slot(keys, key, length, hash(key, length));
-  return slot ? keys->items[(uint32_t)slot - 1].value : -1;
-}
-
-static void enlarge(ld_keys *keys) {
-  free(keys->slots);
-  keys->n_slots = keys->n_slots ? 2 * keys->n_slots : 64;
-  keys->slots = ld_alloc(keys->n_slots, sizeof *keys->slots);
-  for (size_t i = 0; i < keys->n; i++) {
-    const struct ld_key *item = &keys->items[i];
-    const char *key = keys->bytes.bytes + item->start;
-    const uint64_t hashed = hash(key, item->length);
-    *find_slot(keys, key, item->length, hashed) = (hashed >> 32 << 32) | (i + 1);
-  }
-}
-
-void ld_keys_set(ld_keys *keys, const char *key, size_t length, int32_t value) {
-  if (2 * (keys->n + 1) > keys->n_slots) enlarge(keys);
-  const uint64_t hashed = hash(key, length);
-  uint64_t *slot = find_slot(keys, key, length, hashed);
-  if (*slot) {
-    keys->items[(uint32_t)*slot - 1].value = value;
-    return;
-  }
-  keys->items = ld_grow(keys->items, keys->n, &keys->room, sizeof *keys->items);
-  keys->items[keys->n++] = (struct ld_key){keys->bytes.length, length, value};
-  ld_text_append(&keys->bytes, key, length);
-  ld_text_append(&keys->bytes, "", 1); /* so that a key can be shown as a C string */
-  *slot = (hashed >> 32 << 32) | keys->n;
-}
-
-void ld_keys_free(ld_keys *keys) {
-  free(keys->items);
-  free(keys->slots);
-  ld_text_free(&keys->bytes);
+int ld_pieces_pass(ld_pieces *pieces, const ld_next *next, ld_error *err) {
+  const int rc = ld_budget_check(pieces->budget, pieces->own.length, err);
+  return rc ? rc : next->take(next, pieces, err);
 }

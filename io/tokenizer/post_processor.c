@@ -1,11 +1,13 @@
 /* Post-processors: the special tokens around a text or a pair of texts, and the type ids.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/post_processor.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/tokenizer/ids.h"
+#include "io/tokenizer/part.h"
 
 const ld_template *ld_template_of(const ld_part *post_processor, bool pair) {
   return post_processor->kind ? post_processor->kind->template(post_processor->data, pair) : NULL;
@@ -161,7 +163,7 @@ static const ld_template *choose_none(const void *data, bool pair) {
 
 static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
   ld_parts *parts = part->data = ld_alloc(1, sizeof *parts);
-  const int rc = ld_parts_load(parts, json, "processors", ld_post_processor_kinds, load);
+  const int rc = ld_parts_load(parts, json, "processors", load);
   size_t adding = 0;
   for (size_t i = 0; !rc && i < parts->n; i++) adding += ld_template_of(&parts->items[i], false) != NULL;
   /* A second one would see the pieces of the first as a pair of texts. */

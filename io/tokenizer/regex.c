@@ -3,7 +3,7 @@
  * The library that defines those files matches with Oniguruma; regex_translate.c writes its syntax anew for
  * PCRE2. Both search from the left and backtrack in the order written, so the matches are the same.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -11,6 +11,9 @@
 #include <sys/resource.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
+#include "io/tokenizer/budget.h"
+#include "io/tokenizer/regex_translate.h"
 
 struct ld_regex {
   pcre2_code *code;
@@ -148,4 +151,9 @@ int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_budget
   pcre2_match_data_free(data);
   pcre2_match_context_free(context);
   return rc;
+}
+
+int ld_sink_match(ld_sink *sink, size_t last, size_t start, size_t end, ld_error *err) {
+  const int rc = last < start ? sink->take(sink, (ld_match){last, start, false}, err) : 0;
+  return rc ? rc : sink->take(sink, (ld_match){start, end, true}, err);
 }

@@ -3,12 +3,15 @@
  * What is the same in both is copied; what differs in meaning (\s, \w, \h, \b, \v, \u, (?m), {,n}, the tables
  * behind \p) is spelled out; what has no counterpart is refused by name.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/regex_translate.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
+#include "io/tokenizer/unicode.h"
 
 enum { MAX_GROUPS = 200 };
 

@@ -6,15 +6,14 @@
  * that the vocabulary lacks gets the next free id. A token that tokenizer.json has already is added again
  * when its flags differ, and then has the new ones.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/special_tokens.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-
-static const char *const roles[LD_N_ROLES] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                              "pad_token", "cls_token", "mask_token"};
+#include "io/tokenizer/folder.h"
+#include "io/tokenizer/roles.h"
 
 typedef struct merging {
   const ld_token_files *files;
@@ -85,7 +84,7 @@ static bool reads_as(const json_t *setting, const char *content) {
 static bool is_set_special(const merging *m, const char *content) {
   const json_t *settings = m->files->settings, *extra = json_object_get(settings, "extra_special_tokens");
   for (int i = 0; i < LD_N_ROLES; i++)
-    if (reads_as(json_object_get(settings, roles[i]), content)) return true;
+    if (reads_as(json_object_get(settings, ld_token_roles[i]), content)) return true;
   for (size_t i = 0; i < json_array_size(extra); i++)
     if (reads_as(json_array_get(extra, i), content)) return true;
   return false;
@@ -183,24 +182,17 @@ static int name(const merging *m, const char *key, const json_t *token) {
 }
 
 /* The seven roles; without a setting that of the class. */
-static int name_roles(const merging *m, const ld_token_class *class) {
+static int name_roles(const merging *m, const ld_token_rules *rules) {
   int rc = 0;
   for (int i = 0; i < LD_N_ROLES && !rc; i++) {
-    const json_t *value = json_object_get(m->files->settings, roles[i]);
-    if (json_is_null(value) || (!value && !class->defaults[i])) continue;
-    json_t *token = value ? json_incref((json_t *)value) : json_string(class->defaults[i]);
-    rc = name(m, roles[i], token);
+    const json_t *value = json_object_get(m->files->settings, ld_token_roles[i]);
+    if (json_is_null(value) || (!value && !rules->roles[i])) continue;
+    json_t *token = value ? json_incref((json_t *)value) : json_string(rules->roles[i]);
+    rc = name(m, ld_token_roles[i], token);
     if (!rc) m->out->roles[i] = json_string(content_of(token));
     json_decref(token);
   }
   return rc;
-}
-
-bool ld_is_other_token(const char *key) {
-  const size_t n = strlen(key);
-  for (int i = 0; i < LD_N_ROLES; i++)
-    if (!strcmp(key, roles[i])) return false;
-  return n > 6 && !strcmp(key + n - 6, "_token");
 }
 
 /* Any other key that ends in _token and has a token ("image_token"), and the extra tokens that have names. */
@@ -276,25 +268,25 @@ static void find_ids(const merging *m) {
   }
 }
 
-static int merge(const merging *m, const ld_token_class *class) {
-  if (!class->build) find_there(m);
-  int rc = name_roles(m, class);
+static int merge(const merging *m, const ld_token_rules *rules) {
+  if (rules->kept) find_there(m);
+  int rc = name_roles(m, rules);
   if (!rc) rc = name_others(m);
   if (!rc) rc = describe_all(m);
   if (rc) return rc;
   add_described(m);
   rc = add_specials(m);
   if (rc) return rc;
-  if (class->plain_specials) add_again(m);
+  if (rules->plain) add_again(m);
   list_skipped(m);
-  json_t *before = class->build ? NULL : json_object_get(m->files->source, "added_tokens");
+  json_t *before = rules->kept ? json_object_get(m->files->source, "added_tokens") : NULL;
   m->out->added = json_is_array(before) ? json_copy(before) : json_array();
   json_array_extend(m->out->added, m->more);
   find_ids(m);
   return 0;
 }
 
-int ld_special_tokens_merge(const ld_token_files *files, const ld_token_class *class, ld_special_tokens *out,
+int ld_special_tokens_merge(const ld_token_files *files, const ld_token_rules *rules, ld_special_tokens *out,
                             ld_error *err) {
   *out = (ld_special_tokens){.ids = json_object(), .skipped = json_array()};
   merging m = {.files = files,
@@ -306,7 +298,7 @@ int ld_special_tokens_merge(const ld_token_files *files, const ld_token_class *c
                .taken = json_object(),
                .more = json_array(),
                .err = err};
-  const int rc = merge(&m, class);
+  const int rc = merge(&m, rules);
   json_decref(m.there);
   json_decref(m.by_index);
   json_decref(m.names);
@@ -331,5 +323,5 @@ int ld_special_token_need(const ld_token_files *files, const ld_special_tokens *
                           ld_error *err) {
   const char *token = ld_special_token(tokens, role);
   if (token && *token) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s: %s must be a token", files->settings_name, roles[role]);
+  return ld_fail(err, LD_EFORMAT, "%s: %s must be a token", files->settings_name, ld_token_roles[role]);
 }

@@ -1,21 +1,32 @@
-#include "io/tokenizer.h"
+#include "io/tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "io/json.h"
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/added_tokens.h"
+#include "io/tokenizer/budget.h"
+#include "io/tokenizer/class.h"
+#include "io/tokenizer/decoder.h"
+#include "io/tokenizer/folder.h"
+#include "io/tokenizer/ids.h"
+#include "io/tokenizer/keys.h"
+#include "io/tokenizer/kinds.h"
+#include "io/tokenizer/normal.h"
+#include "io/tokenizer/normalizer.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/pieces.h"
+#include "io/tokenizer/post_processor.h"
+#include "io/tokenizer/pre_tokenizer.h"
+#include "io/tokenizer/special_tokens.h"
+#include "io/tokenizer/tokenizer_parts.h"
+#include "io/tokenizer/vocabulary.h"
 
-void ld_ids_push(ld_ids *list, int32_t id) {
-  list->ids = ld_grow(list->ids, list->n, &list->room, sizeof *list->ids);
-  list->ids[list->n++] = id;
-}
+#include "io/tokenizer/tokenizer.h"
 
-void ld_ids_free(ld_ids *list) {
-  free(list->ids);
-  *list = (ld_ids){0};
-}
+static const ld_part_kind *const model_kinds[] = {&ld_bpe_kind, &ld_wordpiece_kind, NULL};
 
 /* Early files name no type of their model; merges tell that it is BPE, the prefix that it is WordPiece. */
 static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
@@ -25,7 +36,8 @@ static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
     json_object_set_new(json, "type", json_string("BPE"));
   else if (!json_object_get(json, "type") && json_object_get(json, "continuing_subword_prefix"))
     json_object_set_new(json, "type", json_string("WordPiece"));
-  return ld_part_load(&t->model, json, ld_model_kinds, load);
+  load->kinds = model_kinds;
+  return ld_part_load(&t->model, json, load);
 }
 
 /* What each id is decoded from. A special token whose spelling normalisation changed is not skipped, because
@@ -59,7 +71,8 @@ static int load_parts(ld_tokenizer *t, json_t *json, ld_load *load) {
                 {"decoder", &t->decoder, ld_decoder_kinds}};
   for (size_t i = 0; !rc && i < sizeof others / sizeof *others; i++) {
     load->where = others[i].where;
-    rc = ld_part_load(others[i].part, json_object_get(json, others[i].where), others[i].kinds, load);
+    load->kinds = others[i].kinds;
+    rc = ld_part_load(others[i].part, json_object_get(json, others[i].where), load);
   }
   load->where = "added_tokens";
   load->type = "entry";
@@ -68,7 +81,8 @@ static int load_parts(ld_tokenizer *t, json_t *json, ld_load *load) {
                             load);
 }
 
-int ld_tokenizer_build(json_t *root, const char *name, size_t bytes, ld_tokenizer **out, ld_error *err) {
+/* Makes a tokenizer of a tree, which it takes; `bytes` is the size of its file. */
+static int build(json_t *root, const char *name, size_t bytes, ld_tokenizer **out, ld_error *err) {
   *out = NULL;
   const json_t *version = json_object_get(root, "version");
   ld_tokenizer *t = ld_alloc(1, sizeof *t);
@@ -104,7 +118,7 @@ int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tok
   if (!root)
     return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, problem.line, problem.column,
                    problem.text);
-  return ld_tokenizer_build(root, name, length, out, err);
+  return build(root, name, length, out, err);
 }
 
 static void skip_named(ld_tokenizer *t, const ld_special_tokens *tokens) {
@@ -117,6 +131,13 @@ static void skip_named(ld_tokenizer *t, const ld_special_tokens *tokens) {
   }
 }
 
+static int read_settings(const ld_token_class *class, const ld_token_files *files, ld_tokenizer *t,
+                         ld_error *err) {
+  const int rc = ld_token_settings_read(class, files, &t->model, &t->settings, err);
+  t->added.raw.split_special = t->added.normalized.split_special = t->settings.split_special;
+  return rc;
+}
+
 int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err) {
   const ld_token_class *class;
   ld_special_tokens tokens;
@@ -124,13 +145,13 @@ int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_err
   *out = NULL;
   int rc = ld_token_class_choose(files, &class, err);
   if (rc) return rc;
-  rc = ld_special_tokens_merge(files, class, &tokens, err);
+  rc = ld_special_tokens_merge(files, &class->special, &tokens, err);
   if (!rc) rc = ld_token_class_build(class, files, &tokens, &root, err);
   if (rc)
     json_decref(root);
   else
-    rc = ld_tokenizer_build(root, files->name, files->bytes, out, err);
-  if (!rc) rc = ld_token_settings_apply(class, files, *out, err);
+    rc = build(root, files->name, files->bytes, out, err);
+  if (!rc) rc = read_settings(class, files, *out, err);
   const char *eos = ld_special_token(&tokens, LD_EOS);
   if (!rc && eos) (*out)->eos = ld_tokenizer_id(*out, eos);
   if (!rc) skip_named(*out, &tokens);
@@ -266,7 +287,7 @@ int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, s
   ld_ids texts[2] = {0};
   int rc = encode_text(tokenizer, text, length, &texts[0], err);
   if (!rc && pair) rc = encode_text(tokenizer, pair, pair_length, &texts[1], err);
-  if (!rc && most) cut_longest_first(texts, most - added, tokenizer->cut_left);
+  if (!rc && most) cut_longest_first(texts, most - added, tokenizer->settings.cut_left);
   if (!rc) ld_template_fill(template, texts, true, out, types);
   ld_ids_free(&texts[0]);
   ld_ids_free(&texts[1]);
@@ -287,7 +308,7 @@ static void decode_id(const ld_tokenizer *t, ld_chain *chain, int32_t id, bool s
 void ld_tokenizer_decode(const ld_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
                          ld_text *out) {
   ld_chain chain;
-  ld_chain_init(&chain, &tokenizer->decoder, tokenizer->clean_up);
+  ld_chain_init(&chain, &tokenizer->decoder, tokenizer->settings.clean_up);
   for (size_t i = 0; i < n; i++) decode_id(tokenizer, &chain, ids[i], skip_special, out);
   ld_chain_finish(&chain, out);
   ld_chain_free(&chain);
@@ -297,7 +318,7 @@ ld_stream_decoder *ld_stream_decoder_new(const ld_tokenizer *tokenizer, bool ski
   ld_stream_decoder *decoder = ld_alloc(1, sizeof *decoder);
   decoder->tokenizer = tokenizer;
   decoder->skip_special = skip_special;
-  ld_chain_init(&decoder->chain, &tokenizer->decoder, tokenizer->clean_up);
+  ld_chain_init(&decoder->chain, &tokenizer->decoder, tokenizer->settings.clean_up);
   return decoder;
 }
 
@@ -332,7 +353,7 @@ bool ld_tokenizer_is_special(const ld_tokenizer *tokenizer, int32_t id) {
 }
 
 bool ld_tokenizer_has_types(const ld_tokenizer *tokenizer) {
-  return !tokenizer->no_types;
+  return !tokenizer->settings.no_types;
 }
 
 int32_t ld_tokenizer_eos(const ld_tokenizer *tokenizer) {

@@ -1,10 +1,11 @@
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "io/tokenizer/unicode_tables.h"
 
 static bool in_ranges(uint32_t code, const ld_code_range *ranges, size_t n) {
@@ -28,53 +29,6 @@ static void category_of(uint32_t code, char out[2]) {
   for (size_t i = 0; i < sizeof category_added / sizeof *category_added; i++)
     if (code >= category_added[i].first && code <= category_added[i].last)
       memcpy(out, category_added[i].category, 2);
-}
-
-uint32_t ld_utf8_before(const char *s, size_t i, size_t *start) {
-  do i--;
-  while (i && ((unsigned char)s[i] & 0xc0) == 0x80);
-  *start = i;
-  return ld_utf8_next(s, &i);
-}
-
-void ld_utf8_append(ld_text *out, uint32_t code) {
-  utf8proc_uint8_t bytes[4];
-  ld_text_append(out, bytes, (size_t)utf8proc_encode_char((utf8proc_int32_t)code, bytes));
-}
-
-/* The second byte's range is what rules out overlong forms, surrogates and what lies beyond U+10FFFF (Unicode
- * standard, table 3-7). */
-size_t ld_utf8_check(const char *s, size_t length, size_t *bad, bool *cut) {
-  const unsigned char *u = (const unsigned char *)s;
-  *bad = 1;
-  *cut = false;
-  if (u[0] < 0x80) return 1;
-  const size_t size = u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : u[0] < 0xf5 ? 4 : 0;
-  if (!size) return 0;
-  unsigned char low = 0x80, high = 0xbf;
-  if (u[0] == 0xe0) low = 0xa0;
-  if (u[0] == 0xed) high = 0x9f;
-  if (u[0] == 0xf0) low = 0x90;
-  if (u[0] == 0xf4) high = 0x8f;
-  for (size_t i = 1; i < size; i++) {
-    *bad = i;
-    if (i == length) return *cut = true, 0;
-    if (u[i] < low || u[i] > high) return 0;
-    low = 0x80;
-    high = 0xbf;
-  }
-  return size;
-}
-
-bool ld_utf8_valid(const char *s, size_t length) {
-  for (size_t i = 0; i < length;) {
-    size_t bad;
-    bool cut;
-    const size_t size = (unsigned char)s[i] < 0x80 ? 1 : ld_utf8_check(s + i, length - i, &bad, &cut);
-    if (!size) return false;
-    i += size;
-  }
-  return true;
 }
 
 bool ld_is_space(uint32_t c) {
@@ -142,10 +96,10 @@ void ld_lower_append(ld_text *out, uint32_t code) {
   if (lower == code)
     for (size_t i = 0; i < sizeof lower_added / sizeof *lower_added; i++)
       if (code >= lower_added[i].first && code <= lower_added[i].last) {
-        ld_utf8_append(out, (uint32_t)((int32_t)code + lower_added[i].shift));
+        ld_text_put_code(out, (uint32_t)((int32_t)code + lower_added[i].shift));
         return;
       }
-  ld_utf8_append(out, lower);
+  ld_text_put_code(out, lower);
 }
 
 enum { MANY_MARKS = 20000 }; /* on one letter: utf8proc's time to order them grows with their square */

@@ -1,10 +1,12 @@
 /* A model's vocabulary, as a tokenizer.json has it.
  */
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/vocabulary.h"
 
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "io/tokenizer/keys.h"
+#include "io/tokenizer/part.h"
 
 static int load_keys(ld_vocabulary *v, const json_t *json, const ld_load *load) {
   json_t *vocab = json_object_get(json, "vocab");

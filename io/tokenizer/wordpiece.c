@@ -5,12 +5,19 @@
  * of the word itself. Only lengths that tokens have are looked up: a word takes time in proportion to its
  * length and the vocabulary's size at most, however many characters the file allows it.
  */
-#include "io/tokenizer/internal.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/tokenizer/budget.h"
+#include "io/tokenizer/clean_up.h"
+#include "io/tokenizer/ids.h"
+#include "io/tokenizer/keys.h"
+#include "io/tokenizer/kinds.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/pieces.h"
+#include "io/tokenizer/stage.h"
+#include "io/tokenizer/vocabulary.h"
 
 typedef struct side {
   ld_keys keys;
@@ -166,31 +173,6 @@ static int load_decoder(ld_part *part, const json_t *json, ld_load *load) {
 static void free_decoder(void *data) {
   free(((joiner *)data)->prefix);
   free(data);
-}
-
-/* Every `from` in the text becomes `to`, which is not longer. */
-static void replace_all(ld_text *text, const char *from, const char *to) {
-  const size_t n_from = strlen(from), n_to = strlen(to);
-  char *write = text->bytes, *read = text->bytes, *end = text->bytes + text->length, *found;
-  while ((found = memmem(read, (size_t)(end - read), from, n_from))) {
-    const size_t before = (size_t)(found - read);
-    memmove(write, read, before);
-    memcpy(write + before, to, n_to);
-    write += before + n_to;
-    read = found + n_from;
-  }
-  memmove(write, read, (size_t)(end - read));
-  text->length = (size_t)(write - text->bytes) + (size_t)(end - read);
-}
-
-void ld_clean_up(ld_text *text, bool contract) {
-  static const char *const pairs[][2] = {
-      {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
-      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
-  };
-  if (!text->length || !memchr(text->bytes, ' ', text->length)) return;
-  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-    if (contract || strcmp(pairs[i][0], " do not")) replace_all(text, pairs[i][0], pairs[i][1]);
 }
 
 /* But for the first, a token loses its prefix, or gets a space before it. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 static void make_room(ld_text *text, size_t more) {
   if (text->length + more + 1 <= text->room) return;
@@ -39,15 +40,15 @@ void ld_text_printf(ld_text *text, const char *format, ...) {
   va_end(again);
 }
 
-/* Bytes of the character at `at`, a string's, and its code; 0 where no UTF-8 stands. */
-static size_t decode(const unsigned char *at, unsigned *code) {
-  const size_t n = *at < 0x80 ? 1 : *at < 0xC2 ? 0 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : *at < 0xF5 ? 4 : 0;
-  *code = n < 2 ? *at : *at & (0xFFu >> (n + 1));
-  for (size_t i = 1; i < n; i++) {
-    if ((at[i] & 0xC0) != 0x80) return 0;
-    *code = *code << 6 | (at[i] & 0x3F);
-  }
-  return n;
+void ld_text_put_code(ld_text *text, uint32_t code) {
+  char bytes[4];
+  ld_text_append(text, bytes, ld_utf8_encode(code, bytes));
+}
+
+void ld_text_swap(ld_text *a, ld_text *b) {
+  const ld_text t = *a;
+  *a = *b;
+  *b = t;
 }
 
 bool ld_text_steers(unsigned code) {
@@ -56,16 +57,16 @@ bool ld_text_steers(unsigned code) {
 }
 
 void ld_text_put_visible(ld_text *text, const char *string) {
-  unsigned code;
-  size_t n;
-  for (const unsigned char *at = (const unsigned char *)string; *at; at += n ? n : 1) {
-    n = decode(at, &code);
-    if (n && !ld_text_steers(code))
-      ld_text_append(text, at, n);
-    else if (*at == '\n' || *at == '\t')
-      ld_text_puts(text, *at == '\n' ? "\\n" : "\\t");
+  const size_t length = strlen(string);
+  for (size_t at = 0, next = 0; at < length; at = next) {
+    uint32_t code;
+    const bool good = ld_utf8_read(string, length, &next, &code);
+    if (good && !ld_text_steers(code))
+      ld_text_append(text, string + at, next - at);
+    else if (code == '\n' || code == '\t')
+      ld_text_puts(text, code == '\n' ? "\\n" : "\\t");
     else
-      ld_text_printf(text, n > 2 ? "\\u%04x" : "\\x%02x", n ? code : *at);
+      ld_text_printf(text, next - at > 2 ? "\\u%04x" : "\\x%02x", code);
   }
 }
 

@@ -6,7 +6,7 @@
 #include "io/adapter.h"
 #include "io/dataset.h"
 #include "io/model_folder.h"
-#include "io/tokenizer.h"
+#include "io/tokenizer/tokenizer.h"
 #include "adapt/params.h"
 #include "model/model.h"
 #include "train/options.h"

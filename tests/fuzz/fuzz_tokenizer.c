@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/tokenizer.h"
-#include "io/tokenizer/internal.h"
+#include "io/tokenizer/post_processor.h"
+#include "io/tokenizer/tokenizer.h"
+#include "io/tokenizer/tokenizer_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/tokenizer.h"
+#include "io/tokenizer/tokenizer.h"
 
 static json_t *id_list(const ld_ids *ids) {
   json_t *list = json_array();

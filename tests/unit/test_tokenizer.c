@@ -1,3 +1,7 @@
+#include "io/tokenizer/decoder.h"
+#include "io/tokenizer/normal.h"
+#include "io/tokenizer/normalizer.h"
+#include "io/tokenizer/pre_tokenizer.h"
 #include "tokenizer_golden.h"
 
 Test(tokenizer, gpt2) {
@@ -34,8 +38,8 @@ Test(tokenizer, mixed) {
 
 static void load_part(ld_part *part, const json_t *json, const ld_part_kind *const *kinds, const char *line) {
   ld_error err = {0};
-  ld_load load = {.name = "parts.jsonl", .where = "part", .type = "", .err = &err};
-  cr_assert(!ld_part_load(part, json, kinds, &load), "%s: %s", line, err.text);
+  ld_load load = {.name = "parts.jsonl", .where = "part", .kinds = kinds, .type = "", .err = &err};
+  cr_assert(!ld_part_load(part, json, &load), "%s: %s", line, err.text);
 }
 
 static void check_normalizer(const json_t *row, const char *line) {

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/tokenizer.h"
-#include "io/tokenizer/internal.h"
+#include "base/utf8.h"
+#include "io/tokenizer/tokenizer.h"
 
 #define GOLDEN LD_TESTS_DIR "/golden/tokenizers/"
 

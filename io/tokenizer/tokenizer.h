@@ -15,17 +15,9 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "io/tokenizer/ids.h"
 
 typedef struct ld_tokenizer ld_tokenizer;
-
-/* A growing list of token ids. Zero-initialise; the owner frees with ld_ids_free. */
-typedef struct ld_ids {
-  int32_t *ids;
-  size_t n, room;
-} ld_ids;
-
-void ld_ids_push(ld_ids *list, int32_t id);
-void ld_ids_free(ld_ids *list);
 
 /* Opens what there is in the folder `path`: tokenizer.json; else vocab.txt; else vocab.json and merges.txt.
  * `path` may also be a tokenizer.json, which is then taken alone, or a vocab.txt or vocab.json.
@@ -52,9 +44,9 @@ int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t 
 
 /* Appends the ids of an encoder's input, a text or (with `pair` not NULL) two, with what the post-processor
  * adds, to `out`, and their type ids to `types`: as the library's encode(text, pair) after
- * enable_truncation(most, strategy="longest_first", direction by truncation_side); `most` 0 is no limit. LD_EFORMAT when a text is not
- * UTF-8 or cannot be encoded (as above); LD_EMISMATCH when `most` leaves no room for the
- * special tokens (the library then cuts nothing). Neither list changes after an error. */
+ * enable_truncation(most, strategy="longest_first", direction by truncation_side); `most` 0 is no limit.
+ * LD_EFORMAT when a text is not UTF-8 or cannot be encoded (as above); LD_EMISMATCH when `most` leaves no
+ * room for the special tokens (the library then cuts nothing). Neither list changes after an error. */
 int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, size_t length,
                               const char *pair, size_t pair_length, size_t most, ld_ids *out, ld_ids *types,
                               ld_error *err);

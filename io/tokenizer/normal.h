@@ -1,0 +1,30 @@
+/* A run of text that normalizers rewrite, and what they are made of.
+ */
+#ifndef LD_NORMAL_H
+#define LD_NORMAL_H
+
+#include "base/text.h"
+#include "io/tokenizer/budget.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/unicode.h"
+
+/* A run of UTF-8 with the number of its first bytes that stem from the very start of the user's text, which
+ * Metaspace's "first" asks for. */
+typedef struct ld_normal {
+  ld_text text, scratch; /* a normalizer writes scratch and calls ld_normal_swap */
+  size_t head;
+  size_t before; /* bytes that were made of the text's other pieces */
+  ld_budget *budget;
+} ld_normal;
+
+/* Makes scratch the text. */
+void ld_normal_swap(ld_normal *normal, size_t head);
+
+/* Runs the normalizer, if there is one. */
+int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err);
+
+/* Rewriting character by character, and into a normalisation form. */
+void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code));
+int ld_normal_form(ld_normal *normal, ld_form form, ld_error *err);
+
+#endif

@@ -1,0 +1,10 @@
+/* Normalizers: rewriting text before it is split.
+ */
+#ifndef LD_NORMALIZER_H
+#define LD_NORMALIZER_H
+
+#include "io/tokenizer/part.h"
+
+extern const ld_part_kind *const ld_normalizer_kinds[];
+
+#endif

@@ -1,0 +1,99 @@
+/* The parts of a pipeline. A part is one object of the tokenizer.json with a "type": a normalizer, a pre-
+ * tokenizer, the model, a post-processor or a decoder. Each type is one ld_part_kind; adding one is a kind
+ * in a file of its own, its name in kinds.h, and one line in the table of its family (normalizer.c,
+ * pre_tokenizer.c, tokenizer.c, post_processor.c, decoder.c).
+ */
+#ifndef LD_PART_H
+#define LD_PART_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "io/tokenizer/budget.h"
+#include "io/tokenizer/ids.h"
+#include "io/tokenizer/regex.h"
+
+enum {
+  LD_MAX_TOKEN_ID = (1 << 22) - 1, /* four times the largest vocabulary known: a larger id is a damaged file */
+  LD_MAX_PART_DEPTH = 16           /* of Sequence in Sequence */
+};
+
+/* What the families work on: normal.h, pieces.h, post_processor.h, stage.h, vocabulary.h. */
+struct ld_normal;
+struct ld_pieces;
+struct ld_next;
+struct ld_template;
+struct ld_stage;
+struct ld_vocabulary;
+
+typedef struct ld_part_kind ld_part_kind;
+
+typedef struct ld_part {
+  const ld_part_kind *kind; /* NULL: the tokenizer has none */
+  void *data;
+} ld_part;
+
+typedef struct ld_parts {
+  ld_part *items;
+  size_t n;
+} ld_parts;
+
+/* What a loader knows beside its JSON object. */
+typedef struct ld_load {
+  const char *name;  /* of the file */
+  const char *where; /* "normalizer", "decoder", ... */
+  const ld_part_kind *const *kinds; /* the table of the family, which ends with NULL */
+  const char *type;
+  int depth;
+  ld_budget *budget;
+  size_t *growth; /* the most bytes that the decoder's Replaces make of one */
+  ld_error *err;
+} ld_load;
+
+struct ld_part_kind {
+  const char *type;
+  /* Reads the JSON object into part->data (which free_data gets also after a failure, when not NULL). */
+  int (*load)(ld_part *part, const json_t *json, ld_load *load);
+  void (*free_data)(void *data);
+  union {
+    int (*normalize)(const void *data, struct ld_normal *normal, ld_error *err);
+    int (*pre_tokenize)(const void *data, struct ld_pieces *pieces, const struct ld_next *next, ld_error *err);
+    /* Post-processor: the template of one text or of two; NULL when it moves only offsets. */
+    const struct ld_template *(*template)(const void *data, bool pair);
+    struct {
+      int (*tokenize)(const void *data, const struct ld_pieces *pieces, ld_ids *out, ld_error *err);
+      const struct ld_vocabulary *(*vocabulary)(const void *data);
+    } model;
+    struct {
+      void (*feed)(struct ld_stage *stage, const char *bytes, size_t length);
+      void (*end)(struct ld_stage *stage);
+      void (*finish)(struct ld_stage *stage);
+    } decode;
+  };
+};
+
+/* Loads a part by its "type" from the table load->kinds; JSON null or absent leaves it empty. */
+int ld_part_load(ld_part *part, const json_t *json, const ld_load *load);
+void ld_part_free(ld_part *part);
+
+/* The array `key` of parts of the same family, for a Sequence. */
+int ld_parts_load(ld_parts *parts, const json_t *json, const char *key, const ld_load *load);
+void ld_parts_free(ld_parts *parts);
+
+/* Fields of a part. Errors name the file, the part and the key. */
+int ld_load_fail(const ld_load *load, int code, const char *key, const char *problem);
+int ld_load_bool(const ld_load *load, const json_t *json, const char *key, bool *out);
+int ld_load_bool_or(const ld_load *load, const json_t *json, const char *key, bool fallback, bool *out);
+int ld_load_string(const ld_load *load, const json_t *json, const char *key, const char **out,
+                   size_t *length);
+int ld_load_id(const ld_load *load, const json_t *json, const char *key, int32_t *out);
+/* A string of one character. */
+int ld_load_char(const ld_load *load, const json_t *json, const char *key, uint32_t *out);
+/* "pattern": {"String": ...} or {"Regex": ...}. */
+int ld_load_pattern(const ld_load *load, const json_t *json, ld_regex **out);
+
+#endif

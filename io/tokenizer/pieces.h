@@ -1,0 +1,47 @@
+/* Text in pieces on its way to ids.
+ */
+#ifndef LD_PIECES_H
+#define LD_PIECES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "io/tokenizer/budget.h"
+
+/* A part of the text on its way to ids; `id` is that of an added token, or -1. */
+typedef struct ld_piece {
+  size_t start, length;
+  size_t head; /* bytes that stem from the very start of the user's text, as in ld_normal */
+  int32_t id;
+} ld_piece;
+
+typedef struct ld_pieces {
+  const char *bytes; /* what the pieces lie in: the user's text, or `own` */
+  ld_text own, scratch;
+  ld_piece *items, *spare; /* spare: where a step puts the new ones */
+  size_t n, room, n_spare, room_spare;
+  ld_budget *budget;
+} ld_pieces;
+
+/* Adds to the new pieces, unless it is empty. */
+void ld_pieces_add(ld_pieces *pieces, ld_piece piece);
+
+/* Adds [start, end) of an old piece, counted from that piece's start. */
+void ld_pieces_cut(ld_pieces *pieces, const ld_piece *of, size_t start, size_t end, int32_t id);
+
+/* The new pieces become the pieces; with `rewritten` they lie in scratch. */
+void ld_pieces_swap(ld_pieces *pieces, bool rewritten);
+void ld_pieces_free(ld_pieces *pieces);
+
+/* What is done with pieces once they are made: with those of a long text in portions, so that not all of them
+ * are there at a time. The first member of a struct of what it needs. */
+typedef struct ld_next {
+  int (*take)(const struct ld_next *next, ld_pieces *pieces, ld_error *err);
+} ld_next;
+
+/* Gives it the pieces, if they are within the budget. */
+int ld_pieces_pass(ld_pieces *pieces, const ld_next *next, ld_error *err);
+
+#endif

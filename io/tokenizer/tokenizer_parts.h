@@ -1,0 +1,27 @@
+/* What a tokenizer is made of: for tokenizer.c, and for tests that look inside.
+ */
+#ifndef LD_TOKENIZER_PARTS_H
+#define LD_TOKENIZER_PARTS_H
+
+#include <stdint.h>
+
+#include "io/tokenizer/added_tokens.h"
+#include "io/tokenizer/class.h"
+#include "io/tokenizer/folder.h"
+#include "io/tokenizer/part.h"
+#include "io/tokenizer/tokenizer.h"
+#include "io/tokenizer/vocabulary.h"
+
+struct ld_tokenizer {
+  ld_part normalizer, pre_tokenizer, model, post_processor, decoder;
+  ld_added_tokens added;
+  ld_token_text *spellings; /* by id; NULL bytes for a hole */
+  uint8_t *skipped;         /* by id: whether decoding skips it with the special ones */
+  int32_t size, eos;
+  ld_token_settings settings;
+};
+
+/* Makes a tokenizer of a folder's files. */
+int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err);
+
+#endif

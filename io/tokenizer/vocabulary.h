@@ -1,0 +1,28 @@
+/* A model's tokens, both ways.
+ */
+#ifndef LD_VOCABULARY_H
+#define LD_VOCABULARY_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "io/tokenizer/keys.h"
+#include "io/tokenizer/part.h"
+
+typedef struct ld_token_text {
+  const char *bytes;
+  size_t length;
+} ld_token_text;
+
+typedef struct ld_vocabulary {
+  ld_keys keys;          /* id */
+  ld_token_text *tokens; /* by id; NULL bytes for a hole */
+  int32_t size;          /* highest id + 1; the count of tokens, keys.n, is less when there are holes */
+} ld_vocabulary;
+
+/* "vocab", an object of ids. */
+int ld_vocabulary_load(ld_vocabulary *vocabulary, const json_t *json, const ld_load *load);
+void ld_vocabulary_free(ld_vocabulary *vocabulary);
+
+#endif
