@@ -22,7 +22,7 @@
 
 static void print_help(FILE *out) {
   fputs("Usage: lora_dist COMMAND [options]\n\nFine-tunes models with LoRA on CPU clusters.\n\nCommands:\n", out);
-  for (int i = 0; i < ld_n_commands; i++) fprintf(out, "  %-9s %s\n", ld_command_table[i].name, ld_command_table[i].summary);
+  for (int i = 0; i < ld_n_commands; i++) fprintf(out, "  %-9s %s\n", ld_command_table[i]->name, ld_command_table[i]->summary);
   fputs("\nlora_dist COMMAND --help lists the options of a command; lora_dist --version says what was built.\n"
         "To use N processes, start it by mpirun:\n"
         "  mpirun -np N lora_dist train --model DIR --data FILE --out DIR\n",
@@ -31,13 +31,13 @@ static void print_help(FILE *out) {
 
 static const ld_command *find_command(const char *name) {
   for (int i = 0; i < ld_n_commands; i++)
-    if (!strcmp(ld_command_table[i].name, name)) return &ld_command_table[i];
+    if (!strcmp(ld_command_table[i]->name, name)) return ld_command_table[i];
   return NULL;
 }
 
 static int unknown_command(const char *name, ld_error *err) {
   const char **names = ld_alloc((size_t)ld_n_commands, sizeof *names);
-  for (int i = 0; i < ld_n_commands; i++) names[i] = ld_command_table[i].name;
+  for (int i = 0; i < ld_n_commands; i++) names[i] = ld_command_table[i]->name;
   const ld_hint hint = ld_suggest(name, names, (size_t)ld_n_commands, "");
   free(names);
   if (*name == '-')

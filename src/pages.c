@@ -15,7 +15,7 @@ static bool takes(const ld_command *command, const ld_option *o) {
 
 /* Whether the next word of the command line is the option's value; "--name=value" works for all. */
 static bool takes_word(const ld_option *o) {
-  return o->kind != FLAG && !o->off;
+  return o->kind != LD_OPTION_FLAG && !o->off;
 }
 
 /* Text for troff, which takes a backslash, and a dot or quote at the start of a line, for its own. */
@@ -47,7 +47,7 @@ static void put_option(const ld_option *o) {
   put_name("--", o);
   putchar('\n');
   put_troff(o->help);
-  if (o->fallback && (o->kind != FLAG || o->off)) {
+  if (o->fallback && (o->kind != LD_OPTION_FLAG || o->off)) {
     fputs(" [", stdout);
     put_troff(o->fallback);
     putchar(']');
@@ -97,7 +97,7 @@ static void put_man_page(void) {
        ".SH SYNOPSIS");
   for (int i = 0; i < ld_n_commands; i++) {
     if (i) puts(".br");
-    put_synopsis(&ld_command_table[i]);
+    put_synopsis(ld_command_table[i]);
   }
   puts(".SH DESCRIPTION\n"
        "Reads a Hugging Face model folder, trains an adapter on data of yours, and writes it as a PEFT "
@@ -120,7 +120,7 @@ static void put_man_page(void) {
        "\\fBlora_dist\\fR \\fICOMMAND\\fR \\fB\\-\\-help\\fR prints the options of a command, \\fBlora_dist "
        "\\-\\-version\\fR\n"
        "what was built.");
-  for (int i = 0; i < ld_n_commands; i++) put_command(&ld_command_table[i]);
+  for (int i = 0; i < ld_n_commands; i++) put_command(ld_command_table[i]);
   puts(".SH EXIT STATUS\n"
        ".TP\n0\ndone\n"
        ".TP\n1\nerror\n"
@@ -149,7 +149,7 @@ static void put_case(const ld_option *o) {
   fputs("        ", stdout);
   if (takes_word(o)) printf("--%s | ", o->name);
   printf("--%s=) takes='", o->name);
-  for (const char *at = o->kind == FLAG ? "yes|no" : o->argument; *at; at++) putchar(*at == '|' ? ' ' : *at);
+  for (const char *at = o->kind == LD_OPTION_FLAG ? "yes|no" : o->argument; *at; at++) putchar(*at == '|' ? ' ' : *at);
   puts("' ;;");
 }
 
@@ -173,14 +173,14 @@ static void put_completion(void) {
         "\n"
         "_lora_dist_commands='",
         stdout);
-  for (int i = 0; i < ld_n_commands; i++) printf("%s ", ld_command_table[i].name);
+  for (int i = 0; i < ld_n_commands; i++) printf("%s ", ld_command_table[i]->name);
   puts(
       "help --help --version'\n"
       "\n"
       "# _lora_dist_takes COMMAND WORD: sets $options to the command's, and $takes to what can follow WORD.\n"
       "_lora_dist_takes() {\n"
       "  case $1 in");
-  for (int i = 0; i < ld_n_commands; i++) put_cases(&ld_command_table[i]);
+  for (int i = 0; i < ld_n_commands; i++) put_cases(ld_command_table[i]);
   puts(
       "    help) [ \"$COMP_CWORD\" != 2 ] || takes=$_lora_dist_commands ;;\n"
       "  esac\n"

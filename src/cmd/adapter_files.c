@@ -4,7 +4,9 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "cmd/check.h"
 #include "cmd/command.h"
+#include "cmd/run_setting.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "train/base.h"
@@ -48,7 +50,7 @@ static int find_model(const ld_options *options, const ld_adapter *adapter, char
   return rc;
 }
 
-int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
   ld_adapter *adapter = NULL;
@@ -66,7 +68,7 @@ int ld_cmd_export(const ld_options *options, const char *path, ld_comm *comm, ld
   return rc;
 }
 
-int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run_import(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
   ld_checkpoint checkpoint = {.config = "{}"};
@@ -78,3 +80,19 @@ int ld_cmd_import(const ld_options *options, const char *path, ld_comm *comm, ld
   ld_adapter_free(checkpoint.adapter);
   return rc;
 }
+
+const ld_command ld_command_export = {
+    .name = "export",
+    .bit = LD_CMD_EXPORT,
+    .summary = "write an adapter as a PEFT folder",
+    .about = "Writes an adapter as a PEFT folder.",
+    .run = run_export,
+};
+
+const ld_command ld_command_import = {
+    .name = "import",
+    .bit = LD_CMD_IMPORT,
+    .summary = "read a PEFT folder into an .h5 file",
+    .about = "Writes a PEFT adapter as an HDF5 file.",
+    .run = run_import,
+};

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/suggest.h"
+#include "cmd/option_value.h"
+#include "mpi/comm.h"
 
 static bool same_letter(char a, char b) {
   return a == b || (a == '-' && b == '_');
@@ -125,7 +127,7 @@ static int take_option(ld_command_line *line, int argc, char **argv, int *at, ld
     o = NULL;
   }
   if (!o) return unknown(line, name, length, err);
-  const char *text = equals ? equals + 1 : o->kind == FLAG || o->off ? "yes" : NULL;
+  const char *text = equals ? equals + 1 : o->kind == LD_OPTION_FLAG || o->off ? "yes" : NULL;
   if (!text && *at + 1 < argc && !is_option(line, argv[*at + 1])) text = argv[++*at];
   if (!text) return ld_fail(err, LD_EUSAGE, "--%s needs a value: --%s %s", o->name, o->name, o->argument);
   add(line, o, text);
@@ -196,9 +198,9 @@ static void put_option(FILE *out, const char *name, const char *argument, const 
 
 static void put_help(FILE *out, const ld_option *o) {
   char *name = ld_format("--%s", o->name);
-  const bool plain = o->kind == FLAG && !o->off; /* that it is off by default goes without saying */
+  const bool plain = o->kind == LD_OPTION_FLAG && !o->off; /* that it is off by default goes without saying */
   char *text = o->fallback && !plain ? ld_format("%s [%s]", o->help, o->fallback) : ld_strdup(o->help);
-  put_option(out, name, o->kind == FLAG || o->off ? NULL : o->argument, text);
+  put_option(out, name, o->kind == LD_OPTION_FLAG || o->off ? NULL : o->argument, text);
   free(name);
   free(text);
   if (!o->off) return;
@@ -220,4 +222,18 @@ void ld_command_line_help(enum ld_command_bit command, const char *name, const c
   }
   fputs("\n", out);
   put_option(out, "-h, --help", NULL, "print this help");
+}
+
+const char *ld_command_line_config(const ld_command_line *line, size_t i) {
+  for (size_t k = 0; k < line->n; k++)
+    if (line->given[k].option->field == offsetof(ld_options, config) && !i--) return line->given[k].text;
+  return NULL;
+}
+
+double ld_command_line_patience(const ld_command_line *line) {
+  ld_options options = {.patience = LD_PATIENCE};
+  for (size_t i = 0; i < line->n; i++)
+    if (line->given[i].option->field == offsetof(ld_options, patience))
+      ld_option_set(&options, line->given[i].option, line->given[i].text, NULL);
+  return options.patience;
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/error.h"
 #include "cmd/option_table.h"
 
 /* An option and its value; both strings are argv's or constants. */
@@ -13,18 +14,25 @@ typedef struct ld_given {
   const char *text;
 } ld_given;
 
-struct ld_command_line {
+typedef struct ld_command_line {
   enum ld_command_bit command;
   bool help;        /* -h or --help stands somewhere in it: nothing else counts then */
   const char *path; /* the one bare argument of commands that take one; NULL: none was given */
   ld_given *given;
   size_t n, room;
-};
+} ld_command_line;
 
 /* LD_EUSAGE, naming it, for what is no option of the command; NULL then. The caller frees. */
 ld_command_line *ld_command_line_parse(enum ld_command_bit command, int argc, char **argv, bool takes_path,
                                        ld_error *err);
 void ld_command_line_free(ld_command_line *line);
+
+/* The seconds of --patience on the command line, or its default: what holds until the files that --config names
+ * are read, since rank 0 reads them for all. */
+double ld_command_line_patience(const ld_command_line *line);
+
+/* The path that the i-th --config names, from 0; NULL after the last. */
+const char *ld_command_line_config(const ld_command_line *line, size_t i);
 
 /* Prints "Usage: lora_dist NAME [options]", the sentence `about`, and every option that the command takes, in
  * the table's order, with its default. */

@@ -2,10 +2,11 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cmd/check.h"
 #include "cmd/command.h"
 #include "io/image/convert.h"
 
-int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
   const char *ending = strrchr(options->out, '.');
@@ -23,3 +24,12 @@ int ld_cmd_convert(const ld_options *options, const char *path, ld_comm *comm, l
             (long long)c.n_turned);
   return 0;
 }
+
+const ld_command ld_command_convert = {
+    .name = "convert",
+    .bit = LD_CMD_CONVERT,
+    .summary = "convert images (CIFAR, MNIST, a folder) to HDF5",
+    .about = "Writes the images and labels of CIFAR-10, CIFAR-100 or MNIST files, or of a folder of class folders, "
+             "as one HDF5 file.",
+    .run = run,
+};

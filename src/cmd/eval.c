@@ -3,7 +3,9 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "cmd/check.h"
 #include "cmd/command.h"
+#include "cmd/print.h"
 #include "train/once.h"
 #include "train/share.h"
 #include "train/trainer.h"
@@ -61,7 +63,7 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
   return rc;
 }
 
-int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_base base = {0};
   ld_corpus *corpus = NULL;
@@ -80,3 +82,12 @@ int ld_cmd_eval(const ld_options *options, const char *path, ld_comm *comm, ld_e
   ld_digests_free(digests);
   return rc;
 }
+
+const ld_command ld_command_eval = {
+    .name = "eval",
+    .bit = LD_CMD_EVAL,
+    .summary = "evaluate a model or an adapter on a data set",
+    .about = "Prints loss and perplexity on a data set, or a classifier's accuracy, F1 and correlations.",
+    .uses_ranks = true,
+    .run = run,
+};

@@ -6,7 +6,10 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "cmd/check.h"
 #include "cmd/command.h"
+#include "cmd/print.h"
+#include "cmd/run_setting.h"
 #include "io/chat.h"
 #include "train/generate.h"
 #include "train/share.h"
@@ -155,7 +158,7 @@ static int stream(const ld_options *options, const ld_base *base, const ld_ids *
   return rc ? rc : p.rc;
 }
 
-int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_base base = {0};
   ld_ids ids = {0};
@@ -182,3 +185,11 @@ int ld_cmd_generate(const ld_options *options, const char *path, ld_comm *comm, 
   ld_base_close(&base);
   return rc;
 }
+
+const ld_command ld_command_generate = {
+    .name = "generate",
+    .bit = LD_CMD_GENERATE,
+    .summary = "generate text from a prompt",
+    .about = "Generates text from a prompt.",
+    .run = run,
+};

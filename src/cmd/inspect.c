@@ -7,6 +7,8 @@
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "cmd/inspect.h"
+#include "cmd/print.h"
+#include "cmd/run_setting.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "train/base.h"
@@ -214,7 +216,7 @@ static int fail_metrics(const char *path, ld_error *err) {
                  "%s: is the record of a run, one JSON object a line: give its folder to inspect or to report", path);
 }
 
-int ld_cmd_inspect(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)options;
   (void)comm;
   if (!ld_file_exists(path) && !ld_is_folder(path))
@@ -223,3 +225,12 @@ int ld_cmd_inspect(const ld_options *options, const char *path, ld_comm *comm, l
   if (holds(path, "config.json") && !holds(path, "adapter_config.json")) return inspect_model(path, err);
   return ld_is_run(path) ? inspect_run(path, err) : inspect_adapter(path, err);
 }
+
+const ld_command ld_command_inspect = {
+    .name = "inspect",
+    .bit = LD_CMD_INSPECT,
+    .summary = "show what a model, an adapter or a run holds",
+    .about = "Prints what is in a model folder, a checkpoint, a PEFT folder or a run folder.",
+    .takes_path = true,
+    .run = run,
+};

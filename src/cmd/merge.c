@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "cmd/check.h"
 #include "cmd/command.h"
 #include "io/adapter_labels.h"
 #include "io/file.h"
@@ -314,7 +315,7 @@ static int write_folder(const ld_options *options, const ld_base *base, ld_error
   return ld_folder_end(part, options->out, rc, err);
 }
 
-int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_base base = {0};
   int rc = ld_cmd_check_new(options, err);
@@ -326,3 +327,11 @@ int ld_cmd_merge(const ld_options *options, const char *path, ld_comm *comm, ld_
   ld_base_close(&base);
   return rc;
 }
+
+const ld_command ld_command_merge = {
+    .name = "merge",
+    .bit = LD_CMD_MERGE,
+    .summary = "merge an adapter into its base model",
+    .about = "Writes a Hugging Face model folder with the adapter merged into the weights.",
+    .run = run,
+};

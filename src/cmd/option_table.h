@@ -1,28 +1,44 @@
-/* The table of options, and reading and showing the value of one.
+/* The one table of options: names, help, defaults, ranges, YAML keys, and which command takes which.
  */
 #ifndef LD_OPTION_TABLE_H
 #define LD_OPTION_TABLE_H
 
-#include "cmd/options.h"
+#include <stddef.h>
 
-enum ld_option_kind { PATH, WORD, INTEGER, REAL, DURATION, FLAG, CHOICE };
+#include "train/options.h"
+
+/* Commands, as bits of the table's column. */
+enum ld_command_bit {
+  LD_CMD_TRAIN = 1,
+  LD_CMD_EVAL = 2,
+  LD_CMD_GENERATE = 4,
+  LD_CMD_MERGE = 8,
+  LD_CMD_EXPORT = 16,
+  LD_CMD_IMPORT = 32,
+  LD_CMD_INSPECT = 64,
+  LD_CMD_PREDICT = 128,
+  LD_CMD_CONVERT = 256,
+  LD_CMD_REPORT = 512
+};
+
+enum ld_option_kind { LD_OPTION_PATH, LD_OPTION_WORD, LD_OPTION_INTEGER, LD_OPTION_REAL, LD_OPTION_DURATION, LD_OPTION_FLAG, LD_OPTION_CHOICE };
 
 /* Marks: the adapter's bits depend on it; it is of the LoRA matrices alone; an --init-adapter decides it; it
  * has a meaning for language models, for classifiers of texts, for those of images only (several: for each of
  * them); it is of one start, so that a run's record does not have it; which rows there are, or their order,
  * depends on it; it has a meaning only for data with messages, with prompts of any kind, in records. */
 enum {
-  DEFINES = 1,
-  OF_MATRICES = 2,
-  OF_ADAPTER = 4,
-  LANGUAGE = 8,
-  CLASSES = 16,
-  IMAGES = 32,
-  ONCE = 64,
-  ROWS = 128,
-  FOR_CHAT = 256,
-  FOR_PROMPTS = 512,
-  FOR_RECORDS = 1024
+  LD_MARK_DEFINES = 1,
+  LD_MARK_OF_MATRICES = 2,
+  LD_MARK_OF_ADAPTER = 4,
+  LD_MARK_LANGUAGE = 8,
+  LD_MARK_CLASSES = 16,
+  LD_MARK_IMAGES = 32,
+  LD_MARK_ONCE = 64,
+  LD_MARK_ROWS = 128,
+  LD_MARK_FOR_CHAT = 256,
+  LD_MARK_FOR_PROMPTS = 512,
+  LD_MARK_FOR_RECORDS = 1024
 };
 
 typedef struct ld_option {
@@ -44,17 +60,5 @@ typedef struct ld_option {
 
 extern const ld_option ld_option_table[];
 extern const int ld_n_options;
-
-/* Sets the option's field from text. LD_EUSAGE, naming option and value, when the table does not allow it. */
-int ld_option_set(ld_options *options, const ld_option *option, const char *text, ld_error *err);
-
-/* Whether the option takes several names, with commas between them. */
-bool ld_option_is_list(const ld_option *option);
-
-/* Appends the option's value as JSON. */
-void ld_option_put(const ld_options *options, const ld_option *option, ld_text *out);
-
-/* The option's field when it is a string, which ld_options owns; NULL otherwise. */
-char **ld_option_string(const ld_options *options, const ld_option *option);
 
 #endif

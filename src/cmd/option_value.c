@@ -1,3 +1,5 @@
+#include "cmd/option_value.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
@@ -6,7 +8,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "cmd/option_table.h"
 #include "io/json.h"
 
 static void *field_of(const ld_options *options, const ld_option *o) {
@@ -14,13 +15,13 @@ static void *field_of(const ld_options *options, const ld_option *o) {
 }
 
 static int bad_value(const ld_option *o, const char *text, ld_error *err) {
-  if (o->kind == CHOICE)
+  if (o->kind == LD_OPTION_CHOICE)
     return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not one of %s", o->name, text, o->argument);
-  if (o->kind == FLAG) return ld_fail(err, LD_EUSAGE, "--%s: '%s' is neither yes nor no", o->name, text);
-  if (o->kind == INTEGER)
+  if (o->kind == LD_OPTION_FLAG) return ld_fail(err, LD_EUSAGE, "--%s: '%s' is neither yes nor no", o->name, text);
+  if (o->kind == LD_OPTION_INTEGER)
     return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not an integer between %.0f and %.0f", o->name, text,
                    o->low, o->high);
-  if (o->kind == DURATION)
+  if (o->kind == LD_OPTION_DURATION)
     return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not a duration: give seconds, 90m, 12h or H:MM:SS", o->name,
                    text);
   return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not a number between %g and %g", o->name, text, o->low,
@@ -55,7 +56,7 @@ static int set_number(ld_options *options, const ld_option *o, const char *text,
   const double real = strtod(text, &end);
   if (!*text || *end || errno || !is_decimal(text) || !(real >= o->low && real <= o->high))
     return bad_value(o, text, err);
-  if (o->kind == REAL) {
+  if (o->kind == LD_OPTION_REAL) {
     *(double *)field_of(options, o) = real;
     return 0;
   }
@@ -82,26 +83,26 @@ static int set_duration(ld_options *options, const ld_option *o, const char *tex
 }
 
 int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_error *err) {
-  if (o->marks & OF_ADAPTER) options->lora_given = o->name;
+  if (o->marks & LD_MARK_OF_ADAPTER) options->lora_given = o->name;
   switch (o->kind) {
-  case PATH:
-  case WORD:
-    if (o->kind == PATH && !*text) return ld_fail(err, LD_EUSAGE, "--%s: the path is empty", o->name);
+  case LD_OPTION_PATH:
+  case LD_OPTION_WORD:
+    if (o->kind == LD_OPTION_PATH && !*text) return ld_fail(err, LD_EUSAGE, "--%s: the path is empty", o->name);
     set_string(options, o, text);
     return 0;
-  case FLAG:
+  case LD_OPTION_FLAG:
     if (strcmp(text, "yes") && strcmp(text, "no") && strcmp(text, "true") && strcmp(text, "false"))
       return bad_value(o, text, err);
     *(bool *)field_of(options, o) = !strcmp(text, "yes") || !strcmp(text, "true");
     return 0;
-  case CHOICE:
+  case LD_OPTION_CHOICE:
     if (choice_index(o->argument, text) < 0) return bad_value(o, text, err);
     if (o->field == offsetof(ld_options, schedule))
       options->schedule = choice_index(o->argument, text);
     else
       set_string(options, o, text);
     return 0;
-  case DURATION:
+  case LD_OPTION_DURATION:
     return set_duration(options, o, text, err);
   default:
     return set_number(options, o, text, err);
@@ -109,12 +110,12 @@ int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_
 }
 
 bool ld_option_is_list(const ld_option *o) {
-  return o->kind == WORD && !strcmp(o->argument, "LIST");
+  return o->kind == LD_OPTION_WORD && !strcmp(o->argument, "LIST");
 }
 
 char **ld_option_string(const ld_options *options, const ld_option *o) {
   const bool enumerated = o->field == offsetof(ld_options, schedule);
-  const bool text = o->kind == PATH || o->kind == WORD || o->kind == CHOICE;
+  const bool text = o->kind == LD_OPTION_PATH || o->kind == LD_OPTION_WORD || o->kind == LD_OPTION_CHOICE;
   return o->name && text && !enumerated ? field_of(options, o) : NULL;
 }
 
@@ -122,14 +123,14 @@ void ld_option_put(const ld_options *options, const ld_option *o, ld_text *out) 
   static const char *const schedules[] = {"linear", "cosine", "constant"};
   const char *text = NULL;
   switch (o->kind) {
-  case INTEGER:
+  case LD_OPTION_INTEGER:
     ld_text_printf(out, "%lld", (long long)*(int64_t *)field_of(options, o));
     return;
-  case REAL:
-  case DURATION:
+  case LD_OPTION_REAL:
+  case LD_OPTION_DURATION:
     ld_json_number(out, *(double *)field_of(options, o));
     return;
-  case FLAG:
+  case LD_OPTION_FLAG:
     ld_text_puts(out, *(bool *)field_of(options, o) ? "true" : "false");
     return;
   default:

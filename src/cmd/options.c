@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "cmd/command_line.h"
+#include "cmd/option_value.h"
 #include "io/json.h"
 #include "io/yaml.h"
 #include "mpi/comm.h"
@@ -59,7 +59,7 @@ static int put_entry(const ld_option *o, const ld_value *entry, ld_text *out, ld
     return ld_fail(err, LD_EUSAGE, "'%s' must be a single value, not a list", entry->key);
   if (!entry->n_items)
     return ld_fail(err, LD_EUSAGE, "'%s' is an empty list: leave the key out%s", entry->key,
-                   o->marks & OF_ADAPTER ? ", or write none" : "");
+                   o->marks & LD_MARK_OF_ADAPTER ? ", or write none" : "");
   int rc = 0;
   for (size_t i = 0; i < entry->n_items && !rc; i++) {
     if (i) ld_text_puts(out, ",");
@@ -80,7 +80,7 @@ static int apply_entry(const config *c, const ld_value *entry, ld_options *optio
   if (!o && c->record && is_for_people(entry->key)) return 0;
   if (!o) return ld_unknown_option((enum ld_command_bit)c->command, entry->key, "", err);
   if (entry->type == LD_NULL) return 0;
-  if (c->record && (o->marks & ONCE)) return 0; /* also of records that have it still */
+  if (c->record && (o->marks & LD_MARK_ONCE)) return 0; /* also of records that have it still */
   if (is_config(o))
     return ld_fail(err, LD_EUSAGE, "'config' names another file, which is not read: give each by a --config "
                                    "of its own");
@@ -157,13 +157,13 @@ static int check_override(const char *list, ld_error *err) {
     const bool file = !strcmp(name, "data") || !strcmp(name, "base") || !strcmp(name, "init-adapter") ||
                       !strcmp(name, "kernels") || !strcmp(name, "threads");
     int rc = 0;
-    if (!file && (!o || !(o->marks & DEFINES)))
+    if (!file && (!o || !(o->marks & LD_MARK_DEFINES)))
       rc = ld_fail(
           err, LD_EUSAGE,
           "--resume-override: '%s' is not compared with the checkpoint; names are those of options (lr, "
           "steps, batch-size, init-adapter), data, base and kernels",
           name);
-    else if (o && (o->marks & OF_ADAPTER))
+    else if (o && (o->marks & LD_MARK_OF_ADAPTER))
       rc = ld_fail(
           err, LD_EUSAGE,
           "--resume-override: %s decides the adapter's shape and cannot change within a run: start a new "
@@ -174,12 +174,6 @@ static int check_override(const char *list, ld_error *err) {
     at += length;
   }
   return 0;
-}
-
-const char *ld_command_line_config(const ld_command_line *line, size_t i) {
-  for (size_t k = 0; k < line->n; k++)
-    if (is_config(line->given[k].option) && !i--) return line->given[k].text;
-  return NULL;
 }
 
 /* An option that does nothing without another must not be mistaken for one that works. */
@@ -200,7 +194,7 @@ static int check_lora(const ld_options *options, ld_error *err) {
   if (!options->target || strcmp(options->target, "none") != 0) return 0;
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    if (options->given[i] && (o->marks & OF_MATRICES) && !is_default(options, o))
+    if (options->given[i] && (o->marks & LD_MARK_OF_MATRICES) && !is_default(options, o))
       return ld_fail(err, LD_EUSAGE, "--%s has no effect with --target none, which trains no LoRA matrices",
                      o->name);
   }
@@ -215,14 +209,6 @@ static int check_together(int command, const ld_options *options, ld_error *err)
   if (!rc) rc = check_needs(command, options, err);
   if (!rc) rc = check_lora(options, err);
   return rc ? rc : check_override(options->resume_override, err);
-}
-
-double ld_command_line_patience(const ld_command_line *line) {
-  ld_options options = {.patience = LD_PATIENCE};
-  for (size_t i = 0; i < line->n; i++)
-    if (line->given[i].option->field == offsetof(ld_options, patience))
-      ld_option_set(&options, line->given[i].option, line->given[i].text, NULL);
-  return options.patience;
 }
 
 int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_options *options,
@@ -256,7 +242,7 @@ void ld_options_json(enum ld_command_bit command, const ld_options *options, boo
   ld_text_puts(out, "{");
   for (int i = 0; i < ld_n_options; i++) {
     if (!ld_option_table[i].name || !(ld_option_table[i].commands & (int)command) ||
-        (defining && !(ld_option_table[i].marks & DEFINES)))
+        (defining && !(ld_option_table[i].marks & LD_MARK_DEFINES)))
       continue;
     ld_text_printf(out, "%s\"%s\": ", comma, ld_option_table[i].name);
     ld_option_put(options, &ld_option_table[i], out);
@@ -268,7 +254,7 @@ void ld_options_json(enum ld_command_bit command, const ld_options *options, boo
 void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_text *out) {
   for (int i = 0; i < ld_n_options; i++) {
     if (!ld_option_table[i].name || !(ld_option_table[i].commands & (int)command) ||
-        (ld_option_table[i].marks & ONCE))
+        (ld_option_table[i].marks & LD_MARK_ONCE))
       continue;
     ld_text_printf(out, "%s: ", ld_option_table[i].name);
     ld_option_put(options, &ld_option_table[i], out); /* JSON scalars are YAML scalars */
@@ -289,12 +275,12 @@ int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_d
   static const struct {
     int mark;
     const char *name;
-  } uses[] = {[LD_USE_LANGUAGE] = {LANGUAGE, "a language model"},
-              [LD_USE_CLASSES] = {CLASSES, "a classifier of texts"},
-              [LD_USE_IMAGES] = {IMAGES, "a classifier of images"}};
+  } uses[] = {[LD_USE_LANGUAGE] = {LD_MARK_LANGUAGE, "a language model"},
+              [LD_USE_CLASSES] = {LD_MARK_CLASSES, "a classifier of texts"},
+              [LD_USE_IMAGES] = {LD_MARK_IMAGES, "a classifier of images"}};
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    const int meant = o->marks & (LANGUAGE | CLASSES | IMAGES);
+    const int meant = o->marks & (LD_MARK_LANGUAGE | LD_MARK_CLASSES | LD_MARK_IMAGES);
     if (!(o->commands & (int)command) || !meant || (meant & uses[use].mark) || is_default(options, o))
       continue;
     return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name,
@@ -306,9 +292,9 @@ int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_d
 /* The forms of data for which an option has a meaning, as bits; all when it does not depend on that. */
 static unsigned forms_of(const ld_option *o) {
   const unsigned chat = 1u << LD_DATA_CHAT, prompts = chat | 1u << LD_DATA_PROMPT;
-  if (o->marks & FOR_CHAT) return chat;
-  if (o->marks & FOR_PROMPTS) return prompts;
-  return o->marks & FOR_RECORDS ? prompts | 1u << LD_DATA_TEXT : ~0u;
+  if (o->marks & LD_MARK_FOR_CHAT) return chat;
+  if (o->marks & LD_MARK_FOR_PROMPTS) return prompts;
+  return o->marks & LD_MARK_FOR_RECORDS ? prompts | 1u << LD_DATA_TEXT : ~0u;
 }
 
 int ld_options_suit_data(const ld_options *options, unsigned forms, ld_error *err) {
@@ -316,8 +302,8 @@ int ld_options_suit_data(const ld_options *options, unsigned forms, ld_error *er
     const ld_option *o = &ld_option_table[i];
     if (!options->given[i] || (forms_of(o) & forms) || is_default(options, o)) continue;
     return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s: leave it out", o->name, options->data,
-                   o->marks & FOR_CHAT      ? "holds no messages"
-                   : o->marks & FOR_PROMPTS ? "holds no prompts"
+                   o->marks & LD_MARK_FOR_CHAT      ? "holds no messages"
+                   : o->marks & LD_MARK_FOR_PROMPTS ? "holds no prompts"
                                             : "is raw text, whose rows are full as they are");
   }
   return 0;
@@ -340,13 +326,13 @@ static void compare(const ld_options *options, const ld_option *o, const ld_valu
                     void (*differs)(const ld_difference *difference, void *user), void *user) {
   ld_text now = {0}, was = {0};
   ld_option_put(options, o, &now);
-  if (entry && o->kind == REAL)
+  if (entry && o->kind == LD_OPTION_REAL)
     ld_json_number(&was, entry->real);
   else
     put_recorded(entry, &was);
   const char *text = was.length ? was.bytes : "something else";
   if (strcmp(now.bytes, text))
-    differs(&(ld_difference){o->name, o->marks & OF_ADAPTER, o->marks & ROWS, text, now.bytes}, user);
+    differs(&(ld_difference){o->name, o->marks & LD_MARK_OF_ADAPTER, o->marks & LD_MARK_ROWS, text, now.bytes}, user);
   ld_text_free(&now);
   ld_text_free(&was);
 }
@@ -355,7 +341,7 @@ void ld_options_compare(const ld_options *options, const ld_value *recorded,
                         void (*differs)(const ld_difference *difference, void *user), void *user) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    if ((o->marks & DEFINES) && (o->commands & LD_CMD_TRAIN))
+    if ((o->marks & LD_MARK_DEFINES) && (o->commands & LD_CMD_TRAIN))
       compare(options, o, ld_value_get(recorded, o->name), differs, user);
   }
 }

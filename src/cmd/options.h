@@ -1,4 +1,4 @@
-/* The one table of options: names, help, defaults, ranges, YAML keys, and which command takes which.
+/* The options of a command: filled from defaults, files and the command line, checked, recorded and compared.
  */
 #ifndef LD_CMD_OPTIONS_H
 #define LD_CMD_OPTIONS_H
@@ -6,32 +6,9 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/value.h"
+#include "cmd/command_line.h"
 #include "io/dataset.h"
 #include "train/options.h"
-
-/* Commands, as bits of the table's column. */
-enum ld_command_bit {
-  LD_CMD_TRAIN = 1,
-  LD_CMD_EVAL = 2,
-  LD_CMD_GENERATE = 4,
-  LD_CMD_MERGE = 8,
-  LD_CMD_EXPORT = 16,
-  LD_CMD_IMPORT = 32,
-  LD_CMD_INSPECT = 64,
-  LD_CMD_PREDICT = 128,
-  LD_CMD_CONVERT = 256,
-  LD_CMD_REPORT = 512
-};
-
-/* Options as they were given: cmd/command_line.h. */
-typedef struct ld_command_line ld_command_line;
-
-/* The seconds of --patience on the command line, or its default: what holds until the files that --config names
- * are read, since rank 0 reads them for all. */
-double ld_command_line_patience(const ld_command_line *line);
-
-/* The path that the i-th --config names, from 0; NULL after the last. */
-const char *ld_command_line_config(const ld_command_line *line, size_t i);
 
 /* Fills `options` from defaults, then from the files that --config named, whose contents are `configs`, then
  * from the command line. The caller frees with ld_options_free, also after an error. */

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/check.h"
 #include "cmd/command.h"
+#include "cmd/print.h"
 #include "io/json.h"
 #include "linalg/rows.h"
 #include "train/evaluate.h"
@@ -115,7 +117,7 @@ static int open_base(const ld_options *options, ld_comm *comm, ld_digests *diges
                  base->model->family->model_type);
 }
 
-int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_base base = {0};
   ld_corpus *corpus = NULL;
@@ -131,3 +133,12 @@ int ld_cmd_predict(const ld_options *options, const char *path, ld_comm *comm, l
   ld_digests_free(digests);
   return rc;
 }
+
+const ld_command ld_command_predict = {
+    .name = "predict",
+    .bit = LD_CMD_PREDICT,
+    .summary = "classify the records of a data set",
+    .about = "Prints one JSON object per record: its label and the probability of each.",
+    .uses_ranks = true,
+    .run = run,
+};

@@ -1,8 +1,9 @@
+#include "cmd/print.h"
+
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "cmd/command.h"
 
 int ld_cmd_print(const ld_text *text, bool flush, ld_error *err) {
   errno = 0;
@@ -30,4 +31,20 @@ void ld_cmd_put(const char *string, int least, int most) {
   const int bytes = (int)cut(&text, most, &n);
   printf("%.*s%*s", bytes, text.bytes, n < least ? least - n : 0, "");
   ld_text_free(&text);
+}
+
+void ld_put_duration(char *text, size_t size, double seconds) {
+  const long s = lround(fmin(seconds, 1e15));
+  if (s >= 48 * 3600)
+    snprintf(text, size, "%ldd%02ldh", s / 86400, s / 3600 % 24);
+  else if (s >= 3600)
+    snprintf(text, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
+  else if (s >= 60)
+    snprintf(text, size, "%ldm%02lds", s / 60, s % 60);
+  else if (seconds >= 9.95)
+    snprintf(text, size, "%ld s", s);
+  else if (seconds >= 0.0995)
+    snprintf(text, size, "%.1f s", seconds);
+  else
+    snprintf(text, size, "%.2g ms", 1e3 * seconds);
 }

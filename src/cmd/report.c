@@ -7,7 +7,7 @@
 #include "io/report.h"
 #include "train/run.h"
 
-int ld_cmd_report(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)options;
   (void)comm;
   char *metrics = ld_path_join(path, "metrics.jsonl"), *page = ld_path_join(path, "report.html");
@@ -24,3 +24,13 @@ int ld_cmd_report(const ld_options *options, const char *path, ld_comm *comm, ld
   if (!rc) ld_info("wrote %s/report.html", path);
   return rc;
 }
+
+const ld_command ld_command_report = {
+    .name = "report",
+    .bit = LD_CMD_REPORT,
+    .summary = "write the report page of a run",
+    .about = "Writes report.html into a run folder from its metrics.jsonl and run.yaml, also while the run is in "
+             "progress.",
+    .takes_path = true,
+    .run = run,
+};

@@ -1,9 +1,10 @@
-/* What the run that an adapter comes from was given. */
+#include "cmd/run_setting.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "cmd/command.h"
+#include "cmd/options.h"
 #include "io/file.h"
 #include "io/yaml.h"
 

@@ -10,7 +10,12 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/numerics.h"
-#include "cmd/train.h"
+#include "cmd/command.h"
+#include "cmd/train_judge.h"
+#include "cmd/train_open.h"
+#include "cmd/train_preflight.h"
+#include "cmd/train_profile.h"
+#include "cmd/train_report.h"
 #include "io/report.h"
 #include "linalg/gemm.h"
 #include "train/agree.h"
@@ -308,7 +313,7 @@ static int train(ld_job *j, ld_error *err) {
   return rc ? rc : finish(j, err);
 }
 
-int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
+static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_job j = {.options = *options, .comm = comm, .began = ld_clock()};
   if (!options->dry_run) hear_signals();
@@ -333,3 +338,12 @@ int ld_cmd_train(const ld_options *options, const char *path, ld_comm *comm, ld_
   free(j.config);
   return rc;
 }
+
+const ld_command ld_command_train = {
+    .name = "train",
+    .bit = LD_CMD_TRAIN,
+    .summary = "train a LoRA adapter",
+    .about = "Trains a LoRA adapter on a frozen base model.",
+    .uses_ranks = true,
+    .run = run,
+};

@@ -1,10 +1,11 @@
 /* Whether a run that comes to its end has learnt anything, by its metrics.jsonl. */
+#include "cmd/train_judge.h"
+
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "cmd/train.h"
 #include "io/file.h"
 #include "io/report_run.h"
 

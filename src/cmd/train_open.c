@@ -1,10 +1,14 @@
 /* Opens what a training job needs, and finds where it begins. */
+#include "cmd/train_open.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "cmd/train.h"
+#include "cmd/check.h"
+#include "cmd/options.h"
+#include "cmd/train_resume.h"
 #include "io/file.h"
 #include "train/once.h"
 

@@ -1,5 +1,7 @@
 /* What a person should know before the first step: what runs where, whether it fits, how long it takes, and
  * what is trained on. */
+#include "cmd/train_preflight.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +11,8 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/memory.h"
-#include "cmd/train.h"
+#include "cmd/print.h"
+#include "cmd/train_memory.h"
 #include "io/file.h"
 #include "linalg/gemm.h"
 
@@ -81,15 +84,6 @@ static void show_ranks(const ld_job *j, const host *hosts, int n) {
             (long long)j->options.threads);
     return;
   }
-}
-
-double ld_job_base_bytes(const ld_job *j) {
-  double bytes = 0;
-  for (size_t i = 0; i < ld_model_folder_count(j->base.folder); i++) {
-    const ld_stored *tensor = ld_model_folder_tensor(j->base.folder, i);
-    bytes += (double)ld_stored_count(tensor) * (double)ld_dtype_size(tensor->dtype);
-  }
-  return bytes;
 }
 
 /* The host with the least to spare decides. */

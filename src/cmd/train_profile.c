@@ -1,10 +1,11 @@
 /* What --profile tells of a training job: a table for a person, profile.json for programs. */
+#include "cmd/train_profile.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "cmd/train.h"
 #include "io/file.h"
 #include "io/json.h"
 

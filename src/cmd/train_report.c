@@ -1,11 +1,14 @@
 /* What a training job tells: a person on standard error, programs in metrics.jsonl. */
+#include "cmd/train_report.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "base/machine.h"
-#include "cmd/train.h"
+#include "cmd/print.h"
+#include "cmd/train_memory.h"
 #include "io/json.h"
 #include "io/report.h"
 
@@ -69,22 +72,6 @@ void ld_job_describe(const ld_job *j) {
   ld_info("files   %s", files.bytes);
   ld_text_free(&files);
   describe_digests(j);
-}
-
-void ld_put_duration(char *text, size_t size, double seconds) {
-  const long s = lround(fmin(seconds, 1e15));
-  if (s >= 48 * 3600)
-    snprintf(text, size, "%ldd%02ldh", s / 86400, s / 3600 % 24);
-  else if (s >= 3600)
-    snprintf(text, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
-  else if (s >= 60)
-    snprintf(text, size, "%ldm%02lds", s / 60, s % 60);
-  else if (seconds >= 9.95)
-    snprintf(text, size, "%ld s", s);
-  else if (seconds >= 0.0995)
-    snprintf(text, size, "%.1f s", seconds);
-  else
-    snprintf(text, size, "%.2g ms", 1e3 * seconds);
 }
 
 static const char *unit(const ld_job *j) {
@@ -256,11 +243,6 @@ static void print_steps(const ld_job *j, double tokens) {
   printf("steps              %lld (%lld per epoch), batch of %lld %s", (long long)t->total_steps,
          (long long)t->steps_per_epoch, (long long)j->options.batch_size, rows);
   printf(family->takes_images ? "\n" : ", %.0f tokens per step\n", tokens);
-}
-
-size_t ld_job_rank_bytes(const ld_job *j) {
-  return j->trainer.activation_bytes + ld_trainer_state_bytes(&j->trainer) +
-         ld_trainer_index_bytes(&j->trainer);
 }
 
 static void print_time(const ld_job *j) {

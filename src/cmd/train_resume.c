@@ -1,4 +1,6 @@
 /* Finds the checkpoint that a training job goes on from, and says what of the job is not as it was. */
+#include "cmd/train_resume.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/numerics.h"
-#include "cmd/train.h"
+#include "cmd/options.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "linalg/gemm.h"

@@ -19,7 +19,9 @@
 #include <unistd.h>
 
 #include "cmd/command_line.h"
-#include "cmd/train.h"
+#include "cmd/job.h"
+#include "cmd/options.h"
+#include "cmd/train_open.h"
 
 enum part { OFF = -1, DATA, BLAS, REST, PARTS };
 static const char *const part_names[] = {"data", "blas", "rest"};

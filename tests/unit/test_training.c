@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "cmd/command_line.h"
+#include "cmd/options.h"
 #include "io/file.h"
 #include "io/safetensors.h"
 #include "train/trainer.h"

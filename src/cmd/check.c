@@ -1,5 +1,7 @@
-/* Where an output may be: what is read must not change, and what is there is not overwritten. */
-#include "cmd/command.h"
+#include "cmd/check.h"
+
+#include <stdlib.h>
+
 #include "io/file.h"
 
 int ld_cmd_check_not_model(const ld_options *options, ld_error *err) {
@@ -21,4 +23,20 @@ int ld_cmd_check_outside(const char *name, const char *data, const char *out, ld
   return ld_fail(err, LD_EUSAGE, "--out %s lies in --%s %s and would be read as data: choose a place "
                                  "outside of it",
                  out, name, data);
+}
+
+static int look_for_adapter(const char *model, const char *adapter, ld_error *err) {
+  char *config = ld_path_join(model, "adapter_config.json");
+  const bool there = ld_file_exists(config);
+  free(config);
+  if (!there || (adapter && ld_file_same(model, adapter))) return 0;
+  return ld_fail(err, LD_EMISMATCH,
+                 "%s: holds an adapter too (adapter_config.json), which transformers loads along with the model: "
+                 "give the folder as the adapter as well, or move adapter_config.json out of it to use the model "
+                 "alone",
+                 model);
+}
+
+int ld_cmd_check_model(const char *model, const char *adapter, ld_comm *comm, ld_error *err) {
+  return ld_comm_agree(comm, ld_comm_rank(comm) ? 0 : look_for_adapter(model, adapter, err), err);
 }
