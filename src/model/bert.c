@@ -229,11 +229,11 @@ static ld_tensor *block_forward(ld_tape *t, const bert *own, const block *k, boo
     h = ld_op_first_rows(t, h, batch);
     x = ld_op_first_rows(t, x, batch);
   }
-  x = ld_op_linear_onto(t, x, h, &l[O], batch);
-  x = ld_op_layer_norm(ld_tape_brief(t), x, k->norm_weight[0], k->norm_bias[0], own->eps);
+  x = ld_op_linear_accumulate(t, x, h, &l[O], batch);
+  x = ld_op_layer_norm(t, x, k->norm_weight[0], k->norm_bias[0], own->eps);
   h = ld_op_linear(t, x, &l[UP], batch);
-  h = ld_op_activation(ld_tape_brief(t), h, own->activation);
-  x = ld_op_linear_onto(t, x, h, &l[DOWN], batch);
+  h = ld_op_activation(t, h, own->activation);
+  x = ld_op_linear_accumulate(t, x, h, &l[DOWN], batch);
   return ld_op_layer_norm(t, x, k->norm_weight[1], k->norm_bias[1], own->eps);
 }
 
@@ -243,11 +243,9 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
   ld_tensor *x = ld_op_embedding(t, batch, &tables);
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {
-    const block *k = &own->blocks[i];
-    const bool last = i == model->n_blocks - 1;
-    ld_tape_block_begin(t, last ? batch->n_segments : x->rows, x->cols,
-                        x->trained || ld_any_trained(k->linears, N_LINEARS));
-    x = ld_tape_block_end(t, block_forward(t, own, k, last, x, batch));
+    ld_tape_block_begin(t);
+    x = block_forward(t, own, &own->blocks[i], i == model->n_blocks - 1, x, batch);
+    ld_tape_block_end(t, LD_TENSORS(x));
   }
   return ld_op_activation(t, ld_op_linear(t, x, &own->head[0], batch), own->head_activation);
 }

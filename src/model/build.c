@@ -466,9 +466,3 @@ void ld_build_head(ld_builder *builder, const ld_weight *embedding) {
   model->head_tied = tied;
   list_linear(builder, head);
 }
-
-bool ld_any_trained(const ld_linear *linears, int n) {
-  for (int i = 0; i < n; i++)
-    if (linears[i].change) return true;
-  return false;
-}

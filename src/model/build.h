@@ -111,7 +111,4 @@ void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out
 ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name);
 void ld_build_head(ld_builder *builder, const ld_weight *embedding);
 
-/* Whether any of the n linear modules at `linears` is trained. */
-bool ld_any_trained(const ld_linear *linears, int n);
-
 #endif

@@ -103,16 +103,15 @@ static void build(ld_builder *b) {
 static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const block *k, ld_tensor *x,
                                 const ld_batch *batch) {
   const int C = x->cols;
-  ld_tensor *h = ld_op_layer_norm(ld_tape_brief(t), x, k->ln_1_weight, k->ln_1_bias, own->eps);
+  ld_tensor *h = ld_op_layer_norm(t, x, k->ln_1_weight, k->ln_1_bias, own->eps);
   ld_tensor *qkv = ld_op_linear(t, h, &k->linears[ATTN], batch);
-  h = ld_op_attention(ld_any_trained(&k->linears[PROJ], 1) ? t : ld_tape_brief(t),
-                      ld_tape_columns(t, qkv, 0, C), ld_tape_columns(t, qkv, C, C),
+  h = ld_op_attention(t, ld_tape_columns(t, qkv, 0, C), ld_tape_columns(t, qkv, C, C),
                       ld_tape_columns(t, qkv, 2 * C, C), &k->attention, batch);
-  x = ld_op_linear_onto(t, x, h, &k->linears[PROJ], batch);
-  h = ld_op_layer_norm(ld_tape_brief(t), x, k->ln_2_weight, k->ln_2_bias, own->eps);
+  x = ld_op_linear_accumulate(t, x, h, &k->linears[PROJ], batch);
+  h = ld_op_layer_norm(t, x, k->ln_2_weight, k->ln_2_bias, own->eps);
   h = ld_op_linear(t, h, &k->linears[FC], batch);
-  h = ld_op_activation(ld_tape_brief(t), h, own->activation);
-  return ld_op_linear_onto(t, x, h, &k->linears[DOWN], batch);
+  h = ld_op_activation(t, h, own->activation);
+  return ld_op_linear_accumulate(t, x, h, &k->linears[DOWN], batch);
 }
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
@@ -120,9 +119,9 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
   const ld_embedding embedding = {.words = &own->wte, .positions = &own->wpe, .padding = -1};
   ld_tensor *x = ld_op_embedding(t, batch, &embedding);
   for (int i = 0; i < model->n_blocks; i++) {
-    const block *k = &own->blocks[i];
-    ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_trained(k->linears, N_LINEARS));
-    x = ld_tape_block_end(t, block_forward(t, own, k, x, batch));
+    ld_tape_block_begin(t);
+    x = block_forward(t, own, &own->blocks[i], x, batch);
+    ld_tape_block_end(t, LD_TENSORS(x));
   }
   return ld_op_layer_norm(t, x, own->ln_f_weight, own->ln_f_bias, own->eps);
 }

@@ -253,36 +253,35 @@ static void build(ld_builder *b) {
 }
 
 static ld_tensor *block_forward(ld_tape *t, const llama *own, const block *k, ld_tensor *x,
-                                const ld_rotary *rotary, const ld_batch *batch) {
+                                ld_tensor *angles, const ld_batch *batch) {
   const ld_linear *linears = k->linears;
   const int D = k->attention.head_dim;
-  ld_tensor *h = ld_op_rms_norm(ld_tape_brief(t), x, k->input_norm, x->cols, own->eps);
+  ld_tensor *h = ld_op_rms_norm(t, x, k->input_norm, x->cols, own->eps);
   ld_tensor *q = ld_op_linear(t, h, &linears[Q], batch);
   ld_tensor *key = ld_op_linear(t, h, &linears[K], batch);
   ld_tensor *value = ld_op_linear(t, h, &linears[V], batch);
   if (k->q_norm) q = ld_op_rms_norm(t, q, k->q_norm, D, own->eps);
   if (k->k_norm) key = ld_op_rms_norm(t, key, k->k_norm, D, own->eps);
-  q = ld_op_rotary(t, q, rotary);
-  key = ld_op_rotary(t, key, rotary);
-  h = ld_op_attention(ld_any_trained(&linears[O], 1) ? t : ld_tape_brief(t), q, key, value, &k->attention,
-                      batch);
-  x = ld_op_linear_onto(t, x, h, &linears[O], batch);
-  h = ld_op_rms_norm(ld_tape_brief(t), x, k->post_norm, x->cols, own->eps);
+  q = ld_op_rotary(t, q, angles);
+  key = ld_op_rotary(t, key, angles);
+  h = ld_op_attention(t, q, key, value, &k->attention, batch);
+  x = ld_op_linear_accumulate(t, x, h, &linears[O], batch);
+  h = ld_op_rms_norm(t, x, k->post_norm, x->cols, own->eps);
   ld_tensor *gate = ld_op_linear(t, h, &linears[GATE], batch);
   ld_tensor *up = ld_op_linear(t, h, &linears[UP], batch);
-  h = ld_op_swiglu(ld_tape_brief(t), gate, up);
-  return ld_op_linear_onto(t, x, h, &linears[DOWN], batch);
+  h = ld_op_swiglu(t, gate, up);
+  return ld_op_linear_accumulate(t, x, h, &linears[DOWN], batch);
 }
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const llama *own = model->own;
-  const ld_rotary *rotary = ld_op_rotary_angles(t, batch, own->frequency, own->half, 1);
+  ld_tensor *angles = ld_op_rotary_angles(t, batch, own->frequency, own->half, 1);
   const ld_embedding embedding = {.words = &own->embedding, .padding = -1};
   ld_tensor *x = ld_op_embedding(t, batch, &embedding);
   for (int i = 0; i < model->n_blocks; i++) {
-    const block *k = &own->blocks[i];
-    ld_tape_block_begin(t, x->rows, x->cols, x->trained || ld_any_trained(k->linears, N_LINEARS));
-    x = ld_tape_block_end(t, block_forward(t, own, k, x, rotary, batch));
+    ld_tape_block_begin(t);
+    x = block_forward(t, own, &own->blocks[i], x, angles, batch);
+    ld_tape_block_end(t, LD_TENSORS(x));
   }
   return ld_op_rms_norm(t, x, own->norm, x->cols, own->eps);
 }

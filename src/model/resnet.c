@@ -24,7 +24,7 @@ typedef struct unit {
 enum shortcut { IDENTITY, PROJECTION, THINNING };
 
 typedef struct layer {
-  int n_units, stride;
+  int n_units;
   unit units[MAX_UNITS], projection;
   enum shortcut shortcut;
 } layer;
@@ -91,7 +91,6 @@ static void build_layer(ld_builder *b, const resnet *own, const plan *p, layer *
   char convolution[PATH], norm[PATH];
   const int out = p->widths[stage], inner = p->bottleneck ? out / 4 : out;
   const int stride = index ? 1 : stage ? 2 : p->first_stride;
-  l->stride = stride;
   l->n_units = p->bottleneck ? 3 : 2;
   for (int k = 0; k < l->n_units; k++) {
     const bool strides = k == (p->bottleneck && !p->early_stride);
@@ -260,22 +259,14 @@ static ld_maps layer_forward(ld_tape *t, const resnet *own, const layer *l, ld_m
   return unit_forward(t, &l->units[last], x, residual, own->activation, batch);
 }
 
-static bool is_adapted(const layer *l) {
-  for (int k = 0; k < l->n_units; k++)
-    if (l->units[k].convolution.change) return true;
-  return l->projection.convolution.change;
-}
-
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const resnet *own = model->own;
   ld_maps x = unit_forward(t, &own->stem, ld_op_images(t, batch), (ld_maps){0}, own->activation, batch);
   if (own->pools) x = ld_op_max_pool(t, x, 3, 2, 1);
   for (int i = 0; i < model->n_blocks; i++) {
-    const layer *l = &own->layers[i];
-    const int height = (x.height - 1) / l->stride + 1, width = (x.width - 1) / l->stride + 1;
-    ld_tape_block_begin(t, l->units[l->n_units - 1].convolution.out, x.n * height * width,
-                        x.x->trained || is_adapted(l));
-    x = (ld_maps){ld_tape_block_end(t, layer_forward(t, own, l, x, batch).x), x.n, height, width};
+    ld_tape_block_begin(t);
+    x = layer_forward(t, own, &own->layers[i], x, batch);
+    ld_tape_block_end(t, LD_TENSORS(x.x));
   }
   return ld_op_mean_pool(t, x);
 }

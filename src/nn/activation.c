@@ -97,9 +97,15 @@ ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind
   if (kind == LD_IDENTITY) return x;
   activation_op *op = ld_tape_record(tape, sizeof *op);
   *op = (activation_op){.kind = kind, .x = x};
-  op->y = ld_tape_tensor(tape, x->rows, x->cols, x->trained);
-  ld_tape_want(x);
-  ld_tape_push(tape, (ld_op){"activation", activation_forward, activation_backward, op, op->y, {x}});
+  op->y = ld_tape_tensor(tape, x->rows, x->cols);
+  ld_tape_push(tape, (ld_op){.name = "activation",
+                             .self = op,
+                             .forward = activation_forward,
+                             .backward = activation_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(x),
+                             .backward_reads = LD_TENSORS(x),
+                             .cheap = true});
   return op->y;
 }
 
@@ -136,9 +142,14 @@ static void swiglu_backward(ld_tape *tape, void *self) {
 ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up) {
   activation_op *op = ld_tape_record(tape, sizeof *op);
   *op = (activation_op){.x = up, .gate = gate};
-  op->y = ld_tape_tensor(tape, up->rows, up->cols, gate->trained || up->trained);
-  ld_tape_want(gate);
-  ld_tape_want(up);
-  ld_tape_push(tape, (ld_op){"swiglu", swiglu_forward, swiglu_backward, op, op->y, {gate, up}});
+  op->y = ld_tape_tensor(tape, up->rows, up->cols);
+  ld_tape_push(tape, (ld_op){.name = "swiglu",
+                             .self = op,
+                             .forward = swiglu_forward,
+                             .backward = swiglu_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(gate, up),
+                             .backward_reads = LD_TENSORS(gate, up),
+                             .cheap = true});
   return op->y;
 }

@@ -432,11 +432,7 @@ ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor 
   attention_op *op = ld_tape_record(tape, sizeof *op);
   *op = (attention_op){.shape = *shape, .batch = batch, .q = q, .k = k, .v = v, .tile = ld_gemm_tile()};
   const bool trained = q->trained || k->trained || v->trained;
-  op->y = ld_tape_tensor(tape, q->rows, q->cols, trained);
-  ld_tape_want(q);
-  ld_tape_want(k);
-  ld_tape_want(v);
-  if (op->y->trained) op->lse = ld_tape_floats(tape, (size_t)shape->n_heads * (size_t)q->rows);
+  op->y = ld_tape_tensor(tape, q->rows, q->cols);
   int longest = 0;
   for (int s = 0; s < batch->n_segments; s++) {
     const int length = batch->segment[s + 1] - batch->segment[s];
@@ -444,10 +440,17 @@ ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor 
   }
   if (batch->cache) longest += batch->cache->length;
   room r;
-  ld_tape_need_scratch(tape, carve(op, longest, op->y->trained, NULL, &r));
   const double product = (double)shape->n_heads * shape->head_dim * n_scores(op);
-  ld_tape_add_work(tape, 2 * product,
-                   product * (v->trained + (q->trained || k->trained) + q->trained + k->trained));
-  ld_tape_push(tape, (ld_op){"attention", attention_forward, attention_backward, op, op->y, {q, k, v}});
+  const int n_back = v->trained + (q->trained || k->trained) + q->trained + k->trained;
+  ld_tape_push(tape, (ld_op){.name = "attention",
+                             .self = op,
+                             .forward = attention_forward,
+                             .backward = attention_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(q, k, v),
+                             .backward_reads = LD_TENSORS(q, k, v),
+                             .kept = {&op->lse, trained ? (size_t)shape->n_heads * (size_t)q->rows : 0},
+                             .scratch = carve(op, longest, trained, NULL, &r),
+                             .work = {2 * product, product * n_back}});
   return op->y;
 }

@@ -85,13 +85,13 @@ static const float *change_input(const ld_tape *tape, const convolution_op *op, 
   return s->dropped;
 }
 
-/* The product of a tile with the patches of `in`, which is shaped as x. */
+/* The product of a tile with the patches of `in`, which is shaped as x; NULL where they are not read. */
 static ld_product product_of(const convolution_op *op, const tile *t, const float *in, const scratch *s) {
   const int N = op->y.x->cols;
   return (ld_product){.layer = op->layer,
                       .T = t->n,
                       .columns = true,
-                      .x = {(float *)patches(op, in, t, s->patches), patch_stride(op, t)},
+                      .x = {in ? (float *)patches(op, in, t, s->patches) : NULL, patch_stride(op, t)},
                       .y = {op->y.x->data + t->column, N},
                       .kept = {op->kept + t->column, N},
                       .scratch = s->spare};
@@ -128,7 +128,7 @@ static void convolution_backward(ld_tape *tape, void *self) {
   scratch s;
   carve(tape, op, ld_tape_scratch(tape), &s);
   float *dx = ld_grad(x);
-  const float *in = change_input(tape, op, &s);
+  const float *in = ld_linear_trains(op->layer) ? change_input(tape, op, &s) : NULL;
   if (dx && drops) memset(s.gradient, 0, (size_t)x->rows * (size_t)x->cols * sizeof(float));
   for (int row = 0; row < op->y.n * op->y.height; row += op->tile_rows) {
     const tile t = tile_at(op, row);
@@ -148,16 +148,23 @@ ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, cons
   op->window = ld_window_over(&layer->kernel, x.x->rows, x.n, x.height, x.width);
   op->y = (ld_maps){NULL, x.n, op->window.out_height, op->window.out_width};
   const int N = op->y.n * op->y.height * op->y.width;
-  op->y.x = ld_tape_tensor(tape, layer->out, N, x.x->trained || ld_linear_trains(layer));
+  op->y.x = ld_tape_tensor(tape, layer->out, N);
   int columns = PATCHES / layer->in;
   if (columns < MIN_COLUMNS) columns = MIN_COLUMNS;
   op->tile_rows = is_pointwise(op) || columns >= N ? op->y.n * op->y.height : columns / op->y.width;
   if (op->tile_rows < 1) op->tile_rows = 1;
-  op->kept = ld_tape_floats(tape, (size_t)ld_linear_kept(layer) * (size_t)N);
   scratch s;
-  ld_tape_need_scratch(tape, carve(tape, op, NULL, &s));
-  ld_tape_role(tape, layer->path);
-  ld_linear_count(tape, layer, N, x.x->trained);
-  ld_tape_push(tape, (ld_op){"convolution", convolution_forward, convolution_backward, op, op->y.x, {x.x}});
+  ld_tape_push(tape, (ld_op){.name = "convolution",
+                             .module = layer->path,
+                             .self = op,
+                             .forward = convolution_forward,
+                             .backward = convolution_backward,
+                             .out = op->y.x,
+                             .in = LD_TENSORS(x.x),
+                             .backward_reads = LD_TENSORS(ld_linear_trains(layer) ? x.x : NULL),
+                             .layers = LD_LAYERS(layer),
+                             .kept = {&op->kept, (size_t)ld_linear_kept(layer) * (size_t)N},
+                             .scratch = carve(tape, op, NULL, &s),
+                             .work = ld_linear_work(layer, N, x.x->trained)});
   return op->y;
 }

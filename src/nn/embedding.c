@@ -42,8 +42,11 @@ static void embedding_forward(ld_tape *tape, void *self) {
 ld_tensor *ld_op_embedding(ld_tape *tape, const ld_batch *batch, const ld_embedding *tables) {
   embedding_op *op = ld_tape_record(tape, sizeof *op);
   *op = (embedding_op){batch, *tables, NULL};
-  op->y = ld_tape_tensor(tape, batch->n_tokens, tables->words->cols, false);
-  ld_tape_need_scratch(tape, (size_t)tables->words->cols);
-  ld_tape_push(tape, (ld_op){"embedding", embedding_forward, NULL, op, op->y, {NULL}});
+  op->y = ld_tape_tensor(tape, batch->n_tokens, tables->words->cols);
+  ld_tape_push(tape, (ld_op){.name = "embedding",
+                             .self = op,
+                             .forward = embedding_forward,
+                             .out = op->y,
+                             .scratch = (size_t)tables->words->cols});
   return op->y;
 }

@@ -28,7 +28,13 @@ static void first_rows_backward(ld_tape *tape, void *self) {
 
 ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_batch *batch) {
   first_rows_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (first_rows_op){batch, x, ld_tape_tensor(tape, batch->n_segments, x->cols, x->trained)};
-  ld_tape_push(tape, (ld_op){"first_rows", first_rows_forward, first_rows_backward, op, op->y, {x}});
+  *op = (first_rows_op){batch, x, ld_tape_tensor(tape, batch->n_segments, x->cols)};
+  ld_tape_push(tape, (ld_op){.name = "first_rows",
+                             .self = op,
+                             .forward = first_rows_forward,
+                             .backward = first_rows_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(x),
+                             .cheap = true});
   return op->y;
 }

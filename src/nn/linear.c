@@ -77,11 +77,10 @@ void ld_linear_input(const ld_product *p, enum ld_through through) {
     ld_product_sum(p, p->x, layer->in, &part, 1, p->start, NULL);
 }
 
-void ld_linear_count(ld_tape *tape, const ld_linear *layer, int T, bool input_trained) {
+ld_op_work ld_linear_work(const ld_linear *layer, int T, bool input_trained) {
   const double frozen = (double)layer->in * layer->out;
   const ld_change_work work = layer->change ? layer->change->work : (ld_change_work){frozen, frozen, 0};
-  ld_tape_add_work(tape, T * work.forward, T * ((input_trained ? work.input : 0) + work.params));
-  if (layer->change) ld_tape_trains(tape, layer);
+  return (ld_op_work){T * work.forward, T * ((input_trained ? work.input : 0) + work.params)};
 }
 
 bool ld_linear_drops(const ld_tape *tape, const ld_linear *layer) {
@@ -172,23 +171,28 @@ static void linear_backward(ld_tape *tape, void *self) {
   }
 }
 
-ld_tensor *ld_op_linear_onto(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *layer,
-                             const ld_batch *batch) {
+ld_tensor *ld_op_linear_accumulate(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *layer,
+                                   const ld_batch *batch) {
   linear_op *op = ld_tape_record(tape, sizeof *op);
+  const size_t T = (size_t)x->rows, dropped = ld_linear_drops(tape, layer) ? (size_t)layer->in : 0;
   *op = (linear_op){.layer = layer, .batch = batch, .x = x, .residual = residual};
-  const bool below = x->trained || (residual && residual->trained), trains = ld_linear_trains(layer);
-  const size_t T = (size_t)x->rows, spare = (size_t)ld_linear_spare(layer);
-  op->y = ld_tape_tensor(tape, x->rows, layer->out, below || trains);
-  op->kept = ld_tape_floats(tape, T * (size_t)ld_linear_kept(layer));
-  ld_tape_need_scratch(tape, T * (spare + (ld_linear_drops(tape, layer) ? (size_t)layer->in : 0)));
-  if (trains) ld_tape_want(x);
-  if (residual) ld_tape_onto(tape, residual);
-  ld_tape_role(tape, layer->path);
-  ld_linear_count(tape, layer, x->rows, x->trained);
-  ld_tape_push(tape, (ld_op){"linear", linear_forward, linear_backward, op, op->y, {x}});
+  op->y = ld_tape_tensor(tape, x->rows, layer->out);
+  ld_tape_push(tape, (ld_op){.name = "linear",
+                             .module = layer->path,
+                             .self = op,
+                             .forward = linear_forward,
+                             .backward = linear_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(x),
+                             .accumulate = residual,
+                             .backward_reads = LD_TENSORS(ld_linear_trains(layer) ? x : NULL),
+                             .layers = LD_LAYERS(layer),
+                             .kept = {&op->kept, T * (size_t)ld_linear_kept(layer)},
+                             .scratch = T * ((size_t)ld_linear_spare(layer) + dropped),
+                             .work = ld_linear_work(layer, x->rows, x->trained)});
   return op->y;
 }
 
 ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *layer, const ld_batch *batch) {
-  return ld_op_linear_onto(tape, NULL, x, layer, batch);
+  return ld_op_linear_accumulate(tape, NULL, x, layer, batch);
 }

@@ -20,8 +20,8 @@ void ld_linear_forward(const ld_product *product);
 void ld_linear_gradients(const ld_product *product);
 void ld_linear_input(const ld_product *product, enum ld_through through);
 
-/* Tells the tape the work of T inputs; `input_trained`: x has a gradient. */
-void ld_linear_count(ld_tape *tape, const ld_linear *layer, int T, bool input_trained);
+/* The work of T inputs; `input_trained`: x has a gradient. */
+ld_op_work ld_linear_work(const ld_linear *layer, int T, bool input_trained);
 
 /* Whether some of what the layer's change reads is dropped out in this pass. */
 bool ld_linear_drops(const ld_tape *tape, const ld_linear *layer);

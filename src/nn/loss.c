@@ -163,10 +163,16 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
   loss_op *op = ld_tape_record(tape, sizeof *op);
   *op = (loss_op){.x = features, .head = head, .batch = batch, .loss = loss};
   op->chunk = chunk_rows(batch, head->out);
-  if (features->trained) op->dx = ld_tape_floats(tape, (size_t)features->rows * (size_t)features->cols);
-  ld_tape_need_scratch(tape, carve(tape, op, NULL, NULL));
-  ld_linear_count(tape, head, count_targets(batch), features->trained);
-  ld_tape_push(tape, (ld_op){"loss", loss_forward, loss_backward, op, NULL, {features}});
+  const size_t n = (size_t)features->rows * (size_t)features->cols;
+  ld_tape_push(tape, (ld_op){.name = "loss",
+                             .self = op,
+                             .forward = loss_forward,
+                             .backward = loss_backward,
+                             .in = LD_TENSORS(features),
+                             .layers = LD_LAYERS(head),
+                             .kept = {&op->dx, features->trained ? n : 0},
+                             .scratch = carve(tape, op, NULL, NULL),
+                             .work = ld_linear_work(head, count_targets(batch), features->trained)});
 }
 
 /* Losses of few outputs, which are there as a tensor. */
@@ -212,8 +218,12 @@ static void push_output_loss(ld_tape *tape, ld_tensor *outputs, const ld_batch *
                              void (*forward)(ld_tape *tape, void *self)) {
   output_loss *op = ld_tape_record(tape, sizeof *op);
   *op = (output_loss){outputs, batch, loss, NULL};
-  op->gradient = ld_tape_floats(tape, (size_t)outputs->rows * (size_t)outputs->cols);
-  ld_tape_push(tape, (ld_op){"loss", forward, output_backward, op, NULL, {outputs}});
+  ld_tape_push(tape, (ld_op){.name = "loss",
+                             .self = op,
+                             .forward = forward,
+                             .backward = output_backward,
+                             .in = LD_TENSORS(outputs),
+                             .kept = {&op->gradient, (size_t)outputs->rows * (size_t)outputs->cols}});
 }
 
 void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_batch *batch, double *loss) {

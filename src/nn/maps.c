@@ -73,9 +73,15 @@ ld_maps ld_op_affine(ld_tape *tape, ld_maps x, const float *scale, const float *
                      bool relu) {
   affine_op *op = ld_tape_record(tape, sizeof *op);
   *op = (affine_op){x.x, residual.x, NULL, scale, shift, relu};
-  const bool trained = x.x->trained || (residual.x && residual.x->trained);
-  op->y = ld_tape_tensor(tape, x.x->rows, x.x->cols, trained);
-  ld_tape_push(tape, (ld_op){"affine", affine_forward, affine_backward, op, op->y, {x.x, residual.x}});
+  op->y = ld_tape_tensor(tape, x.x->rows, x.x->cols);
+  ld_tape_push(tape, (ld_op){.name = "affine",
+                             .self = op,
+                             .forward = affine_forward,
+                             .backward = affine_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(x.x, residual.x),
+                             .backward_reads = LD_TENSORS(relu ? op->y : NULL),
+                             .cheap = true});
   x.x = op->y;
   return x;
 }
@@ -151,9 +157,16 @@ ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int paddi
   *op = (pool_op){x, {NULL, x.n, w.out_height, w.out_width}, size, stride, padding};
   /* No window may be without a pixel. */
   assert(x.height > 0 && x.width > 0 && padding < size && w.out_height > 0 && w.out_width > 0);
-  op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * w.out_height * w.out_width, x.x->trained);
-  ld_tape_need_scratch(tape, (size_t)x.width);
-  ld_tape_push(tape, (ld_op){"max_pool", max_pool_forward, max_pool_backward, op, op->y.x, {x.x}});
+  op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * w.out_height * w.out_width);
+  ld_tape_push(tape, (ld_op){.name = "max_pool",
+                             .self = op,
+                             .forward = max_pool_forward,
+                             .backward = max_pool_backward,
+                             .out = op->y.x,
+                             .in = LD_TENSORS(x.x),
+                             .backward_reads = LD_TENSORS(x.x),
+                             .scratch = (size_t)x.width,
+                             .cheap = true});
   return op->y;
 }
 
@@ -190,8 +203,14 @@ static void thin_backward(ld_tape *tape, void *self) {
 ld_maps ld_op_thin(ld_tape *tape, ld_maps x, int channels) {
   pool_op *op = ld_tape_record(tape, sizeof *op);
   *op = (pool_op){.x = x, .y = {NULL, x.n, (x.height + 1) / 2, (x.width + 1) / 2}};
-  op->y.x = ld_tape_tensor(tape, channels, x.n * op->y.height * op->y.width, x.x->trained);
-  ld_tape_push(tape, (ld_op){"thin", thin_forward, thin_backward, op, op->y.x, {x.x}});
+  op->y.x = ld_tape_tensor(tape, channels, x.n * op->y.height * op->y.width);
+  ld_tape_push(tape, (ld_op){.name = "thin",
+                             .self = op,
+                             .forward = thin_forward,
+                             .backward = thin_backward,
+                             .out = op->y.x,
+                             .in = LD_TENSORS(x.x),
+                             .cheap = true});
   return op->y;
 }
 
@@ -225,7 +244,13 @@ static void mean_backward(ld_tape *tape, void *self) {
 
 ld_tensor *ld_op_mean_pool(ld_tape *tape, ld_maps x) {
   mean_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (mean_op){x, ld_tape_tensor(tape, x.n, x.x->rows, x.x->trained)};
-  ld_tape_push(tape, (ld_op){"mean_pool", mean_forward, mean_backward, op, op->y, {x.x}});
+  *op = (mean_op){x, ld_tape_tensor(tape, x.n, x.x->rows)};
+  ld_tape_push(tape, (ld_op){.name = "mean_pool",
+                             .self = op,
+                             .forward = mean_forward,
+                             .backward = mean_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(x.x),
+                             .cheap = true});
   return op->y;
 }

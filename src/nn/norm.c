@@ -9,7 +9,7 @@ typedef struct norm_op {
   const float *weight, *bias;
   int width;
   float eps;
-  float *rstd, *mean; /* one per run of `width`; no mean for RMS */
+  float *rstd; /* 1 / deviation of each run of `width`; of a layer norm then the mean of each */
 } norm_op;
 
 /* Row of run `run` of x, its gradient, y, or dy: runs are numbered through rows. */
@@ -72,11 +72,12 @@ static void layer_forward(ld_tape *tape, void *self) {
   (void)tape;
   norm_op *op = self;
   const int n = op->width;
+  float *mean = op->rstd + n_runs(op);
   for (size_t r = 0; r < n_runs(op); r++) {
     const float *x = op->x->data + run_start(op->x, n, r);
-    op->mean[r] = ld_row_sum(x, n) / (float)n;
-    op->rstd[r] = 1.0f / sqrtf(centred_squares(x, op->mean[r], n) / (float)n + op->eps);
-    layer_row(op->y->data + run_start(op->y, n, r), x, op->weight, op->bias, op->mean[r], op->rstd[r], n);
+    mean[r] = ld_row_sum(x, n) / (float)n;
+    op->rstd[r] = 1.0f / sqrtf(centred_squares(x, mean[r], n) / (float)n + op->eps);
+    layer_row(op->y->data + run_start(op->y, n, r), x, op->weight, op->bias, mean[r], op->rstd[r], n);
   }
 }
 
@@ -93,32 +94,42 @@ static void layer_backward(ld_tape *tape, void *self) {
   (void)tape;
   norm_op *op = self;
   float *grad = ld_grad(op->x);
+  const float *mean = op->rstd + n_runs(op);
   for (size_t r = 0; r < n_runs(op); r++) {
     const size_t at = run_start(op->x, op->width, r);
     layer_row_backward(grad + at, op->y->grad + run_start(op->y, op->width, r), op->x->data + at, op->weight,
-                       op->mean[r], op->rstd[r], op->width);
+                       mean[r], op->rstd[r], op->width);
   }
 }
 
-static norm_op *make_norm(ld_tape *tape, ld_tensor *x, const float *weight, int width, float eps) {
+ld_tensor *ld_op_rms_norm(ld_tape *tape, ld_tensor *x, const float *weight, int width, float eps) {
   norm_op *op = ld_tape_record(tape, sizeof *op);
   *op = (norm_op){.x = x, .weight = weight, .width = width, .eps = eps};
-  op->y = ld_tape_tensor(tape, x->rows, x->cols, x->trained);
-  op->rstd = ld_tape_floats(tape, n_runs(op));
-  ld_tape_want(x);
-  return op;
-}
-
-ld_tensor *ld_op_rms_norm(ld_tape *tape, ld_tensor *x, const float *weight, int width, float eps) {
-  norm_op *op = make_norm(tape, x, weight, width, eps);
-  ld_tape_push(tape, (ld_op){"rms_norm", rms_forward, rms_backward, op, op->y, {x}});
+  op->y = ld_tape_tensor(tape, x->rows, x->cols);
+  ld_tape_push(tape, (ld_op){.name = "rms_norm",
+                             .self = op,
+                             .forward = rms_forward,
+                             .backward = rms_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(x),
+                             .backward_reads = LD_TENSORS(x),
+                             .kept = {&op->rstd, n_runs(op)},
+                             .cheap = true});
   return op->y;
 }
 
 ld_tensor *ld_op_layer_norm(ld_tape *tape, ld_tensor *x, const float *weight, const float *bias, float eps) {
-  norm_op *op = make_norm(tape, x, weight, x->cols, eps);
-  op->bias = bias;
-  op->mean = ld_tape_floats(tape, n_runs(op));
-  ld_tape_push(tape, (ld_op){"layer_norm", layer_forward, layer_backward, op, op->y, {x}});
+  norm_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (norm_op){.x = x, .weight = weight, .bias = bias, .width = x->cols, .eps = eps};
+  op->y = ld_tape_tensor(tape, x->rows, x->cols);
+  ld_tape_push(tape, (ld_op){.name = "layer_norm",
+                             .self = op,
+                             .forward = layer_forward,
+                             .backward = layer_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(x),
+                             .backward_reads = LD_TENSORS(x),
+                             .kept = {&op->rstd, 2 * n_runs(op)},
+                             .cheap = true});
   return op->y;
 }

@@ -1,4 +1,4 @@
-/* The operations: each records itself on the tape and returns its output. One file each, forward beside
+/* The operations: each pushes itself on the tape and returns its output. One file each, forward beside
  * backward.
  *
  * Inputs are tensors of the same tape; weights and shapes are borrowed and must outlive the pass. An
@@ -26,9 +26,9 @@ ld_tensor *ld_op_embedding(ld_tape *tape, const ld_batch *batch, const ld_embedd
 /* y (T, out) of x (T, in); see ld_linear. `batch` names the dropout numbers. */
 ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch);
 
-/* The same added to `residual` (T, out), which is no view. */
-ld_tensor *ld_op_linear_onto(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *linear,
-                             const ld_batch *batch);
+/* The same plus `residual` (T, out), which is no view. */
+ld_tensor *ld_op_linear_accumulate(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *linear,
+                                   const ld_batch *batch);
 
 /* Normalises each run of `width` columns (the whole row when width is x's columns), then scales by weight
  * (width). Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019. */
@@ -37,17 +37,13 @@ ld_tensor *ld_op_rms_norm(ld_tape *tape, ld_tensor *x, const float *weight, int 
 /* (x - mean) / sqrt(variance + eps) * weight + bias over each row. Ba et al., "Layer Normalization", 2016. */
 ld_tensor *ld_op_layer_norm(ld_tape *tape, ld_tensor *x, const float *weight, const float *bias, float eps);
 
-/* Cosines and sines of position * frequency[i] (both times `scale`), for ld_op_rotary: (T, D / 2) each. */
-typedef struct ld_rotary {
-  float *cosine, *sine;
-  int half;
-} ld_rotary;
-ld_rotary *ld_op_rotary_angles(ld_tape *tape, const ld_batch *batch, const float *frequency, int half,
+/* y (T, 2 half): the cosines of position * frequency[i], then the sines, both times `scale`, for ld_op_rotary. */
+ld_tensor *ld_op_rotary_angles(ld_tape *tape, const ld_batch *batch, const float *frequency, int half,
                                float scale);
 
-/* Turns the pairs (i, i + D/2) of each head of x (T, H D) in place. Su et al., "RoFormer", 2021, in the
+/* Turns the pairs (i, i + D/2) of each head of x (T, H D) in place, by angles (T, D). Su et al., "RoFormer", 2021, in the
  * half-split order of Llama. */
-ld_tensor *ld_op_rotary(ld_tape *tape, ld_tensor *x, const ld_rotary *rotary);
+ld_tensor *ld_op_rotary(ld_tape *tape, ld_tensor *x, ld_tensor *angles);
 
 typedef struct ld_attention {
   int n_heads, n_kv_heads, head_dim;

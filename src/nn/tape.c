@@ -1,6 +1,15 @@
+/* The memory of activations is a stack. At the end of a block it takes what stays, then what is transient,
+ * and gives up the latter once the block has run:
+ *
+ *   | input | block 1: stays | block 2: stays | block 3: stays | transient |  while block 3 runs
+ *   | input | block 1: stays | transient |                                    on the way back, in block 1
+ *
+ * The way back finds the place of a block's transient tensors free, since nothing reads any more what lay
+ * above.
+ */
 #include "nn/tape.h"
 
-#include <stdio.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,21 +17,15 @@
 
 enum { RECORD_BYTES = 64 << 20, MAX_FREE = 256 };
 
-/* A block: operations [first, last) and where their activations lie. */
+typedef struct entry {
+  ld_op op;      /* its lists are the tape's */
+  bool in_place; /* its output is one of its inputs */
+} entry;
+
+/* Operations [first, last). */
 typedef struct block {
   size_t first, last;
-  bool dropped; /* its inside was given up: run its forward again before its backward */
 } block;
-
-/* An operation on the tape, and what a profile tells of it. */
-typedef struct entry {
-  ld_op op;
-  bool brief;             /* its output lies in memory that blocks share */
-  ld_tensor *onto;        /* what its output was added to; NULL for nothing */
-  const ld_linear *layer; /* whose parameters it trains; NULL for none */
-  const char *role;
-  double forward, backward; /* multiply-adds */
-} entry;
 
 struct ld_tape {
   enum ld_pass pass;
@@ -31,17 +34,13 @@ struct ld_tape {
   size_t n_ops, room_ops;
   block *blocks;
   size_t n_blocks, room_blocks;
-  ld_tensor *block_output; /* of the open block */
-  size_t block_mark;       /* where the inside of the open block begins in `data` */
   bool in_block;
-  ld_arena records; /* op records and tensor heads: address space only until touched */
+  ld_arena records; /* op records, lists and tensor heads: address space only until touched */
   ld_arena data;    /* activations */
-  ld_arena brief;   /* activations that live no longer than their block's way forward, or back */
   ld_arena grads;   /* gradients of activations */
   ld_arena scratch;
   size_t scratch_floats; /* the largest need so far */
   double work;           /* multiply-adds */
-  entry next;            /* what is known of the operation to be pushed next */
   ld_profile *profile;   /* NULL when nothing is measured */
   struct {
     size_t count;
@@ -69,7 +68,6 @@ void ld_tape_free(ld_tape *tape) {
   if (!tape) return;
   ld_arena_free(&tape->records);
   ld_arena_free(&tape->data);
-  ld_arena_free(&tape->brief);
   ld_arena_free(&tape->grads);
   ld_arena_free(&tape->scratch);
   free(tape->ops);
@@ -80,31 +78,27 @@ void ld_tape_free(ld_tape *tape) {
 void ld_tape_begin(ld_tape *tape, enum ld_pass pass, bool dry, bool recompute) {
   tape->pass = pass;
   tape->dry = dry;
-  tape->recompute = recompute && pass == LD_PASS_TRAIN;
+  tape->recompute = recompute;
   tape->n_ops = tape->n_blocks = 0;
-  tape->block_output = NULL;
+  tape->in_block = false;
   tape->n_free = 0;
   tape->work = 0;
-  tape->next = (entry){0};
   tape->records.used = 0;
   if (dry) {
     ld_arena_free(&tape->data);
-    ld_arena_free(&tape->brief);
     ld_arena_free(&tape->grads);
     ld_arena_free(&tape->scratch);
     tape->scratch_floats = 0;
   }
-  tape->data.used = tape->brief.used = tape->grads.used = 0;
-  tape->in_block = false;
+  tape->data.used = tape->grads.used = 0;
 }
 
 size_t ld_tape_bytes(const ld_tape *tape) {
-  return tape->data.peak + tape->brief.peak + tape->grads.peak + tape->scratch_floats * sizeof(float);
+  return tape->data.peak + tape->grads.peak + tape->scratch_floats * sizeof(float);
 }
 
 bool ld_tape_reserve(ld_tape *tape) {
-  return ld_arena_reserve(&tape->data, tape->data.peak) && ld_arena_reserve(&tape->brief, tape->brief.peak) &&
-         ld_arena_reserve(&tape->grads, tape->grads.peak) &&
+  return ld_arena_reserve(&tape->data, tape->data.peak) && ld_arena_reserve(&tape->grads, tape->grads.peak) &&
          ld_arena_reserve(&tape->scratch, tape->scratch_floats * sizeof(float));
 }
 
@@ -112,40 +106,23 @@ bool ld_tape_training(const ld_tape *tape) {
   return tape->pass == LD_PASS_TRAIN;
 }
 
+double ld_tape_work(const ld_tape *tape) {
+  return 2 * tape->work;
+}
+
 void *ld_tape_record(ld_tape *tape, size_t bytes) {
   return memset(ld_arena_take(&tape->records, bytes), 0, bytes);
 }
 
-float *ld_tape_floats(ld_tape *tape, size_t count) {
-  return ld_arena_take(&tape->data, count * sizeof(float));
+/* The number of the block that is being recorded; 0 outside of blocks. */
+static int open_block(const ld_tape *tape) {
+  return tape->in_block ? (int)tape->n_blocks + 1 : 0;
 }
 
-ld_tensor *ld_tape_tensor(ld_tape *tape, int rows, int cols, bool trained) {
+ld_tensor *ld_tape_tensor(ld_tape *tape, int rows, int cols) {
   ld_tensor *tensor = ld_tape_record(tape, sizeof *tensor);
-  tensor->rows = rows;
-  tensor->cols = tensor->stride = cols;
-  tensor->trained = trained && tape->pass == LD_PASS_TRAIN;
-  const size_t bytes = (size_t)rows * (size_t)cols * sizeof(float);
-  tensor->data = ld_arena_take(tape->next.brief ? &tape->brief : &tape->data, bytes);
+  *tensor = (ld_tensor){.rows = rows, .cols = cols, .stride = cols, .block = open_block(tape)};
   return tensor;
-}
-
-ld_tape *ld_tape_brief(ld_tape *tape) {
-  tape->next.brief = tape->in_block;
-  return tape;
-}
-
-void ld_tape_want(ld_tensor *tensor) {
-  if (tensor->base) tensor = tensor->base;
-  tensor->wanted = true;
-}
-
-void ld_tape_onto(ld_tape *tape, ld_tensor *base) {
-  tape->next.onto = base;
-}
-
-void ld_tape_trains(ld_tape *tape, const ld_linear *layer) {
-  tape->next.layer = layer;
 }
 
 ld_tensor *ld_tape_input(ld_tape *tape, const float *data, int rows, int cols) {
@@ -156,31 +133,10 @@ ld_tensor *ld_tape_input(ld_tape *tape, const float *data, int rows, int cols) {
 
 ld_tensor *ld_tape_columns(ld_tape *tape, ld_tensor *base, int column, int cols) {
   ld_tensor *view = ld_tape_record(tape, sizeof *view);
-  *view = *base;
+  *view = (ld_tensor){.rows = base->rows, .cols = cols, .stride = base->stride, .trained = base->trained};
   view->base = base->base ? base->base : base;
   view->column = base->column + column;
-  view->cols = cols;
-  if (base->data) view->data = base->data + column;
   return view;
-}
-
-void ld_tape_add_work(ld_tape *tape, double forward, double backward) {
-  tape->work += tape->recompute ? 2 * forward : forward;
-  if (tape->pass == LD_PASS_TRAIN) tape->work += backward;
-  tape->next.forward += forward;
-  tape->next.backward += backward;
-}
-
-void ld_tape_role(ld_tape *tape, const char *role) {
-  tape->next.role = role;
-}
-
-double ld_tape_work(const ld_tape *tape) {
-  return 2 * tape->work;
-}
-
-void ld_tape_need_scratch(ld_tape *tape, size_t floats) {
-  if (floats > tape->scratch_floats) tape->scratch_floats = floats;
 }
 
 float *ld_tape_scratch(ld_tape *tape) {
@@ -189,63 +145,6 @@ float *ld_tape_scratch(ld_tape *tape) {
 
 void ld_tape_profile(ld_tape *tape, ld_profile *profile) {
   tape->profile = profile;
-}
-
-/* `part`: of the pass that is under way. */
-static void run_forward(ld_tape *tape, const entry *e, enum ld_profile_part part) {
-  double since = ld_profile_clock(tape->profile);
-  e->op.forward(tape, e->op.self);
-  ld_profile_lap(tape->profile, &since, e->op.name, e->role, part, e->forward);
-  if (tape->poll) tape->poll(tape->poll_user);
-}
-
-void ld_tape_push(ld_tape *tape, ld_op op) {
-  entry e = tape->next;
-  e.op = op;
-  tape->next = (entry){0};
-  if (!tape->dry) run_forward(tape, &e, LD_PROFILE_FORWARD);
-  if (tape->pass == LD_PASS_INFER) return;
-  tape->ops = ld_grow(tape->ops, tape->n_ops, &tape->room_ops, sizeof *tape->ops);
-  tape->ops[tape->n_ops++] = e;
-}
-
-void ld_tape_block_begin(ld_tape *tape, int rows, int cols, bool trained) {
-  tape->blocks = ld_grow(tape->blocks, tape->n_blocks, &tape->room_blocks, sizeof *tape->blocks);
-  const bool dropped = tape->recompute || tape->pass == LD_PASS_INFER || !trained;
-  tape->blocks[tape->n_blocks] = (block){.first = tape->n_ops, .dropped = dropped};
-  if (dropped) tape->block_output = ld_tape_tensor(tape, rows, cols, trained);
-  tape->block_mark = tape->data.used;
-  tape->brief.used = 0;
-  tape->in_block = true;
-}
-
-static void copy_forward(ld_tape *tape, void *self) {
-  (void)tape;
-  ld_tensor **pair = self;
-  memcpy(pair[0]->data, pair[1]->data, (size_t)pair[0]->rows * (size_t)pair[0]->cols * sizeof(float));
-}
-
-static void copy_backward(ld_tape *tape, void *self) {
-  (void)tape;
-  ld_tensor **pair = self;
-  ld_row_add(pair[1]->grad, pair[0]->grad, (size_t)pair[0]->rows * (size_t)pair[0]->cols);
-}
-
-ld_tensor *ld_tape_block_end(ld_tape *tape, ld_tensor *output) {
-  block *open = &tape->blocks[tape->n_blocks++];
-  tape->in_block = false;
-  if (!open->dropped) {
-    open->last = tape->n_ops;
-    return output;
-  }
-  ld_tensor *kept = tape->block_output;
-  ld_tensor **pair = ld_tape_record(tape, 2 * sizeof *pair);
-  pair[0] = kept;
-  pair[1] = output;
-  ld_tape_push(tape, (ld_op){"copy", copy_forward, copy_backward, pair, kept, {output}});
-  open->last = tape->n_ops;
-  tape->data.used = tape->block_mark;
-  return kept;
 }
 
 void ld_tape_on_poll(ld_tape *tape, void (*poll)(void *user), void *user) {
@@ -258,11 +157,192 @@ void ld_tape_on_trained(ld_tape *tape, void (*trained)(void *user, const ld_line
   tape->trained_user = user;
 }
 
+/* The tensor that has the memory. */
+static ld_tensor *owner(ld_tensor *tensor) {
+  return tensor->base ? tensor->base : tensor;
+}
+
+static size_t count_of(const ld_tensor *tensor) {
+  return (size_t)tensor->rows * (size_t)tensor->cols;
+}
+
+/* Whether the operation has a backward to run in this pass. */
+static bool goes_back(const ld_tape *tape, const ld_op *op) {
+  return tape->pass == LD_PASS_TRAIN && (!op->out || op->out->trained);
+}
+
+static bool has_layer(const ld_op *op, const ld_linear *layer) {
+  for (const ld_linear *const *l = op->layers; *l; l++)
+    if (*l == layer) return true;
+  return false;
+}
+
+/* Whether something that the operation reads is trained. */
+static bool has_trained(const ld_op *op) {
+  if (op->accumulate && op->accumulate->trained) return true;
+  for (ld_tensor *const *t = op->in; *t; t++)
+    if ((*t)->trained) return true;
+  for (const ld_linear *const *l = op->layers; *l; l++)
+    if ((*l)->change) return true;
+  return false;
+}
+
+static bool is_input(const ld_op *op, const ld_tensor *tensor) {
+  for (ld_tensor *const *t = op->in; *t; t++)
+    if (*t == tensor) return true;
+  return false;
+}
+
+/* A list of pointers as the tape's own; one that is left out becomes an empty one. */
+static const void *copy_list(ld_tape *tape, const void *list) {
+  static const void *const null;
+  if (!list) return &null;
+  const char *end = list;
+  while (memcmp(end, &null, sizeof null) != 0) end += sizeof null;
+  const size_t bytes = (size_t)(end + sizeof null - (const char *)list);
+  return memcpy(ld_tape_record(tape, bytes), list, bytes);
+}
+
+/* The views that an operation reads get their place in the memory of others. */
+static void place_views(const ld_op *op) {
+  for (ld_tensor *const *t = op->in; *t; t++)
+    if ((*t)->base && (*t)->base->data) (*t)->data = (*t)->base->data + (*t)->column;
+}
+
+/* `part`: of the pass that is under way. */
+static void run_forward(ld_tape *tape, const ld_op *op, enum ld_profile_part part) {
+  place_views(op);
+  double since = ld_profile_clock(tape->profile);
+  op->forward(tape, op->self);
+  ld_profile_lap(tape->profile, &since, op->name, op->module, part, op->work.forward);
+  if (tape->poll) tape->poll(tape->poll_user);
+}
+
+/* What it reads of a block that has ended must be among that one's outputs. */
+static bool is_there(const ld_tape *tape, ld_tensor *tensor) {
+  return !owner(tensor)->block || owner(tensor)->block == open_block(tape);
+}
+
+static void note_reads(const ld_tape *tape, const ld_op *op) {
+  /* In place it works in the block that made the tensor. */
+  assert(!op->out || owner(op->out)->block == open_block(tape));
+  for (ld_tensor *const *t = op->in; *t; t++) assert(is_there(tape, *t));
+  assert(!op->accumulate || (!op->accumulate->base && is_there(tape, op->accumulate)));
+  if (!goes_back(tape, op)) return;
+  for (ld_tensor *const *t = op->backward_reads; *t; t++) owner(*t)->read_back = true;
+}
+
+static bool output_stays(const ld_tensor *out) {
+  return !out->block || (out->read_back && !out->again);
+}
+
+static bool kept_stays(const ld_tape *tape, const ld_op *op) {
+  return !tape->in_block || (goes_back(tape, op) && !tape->recompute);
+}
+
+/* Memory for what the operation writes: for what stays, or for what is transient. */
+static void take_memory(ld_tape *tape, const entry *e, bool stays) {
+  ld_tensor *out = e->in_place ? NULL : e->op.out;
+  const ld_kept *kept = &e->op.kept;
+  if (out && output_stays(out) == stays)
+    out->data = ld_arena_take(&tape->data, count_of(out) * sizeof(float));
+  if (kept->count && kept_stays(tape, &e->op) == stays)
+    *kept->place = ld_arena_take(&tape->data, kept->count * sizeof(float));
+}
+
+void ld_tape_push(ld_tape *tape, ld_op op) {
+  op.in = copy_list(tape, op.in);
+  op.backward_reads = copy_list(tape, op.backward_reads);
+  op.layers = copy_list(tape, op.layers);
+  const entry e = {op, op.out && is_input(&op, op.out)};
+  if (op.out && !e.in_place) op.out->trained = tape->pass == LD_PASS_TRAIN && has_trained(&op);
+  note_reads(tape, &op);
+  if (op.scratch > tape->scratch_floats) tape->scratch_floats = op.scratch;
+  tape->work += op.work.forward + (goes_back(tape, &op) ? op.work.backward : 0);
+  tape->ops = ld_grow(tape->ops, tape->n_ops, &tape->room_ops, sizeof *tape->ops);
+  tape->ops[tape->n_ops++] = e;
+  if (tape->in_block) return;
+  take_memory(tape, &e, true);
+  if (!tape->dry) run_forward(tape, &op, LD_PROFILE_FORWARD);
+}
+
+void ld_tape_block_begin(ld_tape *tape) {
+  tape->blocks = ld_grow(tape->blocks, tape->n_blocks, &tape->room_blocks, sizeof *tape->blocks);
+  tape->blocks[tape->n_blocks] = (block){tape->n_ops, tape->n_ops};
+  tape->in_block = true;
+}
+
+/* Whether all that the operation reads is there when the way back enters its block. */
+static bool inputs_stay(const entry *e) {
+  const ld_tensor *base = e->op.accumulate;
+  if (base && base->block && !base->read_back) return false;
+  for (ld_tensor *const *t = e->op.in; *t; t++) {
+    const ld_tensor *in = owner(*t);
+    if (*t != e->op.out && in->block && !in->read_back) return false;
+  }
+  return true;
+}
+
+/* Decides what of a block's tensors is made again on the way back. All operations that write a tensor
+ * count: one that works in place is run again with the one that made it, or not at all. */
+static void find_again(ld_tape *tape, const block *b) {
+  for (size_t k = b->first; k < b->last; k++) {
+    const entry *e = &tape->ops[k];
+    if (!e->op.out) continue;
+    ld_tensor *out = owner(e->op.out);
+    if (!tape->recompute && (!e->op.cheap || !inputs_stay(e))) out->costly = true;
+    if (e->op.kept.count) out->keeps = true;
+  }
+  /* From the end, since what a tensor is made of may have to be made again for it. */
+  for (size_t k = b->last; k-- > b->first;) {
+    const ld_op *op = &tape->ops[k].op;
+    if (!op->out) continue;
+    ld_tensor *out = owner(op->out);
+    const bool for_data = out->block && out->read_back && !out->costly;
+    const bool for_kept = tape->recompute && out->keeps && out->trained;
+    out->again = for_data || for_kept;
+    if (!out->again) continue;
+    tape->work += op->work.forward;
+    if (op->accumulate) op->accumulate->read_back = true;
+    for (ld_tensor *const *t = op->in; *t; t++) owner(*t)->read_back = true;
+  }
+}
+
+/* All that reads a block's weights runs inside of block_forward or block_backward: a store that streams
+ * weights takes and releases a block here. */
+static void block_forward(ld_tape *tape, const block *b) {
+  for (size_t k = b->first; k < b->last; k++) run_forward(tape, &tape->ops[k].op, LD_PROFILE_FORWARD);
+}
+
+static void walk_back(ld_tape *tape, size_t first, size_t last);
+
+static void block_backward(ld_tape *tape, const block *b) {
+  for (size_t k = b->first; k < b->last && !tape->dry; k++) {
+    const ld_op *op = &tape->ops[k].op;
+    if (op->out && owner(op->out)->again) run_forward(tape, op, LD_PROFILE_BACKWARD);
+  }
+  walk_back(tape, b->first, b->last);
+}
+
+void ld_tape_block_end(ld_tape *tape, ld_tensor *const *outputs) {
+  block *b = &tape->blocks[tape->n_blocks];
+  b->last = tape->n_ops;
+  for (; *outputs; outputs++) owner(*outputs)->block = 0;
+  find_again(tape, b);
+  for (size_t k = b->first; k < b->last; k++) take_memory(tape, &tape->ops[k], true);
+  const size_t mark = tape->data.used;
+  for (size_t k = b->first; k < b->last; k++) take_memory(tape, &tape->ops[k], false);
+  if (!tape->dry) block_forward(tape, b);
+  tape->data.used = mark;
+  tape->n_blocks++;
+  tape->in_block = false;
+}
+
 /* Gives `tensor` a gradient of zeros if it has none yet. */
 static void live_grad(ld_tape *tape, ld_tensor *tensor) {
-  if (tensor->base) tensor = tensor->base;
+  tensor = owner(tensor);
   if (!tensor->trained || tensor->grad) return;
-  const size_t count = (size_t)tensor->rows * (size_t)tensor->cols;
+  const size_t count = count_of(tensor);
   for (int i = tape->n_free - 1; i >= 0; i--) {
     if (tape->free_grads[i].count != count) continue;
     tensor->grad = tape->free_grads[i].grad;
@@ -277,18 +357,12 @@ static void live_grad(ld_tape *tape, ld_tensor *tensor) {
 }
 
 static void drop_grad(ld_tape *tape, ld_tensor *tensor) {
-  if (tensor->base || !tensor->grad) return;
+  if (!tensor->grad) return;
   if (tape->n_free < MAX_FREE) {
-    tape->free_grads[tape->n_free].count = (size_t)tensor->rows * (size_t)tensor->cols;
+    tape->free_grads[tape->n_free].count = count_of(tensor);
     tape->free_grads[tape->n_free++].grad = tensor->grad;
   }
   tensor->grad = NULL;
-}
-
-static bool is_input(const ld_op *op, const ld_tensor *tensor) {
-  for (int i = 0; i < 4 && op->in[i]; i++)
-    if (op->in[i] == tensor) return true;
-  return false;
 }
 
 /* Adds the gradient of `from`, which is no longer needed, to that of `to`: by giving it away where that has
@@ -298,48 +372,48 @@ static void hand_on(const ld_tape *tape, ld_tensor *from, ld_tensor *to) {
     to->grad = from->grad;
     from->grad = NULL;
   } else if (!tape->dry) {
-    ld_row_add(to->grad, from->grad, (size_t)to->rows * (size_t)to->cols);
+    ld_row_add(to->grad, from->grad, count_of(to));
   }
 }
 
 static void backward_op(ld_tape *tape, const entry *e) {
   const ld_op *op = &e->op;
-  if (op->out && !op->out->trained) return;
+  if (op->out && !owner(op->out)->grad) return;
   double since = ld_profile_clock(tape->profile);
-  for (int i = 0; i < 4 && op->in[i]; i++) live_grad(tape, op->in[i]);
+  for (ld_tensor *const *t = op->in; *t; t++) live_grad(tape, *t);
   ld_profile_lap(tape->profile, &since, "zero", NULL, LD_PROFILE_BACKWARD, 0);
   if (!tape->dry) op->backward(tape, op->self);
-  ld_profile_lap(tape->profile, &since, op->name, e->role, LD_PROFILE_BACKWARD, e->backward);
-  if (e->onto && e->onto->trained) hand_on(tape, op->out, e->onto);
+  ld_profile_lap(tape->profile, &since, op->name, op->module, LD_PROFILE_BACKWARD, op->work.backward);
+  if (op->accumulate && op->accumulate->trained) hand_on(tape, op->out, op->accumulate);
   /* An operation in place hands its output's gradient on as its input's. */
-  if (op->out && !is_input(op, op->out)) drop_grad(tape, op->out);
+  if (op->out && !e->in_place) drop_grad(tape, op->out);
   if (tape->poll) tape->poll(tape->poll_user);
 }
 
-/* What a block's backward pass reads and is not there. */
-static void make_again(ld_tape *tape, const block *entered) {
-  for (size_t k = entered->first; k < entered->last; k++) {
-    const entry *e = &tape->ops[k];
-    if (entered->dropped || (e->brief && e->op.out->wanted)) run_forward(tape, e, LD_PROFILE_BACKWARD);
+/* Tells of the layers that no operation before `at`, whose backward is still to come, has. */
+static void tell_trained(const ld_tape *tape, size_t at) {
+  for (const ld_linear *const *l = tape->ops[at].op.layers; *l; l++) {
+    if (!(*l)->change) continue;
+    size_t i = 0;
+    while (i < at && !has_layer(&tape->ops[i].op, *l)) i++;
+    if (i == at) tape->trained(tape->trained_user, *l);
   }
 }
 
-/* Whether no operation before `at`, whose backward is still to come, trains the same layer. */
-static bool is_last(const ld_tape *tape, size_t at) {
-  for (size_t i = 0; i < at; i++)
-    if (tape->ops[i].layer == tape->ops[at].layer) return false;
-  return true;
+static void walk_back(ld_tape *tape, size_t first, size_t last) {
+  for (size_t i = last; i-- > first;) {
+    backward_op(tape, &tape->ops[i]);
+    if (tape->trained && !tape->dry) tell_trained(tape, i);
+  }
 }
 
 void ld_tape_backward(ld_tape *tape) {
-  size_t n_blocks = tape->n_blocks;
-  for (size_t i = tape->n_ops; i-- > 0;) {
-    if (n_blocks && i + 1 == tape->blocks[n_blocks - 1].last) {
-      const block *entered = &tape->blocks[--n_blocks];
-      if (tape->ops[i].op.out->trained && !tape->dry) make_again(tape, entered);
-    }
-    backward_op(tape, &tape->ops[i]);
-    if (tape->trained && !tape->dry && tape->ops[i].layer && is_last(tape, i))
-      tape->trained(tape->trained_user, tape->ops[i].layer);
+  size_t end = tape->n_ops;
+  for (size_t i = tape->n_blocks; i-- > 0;) {
+    const block *b = &tape->blocks[i];
+    walk_back(tape, b->last, end);
+    block_backward(tape, b);
+    end = b->first;
   }
+  walk_back(tape, 0, end);
 }

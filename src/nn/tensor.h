@@ -19,9 +19,15 @@ struct ld_tensor {
   float *grad; /* same layout; there only from its first use in the backward pass to its last */
   int rows, cols, stride;
   bool trained;    /* something below it is trained, so it has a gradient */
-  bool wanted;     /* its data is read on the way back */
   ld_tensor *base; /* of a view: the tensor some of whose columns it shows */
   int column;      /* of a view: its first column in base */
+
+  /* The planner's (nn/tape.c), of a tensor that is no view. */
+  int block;      /* the number of the block that it ends with, from 1; 0: it stays for the whole pass */
+  bool read_back; /* its data is read on the way back */
+  bool costly;    /* it costs too much work to make it again, or what it is made of is not there */
+  bool keeps;     /* an operation that writes it keeps floats of its own */
+  bool again;     /* it is made again on the way back */
 };
 
 /* The gradient of a tensor or of a view; NULL when it is not trained. */

@@ -131,21 +131,21 @@ static void record_text(ld_tape *t, const layer *l, const float *const *vectors,
   const ld_weight table = {vectors[0], LD_F32, VOCABULARY, WIDTH};
   const float *scale = vectors[1], *shift = vectors[2];
   const ld_attention shape = {HEADS, HEADS, HEAD, 0.25f, true, 0, 0};
-  const ld_rotary *rotary = ld_op_rotary_angles(t, batch, vectors[3], HEAD / 2, 1);
+  ld_tensor *angles = ld_op_rotary_angles(t, batch, vectors[3], HEAD / 2, 1);
   const ld_embedding tables = {.words = &table, .positions = &table, .padding = -1};
   ld_tensor *x = ld_op_embedding(t, batch, &tables);
   ld_tensor *h = ld_op_rms_norm(t, x, scale, WIDTH, 1e-5f);
   ld_tensor *q = ld_op_linear(t, h, &l[QUERY].linear, batch);
   ld_tensor *k = ld_op_linear(t, h, &l[KEY].linear, batch);
   ld_tensor *v = ld_op_linear(t, h, &l[VALUE].linear, batch);
-  q = ld_op_rotary(t, q, rotary);
-  k = ld_op_rotary(t, k, rotary);
-  x = ld_op_linear_onto(t, x, ld_op_attention(t, q, k, v, &shape, batch), &l[OUT].linear, batch);
+  q = ld_op_rotary(t, q, angles);
+  k = ld_op_rotary(t, k, angles);
+  x = ld_op_linear_accumulate(t, x, ld_op_attention(t, q, k, v, &shape, batch), &l[OUT].linear, batch);
   h = ld_op_layer_norm(t, x, scale, shift, 1e-5f);
   q = ld_op_linear(t, h, &l[GATE].linear, batch);
   h = ld_op_swiglu(t, q, ld_op_linear(t, h, &l[UP].linear, batch));
   for (int kind = 0; kind < LD_IDENTITY; kind++) h = ld_op_activation(t, h, (enum ld_activation)kind);
-  x = ld_op_linear_onto(t, x, h, &l[DOWN].linear, batch);
+  x = ld_op_linear_accumulate(t, x, h, &l[DOWN].linear, batch);
   const ld_linear head = {.path = "", .in = WIDTH, .out = VOCABULARY, .weight = table};
   ld_op_cross_entropy(t, x, &head, batch, loss);
 }

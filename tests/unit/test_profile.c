@@ -82,17 +82,26 @@ static void slow_backward(ld_tape *tape, void *self) {
 }
 
 /* A block of two slow operations, then one that ends the pass as a loss does. */
-static void pass(ld_tape *tape, enum ld_pass kind, bool dry, bool recompute, ld_tensor *x) {
+static void pass(ld_tape *tape, enum ld_pass kind, bool dry, bool recompute) {
+  static float zeros[6];
   ld_tape_begin(tape, kind, dry, recompute);
-  ld_tape_block_begin(tape, 2, 3, true);
-  ld_tensor *y = ld_tape_tensor(tape, 2, 3, true), *z = ld_tape_tensor(tape, 2, 3, true);
-  ld_tape_role(tape, "h.0.first");
-  ld_tape_add_work(tape, 10, 20);
-  ld_tape_add_work(tape, 1, 2);
-  ld_tape_push(tape, (ld_op){"slow", slow_forward, slow_backward, NULL, y, {x}});
-  ld_tape_push(tape, (ld_op){"slow", slow_forward, slow_backward, NULL, z, {y}});
-  z = ld_tape_block_end(tape, z);
-  ld_tape_push(tape, (ld_op){"end", slow_forward, slow_backward, NULL, NULL, {z}});
+  ld_tensor *x = ld_tape_input(tape, zeros, 2, 3);
+  x->trained = true;
+  ld_tape_block_begin(tape);
+  ld_tensor *y = ld_tape_tensor(tape, 2, 3), *z = ld_tape_tensor(tape, 2, 3);
+  ld_op op = {.name = "slow", .forward = slow_forward, .backward = slow_backward, .module = "h.0.first"};
+  op.out = y;
+  op.in = LD_TENSORS(x);
+  op.backward_reads = LD_TENSORS(y);
+  op.work = (ld_op_work){11, 22};
+  ld_tape_push(tape, op);
+  op = (ld_op){.name = "slow", .forward = slow_forward, .backward = slow_backward, .out = z};
+  op.in = LD_TENSORS(y);
+  op.backward_reads = LD_TENSORS(y);
+  ld_tape_push(tape, op);
+  ld_tape_block_end(tape, LD_TENSORS(z));
+  op = (ld_op){.name = "end", .forward = slow_forward, .backward = slow_backward, .in = LD_TENSORS(z)};
+  ld_tape_push(tape, op);
   if (kind == LD_PASS_TRAIN) ld_tape_backward(tape);
 }
 
@@ -107,14 +116,12 @@ static const ld_profile_row *row_of(const ld_profile *profile, const char *name,
 static void check_pass(bool recompute) {
   ld_tape *tape = ld_tape_create();
   ld_profile profile = {0};
-  float zeros[6] = {0};
-  ld_tensor x = {.data = zeros, .rows = 2, .cols = 3, .stride = 3};
-  pass(tape, LD_PASS_TRAIN, true, recompute, &x);
+  pass(tape, LD_PASS_TRAIN, true, recompute);
   cr_assert(ld_tape_reserve(tape));
   ld_tape_profile(tape, &profile);
-  pass(tape, LD_PASS_TRAIN, false, recompute, &x);
+  pass(tape, LD_PASS_TRAIN, false, recompute);
   ld_tape_profile(tape, NULL);
-  pass(tape, LD_PASS_TRAIN, false, recompute, &x);
+  pass(tape, LD_PASS_TRAIN, false, recompute);
   const ld_profile_row *first = row_of(&profile, "slow", "first"), *second = row_of(&profile, "slow", "");
   const int again = recompute ? 1 : 0;
   cr_assert_eq(first->calls[LD_PROFILE_FORWARD], 1);
@@ -123,11 +130,12 @@ static void check_pass(bool recompute) {
   cr_assert_eq(first->work[LD_PROFILE_BACKWARD], 22 + 11 * again);
   cr_assert_eq(second->work[LD_PROFILE_BACKWARD], 0);
   cr_assert_geq(second->seconds[LD_PROFILE_FORWARD], 1e-3 * FORWARD_MS);
-  cr_assert_geq(second->seconds[LD_PROFILE_BACKWARD], 1e-3 * (BACKWARD_MS + FORWARD_MS * again));
+  cr_assert_geq(first->seconds[LD_PROFILE_BACKWARD], 1e-3 * (BACKWARD_MS + FORWARD_MS * again));
+  cr_assert_eq(second->calls[LD_PROFILE_BACKWARD], 1);
   cr_assert_lt(second->seconds[LD_PROFILE_FORWARD], 0.5);
   cr_assert_eq(row_of(&profile, "end", "")->calls[LD_PROFILE_BACKWARD], 1);
   cr_assert_eq(row_of(&profile, "zero", "")->calls[LD_PROFILE_FORWARD], 0);
-  cr_assert_eq(row_of(&profile, "zero", "")->calls[LD_PROFILE_BACKWARD], 3 + again);
+  cr_assert_eq(row_of(&profile, "zero", "")->calls[LD_PROFILE_BACKWARD], 3);
   ld_profile_free(&profile);
   ld_tape_free(tape);
 }

@@ -1,0 +1,316 @@
+/* The tape: blocks with several outputs, operations with many inputs, and what the planner lets go of.
+ * Gradients are held against differences of the loss, and their bits against a tape without blocks, which
+ * keeps all. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#include "adapt/kind.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "nn/ops.h"
+
+enum { T = 6, C = 5, RANK = 2, N_LAYERS = 8 };
+
+static void fill(float *x, size_t n, uint64_t name) {
+  const ld_stream stream = ld_rng_stream(7, LD_RNG_INIT, name, 0);
+  for (size_t i = 0; i < n; i++) x[i] = ld_rng_normal(&stream, i);
+}
+
+typedef struct layer {
+  ld_linear linear;
+  ld_change change;
+  ld_param params[LD_MAX_ROLES];
+} layer;
+
+typedef struct net net;
+struct net {
+  layer layers[N_LAYERS];
+  float x[T * C], scale[C];
+  int32_t targets[T], segment[3];
+  ld_batch batch;
+  ld_tape *tape;
+  bool blocks, recompute;
+  ld_tensor *(*record)(net *n, ld_tensor *x); /* logits (T, C) */
+};
+
+static void make_layer(layer *l, uint32_t id) {
+  float *weight = ld_alloc(C * C, sizeof *weight);
+  fill(weight, C * C, 10 * id);
+  for (int i = 0; i < C * C; i++) weight[i] /= sqrtf(C);
+  l->linear = (ld_linear){.path = "", .in = C, .out = C, .weight = {weight, LD_F32, C, C}};
+  l->change = (ld_change){.functions = &ld_adapter_lora.functions,
+                          .layer = &l->linear,
+                          .params = l->params,
+                          .rank = RANK,
+                          .scaling = 0.7f,
+                          .id = id};
+  ld_adapter_lora.lay_out(&l->change);
+  for (int i = 0; i < l->change.n_params; i++) {
+    ld_param *param = &l->params[i];
+    param->data = ld_alloc(param->count, sizeof(float));
+    param->grad = ld_alloc(param->count, sizeof(float));
+    fill(param->data, param->count, 10 * id + 1 + (uint64_t)i);
+  }
+  l->linear.change = &l->change;
+}
+
+static net *make_net(ld_tensor *(*record)(net *n, ld_tensor *x)) {
+  net *n = ld_alloc(1, sizeof *n);
+  n->record = record;
+  for (int i = 0; i < N_LAYERS; i++) make_layer(&n->layers[i], (uint32_t)i + 1);
+  fill(n->x, T * C, 1000);
+  fill(n->scale, C, 1001);
+  for (int i = 0; i < T; i++) n->targets[i] = i % C;
+  n->segment[1] = T / 2;
+  n->segment[2] = T;
+  n->batch = (ld_batch){.n_tokens = T, .n_segments = 2, .segment = n->segment, .targets = n->targets};
+  n->tape = ld_tape_create();
+  return n;
+}
+
+static void free_net(net *n) {
+  for (int i = 0; i < N_LAYERS; i++) {
+    for (int k = 0; k < n->layers[i].change.n_params; k++) {
+      free(n->layers[i].params[k].data);
+      free(n->layers[i].params[k].grad);
+    }
+    free((void *)n->layers[i].linear.weight.data);
+  }
+  ld_tape_free(n->tape);
+  free(n);
+}
+
+static void begin(net *n) {
+  if (n->blocks) ld_tape_block_begin(n->tape);
+}
+
+static void end(net *n, ld_tensor *const *outputs) {
+  if (n->blocks) ld_tape_block_end(n->tape, outputs);
+}
+
+static ld_tensor *linear(net *n, ld_tensor *x, int which) {
+  return ld_op_linear(n->tape, x, &n->layers[which].linear, &n->batch);
+}
+
+static double run(net *n, bool backward) {
+  double loss = 0;
+  for (int dry = 1; dry >= 0; dry--) {
+    ld_tape_begin(n->tape, LD_PASS_TRAIN, dry, n->recompute);
+    ld_op_class_loss(n->tape, n->record(n, ld_tape_input(n->tape, n->x, T, C)), &n->batch, &loss);
+    if (backward) ld_tape_backward(n->tape);
+    if (dry) cr_assert(ld_tape_reserve(n->tape));
+  }
+  return loss;
+}
+
+static void check_slopes(net *n, ld_param *param) {
+  const float step = 1e-3f;
+  for (size_t i = 0; i < param->count; i++) {
+    const float was = param->data[i];
+    param->data[i] = was + step;
+    const double up = run(n, false);
+    param->data[i] = was - step;
+    const double down = run(n, false);
+    param->data[i] = was;
+    const double slope = (up - down) / (2 * (double)step);
+    cr_assert_float_eq(slope, (double)param->grad[i], 2e-3 + 1e-2 * fabs(slope),
+                       "%s of %d, [%zu]: %g, not %g", param->role, (int)(param - n->layers[0].params), i,
+                       (double)param->grad[i], slope);
+  }
+}
+
+/* Gradients without blocks, then that they have the same bits with blocks, kept or recomputed. */
+static void check_net(ld_tensor *(*record)(net *n, ld_tensor *x), int n_layers) {
+  net *n = make_net(record);
+  float want[N_LAYERS][LD_MAX_ROLES][RANK * C];
+  const double loss = run(n, true);
+  for (int l = 0; l < n_layers; l++)
+    for (int k = 0; k < n->layers[l].change.n_params; k++) {
+      ld_param *param = &n->layers[l].params[k];
+      check_slopes(n, param);
+      memcpy(want[l][k], param->grad, param->count * sizeof(float));
+    }
+  n->blocks = true;
+  for (int mode = 0; mode < 2; mode++) {
+    n->recompute = mode;
+    for (int l = 0; l < n_layers; l++)
+      for (int k = 0; k < n->layers[l].change.n_params; k++)
+        memset(n->layers[l].params[k].grad, 0, n->layers[l].params[k].count * sizeof(float));
+    cr_assert_eq(run(n, true), loss);
+    for (int l = 0; l < n_layers; l++)
+      for (int k = 0; k < n->layers[l].change.n_params; k++)
+        cr_assert_arr_eq(n->layers[l].params[k].grad, want[l][k],
+                         n->layers[l].params[k].count * sizeof(float), "layer %d, mode %d", l, mode);
+  }
+  free_net(n);
+}
+
+/* An operation with five inputs: y = a b + b c + c d + d e. */
+enum { N_IN = 5 };
+typedef struct chain_op {
+  ld_tensor *x[N_IN], *y;
+} chain_op;
+
+static void chain_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  const chain_op *op = self;
+  for (int i = 0; i < T * C; i++) {
+    op->y->data[i] = 0;
+    for (int k = 1; k < N_IN; k++) op->y->data[i] += op->x[k - 1]->data[i] * op->x[k]->data[i];
+  }
+}
+
+static void chain_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  const chain_op *op = self;
+  for (int k = 1; k < N_IN; k++)
+    for (int i = 0; i < T * C; i++) {
+      float *left = ld_grad(op->x[k - 1]), *right = ld_grad(op->x[k]);
+      if (left) left[i] += op->x[k]->data[i] * op->y->grad[i];
+      if (right) right[i] += op->x[k - 1]->data[i] * op->y->grad[i];
+    }
+}
+
+static ld_tensor *chain(ld_tape *tape, ld_tensor *const *x) {
+  chain_op *op = ld_tape_record(tape, sizeof *op);
+  memcpy(op->x, x, sizeof op->x);
+  op->y = ld_tape_tensor(tape, T, C);
+  ld_tape_push(tape, (ld_op){.name = "chain",
+                             .self = op,
+                             .forward = chain_forward,
+                             .backward = chain_backward,
+                             .out = op->y,
+                             .in = x,
+                             .backward_reads = x});
+  return op->y;
+}
+
+/* A small U-Net: the first block gives two outputs, of which the last reads one; the second an output that
+ * nothing reads. */
+static ld_tensor *record_unet(net *n, ld_tensor *x) {
+  begin(n);
+  ld_tensor *skip = ld_op_activation(n->tape, linear(n, x, 0), LD_GELU_TANH);
+  ld_tensor *down = linear(n, ld_op_rms_norm(n->tape, skip, n->scale, C, 1e-5f), 1);
+  end(n, LD_TENSORS(skip, down));
+
+  begin(n);
+  ld_tensor *h = ld_op_rms_norm(n->tape, down, n->scale, C, 1e-5f);
+  ld_tensor *unread = ld_op_activation(n->tape, linear(n, h, 2), LD_SILU);
+  ld_tensor *middle = ld_op_linear_accumulate(n->tape, down, unread, &n->layers[3].linear, &n->batch);
+  unread = linear(n, unread, 4);
+  end(n, LD_TENSORS(unread, middle));
+
+  begin(n);
+  h = ld_op_linear_accumulate(n->tape, skip, middle, &n->layers[5].linear, &n->batch);
+  ld_tensor *up = ld_op_activation(n->tape, linear(n, h, 6), LD_TANH);
+  h = chain(n->tape, LD_TENSORS(skip, up, middle, x, h));
+  end(n, LD_TENSORS(h));
+  return linear(n, h, 7);
+}
+
+Test(tape, a_block_may_have_several_outputs) {
+  check_net(record_unet, 8);
+}
+
+/* An encoder whose states both decoder blocks read. */
+static ld_tensor *record_decoder(net *n, ld_tensor *x) {
+  const ld_attention shape = {1, 1, C, 0.5f, false, 0, 0};
+  begin(n);
+  ld_tensor *states = ld_op_activation(n->tape, linear(n, x, 0), LD_GELU_ERF);
+  end(n, LD_TENSORS(states));
+  for (int k = 1; k < 7; k += 3) {
+    begin(n);
+    ld_tensor *h = ld_op_rms_norm(n->tape, x, n->scale, C, 1e-5f);
+    ld_tensor *q = linear(n, h, k), *key = linear(n, states, k + 1);
+    h = ld_op_attention(n->tape, q, key, states, &shape, &n->batch);
+    x = ld_op_linear_accumulate(n->tape, x, h, &n->layers[k + 2].linear, &n->batch);
+    end(n, LD_TENSORS(x));
+  }
+  return linear(n, x, 7);
+}
+
+Test(tape, later_blocks_may_read_one_output) {
+  check_net(record_decoder, 8);
+}
+
+/* Operations that count their runs and read what they are told to. */
+enum { SIZE = 64 / sizeof(float) }; /* of a tensor: what the arena rounds to */
+
+static void count_run(ld_tape *tape, void *self) {
+  (void)tape;
+  ++*(int *)self;
+}
+
+static void no_gradient(ld_tape *tape, void *self) {
+  (void)tape, (void)self;
+}
+
+/* `own`: backward reads the operation's output, not its input. */
+static ld_tensor *step(ld_tape *tape, ld_tensor *x, bool cheap, bool reads, bool own, int *runs) {
+  ld_tensor *y = ld_tape_tensor(tape, 1, SIZE);
+  ld_tape_push(tape, (ld_op){.name = "step",
+                             .self = runs,
+                             .forward = count_run,
+                             .backward = no_gradient,
+                             .out = y,
+                             .in = LD_TENSORS(x),
+                             .backward_reads = LD_TENSORS(!reads ? NULL
+                                                          : own  ? y
+                                                                 : x),
+                             .cheap = cheap});
+  return y;
+}
+
+/* What two blocks keep and run again. */
+enum { NORM, LAYER, UNREAD, SCALED, LAST, N_STEPS };
+
+static ld_tensor *record_steps(ld_tape *tape, ld_tensor *x, int runs[N_STEPS]) {
+  ld_tape_block_begin(tape);
+  ld_tensor *h =
+      step(tape, x, true, true, false, &runs[NORM]);     /* cheap, and its input is there: made again */
+  h = step(tape, h, false, true, false, &runs[LAYER]);   /* read by nobody on the way back: transient */
+  h = step(tape, h, false, false, false, &runs[UNREAD]); /* the same */
+  h = step(tape, h, true, true, true, &runs[SCALED]);    /* cheap, but of what is not there: stays */
+  x = step(tape, h, false, false, false, &runs[LAST]);
+  ld_tape_block_end(tape, LD_TENSORS(x));
+  return x;
+}
+
+static size_t run_steps(enum ld_pass pass, bool recompute, int runs[N_STEPS]) {
+  ld_tape *tape = ld_tape_create();
+  float input[SIZE] = {0};
+  size_t bytes = 0;
+  for (int dry = 1; dry >= 0; dry--) {
+    ld_tape_begin(tape, pass, dry, recompute);
+    ld_tensor *x = ld_tape_input(tape, input, 1, SIZE);
+    x->trained = pass == LD_PASS_TRAIN;
+    for (int i = 0; i < 2; i++) x = record_steps(tape, x, runs);
+    int last = 0;
+    ld_tape_push(tape, (ld_op){.name = "end",
+                               .self = &last,
+                               .forward = count_run,
+                               .backward = no_gradient,
+                               .in = LD_TENSORS(x)});
+    bytes = ld_tape_bytes(tape); /* without gradients */
+    if (pass == LD_PASS_TRAIN) ld_tape_backward(tape);
+    if (dry) cr_assert(ld_tape_reserve(tape));
+    if (dry) cr_assert_eq(runs[NORM], 0);
+  }
+  ld_tape_free(tape);
+  return bytes;
+}
+
+static void check_steps(enum ld_pass pass, bool recompute, size_t n_tensors, const int *want) {
+  int runs[N_STEPS] = {0};
+  cr_assert_eq(run_steps(pass, recompute, runs), 64 * n_tensors);
+  cr_assert_arr_eq(runs, want, sizeof runs);
+}
+
+Test(tape, what_stays_and_what_is_made_again) {
+  /* Two of each block stay; three are transient. */
+  check_steps(LD_PASS_TRAIN, false, 2 * 2 + 3, (int[]){4, 2, 2, 2, 2});
+  /* The outputs stay; what the way back reads is made again with all that it is made of; the last is not. */
+  check_steps(LD_PASS_TRAIN, true, 2 + 4, (int[]){4, 4, 4, 4, 2});
+  check_steps(LD_PASS_INFER, false, 2 + 4, (int[]){2, 2, 2, 2, 2});
+}
