@@ -1,6 +1,5 @@
 #include "io/dataset.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +9,6 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/dataset/format.h"
-#include "io/digests.h"
-#include "io/hash.h"
 
 static const struct {
   const ld_data_format *format;
@@ -87,15 +84,18 @@ static int find_out_eos(ld_dataset *dataset, ld_error *err) {
   return rc;
 }
 
-static ld_dataset *create(const ld_data_format *format, const char *path, const ld_dataset_options *options) {
+static ld_dataset *create(const ld_data_format *format, const ld_dataset_options *options) {
   ld_dataset *dataset = ld_alloc(1, sizeof *dataset);
   dataset->format = format;
-  dataset->path = ld_strdup(path);
   dataset->options = *options;
   return dataset;
 }
 
-static int end_open(ld_dataset *dataset, int rc, ld_dataset **out) {
+/* Opens a data set whose source is there, unless `rc` says that it is not. */
+static int finish(ld_dataset *dataset, int rc, ld_dataset **out, ld_error *err) {
+  if (!rc) rc = find_out_eos(dataset, err);
+  if (!rc) dataset->first = dataset->source->begin;
+  if (!rc) rc = dataset->format->open(dataset, err);
   dataset->options.chat_template = NULL; /* the layout is found, and these are the caller's */
   dataset->options.own_template = NULL;
   if (rc)
@@ -110,83 +110,39 @@ int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_data
   const ld_data_format *format = NULL;
   int rc = find_format(path, options->use, &format, err);
   if (rc) return rc;
-  ld_dataset *dataset = create(format, path, options);
-  dataset->stamp = ld_stamp_of(path);
-  rc = find_out_eos(dataset, err);
-  if (!rc) rc = format->open(dataset, err);
-  return end_open(dataset, rc, out);
-}
-
-static int check_place(const ld_dataset *dataset, const ld_record *record, ld_error *err) {
-  if (record->offset <= dataset->length && record->bytes <= dataset->length - record->offset) return 0;
-  return ld_fail(err, LD_EMISMATCH, "%s: a record of the index lies beyond its end: has the file changed?",
-                 dataset->path);
-}
-
-/* What a description begins with; what the format adds follows. */
-typedef struct description {
-  size_t format; /* in the table */
-  ld_data_form form;
-  uint64_t first, length;
-} description;
-
-void ld_dataset_describe(const ld_dataset *dataset, ld_text *out) {
-  description d;
-  memset(&d, 0, sizeof d);
-  while (formats[d.format].format != dataset->format) d.format++;
-  d.form = dataset->form;
-  d.first = dataset->first;
-  d.length = dataset->length;
-  ld_text_append(out, &d, sizeof d);
-  if (dataset->format->describe) dataset->format->describe(dataset, out);
-}
-
-int ld_dataset_open_described(const char *path, const ld_dataset_options *options, const void *bytes,
-                              size_t length, ld_dataset **out, ld_error *err) {
+  ld_dataset *dataset = create(format, options);
+  rc = finish(dataset, format->source(dataset, path, err), out, err);
+  if (!rc && format->scan) rc = format->scan(dataset, err);
+  if (!rc) return 0;
+  ld_dataset_close(*out);
   *out = NULL;
-  description d;
-  if (length >= sizeof d) memcpy(&d, bytes, sizeof d);
-  if (length < sizeof d || d.format >= n_formats)
-    return ld_fail(err, LD_EFORMAT, "%s: its description was cut off on its way", path);
-  ld_dataset *dataset = create(formats[d.format].format, path, options);
-  dataset->form = d.form;
-  dataset->first = d.first;
-  dataset->length = d.length;
-  int rc = find_out_eos(dataset, err);
-  if (!rc && d.form == LD_DATA_CHAT) {
-    dataset->layout = ld_chat_find(options->chat_template, options->own_template, options->tokenizer, err);
-    rc = dataset->layout ? 0 : LD_EUSAGE;
-  }
-  if (!rc && dataset->format->open_described)
-    rc = dataset->format->open_described(dataset, (const char *)bytes + sizeof d, length - sizeof d, err);
-  if (!rc) rc = ld_sent_open(dataset, err);
-  return end_open(dataset, rc, out);
-}
-
-int ld_dataset_fetch(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err) {
-  int rc = check_place(dataset, record, err);
-  if (rc) return rc;
-  if (!dataset->format->fetch) {
-    ld_sent_put(record->offset, dataset->map.bytes + record->offset, record->bytes, out);
-    return 0;
-  }
-  ld_text bytes = {0};
-  rc = dataset->format->fetch(dataset, record, &bytes, err);
-  if (!rc) ld_sent_put(record->offset, bytes.bytes, bytes.length, out);
-  ld_text_free(&bytes);
   return rc;
 }
 
-size_t ld_dataset_mean_bytes(const ld_dataset *dataset) {
-  return dataset->format->mean_bytes ? dataset->format->mean_bytes(dataset) : 0;
+void ld_dataset_put_opening(const ld_dataset *dataset, ld_text *out) {
+  uint64_t format = 0;
+  while (formats[format].format != dataset->format) format++;
+  ld_text_append(out, &format, sizeof format);
+  ld_source_put_opening(dataset->source, out);
+}
+
+int ld_dataset_open_received(const char *path, const ld_dataset_options *options, const char *bytes,
+                             size_t length, ld_dataset **out, ld_error *err) {
+  uint64_t format;
+  *out = NULL;
+  if (length >= sizeof format) memcpy(&format, bytes, sizeof format);
+  if (length < sizeof format || format >= n_formats)
+    return ld_fail(err, LD_EFORMAT, "%s: its opening was cut off on its way", path);
+  ld_dataset *dataset = create(formats[format].format, options);
+  const int rc =
+      ld_source_of_opening(path, bytes + sizeof format, length - sizeof format, &dataset->source, err);
+  return finish(dataset, rc, out, err);
 }
 
 void ld_dataset_close(ld_dataset *dataset) {
   if (!dataset) return;
   if (dataset->own && dataset->format->close) dataset->format->close(dataset);
-  ld_map_close(&dataset->map);
-  ld_sent_close(dataset->sent);
-  free(dataset->path);
+  ld_source_close(dataset->source);
   free(dataset);
 }
 
@@ -194,8 +150,12 @@ ld_data_form ld_dataset_form(const ld_dataset *dataset) {
   return dataset->form;
 }
 
+ld_source *ld_dataset_source(const ld_dataset *dataset) {
+  return dataset->source;
+}
+
 const char *ld_dataset_path(const ld_dataset *dataset) {
-  return dataset->path;
+  return dataset->source->path;
 }
 
 void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused) {
@@ -204,15 +164,11 @@ void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const l
   if (!unused->n) return;
   for (size_t i = 0; i < unused->n; i++) labels = labels || ld_columns_is_label(unused->items[i].name);
   ld_tally_list(unused, "\"", &list);
-  ld_warn("%s: not used: %s %s%s", dataset->path, what, list.bytes,
+  ld_warn("%s: not used: %s %s%s", dataset->source->path, what, list.bytes,
           labels && dataset->options.use == LD_USE_LANGUAGE
               ? " (a language model learns the texts alone: for labels give a classifier's --model)"
               : "");
   ld_text_free(&list);
-}
-
-const char *ld_dataset_file(const ld_dataset *dataset, const ld_record *record) {
-  return dataset->format->name && !dataset->sent ? dataset->format->name(dataset, record) : NULL;
 }
 
 void ld_sample_free(ld_sample *sample) {
@@ -225,13 +181,11 @@ void ld_sample_free(ld_sample *sample) {
 }
 
 int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
-  const char *file = ld_dataset_file(dataset, record);
-  if (file) return ld_fail_prefix(err, rc, "%s/%s", dataset->path, file);
+  const char *file = ld_source_name(dataset->source, record->offset), *path = dataset->source->path;
+  if (file) return ld_fail_prefix(err, rc, "%s/%s", path, file);
   if (dataset->form == LD_DATA_IMAGES)
-    return ld_fail_prefix(err, rc, "%s: image %" PRIu64, dataset->path, record->offset);
-  const size_t line = ld_data_line(dataset, record->offset);
-  return line ? ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, line)
-              : ld_fail_prefix(err, rc, "%s", dataset->path);
+    return ld_fail_prefix(err, rc, "%s: image %" PRIu64, path, record->offset);
+  return ld_data_fail_at(dataset, record->offset, rc, err);
 }
 
 static void clear(ld_sample *sample) {
@@ -242,24 +196,13 @@ static void clear(ld_sample *sample) {
   ld_text_clear(&sample->label_name);
 }
 
-static int read_sent(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
-  const ld_data_format *format = dataset->format;
-  const char *bytes;
-  size_t length;
-  const int rc = ld_sent_find(dataset, record, &bytes, &length, err);
-  if (rc) return rc;
-  if (!format->read_sent && length != record->bytes)
-    return ld_fail(err, LD_EMISMATCH, "%s: a record was sent with another length than the index gives it",
-                   dataset->path);
-  return format->read_sent ? format->read_sent(dataset, record, bytes, length, sample, err)
-                           : format->read(dataset, record, sample, err);
-}
-
 /* Reads a record, uncut but for labelled text. */
 static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
+  ld_bytes bytes;
   clear(sample);
-  int rc = dataset->sent ? read_sent(dataset, record, sample, err)
-                         : dataset->format->read(dataset, record, sample, err);
+  int rc = ld_source_read(dataset->source, record->offset, record->bytes, &bytes, err);
+  if (!rc) rc = dataset->format->read(dataset, record, &bytes, sample, err);
+  ld_bytes_free(&bytes);
   if (rc) return rc;
   if (sample->n_whole < sample->tokens.n) sample->n_whole = sample->tokens.n;
   if (sample->n_whole <= INT32_MAX) return 0;
@@ -274,17 +217,16 @@ static void cut(const ld_dataset *dataset, ld_sample *sample) {
 }
 
 int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
-  int rc = check_place(dataset, record, err);
-  if (!rc) rc = read_whole(dataset, record, sample, err);
+  const int rc = read_whole(dataset, record, sample, err);
   if (!rc) cut(dataset, sample);
   return rc;
 }
 
 static uint64_t part_begin(const ld_dataset *dataset, int part, int n_parts) {
   const uint64_t n = (uint64_t)n_parts, k = (uint64_t)part;
-  const uint64_t at = dataset->length / n * k + dataset->length % n * k / n;
+  const uint64_t length = dataset->source->length, at = length / n * k + length % n * k / n;
   if (at <= dataset->first) return dataset->first;
-  return at < dataset->length ? dataset->format->next(dataset, at - 1) : dataset->length;
+  return at < length ? dataset->format->next(dataset, at - 1) : length;
 }
 
 /* Fills the record from the sample. */
@@ -320,7 +262,7 @@ static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *sc
   rc = measure(dataset, scratch, labels, &record, err);
   if (rc) return rc;
   if (!record.n_tokens) {
-    out->n_empty += !ld_data_is_blank(dataset->map.bytes + record.offset, record.bytes);
+    out->n_empty += !ld_data_is_blank(dataset->source->map.bytes + record.offset, record.bytes);
     return 0;
   }
   out->n_turned += scratch->turned;
@@ -352,20 +294,6 @@ void ld_index_free(ld_index *index) {
   *index = (ld_index){0};
 }
 
-/* FNV-1a by words of eight bytes; the shift lets their high bits reach the low ones, as bytes would. */
-static uint64_t hash(const char *bytes, size_t length) {
-  const uint64_t prime = 0x100000001b3u;
-  uint64_t h = (0xcbf29ce484222325u ^ length) * prime, word;
-  for (; length >= 8; bytes += 8, length -= 8) {
-    memcpy(&word, bytes, 8);
-    h = (h ^ le64toh(word)) * prime;
-    h ^= h >> 29;
-  }
-  for (; length; bytes++, length--) h = (h ^ (uint8_t)*bytes) * prime;
-  h = (h ^ h >> 32) * prime;
-  return h ^ h >> 29;
-}
-
 const char *ld_dataset_layout(const ld_dataset *dataset) {
   return dataset->layout ? ld_chat_name(dataset->layout) : NULL;
 }
@@ -374,47 +302,4 @@ int ld_dataset_set_layout(ld_dataset *dataset, const char *name, ld_error *err) 
   if (!strcmp(ld_chat_name(dataset->layout), name)) return 0;
   dataset->layout = ld_chat_find(name, NULL, dataset->options.tokenizer, err);
   return dataset->layout ? 0 : err->code;
-}
-
-uint64_t ld_dataset_stamp(const ld_dataset *dataset) {
-  return dataset->format->stamp ? dataset->format->stamp(dataset) : dataset->stamp.id;
-}
-
-int ld_dataset_digest(const ld_dataset *dataset, ld_digests *digests, char digest[LD_DIGEST_TEXT + 1],
-                      ld_error *err) {
-  ld_contents contents;
-  int rc = dataset->format->digest ? dataset->format->digest(dataset, digests, &contents, err)
-                                   : ld_digests_of_file(digests, dataset->path, &contents, err);
-  if (!rc && !dataset->format->stamp && ld_stamp_of(dataset->path).id != dataset->stamp.id)
-    rc = ld_fail(err, LD_EFILE, "%s: changed while it was opened: run the same command again", dataset->path);
-  if (!rc) ld_digest_show(contents.whole, digest);
-  return rc;
-}
-
-void ld_dataset_old_digest(const ld_dataset *dataset, char digest[17]) {
-  snprintf(digest, 17, "%016" PRIx64,
-           dataset->format->old_digest ? dataset->format->old_digest(dataset)
-                                       : hash(dataset->map.bytes, dataset->map.length));
-}
-
-/* The bytes in use, and the digest that they had. */
-typedef struct mapped {
-  const ld_map *map;
-  const char *digest;
-} mapped;
-
-static bool has_changed(void *self) {
-  const mapped *m = self;
-  char found[LD_DIGEST_TEXT + 1];
-  ld_region region = {m->map->bytes, m->map->length, 0};
-  ld_hash_regions(&region, 1, 1);
-  ld_digest_show(region.hash, found);
-  return strcmp(found, m->digest) != 0;
-}
-
-int ld_dataset_check(ld_dataset *dataset, const char *digest, ld_error *err) {
-  const ld_stamp now = ld_stamp_of(dataset->path), was = dataset->stamp;
-  if (dataset->format->stamp || dataset->sent || now.id == was.id) return 0;
-  dataset->stamp = now;
-  return ld_digests_settle(dataset->path, &was, &now, has_changed, &(mapped){&dataset->map, digest}, err);
 }

@@ -1,8 +1,8 @@
 /* Data sets: JSONL records, tables, raw text and images, read on demand.
  *
- * A dataset is a mapped file (or a folder). An index of records (where each begins, how long it is, its
- * label) is built in parts, one part a rank; after the parts are joined in order, any record can be read
- * again by anyone. Nothing tokenised or decoded is kept.
+ * The bytes of a data set come from a file, from a folder, or from rank 0 (io/dataset/source.h). An index of records
+ * (where each begins, how long it is, its label) is built in parts, one part a rank with the data; after the parts
+ * are joined in order, any record can be read again by anyone. Nothing tokenised or decoded is kept.
  *
  * Forms, by ending, by keys, and by what the model takes:
  *   - .jsonl: one object a line, {"text"}, {"prompt", "completion"} or {"messages": [{"role", "content"},
@@ -48,7 +48,7 @@
 #include "base/tally.h"
 #include "base/text.h"
 #include "io/chat_template.h"
-#include "io/digests.h"
+#include "io/dataset/source.h"
 #include "io/image/image.h"
 #include "io/image/rule.h"
 #include "io/tokenizer/tokenizer.h"
@@ -86,7 +86,7 @@ typedef struct ld_dataset_options {
 
 /* One record: where it is, and what it holds. */
 typedef struct ld_record {
-  uint64_t offset, bytes;
+  uint64_t offset, bytes; /* in units of the source: bytes of a file; images */
   int32_t n_tokens;  /* special tokens and eos included, before cutting; 1 of an image; never 0 */
   int32_t n_targets; /* after cutting; can be 0; of labelled data 1 where there is a label */
   int32_t label; /* a name's index in ld_labels, or the integer itself; -1 for none and for another number */
@@ -169,13 +169,12 @@ void ld_dataset_close(ld_dataset *dataset);
 ld_data_form ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);
 
+/* Where its bytes come from. Belongs to the data set. */
+ld_source *ld_dataset_source(const ld_dataset *dataset);
+
 /* Warns of what the data holds and nobody uses, `what` it is ("the keys", "the columns") and which; nothing
  * when the tally is empty. The formats call it for what they know when they open the data. */
 void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused);
-
-/* The file of a record below the data set's folder; NULL of records that are no files, and where the files
- * are not. Belongs to the data set. */
-const char *ld_dataset_file(const ld_dataset *dataset, const ld_record *record);
 
 /* Indexes the records that begin in the part-th of n_parts equal ranges, in file order: joined, the parts are
  * the same list whatever n_parts is (but for the numbers of label names, which count within a part). An error
@@ -186,48 +185,16 @@ int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index 
 /* Reads one record: tokens cut to seq_len (raw text is not cut), or the image. */
 int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err);
 
-/* A data set where its file is not. A rank that has the file describes it, indexes it, and fetches records;
- * one that has not opens the description and is given the records that it will read.
- *
- * Appends what ld_dataset_open_described needs. */
-void ld_dataset_describe(const ld_dataset *dataset, ld_text *out);
-
-/* Errors name `path`; the options must be those of the other side. Such a data set cannot be indexed and has
- * no digest and no names of files; an image comes without its label, which its record has. The caller closes.
- */
-int ld_dataset_open_described(const char *path, const ld_dataset_options *options, const void *bytes,
-                              size_t length, ld_dataset **out, ld_error *err);
-
-/* Appends a record, to be sent. */
-int ld_dataset_fetch(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err);
-
-/* Takes the records that were fetched one behind the other; those of an earlier call are forgotten. */
-int ld_dataset_deliver(ld_dataset *dataset, const void *bytes, size_t length, ld_error *err);
-
-/* How many bytes a record has to be sent, about: of images their mean; 0 where each record says it itself. */
-size_t ld_dataset_mean_bytes(const ld_dataset *dataset);
+/* For a rank without the data: appends what ld_dataset_open_received makes the same data set of there, which
+ * reads the records that its source receives (io/dataset/source.h) and cannot be indexed. Errors name `path`; the options
+ * must be the same. The caller closes. */
+void ld_dataset_put_opening(const ld_dataset *dataset, ld_text *out);
+int ld_dataset_open_received(const char *path, const ld_dataset_options *options, const char *bytes,
+                             size_t length, ld_dataset **out, ld_error *err);
 
 /* The name of the chat layout in which conversations are read; NULL for other data. It can be set to rank
  * 0's, which may see a template that others do not. */
 const char *ld_dataset_layout(const ld_dataset *dataset);
 int ld_dataset_set_layout(ld_dataset *dataset, const char *name, ld_error *err);
-
-/* One number for what stands at the data set's path: ranks of a host that have the same read the same files.
- */
-uint64_t ld_dataset_stamp(const ld_dataset *dataset);
-
-/* "2:" and 16 hexadecimal digits over every byte of the file, of a folder over the names and every byte of
- * its images; as `digests` knows them, or by reading them. */
-int ld_dataset_digest(const ld_dataset *dataset, ld_digests *digests, char digest[LD_DIGEST_TEXT + 1],
-                      ld_error *err);
-
-/* The digest of version 1, 16 digits, by which older checkpoints know their data: of a folder it covers the
- * first and last KiB of each image. */
-void ld_dataset_old_digest(const ld_dataset *dataset, char digest[17]);
-
-/* LD_EMISMATCH when the file, which has this digest, was changed since it was opened; a file that was only
- * touched, or replaced while the old one is still mapped, is warned of once. Looks at its stamp alone while
- * that stays. A folder's images are not looked at. */
-int ld_dataset_check(ld_dataset *dataset, const char *digest, ld_error *err);
 
 #endif

@@ -5,14 +5,14 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 
-int ld_data_map_text(ld_dataset *dataset, ld_error *err) {
-  int rc = ld_map_open(dataset->path, &dataset->map, err);
+int ld_data_map_text(ld_dataset *dataset, const char *path, ld_error *err) {
+  const int rc = ld_source_map(path, &ld_source_file, &dataset->source, err);
   if (rc) return rc;
-  const ld_map *map = &dataset->map;
-  dataset->length = map->length;
-  dataset->first = map->length >= 3 && !memcmp(map->bytes, "\xEF\xBB\xBF", 3) ? 3 : 0;
-  if (!map->length || ld_data_is_blank(map->bytes + dataset->first, map->length - dataset->first))
-    return ld_fail(err, LD_EFORMAT, "%s: holds no records", dataset->path);
+  ld_source *source = dataset->source;
+  const char *text = source->map.bytes;
+  source->begin = source->length >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3) ? 3 : 0;
+  if (!source->length || ld_data_is_blank(text + source->begin, source->length - source->begin))
+    return ld_fail(err, LD_EFORMAT, "%s: holds no records", path);
   return 0;
 }
 
@@ -23,11 +23,17 @@ bool ld_data_is_blank(const char *text, size_t length) {
 }
 
 size_t ld_data_line(const ld_dataset *dataset, uint64_t offset) {
+  const char *at = dataset->source->map.bytes, *end = at + offset;
   size_t line = 1;
-  if (dataset->sent) return 0;
-  const char *at = dataset->map.bytes, *end = at + offset;
+  if (!at) return 0;
   while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) at++, line++;
   return line;
+}
+
+int ld_data_fail_at(const ld_dataset *dataset, uint64_t offset, int rc, ld_error *err) {
+  const size_t line = ld_data_line(dataset, offset);
+  return line ? ld_fail_prefix(err, rc, "%s: line %zu", dataset->source->path, line)
+              : ld_fail_prefix(err, rc, "%s", dataset->source->path);
 }
 
 /* How many bytes at the beginning are UTF-8 without a NUL. */
@@ -40,16 +46,14 @@ bool ld_data_is_text(const char *text, size_t length) {
   return good_bytes(text, length) == length;
 }
 
-int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, uint64_t bytes, ld_error *err) {
-  const char *text = dataset->map.bytes + offset;
-  const size_t good = good_bytes(text, bytes);
-  if (good == bytes) return 0;
-  const size_t line = ld_data_line(dataset, offset + good);
-  if (!text[good])
-    return ld_fail(err, LD_EFORMAT, "%s: line %zu: holds a NUL byte, expected text in UTF-8", dataset->path,
-                   line);
-  return ld_fail(err, LD_EFORMAT, "%s: line %zu: the byte 0x%02x is not UTF-8, convert the file",
-                 dataset->path, line, (unsigned)(unsigned char)text[good]);
+int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, const char *text, size_t length,
+                       ld_error *err) {
+  const size_t good = good_bytes(text, length);
+  if (good == length) return 0;
+  const int rc = !text[good] ? ld_fail(err, LD_EFORMAT, "holds a NUL byte, expected text in UTF-8")
+                             : ld_fail(err, LD_EFORMAT, "the byte 0x%02x is not UTF-8, convert the file",
+                                       (unsigned)(unsigned char)text[good]);
+  return ld_data_fail_at(dataset, offset + good, rc, err);
 }
 
 int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,

@@ -1,7 +1,7 @@
 /* What a data format gives to the dataset, and what the formats share. Not for use outside io/dataset.
  *
- * Offsets count bytes for text; a format of another kind may count what it likes (images, say), as long as
- * records lie one behind the other from `first` to `length`.
+ * A new format is one file with such a table, and a line in dataset.c. It says where records begin and decodes
+ * their bytes; whether these come from a file or from rank 0 it cannot tell.
  */
 #ifndef LD_DATASET_FORMAT_H
 #define LD_DATASET_FORMAT_H
@@ -10,60 +10,46 @@
 #include "base/value.h"
 #include "io/chat.h"
 #include "io/dataset.h"
-#include "io/file.h"
+#include "io/dataset/source_kind.h"
 
 typedef struct ld_data_format {
-  const char *endings[4]; /* of the file's name, NULL behind the last; "/" is a folder */
-  /* Maps the file, sets first, length and form; fails when there is no record. */
+  const char *endings[4]; /* of the file's name, then NULL; "/" is a folder */
+  /* Makes dataset->source where the data is: ld_data_map_text for text. */
+  int (*source)(ld_dataset *dataset, const char *path, ld_error *err);
+  /* Sets the form, and dataset->own for the calls below, from ld_source_start; says by ld_source_keep which of
+   * these bytes a rank without the data needs for that. */
   int (*open)(ld_dataset *dataset, ld_error *err);
-  /* The first place behind `offset` where a record begins, else the length. It may depend on the file and on
-   * `offset` alone, never on where a reader came from: this is what makes parts join without a seam. */
-  uint64_t (*next)(const ld_dataset *dataset, uint64_t offset);
-  /* Fills the sample, which comes empty, with tokens or image, and label; a text without tokens is no record.
-   * Tokens come uncut, but for labelled text, for which n_whole is set too. */
-  int (*read)(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err);
-  /* May be NULL: frees dataset->own (which may be NULL). */
+  /* Frees dataset->own, which is not NULL. May be NULL. */
   void (*close)(ld_dataset *dataset);
-  /* May be NULL, where records have no name of their own. */
-  const char *(*name)(const ld_dataset *dataset, const ld_record *record);
-  /* Of what is no single file, or NULL: ld_dataset_stamp, ld_dataset_digest, ld_dataset_old_digest. */
-  uint64_t (*stamp)(const ld_dataset *dataset);
-  int (*digest)(const ld_dataset *dataset, ld_digests *digests, ld_contents *out, ld_error *err);
-  uint64_t (*old_digest)(const ld_dataset *dataset);
-  /* For ld_dataset_describe. What `own` needs for reading what is sent, and making it again; NULL: nothing.
-   */
-  void (*describe)(const ld_dataset *dataset, ld_text *out);
-  int (*open_described)(ld_dataset *dataset, const char *bytes, size_t length, ld_error *err);
-  /* Of images, whose offsets count no bytes (text is sent as it stands in dataset->map): the mean of what
-   * `fetch` appends; a record's bytes; and reading the record from these. */
-  size_t (*mean_bytes)(const ld_dataset *dataset);
-  int (*fetch)(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err);
-  int (*read_sent)(const ld_dataset *dataset, const ld_record *record, const char *bytes, size_t length,
-                   ld_sample *sample, ld_error *err);
+  /* Where the data is, after `open`: what `next` needs and is found only by reading all of the file; sets
+   * dataset->first, which is source->begin before; fails when there is no record. May be NULL. */
+  int (*scan)(ld_dataset *dataset, ld_error *err);
+  /* Where the data is: the first place after `offset` at which a record begins, else the length. It may depend on
+   * the source and on `offset` alone, never on where a reader came from: this is what makes parts join without a
+   * seam. */
+  uint64_t (*next)(const ld_dataset *dataset, uint64_t offset);
+  /* Fills the sample, which comes empty, with tokens or image, and label, from the record's bytes; a text without
+   * tokens is no record. Tokens come uncut, but for labelled text, for which n_whole is set too. */
+  int (*read)(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_sample *sample,
+              ld_error *err);
 } ld_data_format;
 
 extern const ld_data_format ld_data_jsonl, ld_data_raw, ld_data_tsv, ld_data_csv; /* the tables: table.c */
 extern const ld_data_format ld_data_image_folder, ld_data_image_file, ld_data_image_hdf5;
 
-typedef struct ld_sent ld_sent;
-
 struct ld_dataset {
   const ld_data_format *format;
-  char *path;
-  ld_map map;
-  uint64_t first, length;
+  ld_source *source;
+  uint64_t first; /* where records begin */
   ld_dataset_options options;
   ld_data_form form;
   const ld_chat_layout *layout; /* of LD_DATA_CHAT */
-  bool adds_eos;                /* the tokenizer itself puts eos behind a text */
+  bool adds_eos;                /* the tokenizer itself puts eos after a text */
   void *own;                    /* the format's */
-  ld_sent *sent;                /* of a data set without its file; NULL otherwise */
-  ld_stamp stamp;               /* of the file, when it was opened */
 };
 
-/* Maps a text file and sets first (behind a byte order mark) and length; a file of nothing but blanks fails.
- */
-int ld_data_map_text(ld_dataset *dataset, ld_error *err);
+/* The source of a text file, which begins after a byte order mark; a file of nothing but blanks fails. */
+int ld_data_map_text(ld_dataset *dataset, const char *path, ld_error *err);
 
 /* Whether the bytes are UTF-8 without a NUL. */
 bool ld_data_is_text(const char *text, size_t length);
@@ -74,8 +60,12 @@ bool ld_data_is_blank(const char *text, size_t length);
  * the file is not here. */
 size_t ld_data_line(const ld_dataset *dataset, uint64_t offset);
 
-/* Fails, naming the line, when the bytes are not UTF-8 or hold a NUL. */
-int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, uint64_t bytes, ld_error *err);
+/* Puts the file, and the line in which a byte stands, before an error; returns rc. */
+int ld_data_fail_at(const ld_dataset *dataset, uint64_t offset, int rc, ld_error *err);
+
+/* Fails, naming the line, when a text that stands at `offset` is not UTF-8 or holds a NUL. */
+int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, const char *text, size_t length,
+                       ld_error *err);
 
 int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,
                    ld_error *err);
@@ -137,16 +127,5 @@ typedef struct ld_label_set {
 int ld_label_set_add(ld_label_set *set, const ld_sample *sample, ld_record *record, ld_error *err);
 
 void ld_label_set_free(ld_label_set *set); /* but not its labels */
-
-/* What was sent of a data set whose form and length are known; for text it makes dataset->map. */
-int ld_sent_open(ld_dataset *dataset, ld_error *err);
-void ld_sent_close(ld_sent *sent); /* NULL is fine */
-
-/* Appends a record as ld_dataset_deliver takes it. */
-void ld_sent_put(uint64_t offset, const void *bytes, size_t length, ld_text *out);
-
-/* The bytes of a record that was sent. */
-int ld_sent_find(const ld_dataset *dataset, const ld_record *record, const char **bytes, size_t *length,
-                 ld_error *err);
 
 #endif

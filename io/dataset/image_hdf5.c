@@ -1,4 +1,4 @@
-/* Images in an HDF5 file. Offsets count images. The file is mapped besides, for its length and digest. */
+/* Images in an HDF5 file. Units are images; the file is mapped besides, for its length and digest. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,100 +7,95 @@
 #include "io/image/fit.h"
 #include "io/image/hdf5.h"
 
-static int hdf5_open(ld_dataset *dataset, ld_error *err) {
-  ld_image_store *store = NULL;
-  dataset->form = LD_DATA_IMAGES;
-  int rc = ld_map_open(dataset->path, &dataset->map, err);
-  if (!rc)
-    rc = ld_image_store_open(dataset->path, dataset->map.length, !dataset->options.unlabelled, &store, err);
-  dataset->own = store;
+/* What an image's bytes begin with; the name of its class follows, then the pixels. */
+typedef struct head {
+  int32_t height, width, channels;
+  int32_t label, name_length; /* -1 without */
+} head;
+
+static int hdf5_read(const ld_source *source, uint64_t offset, uint64_t n, ld_bytes *out, ld_error *err) {
+  (void)n;
+  const ld_image_store *store = source->own;
+  const char *name = ld_image_store_name(store, (int64_t)offset);
+  const size_t name_length = name ? strlen(name) : 0, pixels = ld_image_store_bytes(store);
+  char *at = out->own = ld_realloc(NULL, sizeof(head) + name_length + pixels, 1);
+  ld_image image = {.pixels = (uint8_t *)at + sizeof(head) + name_length, .room = pixels};
+  const int rc = ld_image_store_read(store, (int64_t)offset, &image, err);
+  const head h = {image.height, image.width, image.channels, ld_image_store_label(store, (int64_t)offset),
+                  name ? (int32_t)name_length : -1};
+  memcpy(at, &h, sizeof h);
+  if (name) memcpy(at + sizeof h, name, name_length);
+  out->at = at;
+  out->length = sizeof h + name_length + pixels;
+  if (rc) ld_bytes_free(out);
+  return rc;
+}
+
+static size_t hdf5_bytes(const ld_source *source) {
+  return sizeof(head) + ld_image_store_bytes(source->own);
+}
+
+static void hdf5_close(ld_source *source) {
+  ld_image_store_close(source->own);
+}
+
+static const ld_source_kind images = {.read = hdf5_read, .unit_bytes = hdf5_bytes, .close = hdf5_close};
+
+static int hdf5_source(ld_dataset *dataset, const char *path, ld_error *err) {
+  ld_image_store *store;
+  int rc = ld_source_map(path, &images, &dataset->source, err);
   if (rc) return rc;
-  dataset->length = (uint64_t)ld_image_store_count(store);
+  ld_source *source = dataset->source;
+  rc = ld_image_store_open(path, source->map.length, !dataset->options.unlabelled, &store, err);
+  source->own = store;
+  if (rc) return rc;
+  source->length = (uint64_t)ld_image_store_count(store);
   ld_dataset_warn_unused(dataset, "the objects", ld_image_store_unused(store, false));
   ld_dataset_warn_unused(dataset, "the names of classes without an image",
                          ld_image_store_unused(store, true));
   return 0;
 }
 
-static void hdf5_close(ld_dataset *dataset) {
-  ld_image_store_close(dataset->own);
-  dataset->own = NULL;
+static int open_images(ld_dataset *dataset, ld_error *err) {
+  (void)err;
+  dataset->form = LD_DATA_IMAGES;
+  return 0;
 }
 
-static uint64_t hdf5_next(const ld_dataset *dataset, uint64_t offset) {
+static uint64_t next_image(const ld_dataset *dataset, uint64_t offset) {
   (void)dataset;
   return offset + 1;
 }
 
-static int fit(const ld_dataset *dataset, const ld_record *record, const ld_image *whole, ld_sample *sample,
-               ld_error *err) {
-  char *name = ld_format("%s: image %llu", dataset->path, (unsigned long long)record->offset);
-  const int rc = ld_image_fit(whole, dataset->options.image_rule, name, &sample->image, err);
-  free(name);
-  return rc;
+static bool is_whole(const head *h, size_t length) {
+  if (h->height < 1 || h->width < 1 || h->channels < 1 || h->channels > LD_MAX_CHANNELS) return false;
+  const size_t name = h->name_length < 0 ? 0 : (size_t)h->name_length;
+  return name <= length && (length - name) / (size_t)h->channels / (size_t)h->width == (size_t)h->height;
 }
 
-static int hdf5_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
-  const ld_image_store *store = dataset->own;
-  ld_image whole = {0};
-  const int32_t label = ld_image_store_label(store, (int64_t)record->offset);
-  const char *name = ld_image_store_name(store, (int64_t)record->offset);
-  sample->label_kind = label < 0 ? LD_LABEL_NONE : name ? LD_LABEL_NAME : LD_LABEL_INTEGER;
-  sample->label_value = label;
-  ld_text_clear(&sample->label_name);
-  if (name) ld_text_puts(&sample->label_name, name);
-  int rc = ld_image_store_read(store, (int64_t)record->offset, &whole, err);
-  if (!rc) rc = fit(dataset, record, &whole, sample, err);
-  ld_image_free(&whole);
-  return rc;
-}
-
-/* The sizes, then the pixels. */
-typedef struct sizes {
-  int32_t height, width, channels;
-} sizes;
-
-static int hdf5_fetch(const ld_dataset *dataset, const ld_record *record, ld_text *out, ld_error *err) {
-  ld_image whole = {0};
-  const int rc = ld_image_store_read(dataset->own, (int64_t)record->offset, &whole, err);
-  const sizes s = {whole.height, whole.width, whole.channels};
-  if (!rc) ld_text_append(out, &s, sizeof s);
-  if (!rc) ld_text_append(out, whole.pixels, (size_t)s.height * (size_t)s.width * (size_t)s.channels);
-  ld_image_free(&whole);
-  return rc;
-}
-
-static size_t hdf5_mean_bytes(const ld_dataset *dataset) {
-  ld_text one = {0};
-  const int rc = hdf5_fetch(dataset, &(ld_record){.offset = 0}, &one, NULL);
-  const size_t bytes = rc ? 1 << 20 : one.length;
-  ld_text_free(&one);
-  return bytes;
-}
-
-static int hdf5_read_sent(const ld_dataset *dataset, const ld_record *record, const char *bytes,
-                          size_t length, ld_sample *sample, ld_error *err) {
-  sizes s = {0};
-  if (length >= sizeof s) memcpy(&s, bytes, sizeof s);
-  if (s.height < 1 || s.width < 1 || s.channels < 1 || s.channels > LD_MAX_CHANNELS ||
-      (length - sizeof s) / (size_t)s.channels / (size_t)s.width != (size_t)s.height)
-    return ld_fail(err, LD_EFORMAT, "%s: image %llu was cut off on its way", dataset->path,
-                   (unsigned long long)record->offset);
+static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
+                      ld_sample *sample, ld_error *err) {
+  head h;
+  const unsigned long long number = record->offset;
+  if (bytes->length >= sizeof h) memcpy(&h, bytes->at, sizeof h);
+  if (bytes->length < sizeof h || !is_whole(&h, bytes->length - sizeof h))
+    return ld_fail(err, LD_EFORMAT, "%s: image %llu was cut off on its way", dataset->source->path, number);
+  const bool named = h.name_length >= 0;
+  const char *name = bytes->at + sizeof h, *pixels = name + (named ? h.name_length : 0);
+  sample->label_kind = h.label < 0 ? LD_LABEL_NONE : named ? LD_LABEL_NAME : LD_LABEL_INTEGER;
+  sample->label_value = h.label;
+  if (named) ld_text_append(&sample->label_name, name, (size_t)h.name_length);
   /* The pixels are only read. */
-  const ld_image whole = {.height = s.height,
-                          .width = s.width,
-                          .channels = s.channels,
-                          .pixels = (uint8_t *)(uintptr_t)(bytes + sizeof s)};
-  return fit(dataset, record, &whole, sample, err);
+  const ld_image whole = {
+      .height = h.height, .width = h.width, .channels = h.channels, .pixels = (uint8_t *)(uintptr_t)pixels};
+  char *where = ld_format("%s: image %llu", dataset->source->path, number);
+  const int rc = ld_image_fit(&whole, dataset->options.image_rule, where, &sample->image, err);
+  free(where);
+  return rc;
 }
 
-const ld_data_format ld_data_image_hdf5 = {
-    .endings = {".h5", ".hdf5"},
-    .open = hdf5_open,
-    .next = hdf5_next,
-    .read = hdf5_read,
-    .close = hdf5_close,
-    .mean_bytes = hdf5_mean_bytes,
-    .fetch = hdf5_fetch,
-    .read_sent = hdf5_read_sent,
-};
+const ld_data_format ld_data_image_hdf5 = {.endings = {".h5", ".hdf5"},
+                                           .source = hdf5_source,
+                                           .open = open_images,
+                                           .next = next_image,
+                                           .read = read_image};

@@ -151,31 +151,27 @@ static int fail_unknown(const ld_value *record, ld_error *err) {
 }
 
 /* To the parser the record is a file: where it says line 1, the file's line belongs. */
-static void fail_syntax(const ld_dataset *dataset, const ld_record *record, const ld_error *inner,
-                        ld_error *err) {
+static void fail_syntax(const ld_dataset *dataset, uint64_t offset, const ld_error *inner, ld_error *err) {
   static const char own[] = ": line 1, ", end[] = "end of file";
   const bool replace = !strncmp(inner->text, own, sizeof own - 1);
   const char *why = inner->text + (replace ? sizeof own - 1 : 0), *at = strstr(why, end);
   const int before = at ? (int)(at - why) : (int)strlen(why);
-  ld_fail(err, LD_EFORMAT, "%s: line %zu%s%.*s%s%.1000s", dataset->path, ld_data_line(dataset, record->offset),
+  ld_fail(err, LD_EFORMAT, "%s: line %zu%s%.*s%s%.1000s", dataset->source->path, ld_data_line(dataset, offset),
           replace ? ", " : "", before, why, at ? "the end of the line" : "", at ? at + sizeof end - 1 : "");
 }
 
-static ld_value *parse(const ld_dataset *dataset, const ld_record *record, ld_error *err) {
-  const char *line = dataset->map.bytes + record->offset;
-  size_t length = record->bytes;
+/* The object that a line is. */
+static ld_value *parse(const ld_dataset *dataset, uint64_t offset, const char *line, size_t length,
+                       ld_error *err) {
   ld_error inner = {0};
+  if (ld_data_check_text(dataset, offset, line, length, err)) return NULL;
   while (length && (line[length - 1] == '\n' || line[length - 1] == '\r')) length--;
   ld_value *value = ld_json_parse(line, length, "", &inner);
-  if (!value) {
-    fail_syntax(dataset, record, &inner, err);
-  } else if (value->type != LD_MAP) {
-    ld_fail(err, LD_EFORMAT, "%s: line %zu: expected an object {...}", dataset->path,
-            ld_data_line(dataset, record->offset));
-    ld_value_free(value);
-    value = NULL;
-  }
-  return value;
+  if (!value) fail_syntax(dataset, offset, &inner, err);
+  if (!value || value->type == LD_MAP) return value;
+  ld_data_fail_at(dataset, offset, ld_fail(err, LD_EFORMAT, "expected an object {...}"), err);
+  ld_value_free(value);
+  return NULL;
 }
 
 static bool is_one_of(const char *key, const char *const *keys, size_t n) {
@@ -211,28 +207,27 @@ static int fill(const ld_dataset *dataset, const ld_value *record, ld_sample *sa
   return rc;
 }
 
-static int jsonl_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
-  if (ld_data_is_blank(dataset->map.bytes + record->offset, record->bytes)) return 0;
-  int rc = ld_data_check_text(dataset, record->offset, record->bytes, err);
-  if (rc) return rc;
-  ld_value *value = parse(dataset, record, err);
+static int jsonl_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
+                      ld_sample *sample, ld_error *err) {
+  if (ld_data_is_blank(bytes->at, bytes->length)) return 0;
+  ld_value *value = parse(dataset, record->offset, bytes->at, bytes->length, err);
   if (!value) return LD_EFORMAT;
-  rc = fill(dataset, value, sample, err);
-  if (rc) rc = ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, record->offset));
+  int rc = fill(dataset, value, sample, err);
+  if (rc) rc = ld_data_fail_at(dataset, record->offset, rc, err);
   ld_value_free(value);
   return rc;
 }
 
 static uint64_t jsonl_next(const ld_dataset *dataset, uint64_t offset) {
-  const char *text = dataset->map.bytes;
-  const char *end = memchr(text + offset, '\n', dataset->length - offset);
-  return end ? (uint64_t)(end - text) + 1 : dataset->length;
+  const char *text = dataset->source->map.bytes;
+  const char *end = memchr(text + offset, '\n', dataset->source->length - offset);
+  return end ? (uint64_t)(end - text) + 1 : dataset->source->length;
 }
 
 static int find_layout(ld_dataset *dataset, ld_error *err) {
   const ld_dataset_options *options = &dataset->options;
   dataset->layout = ld_chat_find(options->chat_template, options->own_template, options->tokenizer, err);
-  return dataset->layout ? 0 : ld_fail_prefix(err, LD_EUSAGE, "%s", dataset->path);
+  return dataset->layout ? 0 : ld_fail_prefix(err, LD_EUSAGE, "%s", dataset->source->path);
 }
 
 static char *copy(const char *key) {
@@ -270,20 +265,26 @@ static int find_form(ld_dataset *dataset, const ld_value *record, ld_error *err)
   return 0;
 }
 
+/* Finds the first line that is not blank, which is the opening; returns where it stands. */
+static uint64_t keep_first_line(ld_source *source) {
+  const ld_bytes start = ld_source_start(source);
+  const char *line = start.at, *end = start.at, *stop = start.at + start.length;
+  do {
+    line = end;
+    const char *newline = memchr(line, '\n', (size_t)(stop - line));
+    end = newline ? newline + 1 : stop;
+  } while (end < stop && ld_data_is_blank(line, (size_t)(end - line)));
+  ld_source_keep(source, line, (size_t)(end - line));
+  return source->begin + (uint64_t)(line - start.at);
+}
+
 static int jsonl_open(ld_dataset *dataset, ld_error *err) {
-  int rc = ld_data_map_text(dataset, err);
-  if (rc) return rc;
-  ld_record first = {.offset = dataset->first};
-  for (;; first.offset += first.bytes) {
-    first.bytes = jsonl_next(dataset, first.offset) - first.offset;
-    if (!ld_data_is_blank(dataset->map.bytes + first.offset, first.bytes)) break;
-  }
-  rc = ld_data_check_text(dataset, first.offset, first.bytes, err);
-  if (rc) return rc;
-  ld_value *record = parse(dataset, &first, err);
+  const uint64_t offset = keep_first_line(dataset->source);
+  const ld_bytes *line = &dataset->source->opening;
+  ld_value *record = parse(dataset, offset, line->at, line->length, err);
   if (!record) return LD_EFORMAT;
-  rc = find_form(dataset, record, err);
-  if (rc) ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, first.offset));
+  int rc = find_form(dataset, record, err);
+  if (rc) ld_data_fail_at(dataset, offset, rc, err);
   if (!rc && dataset->form == LD_DATA_CHAT) rc = find_layout(dataset, err);
   ld_value_free(record);
   return rc;
@@ -295,35 +296,11 @@ static void jsonl_close(ld_dataset *dataset) {
   free(keys->pair);
   free(keys->label);
   free(keys);
-  dataset->own = NULL;
-}
-
-/* The keys of labelled records, each with its NUL; an empty one is none. */
-static void jsonl_describe(const ld_dataset *dataset, ld_text *out) {
-  const record_keys *keys = dataset->own;
-  if (!keys) return;
-  const char *const all[] = {keys->text, keys->pair, keys->label};
-  for (size_t i = 0; i < 3; i++) ld_text_append(out, all[i] ? all[i] : "", all[i] ? strlen(all[i]) + 1 : 1);
-}
-
-static int jsonl_open_described(ld_dataset *dataset, const char *bytes, size_t length, ld_error *err) {
-  if (dataset->form != LD_DATA_LABELLED) return 0;
-  record_keys *keys = dataset->own = ld_alloc(1, sizeof *keys);
-  char **const all[] = {&keys->text, &keys->pair, &keys->label};
-  for (size_t i = 0; i < 3; i++) {
-    const char *end = memchr(bytes, 0, length);
-    if (!end) return ld_fail(err, LD_EFORMAT, "%s: its description was cut off on its way", dataset->path);
-    if (end > bytes) *all[i] = ld_strdup(bytes);
-    length -= (size_t)(end - bytes) + 1;
-    bytes = end + 1;
-  }
-  return 0;
 }
 
 const ld_data_format ld_data_jsonl = {.endings = {".jsonl"},
+                                      .source = ld_data_map_text,
                                       .open = jsonl_open,
-                                      .next = jsonl_next,
-                                      .read = jsonl_read,
                                       .close = jsonl_close,
-                                      .describe = jsonl_describe,
-                                      .open_described = jsonl_open_described};
+                                      .next = jsonl_next,
+                                      .read = jsonl_read};

@@ -218,7 +218,7 @@ void ld_labels_put(const ld_labels *labels, ld_text *out) {
 
 static int fail_take(ld_labels *out, ld_error *err) {
   ld_labels_free(out);
-  return ld_fail(err, LD_EFORMAT, "the labels that another rank sent are damaged");
+  return ld_fail(err, LD_EFORMAT, "the labels received from another rank are damaged");
 }
 
 int ld_labels_take(const char **at, const char *end, ld_labels *out, ld_error *err) {

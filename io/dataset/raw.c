@@ -2,11 +2,11 @@
  *
  * Whether a record begins at a place is decided by the bytes around that place and by its position, never by
  * where the record before it began: any part of the file can be cut by itself. A record begins
- *   - behind a run of blank lines;
- *   - at the first line of a 16 KiB cell of the file, when no blank line has stood in this cell before it or
- * in the cell before that (so a text of ordinary paragraphs is cut at its paragraphs only);
- *   - at a multiple of 64 KiB, moved back to the beginning of a character, when no line has ended in the 64
- * KiB before it.
+ *   - after a run of blank lines;
+ *   - at the first line of a 16 KiB cell of the file, when no blank line has stood in this cell before it or in
+ *     the cell before that (so a text of ordinary paragraphs is cut at its paragraphs only);
+ *   - at a multiple of 64 KiB, moved back to the beginning of a character, when no line has ended in the 64 KiB
+ *     before it.
  */
 #include "io/dataset/format.h"
 
@@ -16,14 +16,14 @@ enum { CELL = 16 << 10, LONG_LINE = 64 << 10 };
 
 /* Whether the line that begins at `at` is empty. */
 static bool empty_line(const ld_dataset *dataset, uint64_t at) {
-  const char *text = dataset->map.bytes;
-  if (at < dataset->length && text[at] == '\r') at++;
-  return at < dataset->length && text[at] == '\n';
+  const char *text = dataset->source->map.bytes;
+  if (at < dataset->source->length && text[at] == '\r') at++;
+  return at < dataset->source->length && text[at] == '\n';
 }
 
 /* Whether the line that ends with the newline before `at` is empty. */
 static bool empty_line_before(const ld_dataset *dataset, uint64_t at) {
-  const char *text = dataset->map.bytes;
+  const char *text = dataset->source->map.bytes;
   if (at >= 2 && text[at - 2] == '\r') at--;
   return at == dataset->first + 1 || (at >= 2 && text[at - 2] == '\n');
 }
@@ -35,7 +35,7 @@ static bool begins_paragraph(const ld_dataset *dataset, uint64_t line) {
 
 /* The first beginning of a line in (after, stop]; stop + 1 when there is none. */
 static uint64_t next_line(const ld_dataset *dataset, uint64_t after, uint64_t stop) {
-  const char *text = dataset->map.bytes;
+  const char *text = dataset->source->map.bytes;
   const char *end = after < stop ? memchr(text + after, '\n', stop - after) : NULL;
   return end ? (uint64_t)(end - text) + 1 : stop + 1;
 }
@@ -48,47 +48,47 @@ static bool paragraph_within(const ld_dataset *dataset, uint64_t after, uint64_t
 
 static bool begins_cell(const ld_dataset *dataset, uint64_t line) {
   const uint64_t cell = (line - 1) / CELL * CELL;
-  if (cell == 0 || memrchr(dataset->map.bytes + cell, '\n', line - 1 - cell)) return false;
+  if (cell == 0 || memrchr(dataset->source->map.bytes + cell, '\n', line - 1 - cell)) return false;
   return !paragraph_within(dataset, cell - CELL, line);
 }
 
 /* Where a record begins for the sake of the multiple `at`, which lies within the file; 0 when it does not. */
 static uint64_t long_line_cut(const ld_dataset *dataset, uint64_t at) {
-  const char *text = dataset->map.bytes;
+  const char *text = dataset->source->map.bytes;
   if (memrchr(text + at - LONG_LINE, '\n', LONG_LINE)) return 0;
   for (int i = 0; i < 3 && (text[at] & 0xC0) == 0x80; i++) at--;
   return at;
 }
 
 static uint64_t raw_next(const ld_dataset *dataset, uint64_t offset) {
-  const uint64_t last = dataset->length - 1;
+  const uint64_t last = dataset->source->length - 1;
   uint64_t from = offset;
   for (uint64_t at = offset / LONG_LINE * LONG_LINE + LONG_LINE;; from = at, at += LONG_LINE) {
     const uint64_t stop = at < last ? at : last;
     for (uint64_t line = next_line(dataset, from, stop); line <= stop; line = next_line(dataset, line, stop))
       if (begins_paragraph(dataset, line) || begins_cell(dataset, line)) return line;
-    if (at > last) return dataset->length;
+    if (at > last) return dataset->source->length;
     const uint64_t cut = long_line_cut(dataset, at);
     if (cut > offset) return cut;
   }
 }
 
 static int raw_open(ld_dataset *dataset, ld_error *err) {
+  (void)err;
   dataset->form = LD_DATA_RAW;
-  return ld_data_map_text(dataset, err);
+  return 0;
 }
 
-static int raw_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
-  int rc = ld_data_check_text(dataset, record->offset, record->bytes, err);
+static int raw_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
+                    ld_sample *sample, ld_error *err) {
+  int rc = ld_data_check_text(dataset, record->offset, bytes->at, bytes->length, err);
   if (rc) return rc;
-  rc = ld_data_encode(dataset, dataset->map.bytes + record->offset, record->bytes, false, &sample->tokens,
-                      err);
-  if (rc)
-    return ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, record->offset));
-  if (record->offset + record->bytes == dataset->length) ld_data_end(dataset, &sample->tokens);
+  rc = ld_data_encode(dataset, bytes->at, bytes->length, false, &sample->tokens, err);
+  if (rc) return ld_data_fail_at(dataset, record->offset, rc, err);
+  if (record->offset + record->bytes == dataset->source->length) ld_data_end(dataset, &sample->tokens);
   ld_data_targets(sample, 0);
   return 0;
 }
 
 const ld_data_format ld_data_raw = {
-    .endings = {".txt"}, .open = raw_open, .next = raw_next, .read = raw_read};
+    .endings = {".txt"}, .source = ld_data_map_text, .open = raw_open, .next = raw_next, .read = raw_read};

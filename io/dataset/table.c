@@ -21,6 +21,7 @@ typedef struct table {
   size_t n_columns;
   size_t column[N_ROLES]; /* from 1; 0 is none */
   bool gold;              /* the label's column is gold_label */
+  ld_tally unused;        /* columns without a use */
   uint64_t *starts;       /* of CSV: where the records begin */
   size_t n_starts, room;
 } table;
@@ -35,17 +36,20 @@ typedef struct cell {
 typedef struct cell_walk {
   const ld_dataset *dataset;
   const table *table;
-  const char *at, *end;
-  bool ended; /* behind the last cell */
+  const char *begin, *at, *end;
+  uint64_t offset; /* of `begin` in the file */
+  bool ended;      /* after the last cell */
 } cell_walk;
 
-static int fail_at(const cell_walk *walk, const char *at, const char *what, ld_error *err) {
-  const ld_dataset *dataset = walk->dataset;
-  return ld_fail(err, LD_EFORMAT, "%s: line %zu: %s", dataset->path,
-                 ld_data_line(dataset, (uint64_t)(at - dataset->map.bytes)), what);
+static uint64_t place(const cell_walk *walk, const char *at) {
+  return walk->offset + (uint64_t)(at - walk->begin);
 }
 
-/* Stands behind a cell: passes the separator or the line end. */
+static int fail_at(const cell_walk *walk, const char *at, const char *what, ld_error *err) {
+  return ld_data_fail_at(walk->dataset, place(walk, at), ld_fail(err, LD_EFORMAT, "%s", what), err);
+}
+
+/* Stands after a cell: passes the separator or the line end. */
 static bool pass_end(cell_walk *walk) {
   const char *at = walk->at;
   if (at < walk->end && *at == walk->table->separator) {
@@ -88,17 +92,19 @@ static int take_cell(cell_walk *walk, cell *out, ld_error *err) {
   return 0;
 }
 
-static cell_walk begin_walk(const ld_dataset *dataset, const table *t, uint64_t offset, uint64_t end) {
-  return (cell_walk){dataset, t, dataset->map.bytes + offset, dataset->map.bytes + end, false};
+/* `text` stands at `offset` in the file. */
+static cell_walk begin_walk(const ld_dataset *dataset, const table *t, uint64_t offset, const char *text,
+                            size_t length) {
+  return (cell_walk){dataset, t, text, text, text + length, offset, false};
 }
 
-/* Passes blank lines. */
-static uint64_t pass_blank(const ld_dataset *dataset, uint64_t at) {
-  const char *text = dataset->map.bytes;
-  while (at < dataset->length) {
-    const uint64_t line_end = at + (text[at] == '\r');
-    if (line_end < dataset->length && text[line_end] != '\n') break;
-    at = line_end < dataset->length ? line_end + 1 : line_end;
+/* How many bytes of blank lines the text begins with. */
+static size_t blank_lines(const char *text, size_t length) {
+  size_t at = 0;
+  while (at < length) {
+    const size_t line_end = at + (text[at] == '\r');
+    if (line_end < length && text[line_end] != '\n') break;
+    at = line_end < length ? line_end + 1 : line_end;
   }
   return at;
 }
@@ -157,71 +163,112 @@ static void count_unused(const table *t, char *const *names, ld_tally *unused) {
       ld_tally_add(unused, names[i], 0);
 }
 
-/* Reads the header that begins at `offset` as one with this separator; *end is where it ends. */
-static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, uint64_t *end,
-                       ld_tally *unused, ld_error *err) {
-  cell_walk header = begin_walk(dataset, t, offset, dataset->length);
+/* Reads the header with which the text begins, which stands at `offset`, as one with the table's separator;
+ * *length is the header's. */
+static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text,
+                       size_t *length, ld_error *err) {
+  cell_walk header = begin_walk(dataset, t, offset, text->at, text->length);
   char **names = NULL;
   memset(t->column, 0, sizeof t->column);
   t->n_columns = 0;
   int rc = read_names(&header, &names, &t->n_columns, err);
   if (!rc) {
     rc = choose_columns(dataset, t, names, err);
-    if (rc) ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, offset));
+    if (rc) ld_data_fail_at(dataset, offset, rc, err);
   }
-  if (!rc) count_unused(t, names, unused);
-  *end = (uint64_t)(header.at - dataset->map.bytes);
+  if (!rc) count_unused(t, names, &t->unused);
+  *length = (size_t)(header.at - header.begin);
   ld_names_free(names, t->n_columns);
   return rc;
 }
 
-/* The header's first line, before it is read and perhaps shown. */
-static int check_header(const ld_dataset *dataset, uint64_t offset, ld_error *err) {
-  const char *begin = dataset->map.bytes + offset;
-  const char *end = memchr(begin, '\n', dataset->length - offset);
-  return ld_data_check_text(dataset, offset, end ? (uint64_t)(end - begin) : dataset->length - offset, err);
-}
-
-static int fail_empty(const ld_dataset *dataset, ld_error *err) {
-  const bool bare = memchr(dataset->map.bytes, '\r', dataset->length) && !memchr(dataset->map.bytes, '\n', dataset->length);
-  return ld_fail(err, LD_EFORMAT, "%s: holds a line with the columns' names and no records%s", dataset->path,
-                 bare ? ": its lines end by CR alone: end them by LF" : "");
-}
-
-/* Makes the table and maps the file; sets first to where the header begins. */
-static int begin_table(ld_dataset *dataset, char separator, ld_error *err) {
-  const bool labelled = dataset->options.use == LD_USE_CLASSES;
-  int rc = ld_data_map_text(dataset, err);
-  if (rc) return rc;
-  table *t = dataset->own = ld_alloc(1, sizeof *t);
-  t->separator = separator;
-  t->quotes = separator != '\t';
-  dataset->form = labelled ? LD_DATA_LABELLED : LD_DATA_TEXT;
-  dataset->first = pass_blank(dataset, dataset->first);
-  return check_header(dataset, dataset->first, err);
-}
-
-static int tsv_open(ld_dataset *dataset, ld_error *err) {
-  int rc = begin_table(dataset, '\t', err);
-  if (rc) return rc;
-  ld_tally unused = {0};
-  rc = read_header(dataset, dataset->own, dataset->first, &dataset->first, &unused, err);
-  if (!rc && pass_blank(dataset, dataset->first) == dataset->length) rc = fail_empty(dataset, err);
-  if (!rc) ld_dataset_warn_unused(dataset, "the columns", &unused);
-  ld_tally_free(&unused);
+/* Separated by commas; by semicolons where only these make a header, or more columns. */
+static int read_csv_header(const ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text,
+                           size_t *length, ld_error *err) {
+  table semicolon = *t;
+  semicolon.separator = ';';
+  int rc = read_header(dataset, t, offset, text, length, err);
+  if (!rc) return 0;
+  if (!read_header(dataset, &semicolon, offset, text, length, NULL) || semicolon.n_columns > t->n_columns) {
+    t->separator = ';';
+    rc = read_header(dataset, t, offset, text, length, err);
+  }
+  ld_tally_free(&semicolon.unused);
   return rc;
 }
 
+/* The header's first line, before it is read and perhaps shown. */
+static int check_header(const ld_dataset *dataset, uint64_t offset, const ld_bytes *text, ld_error *err) {
+  const char *end = memchr(text->at, '\n', text->length);
+  return ld_data_check_text(dataset, offset, text->at, end ? (size_t)(end - text->at) : text->length, err);
+}
+
+/* The opening is the header. */
+static int open_table(ld_dataset *dataset, char separator, ld_error *err) {
+  ld_source *source = dataset->source;
+  ld_bytes text = ld_source_start(source);
+  const size_t blank = blank_lines(text.at, text.length);
+  const uint64_t offset = source->begin + blank;
+  text.at += blank, text.length -= blank;
+  table *t = dataset->own = ld_alloc(1, sizeof *t);
+  t->separator = separator;
+  t->quotes = separator != '\t';
+  dataset->form = dataset->options.use == LD_USE_CLASSES ? LD_DATA_LABELLED : LD_DATA_TEXT;
+  size_t length;
+  int rc = check_header(dataset, offset, &text, err);
+  if (!rc) rc = (t->quotes ? read_csv_header : read_header)(dataset, t, offset, &text, &length, err);
+  if (rc) return rc;
+  ld_source_keep(source, text.at, length);
+  dataset->first = offset + length;
+  return 0;
+}
+
+static int tsv_open(ld_dataset *dataset, ld_error *err) {
+  return open_table(dataset, '\t', err);
+}
+
+static int csv_open(ld_dataset *dataset, ld_error *err) {
+  return open_table(dataset, ',', err);
+}
+
+/* The rest of the file. */
+static ld_bytes text_from(const ld_dataset *dataset, uint64_t offset) {
+  const ld_map *map = &dataset->source->map;
+  return (ld_bytes){.at = map->bytes + offset, .length = map->length - offset};
+}
+
+/* The first place from `offset` on that is not in a blank line. */
+static uint64_t pass_blank(const ld_dataset *dataset, uint64_t offset) {
+  const ld_bytes text = text_from(dataset, offset);
+  return offset + blank_lines(text.at, text.length);
+}
+
+static int fail_empty(const ld_dataset *dataset, ld_error *err) {
+  const ld_map *map = &dataset->source->map;
+  const bool bare = memchr(map->bytes, '\r', map->length) && !memchr(map->bytes, '\n', map->length);
+  return ld_fail(err, LD_EFORMAT, "%s: holds a line with the columns' names and no records%s",
+                 dataset->source->path, bare ? ": its lines end by CR alone: end them by LF" : "");
+}
+
+static int tsv_scan(ld_dataset *dataset, ld_error *err) {
+  if (pass_blank(dataset, dataset->first) == dataset->source->length) return fail_empty(dataset, err);
+  ld_dataset_warn_unused(dataset, "the columns", &((const table *)dataset->own)->unused);
+  return 0;
+}
+
 static uint64_t tsv_next(const ld_dataset *dataset, uint64_t offset) {
-  const char *text = dataset->map.bytes;
-  const char *end = memchr(text + offset, '\n', dataset->length - offset);
-  return end ? (uint64_t)(end - text) + 1 : dataset->length;
+  const ld_bytes text = text_from(dataset, offset);
+  const char *end = memchr(text.at, '\n', text.length);
+  return end ? offset + (uint64_t)(end - text.at) + 1 : dataset->source->length;
 }
 
 /* Finds all beginnings of records. */
-static int find_starts(const ld_dataset *dataset, table *t, uint64_t at, ld_error *err) {
-  for (at = pass_blank(dataset, at); at < dataset->length; at = pass_blank(dataset, at)) {
-    cell_walk row = begin_walk(dataset, t, at, dataset->length);
+static int csv_scan(ld_dataset *dataset, ld_error *err) {
+  table *t = dataset->own;
+  const uint64_t length = dataset->source->length;
+  for (uint64_t at = pass_blank(dataset, dataset->first); at < length; at = pass_blank(dataset, at)) {
+    const ld_bytes text = text_from(dataset, at);
+    cell_walk row = begin_walk(dataset, t, at, text.at, text.length);
     t->starts = ld_grow(t->starts, t->n_starts, &t->room, sizeof *t->starts);
     t->starts[t->n_starts++] = at;
     while (!row.ended) {
@@ -229,40 +276,12 @@ static int find_starts(const ld_dataset *dataset, table *t, uint64_t at, ld_erro
       int rc = take_cell(&row, &c, err);
       if (rc) return rc;
     }
-    at = (uint64_t)(row.at - dataset->map.bytes);
+    at = place(&row, row.at);
   }
-  return t->n_starts ? 0 : fail_empty(dataset, err);
-}
-
-/* Separated by commas; by semicolons where only these make a header, or more columns. */
-static int read_csv_header(ld_dataset *dataset, table *t, ld_tally *unused, ld_error *err) {
-  const uint64_t header = dataset->first;
-  table semicolon = *t;
-  semicolon.separator = ';';
-  int rc = read_header(dataset, t, header, &dataset->first, unused, err);
-  if (!rc) return 0;
-  ld_tally ignored = {0};
-  uint64_t end;
-  if (!read_header(dataset, &semicolon, header, &end, &ignored, NULL) ||
-      semicolon.n_columns > t->n_columns) {
-    *t = semicolon;
-    rc = read_header(dataset, t, header, &dataset->first, unused, err);
-  }
-  ld_tally_free(&ignored);
-  return rc;
-}
-
-static int csv_open(ld_dataset *dataset, ld_error *err) {
-  int rc = begin_table(dataset, ',', err);
-  if (rc) return rc;
-  table *t = dataset->own;
-  ld_tally unused = {0};
-  rc = read_csv_header(dataset, t, &unused, err);
-  if (!rc) rc = find_starts(dataset, t, dataset->first, err);
-  if (!rc) dataset->first = t->starts[0];
-  if (!rc) ld_dataset_warn_unused(dataset, "the columns", &unused);
-  ld_tally_free(&unused);
-  return rc;
+  if (!t->n_starts) return fail_empty(dataset, err);
+  dataset->first = t->starts[0];
+  ld_dataset_warn_unused(dataset, "the columns", &t->unused);
+  return 0;
 }
 
 static uint64_t csv_next(const ld_dataset *dataset, uint64_t offset) {
@@ -275,24 +294,24 @@ static uint64_t csv_next(const ld_dataset *dataset, uint64_t offset) {
     else
       low = middle + 1;
   }
-  return low < t->n_starts ? t->starts[low] : dataset->length;
+  return low < t->n_starts ? t->starts[low] : dataset->source->length;
 }
 
-static int fail_count(const cell_walk *row, const char *begin, size_t n, ld_error *err) {
+static int fail_count(const cell_walk *row, size_t n, ld_error *err) {
   char what[200];
   snprintf(what, sizeof what, "%zu %s, but the first line names %zu %s%s", n,
            ld_plural((long long)n, "cell", "cells"), row->table->n_columns,
            ld_plural((long long)row->table->n_columns, "column", "columns"),
            row->table->quotes ? " (a cell with a separator in it must begin and end with a quote)"
                               : " (tabs separate the cells, and quotes mean nothing)");
-  return fail_at(row, begin, what, err);
+  return fail_at(row, row->begin, what, err);
 }
 
 /* The cells of the row that a record is; one without a column has no bytes. */
-static int split(const ld_dataset *dataset, const ld_record *record, cell cells[N_ROLES], ld_error *err) {
+static int split(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
+                 cell cells[N_ROLES], ld_error *err) {
   const table *t = dataset->own;
-  cell_walk row = begin_walk(dataset, t, record->offset, record->offset + record->bytes);
-  const char *begin = row.at;
+  cell_walk row = begin_walk(dataset, t, record->offset, bytes->at, bytes->length);
   size_t n = 0;
   memset(cells, 0, N_ROLES * sizeof *cells);
   while (!row.ended) {
@@ -303,7 +322,7 @@ static int split(const ld_dataset *dataset, const ld_record *record, cell cells[
     for (role r = TEXT; r < N_ROLES; r++)
       if (t->column[r] == n) cells[r] = c;
   }
-  return n == t->n_columns ? 0 : fail_count(&row, begin, n, err);
+  return n == t->n_columns ? 0 : fail_count(&row, n, err);
 }
 
 static int fill_labelled(const ld_dataset *dataset, cell cells[N_ROLES], ld_sample *sample, ld_error *err) {
@@ -328,49 +347,36 @@ static int fill_text(const ld_dataset *dataset, cell written, ld_sample *sample,
   return rc;
 }
 
-static int table_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
+static int table_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
+                      ld_sample *sample, ld_error *err) {
   cell cells[N_ROLES];
-  if (pass_blank(dataset, record->offset) != record->offset) return 0;
-  int rc = ld_data_check_text(dataset, record->offset, record->bytes, err);
-  if (!rc) rc = split(dataset, record, cells, err);
+  if (blank_lines(bytes->at, bytes->length)) return 0;
+  int rc = ld_data_check_text(dataset, record->offset, bytes->at, bytes->length, err);
+  if (!rc) rc = split(dataset, record, bytes, cells, err);
   if (rc) return rc;
   rc = dataset->form == LD_DATA_LABELLED ? fill_labelled(dataset, cells, sample, err)
                                          : fill_text(dataset, cells[TEXT], sample, err);
-  if (!rc) return 0;
-  return ld_fail_prefix(err, rc, "%s: line %zu", dataset->path, ld_data_line(dataset, record->offset));
-}
-
-static void table_describe(const ld_dataset *dataset, ld_text *out) {
-  table t = *(const table *)dataset->own;
-  t.starts = NULL;
-  t.n_starts = t.room = 0;
-  ld_text_append(out, &t, sizeof t);
-}
-
-static int table_open_described(ld_dataset *dataset, const char *bytes, size_t length, ld_error *err) {
-  if (length != sizeof(table))
-    return ld_fail(err, LD_EFORMAT, "%s: its description was cut off on its way", dataset->path);
-  dataset->own = memcpy(ld_alloc(1, sizeof(table)), bytes, sizeof(table));
-  return 0;
+  return rc ? ld_data_fail_at(dataset, record->offset, rc, err) : 0;
 }
 
 static void table_close(ld_dataset *dataset) {
   table *t = dataset->own;
+  ld_tally_free(&t->unused);
   free(t->starts);
   free(t);
 }
 
 const ld_data_format ld_data_tsv = {.endings = {".tsv"},
+                                    .source = ld_data_map_text,
                                     .open = tsv_open,
+                                    .close = table_close,
+                                    .scan = tsv_scan,
                                     .next = tsv_next,
-                                    .read = table_read,
-                                    .close = table_close,
-                                    .describe = table_describe,
-                                    .open_described = table_open_described};
+                                    .read = table_read};
 const ld_data_format ld_data_csv = {.endings = {".csv"},
+                                    .source = ld_data_map_text,
                                     .open = csv_open,
-                                    .next = csv_next,
-                                    .read = table_read,
                                     .close = table_close,
-                                    .describe = table_describe,
-                                    .open_described = table_open_described};
+                                    .scan = csv_scan,
+                                    .next = csv_next,
+                                    .read = table_read};

@@ -523,6 +523,10 @@ int64_t ld_image_store_count(const ld_image_store *s) {
   return (int64_t)s->shape[0];
 }
 
+size_t ld_image_store_bytes(const ld_image_store *s) {
+  return (size_t)image_bytes(s);
+}
+
 int32_t ld_image_store_label(const ld_image_store *s, int64_t index) {
   return s->labels ? (int32_t)s->labels[index] : -1;
 }

@@ -24,6 +24,7 @@ int ld_image_store_open(const char *path, size_t length, bool labelled, ld_image
 void ld_image_store_close(ld_image_store *store);
 
 int64_t ld_image_store_count(const ld_image_store *store);
+size_t ld_image_store_bytes(const ld_image_store *store); /* of the pixels of one image */
 
 /* The label of a record, from 0; -1 when the file has none. */
 int32_t ld_image_store_label(const ld_image_store *store, int64_t index);

@@ -19,7 +19,6 @@
 typedef struct ld_image_file {
   char *path; /* below the folder */
   int class;  /* of `classes`; -1 without */
-  uint64_t hash; /* of its bytes, once they were read; 0 before */
 } ld_image_file;
 
 typedef struct ld_image_list {

@@ -37,7 +37,7 @@ static void put_classes(const ld_labels *labels, const float *outputs, int n, ld
 
 /* Begins a record's line: with "file" in front where the record is one. */
 static void begin_line(printer *p, const ld_record *record) {
-  const char *file = ld_dataset_file(p->corpus->dataset, record);
+  const char *file = ld_source_name(ld_dataset_source(p->corpus->dataset), record->offset);
   ld_text_clear(&p->line);
   ld_text_puts(&p->line, file ? "{\"file\": " : "{");
   if (file) ld_json_quote(&p->line, file);

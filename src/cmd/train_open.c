@@ -10,6 +10,7 @@
 #include "cmd/options.h"
 #include "cmd/train_resume.h"
 #include "io/file.h"
+#include "train/fetch.h"
 #include "train/once.h"
 
 /* What is recorded of the run is what it does: the initial adapter's rank and scaling. */
@@ -251,10 +252,10 @@ int ld_job_open(ld_job *j, ld_error *err) {
   if (!rc) rc = open_base(j, err);
   if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, ld_base_use(&j->base), j->base.model->max_positions, err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
-  if (!rc) rc = ld_corpus_share_digest(j->data, j->comm, err);
+  if (!rc) rc = ld_corpus_find_digest(j->data, j->comm, err);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
-  if (!rc && j->valid) rc = ld_corpus_share_digest(j->valid, j->comm, err);
+  if (!rc && j->valid) rc = ld_corpus_find_digest(j->valid, j->comm, err);
   if (!rc) rc = ld_options_suit_data(options, forms_of_data(j), err);
   char *path = NULL;
   ld_checkpoint *found = NULL;

@@ -12,6 +12,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "linalg/gemm.h"
+#include "train/fetch.h"
 
 /* What rank 0 looks for. */
 typedef struct look {

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "train/once.h"
+#include "train/fetch.h"
 
 static int seq_len_of(const ld_base *base, const ld_options *options) {
   const int most = base->model->max_positions;
@@ -71,7 +71,7 @@ static void join_unused(const ld_corpus *corpus, const ld_tally *mine, ld_comm *
   free(all);
 }
 
-/* Counts over all ranks the records without a token, which are none. */
+/* Counts over all ranks the records without a token, which are left out. */
 static void join_empty(const ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
   int64_t n_empty = (int64_t)index->n_empty;
   ld_comm_sum_i64(comm, &n_empty, 1);
@@ -182,97 +182,6 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
       ld_plural(corpus->n_records, "record", "records"), seq_len);
 }
 
-typedef struct open_work {
-  const char *path;
-  const ld_dataset_options *options;
-  ld_dataset **out;
-} open_work;
-
-static int open_file(void *user, ld_error *err) {
-  const open_work *work = user;
-  return ld_dataset_open(work->path, work->options, work->out, err);
-}
-
-/* What a rank finds out for its host. */
-typedef struct data_reading {
-  const ld_dataset *dataset; /* NULL: this rank lacks it */
-  ld_digests *digests;
-  char digest[LD_DIGEST_TEXT + 1];
-} data_reading;
-
-/* Data that cannot be read here is none, unless it is rank 0's. */
-static int read_data(void *self, ld_error *err) {
-  data_reading *r = self;
-  return r->dataset ? ld_dataset_digest(r->dataset, r->digests, r->digest, err) : 0;
-}
-
-static uint64_t stamp_of(const ld_corpus *corpus) {
-  return corpus->dataset ? ld_dataset_stamp(corpus->dataset) : 0;
-}
-
-/* Every rank finds the digest of the data that it sees, and rank 0's. Collective. */
-static int find_digest(ld_corpus *corpus, ld_comm *comm, char mine[LD_DIGEST_TEXT + 1], ld_error *err) {
-  data_reading r = {.dataset = corpus->dataset, .digests = corpus->base->digests};
-  int rc = ld_once_a_host(comm, stamp_of(corpus), read_data, &r, r.digest, sizeof r.digest, err);
-  rc = ld_comm_agree(comm, ld_comm_rank(comm) ? 0 : rc, err);
-  memcpy(mine, r.digest, sizeof r.digest);
-  memcpy(corpus->digest, r.digest, sizeof r.digest);
-  ld_comm_broadcast(comm, corpus->digest, sizeof corpus->digest, 0);
-  return rc;
-}
-
-/* Data under the name of rank 0's that is other deserves a word: it may be a damaged copy. */
-static void warn_of_others(const ld_corpus *corpus, ld_comm *comm, bool other) {
-  ld_error what = {0};
-  if (other)
-    ld_fail(&what, LD_EMISMATCH,
-            "%s: rank %d on host %s sees other data than rank 0 on host %s: rank 0's records are sent there",
-            ld_dataset_path(corpus->dataset), ld_comm_rank(comm), ld_comm_host(comm),
-            ld_comm_host_of(comm, 0));
-  if (ld_comm_agree(comm, what.code, &what)) ld_warn("%s", what.text);
-}
-
-/* Which ranks have the data open that rank 0 has; others close theirs. */
-static int find_readers(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
-  const int size = corpus->n_ranks = ld_comm_size(comm), rank = ld_comm_rank(comm);
-  int64_t *reads = ld_alloc((size_t)size, sizeof *reads);
-  const bool one_copy = ld_once_is_one_copy(comm, corpus->dataset, stamp_of(corpus));
-  char mine[LD_DIGEST_TEXT + 1] = "";
-  const int rc = one_copy ? 0 : find_digest(corpus, comm, mine, err);
-  reads[rank] = corpus->dataset && !strcmp(mine, corpus->digest);
-  if (!one_copy) warn_of_others(corpus, comm, corpus->dataset && !reads[rank]);
-  if (!reads[rank]) {
-    ld_dataset_close(corpus->dataset);
-    corpus->dataset = NULL;
-  }
-  ld_comm_sum_i64(comm, reads, (size_t)size);
-  corpus->reads = ld_alloc((size_t)size, sizeof *corpus->reads);
-  for (int i = 0; i < size; i++) corpus->n_readers += corpus->reads[i] = reads[i];
-  free(reads);
-  return rc;
-}
-
-/* Rank 0 must open the file; others may lack it. */
-static int open_dataset(ld_corpus *corpus, ld_comm *comm, const char *path, const ld_dataset_options *options,
-                        ld_error *err) {
-  open_work work = {path, options, &corpus->dataset};
-  const bool first = ld_comm_rank(comm) == 0;
-  ld_error lacks = {0};
-  int rc = ld_comm_meanwhile(comm, open_file, &work, first ? err : &lacks);
-  rc = ld_comm_agree(comm, first ? rc : 0, err);
-  if (!rc) rc = find_readers(corpus, comm, err);
-  if (rc || !ld_corpus_is_apart(corpus)) return rc;
-  ld_text text = {0};
-  if (first) ld_dataset_describe(corpus->dataset, &text);
-  if (first) corpus->image_bytes = (int64_t)ld_dataset_mean_bytes(corpus->dataset);
-  ld_comm_broadcast_text(comm, &text, 0);
-  ld_comm_broadcast(comm, &corpus->image_bytes, sizeof corpus->image_bytes, 0);
-  if (!corpus->dataset)
-    rc = ld_dataset_open_described(path, options, text.bytes, text.length, &corpus->dataset, err);
-  ld_text_free(&text);
-  return ld_comm_agree(comm, rc, err);
-}
-
 /* All read conversations as rank 0 does. */
 static int agree_on_layout(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   const char *mine = ld_dataset_layout(corpus->dataset);
@@ -300,7 +209,7 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   corpus->base = base;
   corpus->options = options;
   corpus->labelled = labelled;
-  int rc = open_dataset(corpus, comm, path, &data_options, err);
+  int rc = ld_corpus_open_data(corpus, comm, path, &data_options, err);
   if (!rc) rc = agree_on_layout(corpus, comm, err);
   if (!rc) rc = join_index(corpus, comm, err);
   if (!rc && !classifies(corpus)) rc = plan_rows(corpus, err);
@@ -360,28 +269,8 @@ int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
   return plan_rows(corpus, err);
 }
 
-int ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
-  char mine[LD_DIGEST_TEXT + 1];
-  return corpus->digest[0] ? 0 : find_digest(corpus, comm, mine, err);
-}
-
-static int read_old(void *self, ld_error *err) {
-  data_reading *r = self;
-  (void)err;
-  ld_dataset_old_digest(r->dataset, r->digest);
-  return 0;
-}
-
-bool ld_corpus_has_digest(const ld_corpus *corpus, ld_comm *comm, const char *digest) {
-  if (!ld_digest_is_old(digest)) return !strcmp(digest, corpus->digest);
-  data_reading r = {.dataset = corpus->dataset};
-  if (ld_comm_rank(comm) == 0) ld_comm_meanwhile(comm, read_old, &r, NULL);
-  ld_comm_broadcast(comm, r.digest, sizeof r.digest, 0);
-  return !strcmp(digest, r.digest);
-}
-
 int ld_corpus_check(const ld_corpus *corpus, ld_error *err) {
-  return ld_dataset_check(corpus->dataset, corpus->digest, err);
+  return ld_source_check(ld_dataset_source(corpus->dataset), corpus->digest, err);
 }
 
 void ld_corpus_close(ld_corpus *corpus) {

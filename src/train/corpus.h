@@ -18,58 +18,32 @@ typedef struct ld_corpus {
   int64_t n_records;
   int64_t n_skipped;      /* broken images */
   ld_error first_skipped; /* what was wrong with the first */
-  bool *reads;       /* (n_ranks) whether a rank reads the data itself */
+  bool *reads;            /* (n_ranks) whether a rank reads the data itself (train/fetch.h) */
   int n_ranks, n_readers;
-  int64_t image_bytes; /* of an image to be sent, about; 0 of text, which says it itself */
-  ld_labels labels;    /* of a classifier's data: names or numbers as they are written */
+  int64_t unit_bytes; /* ld_source_unit_bytes, where some ranks do not */
+  ld_labels labels;   /* of a classifier's data: names or numbers as they are written */
   ld_plan *plan;
-  char digest[LD_DIGEST_TEXT + 1]; /* ld_dataset_digest of rank 0's; empty until it is needed */
+  char digest[LD_DIGEST_TEXT + 1]; /* ld_source_digest of rank 0's; empty until it is needed */
 } ld_corpus;
 
 /* Opens a data file, indexes this rank's part of it and joins the parts. Rank 0 must be able to read it; a
- * rank that sees nothing at the path, or other bytes, gets the records that it needs by ld_corpus_bring.
+ * rank that sees nothing at the path, or other bytes, gets the records that it needs by ld_corpus_fetch.
  * Collective: an error of one rank is everyone's. The base and the options are borrowed. Without `labelled` a
- * classifier's labels are not looked at: for prediction. A classifier's data has no plan before
+ * classifier's labels are ignored: for prediction. A classifier's data has no plan before
  * ld_corpus_plan. */
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err);
 void ld_corpus_close(ld_corpus *corpus);
 
-/* Finds the digest, unless it is known already: for which one rank of each host reads all of the data.
- * Collective. */
-int ld_corpus_share_digest(ld_corpus *corpus, ld_comm *comm, ld_error *err);
-
-/* Whether a recorded digest, the same on every rank, is the data's; one of version 1 is compared as version 1
- * was made. Collective. */
-bool ld_corpus_has_digest(const ld_corpus *corpus, ld_comm *comm, const char *digest);
-
 /* LD_EMISMATCH when the data file, whose digest is known, was changed since it was opened. Not collective. */
 int ld_corpus_check(const ld_corpus *corpus, ld_error *err);
 
-/* Turns labels into the base's classes and plans the rows. LD_EMISMATCH for a label that the base has not,
- * LD_EFORMAT for data without a target. The same on every rank. */
+/* Turns labels into the base's classes and plans the rows. LD_EMISMATCH for a label that the base does not
+ * have, LD_EFORMAT for data without a target. The same on every rank. */
 int ld_corpus_plan(ld_corpus *corpus, ld_error *err);
 
 /* The memory that each rank has for the index of the records, their plan, and reading the longest of them. */
 size_t ld_corpus_bytes(const ld_corpus *corpus);
-
-/* Whether any rank cannot read the data itself. The same on every rank. */
-bool ld_corpus_is_apart(const ld_corpus *corpus);
-
-/* Brings records to the ranks that cannot read them: those of rows[i] to rank owners[i]; what was brought
- * before is forgotten. Where all ranks read, nothing is to be done, and nothing is. Collective. */
-int ld_corpus_bring(const ld_corpus *corpus, ld_comm *comm, const int64_t *rows, const int *owners, int64_t n,
-                    ld_error *err);
-
-/* How many of the next rows to bring at once: all where they are few bytes or all ranks read, else a multiple
- * of `unit`. The same on every rank. */
-int64_t ld_corpus_window(const ld_corpus *corpus, const int64_t *rows, int64_t n, int64_t unit);
-
-/* Brings rows for a walk through all of them in order, microbatches dealt in turn, when it has reached
- * *until, which is moved on; `first` is where the walk stands. Passes `rc` on, the code of the rank's own
- * walk, which is everyone's where rows are brought. Collective. */
-int ld_corpus_bring_next(const ld_corpus *corpus, ld_comm *comm, int64_t first, int64_t micro_batch,
-                         int64_t *until, int rc, ld_error *err);
 
 /* The memory of a microbatch being made; reused, grown when needed. Zero-initialise. */
 typedef struct ld_feed {

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "linalg/rows.h"
 #include "train/exact.h"
+#include "train/fetch.h"
 
 int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_options *options,
                 enum ld_pass pass, const ld_corpus *corpus, const ld_corpus *second, size_t *bytes,
@@ -95,13 +96,13 @@ int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mod
   *out = (ld_evaluation){.n_rows = n_rows};
   for (int64_t first = 0; first < n_rows; first += micro_batch, number++) {
     ld_comm_poll(comm);
-    rc = ld_corpus_bring_next(corpus, comm, first, micro_batch, &until, rc, err);
+    rc = ld_corpus_fetch_next(corpus, comm, first, micro_batch, &until, rc, err);
     if (rc || number % ld_comm_size(comm) != ld_comm_rank(comm)) continue;
     const int n = rows_from(corpus, first, micro_batch);
     const ld_tensor *outputs;
     double loss;
     rc = run(tape, feed, model, corpus, first, n, &outputs, &loss, err);
-    if (rc) continue; /* the others still wait for what is brought together */
+    if (rc) continue; /* the others still wait for what is fetched together */
     sums[NOT_FINITE] += !ld_exact_add_loss(sums + LOSS, loss);
     for (int i = 0; i < n; i++) {
       sums[TARGETS] += corpus->plan->rows[first + i].n_targets;
@@ -144,7 +145,7 @@ int ld_predict(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mode
   int64_t until = 0;
   int rc = 0, sunk = 0; /* of the sink, which rank 0 alone has: agreed on with the next window's */
   for (int64_t begin = 0; begin < n_rows && !rc; begin += window) {
-    rc = ld_corpus_bring_next(corpus, comm, begin, micro_batch, &until, 0, err);
+    rc = ld_corpus_fetch_next(corpus, comm, begin, micro_batch, &until, 0, err);
     if (rc) break;
     const int64_t first = begin + (int64_t)micro_batch * ld_comm_rank(comm);
     const int n = first < n_rows ? rows_from(corpus, first, micro_batch) : 0;

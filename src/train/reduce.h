@@ -21,7 +21,7 @@ typedef struct ld_reduce {
   ld_comm *comm;
   ld_exact *exact;
   const ld_param *params;
-  ld_bucket *buckets; /* in the order in which they are sent */
+  ld_bucket *buckets; /* in the order in which they go out */
   size_t n_buckets, n_begun;
   bool *added; /* (n_params) in the present microbatch */
   bool last;   /* the present microbatch is the rank's last of the step */

@@ -12,6 +12,7 @@
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "io/hash.h"
+#include "train/fetch.h"
 #include "train/once.h"
 
 /* What is sent at a time, and held twice by a host that receives. */
@@ -421,7 +422,7 @@ int ld_share_adapt(ld_comm *comm, const ld_options *options, ld_base *base, ld_e
 
 static void put_data(const char *name, const ld_corpus *data, ld_text *out) {
   if (!data) return;
-  if (!ld_corpus_is_apart(data))
+  if (!ld_corpus_is_fetched(data))
     ld_text_printf(out, "; %s read by every rank", name);
   else
     ld_text_printf(out, "; %s read by %d rank%s, received by %d other%s", name, data->n_readers,
@@ -431,7 +432,7 @@ static void put_data(const char *name, const ld_corpus *data, ld_text *out) {
 
 void ld_share_put(const ld_share *model, const ld_corpus *data, const ld_corpus *valid, ld_text *out) {
   const int n_reading = model->n_reading ? model->n_reading : 1; /* rank 0 reads in any case */
-  if (!model->n_sent && !ld_corpus_is_apart(data) && !(valid && ld_corpus_is_apart(valid))) {
+  if (!model->n_sent && !ld_corpus_is_fetched(data) && !(valid && ld_corpus_is_fetched(valid))) {
     ld_text_puts(out, "read directly by every host");
     return;
   }

@@ -6,6 +6,7 @@
 
 #include "base/machine.h"
 #include "base/memory.h"
+#include "train/fetch.h"
 
 /* The counters that travel in front of the gradients' exact sums. */
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, TOKENS, NOT_FINITE, FAILED, STOP, BUSY };
@@ -148,10 +149,10 @@ static int64_t n_microbatches(const ld_trainer *t, int64_t n_rows) {
 
 /* Brings the records of the steps from `step` on, as many as go at once, in the order that the epoch has now.
  */
-static int bring_records(ld_trainer *t, int64_t step, ld_error *err) {
+static int fetch_records(ld_trainer *t, int64_t step, ld_error *err) {
   const int64_t batch = t->options->batch_size;
   int64_t epoch, first;
-  if (step < t->brought_until || !ld_corpus_is_apart(t->data)) return 0;
+  if (step < t->fetched_until || !ld_corpus_is_fetched(t->data)) return 0;
   find_batch(t, step, &epoch, &first);
   const int64_t rest = t->data->plan->n_rows - first, to_do = (t->total_steps - step) * batch;
   const int64_t *rows = t->order + first;
@@ -162,8 +163,8 @@ static int bring_records(ld_trainer *t, int64_t step, ld_error *err) {
     const int *owner = ld_deal_step(&t->deal, rows + begin, count);
     for (int64_t i = 0; i < count; i++) owners[begin + i] = owner[i / t->options->micro_batch];
   }
-  t->brought_until = step + (n + batch - 1) / batch;
-  const int rc = ld_corpus_bring(t->data, t->comm, rows, owners, n, err);
+  t->fetched_until = step + (n + batch - 1) / batch;
+  const int rc = ld_corpus_fetch(t->data, t->comm, rows, owners, n, err);
   free(owners);
   return rc;
 }
@@ -237,9 +238,9 @@ static int reduce(ld_trainer *t, int rc, bool stop_asked, double began, ld_waits
 static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_error *err) {
   const int64_t step = t->progress.step, *rows, n_rows = ld_trainer_rows(t, step, &rows);
   ld_params *params = t->base->params;
-  const int brought = bring_records(t, step, err);
+  const int fetched = fetch_records(t, step, err);
   lap(t, "data");
-  if (brought) return brought;
+  if (fetched) return fetched;
   *report = (ld_step_report){.step = step + 1};
   ld_comm_at(t->comm, "step %lld", (long long)step + 1);
   do {

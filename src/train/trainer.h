@@ -47,7 +47,7 @@ typedef struct ld_trainer {
   int64_t *order;          /* of the rows in the present epoch */
   int64_t *scratch;        /* for ld_plan_balance */
   int64_t order_epoch;
-  int64_t brought_until;   /* the step before which each rank has the records that it computes on */
+  int64_t fetched_until;   /* the step before which each rank has the records that it computes on */
   ld_step_profile profile; /* filled with --profile */
 } ld_trainer;
 

@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     read_all(dataset, &index, &rule);
     ld_digests *digests = ld_digests_create("host", 1);
     char digest[LD_DIGEST_TEXT + 1];
-    if (ld_dataset_digest(dataset, digests, digest, &err)) abort();
+    if (ld_source_digest(ld_dataset_source(dataset), digests, digest, &err)) abort();
     ld_digests_free(digests);
   } else if (!err.text[0]) {
     abort();

@@ -477,7 +477,7 @@ Test(dataset, digest_is_of_length_and_bytes) {
     for (int j = 0; j < i; j++) cr_assert_str_neq(digests[i], digests[j]);
   }
   open_data(&s, "other.jsonl", "{\"text\": \"a\"}", 13);
-  ld_dataset_old_digest(s.dataset, old);
+  ld_source_old_digest(ld_dataset_source(s.dataset), old);
   cr_assert_str_eq(old, "71d986661d42359b");
   close_data(&s);
   end_setting(&s);

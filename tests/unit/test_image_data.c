@@ -130,12 +130,12 @@ Test(image_data, a_folder_of_images_has_no_labels) {
   cr_assert_eq(sample.label_kind, LD_LABEL_NONE);
   char before[LD_DIGEST_TEXT + 1], after[LD_DIGEST_TEXT + 1], old[17], old_after[17];
   data_digest(dataset, before);
-  ld_dataset_old_digest(dataset, old);
+  ld_source_old_digest(ld_dataset_source(dataset), old);
   ld_dataset_close(dataset);
   copy("rgb8_interlaced.png", folder, "b.png");
   dataset = open_data(folder);
   data_digest(dataset, after);
-  ld_dataset_old_digest(dataset, old_after);
+  ld_source_old_digest(ld_dataset_source(dataset), old_after);
   cr_assert_str_neq(before, after);
   cr_assert_str_neq(old, old_after);
   ld_dataset_close(dataset);
@@ -222,7 +222,7 @@ Test(image_data, an_image_that_is_changed_later_is_refused) {
   copy("palette8.png", folder, "b/2.PNG");
   copy("rgb_alpha8.png", folder, "b/1.png"); /* the same bytes again */
   for (size_t i = 0; i < index.n; i++) {
-    const char *name = ld_dataset_file(dataset, &index.records[i]);
+    const char *name = ld_source_name(ld_dataset_source(dataset), index.records[i].offset);
     const int rc = ld_dataset_read(dataset, &index.records[i], &sample, &err);
     cr_assert_eq(rc, strcmp(name, "b/2.PNG") ? 0 : LD_EMISMATCH, "%s: %s", name, err.text);
   }

@@ -1,4 +1,4 @@
-/* Records that are sent to where the data's file is not: read there, they are what the file gives. */
+/* Records received where the data is not are read as where it is. */
 #include "data_digest.h"
 #include "scratch.h"
 
@@ -30,10 +30,13 @@ static setting begin(const char *path, ld_data_use use, const char *tokenizer) {
   cr_assert_eq(ld_dataset_open(path, &s.options, &s.here, &err), 0, "%s", err.text);
   cr_assert_eq(ld_dataset_index(s.here, 0, 1, &s.index, &err), 0, "%s", err.text);
   ld_text text = {0};
-  ld_dataset_describe(s.here, &text);
-  cr_assert_neq(ld_dataset_open_described("far away", &s.options, text.bytes, 7, &s.there, &err), 0);
-  cr_assert_null(s.there);
-  cr_assert_eq(ld_dataset_open_described("far away", &s.options, text.bytes, text.length, &s.there, &err), 0,
+  ld_dataset_put_opening(s.here, &text);
+  for (size_t n = 0; n < text.length; n++) {
+    cr_assert_neq(ld_dataset_open_received("far away", &s.options, text.bytes, n, &s.there, &err), 0);
+    cr_assert_null(s.there);
+  }
+  cr_assert_leq(text.length, 400, "an opening is a line at most");
+  cr_assert_eq(ld_dataset_open_received("far away", &s.options, text.bytes, text.length, &s.there, &err), 0,
                "%s", err.text);
   ld_text_free(&text);
   return s;
@@ -61,20 +64,28 @@ static void check_same_image(const ld_image *a, const ld_image *b, size_t i) {
                "image %zu", i);
 }
 
-static void fetch(const setting *s, size_t i, ld_text *out) {
+static void put(const setting *s, size_t i, ld_text *out) {
+  const ld_record *record = &s->index.records[i];
   ld_error err = {0};
-  cr_assert_eq(ld_dataset_fetch(s->here, &s->index.records[i], out, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_source_put(ld_dataset_source(s->here), record->offset, record->bytes, out, &err), 0, "%s",
+               err.text);
 }
 
-/* Sends every step-th record from `first` on, last ones first, and reads them on both sides; the others
+/* From a copy, so that a sanitizer sees its end. */
+static int receive(const setting *s, const void *bytes, size_t length, ld_error *err) {
+  char *copy = length ? memcpy(malloc(length), bytes, length) : NULL;
+  return ld_source_receive(ld_dataset_source(s->there), copy, length, err);
+}
+
+/* Hands over every step-th record from `first` on, last ones first, and reads them on both sides; the others
  * cannot be read there. */
 static void check_some(const setting *s, size_t first, size_t step) {
   ld_text text = {0};
   ld_error err = {0};
   ld_sample a = {0}, b = {0};
   for (size_t i = s->index.n; i-- > 0;)
-    if (i % step == first) fetch(s, i, &text);
-  cr_assert_eq(ld_dataset_deliver(s->there, text.bytes, text.length, &err), 0, "%s", err.text);
+    if (i % step == first) put(s, i, &text);
+  cr_assert_eq(receive(s, text.bytes, text.length, &err), 0, "%s", err.text);
   for (size_t i = 0; i < s->index.n; i++) {
     const ld_record *record = &s->index.records[i];
     if (i % step != first) {
@@ -84,6 +95,8 @@ static void check_some(const setting *s, size_t first, size_t step) {
     }
     cr_assert_eq(ld_dataset_read(s->here, record, &a, &err), 0, "%s", err.text);
     cr_assert_eq(ld_dataset_read(s->there, record, &b, &err), 0, "%s", err.text);
+    cr_assert_eq(a.label_kind, b.label_kind, "record %zu", i);
+    if (a.label_kind == LD_LABEL_NAME) cr_assert_str_eq(a.label_name.bytes, b.label_name.bytes);
     if (s->options.use == LD_USE_IMAGES)
       check_same_image(&a.image, &b.image, i);
     else
@@ -101,7 +114,7 @@ static void check(const char *path, ld_data_use use, const char *tokenizer, size
   check_some(&s, 0, 1);
   if (s.index.n > 1) check_some(&s, 1, 2);
   if (s.index.n > 2) check_some(&s, 2, 3);
-  cr_assert_null(ld_dataset_file(s.there, s.index.records));
+  cr_assert_null(ld_source_name(ld_dataset_source(s.there), 0));
   end(&s);
 }
 
@@ -117,7 +130,7 @@ static void check_text(const char *name, const char *text, ld_data_use use, cons
   scratch_end(folder);
 }
 
-Test(sent, jsonl) {
+Test(source, jsonl) {
   check(GOLDEN "models/gpt2/train.jsonl", LD_USE_LANGUAGE, GPT2, 80);
   check(GOLDEN "models/bert/train.jsonl", LD_USE_CLASSES, BERT, 20);
   check_text("t.jsonl",
@@ -130,7 +143,7 @@ Test(sent, jsonl) {
       LD_USE_LANGUAGE, GOLDEN "chat.bytelevel.json", 2);
 }
 
-Test(sent, tables) {
+Test(source, tables) {
   check_text("t.tsv", "label\ttext\tid\na\tthe river\t1\r\n\nb\tthe \"kettle\"\t2\n", LD_USE_CLASSES, BERT,
              2);
   check_text("t.csv", "text;label;text_pair\n\"the; river\nholds\";a;x\n\"a \"\"kettle\"\"\";b;\"y\"\nc;b;z",
@@ -139,7 +152,7 @@ Test(sent, tables) {
 }
 
 /* Long lines are cut, and the last record has the eos. */
-Test(sent, raw) {
+Test(source, raw) {
   ld_text text = {0};
   for (int i = 0; i < 40000; i++) ld_text_puts(&text, i % 9000 == 8999 ? "\n\n" : "the river ");
   check_text("t.txt", text.bytes, LD_USE_LANGUAGE, GPT2, 4);
@@ -154,7 +167,7 @@ static void copy(const char *image, const char *folder, const char *name) {
   free(from);
 }
 
-Test(sent, images) {
+Test(source, images) {
   char *folder = scratch_new(), *class = ld_path_join(folder, "class");
   ld_error err = {0};
   cr_assert_eq(ld_make_folders(class, &err), 0);
@@ -180,7 +193,7 @@ static uint64_t digest(const char *path, ld_data_use use, const char *tokenizer)
 }
 
 /* Any byte, more bytes, or another name is other data; the place of the file is not. */
-Test(sent, digest) {
+Test(source, digest) {
   char *folder = scratch_new();
   const char *const texts[] = {"the river\n\nholds", "the rivet\n\nholds", "the river\n\nholds\n",
                                "the river\n\nholds"};
@@ -209,26 +222,26 @@ Test(sent, digest) {
 }
 
 /* What comes cut off is an error on the other side, never a read beyond it. */
-Test(sent, cut_off) {
+Test(source, cut_off) {
   const char *const paths[] = {GOLDEN "models/gpt2/train.jsonl", GOLDEN "images/good.h5"};
   for (int k = 0; k < 2; k++) {
     setting s = begin(paths[k], k ? LD_USE_IMAGES : LD_USE_LANGUAGE, k ? NULL : GPT2);
     ld_text text = {0};
     ld_error err = {0};
     ld_sample sample = {0};
-    fetch(&s, 0, &text);
-    for (size_t n = 1; n < text.length; n++) {
-      char *exact = memcpy(malloc(n), text.bytes, n); /* so that a sanitizer sees its end */
-      cr_assert_eq(ld_dataset_deliver(s.there, exact, n, &err), LD_EFORMAT, "%zu bytes", n);
-      free(exact);
-    }
-    cr_assert_eq(ld_dataset_deliver(s.there, NULL, 0, &err), 0);
+    put(&s, 0, &text);
+    for (size_t n = 1; n < text.length; n++)
+      cr_assert_eq(receive(&s, text.bytes, n, &err), LD_EFORMAT, "%zu bytes", n);
+    cr_assert_eq(receive(&s, NULL, 0, &err), 0);
     cr_assert_eq(ld_dataset_read(s.there, s.index.records, &sample, &err), LD_EFILE);
-    const uint64_t beyond[2] = {UINT64_MAX - 3, 0};
-    cr_assert_eq(ld_dataset_deliver(s.there, beyond, sizeof beyond, &err), LD_EFORMAT);
-    const uint64_t empty[2] = {s.index.records[0].offset, 0};
-    cr_assert_eq(ld_dataset_deliver(s.there, empty, sizeof empty, &err), 0);
-    cr_assert_neq(ld_dataset_read(s.there, s.index.records, &sample, &err), 0);
+    const ld_record *record = s.index.records;
+    const uint64_t beyond[4] = {record->offset, record->bytes, UINT64_MAX - 3, 4};
+    cr_assert_eq(receive(&s, beyond, sizeof beyond, &err), LD_EFORMAT);
+    const uint64_t nameless[5] = {record->offset, record->bytes, 8, 0, UINT64_MAX}; /* a name without a NUL */
+    cr_assert_eq(receive(&s, nameless, sizeof nameless, &err), LD_EFORMAT);
+    const uint64_t empty[4] = {record->offset, 0, 0, 0};
+    cr_assert_eq(receive(&s, empty, sizeof empty, &err), 0);
+    cr_assert_eq(ld_dataset_read(s.there, record, &sample, &err), LD_EMISMATCH);
     ld_sample_free(&sample);
     ld_text_free(&text);
     end(&s);

@@ -1,7 +1,7 @@
-/* How many rows are brought at once to ranks that cannot read the data. */
+/* How many rows are fetched at once by ranks without the data. */
 #include <criterion/criterion.h>
 
-#include "train/corpus.h"
+#include "train/fetch.h"
 
 enum { N = 10 };
 
@@ -16,7 +16,7 @@ typedef struct setting {
 
 /* Ten rows of one record each, of so many MiB. */
 static void begin(setting *s, uint64_t mib) {
-  *s = (setting){.corpus = {.n_records = N, .n_ranks = 3, .n_readers = 1}};
+  *s = (setting){.corpus = {.n_records = N, .n_ranks = 3, .n_readers = 1, .unit_bytes = 1}};
   for (int i = 0; i < N; i++) {
     s->records[i].bytes = mib << 20;
     s->pieces[i].record = i;
@@ -28,7 +28,7 @@ static void begin(setting *s, uint64_t mib) {
   s->corpus.plan = &s->plan;
 }
 
-Test(bring, few_bytes_go_at_once) {
+Test(fetch, few_bytes_go_at_once) {
   setting s;
   begin(&s, 1);
   cr_assert_eq(ld_corpus_window(&s.corpus, s.order, N, 3), N);
@@ -36,7 +36,7 @@ Test(bring, few_bytes_go_at_once) {
   cr_assert_eq(ld_corpus_window(&s.corpus, s.order, 0, 3), 0);
 }
 
-Test(bring, many_bytes_go_in_whole_units) {
+Test(fetch, many_bytes_go_in_whole_units) {
   setting s;
   begin(&s, 16);
   cr_assert_eq(ld_corpus_window(&s.corpus, s.order, N, 3), 3);
@@ -46,24 +46,25 @@ Test(bring, many_bytes_go_in_whole_units) {
   cr_assert_eq(ld_corpus_window(&s.corpus, s.order, N, 1), 5);
 }
 
-Test(bring, a_unit_goes_whatever_its_bytes) {
+Test(fetch, a_unit_goes_whatever_its_bytes) {
   setting s;
   begin(&s, 1000);
   cr_assert_eq(ld_corpus_window(&s.corpus, s.order, N, 4), 4);
   cr_assert_eq(ld_corpus_window(&s.corpus, s.order, 3, 4), 3);
 }
 
-Test(bring, images_count_by_their_mean) {
+Test(fetch, units_count_by_their_mean) {
   setting s;
   begin(&s, 0);
-  s.corpus.image_bytes = 32 << 20;
+  for (int i = 0; i < N; i++) s.records[i].bytes = 1;
+  s.corpus.unit_bytes = 32 << 20;
   cr_assert_eq(ld_corpus_window(&s.corpus, s.order, N, 1), 2);
 }
 
-Test(bring, nothing_is_limited_where_all_read) {
+Test(fetch, nothing_is_limited_where_all_read) {
   setting s;
   begin(&s, 1000);
   s.corpus.n_readers = 3;
-  cr_assert(!ld_corpus_is_apart(&s.corpus));
+  cr_assert(!ld_corpus_is_fetched(&s.corpus));
   cr_assert_eq(ld_corpus_window(&s.corpus, s.order, N, 4), N);
 }
