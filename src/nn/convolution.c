@@ -93,7 +93,7 @@ static ld_product product_of(const convolution_op *op, const tile *t, const floa
                       .columns = true,
                       .x = {in ? (float *)patches(op, in, t, s->patches) : NULL, patch_stride(op, t)},
                       .y = {op->y.x->data + t->column, N},
-                      .kept = {op->kept + t->column, N},
+                      .kept = {op->kept ? op->kept + t->column : NULL, N},
                       .scratch = s->spare};
 }
 

@@ -95,13 +95,13 @@ static double try_one(int round, bool exact) {
     terms[t] = (ld_term){left[t].factor, right[t].factor, K, t ? 0.5f : 1};
   }
   const int ldc = N + below(4);
-  const bool onto = below(2), with_bias = below(2);
+  const bool accumulate = below(2), with_bias = below(2);
   float *C = numbers(M * ldc), *before = numbers(M * ldc), *bias = numbers(N);
   memcpy(before, C, (size_t)(M * ldc) * sizeof *C);
-  const float *start = onto ? C : NULL;
+  const float *start = accumulate ? C : NULL;
   ld_gemm_terms(M, N, terms, n_terms, start, ldc, with_bias ? bias : NULL, C, ldc);
-  const double off =
-      worst(M, N, left, right, terms, n_terms, onto ? before : NULL, with_bias ? bias : NULL, C, ldc, exact);
+  const double off = worst(M, N, left, right, terms, n_terms, accumulate ? before : NULL,
+                           with_bias ? bias : NULL, C, ldc, exact);
   for (int i = 0; i < M; i++)
     cr_assert_arr_eq(C + i * ldc + N, before + i * ldc + N, (size_t)(ldc - N) * sizeof *C, "writes beside C");
   for (int t = 0; t < n_terms; t++) {
