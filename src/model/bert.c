@@ -1,6 +1,6 @@
 /* BERT (Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019) with a classifier on
  * its first token, and its relatives, which differ in names and in the layers before the classifier: RoBERTa
- * (Liu et al., 2019), whose positions begin behind its padding id, and DistilBERT (Sanh et al., 2019), which
+ * (Liu et al., 2019), whose positions begin after its padding id, and DistilBERT (Sanh et al., 2019), which
  * has no types of tokens. */
 #include <math.h>
 #include <string.h>
@@ -13,7 +13,7 @@ enum { Q, K, V, O, UP, DOWN, N_LINEARS };
 
 typedef struct block {
   ld_linear linears[N_LINEARS];
-  float *norm_weight[2], *norm_bias[2]; /* behind attention, behind the feed-forward part */
+  float *norm_weight[2], *norm_bias[2]; /* after attention, after the feed-forward part */
 } block;
 
 typedef struct bert {
@@ -181,7 +181,7 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   return own;
 }
 
-/* `renew` says that the first layer, too, belongs to the head and is made anew with it. */
+/* `renew` says that the first layer, too, belongs to the head and is made new with it. */
 static void build_head(ld_builder *b, const spelling *s, bert *own, enum ld_activation activation,
                        bool renew) {
   const double spread = ld_build_real(b, "initializer_range", 0.02);
@@ -216,7 +216,7 @@ static void build_distilbert(ld_builder *b) {
   build_head(b, &distilbert_spelling, own, LD_RELU, true);
 }
 
-/* Of the last block the head reads the first token of each text alone: behind attention nothing else is
+/* Of the last block the head reads the first token of each text alone: after attention nothing else is
  * made. */
 static ld_tensor *block_forward(ld_tape *t, const bert *own, const block *k, bool last, ld_tensor *x,
                                 const ld_batch *batch) {

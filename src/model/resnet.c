@@ -15,13 +15,13 @@
 
 enum { MAX_UNITS = 3, MAX_STAGES = 8, PATH = 128 };
 
-/* A convolution and the normalisation behind it. */
+/* A convolution and the normalisation after it. */
 typedef struct unit {
   ld_linear convolution;
   float *scale, *shift; /* (out) */
 } unit;
 
-enum shortcut { IDENTITY, PROJECTION, THINNING };
+enum shortcut { IDENTITY, PROJECTION, SUBSAMPLING };
 
 typedef struct layer {
   int n_units;
@@ -34,7 +34,7 @@ typedef enum scheme { TRANSFORMERS, TORCHVISION, CIFAR } scheme;
 typedef struct resnet {
   scheme scheme;
   enum ld_activation activation;
-  bool pools; /* behind the stem */
+  bool pools; /* after the stem */
   unit stem;
   layer *layers;
   ld_linear head;
@@ -230,7 +230,7 @@ static void build_resnet_cifar(ld_builder *b) {
                   .widths = {16, 32, 64},
                   .depths = {n, n, n},
                   .first_stride = 1,
-                  .shortcut = *shortcut == 'A' ? THINNING : PROJECTION};
+                  .shortcut = *shortcut == 'A' ? SUBSAMPLING : PROJECTION};
   own->activation = LD_RELU;
   build_unit(b, &own->stem, b->model->channels, 16, 3, 1, "conv1", "bn1");
   build_layers(b, own, &p, 16);
@@ -246,7 +246,7 @@ static ld_maps unit_forward(ld_tape *t, const unit *u, ld_maps x, ld_maps residu
   return x;
 }
 
-/* The config's activation stands behind the sum; between the units it is ReLU whatever the config says, as in
+/* The config's activation comes after the sum; between the units it is ReLU whatever the config says, as in
  * transformers. */
 static ld_maps layer_forward(ld_tape *t, const resnet *own, const layer *l, ld_maps x,
                              const ld_batch *batch) {
@@ -254,7 +254,7 @@ static ld_maps layer_forward(ld_tape *t, const resnet *own, const layer *l, ld_m
   const int last = l->n_units - 1;
   ld_maps residual = x;
   if (l->shortcut == PROJECTION) residual = unit_forward(t, &l->projection, x, none, LD_IDENTITY, batch);
-  if (l->shortcut == THINNING) residual = ld_op_thin(t, x, l->units[last].convolution.out);
+  if (l->shortcut == SUBSAMPLING) residual = ld_op_subsample(t, x, l->units[last].convolution.out);
   for (int k = 0; k < last; k++) x = unit_forward(t, &l->units[k], x, none, LD_RELU, batch);
   return unit_forward(t, &l->units[last], x, residual, own->activation, batch);
 }

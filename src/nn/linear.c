@@ -123,7 +123,7 @@ static ld_product product_of(ld_tape *tape, const linear_op *op) {
                       .scratch = ld_tape_scratch(tape)};
 }
 
-/* What dropout leaves of x, (T, in), behind the product's scratch. */
+/* What dropout leaves of x, (T, in), after the product's scratch. */
 static ld_side dropped_place(const ld_product *p) {
   return (ld_side){p->scratch + (size_t)p->T * (size_t)ld_linear_spare(p->layer), p->layer->in};
 }

@@ -170,16 +170,16 @@ ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int paddi
   return op->y;
 }
 
-static int first_thin_row(const pool_op *op) {
+static int first_filled_row(const pool_op *op) {
   return (op->y.x->rows - op->x.x->rows) / 2;
 }
 
-static void thin_forward(ld_tape *tape, void *self) {
+static void subsample_forward(ld_tape *tape, void *self) {
   (void)tape;
   const pool_op *op = self;
   const ld_tensor *x = op->x.x, *y = op->y.x;
   memset(y->data, 0, (size_t)y->rows * (size_t)y->cols * sizeof(float));
-  float *out = y->data + (size_t)first_thin_row(op) * (size_t)y->cols;
+  float *out = y->data + (size_t)first_filled_row(op) * (size_t)y->cols;
   for (int m = 0; m < x->rows * op->x.n; m++)
     for (int row = 0; row < op->y.height; row++)
       for (int column = 0; column < op->y.width; column++)
@@ -187,12 +187,12 @@ static void thin_forward(ld_tape *tape, void *self) {
                          (size_t)(2 * column)];
 }
 
-static void thin_backward(ld_tape *tape, void *self) {
+static void subsample_backward(ld_tape *tape, void *self) {
   (void)tape;
   const pool_op *op = self;
   const ld_tensor *x = op->x.x, *y = op->y.x;
   float *dx = ld_grad(x);
-  const float *dy = y->grad + (size_t)first_thin_row(op) * (size_t)y->cols;
+  const float *dy = y->grad + (size_t)first_filled_row(op) * (size_t)y->cols;
   for (int m = 0; m < x->rows * op->x.n; m++)
     for (int row = 0; row < op->y.height; row++)
       for (int column = 0; column < op->y.width; column++)
@@ -200,14 +200,14 @@ static void thin_backward(ld_tape *tape, void *self) {
            (size_t)(2 * column)] += *dy++;
 }
 
-ld_maps ld_op_thin(ld_tape *tape, ld_maps x, int channels) {
+ld_maps ld_op_subsample(ld_tape *tape, ld_maps x, int channels) {
   pool_op *op = ld_tape_record(tape, sizeof *op);
   *op = (pool_op){.x = x, .y = {NULL, x.n, (x.height + 1) / 2, (x.width + 1) / 2}};
   op->y.x = ld_tape_tensor(tape, channels, x.n * op->y.height * op->y.width);
-  ld_tape_push(tape, (ld_op){.name = "thin",
+  ld_tape_push(tape, (ld_op){.name = "subsample",
                              .self = op,
-                             .forward = thin_forward,
-                             .backward = thin_backward,
+                             .forward = subsample_forward,
+                             .backward = subsample_backward,
                              .out = op->y.x,
                              .in = LD_TENSORS(x.x),
                              .cheap = true});

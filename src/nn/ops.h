@@ -103,7 +103,7 @@ ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int paddi
 
 /* Every second pixel of every second row, with zero channels around: the shortcut without parameters of He et
  * al., "Deep Residual Learning for Image Recognition", 2015, section 3.3, option A. */
-ld_maps ld_op_thin(ld_tape *tape, ld_maps x, int channels);
+ld_maps ld_op_subsample(ld_tape *tape, ld_maps x, int channels);
 
 /* y (B, C): the mean of each map. */
 ld_tensor *ld_op_mean_pool(ld_tape *tape, ld_maps x);

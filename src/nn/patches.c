@@ -52,7 +52,7 @@ static run run_at(const ld_window *w, int row, int rest, int i, int j) {
   return r;
 }
 
-/* Rows of input and output are of one length and follow each other alike, so a run can be moved as a whole:
+/* Rows of input and output are of one length and follow each other in the same way, so a run can be moved as a whole:
  * what it takes over the edges from neighbouring rows is zeroed. */
 static bool moves_whole(const ld_window *w, const run *r) {
   return w->kernel.stride == 1 && w->in_width == w->out_width && r->high > r->low && r->right > r->left;

@@ -78,7 +78,8 @@ enum { RANK = 4 };
 static const ld_linear *make_layer(inputs *in, layer *l, int n_in, int n_out, ld_kernel kernel) {
   const int K = kernel.height ? n_in * kernel.height * kernel.width : n_in;
   const float *weight = numbers(in, (size_t)K * (size_t)n_out);
-  l->linear = (ld_linear){.path = "", .in = K, .out = n_out, .weight = {weight, LD_F32, n_out, K}, .kernel = kernel};
+  l->linear =
+      (ld_linear){.path = "", .in = K, .out = n_out, .weight = {weight, LD_F32, n_out, K}, .kernel = kernel};
   l->change = (ld_change){.functions = &ld_adapter_lora.functions,
                           .layer = &l->linear,
                           .params = l->params,
@@ -184,7 +185,7 @@ static void record_images(ld_tape *t, const layer *l, const float *const *vector
   x = ld_op_affine(t, x, shift, scale, first, false);
   x = ld_op_max_pool(t, x, 3, 2, 1);
   const ld_maps y = ld_op_convolution(t, x, &l[1].linear, batch);
-  x = ld_op_affine(t, y, scale, shift, ld_op_thin(t, first, CLASSES), false);
+  x = ld_op_affine(t, y, scale, shift, ld_op_subsample(t, first, CLASSES), false);
   ld_op_class_loss(t, ld_op_mean_pool(t, x), batch, loss);
 }
 

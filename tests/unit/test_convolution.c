@@ -75,7 +75,7 @@ static double run(net *n, bool backward) {
     y = ld_op_affine(n->tape, y, n->shift, n->scale, x, false);
     y = ld_op_max_pool(n->tape, y, 3, 2, 1);
     x = ld_op_convolution(n->tape, y, &n->second.linear, &n->batch);
-    x = ld_op_affine(n->tape, x, n->scale, n->shift, ld_op_thin(n->tape, y, CLASSES), false);
+    x = ld_op_affine(n->tape, x, n->scale, n->shift, ld_op_subsample(n->tape, y, CLASSES), false);
     ld_op_class_loss(n->tape, ld_op_mean_pool(n->tape, x), &n->batch, &loss);
     if (backward) ld_tape_backward(n->tape);
     if (dry) cr_assert(ld_tape_reserve(n->tape));
