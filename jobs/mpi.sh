@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by scripts that start ranks: sets what Open MPI needs as root, what ends a job when a host is lost, and on_ranks and on_hosts, which
 # work in containers and with more ranks than cores. One BLAS thread a rank. What the caller's environment says already stays.
 export OPENBLAS_NUM_THREADS=1

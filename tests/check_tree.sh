@@ -2,7 +2,7 @@
 # The tree is the architecture: fails when a folder includes what stands above it, or when a library's header is included
 # outside its door.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 failed=0
 
 # complain WHAT PATTERN FOLDER ...: no file of the folders may have an include that matches.

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test.
-#   tests/run.sh            the tests, as CI runs them
-#   tests/run.sh -R NAME    only those whose name matches (arguments go to ctest)
+# Installs what is missing, builds, and runs tests.
+#   tests/run.sh              all of them, as CI does; takes half an hour on 2 cores
+#   tests/run.sh -R unit      those whose names match: the arguments go to ctest. The tools of check/ and fuzz/ are not installed then
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(libcriterion-dev valgrind)
 [ "$(id -u)" != 0 ] || packages+=(iproute2 openssh-server) # tests/cluster makes hosts, which only root can
+[ $# != 0 ] || packages+=(clang libclang-rt-14-dev clang-tidy-14 clang-format-14 shellcheck libmpich-dev mpich man-db)
 jobs/setup.sh "${packages[@]}"
-# For the fuzz targets, 45 MB; without it their seeds are replayed by gcc.
-jobs/setup.sh clang libclang-rt-14-dev || echo "no clang: the parsers are not fuzzed"
 cmake --preset developer >/dev/null
 cmake --build --preset developer
 . jobs/mpi.sh

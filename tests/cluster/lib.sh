@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Helpers for tests on hosts of this machine; source it first. It brings tests/runs/lib.sh.
 . "$(dirname "${BASH_SOURCE[0]}")/../runs/lib.sh"
 cluster=$root/tests/cluster

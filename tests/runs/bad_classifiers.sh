@@ -284,7 +284,7 @@ bad 1 'not finite' "NaN in the head, eval" eval --model nan --data "$texts"
 bad 1 'record 1 is not finite' "NaN in the head, predict" predict --model nan --data "$texts"
 bad 1 'step 1: .*not finite' "NaN in the head, train" train --model nan --data "$texts" --out nan-run "${small[@]}"
 
-[ ! -e never ] && [ ! -e never.h5 ] || fail "a refused run made its folder"
+[[ ! -e never && ! -e never.h5 ]] || fail "a refused run made its folder"
 for kept in text image; do
   diff -r $kept $kept.before >difference || fail "an earlier run was changed: $(head -n 3 difference)"
 done

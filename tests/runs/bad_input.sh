@@ -305,7 +305,7 @@ for command in "import --out nan.h5" "export --out nan-out" "merge --model $m --
   bad 1 "$nan" "infinite values: $command" $command --adapter nan-peft
 done
 bad 1 "$nan" "infinite values: eval" eval --model "$m" --data "$m/train.jsonl" --adapter nan-peft
-[ ! -e nan.h5 ] && [ ! -e nan-out ] || fail "infinite values were passed on"
+[[ ! -e nan.h5 && ! -e nan-out ]] || fail "infinite values were passed on"
 
 # A path of thousands of characters does not hide the cause.
 far=$(printf 'folder/%.0s' {1..700})

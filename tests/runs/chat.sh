@@ -23,7 +23,7 @@ END
 echo '{"eos_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast"}' >m/tokenizer_config.json
 echo '{"messages": [{"role": "user", "content": "name it"}, {"role": "assistant", "content": "Blue."}]}' >chat.jsonl
 
-job_is=(train --model m --data chat.jsonl --steps 60 --batch-size 1 --lr 2e-2 --target all-linear,lm_head --rank 16 --schedule constant --save-every 1000)
+job_is=(train --model m --data chat.jsonl --steps 60 --batch-size 1 --lr 2e-2 --target "all-linear,lm_head" --rank 16 --schedule constant --save-every 1000)
 ask=(generate --model m --chat --prompt "name it" --max-tokens 12)
 
 # learn RUN ARGUMENT ...

@@ -22,7 +22,7 @@ refused() { # STATUS REGEX WHAT ARGUMENT ...: on two ranks
 
 # The same bits. The batch fits no number of ranks, the microbatch not the batch.
 job_is=(train --model "$m" --data "$data" --valid "$data" --batch-size 7 --micro-batch 3 --steps 30 --dropout 0.1 --lr 1e-2 --seed 5
-  --target query,value,dense --eval-every 10 --save-every 4 --keep 100)
+  --target "query,value,dense" --eval-every 10 --save-every 4 --keep 100)
 for n in 1 2 3 4; do
   ok "train on $n ranks" $n "${job_is[@]}" --out "bert-$n"
   same_run bert-1 "bert-$n"
@@ -58,7 +58,7 @@ for other in "--labels 4" --new-head "--whole none" "--target query" "--micro-ba
 done
 
 # Tables of the same records (those whose JSON has no escapes) give the bits of their JSONL.
-grep -v '\\' "$data" >same.jsonl
+grep -v '[\]' "$data" >same.jsonl
 {
   printf 'label\tignored\ttext\ttext_pair\n'
   sed 's/{"text": "\(.*\)", "text_pair": "\(.*\)", "label": "\(.*\)"}/\3\tx\t\1\t\2/' same.jsonl

@@ -27,7 +27,7 @@ for family in gpt2 llama3; do
   prompt=$(sed -n '3s/.*"prompt": "\([^"]*\)".*/\1/p' $family.jsonl)
   completion=$(sed -n '3s/.*"completion": "\([^"]*\)".*/\1/p' $family.jsonl)
   for adapter in $run $run/adapter.h5 $run/peft $run/checkpoints/step-00000200.h5; do
-    ok "$family: generate" 1 generate --model "$m" --adapter $adapter --prompt "$prompt" --max-tokens 30
+    ok "$family: generate" 1 generate --model "$m" --adapter "$adapter" --prompt "$prompt" --max-tokens 30
     [ "$(cat out)" = "$prompt$completion" ] || fail "$family: generates '$(cat out)', learnt '$prompt$completion'"
   done
   draw=(1 generate --model "$m" --prompt "$prompt" --max-tokens 25 --temperature 1)
@@ -48,7 +48,7 @@ for family in gpt2 llama3; do
   ok "$family: import" 1 import --adapter $family-peft --out $family.h5
   ok "$family: export again" 1 export --adapter $family.h5 --model "$m" --out $family-again
   same_bits $family-peft/adapter_model.safetensors $family-again/adapter_model.safetensors
-  for folder in $family-peft $family-again; do tr -d , <$folder/adapter_config.json | sort >$folder.sorted; done
+  for folder in $family-peft $family-again; do tr -d , <"$folder/adapter_config.json" | sort >"$folder.sorted"; done
   same_bits $family-peft.sorted $family-again.sorted # target_modules is a set
   bad 1 'bert' "$family: export for another base" export --adapter $family.h5 --model "$models/bert" --out never
 
@@ -234,9 +234,9 @@ ok "--version" 2 --version
 [ "$(grep -c '^lora_dist [0-9.]* (commit [0-9a-z-]*)$' out)" = 1 ] || fail "--version: printed other than once on 2 ranks"
 for word in compiler kernels MPI; do expect_text "^$word +[A-Za-z0-9]" out "--version"; done
 sed -n '/^version:/,$d; s/:.*//p' next/run.yaml | while read -r key; do
-  grep -q -- "--$key[= ]" train.help || echo "--$key"
+  grep -q -- "--${key}[= ]" train.help || echo "--$key"
 done >missing
 [ ! -s missing ] || fail "train --help does not list $(tr '\n' ' ' <missing)"
-for key in adapter config data micro-batch seq-len pack no-pack; do expect_text "--$key[= ]" eval.help "eval --help"; done
-for key in adapter chat max-tokens prompt seed temperature top-k top-p; do expect_text "--$key[= ]" generate.help "generate --help"; done
-for key in adapter dtype model out; do expect_text "--$key[= ]" merge.help "merge --help"; done
+for key in adapter config data micro-batch seq-len pack no-pack; do expect_text "--${key}[= ]" eval.help "eval --help"; done
+for key in adapter chat max-tokens prompt seed temperature top-k top-p; do expect_text "--${key}[= ]" generate.help "generate --help"; done
+for key in adapter dtype model out; do expect_text "--${key}[= ]" merge.help "merge --help"; done

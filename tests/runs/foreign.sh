@@ -87,7 +87,7 @@ same_bits records snapshot.jsonl
 for name in metrics.jsonl adapter.h5 checkpoints/step-00000004.h5.tmp.5 report.html.tmp.1; do
   cp -r run input && cp "$m/train.jsonl" input/$name && ln input/$name hard.jsonl && ln -s input/$name soft.jsonl
   for path in input/$name input/../input/$name hard.jsonl soft.jsonl; do
-    refused 2 "--data $path is input/$name, which this run would replace" input "${job_is[@]}" --data $path --out input
+    refused 2 "--data $path is input/$name, which this run would replace" input "${job_is[@]}" --data "$path" --out input
   done
   refused 2 "--valid soft.jsonl is input/$name" input "${job_is[@]}" "${data[@]}" --valid soft.jsonl --out input/
   rm -r input hard.jsonl soft.jsonl

@@ -121,7 +121,7 @@ grep '"label": null' mixed-predict-1 | sed 's/{"file": "\(.*\)", "label": null}/
 for n in 1 2; do
   ok "predict beside a broken image on $n ranks" $n predict --model "$m" --data "$images/broken_image.h5"
   expect_text 'warning: skipped: .*broken_image\.h5: image 2 ' err "a broken image on $n ranks"
-  [ "$(wc -l <out)" = 5 ] && [ "$(grep -n null out)" = '3:{"label": null}' ] || fail "predict beside a broken image: $(cat out)"
+  [[ $(wc -l <out) = 5 && $(grep -n null out) = '3:{"label": null}' ]] || fail "predict beside a broken image: $(cat out)"
 done
 ok "predict looks at no labels" 2 predict --model "$m" --data "$images/good.h5"
 mv out good.predicted
@@ -179,7 +179,7 @@ pixels() { tail -c +$(($1 * $2 + 1)) "$m/model.safetensors" | head -c "$2"; } # 
 put_cifar() { # FIRST N
   local k
   for ((k = $1; k < $1 + $2; k++)); do
-    printf "\\x0$((k % 10))"
+    printf %b "\\x0$((k % 10))"
     pixels "$k" 3072
   done
 }

@@ -47,8 +47,9 @@ cd ..
 
 # Packages.
 if (cd "$build" && cpack -G TGZ -B "$scratch/packages") >out 2>err; then
-  mkdir unpacked && tar -xzf packages/lora_dist-"$version"-*.tar.gz -C unpacked || fail "the archive cannot be unpacked"
-  unpacked/*/bin/lora_dist --version >out 2>err || fail "the program of the archive does not start"
+  mkdir unpacked
+  tar -xzf packages/lora_dist-"$version"-*.tar.gz -C unpacked --strip-components=1 || fail "the archive cannot be unpacked"
+  unpacked/bin/lora_dist --version >out 2>err || fail "the program of the archive does not start"
 else
   fail "cpack -G TGZ: status $?"
 fi

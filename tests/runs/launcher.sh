@@ -30,6 +30,7 @@ done
 # All that a rank has, when its launcher is gone.
 on_ranks 2 bash -c "[ \$OMPI_COMM_WORLD_RANK = 0 ] || export -p >'$PWD/rank'"
 (
+  # shellcheck disable=SC1091 # made above
   . ./rank
   check "the whole environment"
   ranks 1 eval --model "$m" --data "$m/train.jsonl"

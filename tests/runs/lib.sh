@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Helpers for tests of whole runs. Source this first; LORA_DIST names the program. A script goes on after a failed check, so that one
 # run shows all of them, and ends with status 1 when there was any.
 set -u
@@ -9,6 +10,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # mpirun waits this long, a second by default, for the others when one rank has failed.
 export OMPI_MCA_odls_base_sigkill_timeout=0
 
+# shellcheck disable=SC2034 # it is for the scripts that source this
 models=$root/tests/golden/models
 scratch=$(mktemp -d)
 failures=0
@@ -73,7 +75,7 @@ kill_job() {
 }
 
 n_steps() {
-  [ -f "$1/metrics.jsonl" ] && grep -c '"event": "step"' "$1/metrics.jsonl" || true
+  [ ! -f "$1/metrics.jsonl" ] || grep -c '"event": "step"' "$1/metrics.jsonl" || true
 }
 
 # await_step RUN N: waits until the run has done N steps.
@@ -116,7 +118,7 @@ expect_classes() {
 
 # put_bytes FILE OFFSET BYTES: over those that are there.
 put_bytes() {
-  printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+  printf %b "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
 # bad STATUS REGEX WHAT ARGUMENT ...: on two ranks too where the command has a use for them.
@@ -125,7 +127,7 @@ bad() {
   shift 3
   [[ $1 != train && $1 != eval && $1 != predict && $1 != trian ]] || numbers="1 2"
   for n in $numbers; do
-    ranks $n "$@"
+    ranks "$n" "$@"
     expect_error "$expected" "$regex" "$what, $n ranks"
   done
 }

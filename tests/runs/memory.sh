@@ -3,7 +3,7 @@
 # another library's words. So does a limit under which threads cannot start.
 . "$(dirname "$0")/lib.sh"
 
-[ -z "$(ldd "$LORA_DIST" | grep -E 'libasan|libclang_rt')" ] || { echo "a sanitizer has its own address space"; exit 77; }
+! ldd "$LORA_DIST" | grep -qE 'libasan|libclang_rt' || { echo "a sanitizer has its own address space"; exit 77; }
 ulimit -c 0
 llama=$models/llama3 bert=$models/bert
 head -n 3 "$llama/train.jsonl" >few.jsonl

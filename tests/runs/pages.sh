@@ -10,6 +10,7 @@ if command -v man >/dev/null; then
   grep -q 'mpirun -np N lora_dist train --model DIR' text || fail "man prints no example"
 fi
 
+# shellcheck source=/dev/null # made by the build
 . "$completion"
 complete -p lora_dist | grep -q -- '-F _lora_dist lora_dist' || fail "no completion is registered"
 

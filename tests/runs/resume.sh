@@ -50,7 +50,7 @@ newest() { find "$1/checkpoints" -name 'step-*.h5' | sort | tail -n 1; }
 flip_byte() { # FILE OFFSET
   local byte
   byte=$(od -An -tu1 -j "$2" -N 1 "$1")
-  printf "\\x$(printf %02x $((byte ^ 16)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+  printf %b "\\x$(printf %02x $((byte ^ 16)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
 cp -r late cut

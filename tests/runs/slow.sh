@@ -29,10 +29,11 @@ stopped() {
 }
 
 # Most of their time is waiting: side by side, each in a folder of its own.
+# shellcheck disable=SC2030,SC2031 # each counts its own failures
 beside() {
   (
     trap - EXIT
-    failures=0
+    failures=0 # of this part
     mkdir "beside-$n_beside" && cd "beside-$n_beside" && "$@"
     [ "$failures" = 0 ]
   ) &
@@ -46,6 +47,7 @@ beside stopped MPI_Init 1 'longer --patience'
 beside stopped 'after MPI_Init' 0 'longer --patience'
 beside stopped MPI_Finalize 1 'work was done'
 beside stopped MPI_Finalize 0 'work was done' # another rank says so
+# shellcheck disable=SC2031
 for part in "${parts[@]}"; do wait "$part" || failures=$((failures + 1)); done
 
 # A whole job that stops for longer than the patience and the time of silence.
