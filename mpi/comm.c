@@ -15,7 +15,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "mpi/internal.h"
+#include "mpi/limit.h"
+#include "mpi/watch.h"
 
 /* Counts in MPI 3 are ints; longer arrays go in chunks of this many elements. */
 enum { CHUNK = 1 << 26, HOST_BYTES = 64 };
@@ -159,8 +160,7 @@ int ld_comm_start(int *argc, char ***argv, double patience, ld_comm **out, ld_er
   comm->world = MPI_COMM_WORLD;
   find_places(comm);
   find_hosts(comm);
-  comm->watch = ld_watch_start(comm->world, comm->hosts);
-  ld_watch_set_patience(comm->watch, patience);
+  comm->watch = ld_watch_start(comm->world, comm->hosts, patience);
   ld_limit_end(limit);
   return 0;
 }
@@ -236,10 +236,6 @@ int ld_comm_size(const ld_comm *comm) {
   return comm->size;
 }
 
-int ld_comm_node_rank(const ld_comm *comm) {
-  return comm->node_rank;
-}
-
 int ld_comm_node_size(const ld_comm *comm) {
   return comm->node_size;
 }
@@ -254,11 +250,6 @@ const char *ld_comm_host(const ld_comm *comm) {
 
 const char *ld_comm_host_of(const ld_comm *comm, int rank) {
   return comm->hosts[rank];
-}
-
-void ld_comm_abort(ld_comm *comm, int status) {
-  if (!comm->alone) MPI_Abort(comm->world, status);
-  _exit(status);
 }
 
 void ld_comm_at(ld_comm *comm, const char *format, ...) {
@@ -314,11 +305,6 @@ void ld_comm_sum_i64(ld_comm *comm, int64_t *values, size_t count) {
 
 void ld_comm_max_i64(ld_comm *comm, int64_t *values, size_t count) {
   begin(comm, values, count, sizeof *values, MPI_INT64_T, MPI_MAX);
-  ld_comm_wait(comm);
-}
-
-void ld_comm_max_u32(ld_comm *comm, uint32_t *values, size_t count) {
-  begin(comm, values, count, sizeof *values, MPI_UINT32_T, MPI_MAX);
   ld_comm_wait(comm);
 }
 

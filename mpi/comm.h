@@ -43,7 +43,6 @@ ld_comm *ld_comm_alone(void);
 /* Not collective. */
 int ld_comm_rank(const ld_comm *comm);
 int ld_comm_size(const ld_comm *comm);
-int ld_comm_node_rank(const ld_comm *comm); /* place among the ranks of the same node */
 int ld_comm_node_size(const ld_comm *comm);
 int ld_comm_nodes(const ld_comm *comm);
 const char *ld_comm_host(const ld_comm *comm);
@@ -56,13 +55,9 @@ ld_comm *ld_comm_among(ld_comm *comm, bool member);
 ld_comm *ld_comm_of_node(ld_comm *comm);
 void ld_comm_leave(ld_comm *part);
 
-/* Ends all ranks at once. Does not return. Not collective: for what cannot be agreed on. */
-void ld_comm_abort(ld_comm *comm, int status);
-
 /* In place, any count; integers, so that every order of summation gives the same bits. */
 void ld_comm_sum_i64(ld_comm *comm, int64_t *values, size_t count);
 void ld_comm_max_i64(ld_comm *comm, int64_t *values, size_t count);
-void ld_comm_max_u32(ld_comm *comm, uint32_t *values, size_t count);
 void ld_comm_max_f64(ld_comm *comm, double *values, size_t count);
 
 /* The same, begun: `values` belong to the reductions until ld_comm_wait, which ends all that were begun. They

@@ -1,3 +1,5 @@
+#include "mpi/limit.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -8,7 +10,6 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "mpi/internal.h"
 
 /* Rank 0 speaks first; the others give the launcher time to end them, so that one error is printed. A rank
  * that is frozen itself leaves it to the next one. */
@@ -32,9 +33,19 @@ static bool is_over(ld_limit *limit) {
   return true;
 }
 
+/* This process's rank by the launcher's environment, before MPI knows it; 0 when no launcher says. */
+static int launcher_rank(void) {
+  static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+  for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+    const char *rank = getenv(ranks[i]);
+    if (rank) return atoi(rank);
+  }
+  return 0;
+}
+
 static void *wait_for_end(void *self) {
   ld_limit *limit = self;
-  const int rank = ld_launcher_rank();
+  const int rank = launcher_rank();
   const int patient = limit->seconds + NEXT_SPEAKER * (rank < SPEAKERS ? rank : SPEAKERS);
   for (int i = 0; i < patient; i++)
     if (is_over(limit)) return NULL;
@@ -60,13 +71,4 @@ void ld_limit_end(ld_limit *limit) {
   pthread_join(limit->thread, NULL);
   sem_destroy(&limit->over);
   free(limit);
-}
-
-int ld_launcher_rank(void) {
-  static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-  for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
-    const char *rank = getenv(ranks[i]);
-    if (rank) return atoi(rank);
-  }
-  return 0;
 }

@@ -1,3 +1,5 @@
+#include "mpi/watch.h"
+
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +11,6 @@
 #include "base/machine.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "mpi/comm.h"
-#include "mpi/internal.h"
 
 /* TCP tells of a host that is gone only after a quarter of an hour, and MPI not at all. So who has waited for
  * QUIET seconds asks: rank 0 all others, the others rank 0. Whoever waits or polls answers; a rank that is
@@ -54,13 +54,13 @@ static void listen(ld_watch *w) {
   MPI_Irecv(&w->received, sizeof w->received, MPI_BYTE, MPI_ANY_SOURCE, TAG, w->channel, &w->incoming);
 }
 
-ld_watch *ld_watch_start(MPI_Comm world, char *const *hosts) {
+ld_watch *ld_watch_start(MPI_Comm world, char *const *hosts, double patience) {
   ld_watch *w = ld_alloc(1, sizeof *w);
   MPI_Comm_dup(world, &w->channel);
   MPI_Comm_rank(w->channel, &w->rank);
   MPI_Comm_size(w->channel, &w->size);
   w->hosts = hosts;
-  w->patience = LD_PATIENCE;
+  w->patience = patience;
   w->heard = ld_alloc((size_t)w->size, sizeof *w->heard);
   ld_watch_at(w, "start");
   listen(w);

@@ -138,7 +138,7 @@ static int read_settings(const ld_token_class *class, const ld_token_files *file
   return rc;
 }
 
-int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err) {
+int ld_tokenizer_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err) {
   const ld_token_class *class;
   ld_special_tokens tokens;
   json_t *root = NULL;
@@ -166,7 +166,7 @@ int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err) {
   ld_token_files files;
   *out = NULL;
   int rc = ld_token_files_read(path, &files, err);
-  if (!rc) rc = ld_token_files_build(&files, out, err);
+  if (!rc) rc = ld_tokenizer_build(&files, out, err);
   ld_token_files_free(&files);
   return rc;
 }

@@ -34,6 +34,10 @@ int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err);
 /* The same from `length` bytes of JSON; `name` stands for the file in error texts. */
 int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tokenizer **out, ld_error *err);
 
+/* The same from a folder's files that were read already (folder.h). */
+struct ld_token_files;
+int ld_tokenizer_build(const struct ld_token_files *files, ld_tokenizer **out, ld_error *err);
+
 void ld_tokenizer_free(ld_tokenizer *tokenizer);
 
 /* Appends the ids of `length` bytes of UTF-8 to `out`; with `add_special` also what the post-processor adds

@@ -7,9 +7,7 @@
 
 #include "io/tokenizer/added_tokens.h"
 #include "io/tokenizer/class.h"
-#include "io/tokenizer/folder.h"
 #include "io/tokenizer/part.h"
-#include "io/tokenizer/tokenizer.h"
 #include "io/tokenizer/vocabulary.h"
 
 struct ld_tokenizer {
@@ -20,8 +18,5 @@ struct ld_tokenizer {
   int32_t size, eos;
   ld_token_settings settings;
 };
-
-/* Makes a tokenizer of a folder's files. */
-int ld_token_files_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err);
 
 #endif

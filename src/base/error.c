@@ -52,14 +52,3 @@ int ld_fail_prefix(ld_error *err, int code, const char *format, ...) {
   va_end(args);
   return ld_fail(err, rest.code ? rest.code : code, "%s: %s", prefix.text, rest.text);
 }
-
-const char *ld_error_name(int code) {
-  switch (code) {
-#define LD_ERROR_CASE(name, number, text)                                                                    \
-  case name:                                                                                                 \
-    return text;
-    LD_ERROR_TABLE(LD_ERROR_CASE)
-#undef LD_ERROR_CASE
-  }
-  return code ? "unknown error" : "success";
-}

@@ -10,21 +10,16 @@
 
 #include <stdarg.h>
 
-#define LD_ERROR_TABLE(X)                                                                                    \
-  X(LD_EUSAGE, 2, "bad usage")                                                                               \
-  X(LD_EFILE, 3, "cannot read or write")                                                                     \
-  X(LD_EFORMAT, 4, "malformed input")                                                                        \
-  X(LD_EUNSUPPORTED, 5, "not supported")                                                                     \
-  X(LD_EMISMATCH, 6, "does not fit together")                                                                \
-  X(LD_EMEMORY, 7, "out of memory")                                                                          \
-  X(LD_ENUMERIC, 8, "numerical failure")                                                                     \
-  X(LD_ESYSTEM, 9, "a library failed")                                                                       \
-  X(LD_ECLOSED, 10, "nobody reads the output any more")
-
 enum ld_error_code {
-#define LD_ERROR_ENUM(name, number, text) name = -(number),
-  LD_ERROR_TABLE(LD_ERROR_ENUM)
-#undef LD_ERROR_ENUM
+  LD_EUSAGE = -2,       /* bad usage */
+  LD_EFILE = -3,        /* cannot read or write */
+  LD_EFORMAT = -4,      /* malformed input */
+  LD_EUNSUPPORTED = -5, /* not supported */
+  LD_EMISMATCH = -6,    /* does not fit together */
+  LD_EMEMORY = -7,      /* out of memory */
+  LD_ENUMERIC = -8,     /* numerical failure */
+  LD_ESYSTEM = -9,      /* a library failed */
+  LD_ECLOSED = -10      /* nobody reads the output any more */
 };
 
 typedef struct ld_error {
@@ -38,8 +33,5 @@ int ld_fail(ld_error *err, int code, const char *format, ...) __attribute__((for
 
 /* Puts "prefix: " before the text that a deeper function left in `err`; returns err->code (or `code`). */
 int ld_fail_prefix(ld_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-/* The short text of a code, for logs. */
-const char *ld_error_name(int code);
 
 #endif

@@ -21,10 +21,6 @@ void ld_log_mute(bool mute) {
   state.mute = mute;
 }
 
-bool ld_log_muted(void) {
-  return state.mute;
-}
-
 bool ld_log_terminal(void) {
   return isatty(STDERR_FILENO);
 }

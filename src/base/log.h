@@ -9,7 +9,6 @@
 #include <stdbool.h>
 
 void ld_log_mute(bool mute);
-bool ld_log_muted(void);
 
 /* Control characters, which come from files only, are written as \x1b: they reach no terminal. A warning is said
  * once, however often it is given. */

@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 #include "cmd/command.h"
-#include "cmd/inspect.h"
+#include "cmd/inspect_run.h"
 #include "cmd/print.h"
 #include "cmd/run_setting.h"
 #include "io/checkpoint.h"

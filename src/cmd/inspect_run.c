@@ -1,4 +1,6 @@
 /* lora_dist inspect, of a run folder: what it was started with, how far it is, and what it has written. */
+#include "cmd/inspect_run.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,9 +8,8 @@
 #include <time.h>
 
 #include "base/memory.h"
-#include "cmd/inspect.h"
 #include "io/file.h"
-#include "io/report_run.h"
+#include "io/report/run.h"
 #include "io/yaml.h"
 
 static void put_label(ld_text *out, const char *label) {
@@ -74,12 +75,12 @@ static void put_dates(ld_text *out, const ld_run_record *r, const char *metrics)
 
 static void put_progress(ld_text *out, const ld_run_record *r) {
   const ld_table *s = &r->steps;
-  const double step = s->n ? s->column[LD_STEP][s->n - 1] : 0;
+  const double step = s->n ? s->column[LD_COLUMN_STEP][s->n - 1] : 0;
   put_label(out, "progress");
   ld_text_printf(out, "step %.0f", step);
   if (!isnan(r->total)) ld_text_printf(out, " of %.0f", r->total);
-  if (s->n && !isnan(s->column[LD_EPOCH][s->n - 1]))
-    ld_text_printf(out, ", %.2f epochs", s->column[LD_EPOCH][s->n - 1]);
+  if (s->n && !isnan(s->column[LD_COLUMN_EPOCH][s->n - 1]))
+    ld_text_printf(out, ", %.2f epochs", s->column[LD_COLUMN_EPOCH][s->n - 1]);
   if (step < r->total) ld_text_puts(out, ", not finished");
   if (step < r->total && r->stopped) {
     ld_text_puts(out, "; stopped: ");
@@ -91,7 +92,7 @@ static void put_progress(ld_text *out, const ld_run_record *r) {
 /* The first and the last loss of a table, and the best of evaluations. */
 static void put_losses(ld_text *out, const char *label, const ld_table *t, const size_t *best) {
   if (!t->n) return;
-  const double *step = t->column[LD_STEP], *loss = t->column[LD_LOSS];
+  const double *step = t->column[LD_COLUMN_STEP], *loss = t->column[LD_COLUMN_LOSS];
   put_label(out, label);
   ld_text_printf(out, "%.4f at step %.0f, %.4f at step %.0f", loss[0], step[0], loss[t->n - 1], step[t->n - 1]);
   if (best) ld_text_printf(out, ", best %.4f at step %.0f", loss[*best], step[*best]);

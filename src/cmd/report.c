@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "io/file.h"
-#include "io/report.h"
-#include "train/run.h"
+#include "io/report/report.h"
+#include "train/run_claim.h"
 
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)options;

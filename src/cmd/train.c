@@ -16,7 +16,7 @@
 #include "cmd/train_preflight.h"
 #include "cmd/train_profile.h"
 #include "cmd/train_report.h"
-#include "io/report.h"
+#include "io/report/report.h"
 #include "linalg/gemm.h"
 #include "train/agree.h"
 #include "train/once.h"

@@ -10,7 +10,7 @@
 #include "cmd/print.h"
 #include "cmd/train_memory.h"
 #include "io/json.h"
-#include "io/report.h"
+#include "io/report/run.h"
 
 static void describe_data(const ld_job *j) {
   const ld_plan *plan = j->data->plan;

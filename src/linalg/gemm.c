@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "base/vmath.h"
 #include "linalg/gemm_blas.h"
-#include "linalg/tile.h"
+#include "linalg/tile_pick.h"
 
 /* Some panels of the right factor stay in the second-level cache while a block of the left factor passes by,
  * which comes from the third level; so the right factor, the weights, is read from memory once for each
@@ -170,14 +170,6 @@ const char *ld_gemm_kernel(void) {
 bool ld_gemm_fused(void) {
   set_up();
   return !setup.blas && setup.tile->fused;
-}
-
-ld_factor ld_weight_factor(const ld_weight *W, bool transposed) {
-  return (ld_factor){W->data, W->dtype, transposed, W->cols};
-}
-
-ld_factor ld_float_factor(const float *data, int ld, bool transposed) {
-  return (ld_factor){data, LD_F32, transposed, ld};
 }
 
 static int term_words(const ld_term *term) {

@@ -13,25 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/dtype.h"
 #include "base/error.h"
-
-/* A factor of a product as it is stored: rows `ld` apart; `transposed`: they are the factor's columns. */
-typedef struct ld_factor {
-  const void *data;
-  ld_dtype dtype; /* LD_F32, LD_F16 or LD_BF16 */
-  bool transposed;
-  int ld;
-} ld_factor;
-
-/* scale * left right, left (M, K), right (K, N). */
-typedef struct ld_term {
-  ld_factor left, right;
-  int K;
-  float scale;
-} ld_term;
-
-enum { LD_MAX_TERMS = 4 };
+#include "linalg/factor.h"
 
 /* C (M, N) = start + bias + the sum of up to LD_MAX_TERMS terms, in one sweep over C: a layer and its adapter
  * cost one. start (M, N) may be C itself; bias (N) goes to each row; either may be NULL. All terms' left
@@ -43,19 +26,6 @@ void ld_gemm_terms(int M, int N, const ld_term *terms, int n_terms, const float 
  * the stored rows; beta is 0 or 1. With beta 0, C may hold anything. */
 void ld_gemm(bool transpose_a, bool transpose_b, int M, int N, int K, float alpha, const float *A, int lda,
              const float *B, int ldb, float beta, float *C, int ldc);
-
-/* A frozen weight as it is stored: (rows, cols), contiguous. */
-typedef struct ld_weight {
-  const void *data;
-  ld_dtype dtype; /* LD_F32, LD_F16 or LD_BF16 */
-  int rows, cols;
-} ld_weight;
-
-/* The weight, or its transpose, as a factor. */
-ld_factor ld_weight_factor(const ld_weight *W, bool transposed);
-
-/* A float matrix, or its transpose, as a factor. */
-ld_factor ld_float_factor(const float *data, int ld, bool transposed);
 
 enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
 

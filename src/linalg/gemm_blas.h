@@ -6,7 +6,7 @@
 #ifndef LD_GEMM_BLAS_H
 #define LD_GEMM_BLAS_H
 
-#include "linalg/gemm.h"
+#include "linalg/factor.h"
 
 /* Loads OpenBLAS with the kernels of that core type (NULL: its own choice), in the place of what was loaded
  * before. False when there is none. */

@@ -54,19 +54,4 @@ typedef struct ld_tile {
   void (*turn)(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *panel);
 } ld_tile;
 
-/* The height of tiles that cut n rows about evenly; n > 0. */
-int ld_tile_height(const ld_tile *tile, int n);
-
-/* The best for this processor (name NULL), or the one of that name; NULL when the processor lacks it. */
-const ld_tile *ld_tile_pick(const char *name);
-
-/* The name of tile i of those that this program has, from 0; NULL when there are no more. */
-const char *ld_tile_name(int i);
-
-/* The one that every processor has. */
-const ld_tile *ld_tile_plainest(void);
-
-/* The one for products of bfloat16; NULL when this processor does not have it. */
-const ld_tile *ld_tile_pick_bf16(void);
-
 #endif

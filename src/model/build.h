@@ -66,10 +66,6 @@ void ld_build_check_padding(ld_builder *builder);
 /* The activation function that the key names. */
 enum ld_activation ld_build_activation(ld_builder *builder, const char *key, const char *fallback);
 
-/* The frequencies (head_dim / 2) of rotary positions, by rope_parameters or rope_scaling, rope_theta and their
- * like. */
-float *ld_build_rotary(ld_builder *builder, int head_dim);
-
 /* Tensors; the name is a format. The body's name in front ("transformer.", "bert.") may be missing in the
  * file (bare base models), and a norm's "weight" and "bias" may be "gamma" and "beta" (old checkpoints). */
 float *ld_build_vector(ld_builder *builder, int n, const char *format, ...)

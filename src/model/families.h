@@ -1,4 +1,5 @@
-/* The families, one line each; model.c has the table. */
+/* The families, one line each; registry.c has the table.
+ */
 #ifndef LD_FAMILIES_H
 #define LD_FAMILIES_H
 

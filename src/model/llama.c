@@ -6,6 +6,7 @@
 
 #include "model/build.h"
 #include "model/families.h"
+#include "model/rope.h"
 #include "nn/ops.h"
 
 enum { Q, K, V, O, GATE, UP, DOWN, N_LINEARS };

@@ -1,10 +1,10 @@
-/* Models: what every family gives, and the registry of families.
+/* Models: what every family gives.
  *
  * A model is its frozen weights under their Hugging Face names, the list of its linear modules and
  * convolutions (any of which may carry an adapter or be trained whole), and a forward pass from a batch to
  * features; the last linear layer (language head, classifier) is apart, as the loss of a language model holds
  * it inside. A family is one file: a build function that reads config and asks for tensors by name and shape,
- * and the forward pass. To add one, write the file and add its line to the table in model.c.
+ * and the forward pass. To add one, write the file and add its line to the table in registry.c.
  */
 #ifndef LD_MODEL_H
 #define LD_MODEL_H
@@ -82,16 +82,7 @@ struct ld_model {
   size_t n_owned, room_owned;
 };
 
-/* Finds the family that config.json names; `source` names the folder in errors. NULL, with LD_EUNSUPPORTED
- * and the list of known ones, when there is none. */
-const ld_family *ld_model_family(const ld_value *config, const char *source, ld_error *err);
-
-/* Builds the family that config.json names, with the wished head (NULL: the stored one, if any).
- * LD_EUNSUPPORTED when there is none (the text lists those there are) or when the config asks for what the
- * family lacks, naming the key; LD_EFORMAT for a wrong value or a missing or misshapen tensor. The caller
- * frees with ld_model_free. Weights are mapped, not copied, but for vectors. */
-int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_head_wish *head,
-                   ld_model **out, ld_error *err);
+/* Frees a model that ld_model_build (registry.h) made; NULL is fine. */
 void ld_model_free(ld_model *model);
 
 /* The name of class `index` by config.json's id2label, which belongs to it; NULL when it has none, or when

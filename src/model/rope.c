@@ -2,10 +2,10 @@
  * config.json says it. transformers 5 has one map, rope_parameters; before, rope_theta stood at the top and
  * the rest in rope_scaling. Where a config has both, rope_scaling stands in for the whole of rope_parameters,
  * and a member of the map is taken before the key of its name at the top. */
+#include "model/rope.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "model/build.h"
 
 typedef struct rope {
   ld_builder *b;

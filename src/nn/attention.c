@@ -7,7 +7,7 @@
 
 #include "base/vmath.h"
 #include "linalg/rows.h"
-#include "linalg/tile.h"
+#include "linalg/tile_pick.h"
 #include "nn/ops.h"
 
 /* Rows taken at a time: some tiles' height, and few enough for their scores to stay in the second-level cache

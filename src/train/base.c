@@ -1,3 +1,4 @@
+#include "model/registry.h"
 #include "train/base.h"
 
 #include <stdlib.h>

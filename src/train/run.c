@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "io/file.h"
+#include "train/run_claim.h"
 
 static int write_text(const char *folder, const char *name, const char *text, ld_error *err) {
   char *path = ld_path_join(folder, name);
@@ -29,7 +30,7 @@ int ld_run_lock(ld_run *run, const ld_options *options, ld_error *err) {
                   .out = options->out,
                   .checkpoints = ld_path_join(options->out, "checkpoints"),
                   .lock = -1};
-  const int rc = ld_run_claim(run, err);
+  const int rc = ld_run_claim(options, run->checkpoints, err);
   return rc || !ld_is_folder(run->checkpoints) ? rc : lock_folder(run, err);
 }
 
@@ -49,7 +50,7 @@ int ld_run_open(ld_run *run, const char *config, const char *yaml, int64_t step,
   int rc = ld_make_folders(run->checkpoints, err);
   if (!rc && !run->locked) rc = lock_late(run, err);
   if (rc) return rc;
-  ld_run_sweep(run);
+  ld_run_sweep(run->options, run->checkpoints);
   rc = write_text(run->out, "run.yaml", yaml, err);
   if (rc) return rc;
   char *path = ld_path_join(run->out, "metrics.jsonl");

@@ -5,7 +5,7 @@
 #ifndef LD_RUN_H
 #define LD_RUN_H
 
-#include "io/metrics.h"
+#include "io/report/metrics.h"
 #include "train/trainer.h"
 
 typedef struct ld_run {
@@ -22,13 +22,6 @@ typedef struct ld_run {
  * it when it is a run's already, before anybody looks for a checkpoint in it. The options are borrowed. LD_EFILE
  * when another job holds it, or when a file of another is in the way; LD_EUSAGE when an input is. */
 int ld_run_lock(ld_run *run, const ld_options *options, ld_error *err);
-
-/* Whether it is a run's folder: an empty file `lock`, or a run's record in run.yaml, is in it. */
-bool ld_run_is_folder(const char *folder);
-
-/* The two parts of opening that keep what is not the run's: see run_claim.c. For ld_run_lock and ld_run_open. */
-int ld_run_claim(const ld_run *run, ld_error *err);
-void ld_run_sweep(const ld_run *run);
 
 /* Makes the folder, locks it unless ld_run_lock did (LD_EFILE when another job has meanwhile left checkpoints
  * in it), sweeps what a killed run left, opens metrics.jsonl (records behind step `step` are dropped) and

@@ -1,13 +1,16 @@
 /* What in an --out belongs to a run. A run replaces, appends to and removes files of its own folder without a
  * question, so before it touches anything the folder must be its own (a `lock` or a run's `run.yaml` is in it)
  * or hold none of the names that a run uses, and nothing under these names may be an input of the job. */
+#include "train/run_claim.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/memory.h"
+#include "io/adapter.h"
+#include "io/checkpoint.h"
 #include "io/file.h"
-#include "train/run.h"
 
 static const char *const files[] = {"lock",       "run.yaml",     "metrics.jsonl", "best.h5",
                                     "adapter.h5", "report.html", "profile.json",  "test-write"};
@@ -36,8 +39,8 @@ static bool is_used(const char *name, bool (*ours)(const char *name)) {
   return used;
 }
 
-static int check_input(const ld_run *run, const char *path, ld_error *err) {
-  const char *const inputs[] = {run->options->data, run->options->valid, run->options->init_adapter};
+static int check_input(const ld_options *options, const char *path, ld_error *err) {
+  const char *const inputs[] = {options->data, options->valid, options->init_adapter};
   static const char *const names[] = {"data", "valid", "init-adapter"};
   for (int i = 0; i < 3; i++)
     if (inputs[i] && ld_file_same(inputs[i], path))
@@ -47,13 +50,13 @@ static int check_input(const ld_run *run, const char *path, ld_error *err) {
 }
 
 /* Fails when an entry of `folder` that a run uses is an input, or in the folder itself. */
-static int check_inputs(const ld_run *run, const char *folder, bool (*ours)(const char *name), ld_error *err) {
+static int check_inputs(const ld_options *options, const char *folder, bool (*ours)(const char *name), ld_error *err) {
   size_t n;
   char **names = ld_folder_names(folder, &n, NULL);
-  int rc = names ? check_input(run, folder, err) : 0;
+  int rc = names ? check_input(options, folder, err) : 0;
   for (size_t i = 0; names && i < n && !rc; i++) {
     char *path = ld_path_join(folder, names[i]);
-    if (is_used(names[i], ours)) rc = check_input(run, path, err);
+    if (is_used(names[i], ours)) rc = check_input(options, path, err);
     free(path);
   }
   ld_names_free(names, n);
@@ -86,9 +89,9 @@ bool ld_run_is_folder(const char *folder) {
 }
 
 /* Whether `name` in the folder can be replaced by a run's file (or folder): `own` says whose folder it is. */
-static int check_entry(const ld_run *run, const char *name, bool folder, bool own, ld_error *err) {
+static int check_entry(const ld_options *options, const char *name, bool folder, bool own, ld_error *err) {
   struct stat info;
-  char *path = ld_path_join(run->out, name);
+  char *path = ld_path_join(options->out, name);
   int rc = 0;
   if (lstat(path, &info) != 0)
     rc = 0;
@@ -98,7 +101,7 @@ static int check_entry(const ld_run *run, const char *name, bool folder, bool ow
   else if (!own)
     rc = ld_fail(err, LD_EFILE,
                  "%s: already exists, and '%s' is not the folder of a run: choose another --out, or move it", path,
-                 run->out);
+                 options->out);
   free(path);
   return rc;
 }
@@ -117,29 +120,29 @@ static int check_peft(const char *folder, ld_error *err) {
   return rc;
 }
 
-static int check_entries(const ld_run *run, ld_error *err) {
-  const bool own = ld_run_is_folder(run->out);
-  int rc = check_entry(run, "checkpoints", true, true, err);
+static int check_entries(const ld_options *options, ld_error *err) {
+  const bool own = ld_run_is_folder(options->out);
+  int rc = check_entry(options, "checkpoints", true, true, err);
   for (size_t i = 0; i < sizeof files / sizeof *files && !rc; i++)
-    rc = check_entry(run, files[i], false, own, err);
-  return rc ? rc : check_entry(run, "peft", true, own, err);
+    rc = check_entry(options, files[i], false, own, err);
+  return rc ? rc : check_entry(options, "peft", true, own, err);
 }
 
-int ld_run_claim(const ld_run *run, ld_error *err) {
-  char *peft = ld_path_join(run->out, "peft");
-  int rc = check_inputs(run, run->out, is_ours, err);
-  if (!rc) rc = check_inputs(run, run->checkpoints, ld_checkpoint_is_name, err);
-  if (!rc) rc = check_inputs(run, peft, any_name, err);
-  if (!rc) rc = check_entries(run, err);
+int ld_run_claim(const ld_options *options, const char *checkpoints, ld_error *err) {
+  char *peft = ld_path_join(options->out, "peft");
+  int rc = check_inputs(options, options->out, is_ours, err);
+  if (!rc) rc = check_inputs(options, checkpoints, ld_checkpoint_is_name, err);
+  if (!rc) rc = check_inputs(options, peft, any_name, err);
+  if (!rc) rc = check_entries(options, err);
   if (!rc) rc = check_peft(peft, err);
   free(peft);
   return rc;
 }
 
-void ld_run_sweep(const ld_run *run) {
-  char *peft = ld_path_join(run->out, "peft");
-  ld_file_sweep(run->checkpoints, ld_checkpoint_is_name);
-  ld_file_sweep(run->out, is_ours);
+void ld_run_sweep(const ld_options *options, const char *checkpoints) {
+  char *peft = ld_path_join(options->out, "peft");
+  ld_file_sweep(checkpoints, ld_checkpoint_is_name);
+  ld_file_sweep(options->out, is_ours);
   ld_folder_settle(peft);
   free(peft);
 }

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "io/json.h"
+#include "model/registry.h"
 #include "model/model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "io/file.h"
-#include "io/metrics.h"
-#include "io/report.h"
+#include "io/report/metrics.h"
+#include "io/report/report.h"
 #include "scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/tokenizer/folder.h"
 #include "io/tokenizer/post_processor.h"
 #include "io/tokenizer/tokenizer.h"
 #include "io/tokenizer/tokenizer_parts.h"
@@ -41,7 +42,7 @@ static int open_files(const char *s, size_t size, ld_tokenizer **out, ld_error *
                                 .settings = settings, .config = json_object_get(settings, "config"),
                                 .added = json_object_get(settings, "added")};
   int rc = json_is_object(settings) && json_is_object(source)
-               ? ld_token_files_build(&files, out, err)
+               ? ld_tokenizer_build(&files, out, err)
                : ld_fail(err, LD_EFORMAT, "must be JSON objects");
   json_decref(settings);
   json_decref(source);

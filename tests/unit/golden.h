@@ -13,6 +13,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "model/registry.h"
 #include "train/base.h"
 
 #define MODELS LD_TESTS_DIR "/golden/models"

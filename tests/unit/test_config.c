@@ -3,6 +3,7 @@
 #include "golden.h"
 
 #include "base/text.h"
+#include "model/registry.h"
 #include "model/model.h"
 #include "nn/ops.h"
 

@@ -3,9 +3,9 @@
 #include <time.h>
 
 #include "base/text.h"
-#include "io/report.h"
-#include "io/report_chart.h"
-#include "io/report_run.h"
+#include "io/report/chart.h"
+#include "io/report/report.h"
+#include "io/report/run.h"
 #include "scratch.h"
 
 /* The report of a folder with these files (NULL: without); the caller frees. */
@@ -185,11 +185,11 @@ Test(report, scores_tell_the_task) {
                                 "{\"event\":\"eval\",\"step\":0,\"loss\":1,\"accuracy\":0.5}\n");
   cr_assert_eq(run.task, LD_RUN_CLASSES);
   cr_assert_not(run.images);
-  cr_assert(isnan(run.evals.column[LD_PERPLEXITY][0]));
+  cr_assert(isnan(run.evals.column[LD_COLUMN_PERPLEXITY][0]));
   ld_run_record_free(&run);
   run = record_of("{\"event\":\"eval\",\"step\":0,\"loss\":1}\n");
   cr_assert_eq(run.task, LD_RUN_LANGUAGE);
-  cr_assert_float_eq(run.evals.column[LD_PERPLEXITY][0], exp(1), 1e-12);
+  cr_assert_float_eq(run.evals.column[LD_COLUMN_PERPLEXITY][0], exp(1), 1e-12);
   ld_run_record_free(&run);
 }
 
@@ -356,7 +356,7 @@ Test(report, resumed) {
                                 "{\"event\":\"step\",\"step\":2,\"loss\":3,\"seconds\":1}\n"
                                 "{\"event\":\"end\",\"step\":2,\"seconds\":10}\n");
   cr_assert_eq(run.steps.n, 2);
-  cr_assert_eq(run.steps.column[LD_LOSS][1], 3);
+  cr_assert_eq(run.steps.column[LD_COLUMN_LOSS][1], 3);
   cr_assert_eq(run.evals.n, 0);
   cr_assert_eq(run.sessions, 2);
   cr_assert_eq(run.ranks, 4);

@@ -1,4 +1,4 @@
-#include "io/report_text.h"
+#include "io/report/text.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "io/report_chart.h"
+#include "io/report/chart.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -29,7 +29,6 @@ void ld_metrics_close(ld_metrics *metrics); /* NULL is fine */
 void ld_metrics_begin(ld_metrics *metrics);
 void ld_metrics_int(ld_metrics *metrics, const char *key, int64_t value);
 void ld_metrics_real(ld_metrics *metrics, const char *key, double value);
-void ld_metrics_bool(ld_metrics *metrics, const char *key, bool value);
 void ld_metrics_string(ld_metrics *metrics, const char *key, const char *value); /* NULL: null */
 void ld_metrics_json(ld_metrics *metrics, const char *key, const char *json);    /* as it is, in one line */
 

@@ -10,7 +10,7 @@
  *   step       step, epoch, loss, lr, grad_norm, target_tokens (of a classifier: labels), tokens, seconds
  *   eval       step, loss, seconds, and by task perplexity; accuracy, macro_f1, matthews; pearson, spearman
  *   confusion  step, labels: a list of names, counts: a list for each label as truth, of how often each label
- *              was predicted; the last one is shown, of up to LD_REPORT_CLASSES labels
+ *              was predicted; the last one is shown, of up to LD_REPORT_CLASSES (run.h) labels
  *   sample     step, prompt, text: the first and the last one are shown side by side
  *   end        seconds
  *
@@ -22,8 +22,6 @@
 #define LD_REPORT_H
 
 #include "base/error.h"
-
-enum { LD_REPORT_CLASSES = 20 };
 
 /* Writes <run_folder>/report.html atomically; `title` (NULL: the folder's path) becomes its heading. Fails
  * with LD_EFILE when metrics.jsonl cannot be read or the page cannot be written; without run.yaml the page has

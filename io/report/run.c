@@ -1,4 +1,4 @@
-#include "io/report_run.h"
+#include "io/report/run.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 #include "base/value.h"
 #include "io/file.h"
 #include "io/json.h"
-#include "io/report_chart.h"
+#include "io/report/chart.h"
 
 static double number(const ld_value *record, const char *key) {
   const ld_value *found = ld_value_get(record, key);
@@ -28,7 +28,7 @@ static double or_zero(double value) {
 
 /* Drops the records from `step` on: a resumed run computes them again. */
 static void rewind_to(ld_table *t, double step) {
-  while (t->n && t->column[LD_STEP][t->n - 1] >= step) t->n--;
+  while (t->n && t->column[LD_COLUMN_STEP][t->n - 1] >= step) t->n--;
 }
 
 static void add_row(ld_table *t, const double *row, size_t n_columns) {
@@ -77,16 +77,16 @@ static void drop_confusion(ld_confusion *c) {
 static void take_step(ld_run_record *r, const ld_value *record, double step, double *session) {
   const double seconds = number(record, "seconds");
   const double row[LD_STEP_COLUMNS] = {
-      [LD_STEP] = step,
-      [LD_LOSS] = number(record, "loss"),
-      [LD_LR] = number(record, "lr"),
-      [LD_GRAD_NORM] = number(record, "grad_norm"),
-      [LD_RATE] = seconds > 0 ? number(record, "tokens") / seconds : NAN,
-      [LD_TARGETS] = number(record, "target_tokens"),
-      [LD_EPOCH] = number(record, "epoch"),
-      [LD_SECONDS] = seconds,
-      [LD_WAIT_NETWORK] = number(record, "wait_network"),
-      [LD_WAIT_RANKS] = number(record, "wait_ranks"),
+      [LD_COLUMN_STEP] = step,
+      [LD_COLUMN_LOSS] = number(record, "loss"),
+      [LD_COLUMN_LR] = number(record, "lr"),
+      [LD_COLUMN_GRAD_NORM] = number(record, "grad_norm"),
+      [LD_COLUMN_RATE] = seconds > 0 ? number(record, "tokens") / seconds : NAN,
+      [LD_COLUMN_TARGETS] = number(record, "target_tokens"),
+      [LD_COLUMN_EPOCH] = number(record, "epoch"),
+      [LD_COLUMN_SECONDS] = seconds,
+      [LD_COLUMN_WAIT_NETWORK] = number(record, "wait_network"),
+      [LD_COLUMN_WAIT_RANKS] = number(record, "wait_ranks"),
   };
   rewind_to(&r->steps, step);
   rewind_to(&r->evals, step);
@@ -97,20 +97,20 @@ static void take_step(ld_run_record *r, const ld_value *record, double step, dou
 
 static void take_eval(ld_run_record *r, const ld_value *record, double step, double *session) {
   double row[LD_EVAL_COLUMNS] = {
-      [LD_STEP] = step,
-      [LD_LOSS] = number(record, "loss"),
-      [LD_PERPLEXITY] = number(record, "perplexity"),
-      [LD_ACCURACY] = number(record, "accuracy"),
-      [LD_MACRO_F1] = number(record, "macro_f1"),
-      [LD_MATTHEWS] = number(record, "matthews"),
-      [LD_PEARSON] = number(record, "pearson"),
-      [LD_SPEARMAN] = number(record, "spearman"),
+      [LD_COLUMN_STEP] = step,
+      [LD_COLUMN_LOSS] = number(record, "loss"),
+      [LD_COLUMN_PERPLEXITY] = number(record, "perplexity"),
+      [LD_COLUMN_ACCURACY] = number(record, "accuracy"),
+      [LD_COLUMN_MACRO_F1] = number(record, "macro_f1"),
+      [LD_COLUMN_MATTHEWS] = number(record, "matthews"),
+      [LD_COLUMN_PEARSON] = number(record, "pearson"),
+      [LD_COLUMN_SPEARMAN] = number(record, "spearman"),
   };
-  if (!isnan(row[LD_ACCURACY]))
+  if (!isnan(row[LD_COLUMN_ACCURACY]))
     r->task = LD_RUN_CLASSES;
-  else if (!isnan(row[LD_PEARSON]))
+  else if (!isnan(row[LD_COLUMN_PEARSON]))
     r->task = LD_RUN_VALUE;
-  if (r->task == LD_RUN_LANGUAGE && isnan(row[LD_PERPLEXITY])) row[LD_PERPLEXITY] = exp(row[LD_LOSS]);
+  if (r->task == LD_RUN_LANGUAGE && isnan(row[LD_COLUMN_PERPLEXITY])) row[LD_COLUMN_PERPLEXITY] = exp(row[LD_COLUMN_LOSS]);
   rewind_to(&r->evals, step);
   add_row(&r->evals, row, LD_EVAL_COLUMNS);
   *session += or_zero(number(record, "seconds"));
@@ -218,7 +218,7 @@ void ld_run_record_free(ld_run_record *r) {
 }
 
 size_t ld_run_record_best(const ld_run_record *r) {
-  const double *loss = r->evals.column[LD_LOSS];
+  const double *loss = r->evals.column[LD_COLUMN_LOSS];
   size_t best = 0;
   for (size_t i = 1; i < r->evals.n; i++)
     if (loss[i] < loss[best] || isnan(loss[best])) best = i;
@@ -226,7 +226,7 @@ size_t ld_run_record_best(const ld_run_record *r) {
 }
 
 int ld_run_record_measure(const ld_run_record *r) {
-  return r->task == LD_RUN_CLASSES ? LD_ACCURACY : r->task == LD_RUN_VALUE ? LD_PEARSON : LD_PERPLEXITY;
+  return r->task == LD_RUN_CLASSES ? LD_COLUMN_ACCURACY : r->task == LD_RUN_VALUE ? LD_COLUMN_PEARSON : LD_COLUMN_PERPLEXITY;
 }
 
 static int by_size(const void *a, const void *b) {

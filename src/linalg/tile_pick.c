@@ -1,4 +1,4 @@
-#include "linalg/tile.h"
+#include "linalg/tile_pick.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 #ifndef LD_REPORT_SCORES_H
 #define LD_REPORT_SCORES_H
 
-#include "io/report_chart.h"
-#include "io/report_run.h"
+#include "io/report/chart.h"
+#include "io/report/run.h"
 
 /* Accuracy (of numbers: Pearson's correlation) over steps; `chart` brings the range of steps. Nothing for a
  * language model. */

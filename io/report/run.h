@@ -6,29 +6,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "io/report.h"
+#include "base/error.h"
+
+enum { LD_REPORT_CLASSES = 20 }; /* the most labels of a confusion matrix that is shown */
 
 /* The columns of a table of steps, and of a table of evaluations. */
 enum {
-  LD_STEP,
-  LD_LOSS,
-  LD_LR,
-  LD_GRAD_NORM,
-  LD_RATE,
-  LD_TARGETS,
-  LD_EPOCH,
-  LD_SECONDS,
-  LD_WAIT_NETWORK,
-  LD_WAIT_RANKS,
+  LD_COLUMN_STEP,
+  LD_COLUMN_LOSS,
+  LD_COLUMN_LR,
+  LD_COLUMN_GRAD_NORM,
+  LD_COLUMN_RATE,
+  LD_COLUMN_TARGETS,
+  LD_COLUMN_EPOCH,
+  LD_COLUMN_SECONDS,
+  LD_COLUMN_WAIT_NETWORK,
+  LD_COLUMN_WAIT_RANKS,
   LD_STEP_COLUMNS
 };
 enum {
-  LD_PERPLEXITY = LD_LR,
-  LD_ACCURACY,
-  LD_MACRO_F1,
-  LD_MATTHEWS,
-  LD_PEARSON,
-  LD_SPEARMAN,
+  LD_COLUMN_PERPLEXITY = LD_COLUMN_LR,
+  LD_COLUMN_ACCURACY,
+  LD_COLUMN_MACRO_F1,
+  LD_COLUMN_MATTHEWS,
+  LD_COLUMN_PEARSON,
+  LD_COLUMN_SPEARMAN,
   LD_EVAL_COLUMNS
 };
 enum { LD_TABLE_COLUMNS = LD_STEP_COLUMNS };

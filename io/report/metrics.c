@@ -1,4 +1,4 @@
-#include "io/metrics.h"
+#include "io/report/metrics.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,10 +88,6 @@ void ld_metrics_int(ld_metrics *metrics, const char *key, int64_t value) {
 
 void ld_metrics_real(ld_metrics *metrics, const char *key, double value) {
   ld_json_number(put_key(metrics, key), value);
-}
-
-void ld_metrics_bool(ld_metrics *metrics, const char *key, bool value) {
-  ld_text_puts(put_key(metrics, key), value ? "true" : "false");
 }
 
 void ld_metrics_string(ld_metrics *metrics, const char *key, const char *value) {

@@ -1,9 +1,9 @@
-#include "io/report_scores.h"
+#include "io/report/scores.h"
 
 #include <math.h>
 #include <stdio.h>
 
-#include "io/report_text.h"
+#include "io/report/text.h"
 
 /* Rows of the table of evaluations, about. */
 enum { MAX_ROWS = 12 };
@@ -14,7 +14,7 @@ void ld_report_put_score_chart(ld_text *page, const ld_run_record *r, ld_chart c
   const double *values = e->column[ld_run_record_measure(r)], top = ld_column_largest(values, e->n);
   char note[64];
   snprintf(note, sizeof note, "validation, highest %.4f", top);
-  const ld_curve curve = {"validation", "joined", e->column[LD_STEP], values, e->n};
+  const ld_curve curve = {"validation", "joined", e->column[LD_COLUMN_STEP], values, e->n};
   chart.title = r->task == LD_RUN_CLASSES ? "Accuracy" : "Pearson correlation";
   chart.note = note;
   chart.from_zero = values[0] >= 0 && values[0] < 0.5 * top; /* a small rise near the top is to be seen */
@@ -26,7 +26,7 @@ void ld_report_put_score_chart(ld_text *page, const ld_run_record *r, ld_chart c
 
 static void put_evaluation(ld_text *page, const ld_table *e, size_t i, const int *columns, bool best) {
   ld_text_printf(page, "<tr%s><td>", best ? " class=\"best\"" : "");
-  ld_report_put_count(page, e->column[LD_STEP][i]);
+  ld_report_put_count(page, e->column[LD_COLUMN_STEP][i]);
   for (; *columns; columns++) {
     ld_text_puts(page, "</td><td>");
     ld_report_put_real(page, e->column[*columns][i], 4);
@@ -36,8 +36,8 @@ static void put_evaluation(ld_text *page, const ld_table *e, size_t i, const int
 
 /* All evaluations of a short run; of a long one some, among them the first, the best and the last. */
 static void put_evaluations(ld_text *page, const ld_run_record *r) {
-  static const int of_classes[] = {LD_LOSS, LD_ACCURACY, LD_MACRO_F1, LD_MATTHEWS, 0};
-  static const int of_values[] = {LD_LOSS, LD_PEARSON, LD_SPEARMAN, 0};
+  static const int of_classes[] = {LD_COLUMN_LOSS, LD_COLUMN_ACCURACY, LD_COLUMN_MACRO_F1, LD_COLUMN_MATTHEWS, 0};
+  static const int of_values[] = {LD_COLUMN_LOSS, LD_COLUMN_PEARSON, LD_COLUMN_SPEARMAN, 0};
   const bool classes = r->task == LD_RUN_CLASSES;
   const size_t n = r->evals.n, best = ld_run_record_best(r),
                every = n > MAX_ROWS ? n / (MAX_ROWS - 2) + 1 : 1;

@@ -1,4 +1,4 @@
-#include "io/report.h"
+#include "io/report/report.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,11 +10,11 @@
 #include "base/value.h"
 #include "io/file.h"
 #include "io/json.h"
-#include "io/report_chart.h"
-#include "io/report_page.h"
-#include "io/report_run.h"
-#include "io/report_scores.h"
-#include "io/report_text.h"
+#include "io/report/chart.h"
+#include "io/report/page.h"
+#include "io/report/run.h"
+#include "io/report/scores.h"
+#include "io/report/text.h"
 #include "io/yaml.h"
 
 static void put_duration(ld_text *page, double seconds) {
@@ -47,12 +47,12 @@ static void close_tile(ld_text *page) {
 static void put_eval_tile(ld_text *page, const ld_run_record *r, int column, const char *label) {
   const ld_table *e = &r->evals;
   const size_t best = ld_run_record_best(r);
-  const bool is_loss = column == LD_LOSS || column == LD_PERPLEXITY;
-  const int digits = column == LD_PERPLEXITY ? 2 : 4;
+  const bool is_loss = column == LD_COLUMN_LOSS || column == LD_COLUMN_PERPLEXITY;
+  const int digits = column == LD_COLUMN_PERPLEXITY ? 2 : 4;
   open_tile(page, label);
   ld_report_put_real(page, e->column[column][best], digits);
   ld_text_puts(page, is_loss ? "<small>best, at step " : "<small>at the same step");
-  if (is_loss) ld_report_put_count(page, e->column[LD_STEP][best]);
+  if (is_loss) ld_report_put_count(page, e->column[LD_COLUMN_STEP][best]);
   ld_text_puts(page, "; first ");
   ld_report_put_real(page, e->column[column][0], digits);
   ld_text_puts(page, "</small>");
@@ -66,7 +66,7 @@ static const char *const measures[] = {
 };
 
 static double last_step(const ld_run_record *r) {
-  return r->steps.n ? r->steps.column[LD_STEP][r->steps.n - 1] : 0;
+  return r->steps.n ? r->steps.column[LD_COLUMN_STEP][r->steps.n - 1] : 0;
 }
 
 static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
@@ -74,16 +74,16 @@ static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
   if (s->n) {
     const size_t window = ld_column_reach(s->n) + 1;
     open_tile(page, last_step(r) < r->total ? "Latest training loss" : "Final training loss");
-    ld_report_put_real(page, s->column[LD_LOSS][s->n - 1], 4);
+    ld_report_put_real(page, s->column[LD_COLUMN_LOSS][s->n - 1], 4);
     if (window > 1) {
       ld_text_puts(page, "<small>");
-      ld_report_put_real(page, ld_column_mean(s->column[LD_LOSS] + s->n - window, window), 4);
+      ld_report_put_real(page, ld_column_mean(s->column[LD_COLUMN_LOSS] + s->n - window, window), 4);
       ld_text_printf(page, " over the last %zu steps</small>", window);
     }
     close_tile(page);
   }
   if (e->n) {
-    put_eval_tile(page, r, LD_LOSS, "Validation loss");
+    put_eval_tile(page, r, LD_COLUMN_LOSS, "Validation loss");
     put_eval_tile(page, r, ld_run_record_measure(r), measures[r->task]);
   }
 }
@@ -95,13 +95,13 @@ static const char *rate_title(const ld_run_record *r) {
 static void put_progress_tiles(ld_text *page, const ld_run_record *r) {
   const ld_table *s = &r->steps;
   double targets = 0;
-  for (size_t i = 0; i < s->n; i++) targets += isnan(s->column[LD_TARGETS][i]) ? 0 : s->column[LD_TARGETS][i];
+  for (size_t i = 0; i < s->n; i++) targets += isnan(s->column[LD_COLUMN_TARGETS][i]) ? 0 : s->column[LD_COLUMN_TARGETS][i];
   open_tile(page, "Steps");
   ld_report_put_count(page, last_step(r));
   ld_text_puts(page, "<small>");
   if (!isnan(r->total)) put_amount(page, "of ", r->total, "step");
-  if (s->n && !isnan(s->column[LD_EPOCH][s->n - 1]))
-    ld_text_printf(page, "%s%.2f epochs", isnan(r->total) ? "" : ", ", s->column[LD_EPOCH][s->n - 1]);
+  if (s->n && !isnan(s->column[LD_COLUMN_EPOCH][s->n - 1]))
+    ld_text_printf(page, "%s%.2f epochs", isnan(r->total) ? "" : ", ", s->column[LD_COLUMN_EPOCH][s->n - 1]);
   ld_text_puts(page, "</small>");
   close_tile(page);
   open_tile(page, r->images                    ? "Images seen"
@@ -110,7 +110,7 @@ static void put_progress_tiles(ld_text *page, const ld_run_record *r) {
   ld_report_put_count(page, targets);
   close_tile(page);
   open_tile(page, rate_title(r));
-  ld_report_put_count(page, ld_column_median(s->column[LD_RATE], s->n));
+  ld_report_put_count(page, ld_column_median(s->column[LD_COLUMN_RATE], s->n));
   ld_text_puts(page, "<small>median of all steps</small>");
   close_tile(page);
 }
@@ -120,10 +120,10 @@ static void put_waits_tile(ld_text *page, const ld_run_record *r) {
   const ld_table *s = &r->steps;
   double seconds = 0, network = 0, ranks = 0;
   for (size_t i = 0; i < s->n; i++) {
-    if (isnan(s->column[LD_WAIT_NETWORK][i]) || isnan(s->column[LD_WAIT_RANKS][i])) continue;
-    seconds += s->column[LD_SECONDS][i];
-    network += s->column[LD_WAIT_NETWORK][i];
-    ranks += s->column[LD_WAIT_RANKS][i];
+    if (isnan(s->column[LD_COLUMN_WAIT_NETWORK][i]) || isnan(s->column[LD_COLUMN_WAIT_RANKS][i])) continue;
+    seconds += s->column[LD_COLUMN_SECONDS][i];
+    network += s->column[LD_COLUMN_WAIT_NETWORK][i];
+    ranks += s->column[LD_COLUMN_WAIT_RANKS][i];
   }
   if (!(r->ranks > 1 && seconds > 0)) return;
   open_tile(page, "Waiting");
@@ -155,7 +155,7 @@ static void put_job_tiles(ld_text *page, const ld_run_record *r) {
 static void put_gain(ld_text *page, const ld_run_record *r) {
   const ld_table *e = &r->evals;
   const size_t best = ld_run_record_best(r);
-  if (e->n < 2 || best == 0 || !(e->column[LD_LOSS][best] < e->column[LD_LOSS][0])) return;
+  if (e->n < 2 || best == 0 || !(e->column[LD_COLUMN_LOSS][best] < e->column[LD_COLUMN_LOSS][0])) return;
   const bool language = r->task == LD_RUN_LANGUAGE;
   const double *measure = e->column[ld_run_record_measure(r)];
   if (!language && !(measure[best] > measure[0])) return;
@@ -164,14 +164,14 @@ static void put_gain(ld_text *page, const ld_run_record *r) {
   ld_text_puts(page, " to ");
   ld_report_put_real(page, measure[best], language ? 2 : 4);
   ld_text_puts(page, " by step ");
-  ld_report_put_count(page, e->column[LD_STEP][best]);
+  ld_report_put_count(page, e->column[LD_COLUMN_STEP][best]);
   ld_text_puts(page, ".</p>\n");
 }
 
 /* What became of the run, in one sentence; and what a reader should not miss. */
 static void put_gist(ld_text *page, const ld_run_record *r) {
   size_t lost = 0;
-  for (size_t i = 0; i < r->steps.n; i++) lost += isnan(r->steps.column[LD_LOSS][i]);
+  for (size_t i = 0; i < r->steps.n; i++) lost += isnan(r->steps.column[LD_COLUMN_LOSS][i]);
   if (!r->steps.n) ld_text_puts(page, "<p class=\"gist\">No training step is recorded yet.</p>\n");
   if (r->steps.n && last_step(r) < r->total) {
     ld_text_printf(page, "<p class=\"gist\">Not finished: %.0f of %.0f steps are done", last_step(r), r->total);
@@ -193,16 +193,16 @@ static void put_gist(ld_text *page, const ld_run_record *r) {
 static void put_loss_chart(ld_text *page, const ld_run_record *r, ld_chart chart) {
   const ld_table *s = &r->steps, *e = &r->evals;
   const bool smoothed = ld_column_reach(s->n) > 0;
-  double *means = ld_column_smooth(s->column[LD_LOSS], s->n);
+  double *means = ld_column_smooth(s->column[LD_COLUMN_LOSS], s->n);
   ld_curve curves[3];
   chart.curves = curves;
   if (s->n)
     curves[chart.n_curves++] =
-        (ld_curve){"training", smoothed ? "raw" : "main", s->column[LD_STEP], s->column[LD_LOSS], s->n};
+        (ld_curve){"training", smoothed ? "raw" : "main", s->column[LD_COLUMN_STEP], s->column[LD_COLUMN_LOSS], s->n};
   if (smoothed)
-    curves[chart.n_curves++] = (ld_curve){"training, smoothed", "main", s->column[LD_STEP], means, s->n};
+    curves[chart.n_curves++] = (ld_curve){"training, smoothed", "main", s->column[LD_COLUMN_STEP], means, s->n};
   if (e->n)
-    curves[chart.n_curves++] = (ld_curve){"validation", "dots", e->column[LD_STEP], e->column[LD_LOSS], e->n};
+    curves[chart.n_curves++] = (ld_curve){"validation", "dots", e->column[LD_COLUMN_STEP], e->column[LD_COLUMN_LOSS], e->n};
   chart.title = "Loss";
   chart.note = r->task == LD_RUN_VALUE      ? "mean squared error"
                : r->task == LD_RUN_LANGUAGE ? "nats per target token"
@@ -216,20 +216,20 @@ static void put_loss_chart(ld_text *page, const ld_run_record *r, ld_chart chart
 static void put_step_chart(ld_text *page, const ld_table *s, ld_chart chart, int column, const char *title) {
   const double *values = s->column[column];
   const double middle = ld_column_median(values, s->n), top = ld_column_largest(values, s->n);
-  const bool smoothed = column != LD_LR && ld_column_reach(s->n) > 0;
+  const bool smoothed = column != LD_COLUMN_LR && ld_column_reach(s->n) > 0;
   double *means = ld_column_smooth(values, s->n);
   char note[64];
-  if (column == LD_RATE)
+  if (column == LD_COLUMN_RATE)
     snprintf(note, sizeof note, "median %.0f", middle);
   else
     snprintf(note, sizeof note, "highest %.3g", top);
   const ld_curve curves[] = {
-      {title, smoothed ? "raw" : "main", s->column[LD_STEP], values, s->n},
-      {"smoothed", "main", s->column[LD_STEP], means, s->n},
+      {title, smoothed ? "raw" : "main", s->column[LD_COLUMN_STEP], values, s->n},
+      {"smoothed", "main", s->column[LD_COLUMN_STEP], means, s->n},
   };
   chart.title = title;
   chart.note = note;
-  chart.from_zero = column != LD_GRAD_NORM || !(top > 100 * middle); /* else a spike flattens the rest */
+  chart.from_zero = column != LD_COLUMN_GRAD_NORM || !(top > 100 * middle); /* else a spike flattens the rest */
   chart.curves = curves;
   chart.n_curves = smoothed ? 2 : 1;
   ld_chart_put(page, &chart);
@@ -243,15 +243,15 @@ static void put_charts(ld_text *page, const ld_run_record *r) {
   for (int i = 0; i < 2; i++) {
     const ld_table *t = i ? e : s;
     if (!t->n) continue;
-    chart.first = fmin(chart.first, t->column[LD_STEP][0]);
-    chart.last = fmax(chart.last, t->column[LD_STEP][t->n - 1]);
+    chart.first = fmin(chart.first, t->column[LD_COLUMN_STEP][0]);
+    chart.last = fmax(chart.last, t->column[LD_COLUMN_STEP][t->n - 1]);
   }
   ld_text_puts(page, "<div class=\"charts\">\n");
   put_loss_chart(page, r, chart);
   ld_report_put_score_chart(page, r, chart);
-  put_step_chart(page, s, chart, LD_LR, "Learning rate");
-  put_step_chart(page, s, chart, LD_GRAD_NORM, "Gradient norm");
-  put_step_chart(page, s, chart, LD_RATE, rate_title(r));
+  put_step_chart(page, s, chart, LD_COLUMN_LR, "Learning rate");
+  put_step_chart(page, s, chart, LD_COLUMN_GRAD_NORM, "Gradient norm");
+  put_step_chart(page, s, chart, LD_COLUMN_RATE, rate_title(r));
   ld_text_puts(page, "</div>\n");
 }
 

@@ -1,7 +1,7 @@
-/* The parts of the inspect command.
+/* What inspect shows of a run folder.
  */
-#ifndef LD_INSPECT_H
-#define LD_INSPECT_H
+#ifndef LD_INSPECT_RUN_H
+#define LD_INSPECT_RUN_H
 
 #include <stdbool.h>
 

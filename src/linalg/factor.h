@@ -1,0 +1,41 @@
+/* What matrix products are made of: factors as they are stored, and the terms that are summed. Row-major
+ * throughout.
+ */
+#ifndef LD_FACTOR_H
+#define LD_FACTOR_H
+
+#include <stdbool.h>
+
+#include "base/dtype.h"
+
+/* A factor of a product as it is stored: rows `ld` apart; `transposed`: they are the factor's columns. */
+typedef struct ld_factor {
+  const void *data;
+  ld_dtype dtype; /* LD_F32, LD_F16 or LD_BF16 */
+  bool transposed;
+  int ld;
+} ld_factor;
+
+/* scale * left right, left (M, K), right (K, N). */
+typedef struct ld_term {
+  ld_factor left, right;
+  int K;
+  float scale;
+} ld_term;
+
+enum { LD_MAX_TERMS = 4 };
+
+/* A frozen weight as it is stored: (rows, cols), contiguous. */
+typedef struct ld_weight {
+  const void *data;
+  ld_dtype dtype; /* LD_F32, LD_F16 or LD_BF16 */
+  int rows, cols;
+} ld_weight;
+
+/* The weight, or its transpose, as a factor. */
+ld_factor ld_weight_factor(const ld_weight *W, bool transposed);
+
+/* A float matrix, or its transpose, as a factor. */
+ld_factor ld_float_factor(const float *data, int ld, bool transposed);
+
+#endif

@@ -1,0 +1,17 @@
+/* The registry of families: building the model that a config.json names.
+ */
+#ifndef LD_REGISTRY_H
+#define LD_REGISTRY_H
+
+#include "base/error.h"
+#include "base/value.h"
+#include "model/model.h"
+
+/* Builds the family that config.json names, with the wished head (NULL: the stored one, if any).
+ * LD_EUNSUPPORTED when there is none (the text lists those there are) or when the config asks for what the
+ * family lacks, naming the key; LD_EFORMAT for a wrong value or a missing or misshapen tensor. The caller
+ * frees with ld_model_free. Weights are mapped, not copied, but for vectors. */
+int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_head_wish *head,
+                   ld_model **out, ld_error *err);
+
+#endif
