@@ -290,11 +290,10 @@ static int check_roles(const ld_message *messages, size_t n, ld_error *err) {
 }
 
 int ld_chat_render(const ld_chat_layout *layout, const ld_message *messages, size_t n_messages, bool prompt,
-                   ld_text *out, ld_span *spans, size_t *n_spans, ld_error *err) {
-  if (n_spans) *n_spans = 0;
-  chat_page page = {out, spans, 0};
+                   ld_text *out, ld_spans *spans, ld_error *err) {
+  chat_page page = {out, spans ? spans->items : NULL, 0};
   int rc = check_roles(messages, n_messages, err);
   if (!rc) rc = layout->render(layout, messages, n_messages, prompt, &page, err);
-  if (!rc && n_spans) *n_spans = page.n_spans;
+  if (spans) spans->n = rc ? 0 : page.n_spans;
   return rc;
 }

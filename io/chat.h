@@ -41,11 +41,16 @@ typedef struct ld_span {
   size_t turn, begin, end;
 } ld_span;
 
-/* Appends the rendered conversation to `out` and puts the assistant's spans into `spans` (n_messages places;
- * their number goes to n_spans; both may be NULL). With `prompt` the text ends where the assistant begins to
+/* With room for one for each message. */
+typedef struct ld_spans {
+  ld_span *items;
+  size_t n;
+} ld_spans;
+
+/* Appends the rendered conversation to `out` and puts the assistant's spans into `spans` (may be NULL). With `prompt` the text ends where the assistant begins to
  * speak. Equal to the model's own chat template with its bos in the text. LD_EFORMAT, naming the message, for
  * an unknown role or an order that the layout lacks; `out` may then hold a part. */
 int ld_chat_render(const ld_chat_layout *layout, const ld_message *messages, size_t n_messages, bool prompt,
-                   ld_text *out, ld_span *spans, size_t *n_spans, ld_error *err);
+                   ld_text *out, ld_spans *spans, ld_error *err);
 
 #endif

@@ -8,8 +8,7 @@
 
 typedef struct rendered {
   ld_text text;
-  ld_span *spans;
-  size_t n_spans;
+  ld_spans spans;
 } rendered;
 
 /* Keys of a message that no layout shows. */
@@ -42,11 +41,10 @@ static int render(const ld_dataset *dataset, const ld_value *record, ld_tally *u
   if (!list || list->type != LD_LIST)
     return ld_fail(err, LD_EFORMAT, "messages: expected a list of messages");
   ld_message *messages = ld_alloc(list->n_items, sizeof *messages);
-  out->spans = ld_alloc(list->n_items, sizeof *out->spans);
+  out->spans.items = ld_alloc(list->n_items, sizeof *out->spans.items);
   int rc = read_messages(list, messages, unused, err);
   if (!rc)
-    rc = ld_chat_render(dataset->layout, messages, list->n_items, false, &out->text, out->spans,
-                        &out->n_spans, err);
+    rc = ld_chat_render(dataset->layout, messages, list->n_items, false, &out->text, &out->spans, err);
   free(messages);
   return rc;
 }
@@ -82,8 +80,8 @@ static int pass(id_walk *walk, size_t begin, size_t end, ld_error *err) {
 static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, ld_error *err) {
   size_t from = 0;
   int rc = 0;
-  for (size_t i = 0; i < chat->n_spans && !rc && !walk->apart; i++) {
-    const ld_span *span = &chat->spans[i];
+  for (size_t i = 0; i < chat->spans.n && !rc && !walk->apart; i++) {
+    const ld_span *span = &chat->spans.items[i];
     size_t head = 0;
     rc = pass(walk, from, span->turn, err);
     if (!rc) rc = common(walk, span->turn, span->begin, &head, err);
@@ -101,18 +99,18 @@ static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, 
  * time by the square of the number of turns, which has a budget: so many bytes to encode. */
 static int mark_by_prefixes(id_walk *walk, const rendered *chat, uint8_t *target, ld_error *err) {
   enum { MOST_BYTES = 1 << 28 };
-  if (chat->n_spans && chat->text.length > MOST_BYTES / chat->n_spans)
+  if (chat->spans.n && chat->text.length > MOST_BYTES / chat->spans.n)
     return ld_fail(
         err, LD_EUNSUPPORTED,
         "messages: %zu turns of the assistant in %zu bytes take too long with this tokenizer, split "
         "the conversation",
-        chat->n_spans, chat->text.length);
+        chat->spans.n, chat->text.length);
   walk->at = 0;
   memset(target, 0, walk->whole->n);
-  for (size_t i = 0; i < chat->n_spans; i++) {
+  for (size_t i = 0; i < chat->spans.n; i++) {
     size_t begin, end;
-    int rc = common(walk, 0, chat->spans[i].begin, &begin, err);
-    if (!rc) rc = common(walk, 0, chat->spans[i].end, &end, err);
+    int rc = common(walk, 0, chat->spans.items[i].begin, &begin, err);
+    if (!rc) rc = common(walk, 0, chat->spans.items[i].end, &end, err);
     if (rc) return rc;
     if (end > begin) memset(target + begin, 1, end - begin);
   }
@@ -139,6 +137,6 @@ int ld_data_conversation(const ld_dataset *dataset, const ld_value *record, ld_s
   else if (!rc)
     ld_data_targets(sample, 1);
   ld_text_free(&chat.text);
-  free(chat.spans);
+  free(chat.spans.items);
   return rc;
 }

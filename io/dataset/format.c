@@ -90,13 +90,13 @@ int ld_data_labelled(const ld_dataset *dataset, const char *text, size_t length,
                      size_t pair_length, ld_sample *sample, ld_error *err) {
   const ld_tokenizer *tokenizer = dataset->options.tokenizer;
   const size_t most = dataset->options.seq_len > 0 ? (size_t)dataset->options.seq_len : 0;
-  int rc = ld_tokenizer_encode_input(tokenizer, text, length, pair, pair_length, 0, &sample->tokens,
-                                     &sample->types, err);
+  ld_input input = {text, length, pair, pair_length, 0};
+  int rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
   sample->n_whole = sample->tokens.n;
   if (!rc && most && sample->n_whole > most) {
     sample->tokens.n = sample->types.n = 0;
-    rc = ld_tokenizer_encode_input(tokenizer, text, length, pair, pair_length, most, &sample->tokens,
-                                   &sample->types, err);
+    input.most = most;
+    rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
   }
   if (!rc && !ld_tokenizer_has_types(tokenizer))
     memset(sample->types.ids, 0, sample->types.n * sizeof *sample->types.ids);

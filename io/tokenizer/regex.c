@@ -95,13 +95,21 @@ size_t ld_regex_shortest(const ld_regex *regex) {
   return length;
 }
 
-static int match_at(const ld_regex *regex, const char *s, size_t length, size_t at, pcre2_match_data *data,
-                    pcre2_match_context *context) {
-  const PCRE2_SPTR text = (PCRE2_SPTR)s;
-  int rc = pcre2_match(regex->code, text, length, at, PCRE2_NO_UTF_CHECK, data, context);
+typedef struct search {
+  const ld_regex *regex;
+  const char *s;
+  size_t length;
+  pcre2_match_data *data;
+  pcre2_match_context *context;
+} search;
+
+static int match_at(const search *in, size_t at) {
+  const PCRE2_SPTR text = (PCRE2_SPTR)in->s;
+  const uint32_t options = PCRE2_NO_UTF_CHECK;
+  int rc = pcre2_match(in->regex->code, text, in->length, at, options, in->data, in->context);
   /* The compiled code has a small stack; the interpreter takes what it needs from the heap. */
   if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-    rc = pcre2_match(regex->code, text, length, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, context);
+    rc = pcre2_match(in->regex->code, text, in->length, at, options | PCRE2_NO_JIT, in->data, in->context);
   return rc;
 }
 
@@ -113,20 +121,20 @@ static int too_much(int rc, ld_budget *budget, ld_error *err) {
                  "a regular expression of the tokenizer needs too many steps on this text (PCRE2 %d)", rc);
 }
 
-static int find_all(const ld_regex *regex, const char *s, size_t length, pcre2_match_data *data,
-                    pcre2_match_context *context, ld_sink *sink, ld_budget *budget, ld_error *err) {
-  const PCRE2_SIZE *found = pcre2_get_ovector_pointer(data);
+static int find_all(const search *in, ld_sink *sink, ld_budget *budget, ld_error *err) {
+  const PCRE2_SIZE *found = pcre2_get_ovector_pointer(in->data);
+  const size_t length = in->length;
   size_t at = 0, last_end = 0;
   bool any = false;
   while (at <= length) {
-    const int n = match_at(regex, s, length, at, data, context);
+    const int n = match_at(in, at);
     if (n == PCRE2_ERROR_NOMATCH) break;
     if (n < 0) return too_much(n, budget, err);
     /* \K can put the start after the end, and lookbehind with it before what was already taken. */
     const size_t end = found[1], start = found[0] > end ? end : found[0] < last_end ? last_end : found[0];
     if (start == end && any && end == last_end) { /* no empty match right after a match */
       if (at == length) break;
-      ld_utf8_next(s, &at);
+      ld_utf8_next(in->s, &at);
       continue;
     }
     const int rc = ld_sink_match(sink, last_end, start, end, err);
@@ -139,17 +147,16 @@ static int find_all(const ld_regex *regex, const char *s, size_t length, pcre2_m
 
 int ld_regex_find(const ld_regex *regex, const char *s, size_t length, ld_budget *budget, ld_sink *sink,
                   ld_error *err) {
-  pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-  pcre2_match_context *context = pcre2_match_context_create(NULL);
+  const search in = {regex, s, length, pcre2_match_data_create(1, NULL), pcre2_match_context_create(NULL)};
   int rc;
-  if (data && context) {
-    pcre2_set_callout(context, give_up, budget);
-    rc = find_all(regex, s, length, data, context, sink, budget, err);
+  if (in.data && in.context) {
+    pcre2_set_callout(in.context, give_up, budget);
+    rc = find_all(&in, sink, budget, err);
   } else {
     rc = ld_fail(err, LD_EMEMORY, "no memory for a regular expression");
   }
-  pcre2_match_data_free(data);
-  pcre2_match_context_free(context);
+  pcre2_match_data_free(in.data);
+  pcre2_match_context_free(in.context);
   return rc;
 }
 

@@ -275,18 +275,17 @@ static void cut_longest_first(ld_ids texts[2], size_t most, bool left) {
   cut(&texts[!shorter], n2, left);
 }
 
-int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, size_t length,
-                              const char *pair, size_t pair_length, size_t most, ld_ids *out, ld_ids *types,
-                              ld_error *err) {
-  const ld_template *template = ld_template_of(&tokenizer->post_processor, pair != NULL);
-  const size_t added = ld_template_added(template);
+int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *input, ld_ids *out,
+                              ld_ids *types, ld_error *err) {
+  const ld_template *template = ld_template_of(&tokenizer->post_processor, input->pair != NULL);
+  const size_t added = ld_template_added(template), most = input->most;
   if (most && most < added)
     return ld_fail(err, LD_EMISMATCH,
                    "%zu tokens at most leave no room for the %zu special tokens of an input: raise --seq-len",
                    most, added);
   ld_ids texts[2] = {0};
-  int rc = encode_text(tokenizer, text, length, &texts[0], err);
-  if (!rc && pair) rc = encode_text(tokenizer, pair, pair_length, &texts[1], err);
+  int rc = encode_text(tokenizer, input->text, input->length, &texts[0], err);
+  if (!rc && input->pair) rc = encode_text(tokenizer, input->pair, input->pair_length, &texts[1], err);
   if (!rc && most) cut_longest_first(texts, most - added, tokenizer->settings.cut_left);
   if (!rc) ld_template_fill(template, texts, true, out, types);
   ld_ids_free(&texts[0]);

@@ -46,14 +46,22 @@ void ld_tokenizer_free(ld_tokenizer *tokenizer);
 int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
                         ld_ids *out, ld_error *err);
 
-/* Appends the ids of an encoder's input, a text or (with `pair` not NULL) two, with what the post-processor
- * adds, to `out`, and their type ids to `types`: as the library's encode(text, pair) after
- * enable_truncation(most, strategy="longest_first", direction by truncation_side); `most` 0 is no limit.
- * LD_EFORMAT when a text is not UTF-8 or cannot be encoded (as above); LD_EMISMATCH when `most` leaves no
- * room for the special tokens (the library then cuts nothing). Neither list changes after an error. */
-int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const char *text, size_t length,
-                              const char *pair, size_t pair_length, size_t most, ld_ids *out, ld_ids *types,
-                              ld_error *err);
+/* An encoder's input: a text, or (with `pair` not NULL) two. */
+typedef struct ld_input {
+  const char *text;
+  size_t length;
+  const char *pair;
+  size_t pair_length;
+  size_t most; /* tokens with the special ones; 0: any number */
+} ld_input;
+
+/* Appends the ids of an input, with what the post-processor adds, to `out`, and their type ids to `types`:
+ * as the library's encode(text, pair) after enable_truncation(most, strategy="longest_first", direction by
+ * truncation_side). LD_EFORMAT when a text is not UTF-8 or cannot be encoded (as above); LD_EMISMATCH when
+ * `most` leaves no room for the special tokens (the library then cuts nothing). Neither list changes after
+ * an error. */
+int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *input, ld_ids *out,
+                              ld_ids *types, ld_error *err);
 
 /* Appends the text of `n` ids to `out`, as `decode(ids, skip_special_tokens)` does: unknown ids add nothing,
  * bytes that are no UTF-8 become U+FFFD. */

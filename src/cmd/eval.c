@@ -47,11 +47,12 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
                     ld_error *err) {
   ld_tape *tape = ld_tape_create();
   ld_feed feed = {0};
+  const ld_session session = {comm, tape, &feed, base->model, (int)options->micro_batch};
   size_t bytes;
   ld_evaluation found = {0};
-  int rc = ld_tape_fit(tape, &feed, base->model, options, LD_PASS_INFER, corpus, NULL, &bytes, err);
+  int rc = ld_session_fit(&session, LD_PASS_INFER, options->recompute, corpus, NULL, &bytes, err);
   rc = ld_comm_agree(comm, rc, err);
-  if (!rc) rc = ld_evaluate(comm, tape, &feed, base->model, corpus, (int)options->micro_batch, &found, err);
+  if (!rc) rc = ld_evaluate(&session, corpus, &found, err);
   if (!rc && !isfinite(found.loss))
     rc = ld_fail(err, LD_ENUMERIC,
                  "%s: the loss is not finite: the model or the adapter holds NaN or infinite values",

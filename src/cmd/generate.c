@@ -37,9 +37,7 @@ static int make_prompt(const ld_options *options, ld_base *base, ld_ids *ids, ld
   stop_at(base, ld_tokenizer_id(base->tokenizer, ld_chat_end(layout)));
   const ld_message message = {"user", options->prompt};
   ld_text text = {0};
-  ld_span span;
-  size_t n_spans;
-  rc = ld_chat_render(layout, &message, 1, true, &text, &span, &n_spans, err);
+  rc = ld_chat_render(layout, &message, 1, true, &text, NULL, err);
   if (!rc) rc = ld_tokenizer_encode(base->tokenizer, text.bytes, text.length, false, ids, err);
   ld_text_free(&text);
   return rc;

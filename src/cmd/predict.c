@@ -95,11 +95,11 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
   ld_tape *tape = ld_tape_create();
   ld_feed feed = {0};
   printer p = {.base = base, .corpus = corpus};
+  const ld_session session = {comm, tape, &feed, base->model, (int)options->micro_batch};
   size_t bytes;
-  int rc = ld_tape_fit(tape, &feed, base->model, options, LD_PASS_INFER, corpus, NULL, &bytes, err);
+  int rc = ld_session_fit(&session, LD_PASS_INFER, options->recompute, corpus, NULL, &bytes, err);
   rc = ld_comm_agree(comm, rc, err);
-  if (!rc)
-    rc = ld_predict(comm, tape, &feed, base->model, corpus, (int)options->micro_batch, print_row, &p, err);
+  if (!rc) rc = ld_predict(&session, corpus, print_row, &p, err);
   if (!rc && ld_comm_rank(comm) == 0) rc = print_rest(&p, err);
   ld_text_free(&p.line);
   ld_feed_free(&feed);

@@ -109,8 +109,8 @@ static int evaluate(ld_job *j, ld_error *err) {
   const double began = ld_clock();
   ld_trainer *t = &j->trainer;
   ld_evaluation found;
-  int rc = ld_evaluate(j->comm, t->tape, &t->feed, j->base.model, j->valid, (int)j->options.micro_batch,
-                       &found, err);
+  const ld_session session = ld_trainer_session(t);
+  int rc = ld_evaluate(&session, j->valid, &found, err);
   if (rc) return rc;
   if (!isfinite(found.loss)) {
     ld_evaluation_free(&found);

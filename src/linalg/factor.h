@@ -25,6 +25,20 @@ typedef struct ld_term {
 
 enum { LD_MAX_TERMS = 4 };
 
+/* C (M, N) = start + bias + the sum of up to LD_MAX_TERMS terms: a layer and its adapter cost one sweep over
+ * C. start (M, N) may be C itself; bias (N) goes to each row; either may be NULL. All terms' left factors
+ * are transposed, or none. */
+typedef struct ld_sum {
+  int M, N;
+  const ld_term *terms;
+  int n_terms;
+  const float *start;
+  int ld_start;
+  const float *bias;
+  float *C;
+  int ldc;
+} ld_sum;
+
 /* A frozen weight as it is stored: (rows, cols), contiguous. */
 typedef struct ld_weight {
   const void *data;

@@ -469,23 +469,23 @@ static void turn_job(job *j, ld_term *term) {
   j->bias_column = from.bias_row;
 }
 
-void ld_gemm_terms(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start,
-                   const float *bias, float *C, int ldc) {
+void ld_gemm_sum(const ld_sum *sum) {
+  const int M = sum->M, N = sum->N;
   if (!M || !N) return;
   set_up();
   if (setup.blas) {
-    ld_gemm_blas(M, N, terms, n_terms, start, ld_start, bias, C, ldc);
+    ld_gemm_blas(sum);
     return;
   }
-  job j = {.M = M, .N = N, .n_terms = n_terms, .terms = terms};
-  j.start = start, j.start_row = ld_start, j.start_column = 1;
-  j.bias = bias, j.bias_row = 0, j.bias_column = 1;
-  j.C = C, j.row = ldc, j.column = 1;
-  for (int i = 0; i < n_terms; i++) j.words += term_words(&terms[i]);
+  job j = {.M = M, .N = N, .n_terms = sum->n_terms, .terms = sum->terms};
+  j.start = sum->start, j.start_row = sum->ld_start, j.start_column = 1;
+  j.bias = sum->bias, j.bias_row = 0, j.bias_column = 1;
+  j.C = sum->C, j.row = sum->ldc, j.column = 1;
+  for (int i = 0; i < j.n_terms; i++) j.words += term_words(&j.terms[i]);
   /* A narrow result of a tall product over rows (the gradient of B): as rows, its right factor can stay in
    * place. */
-  ld_term turned = terms[0];
-  if (n_terms == 1 && N <= 64 && M > 2 * N && turned.left.transposed && !turned.right.transposed) {
+  ld_term turned = j.terms[0];
+  if (j.n_terms == 1 && N <= 64 && M > 2 * N && turned.left.transposed && !turned.right.transposed) {
     turn_job(&j, &turned);
     j.terms = &turned;
   }
@@ -498,5 +498,6 @@ void ld_gemm_terms(int M, int N, const ld_term *terms, int n_terms, const float 
 void ld_gemm(bool transpose_a, bool transpose_b, int M, int N, int K, float alpha, const float *A, int lda,
              const float *B, int ldb, float beta, float *C, int ldc) {
   const ld_term term = {ld_float_factor(A, lda, transpose_a), ld_float_factor(B, ldb, transpose_b), K, alpha};
-  ld_gemm_terms(M, N, &term, 1, beta != 0 ? C : NULL, ldc, NULL, C, ldc);
+  ld_gemm_sum(&(ld_sum){.M = M, .N = N, .terms = &term, .n_terms = 1, .start = beta != 0 ? C : NULL,
+                        .ld_start = ldc, .C = C, .ldc = ldc});
 }

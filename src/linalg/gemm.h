@@ -16,11 +16,7 @@
 #include "base/error.h"
 #include "linalg/factor.h"
 
-/* C (M, N) = start + bias + the sum of up to LD_MAX_TERMS terms, in one sweep over C: a layer and its adapter
- * cost one. start (M, N) may be C itself; bias (N) goes to each row; either may be NULL. All terms' left
- * factors are transposed, or none. */
-void ld_gemm_terms(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start,
-                   const float *bias, float *C, int ldc);
+void ld_gemm_sum(const ld_sum *sum);
 
 /* C (M, N) = alpha op(A) op(B) + beta C, op(A) is (M, K), op(B) is (K, N); lda, ldb, ldc are the strides of
  * the stored rows; beta is 0 or 1. With beta 0, C may hold anything. */

@@ -35,11 +35,11 @@ bool ld_gemm_blas_load(const char *core) {
  * cache when the product reads them. */
 enum { SLICE_FLOATS = 1 << 18 };
 
-static void put_start(int M, int N, const float *start, int ld_start, const float *bias, float *C, int ldc) {
-  for (int i = 0; i < M; i++) {
-    float *row = C + (size_t)i * (size_t)ldc;
-    const float *from = start ? start + (size_t)i * (size_t)ld_start : NULL;
-    for (int k = 0; k < N; k++) row[k] = (from ? from[k] : 0) + (bias ? bias[k] : 0);
+static void put_start(const ld_sum *sum) {
+  for (int i = 0; i < sum->M; i++) {
+    float *row = sum->C + (size_t)i * (size_t)sum->ldc;
+    const float *from = sum->start ? sum->start + (size_t)i * (size_t)sum->ld_start : NULL;
+    for (int k = 0; k < sum->N; k++) row[k] = (from ? from[k] : 0) + (sum->bias ? sum->bias[k] : 0);
   }
 }
 
@@ -79,10 +79,9 @@ static void add_term(int M, int N, const ld_term *t, float *C, int ldc) {
   free(memory);
 }
 
-void ld_gemm_blas(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start,
-                  const float *bias, float *C, int ldc) {
-  put_start(M, N, start, ld_start, bias, C, ldc);
-  for (int i = 0; i < n_terms; i++) add_term(M, N, &terms[i], C, ldc);
+void ld_gemm_blas(const ld_sum *sum) {
+  put_start(sum);
+  for (int i = 0; i < sum->n_terms; i++) add_term(sum->M, sum->N, &sum->terms[i], sum->C, sum->ldc);
 }
 
 void ld_gemm_blas_set_threads(int threads) {

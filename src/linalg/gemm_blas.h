@@ -12,9 +12,8 @@
  * before. False when there is none. */
 bool ld_gemm_blas_load(const char *core);
 
-/* For a loaded library. As ld_gemm_terms. */
-void ld_gemm_blas(int M, int N, const ld_term *terms, int n_terms, const float *start, int ld_start,
-                  const float *bias, float *C, int ldc);
+/* For a loaded library. As ld_gemm_sum. */
+void ld_gemm_blas(const ld_sum *sum);
 void ld_gemm_blas_set_threads(int threads);
 const char *ld_gemm_blas_kernel(void);
 

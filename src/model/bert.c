@@ -187,8 +187,9 @@ static void build_head(ld_builder *b, const spelling *s, bert *own, enum ld_acti
   const double spread = ld_build_real(b, "initializer_range", 0.02);
   const int C = b->model->width, n = ld_build_outputs(b);
   own->head_activation = activation;
-  ld_build_new_linear(b, &own->head[0], C, C, renew && b->wish.fresh, spread, "%s", s->head[0]);
-  ld_build_new_linear(b, &own->head[1], C, n, b->wish.fresh, spread, "%s", s->head[1]);
+  const ld_new_weights dense = {renew && b->wish.fresh, spread};
+  ld_build_new_linear(b, &own->head[0], C, C, dense, "%s", s->head[0]);
+  ld_build_new_linear(b, &own->head[1], C, n, (ld_new_weights){b->wish.fresh, spread}, "%s", s->head[1]);
   b->model->head = &own->head[1];
 }
 

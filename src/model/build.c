@@ -341,18 +341,18 @@ void ld_build_linear(ld_builder *builder, ld_linear *linear, int in, int out, bo
   list_linear(builder, linear);
 }
 
-void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int channels, int out, int kernel,
-                          int stride, int padding, const char *path_format, ...) {
+void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int channels, int out,
+                          ld_kernel kernel, const char *path_format, ...) {
   FORMAT_NAME(path_format);
   if (builder->failed) return;
   char *tensor_name = ld_format("%s.weight", name);
-  const int64_t in = (int64_t)channels * kernel * kernel;
-  const ld_stored *tensor = require(builder, tensor_name, &(ld_shape){4, {out, channels, kernel, kernel}});
+  const int64_t in = (int64_t)channels * kernel.height * kernel.width;
+  const ld_stored *tensor = require(builder, tensor_name, &(ld_shape){4, {out, channels, kernel.height, kernel.width}});
   free(tensor_name);
   if (!tensor) return;
   *convolution = (ld_linear){.path = own_path(builder, name), .in = (int)in, .out = out};
   convolution->weight = (ld_weight){tensor->data, tensor->dtype, out, (int)in};
-  convolution->kernel = (ld_kernel){kernel, kernel, stride, padding};
+  convolution->kernel = kernel;
   list_linear(builder, convolution);
 }
 
@@ -409,16 +409,16 @@ static bool is_stored(const ld_builder *builder, const char *path, int in, int o
          has_shape(bias, &(ld_shape){1, {out}});
 }
 
-void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, bool renew, double spread,
+void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, ld_new_weights how,
                          const char *path_format, ...) {
   FORMAT_NAME(path_format);
   if (builder->failed) return;
-  if (!renew && is_stored(builder, name, in, out)) {
+  if (!how.renew && is_stored(builder, name, in, out)) {
     ld_build_linear(builder, linear, in, out, true, "%s", name);
     return;
   }
   *linear = (ld_linear){
-      .path = own_path(builder, name), .in = in, .out = out, .is_new = true, .spread = (float)spread};
+      .path = own_path(builder, name), .in = in, .out = out, .is_new = true, .spread = (float)how.spread};
   linear->weight =
       (ld_weight){ld_build_alloc(builder, (size_t)in * (size_t)out, sizeof(float)), LD_F32, out, in};
   linear->bias = ld_build_alloc(builder, (size_t)out, sizeof(float));

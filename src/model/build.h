@@ -86,9 +86,9 @@ void ld_build_end(ld_builder *builder, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Fills a convolution without bias from "<path>.weight" (out, channels, kernel, kernel). */
-void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int channels, int out, int kernel,
-                          int stride, int padding, const char *path_format, ...)
-    __attribute__((format(printf, 8, 9)));
+void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int channels, int out,
+                          ld_kernel kernel, const char *path_format, ...)
+    __attribute__((format(printf, 6, 7)));
 
 /* How many outputs the head is to have: as wished, or by num_labels, or without it by id2label (2 when the
  * config has neither); sets the model's task. A stored head for a problem of another type is not taken: the
@@ -98,8 +98,12 @@ int ld_build_outputs(ld_builder *builder);
 /* A linear module with bias of a classifier's head: the stored one, or when there is none, or `renew`, or
  * another number of outputs was wished than it has, a new one with zero weights, whose first weights are to
  * have the standard deviation `spread` (0: PyTorch's default for linear layers). */
-void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, bool renew, double spread,
-                         const char *path_format, ...) __attribute__((format(printf, 7, 8)));
+typedef struct ld_new_weights {
+  bool renew;
+  double spread;
+} ld_new_weights;
+void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, ld_new_weights how,
+                         const char *path_format, ...) __attribute__((format(printf, 6, 7)));
 
 /* The embedding of a language model (V, C), `name` living as long as the program, and its head, which is tied
  * to it (config.json's flag) or LD_HEAD_WEIGHT. As in transformers 5, a stored lm_head.weight that differs from the embedding is the

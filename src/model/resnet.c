@@ -47,9 +47,13 @@ typedef struct plan {
   enum shortcut shortcut;        /* where sizes change */
 } plan;
 
-static void build_unit(ld_builder *b, unit *u, int in, int out, int kernel, int stride,
-                       const char *convolution, const char *norm) {
-  ld_build_convolution(b, &u->convolution, in, out, kernel, stride, kernel / 2, "%s", convolution);
+static ld_kernel square(int size, int stride) {
+  return (ld_kernel){size, size, stride, size / 2};
+}
+
+static void build_unit(ld_builder *b, unit *u, int in, int out, ld_kernel kernel, const char *convolution,
+                       const char *norm) {
+  ld_build_convolution(b, &u->convolution, in, out, kernel, "%s", convolution);
   const float *weight = ld_build_vector(b, out, "%s.weight", norm),
               *bias = ld_build_vector(b, out, "%s.bias", norm);
   const float *mean = ld_build_vector(b, out, "%s.running_mean", norm);
@@ -96,13 +100,13 @@ static void build_layer(ld_builder *b, const resnet *own, const plan *p, layer *
     const bool strides = k == (p->bottleneck && !p->early_stride);
     const int kernel = p->bottleneck && k != 1 ? 1 : 3;
     name_unit(own->scheme, stage, index, k, convolution, norm);
-    build_unit(b, &l->units[k], k ? inner : in, k == l->n_units - 1 ? out : inner, kernel,
-               strides ? stride : 1, convolution, norm);
+    build_unit(b, &l->units[k], k ? inner : in, k == l->n_units - 1 ? out : inner,
+               square(kernel, strides ? stride : 1), convolution, norm);
   }
   l->shortcut = in != out || stride != 1 ? p->shortcut : IDENTITY;
   if (l->shortcut != PROJECTION) return;
   name_projection(own->scheme, stage, index, convolution, norm);
-  build_unit(b, &l->projection, in, out, 1, stride, convolution, norm);
+  build_unit(b, &l->projection, in, out, square(1, stride), convolution, norm);
 }
 
 static void build_layers(ld_builder *b, resnet *own, const plan *p, int in) {
@@ -124,7 +128,7 @@ static void build_layers(ld_builder *b, resnet *own, const plan *p, int in) {
 
 static void build_head(ld_builder *b, resnet *own, const char *path) {
   const int n = ld_build_outputs(b);
-  ld_build_new_linear(b, &own->head, b->model->width, n, b->wish.fresh, 0, "%s", path);
+  ld_build_new_linear(b, &own->head, b->model->width, n, (ld_new_weights){b->wish.fresh, 0}, "%s", path);
   b->model->head = &own->head;
 }
 
@@ -209,7 +213,7 @@ static void build_resnet(ld_builder *b) {
   b->model->default_targets =
       torchvision ? p.bottleneck ? "conv1,conv2,conv3" : "conv1,conv2" : "convolution";
   b->model->default_whole = torchvision ? "fc" : "classifier";
-  build_unit(b, &own->stem, b->model->channels, stem, 7, 2,
+  build_unit(b, &own->stem, b->model->channels, stem, square(7, 2),
              torchvision ? "conv1" : "resnet.embedder.embedder.convolution",
              torchvision ? "bn1" : "resnet.embedder.embedder.normalization");
   build_layers(b, own, &p, stem);
@@ -232,7 +236,7 @@ static void build_resnet_cifar(ld_builder *b) {
                   .first_stride = 1,
                   .shortcut = *shortcut == 'A' ? SUBSAMPLING : PROJECTION};
   own->activation = LD_RELU;
-  build_unit(b, &own->stem, b->model->channels, 16, 3, 1, "conv1", "bn1");
+  build_unit(b, &own->stem, b->model->channels, 16, square(3, 1), "conv1", "bn1");
   build_layers(b, own, &p, 16);
   build_head(b, own, "linear");
 }

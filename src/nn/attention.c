@@ -132,14 +132,21 @@ static void lay_rows(const attention_op *op, const float *x, int ld, int n, floa
   op->tile->lay(n, op->shape.head_dim, Dp, x, ld, 1, words, Dp);
 }
 
-/* scores (part, keys) = factor * x (part, D) panels, where x has rows of stride ld. */
-static void find_scores(const attention_op *op, const sequence *s, const part *p, const float *x, int ld,
-                        float factor, const float *panels, room *r, float *scores) {
+/* Rows of x, D wide, `ld` apart, times a factor. */
+typedef struct scaled_rows {
+  const float *x;
+  int ld;
+  float factor;
+} scaled_rows;
+
+/* scores (part, keys) = the rows (part, D) panels. */
+static void find_scores(const attention_op *op, const sequence *s, const part *p, scaled_rows rows,
+                        const float *panels, room *r, float *scores) {
   const ld_tile *tile = op->tile;
   const int D = op->shape.head_dim, words = (D + tile->pair - 1) / tile->pair;
   const int height = ld_tile_height(tile, p->n_rows);
   for (int i = 0; i < p->n_rows; i++)
-    tile->copy(D, x + (ptrdiff_t)i * ld, factor, r->left + i * LD_BLOCK_STRIDE);
+    tile->copy(D, rows.x + (ptrdiff_t)i * rows.ld, rows.factor, r->left + i * LD_BLOCK_STRIDE);
   for (int key = p->low / LD_PANEL * LD_PANEL; key < p->high; key += LD_PANEL)
     for (int i = 0; i < p->n_rows; i += height) {
       const int n = p->n_rows - i < height ? p->n_rows - i : height;
@@ -246,7 +253,7 @@ static void part_forward(const attention_op *op, const sequence *s, const part *
                          float *lse, room *r) {
   const int D = op->shape.head_dim, Dp = padded_width(op);
   float factor[ROWS];
-  find_scores(op, s, p, q, op->q->stride, op->shape.scale, r->k_turned, r, r->P);
+  find_scores(op, s, p, (scaled_rows){q, op->q->stride, op->shape.scale}, r->k_turned, r, r->P);
   for (int i = 0; i < p->n_rows; i++) {
     int low, high;
     float max = -INFINITY;
@@ -355,8 +362,8 @@ typedef struct gradients {
 /* dV += P^T dY;  dP = dY V^T;  dQ += dS K;  dK += dS^T Q. */
 static void part_backward(const attention_op *op, const sequence *s, const part *p, const gradients *g,
                           room *r) {
-  find_scores(op, s, p, g->q, op->q->stride, op->shape.scale, r->k_turned, r, r->P);
-  find_scores(op, s, p, g->dy, op->y->stride, 1, r->v_turned, r, r->dP);
+  find_scores(op, s, p, (scaled_rows){g->q, op->q->stride, op->shape.scale}, r->k_turned, r, r->P);
+  find_scores(op, s, p, (scaled_rows){g->dy, op->y->stride, 1}, r->v_turned, r, r->dP);
   for (int i = 0; i < p->n_rows; i++) {
     int low, high;
     visible(&op->shape, s, p->row + i, &low, &high);

@@ -81,7 +81,8 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
 static const float *change_input(const ld_tape *tape, const convolution_op *op, const scratch *s) {
   const ld_tensor *x = op->x.x;
   if (!ld_linear_drops(tape, op->layer)) return x->data;
-  ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, x->data, x->stride, s->dropped, false);
+  ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, (ld_side){x->data, x->stride},
+                    (ld_side){s->dropped, x->cols}, false);
   return s->dropped;
 }
 
@@ -139,7 +140,8 @@ static void convolution_backward(ld_tape *tape, void *self) {
     if (dx && drops) input_gradient(op, &t, p, &s, LD_THROUGH_CHANGE, s.gradient);
   }
   if (dx && drops)
-    ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, s.gradient, x->stride, dx, true);
+    ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, (ld_side){s.gradient, x->cols},
+                      (ld_side){dx, x->stride}, true);
 }
 
 ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, const ld_batch *batch) {

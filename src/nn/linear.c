@@ -17,8 +17,9 @@ void ld_product_sum(const ld_product *p, ld_side y, int n, const ld_part *parts,
                     const float *bias) {
   ld_term terms[LD_MAX_TERMS];
   for (int i = 0; i < n_parts; i++) terms[i] = term_of(p, &parts[i]);
-  ld_gemm_terms(p->columns ? n : p->T, p->columns ? p->T : n, terms, n_parts, start.data, start.ld, bias, y.data,
-                y.ld);
+  ld_gemm_sum(&(ld_sum){.M = p->columns ? n : p->T, .N = p->columns ? p->T : n, .terms = terms,
+                        .n_terms = n_parts, .start = start.data, .ld_start = start.ld, .bias = bias,
+                        .C = y.data, .ldc = y.ld});
 }
 
 void ld_product_outer(const ld_product *p, float *grad, ld_side left, int M, ld_side right, int N, float scale) {
@@ -87,8 +88,8 @@ bool ld_linear_drops(const ld_tape *tape, const ld_linear *layer) {
   return layer->change && layer->change->dropout > 0 && ld_tape_training(tape);
 }
 
-void ld_linear_dropout(const ld_linear *layer, const ld_batch *batch, int rows, int cols, const float *in,
-                       int stride, float *out, bool add) {
+void ld_linear_dropout(const ld_linear *layer, const ld_batch *batch, int rows, int cols, ld_side in,
+                       ld_side out, bool add) {
   const ld_change *change = layer->change;
   const ld_stream stream = ld_rng_stream(batch->seed, LD_RNG_DROPOUT, batch->number, change->id);
   const uint32_t threshold = (uint32_t)((double)change->dropout * 4294967296.0);
@@ -98,11 +99,9 @@ void ld_linear_dropout(const ld_linear *layer, const ld_batch *batch, int rows, 
   for (size_t i = 0; i < total; i++) {
     if (i % 4 == 0) ld_rng_words(&stream, i / 4, words);
     const float factor = words[i % 4] < threshold ? 0.0f : keep;
-    const size_t at = i / n * (size_t)stride + i % n;
-    if (add)
-      out[at] += factor * in[i];
-    else
-      out[i] = factor * in[at];
+    const float dropped = factor * in.data[i / n * (size_t)in.ld + i % n];
+    float *to = &out.data[i / n * (size_t)out.ld + i % n];
+    *to = add ? *to + dropped : dropped;
   }
 }
 
@@ -130,7 +129,8 @@ static ld_side dropped_place(const ld_product *p) {
 
 static ld_side drop(const linear_op *op, const ld_product *p) {
   const ld_side to = dropped_place(p);
-  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, op->x->data, op->x->stride, to.data, false);
+  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, (ld_side){op->x->data, op->x->stride},
+                    (ld_side){to.data, op->x->cols}, false);
   return to;
 }
 
@@ -149,7 +149,7 @@ static void dropped_input(const linear_op *op, const ld_product *p, ld_side dx) 
   way.x = dropped_place(p);
   way.start = (ld_side){0};
   ld_linear_input(&way, LD_THROUGH_CHANGE);
-  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, way.x.data, dx.ld, dx.data, true);
+  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, (ld_side){way.x.data, op->x->cols}, dx, true);
   way.x = way.start = dx;
   ld_linear_input(&way, LD_THROUGH_BASE);
 }

@@ -26,9 +26,9 @@ ld_op_work ld_linear_work(const ld_linear *layer, int T, bool input_trained);
 /* Whether some of what the layer's change reads is dropped out in this pass. */
 bool ld_linear_drops(const ld_tape *tape, const ld_linear *layer);
 
-/* out (rows, cols) = in * mask / (1 - p), of `stride` in; with `add` out += that, and the stride is out's.
- * The mask is made again from its stream each time it is needed. */
-void ld_linear_dropout(const ld_linear *layer, const ld_batch *batch, int rows, int cols, const float *in,
-                       int stride, float *out, bool add);
+/* out (rows, cols) = in * mask / (1 - p); with `add` out += that. The mask is made again from its stream each
+ * time it is needed. */
+void ld_linear_dropout(const ld_linear *layer, const ld_batch *batch, int rows, int cols, ld_side in,
+                       ld_side out, bool add);
 
 #endif

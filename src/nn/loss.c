@@ -123,7 +123,8 @@ static void loss_forward(ld_tape *tape, void *self) {
   carve(tape, op, ld_tape_scratch(tape), &s);
   if (op->dx) memset(op->dx, 0, all);
   if (drops) {
-    ld_linear_dropout(op->head, op->batch, x->rows, C, x->data, x->stride, s.dropped, false);
+    ld_linear_dropout(op->head, op->batch, x->rows, C, (ld_side){x->data, x->stride}, (ld_side){s.dropped, C},
+                      false);
     memset(s.dropped_grad, 0, all);
   }
   double loss = 0;
@@ -133,7 +134,8 @@ static void loss_forward(ld_tape *tape, void *self) {
       loss += row_loss(s.logits + (size_t)i * (size_t)V, op->batch->targets[s.rows[i]], V);
     if (ld_tape_training(tape)) chunk_gradient(op, &s, n, drops);
   }
-  if (drops && op->dx) ld_linear_dropout(op->head, op->batch, x->rows, C, s.dropped_grad, C, op->dx, true);
+  if (drops && op->dx)
+    ld_linear_dropout(op->head, op->batch, x->rows, C, (ld_side){s.dropped_grad, C}, (ld_side){op->dx, C}, true);
   *op->loss = loss;
 }
 

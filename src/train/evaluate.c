@@ -9,19 +9,19 @@
 #include "train/exact.h"
 #include "train/fetch.h"
 
-int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_options *options,
-                enum ld_pass pass, const ld_corpus *corpus, const ld_corpus *second, size_t *bytes,
-                ld_error *err) {
+int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute, const ld_corpus *corpus,
+                   const ld_corpus *second, size_t *bytes, ld_error *err) {
+  ld_tape *tape = session->tape;
   const ld_corpus *widest = second && second->plan->longest > corpus->plan->longest ? second : corpus;
   int64_t rows = corpus->plan->n_rows;
   if (second && second->plan->n_rows > rows) rows = second->plan->n_rows;
-  if (rows > options->micro_batch) rows = options->micro_batch;
+  if (rows > session->micro_batch) rows = session->micro_batch;
   ld_batch batch;
   double loss;
-  const int rc = ld_corpus_blank(widest, rows, feed, &batch, err);
+  const int rc = ld_corpus_blank(widest, rows, session->feed, &batch, err);
   if (rc) return rc;
-  ld_tape_begin(tape, pass, true, options->recompute);
-  ld_model_loss(model, tape, &batch, &loss);
+  ld_tape_begin(tape, pass, true, recompute);
+  ld_model_loss(session->model, tape, &batch, &loss);
   if (pass == LD_PASS_TRAIN) ld_tape_backward(tape);
   *bytes = ld_tape_bytes(tape);
   if (ld_tape_reserve(tape)) return 0;
@@ -32,16 +32,16 @@ int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_op
 }
 
 /* Makes the batch of rows [first, first + n) and runs it forward. */
-static int run(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus, int64_t first,
-               int n, const ld_tensor **outputs, double *loss, ld_error *err) {
+static int run(const ld_session *session, const ld_corpus *corpus, int64_t first, int n,
+               const ld_tensor **outputs, double *loss, ld_error *err) {
   int64_t *rows = ld_alloc((size_t)n, sizeof *rows);
   for (int i = 0; i < n; i++) rows[i] = first + i;
   ld_batch batch;
-  const int rc = ld_corpus_batch(corpus, rows, n, -1, feed, &batch, err);
+  const int rc = ld_corpus_batch(corpus, rows, n, -1, session->feed, &batch, err);
   free(rows);
   if (rc) return rc;
-  ld_tape_begin(tape, LD_PASS_INFER, false, false);
-  *outputs = ld_model_loss(model, tape, &batch, loss);
+  ld_tape_begin(session->tape, LD_PASS_INFER, false, false);
+  *outputs = ld_model_loss(session->model, session->tape, &batch, loss);
   return 0;
 }
 
@@ -87,8 +87,10 @@ static void score(const ld_model *model, const ld_corpus *corpus, const int64_t 
 
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, N_SUMS };
 
-int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
-                int micro_batch, ld_evaluation *out, ld_error *err) {
+int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluation *out, ld_error *err) {
+  ld_comm *comm = session->comm;
+  const ld_model *model = session->model;
+  const int micro_batch = session->micro_batch;
   const int64_t n_rows = corpus->plan->n_rows, n_found = model->task == LD_TASK_LANGUAGE ? 0 : n_rows;
   int64_t *sums = ld_alloc((size_t)(N_SUMS + n_found), sizeof *sums), *found = sums + N_SUMS;
   int64_t number = 0, until = 0;
@@ -101,7 +103,7 @@ int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mod
     const int n = rows_from(corpus, first, micro_batch);
     const ld_tensor *outputs;
     double loss;
-    rc = run(tape, feed, model, corpus, first, n, &outputs, &loss, err);
+    rc = run(session, corpus, first, n, &outputs, &loss, err);
     if (rc) continue; /* the others still wait for what is fetched together */
     sums[NOT_FINITE] += !ld_exact_add_loss(sums + LOSS, loss);
     for (int i = 0; i < n; i++) {
@@ -138,10 +140,12 @@ void ld_evaluation_put(const ld_evaluation *e, const ld_model *model, ld_text *o
     ld_text_printf(out, "  Pearson %.4f  Spearman %.4f", s->pearson, s->spearman);
 }
 
-int ld_predict(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
-               int micro_batch, ld_output_sink sink, void *user, ld_error *err) {
+int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_output_sink sink, void *user,
+               ld_error *err) {
+  ld_comm *comm = session->comm;
+  const int micro_batch = session->micro_batch;
   const int64_t n_rows = corpus->plan->n_rows, window = (int64_t)micro_batch * ld_comm_size(comm);
-  const size_t n_outputs = (size_t)model->head->out;
+  const size_t n_outputs = (size_t)session->model->head->out;
   int64_t until = 0;
   int rc = 0, sunk = 0; /* of the sink, which rank 0 alone has: agreed on with the next window's */
   for (int64_t begin = 0; begin < n_rows && !rc; begin += window) {
@@ -151,7 +155,7 @@ int ld_predict(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *mode
     const int n = first < n_rows ? rows_from(corpus, first, micro_batch) : 0;
     const ld_tensor *outputs = NULL;
     double loss;
-    if (n && !sunk) rc = run(tape, feed, model, corpus, first, n, &outputs, &loss, err);
+    if (n && !sunk) rc = run(session, corpus, first, n, &outputs, &loss, err);
     rc = ld_comm_agree(comm, sunk ? sunk : rc, err);
     if (rc) break;
     void *all;

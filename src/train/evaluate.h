@@ -12,14 +12,23 @@ typedef struct ld_evaluation {
   ld_scores scores; /* a classifier's; n is 0 otherwise */
 } ld_evaluation;
 
-/* Sizes a tape for microbatches of up to micro_batch rows of these corpora (second may be NULL). */
-int ld_tape_fit(ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_options *options,
-                enum ld_pass pass, const ld_corpus *corpus, const ld_corpus *second, size_t *bytes,
-                ld_error *err);
+/* What passes over data work with; all of it is borrowed. */
+typedef struct ld_session {
+  ld_comm *comm;
+  ld_tape *tape;
+  ld_feed *feed;
+  const ld_model *model;
+  int micro_batch; /* rows */
+} ld_session;
 
-/* Loss and scores. `tape` must be reserved for the corpus' rows. Free with ld_evaluation_free. Collective. */
-int ld_evaluate(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
-                int micro_batch, ld_evaluation *out, ld_error *err);
+/* Reserves the tape for microbatches of these corpora (second may be NULL), with `recompute` (--recompute)
+ * for training. *bytes gets what it takes. */
+int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute, const ld_corpus *corpus,
+                   const ld_corpus *second, size_t *bytes, ld_error *err);
+
+/* Loss and scores. The session must have been fitted to the corpus. Free with ld_evaluation_free.
+ * Collective. */
+int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluation *out, ld_error *err);
 void ld_evaluation_free(ld_evaluation *evaluation);
 
 /* Appends what a person is told of it, by the model's task: "loss 0.3000  accuracy 0.9100 ...". */
@@ -29,8 +38,8 @@ void ld_evaluation_put(const ld_evaluation *evaluation, const ld_model *model, l
 typedef int (*ld_output_sink)(int64_t row, const float *outputs, int n, void *user, ld_error *err);
 
 /* The outputs of all rows, to the sink of rank 0. Collective. */
-int ld_predict(ld_comm *comm, ld_tape *tape, ld_feed *feed, const ld_model *model, const ld_corpus *corpus,
-               int micro_batch, ld_output_sink sink, void *user, ld_error *err);
+int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_output_sink sink, void *user,
+               ld_error *err);
 
 /* Outputs (n) to probabilities, in place. */
 void ld_softmax(float *outputs, int n);

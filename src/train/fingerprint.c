@@ -60,7 +60,8 @@ static bool products(inputs *in, ld_digest *digest) {
     const ld_term terms[] = {
         {ld_float_factor(left, across ? M : K, across), {stored, dtype, turned, turned ? K : N}, K, 1},
         {ld_float_factor(down, across ? M : R, across), ld_float_factor(up, N, false), R, 0.5f}};
-    ld_gemm_terms(M, N, terms, 2, start, N, bias, C, N);
+    ld_gemm_sum(&(ld_sum){.M = M, .N = N, .terms = terms, .n_terms = 2, .start = start, .ld_start = N,
+                          .bias = bias, .C = C, .ldc = N});
     add_floats(digest, C, M * N);
   }
   return true;

@@ -55,10 +55,14 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
   ld_tape_on_poll(t->tape, poll, t);
   ld_trainer_count_gradients(t, true);
   int rc = ld_deal_create(&t->deal, data, t->tape, options, ld_comm_size(comm), err);
+  const ld_session session = ld_trainer_session(t);
   if (!rc)
-    rc = ld_tape_fit(t->tape, &t->feed, base->model, options, LD_PASS_TRAIN, data, valid,
-                     &t->activation_bytes, err);
+    rc = ld_session_fit(&session, LD_PASS_TRAIN, options->recompute, data, valid, &t->activation_bytes, err);
   return ld_comm_agree(comm, rc, err);
+}
+
+ld_session ld_trainer_session(ld_trainer *t) {
+  return (ld_session){t->comm, t->tape, &t->feed, t->base->model, (int)t->options->micro_batch};
 }
 
 void ld_trainer_free(ld_trainer *t) {

@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ld_message messages[MOST];
   ld_span spans[MOST];
   const size_t n = read_messages(text, messages);
-  size_t n_spans = 0, from = 0;
+  ld_spans said = {.items = spans};
+  size_t from = 0;
   ld_text out = {0};
   ld_error err = {0};
   ld_text form = {0};
@@ -37,9 +38,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ld_text_free(&form);
   const ld_chat_layout *layout = ld_chat_find(names[data[0] % 3], NULL, NULL, &err);
   if (!layout) abort();
-  if (!ld_chat_render(layout, messages, n, data[0] & 8, &out, spans, &n_spans, &err)) {
-    if (n_spans > n) abort();
-    for (size_t i = 0; i < n_spans; from = spans[i++].end)
+  if (!ld_chat_render(layout, messages, n, data[0] & 8, &out, &said, &err)) {
+    if (said.n > n) abort();
+    for (size_t i = 0; i < said.n; from = spans[i++].end)
       if (from > spans[i].turn || spans[i].turn > spans[i].begin || spans[i].begin >= spans[i].end) abort();
     if (from > out.length) abort();
   }

@@ -56,7 +56,8 @@ static void encode_inputs(const ld_tokenizer *tokenizer) {
   for (size_t i = 0; pair && i < pair->n; i++) texts += pair->slots[i].text >= 0;
   for (size_t most = 0; most < 12; most++) {
     ld_ids ids = {0}, types = {0};
-    if (!ld_tokenizer_encode_input(tokenizer, text, 30, text, sizeof text - 1, most, &ids, &types, NULL) &&
+    const ld_input input = {text, 30, text, sizeof text - 1, most};
+    if (!ld_tokenizer_encode_input(tokenizer, &input, &ids, &types, NULL) &&
         (ids.n != types.n || (most && texts <= 2 && ids.n > 2 * most)))
       abort();
     ld_ids_free(&ids);

@@ -59,9 +59,9 @@ static void tokenize_input(const ld_tokenizer *tokenizer, const json_t *input, j
   const size_t most = (size_t)json_integer_value(json_array_get(input, 2));
   ld_ids ids = {0}, types = {0};
   ld_error err = {0};
-  if (ld_tokenizer_encode_input(tokenizer, json_string_value(text), json_string_length(text),
-                                json_string_value(pair), json_string_length(pair), most, &ids, &types,
-                                &err)) {
+  const ld_input of = {json_string_value(text), json_string_length(text), json_string_value(pair),
+                       json_string_length(pair), most};
+  if (ld_tokenizer_encode_input(tokenizer, &of, &ids, &types, &err)) {
     json_array_append_new(out, json_string(err.text));
   } else {
     json_array_append_new(out, id_list(&ids));

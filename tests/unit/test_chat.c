@@ -58,23 +58,22 @@ static void check_rendering(const ld_value *golden) {
   const char *name = string(golden, "layout"), *expected = string(golden, "text");
   const ld_value *list = ld_value_get(golden, "messages");
   ld_message *messages = messages_of(list);
-  ld_span *spans = ld_alloc(list->n_items, sizeof *spans);
+  ld_spans spans = {.items = ld_alloc(list->n_items, sizeof *spans.items)};
   ld_text text = {0};
   ld_error err = {0};
-  size_t n_spans, said = 0;
+  size_t said = 0;
   bool prompt = false;
   ld_value_bool(golden, "prompt", false, &prompt, NULL);
   for (size_t i = 0; i < list->n_items; i++) said += !strcmp(messages[i].role, "assistant");
-  cr_assert_eq(
-      ld_chat_render(layout_named(name), messages, list->n_items, prompt, &text, spans, &n_spans, &err), 0,
-      "%s", err.text);
+  cr_assert_eq(ld_chat_render(layout_named(name), messages, list->n_items, prompt, &text, &spans, &err), 0, "%s",
+               err.text);
   cr_assert_eq(text.length, strlen(expected), "%s: <%s> is not <%s>", name, text.bytes, expected);
   cr_assert(!memcmp(text.bytes, expected, text.length), "%s: <%s> is not <%s>", name, text.bytes, expected);
-  cr_assert_eq(n_spans, said);
-  check_spans(name, &text, spans, n_spans);
+  cr_assert_eq(spans.n, said);
+  check_spans(name, &text, spans.items, spans.n);
   ld_text_free(&text);
   free(messages);
-  free(spans);
+  free(spans.items);
 }
 
 Test(chat, renders_what_transformers_renders) {
@@ -97,7 +96,7 @@ Test(chat, renders_what_transformers_renders) {
 Test(chat, wants_no_place_for_spans) {
   const ld_message messages[] = {{"user", "q"}, {"assistant", "a"}};
   ld_text text = {0};
-  cr_assert_eq(ld_chat_render(layout_named("chatml"), messages, 2, false, &text, NULL, NULL, NULL), 0);
+  cr_assert_eq(ld_chat_render(layout_named("chatml"), messages, 2, false, &text, NULL, NULL), 0);
   cr_assert_str_eq(text.bytes, "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n");
   ld_text_free(&text);
 }
@@ -133,7 +132,7 @@ Test(chat, refuses_what_a_layout_lacks) {
     ld_text text = {0};
     ld_error err = {0};
     const ld_chat_layout *layout = layout_named(refused[i].layout);
-    cr_assert_eq(ld_chat_render(layout, messages, n, refused[i].prompt, &text, NULL, NULL, &err), LD_EFORMAT,
+    cr_assert_eq(ld_chat_render(layout, messages, n, refused[i].prompt, &text, NULL, &err), LD_EFORMAT,
                  "case %zu", i);
     cr_assert(strstr(err.text, refused[i].error), "case %zu: %s", i, err.text);
     ld_text_free(&text);

@@ -54,9 +54,11 @@ static void drop(matrix *m) {
   free(m->stored);
 }
 
-/* How far C is from the sum of the terms: 0, or by parts of the sum of the sizes. */
-static double worst(int M, int N, const matrix *left, const matrix *right, const ld_term *terms, int n_terms,
-                    const float *start, const float *bias, const float *C, int ldc, bool exact) {
+/* How far the sum's C is from what it should be: 0, or by parts of the sum of the sizes. */
+static double worst(const ld_sum *of, const matrix *left, const matrix *right, bool exact) {
+  const ld_term *terms = of->terms;
+  const int M = of->M, N = of->N, ldc = of->ldc, n_terms = of->n_terms;
+  const float *start = of->start, *bias = of->bias, *C = of->C;
   double most = 0;
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++) {
@@ -99,9 +101,9 @@ static double try_one(int round, bool exact) {
   float *C = numbers(M * ldc), *before = numbers(M * ldc), *bias = numbers(N);
   memcpy(before, C, (size_t)(M * ldc) * sizeof *C);
   const float *start = accumulate ? C : NULL;
-  ld_gemm_terms(M, N, terms, n_terms, start, ldc, with_bias ? bias : NULL, C, ldc);
-  const double off = worst(M, N, left, right, terms, n_terms, accumulate ? before : NULL,
-                           with_bias ? bias : NULL, C, ldc, exact);
+  ld_gemm_sum(&(ld_sum){M, N, terms, n_terms, start, ldc, with_bias ? bias : NULL, C, ldc});
+  const ld_sum want = {M, N, terms, n_terms, accumulate ? before : NULL, ldc, with_bias ? bias : NULL, C, ldc};
+  const double off = worst(&want, left, right, exact);
   for (int i = 0; i < M; i++)
     cr_assert_arr_eq(C + i * ldc + N, before + i * ldc + N, (size_t)(ldc - N) * sizeof *C, "writes beside C");
   for (int t = 0; t < n_terms; t++) {
@@ -175,10 +177,10 @@ Test(gemm, rows_do_not_see_each_other) {
 Test(gemm, nothing_to_multiply) {
   float C[6] = {1, 2, 3, 4, 5, 6}, bias[3] = {7, 8, 9};
   const ld_term none = {ld_float_factor(bias, 1, false), ld_float_factor(bias, 3, false), 0, 1};
-  ld_gemm_terms(2, 3, &none, 1, C, 3, NULL, C, 3);
+  ld_gemm_sum(&(ld_sum){2, 3, &none, 1, C, 3, NULL, C, 3});
   cr_assert_eq(C[5], 6);
-  ld_gemm_terms(2, 3, &none, 1, NULL, 0, bias, C, 3);
+  ld_gemm_sum(&(ld_sum){2, 3, &none, 1, NULL, 0, bias, C, 3});
   cr_assert_eq(C[3], 7);
-  ld_gemm_terms(2, 3, &none, 1, NULL, 0, NULL, C, 3);
+  ld_gemm_sum(&(ld_sum){2, 3, &none, 1, NULL, 0, NULL, C, 3});
   cr_assert_eq(C[4], 0);
 }
