@@ -1,5 +1,6 @@
 #include "io/digest.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -71,4 +72,18 @@ void ld_digest_string(ld_digest *digest, const char *string) {
 
 void ld_digest_text(const ld_digest *digest, char text[LD_DIGEST_DIGITS + 1]) {
   snprintf(text, LD_DIGEST_DIGITS + 1, "%016llx", (unsigned long long)digest->state);
+}
+
+uint64_t ld_digest_words(const void *bytes, size_t length) {
+  const uint64_t prime = 0x100000001b3u;
+  const unsigned char *at = bytes;
+  uint64_t h = (0xcbf29ce484222325u ^ length) * prime, word;
+  for (; length >= sizeof word; at += sizeof word, length -= sizeof word) {
+    memcpy(&word, at, sizeof word);
+    h = (h ^ le64toh(word)) * prime;
+    h ^= h >> 29;
+  }
+  for (; length; at++, length--) h = (h ^ *at) * prime;
+  h = (h ^ h >> 32) * prime;
+  return h ^ h >> 29;
 }

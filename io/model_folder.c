@@ -252,23 +252,30 @@ static void add_shards(const char *folder, name_list *list) {
   free(index);
 }
 
+/* In the order in which ld_model_folder_settings takes them. */
+const ld_model_file ld_model_files[] = {
+    {"config.json", .is_read = true, .is_setting = true, .is_copied = true},
+    {"generation_config.json", .is_read = true, .is_copied = true},
+    {"tokenizer_config.json", .is_read = true, .is_setting = true, .is_copied = true},
+    {"special_tokens_map.json", .is_read = true, .is_setting = true, .is_copied = true},
+    {"added_tokens.json", .is_read = true, .is_setting = true, .is_copied = true},
+    {"tokenizer.json", .is_read = true, .is_setting = true, .is_copied = true},
+    {"vocab.json", .is_read = true, .is_setting = true, .is_copied = true},
+    {"vocab.txt", .is_read = true, .is_setting = true, .is_copied = true},
+    {"merges.txt", .is_read = true, .is_setting = true, .is_copied = true},
+    {"chat_template.jinja", .is_read = true, .is_setting = true, .is_copied = true},
+    {"chat_template.json", .is_read = true, .is_setting = true, .is_copied = true},
+    {"preprocessor_config.json", .is_read = true, .is_setting = true, .is_copied = true},
+    {"processor_config.json", .is_read = true, .is_setting = true, .is_copied = true},
+    {"tokenizer.model", .is_copied = true},
+    {INDEX, .is_read = true},
+    {NULL},
+};
+
 char **ld_model_folder_files(const char *path, size_t *n) {
-  static const char *const small[] = {"config.json",
-                                      "generation_config.json",
-                                      "tokenizer_config.json",
-                                      "special_tokens_map.json",
-                                      "added_tokens.json",
-                                      "tokenizer.json",
-                                      "vocab.json",
-                                      "vocab.txt",
-                                      "merges.txt",
-                                      "chat_template.jinja",
-                                      "chat_template.json",
-                                      "preprocessor_config.json",
-                                      "processor_config.json",
-                                      INDEX};
   name_list list = {0};
-  for (size_t i = 0; i < sizeof small / sizeof *small; i++) add_present(path, small[i], &list);
+  for (const ld_model_file *file = ld_model_files; file->name; file++)
+    if (file->is_read) add_present(path, file->name, &list);
   add_present(path, SINGLE, &list);
   const bool single = list.n && !strcmp(list.names[list.n - 1], SINGLE);
   if (!single) add_shards(path, &list);
@@ -373,9 +380,9 @@ const ld_value *ld_model_folder_generation(const ld_model_folder *folder) {
 }
 
 static bool is_setting(const char *name) {
-  const size_t length = strlen(name);
-  return strcmp(name, INDEX) && strcmp(name, "generation_config.json") &&
-         (length < 12 || strcmp(name + length - 12, ".safetensors"));
+  for (const ld_model_file *file = ld_model_files; file->name; file++)
+    if (!strcmp(file->name, name)) return file->is_setting;
+  return false;
 }
 
 void ld_model_folder_settings(const char *path, char digest[LD_DIGEST_TEXT + 1]) {

@@ -7,6 +7,7 @@
 #ifndef LD_MODEL_FOLDER_H
 #define LD_MODEL_FOLDER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/dtype.h"
@@ -21,6 +22,15 @@ typedef struct ld_model_folder ld_model_folder;
  * that are there and malformed. The caller frees with ld_model_folder_close. */
 int ld_model_folder_open(const char *path, ld_model_folder **out, ld_error *err);
 void ld_model_folder_close(ld_model_folder *folder);
+
+/* The one list of what can stand in a model folder beside its weights; a NULL name ends it. */
+typedef struct ld_model_file {
+  const char *name;
+  bool is_read;    /* by this program */
+  bool is_setting; /* the numbers depend on it: it counts in ld_model_folder_settings */
+  bool is_copied;  /* into the folder of a merged model */
+} ld_model_file;
+extern const ld_model_file ld_model_files[];
 
 /* The names of those files in a model folder that are read from it: config, tokenizer or image rule, and the
  * weights. What is broken or missing is left to ld_model_folder_open. The caller frees with ld_names_free. */

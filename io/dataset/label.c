@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/memory.h"
+#include "io/hash.h"
 
 void ld_labels_free(ld_labels *labels) {
   for (size_t i = 0; i < labels->n_names; i++) free(labels->names[i]);
@@ -26,16 +27,9 @@ static void add_name(ld_labels *labels, char *name) {
   labels->names[labels->n_names++] = name;
 }
 
-/* FNV-1a. */
-static uint32_t hash(const char *name) {
-  uint32_t h = 0x811c9dc5u;
-  for (; *name; name++) h = (h ^ (uint8_t)*name) * 0x01000193u;
-  return h ^ h >> 15;
-}
-
 /* The slot of a name, or the free one where it belongs. */
 static int32_t *slot_of(const ld_label_set *set, const char *name) {
-  size_t at = hash(name) & (set->n_slots - 1);
+  size_t at = ld_hash_string(0, name) & (set->n_slots - 1);
   while (set->slots[at] && strcmp(set->labels->names[set->slots[at] - 1], name))
     at = (at + 1) & (set->n_slots - 1);
   return &set->slots[at];

@@ -1,13 +1,13 @@
 /* What all sources have in common, and the one mapped file. */
 #include "io/dataset/source_kind.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/digest.h"
 #include "io/hash.h"
 
 ld_source *ld_source_create(const ld_source_kind *kind, const char *path) {
@@ -101,20 +101,8 @@ int ld_source_digest(const ld_source *source, ld_digests *digests, char digest[L
   return rc;
 }
 
-/* FNV-1a by words of eight bytes; the shift lets their high bits reach the low ones, as bytes would. */
 static uint64_t old_digest_file(const ld_source *source) {
-  const uint64_t prime = 0x100000001b3u;
-  const char *bytes = source->map.bytes;
-  size_t length = source->map.length;
-  uint64_t h = (0xcbf29ce484222325u ^ length) * prime, word;
-  for (; length >= 8; bytes += 8, length -= 8) {
-    memcpy(&word, bytes, 8);
-    h = (h ^ le64toh(word)) * prime;
-    h ^= h >> 29;
-  }
-  for (; length; bytes++, length--) h = (h ^ (uint8_t)*bytes) * prime;
-  h = (h ^ h >> 32) * prime;
-  return h ^ h >> 29;
+  return ld_digest_words(source->map.bytes, source->map.length);
 }
 
 void ld_source_old_digest(const ld_source *source, char digest[17]) {

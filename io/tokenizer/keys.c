@@ -4,19 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-
-static uint64_t hash(const char *key, size_t length) {
-  uint64_t h = length * 0x9e3779b97f4a7c15u, word;
-  for (; length >= 8; key += 8, length -= 8) {
-    memcpy(&word, key, 8);
-    h = (h ^ word) * 0xff51afd7ed558ccdu;
-    h ^= h >> 32;
-  }
-  word = 0;
-  if (length) memcpy(&word, key, length);
-  h = (h ^ word) * 0xff51afd7ed558ccdu;
-  return h ^ h >> 32;
-}
+#include "io/hash.h"
 
 /* The slot that holds the key, or the free one where it would go. */
 static uint64_t *find_slot(const ld_keys *keys, const char *key, size_t length, uint64_t hashed) {
@@ -31,7 +19,7 @@ static uint64_t *find_slot(const ld_keys *keys, const char *key, size_t length, 
 
 int32_t ld_keys_get(const ld_keys *keys, const char *key, size_t length) {
   if (!keys->n) return -1;
-  const uint64_t slot = *find_slot(keys, key, length, hash(key, length));
+  const uint64_t slot = *find_slot(keys, key, length, ld_hash(0, key, length));
   return slot ? keys->items[(uint32_t)slot - 1].value : -1;
 }
 
@@ -42,14 +30,14 @@ static void enlarge(ld_keys *keys) {
   for (size_t i = 0; i < keys->n; i++) {
     const struct ld_key *item = &keys->items[i];
     const char *key = keys->bytes.bytes + item->start;
-    const uint64_t hashed = hash(key, item->length);
+    const uint64_t hashed = ld_hash(0, key, item->length);
     *find_slot(keys, key, item->length, hashed) = (hashed >> 32 << 32) | (i + 1);
   }
 }
 
 void ld_keys_set(ld_keys *keys, const char *key, size_t length, int32_t value) {
   if (2 * (keys->n + 1) > keys->n_slots) enlarge(keys);
-  const uint64_t hashed = hash(key, length);
+  const uint64_t hashed = ld_hash(0, key, length);
   uint64_t *slot = find_slot(keys, key, length, hashed);
   if (*slot) {
     keys->items[(uint32_t)*slot - 1].value = value;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/names.h"
 #include "base/suggest.h"
 #include "base/text.h"
 
@@ -14,29 +15,15 @@ ld_linear *ld_model_layer(const ld_model *model, const char *path) {
 }
 
 /* PEFT's rule for a list: the whole path, or its end after a dot. */
-static bool fits(const char *path, const char *target, size_t length) {
+static bool fits(const char *path, const ld_name *target) {
   const size_t n = strlen(path);
-  if (n < length || memcmp(path + n - length, target, length) != 0) return false;
-  return n == length || path[n - length - 1] == '.';
-}
-
-/* The next of a comma-separated list; NULL at its end. */
-static const char *next_name(const char **list, size_t *length) {
-  const char *name = *list + strspn(*list, ", ");
-  *length = strcspn(name, ", ");
-  *list = name + *length;
-  return *length ? name : NULL;
-}
-
-static bool is_word(const char *name, size_t length, const char *word) {
-  return length == strlen(word) && !memcmp(name, word, length);
+  if (n < target->length || memcmp(path + n - target->length, target->at, target->length) != 0) return false;
+  return n == target->length || path[n - target->length - 1] == '.';
 }
 
 bool ld_is_targeted(const ld_linear *linear, const char *targets) {
-  const char *name;
-  size_t length;
-  while (targets && (name = next_name(&targets, &length)))
-    if (fits(linear->path, name, length)) return true;
+  for (ld_name name = {0}; ld_name_next(targets, &name);)
+    if (fits(linear->path, &name)) return true;
   return false;
 }
 
@@ -58,11 +45,10 @@ static const char **list_names(const ld_model *model, size_t *n) {
   return names;
 }
 
-static int no_module(const ld_model *model, const char *option, const char *name, size_t length,
-                     ld_error *err) {
+static int no_module(const ld_model *model, const char *option, const ld_name *name, ld_error *err) {
   size_t n;
   const char **names = list_names(model, &n);
-  char *wrong = ld_format("%.*s", (int)length, name);
+  char *wrong = ld_format("%.*s", (int)name->length, name->at);
   const ld_hint hint = ld_suggest(last_part(wrong), names, n, "");
   ld_text list = {0};
   for (size_t i = 0; i < n && list.length < 200; i++) ld_text_printf(&list, "%s%s", i ? ", " : "", names[i]);
@@ -75,10 +61,10 @@ static int no_module(const ld_model *model, const char *option, const char *name
 }
 
 /* PEFT's rule for modules_to_save: the path of the module or of one around it ends with the name. */
-static bool is_under(const char *path, const char *name, size_t length) {
+static bool is_under(const char *path, const ld_name *name) {
   for (size_t end = 1;; end++) {
     if (path[end] && path[end] != '.') continue;
-    if (end >= length && !memcmp(path + end - length, name, length)) return true;
+    if (end >= name->length && !memcmp(path + end - name->length, name->at, name->length)) return true;
     if (!path[end]) return false;
   }
 }
@@ -93,14 +79,13 @@ static int check_whole(const ld_model *model, const ld_linear *linear, ld_error 
 /* Flags the layers that are trained in full. New ones always are. */
 static int choose_whole(const ld_model *model, const char *names, bool *whole, ld_error *err) {
   const bool given = names && strcmp(names, "none") != 0;
-  const char *list = given ? names : names ? "" : model->default_whole ? model->default_whole : "", *name;
-  size_t length;
+  const char *list = given ? names : names ? "" : model->default_whole ? model->default_whole : "";
   int rc = 0;
-  while (!rc && (name = next_name(&list, &length))) {
+  for (ld_name name = {0}; !rc && ld_name_next(list, &name);) {
     bool any = false;
     for (size_t i = 0; i < model->n_linears; i++)
-      if (is_under(model->linears[i]->path, name, length)) whole[i] = any = true;
-    if (!any && given) rc = no_module(model, "--whole", name, length, err);
+      if (is_under(model->linears[i]->path, &name)) whole[i] = any = true;
+    if (!any && given) rc = no_module(model, "--whole", &name, err);
   }
   for (size_t i = 0; i < model->n_linears && !rc; i++) {
     if (model->linears[i]->is_new) whole[i] = true;
@@ -109,13 +94,13 @@ static int choose_whole(const ld_model *model, const char *names, bool *whole, l
   return rc;
 }
 
-static int choose_target(const ld_model *model, const char *target, size_t length, const bool *whole,
-                         bool *chosen, ld_error *err) {
-  const bool all = is_word(target, length, "all-linear");
+static int choose_target(const ld_model *model, const ld_name *target, const bool *whole, bool *chosen,
+                         ld_error *err) {
+  const bool all = ld_name_is(target, "all-linear");
   bool any = false, any_whole = false;
   for (size_t i = 0; i < model->n_linears; i++) {
     const ld_linear *linear = model->linears[i];
-    if (all ? linear == model->head || linear->kernel.height : !fits(linear->path, target, length)) continue;
+    if (all ? linear == model->head || linear->kernel.height : !fits(linear->path, target)) continue;
     if (whole[i])
       any_whole = true;
     else
@@ -127,20 +112,19 @@ static int choose_target(const ld_model *model, const char *target, size_t lengt
         err, LD_EUSAGE,
         "--target: '%.*s' is trained in full, so it takes no adapter: name it in --target or in --whole, not "
         "in both",
-        (int)length, target);
-  return no_module(model, "--target", target, length, err);
+        (int)target->length, target->at);
+  return no_module(model, "--target", target, err);
 }
 
 /* Flags the layers that the targets name. */
 static int choose_targets(const ld_model *model, const char *targets, const bool *whole, bool *chosen,
                           ld_error *err) {
-  const char *list = targets ? targets : model->default_targets, *name;
+  const char *list = targets ? targets : model->default_targets;
   bool any = false;
-  size_t length;
   int rc = 0;
   if (!strcmp(list, "none")) return 0;
-  while (!rc && (name = next_name(&list, &length))) {
-    rc = choose_target(model, name, length, whole, chosen, err);
+  for (ld_name name = {0}; !rc && ld_name_next(list, &name);) {
+    rc = choose_target(model, &name, whole, chosen, err);
     any = true;
   }
   if (rc || any) return rc;

@@ -12,24 +12,9 @@
 #include "io/adapter_labels.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/model_folder.h"
 #include "io/safetensors.h"
 #include "train/share.h"
-
-/* Files of a model folder that go along as they are. */
-static const char *const companions[] = {"config.json",
-                                         "tokenizer.json",
-                                         "tokenizer_config.json",
-                                         "preprocessor_config.json",
-                                         "processor_config.json",
-                                         "generation_config.json",
-                                         "special_tokens_map.json",
-                                         "vocab.json",
-                                         "merges.txt",
-                                         "vocab.txt",
-                                         "tokenizer.model",
-                                         "chat_template.jinja",
-                                         "chat_template.json",
-                                         "added_tokens.json"};
 
 static ld_dtype wanted_type(const ld_options *options, ld_dtype stored) {
   if (!options->dtype || (stored != LD_F32 && stored != LD_F16 && stored != LD_BF16)) return stored;
@@ -310,8 +295,8 @@ static int write_folder(const ld_options *options, const ld_base *base, ld_error
   char *part = ld_folder_begin(options->out, err);
   if (!part) return err->code;
   int rc = write_weights(options, base, part, err);
-  for (size_t i = 0; !rc && i < sizeof companions / sizeof *companions; i++)
-    rc = copy_companion(options, base, part, companions[i], err);
+  for (const ld_model_file *file = ld_model_files; !rc && file->name; file++)
+    if (file->is_copied) rc = copy_companion(options, base, part, file->name, err);
   return ld_folder_end(part, options->out, rc, err);
 }
 

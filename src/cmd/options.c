@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/names.h"
 #include "cmd/option_value.h"
 #include "io/json.h"
 #include "io/yaml.h"
@@ -150,9 +151,8 @@ static int check_required(int command, const ld_options *options, ld_error *err)
 
 /* Each name is that of an option on which a run depends and that can change in its middle. */
 static int check_override(const char *list, ld_error *err) {
-  for (const char *at = list; at && *at; at += *at == ',') {
-    const int length = (int)strcspn(at, ",");
-    char *name = ld_format("%.*s", length, at);
+  for (ld_name at = {0}; ld_name_next(list, &at);) {
+    char *name = ld_format("%.*s", (int)at.length, at.at);
     const ld_option *o = ld_find_option(LD_CMD_TRAIN, name);
     const bool file = !strcmp(name, "data") || !strcmp(name, "base") || !strcmp(name, "init-adapter") ||
                       !strcmp(name, "kernels") || !strcmp(name, "threads");
@@ -171,7 +171,6 @@ static int check_override(const char *list, ld_error *err) {
           name);
     free(name);
     if (rc) return rc;
-    at += length;
   }
   return 0;
 }
@@ -346,14 +345,12 @@ void ld_options_compare(const ld_options *options, const ld_value *recorded,
   }
 }
 
-bool ld_options_named(const char *list, const char *name) {
-  const size_t n = strlen(name);
-  for (const char *at = list; at && *at; at += *at == ',') {
-    const size_t length = strcspn(at, ",");
+bool ld_options_named(const char *list, const char *option) {
+  const size_t n = strlen(option);
+  for (ld_name name = {0}; ld_name_next(list, &name);) {
     size_t same = 0;
-    while (same < n && (at[same] == name[same] || (at[same] == '_' && name[same] == '-'))) same++;
-    if (length == n && same == n) return true;
-    at += length;
+    while (same < n && (name.at[same] == option[same] || (name.at[same] == '_' && option[same] == '-'))) same++;
+    if (name.length == n && same == n) return true;
   }
   return false;
 }

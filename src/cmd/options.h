@@ -46,7 +46,7 @@ typedef struct ld_difference {
 void ld_options_compare(const ld_options *options, const ld_value *recorded,
                         void (*differs)(const ld_difference *difference, void *user), void *user);
 
-/* Whether the list, names apart by commas, has that name. */
-bool ld_options_named(const char *list, const char *name);
+/* Whether the list of names (base/names.h) has that option, with '_' taken for '-'. */
+bool ld_options_named(const char *list, const char *option);
 
 #endif

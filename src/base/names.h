@@ -1,0 +1,22 @@
+/* Names in one text, with commas between them: "q_proj, v_proj".
+ *
+ *   for (ld_name name = {0}; ld_name_next(list, &name);) ... name.length bytes at name.at ...
+ */
+#ifndef LD_NAMES_H
+#define LD_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct ld_name {
+  const char *at; /* in the list; NULL before the first */
+  size_t length;
+} ld_name;
+
+/* The name after this one; false at the end of the list, which may be NULL. Spaces around names do not
+ * count. */
+bool ld_name_next(const char *list, ld_name *name);
+
+bool ld_name_is(const ld_name *name, const char *word);
+
+#endif
