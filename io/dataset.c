@@ -6,9 +6,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "io/dataset/format.h"
+#include "io/dataset/sample.h"
+#include "io/dataset/tokens.h"
 
 static const struct {
   const ld_data_format *format;
@@ -143,6 +144,7 @@ void ld_dataset_close(ld_dataset *dataset) {
   if (!dataset) return;
   if (dataset->own && dataset->format->close) dataset->format->close(dataset);
   ld_source_close(dataset->source);
+  ld_data_keys_free(&dataset->keys);
   free(dataset);
 }
 
@@ -156,19 +158,6 @@ ld_source *ld_dataset_source(const ld_dataset *dataset) {
 
 const char *ld_dataset_path(const ld_dataset *dataset) {
   return dataset->source->path;
-}
-
-void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused) {
-  ld_text list = {0};
-  bool labels = false;
-  if (!unused->n) return;
-  for (size_t i = 0; i < unused->n; i++) labels = labels || ld_columns_is_label(unused->items[i].name);
-  ld_tally_list(unused, "\"", &list);
-  ld_warn("%s: not used: %s %s%s", dataset->source->path, what, list.bytes,
-          labels && dataset->options.use == LD_USE_LANGUAGE
-              ? " (a language model learns the texts alone: for labels give a classifier's --model)"
-              : "");
-  ld_text_free(&list);
 }
 
 void ld_sample_free(ld_sample *sample) {
@@ -196,12 +185,20 @@ static void clear(ld_sample *sample) {
   ld_text_clear(&sample->label_name);
 }
 
-/* Reads a record, uncut but for labelled text. */
-static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
+/* Reads a record, uncut but for labelled text; *there is whether one stands at this place. */
+static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, bool *there,
+                      ld_error *err) {
   ld_bytes bytes;
+  ld_parsed parsed = {.unused = sample->unused};
   clear(sample);
   int rc = ld_source_read(dataset->source, record->offset, record->bytes, &bytes, err);
-  if (!rc) rc = dataset->format->read(dataset, record, &bytes, sample, err);
+  if (!rc) rc = dataset->format->read(dataset, record, &bytes, &parsed, err);
+  *there = !rc && (parsed.values || parsed.image.pixels);
+  if (*there) {
+    rc = ld_sample_make(dataset, record, &parsed, sample, err);
+    if (rc && !parsed.place) ld_data_fail_at(dataset, record->offset, rc, err);
+  }
+  ld_parsed_free(&parsed);
   ld_bytes_free(&bytes);
   if (rc) return rc;
   if (sample->n_whole < sample->tokens.n) sample->n_whole = sample->tokens.n;
@@ -217,7 +214,8 @@ static void cut(const ld_dataset *dataset, ld_sample *sample) {
 }
 
 int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
-  const int rc = read_whole(dataset, record, sample, err);
+  bool there;
+  const int rc = read_whole(dataset, record, sample, &there, err);
   if (!rc) cut(dataset, sample);
   return rc;
 }
@@ -253,7 +251,8 @@ static bool pass_over(const ld_dataset *dataset, int rc) {
 static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *scratch, ld_label_set *labels,
                       ld_index *out, ld_error *err) {
   ld_error broken = {0};
-  int rc = read_whole(dataset, &record, scratch, &broken);
+  bool there;
+  int rc = read_whole(dataset, &record, scratch, &there, &broken);
   if (rc && pass_over(dataset, rc)) {
     if (!out->n_skipped++) out->first_skipped = broken;
     return 0;
@@ -262,7 +261,7 @@ static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *sc
   rc = measure(dataset, scratch, labels, &record, err);
   if (rc) return rc;
   if (!record.n_tokens) {
-    out->n_empty += !ld_data_is_blank(dataset->source->map.bytes + record.offset, record.bytes);
+    out->n_empty += there;
     return 0;
   }
   out->n_turned += scratch->turned;

@@ -1,9 +1,9 @@
-/* Which columns of labelled texts are the text, the other text of a pair, and the label, by the names that
- * GLUE's tasks and other well-known sets give them. The names are compared in any case. */
-#include "io/dataset/format.h"
+#include "io/dataset/column.h"
 
 #include <string.h>
 #include <strings.h>
+
+#include "base/text.h"
 
 /* The texts that stand together, in their order for the model. The first pair is the one to recommend. */
 static const char *const pairs[][2] = {

@@ -1,10 +1,11 @@
-/* Conversations to tokens, and which of them the assistant says. */
-#include "io/dataset/format.h"
+#include "io/dataset/conversation.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/dataset/format.h"
+#include "io/dataset/tokens.h"
 
 typedef struct rendered {
   ld_text text;
@@ -76,7 +77,7 @@ static int pass(id_walk *walk, size_t begin, size_t end, ld_error *err) {
 }
 
 /* Marks the assistant's tokens in one pass over the text, trusting that it may be encoded in pieces where
- * special tokens stand; `apart` tells that this tokenizer is of another mind. */
+ * special tokens stand; `apart` tells that this tokenizer splits differently. */
 static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, ld_error *err) {
   size_t from = 0;
   int rc = 0;
@@ -127,10 +128,10 @@ static int mark(const ld_dataset *dataset, const rendered *chat, ld_sample *samp
   return rc;
 }
 
-int ld_data_conversation(const ld_dataset *dataset, const ld_value *record, ld_sample *sample,
+int ld_data_conversation(const ld_dataset *dataset, const ld_parsed *parsed, ld_sample *sample,
                          ld_error *err) {
   rendered chat = {0};
-  int rc = render(dataset, record, sample->unused, &chat, err);
+  int rc = render(dataset, parsed->values, parsed->unused, &chat, err);
   if (!rc) rc = ld_data_encode(dataset, chat.text.bytes, chat.text.length, false, &sample->tokens, err);
   if (!rc && dataset->options.mask_prompt)
     rc = mark(dataset, &chat, sample, err);

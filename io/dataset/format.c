@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "base/memory.h"
+#include "base/log.h"
 #include "base/utf8.h"
 
 int ld_data_map_text(ld_dataset *dataset, const char *path, ld_error *err) {
@@ -56,64 +56,15 @@ int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, const char *t
   return ld_data_fail_at(dataset, offset + good, rc, err);
 }
 
-int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,
-                   ld_error *err) {
-  return ld_tokenizer_encode(dataset->options.tokenizer, text, length, add_special, out, err);
-}
-
-void ld_data_end(const ld_dataset *dataset, ld_ids *ids) {
-  const int32_t eos = dataset->options.eos;
-  if (eos >= 0 && !(ids->n && ids->ids[ids->n - 1] == eos)) ld_ids_push(ids, eos);
-}
-
-void ld_data_targets(ld_sample *sample, size_t from) {
-  const size_t n = sample->tokens.n;
-  if (sample->room < n || !sample->target) {
-    sample->room = n + n / 2 + 1;
-    sample->target = ld_realloc(sample->target, sample->room, 1);
-  }
-  if (from > n) from = n;
-  memset(sample->target, 0, from);
-  memset(sample->target + from, 1, n - from);
-}
-
-int ld_data_text(const ld_dataset *dataset, const char *text, size_t length, ld_sample *sample,
-                 ld_error *err) {
-  int rc = ld_data_encode(dataset, text, length, true, &sample->tokens, err);
-  if (rc) return rc;
-  ld_data_end(dataset, &sample->tokens);
-  ld_data_targets(sample, 1);
-  return 0;
-}
-
-int ld_data_labelled(const ld_dataset *dataset, const char *text, size_t length, const char *pair,
-                     size_t pair_length, ld_sample *sample, ld_error *err) {
-  const ld_tokenizer *tokenizer = dataset->options.tokenizer;
-  const size_t most = dataset->options.seq_len > 0 ? (size_t)dataset->options.seq_len : 0;
-  ld_input input = {text, length, pair, pair_length, 0};
-  int rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
-  sample->n_whole = sample->tokens.n;
-  if (!rc && most && sample->n_whole > most) {
-    sample->tokens.n = sample->types.n = 0;
-    input.most = most;
-    rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
-  }
-  if (!rc && !ld_tokenizer_has_types(tokenizer))
-    memset(sample->types.ids, 0, sample->types.n * sizeof *sample->types.ids);
-  if (!rc) ld_data_targets(sample, SIZE_MAX);
-  return rc;
-}
-
-size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n) {
-  size_t i = 0;
-  while (i < a->n && i < n && a->ids[i] == ids[i]) i++;
-  return i;
-}
-
-int ld_data_string(const ld_value *map, const char *key, const char **out, ld_error *err) {
-  const ld_value *value = ld_value_get(map, key);
-  if (!value) return ld_fail(err, LD_EFORMAT, "%s: missing, expected a string", key);
-  if (value->type != LD_STRING) return ld_fail(err, LD_EFORMAT, "%s: expected a string", key);
-  *out = value->string;
-  return 0;
+void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused) {
+  ld_text list = {0};
+  bool labels = false;
+  if (!unused->n) return;
+  for (size_t i = 0; i < unused->n; i++) labels = labels || ld_columns_is_label(unused->items[i].name);
+  ld_tally_list(unused, "\"", &list);
+  ld_warn("%s: not used: %s %s%s", dataset->source->path, what, list.bytes,
+          labels && dataset->options.use == LD_USE_LANGUAGE
+              ? " (a language model learns the texts alone: for labels give a classifier's --model)"
+              : "");
+  ld_text_free(&list);
 }

@@ -10,13 +10,15 @@
 #include "base/value.h"
 #include "io/chat.h"
 #include "io/dataset.h"
+#include "io/dataset/column.h"
+#include "io/dataset/parsed.h"
 #include "io/dataset/source_kind.h"
 
 typedef struct ld_data_format {
   const char *endings[4]; /* of the file's name, then NULL; "/" is a folder */
   /* Makes dataset->source where the data is: ld_data_map_text for text. */
   int (*source)(ld_dataset *dataset, const char *path, ld_error *err);
-  /* Sets the form, and dataset->own for the calls below, from ld_source_start; says by ld_source_keep which of
+  /* Sets the form, the keys, and dataset->own for the calls below, from ld_source_start; says by ld_source_keep which of
    * these bytes a rank without the data needs for that. */
   int (*open)(ld_dataset *dataset, ld_error *err);
   /* Frees dataset->own, which is not NULL. May be NULL. */
@@ -28,14 +30,19 @@ typedef struct ld_data_format {
    * the source and on `offset` alone, never on where a reader came from: this is what makes parts join without a
    * seam. */
   uint64_t (*next)(const ld_dataset *dataset, uint64_t offset);
-  /* Fills the sample, which comes empty, with tokens or image, and label, from the record's bytes; a text without
-   * tokens is no record. Tokens come uncut, but for labelled text, for which n_whole is set too. */
-  int (*read)(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_sample *sample,
+  /* What the record's bytes say; `out` comes empty, and stays so where no record stands. Of text, the names of
+   * the values are dataset->keys or those of the form. */
+  int (*read)(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
               ld_error *err);
 } ld_data_format;
 
 extern const ld_data_format ld_data_jsonl, ld_data_raw, ld_data_tsv, ld_data_csv; /* the tables: table.c */
 extern const ld_data_format ld_data_image_folder, ld_data_image_file, ld_data_image_hdf5;
+
+/* Names of values; NULL where there is none. */
+typedef struct ld_data_keys {
+  char *text, *pair, *label;
+} ld_data_keys;
 
 struct ld_dataset {
   const ld_data_format *format;
@@ -43,6 +50,7 @@ struct ld_dataset {
   uint64_t first; /* where records begin */
   ld_dataset_options options;
   ld_data_form form;
+  ld_data_keys keys; /* of text, but for the forms whose keys have one name */
   const ld_chat_layout *layout; /* of LD_DATA_CHAT */
   bool adds_eos;                /* the tokenizer itself puts eos after a text */
   void *own;                    /* the format's */
@@ -67,54 +75,22 @@ int ld_data_fail_at(const ld_dataset *dataset, uint64_t offset, int rc, ld_error
 int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, const char *text, size_t length,
                        ld_error *err);
 
-int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,
-                   ld_error *err);
+/* The form of a data set and its keys, by the names that its values have; `what` these are is for errors. *found
+ * is what ld_columns_find found and is used. LD_EFORMAT as there. */
+int ld_form_find_keys(ld_dataset *dataset, char *const *names, size_t n, const char *what, ld_columns *found,
+                      ld_error *err);
+void ld_data_keys_free(ld_data_keys *keys);
 
-/* Appends eos where there is one to append and none at the end yet. */
-void ld_data_end(const ld_dataset *dataset, ld_ids *ids);
+/* The same by the first record, where each has names of its own; and the layout of conversations. */
+int ld_form_find(ld_dataset *dataset, const ld_value *record, ld_error *err);
+int ld_form_find_layout(ld_dataset *dataset, ld_error *err);
 
-/* Sets the targets of a sample whose tokens are complete: 0 before token `from`, 1 from there on. */
-void ld_data_targets(ld_sample *sample, size_t from);
+/* LD_EFORMAT when the record does not have the form; counts its keys without a use. */
+int ld_form_check(const ld_dataset *dataset, const ld_value *record, ld_tally *unused, ld_error *err);
 
-/* Tokens and targets of plain text. */
-int ld_data_text(const ld_dataset *dataset, const char *text, size_t length, ld_sample *sample,
-                 ld_error *err);
-
-/* Tokens of labelled text, cut to seq_len; `pair` may be NULL. */
-int ld_data_labelled(const ld_dataset *dataset, const char *text, size_t length, const char *pair,
-                     size_t pair_length, ld_sample *sample, ld_error *err);
-
-/* How many ids at the beginning of both are the same. */
-size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n);
-
-/* The string member `key`; LD_EFORMAT when it is missing or no string. It belongs to the tree. */
-int ld_data_string(const ld_value *map, const char *key, const char **out, ld_error *err);
-
-/* Tokens and targets of {"messages": ...}. */
-int ld_data_conversation(const ld_dataset *dataset, const ld_value *record, ld_sample *sample, ld_error *err);
-
-/* The label that a table's cell is: none where it is empty, a number where it is written as one, else a name.
- */
-int ld_data_label(const char *text, size_t length, ld_sample *sample, ld_error *err);
-
-/* Columns by their numbers, from 1; 0 where there is none. */
-typedef struct ld_columns {
-  size_t text, pair, label;
-} ld_columns;
-
-/* Finds the text, the other text of a pair and the label among n names. `what` these are ("columns", "keys")
- * is for errors: LD_EFORMAT when none is a text, or several are that form no known pair. */
-int ld_columns_find(char *const *names, size_t n, const char *what, ld_columns *out, ld_error *err);
-
-/* Whether a column of this name could be the label. */
-bool ld_columns_is_label(const char *name);
-
-/* Whether this label in a column of that name means that there is none: MNLI and SNLI write "-" as
- * gold_label. */
-bool ld_columns_no_label(const char *column, const char *label, size_t length);
-
-/* The name that the other text of a pair has by default; NULL when `text` begins no pair. */
-const char *ld_columns_partner(const char *text);
+/* What a label is that a table has as text: null where it is empty, a number where it is written as one, else a
+ * string. LD_EFORMAT for NaN and infinities. */
+int ld_label_parse(const char *text, ld_value *out, ld_error *err);
 
 /* The labels of an index while it is built; names are found by their hash. */
 typedef struct ld_label_set {

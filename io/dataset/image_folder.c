@@ -5,7 +5,6 @@
 #include "base/memory.h"
 #include "io/dataset/format.h"
 #include "io/image/decode.h"
-#include "io/image/fit.h"
 #include "io/image/list.h"
 
 static uint64_t next_image(const ld_dataset *dataset, uint64_t offset) {
@@ -20,26 +19,13 @@ static int open_images(ld_dataset *dataset, ld_error *err) {
 }
 
 /* An image's class is the first folder of its name. */
-static void find_label(const char *name, ld_sample *sample) {
-  const char *slash = name ? strchr(name, '/') : NULL;
-  if (!slash) return;
-  sample->label_kind = LD_LABEL_NAME;
-  ld_text_append(&sample->label_name, name, (size_t)(slash - name));
-}
-
-static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
-                      ld_sample *sample, ld_error *err) {
+static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
+                      ld_error *err) {
   (void)record;
-  const char *path = ld_source_path(dataset->source);
-  char *name = bytes->name ? ld_path_join(path, bytes->name) : ld_strdup(path);
-  ld_image whole = {0};
-  find_label(bytes->name, sample);
-  int rc = ld_image_decode(bytes->at, bytes->length, name, &whole, err);
-  if (!rc) rc = ld_image_fit(&whole, dataset->options.image_rule, name, &sample->image, err);
-  sample->turned = whole.turned;
-  ld_image_free(&whole);
-  free(name);
-  return rc;
+  const char *path = ld_source_path(dataset->source), *slash = bytes->name ? strchr(bytes->name, '/') : NULL;
+  out->place = bytes->name ? ld_path_join(path, bytes->name) : ld_strdup(path);
+  if (slash) ld_parsed_add_text(out, "label", bytes->name, (size_t)(slash - bytes->name));
+  return ld_image_decode(bytes->at, bytes->length, out->place, &out->image, err);
 }
 
 /* The list's paths, for a source that owns them. */

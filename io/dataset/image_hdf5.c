@@ -73,24 +73,21 @@ static bool is_whole(const head *h, size_t length) {
   return name <= length && (length - name) / (size_t)h->channels / (size_t)h->width == (size_t)h->height;
 }
 
-static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
-                      ld_sample *sample, ld_error *err) {
+static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
+                      ld_error *err) {
   head h;
-  const unsigned long long number = record->offset;
+  out->place = ld_format("%s: image %llu", dataset->source->path, (unsigned long long)record->offset);
   if (bytes->length >= sizeof h) memcpy(&h, bytes->at, sizeof h);
   if (bytes->length < sizeof h || !is_whole(&h, bytes->length - sizeof h))
-    return ld_fail(err, LD_EFORMAT, "%s: image %llu was cut off on its way", dataset->source->path, number);
-  const bool named = h.name_length >= 0;
-  const char *name = bytes->at + sizeof h, *pixels = name + (named ? h.name_length : 0);
-  sample->label_kind = h.label < 0 ? LD_LABEL_NONE : named ? LD_LABEL_NAME : LD_LABEL_INTEGER;
-  sample->label_value = h.label;
-  if (named) ld_text_append(&sample->label_name, name, (size_t)h.name_length);
-  /* The pixels are only read. */
-  const ld_image whole = {
-      .height = h.height, .width = h.width, .channels = h.channels, .pixels = (uint8_t *)(uintptr_t)pixels};
-  char *where = ld_format("%s: image %llu", dataset->source->path, number);
-  const int rc = ld_image_fit(&whole, dataset->options.image_rule, where, &sample->image, err);
-  free(where);
+    return ld_fail(err, LD_EFORMAT, "%s was cut off on its way", out->place);
+  const size_t name_length = h.name_length < 0 ? 0 : (size_t)h.name_length;
+  const char *name = bytes->at + sizeof h, *pixels = name + name_length;
+  if (h.name_length >= 0)
+    ld_parsed_add_text(out, "label", name, name_length);
+  else if (h.label >= 0)
+    ld_parsed_add_integer(out, "label", h.label);
+  const int rc = ld_image_make(&out->image, h.height, h.width, h.channels, out->place, err);
+  if (!rc) memcpy(out->image.pixels, pixels, (size_t)h.height * (size_t)h.width * (size_t)h.channels);
   return rc;
 }
 

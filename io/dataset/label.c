@@ -89,20 +89,17 @@ static bool is_not_finite(const char *text) {
   return !strcasecmp(text, "nan") || !strcasecmp(text, "inf") || !strcasecmp(text, "infinity");
 }
 
-int ld_data_label(const char *text, size_t length, ld_sample *sample, ld_error *err) {
-  ld_text *name = &sample->label_name;
-  ld_text_clear(name);
-  sample->label_kind = LD_LABEL_NONE;
-  if (!length) return 0;
-  ld_text_append(name, text, length);
-  if (is_not_finite(name->bytes))
+int ld_label_parse(const char *text, ld_value *out, ld_error *err) {
+  if (!*text) return 0;
+  if (is_not_finite(text))
     return ld_fail(err, LD_EFORMAT, "label: \"%s\" is not a finite number (leave it empty where there is "
                                     "none)",
-                   name->bytes);
-  sample->label_kind = kind_of(name->bytes);
-  if (sample->label_kind == LD_LABEL_NAME) return 0;
-  sample->label_value = strtod(name->bytes, NULL);
-  ld_text_clear(name);
+                   text);
+  const ld_label_kind kind = kind_of(text);
+  out->type = kind == LD_LABEL_NAME ? LD_STRING : kind == LD_LABEL_INTEGER ? LD_INTEGER : LD_REAL;
+  if (kind == LD_LABEL_NAME) out->string = ld_strdup(text);
+  if (kind == LD_LABEL_INTEGER) out->integer = strtoll(text, NULL, 10);
+  if (kind != LD_LABEL_NAME) out->real = strtod(text, NULL);
   return 0;
 }
 

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#include "base/memory.h"
+
 enum { CELL = 16 << 10, LONG_LINE = 64 << 10 };
 
 /* Whether the line that begins at `at` is empty. */
@@ -76,18 +78,15 @@ static uint64_t raw_next(const ld_dataset *dataset, uint64_t offset) {
 static int raw_open(ld_dataset *dataset, ld_error *err) {
   (void)err;
   dataset->form = LD_DATA_RAW;
+  dataset->keys.text = ld_strdup("text");
   return 0;
 }
 
-static int raw_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
-                    ld_sample *sample, ld_error *err) {
-  int rc = ld_data_check_text(dataset, record->offset, bytes->at, bytes->length, err);
-  if (rc) return rc;
-  rc = ld_data_encode(dataset, bytes->at, bytes->length, false, &sample->tokens, err);
-  if (rc) return ld_data_fail_at(dataset, record->offset, rc, err);
-  if (record->offset + record->bytes == dataset->source->length) ld_data_end(dataset, &sample->tokens);
-  ld_data_targets(sample, 0);
-  return 0;
+static int raw_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
+                    ld_error *err) {
+  const int rc = ld_data_check_text(dataset, record->offset, bytes->at, bytes->length, err);
+  if (!rc) ld_parsed_add_text(out, dataset->keys.text, bytes->at, bytes->length);
+  return rc;
 }
 
 const ld_data_format ld_data_raw = {

@@ -20,7 +20,6 @@ typedef struct table {
   bool quotes;
   size_t n_columns;
   size_t column[N_ROLES]; /* from 1; 0 is none */
-  bool gold;              /* the label's column is gold_label */
   ld_tally unused;        /* columns without a use */
   uint64_t *starts;       /* of CSV: where the records begin */
   size_t n_starts, room;
@@ -115,45 +114,26 @@ static cell trim(cell c) {
   return c;
 }
 
-/* The cell's text without doubled quotes; `room` keeps it where it is not in the file so. */
-static cell resolve(cell c, ld_text *room) {
-  if (!c.doubled) return c;
-  ld_text_clear(room);
-  for (size_t i = 0; i < c.length; i++) {
-    ld_text_append(room, c.bytes + i, 1);
-    if (c.bytes[i] == '"') i++;
-  }
-  return (cell){.bytes = room->bytes, .length = room->length};
+/* The cell's text, without doubled quotes; the caller frees it. */
+static char *text_of(cell c) {
+  char *text = ld_strndup(c.length ? c.bytes : "", c.length), *to = text;
+  for (const char *from = text; c.doubled && *from; from += 1 + (*from == '"')) *to++ = *from;
+  if (c.doubled) *to = 0;
+  return text;
 }
 
-/* The names of the columns, with the header's last place in header->at. */
+/* The names of the columns; the walk ends after the header. */
 static int read_names(cell_walk *header, char ***names, size_t *n, ld_error *err) {
   size_t room = 0;
-  ld_text doubled = {0};
-  int rc = 0;
-  while (!rc && !header->ended) {
+  while (!header->ended) {
     cell c;
-    rc = take_cell(header, &c, err);
-    if (rc) break;
-    c = resolve(trim(c), &doubled);
+    const int rc = take_cell(header, &c, err);
+    if (rc) return rc;
+    c = trim(c);
     if (!ld_data_is_text(c.bytes, c.length)) c.length = 0;
     *names = ld_grow(*names, *n, &room, sizeof **names);
-    (*names)[(*n)++] = ld_strndup(c.length ? c.bytes : "", c.length);
+    (*names)[(*n)++] = text_of(c);
   }
-  ld_text_free(&doubled);
-  return rc;
-}
-
-/* A language model has a use for one text alone, a prediction none for labels. */
-static int choose_columns(const ld_dataset *dataset, table *t, char *const *names, ld_error *err) {
-  const bool classifies = dataset->options.use == LD_USE_CLASSES;
-  ld_columns found;
-  const int rc = ld_columns_find(names, t->n_columns, "columns", &found, err);
-  if (rc) return rc;
-  t->column[TEXT] = found.text;
-  t->column[PAIR] = classifies ? found.pair : 0;
-  t->column[LABEL] = classifies && !dataset->options.unlabelled ? found.label : 0;
-  t->gold = found.label && ld_columns_no_label(names[found.label - 1], "-", 1);
   return 0;
 }
 
@@ -165,7 +145,7 @@ static void count_unused(const table *t, char *const *names, ld_tally *unused) {
 
 /* Reads the header with which the text begins, which stands at `offset`, as one with the table's separator;
  * *length is the header's. */
-static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text,
+static int read_header(ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text,
                        size_t *length, ld_error *err) {
   cell_walk header = begin_walk(dataset, t, offset, text->at, text->length);
   char **names = NULL;
@@ -173,8 +153,10 @@ static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, con
   t->n_columns = 0;
   int rc = read_names(&header, &names, &t->n_columns, err);
   if (!rc) {
-    rc = choose_columns(dataset, t, names, err);
+    ld_columns found;
+    rc = ld_form_find_keys(dataset, names, t->n_columns, "columns", &found, err);
     if (rc) ld_data_fail_at(dataset, offset, rc, err);
+    memcpy(t->column, (size_t[N_ROLES]){found.text, found.pair, found.label}, sizeof t->column);
   }
   if (!rc) count_unused(t, names, &t->unused);
   *length = (size_t)(header.at - header.begin);
@@ -183,7 +165,7 @@ static int read_header(const ld_dataset *dataset, table *t, uint64_t offset, con
 }
 
 /* Separated by commas; by semicolons where only these make a header, or more columns. */
-static int read_csv_header(const ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text,
+static int read_csv_header(ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text,
                            size_t *length, ld_error *err) {
   table semicolon = *t;
   semicolon.separator = ';';
@@ -213,7 +195,6 @@ static int open_table(ld_dataset *dataset, char separator, ld_error *err) {
   table *t = dataset->own = ld_alloc(1, sizeof *t);
   t->separator = separator;
   t->quotes = separator != '\t';
-  dataset->form = dataset->options.use == LD_USE_CLASSES ? LD_DATA_LABELLED : LD_DATA_TEXT;
   size_t length;
   int rc = check_header(dataset, offset, &text, err);
   if (!rc) rc = (t->quotes ? read_csv_header : read_header)(dataset, t, offset, &text, &length, err);
@@ -325,37 +306,30 @@ static int split(const ld_dataset *dataset, const ld_record *record, const ld_by
   return n == t->n_columns ? 0 : fail_count(&row, n, err);
 }
 
-static int fill_labelled(const ld_dataset *dataset, cell cells[N_ROLES], ld_sample *sample, ld_error *err) {
-  ld_text text_room = {0}, pair_room = {0}, label_room = {0};
-  const cell text = resolve(cells[TEXT], &text_room), pair = resolve(cells[PAIR], &pair_room);
-  cell label = resolve(trim(cells[LABEL]), &label_room);
-  if (((const table *)dataset->own)->gold && ld_columns_no_label("gold_label", label.bytes, label.length))
-    label.length = 0;
-  int rc = ld_data_label(label.bytes, label.length, sample, err);
-  if (!rc) rc = ld_data_labelled(dataset, text.bytes, text.length, pair.bytes, pair.length, sample, err);
-  ld_text_free(&text_room);
-  ld_text_free(&pair_room);
-  ld_text_free(&label_room);
-  return rc;
-}
-
-static int fill_text(const ld_dataset *dataset, cell written, ld_sample *sample, ld_error *err) {
-  ld_text room = {0};
-  const cell text = resolve(written, &room);
-  int rc = ld_data_text(dataset, text.bytes, text.length, sample, err);
-  ld_text_free(&room);
+static int put_cells(const ld_dataset *dataset, const cell cells[N_ROLES], ld_parsed *out, ld_error *err) {
+  const table *t = dataset->own;
+  const char *const keys[] = {dataset->keys.text, dataset->keys.pair, dataset->keys.label};
+  int rc = 0;
+  for (role r = TEXT; r < N_ROLES && !rc; r++) {
+    if (!t->column[r]) continue;
+    char *text = text_of(r == LABEL ? trim(cells[r]) : cells[r]);
+    if (r == LABEL)
+      rc = ld_label_parse(text, ld_parsed_add(out, keys[r]), err);
+    else
+      ld_parsed_add_text(out, keys[r], text, strlen(text));
+    free(text);
+  }
   return rc;
 }
 
 static int table_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
-                      ld_sample *sample, ld_error *err) {
+                      ld_parsed *out, ld_error *err) {
   cell cells[N_ROLES];
   if (blank_lines(bytes->at, bytes->length)) return 0;
   int rc = ld_data_check_text(dataset, record->offset, bytes->at, bytes->length, err);
   if (!rc) rc = split(dataset, record, bytes, cells, err);
   if (rc) return rc;
-  rc = dataset->form == LD_DATA_LABELLED ? fill_labelled(dataset, cells, sample, err)
-                                         : fill_text(dataset, cells[TEXT], sample, err);
+  rc = put_cells(dataset, cells, out, err);
   return rc ? ld_data_fail_at(dataset, record->offset, rc, err) : 0;
 }
 

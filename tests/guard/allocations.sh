@@ -24,4 +24,4 @@ check gpt2-profile 45 --model "$m/gpt2" --data "$m/gpt2/train.jsonl" --profile
 check gpt2-packed 150 --model "$m/gpt2" --data "$m/gpt2/train.jsonl" --pack --seq-len 48
 check llama3 45 --model "$m/llama3" --data "$m/llama3/train.jsonl" --micro-batch 2 --target all-linear --dropout 0.1
 check bert 60 --model "$m/bert" --data "$m/bert/train.jsonl" --micro-batch 4
-check resnet_cifar 14 --model "$m/resnet_cifar" --data "$m/resnet_cifar/train.h5" --micro-batch 2 --flip --crop 2
+check resnet_cifar 18 --model "$m/resnet_cifar" --data "$m/resnet_cifar/train.h5" --micro-batch 2 --flip --crop 2

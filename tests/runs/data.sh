@@ -30,7 +30,7 @@ for n in 1 3; do
   dry $n "$g" keys.jsonl
   once 'not used: the keys "id" \(5\), "label" \(5\), "source" \(5\), "idx" \(1\), "text_pair" \(1\) \(a language' "keys on $n ranks"
   dry $n "$root/jobs/quickstart/base" chat.jsonl
-  once 'not used: the keys "messages\[\]\.name" \(1\), "tools" \(1\)$' "chat keys on $n ranks"
+  once 'not used: the keys "tools" \(1\), "messages\[\]\.name" \(1\)$' "chat keys on $n ranks"
 done
 
 # Columns, of data and of validation data.

@@ -1,0 +1,12 @@
+/* Conversations to tokens, and which of them the assistant says. Not for use outside io/dataset.
+ */
+#ifndef LD_CONVERSATION_H
+#define LD_CONVERSATION_H
+
+#include "io/dataset.h"
+#include "io/dataset/parsed.h"
+
+/* Tokens and targets of {"messages": ...}, by the data set's layout. */
+int ld_data_conversation(const ld_dataset *dataset, const ld_parsed *parsed, ld_sample *sample, ld_error *err);
+
+#endif

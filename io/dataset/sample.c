@@ -1,0 +1,140 @@
+#include "io/dataset/sample.h"
+
+#include <string.h>
+
+#include "io/dataset/conversation.h"
+#include "io/dataset/format.h"
+#include "io/dataset/tokens.h"
+#include "io/image/fit.h"
+
+static int make_text(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                     ld_sample *sample, ld_error *err) {
+  (void)record;
+  const char *text;
+  int rc = ld_data_string(parsed->values, dataset->keys.text, &text, err);
+  if (!rc) rc = ld_data_encode(dataset, text, strlen(text), true, &sample->tokens, err);
+  if (rc) return rc;
+  ld_data_end(dataset, &sample->tokens);
+  ld_data_targets(sample, 1);
+  return 0;
+}
+
+/* The last record ends the text. */
+static int make_raw(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                    ld_sample *sample, ld_error *err) {
+  const char *text;
+  int rc = ld_data_string(parsed->values, dataset->keys.text, &text, err);
+  if (!rc) rc = ld_data_encode(dataset, text, strlen(text), false, &sample->tokens, err);
+  if (rc) return rc;
+  if (record->offset + record->bytes == dataset->source->length) ld_data_end(dataset, &sample->tokens);
+  ld_data_targets(sample, 0);
+  return 0;
+}
+
+/* How many tokens of `whole` are the prompt's. The last ones of the prompt alone may be others than in the
+ * whole, where they can join with what follows. */
+static int prompt_tokens(const ld_dataset *dataset, const char *prompt, const ld_ids *whole, size_t *n,
+                         ld_error *err) {
+  ld_ids alone = {0};
+  int rc = ld_data_encode(dataset, prompt, strlen(prompt), true, &alone, err);
+  if (!rc) {
+    if (dataset->adds_eos && alone.n) alone.n--;
+    *n = ld_data_common(&alone, whole->ids, whole->n);
+  }
+  ld_ids_free(&alone);
+  return rc;
+}
+
+static int make_prompt(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                       ld_sample *sample, ld_error *err) {
+  (void)record;
+  const char *prompt, *completion;
+  int rc = ld_data_string(parsed->values, "prompt", &prompt, err);
+  if (!rc) rc = ld_data_string(parsed->values, "completion", &completion, err);
+  if (rc) return rc;
+  ld_text whole = {0};
+  size_t from = 1;
+  ld_text_puts(&whole, prompt);
+  ld_text_puts(&whole, completion);
+  rc = ld_data_encode(dataset, whole.bytes, whole.length, true, &sample->tokens, err);
+  if (!rc) ld_data_end(dataset, &sample->tokens);
+  if (!rc && dataset->options.mask_prompt) rc = prompt_tokens(dataset, prompt, &sample->tokens, &from, err);
+  if (!rc) ld_data_targets(sample, from ? from : 1);
+  ld_text_free(&whole);
+  return rc;
+}
+
+static int make_chat(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                     ld_sample *sample, ld_error *err) {
+  (void)record;
+  return ld_data_conversation(dataset, parsed, sample, err);
+}
+
+/* The label, if there is one. */
+static int take_label(const ld_value *values, const char *key, ld_sample *sample, ld_error *err) {
+  const ld_value *label = key ? ld_value_get(values, key) : NULL;
+  if (!label) return 0;
+  if (label->type != LD_STRING && label->type != LD_INTEGER && label->type != LD_REAL)
+    return ld_fail(err, LD_EFORMAT, "%s: expected a string or a number, found %s", key,
+                   ld_value_type_name(label->type));
+  if (label->type == LD_STRING && ld_columns_no_label(key, label->string, strlen(label->string))) return 0;
+  if (label->type == LD_STRING) ld_text_puts(&sample->label_name, label->string);
+  sample->label_kind = label->type == LD_STRING    ? LD_LABEL_NAME
+                       : label->type == LD_INTEGER ? LD_LABEL_INTEGER
+                                                   : LD_LABEL_REAL;
+  sample->label_value = label->real;
+  return 0;
+}
+
+/* A text or a pair, cut to seq_len. */
+static int encode_input(const ld_dataset *dataset, const char *text, const char *pair, ld_sample *sample,
+                        ld_error *err) {
+  const ld_tokenizer *tokenizer = dataset->options.tokenizer;
+  const size_t most = dataset->options.seq_len > 0 ? (size_t)dataset->options.seq_len : 0;
+  ld_input input = {text, strlen(text), pair, pair ? strlen(pair) : 0, 0};
+  int rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
+  sample->n_whole = sample->tokens.n;
+  if (!rc && most && sample->n_whole > most) {
+    sample->tokens.n = sample->types.n = 0;
+    input.most = most;
+    rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
+  }
+  if (!rc && !ld_tokenizer_has_types(tokenizer))
+    memset(sample->types.ids, 0, sample->types.n * sizeof *sample->types.ids);
+  return rc;
+}
+
+static int make_labelled(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                         ld_sample *sample, ld_error *err) {
+  (void)record;
+  const ld_data_keys *keys = &dataset->keys;
+  const char *text, *pair = NULL;
+  int rc = ld_data_string(parsed->values, keys->text, &text, err);
+  if (!rc && keys->pair && ld_value_get(parsed->values, keys->pair))
+    rc = ld_data_string(parsed->values, keys->pair, &pair, err);
+  if (!rc) rc = take_label(parsed->values, keys->label, sample, err);
+  if (!rc) rc = encode_input(dataset, text, pair, sample, err);
+  if (!rc) ld_data_targets(sample, SIZE_MAX);
+  return rc;
+}
+
+static int make_image(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                      ld_sample *sample, ld_error *err) {
+  (void)record;
+  const int rc = take_label(parsed->values, "label", sample, err);
+  sample->turned = parsed->image.turned;
+  return rc ? rc
+            : ld_image_fit(&parsed->image, dataset->options.image_rule, parsed->place, &sample->image, err);
+}
+
+int ld_sample_make(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                   ld_sample *sample, ld_error *err) {
+  static int (*const make[])(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                             ld_sample *sample, ld_error *err) = {[LD_DATA_TEXT] = make_text,
+                                                                  [LD_DATA_PROMPT] = make_prompt,
+                                                                  [LD_DATA_CHAT] = make_chat,
+                                                                  [LD_DATA_RAW] = make_raw,
+                                                                  [LD_DATA_LABELLED] = make_labelled,
+                                                                  [LD_DATA_IMAGES] = make_image};
+  return make[dataset->form](dataset, record, parsed, sample, err);
+}

@@ -1,0 +1,41 @@
+#include "io/dataset/tokens.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/dataset/format.h"
+
+int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,
+                     ld_error *err) {
+  return ld_tokenizer_encode(dataset->options.tokenizer, text, length, add_special, out, err);
+}
+
+void ld_data_targets(ld_sample *sample, size_t from) {
+  const size_t n = sample->tokens.n;
+  if (sample->room < n || !sample->target) {
+    sample->room = n + n / 2 + 1;
+    sample->target = ld_realloc(sample->target, sample->room, 1);
+  }
+  if (from > n) from = n;
+  memset(sample->target, 0, from);
+  memset(sample->target + from, 1, n - from);
+}
+
+size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n) {
+  size_t i = 0;
+  while (i < a->n && i < n && a->ids[i] == ids[i]) i++;
+  return i;
+}
+
+int ld_data_string(const ld_value *map, const char *key, const char **out, ld_error *err) {
+  const ld_value *value = ld_value_get(map, key);
+  if (!value) return ld_fail(err, LD_EFORMAT, "%s: missing, expected a string", key);
+  if (value->type != LD_STRING) return ld_fail(err, LD_EFORMAT, "%s: expected a string", key);
+  *out = value->string;
+  return 0;
+}
+
+void ld_data_end(const ld_dataset *dataset, ld_ids *ids) {
+  const int32_t eos = dataset->options.eos;
+  if (eos >= 0 && !(ids->n && ids->ids[ids->n - 1] == eos)) ld_ids_push(ids, eos);
+}
