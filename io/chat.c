@@ -126,8 +126,8 @@ static void put_llama2_assistant(const char *content, ld_text *out) {
 
 static int render_llama2(const ld_chat_layout *layout, const ld_message *messages, size_t n, bool prompt,
                          chat_page *page, ld_error *err) {
-  const char *system = is_role(&messages[0], "system") ? messages[0].content : NULL;
-  const size_t first = system ? 1 : 0;
+  const size_t first = is_role(&messages[0], "system") ? 1 : 0;
+  const char *system = first ? messages[0].content : NULL;
   size_t turn = 0;
   for (size_t i = first; i < n; i++) {
     const bool user = (i - first) % 2 == 0;

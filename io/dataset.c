@@ -110,7 +110,7 @@ int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_data
   *out = NULL;
   const ld_data_format *format = NULL;
   int rc = find_format(path, options->use, &format, err);
-  if (rc) return rc;
+  if (rc || !format) return rc;
   ld_dataset *dataset = create(format, options);
   rc = finish(dataset, format->source(dataset, path, err), out, err);
   if (!rc && format->scan) rc = format->scan(dataset, err);

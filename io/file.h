@@ -84,8 +84,8 @@ int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *
 /* Writing a folder of plain files atomically, as a whole:
  *   char *part = ld_folder_begin(path, err);         makes the folder "path.tmp.<pid>"
  *   code = ... write files into part ...
- *   return ld_folder_end(part, path, code, err);     fsync of files and folder, then takes the place of
- * `path`
+ *   return ld_folder_end(part, path, code, err);     fsync of files and folder, which then takes the
+ *                                                    place of `path`
  *
  * An old folder is swapped out in one step where the file system can (renameat2), and removed. Where it
  * cannot, it stands for a moment as "path.being-replaced" before the new one takes its name: a reader that

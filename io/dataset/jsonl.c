@@ -46,7 +46,7 @@ static uint64_t jsonl_next(const ld_dataset *dataset, uint64_t offset) {
 /* Finds the first line that is not blank, which is the opening; returns where it stands. */
 static uint64_t keep_first_line(ld_source *source) {
   const ld_bytes start = ld_source_start(source);
-  const char *line = start.at, *end = start.at, *stop = start.at + start.length;
+  const char *line, *end = start.at, *stop = start.at + start.length;
   do {
     line = end;
     const char *newline = memchr(line, '\n', (size_t)(stop - line));

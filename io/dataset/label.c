@@ -38,7 +38,7 @@ static int32_t *slot_of(const ld_label_set *set, const char *name) {
 /* Keeps at least half of the slots free. */
 static void make_slots(ld_label_set *set) {
   const size_t n_names = set->labels->n_names;
-  if (set->n_slots >= 2 * (n_names + 1)) return;
+  if (set->slots && set->n_slots >= 2 * (n_names + 1)) return;
   if (!set->n_slots) set->n_slots = 16;
   while (set->n_slots < 2 * (n_names + 1)) set->n_slots *= 2;
   free(set->slots);

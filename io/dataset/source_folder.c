@@ -58,7 +58,7 @@ static size_t folder_unit_bytes(const ld_source *source) {
     if (!stat(path, &info)) sum += (size_t)info.st_size;
     free(path);
   }
-  return sum / n + 1;
+  return n ? sum / n + 1 : 1;
 }
 
 /* The folder itself and the names in it: stamps of all files would take a call to the file system for each,

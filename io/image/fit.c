@@ -102,7 +102,7 @@ static void resample_row(const uint8_t *in, int channels, const axis *x, uint8_t
         for (int c = 0; c < 3; c++) sum[c] += at[c] * weight[t];
     else
       for (int t = 0; t < x->count[i]; t++) sum[0] += at[t] * weight[t];
-    for (int c = 0; c < channels; c++) *out++ = to_pixel(sum[c]);
+    for (int c = 0; c < channels && c < 3; c++) *out++ = to_pixel(sum[c]);
   }
 }
 

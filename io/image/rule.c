@@ -256,10 +256,10 @@ static int read_channels(const ld_value *config, const char *key, const double *
                    found->n_items, channels);
   for (int c = 0; c < channels; c++) {
     const ld_value *item = list ? &found->items[c] : found;
-    if (item && item->type != LD_REAL && item->type != LD_INTEGER)
+    if (found && item->type != LD_REAL && item->type != LD_INTEGER)
       return ld_fail(err, LD_EFORMAT, "%s: expected a number or %d of them, found %s", key, channels,
                      ld_value_type_name(item->type));
-    out[c] = (float)(item ? item->real : fallback[c]);
+    out[c] = (float)(found ? item->real : fallback[c]);
     if (!isfinite(out[c])) return ld_fail(err, LD_EFORMAT, "%s: a number is too large", key);
   }
   return 0;

@@ -59,7 +59,7 @@ static void each_line(const ld_map *map, void (*add)(json_t *out, size_t number,
                       json_t *out) {
   const char *s = map->bytes;
   size_t length = map->length;
-  for (size_t number = 0; length; number++) {
+  for (size_t number = 0; s && length; number++) {
     const char *newline = memchr(s, '\n', length);
     const size_t n = newline ? (size_t)(newline - s) : length, step = n + (newline != NULL);
     add(out, number, s, newline && n && s[n - 1] == '\r' ? n - 1 : n);

@@ -131,7 +131,7 @@ static int load_token(const ld_load *load, const json_t *json, const char *key, 
 /* cls A sep, and then B sep; or, in RoBERTa, sep B sep, with no types. */
 static int load_cls_sep(ld_part *part, const json_t *json, ld_load *load, bool roberta) {
   templates *t = part->data = ld_alloc(1, sizeof *t);
-  int32_t cls, sep;
+  int32_t cls = 0, sep = 0;
   int rc = load_token(load, json, "cls", &cls);
   if (!rc) rc = load_token(load, json, "sep", &sep);
   if (rc) return rc;

@@ -32,7 +32,7 @@ static void put(ld_error *err, const char *format, va_list args) {
   va_end(again);
 }
 
-int ld_fail(ld_error *err, int code, const char *format, ...) {
+int(ld_fail)(ld_error *err, int code, const char *format, ...) {
   if (!err) return code;
   va_list args;
   va_start(args, format);

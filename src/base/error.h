@@ -31,6 +31,10 @@ typedef struct ld_error {
  * text that is too long keeps its start and its end. */
 int ld_fail(ld_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+#ifdef __clang_analyzer__ /* which does not look into other files: what is returned is the code, and not 0 */
+#define ld_fail(err, code, ...) ((void)ld_fail(err, code, __VA_ARGS__), (code))
+#endif
+
 /* Puts "prefix: " before the text that a deeper function left in `err`; returns err->code (or `code`). */
 int ld_fail_prefix(ld_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

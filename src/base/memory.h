@@ -18,13 +18,13 @@
 void ld_out_of_memory(size_t bytes) __attribute__((noreturn));
 
 /* `count` zeroed items of `size` bytes; the caller frees with free(). Never NULL (count 0 gives a byte). */
-void *ld_alloc(size_t count, size_t size);
+void *ld_alloc(size_t count, size_t size) __attribute__((returns_nonnull));
 
 /* `old` grown to `count` items, the new part not zeroed. Never NULL. */
-void *ld_realloc(void *old, size_t count, size_t size);
+void *ld_realloc(void *old, size_t count, size_t size) __attribute__((returns_nonnull));
 
 /* Makes room for one item more in an array that doubles: array has `used` items and `*room` places. */
-void *ld_grow(void *array, size_t used, size_t *room, size_t size);
+void *ld_grow(void *array, size_t used, size_t *room, size_t size) __attribute__((returns_nonnull));
 
 /* Copies; the caller frees. */
 char *ld_strdup(const char *text);

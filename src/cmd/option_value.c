@@ -71,7 +71,7 @@ static int set_duration(ld_options *options, const ld_option *o, const char *tex
   double seconds;
   int hours, minutes, rest, end = 0;
   char unit = 's';
-  if (sscanf(text, "%d:%2d:%2d%n", &hours, &minutes, &rest, &end) == 3)
+  if (sscanf(text, "%9d:%2d:%2d%n", &hours, &minutes, &rest, &end) == 3)
     seconds = hours * 3600.0 + minutes * 60.0 + rest;
   else if (sscanf(text, "%lf%n%c%n", &seconds, &end, &unit, &end) < 1)
     return bad_value(o, text, err);

@@ -171,8 +171,8 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   if (C % n_heads)
     ld_build_refuse(b, ld_build_key(b, s->heads), "(%d) must divide %s (%d)", n_heads,
                     ld_build_key(b, s->width), C);
-  own->attention =
-      (ld_attention){n_heads, n_heads, C / n_heads, 1 / sqrtf((float)(C / n_heads)), false, 0, 0};
+  const int head_width = C / n_heads;
+  own->attention = (ld_attention){n_heads, n_heads, head_width, 1 / sqrtf((float)head_width), false, 0, 0};
   build_embeddings(b, s, own, n_types);
   if (b->failed) return own;
   own->blocks = ld_build_alloc(b, (size_t)model->n_blocks, sizeof *own->blocks);

@@ -176,7 +176,7 @@ static void check_stages(ld_builder *b, int n_stages) {
   for (size_t i = 0; names && i < names->n_items; i++) {
     int stage = 0;
     const char *name = names->items[i].string;
-    if (strcmp(name, "stem") && (sscanf(name, "stage%d", &stage) != 1 || stage < 1 || stage > n_stages))
+    if (strcmp(name, "stem") && (sscanf(name, "stage%9d", &stage) != 1 || stage < 1 || stage > n_stages))
       ld_build_refuse(b, "out_features", "has \"%.64s\", which is not a stage", name);
     const int64_t index = same && indices ? indices->items[i].integer : stage;
     same = same && (index == stage || index + n_stages + 1 == stage);

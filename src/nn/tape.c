@@ -384,7 +384,7 @@ static void backward_op(ld_tape *tape, const entry *e) {
   ld_profile_lap(tape->profile, &since, "zero", NULL, LD_PROFILE_BACKWARD, 0);
   if (!tape->dry) op->backward(tape, op->self);
   ld_profile_lap(tape->profile, &since, op->name, op->module, LD_PROFILE_BACKWARD, op->work.backward);
-  if (op->accumulate && op->accumulate->trained) hand_on(tape, op->out, op->accumulate);
+  if (op->out && op->accumulate && op->accumulate->trained) hand_on(tape, op->out, op->accumulate);
   /* An operation in place hands its output's gradient on as its input's. */
   if (op->out && !e->in_place) drop_grad(tape, op->out);
   if (tape->poll) tape->poll(tape->poll_user);

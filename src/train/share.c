@@ -78,7 +78,7 @@ static file_list list_adapter(const char *path) {
 /* Gives all ranks rank 0's list: the root and the names, each with a NUL behind. */
 static void tell_list(ld_comm *comm, file_list *list) {
   ld_text text = {0};
-  if (ld_comm_rank(comm) == 0) {
+  if (list->root) {
     ld_text_append(&text, list->root, strlen(list->root) + 1);
     for (size_t i = 0; i < list->n; i++) ld_text_append(&text, list->names[i], strlen(list->names[i]) + 1);
   }
@@ -175,7 +175,7 @@ static int make_links(transfer *t, ld_error *err) {
                  folder, ld_comm_host(t->whole), strerror(errno));
   else
     t->share->links = ld_strdup(folder);
-  for (size_t i = 0; !rc && i < t->list->n; i++) {
+  for (size_t i = 0; !rc && i < t->share->n_files; i++) {
     char *file = ld_format("/proc/%ld/fd/%d", (long)getpid(), t->share->files[i]);
     char *link = ld_path_join(folder, link_name(t->list, i));
     if (symlink(file, link)) rc = ld_fail(err, LD_EFILE, "%s: cannot be made: %s", link, strerror(errno));

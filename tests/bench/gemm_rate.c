@@ -2,7 +2,7 @@
  * where its library is installed (bf16 too, where its header was there when this was built). One thread.
  *
  *   gemm_rate [SECONDS]     for each product; started once on each core at the same time, it gives the
- * machine's rate
+ *                           machine's rate
  *
  * Prints one JSON object a line: library, precision, M, K, N, gflops (the best of three stretches). */
 #include <cblas.h>

@@ -53,7 +53,7 @@ if (cd "$build" && cpack -G TGZ -B "$scratch/packages") >out 2>err; then
 else
   fail "cpack -G TGZ: status $?"
 fi
-if command -v dpkg-shlibdeps >/dev/null; then
+if command -v dpkg-shlibdeps >/dev/null && command -v file >/dev/null; then
   (cd "$build" && cpack -G DEB -B "$scratch/packages") >out 2>err || fail "cpack -G DEB: status $?"
   dpkg-deb --field packages/*.deb >fields || fail "the package has no fields"
   expect_text "^Package: lora-dist$" fields "package"
