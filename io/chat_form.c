@@ -14,7 +14,7 @@ typedef struct token {
   size_t begin, end;
 } token;
 
-typedef struct reader {
+typedef struct form_reader {
   const char *at, *end;
   const char *bos, *eos;
   ld_text *form;
@@ -23,27 +23,27 @@ typedef struct reader {
   size_t n, room;
   bool cut_spaces, cut_newline; /* what the tag before takes from the text after it */
   bool line_starts;             /* whether that text begins a line */
-} reader;
+} form_reader;
 
-static bool is(const reader *r, size_t i, token_kind kind, const char *text) {
+static bool is(const form_reader *r, size_t i, token_kind kind, const char *text) {
   const token *t = &r->tokens[i];
   return i < r->n && t->kind == kind && t->end - t->begin == strlen(text) &&
          !memcmp(r->words.bytes + t->begin, text, t->end - t->begin);
 }
 
-static void put_literal(reader *r, const char *text, size_t length) {
+static void put_literal(form_reader *r, const char *text, size_t length) {
   for (size_t i = 0; i < length; i++) {
     if (strchr("%{}\\", text[i]) && text[i]) ld_text_puts(r->form, "\\");
     ld_text_append(r->form, text + i, 1);
   }
 }
 
-static void add_token(reader *r, token_kind kind, size_t begin) {
+static void add_token(form_reader *r, token_kind kind, size_t begin) {
   r->tokens = ld_grow(r->tokens, r->n, &r->room, sizeof *r->tokens);
   r->tokens[r->n++] = (token){kind, begin, r->words.length};
 }
 
-static bool read_string(reader *r) {
+static bool read_string(form_reader *r) {
   static const char codes[] = "n\nt\tr\r\\\\'\'\"\"";
   const char quote = *r->at++;
   const size_t begin = r->words.length;
@@ -62,7 +62,7 @@ static bool read_string(reader *r) {
   return true;
 }
 
-static void read_word(reader *r) {
+static void read_word(form_reader *r) {
   const size_t begin = r->words.length;
   const token_kind kind = isdigit((unsigned char)*r->at) ? NUMBER : NAME;
   const char *from = r->at;
@@ -71,7 +71,7 @@ static void read_word(reader *r) {
   add_token(r, kind, begin);
 }
 
-static void read_sign(reader *r) {
+static void read_sign(form_reader *r) {
   const size_t begin = r->words.length;
   const bool two = r->end - r->at > 1 && r->at[1] == '=' && strchr("=!<>", *r->at);
   ld_text_append(&r->words, r->at, two ? 2 : 1);
@@ -79,7 +79,7 @@ static void read_sign(reader *r) {
   add_token(r, SIGN, begin);
 }
 
-static bool reads(reader *r, const char *text) {
+static bool reads(form_reader *r, const char *text) {
   const size_t n = strlen(text);
   if ((size_t)(r->end - r->at) < n || memcmp(r->at, text, n)) return false;
   r->at += n;
@@ -87,7 +87,7 @@ static bool reads(reader *r, const char *text) {
 }
 
 /* The words of a tag, through to its end, which says what it takes from the text after it. */
-static bool read_tag(reader *r, const char *close, const char *close_cut) {
+static bool read_tag(form_reader *r, const char *close, const char *close_cut) {
   int open = 0; /* braces of the expression's own */
   ld_text_clear(&r->words);
   ld_text_puts(&r->words, "");
@@ -112,12 +112,12 @@ static bool read_tag(reader *r, const char *close, const char *close_cut) {
 }
 
 /* message['role'] is message.role. */
-static bool is_key(const reader *r, size_t i, size_t end) {
+static bool is_key(const form_reader *r, size_t i, size_t end) {
   return i && i + 2 < end && is(r, i, SIGN, "[") && is(r, i + 2, SIGN, "]") && r->tokens[i - 1].kind != STRING &&
          (is(r, i + 1, STRING, "role") || is(r, i + 1, STRING, "content"));
 }
 
-static void put_token(reader *r, size_t i) {
+static void put_token(form_reader *r, size_t i) {
   const token *t = &r->tokens[i];
   const char *text = r->words.bytes + t->begin;
   if (is(r, i, SIGN, "%")) ld_text_puts(r->form, "\\");
@@ -133,7 +133,7 @@ static void put_token(reader *r, size_t i) {
   ld_text_puts(r->form, "'");
 }
 
-static void put_tokens(reader *r, size_t from, size_t end) {
+static void put_tokens(form_reader *r, size_t from, size_t end) {
   for (size_t i = from; i < end; i++) {
     if (is_key(r, i, end)) {
       ld_text_puts(r->form, is(r, i + 1, STRING, "role") ? ".role" : ".content");
@@ -145,17 +145,17 @@ static void put_tokens(reader *r, size_t from, size_t end) {
   }
 }
 
-static int depth_of(const reader *r, size_t i) {
+static int depth_of(const form_reader *r, size_t i) {
   if (is(r, i, SIGN, "(") || is(r, i, SIGN, "[") || is(r, i, SIGN, "{")) return 1;
   return is(r, i, SIGN, ")") || is(r, i, SIGN, "]") || is(r, i, SIGN, "}") ? -1 : 0;
 }
 
-static bool is_plus(const reader *r, size_t i) {
+static bool is_plus(const form_reader *r, size_t i) {
   return is(r, i, SIGN, "+") || is(r, i, SIGN, "~");
 }
 
 /* Whether the tokens add texts, and do nothing that binds less than that. */
-static bool is_sum(const reader *r, size_t from, size_t end) {
+static bool is_sum(const form_reader *r, size_t from, size_t end) {
   static const char *const looser[] = {"if", "else", "and", "or", "not", "in", "is"};
   int depth = 0;
   for (size_t i = from; i < end; i++) {
@@ -170,7 +170,7 @@ static bool is_sum(const reader *r, size_t from, size_t end) {
 }
 
 /* Whether one pair of parentheses is around all. */
-static bool is_wrapped(const reader *r, size_t from, size_t end) {
+static bool is_wrapped(const form_reader *r, size_t from, size_t end) {
   int depth = 0;
   if (end - from < 2 || !is(r, from, SIGN, "(")) return false;
   for (size_t i = from; i < end; i++) {
@@ -182,9 +182,9 @@ static bool is_wrapped(const reader *r, size_t from, size_t end) {
 
 enum { MAX_NESTING = 50 };
 
-static void put_sum(reader *r, size_t from, size_t end, int nesting);
+static void put_sum(form_reader *r, size_t from, size_t end, int nesting);
 
-static void put_term(reader *r, size_t from, size_t end, int nesting) {
+static void put_term(form_reader *r, size_t from, size_t end, int nesting) {
   const token *t = &r->tokens[from];
   if (is_wrapped(r, from, end) && nesting < MAX_NESTING) {
     put_sum(r, from + 1, end - 1, nesting + 1);
@@ -200,7 +200,7 @@ static void put_term(reader *r, size_t from, size_t end, int nesting) {
   }
 }
 
-static void put_sum(reader *r, size_t from, size_t end, int nesting) {
+static void put_sum(form_reader *r, size_t from, size_t end, int nesting) {
   const bool sum = is_sum(r, from, end);
   int depth = 0;
   size_t term = from;
@@ -213,7 +213,7 @@ static void put_sum(reader *r, size_t from, size_t end, int nesting) {
   put_term(r, term, end, nesting);
 }
 
-static bool put_statement(reader *r) {
+static bool put_statement(form_reader *r) {
   if (r->n == 1 && (is(r, 0, NAME, "generation") || is(r, 0, NAME, "endgeneration"))) return true;
   if (is(r, 0, NAME, "raw")) return false;
   ld_text_puts(r->form, "%");
@@ -228,7 +228,7 @@ static bool put_statement(reader *r) {
 }
 
 /* Text up to `tag` (the end when there is none), without what the tags around it take. */
-static void put_text(reader *r, const char *tag) {
+static void put_text(form_reader *r, const char *tag) {
   const char *from = r->at, *end = tag ? tag : r->end;
   if (r->cut_newline && from < end && *from == '\n') from++, r->line_starts = true;
   while (r->cut_spaces && from < end && isspace((unsigned char)*from)) from++;
@@ -244,13 +244,13 @@ static void put_text(reader *r, const char *tag) {
   r->at = tag ? tag + (cut || keep ? 3 : 2) : r->end;
 }
 
-static const char *next_tag(const reader *r) {
+static const char *next_tag(const form_reader *r) {
   for (const char *at = r->at; r->end - at > 1; at++)
     if (*at == '{' && strchr("{%#", at[1])) return at;
   return NULL;
 }
 
-static bool pass_comment(reader *r) {
+static bool pass_comment(form_reader *r) {
   while (r->end - r->at > 1 && memcmp(r->at, "#}", 2)) r->at++;
   if (r->end - r->at < 2 || r->at[-1] == '+') return false;
   r->cut_spaces = r->at[-1] == '-';
@@ -259,7 +259,7 @@ static bool pass_comment(reader *r) {
 }
 
 /* One tag with the text before it. */
-static bool put_tag(reader *r, const char *tag) {
+static bool put_tag(form_reader *r, const char *tag) {
   const char kind = tag[1];
   put_text(r, tag);
   bool good;
@@ -278,7 +278,7 @@ static bool put_tag(reader *r, const char *tag) {
 
 bool ld_chat_form(const char *source, size_t length, const char *bos, const char *eos, ld_text *form) {
   if (length && source[length - 1] == '\n') length--; /* as Jinja does */
-  reader r = {.at = source, .end = source + length, .bos = bos, .eos = eos, .form = form, .line_starts = true};
+  form_reader r = {.at = source, .end = source + length, .bos = bos, .eos = eos, .form = form, .line_starts = true};
   bool good = !memchr(source, 0, length) && !memchr(source, '\r', length);
   for (const char *tag; good && (tag = next_tag(&r));) good = put_tag(&r, tag);
   if (good) put_text(&r, NULL);

@@ -23,17 +23,17 @@ static const int64_t TICK = 2000000000;
 
 enum { LINE = 3 * 17, MOST_ENTRIES = 4096 };
 
-typedef struct entry {
+typedef struct known_file {
   uint64_t stamp; /* with the path in it */
   ld_contents contents;
   bool found; /* by this process or another of its job */
   bool kept;  /* or to be kept: its stamp was old enough */
-} entry;
+} known_file;
 
 struct ld_digests {
   char *host;
   int n_threads;
-  entry *entries;
+  known_file *entries;
   size_t n, room;
   double bytes, seconds;
 };
@@ -114,14 +114,14 @@ static uint64_t key_of(const ld_digests *d, const char *path, const ld_stamp *st
   return ld_hash_u64(key, stamp->id);
 }
 
-static entry *find(const ld_digests *d, uint64_t key) {
+static known_file *find(const ld_digests *d, uint64_t key) {
   for (size_t i = 0; i < d->n; i++)
     if (d->entries[i].stamp == key) return &d->entries[i];
   return NULL;
 }
 
-static void add(ld_digests *d, const entry *e) {
-  entry *same = find(d, e->stamp);
+static void add(ld_digests *d, const known_file *e) {
+  known_file *same = find(d, e->stamp);
   if (same) {
     *same = *e;
     return;
@@ -131,7 +131,7 @@ static void add(ld_digests *d, const entry *e) {
 }
 
 bool ld_digests_find(const ld_digests *d, const char *path, const ld_stamp *stamp, ld_contents *out) {
-  const entry *found = stamp->bytes < 0 ? NULL : find(d, key_of(d, path, stamp));
+  const known_file *found = stamp->bytes < 0 ? NULL : find(d, key_of(d, path, stamp));
   if (found) *out = found->contents;
   return found != NULL;
 }
@@ -140,7 +140,7 @@ void ld_digests_add(ld_digests *d, const char *path, const ld_stamp *stamp, int6
                     const ld_contents *contents) {
   d->bytes += (double)stamp->bytes;
   d->seconds += 1e-9 * (double)(ld_digests_now() - since);
-  add(d, &(entry){.stamp = key_of(d, path, stamp),
+  add(d, &(known_file){.stamp = key_of(d, path, stamp),
                   .contents = *contents,
                   .found = true,
                   .kept = stamp->newest < since - TICK});
@@ -229,7 +229,7 @@ int ld_digests_settle(const char *path, const ld_stamp *was, const ld_stamp *now
 
 void ld_digests_put(const ld_digests *d, bool found, ld_text *out) {
   for (size_t i = 0; i < d->n; i++) {
-    const entry *e = &d->entries[i];
+    const known_file *e = &d->entries[i];
     if (e->kept && (e->found || !found))
       ld_text_printf(out, "%016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n", e->stamp, e->contents.whole,
                      e->contents.tensors);
@@ -239,7 +239,7 @@ void ld_digests_put(const ld_digests *d, bool found, ld_text *out) {
 void ld_digests_take(ld_digests *d, const char *lines, size_t length, bool found) {
   for (; length >= LINE && d->n < MOST_ENTRIES; lines += LINE, length -= LINE) {
     char line[LINE + 1] = "";
-    entry e = {.found = found, .kept = true};
+    known_file e = {.found = found, .kept = true};
     memcpy(line, lines, LINE);
     if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %16" SCNx64, &e.stamp, &e.contents.whole,
                &e.contents.tensors) == 3 &&

@@ -16,18 +16,18 @@
 /* The limit of the safetensors library. */
 #define MAX_HEADER 100000000u
 
-typedef struct entry {
+typedef struct tensor_entry {
   const char *name; /* belongs to the header's tree */
   uint64_t begin, end;
   ld_stored tensor;
   void *copy; /* of misaligned data; NULL otherwise */
-} entry;
+} tensor_entry;
 
 struct ld_safetensors {
   ld_map map; /* empty when the bytes are the caller's */
   ld_value *header;
   const ld_value *metadata;
-  entry *entries; /* sorted by name */
+  tensor_entry *entries; /* sorted by name */
   size_t n;
 };
 
@@ -35,7 +35,7 @@ static int bad_tensor(const char *file, const char *tensor, ld_error *err, const
   return ld_fail(err, LD_EFORMAT, "%s: tensor '%s': %s", file, tensor, what);
 }
 
-static int read_dtype(const ld_value *item, const char *file, entry *e, ld_error *err) {
+static int read_dtype(const ld_value *item, const char *file, tensor_entry *e, ld_error *err) {
   const ld_value *dtype = ld_value_get(item, "dtype");
   if (!dtype || dtype->type != LD_STRING) return bad_tensor(file, e->name, err, "its dtype is missing");
   if (ld_dtype_parse(dtype->string, &e->tensor.dtype)) return 0;
@@ -44,7 +44,7 @@ static int read_dtype(const ld_value *item, const char *file, entry *e, ld_error
                  e->name, dtype->string);
 }
 
-static int read_shape(const ld_value *item, const char *file, entry *e, ld_error *err) {
+static int read_shape(const ld_value *item, const char *file, tensor_entry *e, ld_error *err) {
   const ld_value *shape = ld_value_get(item, "shape");
   if (!shape || shape->type != LD_LIST) return bad_tensor(file, e->name, err, "its shape is missing");
   if (shape->n_items > LD_MAX_DIMS)
@@ -58,7 +58,7 @@ static int read_shape(const ld_value *item, const char *file, entry *e, ld_error
   return 0;
 }
 
-static int read_offsets(const ld_value *item, const char *file, uint64_t data_length, entry *e,
+static int read_offsets(const ld_value *item, const char *file, uint64_t data_length, tensor_entry *e,
                         ld_error *err) {
   const ld_value *offsets = ld_value_get(item, "data_offsets");
   if (!offsets || offsets->type != LD_LIST || offsets->n_items != 2 || offsets->items[0].type != LD_INTEGER ||
@@ -84,13 +84,13 @@ static int read_offsets(const ld_value *item, const char *file, uint64_t data_le
 }
 
 static int by_offset(const void *a, const void *b) {
-  const entry *x = a, *y = b;
+  const tensor_entry *x = a, *y = b;
   if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
   return x->end < y->end ? -1 : x->end > y->end;
 }
 
 static int by_name(const void *a, const void *b) {
-  return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
+  return strcmp(((const tensor_entry *)a)->name, ((const tensor_entry *)b)->name);
 }
 
 /* Every byte of the data belongs to just one tensor. */
@@ -98,7 +98,7 @@ static int check_layout(ld_safetensors *file, const char *name, uint64_t data_le
   uint64_t at = 0;
   qsort(file->entries, file->n, sizeof *file->entries, by_offset);
   for (size_t i = 0; i < file->n; i++) {
-    const entry *e = &file->entries[i];
+    const tensor_entry *e = &file->entries[i];
     if (e->begin < at) return bad_tensor(name, e->name, err, "its data overlaps another tensor's");
     if (e->begin > at) return bad_tensor(name, e->name, err, "there is a gap before its data");
     at = e->end;
@@ -110,7 +110,7 @@ static int check_layout(ld_safetensors *file, const char *name, uint64_t data_le
 }
 
 /* A view of the data, or of an aligned copy of it. */
-static void bind(entry *e, const char *data) {
+static void bind(tensor_entry *e, const char *data) {
   const char *at = data + e->begin;
   const size_t align = ld_dtype_size(e->tensor.dtype), bytes = e->end - e->begin;
   if ((uintptr_t)at % align) {
@@ -132,7 +132,7 @@ static int read_entries(ld_safetensors *file, const char *name, const char *data
       file->metadata = item;
       continue;
     }
-    entry *e = &file->entries[file->n];
+    tensor_entry *e = &file->entries[file->n];
     e->name = item->key;
     int code = read_dtype(item, name, e, err);
     if (!code) code = read_shape(item, name, e, err);
@@ -233,8 +233,8 @@ const ld_stored *ld_safetensors_tensor(const ld_safetensors *file, size_t index)
 }
 
 const ld_stored *ld_safetensors_find(const ld_safetensors *file, const char *name) {
-  const entry key = {.name = name};
-  const entry *found = bsearch(&key, file->entries, file->n, sizeof key, by_name);
+  const tensor_entry key = {.name = name};
+  const tensor_entry *found = bsearch(&key, file->entries, file->n, sizeof key, by_name);
   return found ? &found->tensor : NULL;
 }
 

@@ -11,28 +11,28 @@
 
 enum { MAX_DEPTH = 256, MAX_LENGTH = 1 << 20 };
 
-typedef struct reader {
+typedef struct yaml_reader {
   yaml_parser_t parser;
   yaml_event_t event;
   bool held; /* whether `event` must be deleted */
   const char *name;
   ld_error *err;
-} reader;
+} yaml_reader;
 
-static int fail_at(reader *r, size_t line, const char *what, const char *detail) {
+static int fail_at(yaml_reader *r, size_t line, const char *what, const char *detail) {
   return ld_fail(r->err, LD_EFORMAT, "%s: line %zu: %s%s", r->name, line + 1, what, detail);
 }
 
-static int fail_here(reader *r, const char *what, const char *detail) {
+static int fail_here(yaml_reader *r, const char *what, const char *detail) {
   return fail_at(r, r->event.start_mark.line, what, detail);
 }
 
-static void drop(reader *r) {
+static void drop(yaml_reader *r) {
   if (r->held) yaml_event_delete(&r->event);
   r->held = false;
 }
 
-static int next(reader *r) {
+static int next(yaml_reader *r) {
   drop(r);
   r->held = yaml_parser_parse(&r->parser, &r->event);
   if (r->held) return 0;
@@ -71,7 +71,7 @@ static bool is_real(const char *text) {
   return *at && !*skip_digits(at);
 }
 
-static int set_integer(reader *r, const char *text, int base, ld_value *out) {
+static int set_integer(yaml_reader *r, const char *text, int base, ld_value *out) {
   errno = 0;
   out->integer = strtoll(text, NULL, base);
   if (errno) return fail_here(r, "integer does not fit 64 bits: ", text);
@@ -93,7 +93,7 @@ static bool is_octal_to_some(const char *text) {
 }
 
 /* The type of a plain scalar by the core schema. */
-static int set_plain(reader *r, const char *text, ld_value *out) {
+static int set_plain(yaml_reader *r, const char *text, ld_value *out) {
   static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
   static const char *const yes[] = {"true", "True", "TRUE", NULL}, *const no[] = {"false", "False", "FALSE",
                                                                                   NULL};
@@ -122,7 +122,7 @@ static int set_plain(reader *r, const char *text, ld_value *out) {
   return 0;
 }
 
-static int set_scalar(reader *r, ld_value *out) {
+static int set_scalar(yaml_reader *r, ld_value *out) {
   const char *text = (const char *)r->event.data.scalar.value;
   const size_t length = r->event.data.scalar.length;
   if (strlen(text) != length) return fail_here(r, "a scalar holds a NUL character", "");
@@ -132,15 +132,15 @@ static int set_scalar(reader *r, ld_value *out) {
   return 0;
 }
 
-static int check_plainness(reader *r, const yaml_char_t *anchor, const yaml_char_t *tag) {
+static int check_plainness(yaml_reader *r, const yaml_char_t *anchor, const yaml_char_t *tag) {
   if (anchor) return fail_here(r, "anchors are not supported: &", (const char *)anchor);
   if (tag) return fail_here(r, "tags are not supported: ", (const char *)tag);
   return 0;
 }
 
-static int read_node(reader *r, ld_value *out, int depth);
+static int read_node(yaml_reader *r, ld_value *out, int depth);
 
-static int read_list(reader *r, ld_value *out, int depth) {
+static int read_list(yaml_reader *r, ld_value *out, int depth) {
   size_t room = 0;
   out->type = LD_LIST;
   for (;;) {
@@ -179,7 +179,7 @@ static void add_key(key_set *set, const ld_value *map) {
   for (size_t i = first; i < map->n_items; i++) *slot_of(set, map, map->items[i].key) = (uint32_t)i + 1;
 }
 
-static int read_key(reader *r, const ld_value *map, const key_set *keys, char **key) {
+static int read_key(yaml_reader *r, const ld_value *map, const key_set *keys, char **key) {
   if (r->event.type != YAML_SCALAR_EVENT)
     return fail_here(r, "a key must be a word, not a list, map or alias", "");
   const int code = check_plainness(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
@@ -191,7 +191,7 @@ static int read_key(reader *r, const ld_value *map, const key_set *keys, char **
   return 0;
 }
 
-static int read_items(reader *r, ld_value *out, key_set *keys, int depth) {
+static int read_items(yaml_reader *r, ld_value *out, key_set *keys, int depth) {
   size_t room = 0;
   for (;;) {
     int code = next(r);
@@ -208,7 +208,7 @@ static int read_items(reader *r, ld_value *out, key_set *keys, int depth) {
   }
 }
 
-static int read_map(reader *r, ld_value *out, int depth) {
+static int read_map(yaml_reader *r, ld_value *out, int depth) {
   key_set keys = {0};
   out->type = LD_MAP;
   const int code = read_items(r, out, &keys, depth);
@@ -217,7 +217,7 @@ static int read_map(reader *r, ld_value *out, int depth) {
 }
 
 /* The node that begins with the present event. */
-static int read_node(reader *r, ld_value *out, int depth) {
+static int read_node(yaml_reader *r, ld_value *out, int depth) {
   int code;
   if (depth > MAX_DEPTH) return fail_here(r, "nested too deeply", "");
   switch (r->event.type) {
@@ -237,7 +237,7 @@ static int read_node(reader *r, ld_value *out, int depth) {
   }
 }
 
-static int read_stream(reader *r, ld_value *root) {
+static int read_stream(yaml_reader *r, ld_value *root) {
   int code = next(r); /* the start of the stream */
   if (!code) code = next(r);
   if (code || r->event.type == YAML_STREAM_END_EVENT) return code;
@@ -251,7 +251,7 @@ static int read_stream(reader *r, ld_value *root) {
 }
 
 ld_value *ld_yaml_parse(const char *bytes, size_t length, const char *name, ld_error *err) {
-  reader r = {.name = name, .err = err};
+  yaml_reader r = {.name = name, .err = err};
   if (length > MAX_LENGTH) {
     ld_fail(err, LD_EFORMAT, "%s: larger than 1 MiB, too large for a configuration", name);
     return NULL;

@@ -8,20 +8,20 @@
 #include "io/image/hdf5.h"
 
 /* What an image's bytes begin with; the name of its class follows, then the pixels. */
-typedef struct head {
+typedef struct image_head {
   int32_t height, width, channels;
   int32_t label, name_length; /* -1 without */
-} head;
+} image_head;
 
 static int hdf5_read(const ld_source *source, uint64_t offset, uint64_t n, ld_bytes *out, ld_error *err) {
   (void)n;
   const ld_image_store *store = source->own;
   const char *name = ld_image_store_name(store, (int64_t)offset);
   const size_t name_length = name ? strlen(name) : 0, pixels = ld_image_store_bytes(store);
-  char *at = out->own = ld_realloc(NULL, sizeof(head) + name_length + pixels, 1);
-  ld_image image = {.pixels = (uint8_t *)at + sizeof(head) + name_length, .room = pixels};
+  char *at = out->own = ld_realloc(NULL, sizeof(image_head) + name_length + pixels, 1);
+  ld_image image = {.pixels = (uint8_t *)at + sizeof(image_head) + name_length, .room = pixels};
   const int rc = ld_image_store_read(store, (int64_t)offset, &image, err);
-  const head h = {image.height, image.width, image.channels, ld_image_store_label(store, (int64_t)offset),
+  const image_head h = {image.height, image.width, image.channels, ld_image_store_label(store, (int64_t)offset),
                   name ? (int32_t)name_length : -1};
   memcpy(at, &h, sizeof h);
   if (name) memcpy(at + sizeof h, name, name_length);
@@ -32,7 +32,7 @@ static int hdf5_read(const ld_source *source, uint64_t offset, uint64_t n, ld_by
 }
 
 static size_t hdf5_bytes(const ld_source *source) {
-  return sizeof(head) + ld_image_store_bytes(source->own);
+  return sizeof(image_head) + ld_image_store_bytes(source->own);
 }
 
 static void hdf5_close(ld_source *source) {
@@ -67,7 +67,7 @@ static uint64_t next_image(const ld_dataset *dataset, uint64_t offset) {
   return offset + 1;
 }
 
-static bool is_whole(const head *h, size_t length) {
+static bool is_whole(const image_head *h, size_t length) {
   if (h->height < 1 || h->width < 1 || h->channels < 1 || h->channels > LD_MAX_CHANNELS) return false;
   const size_t name = h->name_length < 0 ? 0 : (size_t)h->name_length;
   return name <= length && (length - name) / (size_t)h->channels / (size_t)h->width == (size_t)h->height;
@@ -75,7 +75,7 @@ static bool is_whole(const head *h, size_t length) {
 
 static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
                       ld_error *err) {
-  head h;
+  image_head h;
   out->place = ld_format("%s: image %llu", dataset->source->path, (unsigned long long)record->offset);
   if (bytes->length >= sizeof h) memcpy(&h, bytes->at, sizeof h);
   if (bytes->length < sizeof h || !is_whole(&h, bytes->length - sizeof h))

@@ -5,29 +5,29 @@
 #include "base/memory.h"
 #include "io/dataset/source_kind.h"
 
-typedef struct place {
+typedef struct record_place {
   uint64_t offset, n; /* in units */
   const char *at, *name;
   size_t length;
-} place;
+} record_place;
 
 typedef struct received {
   char *opening, *bytes;
-  place *places; /* into `bytes`, sorted by offset */
+  record_place *places; /* into `bytes`, sorted by offset */
   size_t n, room;
 } received;
 
 /* What stands before a record's name, which ends with a NUL, and its bytes. All ranks of a job have one byte
  * order. */
-typedef struct head {
+typedef struct record_head {
   uint64_t offset, n, name_length /* with the NUL; 0 without a name */, length;
-} head;
+} record_head;
 
 int ld_source_put(const ld_source *source, uint64_t offset, uint64_t n, ld_text *out, ld_error *err) {
   ld_bytes bytes;
   const int rc = ld_source_read(source, offset, n, &bytes, err);
   if (rc) return rc;
-  const head h = {offset, n, bytes.name ? strlen(bytes.name) + 1 : 0, bytes.length};
+  const record_head h = {offset, n, bytes.name ? strlen(bytes.name) + 1 : 0, bytes.length};
   ld_text_append(out, &h, sizeof h);
   if (bytes.name) ld_text_append(out, bytes.name, h.name_length);
   ld_text_append(out, bytes.at, bytes.length);
@@ -36,14 +36,14 @@ int ld_source_put(const ld_source *source, uint64_t offset, uint64_t n, ld_text 
 }
 
 static int by_offset(const void *a, const void *b) {
-  const uint64_t x = ((const place *)a)->offset, y = ((const place *)b)->offset;
+  const uint64_t x = ((const record_place *)a)->offset, y = ((const record_place *)b)->offset;
   return (x > y) - (x < y);
 }
 
 static int received_read(const ld_source *source, uint64_t offset, uint64_t n, ld_bytes *out, ld_error *err) {
   const received *r = source->own;
-  const place key = {.offset = offset};
-  const place *found = r->n ? bsearch(&key, r->places, r->n, sizeof key, by_offset) : NULL;
+  const record_place key = {.offset = offset};
+  const record_place *found = r->n ? bsearch(&key, r->places, r->n, sizeof key, by_offset) : NULL;
   if (!found)
     return ld_fail(err, LD_EFILE, "%s: a record is read that was not fetched by this rank", source->path);
   if (found->n != n)
@@ -89,7 +89,7 @@ int ld_source_of_opening(const char *path, const char *bytes, size_t length, ld_
 
 /* Takes one record from [*at, end) and moves *at past it; false when it ends too soon. */
 static bool take(received *r, const char **at, const char *end) {
-  head h;
+  record_head h;
   if ((size_t)(end - *at) < sizeof h) return false;
   memcpy(&h, *at, sizeof h);
   *at += sizeof h;
@@ -97,7 +97,7 @@ static bool take(received *r, const char **at, const char *end) {
   if (h.name_length > rest || h.length > rest - h.name_length) return false;
   if (h.name_length && (*at)[h.name_length - 1]) return false;
   r->places = ld_grow(r->places, r->n, &r->room, sizeof *r->places);
-  r->places[r->n++] = (place){.offset = h.offset,
+  r->places[r->n++] = (record_place){.offset = h.offset,
                               .n = h.n,
                               .at = *at + h.name_length,
                               .name = h.name_length ? *at : NULL,

@@ -8,12 +8,12 @@
 #include "io/image/hdf5.h"
 #include "io/image/list.h"
 
-typedef struct folder {
+typedef struct class_folder {
   const char *path;
   const ld_image_list *list;
   const ld_image_shape *shape;
   int64_t *n_turned;
-} folder;
+} class_folder;
 
 static int read_one(const char *root, const ld_image_file *file, ld_image *image, ld_error *err) {
   char *path = ld_path_join(root, file->path);
@@ -22,7 +22,7 @@ static int read_one(const char *root, const ld_image_file *file, ld_image *image
   return rc;
 }
 
-static int check_same(const folder *f, const ld_image_file *file, const ld_image *image, ld_error *err) {
+static int check_same(const class_folder *f, const ld_image_file *file, const ld_image *image, ld_error *err) {
   const ld_image_shape *s = f->shape;
   if (image->height == s->height && image->width == s->width && image->channels == s->channels) return 0;
   return ld_fail(
@@ -33,7 +33,7 @@ static int check_same(const folder *f, const ld_image_file *file, const ld_image
 }
 
 static int add_files(ld_image_writer *writer, const void *user, ld_error *err) {
-  const folder *f = user;
+  const class_folder *f = user;
   ld_image image = {0};
   int rc = 0;
   for (size_t i = 0; !rc && i < f->list->n; i++) {
@@ -66,7 +66,7 @@ static int convert(const char *path, const char *labels, const char *out, ld_con
                                   .names = list.classes,
                                   .n_names = list.n_classes};
     int64_t n_turned = 0;
-    rc = ld_image_store_write(out, &shape, add_files, &(folder){path, &list, &shape, &n_turned}, err);
+    rc = ld_image_store_write(out, &shape, add_files, &(class_folder){path, &list, &shape, &n_turned}, err);
     *converted = (ld_converted){shape.n,        first.height,   first.width, first.channels,
                                 shape.labelled, "image folder", n_turned};
   }

@@ -6,7 +6,7 @@
 
 #include "io/image/format.h"
 
-typedef struct source {
+typedef struct png_source {
   const char *name;
   size_t length;
   ld_image *out;
@@ -16,10 +16,10 @@ typedef struct source {
   ld_error *err;
   char why[160];
   jmp_buf failed;
-} source;
+} png_source;
 
 static void on_error(png_structp png, png_const_charp message) {
-  source *s = png_get_error_ptr(png);
+  png_source *s = png_get_error_ptr(png);
   snprintf(s->why, sizeof s->why, "%s", message);
   longjmp(s->failed, 1);
 }
@@ -49,7 +49,7 @@ static void narrow(ld_image *image) {
 
 /* All chunks before the pixels are read. */
 static void on_info(png_structp png, png_infop info) {
-  source *s = png_get_progressive_ptr(png);
+  png_source *s = png_get_progressive_ptr(png);
   const png_uint_32 width = png_get_image_width(png, info), height = png_get_image_height(png, info);
   if ((png_get_rowbytes(png, info) * height) / LD_MOST_INFLATED > s->length)
     png_error(png, "the file is too short for its pixels");
@@ -67,7 +67,7 @@ static void on_info(png_structp png, png_infop info) {
 /* Each pass of an interlaced image puts its pixels between those of the passes before; a row without any in
  * this pass is NULL. */
 static void on_row(png_structp png, png_bytep row, png_uint_32 y, int pass) {
-  const source *s = png_get_progressive_ptr(png);
+  const png_source *s = png_get_progressive_ptr(png);
   (void)pass;
   if (y >= (png_uint_32)s->out->height) png_error(png, "too many rows");
   png_progressive_combine_row(png, s->out->pixels + (size_t)y * (size_t)s->out->width * (size_t)s->channels, row);
@@ -75,12 +75,12 @@ static void on_row(png_structp png, png_bytep row, png_uint_32 y, int pass) {
 
 static void on_end(png_structp png, png_infop info) {
   (void)info;
-  ((source *)png_get_progressive_ptr(png))->ended = true;
+  ((png_source *)png_get_progressive_ptr(png))->ended = true;
 }
 
 /* The file is pushed into the decoder, because the one that pulls inflates what follows the last row, too: 4
  * GiB can hide in 4 MB. This one stops there. */
-static void read_pixels(png_structp png, png_infop info, source *s, const void *bytes) {
+static void read_pixels(png_structp png, png_infop info, png_source *s, const void *bytes) {
   enum { PASSES = 7 };
   png_process_data(png, info, (png_bytep)(uintptr_t)bytes, s->length);
   if (!s->ended) png_error(png, "the file is cut off");
@@ -92,7 +92,7 @@ static void read_pixels(png_structp png, png_infop info, source *s, const void *
 }
 
 static int decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
-  source s = {.name = name, .length = length, .out = out, .err = err};
+  png_source s = {.name = name, .length = length, .out = out, .err = err};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning);
   png_infop info = png ? png_create_info_struct(png) : NULL;
   int rc;

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct axis {
+typedef struct chart_axis {
   double low, high; /* of the logarithm when `log` */
   bool log;
-} axis;
+} chart_axis;
 
 typedef struct points {
   double step[LD_CHART_POINTS], value[LD_CHART_POINTS];
@@ -47,7 +47,7 @@ static void thin(points *out, const ld_curve *curve) {
 }
 
 /* False when there is nothing to draw. */
-static bool value_axis(const ld_chart *chart, axis *out) {
+static bool value_axis(const ld_chart *chart, chart_axis *out) {
   double low = INFINITY, high = -INFINITY;
   for (size_t c = 0; c < chart->n_curves; c++)
     for (size_t i = 0; i < chart->curves[c].n; i++) {
@@ -65,12 +65,12 @@ static bool value_axis(const ld_chart *chart, axis *out) {
   double margin = 0.06 * (high - low);
   if (margin <= 1e-9 * fabs(high)) margin = high != 0 ? 0.1 * fabs(high) : 1;
   margin = fmax(margin, 1e-200); /* well above the smallest numbers, which lose digits */
-  *out = (axis){grounded ? 0 : low - margin, high + margin, log};
+  *out = (chart_axis){grounded ? 0 : low - margin, high + margin, log};
   return true;
 }
 
 /* Thousandths of the way along the axis. */
-static double place(const axis *along, double value) {
+static double place(const chart_axis *along, double value) {
   return 1000 * ((along->log ? log10(value) : value) - along->low) / (along->high - along->low);
 }
 
@@ -103,7 +103,7 @@ typedef struct ticks {
   size_t n;
 } ticks;
 
-static void find_ticks(ticks *out, const axis *along, int wanted, bool whole) {
+static void find_ticks(ticks *out, const chart_axis *along, int wanted, bool whole) {
   double distance = tick_distance(along->high - along->low, wanted);
   if (whole || along->log) distance = fmax(1, distance);
   out->n = 0;
@@ -131,7 +131,7 @@ static void put_grid(ld_text *page, const ticks *up) {
 
 /* Neighbours become a line; a point between gaps, or each one of `dots`, a stroke of no length with round
  * ends. */
-static void put_shape(ld_text *page, const points *p, const axis *x, const axis *y, bool dots, bool alone) {
+static void put_shape(ld_text *page, const points *p, const chart_axis *x, const chart_axis *y, bool dots, bool alone) {
   bool down = false;
   for (size_t i = 0; i < p->n; i++) {
     const bool here = ld_chart_drawable(p->value[i]);
@@ -143,7 +143,7 @@ static void put_shape(ld_text *page, const points *p, const axis *x, const axis 
   }
 }
 
-static void put_curve(ld_text *page, const ld_curve *curve, const axis *x, const axis *y) {
+static void put_curve(ld_text *page, const ld_curve *curve, const chart_axis *x, const chart_axis *y) {
   points p;
   thin(&p, curve);
   const bool dots = !strcmp(curve->style, "dots");
@@ -171,7 +171,7 @@ static void put_caption(ld_text *page, const ld_chart *chart, bool log) {
 }
 
 void ld_chart_put(ld_text *page, const ld_chart *chart) {
-  axis x = {chart->first, chart->last, false}, y;
+  chart_axis x = {chart->first, chart->last, false}, y;
   if (!value_axis(chart, &y)) return;
   if (!(x.low < x.high)) x.low -= 1, x.high += 1;
   ticks across, up;

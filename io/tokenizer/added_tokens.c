@@ -11,9 +11,9 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "io/tokenizer/budget.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/keys.h"
 #include "io/tokenizer/normal.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/pieces.h"
 #include "io/tokenizer/unicode.h"
 #include "io/tokenizer/vocabulary.h"
@@ -33,7 +33,7 @@ static int load_token(ld_added *token, const json_t *json, const ld_load *load) 
 }
 
 /* A normalised token is looked for in normalised text, so it is normalised itself. */
-static int spell_token(ld_added *token, const ld_part *normalizer, const ld_load *load) {
+static int spell_token(ld_added *token, const ld_component *normalizer, const ld_load *load) {
   ld_normal normal = {.budget = load->budget};
   ld_text_append(&normal.text, token->content, token->length);
   int rc = token->normalized ? ld_normalize(normalizer, &normal, load->err) : 0;
@@ -99,7 +99,7 @@ static void build_patterns(ld_patterns *patterns, const ld_added_tokens *added, 
   patterns->n = n;
 }
 
-int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_part *model, const ld_part *normalizer,
+int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_component *model, const ld_component *normalizer,
                   const ld_load *load) {
   if (json && !json_is_null(json) && !json_is_array(json))
     return ld_fail(load->err, LD_EFORMAT, "%s: added_tokens must be a list", load->name);

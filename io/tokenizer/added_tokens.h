@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 #include "base/text.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/keys.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/pieces.h"
 
 typedef struct ld_added {
@@ -37,7 +37,7 @@ typedef struct ld_added_tokens {
   ld_patterns raw, normalized;
 } ld_added_tokens;
 
-int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_part *model, const ld_part *normalizer,
+int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_component *model, const ld_component *normalizer,
                   const ld_load *load);
 void ld_added_free(ld_added_tokens *added);
 const ld_added *ld_added_find(const ld_added_tokens *added, int32_t id);

@@ -3,19 +3,19 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/kinds.h"
 #include "io/tokenizer/normal.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/pieces.h"
 #include "io/tokenizer/split.h"
 #include "io/tokenizer/unicode.h"
 
-typedef struct bert {
+typedef struct bert_options {
   bool clean_text, handle_chinese_chars, strip_accents, lowercase;
-} bert;
+} bert_options;
 
-static int load_normalizer(ld_part *part, const json_t *json, ld_load *load) {
-  bert *data = part->data = ld_alloc(1, sizeof *data);
+static int load_normalizer(ld_component *component, const json_t *json, ld_load *load) {
+  bert_options *data = component->data = ld_alloc(1, sizeof *data);
   int rc = ld_load_bool(load, json, "clean_text", &data->clean_text);
   if (!rc) rc = ld_load_bool(load, json, "handle_chinese_chars", &data->handle_chinese_chars);
   if (!rc) rc = ld_load_bool(load, json, "lowercase", &data->lowercase);
@@ -50,7 +50,7 @@ static void append_unless_nonspacing(ld_text *out, uint32_t code) {
 }
 
 static int normalize(const void *data, ld_normal *normal, ld_error *err) {
-  const bert *b = data;
+  const bert_options *b = data;
   if (b->clean_text) ld_normal_each(normal, append_clean);
   if (b->handle_chinese_chars) ld_normal_each(normal, append_spaced);
   if (b->strip_accents) {
@@ -62,7 +62,7 @@ static int normalize(const void *data, ld_normal *normal, ld_error *err) {
   return 0;
 }
 
-const ld_part_kind ld_bert_normalizer = {"BertNormalizer", load_normalizer, free, {normalize}};
+const ld_component_kind ld_bert_normalizer = {"BertNormalizer", load_normalizer, free, {normalize}};
 
 /* Words at spaces; each punctuation character by itself. */
 static int pre_tokenize(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
@@ -71,4 +71,4 @@ static int pre_tokenize(const void *data, ld_pieces *pieces, const ld_next *next
   return ld_split_twice(pieces, &ld_at_spaces, &punctuation, next, err);
 }
 
-const ld_part_kind ld_bert_pre_tokenizer = {.type = "BertPreTokenizer", .pre_tokenize = pre_tokenize};
+const ld_component_kind ld_bert_pre_tokenizer = {.type = "BertPreTokenizer", .pre_tokenize = pre_tokenize};

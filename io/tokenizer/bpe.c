@@ -9,10 +9,10 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/ids.h"
 #include "io/tokenizer/keys.h"
 #include "io/tokenizer/kinds.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/pieces.h"
 #include "io/tokenizer/vocabulary.h"
 
@@ -360,8 +360,8 @@ static int load_options(bpe *b, const json_t *json, const ld_load *load) {
   return rc;
 }
 
-static int load_bpe(ld_part *part, const json_t *json, ld_load *load) {
-  bpe *b = part->data = ld_alloc(1, sizeof *b);
+static int load_bpe(ld_component *component, const json_t *json, ld_load *load) {
+  bpe *b = component->data = ld_alloc(1, sizeof *b);
   int rc = load_options(b, json, load);
   if (!rc) rc = ld_vocabulary_load(&b->vocabulary, json, load);
   if (!rc) index_tokens(b);
@@ -386,5 +386,5 @@ static const ld_vocabulary *vocabulary_of(const void *data) {
   return &((const bpe *)data)->vocabulary;
 }
 
-const ld_part_kind ld_bpe_kind = {
+const ld_component_kind ld_bpe_kind = {
     .type = "BPE", .load = load_bpe, .free_data = free_bpe, .model = {tokenize, vocabulary_of}};

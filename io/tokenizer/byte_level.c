@@ -6,9 +6,9 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/kinds.h"
 #include "io/tokenizer/normal.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/pieces.h"
 #include "io/tokenizer/regex.h"
 #include "io/tokenizer/split.h"
@@ -68,15 +68,15 @@ static int run_normalizer(const void *data, ld_normal *normal, ld_error *err) {
   return 0;
 }
 
-const ld_part_kind ld_byte_level_normalizer = {.type = "ByteLevel", .normalize = run_normalizer};
+const ld_component_kind ld_byte_level_normalizer = {.type = "ByteLevel", .normalize = run_normalizer};
 
 typedef struct byte_level {
   bool add_prefix_space;
   ld_regex *regex; /* NULL without use_regex */
 } byte_level;
 
-static int load_pre_tokenizer(ld_part *part, const json_t *json, ld_load *load) {
-  byte_level *data = part->data = ld_alloc(1, sizeof *data);
+static int load_pre_tokenizer(ld_component *component, const json_t *json, ld_load *load) {
+  byte_level *data = component->data = ld_alloc(1, sizeof *data);
   bool use_regex = true, trim_offsets;
   int rc = ld_load_bool(load, json, "add_prefix_space", &data->add_prefix_space);
   if (!rc) rc = ld_load_bool(load, json, "trim_offsets", &trim_offsets);
@@ -125,25 +125,25 @@ static void spell_bytes(ld_pieces *pieces) {
   ld_pieces_swap(pieces, true);
 }
 
-typedef struct spelling {
+typedef struct spelled_next {
   ld_next self;
   const ld_next *then;
-} spelling;
+} spelled_next;
 
 static int run_spelling(const ld_next *self, ld_pieces *pieces, ld_error *err) {
   spell_bytes(pieces);
-  return ld_pieces_pass(pieces, ((const spelling *)self)->then, err);
+  return ld_pieces_pass(pieces, ((const spelled_next *)self)->then, err);
 }
 
 static int run_pre_tokenizer(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   const byte_level *b = data;
   const ld_splitter words = {.regex = b->regex, .behavior = LD_ISOLATED};
-  const spelling then = {{run_spelling}, next};
+  const spelled_next then = {{run_spelling}, next};
   if (b->add_prefix_space) prefix_spaces(pieces);
   return b->regex ? ld_split(pieces, &words, &then.self, err) : run_spelling(&then.self, pieces, err);
 }
 
-const ld_part_kind ld_byte_level_pre_tokenizer = {.type = "ByteLevel",
+const ld_component_kind ld_byte_level_pre_tokenizer = {.type = "ByteLevel",
                                                   .load = load_pre_tokenizer,
                                                   .free_data = free_pre_tokenizer,
                                                   .pre_tokenize = run_pre_tokenizer};
@@ -194,5 +194,5 @@ static void decode_finish(ld_stage *stage) {
   ld_stage_finish(stage->next);
 }
 
-const ld_part_kind ld_byte_level_decoder = {.type = "ByteLevel",
+const ld_component_kind ld_byte_level_decoder = {.type = "ByteLevel",
                                             .decode = {decode_feed, decode_end, decode_finish}};

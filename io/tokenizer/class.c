@@ -12,9 +12,9 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/folder.h"
 #include "io/tokenizer/kinds.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/special_tokens.h"
 
 typedef struct ld_class_input {
@@ -303,8 +303,8 @@ static bool is_refused(const char *name) {
   return false;
 }
 
-static bool has_byte_level(const json_t *part) {
-  for (void *at = json_object_iter((json_t *)part); at; at = json_object_iter_next((json_t *)part, at)) {
+static bool has_byte_level(const json_t *component) {
+  for (void *at = json_object_iter((json_t *)component); at; at = json_object_iter_next((json_t *)component, at)) {
     const json_t *value = json_object_iter_value(at);
     const char *text = json_string_value(value);
     if ((text && !strcmp(text, "ByteLevel")) || (json_is_object(value) && has_byte_level(value))) return true;
@@ -316,9 +316,9 @@ static bool has_byte_level(const json_t *part) {
 
 /* Llama 3's files name LlamaTokenizer and are of another kind: they are taken as they stand. */
 static bool is_byte_level(const json_t *source) {
-  static const char *const parts[] = {"normalizer", "pre_tokenizer", "post_processor", "decoder"};
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-    if (has_byte_level(json_object_get(source, parts[i]))) return true;
+  static const char *const components[] = {"normalizer", "pre_tokenizer", "post_processor", "decoder"};
+  for (size_t i = 0; i < sizeof components / sizeof *components; i++)
+    if (has_byte_level(json_object_get(source, components[i]))) return true;
   return false;
 }
 
@@ -455,7 +455,7 @@ static int read_side(const input *in, bool *left) {
 
 #define CLEAN_BPE "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
 
-int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files, const ld_part *model,
+int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files, const ld_component *model,
                            ld_token_settings *out, ld_error *err) {
   const input in = {.files = files, .err = err};
   const json_t *inputs = json_object_get(files->settings, "model_input_names");

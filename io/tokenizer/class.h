@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/folder.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/special_tokens.h"
 
 struct ld_class_input;
@@ -39,7 +39,7 @@ typedef struct ld_token_settings {
 } ld_token_settings;
 
 /* `model`: the tokenizer's, since spaces of BPE are cleaned up only by a setting of its own. */
-int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files, const ld_part *model,
+int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files, const ld_component *model,
                            ld_token_settings *out, ld_error *err);
 
 #endif

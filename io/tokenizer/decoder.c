@@ -9,8 +9,8 @@
 #include "base/utf8.h"
 #include "io/tokenizer/budget.h"
 #include "io/tokenizer/clean_up.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/kinds.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/regex.h"
 #include "io/tokenizer/stage.h"
 
@@ -41,12 +41,12 @@ static int check_growth(ld_load *load, size_t shortest, size_t length) {
                  MAX_GROWTH);
 }
 
-static int load_replace(ld_part *part, const json_t *json, ld_load *load) {
+static int load_replace(ld_component *component, const json_t *json, ld_load *load) {
   const char *content;
   size_t length;
   const int rc = ld_load_string(load, json, "content", &content, &length);
   if (rc) return rc;
-  replace *data = part->data = ld_alloc(1, sizeof *data);
+  replace *data = component->data = ld_alloc(1, sizeof *data);
   data->content = ld_strndup(content, length);
   data->length = length;
   const int pattern = ld_load_pattern(load, json, &data->regex);
@@ -60,14 +60,14 @@ static void free_replace(void *data) {
   free(r);
 }
 
-typedef struct replacing {
+typedef struct token_replacing {
   ld_sink sink;
   ld_stage *stage;
   size_t done;
-} replacing;
+} token_replacing;
 
 static int put_match(ld_sink *sink, ld_match m, ld_error *err) {
-  replacing *to = (replacing *)sink;
+  token_replacing *to = (token_replacing *)sink;
   const replace *r = to->stage->data;
   (void)err;
   if (m.is_match)
@@ -82,14 +82,14 @@ static int put_match(ld_sink *sink, ld_match m, ld_error *err) {
 static void replace_end(ld_stage *stage) {
   const replace *r = stage->data;
   const ld_text *token = &stage->hold;
-  replacing to = {{put_match}, stage, 0};
+  token_replacing to = {{put_match}, stage, 0};
   if (token->length && ld_regex_find(r->regex, token->bytes, token->length, stage->budget, &to.sink, NULL))
     ld_stage_feed(stage->next, token->bytes + to.done, token->length - to.done);
   ld_text_clear(&stage->hold);
   ld_stage_end(stage->next);
 }
 
-static const ld_part_kind replace_kind = {.type = "Replace",
+static const ld_component_kind replace_kind = {.type = "Replace",
                                           .load = load_replace,
                                           .free_data = free_replace,
                                           .decode = {ld_stage_hold, replace_end, ld_stage_pass_finish}};
@@ -140,7 +140,7 @@ static void fallback_finish(ld_stage *stage) {
   ld_stage_finish(stage->next);
 }
 
-static const ld_part_kind byte_fallback = {.type = "ByteFallback",
+static const ld_component_kind byte_fallback = {.type = "ByteFallback",
                                            .decode = {ld_stage_hold, fallback_end, fallback_finish}};
 
 static void fuse_end(ld_stage *stage) {
@@ -152,15 +152,15 @@ static void fuse_finish(ld_stage *stage) {
   ld_stage_finish(stage->next);
 }
 
-static const ld_part_kind fuse = {.type = "Fuse", .decode = {pass_feed, fuse_end, fuse_finish}};
+static const ld_component_kind fuse = {.type = "Fuse", .decode = {pass_feed, fuse_end, fuse_finish}};
 
 typedef struct strip {
   uint32_t content;
   size_t start, stop;
 } strip;
 
-static int load_strip(ld_part *part, const json_t *json, ld_load *load) {
-  strip *data = part->data = ld_alloc(1, sizeof *data);
+static int load_strip(ld_component *component, const json_t *json, ld_load *load) {
+  strip *data = component->data = ld_alloc(1, sizeof *data);
   int32_t start = 0, stop = 0;
   int rc = ld_load_char(load, json, "content", &data->content);
   if (!rc) rc = ld_load_id(load, json, "start", &start);
@@ -203,27 +203,27 @@ static void strip_end(ld_stage *stage) {
   ld_stage_end(stage->next);
 }
 
-static const ld_part_kind strip_kind = {.type = "Strip",
+static const ld_component_kind strip_kind = {.type = "Strip",
                                         .load = load_strip,
                                         .free_data = free,
                                         .decode = {strip_feed, strip_end, ld_stage_pass_finish}};
 
-static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
-  part->data = ld_alloc(1, sizeof(ld_parts));
-  return ld_parts_load(part->data, json, "decoders", load);
+static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
+  component->data = ld_alloc(1, sizeof(ld_components));
+  return ld_components_load(component->data, json, "decoders", load);
 }
 
 static void free_sequence(void *data) {
-  ld_parts_free(data);
+  ld_components_free(data);
   free(data);
 }
 
-static const ld_part_kind sequence = {.type = "Sequence",
+static const ld_component_kind sequence = {.type = "Sequence",
                                       .load = load_sequence,
                                       .free_data = free_sequence,
                                       .decode = {pass_feed, pass_end, ld_stage_pass_finish}};
 
-const ld_part_kind *const ld_decoder_kinds[] = {
+const ld_component_kind *const ld_decoder_kinds[] = {
     &sequence,   &replace_kind,          &byte_fallback,        &fuse,
     &strip_kind, &ld_byte_level_decoder, &ld_metaspace_decoder, &ld_wordpiece_decoder,
     NULL,
@@ -233,7 +233,7 @@ static void out_feed(ld_stage *stage, const char *bytes, size_t length) {
   ld_text_append(stage->out, bytes, length);
 }
 
-static const ld_part_kind out_kind = {.type = "", .decode = {out_feed, fuse_end, fuse_end}};
+static const ld_component_kind out_kind = {.type = "", .decode = {out_feed, fuse_end, fuse_end}};
 
 /* Without a decoder, a space stands between the tokens. */
 static void join_feed(ld_stage *stage, const char *bytes, size_t length) {
@@ -247,7 +247,7 @@ static void join_end(ld_stage *stage) {
   stage->inside = false;
 }
 
-static const ld_part_kind join_kind = {.type = "", .decode = {join_feed, join_end, ld_stage_pass_finish}};
+static const ld_component_kind join_kind = {.type = "", .decode = {join_feed, join_end, ld_stage_pass_finish}};
 
 /* The whole text, at its end. */
 static void clean_finish(ld_stage *stage) {
@@ -257,23 +257,23 @@ static void clean_finish(ld_stage *stage) {
   ld_stage_finish(stage->next);
 }
 
-static const ld_part_kind clean_kind = {.type = "", .decode = {ld_stage_hold, fuse_end, clean_finish}};
+static const ld_component_kind clean_kind = {.type = "", .decode = {ld_stage_hold, fuse_end, clean_finish}};
 
-static void add_stage(ld_chain *chain, const ld_part_kind *kind, const void *data) {
+static void add_stage(ld_chain *chain, const ld_component_kind *kind, const void *data) {
   chain->stages = ld_realloc(chain->stages, chain->n + 1, sizeof *chain->stages);
   chain->stages[chain->n++] = (ld_stage){.kind = kind, .data = data};
 }
 
-static void add_stages(ld_chain *chain, const ld_part *part) {
-  if (part->kind != &sequence) {
-    add_stage(chain, part->kind, part->data);
+static void add_stages(ld_chain *chain, const ld_component *component) {
+  if (component->kind != &sequence) {
+    add_stage(chain, component->kind, component->data);
     return;
   }
-  const ld_parts *parts = part->data;
-  for (size_t i = 0; i < parts->n; i++) add_stages(chain, &parts->items[i]);
+  const ld_components *components = component->data;
+  for (size_t i = 0; i < components->n; i++) add_stages(chain, &components->items[i]);
 }
 
-void ld_chain_init(ld_chain *chain, const ld_part *decoder, bool clean_up) {
+void ld_chain_init(ld_chain *chain, const ld_component *decoder, bool clean_up) {
   *chain = (ld_chain){0};
   if (decoder->kind)
     add_stages(chain, decoder);

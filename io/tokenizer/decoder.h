@@ -13,11 +13,11 @@ typedef struct ld_chain {
 } ld_chain;
 
 /* `clean_up`: of the whole text, which then comes at its end. */
-void ld_chain_init(ld_chain *chain, const ld_part *decoder, bool clean_up);
+void ld_chain_init(ld_chain *chain, const ld_component *decoder, bool clean_up);
 void ld_chain_token(ld_chain *chain, const char *bytes, size_t length, ld_text *out);
 void ld_chain_finish(ld_chain *chain, ld_text *out);
 void ld_chain_free(ld_chain *chain);
 
-extern const ld_part_kind *const ld_decoder_kinds[];
+extern const ld_component_kind *const ld_decoder_kinds[];
 
 #endif

@@ -1,14 +1,14 @@
-/* The kinds of parts that stand in a file of their own, for the tables of the families.
+/* The kinds of components that stand in a file of their own, for the tables of the families.
  */
 #ifndef LD_TOKENIZER_KINDS_H
 #define LD_TOKENIZER_KINDS_H
 
-#include "io/tokenizer/part.h"
+#include "io/tokenizer/component.h"
 
-extern const ld_part_kind ld_bpe_kind; /* bpe.c */
-extern const ld_part_kind ld_wordpiece_kind, ld_wordpiece_decoder; /* wordpiece.c */
-extern const ld_part_kind ld_byte_level_normalizer, ld_byte_level_pre_tokenizer, ld_byte_level_decoder; /* byte_level.c */
-extern const ld_part_kind ld_metaspace_pre_tokenizer, ld_metaspace_decoder; /* metaspace.c */
-extern const ld_part_kind ld_bert_normalizer, ld_bert_pre_tokenizer; /* bert.c */
+extern const ld_component_kind ld_bpe_kind; /* bpe.c */
+extern const ld_component_kind ld_wordpiece_kind, ld_wordpiece_decoder; /* wordpiece.c */
+extern const ld_component_kind ld_byte_level_normalizer, ld_byte_level_pre_tokenizer, ld_byte_level_decoder; /* byte_level.c */
+extern const ld_component_kind ld_metaspace_pre_tokenizer, ld_metaspace_decoder; /* metaspace.c */
+extern const ld_component_kind ld_bert_normalizer, ld_bert_pre_tokenizer; /* bert.c */
 
 #endif

@@ -5,23 +5,23 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/kinds.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/pieces.h"
 #include "io/tokenizer/regex.h"
 #include "io/tokenizer/split.h"
 #include "io/tokenizer/stage.h"
 
-typedef enum scheme { ALWAYS, FIRST, NEVER } scheme;
+typedef enum prepend_scheme { ALWAYS, FIRST, NEVER } prepend_scheme;
 
 typedef struct metaspace {
   ld_text replacement;
   uint32_t code;
-  scheme scheme;
+  prepend_scheme scheme;
   ld_regex *regex; /* NULL without split */
 } metaspace;
 
-static int load_scheme(const ld_load *load, const json_t *json, scheme *out) {
+static int load_scheme(const ld_load *load, const json_t *json, prepend_scheme *out) {
   static const char *const names[] = {"always", "first", "never"};
   *out = ALWAYS;
   const json_t *value = json_object_get(json, "prepend_scheme");
@@ -30,14 +30,14 @@ static int load_scheme(const ld_load *load, const json_t *json, scheme *out) {
   for (int i = 0; name && i < 3; i++)
     if (!strcmp(name, names[i])) found = i;
   if (found == 3) return ld_load_fail(load, LD_EFORMAT, "prepend_scheme", "must be always, first or never");
-  *out = (scheme)found;
+  *out = (prepend_scheme)found;
   if (json_is_false(json_object_get(json, "add_prefix_space")) && found != NEVER)
     return ld_load_fail(load, LD_EFORMAT, "add_prefix_space", "is false, but prepend_scheme is not never");
   return 0;
 }
 
-static int load_metaspace(ld_part *part, const json_t *json, ld_load *load) {
-  metaspace *data = part->data = ld_alloc(1, sizeof *data);
+static int load_metaspace(ld_component *component, const json_t *json, ld_load *load) {
+  metaspace *data = component->data = ld_alloc(1, sizeof *data);
   bool split;
   int rc = ld_load_char(load, json, "replacement", &data->code);
   if (!rc) rc = load_scheme(load, json, &data->scheme);
@@ -100,7 +100,7 @@ static int run_pre_tokenizer(const void *data, ld_pieces *pieces, const ld_next 
   return m->regex ? ld_split(pieces, &splitter, next, err) : ld_pieces_pass(pieces, next, err);
 }
 
-const ld_part_kind ld_metaspace_pre_tokenizer = {.type = "Metaspace",
+const ld_component_kind ld_metaspace_pre_tokenizer = {.type = "Metaspace",
                                                  .load = load_metaspace,
                                                  .free_data = free_metaspace,
                                                  .pre_tokenize = run_pre_tokenizer};
@@ -128,7 +128,7 @@ static void decode_finish(ld_stage *stage) {
   ld_stage_finish(stage->next);
 }
 
-const ld_part_kind ld_metaspace_decoder = {.type = "Metaspace",
+const ld_component_kind ld_metaspace_decoder = {.type = "Metaspace",
                                            .load = load_metaspace,
                                            .free_data = free_metaspace,
                                            .decode = {decode_feed, decode_end, decode_finish}};

@@ -2,7 +2,7 @@
 
 #include "base/utf8.h"
 #include "io/tokenizer/budget.h"
-#include "io/tokenizer/part.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/unicode.h"
 
 void ld_normal_swap(ld_normal *normal, size_t head) {
@@ -11,7 +11,7 @@ void ld_normal_swap(ld_normal *normal, size_t head) {
   normal->head = head;
 }
 
-int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err) {
+int ld_normalize(const ld_component *normalizer, ld_normal *normal, ld_error *err) {
   if (!normalizer->kind) return 0;
   const int rc = normalizer->kind->normalize(normalizer->data, normal, err);
   return rc ? rc : ld_budget_check(normal->budget, normal->before + normal->text.length, err);

@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "io/tokenizer/budget.h"
-#include "io/tokenizer/part.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/unicode.h"
 
 /* A run of UTF-8 with the number of its first bytes that stem from the very start of the user's text, which
@@ -21,7 +21,7 @@ typedef struct ld_normal {
 void ld_normal_swap(ld_normal *normal, size_t head);
 
 /* Runs the normalizer, if there is one. */
-int ld_normalize(const ld_part *normalizer, ld_normal *normal, ld_error *err);
+int ld_normalize(const ld_component *normalizer, ld_normal *normal, ld_error *err);
 
 /* Rewriting character by character, and into a normalisation form. */
 void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code));

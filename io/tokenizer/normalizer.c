@@ -8,32 +8,32 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "io/tokenizer/budget.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/kinds.h"
 #include "io/tokenizer/normal.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/regex.h"
 #include "io/tokenizer/unicode.h"
 
-static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
-  part->data = ld_alloc(1, sizeof(ld_parts));
-  return ld_parts_load(part->data, json, "normalizers", load);
+static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
+  component->data = ld_alloc(1, sizeof(ld_components));
+  return ld_components_load(component->data, json, "normalizers", load);
 }
 
 static void free_sequence(void *data) {
-  ld_parts_free(data);
+  ld_components_free(data);
   free(data);
 }
 
 static int run_sequence(const void *data, ld_normal *normal, ld_error *err) {
-  const ld_parts *parts = data;
-  for (size_t i = 0; i < parts->n; i++) {
-    const int rc = ld_normalize(&parts->items[i], normal, err);
+  const ld_components *components = data;
+  for (size_t i = 0; i < components->n; i++) {
+    const int rc = ld_normalize(&components->items[i], normal, err);
     if (rc) return rc;
   }
   return 0;
 }
 
-static const ld_part_kind sequence = {"Sequence", load_sequence, free_sequence, {run_sequence}};
+static const ld_component_kind sequence = {"Sequence", load_sequence, free_sequence, {run_sequence}};
 
 typedef struct string {
   char *bytes;
@@ -44,14 +44,14 @@ static string load_copy(const char *bytes, size_t length) {
   return (string){ld_strndup(bytes, length), length};
 }
 
-static int load_prepend(ld_part *part, const json_t *json, ld_load *load) {
+static int load_prepend(ld_component *component, const json_t *json, ld_load *load) {
   const char *bytes;
   size_t length;
   const int rc = ld_load_string(load, json, "prepend", &bytes, &length);
   if (rc) return rc;
   string *data = ld_alloc(1, sizeof *data);
   *data = load_copy(bytes, length);
-  part->data = data;
+  component->data = data;
   return 0;
 }
 
@@ -71,19 +71,19 @@ static int run_prepend(const void *data, ld_normal *normal, ld_error *err) {
   return 0;
 }
 
-static const ld_part_kind prepend = {"Prepend", load_prepend, free_prepend, {run_prepend}};
+static const ld_component_kind prepend = {"Prepend", load_prepend, free_prepend, {run_prepend}};
 
 typedef struct replace_data {
   ld_regex *regex;
   string content;
 } replace_data;
 
-static int load_replace(ld_part *part, const json_t *json, ld_load *load) {
+static int load_replace(ld_component *component, const json_t *json, ld_load *load) {
   const char *bytes;
   size_t length;
   const int rc = ld_load_string(load, json, "content", &bytes, &length);
   if (rc) return rc;
-  replace_data *data = part->data = ld_alloc(1, sizeof *data);
+  replace_data *data = component->data = ld_alloc(1, sizeof *data);
   data->content = load_copy(bytes, length);
   return ld_load_pattern(load, json, &data->regex);
 }
@@ -130,14 +130,14 @@ static int run_replace(const void *data, ld_normal *normal, ld_error *err) {
   return rc;
 }
 
-static const ld_part_kind replace_kind = {"Replace", load_replace, free_replace, {run_replace}};
+static const ld_component_kind replace_kind = {"Replace", load_replace, free_replace, {run_replace}};
 
 typedef struct strip_data {
   bool left, right;
 } strip_data;
 
-static int load_strip(ld_part *part, const json_t *json, ld_load *load) {
-  strip_data *data = part->data = ld_alloc(1, sizeof *data);
+static int load_strip(ld_component *component, const json_t *json, ld_load *load) {
+  strip_data *data = component->data = ld_alloc(1, sizeof *data);
   const int rc = ld_load_bool(load, json, "strip_left", &data->left);
   return rc ? rc : ld_load_bool(load, json, "strip_right", &data->right);
 }
@@ -156,7 +156,7 @@ static int run_strip(const void *data, ld_normal *normal, ld_error *err) {
   return 0;
 }
 
-static const ld_part_kind strip_kind = {"Strip", load_strip, free, {run_strip}};
+static const ld_component_kind strip_kind = {"Strip", load_strip, free, {run_strip}};
 
 static int run_lowercase(const void *data, ld_normal *normal, ld_error *err) {
   (void)data;
@@ -176,22 +176,22 @@ static int run_strip_accents(const void *data, ld_normal *normal, ld_error *err)
   return 0;
 }
 
-static const ld_part_kind lowercase = {"Lowercase", NULL, NULL, {run_lowercase}};
-static const ld_part_kind strip_accents = {"StripAccents", NULL, NULL, {run_strip_accents}};
+static const ld_component_kind lowercase = {"Lowercase", NULL, NULL, {run_lowercase}};
+static const ld_component_kind strip_accents = {"StripAccents", NULL, NULL, {run_strip_accents}};
 
 #define FORM_KIND(name, form)                                                                                \
   static int run_##name(const void *data, ld_normal *normal, ld_error *err) {                                \
     (void)data;                                                                                              \
     return ld_normal_form(normal, form, err);                                                                \
   }                                                                                                          \
-  static const ld_part_kind name = {#name, NULL, NULL, {run_##name}};
+  static const ld_component_kind name = {#name, NULL, NULL, {run_##name}};
 
 FORM_KIND(NFC, LD_NFC)
 FORM_KIND(NFD, LD_NFD)
 FORM_KIND(NFKC, LD_NFKC)
 FORM_KIND(NFKD, LD_NFKD)
 
-const ld_part_kind *const ld_normalizer_kinds[] = {
+const ld_component_kind *const ld_normalizer_kinds[] = {
     &sequence,
     &prepend,
     &replace_kind,

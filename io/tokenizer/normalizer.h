@@ -3,8 +3,8 @@
 #ifndef LD_NORMALIZER_H
 #define LD_NORMALIZER_H
 
-#include "io/tokenizer/part.h"
+#include "io/tokenizer/component.h"
 
-extern const ld_part_kind *const ld_normalizer_kinds[];
+extern const ld_component_kind *const ld_normalizer_kinds[];
 
 #endif

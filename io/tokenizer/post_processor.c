@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/ids.h"
-#include "io/tokenizer/part.h"
 
-const ld_template *ld_template_of(const ld_part *post_processor, bool pair) {
+const ld_template *ld_template_of(const ld_component *post_processor, bool pair) {
   return post_processor->kind ? post_processor->kind->template(post_processor->data, pair) : NULL;
 }
 
@@ -105,9 +105,9 @@ static int load_slot(const ld_load *load, const json_t *json, const char *key, c
   return sequence ? 0 : load_special(load, json, key, id, &slot->special);
 }
 
-static int load_template(ld_part *part, const json_t *json, ld_load *load) {
+static int load_template(ld_component *component, const json_t *json, ld_load *load) {
   static const char *const keys[] = {"single", "pair"};
-  templates *t = part->data = ld_alloc(1, sizeof *t);
+  templates *t = component->data = ld_alloc(1, sizeof *t);
   for (int k = 0; k < 2; k++) {
     const json_t *list = json_object_get(json, keys[k]);
     if (!json_is_array(list)) return ld_load_fail(load, LD_EFORMAT, keys[k], "must be a list");
@@ -129,8 +129,8 @@ static int load_token(const ld_load *load, const json_t *json, const char *key, 
 }
 
 /* cls A sep, and then B sep; or, in RoBERTa, sep B sep, with no types. */
-static int load_cls_sep(ld_part *part, const json_t *json, ld_load *load, bool roberta) {
-  templates *t = part->data = ld_alloc(1, sizeof *t);
+static int load_cls_sep(ld_component *component, const json_t *json, ld_load *load, bool roberta) {
+  templates *t = component->data = ld_alloc(1, sizeof *t);
   int32_t cls = 0, sep = 0;
   int rc = load_token(load, json, "cls", &cls);
   if (!rc) rc = load_token(load, json, "sep", &sep);
@@ -146,12 +146,12 @@ static int load_cls_sep(ld_part *part, const json_t *json, ld_load *load, bool r
   return 0;
 }
 
-static int load_bert(ld_part *part, const json_t *json, ld_load *load) {
-  return load_cls_sep(part, json, load, false);
+static int load_bert(ld_component *component, const json_t *json, ld_load *load) {
+  return load_cls_sep(component, json, load, false);
 }
 
-static int load_roberta(ld_part *part, const json_t *json, ld_load *load) {
-  return load_cls_sep(part, json, load, true);
+static int load_roberta(ld_component *component, const json_t *json, ld_load *load) {
+  return load_cls_sep(component, json, load, true);
 }
 
 /* ByteLevel only moves offsets, which nobody asks for here. */
@@ -161,11 +161,11 @@ static const ld_template *choose_none(const void *data, bool pair) {
   return NULL;
 }
 
-static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
-  ld_parts *parts = part->data = ld_alloc(1, sizeof *parts);
-  const int rc = ld_parts_load(parts, json, "processors", load);
+static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
+  ld_components *components = component->data = ld_alloc(1, sizeof *components);
+  const int rc = ld_components_load(components, json, "processors", load);
   size_t adding = 0;
-  for (size_t i = 0; !rc && i < parts->n; i++) adding += ld_template_of(&parts->items[i], false) != NULL;
+  for (size_t i = 0; !rc && i < components->n; i++) adding += ld_template_of(&components->items[i], false) != NULL;
   /* A second one would see the pieces of the first as a pair of texts. */
   if (adding > 1)
     return ld_load_fail(load, LD_EUNSUPPORTED, "processors", "has more than one that adds tokens");
@@ -173,27 +173,27 @@ static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
 }
 
 static void free_sequence(void *data) {
-  ld_parts_free(data);
+  ld_components_free(data);
   free(data);
 }
 
 static const ld_template *choose_of_sequence(const void *data, bool pair) {
-  const ld_parts *parts = data;
+  const ld_components *components = data;
   const ld_template *found = NULL;
-  for (size_t i = 0; !found && i < parts->n; i++) found = ld_template_of(&parts->items[i], pair);
+  for (size_t i = 0; !found && i < components->n; i++) found = ld_template_of(&components->items[i], pair);
   return found;
 }
 
-static const ld_part_kind sequence = {
+static const ld_component_kind sequence = {
     .type = "Sequence", .load = load_sequence, .free_data = free_sequence, .template = choose_of_sequence};
-static const ld_part_kind template_processing = {
+static const ld_component_kind template_processing = {
     .type = "TemplateProcessing", .load = load_template, .free_data = free_templates, .template = choose};
-static const ld_part_kind bert = {
+static const ld_component_kind bert = {
     .type = "BertProcessing", .load = load_bert, .free_data = free_templates, .template = choose};
-static const ld_part_kind roberta_processing = {
+static const ld_component_kind roberta_processing = {
     .type = "RobertaProcessing", .load = load_roberta, .free_data = free_templates, .template = choose};
-static const ld_part_kind byte_level = {.type = "ByteLevel", .template = choose_none};
+static const ld_component_kind byte_level = {.type = "ByteLevel", .template = choose_none};
 
-const ld_part_kind *const ld_post_processor_kinds[] = {
+const ld_component_kind *const ld_post_processor_kinds[] = {
     &sequence, &template_processing, &bert, &roberta_processing, &byte_level, NULL,
 };

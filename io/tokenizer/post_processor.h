@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/ids.h"
-#include "io/tokenizer/part.h"
 
 /* Where in the ids of an input its texts stand, and between them special tokens. */
 typedef struct ld_slot {
@@ -23,11 +23,11 @@ typedef struct ld_template {
 } ld_template;
 
 /* The template for a text or a pair; NULL: the texts one after the other, of types 0 and 1. */
-const ld_template *ld_template_of(const ld_part *post_processor, bool pair);
+const ld_template *ld_template_of(const ld_component *post_processor, bool pair);
 size_t ld_template_added(const ld_template *template); /* special tokens in it */
 void ld_template_fill(const ld_template *template, const ld_ids texts[2], bool add_special, ld_ids *out,
                       ld_ids *types);
 
-extern const ld_part_kind *const ld_post_processor_kinds[];
+extern const ld_component_kind *const ld_post_processor_kinds[];
 
 #endif

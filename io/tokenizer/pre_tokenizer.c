@@ -6,46 +6,46 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/kinds.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/pieces.h"
 #include "io/tokenizer/regex.h"
 #include "io/tokenizer/split.h"
 #include "io/tokenizer/unicode.h"
 
-int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, const ld_next *next, ld_error *err) {
-  const ld_part_kind *kind = pre_tokenizer->kind;
+int ld_pre_tokenize(const ld_component *pre_tokenizer, ld_pieces *pieces, const ld_next *next, ld_error *err) {
+  const ld_component_kind *kind = pre_tokenizer->kind;
   return kind ? kind->pre_tokenize(pre_tokenizer->data, pieces, next, err) : ld_pieces_pass(pieces, next, err);
 }
 
-static const ld_part_kind sequence;
+static const ld_component_kind sequence;
 
-static size_t n_parts(const ld_part *part) {
-  const ld_parts *parts = part->data;
+static size_t n_parts(const ld_component *component) {
+  const ld_components *components = component->data;
   size_t n = 0;
-  if (part->kind != &sequence) return 1;
-  for (size_t i = 0; i < parts->n; i++) n += n_parts(&parts->items[i]);
+  if (component->kind != &sequence) return 1;
+  for (size_t i = 0; i < components->n; i++) n += n_parts(&components->items[i]);
   return n;
 }
 
 /* Each one takes some of the machine's stack while those after it run. */
-static int load_sequence(ld_part *part, const json_t *json, ld_load *load) {
+static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
   enum { MOST = 32 };
-  part->data = ld_alloc(1, sizeof(ld_parts));
-  const int rc = ld_parts_load(part->data, json, "pretokenizers", load);
-  if (rc || n_parts(part) <= MOST) return rc;
+  component->data = ld_alloc(1, sizeof(ld_components));
+  const int rc = ld_components_load(component->data, json, "pretokenizers", load);
+  if (rc || n_parts(component) <= MOST) return rc;
   return ld_load_fail(load, LD_EUNSUPPORTED, "pretokenizers", "has more than 32 parts");
 }
 
 static void free_sequence(void *data) {
-  ld_parts_free(data);
+  ld_components_free(data);
   free(data);
 }
 
 /* The parts of a Sequence that are still to be run, and what comes after it. */
 typedef struct sequence_rest {
   ld_next self;
-  const ld_part *parts;
+  const ld_component *components;
   size_t n;
   const ld_next *then;
 } sequence_rest;
@@ -53,17 +53,17 @@ typedef struct sequence_rest {
 static int run_rest(const ld_next *self, ld_pieces *pieces, ld_error *err) {
   const sequence_rest *rest = (const sequence_rest *)self;
   if (!rest->n) return ld_pieces_pass(pieces, rest->then, err);
-  const sequence_rest after = {{run_rest}, rest->parts + 1, rest->n - 1, rest->then};
-  return ld_pre_tokenize(rest->parts, pieces, &after.self, err);
+  const sequence_rest after = {{run_rest}, rest->components + 1, rest->n - 1, rest->then};
+  return ld_pre_tokenize(rest->components, pieces, &after.self, err);
 }
 
 static int run_sequence(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
-  const ld_parts *parts = data;
-  const sequence_rest all = {{run_rest}, parts->items, parts->n, next};
+  const ld_components *components = data;
+  const sequence_rest all = {{run_rest}, components->items, components->n, next};
   return run_rest(&all.self, pieces, err);
 }
 
-static const ld_part_kind sequence = {
+static const ld_component_kind sequence = {
     .type = "Sequence", .load = load_sequence, .free_data = free_sequence, .pre_tokenize = run_sequence};
 
 static int load_behavior(const ld_load *load, const json_t *json, ld_behavior *out) {
@@ -81,8 +81,8 @@ typedef struct split_data {
   ld_splitter splitter;
 } split_data;
 
-static int load_split(ld_part *part, const json_t *json, ld_load *load) {
-  split_data *data = part->data = ld_alloc(1, sizeof *data);
+static int load_split(ld_component *component, const json_t *json, ld_load *load) {
+  split_data *data = component->data = ld_alloc(1, sizeof *data);
   ld_splitter *splitter = &data->splitter;
   int rc = load_behavior(load, json, &splitter->behavior);
   if (!rc) rc = ld_load_bool(load, json, "invert", &splitter->invert);
@@ -100,7 +100,7 @@ static int run_split(const void *data, ld_pieces *pieces, const ld_next *next, l
   return ld_split(pieces, &((const split_data *)data)->splitter, next, err);
 }
 
-static const ld_part_kind split_kind = {
+static const ld_component_kind split_kind = {
     .type = "Split", .load = load_split, .free_data = free_split, .pre_tokenize = run_split};
 
 /* Of those that split by a class of characters, the data is the splitter. */
@@ -108,24 +108,24 @@ static int run_class(const void *data, ld_pieces *pieces, const ld_next *next, l
   return ld_split(pieces, data, next, err);
 }
 
-static int load_digits(ld_part *part, const json_t *json, ld_load *load) {
-  ld_splitter *splitter = part->data = ld_alloc(1, sizeof *splitter);
+static int load_digits(ld_component *component, const json_t *json, ld_load *load) {
+  ld_splitter *splitter = component->data = ld_alloc(1, sizeof *splitter);
   bool individual = false;
   const int rc = ld_load_bool(load, json, "individual_digits", &individual);
   *splitter = (ld_splitter){.is = ld_is_numeric, .behavior = individual ? LD_ISOLATED : LD_CONTIGUOUS};
   return rc;
 }
 
-static const ld_part_kind digits = {
+static const ld_component_kind digits = {
     .type = "Digits", .load = load_digits, .free_data = free, .pre_tokenize = run_class};
 
-static int load_punctuation(ld_part *part, const json_t *json, ld_load *load) {
-  ld_splitter *splitter = part->data = ld_alloc(1, sizeof *splitter);
+static int load_punctuation(ld_component *component, const json_t *json, ld_load *load) {
+  ld_splitter *splitter = component->data = ld_alloc(1, sizeof *splitter);
   *splitter = (ld_splitter){.is = ld_is_punctuation, .behavior = LD_ISOLATED};
   return json_object_get(json, "behavior") ? load_behavior(load, json, &splitter->behavior) : 0;
 }
 
-static const ld_part_kind punctuation = {
+static const ld_component_kind punctuation = {
     .type = "Punctuation", .load = load_punctuation, .free_data = free, .pre_tokenize = run_class};
 
 static int run_whitespace_split(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
@@ -133,7 +133,7 @@ static int run_whitespace_split(const void *data, ld_pieces *pieces, const ld_ne
   return ld_split(pieces, &ld_at_spaces, next, err);
 }
 
-static const ld_part_kind whitespace_split = {.type = "WhitespaceSplit",
+static const ld_component_kind whitespace_split = {.type = "WhitespaceSplit",
                                               .pre_tokenize = run_whitespace_split};
 
 /* \w+|[^\w\s]+ : runs of word characters, and runs of what is neither such nor space. */
@@ -143,9 +143,9 @@ static int run_whitespace(const void *data, ld_pieces *pieces, const ld_next *ne
   return ld_split_twice(pieces, &ld_at_spaces, &words, next, err);
 }
 
-static const ld_part_kind whitespace = {.type = "Whitespace", .pre_tokenize = run_whitespace};
+static const ld_component_kind whitespace = {.type = "Whitespace", .pre_tokenize = run_whitespace};
 
-const ld_part_kind *const ld_pre_tokenizer_kinds[] = {
+const ld_component_kind *const ld_pre_tokenizer_kinds[] = {
     &sequence,
     &split_kind,
     &digits,

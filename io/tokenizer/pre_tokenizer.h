@@ -3,12 +3,12 @@
 #ifndef LD_PRE_TOKENIZER_H
 #define LD_PRE_TOKENIZER_H
 
-#include "io/tokenizer/part.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/pieces.h"
 
 /* Runs the pre-tokenizer, if there is one, and gives the pieces to `next`. */
-int ld_pre_tokenize(const ld_part *pre_tokenizer, ld_pieces *pieces, const ld_next *next, ld_error *err);
+int ld_pre_tokenize(const ld_component *pre_tokenizer, ld_pieces *pieces, const ld_next *next, ld_error *err);
 
-extern const ld_part_kind *const ld_pre_tokenizer_kinds[];
+extern const ld_component_kind *const ld_pre_tokenizer_kinds[];
 
 #endif

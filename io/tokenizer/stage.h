@@ -11,10 +11,10 @@
 
 #include "base/text.h"
 #include "io/tokenizer/budget.h"
-#include "io/tokenizer/part.h"
+#include "io/tokenizer/component.h"
 
 typedef struct ld_stage {
-  const ld_part_kind *kind;
+  const ld_component_kind *kind;
   const void *data;
   struct ld_stage *next; /* NULL: the last, which writes to `out` */
   ld_text *out;

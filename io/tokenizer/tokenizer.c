@@ -9,6 +9,7 @@
 #include "io/tokenizer/added_tokens.h"
 #include "io/tokenizer/budget.h"
 #include "io/tokenizer/class.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/decoder.h"
 #include "io/tokenizer/folder.h"
 #include "io/tokenizer/ids.h"
@@ -16,7 +17,6 @@
 #include "io/tokenizer/kinds.h"
 #include "io/tokenizer/normal.h"
 #include "io/tokenizer/normalizer.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/pieces.h"
 #include "io/tokenizer/post_processor.h"
 #include "io/tokenizer/pre_tokenizer.h"
@@ -26,7 +26,7 @@
 
 #include "io/tokenizer/tokenizer.h"
 
-static const ld_part_kind *const model_kinds[] = {&ld_bpe_kind, &ld_wordpiece_kind, NULL};
+static const ld_component_kind *const model_kinds[] = {&ld_bpe_kind, &ld_wordpiece_kind, NULL};
 
 /* Early files name no type of their model; merges tell that it is BPE, the prefix that it is WordPiece. */
 static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
@@ -37,7 +37,7 @@ static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
   else if (!json_object_get(json, "type") && json_object_get(json, "continuing_subword_prefix"))
     json_object_set_new(json, "type", json_string("WordPiece"));
   load->kinds = model_kinds;
-  return ld_part_load(&t->model, json, load);
+  return ld_component_load(&t->model, json, load);
 }
 
 /* What each id is decoded from. A special token whose spelling normalisation changed is not skipped, because
@@ -63,8 +63,8 @@ static int load_parts(ld_tokenizer *t, json_t *json, ld_load *load) {
   int rc = load_model(t, json_object_get(json, "model"), load);
   const struct {
     const char *where;
-    ld_part *part;
-    const ld_part_kind *const *kinds;
+    ld_component *component;
+    const ld_component_kind *const *kinds;
   } others[] = {{"normalizer", &t->normalizer, ld_normalizer_kinds},
                 {"pre_tokenizer", &t->pre_tokenizer, ld_pre_tokenizer_kinds},
                 {"post_processor", &t->post_processor, ld_post_processor_kinds},
@@ -72,7 +72,7 @@ static int load_parts(ld_tokenizer *t, json_t *json, ld_load *load) {
   for (size_t i = 0; !rc && i < sizeof others / sizeof *others; i++) {
     load->where = others[i].where;
     load->kinds = others[i].kinds;
-    rc = ld_part_load(others[i].part, json_object_get(json, others[i].where), load);
+    rc = ld_component_load(others[i].component, json_object_get(json, others[i].where), load);
   }
   load->where = "added_tokens";
   load->type = "entry";
@@ -173,11 +173,11 @@ int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err) {
 
 void ld_tokenizer_free(ld_tokenizer *tokenizer) {
   if (!tokenizer) return;
-  ld_part_free(&tokenizer->normalizer);
-  ld_part_free(&tokenizer->pre_tokenizer);
-  ld_part_free(&tokenizer->model);
-  ld_part_free(&tokenizer->post_processor);
-  ld_part_free(&tokenizer->decoder);
+  ld_component_free(&tokenizer->normalizer);
+  ld_component_free(&tokenizer->pre_tokenizer);
+  ld_component_free(&tokenizer->model);
+  ld_component_free(&tokenizer->post_processor);
+  ld_component_free(&tokenizer->decoder);
   ld_added_free(&tokenizer->added);
   free(tokenizer->spellings);
   free(tokenizer->skipped);
@@ -185,7 +185,7 @@ void ld_tokenizer_free(ld_tokenizer *tokenizer) {
 }
 
 /* Each piece of text is normalised by itself; token pieces keep no text. */
-static int normalize_pieces(const ld_part *normalizer, ld_pieces *pieces, ld_error *err) {
+static int normalize_pieces(const ld_component *normalizer, ld_pieces *pieces, ld_error *err) {
   if (!normalizer->kind) return 0;
   ld_normal normal = {.budget = pieces->budget};
   int rc = 0;
@@ -210,7 +210,7 @@ static int normalize_pieces(const ld_part *normalizer, ld_pieces *pieces, ld_err
 /* The model's turn. */
 typedef struct to_ids {
   ld_next self;
-  const ld_part *model;
+  const ld_component *model;
   ld_ids *out;
 } to_ids;
 

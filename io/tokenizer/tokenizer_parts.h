@@ -7,11 +7,11 @@
 
 #include "io/tokenizer/added_tokens.h"
 #include "io/tokenizer/class.h"
-#include "io/tokenizer/part.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/vocabulary.h"
 
 struct ld_tokenizer {
-  ld_part normalizer, pre_tokenizer, model, post_processor, decoder;
+  ld_component normalizer, pre_tokenizer, model, post_processor, decoder;
   ld_added_tokens added;
   ld_token_text *spellings; /* by id; NULL bytes for a hole */
   uint8_t *skipped;         /* by id: whether decoding skips it with the special ones */

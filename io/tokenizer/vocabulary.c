@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/keys.h"
-#include "io/tokenizer/part.h"
 
 static int load_keys(ld_vocabulary *v, const json_t *json, const ld_load *load) {
   json_t *vocab = json_object_get(json, "vocab");

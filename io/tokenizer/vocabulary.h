@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/keys.h"
-#include "io/tokenizer/part.h"
 
 typedef struct ld_token_text {
   const char *bytes;

@@ -11,10 +11,10 @@
 #include "base/memory.h"
 #include "io/tokenizer/budget.h"
 #include "io/tokenizer/clean_up.h"
+#include "io/tokenizer/component.h"
 #include "io/tokenizer/ids.h"
 #include "io/tokenizer/keys.h"
 #include "io/tokenizer/kinds.h"
-#include "io/tokenizer/part.h"
 #include "io/tokenizer/pieces.h"
 #include "io/tokenizer/stage.h"
 #include "io/tokenizer/vocabulary.h"
@@ -116,8 +116,8 @@ static void index_tokens(wordpiece *w, const char *prefix, size_t prefix_length)
   index_lengths(&w->inner);
 }
 
-static int load_wordpiece(ld_part *part, const json_t *json, ld_load *load) {
-  wordpiece *w = part->data = ld_alloc(1, sizeof *w);
+static int load_wordpiece(ld_component *component, const json_t *json, ld_load *load) {
+  wordpiece *w = component->data = ld_alloc(1, sizeof *w);
   const char *unk, *prefix;
   size_t unk_length, prefix_length;
   int rc = ld_load_string(load, json, "unk_token", &unk, &unk_length);
@@ -150,7 +150,7 @@ static const ld_vocabulary *vocabulary_of(const void *data) {
   return &((const wordpiece *)data)->vocabulary;
 }
 
-const ld_part_kind ld_wordpiece_kind = {.type = "WordPiece",
+const ld_component_kind ld_wordpiece_kind = {.type = "WordPiece",
                                         .load = load_wordpiece,
                                         .free_data = free_wordpiece,
                                         .model = {tokenize, vocabulary_of}};
@@ -161,8 +161,8 @@ typedef struct joiner {
   bool cleanup;
 } joiner;
 
-static int load_decoder(ld_part *part, const json_t *json, ld_load *load) {
-  joiner *data = part->data = ld_alloc(1, sizeof *data);
+static int load_decoder(ld_component *component, const json_t *json, ld_load *load) {
+  joiner *data = component->data = ld_alloc(1, sizeof *data);
   const char *prefix;
   int rc = ld_load_string(load, json, "prefix", &prefix, &data->length);
   if (rc) return rc;
@@ -196,7 +196,7 @@ static void decode_end(ld_stage *stage) {
   ld_stage_end(stage->next);
 }
 
-const ld_part_kind ld_wordpiece_decoder = {.type = "WordPiece",
+const ld_component_kind ld_wordpiece_decoder = {.type = "WordPiece",
                                            .load = load_decoder,
                                            .free_data = free_decoder,
                                            .decode = {ld_stage_hold, decode_end, ld_stage_pass_finish}};

@@ -48,12 +48,12 @@ static void open_end(const ld_base *base, ld_ids *ids) {
   while (ids->n > 1 && ids->ids[ids->n - 1] == base->eos) ids->n--;
 }
 
-typedef struct printer {
+typedef struct text_printer {
   ld_stream_decoder *decoder;
   ld_text text;
   int rc;
   ld_error *err;
-} printer;
+} text_printer;
 
 /* A terminal gets the lines and nothing that steers it; a file or a pipe gets each byte. */
 static void make_visible(ld_text *text) {
@@ -70,14 +70,14 @@ static void make_visible(ld_text *text) {
   *text = seen;
 }
 
-static void print_text(printer *p) {
+static void print_text(text_printer *p) {
   if (p->text.length && isatty(STDOUT_FILENO)) make_visible(&p->text);
   if (!p->rc && p->text.length) p->rc = ld_cmd_print(&p->text, true, p->err);
   ld_text_clear(&p->text);
 }
 
 static bool print_token(int32_t id, void *user) {
-  printer *p = user;
+  text_printer *p = user;
   ld_stream_decoder_push(p->decoder, id, &p->text);
   print_text(p);
   return !p->rc;
@@ -144,7 +144,7 @@ static void warn_of_settings(const ld_options *options, const ld_value *generati
 }
 
 static int stream(const ld_options *options, const ld_base *base, const ld_ids *ids, ld_error *err) {
-  printer p = {.decoder = ld_stream_decoder_new(base->tokenizer, true), .err = err};
+  text_printer p = {.decoder = ld_stream_decoder_new(base->tokenizer, true), .err = err};
   if (!options->chat)
     for (size_t i = 0; i < ids->n; i++) ld_stream_decoder_push(p.decoder, ids->ids[i], &p.text);
   const int rc = ld_generate(base, options, ids->ids, (int)ids->n, print_token, &p, err);

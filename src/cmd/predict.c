@@ -13,12 +13,12 @@
 #include "train/once.h"
 #include "train/share.h"
 
-typedef struct printer {
+typedef struct row_printer {
   const ld_base *base;
   const ld_corpus *corpus;
   ld_text line;
   int64_t next; /* of images: the first without a line */
-} printer;
+} row_printer;
 
 static void put_classes(const ld_labels *labels, const float *outputs, int n, ld_text *line) {
   float *probabilities = ld_alloc((size_t)n, sizeof *probabilities);
@@ -36,7 +36,7 @@ static void put_classes(const ld_labels *labels, const float *outputs, int n, ld
 }
 
 /* Begins a record's line: with "file" in front where the record is one. */
-static void begin_line(printer *p, const ld_record *record) {
+static void begin_line(row_printer *p, const ld_record *record) {
   const char *file = ld_source_name(ld_dataset_source(p->corpus->dataset), record->offset);
   ld_text_clear(&p->line);
   ld_text_puts(&p->line, file ? "{\"file\": " : "{");
@@ -44,14 +44,14 @@ static void begin_line(printer *p, const ld_record *record) {
   if (file) ld_text_puts(&p->line, ", ");
 }
 
-static int end_line(printer *p, ld_error *err) {
+static int end_line(row_printer *p, ld_error *err) {
   ld_text_puts(&p->line, "}\n");
   return ld_cmd_print(&p->line, false, err);
 }
 
 /* Images before `end` that have no line were passed over as broken: without theirs, the lines would belong to
  * other images. */
-static int print_broken(printer *p, int64_t end, ld_error *err) {
+static int print_broken(row_printer *p, int64_t end, ld_error *err) {
   int rc = 0;
   for (; !rc && p->next < end; p->next++) {
     begin_line(p, &(ld_record){.offset = (uint64_t)p->next});
@@ -63,7 +63,7 @@ static int print_broken(printer *p, int64_t end, ld_error *err) {
 
 /* {"label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9}}, or {"value": 2.5}. */
 static int print_row(int64_t row, const float *outputs, int n, void *user, ld_error *err) {
-  printer *p = user;
+  row_printer *p = user;
   for (int i = 0; i < n; i++)
     if (!isfinite(outputs[i]))
       return ld_fail(err, LD_ENUMERIC,
@@ -83,7 +83,7 @@ static int print_row(int64_t row, const float *outputs, int n, void *user, ld_er
 }
 
 /* What no row comes behind. */
-static int print_rest(printer *p, ld_error *err) {
+static int print_rest(row_printer *p, ld_error *err) {
   const ld_corpus *corpus = p->corpus;
   const int rc = corpus->n_skipped ? print_broken(p, corpus->n_records + corpus->n_skipped, err) : 0;
   ld_text_clear(&p->line);
@@ -94,7 +94,7 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
                    ld_error *err) {
   ld_tape *tape = ld_tape_create();
   ld_feed feed = {0};
-  printer p = {.base = base, .corpus = corpus};
+  row_printer p = {.base = base, .corpus = corpus};
   const ld_session session = {comm, tape, &feed, base->model, (int)options->micro_batch};
   size_t bytes;
   int rc = ld_session_fit(&session, LD_PASS_INFER, options->recompute, corpus, NULL, &bytes, err);

@@ -19,10 +19,10 @@
 static const double MIB = 1048576;
 
 /* What each rank says about where it runs. */
-typedef struct place {
+typedef struct rank_place {
   uint64_t cores[LD_CORE_WORDS];
   int64_t memory;
-} place;
+} rank_place;
 
 /* The ranks of one host, joined. */
 typedef struct host {
@@ -32,7 +32,7 @@ typedef struct host {
   int64_t memory;
 } host;
 
-static host *join_hosts(const ld_job *j, const place *places, int *n) {
+static host *join_hosts(const ld_job *j, const rank_place *places, int *n) {
   const int size = ld_comm_size(j->comm), threads = (int)j->options.threads;
   host *hosts = ld_alloc((size_t)size, sizeof *hosts);
   *n = 0;
@@ -280,7 +280,7 @@ static void warn_of_settings(const ld_job *j) {
 }
 
 int ld_job_preflight(ld_job *j, ld_error *err) {
-  place mine = {.memory = ld_machine_memory()};
+  rank_place mine = {.memory = ld_machine_memory()};
   void *places;
   size_t bytes;
   int n;

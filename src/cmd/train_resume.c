@@ -15,16 +15,16 @@
 #include "train/fetch.h"
 
 /* What rank 0 looks for. */
-typedef struct look {
+typedef struct checkpoint_search {
   ld_job *job;
   char **path;
   ld_checkpoint **found;
-} look;
+} checkpoint_search;
 
 static int find(void *self, ld_error *err) {
-  ld_job *j = ((look *)self)->job;
-  char **path = ((look *)self)->path;
-  ld_checkpoint **found = ((look *)self)->found;
+  ld_job *j = ((checkpoint_search *)self)->job;
+  char **path = ((checkpoint_search *)self)->path;
+  ld_checkpoint **found = ((checkpoint_search *)self)->found;
   const char *resume = j->options.resume;
   if (strcmp(resume, "auto") && strcmp(resume, "never")) {
     *path = ld_strdup(resume);
@@ -45,7 +45,7 @@ int ld_job_find_checkpoint(ld_job *j, char **path, ld_checkpoint **found, ld_err
   ld_text text = {0};
   *path = NULL;
   *found = NULL;
-  const int rc = ld_comm_by_first(j->comm, find, &(look){j, path, found}, err);
+  const int rc = ld_comm_by_first(j->comm, find, &(checkpoint_search){j, path, found}, err);
   if (*path) ld_text_puts(&text, *path);
   free(*path);
   ld_comm_broadcast_text(j->comm, &text, 0);

@@ -51,15 +51,15 @@ typedef struct job {
 } job;
 
 /* Rows [row, row + rows) of C and words [word, word + words) of the terms. */
-typedef struct block {
+typedef struct gemm_block {
   int row, rows, word, words;
-} block;
+} gemm_block;
 
 /* The part of a term in a block: numbers [k, k + n) of it are at words [at, ...) of the block. */
-typedef struct part {
+typedef struct term_part {
   const ld_term *term;
   int k, n, at;
-} part;
+} term_part;
 
 const char *ld_gemm_kind(void) {
   return ld_gemm_fused() ? "fused" : ld_gemm_kernel();
@@ -177,7 +177,7 @@ static int term_words(const ld_term *term) {
 }
 
 /* Writes into parts[] what the block holds of each term; returns how many. */
-static int parts_of(const job *j, const block *b, part parts[LD_MAX_TERMS]) {
+static int parts_of(const job *j, const gemm_block *b, term_part parts[LD_MAX_TERMS]) {
   const int pair = setup.tile->pair;
   int n = 0, first = 0; /* the term's first word */
   for (int i = 0; i < j->n_terms; i++) {
@@ -187,7 +187,7 @@ static int parts_of(const job *j, const block *b, part parts[LD_MAX_TERMS]) {
     if (from < to) {
       const int k = (from - first) * pair, end = (to - first) * pair;
       const int K = j->terms[i].K;
-      parts[n++] = (part){&j->terms[i], k, (end < K ? end : K) - k, from - b->word};
+      parts[n++] = (term_part){&j->terms[i], k, (end < K ? end : K) - k, from - b->word};
     }
     first = last;
   }
@@ -213,11 +213,11 @@ static lines lines_of(const ld_factor *factor, int row, int rows, int column, in
 }
 
 /* A share of the left factor's block: rows of it, or words of all rows when it is transposed. */
-static void fill_block(const job *j, const block *b, int thread, int n_threads) {
-  part parts[LD_MAX_TERMS];
+static void fill_block(const job *j, const gemm_block *b, int thread, int n_threads) {
+  term_part parts[LD_MAX_TERMS];
   const int n = parts_of(j, b, parts), pair = setup.tile->pair;
   for (int p = 0; p < n; p++) {
-    const part *of = &parts[p];
+    const term_part *of = &parts[p];
     const ld_factor *left = &of->term->left;
     const float scale = of->term->scale;
     if (left->transposed)
@@ -235,12 +235,12 @@ static void fill_block(const job *j, const block *b, int thread, int n_threads) 
 }
 
 /* Columns [column, column + n) of the right factor as a panel at `memory`. */
-static void fill_panel(const job *j, const block *b, int column, int n, float *memory) {
-  part parts[LD_MAX_TERMS];
+static void fill_panel(const job *j, const gemm_block *b, int column, int n, float *memory) {
+  term_part parts[LD_MAX_TERMS];
   const int n_parts = parts_of(j, b, parts);
   const int padded = n <= LD_PANEL / 2 ? LD_PANEL / 2 : LD_PANEL;
   for (int p = 0; p < n_parts; p++) {
-    const part *of = &parts[p];
+    const term_part *of = &parts[p];
     const ld_factor *right = &of->term->right;
     float *panel = memory + of->at * LD_PANEL;
     if (right->transposed) {
@@ -254,8 +254,8 @@ static void fill_panel(const job *j, const block *b, int column, int n, float *m
 }
 
 /* The right factor as it lies can serve as a panel when it is used too seldom to be worth a copy. */
-static const float *panel_in_place(const job *j, const block *b, int column, int n, int n_tiles) {
-  part parts[LD_MAX_TERMS];
+static const float *panel_in_place(const job *j, const gemm_block *b, int column, int n, int n_tiles) {
+  term_part parts[LD_MAX_TERMS];
   if (n_tiles > 2 || setup.tile->pair != 1 || (n != LD_PANEL && n != LD_PANEL / 2)) return NULL;
   const int n_parts = parts_of(j, b, parts);
   const ld_factor *right = &parts[0].term->right;
@@ -270,7 +270,7 @@ typedef struct panel {
   int column, n;
 } panel;
 
-static panel take_panel(const job *j, const block *b, int column, int n_tiles, float *memory) {
+static panel take_panel(const job *j, const gemm_block *b, int column, int n_tiles, float *memory) {
   panel p = {.column = column, .n = j->N - column < LD_PANEL ? j->N - column : LD_PANEL};
   p.words = panel_in_place(j, b, column, p.n, n_tiles);
   p.ld = p.words ? j->terms[0].right.ld : LD_PANEL;
@@ -289,8 +289,8 @@ typedef struct fetch {
 } fetch;
 
 /* The first term's part of columns [column, column + n) in a block. */
-static fetch fetch_of(const job *j, const block *b, int column, int n) {
-  part parts[LD_MAX_TERMS];
+static fetch fetch_of(const job *j, const gemm_block *b, int column, int n) {
+  term_part parts[LD_MAX_TERMS];
   if (n <= 0 || !parts_of(j, b, parts)) return (fetch){0};
   const ld_factor *right = &parts[0].term->right;
   const size_t size = ld_dtype_size(right->dtype), ld = (size_t)right->ld;
@@ -359,7 +359,7 @@ static piece piece_at(const job *j, bool fresh, int row, int rows, int column, i
 }
 
 /* Rows [row, row + rows) of the block, at most a tile's, by a panel. */
-static void run_tile(const job *j, const block *b, int row, int rows, const panel *right) {
+static void run_tile(const job *j, const gemm_block *b, int row, int rows, const panel *right) {
   const bool by_columns = j->terms[0].left.transposed;
   ld_tile_function *tile =
       (by_columns ? setup.tile->by_columns : setup.tile->by_rows)[right->n <= LD_PANEL / 2];
@@ -374,7 +374,7 @@ static void run_tile(const job *j, const block *b, int row, int rows, const pane
 
 /* Rows [first, last) of the block by the panels that begin within [column, end). What is read after them,
  * from column `next` on, comes nearer meanwhile. */
-static void run_group(const job *j, const block *b, int first, int last, int column, int end, int next) {
+static void run_group(const job *j, const gemm_block *b, int first, int last, int column, int end, int next) {
   const int rows = last - first, height = ld_tile_height(setup.tile, rows);
   const int n_tiles = (rows + height - 1) / height;
   panel panels[GROUP];
@@ -391,7 +391,7 @@ static void run_group(const job *j, const block *b, int first, int last, int col
 }
 
 /* A thread's share of a block: groups of panels, or rows of them where there are fewer than threads. */
-static void run_block(const job *j, const block *b, int thread, int n_threads) {
+static void run_block(const job *j, const gemm_block *b, int thread, int n_threads) {
   const int width = GROUP * LD_PANEL, n_groups = (j->N + width - 1) / width;
   const int n_slices = n_groups < n_threads ? n_threads : 1;
   for (int unit = thread; unit < n_groups * n_slices; unit += n_threads) {
@@ -422,7 +422,7 @@ static void run(const job *j, int thread, int n_threads) {
   const int rows = even_cut(j->M, most, 1), words = block_words(j->words);
   for (int row = 0; row < j->M; row += rows)
     for (int word = 0; word < j->words; word += words) {
-      const block b = {row, j->M - row < rows ? j->M - row : rows, word,
+      const gemm_block b = {row, j->M - row < rows ? j->M - row : rows, word,
                        j->words - word < words ? j->words - word : words};
       fill_block(j, &b, thread, n_threads);
 #pragma omp barrier

@@ -11,10 +11,10 @@
 
 enum { Q, K, V, O, UP, DOWN, N_LINEARS };
 
-typedef struct block {
+typedef struct bert_block {
   ld_linear linears[N_LINEARS];
   float *norm_weight[2], *norm_bias[2]; /* after attention, after the feed-forward part */
-} block;
+} bert_block;
 
 typedef struct bert {
   ld_weight words, positions, types;
@@ -24,7 +24,7 @@ typedef struct bert {
   float eps;
   enum ld_activation activation, head_activation;
   ld_attention attention;
-  block *blocks;
+  bert_block *blocks;
   ld_linear head[2]; /* from the first token's row to a vector, and on to the outputs */
 } bert;
 
@@ -72,7 +72,7 @@ static spelling roberta_spelling(void) {
   return s;
 }
 
-static void build_block(ld_builder *b, const spelling *s, block *k, int layer, int C, int inner) {
+static void build_block(ld_builder *b, const spelling *s, bert_block *k, int layer, int C, int inner) {
   for (int i = 0; i < N_LINEARS; i++)
     ld_build_linear(b, &k->linears[i], i == DOWN ? inner : C, i == UP ? inner : C, true, "%s.%s.%d.%s",
                     s->body, s->layers, layer, s->linears[i]);
@@ -219,7 +219,7 @@ static void build_distilbert(ld_builder *b) {
 
 /* Of the last block the head reads the first token of each text alone: after attention nothing else is
  * made. */
-static ld_tensor *block_forward(ld_tape *t, const bert *own, const block *k, bool last, ld_tensor *x,
+static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k, bool last, ld_tensor *x,
                                 const ld_batch *batch) {
   const ld_linear *l = k->linears;
   ld_tensor *q = ld_op_linear(t, x, &l[Q], batch);

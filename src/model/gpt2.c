@@ -9,21 +9,21 @@
 
 enum { ATTN, PROJ, FC, DOWN, N_LINEARS };
 
-typedef struct block {
+typedef struct gpt2_block {
   float *ln_1_weight, *ln_1_bias, *ln_2_weight, *ln_2_bias;
   ld_linear linears[N_LINEARS];
   ld_attention attention;
-} block;
+} gpt2_block;
 
 typedef struct gpt2 {
   ld_weight wte, wpe;
   float *ln_f_weight, *ln_f_bias;
   float eps;
   enum ld_activation activation;
-  block *blocks;
+  gpt2_block *blocks;
 } gpt2;
 
-static void build_block(ld_builder *b, block *k, int layer, int C, int inner, int n_heads) {
+static void build_block(ld_builder *b, gpt2_block *k, int layer, int C, int inner, int n_heads) {
   k->ln_1_weight = ld_build_vector(b, C, "transformer.h.%d.ln_1.weight", layer);
   k->ln_1_bias = ld_build_vector(b, C, "transformer.h.%d.ln_1.bias", layer);
   ld_build_linear(b, &k->linears[ATTN], C, 3 * C, true, "transformer.h.%d.attn.c_attn", layer);
@@ -100,7 +100,7 @@ static void build(ld_builder *b) {
   ld_build_head(b, &own->wte);
 }
 
-static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const block *k, ld_tensor *x,
+static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const gpt2_block *k, ld_tensor *x,
                                 const ld_batch *batch) {
   const int C = x->cols;
   ld_tensor *h = ld_op_layer_norm(t, x, k->ln_1_weight, k->ln_1_bias, own->eps);

@@ -11,11 +11,11 @@
 
 enum { Q, K, V, O, GATE, UP, DOWN, N_LINEARS };
 
-typedef struct block {
+typedef struct llama_block {
   float *input_norm, *post_norm, *q_norm, *k_norm;
   ld_linear linears[N_LINEARS];
   ld_attention attention;
-} block;
+} llama_block;
 
 typedef struct llama {
   ld_weight embedding;
@@ -23,7 +23,7 @@ typedef struct llama {
   float eps;
   float *frequency; /* (D / 2) of the rotary positions */
   int half;
-  block *blocks;
+  llama_block *blocks;
 } llama;
 
 /* Sizes and flags that the blocks need while they are built. */
@@ -112,7 +112,7 @@ static int layer_window(ld_builder *b, int layer) {
   return layer < ld_build_index(b, "max_window_layers", 28) ? 0 : window;
 }
 
-static void build_block(ld_builder *b, block *k, int i, const sizes *s) {
+static void build_block(ld_builder *b, llama_block *k, int i, const sizes *s) {
   const int q = s->n_heads * s->D, kv = s->n_kv_heads * s->D;
   ld_linear *linears = k->linears;
   b->bias_key = "attention_bias";
@@ -253,7 +253,7 @@ static void build(ld_builder *b) {
   ld_build_head(b, &own->embedding);
 }
 
-static ld_tensor *block_forward(ld_tape *t, const llama *own, const block *k, ld_tensor *x,
+static ld_tensor *block_forward(ld_tape *t, const llama *own, const llama_block *k, ld_tensor *x,
                                 ld_tensor *angles, const ld_batch *batch) {
   const ld_linear *linears = k->linears;
   const int D = k->attention.head_dim;

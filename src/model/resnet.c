@@ -23,11 +23,11 @@ typedef struct unit {
 
 enum shortcut { IDENTITY, PROJECTION, SUBSAMPLING };
 
-typedef struct layer {
+typedef struct resnet_layer {
   int n_units;
   unit units[MAX_UNITS], projection;
   enum shortcut shortcut;
-} layer;
+} resnet_layer;
 
 typedef enum scheme { TRANSFORMERS, TORCHVISION, CIFAR } scheme;
 
@@ -36,7 +36,7 @@ typedef struct resnet {
   enum ld_activation activation;
   bool pools; /* after the stem */
   unit stem;
-  layer *layers;
+  resnet_layer *layers;
   ld_linear head;
 } resnet;
 
@@ -90,7 +90,7 @@ static void name_projection(scheme names, int stage, int index, char *convolutio
   }
 }
 
-static void build_layer(ld_builder *b, const resnet *own, const plan *p, layer *l, int in, int stage,
+static void build_layer(ld_builder *b, const resnet *own, const plan *p, resnet_layer *l, int in, int stage,
                         int index) {
   char convolution[PATH], norm[PATH];
   const int out = p->widths[stage], inner = p->bottleneck ? out / 4 : out;
@@ -115,7 +115,7 @@ static void build_layers(ld_builder *b, resnet *own, const plan *p, int in) {
   b->model->n_blocks = n;
   b->model->width = p->widths[p->n_stages - 1];
   if (b->failed) return;
-  layer *l = own->layers = ld_build_alloc(b, (size_t)n, sizeof *own->layers);
+  resnet_layer *l = own->layers = ld_build_alloc(b, (size_t)n, sizeof *own->layers);
   for (int stage = 0; stage < p->n_stages; stage++)
     for (int index = 0; index < p->depths[stage] && !b->failed; index++, in = p->widths[stage])
       build_layer(b, own, p, l++, in, stage, index);
@@ -252,7 +252,7 @@ static ld_maps unit_forward(ld_tape *t, const unit *u, ld_maps x, ld_maps residu
 
 /* The config's activation comes after the sum; between the units it is ReLU whatever the config says, as in
  * transformers. */
-static ld_maps layer_forward(ld_tape *t, const resnet *own, const layer *l, ld_maps x,
+static ld_maps layer_forward(ld_tape *t, const resnet *own, const resnet_layer *l, ld_maps x,
                              const ld_batch *batch) {
   const ld_maps none = {0};
   const int last = l->n_units - 1;

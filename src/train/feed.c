@@ -65,7 +65,7 @@ static void put_token(ld_feed *feed, cursor *at, int32_t id, bool target) {
 static int put_tokens(const ld_corpus *corpus, const ld_row *row, ld_feed *feed, cursor *at, ld_error *err) {
   const ld_plan *plan = corpus->plan;
   for (int p = 0; p < row->n_pieces; p++) {
-    const ld_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
+    const ld_row_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
     const int rc = ld_dataset_read(corpus->dataset, &corpus->records[piece->record], &feed->sample, err);
     if (rc) return rc;
     if ((size_t)piece->first + (size_t)piece->count > feed->sample.tokens.n)

@@ -131,7 +131,7 @@ ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool 
   for (int64_t i = 0, place = 0; i < n; i++) {
     if (!lengths[i].n_targets) continue;
     const int64_t row = row_of[place++];
-    plan->pieces[plan->rows[row].first_piece + next[row]++] = (ld_piece){i, 0, cut(&lengths[i], seq_len)};
+    plan->pieces[plan->rows[row].first_piece + next[row]++] = (ld_row_piece){i, 0, cut(&lengths[i], seq_len)};
   }
   free(next);
   free(row_of);
@@ -159,7 +159,7 @@ ld_plan *ld_plan_stream(const ld_length *lengths, int64_t n, int seq_len, bool b
       }
       const int32_t rest = lengths[i].n_tokens - first, count = rest < left ? rest : left;
       ld_row *row = &plan->rows[plan->n_rows - 1];
-      plan->pieces[n_pieces++] = (ld_piece){i, first, count};
+      plan->pieces[n_pieces++] = (ld_row_piece){i, first, count};
       row->n_pieces++;
       row->n_tokens += count;
       first += count;

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 /* Tokens [first, first + count) of a record. */
-typedef struct ld_piece {
+typedef struct ld_row_piece {
   int64_t record;
   int32_t first, count;
-} ld_piece;
+} ld_row_piece;
 
 typedef struct ld_row {
   size_t first_piece;
@@ -26,7 +26,7 @@ typedef struct ld_row {
 typedef struct ld_plan {
   ld_row *rows;
   int64_t n_rows;
-  ld_piece *pieces;
+  ld_row_piece *pieces;
   bool continuous; /* the pieces of a row are one text; otherwise each is a segment of its own */
   bool bos;        /* a row of continuous text begins with the beginning-of-text token */
   int longest;     /* tokens of the longest row */

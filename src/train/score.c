@@ -90,22 +90,22 @@ static double correlation(const double *x, const double *y, size_t n) {
   return r > 1 ? 1 : r < -1 ? -1 : r;
 }
 
-typedef struct place {
+typedef struct ranked {
   double value;
   size_t index;
-} place;
+} ranked;
 
 /* NaN last, so that the order is one even then. */
 static int by_value(const void *a, const void *b) {
-  const double x = ((const place *)a)->value, y = ((const place *)b)->value;
+  const double x = ((const ranked *)a)->value, y = ((const ranked *)b)->value;
   if (isnan(x) || isnan(y)) return isnan(x) - isnan(y);
   return (x > y) - (x < y);
 }
 
 /* Ranks from 0; those of equal values are their mean. */
 static void find_ranks(const double *x, size_t n, double *rank) {
-  place *places = ld_alloc(n, sizeof *places);
-  for (size_t i = 0; i < n; i++) places[i] = (place){x[i], i};
+  ranked *places = ld_alloc(n, sizeof *places);
+  for (size_t i = 0; i < n; i++) places[i] = (ranked){x[i], i};
   qsort(places, n, sizeof *places, by_value);
   for (size_t begin = 0, end; begin < n; begin = end) {
     for (end = begin + 1; end < n && places[end].value == places[begin].value; end++) continue;

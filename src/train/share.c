@@ -236,14 +236,14 @@ static uint64_t stamp_all(const file_list *list, look *looks) {
 }
 
 /* What a rank finds out for its host. */
-typedef struct reading {
+typedef struct host_reading {
   const transfer *t;
   look *looks; /* its own */
-} reading;
+} host_reading;
 
 /* Only files of the right sizes are read. What cannot be read is none. */
 static int read_looks(void *self, ld_error *err) {
-  const reading *r = self;
+  const host_reading *r = self;
   for (size_t i = 0; i < r->t->list->n; i++) {
     ld_contents contents = {0};
     char *path = file_path(r->t->list, i);
@@ -281,7 +281,7 @@ static bool is_lacking(ld_comm *comm, transfer *t) {
   for (size_t i = 0; i < t->list->n; i++) t->share->bytes += t->looks[i].bytes > 0 ? t->looks[i].bytes : 0;
   int64_t lacks = 0;
   if (!ld_once_is_one_copy(comm, true, see)) {
-    reading r = {t, mine};
+    host_reading r = {t, mine};
     ld_once_a_host(comm, see, read_looks, &r, mine, size, NULL);
     if (ld_comm_rank(comm) == 0) memcpy(t->looks, mine, size);
     ld_comm_broadcast(comm, t->looks, size, 0);

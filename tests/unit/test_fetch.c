@@ -7,7 +7,7 @@ enum { N = 10 };
 
 typedef struct setting {
   ld_record records[N];
-  ld_piece pieces[N];
+  ld_row_piece pieces[N];
   ld_row rows[N];
   ld_plan plan;
   ld_corpus corpus;

@@ -11,7 +11,7 @@ static void check(const ld_plan *plan, const ld_length *lengths, int n, int seq_
     const ld_row *row = &plan->rows[r];
     int tokens = plan->bos;
     for (int p = 0; p < row->n_pieces; p++) {
-      const ld_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
+      const ld_row_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
       cr_assert(piece->first == seen[piece->record]);
       seen[piece->record] += piece->count;
       tokens += piece->count;

@@ -36,14 +36,14 @@ Test(tokenizer, mixed) {
   check_style("mixed", "lines.jsonl", 1500);
 }
 
-static void load_part(ld_part *part, const json_t *json, const ld_part_kind *const *kinds, const char *line) {
+static void load_part(ld_component *part, const json_t *json, const ld_component_kind *const *kinds, const char *line) {
   ld_error err = {0};
   ld_load load = {.name = "parts.jsonl", .where = "part", .kinds = kinds, .type = "", .err = &err};
-  cr_assert(!ld_part_load(part, json, &load), "%s: %s", line, err.text);
+  cr_assert(!ld_component_load(part, json, &load), "%s: %s", line, err.text);
 }
 
 static void check_normalizer(const json_t *row, const char *line) {
-  ld_part part = {0};
+  ld_component part = {0};
   load_part(&part, json_array_get(row, 1), ld_normalizer_kinds, line);
   ld_normal normal = {0};
   const json_t *text = json_array_get(row, 2), *expected = json_array_get(row, 3);
@@ -54,7 +54,7 @@ static void check_normalizer(const json_t *row, const char *line) {
             line, normal.text.bytes);
   ld_text_free(&normal.text);
   ld_text_free(&normal.scratch);
-  ld_part_free(&part);
+  ld_component_free(&part);
 }
 
 typedef struct expected_pieces {
@@ -78,7 +78,7 @@ static int compare_pieces(const ld_next *self, ld_pieces *pieces, ld_error *err)
 }
 
 static void check_pre_tokenizer(const json_t *row, const char *line) {
-  ld_part part = {0};
+  ld_component part = {0};
   load_part(&part, json_array_get(row, 1), ld_pre_tokenizer_kinds, line);
   const json_t *text = json_array_get(row, 2), *expected = json_array_get(row, 3);
   ld_pieces pieces = {.bytes = json_string_value(text)};
@@ -89,7 +89,7 @@ static void check_pre_tokenizer(const json_t *row, const char *line) {
   const expected_pieces next = {{compare_pieces}, expected, line};
   cr_assert(!ld_pre_tokenize(&part, &pieces, &next.self, NULL), "%s", line);
   ld_pieces_free(&pieces);
-  ld_part_free(&part);
+  ld_component_free(&part);
 }
 
 typedef struct joined {
@@ -121,7 +121,7 @@ Test(tokenizer, long_texts_come_in_portions) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     json_t *json = json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "String", ",", "behavior",
                              cases[i].behavior, "invert", 0);
-    ld_part part = {0};
+    ld_component part = {0};
     ld_text text = {0}, wanted = {0}, got = {0};
     load_part(&part, json, ld_pre_tokenizer_kinds, cases[i].behavior);
     for (size_t k = 0; k < n; k++) {
@@ -138,13 +138,13 @@ Test(tokenizer, long_texts_come_in_portions) {
     ld_text_free(&text);
     ld_text_free(&wanted);
     ld_text_free(&got);
-    ld_part_free(&part);
+    ld_component_free(&part);
     json_decref(json);
   }
 }
 
 static void check_decoder(const json_t *row, const char *line) {
-  ld_part part = {0};
+  ld_component part = {0};
   load_part(&part, json_array_get(row, 1), ld_decoder_kinds, line);
   const json_t *tokens = json_array_get(row, 2), *expected = json_array_get(row, 3);
   ld_chain chain;
@@ -160,7 +160,7 @@ static void check_decoder(const json_t *row, const char *line) {
             line, out.bytes);
   ld_chain_free(&chain);
   ld_text_free(&out);
-  ld_part_free(&part);
+  ld_component_free(&part);
 }
 
 Test(tokenizer, parts) {

@@ -1,6 +1,6 @@
-/* Loading the parts of a tokenizer.json: by type from the table of a family, and their fields.
+/* Loading the components of a tokenizer.json: by type from the table of a family, and their fields.
  */
-#include "io/tokenizer/part.h"
+#include "io/tokenizer/component.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -69,16 +69,16 @@ int ld_load_pattern(const ld_load *load, const json_t *json, ld_regex **out) {
   return ld_fail_prefix(load->err, LD_EFORMAT, "%s: %s %s", load->name, load->where, load->type);
 }
 
-int ld_part_load(ld_part *part, const json_t *json, const ld_load *load) {
+int ld_component_load(ld_component *component, const json_t *json, const ld_load *load) {
   if (!json || json_is_null(json)) return 0;
   const char *type = json_string_value(json_object_get(json, "type"));
   if (!type)
     return ld_fail(load->err, LD_EFORMAT, "%s: %s must be an object with a \"type\"", load->name,
                    load->where);
-  if (load->depth >= LD_MAX_PART_DEPTH)
+  if (load->depth >= LD_MAX_COMPONENT_DEPTH)
     return ld_fail(load->err, LD_EFORMAT, "%s: %s has Sequence in Sequence more than %d deep", load->name,
-                   load->where, LD_MAX_PART_DEPTH);
-  const ld_part_kind *const *kinds = load->kinds;
+                   load->where, LD_MAX_COMPONENT_DEPTH);
+  const ld_component_kind *const *kinds = load->kinds;
   while (*kinds && strcmp((*kinds)->type, type)) kinds++;
   if (!*kinds)
     return ld_fail(load->err, LD_EUNSUPPORTED, "%s: %s of type \"%.100s\" is not supported", load->name,
@@ -86,33 +86,33 @@ int ld_part_load(ld_part *part, const json_t *json, const ld_load *load) {
   ld_load inner = *load;
   inner.type = type;
   inner.depth++;
-  part->kind = *kinds;
-  const int rc = part->kind->load ? part->kind->load(part, json, &inner) : 0;
+  component->kind = *kinds;
+  const int rc = component->kind->load ? component->kind->load(component, json, &inner) : 0;
   return rc || !ld_budget_check(load->budget, 0, load->err)
              ? rc
              : ld_fail_prefix(load->err, LD_EFORMAT, "%s: %s", load->name, load->where);
 }
 
-void ld_part_free(ld_part *part) {
-  if (part->kind && part->kind->free_data && part->data) part->kind->free_data(part->data);
-  *part = (ld_part){0};
+void ld_component_free(ld_component *component) {
+  if (component->kind && component->kind->free_data && component->data) component->kind->free_data(component->data);
+  *component = (ld_component){0};
 }
 
-int ld_parts_load(ld_parts *parts, const json_t *json, const char *key, const ld_load *load) {
+int ld_components_load(ld_components *components, const json_t *json, const char *key, const ld_load *load) {
   const json_t *array = json_object_get(json, key);
   if (!json_is_array(array)) return ld_load_fail(load, LD_EFORMAT, key, "must be a list");
-  parts->n = json_array_size(array);
-  parts->items = ld_alloc(parts->n, sizeof *parts->items);
-  for (size_t i = 0; i < parts->n; i++) {
+  components->n = json_array_size(array);
+  components->items = ld_alloc(components->n, sizeof *components->items);
+  for (size_t i = 0; i < components->n; i++) {
     const json_t *item = json_array_get(array, i);
     if (json_is_null(item)) return ld_load_fail(load, LD_EFORMAT, key, "must not contain null");
-    const int rc = ld_part_load(&parts->items[i], item, load);
+    const int rc = ld_component_load(&components->items[i], item, load);
     if (rc) return rc;
   }
   return 0;
 }
 
-void ld_parts_free(ld_parts *parts) {
-  for (size_t i = 0; i < parts->n; i++) ld_part_free(&parts->items[i]);
-  free(parts->items);
+void ld_components_free(ld_components *components) {
+  for (size_t i = 0; i < components->n; i++) ld_component_free(&components->items[i]);
+  free(components->items);
 }

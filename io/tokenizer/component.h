@@ -1,10 +1,10 @@
-/* The parts of a pipeline. A part is one object of the tokenizer.json with a "type": a normalizer, a pre-
- * tokenizer, the model, a post-processor or a decoder. Each type is one ld_part_kind; adding one is a kind
- * in a file of its own, its name in kinds.h, and one line in the table of its family (normalizer.c,
- * pre_tokenizer.c, tokenizer.c, post_processor.c, decoder.c).
+/* The components of a pipeline. A component is one object of the tokenizer.json with a "type": a normalizer,
+ * a pre- tokenizer, the model, a post-processor or a decoder. Each type is one ld_component_kind; adding one
+ * is a kind in a file of its own, its name in kinds.h, and one line in the table of its family
+ * (normalizer.c, pre_tokenizer.c, tokenizer.c, post_processor.c, decoder.c).
  */
-#ifndef LD_PART_H
-#define LD_PART_H
+#ifndef LD_COMPONENT_H
+#define LD_COMPONENT_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -19,7 +19,7 @@
 
 enum {
   LD_MAX_TOKEN_ID = (1 << 22) - 1, /* four times the largest vocabulary known: a larger id is a damaged file */
-  LD_MAX_PART_DEPTH = 16           /* of Sequence in Sequence */
+  LD_MAX_COMPONENT_DEPTH = 16           /* of Sequence in Sequence */
 };
 
 /* What the families work on: normal.h, pieces.h, post_processor.h, stage.h, vocabulary.h. */
@@ -30,23 +30,23 @@ struct ld_template;
 struct ld_stage;
 struct ld_vocabulary;
 
-typedef struct ld_part_kind ld_part_kind;
+typedef struct ld_component_kind ld_component_kind;
 
-typedef struct ld_part {
-  const ld_part_kind *kind; /* NULL: the tokenizer has none */
+typedef struct ld_component {
+  const ld_component_kind *kind; /* NULL: the tokenizer has none */
   void *data;
-} ld_part;
+} ld_component;
 
-typedef struct ld_parts {
-  ld_part *items;
+typedef struct ld_components {
+  ld_component *items;
   size_t n;
-} ld_parts;
+} ld_components;
 
 /* What a loader knows beside its JSON object. */
 typedef struct ld_load {
   const char *name;  /* of the file */
   const char *where; /* "normalizer", "decoder", ... */
-  const ld_part_kind *const *kinds; /* the table of the family, which ends with NULL */
+  const ld_component_kind *const *kinds; /* the table of the family, which ends with NULL */
   const char *type;
   int depth;
   ld_budget *budget;
@@ -54,10 +54,10 @@ typedef struct ld_load {
   ld_error *err;
 } ld_load;
 
-struct ld_part_kind {
+struct ld_component_kind {
   const char *type;
-  /* Reads the JSON object into part->data (which free_data gets also after a failure, when not NULL). */
-  int (*load)(ld_part *part, const json_t *json, ld_load *load);
+  /* Reads the JSON object into component->data (which free_data gets also after a failure, when not NULL). */
+  int (*load)(ld_component *component, const json_t *json, ld_load *load);
   void (*free_data)(void *data);
   union {
     int (*normalize)(const void *data, struct ld_normal *normal, ld_error *err);
@@ -76,15 +76,15 @@ struct ld_part_kind {
   };
 };
 
-/* Loads a part by its "type" from the table load->kinds; JSON null or absent leaves it empty. */
-int ld_part_load(ld_part *part, const json_t *json, const ld_load *load);
-void ld_part_free(ld_part *part);
+/* Loads a component by its "type" from the table load->kinds; JSON null or absent leaves it empty. */
+int ld_component_load(ld_component *component, const json_t *json, const ld_load *load);
+void ld_component_free(ld_component *component);
 
-/* The array `key` of parts of the same family, for a Sequence. */
-int ld_parts_load(ld_parts *parts, const json_t *json, const char *key, const ld_load *load);
-void ld_parts_free(ld_parts *parts);
+/* The array `key` of components of the same family, for a Sequence. */
+int ld_components_load(ld_components *components, const json_t *json, const char *key, const ld_load *load);
+void ld_components_free(ld_components *components);
 
-/* Fields of a part. Errors name the file, the part and the key. */
+/* Fields of a component. Errors name the file, the component and the key. */
 int ld_load_fail(const ld_load *load, int code, const char *key, const char *problem);
 int ld_load_bool(const ld_load *load, const json_t *json, const char *key, bool *out);
 int ld_load_bool_or(const ld_load *load, const json_t *json, const char *key, bool fallback, bool *out);
