@@ -10,17 +10,19 @@
 #include "io/hash.h"
 #include "io/safetensors.h"
 
+static void free_module(ld_adapter_module *m) {
+  for (size_t i = 0; i < m->n_tensors; i++) {
+    free(m->tensors[i].role);
+    free(m->tensors[i].data);
+  }
+  free(m->tensors);
+  free(m->path);
+  free(m->kind);
+}
+
 void ld_adapter_free(ld_adapter *adapter) {
   if (!adapter) return;
-  for (size_t i = 0; i < adapter->n_modules; i++) {
-    free(adapter->modules[i].path);
-    free(adapter->modules[i].A);
-    free(adapter->modules[i].B);
-  }
-  for (size_t i = 0; i < adapter->n_full; i++) {
-    free(adapter->full[i].path);
-    free(adapter->full[i].data);
-  }
+  for (size_t i = 0; i < adapter->n_modules; i++) free_module(&adapter->modules[i]);
   for (size_t i = 0; i < adapter->n_labels; i++) free(adapter->labels[i]);
   for (size_t i = 0; i < adapter->n_copies; i++) free(adapter->copies[i].path);
   for (size_t i = 0; i < adapter->n_saved; i++) free(adapter->saved[i]);
@@ -29,7 +31,6 @@ void ld_adapter_free(ld_adapter *adapter) {
   ld_safetensors_close(adapter->source);
   ld_value_free(adapter->config);
   free(adapter->modules);
-  free(adapter->full);
   free(adapter->labels);
   free(adapter->base_name);
   free(adapter->base_digest);
@@ -38,29 +39,79 @@ void ld_adapter_free(ld_adapter *adapter) {
   free(adapter);
 }
 
-static uint64_t hash_floats(uint64_t before, const float *data, int64_t n) {
-  return ld_hash(before, data, (size_t)n * sizeof *data);
+ld_adapter_module *ld_adapter_add(ld_adapter *adapter, const char *path, const char *kind) {
+  adapter->modules = ld_grow(adapter->modules, adapter->n_modules, &adapter->room_modules, sizeof *adapter->modules);
+  ld_adapter_module *m = &adapter->modules[adapter->n_modules++];
+  *m = (ld_adapter_module){.path = ld_strdup(path), .kind = ld_strdup(kind)};
+  return m;
 }
 
-static uint64_t hash_module(const ld_adapter_module *m) {
+bool ld_adapter_is_whole(const ld_adapter_module *module) {
+  return !strcmp(module->kind, LD_ADAPTER_WHOLE);
+}
+
+size_t ld_adapter_n_tensors(const ld_adapter *adapter) {
+  size_t n = 0;
+  for (size_t i = 0; i < adapter->n_modules; i++) n += adapter->modules[i].n_tensors;
+  return n;
+}
+
+ld_adapter_tensor *ld_adapter_put(ld_adapter_module *m, const char *role, int ndim, const int64_t *shape,
+                                  float *data) {
+  int64_t count = 1;
+  m->tensors = ld_grow(m->tensors, m->n_tensors, &m->room_tensors, sizeof *m->tensors);
+  ld_adapter_tensor *t = &m->tensors[m->n_tensors++];
+  *t = (ld_adapter_tensor){.role = ld_strdup(role), .ndim = ndim};
+  for (int d = 0; d < ndim; d++) count *= t->shape[d] = shape[d];
+  t->data = data ? data : ld_alloc((size_t)count, sizeof *t->data);
+  return t;
+}
+
+/* From the end: a file has the tensors of a module one after the other. */
+ld_adapter_module *ld_adapter_module_at(const ld_adapter *adapter, const char *path) {
+  for (size_t i = adapter->n_modules; i-- > 0;)
+    if (!strcmp(adapter->modules[i].path, path)) return &adapter->modules[i];
+  return NULL;
+}
+
+ld_adapter_tensor *ld_adapter_tensor_of(const ld_adapter_module *module, const char *role) {
+  for (size_t i = 0; module && i < module->n_tensors; i++)
+    if (!strcmp(module->tensors[i].role, role)) return &module->tensors[i];
+  return NULL;
+}
+
+int64_t ld_adapter_count(const ld_adapter_tensor *tensor) {
+  int64_t count = 0;
+  return ld_shape_count(tensor->shape, tensor->ndim, &count) ? count : 0;
+}
+
+static uint64_t hash_floats(uint64_t before, const ld_adapter_tensor *t) {
+  return ld_hash(before, t->data, (size_t)ld_adapter_count(t) * sizeof *t->data);
+}
+
+static uint64_t hash_low_rank(const ld_adapter_module *m) {
   uint64_t hash = ld_hash_string(0, m->path);
   hash = ld_hash_u64(hash, (uint64_t)m->rank);
   hash = ld_hash(hash, &m->scaling, sizeof m->scaling);
-  hash = hash_floats(hash, m->A, m->rank * m->in);
-  return hash_floats(hash, m->B, m->rank * m->out);
+  for (size_t i = 0; i < m->n_tensors; i++) hash = hash_floats(hash, &m->tensors[i]);
+  return hash;
 }
 
-static uint64_t hash_full(const ld_adapter_full *full) {
-  int64_t count = 0;
-  uint64_t hash = ld_hash_string(0, full->path);
-  for (int i = 0; i < full->ndim; i++) hash = ld_hash_u64(hash, (uint64_t)full->shape[i]);
-  return ld_shape_count(full->shape, full->ndim, &count) ? hash_floats(hash, full->data, count) : hash;
+static uint64_t hash_full(const ld_adapter_module *m, const ld_adapter_tensor *t) {
+  char *name = ld_format("%s.%s", m->path, t->role);
+  uint64_t hash = ld_hash_string(0, name);
+  free(name);
+  for (int i = 0; i < t->ndim; i++) hash = ld_hash_u64(hash, (uint64_t)t->shape[i]);
+  return hash_floats(hash, t);
 }
 
 void ld_adapter_digest(const ld_adapter *a, char digest[LD_DIGEST_TEXT + 1]) {
   uint64_t sum = 0;
-  for (size_t i = 0; i < a->n_modules; i++) sum += hash_module(&a->modules[i]);
-  for (size_t i = 0; i < a->n_full; i++) sum += hash_full(&a->full[i]);
+  for (size_t i = 0; i < a->n_modules; i++) {
+    const ld_adapter_module *m = &a->modules[i];
+    if (!ld_adapter_is_whole(m)) sum += hash_low_rank(m);
+    for (size_t k = 0; k < m->n_tensors && ld_adapter_is_whole(m); k++) sum += hash_full(m, &m->tensors[k]);
+  }
   uint64_t hash = ld_hash_u64(sum, (uint64_t)a->rank);
   hash = ld_hash(hash, &a->alpha, sizeof a->alpha);
   for (size_t i = 0; i < a->n_labels; i++) hash = ld_hash_string(hash, a->labels[i]);
@@ -69,12 +120,6 @@ void ld_adapter_digest(const ld_adapter *a, char digest[LD_DIGEST_TEXT + 1]) {
 
 double ld_adapter_scaling(double alpha, int rank, bool rslora) {
   return alpha / (rslora ? sqrt(rank) : rank);
-}
-
-int64_t ld_adapter_channels(const ld_adapter_module *module) {
-  const int64_t h = module->kernel[0], w = module->kernel[1];
-  if (h == 0 && w == 0) return module->in;
-  return h < 1 || w < 1 || module->in % (h * w) != 0 ? 0 : module->in / (h * w);
 }
 
 static bool is_utf8(const char *text, size_t length) {
@@ -115,16 +160,18 @@ static int check_names(const char **names, size_t n, const char *file, ld_error 
   return 0;
 }
 
-static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, const char *file,
-                        ld_error *err) {
-  if (m->rank < 1 || m->in < 1 || m->out < 1)
-    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': rank %d, sizes %lld and %lld must be above zero",
-                   file, m->path, m->rank, (long long)m->in, (long long)m->out);
-  if (ld_adapter_channels(m) < 1)
-    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': %lld inputs are not a multiple of a kernel of %d x "
-                                      "%d",
-                   file, m->path, (long long)m->in, m->kernel[0], m->kernel[1]);
+static int check_shape(const ld_adapter_module *m, const ld_adapter_tensor *t, const char *file, ld_error *err) {
+  if (t->ndim >= 0 && t->ndim <= LD_MAX_DIMS && ld_adapter_count(t) > 0) return 0;
+  return ld_fail(err, LD_EMISMATCH, "%s: '%s.%s' has no usable shape", file, m->path, t->role);
+}
+
+static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, const char *file, ld_error *err) {
+  int rc = 0;
+  for (size_t i = 0; i < m->n_tensors && !rc; i++) rc = check_shape(m, &m->tensors[i], file, err);
+  if (rc || ld_adapter_is_whole(m)) return rc;
   const double expected = ld_adapter_scaling(m->alpha, m->rank, adapter->rslora);
+  if (m->rank < 1 || m->rank > LD_MOST_RANK)
+    return ld_fail(err, LD_EMISMATCH, "%s: module '%s': %d is not a rank", file, m->path, m->rank);
   if (!(fabs(m->scaling - expected) <= 1e-6 * fabs(expected)))
     return ld_fail(err, LD_EMISMATCH, "%s: module '%s': scaling %g does not follow from alpha %g and rank %d",
                    file, m->path, m->scaling, m->alpha, m->rank);
@@ -139,48 +186,25 @@ static int check_labels(const ld_adapter *adapter, const char *file, ld_error *e
 }
 
 int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err) {
-  const size_t n = adapter->n_modules > adapter->n_full ? adapter->n_modules : adapter->n_full;
-  const char **names = ld_alloc(n, sizeof *names);
+  const char **names = ld_alloc(adapter->n_modules, sizeof *names);
   for (size_t i = 0; i < adapter->n_modules; i++) names[i] = adapter->modules[i].path;
   int code = check_names(names, adapter->n_modules, name, err);
-  if (!code && adapter->n_modules && adapter->rank < 1)
-    code = ld_fail(err, LD_EMISMATCH, "%s: the common rank %d must be above zero", name, adapter->rank);
-  for (size_t i = 0; i < adapter->n_full; i++) names[i] = adapter->full[i].path;
-  if (!code) code = check_names(names, adapter->n_full, name, err);
   free(names);
+  if (!code && adapter->n_modules && !ld_adapter_is_whole(&adapter->modules[0]) && adapter->rank < 1)
+    code = ld_fail(err, LD_EMISMATCH, "%s: the common rank %d must be above zero", name, adapter->rank);
   for (size_t i = 0; i < adapter->n_modules && !code; i++)
     code = check_module(adapter, &adapter->modules[i], name, err);
-  for (size_t i = 0; i < adapter->n_full && !code; i++) {
-    const ld_adapter_full *full = &adapter->full[i];
-    int64_t count = 0;
-    if (full->ndim < 0 || full->ndim > LD_MAX_DIMS || !ld_shape_count(full->shape, full->ndim, &count) ||
-        count < 1)
-      code = ld_fail(err, LD_EMISMATCH, "%s: parameter '%s' has no usable shape", name, full->path);
-  }
   return code ? code : check_labels(adapter, name, err);
 }
 
-static int check_finite(const float *data, int64_t n, const char *name, const char *path, const char *part,
-                        ld_error *err) {
-  for (int64_t i = 0; i < n; i++)
-    if (!isfinite(data[i]))
-      return ld_fail(err, LD_ENUMERIC, "%s: the tensor '%s%s' holds NaN or infinite values", name, path,
-                     part);
-  return 0;
-}
-
 int ld_adapter_check_finite(const ld_adapter *adapter, const char *name, ld_error *err) {
-  int rc = 0;
-  for (size_t i = 0; i < adapter->n_modules && !rc; i++) {
-    const ld_adapter_module *m = &adapter->modules[i];
-    rc = check_finite(m->A, m->rank * m->in, name, m->path, ".lora_A", err);
-    if (!rc) rc = check_finite(m->B, m->rank * m->out, name, m->path, ".lora_B", err);
-  }
-  for (size_t i = 0; i < adapter->n_full && !rc; i++) {
-    const ld_adapter_full *full = &adapter->full[i];
-    int64_t n = 0;
-    if (ld_shape_count(full->shape, full->ndim, &n))
-      rc = check_finite(full->data, n, name, full->path, "", err);
-  }
-  return rc;
+  for (size_t i = 0; i < adapter->n_modules; i++)
+    for (size_t k = 0; k < adapter->modules[i].n_tensors; k++) {
+      const ld_adapter_tensor *t = &adapter->modules[i].tensors[k];
+      for (int64_t at = 0, n = ld_adapter_count(t); at < n; at++)
+        if (!isfinite(t->data[at]))
+          return ld_fail(err, LD_ENUMERIC, "%s: the tensor '%s.%s' holds NaN or infinite values", name,
+                         adapter->modules[i].path, t->role);
+    }
+  return 0;
 }

@@ -1,4 +1,4 @@
-/* A LoRA adapter in memory, and its form in the ecosystem: the PEFT folder. (Its HDF5 form: io/checkpoint.h.)
+/* An adapter in memory, and its form in the ecosystem: the PEFT folder. (Its HDF5 form: io/state/checkpoint.h.)
  *
  * The PEFT folder is adapter_config.json and adapter_model.safetensors. Tensor names there are
  * "base_model.model." + the Hugging Face module path + ".lora_A.weight" or ".lora_B.weight"; tensors of
@@ -17,30 +17,46 @@
 #include "base/error.h"
 #include "io/digests.h"
 
-/* One adapted module: added weight = scaling * B A. */
-typedef struct ld_adapter_module {
-  char *path; /* Hugging Face module path, "model.layers.0.self_attn.q_proj" */
-  int rank;
-  double alpha, scaling;
-  int64_t in, out;
-  int kernel[2]; /* of a convolution: height and width, and then in is channels * height * width; 0 of a
-                    linear module */
-  float *A;      /* (rank, in) */
-  float *B;      /* (out, rank) */
-} ld_adapter_module;
+enum { LD_ADAPTER_ROLES = 4, LD_MOST_RANK = 1 << 20 };
 
-/* A tensor of a module that was trained whole (PEFT's modules_to_save). */
-typedef struct ld_adapter_full {
-  char *path; /* "classifier.weight" */
+/* The kind of a module that is trained in full (PEFT's modules_to_save). */
+#define LD_ADAPTER_WHOLE "whole"
+
+/* A trained tensor of a module, in the shape that PEFT's file has. */
+typedef struct ld_adapter_tensor {
+  char *role; /* "lora_A", "lora_B"; of a module that is trained in full "weight", "bias", ... */
   int ndim;
   int64_t shape[LD_MAX_DIMS];
-  float *data; /* a "num_batches_tracked" is an I64 scalar on disk and a float here */
-} ld_adapter_full;
+  float *data; /* a "num_batches_tracked" is an I64 scalar in PEFT's file and a float here */
+} ld_adapter_tensor;
+
+/* What is trained of one module. */
+typedef struct ld_adapter_module {
+  char *path;                /* Hugging Face module path, "model.layers.0.self_attn.q_proj" */
+  char *kind;                /* "lora", ...: a kind of src/adapt */
+  int rank;                  /* of a kind of low rank; 0 of others, as the next two */
+  double alpha, scaling;
+  ld_adapter_tensor *tensors; /* in the order of the kind's roles */
+  size_t n_tensors, room_tensors;
+} ld_adapter_module;
+
+/* How a kind of adapter stands in a PEFT folder. The kinds themselves are in src/adapt; the PEFT reader and writer
+ * are given a list of these, NULL after the last. */
+typedef struct ld_adapter_form {
+  const char *kind;
+  const char *flag; /* of adapter_config.json, which asks for this kind: "use_dora"; NULL: no flag is on */
+  struct {
+    const char *role, *key; /* "lora_A", and its name in the file after the module's path: "lora_A.weight" */
+  } roles[LD_ADAPTER_ROLES + 1]; /* all of the kind's, in order; {NULL, NULL} after the last */
+  /* Whether the module's tensors, which are all there, fit each other and its rank. */
+  int (*check)(const ld_adapter_module *module, const char *name, ld_error *err);
+} ld_adapter_form;
 
 /* A frozen tensor of the base of which the adapter's file has a copy. */
 typedef struct ld_adapter_copy {
   char *path; /* the base's name, "lm_head.weight" */
   ld_stored tensor;
+  bool of_adapted; /* it stands in the file as what an adapter changes: "lm_head.base_layer.weight" */
 } ld_adapter_copy;
 
 typedef struct ld_adapter {
@@ -53,10 +69,8 @@ typedef struct ld_adapter {
                         the metadata of adapter_model.safetensors */
   char *architecture; /* "LlamaForCausalLM"; NULL when not known */
   char *task_type;    /* "CAUSAL_LM", "SEQ_CLS"; NULL for none */
-  ld_adapter_module *modules;
-  size_t n_modules;
-  ld_adapter_full *full;
-  size_t n_full;
+  ld_adapter_module *modules; /* those that are trained in full last */
+  size_t n_modules, room_modules;
   /* Of a PEFT folder, for ld_base_adapt to compare with the base: copies of its tensors, mapped from `source`;
    * modules_to_save as it stands there; and its adapter_config.json (NULL of other adapters). */
   ld_adapter_copy *copies;
@@ -76,19 +90,33 @@ void ld_adapter_digest(const ld_adapter *adapter, char digest[LD_DIGEST_TEXT + 1
 /* Frees the struct and all below it (NULL is fine). */
 void ld_adapter_free(ld_adapter *adapter);
 
+/* Adds a module, and a tensor to one, which takes over `data`, or has zeros when that is NULL. What is returned is
+ * valid until the next is added. */
+ld_adapter_module *ld_adapter_add(ld_adapter *adapter, const char *path, const char *kind);
+ld_adapter_tensor *ld_adapter_put(ld_adapter_module *module, const char *role, int ndim, const int64_t *shape,
+                                  float *data);
+
+/* NULL when there is none. */
+ld_adapter_module *ld_adapter_module_at(const ld_adapter *adapter, const char *path);
+ld_adapter_tensor *ld_adapter_tensor_of(const ld_adapter_module *module, const char *role);
+
+bool ld_adapter_is_whole(const ld_adapter_module *module);
+
+/* The tensors of all modules. */
+size_t ld_adapter_n_tensors(const ld_adapter *adapter);
+
+/* The count of a tensor's elements. */
+int64_t ld_adapter_count(const ld_adapter_tensor *tensor);
+
 /* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */
 double ld_adapter_scaling(double alpha, int rank, bool rslora);
-
-/* The input channels of a convolution, `in` of a linear module; 0 where kernel and `in` do not fit. */
-int64_t ld_adapter_channels(const ld_adapter_module *module);
 
 /* Whether a text can be a module path or parameter name: UTF-8, at most 512 bytes, parts between dots that
  * are not empty, no slash, no blank or control character. */
 bool ld_adapter_path_ok(const char *path);
 
-/* What every writer demands: good paths, none twice, ranks and sizes above zero, kernels that fit, each
- * scaling that of its alpha and rank; labels in UTF-8. LD_EMISMATCH names what is wrong; `name` stands for
- * the file. */
+/* What every writer demands: good paths, none twice, ranks and sizes above zero, each scaling that of its alpha
+ * and rank; labels in UTF-8. LD_EMISMATCH names what is wrong; `name` stands for the file. */
 int ld_adapter_check(const ld_adapter *adapter, const char *name, ld_error *err);
 
 /* LD_ENUMERIC, naming the first tensor that holds NaN or infinite values. */
@@ -101,37 +129,41 @@ int ld_adapter_check_finite(const ld_adapter *adapter, const char *name, ld_erro
  * target_modules lists for each module the shortest suffix of its path that selects no other of `all_modules`
  * (all linear modules of the base) by PEFT's rule, the full path where that needs a layer's number; without
  * `all_modules` (n_all_modules 0) full paths. Where no list can do it, a regular expression. Modules with
- * another rank or alpha go into rank_pattern and alpha_pattern. An adapter without any LoRA module gets the
- * target that PEFT (0.21 for one) lets match nothing.
+ * another rank or alpha go into rank_pattern and alpha_pattern. An adapter of which all modules are trained in full
+ * gets the target that PEFT (0.21 for one) lets match nothing.
  *
  * modules_to_save lists the modules that hold the full tensors; a classification head goes by its first name
  * ("classifier" for "classifier.dense.weight"), as PEFT adds that one itself. LD_EUNSUPPORTED for what PEFT
  * cannot load: it takes a name there for all modules that end in it, so that "classifier" trained whole with
  * a "pre_classifier" that is not is refused, and LoRA within a module that is saved whole. The task types of
  * classification are left out when no head was trained whole, since PEFT demands one with them. */
-int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules,
-                  size_t n_all_modules, ld_error *err);
+int ld_peft_write(const char *folder, const ld_adapter *adapter, const ld_adapter_form *const *forms,
+                  const char *const *all_modules, size_t n_all_modules, ld_error *err);
 
 /* Whether ld_peft_write may write a file of that name into the folder. */
 bool ld_peft_is_name(const char *name);
 
-/* What of this ld_peft_write would refuse, known before there is anything worth writing; `name` stands for
- * the folder. */
+/* What of this ld_peft_write would refuse, known before there is anything worth writing; `name` stands for the
+ * folder. */
 int ld_peft_check(const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,
                   const char *name, ld_error *err);
 
-/* Reads any PEFT LoRA folder (F32, F16, BF16). Modules come in the order of their names, numbers by value.
- * Strict: unknown keys in the safetensors file, a lora_A without its lora_B, a shape that does not fit its rank,
- * LoRA on a module that the config does not select are errors. Whether the labels are
- * as many as the head's rows is for those to check who know the model. LD_EUNSUPPORTED, naming the field or
- * module, for what would change the numbers and is not known: use_dora, lora_bias, bias other than none,
- * other peft_type, layer_replication, ...; also for an unknown field that is switched on, and for
- * convolutions in 1 or 3 dimensions or in groups. */
-int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err);
+/* Reads a PEFT folder of any of the forms (F32, F16, BF16). Modules come in the order of their names, numbers by
+ * value. Strict: unknown keys in the safetensors file, a module without one of its tensors, a shape that does not
+ * fit its rank, an adapter on a module that the config does not select are errors. Whether the labels are as many as
+ * the head's rows is for those to check who know the model. LD_EUNSUPPORTED, naming the field or module, for what
+ * would change the numbers and is not known: lora_bias, bias other than none, other peft_type, layer_replication,
+ * ...; also for an unknown field that is switched on, and for convolutions in 1 or 3 dimensions or in groups. */
+int ld_peft_read(const char *folder, const ld_adapter_form *const *forms, ld_adapter **out, ld_error *err);
 
 /* The same from two files' bytes, which must live as long as the adapter's copies; without labels. */
-int ld_peft_parse(const char *config, size_t config_length, const void *tensors, size_t tensors_length,
-                  const char *name, ld_adapter **out, ld_error *err);
+typedef struct ld_peft_bytes {
+  const char *config, *tensors;
+  size_t config_length, tensors_length;
+} ld_peft_bytes;
+
+int ld_peft_parse(const ld_peft_bytes *bytes, const char *name, const ld_adapter_form *const *forms, ld_adapter **out,
+                  ld_error *err);
 
 /* Warns where the file of a PEFT adapter seems cut short, as far as that shows without the base: a layer has
  * LoRA in a module, the layer before it has none there, and adapter_config.json selects both. */

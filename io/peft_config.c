@@ -87,13 +87,29 @@ static int check_unknown(const ld_value *field, const char *name, ld_error *err)
   return 0;
 }
 
-static int check_field(const ld_value *field, const char *name, ld_error *err) {
+static bool has_flag(const ld_adapter_form *form, const char *key) {
+  return form->flag && !strcmp(form->flag, key);
+}
+
+static int check_field(const ld_value *field, const ld_adapter_form *const *forms, const char *name, ld_error *err) {
+  for (int i = 0; forms[i]; i++)
+    if (has_flag(forms[i], field->key)) return 0;
   if (ld_fields_have(features, field->key))
     return is_off(field) ? 0
                          : ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": %s is on, which is not supported: " LD_PEFT_MERGE,
                                    name, field->key);
   if (ld_fields_have(known, field->key) || !strcmp(field->key, IGNORED)) return 0;
   return check_unknown(field, name, err);
+}
+
+const ld_adapter_form *ld_peft_config_form(const ld_value *config, const ld_adapter_form *const *forms) {
+  const ld_adapter_form *plain = NULL;
+  for (int i = 0; forms[i]; i++) {
+    const ld_value *flag = forms[i]->flag ? ld_value_get(config, forms[i]->flag) : NULL;
+    if (flag && !is_off(flag)) return forms[i];
+    if (!forms[i]->flag) plain = forms[i];
+  }
+  return plain;
 }
 
 static int unsupported(const char *name, const char *key, const char *value, ld_error *err) {
@@ -138,7 +154,8 @@ static int check_layers(const ld_value *config, const char *name, ld_error *err)
   return 0;
 }
 
-int ld_peft_config_check(const ld_value *config, const char *name, ld_error *err) {
+int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *forms, const char *name,
+                         ld_error *err) {
   const char *type, *bias;
   if (config->type != LD_MAP)
     return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": expected a JSON object", name);
@@ -150,7 +167,7 @@ int ld_peft_config_check(const ld_value *config, const char *name, ld_error *err
   if (strcmp(type, "LORA") != 0) return unsupported(name, "peft_type", type, err);
   if (strcmp(bias, "none") != 0)
     return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": bias: '%s' is not supported: " LD_PEFT_MERGE, name, bias);
-  for (size_t i = 0; i < config->n_items && !rc; i++) rc = check_field(&config->items[i], name, err);
+  for (size_t i = 0; i < config->n_items && !rc; i++) rc = check_field(&config->items[i], forms, name, err);
   if (!rc) rc = check_task(config, name, err);
   if (!rc) rc = check_layers(config, name, err);
   return rc ? rc : check_init(config, name, err);

@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +17,13 @@
 #include "io/safetensors.h"
 
 #define PREFIX "base_model.model."
-#define LORA_A ".lora_A.weight"
-#define LORA_B ".lora_B.weight"
+#define WEIGHT ".weight"
 #define BASE_COPY ".base_layer.weight"
 
 typedef struct reader {
   const char *name; /* the folder, for error texts */
+  const ld_adapter_form *const *forms;
+  const ld_adapter_form *form; /* the one that the config asks for */
   const ld_value *config;
   const ld_safetensors *tensors;
   ld_adapter *adapter;
@@ -35,7 +35,7 @@ static char *copy_or_null(const char *text) {
 }
 
 static int check_rank(const reader *r, int64_t rank, const char *field) {
-  if (rank >= 1 && rank <= INT_MAX) return 0;
+  if (rank >= 1 && rank <= LD_MOST_RANK) return 0;
   return ld_fail(r->err, LD_EFORMAT, "%s: adapter_config.json: %s: %" PRId64 " is not a rank", r->name, field,
                  rank);
 }
@@ -82,53 +82,11 @@ static int read_patterns(const reader *r, ld_adapter_module *m) {
   m->alpha = alpha ? alpha->real : r->adapter->alpha;
   code = check_rank(r, value, "rank_pattern");
   m->rank = code ? 0 : (int)value;
-    return code;
-}
-
-static float *to_f32(const ld_stored *tensor) {
-  const int64_t count = ld_stored_count(tensor);
-  float *data = ld_alloc((size_t)count, sizeof *data);
-  ld_dtype_to_f32(data, tensor->data, tensor->dtype, 0, count);
-  return data;
+  return code;
 }
 
 static int bad_key(const reader *r, const char *key, const char *what) {
   return ld_fail(r->err, LD_EFORMAT, "%s: adapter_model.safetensors: '%s': %s", r->name, key, what);
-}
-
-static int check_pair(const reader *r, const ld_adapter_module *m, const ld_stored *A, const ld_stored *B) {
-  if (!ld_dtype_is_float(A->dtype) || !ld_dtype_is_float(B->dtype))
-    return ld_fail(r->err, LD_EUNSUPPORTED, "%s: module '%s': dtypes %s and %s; expected F32, F16 or BF16",
-                   r->name, m->path, ld_dtype_name(A->dtype), ld_dtype_name(B->dtype));
-  if (A->ndim == B->ndim && (A->ndim == 3 || A->ndim == 5))
-    return ld_fail(r->err, LD_EUNSUPPORTED,
-                   "%s: module '%s' is a convolution in %d dimension%s; only those in 2 are supported",
-                   r->name, m->path, A->ndim - 2, A->ndim == 3 ? "" : "s");
-  if (A->ndim != B->ndim || (A->ndim != 2 && A->ndim != 4))
-    return bad_key(r, m->path, "lora_A and lora_B must be matrices, or kernels with 4 dimensions both");
-  if (ld_stored_count(A) < 1 || ld_stored_count(B) < 1) return bad_key(r, m->path, "is empty");
-  if (A->ndim == 4 && (B->shape[2] != 1 || B->shape[3] != 1))
-    return bad_key(r, m->path, "the kernel of lora_B must be 1 x 1");
-  if (A->ndim == 4 && A->shape[0] == m->rank && B->shape[1] < m->rank && m->rank % B->shape[1] == 0)
-    return ld_fail(r->err, LD_EUNSUPPORTED,
-                   "%s: module '%s' is a convolution in %" PRId64 " groups, which is not supported", r->name,
-                   m->path, m->rank / B->shape[1]);
-  if (A->shape[0] != m->rank || B->shape[1] != m->rank)
-    return ld_fail(r->err, LD_EFORMAT,
-                   "%s: module '%s': lora_A has %" PRId64 " rows and lora_B %" PRId64
-                   " columns, but adapter_config.json says rank %d (r, rank_pattern)",
-                   r->name, m->path, A->shape[0], B->shape[1], m->rank);
-  return 0;
-}
-
-static int set_sizes(const reader *r, ld_adapter_module *m, const ld_stored *A, const ld_stored *B) {
-  m->in = ld_stored_count(A) / m->rank;
-  m->out = B->shape[0];
-  for (int d = 0; A->ndim == 4 && d < 2; d++) {
-    if (A->shape[2 + d] > INT_MAX) return bad_key(r, m->path, "has a kernel of an unusable size");
-    m->kernel[d] = (int)A->shape[2 + d];
-  }
-  return 0;
 }
 
 /* `key` without its prefix and `suffix`, when it ends so. */
@@ -136,13 +94,6 @@ static char *path_before(const char *key, const char *suffix) {
   const size_t k = strlen(key), s = strlen(suffix), p = strlen(PREFIX);
   if (k <= p + s || strcmp(key + k - s, suffix) != 0) return NULL;
   return ld_strndup(key + p, k - p - s);
-}
-
-static const ld_stored *partner(const reader *r, const char *path, const char *suffix) {
-  char *key = ld_format("%s%s%s", PREFIX, path, suffix);
-  const ld_stored *found = ld_safetensors_find(r->tensors, key);
-  free(key);
-  return found;
 }
 
 /* PEFT passes over tensors of modules on which its config puts no LoRA. */
@@ -156,22 +107,80 @@ static int check_selected(const reader *r, const char *path) {
                  r->name, path);
 }
 
-/* Takes over `path`. */
-static int read_module(const reader *r, char *path, const ld_stored *A) {
-  ld_adapter_module *m = &r->adapter->modules[r->adapter->n_modules++];
-  m->path = path;
+static int check_float(const reader *r, const char *key, const ld_stored *tensor) {
+  if (ld_stored_count(tensor) < 1) return bad_key(r, key, "is empty");
+  if (ld_dtype_is_float(tensor->dtype)) return 0;
+  return ld_fail(r->err, LD_EUNSUPPORTED, "%s: '%s': dtype %s; expected F32, F16 or BF16", r->name, key,
+                 ld_dtype_name(tensor->dtype));
+}
+
+static void put_floats(ld_adapter_module *m, const char *role, const ld_stored *tensor) {
+  ld_adapter_tensor *t = ld_adapter_put(m, role, tensor->ndim, tensor->shape, NULL);
+  ld_dtype_to_f32(t->data, tensor->data, tensor->dtype, 0, ld_stored_count(tensor));
+}
+
+/* The role that a key of the file has in a form, and the path of its module, which the caller frees; NULL for
+ * none. */
+static const char *role_of(const ld_adapter_form *form, const char *key, char **path) {
+  for (int i = 0; form->roles[i].role; i++) {
+    char *end = ld_format(".%s", form->roles[i].key);
+    *path = path_before(key, end);
+    free(end);
+    if (*path) return form->roles[i].role;
+  }
+  return NULL;
+}
+
+static int read_adapted(const reader *r, const char *key, const char *path, const char *role,
+                        const ld_stored *tensor) {
   if (!ld_adapter_path_ok(path)) return bad_key(r, path, "not a module path");
-  const ld_stored *B = partner(r, path, LORA_B);
-  if (!B) return bad_key(r, path, "has a lora_A but no lora_B");
-  int code = check_selected(r, path);
-  if (!code) code = read_patterns(r, m);
-  if (!code) code = check_pair(r, m, A, B);
-  if (!code) code = set_sizes(r, m, A, B);
+  ld_adapter_module *m = ld_adapter_module_at(r->adapter, path);
+  int code = m ? 0 : check_selected(r, path);
+  if (!code) code = check_float(r, key, tensor);
   if (code) return code;
-  m->scaling = ld_adapter_scaling(m->alpha, m->rank, r->adapter->rslora);
-  m->A = to_f32(A);
-  m->B = to_f32(B);
+  if (!m) m = ld_adapter_add(r->adapter, path, r->form->kind);
+  put_floats(m, role, tensor);
   return 0;
+}
+
+/* A key of an adapter that is not of the form that the config asks for. */
+static int bad_form(const reader *r, const char *key) {
+  char *path = NULL;
+  for (int i = 0; r->forms[i]; i++) {
+    if (!role_of(r->forms[i], key, &path)) continue;
+    free(path);
+    return ld_fail(r->err, LD_EFORMAT,
+                   "%s: adapter_model.safetensors has '%s', but adapter_config.json does not have \"%s\": true",
+                   r->name, key, r->forms[i]->flag);
+  }
+  return ld_fail(r->err, LD_EUNSUPPORTED,
+                 "%s: adapter_model.safetensors: '%s' is a kind of LoRA that is not supported", r->name, key);
+}
+
+/* Takes the tensors into the order of the form's roles. */
+static int sort_roles(const reader *r, ld_adapter_module *m) {
+  for (size_t i = 0; r->form->roles[i].role; i++) {
+    ld_adapter_tensor *found = ld_adapter_tensor_of(m, r->form->roles[i].role), *place = &m->tensors[i];
+    if (!found) {
+      char *what = ld_format("has a %s but no %s", m->tensors[0].role, r->form->roles[i].role);
+      const int code = bad_key(r, m->path, what);
+      free(what);
+      return code;
+    }
+    const ld_adapter_tensor other = *place;
+    *place = *found;
+    *found = other;
+  }
+  return 0;
+}
+
+/* When all tensors are read. */
+static int finish_adapted(const reader *r, ld_adapter_module *m) {
+  int code = sort_roles(r, m);
+  if (!code) code = read_patterns(r, m);
+  if (!code) code = r->form->check(m, r->name, r->err);
+  if (!code) m->scaling = ld_adapter_scaling(m->alpha, m->rank, r->adapter->rslora);
+  return code;
 }
 
 static bool is_saved(const reader *r, const char *path) {
@@ -181,36 +190,36 @@ static bool is_saved(const reader *r, const char *path) {
   return ld_peft_wraps_head(r->adapter->task_type, path);
 }
 
-static int read_counter(const reader *r, ld_adapter_full *full, const ld_stored *tensor) {
+static int read_counter(const reader *r, ld_adapter_module *m, const char *path, const char *role,
+                        const ld_stored *tensor) {
   const int64_t value = *(const int64_t *)tensor->data;
-  if (value < 0 || value > 1 << 24)
-    return bad_key(r, full->path, "holds an integer beyond what a float can count");
-  full->data = ld_alloc(1, sizeof *full->data);
-  full->data[0] = (float)value;
+  if (value < 0 || value > 1 << 24) return bad_key(r, path, "holds an integer beyond what a float can count");
+  ld_adapter_put(m, role, 0, NULL, NULL)->data[0] = (float)value;
   return 0;
 }
 
+/* Of a module that is trained in full. */
 static int read_full(const reader *r, const char *path, const ld_stored *tensor) {
-  if (!ld_adapter_path_ok(path) || !is_saved(r, path))
+  const char *dot = strrchr(path, '.');
+  if (!ld_adapter_path_ok(path) || !is_saved(r, path) || !dot)
     return bad_key(r, path, "unknown key: neither lora_A or lora_B, nor of a module in modules_to_save");
-  ld_adapter_full *full = &r->adapter->full[r->adapter->n_full++];
-  full->path = ld_strdup(path);
-  full->ndim = tensor->ndim;
-  memcpy(full->shape, tensor->shape, sizeof full->shape);
-  if (ld_stored_count(tensor) < 1) return bad_key(r, path, "is empty");
-  if (tensor->dtype == LD_I64 && tensor->ndim == 0) return read_counter(r, full, tensor);
-  if (!ld_dtype_is_float(tensor->dtype))
-    return ld_fail(r->err, LD_EUNSUPPORTED, "%s: '%s': dtype %s; expected F32, F16 or BF16", r->name, path,
-                   ld_dtype_name(tensor->dtype));
-  full->data = to_f32(tensor);
+  const bool counts = tensor->dtype == LD_I64 && tensor->ndim == 0;
+  const int code = counts ? 0 : check_float(r, path, tensor);
+  if (code) return code;
+  char *module = ld_strndup(path, (size_t)(dot - path));
+  ld_adapter_module *m = ld_adapter_module_at(r->adapter, module);
+  if (!m) m = ld_adapter_add(r->adapter, module, LD_ADAPTER_WHOLE);
+  free(module);
+  if (counts) return read_counter(r, m, path, dot + 1, tensor);
+  put_floats(m, dot + 1, tensor);
   return 0;
 }
 
 /* PEFT saves a frozen weight along with an adapted lm_head, and the embedding of a vocabulary that was resized,
  * unless told not to, and loads them over the base's. Here they must be the base's: they are kept for whoever
  * knows it. Takes over `path`. */
-static int keep_copy(const reader *r, char *path, const ld_stored *weight) {
-  r->adapter->copies[r->adapter->n_copies++] = (ld_adapter_copy){path, *weight};
+static int keep_copy(const reader *r, char *path, const ld_stored *weight, bool of_adapted) {
+  r->adapter->copies[r->adapter->n_copies++] = (ld_adapter_copy){path, *weight, of_adapted};
   if (!ld_adapter_path_ok(path)) return bad_key(r, path, "not a module path");
   if (!ld_dtype_is_float(weight->dtype))
     return ld_fail(r->err, LD_EUNSUPPORTED, "%s: '%s': dtype %s; expected F32, F16 or BF16", r->name, path,
@@ -218,17 +227,11 @@ static int keep_copy(const reader *r, char *path, const ld_stored *weight) {
   return 0;
 }
 
-/* "lm_head.base_layer.weight" is a copy of "lm_head.weight". Takes over `module`. */
-static int read_base_copy(const reader *r, char *module, const ld_stored *weight) {
-  const ld_stored *A = partner(r, module, LORA_A), *B = partner(r, module, LORA_B);
-  const int out = r->adapter->fan_in_fan_out ? 1 : 0;
-  int code = 0;
-  if (!A || !B || A->ndim != 2 || B->ndim != 2)
-    code = bad_key(r, module, "has a base_layer but no lora_A and lora_B");
-  else if (weight->ndim != 2 || weight->shape[out] != B->shape[0] || weight->shape[1 - out] != A->shape[1])
-    code = bad_key(r, module, "the shape of its base_layer.weight does not fit lora_A and lora_B");
-  else
-    code = keep_copy(r, ld_format("%s.weight", module), weight);
+/* Of a copy like "lm_head.base_layer.weight", when all tensors are read. */
+static int check_copy(const reader *r, const ld_adapter_copy *copy) {
+  char *module = ld_strndup(copy->path, strlen(copy->path) - strlen(WEIGHT));
+  const bool adapted = ld_adapter_module_at(r->adapter, module);
+  const int code = adapted || !copy->of_adapted ? 0 : bad_key(r, module, "has a base_layer but no adapter");
   free(module);
   return code;
 }
@@ -274,22 +277,22 @@ static int read_tensor(const reader *r, const char *key, const ld_stored *tensor
     return bad_key(r, key, "unknown key: expected " PREFIX "...");
   const int named = check_unnamed(r, key);
   if (named) return named;
-  char *path = path_before(key, LORA_A);
-  if (path) return read_module(r, path, tensor);
-  path = path_before(key, LORA_B);
-  if (path) {
-    const int code = partner(r, path, LORA_A) ? 0 : bad_key(r, path, "has a lora_B but no lora_A");
+  char *path = NULL;
+  const char *role = role_of(r->form, key, &path);
+  if (role) {
+    const int code = read_adapted(r, key, path, role, tensor);
     free(path);
-    return code;
+  return code;
   }
   path = path_before(key, BASE_COPY);
-  if (path) return read_base_copy(r, path, tensor);
-  if (strstr(key, ".lora_"))
-    return ld_fail(r->err, LD_EUNSUPPORTED,
-                   "%s: adapter_model.safetensors: '%s' is a kind of LoRA that is not supported", r->name,
-                   key);
+  if (path) {
+    const int code = keep_copy(r, ld_format("%s" WEIGHT, path), tensor, true);
+    free(path);
+  return code;
+  }
+  if (strstr(key, ".lora_")) return bad_form(r, key);
   const char *name = key + strlen(PREFIX);
-  if (is_embedding(name) && !is_saved(r, name)) return keep_copy(r, ld_strdup(name), tensor);
+  if (is_embedding(name) && !is_saved(r, name)) return keep_copy(r, ld_strdup(name), tensor, false);
   return read_full(r, name, tensor);
 }
 
@@ -311,12 +314,11 @@ static int compare_paths(const char *a, const char *b) {
   return (unsigned char)*a - (unsigned char)*b;
 }
 
+/* What is trained in full stands last. */
 static int by_module(const void *a, const void *b) {
-  return compare_paths(((const ld_adapter_module *)a)->path, ((const ld_adapter_module *)b)->path);
-}
-
-static int by_full(const void *a, const void *b) {
-  return compare_paths(((const ld_adapter_full *)a)->path, ((const ld_adapter_full *)b)->path);
+  const ld_adapter_module *x = a, *y = b;
+  const int order = ld_adapter_is_whole(x) - ld_adapter_is_whole(y);
+  return order ? order : compare_paths(x->path, y->path);
 }
 
 /* "model.layers.3.mlp.down_proj" for layer 4, when 4 is the only number in it; NULL for others, and for layer
@@ -338,15 +340,16 @@ static char *layer_before(const char *path) {
 int ld_peft_warn_of_gaps(const ld_adapter *adapter, const char *name, ld_error *err) {
   int rc = 0;
   for (size_t i = 0; adapter->config && i < adapter->n_modules && !rc; i++) {
-    const ld_adapter_module key = {.path = layer_before(adapter->modules[i].path)};
+    const ld_adapter_module *m = &adapter->modules[i];
+    char *before = ld_adapter_is_whole(m) ? NULL : layer_before(m->path);
     bool selected = false;
-    if (key.path && !bsearch(&key, adapter->modules, adapter->n_modules, sizeof key, by_module))
-      rc = ld_peft_config_selects(adapter->config, key.path, name, &selected, err);
+    if (before && !ld_adapter_module_at(adapter, before))
+      rc = ld_peft_config_selects(adapter->config, before, name, &selected, err);
     if (selected)
       ld_warn("%s: adapter_model.safetensors has LoRA for '%s', but none for '%s', which adapter_config.json "
               "selects too: is the file complete?",
-              name, adapter->modules[i].path, key.path);
-    free(key.path);
+              name, m->path, before);
+    free(before);
     if (selected) break; /* one says it */
   }
   return rc;
@@ -359,30 +362,38 @@ static void keep_saved(const reader *r) {
   for (size_t i = 0; saved && i < saved->n_items; i++) a->saved[a->n_saved++] = ld_strdup(saved->items[i].string);
 }
 
-static int read_adapter(const reader *r) {
+static int read_tensors(const reader *r) {
+  ld_adapter *a = r->adapter;
   const size_t n = ld_safetensors_count(r->tensors);
-  int code = ld_peft_config_check(r->config, r->name, r->err);
-  if (!code) code = read_config(r);
-  r->adapter->base_digest = copy_or_null(ld_safetensors_metadata(r->tensors, LD_PEFT_BASE_DIGEST));
-  r->adapter->modules = ld_alloc(n, sizeof *r->adapter->modules);
-  r->adapter->full = ld_alloc(n, sizeof *r->adapter->full);
-  r->adapter->copies = ld_alloc(n, sizeof *r->adapter->copies);
-  if (!code) keep_saved(r);
+  int code = 0;
+  a->copies = ld_alloc(n, sizeof *a->copies);
   for (size_t i = 0; i < n && !code; i++)
     code = read_tensor(r, ld_safetensors_name(r->tensors, i), ld_safetensors_tensor(r->tensors, i));
-  if (!code && r->adapter->n_modules + r->adapter->n_full == 0)
+  for (size_t i = 0; i < a->n_modules && !code; i++)
+    if (!ld_adapter_is_whole(&a->modules[i])) code = finish_adapted(r, &a->modules[i]);
+  for (size_t i = 0; i < a->n_copies && !code; i++) code = check_copy(r, &a->copies[i]);
+  if (!code && !a->n_modules)
     code = ld_fail(r->err, LD_EFORMAT, "%s: adapter_model.safetensors: holds no tensors", r->name);
+  return code;
+}
+
+static int read_adapter(reader *r) {
+  int code = ld_peft_config_check(r->config, r->forms, r->name, r->err);
+  if (!code) code = read_config(r);
   if (code) return code;
-  qsort(r->adapter->modules, r->adapter->n_modules, sizeof *r->adapter->modules, by_module);
-  qsort(r->adapter->full, r->adapter->n_full, sizeof *r->adapter->full, by_full);
-  return 0;
+  r->form = ld_peft_config_form(r->config, r->forms);
+  r->adapter->base_digest = copy_or_null(ld_safetensors_metadata(r->tensors, LD_PEFT_BASE_DIGEST));
+  keep_saved(r);
+  code = read_tensors(r);
+  if (!code) qsort(r->adapter->modules, r->adapter->n_modules, sizeof *r->adapter->modules, by_module);
+  return code;
 }
 
 /* Takes over both sources. */
-static int read_both(ld_value *config, ld_safetensors *tensors, const char *name, ld_adapter **out,
-                     ld_error *err) {
+static int read_both(ld_value *config, ld_safetensors *tensors, const char *name, const ld_adapter_form *const *forms,
+                     ld_adapter **out, ld_error *err) {
   ld_adapter *adapter = ld_alloc(1, sizeof *adapter);
-  const reader r = {name, config, tensors, adapter, err};
+  reader r = {.name = name, .forms = forms, .config = config, .tensors = tensors, .adapter = adapter, .err = err};
   const int code = read_adapter(&r);
   adapter->source = tensors; /* its copies are in there */
   adapter->config = config;
@@ -393,14 +404,14 @@ static int read_both(ld_value *config, ld_safetensors *tensors, const char *name
   return code;
 }
 
-int ld_peft_parse(const char *config, size_t config_length, const void *tensors, size_t tensors_length,
-                  const char *name, ld_adapter **out, ld_error *err) {
+int ld_peft_parse(const ld_peft_bytes *bytes, const char *name, const ld_adapter_form *const *forms, ld_adapter **out,
+                  ld_error *err) {
   ld_safetensors *file;
   *out = NULL;
-  ld_value *tree = ld_json_parse(config, config_length, name, err);
+  ld_value *tree = ld_json_parse(bytes->config, bytes->config_length, name, err);
   if (!tree) return LD_EFORMAT;
-  const int code = ld_safetensors_parse(tensors, tensors_length, name, &file, err);
-  if (!code) return read_both(tree, file, name, out, err);
+  const int code = ld_safetensors_parse(bytes->tensors, bytes->tensors_length, name, &file, err);
+  if (!code) return read_both(tree, file, name, forms, out, err);
   ld_value_free(tree);
   return code;
 }
@@ -433,7 +444,7 @@ static int read_labels(const char *folder, ld_adapter *adapter, ld_error *err) {
   return code;
 }
 
-int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err) {
+int ld_peft_read(const char *folder, const ld_adapter_form *const *forms, ld_adapter **out, ld_error *err) {
   *out = NULL;
   char *place = ld_folder_present(folder);
   char *config = ld_path_join(place, "adapter_config.json");
@@ -448,7 +459,7 @@ int ld_peft_read(const char *folder, ld_adapter **out, ld_error *err) {
   if (!code && !(tree = ld_json_read(config, err))) code = LD_EFORMAT;
   if (!code) code = ld_safetensors_open(tensors, &file, err);
   if (!code)
-    code = read_both(tree, file, folder, out, err);
+    code = read_both(tree, file, folder, forms, out, err);
   else
     ld_value_free(tree);
   if (!code && (code = read_labels(place, *out, err))) {

@@ -31,23 +31,20 @@ bool ld_peft_wraps_head(const char *task_type, const char *path) {
   return false;
 }
 
-/* The module to name for this parameter: the one that holds it, but for a classifier of several layers, which
- * PEFT wraps as a whole of its own accord. NULL for a parameter of the model itself. */
-static char *module_of(const char *task_type, const char *path) {
+/* The name under which a module is saved: its path, but for a classifier of several layers, which PEFT wraps as a
+ * whole of its own accord. */
+static char *name_of(const char *task_type, const char *path) {
   const size_t first = strcspn(path, ".");
   for (size_t i = 0; i < N_HEADS && adds_heads(task_type); i++)
     if (strlen(heads[i]) == first && memcmp(heads[i], path, first) == 0) return ld_strndup(path, first);
-  const char *dot = strrchr(path, '.');
-  return dot ? ld_strndup(path, (size_t)(dot - path)) : NULL;
+  return ld_strdup(path);
 }
 
-static int add_names(const ld_adapter *adapter, const char *folder, ld_peft_saved *saved, ld_error *err) {
-  saved->names = ld_alloc(adapter->n_full, sizeof *saved->names);
-  for (size_t i = 0; i < adapter->n_full; i++) {
-    char *name = module_of(saved->task_type, adapter->full[i].path);
-    if (!name)
-      return ld_fail(err, LD_EUNSUPPORTED, "%s: '%s' is in no module, and PEFT saves modules only", folder,
-                     adapter->full[i].path);
+static void add_names(const ld_adapter *adapter, ld_peft_saved *saved) {
+  saved->names = ld_alloc(adapter->n_modules, sizeof *saved->names);
+  for (size_t i = 0; i < adapter->n_modules; i++) {
+    if (!ld_adapter_is_whole(&adapter->modules[i])) continue;
+    char *name = name_of(saved->task_type, adapter->modules[i].path);
     bool known = false;
     for (size_t k = 0; k < saved->n; k++) known = known || strcmp(saved->names[k], name) == 0;
     if (known)
@@ -55,7 +52,6 @@ static int add_names(const ld_adapter *adapter, const char *folder, ld_peft_save
     else
       saved->names[saved->n++] = name;
   }
-  return 0;
 }
 
 /* The name by which PEFT wraps this module or one above it; NULL when none does. */
@@ -70,27 +66,21 @@ static const char *wrapped_by(const ld_peft_saved *saved, const char *module) {
   return found;
 }
 
-static bool holds_full(const ld_adapter *adapter, const char *module) {
-  const size_t length = strlen(module);
-  for (size_t i = 0; i < adapter->n_full; i++)
-    if (strncmp(adapter->full[i].path, module, length) == 0 && adapter->full[i].path[length] == '.')
-      return true;
-  return false;
-}
-
 static int check_others(const ld_adapter *adapter, const char *const *all, size_t n_all, const char *folder,
                         const ld_peft_saved *saved, ld_error *err) {
   for (size_t i = 0; i < adapter->n_modules; i++) {
-    const char *name = wrapped_by(saved, adapter->modules[i].path);
+    const ld_adapter_module *m = &adapter->modules[i];
+    const char *name = ld_adapter_is_whole(m) ? NULL : wrapped_by(saved, m->path);
     if (name)
       return ld_fail(err, LD_EUNSUPPORTED,
                      "%s: PEFT puts no LoRA on '%s', since '%s' is trained in full: name it in one of "
                      "--target and --whole",
-                     folder, adapter->modules[i].path, name);
+                     folder, m->path, name);
   }
   for (size_t i = 0; i < n_all; i++) {
     const char *name = wrapped_by(saved, all[i]);
-    if (name && !holds_full(adapter, all[i]))
+    const ld_adapter_module *m = name ? ld_adapter_module_at(adapter, all[i]) : NULL;
+    if (name && !(m && ld_adapter_is_whole(m)))
       return ld_fail(err, LD_EUNSUPPORTED,
                      "%s: PEFT would take '%s' for a name of '%s' too, which is not trained in full: train "
                      "both in full",
@@ -99,15 +89,21 @@ static int check_others(const ld_adapter *adapter, const char *const *all, size_
   return 0;
 }
 
+static bool wraps_head(const char *task_type, const ld_adapter_module *m) {
+  char *inside = ld_format("%s.", m->path);
+  const bool wraps = ld_adapter_is_whole(m) && ld_peft_wraps_head(task_type, inside);
+  free(inside);
+  return wraps;
+}
+
 int ld_peft_saved_choose(const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,
                          const char *folder, ld_peft_saved *saved, ld_error *err) {
   bool head = false;
   *saved = (ld_peft_saved){.task_type = adapter->task_type};
-  for (size_t i = 0; i < adapter->n_full; i++)
-    head = head || ld_peft_wraps_head(adapter->task_type, adapter->full[i].path);
+  for (size_t i = 0; i < adapter->n_modules; i++) head = head || wraps_head(adapter->task_type, &adapter->modules[i]);
   if (!head && adds_heads(adapter->task_type)) saved->task_type = NULL;
-  const int code = add_names(adapter, folder, saved, err);
-  return code ? code : check_others(adapter, all_modules, n_all_modules, folder, saved, err);
+  add_names(adapter, saved);
+  return check_others(adapter, all_modules, n_all_modules, folder, saved, err);
 }
 
 void ld_peft_saved_free(ld_peft_saved *saved) {

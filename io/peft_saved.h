@@ -28,7 +28,7 @@ bool ld_peft_wraps(const char *name, const char *path);
 /* Whether it does so for this task type and no name. */
 bool ld_peft_wraps_head(const char *task_type, const char *path);
 
-/* The names for an adapter's full tensors; LD_EUNSUPPORTED where PEFT would wrap other modules of the adapter
+/* The names for the modules that are trained in full; LD_EUNSUPPORTED where PEFT would wrap other modules of the adapter
  * or of `all_modules` with them. `saved` must be freed even then. */
 int ld_peft_saved_choose(const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,
                          const char *folder, ld_peft_saved *saved, ld_error *err);

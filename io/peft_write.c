@@ -11,9 +11,10 @@
 #include "io/peft_saved.h"
 #include "io/safetensors.h"
 
-/* The modules by name: what is adapted and what is not. */
+/* The modules by name: those that are adapted, and others. */
 typedef struct chooser {
-  const ld_adapter *adapter;
+  const char **adapted; /* in the adapter's order */
+  size_t n_adapted;
   const char **others; /* of all_modules, those that are not adapted */
   size_t n_others;
   const char **targets;
@@ -24,15 +25,17 @@ static int by_string(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void set_others(chooser *c, const char *const *all, size_t n_all) {
-  const size_t n = c->adapter->n_modules;
-  const char **adapted = ld_alloc(n, sizeof *adapted);
-  for (size_t i = 0; i < n; i++) adapted[i] = c->adapter->modules[i].path;
-  qsort(adapted, n, sizeof *adapted, by_string);
+static void set_modules(chooser *c, const ld_adapter *adapter, const char *const *all, size_t n_all) {
+  c->adapted = ld_alloc(adapter->n_modules, sizeof *c->adapted);
   c->others = ld_alloc(n_all, sizeof *c->others);
+  for (size_t i = 0; i < adapter->n_modules; i++)
+    if (!ld_adapter_is_whole(&adapter->modules[i])) c->adapted[c->n_adapted++] = adapter->modules[i].path;
+  const char **sorted = ld_alloc(c->n_adapted, sizeof *sorted);
+  if (c->n_adapted) memcpy(sorted, c->adapted, c->n_adapted * sizeof *sorted);
+  qsort(sorted, c->n_adapted, sizeof *sorted, by_string);
   for (size_t i = 0; i < n_all; i++)
-    if (!bsearch(&all[i], adapted, n, sizeof *adapted, by_string)) c->others[c->n_others++] = all[i];
-  free(adapted);
+    if (!bsearch(&all[i], sorted, c->n_adapted, sizeof *sorted, by_string)) c->others[c->n_others++] = all[i];
+  free(sorted);
 }
 
 static bool selects_other(const chooser *c, const char *target) {
@@ -68,9 +71,9 @@ static bool has_target(const chooser *c, const char *target) {
 
 /* Fills `targets`; false when no list can select just these modules. */
 static bool choose_targets(chooser *c, bool full) {
-  c->targets = ld_alloc(c->adapter->n_modules, sizeof *c->targets);
-  for (size_t i = 0; i < c->adapter->n_modules; i++) {
-    const char *target = shortest_target(c, c->adapter->modules[i].path, full);
+  c->targets = ld_alloc(c->n_adapted, sizeof *c->targets);
+  for (size_t i = 0; i < c->n_adapted; i++) {
+    const char *target = shortest_target(c, c->adapted[i], full);
     if (!target) return false;
     if (!has_target(c, target)) c->targets[c->n_targets++] = target;
   }
@@ -85,11 +88,11 @@ static void put_escaped(ld_text *out, const char *path) {
 }
 
 /* A string is a regular expression for the whole path. */
-static void put_target_pattern(ld_text *out, const ld_adapter *adapter) {
+static void put_target_pattern(ld_text *out, const chooser *c) {
   ld_text pattern = {0};
-  for (size_t i = 0; i < adapter->n_modules; i++) {
+  for (size_t i = 0; i < c->n_adapted; i++) {
     if (i) ld_text_puts(&pattern, "|");
-    put_escaped(&pattern, adapter->modules[i].path);
+    put_escaped(&pattern, c->adapted[i]);
   }
   ld_json_quote(out, pattern.bytes);
   ld_text_free(&pattern);
@@ -105,18 +108,17 @@ static void put_list(ld_text *out, const char *const *items, size_t n) {
 }
 
 static void put_targets(ld_text *out, const ld_adapter *adapter, const char *const *all, size_t n_all) {
-  if (!adapter->n_modules) {
+  chooser c = {0};
+  set_modules(&c, adapter, all, n_all);
+  if (!c.n_adapted)
     ld_text_puts(out, "\"" LD_PEFT_NO_TARGET "\"");
-    return;
-  }
-  chooser c = {.adapter = adapter};
-  set_others(&c, all, n_all);
-  if (choose_targets(&c, n_all == 0))
+  else if (choose_targets(&c, n_all == 0))
     put_list(out, c.targets, c.n_targets);
   else
-    put_target_pattern(out, adapter);
+    put_target_pattern(out, &c);
   free(c.targets);
   free(c.others);
+  free(c.adapted);
 }
 
 /* Whether the bare path `key`, taken as PEFT's regular expression, matches `path` too: a dot is any character
@@ -151,7 +153,7 @@ static void put_patterns(ld_text *out, const ld_adapter *adapter, bool ranks) {
   ld_text_puts(out, "{");
   for (size_t i = 0; i < adapter->n_modules; i++) {
     const ld_adapter_module *m = &adapter->modules[i];
-    if (ranks ? m->rank == adapter->rank : m->alpha == adapter->alpha) continue;
+    if (ld_adapter_is_whole(m) || (ranks ? m->rank == adapter->rank : m->alpha == adapter->alpha)) continue;
     ld_text_puts(out, n++ ? ",\n    " : "\n    ");
     put_pattern_key(out, adapter, m);
     ld_text_puts(out, ": ");
@@ -171,9 +173,25 @@ static const char *true_or_false(bool value) {
   return value ? "true" : "false";
 }
 
+/* What one PEFT folder holds: the adapter, what is written of it, and how its kind stands there. */
+typedef struct writer {
+  const ld_adapter *adapter;
+  const ld_adapter_form *const *forms;
+  const ld_adapter_form *form; /* of all modules that are not trained in full; NULL without such */
+  const char *const *all;
+  size_t n_all;
+  ld_peft_saved saved;
+} writer;
+
+static void put_flags(ld_text *out, const writer *w) {
+  for (int i = 0; w->forms[i]; i++)
+    if (w->forms[i]->flag)
+      ld_text_printf(out, "  \"%s\": %s,\n", w->forms[i]->flag, true_or_false(w->forms[i] == w->form));
+}
+
 /* Only fields that every PEFT knows: older ones refuse what they do not. */
-static void put_config(ld_text *out, const ld_adapter *a, const ld_peft_saved *saved, const char *const *all,
-                       size_t n_all) {
+static void put_config(ld_text *out, const writer *w) {
+  const ld_adapter *a = w->adapter;
   ld_text_puts(out, "{\n  \"alpha_pattern\": ");
   put_patterns(out, a, false);
   ld_text_puts(out, ",\n  \"base_model_name_or_path\": ");
@@ -185,59 +203,53 @@ static void put_config(ld_text *out, const ld_adapter *a, const ld_peft_saved *s
   ld_text_puts(out, ",\n  \"lora_dropout\": ");
   ld_json_number(out, a->dropout);
   ld_text_puts(out, ",\n  \"modules_to_save\": ");
-  if (saved->n)
-    put_list(out, (const char *const *)saved->names, saved->n);
+  if (w->saved.n)
+    put_list(out, (const char *const *)w->saved.names, w->saved.n);
   else
     ld_text_puts(out, "null");
   ld_text_printf(
       out, ",\n  \"peft_type\": \"LORA\",\n  \"r\": %d,\n  \"rank_pattern\": ", a->rank > 0 ? a->rank : 1);
   put_patterns(out, a, true);
   ld_text_puts(out, ",\n  \"revision\": null,\n  \"target_modules\": ");
-  put_targets(out, a, all, n_all);
+  put_targets(out, a, w->all, w->n_all);
   ld_text_puts(out, ",\n  \"task_type\": ");
-  put_string_or_null(out, saved->task_type);
-  ld_text_printf(out, ",\n  \"use_dora\": false,\n  \"use_rslora\": %s\n}\n", true_or_false(a->rslora));
+  put_string_or_null(out, w->saved.task_type);
+  ld_text_puts(out, ",\n");
+  put_flags(out, w);
+  ld_text_printf(out, "  \"use_rslora\": %s\n}\n", true_or_false(a->rslora));
 }
 
-static bool is_counter(const ld_adapter_full *full) {
-  static const char end[] = ".num_batches_tracked";
-  const size_t length = strlen(full->path);
-  return full->ndim == 0 && length >= sizeof end && strcmp(full->path + length - (sizeof end - 1), end) == 0;
+static const char *key_of(const ld_adapter_form *form, const char *role) {
+  for (int i = 0; form && form->roles[i].role; i++)
+    if (!strcmp(form->roles[i].role, role)) return form->roles[i].key;
+  return role;
 }
 
-/* A convolution's A has the kernel, its B is 1 x 1. */
-static ld_named lora_tensor(const ld_adapter_module *m, bool is_A) {
-  const int64_t A[] = {m->rank, ld_adapter_channels(m), m->kernel[0], m->kernel[1]},
-                B[] = {m->out, m->rank, 1, 1};
-  ld_named named = {.name = ld_format("base_model.model.%s.lora_%c.weight", m->path, is_A ? 'A' : 'B'),
-                    .tensor = {.data = is_A ? m->A : m->B, .dtype = LD_F32, .ndim = m->kernel[0] ? 4 : 2}};
-  memcpy(named.tensor.shape, is_A ? A : B, sizeof A);
-  return named;
-}
-
-static ld_named full_tensor(const ld_adapter_full *full, int64_t *counter) {
-  ld_named named = {.name = ld_format("base_model.model.%s", full->path),
-                    .tensor = {.data = full->data, .dtype = LD_F32, .ndim = full->ndim}};
-  memcpy(named.tensor.shape, full->shape, sizeof named.tensor.shape);
-  if (is_counter(full)) {
-    *counter = (int64_t)full->data[0];
+/* A counter of batches is an integer there. */
+static ld_named named_tensor(const ld_adapter_form *form, const ld_adapter_module *m, const ld_adapter_tensor *t,
+                             int64_t *counter) {
+  ld_named named = {.name = ld_format("base_model.model.%s.%s", m->path, key_of(form, t->role)),
+                    .tensor = {.data = t->data, .dtype = LD_F32, .ndim = t->ndim}};
+  memcpy(named.tensor.shape, t->shape, sizeof named.tensor.shape);
+  if (t->ndim == 0 && !strcmp(t->role, "num_batches_tracked")) {
+    *counter = (int64_t)t->data[0];
     named.tensor.data = counter;
     named.tensor.dtype = LD_I64;
   }
   return named;
 }
 
-static int write_tensors(const char *path, const ld_adapter *a, ld_error *err) {
-  const size_t n = 2 * a->n_modules + a->n_full;
-  ld_named *tensors = ld_alloc(n, sizeof *tensors);
-  int64_t *counters = ld_alloc(a->n_full, sizeof *counters);
+static int write_tensors(const char *path, const writer *w, ld_error *err) {
+  const ld_adapter *a = w->adapter;
+  const size_t most = ld_adapter_n_tensors(a);
+  ld_named *tensors = ld_alloc(most, sizeof *tensors);
+  int64_t *counters = ld_alloc(most, sizeof *counters);
+  size_t n = 0;
   for (size_t i = 0; i < a->n_modules; i++) {
     const ld_adapter_module *m = &a->modules[i];
-    tensors[2 * i] = lora_tensor(m, true);
-    tensors[2 * i + 1] = lora_tensor(m, false);
+    const ld_adapter_form *form = ld_adapter_is_whole(m) ? NULL : w->form;
+    for (size_t k = 0; k < m->n_tensors; k++, n++) tensors[n] = named_tensor(form, m, &m->tensors[k], &counters[n]);
   }
-  for (size_t i = 0; i < a->n_full; i++)
-    tensors[2 * a->n_modules + i] = full_tensor(&a->full[i], &counters[i]);
   const char *digest = a->base_digest && *a->base_digest ? a->base_digest : NULL;
   const int code =
       ld_safetensors_write_noted(path, tensors, n, digest ? LD_PEFT_BASE_DIGEST : NULL, digest, err);
@@ -279,47 +291,59 @@ static int write_labels(const char *part, const char *folder, const ld_adapter *
   return code;
 }
 
-static int write_files(const char *part, const char *folder, const ld_adapter *adapter, const ld_text *config,
-                       ld_error *err) {
-  int code = write_text(part, "adapter_config.json", config, err);
-  if (!code) code = write_labels(part, folder, adapter, err);
+static int write_files(const char *part, const char *folder, const writer *w, ld_error *err) {
+  ld_text config = {0};
+  put_config(&config, w);
+  int code = write_text(part, "adapter_config.json", &config, err);
+  ld_text_free(&config);
+  if (!code) code = write_labels(part, folder, w->adapter, err);
   if (code) return code;
   char *path = ld_path_join(part, "adapter_model.safetensors");
-  code = write_tensors(path, adapter, err);
+  code = write_tensors(path, w, err);
   free(path);
   return code;
 }
 
+/* One flag holds for all modules. */
+static int find_form(writer *w, const char *name, ld_error *err) {
+  const char *kind = NULL;
+  for (size_t i = 0; i < w->adapter->n_modules; i++) {
+    const ld_adapter_module *m = &w->adapter->modules[i];
+    if (ld_adapter_is_whole(m)) continue;
+    if (kind && strcmp(kind, m->kind) != 0)
+      return ld_fail(err, LD_EUNSUPPORTED, "%s: holds modules of the kinds %s and %s, of which PEFT takes one at a time",
+                     name, kind, m->kind);
+    kind = m->kind;
+  }
+  for (int i = 0; kind && w->forms[i]; i++)
+    if (!strcmp(w->forms[i]->kind, kind)) w->form = w->forms[i];
+  return !kind || w->form ? 0 : ld_fail(err, LD_EUNSUPPORTED, "%s: PEFT does not have the kind %s", name, kind);
+}
+
 /* The names come first: their error says more than that of a label too few in half a head. */
-static int check(const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,
-                 const char *name, ld_peft_saved *saved, ld_error *err) {
-  int code = ld_peft_saved_choose(adapter, all_modules, n_all_modules, name, saved, err);
-  if (!code) code = ld_adapter_check(adapter, name, err);
-  if (!code && !adapter->n_modules && !adapter->n_full)
-    code = ld_fail(err, LD_EMISMATCH, "%s: the adapter is empty", name);
+static int check(writer *w, const char *name, ld_error *err) {
+  int code = ld_peft_saved_choose(w->adapter, w->all, w->n_all, name, &w->saved, err);
+  if (!code) code = ld_adapter_check(w->adapter, name, err);
+  if (!code && !w->adapter->n_modules) code = ld_fail(err, LD_EMISMATCH, "%s: the adapter is empty", name);
   return code;
 }
 
 int ld_peft_check(const ld_adapter *adapter, const char *const *all_modules, size_t n_all_modules,
                   const char *name, ld_error *err) {
-  ld_peft_saved saved;
-  const int code = check(adapter, all_modules, n_all_modules, name, &saved, err);
-  ld_peft_saved_free(&saved);
+  writer w = {.adapter = adapter, .all = all_modules, .n_all = n_all_modules};
+  const int code = check(&w, name, err);
+  ld_peft_saved_free(&w.saved);
   return code;
 }
 
-int ld_peft_write(const char *folder, const ld_adapter *adapter, const char *const *all_modules,
-                  size_t n_all_modules, ld_error *err) {
-  ld_peft_saved saved;
-  ld_text config = {0};
+int ld_peft_write(const char *folder, const ld_adapter *adapter, const ld_adapter_form *const *forms,
+                  const char *const *all_modules, size_t n_all_modules, ld_error *err) {
+  writer w = {.adapter = adapter, .forms = forms, .all = all_modules, .n_all = n_all_modules};
   char *part = NULL;
-  int code = check(adapter, all_modules, n_all_modules, folder, &saved, err);
+  int code = check(&w, folder, err);
+  if (!code) code = find_form(&w, folder, err);
   if (!code && !(part = ld_folder_begin(folder, err))) code = err ? err->code : LD_EFILE;
-  if (!code) {
-    put_config(&config, adapter, &saved, all_modules, n_all_modules);
-    code = ld_folder_end(part, folder, write_files(part, folder, adapter, &config, err), err);
-  }
-  ld_text_free(&config);
-  ld_peft_saved_free(&saved);
+  if (!code) code = ld_folder_end(part, folder, write_files(part, folder, &w, err), err);
+  ld_peft_saved_free(&w.saved);
   return code;
 }

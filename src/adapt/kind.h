@@ -1,20 +1,22 @@
 /* Adapter kinds: how training changes a module. One file each; kind.c has the table.
  *
- * To add one: its file, with the functions of nn/change.h and those below, and its line in the table. Nothing
- * else asks for a kind by name: the trainer, the sums, the optimizer, checkpoints, PEFT folders and merge see
- * its parameters.
+ * To add one: its file, with the functions of nn/change.h and those below, and its line in the table. Nothing else
+ * asks for a kind by name: the trainer, the sums, the optimizer, checkpoints, PEFT folders and merge see its
+ * parameters.
  */
 #ifndef LD_ADAPTER_KIND_H
 #define LD_ADAPTER_KIND_H
 
+#include "io/adapter.h"
 #include "nn/change.h"
 
-enum { LD_MAX_ROLES = 4 };
-
 typedef struct ld_adapter_kind {
-  const char *name; /* in checkpoints: "lora" */
+  const char *name;           /* in checkpoints, and as a value of --method: "lora" */
+  const ld_adapter_form *form; /* how it stands in PEFT folders; NULL: as modules_to_save */
+  /* Whether it can change the layer; NULL: every one. */
+  bool (*takes)(const ld_linear *layer);
   /* Lays out the parameters of a change whose layer and rank are set: their roles and shapes into
-   * change->params, which has room for LD_MAX_ROLES, and the sizes that nn/change.h asks for. */
+   * change->params, which has room for LD_ADAPTER_ROLES, and the sizes that nn/change.h asks for. */
   void (*lay_out)(ld_change *change);
   /* Sets the values with which training starts, from zeros; they depend on the seed and the layer only. */
   void (*start)(ld_change *change, uint64_t seed);
@@ -28,6 +30,9 @@ typedef struct ld_adapter_kind {
 } ld_adapter_kind;
 
 extern const ld_adapter_kind ld_adapter_lora, ld_adapter_whole;
+
+/* The forms of all kinds, for who reads and writes PEFT folders; NULL after the last. */
+const ld_adapter_form *const *ld_adapter_forms(void);
 
 /* The kind of that name; NULL for none. */
 const ld_adapter_kind *ld_adapter_kind_find(const char *name);

@@ -12,17 +12,21 @@ ld_param *ld_change_add(ld_change *change, const char *role, int ndim, const int
   return param;
 }
 
+ld_change ld_choice_lay_out(const ld_choice *choice, ld_param *params) {
+  ld_change change = {.functions = &choice->kind->functions,
+                      .layer = choice->layer,
+                      .params = params,
+                      .rank = choice->rank,
+                      .scaling = (float)choice->scaling};
+  choice->kind->lay_out(&change);
+  return change;
+}
+
 static void lay_out(ld_params *params, size_t i, double dropout) {
-  const ld_choice *choice = &params->choices[i];
   ld_change *change = &params->changes[i];
-  *change = (ld_change){.functions = &choice->kind->functions,
-                        .layer = choice->layer,
-                        .params = params->list + params->n,
-                        .rank = choice->rank,
-                        .scaling = (float)choice->scaling,
-                        .dropout = (float)dropout,
-                        .id = (uint32_t)i};
-  choice->kind->lay_out(change);
+  *change = ld_choice_lay_out(&params->choices[i], params->list + params->n);
+  change->dropout = change->functions->read ? (float)dropout : 0; /* it is of what `read` is given */
+  change->id = (uint32_t)i;
   params->n += (size_t)change->n_params;
   for (int k = 0; k < change->n_params; k++) params->n_floats += change->params[k].count;
 }
@@ -43,7 +47,7 @@ ld_params *ld_params_attach(const ld_choice *choices, size_t n, double dropout) 
   params->n_changes = n;
   params->choices = ld_alloc(n, sizeof *params->choices);
   params->changes = ld_alloc(n, sizeof *params->changes);
-  params->list = ld_alloc(n * LD_MAX_ROLES, sizeof *params->list);
+  params->list = ld_alloc(n * LD_ADAPTER_ROLES, sizeof *params->list);
   if (n) memcpy(params->choices, choices, n * sizeof *choices);
   for (size_t i = 0; i < n; i++) lay_out(params, i, dropout);
   place(params);

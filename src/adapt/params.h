@@ -26,6 +26,10 @@ typedef struct ld_params {
   bool rslora; /* how scaling follows from alpha and rank */
 } ld_params;
 
+/* The change that a choice asks for, with the roles and shapes of its parameters in `params`, which has room for
+ * LD_ADAPTER_ROLES: without their numbers, and on no layer. */
+ld_change ld_choice_lay_out(const ld_choice *choice, ld_param *params);
+
 /* Puts changes with zeros on the chosen layers, until ld_params_free, which must come before the model is
  * freed. The choices are copied; no layer may be chosen twice. */
 ld_params *ld_params_attach(const ld_choice *choices, size_t n, double dropout);

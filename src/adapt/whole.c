@@ -35,12 +35,15 @@ static void input(const ld_change *c, const ld_product *p, enum ld_through throu
   if (through & LD_THROUGH_BASE) ld_product_sum(p, p->x, layer.in, &part, 1, p->start, NULL);
 }
 
+static bool takes(const ld_linear *layer) {
+  return !layer->kernel.height && !layer->transposed;
+}
+
 static void lay_out(ld_change *c) {
   const ld_linear *layer = c->layer;
   const double products = (double)layer->in * layer->out;
   ld_change_add(c, "weight", 2, (int64_t[]){layer->out, layer->in});
   if (layer->bias) ld_change_add(c, "bias", 1, (int64_t[]){layer->out});
-  c->dropout = 0;
   c->work = (ld_change_work){products, products, products};
 }
 
@@ -77,7 +80,8 @@ static bool merge(const ld_change *c, const char *which, float *values) {
 }
 
 const ld_adapter_kind ld_adapter_whole = {
-    .name = "whole",
+    .name = LD_ADAPTER_WHOLE,
+    .takes = takes,
     .lay_out = lay_out,
     .start = start,
     .merge = merge,

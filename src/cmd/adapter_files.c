@@ -7,8 +7,8 @@
 #include "cmd/check.h"
 #include "cmd/command.h"
 #include "cmd/run_setting.h"
-#include "io/checkpoint.h"
 #include "io/file.h"
+#include "io/state/checkpoint.h"
 #include "train/base.h"
 
 /* What can be said of an adapter without its base. */
@@ -22,7 +22,7 @@ static int check_alone(const ld_adapter *adapter, const char *path, ld_error *er
 
 static int write_alone(const ld_adapter *adapter, const ld_options *options, ld_error *err) {
   const int rc = check_alone(adapter, options->adapter, err);
-  return rc ? rc : ld_peft_write(options->out, adapter, NULL, 0, err);
+  return rc ? rc : ld_peft_write(options->out, adapter, ld_adapter_forms(), NULL, 0, err);
 }
 
 /* With the base at hand PEFT's names of modules can be short; it must be the adapter's, which is checked. */
@@ -32,7 +32,7 @@ static int write_for(const char *model, ld_adapter *adapter, const ld_options *o
   int rc = ld_base_open_model(model, &base, err);
   if (!rc) rc = ld_base_adapt(&base, adapter, options->adapter, 0, err);
   const char **paths = rc ? NULL : ld_base_module_paths(&base, &n);
-  if (!rc) rc = ld_peft_write(options->out, adapter, paths, n, err);
+  if (!rc) rc = ld_peft_write(options->out, adapter, ld_adapter_forms(), paths, n, err);
   free(paths);
   ld_base_close(&base);
   return rc;

@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "cmd/command.h"
 #include "cmd/inspect_run.h"
 #include "cmd/print.h"
 #include "cmd/run_setting.h"
-#include "io/checkpoint.h"
 #include "io/file.h"
+#include "io/state/checkpoint_folder.h"
 #include "train/base.h"
 
 static void print_shape(const ld_stored *tensor) {
@@ -99,34 +100,31 @@ static double norm(const float *x, int64_t n) {
   return sqrt(sum);
 }
 
-static void print_lora(const ld_adapter_module *m) {
-  char kernel[40] = "";
-  if (m->kernel[0]) snprintf(kernel, sizeof kernel, "%dx%d conv ", m->kernel[0], m->kernel[1]);
+/* A module, its tensors with their shapes and norms. */
+static void print_module(const ld_adapter_module *m) {
   printf("  ");
   ld_cmd_put(m->path, 48, 0);
-  printf(" r %-3d %s%lld -> %lld  scaling %.4g  |A| %.4f  |B| %.4f\n", m->rank, kernel,
-         (long long)ld_adapter_channels(m), (long long)m->out, m->scaling, norm(m->A, m->rank * m->in),
-         norm(m->B, m->rank * m->out));
+  printf(" %s", m->kind);
+  if (m->rank) printf(" r %d scaling %.4g", m->rank, m->scaling);
+  for (size_t k = 0; k < m->n_tensors; k++) {
+    const ld_adapter_tensor *t = &m->tensors[k];
+    printf("  ");
+    ld_cmd_put(t->role, 0, 0);
+    for (int d = 0; d < t->ndim; d++) printf("%s%lld", d ? ", " : " (", (long long)t->shape[d]);
+    printf("%s |%.4f|", t->ndim ? ")" : "", norm(t->data, ld_adapter_count(t)));
+  }
+  printf("\n");
 }
 
-/* Returns the count of its elements. */
-static int64_t print_full(const ld_adapter_full *full) {
-  int64_t n = 1;
-  printf("  ");
-  ld_cmd_put(full->path, 48, 0);
-  printf(" trained in full (");
-  for (int i = 0; i < full->ndim; i++) {
-    printf("%s%lld", i ? ", " : "", (long long)full->shape[i]);
-    n *= full->shape[i];
-  }
-  printf(")  |W| %.4f\n", norm(full->data, n));
+static int64_t count_numbers(const ld_adapter *adapter) {
+  int64_t n = 0;
+  for (size_t i = 0; i < adapter->n_modules; i++)
+    for (size_t k = 0; k < adapter->modules[i].n_tensors; k++) n += ld_adapter_count(&adapter->modules[i].tensors[k]);
   return n;
 }
 
 static void print_adapter(const char *path, const ld_adapter *adapter) {
-  int64_t n = 0, n_whole = 0;
-  for (size_t i = 0; i < adapter->n_modules; i++)
-    n += adapter->modules[i].rank * (adapter->modules[i].in + adapter->modules[i].out);
+  const long long n_modules = (long long)adapter->n_modules;
   printf("adapter            ");
   ld_cmd_put(path, 0, 0);
   printf("\nbase               ");
@@ -136,12 +134,10 @@ static void print_adapter(const char *path, const ld_adapter *adapter) {
   printf("), digest ");
   ld_cmd_put(adapter->base_digest ? adapter->base_digest : "unknown", 0, 0);
   printf("\n");
-  printf("rank %d, alpha %g, dropout %g%s; %.3f M parameters in %zu modules\n", adapter->rank, adapter->alpha,
-         adapter->dropout, adapter->rslora ? ", rank-stabilised" : "", (double)n / 1e6, adapter->n_modules);
-  for (size_t i = 0; i < adapter->n_modules; i++) print_lora(&adapter->modules[i]);
-  for (size_t i = 0; i < adapter->n_full; i++) n_whole += print_full(&adapter->full[i]);
-  if (adapter->n_full)
-    printf("trained in full    %.3f M in %zu tensors\n", (double)n_whole / 1e6, adapter->n_full);
+  printf("rank %d, alpha %g, dropout %g%s; %lld parameters in %lld %s\n", adapter->rank, adapter->alpha,
+         adapter->dropout, adapter->rslora ? ", rank-stabilised" : "", (long long)count_numbers(adapter), n_modules,
+         ld_plural(n_modules, "module", "modules"));
+  for (size_t i = 0; i < adapter->n_modules; i++) print_module(&adapter->modules[i]);
   for (size_t i = 0; i < adapter->n_labels; i++) {
     printf("label %-12zu ", i);
     ld_cmd_put(adapter->labels[i], 0, 0);

@@ -11,6 +11,7 @@
 #include "cmd/options.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/state/checkpoint_folder.h"
 #include "linalg/gemm.h"
 #include "train/fetch.h"
 

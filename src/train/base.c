@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "io/checkpoint.h"
+#include "io/state/checkpoint_folder.h"
 #include "io/file.h"
 #include "io/json.h"
 

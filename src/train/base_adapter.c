@@ -6,10 +6,11 @@
 #include "adapt/choose.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "io/checkpoint.h"
 #include "io/file.h"
 #include "io/peft_config.h"
+#include "io/peft_pattern.h"
 #include "io/peft_saved.h"
+#include "io/state/checkpoint_folder.h"
 #include "train/base.h"
 
 void ld_warn_damaged(const char *path, const ld_error *why, void *user) {
@@ -45,7 +46,7 @@ int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err) {
     char *config = ld_path_join(path, "adapter_config.json");
     const bool peft = ld_file_exists(config);
     free(config);
-    return peft ? ld_peft_read(path, out, err) : load_run(path, out, err);
+    return peft ? ld_peft_read(path, ld_adapter_forms(), out, err) : load_run(path, out, err);
   }
   ld_checkpoint *checkpoint;
   const int rc = ld_checkpoint_read(path, &checkpoint, err);
@@ -73,77 +74,73 @@ void ld_adapter_forget_base(ld_adapter *adapter) {
   adapter->base_digest = NULL;
 }
 
+static void put_shape(ld_text *out, const int64_t *shape, int ndim) {
+  ld_text_puts(out, "(");
+  for (int d = 0; d < ndim; d++) ld_text_printf(out, "%s%lld", d ? ", " : "", (long long)shape[d]);
+  ld_text_puts(out, ")");
+}
+
+/* A tensor of the module in another shape than the base's layer takes. */
+static int bad_shape(const ld_adapter_module *module, const ld_adapter_tensor *tensor, const ld_param *param,
+                     const char *source, ld_error *err) {
+  ld_text found = {0}, taken = {0};
+  put_shape(&found, tensor->shape, tensor->ndim);
+  put_shape(&taken, param->shape, param->ndim);
+  const int rc = ld_fail(err, LD_EMISMATCH, "%s: module '%s': its %s is %s, but the base's layer takes %s", source,
+                         module->path, tensor->role, found.bytes, taken.bytes);
+  ld_text_free(&found);
+  ld_text_free(&taken);
+  return rc;
+}
+
+/* Whether the module has just the tensors of the change, in their shapes. */
+static int check_tensors(const ld_change *change, const ld_adapter_module *module, const char *source, ld_error *err) {
+  for (int i = 0; i < change->n_params; i++) {
+    const ld_param *param = &change->params[i];
+    const ld_adapter_tensor *tensor = ld_adapter_tensor_of(module, param->role);
+    if (!tensor)
+      return ld_fail(err, LD_EMISMATCH, "%s: module '%s': has no %s", source, module->path, param->role);
+    if (tensor->ndim != param->ndim || memcmp(tensor->shape, param->shape, (size_t)param->ndim * sizeof *param->shape) != 0)
+      return bad_shape(module, tensor, param, source, err);
+  }
+  for (size_t k = 0; k < module->n_tensors; k++) {
+    bool known = false;
+    for (int i = 0; i < change->n_params; i++) known = known || !strcmp(change->params[i].role, module->tensors[k].role);
+    if (!known)
+      return ld_fail(err, LD_EMISMATCH, "%s: module '%s': has a %s, which the base's layer does not take: " LD_PEFT_MERGE,
+                     source, module->path, module->tensors[k].role);
+  }
+  return 0;
+}
+
+static ld_choice choice_of(const ld_adapter_module *module, ld_linear *layer) {
+  return (ld_choice){layer, ld_adapter_kind_find(module->kind), module->rank, module->alpha, module->scaling};
+}
+
 static int check_module(const ld_base *base, const ld_adapter_module *module, const char *source,
                         ld_error *err) {
-  const ld_linear *linear = ld_model_layer(base->model, module->path);
-  if (!linear)
-    return ld_fail(err, LD_EMISMATCH, "%s: adapts module '%s', which the %s model %s does not have", source,
-                   module->path, base->model->family->model_type, ld_model_folder_path(base->folder));
-  if (linear->kernel.height != module->kernel[0] || linear->kernel.width != module->kernel[1])
-    return ld_fail(err, LD_EMISMATCH,
-                   "%s: module '%s' is for a kernel of %d x %d, but the base's has %d x %d (0: a linear "
-                   "layer)",
-                   source, module->path, module->kernel[0], module->kernel[1], linear->kernel.height,
-                   linear->kernel.width);
-  if (linear->in != module->in || linear->out != module->out)
-    return ld_fail(err, LD_EMISMATCH,
-                   "%s: module '%s' is for a layer of %lld to %lld, but the base has %d to %d", source,
-                   module->path, (long long)module->in, (long long)module->out, linear->in, linear->out);
-  return 0;
+  const ld_choice choice = choice_of(module, ld_model_layer(base->model, module->path));
+  ld_param params[LD_ADAPTER_ROLES];
+  if (!choice.kind)
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: module '%s' is of the kind '%s', which this version does not know", source,
+                   module->path, module->kind);
+  if (!choice.layer || (choice.kind->takes && !choice.kind->takes(choice.layer)))
+    return ld_fail(err, LD_EMISMATCH, "%s: holds %s of '%s', which the %s model %s cannot take: " LD_PEFT_MERGE, source,
+                   ld_adapter_is_whole(module) ? "the full parameters" : "an adapter", module->path,
+                   base->model->family->model_type, ld_model_folder_path(base->folder));
+  const ld_change change = ld_choice_lay_out(&choice, params);
+  return check_tensors(&change, module, source, err);
 }
 
-/* The linear module of which `path` is the weight or (when `bias`) the bias; NULL when there is none. */
-static ld_linear *find_whole(const ld_model *model, const char *path, bool *bias) {
-  const char *end = strrchr(path, '.');
-  if (!end || (strcmp(end, ".weight") != 0 && strcmp(end, ".bias") != 0)) return NULL;
-  *bias = !strcmp(end, ".bias");
-  char *module = ld_format("%.*s", (int)(end - path), path);
-  ld_linear *linear = ld_model_layer(model, module);
-  free(module);
-  return linear;
-}
-
-static bool has_sizes(const ld_adapter_full *full, int rows, int cols) {
-  return cols ? full->ndim == 2 && full->shape[0] == rows && full->shape[1] == cols
-              : full->ndim == 1 && full->shape[0] == rows;
-}
-
-static int check_whole(const ld_base *base, const ld_adapter_full *full, const char *source, ld_error *err) {
-  bool bias;
-  const ld_linear *linear = find_whole(base->model, full->path, &bias);
-  if (!linear || linear->kernel.height || linear->transposed || (bias && !linear->bias))
-    return ld_fail(err, LD_EMISMATCH, "%s: holds the full parameter '%s', which the %s model %s cannot take: " LD_PEFT_MERGE,
-                   source, full->path, base->model->family->model_type, ld_model_folder_path(base->folder));
-  if (!has_sizes(full, linear->out, bias ? 0 : linear->in))
-    return ld_fail(err, LD_EMISMATCH,
-                   "%s: the full parameter '%s' does not fit the base's layer of %d to %d", source,
-                   full->path, linear->in, linear->out);
-  return 0;
-}
-
-static const ld_adapter_full *find_full(const ld_adapter *adapter, const ld_linear *linear,
-                                        const char *which) {
-  char *path = ld_format("%s.%s", linear->path, which);
-  const ld_adapter_full *found = NULL;
-  for (size_t i = 0; i < adapter->n_full && !found; i++)
-    if (!strcmp(adapter->full[i].path, path)) found = &adapter->full[i];
-  free(path);
-  return found;
-}
-
-/* A module is trained whole with all it has, and a new one must come from the adapter. */
+/* A module that the folder lacks must come from the adapter. */
 static int check_complete(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   for (size_t i = 0; i < base->model->n_linears; i++) {
     const ld_linear *linear = base->model->linears[i];
-    const bool weight = find_full(adapter, linear, "weight"), bias = find_full(adapter, linear, "bias");
-    if (linear->is_new && !weight)
+    if (linear->is_new && !ld_adapter_module_at(adapter, linear->path))
       return ld_fail(err, LD_EMISMATCH,
                      "%s: has no '%s.weight', and neither does the base %s: use the adapter with the base "
                      "that it was trained on",
                      source, linear->path, ld_model_folder_path(base->folder));
-    if (weight != bias && linear->bias)
-      return ld_fail(err, LD_EMISMATCH, "%s: holds only one of '%s.weight' and '%s.bias'", source,
-                     linear->path, linear->path);
   }
   return 0;
 }
@@ -151,19 +148,18 @@ static int check_complete(const ld_base *base, const ld_adapter *adapter, const 
 /* The head takes the size that the adapter's has, and its labels, which must be as many. */
 static int follow_head(ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const ld_linear *head = base->model->head;
-  const ld_adapter_full *full = base->model->family->classifies ? find_full(adapter, head, "weight") : NULL;
+  const ld_adapter_module *module = base->model->family->classifies ? ld_adapter_module_at(adapter, head->path) : NULL;
+  const ld_adapter_tensor *weight = module ? ld_adapter_tensor_of(module, "weight") : NULL;
+  const int64_t rows = weight && weight->ndim == 2 ? weight->shape[0] : 0;
   int rc = 0;
-  if (full && adapter->n_labels && (int64_t)adapter->n_labels != full->shape[0])
-    return ld_fail(err, LD_EMISMATCH, "%s: labels: %zu name%s, but '%s' has %lld rows", source,
-                   adapter->n_labels, ld_plural((long long)adapter->n_labels, "", "s"), full->path,
-                   (long long)full->shape[0]);
-  if (full && full->ndim == 2 && full->shape[0] != head->out && full->shape[0] >= 1 &&
-      full->shape[0] <= 1 << 20)
-    rc = ld_base_set_head(base, (int)full->shape[0], false, err);
-  if (rc || !full) return rc;
-  if (adapter->n_labels == base->labels.n_names)
+  if (weight && adapter->n_labels && (int64_t)adapter->n_labels != weight->shape[0])
+    return ld_fail(err, LD_EMISMATCH, "%s: labels: %zu name%s, but '%s.weight' has %lld rows", source,
+                   adapter->n_labels, ld_plural((long long)adapter->n_labels, "", "s"), head->path,
+                   (long long)weight->shape[0]);
+  if (rows >= 1 && rows <= 1 << 20 && rows != head->out) rc = ld_base_set_head(base, (int)rows, false, err);
+  if (!rc && weight && adapter->n_labels == base->labels.n_names)
     ld_base_set_labels(base, (const char *const *)adapter->labels, adapter->n_labels);
-  return 0;
+  return rc;
 }
 
 static int check_base(const ld_base *base, const char *recorded, const char *source, ld_error *err) {
@@ -210,14 +206,16 @@ static int check_copy(const ld_base *base, const ld_adapter_copy *copy, const ch
 
 /* Whether the adapter holds the base's tensor of this name, which may lack the body's. */
 static bool holds(const ld_adapter *adapter, const char *name) {
-  const size_t length = strlen(name);
-  for (size_t i = 0; i < adapter->n_full; i++) {
-    const char *path = adapter->full[i].path;
-    const size_t p = strlen(path);
-    if (p >= length && !strcmp(path + p - length, name) && (p == length || path[p - length - 1] == '.'))
-      return true;
+  bool found = false;
+  for (size_t i = 0; i < adapter->n_modules && !found; i++) {
+    const ld_adapter_module *m = &adapter->modules[i];
+    for (size_t k = 0; k < m->n_tensors && ld_adapter_is_whole(m) && !found; k++) {
+      char *path = ld_format("%s.%s", m->path, m->tensors[k].role);
+      found = ld_peft_selects(name, path);
+      free(path);
+    }
   }
-  return false;
+  return found;
 }
 
 static int check_saved_tensor(const ld_adapter *adapter, const char *name, const char *source,
@@ -252,7 +250,8 @@ static int check_task(const ld_base *base, const ld_adapter *adapter, const char
 static int check_targets(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const bool of_family = adapter->config && !ld_value_get(adapter->config, "target_modules");
   for (size_t i = 0; of_family && i < adapter->n_modules; i++) {
-    const ld_linear *linear = ld_model_layer(base->model, adapter->modules[i].path);
+    const ld_adapter_module *m = &adapter->modules[i];
+    const ld_linear *linear = ld_adapter_is_whole(m) ? NULL : ld_model_layer(base->model, m->path);
     if (linear && !ld_is_targeted(linear, base->model->default_targets))
       return ld_fail(err, LD_EMISMATCH,
                      "%s: adapter_config.json has no target_modules, so that they are %s, but "
@@ -260,12 +259,6 @@ static int check_targets(const ld_base *base, const ld_adapter *adapter, const c
                      source, base->model->default_targets, linear->path);
   }
   return 0;
-}
-
-static const ld_adapter_module *find_module(const ld_adapter *adapter, const char *path) {
-  for (size_t i = 0; i < adapter->n_modules; i++)
-    if (!strcmp(adapter->modules[i].path, path)) return &adapter->modules[i];
-  return NULL;
 }
 
 /* Whether PEFT puts LoRA on the module when it loads the adapter; "all-linear" leaves out convolutions. */
@@ -289,7 +282,8 @@ static int check_selected(const ld_base *base, const ld_adapter *adapter, const 
   for (size_t i = 0; adapter->config && i < model->n_linears; i++) {
     const ld_linear *linear = model->linears[i];
     bool selected = false;
-    if (find_module(adapter, linear->path)) continue;
+    const ld_adapter_module *module = ld_adapter_module_at(adapter, linear->path);
+    if (module && !ld_adapter_is_whole(module)) continue;
     const int rc = is_selected(model, linear, adapter, source, &selected, err);
     if (rc) return rc;
     if (selected && !n++) first = linear->path;
@@ -312,7 +306,6 @@ static int check_selected(const ld_base *base, const ld_adapter *adapter, const 
 
 static int check_adapter(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   int rc = check_base(base, adapter->base_digest, source, err);
-  for (size_t i = 0; i < adapter->n_full && !rc; i++) rc = check_whole(base, &adapter->full[i], source, err);
   for (size_t i = 0; i < adapter->n_modules && !rc; i++)
     rc = check_module(base, &adapter->modules[i], source, err);
   for (size_t i = 0; i < adapter->n_copies && !rc; i++) rc = check_copy(base, &adapter->copies[i], source, err);
@@ -324,21 +317,25 @@ static int check_adapter(const ld_base *base, const ld_adapter *adapter, const c
   return rc ? rc : check_complete(base, adapter, source, err);
 }
 
-/* The numbers that the adapter has for a parameter. */
-static const float *values_of(const ld_adapter *adapter, const ld_linear *layer, const char *role) {
-  const ld_adapter_module *module = find_module(adapter, layer->path);
-  if (module) return strcmp(role, "lora_A") ? module->B : module->A;
-  return find_full(adapter, layer, role)->data;
-}
-
 static void fill(ld_params *params, const ld_adapter *adapter) {
-  for (size_t i = 0; i < params->n_changes; i++) {
-    const ld_change *change = &params->changes[i];
-    for (int k = 0; k < change->n_params; k++)
-      memcpy(change->params[k].data, values_of(adapter, change->layer, change->params[k].role),
-             change->params[k].count * sizeof(float));
+  for (size_t i = 0; i < params->n; i++) {
+    ld_param *param = &params->list[i];
+    const ld_adapter_module *module = ld_adapter_module_at(adapter, param->module);
+    memcpy(param->data, ld_adapter_tensor_of(module, param->role)->data, param->count * sizeof(float));
   }
   ld_params_update(params);
+}
+
+/* In the model's order, whatever the file's, and what is trained in full last: so parameters always lie in the same
+ * order. Returns how many. */
+static size_t list_choices(const ld_model *model, const ld_adapter *adapter, ld_choice *choices) {
+  size_t n = 0;
+  for (int whole = 0; whole < 2; whole++)
+    for (size_t i = 0; i < model->n_linears; i++) {
+      const ld_adapter_module *module = ld_adapter_module_at(adapter, model->linears[i]->path);
+      if (module && ld_adapter_is_whole(module) == whole) choices[n++] = choice_of(module, model->linears[i]);
+    }
+  return n;
 }
 
 int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, double dropout,
@@ -346,20 +343,8 @@ int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, 
   int rc = follow_head(base, adapter, source, err);
   if (!rc) rc = check_adapter(base, adapter, source, err);
   if (rc) return rc;
-  ld_model *model = base->model;
-  ld_choice *choices = ld_alloc(model->n_linears, sizeof *choices);
-  size_t n = 0;
-  /* In the model's order, whatever the file's: so parameters always lie in the same order. */
-  for (size_t i = 0; i < model->n_linears; i++) {
-    const ld_adapter_module *module = find_module(adapter, model->linears[i]->path);
-    if (module)
-      choices[n++] =
-          (ld_choice){model->linears[i], &ld_adapter_lora, module->rank, module->alpha, module->scaling};
-  }
-  for (size_t i = 0; i < model->n_linears; i++)
-    if (find_full(adapter, model->linears[i], "weight"))
-      choices[n++] = (ld_choice){.layer = model->linears[i], .kind = &ld_adapter_whole};
-  base->params = ld_params_attach(choices, n, dropout);
+  ld_choice *choices = ld_alloc(base->model->n_linears, sizeof *choices);
+  base->params = ld_params_attach(choices, list_choices(base->model, adapter, choices), dropout);
   base->params->rslora = adapter->rslora;
   fill(base->params, adapter);
   free(choices);
@@ -423,39 +408,17 @@ int ld_base_make_ready(ld_base *base, const char *adapter, bool other_base, ld_e
   return rc ? rc : check_ready(base, err);
 }
 
-static float *copy_floats(const ld_param *param) {
-  return memcpy(ld_alloc(param->count, sizeof(float)), param->data, param->count * sizeof(float));
-}
-
-static void save_module(ld_adapter *adapter, const ld_choice *choice, const ld_change *change) {
-  const ld_linear *layer = choice->layer;
-  adapter->modules[adapter->n_modules++] = (ld_adapter_module){.path = ld_strdup(layer->path),
-                                                               .rank = choice->rank,
-                                                               .alpha = choice->alpha,
-                                                               .scaling = choice->scaling,
-                                                               .in = layer->in,
-                                                               .out = layer->out,
-                                                               .kernel = {layer->kernel.height, layer->kernel.width},
-                                                               .A = copy_floats(&change->params[0]),
-                                                               .B = copy_floats(&change->params[1])};
-}
-
-static void save_full(ld_adapter *adapter, const ld_param *param) {
-  ld_adapter_full *full = &adapter->full[adapter->n_full++];
-  *full = (ld_adapter_full){.path = ld_format("%s.%s", param->module, param->role), .ndim = param->ndim};
-  memcpy(full->shape, param->shape, sizeof full->shape);
-  full->data = copy_floats(param);
-}
-
 static void save_params(ld_adapter *adapter, const ld_params *params) {
-  adapter->modules = ld_alloc(params->n_changes, sizeof *adapter->modules);
-  adapter->full = ld_alloc(params->n, sizeof *adapter->full);
   for (size_t i = 0; i < params->n_changes; i++) {
+    const ld_choice *choice = &params->choices[i];
     const ld_change *change = &params->changes[i];
-    if (change->rank)
-      save_module(adapter, &params->choices[i], change);
-    else
-      for (int k = 0; k < change->n_params; k++) save_full(adapter, &change->params[k]);
+    ld_adapter_module *module = ld_adapter_add(adapter, choice->layer->path, choice->kind->name);
+    module->rank = choice->rank, module->alpha = choice->alpha, module->scaling = choice->scaling;
+    for (int k = 0; k < change->n_params; k++) {
+      const ld_param *param = &change->params[k];
+      ld_adapter_tensor *tensor = ld_adapter_put(module, param->role, param->ndim, param->shape, NULL);
+      memcpy(tensor->data, param->data, param->count * sizeof *tensor->data);
+    }
   }
 }
 

@@ -71,7 +71,7 @@ static bool products(inputs *in, ld_digest *digest) {
 typedef struct layer {
   ld_linear linear;
   ld_change change;
-  ld_param params[LD_MAX_ROLES];
+  ld_param params[LD_ADAPTER_ROLES];
 } layer;
 
 enum { RANK = 4 };

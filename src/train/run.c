@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "io/file.h"
+#include "io/state/checkpoint_folder.h"
 #include "train/run_claim.h"
 
 static int write_text(const char *folder, const char *name, const char *text, ld_error *err) {
@@ -110,7 +111,7 @@ int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err) {
   size_t n;
   const char **paths = ld_base_module_paths(trainer->base, &n);
   ld_adapter_set_base_path(adapter, trainer->options->model);
-  rc = ld_peft_write(folder, adapter, paths, n, err);
+  rc = ld_peft_write(folder, adapter, ld_adapter_forms(), paths, n, err);
   free(paths);
   ld_adapter_free(adapter);
   free(folder);

@@ -9,8 +9,8 @@
 
 #include "base/memory.h"
 #include "io/adapter.h"
-#include "io/checkpoint.h"
 #include "io/file.h"
+#include "io/state/checkpoint_folder.h"
 
 static const char *const files[] = {"lock",       "run.yaml",     "metrics.jsonl", "best.h5",
                                     "adapter.h5", "report.html", "profile.json",  "test-write"};

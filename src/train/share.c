@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/memory.h"
-#include "io/checkpoint.h"
+#include "io/state/checkpoint_folder.h"
 #include "io/file.h"
 #include "io/hash.h"
 #include "train/fetch.h"

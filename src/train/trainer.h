@@ -3,7 +3,7 @@
 #ifndef LD_TRAINER_H
 #define LD_TRAINER_H
 
-#include "io/checkpoint.h"
+#include "io/state/checkpoint.h"
 #include "mpi/comm.h"
 #include "train/adamw.h"
 #include "train/base.h"

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapt/kind.h"
 #include "base/text.h"
-#include "io/adapter.h"
 #include "io/json.h"
 #include "io/adapter_labels.h"
 
@@ -39,9 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 2) return 0;
   size_t config = data[0] | (size_t)data[1] << 8;
   if (config > size - 2) config = size - 2;
-  const uint8_t *tensors = data + 2 + config;
-  try_labels((const char *)data + 2, config);
-  if (ld_peft_parse((const char *)data + 2, config, tensors, size - 2 - config, "fuzz", &adapter, &err)) {
+  const char *both = (const char *)data + 2;
+  const ld_peft_bytes bytes = {both, both + config, config, size - 2 - config};
+  try_labels(both, config);
+  if (ld_peft_parse(&bytes, "fuzz", ld_adapter_forms(), &adapter, &err)) {
     if (!err.text[0] || adapter) abort();
     return 0;
   }

@@ -4,8 +4,7 @@
     python3 check_adapter.py --hdf5 FILE.h5 --peft PEFT_DIR
     python3 check_adapter.py --program LORA_DIST
 
-Compares the set of modules, every A and B, and each module's rank, alpha and scaling with what
-adapter_config.json says; modules trained whole; labels. A convolution's A is (rank, in * height * width) in HDF5.
+Compares every tensor, each module's rank, alpha and scaling with what adapter_config.json says, and labels.
 
 The second sends each adapter of golden/files (needs torch and peft) through the program's `import` and `export`, with
 labels where there is a head; compares the HDF5 file with what PEFT wrote; loads the folder that comes out into PEFT, which
@@ -40,21 +39,20 @@ def pattern_value(patterns: dict, module: str, default):
     return default
 
 
-def read_peft(folder: str) -> tuple[dict, dict, dict]:
-    """Tensors of modules ("<module>/A"), tensors of modules trained whole, and numbers of modules."""
+def read_peft(folder: str) -> tuple[dict, dict]:
+    """The tensors, and the numbers of modules of low rank."""
     with open(os.path.join(folder, "adapter_config.json"), encoding="utf-8") as file:
         config = json.load(file)
-    lora, full, numbers = {}, {}, {}
+    tensors, numbers = {}, {}
     for key, value in load_file(os.path.join(folder, "adapter_model.safetensors")).items():
         name = key.removeprefix(PREFIX)
-        match = re.fullmatch(r"(.*)\.lora_([AB])\.weight", name)
-        if match:
-            lora[f"{match[1]}/{match[2]}"] = value.reshape(len(value), -1)
-            kernel = value.shape[2:] if match[2] == "A" else numbers.get(match[1], [()])[-1]
-            numbers[match[1]] = (*module_numbers(config, match[1]), kernel)
-        elif ".base_layer." not in name:  # PEFT stores the frozen weight of an adapted lm_head too
-            full[name] = value
-    return lora, full, numbers
+        if ".base_layer." in name:  # PEFT stores the frozen weight of an adapted lm_head too
+            continue
+        tensors[name] = value
+        module, low_rank, _ = name.partition(".lora_")
+        if low_rank:
+            numbers[module] = module_numbers(config, module)
+    return tensors, numbers
 
 
 def module_numbers(config: dict, module: str) -> tuple[int, float, float]:
@@ -63,14 +61,15 @@ def module_numbers(config: dict, module: str) -> tuple[int, float, float]:
     return rank, float(alpha), alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
-def read_hdf5(path: str) -> tuple[dict, dict, dict]:
+def read_hdf5(path: str) -> tuple[dict, dict]:
+    tensors, numbers = {}, {}
     with h5py.File(path, "r") as file:
-        groups = file.get("lora", {})
-        lora = {f"{m}/{p}": groups[m][p][()] for m in groups for p in groups[m]}
-        full = {name: data[()] for name, data in file.get("full", {}).items()}
-        numbers = {m: (*(groups[m].attrs[k].item() for k in ("rank", "alpha", "scaling")),
-                       tuple(int(k) for k in groups[m].attrs.get("kernel", ()))) for m in groups}
-    return lora, full, numbers
+        for module, group in file["adapter"].items():
+            for role, data in group.items():
+                tensors[f"{module}.{role}" + (".weight" if role in ("lora_A", "lora_B") else "")] = data[()]
+            if "rank" in group.attrs:
+                numbers[module] = tuple(group.attrs[k].item() for k in ("rank", "alpha", "scaling"))
+    return tensors, numbers
 
 
 def labels_of_peft(folder: str) -> list | None:
@@ -92,26 +91,25 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def differences(ours: tuple, theirs: tuple) -> list[str]:
-    out = []
-    for kind, mine, other in zip(("lora", "full"), ours, theirs):
-        out += [f"{kind}: {name} is only in the PEFT folder" for name in sorted(other.keys() - mine.keys())]
-        out += [f"{kind}: {name} is only in the HDF5 file" for name in sorted(mine.keys() - other.keys())]
-        out += [f"{kind}: {name} differs ({mine[name].dtype}{list(mine[name].shape)} in HDF5, "
-                f"{other[name].dtype}{list(other[name].shape)} in PEFT)"
-                for name in sorted(mine.keys() & other.keys()) if not same_bits(mine[name], other[name])]
-    out += [f"{m}: (rank, alpha, scaling, kernel) is {ours[2][m]} in HDF5, {theirs[2][m]} in PEFT"
-            for m in sorted(ours[2].keys() & theirs[2].keys()) if ours[2][m] != theirs[2][m]]
+    mine, other = ours[0], theirs[0]
+    out = [f"{name} is only in the PEFT folder" for name in sorted(other.keys() - mine.keys())]
+    out += [f"{name} is only in the HDF5 file" for name in sorted(mine.keys() - other.keys())]
+    out += [f"{name} differs ({mine[name].dtype}{list(mine[name].shape)} in HDF5, "
+            f"{other[name].dtype}{list(other[name].shape)} in PEFT)"
+            for name in sorted(mine.keys() & other.keys()) if not same_bits(mine[name], other[name])]
+    out += [f"{m}: (rank, alpha, scaling) is {ours[1].get(m)} in HDF5, {theirs[1].get(m)} in PEFT"
+            for m in sorted(ours[1].keys() | theirs[1].keys()) if ours[1].get(m) != theirs[1].get(m)]
     return out
 
 
 def compare(hdf5: str, peft: str) -> tuple[list[str], str]:
     ours, theirs = read_hdf5(hdf5), read_peft(peft)
     found = differences(ours, theirs)
-    if not theirs[0] and not theirs[1]:
+    if not theirs[0]:
         found.append("the PEFT folder holds no tensors")
     if labels_of_hdf5(hdf5) != labels_of_peft(peft):
         found.append(f"labels are {labels_of_hdf5(hdf5)} in HDF5, {labels_of_peft(peft)} in PEFT")
-    return found, f"{len(theirs[2])} modules, {len(theirs[0])} matrices, {len(theirs[1])} whole tensors: the same bits"
+    return found, f"{len(theirs[1])} modules, {len(theirs[0])} tensors: the same bits"
 
 
 def inputs(model) -> dict:

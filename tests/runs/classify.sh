@@ -170,7 +170,7 @@ for n in 1 3; do
 done
 same_run head-1 head-3
 ok "inspect the head" 1 inspect head-1
-expect_text '^ +classifier\.weight .*in full' out "inspect the head"
+expect_text '^ +classifier +whole +weight' out "inspect the head"
 ! grep -q 'lora_[AB]' head-1/peft/adapter_model.safetensors || fail "--target none leaves LoRA tensors"
 expect_text '"modules_to_save": *\[ *$|"modules_to_save": *\["classifier"\]' head-1/peft/adapter_config.json "head alone"
 
@@ -199,7 +199,7 @@ head_of() {
   done
   same_run "$name-1" "$name-3"
   ok "$name: inspect" 1 inspect "$name-1"
-  expect_text "^ +classifier\.weight .*\($outputs, 32\)" out "$name: inspect"
+  expect_text "^ +classifier +whole +weight \($outputs, 32\)" out "$name: inspect"
   ok "$name: predict" 2 predict --model "$model" --adapter "$name-1" --data "$file"
   mv out "$name.predicted"
   ok "$name: eval" 2 eval --model "$model" --adapter "$name-1" --data "$file"

@@ -170,7 +170,7 @@ done
 same_run head-1 head-3
 same_run lora-head-1 lora-head-3
 ok "inspect the head" 1 inspect head-1
-expect_text '^ +linear\.weight .*trained in full' out "inspect the head"
+expect_text '^ +linear +whole +weight' out "inspect the head"
 ! grep -q 'lora_[AB]' head-1/peft/adapter_model.safetensors || fail "--target none leaves LoRA tensors"
 ! grep -q 'modules_to_save' lora-head-1/peft/adapter_model.safetensors || fail "a head with LoRA is saved whole too"
 

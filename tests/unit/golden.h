@@ -47,7 +47,7 @@ static inline void open_case_dropping(judged *c, const char *name, const char *c
   must(ld_model_build(config, &weights, NULL, &c->base.model, &err), &err);
   ld_value_free(config);
   ld_adapter *adapter;
-  must(ld_peft_read(adapter_path, &adapter, &err), &err);
+  must(ld_peft_read(adapter_path, ld_adapter_forms(), &adapter, &err), &err);
   must(ld_base_adapt(&c->base, adapter, adapter_path, dropout, &err), &err);
   ld_adapter_free(adapter);
   must(ld_safetensors_open(golden, &c->golden, &err), &err);

@@ -21,7 +21,7 @@ static void fill(float *x, size_t n, uint64_t name) {
 typedef struct layer {
   ld_linear linear;
   ld_change change;
-  ld_param params[LD_MAX_ROLES];
+  ld_param params[LD_ADAPTER_ROLES];
 } layer;
 
 static void fill_param(ld_param *param, uint64_t name) {

@@ -1,0 +1,26 @@
+/* The seal of a checkpoint: a line of text before the HDF5 data, in the user block that the format allows. It says
+ * the file's length and a digest of all its bytes, and is checked before HDF5 sees the file, so that damage is found
+ * by our own arithmetic and not by a library that would follow a damaged pointer. A file that another program has
+ * changed is therefore refused.
+ */
+#ifndef LD_SEAL_H
+#define LD_SEAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+enum { LD_SEAL_BYTES = 512 };
+
+/* The seal of a file of `length` bytes, for its first LD_SEAL_BYTES, whatever stands there now. */
+void ld_seal_make(const char *bytes, size_t length, char seal[LD_SEAL_BYTES]);
+
+/* LD_EFORMAT when the file does not begin with a seal, or was changed since it was sealed. `name` is for error
+ * texts. */
+int ld_seal_check(const char *bytes, size_t length, const char *name, ld_error *err);
+
+/* Whether the file begins as sealed ones do. */
+bool ld_seal_begins(const char *bytes, size_t length);
+
+#endif
