@@ -25,6 +25,7 @@ typedef struct ld_product {
   const ld_linear *layer;
   int T;
   bool columns;
+  bool dropped; /* dropout leaves `read` and `gradients` another x than `forward` and `input` have */
   ld_side x;      /* (T, in) */
   ld_side start;  /* (T, out), what forward adds to; no data: zero. For `input`: (T, in) */
   ld_side y;      /* (T, out); on the way back its gradient */

@@ -71,7 +71,7 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
   float **const places[] = {&s->patches, &s->spare, &s->dropped, &s->gradient};
   size_t total = 0;
   for (int i = 0; i < 4; i++) {
-    *places[i] = memory ? memory + total : NULL;
+    *places[i] = memory && sizes[i] ? memory + total : NULL;
     total += sizes[i];
   }
   return total;
@@ -92,6 +92,7 @@ static ld_product product_of(const convolution_op *op, const tile *t, const floa
   return (ld_product){.layer = op->layer,
                       .T = t->n,
                       .columns = true,
+                      .dropped = s->dropped != NULL,
                       .x = {in ? (float *)patches(op, in, t, s->patches) : NULL, patch_stride(op, t)},
                       .y = {op->y.x->data + t->column, N},
                       .kept = {op->kept ? op->kept + t->column : NULL, N},

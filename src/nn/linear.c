@@ -116,6 +116,7 @@ typedef struct linear_op {
 static ld_product product_of(ld_tape *tape, const linear_op *op) {
   return (ld_product){.layer = op->layer,
                       .T = op->x->rows,
+                      .dropped = ld_linear_drops(tape, op->layer),
                       .x = {op->x->data, op->x->stride},
                       .y = {op->y->data, op->y->stride},
                       .kept = {op->kept, ld_linear_kept(op->layer)},
@@ -137,7 +138,7 @@ static ld_side drop(const linear_op *op, const ld_product *p) {
 static void linear_forward(ld_tape *tape, void *self) {
   const linear_op *op = self;
   ld_product p = product_of(tape, op), seen = p;
-  if (ld_linear_drops(tape, op->layer)) seen.x = drop(op, &p);
+  if (p.dropped) seen.x = drop(op, &p);
   ld_linear_read(&seen);
   if (op->residual) p.start = (ld_side){op->residual->data, op->residual->stride};
   ld_linear_forward(&p);
@@ -156,14 +157,13 @@ static void dropped_input(const linear_op *op, const ld_product *p, ld_side dx) 
 
 static void linear_backward(ld_tape *tape, void *self) {
   const linear_op *op = self;
-  const bool drops = ld_linear_drops(tape, op->layer);
   const ld_side dx = {ld_grad(op->x), op->x->stride};
   ld_product p = product_of(tape, op);
   p.y.data = op->y->grad;
-  if (drops) p.x = drop(op, &p);
+  if (p.dropped) p.x = drop(op, &p);
   ld_linear_gradients(&p);
   if (!dx.data) return;
-  if (drops) {
+  if (p.dropped) {
     dropped_input(op, &p, dx);
   } else {
     p.x = p.start = dx;

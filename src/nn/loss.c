@@ -42,7 +42,7 @@ static size_t carve(const ld_tape *tape, const loss_op *op, float *memory, loss_
   float *places[N];
   size_t total = 0;
   for (int i = 0; i < N; i++) {
-    places[i] = memory ? memory + total : NULL;
+    places[i] = memory && sizes[i] ? memory + total : NULL;
     total += sizes[i];
   }
   if (memory)
@@ -83,6 +83,7 @@ static ld_product product_of(const loss_op *op, const loss_scratch *s, int n, fl
   const ld_linear *head = op->head;
   return (ld_product){.layer = head,
                       .T = n,
+                      .dropped = s->seen != NULL,
                       .x = {x, head->in},
                       .y = {s->logits, head->out},
                       .kept = {s->kept, ld_linear_kept(head)},
@@ -95,20 +96,20 @@ static void input_gradient(const loss_op *op, const loss_scratch *s, int n, enum
   scatter(s->dx, s->rows, n, (size_t)op->head->in, to);
 }
 
-static void chunk_gradient(const loss_op *op, const loss_scratch *s, int n, bool drops) {
-  const ld_product p = product_of(op, s, n, drops ? s->seen : s->x);
+static void chunk_gradient(const loss_op *op, const loss_scratch *s, int n) {
+  const ld_product p = product_of(op, s, n, s->seen ? s->seen : s->x);
   ld_linear_gradients(&p);
   if (!op->dx) return;
-  input_gradient(op, s, n, drops ? LD_THROUGH_BASE : LD_THROUGH_ALL, op->dx);
-  if (drops) input_gradient(op, s, n, LD_THROUGH_CHANGE, s->dropped_grad);
+  input_gradient(op, s, n, s->seen ? LD_THROUGH_BASE : LD_THROUGH_ALL, op->dx);
+  if (s->seen) input_gradient(op, s, n, LD_THROUGH_CHANGE, s->dropped_grad);
 }
 
 /* The logits of n rows. */
-static void chunk_forward(const loss_op *op, const loss_scratch *s, int n, bool drops) {
+static void chunk_forward(const loss_op *op, const loss_scratch *s, int n) {
   const size_t C = (size_t)op->head->in;
   gather(op->x->data, (size_t)op->x->stride, s->rows, n, C, s->x);
-  if (drops) gather(s->dropped, C, s->rows, n, C, s->seen);
-  const ld_product seen = product_of(op, s, n, drops ? s->seen : s->x), p = product_of(op, s, n, s->x);
+  if (s->seen) gather(s->dropped, C, s->rows, n, C, s->seen);
+  const ld_product seen = product_of(op, s, n, s->seen ? s->seen : s->x), p = product_of(op, s, n, s->x);
   ld_linear_read(&seen);
   ld_linear_forward(&p);
 }
@@ -118,23 +119,22 @@ static void loss_forward(ld_tape *tape, void *self) {
   const ld_tensor *x = op->x;
   const int C = op->head->in, V = op->head->out;
   const size_t all = (size_t)x->rows * (size_t)C * sizeof(float);
-  const bool drops = ld_linear_drops(tape, op->head);
   loss_scratch s;
   carve(tape, op, ld_tape_scratch(tape), &s);
   if (op->dx) memset(op->dx, 0, all);
-  if (drops) {
+  if (s.seen) {
     ld_linear_dropout(op->head, op->batch, x->rows, C, (ld_side){x->data, x->stride}, (ld_side){s.dropped, C},
                       false);
     memset(s.dropped_grad, 0, all);
   }
   double loss = 0;
   for (int row = 0, n; (n = next_rows(op, &row, s.rows)) > 0;) {
-    chunk_forward(op, &s, n, drops);
+    chunk_forward(op, &s, n);
     for (int i = 0; i < n; i++)
       loss += row_loss(s.logits + (size_t)i * (size_t)V, op->batch->targets[s.rows[i]], V);
-    if (ld_tape_training(tape)) chunk_gradient(op, &s, n, drops);
+    if (ld_tape_training(tape)) chunk_gradient(op, &s, n);
   }
-  if (drops && op->dx)
+  if (s.seen && op->dx)
     ld_linear_dropout(op->head, op->batch, x->rows, C, (ld_side){s.dropped_grad, C}, (ld_side){op->dx, C}, true);
   *op->loss = loss;
 }
