@@ -77,6 +77,9 @@ const ld_option ld_option_table[] = {
    .help = "YAML file with any of these options as keys, or the run.yaml of a run; the command line wins"},
 
   {NULL, WORD, 0, TRAIN, 0, 0, NULL, 0, 0, NULL, .help = "LoRA:"},
+  {"method", CHOICE, FIELD(method), TRAIN, 0, DEFINES | OF_ADAPTER | OF_MATRICES, "lora", 0, 0, "lora",
+   .help = "the kind of adapter",
+   .elsewhere = "finetuning-type"},
   {"rank", INTEGER, FIELD(rank), TRAIN, 0, DEFINES | OF_ADAPTER | OF_MATRICES, "8", 1, 65536, "R",
    .help = "rank of the matrices A and B",
    .elsewhere = "r|lora-rank|lora-r"},
@@ -96,7 +99,7 @@ const ld_option ld_option_table[] = {
    .help = "scale by alpha / sqrt(rank) (rank-stabilised LoRA)",
    .elsewhere = "use-rslora"},
   {"init-adapter", PATH, FIELD(init_adapter), TRAIN, 0, 0, NULL, 0, 0, "PATH",
-   .help = "start from this adapter instead of a new one; it decides rank, alpha, rslora, target, whole and the head"},
+   .help = "start from this adapter instead of a new one; it decides method, rank, alpha, rslora, target, whole and the head"},
 
   {NULL, WORD, 0, TRAIN | EVAL | PREDICT, 0, 0, NULL, 0, 0, NULL, .help = "Data:"},
   {"batch-size", INTEGER, FIELD(batch_size), TRAIN, 0, DEFINES, "8", 1, 1 << 24, "N",

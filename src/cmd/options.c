@@ -324,6 +324,7 @@ static void put_recorded(const ld_value *value, ld_text *out) {
 static void compare(const ld_options *options, const ld_option *o, const ld_value *entry,
                     void (*differs)(const ld_difference *difference, void *user), void *user) {
   ld_text now = {0}, was = {0};
+  if (!entry && is_default(options, o)) return; /* older records lack options that came later */
   ld_option_put(options, o, &now);
   if (entry && o->kind == LD_OPTION_REAL)
     ld_json_number(&was, entry->real);

@@ -13,8 +13,11 @@
 #include "train/fetch.h"
 #include "train/once.h"
 
-/* What is recorded of the run is what it does: the initial adapter's rank and scaling. */
+/* What is recorded of the run is what it does: the initial adapter's kind, rank and scaling. */
 static void adopt(ld_job *j, const ld_adapter *adapter) {
+  const bool adapts = adapter->n_modules && !ld_adapter_is_whole(&adapter->modules[0]);
+  const ld_adapter_kind *kind = adapts ? ld_adapter_kind_find(adapter->modules[0].kind) : NULL;
+  if (kind) j->options.method = (char *)(uintptr_t)kind->name; /* these options borrow their texts */
   j->options.rank = adapter->rank;
   j->options.alpha = adapter->alpha;
   j->options.rslora = adapter->rslora;

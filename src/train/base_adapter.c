@@ -374,7 +374,7 @@ int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err)
   const ld_selection selection = {
       .targets = options->target,
       .whole = options->whole ? options->whole : default_whole(base, options),
-      .like = {.kind = &ld_adapter_lora,
+      .like = {.kind = ld_adapter_kind_find(options->method),
                .rank = rank,
                .alpha = options->alpha,
                .scaling = ld_adapter_scaling(options->alpha, rank, options->rslora)},

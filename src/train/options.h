@@ -17,6 +17,7 @@ typedef struct ld_options {
   char *cache;     /* a folder for digests of files; NULL for none */
   bool verify;     /* kept digests are not used */
   /* LoRA */
+  char *method; /* a kind of src/adapt */
   int64_t rank;
   double alpha, dropout;
   char *target; /* NULL: the family's default */

@@ -271,9 +271,9 @@ bad_peft names "$b" "$texts" "names: .*labels: 1 name.*3 rows"
 peft cut-names text && echo '{' >cut-names/labels.json
 bad_peft cut-names "$b" "$texts" 'cut-names/labels\.json: line'
 peft ranked text && sed -i 's/"r": 8/"r": 4/' ranked/adapter_config.json
-bad_peft ranked "$b" "$texts" 'ranked: .*rank 4'
+bad_peft ranked "$b" "$texts" 'ranked: .*its rank is 4'
 peft kernel image && LC_ALL=C sed -i 's/\[8,16,3,3\]/[8,48,3,1]/g' kernel/adapter_model.safetensors
-bad_peft kernel "$r" "$images" "kernel: module '[a-z0-9.]*' .*3 x 1.*3 x 3"
+bad_peft kernel "$r" "$images" "kernel: module '[a-z0-9.]*': its lora_A is \\(.*, 3, 1\\), .*takes \\(.*, 3, 3\\)"
 peft unsaved image && sed -i '/"modules_to_save"/,/\]/d' unsaved/adapter_config.json
 bad_peft unsaved "$r" "$images" "unsaved: .*'linear\.(bias|weight)'.*modules_to_save"
 bad 1 "kernel: module " "--init-adapter of another kernel" "${fresh_images[@]}" --init-adapter kernel

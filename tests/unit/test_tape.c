@@ -20,7 +20,7 @@ static void fill(float *x, size_t n, uint64_t name) {
 typedef struct layer {
   ld_linear linear;
   ld_change change;
-  ld_param params[LD_MAX_ROLES];
+  ld_param params[LD_ADAPTER_ROLES];
 } layer;
 
 typedef struct net net;
@@ -123,7 +123,7 @@ static void check_slopes(net *n, ld_param *param) {
 /* Gradients without blocks, then that they have the same bits with blocks, kept or recomputed. */
 static void check_net(ld_tensor *(*record)(net *n, ld_tensor *x), int n_layers) {
   net *n = make_net(record);
-  float want[N_LAYERS][LD_MAX_ROLES][RANK * C];
+  float want[N_LAYERS][LD_ADAPTER_ROLES][RANK * C];
   const double loss = run(n, true);
   for (int l = 0; l < n_layers; l++)
     for (int k = 0; k < n->layers[l].change.n_params; k++) {
