@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const ld_adapter_kind *const kinds[] = {&ld_adapter_lora, &ld_adapter_whole};
+static const ld_adapter_kind *const kinds[] = {&ld_adapter_lora, &ld_adapter_dora, &ld_adapter_whole};
 
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 

@@ -29,7 +29,7 @@ typedef struct ld_adapter_kind {
   ld_change_functions functions;
 } ld_adapter_kind;
 
-extern const ld_adapter_kind ld_adapter_lora, ld_adapter_whole;
+extern const ld_adapter_kind ld_adapter_lora, ld_adapter_dora, ld_adapter_whole;
 
 /* The forms of all kinds, for who reads and writes PEFT folders; NULL after the last. */
 const ld_adapter_form *const *ld_adapter_forms(void);

@@ -77,9 +77,9 @@ const ld_option ld_option_table[] = {
    .help = "YAML file with any of these options as keys, or the run.yaml of a run; the command line wins"},
 
   {NULL, WORD, 0, TRAIN, 0, 0, NULL, 0, 0, NULL, .help = "LoRA:"},
-  {"method", CHOICE, FIELD(method), TRAIN, 0, DEFINES | OF_ADAPTER | OF_MATRICES, "lora", 0, 0, "lora",
-   .help = "the kind of adapter",
-   .elsewhere = "finetuning-type"},
+  {"method", CHOICE, FIELD(method), TRAIN, 0, DEFINES | OF_ADAPTER | OF_MATRICES, "lora", 0, 0, "lora|dora",
+   .help = "lora, or dora, which trains the length of each row of a weight as well",
+   .elsewhere = "use-dora|finetuning-type"},
   {"rank", INTEGER, FIELD(rank), TRAIN, 0, DEFINES | OF_ADAPTER | OF_MATRICES, "8", 1, 65536, "R",
    .help = "rank of the matrices A and B",
    .elsewhere = "r|lora-rank|lora-r"},

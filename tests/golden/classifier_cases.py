@@ -178,5 +178,16 @@ def enlarge(case: ClassifierCase, rng) -> ClassifierCase:
     return case
 
 
+def dora_cases() -> list[ClassifierCase]:
+    return [
+        ClassifierCase("bert_dora", "BertForSequenceClassification", bert(32, 4, 64),
+                       dict(r=4, lora_alpha=8, use_dora=True, target_modules="all-linear", task_type="SEQ_CLS"),
+                       labels=["no", "yes"]),
+        ClassifierCase("resnet_dora", "cifar", {"depth": 8, "shortcut": "A"},
+                       dict(r=4, lora_alpha=8, use_dora=True, target_modules=["conv1", "conv2", "linear"]),
+                       labels=CIFAR10, images=(2, 3, 32, 32), runs=[Run("linear", "linear", 2e-3, 3)]),
+    ]
+
+
 def all_cases() -> list[ClassifierCase]:
-    return bert_cases() + roberta_cases() + distilbert_cases() + resnet_cases() + plain_cases()
+    return bert_cases() + roberta_cases() + distilbert_cases() + resnet_cases() + plain_cases() + dora_cases()

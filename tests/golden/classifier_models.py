@@ -166,6 +166,7 @@ def stored_labels(stored: dict) -> int | None:
 def without_adapter_name(key: str) -> str:
     """A key of a PEFT model as it is on disk."""
     key = re.sub(r"\.modules_to_save\.default(?=\.)", "", key)
+    key = key.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector")
     return re.sub(r"\.default(?=\.|$)", "", key, count=1)
 
 

@@ -65,6 +65,17 @@ def gpt2_cases() -> list[Case]:
     ]
 
 
+def dora_cases() -> list[Case]:
+    return [
+        Case("gpt2_dora", "gpt2", dict(n_embd=48, n_layer=2, n_head=4, n_positions=48, vocab_size=TRAIN_VOCAB),
+             dict(r=4, lora_alpha=8, use_dora=True, fan_in_fan_out=True, target_modules="all-linear"), lengths=(7, 14),
+             runs=[Run("linear", "linear", 5e-3, 3)]),
+        Case("llama_dora", "llama", llama(32, 4, 2, 64, 2, 10000.0),
+             dict(r=6, lora_alpha=12, use_dora=True, use_rslora=True, target_modules=["q_proj", "up_proj", "lm_head"]),
+             dtype="bfloat16"),
+    ]
+
+
 def llama(hidden: int, heads: int, kv: int, inner: int, layers: int, theta: float, **more) -> dict[str, Any]:
     return {"hidden_size": hidden, "num_attention_heads": heads, "num_key_value_heads": kv,
             "intermediate_size": inner, "num_hidden_layers": layers, "max_position_embeddings": 256,
@@ -155,4 +166,4 @@ def enlarge(case: Case, rng) -> Case:
 
 
 def all_cases() -> list[Case]:
-    return gpt2_cases() + llama_cases() + other_cases()
+    return gpt2_cases() + llama_cases() + other_cases() + dora_cases()

@@ -57,6 +57,8 @@ def lora_parameters(model) -> dict[str, torch.nn.Parameter]:
     for path, layer in lora_layers(model):
         out[f"{path}.A"] = layer.lora_A["default"].weight
         out[f"{path}.B"] = layer.lora_B["default"].weight
+        if "default" in layer.lora_magnitude_vector:  # DoRA
+            out[f"{path}.magnitude_vector"] = layer.lora_magnitude_vector["default"].weight
     return out
 
 
@@ -82,6 +84,8 @@ def fill_adapter(model, gen: torch.Generator, effect: float = 0.5):
         scale = effect / (layer.scaling["default"] * math.sqrt(a.shape[0]))
         a.data = torch.randn(a.shape, generator=gen) / math.sqrt(a[0].numel())
         b.data = torch.randn(b.shape, generator=gen) * scale
+        for magnitude in layer.lora_magnitude_vector.values():
+            magnitude.weight.data *= 1 + 0.3 * torch.randn(magnitude.weight.shape, generator=gen)
 
 
 def tidy_adapter(folder: str, name: str):

@@ -126,6 +126,10 @@ CASES = {
             task_type="CAUSAL_LM",
         ),
     ),
+    "llama_dora": (
+        llama,
+        dict(r=2, lora_alpha=16, use_dora=True, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"),
+    ),
     "llama_classifier": (classifier, dict(r=2, lora_alpha=4, target_modules=["v_proj"], task_type="SEQ_CLS")),
     "bert": (bert, dict(r=2, lora_alpha=4, target_modules=["query", "value"], task_type="SEQ_CLS")),
     "bert_pooler": (
@@ -139,6 +143,10 @@ CASES = {
     "distilbert_untyped": (distilbert, dict(r=2, lora_alpha=4, target_modules=["q_lin"], modules_to_save=["classifier"])),
     "resnet": (resnet, dict(r=2, lora_alpha=4, target_modules=["convolution"], modules_to_save=["classifier"])),
     "resnet_head_lora": (resnet, dict(r=2, lora_alpha=4, target_modules=["classifier.1", "layer.1.convolution"])),
+    "torchvision_dora": (
+        lambda: Network("fc"),
+        dict(r=2, lora_alpha=8, use_dora=True, target_modules=["conv1", "fc"]),
+    ),
     "torchvision": (
         lambda: Network("fc"),
         dict(r=4, lora_alpha=8, target_modules=["conv1", "conv2"], rank_pattern={"conv2": 2}, modules_to_save=["fc"]),

@@ -112,6 +112,29 @@ expect_text '^rslora: true$' grown/run.yaml "so is the scaling"
 expect_text '"use_rslora": true' grown/peft/adapter_config.json "in the PEFT folder too"
 ok "the same again" 2 "${from_stable[@]}"
 
+# DoRA, through every form of an adapter.
+dora=(train --config run.yaml --method dora --target c_attn,c_fc --rank 4)
+ok "--method dora" 1 "${dora[@]}" --out dora1
+ok "--method dora on 2 ranks" 2 "${dora[@]}" --out dora2
+same_run dora1 dora2
+expect_text '"use_dora": true' dora1/peft/adapter_config.json "PEFT's flag"
+expect_text '^method: "?dora' dora1/run.yaml "--method in run.yaml"
+ok "inspect DoRA" 1 inspect dora1
+expect_text 'c_attn +dora r 4 .*lora_magnitude_vector \(144\)' out "inspect DoRA"
+for adapter in dora1 dora1/adapter.h5 dora1/peft; do
+  ok "eval of $adapter" 1 eval --model "$m" --data gpt2.jsonl --adapter "$adapter"
+  cp out "eval-$(basename "$adapter")"
+done
+cmp -s eval-dora1 eval-adapter.h5 && cmp -s eval-dora1 eval-peft || fail "DoRA differs between its forms"
+ok "merge of DoRA" 1 merge --model "$m" --adapter dora1 --out dora-merged
+ok "eval of the merged" 1 eval --model dora-merged --data gpt2.jsonl
+loss() { grep -oE 'loss +[0-9.]+' "$1" | grep -oE '[0-9]\.[0-9]{1,3}'; }
+[ -n "$(loss out)" ] && [ "$(loss out)" = "$(loss eval-dora1)" ] || fail "merged DoRA: $(cat out), not $(cat eval-dora1)"
+ok "--init-adapter with DoRA" 1 train --config run.yaml --out dora3 --init-adapter dora1/peft
+expect_text '^method: "?dora' dora3/run.yaml "the initial adapter's method"
+ranks 1 train --config run.yaml --out never --use-dora
+expect_text "here it is called '--method'" err "--use-dora"
+
 # Lists in YAML are what they are on the command line.
 printf 'target: [c_attn, c_fc]\n' >lists.yaml
 expect_text '^trained: "2 modules: c_attn"$' stable/run.yaml "what is trained by default"

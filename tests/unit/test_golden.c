@@ -107,11 +107,11 @@ static void check_default_adapter(const char *name, const char *config) {
 }
 
 Test(golden, every_family) {
-  cr_assert(for_cases("n_seqs", check_default_adapter, "config.json") == 18);
+  cr_assert(for_cases("n_seqs", check_default_adapter, "config.json") == 20);
 }
 
 Test(golden, the_other_style_of_config) {
-  cr_assert(for_cases("n_seqs", check_default_adapter, "config.other.json") == 18);
+  cr_assert(for_cases("n_seqs", check_default_adapter, "config.other.json") == 20);
 }
 
 Test(golden, adapter_saved_with_its_base_layer) {
@@ -119,24 +119,28 @@ Test(golden, adapter_saved_with_its_base_layer) {
 }
 
 /* The loss of a batch as a function of one number of a parameter: its slope is the gradient, with the same
- * numbers dropped out each time. */
+ * numbers dropped out each time. DoRA's gradients take its norms, which follow from A and B, for constants. */
 static void check_slope(const judged *c, const packed *p, const ld_param *param, size_t k, float gradient) {
   const float was = param->data[k], step = 1e-2f;
+  const bool follows = strcmp(param->role, "lora_A") != 0 && strcmp(param->role, "lora_B") != 0;
   param->data[k] = was + step;
+  if (follows) ld_params_update(c->base.params);
   const double up = backward(c, p, false);
   param->data[k] = was - step;
+  if (follows) ld_params_update(c->base.params);
   const double down = backward(c, p, false);
   param->data[k] = was;
+  if (follows) ld_params_update(c->base.params);
   const double slope = (up - down) / (2 * (double)step);
   cr_assert(fabs(slope - (double)gradient) < 2e-2 + 1e-2 * fabs(slope), "%s.%s: slope %g, gradient %g", param->module,
             param->role, slope, (double)gradient);
 }
 
-Test(golden, dropout_of_a_head_is_the_same_both_ways) {
+static void check_dropout(const char *name) {
   judged c, plain;
   packed p;
-  open_case_dropping(&c, "llama_head", "config.json", "adapter", 0.3);
-  open_case(&plain, "llama_head", "config.json", "adapter");
+  open_case_dropping(&c, name, "config.json", "adapter", 0.3);
+  open_case(&plain, name, "config.json", "adapter");
   pack(&c, &p);
   p.batch.seed = 5;
   const ld_params *params = c.base.params;
@@ -150,4 +154,13 @@ Test(golden, dropout_of_a_head_is_the_same_both_ways) {
   free(gradients);
   close_case(&plain);
   close_case(&c);
+}
+
+Test(golden, dropout_of_a_head_is_the_same_both_ways) {
+  check_dropout("llama_head");
+}
+
+/* The head of this one, and two layers below it. */
+Test(golden, dropout_of_dora_is_the_same_both_ways) {
+  check_dropout("llama_dora");
 }

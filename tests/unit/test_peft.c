@@ -31,6 +31,7 @@ static ld_value *read_json(const char *folder, const char *name) {
 
 static const char *const cases[] = {FILES "peft_gpt2",           FILES "peft_llama",
                                     FILES "peft_llama_patterns", FILES "peft_llama_classifier",
+                                    FILES "peft_llama_dora",     FILES "peft_torchvision_dora",
                                     FILES "peft_bert",           FILES "peft_bert_pooler",
                                     FILES "peft_bert_head",      FILES "peft_roberta",
                                     FILES "peft_distilbert",     FILES "peft_distilbert_untyped",
@@ -300,8 +301,7 @@ Test(peft, defaults_are_pefts) {
 }
 
 Test(peft, refuses_what_would_change_the_numbers) {
-  static const char *const fields[] = {"\"use_dora\": true",
-                                       "\"lora_bias\": true",
+  static const char *const fields[] = {"\"lora_bias\": true",
                                        "\"use_qalora\": true",
                                        "\"layer_replication\": [[0, 1]]",
                                        "\"trainable_token_indices\": [3]",
@@ -344,14 +344,25 @@ Test(peft, refuses_tensors_that_are_wrong) {
   refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "q.base_layer.weight", "[5]", "0", "20") "}", "base_layer");
   refused(LD_EUNSUPPORTED, R1 "}", "{" TENSOR(P "q.lora_embedding_A", "[1,5]", "0", "20") "}",
           "lora_embedding_A");
-  refused(LD_EUNSUPPORTED, R1 "}", "{" TENSOR(P "q.lora_magnitude_vector", "[5]", "0", "20") "}",
-          "magnitude");
+  refused(LD_EUNSUPPORTED, R1 "}", "{" TENSOR(P "q.lora_embedding_A", "[5]", "0", "20") "}", "embedding_A");
   refused(LD_EFORMAT, R1 "}",
           "{" TENSOR(P "q.lora_A.weight", "[1,4]", "0", "16") "," TENSOR(P "q.lora_B.weight", "[1]", "16",
                                                                          "20") "}",
           "must be matrices");
   refused(LD_EFORMAT, R1 ", \"modules_to_save\": [\"score\"]}",
           "{" TENSOR(P "head.weight", "[5]", "0", "20") "}", "unknown key");
+}
+
+/* LoRA of rank 1, from 2 to 1, with the lengths of DoRA. */
+#define DORA(lengths)                                                                                        \
+  "{" TENSOR(P "q.lora_A.weight", "[1,2]", "0", "8") "," TENSOR(P "q.lora_B.weight", "[1,1]", "8", "12") "," \
+      TENSOR(P "q.lora_magnitude_vector", lengths, "12", "20") "}"
+
+Test(peft, dora_is_in_the_config_and_in_the_file) {
+  refused(LD_EFORMAT, R1 ", \"use_dora\": true}", good_tensors, "has a lora_A but no lora_magnitude_vector");
+  refused(LD_EFORMAT, R1 ", \"use_dora\": true}", DORA("[2]"), "lora_magnitude_vector has 2 numbers, but lora_B has 1 rows");
+  refused(LD_EFORMAT, R1 "}", DORA("[2]"), "does not have \"use_dora\": true");
+  refused(LD_EFORMAT, R1 ", \"use_dora\": false}", DORA("[2]"), "does not have \"use_dora\": true");
 }
 
 /* A lora_A and a lora_B that fill 20 bytes. */

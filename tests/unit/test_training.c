@@ -188,11 +188,11 @@ static void follow_texts(const char *more) {
   follow_steps(&t, "bert", "linear");
 }
 
-static void follow_images(const char *more) {
+static void follow_images(const char *model, const char *more) {
   training t;
-  begin(&t, "resnet_cifar", "train.h5", "linear", more);
+  begin(&t, model, "train.h5", "linear", more);
   check_images(&t);
-  follow_steps(&t, "resnet_cifar", "linear");
+  follow_steps(&t, model, "linear");
 }
 
 Test(training, gpt2_linear_schedule) {
@@ -219,9 +219,16 @@ Test(training, bert_with_pairs_and_its_head) {
 }
 
 Test(training, resnet_with_its_head) {
-  follow_images("");
-  follow_images("--micro-batch 3");
-  follow_images("--micro-batch 4 --recompute");
+  follow_images("resnet_cifar", "");
+  follow_images("resnet_cifar", "--micro-batch 3");
+  follow_images("resnet_cifar", "--micro-batch 4 --recompute");
+}
+
+Test(training, dora) {
+  follow("gpt2_dora", "linear", "");
+  follow("gpt2_dora", "linear", "--micro-batch 2 --recompute");
+  follow_images("resnet_dora", "");
+  follow_images("resnet_dora", "--micro-batch 3");
 }
 
 /* How a batch is split into microbatches, and recomputing, do not change what PyTorch says. */
