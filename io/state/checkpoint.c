@@ -293,7 +293,7 @@ static int take_trainer(ld_store *store, ld_checkpoint *c, ld_error *err) {
 static int take_checkpoint(ld_store *store, ld_checkpoint *c, ld_error *err) {
   int64_t version = 0;
   int code = take_root(store, c, &version, err);
-  if (!code) code = version == VERSION ? take_adapter(store, c, err) : ld_checkpoint_take_old(store, c, err);
+  if (!code) code = version == VERSION ? take_adapter(store, c, err) : ld_checkpoint_take_old(store, c->adapter, &c->m, &c->v, err);
   return code ? code : take_trainer(store, c, err);
 }
 

@@ -90,13 +90,13 @@ static int take_moments(ld_store *store, const char *which, const ld_adapter *ad
   return 0;
 }
 
-int ld_checkpoint_take_old(ld_store *store, ld_checkpoint *c, ld_error *err) {
+int ld_checkpoint_take_old(ld_store *store, ld_adapter *adapter, float ***m, float ***v, ld_error *err) {
   int rc = 0;
   for (size_t i = 0; i < store->n_groups && !rc; i++)
-    if (!strncmp(store->groups[i], "lora/", strlen("lora/"))) rc = take_low_rank(store, store->groups[i], c->adapter, err);
+    if (!strncmp(store->groups[i], "lora/", strlen("lora/"))) rc = take_low_rank(store, store->groups[i], adapter, err);
   for (size_t i = 0; i < store->n_tensors && !rc; i++)
-    if (!strcmp(store->tensors[i].group, "full")) rc = take_full(&store->tensors[i], c->adapter, err);
+    if (!strcmp(store->tensors[i].group, "full")) rc = take_full(&store->tensors[i], adapter, err);
   if (rc || !ld_store_has(store, "optimizer")) return rc;
-  rc = take_moments(store, "m", c->adapter, &c->m, err);
-  return rc ? rc : take_moments(store, "v", c->adapter, &c->v, err);
+  rc = take_moments(store, "m", adapter, m, err);
+  return rc ? rc : take_moments(store, "v", adapter, v, err);
 }

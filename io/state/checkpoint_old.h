@@ -2,10 +2,10 @@
 #ifndef LD_CHECKPOINT_OLD_H
 #define LD_CHECKPOINT_OLD_H
 
-#include "io/state/checkpoint.h"
+#include "io/adapter.h"
 #include "io/state/store.h"
 
-/* Fills the modules of an adapter, and where the store holds moments these as well, from
+/* Fills the modules of an adapter, and where the store holds moments these as well, as ld_checkpoint has them, from
  *
  *   /lora/<module>/A    (rank, in)    attributes of the group: rank, alpha, scaling; of a convolution also kernel
  *                                     (height, width), and then in is channels * height * width
@@ -14,6 +14,6 @@
  *   /optimizer/m/<module>/A ..., /optimizer/m/<module>.<role>, and v
  *
  * Errors do not name the file. */
-int ld_checkpoint_take_old(ld_store *store, ld_checkpoint *checkpoint, ld_error *err);
+int ld_checkpoint_take_old(ld_store *store, ld_adapter *adapter, float ***m, float ***v, ld_error *err);
 
 #endif

@@ -1,20 +1,8 @@
 #include "adapt/kind.h"
 
-#include <string.h>
-
-static const ld_adapter_kind *const kinds[] = {&ld_adapter_lora, &ld_adapter_dora, &ld_adapter_whole};
-
-enum { N_KINDS = sizeof kinds / sizeof *kinds };
-
-const ld_adapter_kind *ld_adapter_kind_find(const char *name) {
-  for (size_t i = 0; i < N_KINDS; i++)
-    if (!strcmp(kinds[i]->name, name)) return kinds[i];
-  return NULL;
-}
-
-const ld_adapter_form *const *ld_adapter_forms(void) {
-  static const ld_adapter_form *forms[N_KINDS + 1];
-  for (size_t i = 0, n = 0; i < N_KINDS; i++)
-    if (kinds[i]->form) forms[n++] = kinds[i]->form;
-  return forms;
+ld_param *ld_change_add(ld_change *change, const char *role, int ndim, const int64_t *shape) {
+  ld_param *param = &change->params[change->n_params++];
+  *param = (ld_param){.module = change->layer->path, .role = role, .ndim = ndim, .count = 1};
+  for (int d = 0; d < ndim; d++) param->count *= (size_t)(param->shape[d] = shape[d]);
+  return param;
 }

@@ -1,4 +1,4 @@
-/* Adapter kinds: how training changes a module. One file each; kind.c has the table.
+/* Adapter kinds: how training changes a module. One file each; kinds.c has the table.
  *
  * To add one: its file, with the functions of nn/change.h and those below, and its line in the table. Nothing else
  * asks for a kind by name: the trainer, the sums, the optimizer, checkpoints, PEFT folders and merge see its
@@ -30,12 +30,6 @@ typedef struct ld_adapter_kind {
 } ld_adapter_kind;
 
 extern const ld_adapter_kind ld_adapter_lora, ld_adapter_dora, ld_adapter_whole;
-
-/* The forms of all kinds, for who reads and writes PEFT folders; NULL after the last. */
-const ld_adapter_form *const *ld_adapter_forms(void);
-
-/* The kind of that name; NULL for none. */
-const ld_adapter_kind *ld_adapter_kind_find(const char *name);
 
 /* For lay_out: the next parameter of the change. Returns it, with its shape to be filled in. */
 ld_param *ld_change_add(ld_change *change, const char *role, int ndim, const int64_t *shape);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapt/kinds.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/check.h"

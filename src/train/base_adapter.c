@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "adapt/choose.h"
+#include "adapt/kinds.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/file.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "adapt/kind.h"
+#include "adapt/kinds.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "io/digest.h"

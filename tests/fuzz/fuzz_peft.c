@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "adapt/kind.h"
+#include "adapt/kinds.h"
 #include "base/text.h"
 #include "io/json.h"
 #include "io/adapter_labels.h"

@@ -2,7 +2,7 @@
 #ifndef TEST_ADAPTERS_H
 #define TEST_ADAPTERS_H
 
-#include "adapt/kind.h"
+#include "adapt/kinds.h"
 #include "base/memory.h"
 
 /* Adds LoRA of a linear layer, its numbers zero. */

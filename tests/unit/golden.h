@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapt/kinds.h"
 #include "base/memory.h"
 #include "io/file.h"
 #include "io/json.h"

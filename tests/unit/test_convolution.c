@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "adapt/kind.h"
+#include "adapt/kinds.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "nn/ops.h"
