@@ -44,8 +44,7 @@ static int render(const ld_dataset *dataset, const ld_value *record, ld_tally *u
   ld_message *messages = ld_alloc(list->n_items, sizeof *messages);
   out->spans.items = ld_alloc(list->n_items, sizeof *out->spans.items);
   int rc = read_messages(list, messages, unused, err);
-  if (!rc)
-    rc = ld_chat_render(dataset->layout, messages, list->n_items, false, &out->text, &out->spans, err);
+  if (!rc) rc = ld_chat_render(dataset->layout, messages, list->n_items, false, &out->text, &out->spans, err);
   free(messages);
   return rc;
 }

@@ -3,10 +3,11 @@
 #ifndef LD_CONVERSATION_H
 #define LD_CONVERSATION_H
 
-#include "io/dataset.h"
 #include "io/dataset/parsed.h"
+#include "io/dataset/record.h"
 
 /* Tokens and targets of {"messages": ...}, by the data set's layout. */
-int ld_data_conversation(const ld_dataset *dataset, const ld_parsed *parsed, ld_sample *sample, ld_error *err);
+int ld_data_conversation(const ld_dataset *dataset, const ld_parsed *parsed, ld_sample *sample,
+                         ld_error *err);
 
 #endif

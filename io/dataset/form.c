@@ -4,11 +4,12 @@
  * A new form of record for language models is one line in the table `forms`, before the forms whose keys it
  * contains. Labelled records may have other names for the same (column.c).
  */
+#include "io/dataset/form.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/dataset/format.h"
 
 typedef struct record_form {
   ld_data_form form;

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "io/dataset/column.h"
 
 int ld_data_map_text(ld_dataset *dataset, const char *path, ld_error *err) {
   const int rc = ld_source_map(path, &ld_source_file, &dataset->source, err);
@@ -56,7 +57,7 @@ int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, const char *t
   return ld_data_fail_at(dataset, offset + good, rc, err);
 }
 
-void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused) {
+void ld_data_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused) {
   ld_text list = {0};
   bool labels = false;
   if (!unused->n) return;

@@ -6,13 +6,10 @@
 #ifndef LD_DATASET_FORMAT_H
 #define LD_DATASET_FORMAT_H
 
-#include "base/text.h"
-#include "base/value.h"
 #include "io/chat.h"
-#include "io/dataset.h"
-#include "io/dataset/column.h"
 #include "io/dataset/parsed.h"
-#include "io/dataset/source_kind.h"
+#include "io/dataset/record.h"
+#include "io/dataset/source.h"
 
 typedef struct ld_data_format {
   const char *endings[4]; /* of the file's name, then NULL; "/" is a folder */
@@ -50,7 +47,7 @@ struct ld_dataset {
   uint64_t first; /* where records begin */
   ld_dataset_options options;
   ld_data_form form;
-  ld_data_keys keys; /* of text, but for the forms whose keys have one name */
+  ld_data_keys keys;            /* of text, but for the forms whose keys have one name */
   const ld_chat_layout *layout; /* of LD_DATA_CHAT */
   bool adds_eos;                /* the tokenizer itself puts eos after a text */
   void *own;                    /* the format's */
@@ -75,33 +72,7 @@ int ld_data_fail_at(const ld_dataset *dataset, uint64_t offset, int rc, ld_error
 int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, const char *text, size_t length,
                        ld_error *err);
 
-/* The form of a data set and its keys, by the names that its values have; `what` these are is for errors. *found
- * is what ld_columns_find found and is used. LD_EFORMAT as there. */
-int ld_form_find_keys(ld_dataset *dataset, char *const *names, size_t n, const char *what, ld_columns *found,
-                      ld_error *err);
-void ld_data_keys_free(ld_data_keys *keys);
-
-/* The same by the first record, where each has names of its own; and the layout of conversations. */
-int ld_form_find(ld_dataset *dataset, const ld_value *record, ld_error *err);
-int ld_form_find_layout(ld_dataset *dataset, ld_error *err);
-
-/* LD_EFORMAT when the record does not have the form; counts its keys without a use. */
-int ld_form_check(const ld_dataset *dataset, const ld_value *record, ld_tally *unused, ld_error *err);
-
-/* What a label is that a table has as text: null where it is empty, a number where it is written as one, else a
- * string. LD_EFORMAT for NaN and infinities. */
-int ld_label_parse(const char *text, ld_value *out, ld_error *err);
-
-/* The labels of an index while it is built; names are found by their hash. */
-typedef struct ld_label_set {
-  ld_labels *labels;
-  int32_t *slots; /* an index into the names, plus 1; 0 is free */
-  size_t n_slots; /* a power of 2 */
-} ld_label_set;
-
-/* Checks the sample's label, takes it into the set and fills label, value and n_targets of the record. */
-int ld_label_set_add(ld_label_set *set, const ld_sample *sample, ld_record *record, ld_error *err);
-
-void ld_label_set_free(ld_label_set *set); /* but not its labels */
+/* As ld_dataset_warn_unused, for what a format knows when it opens the data. */
+void ld_data_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "io/dataset/format.h"
+#include "io/dataset/source_folder.h"
 #include "io/image/decode.h"
 #include "io/image/list.h"
 
@@ -19,8 +20,8 @@ static int open_images(ld_dataset *dataset, ld_error *err) {
 }
 
 /* An image's class is the first folder of its name. */
-static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
-                      ld_error *err) {
+static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
+                      ld_parsed *out, ld_error *err) {
   (void)record;
   const char *path = ld_source_path(dataset->source), *slash = bytes->name ? strchr(bytes->name, '/') : NULL;
   out->place = bytes->name ? ld_path_join(path, bytes->name) : ld_strdup(path);

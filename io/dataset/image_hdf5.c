@@ -50,9 +50,8 @@ static int hdf5_source(ld_dataset *dataset, const char *path, ld_error *err) {
   source->own = store;
   if (rc) return rc;
   source->length = (uint64_t)ld_image_store_count(store);
-  ld_dataset_warn_unused(dataset, "the objects", ld_image_store_unused(store, false));
-  ld_dataset_warn_unused(dataset, "the names of classes without an image",
-                         ld_image_store_unused(store, true));
+  ld_data_warn_unused(dataset, "the objects", ld_image_store_unused(store, false));
+  ld_data_warn_unused(dataset, "the names of classes without an image", ld_image_store_unused(store, true));
   return 0;
 }
 
@@ -73,8 +72,8 @@ static bool is_whole(const image_head *h, size_t length) {
   return name <= length && (length - name) / (size_t)h->channels / (size_t)h->width == (size_t)h->height;
 }
 
-static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
-                      ld_error *err) {
+static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
+                      ld_parsed *out, ld_error *err) {
   image_head h;
   out->place = ld_format("%s: image %llu", dataset->source->path, (unsigned long long)record->offset);
   if (bytes->length >= sizeof h) memcpy(&h, bytes->at, sizeof h);

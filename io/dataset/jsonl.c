@@ -1,7 +1,7 @@
 /* JSONL: one JSON object a line; its keys tell what it is (form.c). Blank lines are no records. */
 #include <string.h>
 
-#include "io/dataset/format.h"
+#include "io/dataset/form.h"
 #include "io/json.h"
 
 /* To the parser the record is a file: where it says line 1, the file's line belongs. */
@@ -10,8 +10,9 @@ static void fail_syntax(const ld_dataset *dataset, uint64_t offset, const ld_err
   const bool replace = !strncmp(inner->text, own, sizeof own - 1);
   const char *why = inner->text + (replace ? sizeof own - 1 : 0), *at = strstr(why, end);
   const int before = at ? (int)(at - why) : (int)strlen(why);
-  ld_fail(err, LD_EFORMAT, "%s: line %zu%s%.*s%s%.1000s", dataset->source->path, ld_data_line(dataset, offset),
-          replace ? ", " : "", before, why, at ? "the end of the line" : "", at ? at + sizeof end - 1 : "");
+  ld_fail(err, LD_EFORMAT, "%s: line %zu%s%.*s%s%.1000s", dataset->source->path,
+          ld_data_line(dataset, offset), replace ? ", " : "", before, why, at ? "the end of the line" : "",
+          at ? at + sizeof end - 1 : "");
 }
 
 /* The object that a line is. */

@@ -1,5 +1,4 @@
-/* Labels: checking and numbering them, and joining the sets of several parts. */
-#include "io/dataset/format.h"
+#include "io/dataset/label.h"
 
 #include <float.h>
 #include <math.h>
@@ -8,6 +7,7 @@
 #include <strings.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "io/hash.h"
 
 void ld_labels_free(ld_labels *labels) {
@@ -92,8 +92,9 @@ static bool is_not_finite(const char *text) {
 int ld_label_parse(const char *text, ld_value *out, ld_error *err) {
   if (!*text) return 0;
   if (is_not_finite(text))
-    return ld_fail(err, LD_EFORMAT, "label: \"%s\" is not a finite number (leave it empty where there is "
-                                    "none)",
+    return ld_fail(err, LD_EFORMAT,
+                   "label: \"%s\" is not a finite number (leave it empty where there is "
+                   "none)",
                    text);
   const ld_label_kind kind = kind_of(text);
   out->type = kind == LD_LABEL_NAME ? LD_STRING : kind == LD_LABEL_INTEGER ? LD_INTEGER : LD_REAL;
@@ -113,7 +114,7 @@ static int check_name(const ld_text *name, ld_error *err) {
   if (name->length > LD_LONGEST_LABEL)
     return ld_fail(err, LD_EFORMAT, "label: a name of %zu bytes, at most %d are taken: is it a text?",
                    name->length, LD_LONGEST_LABEL);
-  if (!ld_data_is_text(name->bytes, name->length))
+  if (!ld_utf8_valid(name->bytes, name->length))
     return ld_fail(err, LD_EFORMAT, "label: the name is not UTF-8");
   for (size_t i = 0; i < name->length; i++)
     if (is_control(name->bytes + i))
@@ -269,8 +270,7 @@ int ld_labels_merge(const ld_labels *parts, size_t n_parts, ld_labels *out, ld_e
                  LD_MOST_LABELS);
 }
 
-/* The number in `all` of each name of `mine`. */
-static int find_numbers(const ld_labels *mine, ld_labels *all, int32_t *number, ld_error *err) {
+int ld_labels_match(const ld_labels *mine, ld_labels *all, int32_t *number, ld_error *err) {
   ld_label_set set;
   int rc = 0;
   fill_set(&set, all);
@@ -281,23 +281,14 @@ static int find_numbers(const ld_labels *mine, ld_labels *all, int32_t *number, 
                    "label: \"%s\" is not among the %zu known %s (\"%s\"%s): give other data, or "
                    "a head that has it (--new-head when training)",
                    mine->names[i], all->n_names, ld_plural((long long)all->n_names, "one", "ones"),
-                   all->n_names ? all->names[0] : "",
-                   all->n_names > 1 ? ", ..." : "");
+                   all->n_names ? all->names[0] : "", all->n_names > 1 ? ", ..." : "");
   }
   ld_label_set_free(&set);
   return rc;
 }
 
-int ld_index_renumber(ld_index *index, const ld_labels *all, ld_error *err) {
-  if (index->labels.kind != LD_LABEL_NAME) return 0;
+ld_labels ld_labels_copy_names(const ld_labels *labels) {
   ld_labels names = {.kind = LD_LABEL_NAME};
-  for (size_t i = 0; i < all->n_names; i++) add_name(&names, ld_strdup(all->names[i]));
-  int32_t *number = ld_alloc(index->labels.n_names, sizeof *number);
-  int rc = find_numbers(&index->labels, &names, number, err);
-  for (size_t i = 0; !rc && i < index->n; i++)
-    if (index->records[i].label >= 0) index->records[i].label = number[index->records[i].label];
-  ld_labels_free(rc ? &names : &index->labels);
-  if (!rc) index->labels = names;
-  free(number);
-  return rc;
+  for (size_t i = 0; i < labels->n_names; i++) add_name(&names, ld_strdup(labels->names[i]));
+  return names;
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "io/dataset/column.h"
 #include "io/dataset/conversation.h"
 #include "io/dataset/format.h"
 #include "io/dataset/tokens.h"
@@ -130,11 +131,8 @@ static int make_image(const ld_dataset *dataset, const ld_record *record, const 
 int ld_sample_make(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
                    ld_sample *sample, ld_error *err) {
   static int (*const make[])(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
-                             ld_sample *sample, ld_error *err) = {[LD_DATA_TEXT] = make_text,
-                                                                  [LD_DATA_PROMPT] = make_prompt,
-                                                                  [LD_DATA_CHAT] = make_chat,
-                                                                  [LD_DATA_RAW] = make_raw,
-                                                                  [LD_DATA_LABELLED] = make_labelled,
-                                                                  [LD_DATA_IMAGES] = make_image};
+                             ld_sample *sample, ld_error *err) = {
+      [LD_DATA_TEXT] = make_text, [LD_DATA_PROMPT] = make_prompt,     [LD_DATA_CHAT] = make_chat,
+      [LD_DATA_RAW] = make_raw,   [LD_DATA_LABELLED] = make_labelled, [LD_DATA_IMAGES] = make_image};
   return make[dataset->form](dataset, record, parsed, sample, err);
 }

@@ -5,8 +5,8 @@
 #ifndef LD_SAMPLE_H
 #define LD_SAMPLE_H
 
-#include "io/dataset.h"
 #include "io/dataset/parsed.h"
+#include "io/dataset/record.h"
 
 /* Fills the sample, which comes empty, by the form of the data set. Tokens come uncut, but for labelled text, for
  * which n_whole is set too; a text without tokens leaves it empty. LD_EFORMAT names the key that is missing or of

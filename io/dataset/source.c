@@ -1,5 +1,5 @@
 /* What all sources have in common, and the one mapped file. */
-#include "io/dataset/source_kind.h"
+#include "io/dataset/source.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -95,8 +95,7 @@ static int digest_file(const ld_source *source, ld_digests *digests, ld_contents
 int ld_source_digest(const ld_source *source, ld_digests *digests, char digest[LD_DIGEST_TEXT + 1],
                      ld_error *err) {
   ld_contents contents;
-  const int rc =
-      (source->kind->digest ? source->kind->digest : digest_file)(source, digests, &contents, err);
+  const int rc = (source->kind->digest ? source->kind->digest : digest_file)(source, digests, &contents, err);
   if (!rc) ld_digest_show(contents.whole, digest);
   return rc;
 }

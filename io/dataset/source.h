@@ -19,15 +19,7 @@
 #ifndef LD_SOURCE_H
 #define LD_SOURCE_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/error.h"
-#include "base/text.h"
-#include "io/digests.h"
-#include "io/file.h"
-
-typedef struct ld_source ld_source;
+#include "io/dataset/source_kind.h"
 
 void ld_source_close(ld_source *source); /* NULL is fine */
 
@@ -35,15 +27,6 @@ const char *ld_source_path(const ld_source *source);
 
 /* The name of the file at `offset` below a folder; NULL of other sources. Belongs to the source. */
 const char *ld_source_name(const ld_source *source, uint64_t offset);
-
-/* Bytes of a source while they are held. */
-typedef struct ld_bytes {
-  const char *at;
-  size_t length;
-  const char *name; /* as ld_source_name; also of a received record */
-  ld_map map;       /* what the source made for them */
-  char *own;
-} ld_bytes;
 
 /* The bytes of units [offset, offset + n). LD_EMISMATCH for units beyond the end, LD_EFILE for a record that was
  * not received. *out is zeroed first; the caller frees it with ld_bytes_free before the source is closed or
@@ -54,18 +37,6 @@ void ld_bytes_free(ld_bytes *bytes);
 /* How many bytes ld_source_put appends for a unit, about: 1 of a file, of files and images their mean. Not of a
  * received source. */
 size_t ld_source_unit_bytes(const ld_source *source);
-
-/* Appends the opening for a rank without the data, which makes a source of it there; errors name `path`. The
- * caller closes. */
-void ld_source_put_opening(const ld_source *source, ld_text *out);
-int ld_source_of_opening(const char *path, const char *bytes, size_t length, ld_source **out, ld_error *err);
-
-/* Appends a record for a rank without the data. */
-int ld_source_put(const ld_source *source, uint64_t offset, uint64_t n, ld_text *out, ld_error *err);
-
-/* The records that a received source gives from now on, as ld_source_put appended them one after the other. It
- * owns `bytes`, which come from malloc, also after an error. */
-int ld_source_receive(ld_source *source, char *bytes, size_t length, ld_error *err);
 
 /* One number for what stands at the path: ranks of a host that have the same read the same files. Not of a
  * received source; nor are the digests. */
@@ -84,5 +55,19 @@ void ld_source_old_digest(const ld_source *source, char digest[17]);
  * touched, or replaced while the old one is still mapped, is warned of once. Only its stamp is read while that
  * stays the same. A folder's files are checked when they are read; a received source has none. */
 int ld_source_check(ld_source *source, const char *digest, ld_error *err);
+
+/* For the formats. A source of this kind without a file; the kind fills the rest. */
+ld_source *ld_source_create(const ld_source_kind *kind, const char *path);
+
+/* A file that is mapped, whose units are its bytes; or those of another kind, which sets `length`. On failure
+ * *out is NULL. */
+int ld_source_map(const char *path, const ld_source_kind *kind, ld_source **out, ld_error *err);
+extern const ld_source_kind ld_source_file;
+
+/* What a format's `open` reads: the file from `begin` on, or the opening where the file is not. */
+ld_bytes ld_source_start(const ld_source *source);
+
+/* Says which bytes of the start are the opening: those that `open` needs. It is empty otherwise. */
+void ld_source_keep(ld_source *source, const char *at, size_t length);
 
 #endif

@@ -1,10 +1,11 @@
 /* The files of a folder: a unit is one of them, whole. */
+#include "io/dataset/source_folder.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/memory.h"
-#include "io/dataset/source_kind.h"
 #include "io/digest.h"
 #include "io/hash.h"
 
@@ -35,7 +36,8 @@ static int folder_read(const ld_source *source, uint64_t offset, uint64_t n, ld_
   char *path = file_path(source, offset);
   int rc = ld_map_open(path, &out->map, err);
   if (!rc) rc = check_unchanged(&f->hashes[offset], path, &out->map, err);
-  *out = (ld_bytes){.at = out->map.bytes, .length = out->map.length, .name = f->names[offset], .map = out->map};
+  *out =
+      (ld_bytes){.at = out->map.bytes, .length = out->map.length, .name = f->names[offset], .map = out->map};
   if (rc) ld_bytes_free(out);
   free(path);
   return rc;

@@ -1,9 +1,25 @@
-/* The kinds of sources, for the formats that make them. Not for use outside io/dataset.
+/* What kinds of sources give. Only io/dataset knows what is in one.
  */
 #ifndef LD_SOURCE_KIND_H
 #define LD_SOURCE_KIND_H
 
-#include "io/dataset/source.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "io/digests.h"
+#include "io/file.h"
+
+typedef struct ld_source ld_source;
+
+/* Bytes of a source while they are held. */
+typedef struct ld_bytes {
+  const char *at;
+  size_t length;
+  const char *name; /* as ld_source_name; also of a received record */
+  ld_map map;       /* what the source made for them */
+  char *own;
+} ld_bytes;
 
 /* Where a callback may be NULL, the source is one mapped file. */
 typedef struct ld_source_kind {
@@ -27,23 +43,5 @@ struct ld_source {
   ld_stamp stamp;   /* of that file, when it was opened */
   void *own;        /* the kind's */
 };
-
-/* A source of this kind without a file; the kind fills the rest. */
-ld_source *ld_source_create(const ld_source_kind *kind, const char *path);
-
-/* A file that is mapped, whose units are its bytes; or those of another kind, which sets `length`. On failure
- * *out is NULL. */
-int ld_source_map(const char *path, const ld_source_kind *kind, ld_source **out, ld_error *err);
-extern const ld_source_kind ld_source_file;
-
-/* A folder's files with these names below it, n at least 1; it owns the names. A file that changes after it was
- * first read is LD_EMISMATCH. */
-ld_source *ld_source_folder(const char *path, char **names, size_t n);
-
-/* What a format's `open` reads: the file from `begin` on, or the opening where the file is not. */
-ld_bytes ld_source_start(const ld_source *source);
-
-/* Says which bytes of the start are the opening: those that `open` needs. It is empty otherwise. */
-void ld_source_keep(ld_source *source, const char *at, size_t length);
 
 #endif

@@ -1,9 +1,10 @@
 /* Records that came from a rank with the data. */
+#include "io/dataset/source_received.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/dataset/source_kind.h"
 
 typedef struct record_place {
   uint64_t offset, n; /* in units */

@@ -4,7 +4,7 @@
  * Where a CSV record begins cannot be seen from the bytes around it, since a line end may stand in quotes. So
  * the file is read through once when it is opened, and the beginnings of its records are kept.
  */
-#include "io/dataset/format.h"
+#include "io/dataset/form.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "base/memory.h"
+#include "io/dataset/label.h"
 
 typedef enum role { TEXT, PAIR, LABEL, N_ROLES } role;
 
@@ -69,7 +70,8 @@ static int take_quoted(cell_walk *walk, cell *out, ld_error *err) {
     const char *quote = walk->at < walk->end ? memchr(walk->at, '"', (size_t)(walk->end - walk->at)) : NULL;
     if (!quote)
       return fail_at(walk, open,
-                     "the quote that opens a cell is never closed (write a quote within a cell as \"\")", err);
+                     "the quote that opens a cell is never closed (write a quote within a cell as \"\")",
+                     err);
     walk->at = quote;
     if (quote + 1 == walk->end || quote[1] != '"') break;
     out->doubled = true;
@@ -145,8 +147,8 @@ static void count_unused(const table *t, char *const *names, ld_tally *unused) {
 
 /* Reads the header with which the text begins, which stands at `offset`, as one with the table's separator;
  * *length is the header's. */
-static int read_header(ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text,
-                       size_t *length, ld_error *err) {
+static int read_header(ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text, size_t *length,
+                       ld_error *err) {
   cell_walk header = begin_walk(dataset, t, offset, text->at, text->length);
   char **names = NULL;
   memset(t->column, 0, sizeof t->column);
@@ -233,7 +235,7 @@ static int fail_empty(const ld_dataset *dataset, ld_error *err) {
 
 static int tsv_scan(ld_dataset *dataset, ld_error *err) {
   if (pass_blank(dataset, dataset->first) == dataset->source->length) return fail_empty(dataset, err);
-  ld_dataset_warn_unused(dataset, "the columns", &((const table *)dataset->own)->unused);
+  ld_data_warn_unused(dataset, "the columns", &((const table *)dataset->own)->unused);
   return 0;
 }
 
@@ -261,7 +263,7 @@ static int csv_scan(ld_dataset *dataset, ld_error *err) {
   }
   if (!t->n_starts) return fail_empty(dataset, err);
   dataset->first = t->starts[0];
-  ld_dataset_warn_unused(dataset, "the columns", &t->unused);
+  ld_data_warn_unused(dataset, "the columns", &t->unused);
   return 0;
 }
 

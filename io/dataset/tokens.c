@@ -6,7 +6,7 @@
 #include "io/dataset/format.h"
 
 int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,
-                     ld_error *err) {
+                   ld_error *err) {
   return ld_tokenizer_encode(dataset->options.tokenizer, text, length, add_special, out, err);
 }
 

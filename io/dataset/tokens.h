@@ -4,7 +4,7 @@
 #define LD_DATASET_TOKENS_H
 
 #include "base/value.h"
-#include "io/dataset.h"
+#include "io/dataset/record.h"
 
 /* Tokens of a text by the data set's tokenizer. */
 int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,

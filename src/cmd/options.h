@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "base/value.h"
 #include "cmd/command_line.h"
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 #include "train/options.h"
 
 /* Fills `options` from defaults, then from the files that --config named, whose contents are `configs`, then

@@ -9,6 +9,7 @@
 #include "cmd/print.h"
 #include "io/json.h"
 #include "linalg/rows.h"
+#include "train/corpus_open.h"
 #include "train/evaluate.h"
 #include "train/once.h"
 #include "train/share.h"

@@ -4,7 +4,7 @@
 #define LD_BASE_H
 
 #include "io/adapter.h"
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 #include "io/model_folder.h"
 #include "io/tokenizer/tokenizer.h"
 #include "adapt/params.h"

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "nn/tape.h"
+#include "train/feed.h"
 
 /* What a segment of n tokens, m of them targets, costs: token n + pair n^2 + target m. */
 typedef struct rates {

@@ -3,7 +3,7 @@
 #ifndef LD_EVALUATE_H
 #define LD_EVALUATE_H
 
-#include "train/corpus.h"
+#include "train/feed.h"
 #include "train/score.h"
 
 typedef struct ld_evaluation {

@@ -1,9 +1,9 @@
-/* Making microbatches of a corpus. */
+#include "train/feed.h"
+
 #include <stdlib.h>
 
 #include "base/memory.h"
 #include "train/augment.h"
-#include "train/corpus.h"
 
 void ld_feed_free(ld_feed *feed) {
   free(feed->ids);

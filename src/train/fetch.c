@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/dataset/source_received.h"
 #include "train/once.h"
 
 /* What is fetched at once, by all ranks: enough that few exchanges are needed, little enough to be held. */
@@ -81,8 +82,8 @@ static int find_readers(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
 }
 
 /* Ranks without the data make their data sets of rank 0's opening. Collective. */
-static int open_received(ld_corpus *corpus, ld_comm *comm, const char *path, const ld_dataset_options *options,
-                         ld_error *err) {
+static int open_received(ld_corpus *corpus, ld_comm *comm, const char *path,
+                         const ld_dataset_options *options, ld_error *err) {
   ld_text opening = {0};
   if (ld_comm_rank(comm) == 0) {
     ld_dataset_put_opening(corpus->dataset, &opening);
@@ -154,7 +155,7 @@ int64_t ld_corpus_window(const ld_corpus *corpus, const int64_t *rows, int64_t n
 
 /* Appends the records of one rank's rows. */
 static int put_records(const ld_corpus *corpus, const int64_t *rows, const int *owners, int64_t n, int rank,
-                 ld_text *out, ld_error *err) {
+                       ld_text *out, ld_error *err) {
   const ld_plan *plan = corpus->plan;
   const ld_source *source = ld_dataset_source(corpus->dataset);
   int64_t last = -1; /* a long record is spread over rows */

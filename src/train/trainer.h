@@ -7,10 +7,10 @@
 #include "mpi/comm.h"
 #include "train/adamw.h"
 #include "train/base.h"
-#include "train/corpus.h"
 #include "train/deal.h"
 #include "train/evaluate.h"
 #include "train/exact.h"
+#include "train/feed.h"
 #include "train/reduce.h"
 
 /* Where the time of the steps goes. The first step warms up and is left out once there is a second. */

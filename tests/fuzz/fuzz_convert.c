@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 #include "io/image/convert.h"
 #include "scratch.h"
 

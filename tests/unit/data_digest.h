@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 
 static inline void data_digest(const ld_dataset *dataset, char text[LD_DIGEST_TEXT + 1]) {
   ld_digests *digests = ld_digests_create("host", 2);

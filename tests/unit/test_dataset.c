@@ -7,7 +7,7 @@
 #include "data_digest.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 #include "io/file.h"
 #include "io/json.h"
 
@@ -403,7 +403,8 @@ static const struct {
     {"a.jsonl", GOOD "{\"text\": 3}", "a.jsonl: line 2: text: expected a string"},
     {"a.jsonl", GOOD "{\"text\": \"a\" 3}", "a.jsonl: line 2, column 14: "},
     {"a.jsonl", GOOD "{\"text\": \"a\"", "a.jsonl: line 2, column 12: '}' expected near the end of the line"},
-    {"a.jsonl", GOOD "{\"text\": \r\n" GOOD, "a.jsonl: line 2, column 9: unexpected token near the end of the line"},
+    {"a.jsonl", GOOD "{\"text\": \r\n" GOOD,
+     "a.jsonl: line 2, column 9: unexpected token near the end of the line"},
     {"a.jsonl", GOOD GOOD "nonsense\n" GOOD, "a.jsonl: line 3"},
     {"a.jsonl", GOOD "{\"text\": \"\xFF\"}", "a.jsonl: line 2: the byte 0xff is not UTF-8"},
     {"a.jsonl", "{\"text\": \"\xC3\"}", "a.jsonl: line 1: the byte 0xc3 is not UTF-8"},

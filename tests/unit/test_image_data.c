@@ -1,7 +1,7 @@
 #include "data_digest.h"
 #include "scratch.h"
 
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 #include "io/image/convert.h"
 #include "io/image/hdf5.h"
 #include "io/image/list.h"
@@ -359,9 +359,11 @@ Test(image_data, hdf5_as_a_dataset) {
 /* As many images as a real data set has, a chunk each: looking a chunk up must not go through all of them. */
 Test(image_data, hdf5_of_many_chunks, .timeout = 30) {
   enum { N = 60000, SIDE = 4, HEADER = 16 };
-  static uint8_t idx[HEADER + N * SIDE * SIDE] = {0, 0, 8, 3, 0, 0, N >> 8, N & 255, 0, 0, 0, SIDE, 0, 0, 0, SIDE};
+  static uint8_t idx[HEADER + N * SIDE * SIDE] = {0, 0, 8, 3,    0, 0, N >> 8, N & 255,
+                                                  0, 0, 0, SIDE, 0, 0, 0,      SIDE};
   for (size_t i = HEADER; i < sizeof idx; i++) idx[i] = (uint8_t)(i * 7 / 5);
-  char *folder = scratch_new(), *from = scratch_file(folder, "images.idx3-ubyte", (const char *)idx, sizeof idx);
+  char *folder = scratch_new(),
+       *from = scratch_file(folder, "images.idx3-ubyte", (const char *)idx, sizeof idx);
   char *path = ld_path_join(folder, "images.h5");
   ld_converted converted;
   ld_error err = {0};

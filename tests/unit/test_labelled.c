@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 
 /* Every letter from a to h is a token from 5 on, anything else 0; [CLS] text [SEP] pair [SEP]. */
 static const char tokenizer_json[] =

@@ -3,7 +3,8 @@
 #include "scratch.h"
 
 #include "base/text.h"
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
+#include "io/dataset/source_received.h"
 
 #define GOLDEN LD_TESTS_DIR "/golden/"
 

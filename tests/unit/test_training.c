@@ -11,6 +11,7 @@
 #include "cmd/options.h"
 #include "io/file.h"
 #include "io/safetensors.h"
+#include "train/corpus_open.h"
 #include "train/trainer.h"
 
 #define MODELS LD_TESTS_DIR "/golden/models/"

@@ -1,4 +1,4 @@
-#include "io/dataset.h"
+#include "io/dataset/dataset.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,8 +7,10 @@
 #include <strings.h>
 
 #include "base/memory.h"
+#include "io/dataset/form.h"
 #include "io/dataset/format.h"
 #include "io/dataset/sample.h"
+#include "io/dataset/source_received.h"
 #include "io/dataset/tokens.h"
 
 static const struct {
@@ -160,13 +162,8 @@ const char *ld_dataset_path(const ld_dataset *dataset) {
   return dataset->source->path;
 }
 
-void ld_sample_free(ld_sample *sample) {
-  ld_ids_free(&sample->tokens);
-  ld_ids_free(&sample->types);
-  free(sample->target);
-  ld_image_free(&sample->image);
-  ld_text_free(&sample->label_name);
-  memset(sample, 0, sizeof *sample);
+void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused) {
+  ld_data_warn_unused(dataset, what, unused);
 }
 
 int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
@@ -284,13 +281,6 @@ int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index 
   ld_label_set_free(&labels);
   if (rc) ld_index_free(out);
   return rc;
-}
-
-void ld_index_free(ld_index *index) {
-  free(index->records);
-  ld_labels_free(&index->labels);
-  ld_tally_free(&index->unused);
-  *index = (ld_index){0};
 }
 
 const char *ld_dataset_layout(const ld_dataset *dataset) {

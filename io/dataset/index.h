@@ -1,0 +1,26 @@
+/* The index of a data set: where its records are, and what they hold.
+ */
+#ifndef LD_INDEX_H
+#define LD_INDEX_H
+
+#include "io/dataset/label.h"
+
+/* The index of a part. Free with ld_index_free. */
+typedef struct ld_index {
+  ld_record *records;
+  size_t n, room;
+  ld_labels labels;
+  ld_tally unused;        /* keys of records that have no use */
+  size_t n_empty;         /* records whose text gives no token: they are not in the index */
+  size_t n_turned;        /* images that are not stored upright */
+  size_t n_skipped;       /* broken images */
+  ld_error first_skipped; /* what was wrong with the first */
+} ld_index;
+
+void ld_index_free(ld_index *index);
+
+/* Rewrites the label numbers of an index, and its names, by the names in `all` (of any order: merged ones, or
+ * a model's). Does nothing to numbers. LD_EMISMATCH, with nothing changed, for a name that `all` does not have. */
+int ld_index_renumber(ld_index *index, const ld_labels *all, ld_error *err);
+
+#endif

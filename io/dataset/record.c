@@ -1,0 +1,13 @@
+#include "io/dataset/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void ld_sample_free(ld_sample *sample) {
+  ld_ids_free(&sample->tokens);
+  ld_ids_free(&sample->types);
+  free(sample->target);
+  ld_image_free(&sample->image);
+  ld_text_free(&sample->label_name);
+  memset(sample, 0, sizeof *sample);
+}
