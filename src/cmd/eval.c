@@ -7,8 +7,8 @@
 #include "cmd/command.h"
 #include "cmd/print.h"
 #include "train/corpus_open.h"
+#include "train/distribute.h"
 #include "train/once.h"
-#include "train/share.h"
 #include "train/trainer.h"
 
 /* Rows are the truth, columns the prediction. */
@@ -73,7 +73,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
   if (!rc)
     rc =
-        ld_share_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base, err);
+        ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, ld_base_use(&base), base.model->max_positions, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
   if (!rc) rc = ld_options_suit_data(options, 1u << ld_dataset_form(corpus->dataset), err);

@@ -11,8 +11,8 @@
 #include "cmd/print.h"
 #include "cmd/run_setting.h"
 #include "io/chat.h"
+#include "train/distribute.h"
 #include "train/generate.h"
-#include "train/share.h"
 
 static int find_layout(const ld_options *options, const ld_base *base, const ld_chat_layout **out, ld_error *err) {
   char *of_run = NULL;
@@ -165,7 +165,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   if (!rc && base.model->family->classifies)
     rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,
                  base.model->family->model_type);
-  if (!rc && options->adapter) rc = ld_share_adapt(comm, options, &base, err);
+  if (!rc && options->adapter) rc = ld_distribute_adapt(comm, options, &base, err);
   if (!rc) warn_of_settings(options, ld_model_folder_generation(base.folder));
   if (!rc) rc = make_prompt(options, &base, &ids, err);
   if (!rc) open_end(&base, &ids);

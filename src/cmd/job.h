@@ -5,9 +5,9 @@
 
 #include "io/digests.h"
 #include "mpi/comm.h"
+#include "train/distribute.h"
 #include "train/estimate.h"
 #include "train/run.h"
-#include "train/share.h"
 
 typedef struct ld_job {
   ld_options options; /* with what an initial adapter decides; strings are borrowed */
@@ -16,7 +16,7 @@ typedef struct ld_job {
   char settings[LD_DIGEST_TEXT + 1];    /* digest of the base's config and tokenizer */
   char init_digest[LD_DIGEST_TEXT + 1]; /* of --init-adapter's adapter; empty without one */
   ld_base base;
-  ld_share model;          /* how the base came here */
+  ld_distributed model;          /* how the base came here */
   ld_corpus *data, *valid; /* valid may be NULL */
   ld_trainer trainer;
   ld_run run; /* rank 0's */

@@ -14,7 +14,7 @@
 #include "io/json.h"
 #include "io/model_folder.h"
 #include "io/safetensors.h"
-#include "train/share.h"
+#include "train/distribute.h"
 
 static ld_dtype wanted_type(const ld_options *options, ld_dtype stored) {
   if (!options->dtype || (stored != LD_F32 && stored != LD_F16 && stored != LD_BF16)) return stored;
@@ -306,7 +306,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   int rc = ld_cmd_check_new(options, err);
   if (!rc) rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
   if (!rc) rc = ld_base_open_model(options->model, &base, err);
-  if (!rc) rc = ld_share_adapt(comm, options, &base, err);
+  if (!rc) rc = ld_distribute_adapt(comm, options, &base, err);
   if (!rc) rc = write_folder(options, &base, err);
   if (!rc) ld_info("%s: %zu modules merged", options->out, base.params->n_changes);
   ld_base_close(&base);

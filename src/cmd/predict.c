@@ -10,9 +10,9 @@
 #include "io/json.h"
 #include "linalg/rows.h"
 #include "train/corpus_open.h"
+#include "train/distribute.h"
 #include "train/evaluate.h"
 #include "train/once.h"
-#include "train/share.h"
 
 typedef struct row_printer {
   const ld_base *base;
@@ -112,7 +112,7 @@ static int open_base(const ld_options *options, ld_comm *comm, ld_digests *diges
                      ld_error *err) {
   int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
   if (!rc)
-    rc = ld_share_open_ready(comm, options->model, options->adapter, options->other_base, digests, base, err);
+    rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, base, err);
   if (rc || base->model->family->classifies) return rc;
   return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
                  base->model->family->model_type);

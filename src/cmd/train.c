@@ -149,7 +149,7 @@ static bool evaluates(const ld_job *j) {
 /* What this rank has mapped is what it was. */
 static int check_files(void *self, ld_error *err) {
   const ld_job *j = self;
-  const bool in_memory = j->model.received && !speaks(j); /* what rank 0 sent */
+  const bool in_memory = j->model.received && !speaks(j); /* what rank 0 gave */
   int rc = in_memory ? 0 : ld_model_folder_check(j->base.folder, err);
   if (!rc) rc = ld_corpus_check(j->data, err);
   return rc || !j->valid ? rc : ld_corpus_check(j->valid, err);

@@ -132,11 +132,11 @@ static int begin_from(void *self, ld_error *err) {
 /* Collective. */
 static int begin_anew(ld_job *j, ld_error *err) {
   if (!j->options.init_adapter) return ld_comm_agree(j->comm, begin_fresh(j, err), err);
-  ld_share file;
-  int rc = ld_share_adapter(j->comm, j->options.init_adapter, j->digests, &file, err);
+  ld_distributed file;
+  int rc = ld_distribute_adapter(j->comm, j->options.init_adapter, j->digests, &file, err);
   reading from = {.job = j, .path = file.path};
   if (!rc) rc = ld_comm_agree(j->comm, ld_comm_meanwhile(j->comm, begin_from, &from, err), err);
-  ld_share_close(&file);
+  ld_distributed_close(&file);
   return rc;
 }
 
@@ -156,11 +156,11 @@ static int read_base(void *self, ld_error *err) {
 /* Collective. */
 static int open_base(ld_job *j, ld_error *err) {
   int rc = ld_cmd_check_model(j->options.model, j->options.init_adapter, j->comm, err);
-  if (!rc) rc = ld_share_model(j->comm, j->options.model, j->digests, &j->model, err);
+  if (!rc) rc = ld_distribute_model(j->comm, j->options.model, j->digests, &j->model, err);
   if (!rc) rc = ld_comm_agree(j->comm, ld_comm_meanwhile(j->comm, read_base, j, err), err);
   j->base.digests = j->digests;
-  if (!rc) rc = ld_share_digest(j->comm, j->base.folder, j->digests, err);
-  ld_share_close(&j->model);
+  if (!rc) rc = ld_distribute_digest(j->comm, j->base.folder, j->digests, err);
+  ld_distributed_close(&j->model);
   if (!rc) rc = ld_comm_by_first(j->comm, read_settings, j, err);
   ld_comm_broadcast(j->comm, j->settings, sizeof j->settings, 0);
   return rc;
@@ -210,9 +210,9 @@ static int read_checkpoint(void *self, ld_error *err) {
 
 /* Takes `checkpoint`, which is NULL where it is still to be read: from `path` on rank 0. Collective. */
 static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld_error *err) {
-  ld_share file = {0};
+  ld_distributed file = {0};
   bool restart = false;
-  int rc = ld_share_file(j->comm, path, j->digests, &file, err);
+  int rc = ld_distribute_file(j->comm, path, j->digests, &file, err);
   reading from = {.job = j, .path = file.path, .checkpoint = checkpoint};
   if (!rc && !checkpoint) rc = ld_comm_meanwhile(j->comm, read_checkpoint, &from, err);
   checkpoint = from.checkpoint;
@@ -222,7 +222,7 @@ static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld
   if (!rc) rc = ld_job_compare(j, checkpoint, path, &restart, err);
   if (!rc) rc = ld_base_adapt(&j->base, checkpoint->adapter, path, j->options.dropout, err);
   rc = ld_comm_agree(j->comm, rc, err);
-  ld_share_close(&file);
+  ld_distributed_close(&file);
   if (!rc) rc = create_trainer(j, err);
   if (!rc) rc = ld_comm_agree(j->comm, ld_trainer_resume(&j->trainer, checkpoint, restart, path, err), err);
   if (!rc) ld_info("resuming from %s, step %lld", path, (long long)checkpoint->progress.step);

@@ -68,7 +68,7 @@ void ld_job_describe(const ld_job *j) {
   describe_head(j);
   describe_data(j);
   ld_text files = {0};
-  ld_share_put(&j->model, j->data, j->valid, &files);
+  ld_distributed_put(&j->model, j->data, j->valid, &files);
   ld_info("files   %s", files.bytes);
   ld_text_free(&files);
   describe_digests(j);

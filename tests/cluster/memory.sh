@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a rank costs beyond the first on its host: the peak of the summed PSS of 1, 2 and 4 ranks, with a model of GPT-2's shape (124 M), rank 8 on
-# all linear modules, 8 sequences of 512 a step; where the host reads the model itself, and where it is sent to it. Fails when ranks bring
+# all linear modules, 8 sequences of 512 a step; where the host reads the model itself, and where it receives it. Fails when ranks bring
 # copies of the base. By hand: it takes some minutes.
 #   memory.sh [FOLDER]     FOLDER keeps the model, default in the temporary folder
 . "$(dirname "$0")/lib.sh"
@@ -27,7 +27,7 @@ read_here_ranks() {
   if [ "$1" = 1 ]; then echo "$job"; else ranks_of_job; fi
 }
 
-# It is sent to h2, which cannot read it, by a rank on h1.
+# h2, which cannot read it, receives it from a rank on h1.
 sent() {
   hosts set run "h1:1,h2:$1" "$LORA_DIST" "${shape[@]}" --steps 2 --out "sent$1" >out 2>err &
   job=$!

@@ -28,7 +28,7 @@ static void write_file(const char *path, const uint8_t *data, size_t size) {
 enum { PARTS = 3 };
 
 /* The labels go the way they go between ranks. */
-static void send_labels(const ld_index *part, ld_labels *out) {
+static void hand_over(const ld_index *part, ld_labels *out) {
   ld_text bytes = {0};
   ld_labels_put(&part->labels, &bytes);
   const char *at = bytes.bytes, *end = at + bytes.length;
@@ -38,20 +38,20 @@ static void send_labels(const ld_index *part, ld_labels *out) {
 
 static void check_parts(const ld_dataset *dataset, const ld_index *whole) {
   ld_index part[PARTS];
-  ld_labels sent[PARTS], all;
+  ld_labels received[PARTS], all;
   size_t at = 0;
   for (int i = 0; i < PARTS; i++) {
     if (ld_dataset_index(dataset, i, PARTS, &part[i], NULL)) abort();
-    send_labels(&part[i], &sent[i]);
+    hand_over(&part[i], &received[i]);
   }
-  if (ld_labels_merge(sent, PARTS, &all, NULL) || all.kind != whole->labels.kind) abort();
+  if (ld_labels_merge(received, PARTS, &all, NULL) || all.kind != whole->labels.kind) abort();
   for (int i = 0; i < PARTS; i++) {
     if (ld_index_renumber(&part[i], &all, NULL) || at + part[i].n > whole->n) abort();
     if (part[i].n && memcmp(part[i].records, whole->records + at, part[i].n * sizeof *whole->records))
       abort();
     at += part[i].n;
     ld_index_free(&part[i]);
-    ld_labels_free(&sent[i]);
+    ld_labels_free(&received[i]);
   }
   if (at != whole->n) abort();
   ld_labels_free(&all);

@@ -32,7 +32,7 @@ check() {
   for places in "here there" "here there there" "here there here"; do
     apart "$places" "$@" --out "$name ($places)"
     expect_status 0 "$name in $places"
-    expect_text 'files  *model read by 1 host, sent to 1 \(.* MiB each\); data read by [12] ranks?, received by [12]' err "$name in $places"
+    expect_text 'files  *model read by 1 host, received by 1 \(.* MiB each\); data read by [12] ranks?, received by [12]' err "$name in $places"
     same_run "here/$name" "here/$name ($places)"
   done
 }
@@ -54,7 +54,7 @@ for ((i = 0; i < 3000; i++)); do
 done >here/raw.txt
 check raw train --model gpt2 --data raw.txt --seq-len 48 --batch-size 7 --steps 60 --lr 1e-2
 
-# A model in shards, each of which is sent; what stands beside them is not.
+# A model in shards, each of which goes over; what stands beside them is not.
 mkdir here/shards
 cp here/gpt2/*.json here/shards/
 cp here/gpt2/model.safetensors here/shards/part-1.safetensors
@@ -62,7 +62,7 @@ cp here/gpt2/model.safetensors here/shards/part-1.safetensors
 printf '{"weight_map": {%s}}' "$(paste -sd , tensors)" >here/shards/model.safetensors.index.json
 head -c 3000000 /dev/zero >here/shards/consolidated.safetensors
 check sharded train --model shards --data gpt2/train.jsonl --steps 3 --lr 1e-2
-expect_text 'sent to 1 \(0\.[0-9] MiB each\)' err "a model in shards"
+expect_text 'received by 1 \(0\.[0-9] MiB each\)' err "a model in shards"
 
 # Classifiers, of tables and of images.
 sed 's/{"text": "\([^"]*\)", "text_pair": "\([^"]*\)", "label": "\([^"]*\)"}/\1\t\2\t\3/' here/bert/train.jsonl |
@@ -123,7 +123,7 @@ ordinary "${more[@]}" --out plain
 same_run here/plain here/other
 cp here/gpt2/train.jsonl there/gpt2/
 apart "here there" "${more[@]}" --out both
-expect_text 'sent to 1 .*; data read by every rank' err "data in both places"
+expect_text 'received by 1 .*; data read by every rank' err "data in both places"
 same_run here/plain here/both
 cp -r here/gpt2 there/
 apart "here there" "${more[@]}" --dry-run --out dry

@@ -49,7 +49,7 @@ cp -p there/m/$model bad.safetensors
 [ "$(cmp -l good.safetensors bad.safetensors | wc -l)" -gt 2000 ] || fail "nothing was damaged"
 apart "${job_is[@]}" --out model
 expect_status 0 "a damaged copy of the model"
-expect_text "warning: m/$model: rank 1 on host .* sees another file than rank 0 .*\(the same length, other bytes\): rank 0's is sent there" err "a damaged copy of the model"
+expect_text "warning: m/$model: rank 1 on host .* sees another file than rank 0 .*\(the same length, other bytes\): it receives rank 0's" err "a damaged copy of the model"
 same_run here/whole here/model
 cp -p good.safetensors there/m/$model
 for name in train valid; do

@@ -1,4 +1,4 @@
-#include "train/share.h"
+#include "train/distribute.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "train/fetch.h"
 #include "train/once.h"
 
-/* What is sent at a time, and held twice by a host that receives. */
+/* What goes out at a time, and is held twice by a host that receives. */
 enum { CHUNK = 32 << 20 };
 
 /* The files of rank 0: `root` is their folder, or the file itself, whose one name is empty then. */
@@ -75,8 +75,8 @@ static file_list list_adapter(const char *path) {
   return list;
 }
 
-/* Gives all ranks rank 0's list: the root and the names, each with a NUL behind. */
-static void tell_list(ld_comm *comm, file_list *list) {
+/* Gives all ranks rank 0's list: the root and the names, each with a NUL after it. */
+static void broadcast_list(ld_comm *comm, file_list *list) {
   ld_text text = {0};
   if (list->root) {
     ld_text_append(&text, list->root, strlen(list->root) + 1);
@@ -102,26 +102,26 @@ typedef struct transfer {
   const file_list *list;
   look *looks; /* rank 0's */
   ld_digests *digests;
-  ld_share *share;
+  ld_distributed *out;
 } transfer;
 
 static int fail_memory(const transfer *t, const char *why, ld_error *err) {
   return ld_fail(
       err, LD_EMEMORY,
-      "%s: host %s cannot take the %.1f MiB that are sent to it (%s): free memory there, or put the files "
+      "%s: host %s cannot take the %.1f MiB that it receives (%s): free memory there, or put the files "
       "where the host can read them",
-      t->list->root, ld_comm_host(t->whole), (double)t->share->bytes / 0x1p20, why);
+      t->list->root, ld_comm_host(t->whole), (double)t->out->bytes / 0x1p20, why);
 }
 
 static int make_files(transfer *t, ld_error *err) {
-  ld_share *share = t->share;
+  ld_distributed *out = t->out;
   const int64_t there = ld_machine_memory();
-  if (there >= 0 && there < share->bytes) return fail_memory(t, "there is less", err);
-  share->files = ld_alloc(t->list->n, sizeof *share->files);
+  if (there >= 0 && there < out->bytes) return fail_memory(t, "there is less", err);
+  out->files = ld_alloc(t->list->n, sizeof *out->files);
   for (size_t i = 0; i < t->list->n; i++) {
     const int file = memfd_create("lora_dist file", MFD_CLOEXEC);
     if (file < 0) return fail_memory(t, strerror(errno), err);
-    share->files[share->n_files++] = file;
+    out->files[out->n_files++] = file;
   }
   return 0;
 }
@@ -134,13 +134,13 @@ static int send_file(transfer *t, size_t i, char *room, ld_error *err) {
   int rc = sends ? ld_map_open(path, &map, err) : 0;
   const int64_t bytes = t->looks[i].bytes;
   if (!rc && sends && (int64_t)map.length != bytes)
-    rc = ld_fail(err, LD_EFILE, "%s: changed while it was sent to other hosts", path);
+    rc = ld_fail(err, LD_EFILE, "%s: changed while other hosts received it", path);
   const bool readable = sends && !rc;
   for (int64_t at = 0; at < bytes; at += CHUNK) {
     const size_t n = bytes - at < CHUNK ? (size_t)(bytes - at) : CHUNK;
     char *chunk = readable ? (char *)(uintptr_t)(map.bytes + at) : room; /* the sender's is only read */
     ld_comm_broadcast(t->part, chunk, n, 0);
-    if (!rc && t->receives && ld_write_all(t->share->files[i], chunk, n, path, NULL))
+    if (!rc && t->receives && ld_write_all(t->out->files[i], chunk, n, path, NULL))
       rc = fail_memory(t, strerror(errno), err);
   }
   ld_map_close(&map);
@@ -174,9 +174,9 @@ static int make_links(transfer *t, ld_error *err) {
                  "%s: cannot make this folder on host %s: %s: set TMPDIR to one that can be written to",
                  folder, ld_comm_host(t->whole), strerror(errno));
   else
-    t->share->links = ld_strdup(folder);
-  for (size_t i = 0; !rc && i < t->share->n_files; i++) {
-    char *file = ld_format("/proc/%ld/fd/%d", (long)getpid(), t->share->files[i]);
+    t->out->links = ld_strdup(folder);
+  for (size_t i = 0; !rc && i < t->out->n_files; i++) {
+    char *file = ld_format("/proc/%ld/fd/%d", (long)getpid(), t->out->files[i]);
     char *link = ld_path_join(folder, link_name(t->list, i));
     if (symlink(file, link)) rc = ld_fail(err, LD_EFILE, "%s: cannot be made: %s", link, strerror(errno));
     free(link);
@@ -187,20 +187,20 @@ static int make_links(transfer *t, ld_error *err) {
 }
 
 /* Where the ranks of a host that received read. */
-static int tell_path(transfer *t, ld_error *err) {
+static int broadcast_path(transfer *t, ld_error *err) {
   ld_text text = {0};
-  if (t->receives) ld_text_puts(&text, t->share->links);
+  if (t->receives) ld_text_puts(&text, t->out->links);
   ld_comm_broadcast_text(t->node, &text, 0);
   const bool single = !t->list->names[0][0];
   char *path = single ? ld_path_join(text.bytes, link_name(t->list, 0)) : ld_strdup(text.bytes);
   ld_text_free(&text);
-  free(t->share->path);
-  t->share->path = path;
+  free(t->out->path);
+  t->out->path = path;
   char *first = single ? ld_strdup(path) : ld_path_join(path, t->list->names[0]);
   const int rc = ld_file_exists(first)
                      ? 0
                      : ld_fail(err, LD_EFILE,
-                               "%s: was sent to host %s, but a rank there cannot read the memory of "
+                               "%s: host %s received it, but a rank there cannot read the memory of "
                                "another: start the ranks of a host in one container, by one user",
                                t->list->root, ld_comm_host(t->whole));
   free(first);
@@ -213,10 +213,10 @@ static int send_all(ld_comm *comm, transfer *t, bool lacking, ld_error *err) {
   ld_comm_leave(t->part);
   if (!rc && t->receives) rc = make_links(t, err);
   rc = ld_comm_agree(comm, rc, err);
-  if (!rc && lacking) rc = tell_path(t, err);
+  if (!rc && lacking) rc = broadcast_path(t, err);
   if (ld_comm_rank(comm) == 0 && lacking) { /* the only rank that surely sees the real ones */
-    free(t->share->path);
-    t->share->path = ld_strdup(t->list->root);
+    free(t->out->path);
+    t->out->path = ld_strdup(t->list->root);
     rc = 0;
   }
   return ld_comm_agree(comm, rc, err);
@@ -235,13 +235,13 @@ static uint64_t stamp_all(const file_list *list, look *looks) {
   return all;
 }
 
-/* What a rank finds out for its host. */
+/* What one rank reads for its host. */
 typedef struct host_reading {
   const transfer *t;
   look *looks; /* its own */
 } host_reading;
 
-/* Only files of the right sizes are read. What cannot be read is none. */
+/* Only files of the right sizes are read. What cannot be read counts as none. */
 static int read_looks(void *self, ld_error *err) {
   const host_reading *r = self;
   for (size_t i = 0; i < r->t->list->n; i++) {
@@ -256,29 +256,29 @@ static int read_looks(void *self, ld_error *err) {
   return 0;
 }
 
-/* A file under the name of rank 0's that is another deserves a word: it may be a damaged copy. */
+/* Another file under the name of rank 0's deserves a word: it may be a damaged copy. */
 static void warn_of_others(ld_comm *comm, const transfer *t, const look *mine) {
   ld_error other = {0};
   for (size_t i = 0; i < t->list->n && !other.code; i++) {
     if (mine[i].bytes < 0 || !memcmp(&mine[i], &t->looks[i], sizeof *mine)) continue;
     char *path = file_path(t->list, i);
     ld_fail(&other, LD_EMISMATCH,
-            "%s: rank %d on host %s sees another file than rank 0 on host %s (%s): rank 0's is sent there", path,
-            ld_comm_rank(comm), ld_comm_host(comm), ld_comm_host_of(comm, 0),
+            "%s: rank %d on host %s sees another file than rank 0 on host %s (%s): it receives rank 0's",
+            path, ld_comm_rank(comm), ld_comm_host(comm), ld_comm_host_of(comm, 0),
             mine[i].bytes == t->looks[i].bytes ? "the same length, other bytes" : "another length");
     free(path);
   }
   if (ld_comm_agree(comm, other.code, &other)) ld_warn("%s", other.text);
 }
 
-/* Whether any rank of this host sees other files than rank 0, and one that shall receive for it. */
+/* Whether any rank of this host sees other files than rank 0, and the rank that is to receive for it. */
 static bool is_lacking(ld_comm *comm, transfer *t) {
   const size_t size = t->list->n * sizeof(look);
   look *mine = ld_alloc(t->list->n, sizeof *mine);
   const uint64_t see = stamp_all(t->list, mine);
   memcpy(t->looks, mine, size);
   ld_comm_broadcast(comm, t->looks, size, 0);
-  for (size_t i = 0; i < t->list->n; i++) t->share->bytes += t->looks[i].bytes > 0 ? t->looks[i].bytes : 0;
+  for (size_t i = 0; i < t->list->n; i++) t->out->bytes += t->looks[i].bytes > 0 ? t->looks[i].bytes : 0;
   int64_t lacks = 0;
   if (!ld_once_is_one_copy(comm, true, see)) {
     host_reading r = {t, mine};
@@ -294,62 +294,64 @@ static bool is_lacking(ld_comm *comm, transfer *t) {
   return lacks;
 }
 
-static int share_files(ld_comm *comm, const char *path, file_list (*list_files)(const char *path),
-                       ld_digests *digests, ld_share *out, ld_error *err) {
-  *out = (ld_share){.path = ld_strdup(path), .n_reading = ld_comm_nodes(comm)};
+static int distribute_files(ld_comm *comm, const char *path, file_list (*list_files)(const char *path),
+                            ld_digests *digests, ld_distributed *out, ld_error *err) {
+  *out = (ld_distributed){.path = ld_strdup(path), .n_reading = ld_comm_nodes(comm)};
   if (ld_comm_size(comm) == 1) return 0;
   file_list list = {0};
   if (ld_comm_rank(comm) == 0) list = list_files(path);
-  tell_list(comm, &list);
+  broadcast_list(comm, &list);
   transfer t = {.whole = comm,
                 .node = ld_comm_of_node(comm),
                 .list = &list,
                 .looks = ld_alloc(list.n, sizeof *t.looks),
                 .digests = digests,
-                .share = out};
+                .out = out};
   const bool lacking = list.n && is_lacking(comm, &t);
-  int64_t n_sent = t.receives;
-  ld_comm_sum_i64(comm, &n_sent, 1);
-  out->n_sent = (int)n_sent;
-  out->n_reading -= (int)n_sent;
+  int64_t n_receiving = t.receives;
+  ld_comm_sum_i64(comm, &n_receiving, 1);
+  out->n_receiving = (int)n_receiving;
+  out->n_reading -= (int)n_receiving;
   if (list.n) {
     free(out->path);
     out->path = ld_strdup(list.root);
   }
   out->received = lacking;
-  const int rc = n_sent ? send_all(comm, &t, lacking, err) : 0;
+  const int rc = n_receiving ? send_all(comm, &t, lacking, err) : 0;
   ld_comm_leave(t.node);
   free(t.looks);
   free_list(&list);
-  if (rc) ld_share_close(out);
+  if (rc) ld_distributed_close(out);
   return rc;
 }
 
-int ld_share_model(ld_comm *comm, const char *path, ld_digests *digests, ld_share *out, ld_error *err) {
-  return share_files(comm, path, list_model, digests, out, err);
+int ld_distribute_model(ld_comm *comm, const char *path, ld_digests *digests, ld_distributed *out,
+                        ld_error *err) {
+  return distribute_files(comm, path, list_model, digests, out, err);
 }
 
-int ld_share_adapter(ld_comm *comm, const char *path, ld_digests *digests, ld_share *out, ld_error *err) {
-  return share_files(comm, path, list_adapter, digests, out, err);
+int ld_distribute_adapter(ld_comm *comm, const char *path, ld_digests *digests, ld_distributed *out,
+                          ld_error *err) {
+  return distribute_files(comm, path, list_adapter, digests, out, err);
 }
 
-int ld_share_file(ld_comm *comm, const char *path, ld_digests *digests, ld_share *out, ld_error *err) {
-  return share_files(comm, path, list_file, digests, out, err);
+int ld_distribute_file(ld_comm *comm, const char *path, ld_digests *digests, ld_distributed *out,
+                       ld_error *err) {
+  return distribute_files(comm, path, list_file, digests, out, err);
 }
 
-void ld_share_close(ld_share *share) {
-  if (share->links) ld_remove_folder(share->links);
-  for (size_t i = 0; i < share->n_files; i++) close(share->files[i]);
-  free(share->files);
-  free(share->links);
-  free(share->path);
-  *share = (ld_share){.n_reading = share->n_reading,
-                      .n_sent = share->n_sent,
-                      .received = share->received,
-                      .bytes = share->bytes};
+void ld_distributed_close(ld_distributed *distributed) {
+  if (distributed->links) ld_remove_folder(distributed->links);
+  for (size_t i = 0; i < distributed->n_files; i++) close(distributed->files[i]);
+  free(distributed->files);
+  free(distributed->links);
+  free(distributed->path);
+  *distributed = (ld_distributed){.n_reading = distributed->n_reading,
+                                  .n_receiving = distributed->n_receiving,
+                                  .received = distributed->received,
+                                  .bytes = distributed->bytes};
 }
 
-/* The whole base is read only where an adapter must fit it, or where several hosts must hold the same. */
 /* What a rank reads while the others may ask whether it is there. */
 typedef struct opening {
   ld_base *base;
@@ -367,19 +369,21 @@ static int make_ready(void *self, ld_error *err) {
   return ld_base_make_ready(o->base, o->adapter, o->other_base, err);
 }
 
-int ld_share_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base,
-                        ld_digests *digests, ld_base *base, ld_error *err) {
-  ld_share folder = {0}, file = {0};
+/* The whole base is read only where an adapter must fit it, or where several hosts must hold the same. */
+int ld_distribute_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base,
+                             ld_digests *digests, ld_base *base, ld_error *err) {
+  ld_distributed folder = {0}, file = {0};
   *base = (ld_base){0};
-  int rc = ld_share_model(comm, model, digests, &folder, err);
-  if (!rc && adapter) rc = ld_share_adapter(comm, adapter, digests, &file, err);
+  int rc = ld_distribute_model(comm, model, digests, &folder, err);
+  if (!rc && adapter) rc = ld_distribute_adapter(comm, adapter, digests, &file, err);
   opening o = {base, folder.path, file.path, other_base};
   if (!rc) rc = ld_comm_agree(comm, ld_comm_meanwhile(comm, open_base, &o, err), err);
   base->digests = digests;
-  if (!rc && (adapter || ld_comm_nodes(comm) > 1)) rc = ld_share_digest(comm, base->folder, digests, err);
+  if (!rc && (adapter || ld_comm_nodes(comm) > 1))
+    rc = ld_distribute_digest(comm, base->folder, digests, err);
   if (!rc) rc = ld_comm_agree(comm, ld_comm_meanwhile(comm, make_ready, &o, err), err);
-  ld_share_close(&file);
-  ld_share_close(&folder);
+  ld_distributed_close(&file);
+  ld_distributed_close(&folder);
   return rc;
 }
 
@@ -395,7 +399,7 @@ static int read_base(void *self, ld_error *err) {
   return ld_model_folder_find_digest(r->folder, r->digests, r->digest, err);
 }
 
-int ld_share_digest(ld_comm *comm, ld_model_folder *folder, ld_digests *digests, ld_error *err) {
+int ld_distribute_digest(ld_comm *comm, ld_model_folder *folder, ld_digests *digests, ld_error *err) {
   base_reading r = {.folder = folder, .digests = digests};
   char first[sizeof r.digest];
   int rc = ld_once_a_host(comm, ld_model_folder_stamp(folder), read_base, &r, r.digest, sizeof r.digest, err);
@@ -411,9 +415,9 @@ int ld_share_digest(ld_comm *comm, ld_model_folder *folder, ld_digests *digests,
   return ld_comm_agree(comm, rc, err);
 }
 
-int ld_share_adapt(ld_comm *comm, const ld_options *options, ld_base *base, ld_error *err) {
+int ld_distribute_adapt(ld_comm *comm, const ld_options *options, ld_base *base, ld_error *err) {
   ld_digests *digests = ld_once_open(comm, options, options->cache);
-  int rc = ld_share_digest(comm, base->folder, digests, err);
+  int rc = ld_distribute_digest(comm, base->folder, digests, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_base_adapt_from(base, options->adapter, options->other_base, err);
   ld_digests_free(digests);
@@ -430,15 +434,16 @@ static void put_data(const char *name, const ld_corpus *data, ld_text *out) {
                    ld_plural(data->n_ranks - data->n_readers, "", "s"));
 }
 
-void ld_share_put(const ld_share *model, const ld_corpus *data, const ld_corpus *valid, ld_text *out) {
+void ld_distributed_put(const ld_distributed *model, const ld_corpus *data, const ld_corpus *valid,
+                        ld_text *out) {
   const int n_reading = model->n_reading ? model->n_reading : 1; /* rank 0 reads in any case */
-  if (!model->n_sent && !ld_corpus_is_fetched(data) && !(valid && ld_corpus_is_fetched(valid))) {
+  if (!model->n_receiving && !ld_corpus_is_fetched(data) && !(valid && ld_corpus_is_fetched(valid))) {
     ld_text_puts(out, "read directly by every host");
     return;
   }
-  if (model->n_sent)
-    ld_text_printf(out, "model read by %d host%s, sent to %d (%.1f MiB each)", n_reading,
-                   ld_plural(n_reading, "", "s"), model->n_sent, (double)model->bytes / 0x1p20);
+  if (model->n_receiving)
+    ld_text_printf(out, "model read by %d host%s, received by %d (%.1f MiB each)", n_reading,
+                   ld_plural(n_reading, "", "s"), model->n_receiving, (double)model->bytes / 0x1p20);
   else
     ld_text_puts(out, "model read by every host");
   put_data("data", data, out);
