@@ -135,9 +135,10 @@ int ld_comm_start(int *argc, char ***argv, double patience, ld_comm **out, ld_er
   ld_comm *comm = *out = ld_comm_alone();
   if (!launched()) return 0;
   if (launcher_is_gone()) {
-    ld_warn("the environment holds variables of a launcher that has ended (its folder %s is gone): this process "
-            "runs alone; unset PMIX_RANK and OMPI_COMM_WORLD_SIZE",
-            getenv("PMIX_SERVER_TMPDIR"));
+    ld_warn(
+        "the environment holds variables of a launcher that has ended (its folder %s is gone): this process "
+        "runs alone; unset PMIX_RANK and OMPI_COMM_WORLD_SIZE",
+        getenv("PMIX_SERVER_TMPDIR"));
     return 0;
   }
   if (!ld_memory_is_there(MPI_BYTES))
@@ -174,8 +175,8 @@ void ld_comm_finish(ld_comm *comm) {
   if (!comm) return;
   if (!comm->alone) {
     ld_comm_barrier(comm); /* after it nobody asks any more */
-    ld_limit *limit =
-        ld_limit_begin(call_limit(comm), "MPI_Finalize", "The command's work was done before, and is written");
+    ld_limit *limit = ld_limit_begin(call_limit(comm), "MPI_Finalize",
+                                     "The command's work was done before, and is written");
     ld_watch_free(comm->watch);
     MPI_Finalize();
     ld_limit_end(limit);
@@ -188,8 +189,8 @@ void ld_comm_finish(ld_comm *comm) {
 static ld_comm *part_of(const ld_comm *comm, MPI_Comm group) {
   if (group == MPI_COMM_NULL) return NULL;
   ld_comm *part = ld_alloc(1, sizeof *part);
-  *part = (ld_comm){
-      .part = true, .world = group, .watch = comm->watch, .patience = comm->patience, .nodes = 1};
+  *part =
+      (ld_comm){.part = true, .world = group, .watch = comm->watch, .patience = comm->patience, .nodes = 1};
   MPI_Comm_rank(group, &part->rank);
   MPI_Comm_size(group, &part->size);
   part->node_size = part->size;
@@ -199,7 +200,8 @@ static ld_comm *part_of(const ld_comm *comm, MPI_Comm group) {
 
 static ld_limit *limit_split(ld_comm *comm) {
   ld_comm_barrier(comm); /* waits under the watch: what follows cannot take long */
-  return ld_limit_begin(call_limit(comm), "MPI_Comm_split", "The same command resumes from the latest checkpoint");
+  return ld_limit_begin(call_limit(comm), "MPI_Comm_split",
+                        "The same command resumes from the latest checkpoint");
 }
 
 ld_comm *ld_comm_among(ld_comm *comm, bool member) {

@@ -82,8 +82,8 @@ static int read_names(const char *path, const char *file, size_t n_classes, char
     if (length && n++ < n_classes) (*names)[n - 1] = ld_strndup(line, length);
   }
   if (map.length && n != n_classes) {
-    rc = ld_fail(err, LD_EMISMATCH, "%s: has %zu %s, but there are %zu classes: correct or remove it",
-                 beside, n, ld_plural((long long)n, "name", "names"), n_classes);
+    rc = ld_fail(err, LD_EMISMATCH, "%s: has %zu %s, but there are %zu classes: correct or remove it", beside,
+                 n, ld_plural((long long)n, "name", "names"), n_classes);
     ld_names_free(*names, n < n_classes ? n : n_classes);
     *names = NULL;
   }

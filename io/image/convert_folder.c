@@ -22,7 +22,8 @@ static int read_one(const char *root, const ld_image_file *file, ld_image *image
   return rc;
 }
 
-static int check_same(const class_folder *f, const ld_image_file *file, const ld_image *image, ld_error *err) {
+static int check_same(const class_folder *f, const ld_image_file *file, const ld_image *image,
+                      ld_error *err) {
   const ld_image_shape *s = f->shape;
   if (image->height == s->height && image->width == s->width && image->channels == s->channels) return 0;
   return ld_fail(

@@ -56,8 +56,10 @@ static int open_idx(const char *path, int ndim, const char *what, idx *x, ld_err
   struct stat info;
   *x = (idx){.path = path};
   if (!ld_file_exists(path) || stat(path, &info) != 0 || !(x->file = gzopen(path, "rbe")))
-    return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, errno ? strerror(errno) : "not a regular "
-                                                                                         "file");
+    return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path,
+                   errno ? strerror(errno)
+                         : "not a regular "
+                           "file");
   const bool known = read_header(x) && x->ndim == ndim;
   int number = 0;
   if (!known) gzerror(x->file, &number);

@@ -11,7 +11,8 @@ static const ld_image_format *const formats[] = {&ld_image_png, &ld_image_jpeg};
 int ld_image_decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
   const ld_image_format *format = NULL;
   for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-    if (length >= formats[i]->n_magic && !memcmp(bytes, formats[i]->magic, formats[i]->n_magic)) format = formats[i];
+    if (length >= formats[i]->n_magic && !memcmp(bytes, formats[i]->magic, formats[i]->n_magic))
+      format = formats[i];
   out->turned = false;
   if (!format)
     return ld_fail(err, LD_EFORMAT, "%s: %s, replace or remove it", name,

@@ -48,14 +48,15 @@ struct ld_image_store {
 /* The child `name`, a dataset reached by a hard link: others could lead out of the file. */
 static hid_t open_by(const ld_image_store *s, const char *name, hid_t access, ld_error *err) {
   H5L_info_t link;
-  const bool there = H5Lget_info(s->file, name, &link, H5P_DEFAULT) >= 0, hard = there && link.type == H5L_TYPE_HARD;
+  const bool there = H5Lget_info(s->file, name, &link, H5P_DEFAULT) >= 0,
+             hard = there && link.type == H5L_TYPE_HARD;
   hid_t object = hard ? H5Oopen(s->file, name, H5P_DEFAULT) : -1;
   const bool opened = object >= 0, good = opened && H5Iget_type(object) == H5I_DATASET;
   if (opened) H5Oclose(object);
   object = good ? H5Dopen2(s->file, name, access) : -1;
   if (object >= 0) return object;
-  char *what = !there           ? ld_format("expected a dataset '%s' in it", name)
-               : !hard          ? ld_format("'%s' is a link, which is not followed: store the dataset itself", name)
+  char *what = !there  ? ld_format("expected a dataset '%s' in it", name)
+               : !hard ? ld_format("'%s' is a link, which is not followed: store the dataset itself", name)
                : opened && !good ? ld_format("'%s' must be a dataset", name)
                                  : ld_format("'%s' cannot be opened", name);
   ld_hdf5_fail(err, LD_EFORMAT, s->path, what);
@@ -411,8 +412,8 @@ static void find_unused(ld_image_store *s) {
   const attributes all[] = {{".", "source", unused}, {"images", "", unused}, {"labels", "names", unused}};
   H5Literate(s->file, H5_INDEX_NAME, H5_ITER_INC, NULL, count_object, unused);
   for (int i = 0; i < (s->labels ? 3 : 2); i++)
-    H5Aiterate_by_name(s->file, all[i].object, H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute, (void *)&all[i],
-                       H5P_DEFAULT);
+    H5Aiterate_by_name(s->file, all[i].object, H5_INDEX_NAME, H5_ITER_INC, NULL, count_attribute,
+                       (void *)&all[i], H5P_DEFAULT);
 }
 
 /* Some cluster file systems have no locks, and nobody writes to a data set. */

@@ -145,7 +145,8 @@ static void look_at_png(bytes b, notes *out) {
     const bytes data = {b.at + at + 8, length};
     if (length > b.length - at - 12) return;
     if (!memcmp(type, "eXIf", 4)) out->exif = data;
-    if (!memcmp(type, "tEXt", 4) || !memcmp(type, "zTXt", 4) || !memcmp(type, "iTXt", 4)) look_at_text(type, data, out);
+    if (!memcmp(type, "tEXt", 4) || !memcmp(type, "zTXt", 4) || !memcmp(type, "iTXt", 4))
+      look_at_text(type, data, out);
     at += 12 + length;
   }
 }
@@ -179,7 +180,9 @@ static int64_t by_profile(bytes b) {
 static int64_t by_text(const text *t, int64_t (*by)(bytes b)) {
   if (!t->deflated || !t->stored.length) return by(t->stored);
   uint8_t *plain = ld_alloc(MOST_TEXT, 1);
-  z_stream z = {.next_in = (uint8_t *)(uintptr_t)t->stored.at, .avail_in = (uInt)t->stored.length, .next_out = plain,
+  z_stream z = {.next_in = (uint8_t *)(uintptr_t)t->stored.at,
+                .avail_in = (uInt)t->stored.length,
+                .next_out = plain,
                 .avail_out = MOST_TEXT};
   if (inflateInit(&z) != Z_OK) ld_out_of_memory(MOST_TEXT);
   const int rc = inflate(&z, Z_SYNC_FLUSH);

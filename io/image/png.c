@@ -70,7 +70,8 @@ static void on_row(png_structp png, png_bytep row, png_uint_32 y, int pass) {
   const png_source *s = png_get_progressive_ptr(png);
   (void)pass;
   if (y >= (png_uint_32)s->out->height) png_error(png, "too many rows");
-  png_progressive_combine_row(png, s->out->pixels + (size_t)y * (size_t)s->out->width * (size_t)s->channels, row);
+  png_progressive_combine_row(png, s->out->pixels + (size_t)y * (size_t)s->out->width * (size_t)s->channels,
+                              row);
 }
 
 static void on_end(png_structp png, png_infop info) {

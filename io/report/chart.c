@@ -131,7 +131,8 @@ static void put_grid(ld_text *page, const ticks *up) {
 
 /* Neighbours become a line; a point between gaps, or each one of `dots`, a stroke of no length with round
  * ends. */
-static void put_shape(ld_text *page, const points *p, const chart_axis *x, const chart_axis *y, bool dots, bool alone) {
+static void put_shape(ld_text *page, const points *p, const chart_axis *x, const chart_axis *y, bool dots,
+                      bool alone) {
   bool down = false;
   for (size_t i = 0; i < p->n; i++) {
     const bool here = ld_chart_drawable(p->value[i]);

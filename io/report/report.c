@@ -95,7 +95,8 @@ static const char *rate_title(const ld_run_record *r) {
 static void put_progress_tiles(ld_text *page, const ld_run_record *r) {
   const ld_table *s = &r->steps;
   double targets = 0;
-  for (size_t i = 0; i < s->n; i++) targets += isnan(s->column[LD_COLUMN_TARGETS][i]) ? 0 : s->column[LD_COLUMN_TARGETS][i];
+  for (size_t i = 0; i < s->n; i++)
+    targets += isnan(s->column[LD_COLUMN_TARGETS][i]) ? 0 : s->column[LD_COLUMN_TARGETS][i];
   open_tile(page, "Steps");
   ld_report_put_count(page, last_step(r));
   ld_text_puts(page, "<small>");
@@ -174,7 +175,8 @@ static void put_gist(ld_text *page, const ld_run_record *r) {
   for (size_t i = 0; i < r->steps.n; i++) lost += isnan(r->steps.column[LD_COLUMN_LOSS][i]);
   if (!r->steps.n) ld_text_puts(page, "<p class=\"gist\">No training step is recorded yet.</p>\n");
   if (r->steps.n && last_step(r) < r->total) {
-    ld_text_printf(page, "<p class=\"gist\">Not finished: %.0f of %.0f steps are done", last_step(r), r->total);
+    ld_text_printf(page, "<p class=\"gist\">Not finished: %.0f of %.0f steps are done", last_step(r),
+                   r->total);
     ld_text_puts(page, r->stopped ? "; stopped: " : "");
     ld_report_put_escaped(page, r->stopped ? r->stopped : "");
     ld_text_puts(page, ".</p>\n");
@@ -197,12 +199,14 @@ static void put_loss_chart(ld_text *page, const ld_run_record *r, ld_chart chart
   ld_curve curves[3];
   chart.curves = curves;
   if (s->n)
-    curves[chart.n_curves++] =
-        (ld_curve){"training", smoothed ? "raw" : "main", s->column[LD_COLUMN_STEP], s->column[LD_COLUMN_LOSS], s->n};
+    curves[chart.n_curves++] = (ld_curve){"training", smoothed ? "raw" : "main", s->column[LD_COLUMN_STEP],
+                                          s->column[LD_COLUMN_LOSS], s->n};
   if (smoothed)
-    curves[chart.n_curves++] = (ld_curve){"training, smoothed", "main", s->column[LD_COLUMN_STEP], means, s->n};
+    curves[chart.n_curves++] =
+        (ld_curve){"training, smoothed", "main", s->column[LD_COLUMN_STEP], means, s->n};
   if (e->n)
-    curves[chart.n_curves++] = (ld_curve){"validation", "dots", e->column[LD_COLUMN_STEP], e->column[LD_COLUMN_LOSS], e->n};
+    curves[chart.n_curves++] =
+        (ld_curve){"validation", "dots", e->column[LD_COLUMN_STEP], e->column[LD_COLUMN_LOSS], e->n};
   chart.title = "Loss";
   chart.note = r->task == LD_RUN_VALUE      ? "mean squared error"
                : r->task == LD_RUN_LANGUAGE ? "nats per target token"
@@ -229,7 +233,8 @@ static void put_step_chart(ld_text *page, const ld_table *s, ld_chart chart, int
   };
   chart.title = title;
   chart.note = note;
-  chart.from_zero = column != LD_COLUMN_GRAD_NORM || !(top > 100 * middle); /* else a spike flattens the rest */
+  chart.from_zero =
+      column != LD_COLUMN_GRAD_NORM || !(top > 100 * middle); /* else a spike flattens the rest */
   chart.curves = curves;
   chart.n_curves = smoothed ? 2 : 1;
   ld_chart_put(page, &chart);

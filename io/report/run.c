@@ -110,7 +110,8 @@ static void take_eval(ld_run_record *r, const ld_value *record, double step, dou
     r->task = LD_RUN_CLASSES;
   else if (!isnan(row[LD_COLUMN_PEARSON]))
     r->task = LD_RUN_VALUE;
-  if (r->task == LD_RUN_LANGUAGE && isnan(row[LD_COLUMN_PERPLEXITY])) row[LD_COLUMN_PERPLEXITY] = exp(row[LD_COLUMN_LOSS]);
+  if (r->task == LD_RUN_LANGUAGE && isnan(row[LD_COLUMN_PERPLEXITY]))
+    row[LD_COLUMN_PERPLEXITY] = exp(row[LD_COLUMN_LOSS]);
   rewind_to(&r->evals, step);
   add_row(&r->evals, row, LD_EVAL_COLUMNS);
   *session += or_zero(number(record, "seconds"));
@@ -226,7 +227,9 @@ size_t ld_run_record_best(const ld_run_record *r) {
 }
 
 int ld_run_record_measure(const ld_run_record *r) {
-  return r->task == LD_RUN_CLASSES ? LD_COLUMN_ACCURACY : r->task == LD_RUN_VALUE ? LD_COLUMN_PEARSON : LD_COLUMN_PERPLEXITY;
+  return r->task == LD_RUN_CLASSES ? LD_COLUMN_ACCURACY
+         : r->task == LD_RUN_VALUE ? LD_COLUMN_PEARSON
+                                   : LD_COLUMN_PERPLEXITY;
 }
 
 static int by_size(const void *a, const void *b) {

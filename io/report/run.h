@@ -65,7 +65,7 @@ typedef struct ld_run_record {
   bool regrouped;                     /* sessions had different numbers of ranks or hosts */
   double total;                       /* steps that it was to take; likewise */
   char *stopped; /* why the newest session stopped before its end; NULL when it did not, or was killed */
-  char *date;                         /* of the first session; NULL when not told */
+  char *date;    /* of the first session; NULL when not told */
   double seconds;
   ld_run_task task; /* as told, or as the evaluations' scores show */
   bool images;      /* what it takes; text otherwise */

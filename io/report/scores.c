@@ -36,7 +36,8 @@ static void put_evaluation(ld_text *page, const ld_table *e, size_t i, const int
 
 /* All evaluations of a short run; of a long one some, among them the first, the best and the last. */
 static void put_evaluations(ld_text *page, const ld_run_record *r) {
-  static const int of_classes[] = {LD_COLUMN_LOSS, LD_COLUMN_ACCURACY, LD_COLUMN_MACRO_F1, LD_COLUMN_MATTHEWS, 0};
+  static const int of_classes[] = {LD_COLUMN_LOSS, LD_COLUMN_ACCURACY, LD_COLUMN_MACRO_F1, LD_COLUMN_MATTHEWS,
+                                   0};
   static const int of_values[] = {LD_COLUMN_LOSS, LD_COLUMN_PEARSON, LD_COLUMN_SPEARMAN, 0};
   const bool classes = r->task == LD_RUN_CLASSES;
   const size_t n = r->evals.n, best = ld_run_record_best(r),

@@ -99,8 +99,8 @@ static void build_patterns(ld_patterns *patterns, const ld_added_tokens *added, 
   patterns->n = n;
 }
 
-int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_component *model, const ld_component *normalizer,
-                  const ld_load *load) {
+int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_component *model,
+                  const ld_component *normalizer, const ld_load *load) {
   if (json && !json_is_null(json) && !json_is_array(json))
     return ld_fail(load->err, LD_EFORMAT, "%s: added_tokens must be a list", load->name);
   const ld_vocabulary *vocabulary = model->kind->model.vocabulary(model->data);

@@ -24,7 +24,7 @@ typedef struct ld_added {
 typedef struct ld_patterns {
   const ld_added **items; /* by their bytes */
   size_t n;
-  bool starts[256];    /* the first bytes that occur */
+  bool starts[256];   /* the first bytes that occur */
   bool split_special; /* special tokens in a text are text */
 } ld_patterns;
 
@@ -37,8 +37,8 @@ typedef struct ld_added_tokens {
   ld_patterns raw, normalized;
 } ld_added_tokens;
 
-int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_component *model, const ld_component *normalizer,
-                  const ld_load *load);
+int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_component *model,
+                  const ld_component *normalizer, const ld_load *load);
 void ld_added_free(ld_added_tokens *added);
 const ld_added *ld_added_find(const ld_added_tokens *added, int32_t id);
 

@@ -24,7 +24,8 @@ void ld_budget_start(ld_budget *budget, size_t bytes) {
 
 void ld_budget_resume(ld_budget *budget, size_t bytes) {
   budget->bytes += bytes;
-  budget->most = budget->bytes > (SIZE_MAX - FREE_BYTES) / GROWTH ? SIZE_MAX : GROWTH * budget->bytes + FREE_BYTES;
+  budget->most =
+      budget->bytes > (SIZE_MAX - FREE_BYTES) / GROWTH ? SIZE_MAX : GROWTH * budget->bytes + FREE_BYTES;
   budget->seconds += seconds_per_byte * (double)bytes;
   budget->start = now(CLOCK_THREAD_CPUTIME_ID);
   budget->look_at = now(CLOCK_MONOTONIC_COARSE) + budget->seconds;
@@ -47,14 +48,16 @@ bool ld_budget_is_spent(ld_budget *budget) {
 int ld_budget_check(ld_budget *budget, size_t length, ld_error *err) {
   if (!budget) return 0;
   if (length > budget->most || budget->done > budget->most - length)
-    return ld_fail(err, LD_EFORMAT,
-                   "the tokenizer makes more than %zu bytes of %zu: its normalizer or pre_tokenizer may make %d "
-                   "of each",
-                   budget->most, budget->bytes, GROWTH);
+    return ld_fail(
+        err, LD_EFORMAT,
+        "the tokenizer makes more than %zu bytes of %zu: its normalizer or pre_tokenizer may make %d "
+        "of each",
+        budget->most, budget->bytes, GROWTH);
   if (ld_budget_is_spent(budget))
-    return ld_fail(err, LD_EFORMAT,
-                   "the tokenizer takes too long for %zu bytes: its parts may take %.0f s and %.0f us for each "
-                   "byte",
-                   budget->bytes, free_seconds, 1e6 * seconds_per_byte);
+    return ld_fail(
+        err, LD_EFORMAT,
+        "the tokenizer takes too long for %zu bytes: its parts may take %.0f s and %.0f us for each "
+        "byte",
+        budget->bytes, free_seconds, 1e6 * seconds_per_byte);
   return 0;
 }

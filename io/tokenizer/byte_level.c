@@ -62,8 +62,7 @@ static int run_normalizer(const void *data, ld_normal *normal, ld_error *err) {
   if (!normal->text.length) return 0;
   append_spelled(&normal->scratch, normal->text.bytes, normal->head);
   const size_t head = normal->scratch.length;
-  append_spelled(&normal->scratch, normal->text.bytes + normal->head,
-                       normal->text.length - normal->head);
+  append_spelled(&normal->scratch, normal->text.bytes + normal->head, normal->text.length - normal->head);
   ld_normal_swap(normal, head);
   return 0;
 }
@@ -144,9 +143,9 @@ static int run_pre_tokenizer(const void *data, ld_pieces *pieces, const ld_next 
 }
 
 const ld_component_kind ld_byte_level_pre_tokenizer = {.type = "ByteLevel",
-                                                  .load = load_pre_tokenizer,
-                                                  .free_data = free_pre_tokenizer,
-                                                  .pre_tokenize = run_pre_tokenizer};
+                                                       .load = load_pre_tokenizer,
+                                                       .free_data = free_pre_tokenizer,
+                                                       .pre_tokenize = run_pre_tokenizer};
 
 /* Passes on what is complete: characters, and U+FFFD for each longest start of one that cannot be completed,
  * as Rust's from_utf8_lossy does. `last`: nothing more comes. */
@@ -195,4 +194,4 @@ static void decode_finish(ld_stage *stage) {
 }
 
 const ld_component_kind ld_byte_level_decoder = {.type = "ByteLevel",
-                                            .decode = {decode_feed, decode_end, decode_finish}};
+                                                 .decode = {decode_feed, decode_end, decode_finish}};

@@ -161,8 +161,8 @@ static int build_qwen2(const input *in, json_t *root) {
   json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
   json_object_set_new(root, "pre_tokenizer",
                       json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]}", "type", "Sequence", "pretokenizers",
-                                "type", "Split", "pattern", "Regex", pattern, "behavior", "Isolated", "invert",
-                                false, byte_level(prefix_space, false)));
+                                "type", "Split", "pattern", "Regex", pattern, "behavior", "Isolated",
+                                "invert", false, byte_level(prefix_space, false)));
   json_object_set_new(root, "decoder", json_pack("{s:s}", "type", "ByteLevel"));
   json_object_set_new(root, "model", bpe(in, false));
   return post_process(in, root);
@@ -171,8 +171,8 @@ static int build_qwen2(const input *in, json_t *root) {
 #define SPACE "\xe2\x96\x81" /* SentencePiece's visible space */
 
 static json_t *decode_spaces(bool strip) {
-  json_t *list = json_pack("[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]", "type", "Replace", "pattern", "String", SPACE,
-                           "content", " ", "type", "ByteFallback", "type", "Fuse");
+  json_t *list = json_pack("[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]", "type", "Replace", "pattern", "String",
+                           SPACE, "content", " ", "type", "ByteFallback", "type", "Fuse");
   if (strip)
     json_array_append_new(
         list, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0));
@@ -198,9 +198,9 @@ static int build_gemma(const input *in, json_t *root) {
   const char *unknown = ld_special_token(in->tokens, LD_UNK);
   json_t *model = bpe(in, true);
   if (unknown) json_object_set_new(model, "unk_token", json_string(unknown));
-  json_object_set_new(root, "normalizer",
-                      json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content",
-                                SPACE));
+  json_object_set_new(
+      root, "normalizer",
+      json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content", SPACE));
   json_object_set_new(root, "pre_tokenizer",
                       json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "String", " ",
                                 "behavior", "MergedWithPrevious", "invert", false));
@@ -220,56 +220,83 @@ static int build_gpt_neox(const input *in, json_t *root) {
 
 #define END "<|endoftext|>"
 #define BERT(...)                                                                                            \
-  {.model = "WordPiece", .vocabulary = "vocab.txt",                                                          \
-   .special.roles = {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}, .build = build_bert, __VA_ARGS__}
+  {                                                                                                          \
+    .model = "WordPiece", .vocabulary = "vocab.txt",                                                         \
+    .special.roles = {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}, .build = build_bert,        \
+    __VA_ARGS__                                                                                              \
+  }
 
-static const ld_token_class as_it_stands = {.model = "", .vocabulary = "", .special.kept = true, .no_types = true};
+static const ld_token_class as_it_stands = {
+    .model = "", .vocabulary = "", .special.kept = true, .no_types = true};
 static const ld_token_class bert = BERT(.no_types = false);
 static const ld_token_class distilbert = BERT(.no_types = true);
-static const ld_token_class gpt2 = {
-    .model = "BPE", .vocabulary = "vocab.json", .special.roles = {END, END, END}, .no_types = true, .build = build_gpt2};
+static const ld_token_class gpt2 = {.model = "BPE",
+                                    .vocabulary = "vocab.json",
+                                    .special.roles = {END, END, END},
+                                    .no_types = true,
+                                    .build = build_gpt2};
 static const ld_token_class roberta = {
     .model = "BPE",
     .vocabulary = "vocab.json",
     .special.roles = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"},
-    .no_types = true, .build = build_roberta};
+    .no_types = true,
+    .build = build_roberta};
 static const ld_token_class qwen2 = {.model = "BPE",
                                      .vocabulary = "vocab.json",
                                      .special.roles = {NULL, END, END, NULL, END},
                                      .special.plain = true,
-                                     .no_types = true, .build = build_qwen2};
-static const ld_token_class llama = {
-    .model = "BPE", .vocabulary = "", .special.roles = {"<s>", "</s>", "<unk>"}, .no_types = true, .build = build_llama};
-static const ld_token_class gemma = {.model = "BPE",
+                                     .no_types = true,
+                                     .build = build_qwen2};
+static const ld_token_class llama = {.model = "BPE",
                                      .vocabulary = "",
-                                     .special.roles = {"<bos>", "<eos>", "<unk>", NULL, "<pad>", NULL, "<mask>"},
-                                     .no_types = true, .build = build_gemma};
+                                     .special.roles = {"<s>", "</s>", "<unk>"},
+                                     .no_types = true,
+                                     .build = build_llama};
+static const ld_token_class gemma = {
+    .model = "BPE",
+    .vocabulary = "",
+    .special.roles = {"<bos>", "<eos>", "<unk>", NULL, "<pad>", NULL, "<mask>"},
+    .no_types = true,
+    .build = build_gemma};
 static const ld_token_class gpt_neox = {.model = "BPE",
                                         .vocabulary = "",
                                         .special.roles = {END, END, END, NULL, "<|padding|>"},
-                                        .no_types = true, .build = build_gpt_neox};
+                                        .no_types = true,
+                                        .build = build_gpt_neox};
 
 /* tokenizer_class, without its "Fast". */
 static const struct {
   const char *name;
   const ld_token_class *class;
 } classes[] = {
-    {"BertTokenizer", &bert},           {"DistilBertTokenizer", &distilbert},  {"ElectraTokenizer", &bert},
-    {"MobileBertTokenizer", &bert},     {"SqueezeBertTokenizer", &bert}, {"LxmertTokenizer", &bert},
-    {"GPT2Tokenizer", &gpt2},           {"RobertaTokenizer", &roberta},  {"BartTokenizer", &roberta},
-    {"LongformerTokenizer", &roberta},  {"LEDTokenizer", &roberta},      {"LlamaTokenizer", &llama},
-    {"Qwen2Tokenizer", &qwen2},         {"GemmaTokenizer", &gemma},      {"GPTNeoXTokenizer", &gpt_neox},
-    {"PreTrainedTokenizer", &as_it_stands}, {"TokenizersBackend", &as_it_stands},
-    {"PythonBackend", &as_it_stands},       {"BloomTokenizer", &as_it_stands},
+    {"BertTokenizer", &bert},
+    {"DistilBertTokenizer", &distilbert},
+    {"ElectraTokenizer", &bert},
+    {"MobileBertTokenizer", &bert},
+    {"SqueezeBertTokenizer", &bert},
+    {"LxmertTokenizer", &bert},
+    {"GPT2Tokenizer", &gpt2},
+    {"RobertaTokenizer", &roberta},
+    {"BartTokenizer", &roberta},
+    {"LongformerTokenizer", &roberta},
+    {"LEDTokenizer", &roberta},
+    {"LlamaTokenizer", &llama},
+    {"Qwen2Tokenizer", &qwen2},
+    {"GemmaTokenizer", &gemma},
+    {"GPTNeoXTokenizer", &gpt_neox},
+    {"PreTrainedTokenizer", &as_it_stands},
+    {"TokenizersBackend", &as_it_stands},
+    {"PythonBackend", &as_it_stands},
+    {"BloomTokenizer", &as_it_stands},
 };
 
 /* Classes of transformers that make a BPE or WordPiece tokenizer by code of their own. */
 static const char *const refused[] = {
-    "BertJapaneseTokenizer", "BertweetTokenizer", "BlenderbotTokenizer", "CodeGenTokenizer",
-    "CodeLlamaTokenizer",    "CohereTokenizer",   "DebertaTokenizer",    "FunnelTokenizer",
+    "BertJapaneseTokenizer", "BertweetTokenizer",   "BlenderbotTokenizer", "CodeGenTokenizer",
+    "CodeLlamaTokenizer",    "CohereTokenizer",     "DebertaTokenizer",    "FunnelTokenizer",
     "HerbertTokenizer",      "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer", "LukeTokenizer",
-    "MPNetTokenizer",        "MarkupLMTokenizer", "OpenAIGPTTokenizer",  "PhobertTokenizer",
-    "Qwen3_5Tokenizer",      "Siglip2Tokenizer",  "SplinterTokenizer",   "WhisperTokenizer",
+    "MPNetTokenizer",        "MarkupLMTokenizer",   "OpenAIGPTTokenizer",  "PhobertTokenizer",
+    "Qwen3_5Tokenizer",      "Siglip2Tokenizer",    "SplinterTokenizer",   "WhisperTokenizer",
 };
 
 /* config.json's model_type: the class that transformers takes where none is named. For some it takes no
@@ -279,9 +306,9 @@ static const struct {
   const ld_token_class *class;
   bool always;
 } models[] = {
-    {"bert", &bert, false},      {"distilbert", &bert, false}, {"electra", &bert, false},
-    {"gpt2", &gpt2, false},      {"roberta", &roberta, false}, {"qwen2", &qwen2, true},
-    {"qwen3", &qwen2, false},    {"mistral", &as_it_stands, true}, {"mixtral", &as_it_stands, true},
+    {"bert", &bert, false},         {"distilbert", &bert, false},     {"electra", &bert, false},
+    {"gpt2", &gpt2, false},         {"roberta", &roberta, false},     {"qwen2", &qwen2, true},
+    {"qwen3", &qwen2, false},       {"mistral", &as_it_stands, true}, {"mixtral", &as_it_stands, true},
     {"gpt_neox", &gpt_neox, false},
 };
 
@@ -304,7 +331,8 @@ static bool is_refused(const char *name) {
 }
 
 static bool has_byte_level(const json_t *component) {
-  for (void *at = json_object_iter((json_t *)component); at; at = json_object_iter_next((json_t *)component, at)) {
+  for (void *at = json_object_iter((json_t *)component); at;
+       at = json_object_iter_next((json_t *)component, at)) {
     const json_t *value = json_object_iter_value(at);
     const char *text = json_string_value(value);
     if ((text && !strcmp(text, "ByteLevel")) || (json_is_object(value) && has_byte_level(value))) return true;
@@ -368,10 +396,11 @@ static int check_class(const ld_token_files *files, const ld_token_class *class,
                        ld_error *err) {
   const char *type = model_type(files->source);
   if (name && class == &as_it_stands && is_refused(name))
-    return ld_fail(err, LD_EUNSUPPORTED,
-                   "%s: tokenizer_class \"%s\" is not supported: set it to \"PreTrainedTokenizerFast\" to take "
-                   "tokenizer.json as it stands",
-                   files->settings_name, name);
+    return ld_fail(
+        err, LD_EUNSUPPORTED,
+        "%s: tokenizer_class \"%s\" is not supported: set it to \"PreTrainedTokenizerFast\" to take "
+        "tokenizer.json as it stands",
+        files->settings_name, name);
   if (files->older && strcmp(class->vocabulary, older_vocabulary(files)))
     return ld_fail(err, LD_EUNSUPPORTED,
                    "%s: tokenizer_class \"%.100s\" in tokenizer_config.json needs a tokenizer.json: have "
@@ -417,7 +446,8 @@ static int check_versions(const ld_token_files *files, ld_error *err) {
   for (size_t i = 0; i < json_array_size(list); i++) {
     const char *name = json_string_value(json_array_get(list, i));
     if (!name || strcmp(name, "tokenizer.json"))
-      return ld_fail(err, LD_EUNSUPPORTED, "%s: fast_tokenizer_files is not supported: keep one tokenizer.json",
+      return ld_fail(err, LD_EUNSUPPORTED,
+                     "%s: fast_tokenizer_files is not supported: keep one tokenizer.json",
                      files->settings_name);
   }
   return 0;
@@ -455,8 +485,8 @@ static int read_side(const input *in, bool *left) {
 
 #define CLEAN_BPE "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
 
-int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files, const ld_component *model,
-                           ld_token_settings *out, ld_error *err) {
+int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files,
+                           const ld_component *model, ld_token_settings *out, ld_error *err) {
   const input in = {.files = files, .err = err};
   const json_t *inputs = json_object_get(files->settings, "model_input_names");
   bool clean, clean_bpe;

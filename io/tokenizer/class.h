@@ -15,10 +15,10 @@ struct ld_class_input;
 
 /* How transformers makes a tokenizer of a vocabulary. */
 typedef struct ld_token_class {
-  const char *model;                /* the type of model that it takes */
-  const char *vocabulary;           /* the older vocabulary that it takes, or "" */
-  ld_token_rules special;           /* what it says of special tokens */
-  bool no_types;                    /* its model gets no token types */
+  const char *model;      /* the type of model that it takes */
+  const char *vocabulary; /* the older vocabulary that it takes, or "" */
+  ld_token_rules special; /* what it says of special tokens */
+  bool no_types;          /* its model gets no token types */
   /* Writes the parts of a tokenizer.json; NULL: the file stays as it is. */
   int (*build)(const struct ld_class_input *in, json_t *root);
 } ld_token_class;
@@ -39,7 +39,7 @@ typedef struct ld_token_settings {
 } ld_token_settings;
 
 /* `model`: the tokenizer's, since spaces of BPE are cleaned up only by a setting of its own. */
-int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files, const ld_component *model,
-                           ld_token_settings *out, ld_error *err);
+int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files,
+                           const ld_component *model, ld_token_settings *out, ld_error *err);
 
 #endif

@@ -94,7 +94,8 @@ int ld_component_load(ld_component *component, const json_t *json, const ld_load
 }
 
 void ld_component_free(ld_component *component) {
-  if (component->kind && component->kind->free_data && component->data) component->kind->free_data(component->data);
+  if (component->kind && component->kind->free_data && component->data)
+    component->kind->free_data(component->data);
   *component = (ld_component){0};
 }
 

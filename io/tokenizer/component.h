@@ -18,8 +18,9 @@
 #include "io/tokenizer/regex.h"
 
 enum {
-  LD_MAX_TOKEN_ID = (1 << 22) - 1, /* four times the largest vocabulary known: a larger id is a damaged file */
-  LD_MAX_COMPONENT_DEPTH = 16           /* of Sequence in Sequence */
+  LD_MAX_TOKEN_ID =
+      (1 << 22) - 1,          /* four times the largest vocabulary known: a larger id is a damaged file */
+  LD_MAX_COMPONENT_DEPTH = 16 /* of Sequence in Sequence */
 };
 
 /* What the families work on: normal.h, pieces.h, post_processor.h, stage.h, vocabulary.h. */
@@ -44,8 +45,8 @@ typedef struct ld_components {
 
 /* What a loader knows beside its JSON object. */
 typedef struct ld_load {
-  const char *name;  /* of the file */
-  const char *where; /* "normalizer", "decoder", ... */
+  const char *name;                      /* of the file */
+  const char *where;                     /* "normalizer", "decoder", ... */
   const ld_component_kind *const *kinds; /* the table of the family, which ends with NULL */
   const char *type;
   int depth;
@@ -61,7 +62,8 @@ struct ld_component_kind {
   void (*free_data)(void *data);
   union {
     int (*normalize)(const void *data, struct ld_normal *normal, ld_error *err);
-    int (*pre_tokenize)(const void *data, struct ld_pieces *pieces, const struct ld_next *next, ld_error *err);
+    int (*pre_tokenize)(const void *data, struct ld_pieces *pieces, const struct ld_next *next,
+                        ld_error *err);
     /* Post-processor: the template of one text or of two; NULL when it moves only offsets. */
     const struct ld_template *(*template)(const void *data, bool pair);
     struct {

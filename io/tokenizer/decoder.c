@@ -37,8 +37,8 @@ static int check_growth(ld_load *load, size_t shortest, size_t length) {
   if (factor > 1) *load->growth *= factor < MAX_GROWTH ? factor : MAX_GROWTH + 1;
   if (*load->growth <= MAX_GROWTH) return 0;
   return ld_fail(load->err, LD_EUNSUPPORTED,
-                 "%s: decoder Replace: with those before it, it may make more than %d bytes of one", load->name,
-                 MAX_GROWTH);
+                 "%s: decoder Replace: with those before it, it may make more than %d bytes of one",
+                 load->name, MAX_GROWTH);
 }
 
 static int load_replace(ld_component *component, const json_t *json, ld_load *load) {
@@ -90,9 +90,9 @@ static void replace_end(ld_stage *stage) {
 }
 
 static const ld_component_kind replace_kind = {.type = "Replace",
-                                          .load = load_replace,
-                                          .free_data = free_replace,
-                                          .decode = {ld_stage_hold, replace_end, ld_stage_pass_finish}};
+                                               .load = load_replace,
+                                               .free_data = free_replace,
+                                               .decode = {ld_stage_hold, replace_end, ld_stage_pass_finish}};
 
 static int hex_digit(char c) {
   return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
@@ -141,7 +141,7 @@ static void fallback_finish(ld_stage *stage) {
 }
 
 static const ld_component_kind byte_fallback = {.type = "ByteFallback",
-                                           .decode = {ld_stage_hold, fallback_end, fallback_finish}};
+                                                .decode = {ld_stage_hold, fallback_end, fallback_finish}};
 
 static void fuse_end(ld_stage *stage) {
   (void)stage;
@@ -204,9 +204,9 @@ static void strip_end(ld_stage *stage) {
 }
 
 static const ld_component_kind strip_kind = {.type = "Strip",
-                                        .load = load_strip,
-                                        .free_data = free,
-                                        .decode = {strip_feed, strip_end, ld_stage_pass_finish}};
+                                             .load = load_strip,
+                                             .free_data = free,
+                                             .decode = {strip_feed, strip_end, ld_stage_pass_finish}};
 
 static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
   component->data = ld_alloc(1, sizeof(ld_components));
@@ -219,9 +219,9 @@ static void free_sequence(void *data) {
 }
 
 static const ld_component_kind sequence = {.type = "Sequence",
-                                      .load = load_sequence,
-                                      .free_data = free_sequence,
-                                      .decode = {pass_feed, pass_end, ld_stage_pass_finish}};
+                                           .load = load_sequence,
+                                           .free_data = free_sequence,
+                                           .decode = {pass_feed, pass_end, ld_stage_pass_finish}};
 
 const ld_component_kind *const ld_decoder_kinds[] = {
     &sequence,   &replace_kind,          &byte_fallback,        &fuse,
@@ -247,7 +247,8 @@ static void join_end(ld_stage *stage) {
   stage->inside = false;
 }
 
-static const ld_component_kind join_kind = {.type = "", .decode = {join_feed, join_end, ld_stage_pass_finish}};
+static const ld_component_kind join_kind = {.type = "",
+                                            .decode = {join_feed, join_end, ld_stage_pass_finish}};
 
 /* The whole text, at its end. */
 static void clean_finish(ld_stage *stage) {

@@ -55,8 +55,8 @@ static int read_object(const char *folder, const char *name, json_t **out, ld_er
 }
 
 /* Calls `add` for each line, without its end. */
-static void each_line(const ld_map *map, void (*add)(json_t *out, size_t number, const char *s, size_t length),
-                      json_t *out) {
+static void each_line(const ld_map *map,
+                      void (*add)(json_t *out, size_t number, const char *s, size_t length), json_t *out) {
   const char *s = map->bytes;
   size_t length = map->length;
   for (size_t number = 0; s && length; number++) {
@@ -205,9 +205,9 @@ static const char *find_vocabulary(const char *folder) {
 /* What the reader says when the only vocabulary is one that it does not read. */
 static int no_vocabulary(const char *folder, ld_error *err) {
   const bool model = has(folder, "tokenizer.model") || has(folder, "spiece.model");
-  return ld_fail(err, LD_EFILE, "%s: has no tokenizer.json, vocab.txt, or vocab.json with merges.txt%s", folder,
-                 model ? "; a SentencePiece model alone is not read: have transformers save a tokenizer.json"
-                       : "");
+  return ld_fail(
+      err, LD_EFILE, "%s: has no tokenizer.json, vocab.txt, or vocab.json with merges.txt%s", folder,
+      model ? "; a SentencePiece model alone is not read: have transformers save a tokenizer.json" : "");
 }
 
 static int read_files(const char *folder, const char *vocabulary, ld_token_files *files, ld_error *err) {

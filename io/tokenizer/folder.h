@@ -11,9 +11,9 @@
 
 typedef struct ld_token_files {
   char *name, *settings_name; /* the vocabulary's path, and tokenizer_config.json's, for error texts */
-  json_t *source;   /* tokenizer.json; of an older vocabulary one that has only its model */
-  size_t bytes;     /* of the vocabulary's file */
-  bool older;       /* source stands for vocab.txt, or for vocab.json and merges.txt */
+  json_t *source;             /* tokenizer.json; of an older vocabulary one that has only its model */
+  size_t bytes;               /* of the vocabulary's file */
+  bool older;                 /* source stands for vocab.txt, or for vocab.json and merges.txt */
   json_t *settings; /* tokenizer_config.json with what special_tokens_map.json changes; never NULL */
   json_t *added;    /* added_tokens.json; NULL where there is none, or it does not count */
   json_t *config;   /* config.json; NULL where there is none */

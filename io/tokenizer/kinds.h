@@ -5,10 +5,11 @@
 
 #include "io/tokenizer/component.h"
 
-extern const ld_component_kind ld_bpe_kind; /* bpe.c */
+extern const ld_component_kind ld_bpe_kind;                             /* bpe.c */
 extern const ld_component_kind ld_wordpiece_kind, ld_wordpiece_decoder; /* wordpiece.c */
-extern const ld_component_kind ld_byte_level_normalizer, ld_byte_level_pre_tokenizer, ld_byte_level_decoder; /* byte_level.c */
+extern const ld_component_kind ld_byte_level_normalizer, ld_byte_level_pre_tokenizer,
+    ld_byte_level_decoder;                                                       /* byte_level.c */
 extern const ld_component_kind ld_metaspace_pre_tokenizer, ld_metaspace_decoder; /* metaspace.c */
-extern const ld_component_kind ld_bert_normalizer, ld_bert_pre_tokenizer; /* bert.c */
+extern const ld_component_kind ld_bert_normalizer, ld_bert_pre_tokenizer;        /* bert.c */
 
 #endif

@@ -101,9 +101,9 @@ static int run_pre_tokenizer(const void *data, ld_pieces *pieces, const ld_next 
 }
 
 const ld_component_kind ld_metaspace_pre_tokenizer = {.type = "Metaspace",
-                                                 .load = load_metaspace,
-                                                 .free_data = free_metaspace,
-                                                 .pre_tokenize = run_pre_tokenizer};
+                                                      .load = load_metaspace,
+                                                      .free_data = free_metaspace,
+                                                      .pre_tokenize = run_pre_tokenizer};
 
 /* The first token loses its replacement characters, unless nothing was prepended. */
 static void decode_feed(ld_stage *stage, const char *bytes, size_t length) {
@@ -129,6 +129,6 @@ static void decode_finish(ld_stage *stage) {
 }
 
 const ld_component_kind ld_metaspace_decoder = {.type = "Metaspace",
-                                           .load = load_metaspace,
-                                           .free_data = free_metaspace,
-                                           .decode = {decode_feed, decode_end, decode_finish}};
+                                                .load = load_metaspace,
+                                                .free_data = free_metaspace,
+                                                .decode = {decode_feed, decode_end, decode_finish}};

@@ -31,7 +31,8 @@ void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t cod
  * of its own, and then only matters to a Metaspace "first" that a Split has put within the character. */
 int ld_normal_form(ld_normal *normal, ld_form form, ld_error *err) {
   if (!ld_form_is_fast(normal->text.bytes, normal->text.length))
-    return ld_fail(err, LD_EFORMAT, "the text has thousands of accents on one letter, which the tokenizer sorts");
+    return ld_fail(err, LD_EFORMAT,
+                   "the text has thousands of accents on one letter, which the tokenizer sorts");
   const size_t head = normal->head < normal->text.length ? normal->head : normal->text.length;
   ld_form_append(&normal->scratch, normal->text.bytes ? normal->text.bytes : "", head, form);
   const size_t new_head = normal->scratch.length;

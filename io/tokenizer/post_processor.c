@@ -165,7 +165,8 @@ static int load_sequence(ld_component *component, const json_t *json, ld_load *l
   ld_components *components = component->data = ld_alloc(1, sizeof *components);
   const int rc = ld_components_load(components, json, "processors", load);
   size_t adding = 0;
-  for (size_t i = 0; !rc && i < components->n; i++) adding += ld_template_of(&components->items[i], false) != NULL;
+  for (size_t i = 0; !rc && i < components->n; i++)
+    adding += ld_template_of(&components->items[i], false) != NULL;
   /* A second one would see the pieces of the first as a pair of texts. */
   if (adding > 1)
     return ld_load_fail(load, LD_EUNSUPPORTED, "processors", "has more than one that adds tokens");

@@ -13,9 +13,11 @@
 #include "io/tokenizer/split.h"
 #include "io/tokenizer/unicode.h"
 
-int ld_pre_tokenize(const ld_component *pre_tokenizer, ld_pieces *pieces, const ld_next *next, ld_error *err) {
+int ld_pre_tokenize(const ld_component *pre_tokenizer, ld_pieces *pieces, const ld_next *next,
+                    ld_error *err) {
   const ld_component_kind *kind = pre_tokenizer->kind;
-  return kind ? kind->pre_tokenize(pre_tokenizer->data, pieces, next, err) : ld_pieces_pass(pieces, next, err);
+  return kind ? kind->pre_tokenize(pre_tokenizer->data, pieces, next, err)
+              : ld_pieces_pass(pieces, next, err);
 }
 
 static const ld_component_kind sequence;
@@ -134,7 +136,7 @@ static int run_whitespace_split(const void *data, ld_pieces *pieces, const ld_ne
 }
 
 static const ld_component_kind whitespace_split = {.type = "WhitespaceSplit",
-                                              .pre_tokenize = run_whitespace_split};
+                                                   .pre_tokenize = run_whitespace_split};
 
 /* \w+|[^\w\s]+ : runs of word characters, and runs of what is neither such nor space. */
 static int run_whitespace(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {

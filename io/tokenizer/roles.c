@@ -3,7 +3,7 @@
 #include <string.h>
 
 const char *const ld_token_roles[LD_N_ROLES] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                                 "pad_token", "cls_token", "mask_token"};
+                                                "pad_token", "cls_token", "mask_token"};
 
 bool ld_is_other_token(const char *key) {
   const size_t n = strlen(key);

@@ -44,10 +44,10 @@ static json_t *field(const json_t *token, const char *key, bool fallback) {
 static json_t *entry_of(const json_t *token, bool special) {
   json_t *flag = special || json_is_string(token) ? json_true() : field(token, "special", false);
   const bool normalized = json_is_object(token) && !json_is_true(flag);
-  return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "content", content_of(token), "id", 0, "single_word",
-                   field(token, "single_word", false), "lstrip", field(token, "lstrip", false), "rstrip",
-                   field(token, "rstrip", false), "normalized", field(token, "normalized", normalized),
-                   "special", flag);
+  return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "content", content_of(token), "id", 0,
+                   "single_word", field(token, "single_word", false), "lstrip", field(token, "lstrip", false),
+                   "rstrip", field(token, "rstrip", false), "normalized",
+                   field(token, "normalized", normalized), "special", flag);
 }
 
 static bool contains(const json_t *set, const char *content) {
@@ -100,7 +100,8 @@ static int describe_added(const merging *m) {
       return ld_fail(m->err, LD_EFORMAT, "%s: in added_tokens.json beside it \"%.100s\" must have an id",
                      m->files->name, content);
     const bool special = is_set_special(m, content);
-    json_t *token = json_pack("{s:s, s:b, s:b}", "content", content, "special", special, "normalized", !special);
+    json_t *token =
+        json_pack("{s:s, s:b, s:b}", "content", content, "special", special, "normalized", !special);
     const int rc = describe_at(m, json_integer_value(id), token);
     json_decref(token);
     if (rc) return rc;

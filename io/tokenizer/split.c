@@ -79,9 +79,8 @@ static int split_piece(cutter *c, const ld_piece *piece, ld_error *err) {
     return 0;
   }
   c->of = piece;
-  const int rc = c->how->regex
-                     ? ld_regex_find(c->how->regex, s, piece->length, c->out.budget, &c->sink, err)
-                     : find_class(c->how->is, s, piece->length, &c->sink, err);
+  const int rc = c->how->regex ? ld_regex_find(c->how->regex, s, piece->length, c->out.budget, &c->sink, err)
+                               : find_class(c->how->is, s, piece->length, &c->sink, err);
   close_open(c);
   return rc;
 }
@@ -112,8 +111,8 @@ static int run_second(const ld_next *self, ld_pieces *pieces, ld_error *err) {
   return ld_split(pieces, second->splitter, second->then, err);
 }
 
-int ld_split_twice(ld_pieces *pieces, const ld_splitter *first, const ld_splitter *second, const ld_next *next,
-                   ld_error *err) {
+int ld_split_twice(ld_pieces *pieces, const ld_splitter *first, const ld_splitter *second,
+                   const ld_next *next, ld_error *err) {
   const second_split then = {{run_second}, second, next};
   return ld_split(pieces, first, &then.self, err);
 }

@@ -28,8 +28,8 @@ typedef struct ld_splitter {
 
 /* Splits every piece of text. */
 int ld_split(ld_pieces *pieces, const ld_splitter *splitter, const ld_next *next, ld_error *err);
-int ld_split_twice(ld_pieces *pieces, const ld_splitter *first, const ld_splitter *second, const ld_next *next,
-                   ld_error *err);
+int ld_split_twice(ld_pieces *pieces, const ld_splitter *first, const ld_splitter *second,
+                   const ld_next *next, ld_error *err);
 extern const ld_splitter ld_at_spaces; /* which go */
 
 #endif

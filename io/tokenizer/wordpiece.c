@@ -151,9 +151,9 @@ static const ld_vocabulary *vocabulary_of(const void *data) {
 }
 
 const ld_component_kind ld_wordpiece_kind = {.type = "WordPiece",
-                                        .load = load_wordpiece,
-                                        .free_data = free_wordpiece,
-                                        .model = {tokenize, vocabulary_of}};
+                                             .load = load_wordpiece,
+                                             .free_data = free_wordpiece,
+                                             .model = {tokenize, vocabulary_of}};
 
 typedef struct joiner {
   char *prefix;
@@ -197,6 +197,6 @@ static void decode_end(ld_stage *stage) {
 }
 
 const ld_component_kind ld_wordpiece_decoder = {.type = "WordPiece",
-                                           .load = load_decoder,
-                                           .free_data = free_decoder,
-                                           .decode = {ld_stage_hold, decode_end, ld_stage_pass_finish}};
+                                                .load = load_decoder,
+                                                .free_data = free_decoder,
+                                                .decode = {ld_stage_hold, decode_end, ld_stage_pass_finish}};

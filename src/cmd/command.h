@@ -16,8 +16,9 @@ typedef struct ld_command {
   int (*run)(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 } ld_command;
 
-extern const ld_command ld_command_train, ld_command_eval, ld_command_predict, ld_command_generate, ld_command_merge, ld_command_export,
-    ld_command_import, ld_command_convert, ld_command_inspect, ld_command_report;
+extern const ld_command ld_command_train, ld_command_eval, ld_command_predict, ld_command_generate,
+    ld_command_merge, ld_command_export, ld_command_import, ld_command_convert, ld_command_inspect,
+    ld_command_report;
 
 /* All commands, in the order in which help and manual list them. */
 extern const ld_command *const ld_command_table[];

@@ -79,8 +79,8 @@ static int find_given(const ld_command_line *line, const char *name, size_t leng
       return 0;
     }
     if (*found)
-      return ld_fail(err, LD_EUSAGE, "'--%.*s' could be --%s or --%s: write the whole name", (int)length, name,
-                     (*found)->name, o->name);
+      return ld_fail(err, LD_EUSAGE, "'--%.*s' could be --%s or --%s: write the whole name", (int)length,
+                     name, (*found)->name, o->name);
     *found = o;
   }
   return 0;

@@ -423,7 +423,7 @@ static void run(const job *j, int thread, int n_threads) {
   for (int row = 0; row < j->M; row += rows)
     for (int word = 0; word < j->words; word += words) {
       const gemm_block b = {row, j->M - row < rows ? j->M - row : rows, word,
-                       j->words - word < words ? j->words - word : words};
+                            j->words - word < words ? j->words - word : words};
       fill_block(j, &b, thread, n_threads);
 #pragma omp barrier
       run_block(j, &b, thread, n_threads);
@@ -498,6 +498,12 @@ void ld_gemm_sum(const ld_sum *sum) {
 void ld_gemm(bool transpose_a, bool transpose_b, int M, int N, int K, float alpha, const float *A, int lda,
              const float *B, int ldb, float beta, float *C, int ldc) {
   const ld_term term = {ld_float_factor(A, lda, transpose_a), ld_float_factor(B, ldb, transpose_b), K, alpha};
-  ld_gemm_sum(&(ld_sum){.M = M, .N = N, .terms = &term, .n_terms = 1, .start = beta != 0 ? C : NULL,
-                        .ld_start = ldc, .C = C, .ldc = ldc});
+  ld_gemm_sum(&(ld_sum){.M = M,
+                        .N = N,
+                        .terms = &term,
+                        .n_terms = 1,
+                        .start = beta != 0 ? C : NULL,
+                        .ld_start = ldc,
+                        .C = C,
+                        .ldc = ldc});
 }

@@ -98,7 +98,8 @@ static void check_shared(ld_builder *builder, const ld_family *family) {
   if (!ld_build_flag(builder, "return_dict", true))
     ld_build_refuse(builder, "return_dict", "must be true: transformers does not run a model without");
   if (strcmp(ld_build_string(builder, "transformers_weights", "model.safetensors"), "model.safetensors"))
-    ld_build_refuse(builder, "transformers_weights", "is not supported: rename that file to model.safetensors");
+    ld_build_refuse(builder, "transformers_weights",
+                    "is not supported: rename that file to model.safetensors");
   if (ld_value_get(builder->config, "per_layer_config"))
     ld_build_refuse(builder, "per_layer_config", "is not supported");
   if (ld_value_get(builder->config, "quantization_config"))

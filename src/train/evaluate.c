@@ -160,7 +160,8 @@ int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_output_sin
     if (rc) break;
     void *all;
     size_t bytes;
-    ld_comm_gather_all(comm, outputs ? outputs->data : NULL, (size_t)n * n_outputs * sizeof(float), &all, &bytes);
+    ld_comm_gather_all(comm, outputs ? outputs->data : NULL, (size_t)n * n_outputs * sizeof(float), &all,
+                       &bytes);
     const size_t rows = bytes / (n_outputs * sizeof(float));
     for (size_t i = 0; i < rows && ld_comm_rank(comm) == 0 && !sunk; i++)
       sunk = sink(begin + (int64_t)i, (const float *)all + i * n_outputs, (int)n_outputs, user, err);

@@ -65,8 +65,8 @@ static void check_rendering(const ld_value *golden) {
   bool prompt = false;
   ld_value_bool(golden, "prompt", false, &prompt, NULL);
   for (size_t i = 0; i < list->n_items; i++) said += !strcmp(messages[i].role, "assistant");
-  cr_assert_eq(ld_chat_render(layout_named(name), messages, list->n_items, prompt, &text, &spans, &err), 0, "%s",
-               err.text);
+  cr_assert_eq(ld_chat_render(layout_named(name), messages, list->n_items, prompt, &text, &spans, &err), 0,
+               "%s", err.text);
   cr_assert_eq(text.length, strlen(expected), "%s: <%s> is not <%s>", name, text.bytes, expected);
   cr_assert(!memcmp(text.bytes, expected, text.length), "%s: <%s> is not <%s>", name, text.bytes, expected);
   cr_assert_eq(spans.n, said);
@@ -147,11 +147,11 @@ static ld_tokenizer *open_tokenizer(const char *name) {
 }
 
 static ld_tokenizer *tokenizer_of(const char *added, const char *vocabulary) {
-  char *json =
-      ld_format("{\"version\": \"1.0\", \"added_tokens\": [%s], \"normalizer\": null, \"pre_tokenizer\": null,"
-                "\"post_processor\": null, \"decoder\": null, \"model\": {\"type\": \"BPE\", \"vocab\": {%s},"
-                "\"merges\": [], \"unk_token\": null}}",
-                added, vocabulary);
+  char *json = ld_format(
+      "{\"version\": \"1.0\", \"added_tokens\": [%s], \"normalizer\": null, \"pre_tokenizer\": null,"
+      "\"post_processor\": null, \"decoder\": null, \"model\": {\"type\": \"BPE\", \"vocab\": {%s},"
+      "\"merges\": [], \"unk_token\": null}}",
+      added, vocabulary);
   ld_tokenizer *tokenizer = NULL;
   ld_error err = {0};
   cr_assert_eq(ld_tokenizer_parse(json, strlen(json), "test", &tokenizer, &err), 0, "%s", err.text);
@@ -159,16 +159,19 @@ static ld_tokenizer *tokenizer_of(const char *added, const char *vocabulary) {
   return tokenizer;
 }
 
-#define ADDED(id, token)                                                                                              \
-  "{\"id\": " #id ", \"content\": \"" token "\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "       \
+#define ADDED(id, token)                                                                                     \
+  "{\"id\": " #id ", \"content\": \"" token                                                                  \
+  "\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "                                       \
   "\"normalized\": false, \"special\": true}"
 
 /* added tokens; vocabulary; the layout found, or NULL */
 static const char *const choices[][3] = {
     {ADDED(0, "<|im_start|>") "," ADDED(1, "<|im_end|>"), "", "chatml"},
     {"", "\"<|im_start|>\": 0, \"<|im_end|>\": 1", NULL}, /* no text gives these */
-    {ADDED(0, "<|start_header_id|>") "," ADDED(1, "<|end_header_id|>") "," ADDED(2, "<|eot_id|>"), "", "llama3"},
-    {ADDED(1, "<s>") "," ADDED(2, "</s>"), "\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"\u2581\": 29871", "llama2"},
+    {ADDED(0, "<|start_header_id|>") "," ADDED(1, "<|end_header_id|>") "," ADDED(2, "<|eot_id|>"), "",
+     "llama3"},
+    {ADDED(1, "<s>") "," ADDED(2, "</s>"), "\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"\u2581\": 29871",
+     "llama2"},
     {ADDED(1, "<s>") "," ADDED(2, "</s>"), "\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"\u2581\": 28705", NULL},
     {ADDED(0, "<s>") "," ADDED(1, "</s>"), "\"<s>\": 0, \"</s>\": 1, \"\u2581\": 29871", NULL},
     {ADDED(0, "<|im_start|>"), "", NULL},
@@ -199,8 +202,9 @@ Test(chat, needs_its_tokens) {
 Test(chat, takes_the_layout_of_a_known_template) {
   ld_chat_template own = {.source = (char *)"m/chat_template.jinja"};
   ld_error err = {0};
-  ld_text_puts(&own.form, "%for message in messages%<|im_start|>{message.role}\n{message.content}<|im_end|>\n%endfor%"
-                          "%if add_generation_prompt%<|im_start|>assistant\n%endif%");
+  ld_text_puts(&own.form,
+               "%for message in messages%<|im_start|>{message.role}\n{message.content}<|im_end|>\n%endfor%"
+               "%if add_generation_prompt%<|im_start|>assistant\n%endif%");
   const ld_chat_layout *layout = ld_chat_find(NULL, &own, NULL, &err);
   cr_assert(layout && !strcmp(ld_chat_name(layout), "chatml"), "%s", err.text);
   cr_assert_str_eq(ld_chat_end(layout), "<|im_end|>");

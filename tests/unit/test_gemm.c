@@ -102,7 +102,8 @@ static double try_one(int round, bool exact) {
   memcpy(before, C, (size_t)(M * ldc) * sizeof *C);
   const float *start = accumulate ? C : NULL;
   ld_gemm_sum(&(ld_sum){M, N, terms, n_terms, start, ldc, with_bias ? bias : NULL, C, ldc});
-  const ld_sum want = {M, N, terms, n_terms, accumulate ? before : NULL, ldc, with_bias ? bias : NULL, C, ldc};
+  const ld_sum want = {M, N,  terms, n_terms, accumulate ? before : NULL, ldc, with_bias ? bias : NULL,
+                       C, ldc};
   const double off = worst(&want, left, right, exact);
   for (int i = 0; i < M; i++)
     cr_assert_arr_eq(C + i * ldc + N, before + i * ldc + N, (size_t)(ldc - N) * sizeof *C, "writes beside C");

@@ -36,7 +36,8 @@ Test(tokenizer, mixed) {
   check_style("mixed", "lines.jsonl", 1500);
 }
 
-static void load_part(ld_component *part, const json_t *json, const ld_component_kind *const *kinds, const char *line) {
+static void load_part(ld_component *part, const json_t *json, const ld_component_kind *const *kinds,
+                      const char *line) {
   ld_error err = {0};
   ld_load load = {.name = "parts.jsonl", .where = "part", .kinds = kinds, .type = "", .err = &err};
   cr_assert(!ld_component_load(part, json, &load), "%s: %s", line, err.text);
@@ -72,7 +73,8 @@ static int compare_pieces(const ld_next *self, ld_pieces *pieces, ld_error *err)
     const json_t *piece = json_array_get(expected, i);
     const ld_piece *item = &pieces->items[i];
     cr_assert_eq(item->length, json_string_length(piece), "%s: piece %zu", line, i);
-    cr_assert(!memcmp(pieces->bytes + item->start, json_string_value(piece), item->length), "%s: piece %zu", line, i);
+    cr_assert(!memcmp(pieces->bytes + item->start, json_string_value(piece), item->length), "%s: piece %zu",
+              line, i);
   }
   return 0;
 }
@@ -119,8 +121,8 @@ Test(tokenizer, long_texts_come_in_portions) {
                {"MergedWithNext", "a|", ",a|", ",a|,|"}};
   const size_t n = 10000;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    json_t *json = json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "String", ",", "behavior",
-                             cases[i].behavior, "invert", 0);
+    json_t *json = json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "String", ",",
+                             "behavior", cases[i].behavior, "invert", 0);
     ld_component part = {0};
     ld_text text = {0}, wanted = {0}, got = {0};
     load_part(&part, json, ld_pre_tokenizer_kinds, cases[i].behavior);
@@ -133,7 +135,8 @@ Test(tokenizer, long_texts_come_in_portions) {
     ld_pieces_swap(&pieces, false);
     const joined next = {{join_pieces}, &got};
     cr_assert(!ld_pre_tokenize(&part, &pieces, &next.self, NULL));
-    cr_assert(got.length == wanted.length && !memcmp(got.bytes, wanted.bytes, got.length), "%s", cases[i].behavior);
+    cr_assert(got.length == wanted.length && !memcmp(got.bytes, wanted.bytes, got.length), "%s",
+              cases[i].behavior);
     ld_pieces_free(&pieces);
     ld_text_free(&text);
     ld_text_free(&wanted);

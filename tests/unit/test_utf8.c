@@ -21,8 +21,10 @@ Test(utf8, every_code_point_there_and_back) {
 }
 
 Test(utf8, bytes_that_are_no_character) {
-  static const char *const bad[] = {"\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-                                    "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xe2\x82", "\xe2(\xa1"};
+  static const char *const bad[] = {
+      "\x80",         "\xc0\xaf",         "\xc1\xbf",         "\xe0\x9f\xbf",
+      "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+      "\xff",         "\xe2\x82",         "\xe2(\xa1"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     uint32_t code;
     size_t next = 0;

@@ -168,8 +168,7 @@ static void check_input(const ld_tokenizer *t, const char *style, const json_t *
   ld_error err = {0};
   const ld_input input = {json_string_value(text), json_string_length(text), json_string_value(pair),
                           json_string_length(pair), most};
-  cr_assert(!ld_tokenizer_encode_input(t, &input, &ids, &types, &err),
-            "%s: %s: %s", style, row, err.text);
+  cr_assert(!ld_tokenizer_encode_input(t, &input, &ids, &types, &err), "%s: %s: %s", style, row, err.text);
   expect_ids(style, row, &ids, &expected);
   cr_assert_eq(types.n, strlen(digits), "%s: %s", style, row);
   for (size_t i = 0; i < types.n; i++) cr_assert_eq(types.ids[i], digits[i] - '0', "%s: %s", style, row);
@@ -232,11 +231,15 @@ Test(wordpiece, input_errors_leave_the_lists) {
   ld_error err = {0};
   cr_assert(!ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, "", 0, 3}, &ids, &types, NULL));
   cr_assert_eq(ids.n, 3);
-  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, "", 0, 2}, &ids, &types, &err), LD_EMISMATCH);
+  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, "", 0, 2}, &ids, &types, &err),
+               LD_EMISMATCH);
   cr_assert(strstr(err.text, "3 special tokens"), "%s", err.text);
-  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, NULL, 0, 1}, &ids, &types, &err), LD_EMISMATCH);
-  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"\xff", 1, NULL, 0, 0}, &ids, &types, &err), LD_EFORMAT);
-  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"a", 1, "\xff", 1, 0}, &ids, &types, &err), LD_EFORMAT);
+  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, NULL, 0, 1}, &ids, &types, &err),
+               LD_EMISMATCH);
+  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"\xff", 1, NULL, 0, 0}, &ids, &types, &err),
+               LD_EFORMAT);
+  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"a", 1, "\xff", 1, 0}, &ids, &types, &err),
+               LD_EFORMAT);
   cr_assert(ids.n == 3 && types.n == 3);
   ld_ids_free(&ids);
   ld_ids_free(&types);
