@@ -1,3 +1,5 @@
+#include "io/peft_read.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -7,10 +9,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/value.h"
-#include "io/adapter.h"
+#include "io/adapter_labels.h"
 #include "io/file.h"
 #include "io/json.h"
-#include "io/adapter_labels.h"
 #include "io/peft_config.h"
 #include "io/peft_pattern.h"
 #include "io/peft_saved.h"

@@ -1,12 +1,13 @@
+#include "io/peft_write.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "io/adapter.h"
+#include "io/adapter_labels.h"
 #include "io/file.h"
 #include "io/json.h"
-#include "io/adapter_labels.h"
 #include "io/peft_pattern.h"
 #include "io/peft_saved.h"
 #include "io/safetensors.h"

@@ -11,6 +11,7 @@
 #include "io/state/checkpoint_old.h"
 #include "io/state/seal.h"
 #include "io/state/store.h"
+#include "io/state/store_hdf5.h"
 
 #define FORMAT "lora_dist checkpoint"
 #define ADAPTER "adapter/" /* before the path of a module */

@@ -74,15 +74,4 @@ void *ld_store_take(ld_store_tensor *tensor);
 /* A number for all that the store holds, in whatever order. */
 uint64_t ld_store_hash(const ld_store *store);
 
-/* Builds the file in memory and hands it to `take`, its first `user_block` bytes (512, 1024, ...) free for the
- * taker's use; `bytes` are only valid during the call. `name` is for error texts. */
-int ld_store_encode(const ld_store *store, size_t user_block, const char *name,
-                    int (*take)(const char *bytes, size_t length, void *user, ld_error *err), void *user,
-                    ld_error *err);
-
-/* Reads a file of `length` bytes into an empty store, which the caller frees, also after an error. LD_EFORMAT
- * for what is damaged, or stored in another way than ld_store_encode has it: filters but a checksum, links,
- * other types. */
-int ld_store_decode(const void *bytes, size_t length, const char *name, ld_store *store, ld_error *err);
-
 #endif

@@ -1,6 +1,8 @@
 /* The store's file. Every call of HDF5 is checked. The writer remembers the first failure and does nothing more
  * after it, so that its straight lines need no branches; handles are closed by whoever opened them. HDF5's own
  * printing is off, the reason that it gives goes into our text. */
+#include "io/state/store_hdf5.h"
+
 #include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +10,6 @@
 #include "base/memory.h"
 #include "io/hdf5_chunk.h"
 #include "io/hdf5_error.h"
-#include "io/state/store.h"
 
 /* Chunks are whole rows up to about this size: one checksum each. */
 enum { CHUNK_BYTES = 1 << 20, MOST_NAME = 512, MOST_DEPTH = 8 };
@@ -17,15 +18,15 @@ enum { CHUNK_BYTES = 1 << 20, MOST_NAME = 512, MOST_DEPTH = 8 };
  * must be none. */
 #define NO_FILE "/dev/null/image"
 
-typedef struct writer {
+typedef struct store_writer {
   const ld_store *store;
   const char *name;
   hid_t file, group_list, data_list;
   int code;
   ld_error *err;
-} writer;
+} store_writer;
 
-static void check(writer *w, bool good, const char *what) {
+static void check(store_writer *w, bool good, const char *what) {
   if (!good && !w->code) w->code = ld_hdf5_fail(w->err, LD_ESYSTEM, w->name, what);
 }
 
@@ -34,7 +35,7 @@ static char *full_path(const char *group) {
   return ld_format("/%s", group);
 }
 
-static void put_group(writer *w, const char *group) {
+static void put_group(store_writer *w, const char *group) {
   char *path = full_path(group);
   const hid_t made = w->code ? -1 : H5Gcreate2(w->file, path, H5P_DEFAULT, w->group_list, H5P_DEFAULT);
   check(w, made >= 0 && H5Gclose(made) >= 0, path);
@@ -42,7 +43,8 @@ static void put_group(writer *w, const char *group) {
 }
 
 /* Takes over `stored` and `space`. */
-static void put_value(writer *w, const ld_attribute *a, hid_t stored, hid_t held, hid_t space, const void *value) {
+static void put_value(store_writer *w, const ld_attribute *a, hid_t stored, hid_t held, hid_t space,
+                      const void *value) {
   char *path = full_path(a->group);
   const hid_t at = H5Gopen2(w->file, path, H5P_DEFAULT);
   const hid_t attribute = H5Acreate2(at, a->name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -61,8 +63,9 @@ static hid_t text_type(size_t length) {
   return type;
 }
 
-static void put_attribute(writer *w, const ld_attribute *a) {
-  const hid_t space = a->n == 1 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, (hsize_t[]){(hsize_t)a->n}, NULL);
+static void put_attribute(store_writer *w, const ld_attribute *a) {
+  const hid_t space =
+      a->n == 1 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, (hsize_t[]){(hsize_t)a->n}, NULL);
   switch (a->type) {
   case LD_ATTRIBUTE_INTEGER:
     put_value(w, a, H5Tcopy(H5T_STD_I64LE), H5T_NATIVE_INT64, space, a->integers);
@@ -75,7 +78,7 @@ static void put_attribute(writer *w, const ld_attribute *a) {
   }
 }
 
-static void set_chunks(writer *w, hid_t list, const ld_stored *tensor, const hsize_t *shape) {
+static void set_chunks(store_writer *w, hid_t list, const ld_stored *tensor, const hsize_t *shape) {
   hsize_t chunk[LD_MAX_DIMS], bytes = ld_dtype_size(tensor->dtype);
   for (int d = tensor->ndim - 1; d >= 0; d--) {
     const hsize_t room = bytes < CHUNK_BYTES ? CHUNK_BYTES / bytes : 1;
@@ -85,7 +88,7 @@ static void set_chunks(writer *w, hid_t list, const ld_stored *tensor, const hsi
   check(w, H5Pset_chunk(list, tensor->ndim, chunk) >= 0 && H5Pset_fletcher32(list) >= 0, "chunks");
 }
 
-static void put_tensor(writer *w, const ld_store_tensor *t) {
+static void put_tensor(store_writer *w, const ld_store_tensor *t) {
   const ld_stored *tensor = &t->tensor;
   const bool real = tensor->dtype == LD_F32;
   char *path = full_path(t->group);
@@ -94,7 +97,8 @@ static void put_tensor(writer *w, const ld_store_tensor *t) {
   const hid_t at = H5Gopen2(w->file, path, H5P_DEFAULT), list = H5Pcopy(w->data_list);
   if (tensor->ndim) set_chunks(w, list, tensor, shape);
   const hid_t space = tensor->ndim ? H5Screate_simple(tensor->ndim, shape, NULL) : H5Screate(H5S_SCALAR);
-  const hid_t set = H5Dcreate2(at, t->name, real ? H5T_IEEE_F32LE : H5T_STD_I32LE, space, H5P_DEFAULT, list, H5P_DEFAULT);
+  const hid_t set =
+      H5Dcreate2(at, t->name, real ? H5T_IEEE_F32LE : H5T_STD_I32LE, space, H5P_DEFAULT, list, H5P_DEFAULT);
   check(w,
         set >= 0 && H5Dwrite(set, real ? H5T_NATIVE_FLOAT : H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT,
                              tensor->data) >= 0,
@@ -115,13 +119,14 @@ static size_t growth(const ld_store *store) {
 }
 
 /* Without times in the objects, equal contents are equal files. */
-static void open_image(writer *w, size_t user_block) {
+static void open_image(store_writer *w, size_t user_block) {
   const unsigned order = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
   w->group_list = H5Pcreate(H5P_GROUP_CREATE);
   w->data_list = H5Pcreate(H5P_DATASET_CREATE);
   check(w,
-        H5Pset_link_creation_order(w->group_list, order) >= 0 && H5Pset_link_creation_order(creation, order) >= 0 &&
+        H5Pset_link_creation_order(w->group_list, order) >= 0 &&
+            H5Pset_link_creation_order(creation, order) >= 0 &&
             H5Pset_obj_track_times(w->group_list, 0) >= 0 && H5Pset_obj_track_times(w->data_list, 0) >= 0,
         "the settings of the file");
   check(w,
@@ -136,7 +141,8 @@ static void open_image(writer *w, size_t user_block) {
   H5Pclose(access);
 }
 
-static int hand_over(writer *w, size_t user_block, int (*take)(const char *, size_t, void *, ld_error *), void *user) {
+static int hand_over(store_writer *w, size_t user_block,
+                     int (*take)(const char *, size_t, void *, ld_error *), void *user) {
   void *handle = NULL;
   ssize_t length = -1;
   check(w, H5Fflush(w->file, H5F_SCOPE_GLOBAL) >= 0, "the file cannot be finished");
@@ -152,7 +158,7 @@ static int hand_over(writer *w, size_t user_block, int (*take)(const char *, siz
 int ld_store_encode(const ld_store *store, size_t user_block, const char *name,
                     int (*take)(const char *bytes, size_t length, void *user, ld_error *err), void *user,
                     ld_error *err) {
-  writer w = {.store = store, .name = name, .file = -1, .group_list = -1, .data_list = -1, .err = err};
+  store_writer w = {.store = store, .name = name, .file = -1, .group_list = -1, .data_list = -1, .err = err};
   ld_hdf5_silence();
   open_image(&w, user_block);
   for (size_t i = 0; i < store->n_groups && !w.code; i++)
@@ -166,26 +172,26 @@ int ld_store_encode(const ld_store *store, size_t user_block, const char *name,
   return w.code;
 }
 
-typedef struct reader {
+typedef struct store_reader {
   const char *name;
   size_t length; /* of the file: no array in it is larger */
   hid_t file;
   ld_store *store;
   ld_error *err;
-} reader;
+} store_reader;
 
-static int damaged(reader *r, const char *what) {
+static int damaged(store_reader *r, const char *what) {
   return ld_hdf5_fail(r->err, LD_EFORMAT, r->name, what);
 }
 
-static int bad_item(reader *r, const char *item, const char *what) {
+static int bad_item(store_reader *r, const char *item, const char *what) {
   char *text = ld_format("'%s' %s", item, what);
   const int code = damaged(r, text);
   free(text);
   return code;
 }
 
-static int get_text(reader *r, hid_t attribute, hid_t type, const char *group, const char *name) {
+static int get_text(store_reader *r, hid_t attribute, hid_t type, const char *group, const char *name) {
   const size_t size = H5Tget_size(type);
   if (H5Tis_variable_str(type) != 0 || size == 0 || size > r->length) return bad_item(r, name, "is not text");
   char *text = ld_alloc(size + 1, 1);
@@ -196,7 +202,7 @@ static int get_text(reader *r, hid_t attribute, hid_t type, const char *group, c
 }
 
 /* One of the three types, in as many values as the type may have. */
-static int get_value(reader *r, hid_t attribute, const char *group, const char *name) {
+static int get_value(store_reader *r, hid_t attribute, const char *group, const char *name) {
   const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
   const hssize_t n = H5Sget_simple_extent_npoints(space);
   int64_t integers[LD_MAX_DIMS];
@@ -220,7 +226,7 @@ static int get_value(reader *r, hid_t attribute, const char *group, const char *
 
 /* An attribute of an object, by H5Aiterate2. */
 typedef struct place {
-  reader *r;
+  store_reader *r;
   const char *group;
   int code;
 } place;
@@ -229,19 +235,20 @@ static herr_t take_attribute(hid_t object, const char *name, const H5A_info_t *i
   place *p = user;
   (void)info;
   const hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
-  p->code = attribute < 0 ? bad_item(p->r, name, "cannot be opened") : get_value(p->r, attribute, p->group, name);
+  p->code =
+      attribute < 0 ? bad_item(p->r, name, "cannot be opened") : get_value(p->r, attribute, p->group, name);
   if (attribute >= 0) H5Aclose(attribute);
   return p->code ? -1 : 0;
 }
 
-static int get_attributes(reader *r, hid_t object, const char *group) {
+static int get_attributes(store_reader *r, hid_t object, const char *group) {
   place p = {r, group, 0};
   const herr_t good = H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, take_attribute, &p);
   return p.code ? p.code : good < 0 ? bad_item(r, group, "has attributes that cannot be read") : 0;
 }
 
 /* HDF5 takes memory for a whole chunk, whatever is stored of it. */
-static bool has_sound_chunks(const reader *r, hid_t set, hid_t list) {
+static bool has_sound_chunks(const store_reader *r, hid_t set, hid_t list) {
   hsize_t chunk[LD_MAX_DIMS], shape[LD_MAX_DIMS], bytes = 4, whole = 4;
   const hsize_t first[LD_MAX_DIMS] = {0};
   const int ndim = H5Pget_chunk(list, LD_MAX_DIMS, chunk);
@@ -258,7 +265,7 @@ static bool has_sound_chunks(const reader *r, hid_t set, hid_t list) {
 }
 
 /* Storage inside the file, and no filter but the checksum, which chunks have. */
-static bool has_plain_storage(const reader *r, hid_t set) {
+static bool has_plain_storage(const store_reader *r, hid_t set) {
   const hid_t list = H5Dget_create_plist(set);
   if (list < 0) return false;
   const H5D_layout_t layout = H5Pget_layout(list);
@@ -279,7 +286,7 @@ static bool has_plain_storage(const reader *r, hid_t set) {
 
 /* The shape of a dataset of 4-byte elements, checked against the length of the file before anybody allocates.
  */
-static int get_shape(reader *r, hid_t set, const char *name, hid_t stored, int *ndim, int64_t *shape) {
+static int get_shape(store_reader *r, hid_t set, const char *name, hid_t stored, int *ndim, int64_t *shape) {
   hsize_t sizes[LD_MAX_DIMS];
   const hid_t space = H5Dget_space(set), type = H5Dget_type(set);
   int code = 0;
@@ -303,14 +310,13 @@ static int get_shape(reader *r, hid_t set, const char *name, hid_t stored, int *
 }
 
 /* F32 or I32, in memory of the store. */
-static int get_tensor(reader *r, hid_t set, const char *group, const char *name) {
+static int get_tensor(store_reader *r, hid_t set, const char *group, const char *name) {
   const hid_t type = H5Dget_type(set);
   const bool integers = H5Tequal(type, H5T_STD_I32LE) > 0;
   ld_stored tensor = {.dtype = integers ? LD_I32 : LD_F32};
   int64_t count = 0;
   if (type >= 0) H5Tclose(type);
-  int code =
-      get_shape(r, set, name, integers ? H5T_STD_I32LE : H5T_IEEE_F32LE, &tensor.ndim, tensor.shape);
+  int code = get_shape(r, set, name, integers ? H5T_STD_I32LE : H5T_IEEE_F32LE, &tensor.ndim, tensor.shape);
   if (code) return code;
   ld_shape_count(tensor.shape, tensor.ndim, &count);
   void *data = ld_alloc((size_t)count, ld_dtype_size(tensor.dtype));
@@ -322,10 +328,10 @@ static int get_tensor(reader *r, hid_t set, const char *group, const char *name)
   return 0;
 }
 
-static int get_group(reader *r, hid_t group, const char *path, int depth);
+static int get_group(store_reader *r, hid_t group, const char *path, int depth);
 
 /* A child, reached by a hard link: a soft or external one could lead out of the file. */
-static int get_child(reader *r, hid_t group, const char *path, const char *name, int depth) {
+static int get_child(store_reader *r, hid_t group, const char *path, const char *name, int depth) {
   H5L_info_t link;
   if (H5Lget_info(group, name, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD)
     return bad_item(r, name, "is not of the expected kind");
@@ -356,12 +362,13 @@ static char *child_name(hid_t group, H5_index_t order, size_t i) {
 static H5_index_t order_of(hid_t group) {
   unsigned flags = 0;
   const hid_t list = H5Gget_create_plist(group);
-  const bool tracked = list >= 0 && H5Pget_link_creation_order(list, &flags) >= 0 && flags & H5P_CRT_ORDER_INDEXED;
+  const bool tracked =
+      list >= 0 && H5Pget_link_creation_order(list, &flags) >= 0 && flags & H5P_CRT_ORDER_INDEXED;
   if (list >= 0) H5Pclose(list);
   return tracked ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
 }
 
-static int get_group(reader *r, hid_t group, const char *path, int depth) {
+static int get_group(store_reader *r, hid_t group, const char *path, int depth) {
   H5G_info_t info;
   if (*path) ld_store_put_group(r->store, path);
   int code = get_attributes(r, group, path);
@@ -370,7 +377,8 @@ static int get_group(reader *r, hid_t group, const char *path, int depth) {
   const H5_index_t order = order_of(group);
   for (size_t i = 0; i < (size_t)info.nlinks && !code; i++) {
     char *name = child_name(group, order, i);
-    code = name ? get_child(r, group, path, name, depth) : damaged(r, "a group has a name of an unusable length");
+    code = name ? get_child(r, group, path, name, depth)
+                : damaged(r, "a group has a name of an unusable length");
     free(name);
   }
   return code;
@@ -378,7 +386,7 @@ static int get_group(reader *r, hid_t group, const char *path, int depth) {
 
 /* HDF5 is given the bytes that were checked, never a file that may become another meanwhile. (The reason of a
  * failure must be taken before the next call, which clears it.) */
-static int open_file(reader *r, const void *bytes) {
+static int open_file(store_reader *r, const void *bytes) {
   enum { INCREMENT = 1 << 16 }; /* of an image that grows; this one does not */
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   int code = 0;
@@ -393,7 +401,7 @@ static int open_file(reader *r, const void *bytes) {
 
 int ld_store_decode(const void *bytes, size_t length, const char *name, ld_store *store, ld_error *err) {
   ld_hdf5_silence();
-  reader r = {.name = name, .length = length, .store = store, .err = err};
+  store_reader r = {.name = name, .length = length, .store = store, .err = err};
   int code = open_file(&r, bytes);
   if (code) return code;
   const hid_t root = H5Gopen2(r.file, "/", H5P_DEFAULT);

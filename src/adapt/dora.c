@@ -95,7 +95,7 @@ static void update(ld_change *c) {
   const ld_product p = {.layer = c->layer, .T = R};
   const ld_part part = ld_frozen_part(c->layer, (ld_side){A, in});
   ld_product_sum(&p, (ld_side){s->AW, out}, out, &part, 1, (ld_side){0}, NULL);
-  ld_gemm(false, true, R, R, in, 1, A, in, A, in, 0, s->AA, R);
+  ld_gemm(R, R, (ld_term){ld_float_factor(A, in, false), ld_float_factor(A, in, true), in, 1}, 0, s->AA, R);
   for (int i = 0; i < out; i++) {
     const double norm = norm_of(c, s, (size_t)i);
     s->inverse[i] = norm > 0 ? (float)(1 / norm) : 0;

@@ -49,9 +49,11 @@ void ld_low_rank_add(const ld_change *c, float *W) {
   const int R = c->rank, in = c->layer->in, out = c->layer->out;
   const float *A = c->params[LD_LORA_A].data, *B = c->params[LD_LORA_B].data;
   if (c->layer->transposed)
-    ld_gemm(true, true, in, out, R, c->scaling, A, in, B, R, 1, W, out);
+    ld_gemm(in, out, (ld_term){ld_float_factor(A, in, true), ld_float_factor(B, R, true), R, c->scaling}, 1,
+            W, out);
   else
-    ld_gemm(false, false, out, in, R, c->scaling, B, R, A, in, 1, W, in);
+    ld_gemm(out, in, (ld_term){ld_float_factor(B, R, false), ld_float_factor(A, in, false), R, c->scaling}, 1,
+            W, in);
 }
 
 int ld_low_rank_check(const ld_adapter_module *m, const char *name, ld_error *err) {
@@ -62,15 +64,18 @@ int ld_low_rank_check(const ld_adapter_module *m, const char *name, ld_error *er
                    "%s: module '%s' is a convolution in %d dimension%s; only those in 2 are supported", name,
                    m->path, A->ndim - 2, A->ndim == 3 ? "" : "s");
   if (A->ndim != B->ndim || (A->ndim != 2 && A->ndim != 4))
-    return ld_fail(err, LD_EFORMAT, "%s: '%s': lora_A and lora_B must be matrices, or kernels with 4 dimensions both",
-                   name, m->path);
+    return ld_fail(err, LD_EFORMAT,
+                   "%s: '%s': lora_A and lora_B must be matrices, or kernels with 4 dimensions both", name,
+                   m->path);
   if (A->ndim == 4 && (b[2] != 1 || b[3] != 1))
     return ld_fail(err, LD_EFORMAT, "%s: '%s': the kernel of lora_B must be 1 x 1", name, m->path);
   if (A->ndim == 4 && a[0] == m->rank && b[1] < m->rank && m->rank % b[1] == 0)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: module '%s' is a convolution in %lld groups, which is not supported", name,
-                   m->path, (long long)(m->rank / b[1]));
+    return ld_fail(err, LD_EUNSUPPORTED,
+                   "%s: module '%s' is a convolution in %lld groups, which is not supported", name, m->path,
+                   (long long)(m->rank / b[1]));
   if (a[0] == m->rank && b[1] == m->rank) return 0;
-  return ld_fail(err, LD_EFORMAT,
-                 "%s: module '%s': lora_A has %lld rows and lora_B %lld columns, but its rank is %d (r, rank_pattern)",
-                 name, m->path, (long long)a[0], (long long)b[1], m->rank);
+  return ld_fail(
+      err, LD_EFORMAT,
+      "%s: module '%s': lora_A has %lld rows and lora_B %lld columns, but its rank is %d (r, rank_pattern)",
+      name, m->path, (long long)a[0], (long long)b[1], m->rank);
 }

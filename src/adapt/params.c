@@ -81,9 +81,3 @@ ld_param *ld_params_find(const ld_params *params, const char *module, const char
     if (!strcmp(params->list[i].role, role) && !strcmp(params->list[i].module, module)) return &params->list[i];
   return NULL;
 }
-
-const ld_choice *ld_params_choice(const ld_params *params, const ld_linear *layer) {
-  for (size_t i = 0; i < params->n_changes; i++)
-    if (params->choices[i].layer == layer) return &params->choices[i];
-  return NULL;
-}

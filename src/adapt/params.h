@@ -47,7 +47,4 @@ void ld_params_switch(ld_params *params, bool on);
 /* The parameter of that module and role; NULL when there is none. */
 ld_param *ld_params_find(const ld_params *params, const char *module, const char *role);
 
-/* How training changes the layer; NULL when it does not. */
-const ld_choice *ld_params_choice(const ld_params *params, const ld_linear *layer);
-
 #endif

@@ -9,8 +9,11 @@
 #include "cmd/command.h"
 #include "cmd/run_setting.h"
 #include "io/file.h"
+#include "io/peft_read.h"
+#include "io/peft_write.h"
 #include "io/state/checkpoint.h"
 #include "train/base.h"
+#include "train/base_adapter.h"
 
 /* What can be said of an adapter without its base. */
 static int check_alone(const ld_adapter *adapter, const char *path, ld_error *err) {

@@ -13,6 +13,7 @@
 #include "io/file.h"
 #include "io/state/checkpoint_folder.h"
 #include "train/base.h"
+#include "train/base_adapter.h"
 
 static void print_shape(const ld_stored *tensor) {
   printf("(");

@@ -11,6 +11,7 @@
 #include "cmd/options.h"
 #include "cmd/train_resume.h"
 #include "io/file.h"
+#include "train/base_adapter.h"
 #include "train/corpus_open.h"
 #include "train/fetch.h"
 #include "train/once.h"

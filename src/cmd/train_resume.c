@@ -13,6 +13,7 @@
 #include "io/json.h"
 #include "io/state/checkpoint_folder.h"
 #include "linalg/gemm.h"
+#include "train/base_adapter.h"
 #include "train/fetch.h"
 
 /* What rank 0 looks for. */

@@ -495,9 +495,7 @@ void ld_gemm_sum(const ld_sum *sum) {
     put_start(&j);
 }
 
-void ld_gemm(bool transpose_a, bool transpose_b, int M, int N, int K, float alpha, const float *A, int lda,
-             const float *B, int ldb, float beta, float *C, int ldc) {
-  const ld_term term = {ld_float_factor(A, lda, transpose_a), ld_float_factor(B, ldb, transpose_b), K, alpha};
+void ld_gemm(int M, int N, ld_term term, float beta, float *C, int ldc) {
   ld_gemm_sum(&(ld_sum){.M = M,
                         .N = N,
                         .terms = &term,

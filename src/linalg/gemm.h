@@ -18,10 +18,8 @@
 
 void ld_gemm_sum(const ld_sum *sum);
 
-/* C (M, N) = alpha op(A) op(B) + beta C, op(A) is (M, K), op(B) is (K, N); lda, ldb, ldc are the strides of
- * the stored rows; beta is 0 or 1. With beta 0, C may hold anything. */
-void ld_gemm(bool transpose_a, bool transpose_b, int M, int N, int K, float alpha, const float *A, int lda,
-             const float *B, int ldb, float beta, float *C, int ldc);
+/* C (M, N) = the term + beta C; beta is 0 or 1. With beta 0, C may hold anything. */
+void ld_gemm(int M, int N, ld_term term, float beta, float *C, int ldc);
 
 enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
 

@@ -4,40 +4,6 @@
 #include "linalg/rows.h"
 #include "nn/ops.h"
 
-/* A product by rows multiplies x (T, K) by the transposed weight (K, n), one by columns the weight (n, K) by x
- * (K, T). */
-static ld_term term_of(const ld_product *p, const ld_part *part) {
-  ld_factor x = ld_float_factor(part->x.data, part->x.ld, false), weight = part->weight;
-  if (p->columns) return (ld_term){weight, x, part->K, part->scale};
-  weight.transposed = !weight.transposed;
-  return (ld_term){x, weight, part->K, part->scale};
-}
-
-void ld_product_sum(const ld_product *p, ld_side y, int n, const ld_part *parts, int n_parts, ld_side start,
-                    const float *bias) {
-  ld_term terms[LD_MAX_TERMS];
-  for (int i = 0; i < n_parts; i++) terms[i] = term_of(p, &parts[i]);
-  ld_gemm_sum(&(ld_sum){.M = p->columns ? n : p->T, .N = p->columns ? p->T : n, .terms = terms,
-                        .n_terms = n_parts, .start = start.data, .ld_start = start.ld, .bias = bias,
-                        .C = y.data, .ldc = y.ld});
-}
-
-void ld_product_outer(const ld_product *p, float *grad, ld_side left, int M, ld_side right, int N, float scale) {
-  ld_gemm(!p->columns, p->columns, M, N, p->T, scale, left.data, left.ld, right.data, right.ld, 1, grad, N);
-}
-
-ld_part ld_frozen_part(const ld_linear *layer, ld_side x) {
-  return (ld_part){x, ld_weight_factor(&layer->weight, layer->transposed), layer->in, 1};
-}
-
-ld_part ld_frozen_back(const ld_linear *layer, ld_side dy) {
-  return (ld_part){dy, ld_weight_factor(&layer->weight, !layer->transposed), layer->out, 1};
-}
-
-ld_side ld_product_scratch(const ld_product *p, int n) {
-  return (ld_side){p->scratch, p->columns ? p->T : n};
-}
-
 int ld_linear_kept(const ld_linear *layer) {
   return layer->change ? layer->change->kept : 0;
 }

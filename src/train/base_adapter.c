@@ -1,4 +1,6 @@
 /* Adapters on a base: loading them, putting them on, and taking them off to be saved. */
+#include "train/base_adapter.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,9 +12,9 @@
 #include "io/file.h"
 #include "io/peft_config.h"
 #include "io/peft_pattern.h"
+#include "io/peft_read.h"
 #include "io/peft_saved.h"
 #include "io/state/checkpoint_folder.h"
-#include "train/base.h"
 
 void ld_warn_damaged(const char *path, const ld_error *why, void *user) {
   (void)user;

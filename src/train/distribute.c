@@ -9,9 +9,10 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/memory.h"
-#include "io/state/checkpoint_folder.h"
 #include "io/file.h"
 #include "io/hash.h"
+#include "io/state/checkpoint_folder.h"
+#include "train/base_adapter.h"
 #include "train/fetch.h"
 #include "train/once.h"
 

@@ -6,7 +6,9 @@
 #include "adapt/kinds.h"
 #include "base/memory.h"
 #include "io/file.h"
+#include "io/peft_write.h"
 #include "io/state/checkpoint_folder.h"
+#include "train/base_adapter.h"
 #include "train/run_claim.h"
 
 static int write_text(const char *folder, const char *name, const char *text, ld_error *err) {

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "io/adapter.h"
 #include "io/file.h"
+#include "io/peft_write.h"
 #include "io/state/checkpoint_folder.h"
 
 static const char *const files[] = {"lock",       "run.yaml",     "metrics.jsonl", "best.h5",

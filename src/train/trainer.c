@@ -6,6 +6,7 @@
 
 #include "base/machine.h"
 #include "base/memory.h"
+#include "train/base_adapter.h"
 #include "train/fetch.h"
 
 /* The counters that travel in front of the gradients' exact sums. */

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "io/safetensors.h"
 #include "train/base.h"
+#include "train/base_adapter.h"
 
 /* What goes to OUT; owns names and data. */
 typedef struct results {

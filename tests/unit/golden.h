@@ -13,9 +13,11 @@
 #include "base/memory.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/peft_read.h"
 #include "io/safetensors.h"
 #include "model/registry.h"
 #include "train/base.h"
+#include "train/base_adapter.h"
 
 #define MODELS LD_TESTS_DIR "/golden/models"
 #define TOLERANCE 1e-4

@@ -166,9 +166,9 @@ Test(gemm, rows_do_not_see_each_other) {
   enum { M = 77, N = 50, K = 130 };
   unsetenv("LORA_DIST_KERNEL");
   float *A = numbers(M * K), *B = numbers(N * K), whole[M * N], one[N];
-  ld_gemm(false, true, M, N, K, 1, A, K, B, K, 0, whole, N);
+  ld_gemm(M, N, (ld_term){ld_float_factor(A, K, false), ld_float_factor(B, K, true), K, 1}, 0, whole, N);
   for (int i = 0; i < M; i++) {
-    ld_gemm(false, true, 1, N, K, 1, A + i * K, K, B, K, 0, one, N);
+    ld_gemm(1, N, (ld_term){ld_float_factor(A + i * K, K, false), ld_float_factor(B, K, true), K, 1}, 0, one, N);
     if (ld_gemm_tile()->fused) cr_assert_arr_eq(one, whole + i * N, sizeof one);
   }
   free(A);

@@ -10,6 +10,8 @@
 #include "io/json.h"
 #include "io/peft_config.h"
 #include "io/peft_pattern.h"
+#include "io/peft_read.h"
+#include "io/peft_write.h"
 
 #define FILES LD_TESTS_DIR "/golden/files/"
 

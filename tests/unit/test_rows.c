@@ -47,7 +47,7 @@ Test(rows, products_of_any_length) {
   for (int K = 64; K <= 16384; K *= 4) {
     float *A = numbers((size_t)(M * K), 3), *B = numbers((size_t)(N * K), 4), C[M * N];
     double errors = 0, size = 0;
-    ld_gemm(false, true, M, N, K, 1, A, K, B, K, 0, C, N);
+    ld_gemm(M, N, (ld_term){ld_float_factor(A, K, false), ld_float_factor(B, K, true), K, 1}, 0, C, N);
     for (int i = 0; i < M * N; i++) {
       double sum = 0;
       for (int k = 0; k < K; k++) sum += (double)A[i / N * K + k] * (double)B[i % N * K + k];

@@ -11,6 +11,7 @@
 #include "cmd/options.h"
 #include "io/file.h"
 #include "io/safetensors.h"
+#include "train/base_adapter.h"
 #include "train/corpus_open.h"
 #include "train/trainer.h"
 
