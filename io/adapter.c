@@ -3,9 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "base/value.h"
 #include "io/hash.h"
 #include "io/safetensors.h"
@@ -122,17 +122,6 @@ double ld_adapter_scaling(double alpha, int rank, bool rslora) {
   return alpha / (rslora ? sqrt(rank) : rank);
 }
 
-static bool is_utf8(const char *text, size_t length) {
-  for (size_t at = 0; at < length;) {
-    utf8proc_int32_t point;
-    const utf8proc_ssize_t step =
-        utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(length - at), &point);
-    if (step <= 0) return false;
-    at += (size_t)step;
-  }
-  return true;
-}
-
 bool ld_adapter_path_ok(const char *path) {
   const size_t length = strlen(path);
   if (length == 0 || length > 512) return false;
@@ -142,7 +131,7 @@ bool ld_adapter_path_ok(const char *path) {
     if (c <= ' ' || c == 0x7f || c == '/' || (c == '.' && before == '.')) return false;
     before = path[i];
   }
-  return before != '.' && is_utf8(path, length);
+  return before != '.' && ld_utf8_valid(path, length);
 }
 
 static int by_string(const void *a, const void *b) {
@@ -180,7 +169,7 @@ static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, c
 
 static int check_labels(const ld_adapter *adapter, const char *file, ld_error *err) {
   for (size_t i = 0; i < adapter->n_labels; i++)
-    if (!is_utf8(adapter->labels[i], strlen(adapter->labels[i])))
+    if (!ld_utf8_valid(adapter->labels[i], strlen(adapter->labels[i])))
       return ld_fail(err, LD_EMISMATCH, "%s: labels: the name of class %zu is not UTF-8", file, i);
   return 0;
 }

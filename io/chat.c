@@ -58,7 +58,7 @@ static size_t skip_spaces(const char *text, size_t length) {
 static size_t drop_spaces(const char *text, size_t length) {
   while (length > 0) {
     size_t start = length - 1;
-    while (start > 0 && (text[start] & 0xC0) == 0x80) start--;
+    while (start > 0 && ld_utf8_goes_on(text[start])) start--;
     if (space_at(text + start, length - start) != length - start) break;
     length = start;
   }

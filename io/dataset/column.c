@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/text.h"
+#include "base/utf8.h"
 
 /* The texts that stand together, in their order for the model. The first pair is the one to recommend. */
 static const char *const pairs[][2] = {
@@ -79,7 +80,7 @@ const char *ld_columns_partner(const char *text) {
 static void put_name(const char *name, ld_text *out) {
   const size_t length = strlen(name);
   size_t n = length < 40 ? length : 40;
-  while (n && n < length && (name[n] & 0xC0) == 0x80) n--;
+  while (n && n < length && ld_utf8_goes_on(name[n])) n--;
   ld_text_puts(out, "\"");
   for (size_t i = 0; i < n; i++) ld_text_append(out, (uint8_t)name[i] < 0x20 ? " " : name + i, 1);
   ld_text_puts(out, n < length ? "...\"" : "\"");

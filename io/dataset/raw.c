@@ -8,9 +8,10 @@
  *   - at a multiple of 64 KiB, moved back to the beginning of a character, when no line has ended in the 64 KiB
  *     before it.
  */
-#include "io/dataset/format.h"
-
 #include <string.h>
+
+#include "base/utf8.h"
+#include "io/dataset/format.h"
 
 #include "base/memory.h"
 
@@ -58,7 +59,7 @@ static bool begins_cell(const ld_dataset *dataset, uint64_t line) {
 static uint64_t long_line_cut(const ld_dataset *dataset, uint64_t at) {
   const char *text = dataset->source->map.bytes;
   if (memrchr(text + at - LONG_LINE, '\n', LONG_LINE)) return 0;
-  for (int i = 0; i < 3 && (text[at] & 0xC0) == 0x80; i++) at--;
+  for (int i = 0; i < 3 && ld_utf8_goes_on(text[at]); i++) at--;
   return at;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "io/tokenizer/budget.h"
 #include "io/tokenizer/clean_up.h"
 #include "io/tokenizer/component.h"
@@ -47,7 +48,7 @@ static int32_t longest_token(const side *of, const char *s, size_t length, size_
 static bool has_more_chars(const char *s, size_t length, size_t most) {
   size_t n = 0;
   if (length <= most) return false;
-  for (size_t i = 0; i < length && n <= most; i++) n += ((unsigned char)s[i] & 0xc0) != 0x80;
+  for (size_t i = 0; i < length && n <= most; i++) n += !ld_utf8_goes_on(s[i]);
   return n > most;
 }
 

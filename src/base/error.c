@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool goes_on(char byte) {
-  return ((unsigned char)byte & 0xc0) == 0x80;
-}
+#include "base/utf8.h"
 
 /* What is too long, such as a path of thousands of characters, loses its middle: a message has the file at
  * its start and the cause at its end. No character of UTF-8 is cut. */
@@ -15,8 +13,8 @@ static void shorten(ld_error *err, const char *whole, size_t length) {
   static const char gap[] = " ... ";
   enum { KEPT = (sizeof err->text - sizeof gap) / 2 };
   size_t head = KEPT, tail = length - KEPT;
-  while (head && goes_on(whole[head])) head--;
-  while (goes_on(whole[tail])) tail++;
+  while (head && ld_utf8_goes_on(whole[head])) head--;
+  while (ld_utf8_goes_on(whole[tail])) tail++;
   snprintf(err->text, sizeof err->text, "%.*s%s%s", (int)head, whole, gap, whole + tail);
 }
 

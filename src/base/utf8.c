@@ -2,7 +2,7 @@
 
 uint32_t ld_utf8_before(const char *s, size_t i, size_t *start) {
   do i--;
-  while (i && ((unsigned char)s[i] & 0xc0) == 0x80);
+  while (i && ld_utf8_goes_on(s[i]));
   *start = i;
   return ld_utf8_next(s, &i);
 }

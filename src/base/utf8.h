@@ -7,6 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether the byte goes on with a character that an earlier one began. */
+static inline bool ld_utf8_goes_on(char byte) {
+  return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
 /* The code point at s[*i] of valid UTF-8; moves *i past it. */
 static inline uint32_t ld_utf8_next(const char *s, size_t *i) {
   const unsigned char *u = (const unsigned char *)s + *i;

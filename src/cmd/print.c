@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 int ld_cmd_print(const ld_text *text, bool flush, ld_error *err) {
   errno = 0;
   if (fwrite(text->bytes, 1, text->length, stdout) == text->length && (!flush || !fflush(stdout))) return 0;
@@ -16,7 +18,7 @@ int ld_cmd_print(const ld_text *text, bool flush, ld_error *err) {
 static size_t cut(const ld_text *text, int most, int *n) {
   size_t at = 0;
   for (*n = 0; at < text->length; at++) {
-    const bool begins = (text->bytes[at] & 0xC0) != 0x80;
+    const bool begins = !ld_utf8_goes_on(text->bytes[at]);
     if (begins && most && *n == most) break;
     *n += begins;
   }

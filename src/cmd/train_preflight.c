@@ -1,5 +1,6 @@
 /* What a person should know before the first step: what runs where, whether it fits, how long it takes, and
  * what is trained on. */
+#include "base/utf8.h"
 #include "cmd/train_preflight.h"
 
 #include <math.h>
@@ -133,8 +134,8 @@ static void put_short(const ld_text *text, ld_text *out) {
     if (plain.length) ld_text_append(out, plain.bytes, plain.length);
   } else {
     size_t head = SHOWN, tail = plain.length - SHOWN;
-    while (head && (plain.bytes[head] & 0xC0) == 0x80) head--;
-    while (tail < plain.length && (plain.bytes[tail] & 0xC0) == 0x80) tail++;
+    while (head && ld_utf8_goes_on(plain.bytes[head])) head--;
+    while (tail < plain.length && ld_utf8_goes_on(plain.bytes[tail])) tail++;
     ld_text_append(out, plain.bytes, head);
     ld_text_puts(out, " ... ");
     ld_text_append(out, plain.bytes + tail, plain.length - tail);

@@ -53,11 +53,6 @@ struct ld_tape {
   void *trained_user;
 };
 
-float *ld_grad(const ld_tensor *tensor) {
-  if (!tensor->base) return tensor->grad;
-  return tensor->base->grad ? tensor->base->grad + tensor->column : NULL;
-}
-
 ld_tape *ld_tape_create(void) {
   ld_tape *tape = ld_alloc(1, sizeof *tape);
   if (!ld_arena_reserve(&tape->records, RECORD_BYTES)) ld_out_of_memory(RECORD_BYTES);

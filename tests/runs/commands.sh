@@ -113,7 +113,7 @@ expect_text '"use_rslora": true' grown/peft/adapter_config.json "in the PEFT fol
 ok "the same again" 2 "${from_stable[@]}"
 
 # DoRA, through every form of an adapter.
-dora=(train --config run.yaml --method dora --target c_attn,c_fc --rank 4)
+dora=(train --config run.yaml --method dora --target "c_attn,c_fc" --rank 4)
 ok "--method dora" 1 "${dora[@]}" --out dora1
 ok "--method dora on 2 ranks" 2 "${dora[@]}" --out dora2
 same_run dora1 dora2
@@ -125,11 +125,11 @@ for adapter in dora1 dora1/adapter.h5 dora1/peft; do
   ok "eval of $adapter" 1 eval --model "$m" --data gpt2.jsonl --adapter "$adapter"
   cp out "eval-$(basename "$adapter")"
 done
-cmp -s eval-dora1 eval-adapter.h5 && cmp -s eval-dora1 eval-peft || fail "DoRA differs between its forms"
+if ! cmp -s eval-dora1 eval-adapter.h5 || ! cmp -s eval-dora1 eval-peft; then fail "DoRA differs between its forms"; fi
 ok "merge of DoRA" 1 merge --model "$m" --adapter dora1 --out dora-merged
 ok "eval of the merged" 1 eval --model dora-merged --data gpt2.jsonl
 loss() { grep -oE 'loss +[0-9.]+' "$1" | grep -oE '[0-9]\.[0-9]{1,3}'; }
-[ -n "$(loss out)" ] && [ "$(loss out)" = "$(loss eval-dora1)" ] || fail "merged DoRA: $(cat out), not $(cat eval-dora1)"
+if [ -z "$(loss out)" ] || [ "$(loss out)" != "$(loss eval-dora1)" ]; then fail "merged DoRA: $(cat out), not $(cat eval-dora1)"; fi
 ok "--init-adapter with DoRA" 1 train --config run.yaml --out dora3 --init-adapter dora1/peft
 expect_text '^method: "?dora' dora3/run.yaml "the initial adapter's method"
 ranks 1 train --config run.yaml --out never --use-dora
