@@ -10,10 +10,9 @@
  */
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/utf8.h"
 #include "io/dataset/format.h"
-
-#include "base/memory.h"
 
 enum { CELL = 16 << 10, LONG_LINE = 64 << 10 };
 

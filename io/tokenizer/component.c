@@ -99,7 +99,8 @@ void ld_component_free(ld_component *component) {
   *component = (ld_component){0};
 }
 
-int ld_components_load(ld_components *components, const json_t *json, const char *key, const ld_load *load) {
+int ld_sequence_load(ld_component *component, const json_t *json, const char *key, const ld_load *load) {
+  ld_components *components = component->data = ld_alloc(1, sizeof *components);
   const json_t *array = json_object_get(json, key);
   if (!json_is_array(array)) return ld_load_fail(load, LD_EFORMAT, key, "must be a list");
   components->n = json_array_size(array);
@@ -113,7 +114,9 @@ int ld_components_load(ld_components *components, const json_t *json, const char
   return 0;
 }
 
-void ld_components_free(ld_components *components) {
+void ld_sequence_free(void *data) {
+  ld_components *components = data;
   for (size_t i = 0; i < components->n; i++) ld_component_free(&components->items[i]);
   free(components->items);
+  free(components);
 }

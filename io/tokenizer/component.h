@@ -82,9 +82,9 @@ struct ld_component_kind {
 int ld_component_load(ld_component *component, const json_t *json, const ld_load *load);
 void ld_component_free(ld_component *component);
 
-/* The array `key` of components of the same family, for a Sequence. */
-int ld_components_load(ld_components *components, const json_t *json, const char *key, const ld_load *load);
-void ld_components_free(ld_components *components);
+/* For a Sequence: its data is ld_components, read from the array `key`, all of the same family. */
+int ld_sequence_load(ld_component *component, const json_t *json, const char *key, const ld_load *load);
+void ld_sequence_free(void *data);
 
 /* Fields of a component. Errors name the file, the component and the key. */
 int ld_load_fail(const ld_load *load, int code, const char *key, const char *problem);

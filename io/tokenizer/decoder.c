@@ -209,18 +209,12 @@ static const ld_component_kind strip_kind = {.type = "Strip",
                                              .decode = {strip_feed, strip_end, ld_stage_pass_finish}};
 
 static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
-  component->data = ld_alloc(1, sizeof(ld_components));
-  return ld_components_load(component->data, json, "decoders", load);
-}
-
-static void free_sequence(void *data) {
-  ld_components_free(data);
-  free(data);
+  return ld_sequence_load(component, json, "decoders", load);
 }
 
 static const ld_component_kind sequence = {.type = "Sequence",
                                            .load = load_sequence,
-                                           .free_data = free_sequence,
+                                           .free_data = ld_sequence_free,
                                            .decode = {pass_feed, pass_end, ld_stage_pass_finish}};
 
 const ld_component_kind *const ld_decoder_kinds[] = {

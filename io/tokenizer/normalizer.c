@@ -15,13 +15,7 @@
 #include "io/tokenizer/unicode.h"
 
 static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
-  component->data = ld_alloc(1, sizeof(ld_components));
-  return ld_components_load(component->data, json, "normalizers", load);
-}
-
-static void free_sequence(void *data) {
-  ld_components_free(data);
-  free(data);
+  return ld_sequence_load(component, json, "normalizers", load);
 }
 
 static int run_sequence(const void *data, ld_normal *normal, ld_error *err) {
@@ -33,7 +27,7 @@ static int run_sequence(const void *data, ld_normal *normal, ld_error *err) {
   return 0;
 }
 
-static const ld_component_kind sequence = {"Sequence", load_sequence, free_sequence, {run_sequence}};
+static const ld_component_kind sequence = {"Sequence", load_sequence, ld_sequence_free, {run_sequence}};
 
 typedef struct string {
   char *bytes;

@@ -162,8 +162,8 @@ static const ld_template *choose_none(const void *data, bool pair) {
 }
 
 static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
-  ld_components *components = component->data = ld_alloc(1, sizeof *components);
-  const int rc = ld_components_load(components, json, "processors", load);
+  const int rc = ld_sequence_load(component, json, "processors", load);
+  const ld_components *components = component->data;
   size_t adding = 0;
   for (size_t i = 0; !rc && i < components->n; i++)
     adding += ld_template_of(&components->items[i], false) != NULL;
@@ -171,11 +171,6 @@ static int load_sequence(ld_component *component, const json_t *json, ld_load *l
   if (adding > 1)
     return ld_load_fail(load, LD_EUNSUPPORTED, "processors", "has more than one that adds tokens");
   return rc;
-}
-
-static void free_sequence(void *data) {
-  ld_components_free(data);
-  free(data);
 }
 
 static const ld_template *choose_of_sequence(const void *data, bool pair) {
@@ -186,7 +181,7 @@ static const ld_template *choose_of_sequence(const void *data, bool pair) {
 }
 
 static const ld_component_kind sequence = {
-    .type = "Sequence", .load = load_sequence, .free_data = free_sequence, .template = choose_of_sequence};
+    .type = "Sequence", .load = load_sequence, .free_data = ld_sequence_free, .template = choose_of_sequence};
 static const ld_component_kind template_processing = {
     .type = "TemplateProcessing", .load = load_template, .free_data = free_templates, .template = choose};
 static const ld_component_kind bert = {

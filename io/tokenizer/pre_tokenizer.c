@@ -33,15 +33,9 @@ static size_t n_parts(const ld_component *component) {
 /* Each one takes some of the machine's stack while those after it run. */
 static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
   enum { MOST = 32 };
-  component->data = ld_alloc(1, sizeof(ld_components));
-  const int rc = ld_components_load(component->data, json, "pretokenizers", load);
+  const int rc = ld_sequence_load(component, json, "pretokenizers", load);
   if (rc || n_parts(component) <= MOST) return rc;
   return ld_load_fail(load, LD_EUNSUPPORTED, "pretokenizers", "has more than 32 parts");
-}
-
-static void free_sequence(void *data) {
-  ld_components_free(data);
-  free(data);
 }
 
 /* The parts of a Sequence that are still to be run, and what comes after it. */
@@ -66,7 +60,7 @@ static int run_sequence(const void *data, ld_pieces *pieces, const ld_next *next
 }
 
 static const ld_component_kind sequence = {
-    .type = "Sequence", .load = load_sequence, .free_data = free_sequence, .pre_tokenize = run_sequence};
+    .type = "Sequence", .load = load_sequence, .free_data = ld_sequence_free, .pre_tokenize = run_sequence};
 
 static int load_behavior(const ld_load *load, const json_t *json, ld_behavior *out) {
   static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
