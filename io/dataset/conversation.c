@@ -55,7 +55,7 @@ typedef struct id_walk {
   const char *text;
   const ld_ids *whole;
   size_t at;  /* tokens passed */
-  bool apart; /* the pieces' ids are not the whole's: the walk means nothing */
+  bool differs; /* the pieces' ids are not the whole's: the walk means nothing */
   ld_ids piece;
 } id_walk;
 
@@ -70,17 +70,17 @@ static int common(id_walk *walk, size_t begin, size_t end, size_t *n, ld_error *
 static int pass(id_walk *walk, size_t begin, size_t end, ld_error *err) {
   size_t n;
   int rc = common(walk, begin, end, &n, err);
-  if (n != walk->piece.n) walk->apart = true;
+  if (n != walk->piece.n) walk->differs = true;
   walk->at += n;
   return rc;
 }
 
 /* Marks the assistant's tokens in one pass over the text, trusting that it may be encoded in pieces where
- * special tokens stand; `apart` tells that this tokenizer splits differently. */
+ * special tokens stand; `differs` says that this tokenizer splits otherwise. */
 static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, ld_error *err) {
   size_t from = 0;
   int rc = 0;
-  for (size_t i = 0; i < chat->spans.n && !rc && !walk->apart; i++) {
+  for (size_t i = 0; i < chat->spans.n && !rc && !walk->differs; i++) {
     const ld_span *span = &chat->spans.items[i];
     size_t head = 0;
     rc = pass(walk, from, span->turn, err);
@@ -90,8 +90,8 @@ static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, 
     if (walk->at > begin) memset(target + begin, 1, walk->at - begin);
     from = span->end;
   }
-  if (!rc && !walk->apart) rc = pass(walk, from, chat->text.length, err);
-  if (walk->at != walk->whole->n) walk->apart = true;
+  if (!rc && !walk->differs) rc = pass(walk, from, chat->text.length, err);
+  if (walk->at != walk->whole->n) walk->differs = true;
   return rc;
 }
 
@@ -121,7 +121,7 @@ static int mark(const ld_dataset *dataset, const rendered *chat, ld_sample *samp
   id_walk walk = {.dataset = dataset, .text = chat->text.bytes, .whole = &sample->tokens};
   ld_data_targets(sample, SIZE_MAX);
   int rc = mark_by_pieces(&walk, chat, sample->target, err);
-  if (!rc && walk.apart) rc = mark_by_prefixes(&walk, chat, sample->target, err);
+  if (!rc && walk.differs) rc = mark_by_prefixes(&walk, chat, sample->target, err);
   if (sample->tokens.n) sample->target[0] = 0;
   ld_ids_free(&walk.piece);
   return rc;

@@ -90,6 +90,7 @@ static int find_out_eos(ld_dataset *dataset, ld_error *err) {
 static ld_dataset *create(const ld_data_format *format, const ld_dataset_options *options) {
   ld_dataset *dataset = ld_alloc(1, sizeof *dataset);
   dataset->format = format;
+  dataset->form = format->form;
   dataset->options = *options;
   return dataset;
 }
@@ -98,7 +99,7 @@ static ld_dataset *create(const ld_data_format *format, const ld_dataset_options
 static int finish(ld_dataset *dataset, int rc, ld_dataset **out, ld_error *err) {
   if (!rc) rc = find_out_eos(dataset, err);
   if (!rc) dataset->first = dataset->source->begin;
-  if (!rc) rc = dataset->format->open(dataset, err);
+  if (!rc && dataset->format->open) rc = dataset->format->open(dataset, err);
   dataset->options.chat_template = NULL; /* the layout is found, and these are the caller's */
   dataset->options.own_template = NULL;
   if (rc)
@@ -217,11 +218,16 @@ int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sampl
   return rc;
 }
 
+/* The first place after `offset` at which a record begins. */
+static uint64_t next(const ld_dataset *dataset, uint64_t offset) {
+  return dataset->format->next ? dataset->format->next(dataset, offset) : offset + 1;
+}
+
 static uint64_t part_begin(const ld_dataset *dataset, int part, int n_parts) {
   const uint64_t n = (uint64_t)n_parts, k = (uint64_t)part;
   const uint64_t length = dataset->source->length, at = length / n * k + length % n * k / n;
   if (at <= dataset->first) return dataset->first;
-  return at < length ? dataset->format->next(dataset, at - 1) : length;
+  return at < length ? next(dataset, at - 1) : length;
 }
 
 /* Fills the record from the sample. */
@@ -273,9 +279,9 @@ int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index 
   ld_label_set labels = {.labels = &out->labels};
   ld_sample scratch = {.unused = &out->unused};
   int rc = 0;
-  for (uint64_t at = part_begin(dataset, part, n_parts), next; !rc && at < stop; at = next) {
-    next = dataset->format->next(dataset, at);
-    rc = add_record(dataset, (ld_record){.offset = at, .bytes = next - at}, &scratch, &labels, out, err);
+  for (uint64_t at = part_begin(dataset, part, n_parts), end; !rc && at < stop; at = end) {
+    end = next(dataset, at);
+    rc = add_record(dataset, (ld_record){.offset = at, .bytes = end - at}, &scratch, &labels, out, err);
   }
   ld_sample_free(&scratch);
   ld_label_set_free(&labels);

@@ -13,10 +13,11 @@
 
 typedef struct ld_data_format {
   const char *endings[4]; /* of the file's name, then NULL; "/" is a folder */
+  ld_data_form form;      /* unless `open` sets another */
   /* Makes dataset->source where the data is: ld_data_map_text for text. */
   int (*source)(ld_dataset *dataset, const char *path, ld_error *err);
-  /* Sets the form, the keys, and dataset->own for the calls below, from ld_source_start; says by ld_source_keep which of
-   * these bytes a rank without the data needs for that. */
+  /* On every rank: sets the form, the keys, and dataset->own for the calls below, from ld_source_start; says by
+   * ld_source_keep which of these bytes a rank without the data needs for that. May be NULL. */
   int (*open)(ld_dataset *dataset, ld_error *err);
   /* Frees dataset->own, which is not NULL. May be NULL. */
   void (*close)(ld_dataset *dataset);
@@ -25,10 +26,10 @@ typedef struct ld_data_format {
   int (*scan)(ld_dataset *dataset, ld_error *err);
   /* Where the data is: the first place after `offset` at which a record begins, else the length. It may depend on
    * the source and on `offset` alone, never on where a reader came from: this is what makes parts join without a
-   * seam. */
+   * seam. NULL: each unit is a record. */
   uint64_t (*next)(const ld_dataset *dataset, uint64_t offset);
-  /* What the record's bytes say; `out` comes empty, and stays so where no record stands. Of text, the names of
-   * the values are dataset->keys or those of the form. */
+  /* On every rank: what the record's bytes say. `out` comes empty, and stays so where no record stands. Of text,
+   * the names of the values are dataset->keys or those of the form. */
   int (*read)(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
               ld_error *err);
 } ld_data_format;

@@ -8,17 +8,6 @@
 #include "io/image/decode.h"
 #include "io/image/list.h"
 
-static uint64_t next_image(const ld_dataset *dataset, uint64_t offset) {
-  (void)dataset;
-  return offset + 1;
-}
-
-static int open_images(ld_dataset *dataset, ld_error *err) {
-  (void)err;
-  dataset->form = LD_DATA_IMAGES;
-  return 0;
-}
-
 /* An image's class is the first folder of its name. */
 static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
                       ld_parsed *out, ld_error *err) {
@@ -50,7 +39,7 @@ static int folder_source(ld_dataset *dataset, const char *path, ld_error *err) {
 }
 
 const ld_data_format ld_data_image_folder = {
-    .endings = {"/"}, .source = folder_source, .open = open_images, .next = next_image, .read = read_image};
+    .endings = {"/"}, .form = LD_DATA_IMAGES, .source = folder_source, .read = read_image};
 
 /* One unit, which is the file. */
 static int whole_read(const ld_source *source, uint64_t offset, uint64_t n, ld_bytes *out, ld_error *err) {
@@ -71,8 +60,5 @@ static int file_source(ld_dataset *dataset, const char *path, ld_error *err) {
   return rc;
 }
 
-const ld_data_format ld_data_image_file = {.endings = {".png", ".jpg", ".jpeg"},
-                                           .source = file_source,
-                                           .open = open_images,
-                                           .next = next_image,
-                                           .read = read_image};
+const ld_data_format ld_data_image_file = {
+    .endings = {".png", ".jpg", ".jpeg"}, .form = LD_DATA_IMAGES, .source = file_source, .read = read_image};

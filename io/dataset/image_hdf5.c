@@ -21,8 +21,8 @@ static int hdf5_read(const ld_source *source, uint64_t offset, uint64_t n, ld_by
   char *at = out->own = ld_realloc(NULL, sizeof(image_head) + name_length + pixels, 1);
   ld_image image = {.pixels = (uint8_t *)at + sizeof(image_head) + name_length, .room = pixels};
   const int rc = ld_image_store_read(store, (int64_t)offset, &image, err);
-  const image_head h = {image.height, image.width, image.channels, ld_image_store_label(store, (int64_t)offset),
-                  name ? (int32_t)name_length : -1};
+  const image_head h = {image.height, image.width, image.channels,
+                        ld_image_store_label(store, (int64_t)offset), name ? (int32_t)name_length : -1};
   memcpy(at, &h, sizeof h);
   if (name) memcpy(at + sizeof h, name, name_length);
   out->at = at;
@@ -55,17 +55,6 @@ static int hdf5_source(ld_dataset *dataset, const char *path, ld_error *err) {
   return 0;
 }
 
-static int open_images(ld_dataset *dataset, ld_error *err) {
-  (void)err;
-  dataset->form = LD_DATA_IMAGES;
-  return 0;
-}
-
-static uint64_t next_image(const ld_dataset *dataset, uint64_t offset) {
-  (void)dataset;
-  return offset + 1;
-}
-
 static bool is_whole(const image_head *h, size_t length) {
   if (h->height < 1 || h->width < 1 || h->channels < 1 || h->channels > LD_MAX_CHANNELS) return false;
   const size_t name = h->name_length < 0 ? 0 : (size_t)h->name_length;
@@ -90,8 +79,5 @@ static int read_image(const ld_dataset *dataset, const ld_record *record, const 
   return rc;
 }
 
-const ld_data_format ld_data_image_hdf5 = {.endings = {".h5", ".hdf5"},
-                                           .source = hdf5_source,
-                                           .open = open_images,
-                                           .next = next_image,
-                                           .read = read_image};
+const ld_data_format ld_data_image_hdf5 = {
+    .endings = {".h5", ".hdf5"}, .form = LD_DATA_IMAGES, .source = hdf5_source, .read = read_image};

@@ -10,7 +10,6 @@
  */
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/utf8.h"
 #include "io/dataset/format.h"
 
@@ -75,19 +74,12 @@ static uint64_t raw_next(const ld_dataset *dataset, uint64_t offset) {
   }
 }
 
-static int raw_open(ld_dataset *dataset, ld_error *err) {
-  (void)err;
-  dataset->form = LD_DATA_RAW;
-  dataset->keys.text = ld_strdup("text");
-  return 0;
-}
-
 static int raw_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
                     ld_error *err) {
   const int rc = ld_data_check_text(dataset, record->offset, bytes->at, bytes->length, err);
-  if (!rc) ld_parsed_add_text(out, dataset->keys.text, bytes->at, bytes->length);
+  if (!rc) ld_parsed_add_text(out, "text", bytes->at, bytes->length);
   return rc;
 }
 
 const ld_data_format ld_data_raw = {
-    .endings = {".txt"}, .source = ld_data_map_text, .open = raw_open, .next = raw_next, .read = raw_read};
+    .endings = {".txt"}, .form = LD_DATA_RAW, .source = ld_data_map_text, .next = raw_next, .read = raw_read};

@@ -24,7 +24,7 @@ static int make_text(const ld_dataset *dataset, const ld_record *record, const l
 static int make_raw(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
                     ld_sample *sample, ld_error *err) {
   const char *text;
-  int rc = ld_data_string(parsed->values, dataset->keys.text, &text, err);
+  int rc = ld_data_string(parsed->values, "text", &text, err);
   if (!rc) rc = ld_data_encode(dataset, text, strlen(text), false, &sample->tokens, err);
   if (rc) return rc;
   if (record->offset + record->bytes == dataset->source->length) ld_data_end(dataset, &sample->tokens);

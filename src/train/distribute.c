@@ -273,26 +273,26 @@ static void warn_of_others(ld_comm *comm, const transfer *t, const look *mine) {
 }
 
 /* Whether any rank of this host sees other files than rank 0, and the rank that is to receive for it. */
-static bool is_lacking(ld_comm *comm, transfer *t) {
+static bool must_receive(ld_comm *comm, transfer *t) {
   const size_t size = t->list->n * sizeof(look);
   look *mine = ld_alloc(t->list->n, sizeof *mine);
   const uint64_t see = stamp_all(t->list, mine);
   memcpy(t->looks, mine, size);
   ld_comm_broadcast(comm, t->looks, size, 0);
   for (size_t i = 0; i < t->list->n; i++) t->out->bytes += t->looks[i].bytes > 0 ? t->looks[i].bytes : 0;
-  int64_t lacks = 0;
+  int64_t differs = 0;
   if (!ld_once_is_one_copy(comm, true, see)) {
     host_reading r = {t, mine};
     ld_once_a_host(comm, see, read_looks, &r, mine, size, NULL);
     if (ld_comm_rank(comm) == 0) memcpy(t->looks, mine, size);
     ld_comm_broadcast(comm, t->looks, size, 0);
-    lacks = memcmp(t->looks, mine, size) != 0;
+    differs = memcmp(t->looks, mine, size) != 0;
     warn_of_others(comm, t, mine);
   }
   free(mine);
-  ld_comm_max_i64(t->node, &lacks, 1);
-  t->receives = lacks && ld_comm_rank(t->node) == 0;
-  return lacks;
+  ld_comm_max_i64(t->node, &differs, 1);
+  t->receives = differs && ld_comm_rank(t->node) == 0;
+  return differs;
 }
 
 static int distribute_files(ld_comm *comm, const char *path, file_list (*list_files)(const char *path),
@@ -308,7 +308,7 @@ static int distribute_files(ld_comm *comm, const char *path, file_list (*list_fi
                 .looks = ld_alloc(list.n, sizeof *t.looks),
                 .digests = digests,
                 .out = out};
-  const bool lacking = list.n && is_lacking(comm, &t);
+  const bool lacking = list.n && must_receive(comm, &t);
   int64_t n_receiving = t.receives;
   ld_comm_sum_i64(comm, &n_receiving, 1);
   out->n_receiving = (int)n_receiving;

@@ -22,7 +22,7 @@ static int open_file(void *user, ld_error *err) {
   return ld_dataset_open(work->path, work->options, work->out, err);
 }
 
-/* What one rank finds out for its host. */
+/* What one rank reads for its host. */
 typedef struct data_reading {
   const ld_dataset *dataset; /* NULL: this rank does not have the data */
   ld_digests *digests;
@@ -102,8 +102,8 @@ int ld_corpus_open_data(ld_corpus *corpus, ld_comm *comm, const char *path, cons
                         ld_error *err) {
   open_work work = {path, options, &corpus->dataset};
   const bool first = ld_comm_rank(comm) == 0;
-  ld_error lacks = {0};
-  int rc = ld_comm_meanwhile(comm, open_file, &work, first ? err : &lacks);
+  ld_error unseen = {0};
+  int rc = ld_comm_meanwhile(comm, open_file, &work, first ? err : &unseen);
   rc = ld_comm_agree(comm, first ? rc : 0, err);
   if (!rc) rc = find_readers(corpus, comm, err);
   return rc || !ld_corpus_is_fetched(corpus) ? rc : open_received(corpus, comm, path, options, err);

@@ -1,4 +1,4 @@
-/* What one rank finds out for all ranks of its host: digests of files that they all see.
+/* What one rank finds for all ranks of its host: digests of files that they all see.
  */
 #ifndef LD_ONCE_H
 #define LD_ONCE_H
