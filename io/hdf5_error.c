@@ -14,7 +14,7 @@ static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *user) {
   return 0;
 }
 
-int ld_hdf5_fail(ld_error *err, int code, const char *name, const char *what) {
+int(ld_hdf5_fail)(ld_error *err, int code, const char *name, const char *what) {
   const char *reason = NULL;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &reason);
   const bool newer = reason && strstr(reason, "version number");

@@ -9,8 +9,10 @@
  * function. */
 void ld_hdf5_silence(void);
 
-/* Fails with "<name>: <what> (HDF5: <its innermost reason>)"; forgets the library's errors. Returns the code.
- */
+/* Fails with "<name>: <what> (HDF5: <its innermost reason>)"; forgets the library's errors. Returns the code. */
 int ld_hdf5_fail(ld_error *err, int code, const char *name, const char *what);
+#ifdef __clang_analyzer__ /* as for ld_fail: base/error.h */
+#define ld_hdf5_fail(err, code, name, what) ((void)ld_hdf5_fail(err, code, name, what), (code))
+#endif
 
 #endif

@@ -592,8 +592,7 @@ struct ld_image_writer {
 };
 
 static int fail_write(const ld_image_writer *w, const char *what, ld_error *err) {
-  ld_hdf5_fail(err, LD_EFILE, w->path, what);
-  return LD_EFILE;
+  return ld_hdf5_fail(err, LD_EFILE, w->path, what);
 }
 
 static bool put_text(hid_t at, const char *name, const char *texts, size_t size, const hsize_t *n) {

@@ -3,6 +3,7 @@
  * printing is off, the reason that it gives goes into our text. */
 #include "io/state/store_hdf5.h"
 
+#include <assert.h>
 #include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,7 @@ static void put_attribute(store_writer *w, const ld_attribute *a) {
 static void set_chunks(store_writer *w, hid_t list, const ld_stored *tensor, const hsize_t *shape) {
   hsize_t chunk[LD_MAX_DIMS], bytes = ld_dtype_size(tensor->dtype);
   for (int d = tensor->ndim - 1; d >= 0; d--) {
+    assert(shape[d] > 0);
     const hsize_t room = bytes < CHUNK_BYTES ? CHUNK_BYTES / bytes : 1;
     chunk[d] = shape[d] < room ? shape[d] : room;
     bytes *= chunk[d];
@@ -93,6 +95,7 @@ static void put_tensor(store_writer *w, const ld_store_tensor *t) {
   const bool real = tensor->dtype == LD_F32;
   char *path = full_path(t->group);
   hsize_t shape[LD_MAX_DIMS];
+  assert(tensor->ndim >= 0 && tensor->ndim <= LD_MAX_DIMS);
   for (int d = 0; d < tensor->ndim; d++) shape[d] = (hsize_t)tensor->shape[d];
   const hid_t at = H5Gopen2(w->file, path, H5P_DEFAULT), list = H5Pcopy(w->data_list);
   if (tensor->ndim) set_chunks(w, list, tensor, shape);

@@ -141,7 +141,7 @@ static ld_value *read_settings(const char *path, ld_error *err) {
 
 int ld_inspect_run(const char *path, ld_text *out, ld_error *err) {
   char *metrics = ld_path_join(path, "metrics.jsonl"), *yaml = ld_path_join(path, "run.yaml");
-  ld_run_record record;
+  ld_run_record record = {0};
   ld_value *settings = read_settings(yaml, err);
   int rc = settings ? ld_run_record_read(&record, metrics, err) : err->code;
   if (!rc) {

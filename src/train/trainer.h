@@ -66,9 +66,6 @@ typedef struct ld_step_report {
  * not enough; LD_EMISMATCH when the data is shorter than one batch. */
 int ld_trainer_create(ld_trainer *trainer, const ld_options *options, ld_comm *comm, ld_base *base,
                       const ld_corpus *data, const ld_corpus *valid, ld_error *err);
-/* What the trainer works with, for an evaluation between steps. */
-ld_session ld_trainer_session(ld_trainer *trainer);
-
 void ld_trainer_free(ld_trainer *trainer);
 
 /* What the trainer works with, for an evaluation between steps. */
