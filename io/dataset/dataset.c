@@ -183,21 +183,26 @@ static void clear(ld_sample *sample) {
   ld_text_clear(&sample->label_name);
 }
 
-/* Reads a record, uncut but for labelled text; *there is whether one stands at this place. */
+int ld_dataset_parse(const ld_dataset *dataset, const ld_record *record, ld_parsed *out, ld_error *err) {
+  ld_bytes bytes;
+  int rc = ld_source_read(dataset->source, record->offset, record->bytes, &bytes, err);
+  if (!rc) rc = dataset->format->read(dataset, record, &bytes, out, err);
+  ld_bytes_free(&bytes);
+  return rc;
+}
+
+/* Makes the sample, uncut but for labelled text; *there is whether a record stands at this place. */
 static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, bool *there,
                       ld_error *err) {
-  ld_bytes bytes;
   ld_parsed parsed = {.unused = sample->unused};
   clear(sample);
-  int rc = ld_source_read(dataset->source, record->offset, record->bytes, &bytes, err);
-  if (!rc) rc = dataset->format->read(dataset, record, &bytes, &parsed, err);
-  *there = !rc && (parsed.values || parsed.image.pixels);
+  int rc = ld_dataset_parse(dataset, record, &parsed, err);
+  *there = !rc && !ld_parsed_is_empty(&parsed);
   if (*there) {
     rc = ld_sample_make(dataset, record, &parsed, sample, err);
     if (rc && !parsed.place) ld_data_fail_at(dataset, record->offset, rc, err);
   }
   ld_parsed_free(&parsed);
-  ld_bytes_free(&bytes);
   if (rc) return rc;
   if (sample->n_whole < sample->tokens.n) sample->n_whole = sample->tokens.n;
   if (sample->n_whole <= INT32_MAX) return 0;

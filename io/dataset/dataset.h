@@ -41,6 +41,7 @@
 #define LD_DATASET_H
 
 #include "io/dataset/index.h"
+#include "io/dataset/parsed.h"
 #include "io/dataset/source.h"
 
 /* Puts the place of a record, by line or number, before an error; returns rc. */
@@ -67,6 +68,10 @@ void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const l
  * names the line. LD_EFORMAT for labels that mix names and numbers. *out is zeroed first, and empty on
  * failure. */
 int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index *out, ld_error *err);
+
+/* Parses one record, before anything is made of it; the caller zeroes *out, but for `unused`, and frees it, also
+ * after an error. Empty where no record stands. LD_EFORMAT names the file and the line or image. */
+int ld_dataset_parse(const ld_dataset *dataset, const ld_record *record, ld_parsed *out, ld_error *err);
 
 /* Reads one record: tokens cut to seq_len (raw text is not cut), or the image. */
 int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err);

@@ -11,6 +11,10 @@ void ld_parsed_free(ld_parsed *parsed) {
   *parsed = (ld_parsed){0};
 }
 
+bool ld_parsed_is_empty(const ld_parsed *parsed) {
+  return !parsed->values && !parsed->image.pixels;
+}
+
 ld_value *ld_parsed_add(ld_parsed *parsed, const char *key) {
   if (!parsed->values) {
     parsed->values = ld_alloc(1, sizeof *parsed->values);

@@ -4,6 +4,8 @@
  *   a row of a table    the columns that are used, by their names
  *   raw text            "text"
  *   an image            the image, and "label" where it has one
+ *
+ * It owns all of this: the bytes that it was parsed from may go.
  */
 #ifndef LD_PARSED_H
 #define LD_PARSED_H
@@ -14,7 +16,7 @@
 
 /* Zero-initialise, free with ld_parsed_free. */
 typedef struct ld_parsed {
-  ld_value *values; /* a map; NULL where no record stands (a blank line), and of images without a label */
+  ld_value *values; /* a map; NULL of images without a label, and where no record stands (a blank line) */
   size_t room;      /* of ld_parsed_add */
   ld_image image;   /* as it is stored, but upright; without pixels where the record is none */
   char *place;      /* of an image, what errors call it */
@@ -22,6 +24,7 @@ typedef struct ld_parsed {
 } ld_parsed;
 
 void ld_parsed_free(ld_parsed *parsed);
+bool ld_parsed_is_empty(const ld_parsed *parsed); /* no record stands there */
 
 /* Adds a value, which is null. */
 ld_value *ld_parsed_add(ld_parsed *parsed, const char *key);
