@@ -141,9 +141,9 @@ void ld_digests_add(ld_digests *d, const char *path, const ld_stamp *stamp, int6
   d->bytes += (double)stamp->bytes;
   d->seconds += 1e-9 * (double)(ld_digests_now() - since);
   add(d, &(known_file){.stamp = key_of(d, path, stamp),
-                  .contents = *contents,
-                  .found = true,
-                  .kept = stamp->newest < since - TICK});
+                       .contents = *contents,
+                       .found = true,
+                       .kept = stamp->newest < since - TICK});
 }
 
 uint64_t ld_tensor_hash(const char *name, const ld_stored *tensor, uint64_t content) {
@@ -168,7 +168,7 @@ static void hash_tensors(const ld_map *map, const ld_safetensors *file, int n_th
   regions[n] = (ld_region){map->bytes, sizeof header + le64toh(header), 0};
   for (size_t i = 0; i < n; i++) {
     const ld_stored *t = ld_safetensors_tensor(file, i);
-    regions[i] = (ld_region){t->data, (size_t)ld_stored_count(t) * ld_dtype_size(t->dtype), 0};
+    regions[i] = (ld_region){t->data, ld_stored_bytes(t), 0};
   }
   ld_hash_regions(regions, n + 1, n_threads);
   *out = (ld_contents){.whole = regions[n].hash};
@@ -213,8 +213,8 @@ int ld_digests_of_file(ld_digests *d, const char *path, ld_contents *out, ld_err
   return ld_fail(err, LD_EFILE, "%s: changes while it is read: wait until whatever writes it is done", path);
 }
 
-int ld_digests_settle(const char *path, const ld_stamp *was, const ld_stamp *now,
-                      bool (*changed)(void *user), void *user, ld_error *err) {
+int ld_digests_settle(const char *path, const ld_stamp *was, const ld_stamp *now, bool (*changed)(void *user),
+                      void *user, ld_error *err) {
   const bool in_place = now->bytes >= 0 && now->device == was->device && now->inode == was->inode;
   const bool cut = in_place && now->bytes < was->bytes; /* its end must not be read */
   if (cut || changed(user))
@@ -223,7 +223,10 @@ int ld_digests_settle(const char *path, const ld_stamp *was, const ld_stamp *now
                    cut ? "cut short" : "changed");
   ld_warn("%s: was %s while it is in use; this run continues with the bytes that it started with, which "
           "are still there",
-          path, in_place ? "touched" : now->bytes < 0 ? "removed" : "replaced");
+          path,
+          in_place         ? "touched"
+          : now->bytes < 0 ? "removed"
+                           : "replaced");
   return 0;
 }
 

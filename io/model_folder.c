@@ -161,12 +161,13 @@ static bool ends_with(const char *text, const char *end) {
 
 /* One command for a pickle alone and for one in parts. */
 static int refuse_pickle(const ld_model_folder *folder, const char *name, ld_error *err) {
-  return ld_fail(err, LD_EFILE,
-                 "%s: no " SINGLE "; '%s' is a pickle, which is not read. This converts it: python3 -c \"import "
-                 "glob, torch; from safetensors.torch import save_file; w = {}; [w.update(torch.load(f, 'cpu', "
-                 "weights_only=True)) for f in sorted(glob.glob('%s/pytorch_model*.bin'))]; save_file({k: "
-                 "v.clone().contiguous() for k, v in w.items()}, '%s/" SINGLE "', {'format': 'pt'})\"",
-                 folder->path, name, folder->path, folder->path);
+  return ld_fail(
+      err, LD_EFILE,
+      "%s: no " SINGLE "; '%s' is a pickle, which is not read. This converts it: python3 -c \"import "
+      "glob, torch; from safetensors.torch import save_file; w = {}; [w.update(torch.load(f, 'cpu', "
+      "weights_only=True)) for f in sorted(glob.glob('%s/pytorch_model*.bin'))]; save_file({k: "
+      "v.clone().contiguous() for k, v in w.items()}, '%s/" SINGLE "', {'format': 'pt'})\"",
+      folder->path, name, folder->path, folder->path);
 }
 
 /* Says what is looked for, and what stands there instead. */
@@ -180,11 +181,10 @@ static int no_weights(const ld_model_folder *folder, ld_error *err) {
     if (strstr(names[i], ".safetensors") || strstr(names[i], ".bin") || strstr(names[i], ".gguf"))
       instead = names[i];
   }
-  const int code =
-      pickle ? refuse_pickle(folder, pickle, err)
-             : ld_fail(err, LD_EFILE, "%s: no weights: looked for %s or %s%s%s%s", folder->path, SINGLE, INDEX,
-                       instead ? "; found '" : "", instead ? instead : "",
-                       instead ? "', which is not one of them" : "");
+  const int code = pickle ? refuse_pickle(folder, pickle, err)
+                          : ld_fail(err, LD_EFILE, "%s: no weights: looked for %s or %s%s%s%s", folder->path,
+                                    SINGLE, INDEX, instead ? "; found '" : "", instead ? instead : "",
+                                    instead ? "', which is not one of them" : "");
   ld_names_free(names, n);
   return code;
 }
@@ -330,7 +330,7 @@ static uint64_t hash_mapped(const ld_model_folder *folder, int n_threads) {
   uint64_t sum = 0;
   for (size_t i = 0; i < folder->n_tensors; i++) {
     const ld_stored *t = folder->tensors[i].stored;
-    regions[i] = (ld_region){t->data, (size_t)ld_stored_count(t) * ld_dtype_size(t->dtype), 0};
+    regions[i] = (ld_region){t->data, ld_stored_bytes(t), 0};
   }
   ld_hash_regions(regions, folder->n_tensors, n_threads);
   for (size_t i = 0; i < folder->n_tensors; i++)
@@ -410,7 +410,7 @@ uint64_t ld_model_folder_stamp(const ld_model_folder *folder) {
 
 /* Version 1 read 64 blocks of 1 KiB of each tensor above 64 KiB. */
 static void add_old(ld_digest *digest, const tensor *t) {
-  const size_t bytes = (size_t)ld_stored_count(t->stored) * ld_dtype_size(t->stored->dtype);
+  const size_t bytes = ld_stored_bytes(t->stored);
   ld_digest_string(digest, t->name);
   ld_digest_string(digest, ld_dtype_name(t->stored->dtype));
   ld_digest_bytes(digest, t->stored->shape, (size_t)t->stored->ndim * sizeof *t->stored->shape);

@@ -158,8 +158,12 @@ static int check_metadata(const ld_value *metadata, const char *name, ld_error *
 static const char *other_kind(const char *bytes, size_t length) {
   static const struct {
     const char *start, *kind;
-  } known[] = {{"PK\3\4", "a pickle of PyTorch"}, {"\x80\2", "a pickle of PyTorch"}, {"GGUF", "a GGUF file"},
-               {"\x89HDF", "an HDF5 file"},       {"<!", "a web page"},              {"<html", "a web page"}};
+  } known[] = {{"PK\3\4", "a pickle of PyTorch"},
+               {"\x80\2", "a pickle of PyTorch"},
+               {"GGUF", "a GGUF file"},
+               {"\x89HDF", "an HDF5 file"},
+               {"<!", "a web page"},
+               {"<html", "a web page"}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     const size_t n = strlen(known[i].start);
     if (length >= n && !memcmp(bytes, known[i].start, n)) return known[i].kind;
@@ -262,7 +266,7 @@ static int by_write_order(const void *a, const void *b) {
 }
 
 static size_t byte_size(const ld_stored *tensor) {
-  return (size_t)ld_stored_count(tensor) * ld_dtype_size(tensor->dtype);
+  return ld_stored_bytes(tensor);
 }
 
 /* What goes into a file, in its order. */

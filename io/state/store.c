@@ -41,7 +41,8 @@ void ld_store_put_group(ld_store *store, const char *group) {
   store->groups[store->n_groups++] = ld_strdup(group);
 }
 
-static ld_attribute *add_attribute(ld_store *store, const char *group, const char *name, ld_attribute_type type) {
+static ld_attribute *add_attribute(ld_store *store, const char *group, const char *name,
+                                   ld_attribute_type type) {
   ld_store_put_group(store, group);
   store->attributes =
       ld_grow(store->attributes, store->n_attributes, &store->room_attributes, sizeof *store->attributes);
@@ -50,7 +51,8 @@ static ld_attribute *add_attribute(ld_store *store, const char *group, const cha
   return attribute;
 }
 
-void ld_store_put_integers(ld_store *store, const char *group, const char *name, const int64_t *values, int n) {
+void ld_store_put_integers(ld_store *store, const char *group, const char *name, const int64_t *values,
+                           int n) {
   ld_attribute *attribute = add_attribute(store, group, name, LD_ATTRIBUTE_INTEGER);
   attribute->n = n;
   memcpy(attribute->integers, values, (size_t)n * sizeof *values);
@@ -119,7 +121,7 @@ static uint64_t hash_tensor(const ld_store_tensor *t) {
   const ld_stored *tensor = &t->tensor;
   uint64_t hash = ld_hash_string(ld_hash_string(tensor->dtype, t->group), t->name);
   hash = ld_hash(hash, tensor->shape, (size_t)tensor->ndim * sizeof *tensor->shape);
-  return ld_hash(hash, tensor->data, (size_t)ld_stored_count(tensor) * ld_dtype_size(tensor->dtype));
+  return ld_hash(hash, tensor->data, ld_stored_bytes(tensor));
 }
 
 uint64_t ld_store_hash(const ld_store *store) {
@@ -138,8 +140,8 @@ static int find(ld_store *store, const char *group, const char *name, ld_attribu
   return ld_fail(err, LD_EFORMAT, "'%s%s%s' has another type than expected", group, *group ? "/" : "", name);
 }
 
-int ld_store_integer(ld_store *store, const char *group, const char *name, int64_t low, int64_t high, int64_t *value,
-                     ld_error *err) {
+int ld_store_integer(ld_store *store, const char *group, const char *name, int64_t low, int64_t high,
+                     int64_t *value, ld_error *err) {
   const ld_attribute *found;
   const int rc = find(store, group, name, LD_ATTRIBUTE_INTEGER, &found, err);
   if (rc) return rc;

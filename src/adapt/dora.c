@@ -38,14 +38,14 @@ typedef struct scales {
 /* ||W||^2 by rows, in double. */
 static void add_squares(const ld_linear *layer, double *out) {
   enum { PIECE = 1024 };
-  const ld_weight *W = &layer->weight;
   const int64_t n = (int64_t)layer->out * layer->in;
   float piece[PIECE];
   for (int64_t from = 0; from < n; from += PIECE) {
     const int64_t here = n - from < PIECE ? n - from : PIECE;
-    ld_dtype_to_f32(piece, W->data, W->dtype, from, here);
+    ld_coded_widen(piece, &layer->weight.numbers, from, here);
     for (int64_t i = 0; i < here; i++)
-      out[layer->transposed ? (from + i) % layer->out : (from + i) / layer->in] += (double)piece[i] * (double)piece[i];
+      out[layer->transposed ? (from + i) % layer->out : (from + i) / layer->in] +=
+          (double)piece[i] * (double)piece[i];
   }
 }
 
@@ -141,8 +141,8 @@ static ld_side scratch_dv(const ld_change *c, const ld_product *p) {
 }
 
 /* y (T, out) = start + bias + (g - less) * v (T, out). Without a start and a bias these count as zero. */
-static void scale(const ld_change *c, const ld_product *p, ld_side y, ld_side start, const float *bias, float less,
-                  ld_side v) {
+static void scale(const ld_change *c, const ld_product *p, ld_side y, ld_side start, const float *bias,
+                  float less, ld_side v) {
   const float *g = ((const scales *)c->own)->g;
   const int out = c->layer->out, lines = p->columns ? out : p->T, n = p->columns ? p->T : out;
   const int each = p->columns ? 0 : 1; /* a line has one g, or one for each of its numbers */
@@ -152,7 +152,8 @@ static void scale(const ld_change *c, const ld_product *p, ld_side y, ld_side st
     const float *base = start.data ? start.data + (size_t)l * (size_t)start.ld : NULL;
     float *to = y.data + (size_t)l * (size_t)y.ld;
     for (int i = 0; i < n; i++)
-      to[i] = (base ? base[i] : 0) + (bias ? bias[first + each * i] : 0) + (g[first + each * i] - less) * from[i];
+      to[i] =
+          (base ? base[i] : 0) + (bias ? bias[first + each * i] : 0) + (g[first + each * i] - less) * from[i];
   }
 }
 
@@ -181,11 +182,13 @@ static void magnitude_gradient(const ld_change *c, const ld_product *p) {
   float *dm = c->params[MAGNITUDE].grad;
   for (int t = 0; t < p->T && !p->columns; t++)
     for (int i = 0; i < out; i++)
-      dm[i] += dy.data[(size_t)t * (size_t)dy.ld + (size_t)i] * v.data[(size_t)t * (size_t)v.ld + (size_t)i] * inverse[i];
+      dm[i] += dy.data[(size_t)t * (size_t)dy.ld + (size_t)i] * v.data[(size_t)t * (size_t)v.ld + (size_t)i] *
+               inverse[i];
   for (int i = 0; i < out && p->columns; i++) {
     double sum = 0;
     for (int t = 0; t < p->T; t++)
-      sum += (double)dy.data[(size_t)i * (size_t)dy.ld + (size_t)t] * (double)v.data[(size_t)i * (size_t)v.ld + (size_t)t];
+      sum += (double)dy.data[(size_t)i * (size_t)dy.ld + (size_t)t] *
+             (double)v.data[(size_t)i * (size_t)v.ld + (size_t)t];
     dm[i] += (float)sum * inverse[i];
   }
 }
@@ -224,7 +227,8 @@ static int check(const ld_adapter_module *m, const char *name, ld_error *err) {
   const ld_adapter_tensor *magnitude = &m->tensors[MAGNITUDE], *B = &m->tensors[LD_LORA_B];
   const int rc = ld_low_rank_check(m, name, err);
   if (rc || ld_adapter_count(magnitude) == B->shape[0]) return rc;
-  return ld_fail(err, LD_EFORMAT, "%s: module '%s': lora_magnitude_vector has %lld numbers, but lora_B has %lld rows", name,
+  return ld_fail(err, LD_EFORMAT,
+                 "%s: module '%s': lora_magnitude_vector has %lld numbers, but lora_B has %lld rows", name,
                  m->path, (long long)ld_adapter_count(magnitude), (long long)B->shape[0]);
 }
 

@@ -76,8 +76,18 @@ void ld_params_switch(ld_params *params, bool on) {
     params->choices[i].layer->change = on ? &params->changes[i] : NULL;
 }
 
+void ld_choice_merge(const ld_choice *choice, const ld_change *change, const char *which, float *values) {
+  const ld_linear *layer = choice->layer;
+  if (!strcmp(which, "weight"))
+    ld_coded_widen(values, &layer->weight.numbers, 0, (int64_t)layer->in * layer->out);
+  else
+    memcpy(values, layer->bias, (size_t)layer->out * sizeof *values);
+  choice->kind->merge(change, which, values);
+}
+
 ld_param *ld_params_find(const ld_params *params, const char *module, const char *role) {
   for (size_t i = 0; i < params->n; i++)
-    if (!strcmp(params->list[i].role, role) && !strcmp(params->list[i].module, module)) return &params->list[i];
+    if (!strcmp(params->list[i].role, role) && !strcmp(params->list[i].module, module))
+      return &params->list[i];
   return NULL;
 }

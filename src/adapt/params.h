@@ -44,6 +44,10 @@ void ld_params_update(ld_params *params);
 /* Takes the changes off the model, or puts them back: without them it is the base again. */
 void ld_params_switch(ld_params *params, bool on);
 
+/* The layer's tensor `which` ("weight", as it is stored, or "bias") with the change in it, as floats; of a layer that
+ * the folder does not have, from zeros. */
+void ld_choice_merge(const ld_choice *choice, const ld_change *change, const char *which, float *values);
+
 /* The parameter of that module and role; NULL when there is none. */
 ld_param *ld_params_find(const ld_params *params, const char *module, const char *role);
 

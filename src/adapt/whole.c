@@ -6,6 +6,7 @@
 
 #include "adapt/kind.h"
 #include "base/rng.h"
+#include "linalg/codecs.h"
 #include "linalg/rows.h"
 
 enum { WEIGHT, BIAS };
@@ -13,7 +14,7 @@ enum { WEIGHT, BIAS };
 /* The trained weight in the place of the frozen one. */
 static ld_linear trained(const ld_change *c) {
   ld_linear layer = *c->layer;
-  layer.weight = (ld_weight){c->params[WEIGHT].data, LD_F32, layer.out, layer.in};
+  layer.weight = (ld_weight){ld_coded_floats(c->params[WEIGHT].data), layer.out, layer.in};
   if (c->n_params > BIAS) layer.bias = c->params[BIAS].data;
   return layer;
 }
@@ -48,8 +49,7 @@ static void lay_out(ld_change *c) {
 }
 
 static void start_as_frozen(ld_change *c) {
-  const ld_weight *frozen = &c->layer->weight;
-  ld_dtype_to_f32(c->params[WEIGHT].data, frozen->data, frozen->dtype, 0, (int64_t)c->params[WEIGHT].count);
+  ld_coded_widen(c->params[WEIGHT].data, &c->layer->weight.numbers, 0, (int64_t)c->params[WEIGHT].count);
   if (c->n_params > BIAS) memcpy(c->params[BIAS].data, c->layer->bias, c->params[BIAS].count * sizeof(float));
 }
 

@@ -9,40 +9,28 @@
 
 enum { BLOCK = 64 };
 
+static const struct {
+  const char *text;
+  int elements, bytes;
+} types[] = {
+#define LD_DTYPE_ROW(name, text, elements, bytes) [name] = {text, elements, bytes},
+    LD_DTYPE_TABLE(LD_DTYPE_ROW)
+#undef LD_DTYPE_ROW
+};
+enum { N_TYPES = sizeof types / sizeof *types };
+
 size_t ld_dtype_size(ld_dtype dtype) {
-  switch (dtype) {
-#define LD_DTYPE_SIZE(name, text, bytes)                                                                     \
-  case name:                                                                                                 \
-    return bytes;
-    LD_DTYPE_TABLE(LD_DTYPE_SIZE)
-#undef LD_DTYPE_SIZE
-  }
-  return 0;
+  return (size_t)types[dtype].bytes;
 }
 
 const char *ld_dtype_name(ld_dtype dtype) {
-  switch (dtype) {
-#define LD_DTYPE_NAME(name, text, bytes)                                                                     \
-  case name:                                                                                                 \
-    return text;
-    LD_DTYPE_TABLE(LD_DTYPE_NAME)
-#undef LD_DTYPE_NAME
-  }
-  return "unknown";
+  return types[dtype].text;
 }
 
 bool ld_dtype_parse(const char *text, ld_dtype *out) {
-  static const struct {
-    const char *text;
-    ld_dtype dtype;
-  } table[] = {
-#define LD_DTYPE_ROW(name, spelling, bytes) {spelling, name},
-      LD_DTYPE_TABLE(LD_DTYPE_ROW)
-#undef LD_DTYPE_ROW
-  };
-  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-    if (strcmp(table[i].text, text) != 0) continue;
-    *out = table[i].dtype;
+  for (int i = 0; i < N_TYPES; i++) {
+    if (strcmp(types[i].text, text) != 0) continue;
+    *out = (ld_dtype)i;
     return true;
   }
   return false;
@@ -70,6 +58,11 @@ int64_t ld_stored_count(const ld_stored *tensor) {
   int64_t count = 1;
   for (int i = 0; i < tensor->ndim; i++) count *= tensor->shape[i];
   return count;
+}
+
+size_t ld_stored_bytes(const ld_stored *tensor) {
+  const size_t each = (size_t)types[tensor->dtype].elements;
+  return ((size_t)ld_stored_count(tensor) + each - 1) / each * ld_dtype_size(tensor->dtype);
 }
 
 static inline float float_of(uint32_t bits) {
@@ -146,17 +139,4 @@ void ld_dtype_from_f32(void *out, const float *data, ld_dtype dtype, int64_t n) 
   }
   uint16_t *to = out;
   for (int64_t i = 0; i < n; i++) to[i] = dtype == LD_F16 ? half_of(data[i]) : bfloat_of(data[i]);
-}
-
-bool ld_dtype_same(const void *a, ld_dtype a_dtype, const void *b, ld_dtype b_dtype, int64_t n) {
-  enum { STRIP = 1024 };
-  if (a_dtype == b_dtype) return a == b || !memcmp(a, b, (size_t)n * ld_dtype_size(a_dtype));
-  float x[STRIP], y[STRIP];
-  for (int64_t at = 0; at < n; at += STRIP) {
-    const int64_t some = n - at < STRIP ? n - at : STRIP;
-    ld_dtype_to_f32(x, a, a_dtype, at, some);
-    ld_dtype_to_f32(y, b, b_dtype, at, some);
-    if (memcmp(x, y, (size_t)some * sizeof *x) != 0) return false;
-  }
-  return true;
 }

@@ -14,10 +14,11 @@
 #include "io/json.h"
 #include "io/model_folder.h"
 #include "io/safetensors.h"
+#include "linalg/codecs.h"
 #include "train/distribute.h"
 
 static ld_dtype wanted_type(const ld_options *options, ld_dtype stored) {
-  if (!options->dtype || (stored != LD_F32 && stored != LD_F16 && stored != LD_BF16)) return stored;
+  if (!options->dtype || !ld_codec_of(stored)) return stored;
   return !strcmp(options->dtype, "f32") ? LD_F32 : !strcmp(options->dtype, "f16") ? LD_F16 : LD_BF16;
 }
 
@@ -31,7 +32,8 @@ typedef struct source {
 } source;
 
 /* What a value became in its type: infinite ones are those that the type does not reach. */
-static int check_finite(const ld_named *named, const float *made, const void *stored, int64_t n, ld_error *err) {
+static int check_finite(const ld_named *named, const float *made, const void *stored, int64_t n,
+                        ld_error *err) {
   enum { PIECE = 4096 };
   float back[PIECE];
   for (int64_t from = 0; from < n; from += PIECE) {
@@ -40,10 +42,13 @@ static int check_finite(const ld_named *named, const float *made, const void *st
     for (int64_t i = 0; i < here; i++)
       if (!isfinite(back[i]))
         return isfinite(made[from + i])
-                   ? ld_fail(err, LD_ENUMERIC, "%s: the merged value %g is too large for %s: give --dtype f32", named->name,
+                   ? ld_fail(err, LD_ENUMERIC,
+                             "%s: the merged value %g is too large for %s: give --dtype f32", named->name,
                              (double)made[from + i], ld_dtype_name(named->tensor.dtype))
-                   : ld_fail(err, LD_ENUMERIC, "%s: the merged values are not finite: the model or the adapter holds NaN or "
-                             "infinite values", named->name);
+                   : ld_fail(err, LD_ENUMERIC,
+                             "%s: the merged values are not finite: the model or the adapter holds NaN or "
+                             "infinite values",
+                             named->name);
   }
   return 0;
 }
@@ -57,8 +62,12 @@ static int make_tensor(const ld_named *named, void **out, ld_error *err) {
   const source *from = named->user;
   const int64_t n = ld_stored_count(&named->tensor);
   float *floats = ld_alloc((size_t)n, sizeof *floats);
-  if (!is_fresh(from)) ld_dtype_to_f32(floats, from->stored->data, from->stored->dtype, 0, n);
-  if (from->choice) from->choice->kind->merge(from->change, from->which, floats);
+  if (from->choice) {
+    ld_choice_merge(from->choice, from->change, from->which, floats);
+  } else {
+    const ld_coded stored = ld_coded_of(from->stored);
+    ld_coded_widen(floats, &stored, 0, n);
+  }
   *out = ld_alloc((size_t)n, ld_dtype_size(named->tensor.dtype));
   ld_dtype_from_f32(*out, floats, named->tensor.dtype, n);
   const int rc = check_finite(named, floats, *out, n, err);
@@ -105,7 +114,8 @@ static void find_change(const ld_base *base, source *from) {
   for (size_t i = 0; i < base->params->n_changes; i++) {
     const ld_linear *layer = base->params->choices[i].layer;
     if (layer == model->head && model->head_tied) continue;
-    if (layer->weight.data == from->stored->data || (layer->is_new && is_named(model, layer, "weight", from->name)))
+    if (layer->weight.numbers.data == from->stored->data ||
+        (layer->is_new && is_named(model, layer, "weight", from->name)))
       set_change(from, base->params, i, "weight");
     else if (layer->bias && is_named(model, layer, "bias", from->name))
       set_change(from, base->params, i, "bias");
@@ -182,22 +192,31 @@ static ld_stored shape_of(const ld_base *base, const source *from) {
   return shape;
 }
 
+/* The weights are not packed again. */
+static int refuse_packed(const ld_named *named, ld_error *err) {
+  return ld_fail(err, LD_EUNSUPPORTED,
+                 "%s: is stored as %s, into which nothing can be merged: give --dtype bf16", named->name,
+                 ld_dtype_name(named->tensor.dtype));
+}
+
 static int write_weights(const ld_options *options, const ld_base *base, const char *folder, ld_error *err) {
   const size_t most = ld_model_folder_count(base->folder) + base->params->n + 2; /* by untie */
   ld_named *tensors = ld_alloc(most, sizeof *tensors);
   source *sources = ld_alloc(most, sizeof *sources);
   const size_t n = list_sources(base, sources);
-  for (size_t i = 0; i < n; i++) {
+  int rc = 0;
+  for (size_t i = 0; i < n && !rc; i++) {
     const source *from = &sources[i];
     tensors[i] = (ld_named){.name = from->name, .tensor = shape_of(base, from)};
     const ld_dtype stored = tensors[i].tensor.dtype;
     tensors[i].tensor.dtype = wanted_type(options, stored);
     if (!from->choice && tensors[i].tensor.dtype == stored) continue;
+    if (!ld_dtype_is_float(tensors[i].tensor.dtype)) rc = refuse_packed(&tensors[i], err);
     tensors[i].make = make_tensor;
     tensors[i].user = from;
   }
   char *path = ld_path_join(folder, "model.safetensors");
-  const int rc = ld_safetensors_write(path, tensors, n, err);
+  if (!rc) rc = ld_safetensors_write(path, tensors, n, err);
   free(path);
   for (size_t i = 0; i < n; i++) free(sources[i].name);
   free(sources);

@@ -4,7 +4,7 @@ double ld_job_base_bytes(const ld_job *j) {
   double bytes = 0;
   for (size_t i = 0; i < ld_model_folder_count(j->base.folder); i++) {
     const ld_stored *tensor = ld_model_folder_tensor(j->base.folder, i);
-    bytes += (double)ld_stored_count(tensor) * (double)ld_dtype_size(tensor->dtype);
+    bytes += (double)ld_stored_bytes(tensor);
   }
   return bytes;
 }

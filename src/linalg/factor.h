@@ -6,12 +6,11 @@
 
 #include <stdbool.h>
 
-#include "base/dtype.h"
+#include "linalg/codec.h"
 
 /* A factor of a product as it is stored: rows `ld` apart; `transposed`: they are the factor's columns. */
 typedef struct ld_factor {
-  const void *data;
-  ld_dtype dtype; /* LD_F32, LD_F16 or LD_BF16 */
+  ld_coded numbers;
   bool transposed;
   int ld;
 } ld_factor;
@@ -41,8 +40,7 @@ typedef struct ld_sum {
 
 /* A frozen weight as it is stored: (rows, cols), contiguous. */
 typedef struct ld_weight {
-  const void *data;
-  ld_dtype dtype; /* LD_F32, LD_F16 or LD_BF16 */
+  ld_coded numbers; /* no data: there is no such weight */
   int rows, cols;
 } ld_weight;
 

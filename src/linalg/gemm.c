@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "base/vmath.h"
+#include "linalg/codecs.h"
 #include "linalg/gemm_blas.h"
 #include "linalg/tile_pick.h"
 
@@ -200,15 +201,14 @@ typedef struct lines {
   ptrdiff_t ld;
 } lines;
 
-/* Stored rows [row, row + rows), numbers [column, column + n) of each; a factor of 16 bits by way of
- * `widened`, which must hold them. */
+/* Stored rows [row, row + rows), numbers [column, column + n) of each; in place where they are floats, else
+ * by way of `widened`, which must hold them. */
 static lines lines_of(const ld_factor *factor, int row, int rows, int column, int n) {
-  if (factor->dtype == LD_F32)
-    return (lines){(const float *)factor->data + (size_t)row * (size_t)factor->ld + (size_t)column,
-                   factor->ld};
+  const float *floats = ld_coded_in_place(&factor->numbers);
+  if (floats) return (lines){floats + (size_t)row * (size_t)factor->ld + (size_t)column, factor->ld};
   for (int i = 0; i < rows; i++)
-    ld_dtype_to_f32(widened + (size_t)i * (size_t)n, factor->data, factor->dtype,
-                    (int64_t)(row + i) * factor->ld + column, n);
+    ld_coded_widen(widened + (size_t)i * (size_t)n, &factor->numbers,
+                   (int64_t)(row + i) * factor->ld + column, n);
   return (lines){widened, n};
 }
 
@@ -259,8 +259,9 @@ static const float *panel_in_place(const job *j, const gemm_block *b, int column
   if (n_tiles > 2 || setup.tile->pair != 1 || (n != LD_PANEL && n != LD_PANEL / 2)) return NULL;
   const int n_parts = parts_of(j, b, parts);
   const ld_factor *right = &parts[0].term->right;
-  if (n_parts != 1 || right->transposed || right->dtype != LD_F32) return NULL;
-  return (const float *)right->data + (size_t)parts[0].k * (size_t)right->ld + (size_t)column;
+  const float *floats = ld_coded_in_place(&right->numbers);
+  if (n_parts != 1 || right->transposed || !floats) return NULL;
+  return floats + (size_t)parts[0].k * (size_t)right->ld + (size_t)column;
 }
 
 /* A panel in use: columns [column, column + n). */
@@ -288,19 +289,24 @@ typedef struct fetch {
   int rows, lines, row, line;
 } fetch;
 
+/* About where the numbers from n on lie; of a codec with long blocks this may be within one. */
+static size_t bytes_to(const ld_coded *numbers, size_t n) {
+  return n * (size_t)numbers->codec->bytes / (size_t)numbers->codec->elements;
+}
+
 /* The first term's part of columns [column, column + n) in a block. */
 static fetch fetch_of(const job *j, const gemm_block *b, int column, int n) {
   term_part parts[LD_MAX_TERMS];
   if (n <= 0 || !parts_of(j, b, parts)) return (fetch){0};
   const ld_factor *right = &parts[0].term->right;
-  const size_t size = ld_dtype_size(right->dtype), ld = (size_t)right->ld;
-  const size_t k = (size_t)parts[0].k, first = (size_t)column,
-               along = (size_t)(right->transposed ? parts[0].n : n);
-  return (fetch){.at =
-                     (const char *)right->data + size * (right->transposed ? first * ld + k : k * ld + first),
-                 .stride = size * ld,
+  const ld_coded *numbers = &right->numbers;
+  const size_t k = (size_t)parts[0].k, first = (size_t)column, ld = (size_t)right->ld;
+  const size_t begin = right->transposed ? first * ld + k : k * ld + first;
+  const size_t along = (size_t)(right->transposed ? parts[0].n : n);
+  return (fetch){.at = (const char *)numbers->data + bytes_to(numbers, begin),
+                 .stride = bytes_to(numbers, ld),
                  .rows = right->transposed ? n : parts[0].n,
-                 .lines = (int)((along * size + 63) / 64)};
+                 .lines = (int)((bytes_to(numbers, along) + 63) / 64)};
 }
 
 static void fetch_some(fetch *f, int n) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "linalg/codecs.h"
 
 static struct {
   void *handle;
@@ -31,7 +32,7 @@ bool ld_gemm_blas_load(const char *core) {
          find("openblas_set_num_threads", &blas.set_threads) && find("openblas_get_corename", &blas.kernel);
 }
 
-/* A 16-bit factor is widened in slices over k of about 1 MiB of floats, which are still in the second-level
+/* A factor that is not of floats is widened in slices over k of about 1 MiB of floats, which are still in the second-level
  * cache when the product reads them. */
 enum { SLICE_FLOATS = 1 << 18 };
 
@@ -51,20 +52,19 @@ typedef struct slice {
 } slice;
 
 static slice take_slice(const ld_factor *factor, bool over_k, int outer, int first, int n, float *memory) {
-  if (factor->dtype == LD_F32)
-    return (slice){(const float *)factor->data +
-                       (over_k ? (size_t)first * (size_t)factor->ld : (size_t)first),
-                   factor->ld};
+  const float *floats = ld_coded_in_place(&factor->numbers);
+  if (floats)
+    return (slice){floats + (over_k ? (size_t)first * (size_t)factor->ld : (size_t)first), factor->ld};
   const int lines = over_k ? n : outer, length = over_k ? outer : n;
   for (int i = 0; i < lines; i++) {
     const int64_t at = over_k ? (int64_t)(first + i) * factor->ld : (int64_t)i * factor->ld + first;
-    ld_dtype_to_f32(memory + (size_t)i * (size_t)length, factor->data, factor->dtype, at, length);
+    ld_coded_widen(memory + (size_t)i * (size_t)length, &factor->numbers, at, length);
   }
   return (slice){memory, length};
 }
 
 static void add_term(int M, int N, const ld_term *t, float *C, int ldc) {
-  const bool wide = t->left.dtype == LD_F32 && t->right.dtype == LD_F32;
+  const bool wide = ld_coded_in_place(&t->left.numbers) && ld_coded_in_place(&t->right.numbers);
   const int fit = SLICE_FLOATS / (M > N ? M : N), step = wide ? t->K : fit < 16 ? 16 : fit;
   float *memory = wide ? NULL : ld_alloc((size_t)step * ((size_t)M + (size_t)N), sizeof *memory);
   for (int k = 0; k < t->K; k += step) {

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "linalg/codecs.h"
 
 enum { NAME_LENGTH = 256 };
 
@@ -100,7 +101,8 @@ int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallbac
 
 double ld_build_real(ld_builder *builder, const char *key, double fallback) {
   double value = fallback;
-  if (!builder->failed && ld_value_real(builder->config, ld_build_key(builder, key), fallback, &value, builder->err))
+  if (!builder->failed &&
+      ld_value_real(builder->config, ld_build_key(builder, key), fallback, &value, builder->err))
     config_failed(builder);
   return value;
 }
@@ -231,9 +233,10 @@ static const char *asking_key(const ld_builder *builder, const char *name) {
 
 static void refuse_missing(ld_builder *builder, const char *name) {
   const char *key = asking_key(builder, name);
-  builder->failed = ld_fail(builder->err, LD_EFORMAT, "%s: tensor '%s' is missing%s%s%s: is the folder complete?",
-                            builder->weights->source, name, key ? ", which " : "",
-                            key ? ld_build_key(builder, key) : "", key ? " in config.json asks for" : "");
+  builder->failed =
+      ld_fail(builder->err, LD_EFORMAT, "%s: tensor '%s' is missing%s%s%s: is the folder complete?",
+              builder->weights->source, name, key ? ", which " : "", key ? ld_build_key(builder, key) : "",
+              key ? " in config.json asks for" : "");
 }
 
 /* " (n_embd is 48)" for each size that the tensor does not have. */
@@ -244,21 +247,23 @@ static void describe_keys(const ld_builder *builder, const ld_stored *tensor, co
     for (int d = 0; d < shape->n; d++)
       wanted = wanted || (shape->sizes[d] == builder->sizes[i].size &&
                           (tensor->ndim != shape->n || tensor->shape[d] != shape->sizes[d]));
-    if (wanted && (!builder->depth_key || strcmp(builder->sizes[i].key, ld_build_key(builder, builder->depth_key))))
+    if (wanted &&
+        (!builder->depth_key || strcmp(builder->sizes[i].key, ld_build_key(builder, builder->depth_key))))
       ld_text_printf(out, "%s%s is %lld", out->length ? ", " : "", builder->sizes[i].key,
                      (long long)builder->sizes[i].size);
   }
 }
 
-static void refuse_shape(ld_builder *builder, const char *name, const ld_stored *tensor, const ld_shape *shape) {
+static void refuse_shape(ld_builder *builder, const char *name, const ld_stored *tensor,
+                         const ld_shape *shape) {
   ld_text found = {0}, wanted = {0}, keys = {0};
   describe_shape(&found, tensor->shape, tensor->ndim);
   describe_shape(&wanted, shape->sizes, shape->n);
   describe_keys(builder, tensor, shape, &keys);
-  builder->failed = ld_fail(builder->err, LD_EFORMAT,
-                            "%s: tensor '%s' has shape %s, but config.json asks for %s%s%s%s",
-                            builder->weights->source, name, found.bytes, wanted.bytes, keys.length ? " (" : "",
-                            keys.length ? keys.bytes : "", keys.length ? ")" : "");
+  builder->failed =
+      ld_fail(builder->err, LD_EFORMAT, "%s: tensor '%s' has shape %s, but config.json asks for %s%s%s%s",
+              builder->weights->source, name, found.bytes, wanted.bytes, keys.length ? " (" : "",
+              keys.length ? keys.bytes : "", keys.length ? ")" : "");
   ld_text_free(&found);
   ld_text_free(&wanted);
   ld_text_free(&keys);
@@ -273,10 +278,11 @@ static const ld_stored *require(ld_builder *builder, const char *name, const ld_
   else
     refuse_two(builder, name);
   if (builder->failed) return NULL;
-  if (tensor->dtype != LD_F32 && tensor->dtype != LD_F16 && tensor->dtype != LD_BF16) {
-    builder->failed = ld_fail(builder->err, LD_EUNSUPPORTED,
-                              "%s: tensor '%s' has dtype %s; F32, F16 and BF16 are supported",
-                              builder->weights->source, name, ld_dtype_name(tensor->dtype));
+  if (!ld_codec_of(tensor->dtype)) {
+    char *known = ld_codec_names();
+    builder->failed = ld_fail(builder->err, LD_EUNSUPPORTED, "%s: tensor '%s' has dtype %s; supported are %s",
+                              builder->weights->source, name, ld_dtype_name(tensor->dtype), known);
+    free(known);
     return NULL;
   }
   builder->model->n_parameters += ld_stored_count(tensor);
@@ -296,14 +302,15 @@ static float *vector(ld_builder *builder, const char *name, int n) {
   const ld_stored *tensor = require(builder, name, &(ld_shape){1, {n}});
   if (!tensor) return NULL;
   float *copy = ld_build_alloc(builder, (size_t)n, sizeof *copy);
-  ld_dtype_to_f32(copy, tensor->data, tensor->dtype, 0, n);
+  const ld_coded numbers = ld_coded_of(tensor);
+  ld_coded_widen(copy, &numbers, 0, n);
   return copy;
 }
 
 static ld_weight matrix(ld_builder *builder, const char *name, int rows, int cols) {
   const ld_stored *tensor = require(builder, name, &(ld_shape){2, {rows, cols}});
   if (!tensor) return (ld_weight){.rows = rows, .cols = cols};
-  return (ld_weight){tensor->data, tensor->dtype, rows, cols};
+  return (ld_weight){ld_coded_of(tensor), rows, cols};
 }
 
 float *ld_build_vector(ld_builder *builder, int n, const char *format, ...) {
@@ -347,11 +354,12 @@ void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int chann
   if (builder->failed) return;
   char *tensor_name = ld_format("%s.weight", name);
   const int64_t in = (int64_t)channels * kernel.height * kernel.width;
-  const ld_stored *tensor = require(builder, tensor_name, &(ld_shape){4, {out, channels, kernel.height, kernel.width}});
+  const ld_stored *tensor =
+      require(builder, tensor_name, &(ld_shape){4, {out, channels, kernel.height, kernel.width}});
   free(tensor_name);
   if (!tensor) return;
   *convolution = (ld_linear){.path = own_path(builder, name), .in = (int)in, .out = out};
-  convolution->weight = (ld_weight){tensor->data, tensor->dtype, out, (int)in};
+  convolution->weight = (ld_weight){ld_coded_of(tensor), out, (int)in};
   convolution->kernel = kernel;
   list_linear(builder, convolution);
 }
@@ -364,7 +372,8 @@ bool ld_build_there(const ld_builder *builder, const char *format, ...) {
 void ld_build_end(ld_builder *builder, const char *key, const char *format, ...) {
   FORMAT_NAME(format);
   if (builder->failed || !find(builder, name)) return;
-  ld_build_warn(builder, "%s ends before the tensor '%s', which the folder has too: it is left out", key, name);
+  ld_build_warn(builder, "%s ends before the tensor '%s', which the folder has too: it is left out", key,
+                name);
 }
 
 /* In transformers a num_labels that differs from id2label's count puts new names in its place. */
@@ -419,8 +428,8 @@ void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out
   }
   *linear = (ld_linear){
       .path = own_path(builder, name), .in = in, .out = out, .is_new = true, .spread = (float)how.spread};
-  linear->weight =
-      (ld_weight){ld_build_alloc(builder, (size_t)in * (size_t)out, sizeof(float)), LD_F32, out, in};
+  const float *zeros = ld_build_alloc(builder, (size_t)in * (size_t)out, sizeof *zeros);
+  linear->weight = (ld_weight){ld_coded_floats(zeros), out, in};
   linear->bias = ld_build_alloc(builder, (size_t)out, sizeof(float));
   list_linear(builder, linear);
 }
@@ -440,11 +449,12 @@ static ld_weight other_head(ld_builder *builder, const ld_weight *embedding) {
   const ld_weight head = matrix(builder, LD_HEAD_WEIGHT, model->vocab, model->width);
   if (builder->failed) return head;
   const int64_t n = (int64_t)head.rows * head.cols;
-  if (ld_dtype_same(head.data, head.dtype, embedding->data, embedding->dtype, n)) {
+  if (ld_coded_same(&head.numbers, &embedding->numbers, n)) {
     builder->model->n_parameters -= n;
     return (ld_weight){0};
   }
-  ld_build_warn(builder, "tie_word_embeddings is true, but '" LD_HEAD_WEIGHT "' differs from '%s': they are not tied",
+  ld_build_warn(builder,
+                "tie_word_embeddings is true, but '" LD_HEAD_WEIGHT "' differs from '%s': they are not tied",
                 model->embedding_name);
   return head;
 }
@@ -453,14 +463,15 @@ void ld_build_head(ld_builder *builder, const ld_weight *embedding) {
   ld_model *model = builder->model;
   bool tied = model->config_ties;
   if (!tied && !find(builder, LD_HEAD_WEIGHT))
-    ld_build_refuse(builder, "tie_word_embeddings", "is false, but the tensor '" LD_HEAD_WEIGHT "' is missing");
+    ld_build_refuse(builder, "tie_word_embeddings",
+                    "is false, but the tensor '" LD_HEAD_WEIGHT "' is missing");
   if (builder->failed) return;
   ld_linear *head = ld_build_alloc(builder, 1, sizeof *head);
   *head = (ld_linear){.path = own_path(builder, "lm_head"), .in = model->width, .out = model->vocab};
-  head->weight = tied ? other_head(builder, embedding)
-                      : matrix(builder, LD_HEAD_WEIGHT, model->vocab, model->width);
+  head->weight =
+      tied ? other_head(builder, embedding) : matrix(builder, LD_HEAD_WEIGHT, model->vocab, model->width);
   if (builder->failed) return;
-  tied = !head->weight.data;
+  tied = !head->weight.numbers.data;
   if (tied) head->weight = *embedding;
   model->head = head;
   model->head_tied = tied;

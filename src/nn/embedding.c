@@ -8,7 +8,7 @@ typedef struct embedding_op {
 } embedding_op;
 
 static void read_row(const ld_weight *table, int32_t row, float *out) {
-  ld_dtype_to_f32(out, table->data, table->dtype, (int64_t)row * table->cols, table->cols);
+  ld_coded_widen(out, &table->numbers, (int64_t)row * table->cols, table->cols);
 }
 
 static void add_row(ld_tape *tape, const ld_weight *table, int32_t row, float *out) {

@@ -15,6 +15,7 @@
 #include "io/peft_read.h"
 #include "io/peft_saved.h"
 #include "io/state/checkpoint_folder.h"
+#include "linalg/codecs.h"
 
 void ld_warn_damaged(const char *path, const ld_error *why, void *user) {
   (void)user;
@@ -89,28 +90,32 @@ static int bad_shape(const ld_adapter_module *module, const ld_adapter_tensor *t
   ld_text found = {0}, taken = {0};
   put_shape(&found, tensor->shape, tensor->ndim);
   put_shape(&taken, param->shape, param->ndim);
-  const int rc = ld_fail(err, LD_EMISMATCH, "%s: module '%s': its %s is %s, but the base's layer takes %s", source,
-                         module->path, tensor->role, found.bytes, taken.bytes);
+  const int rc = ld_fail(err, LD_EMISMATCH, "%s: module '%s': its %s is %s, but the base's layer takes %s",
+                         source, module->path, tensor->role, found.bytes, taken.bytes);
   ld_text_free(&found);
   ld_text_free(&taken);
   return rc;
 }
 
 /* Whether the module has just the tensors of the change, in their shapes. */
-static int check_tensors(const ld_change *change, const ld_adapter_module *module, const char *source, ld_error *err) {
+static int check_tensors(const ld_change *change, const ld_adapter_module *module, const char *source,
+                         ld_error *err) {
   for (int i = 0; i < change->n_params; i++) {
     const ld_param *param = &change->params[i];
     const ld_adapter_tensor *tensor = ld_adapter_tensor_of(module, param->role);
     if (!tensor)
       return ld_fail(err, LD_EMISMATCH, "%s: module '%s': has no %s", source, module->path, param->role);
-    if (tensor->ndim != param->ndim || memcmp(tensor->shape, param->shape, (size_t)param->ndim * sizeof *param->shape) != 0)
+    if (tensor->ndim != param->ndim ||
+        memcmp(tensor->shape, param->shape, (size_t)param->ndim * sizeof *param->shape) != 0)
       return bad_shape(module, tensor, param, source, err);
   }
   for (size_t k = 0; k < module->n_tensors; k++) {
     bool known = false;
-    for (int i = 0; i < change->n_params; i++) known = known || !strcmp(change->params[i].role, module->tensors[k].role);
+    for (int i = 0; i < change->n_params; i++)
+      known = known || !strcmp(change->params[i].role, module->tensors[k].role);
     if (!known)
-      return ld_fail(err, LD_EMISMATCH, "%s: module '%s': has a %s, which the base's layer does not take: " LD_PEFT_MERGE,
+      return ld_fail(err, LD_EMISMATCH,
+                     "%s: module '%s': has a %s, which the base's layer does not take: " LD_PEFT_MERGE,
                      source, module->path, module->tensors[k].role);
   }
   return 0;
@@ -125,10 +130,12 @@ static int check_module(const ld_base *base, const ld_adapter_module *module, co
   const ld_choice choice = choice_of(module, ld_model_layer(base->model, module->path));
   ld_param params[LD_ADAPTER_ROLES];
   if (!choice.kind)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: module '%s' is of the kind '%s', which this version does not know", source,
+    return ld_fail(err, LD_EUNSUPPORTED,
+                   "%s: module '%s' is of the kind '%s', which this version does not know", source,
                    module->path, module->kind);
   if (!choice.layer || (choice.kind->takes && !choice.kind->takes(choice.layer)))
-    return ld_fail(err, LD_EMISMATCH, "%s: holds %s of '%s', which the %s model %s cannot take: " LD_PEFT_MERGE, source,
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: holds %s of '%s', which the %s model %s cannot take: " LD_PEFT_MERGE, source,
                    ld_adapter_is_whole(module) ? "the full parameters" : "an adapter", module->path,
                    base->model->family->model_type, ld_model_folder_path(base->folder));
   const ld_change change = ld_choice_lay_out(&choice, params);
@@ -151,7 +158,8 @@ static int check_complete(const ld_base *base, const ld_adapter *adapter, const 
 /* The head takes the size that the adapter's has, and its labels, which must be as many. */
 static int follow_head(ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const ld_linear *head = base->model->head;
-  const ld_adapter_module *module = base->model->family->classifies ? ld_adapter_module_at(adapter, head->path) : NULL;
+  const ld_adapter_module *module =
+      base->model->family->classifies ? ld_adapter_module_at(adapter, head->path) : NULL;
   const ld_adapter_tensor *weight = module ? ld_adapter_tensor_of(module, "weight") : NULL;
   const int64_t rows = weight && weight->ndim == 2 ? weight->shape[0] : 0;
   int rc = 0;
@@ -193,18 +201,22 @@ static const ld_stored *find_frozen(const ld_base *base, const char *name) {
   return found;
 }
 
+static bool holds_same(const ld_stored *a, const ld_stored *b) {
+  const ld_coded x = ld_coded_of(a), y = ld_coded_of(b);
+  return x.codec && y.codec && a->ndim == b->ndim &&
+         !memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) &&
+         ld_coded_same(&x, &y, ld_stored_count(a));
+}
+
 /* PEFT would load the copy in place of the base's. */
 static int check_copy(const ld_base *base, const ld_adapter_copy *copy, const char *source, ld_error *err) {
-  const ld_stored *frozen = find_frozen(base, copy->path), *tensor = &copy->tensor;
-  const int64_t n = ld_stored_count(tensor);
-  if (frozen && ld_dtype_is_float(frozen->dtype) && frozen->ndim == tensor->ndim &&
-      !memcmp(frozen->shape, tensor->shape, (size_t)tensor->ndim * sizeof *tensor->shape) &&
-      ld_dtype_same(frozen->data, frozen->dtype, tensor->data, tensor->dtype, n))
-    return 0;
-  return ld_fail(err, LD_EMISMATCH,
-                 "%s: holds a '%s' of its own, which differs from that of the base %s (rows of new tokens, or "
-                 "another base): " LD_PEFT_MERGE,
-                 source, copy->path, ld_model_folder_path(base->folder));
+  const ld_stored *frozen = find_frozen(base, copy->path);
+  if (frozen && holds_same(frozen, &copy->tensor)) return 0;
+  return ld_fail(
+      err, LD_EMISMATCH,
+      "%s: holds a '%s' of its own, which differs from that of the base %s (rows of new tokens, or "
+      "another base): " LD_PEFT_MERGE,
+      source, copy->path, ld_model_folder_path(base->folder));
 }
 
 /* Whether the adapter holds the base's tensor of this name, which may lack the body's. */
@@ -245,8 +257,8 @@ static int check_saved(const ld_base *base, const ld_adapter *adapter, const cha
 static int check_task(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const char *task = adapter->task_type, *end = task ? strrchr(task, '_') : NULL;
   if (!base->model->family->classifies || !end || strcmp(end, "_LM") != 0) return 0;
-  return ld_fail(err, LD_EMISMATCH, "%s: task_type is '%s', but the %s model %s is a classifier", source, task,
-                 base->model->family->model_type, ld_model_folder_path(base->folder));
+  return ld_fail(err, LD_EMISMATCH, "%s: task_type is '%s', but the %s model %s is a classifier", source,
+                 task, base->model->family->model_type, ld_model_folder_path(base->folder));
 }
 
 /* Without target_modules PEFT takes the family's. */
@@ -311,7 +323,8 @@ static int check_adapter(const ld_base *base, const ld_adapter *adapter, const c
   int rc = check_base(base, adapter->base_digest, source, err);
   for (size_t i = 0; i < adapter->n_modules && !rc; i++)
     rc = check_module(base, &adapter->modules[i], source, err);
-  for (size_t i = 0; i < adapter->n_copies && !rc; i++) rc = check_copy(base, &adapter->copies[i], source, err);
+  for (size_t i = 0; i < adapter->n_copies && !rc; i++)
+    rc = check_copy(base, &adapter->copies[i], source, err);
   if (!rc) rc = check_saved(base, adapter, source, err);
   if (!rc) rc = check_targets(base, adapter, source, err);
   if (!rc) rc = check_selected(base, adapter, source, err);

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "io/digest.h"
 #include "io/image/fit.h"
+#include "linalg/codecs.h"
 #include "nn/ops.h"
 #include "train/adamw.h"
 #include "train/augment.h"
@@ -56,12 +57,20 @@ static bool products(inputs *in, ld_digest *digest) {
   for (int kind = 0; kind < 12; kind++) {
     const ld_dtype dtype = types[kind / 4];
     const bool across = kind & 1, turned = kind & 2;
+    const ld_coded right_numbers = {ld_codec_of(dtype), stored, NULL};
     ld_dtype_from_f32(stored, right, dtype, K * N);
     const ld_term terms[] = {
-        {ld_float_factor(left, across ? M : K, across), {stored, dtype, turned, turned ? K : N}, K, 1},
+        {ld_float_factor(left, across ? M : K, across), {right_numbers, turned, turned ? K : N}, K, 1},
         {ld_float_factor(down, across ? M : R, across), ld_float_factor(up, N, false), R, 0.5f}};
-    ld_gemm_sum(&(ld_sum){.M = M, .N = N, .terms = terms, .n_terms = 2, .start = start, .ld_start = N,
-                          .bias = bias, .C = C, .ldc = N});
+    ld_gemm_sum(&(ld_sum){.M = M,
+                          .N = N,
+                          .terms = terms,
+                          .n_terms = 2,
+                          .start = start,
+                          .ld_start = N,
+                          .bias = bias,
+                          .C = C,
+                          .ldc = N});
     add_floats(digest, C, M * N);
   }
   return true;
@@ -79,8 +88,8 @@ enum { RANK = 4 };
 static const ld_linear *make_layer(inputs *in, layer *l, int n_in, int n_out, ld_kernel kernel) {
   const int K = kernel.height ? n_in * kernel.height * kernel.width : n_in;
   const float *weight = numbers(in, (size_t)K * (size_t)n_out);
-  l->linear =
-      (ld_linear){.path = "", .in = K, .out = n_out, .weight = {weight, LD_F32, n_out, K}, .kernel = kernel};
+  l->linear = (ld_linear){
+      .path = "", .in = K, .out = n_out, .weight = {ld_coded_floats(weight), n_out, K}, .kernel = kernel};
   l->change = (ld_change){.functions = &ld_adapter_lora.functions,
                           .layer = &l->linear,
                           .params = l->params,
@@ -130,7 +139,7 @@ enum { QUERY, KEY, VALUE, OUT, GATE, UP, DOWN, N_TEXT_LAYERS };
 
 static void record_text(ld_tape *t, const layer *l, const float *const *vectors, const ld_batch *batch,
                         double *loss) {
-  const ld_weight table = {vectors[0], LD_F32, VOCABULARY, WIDTH};
+  const ld_weight table = {ld_coded_floats(vectors[0]), VOCABULARY, WIDTH};
   const float *scale = vectors[1], *shift = vectors[2];
   const ld_attention shape = {HEADS, HEADS, HEAD, 0.25f, true, 0, 0};
   ld_tensor *angles = ld_op_rotary_angles(t, batch, vectors[3], HEAD / 2, 1);

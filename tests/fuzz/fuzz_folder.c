@@ -43,7 +43,7 @@ static void read_tensors(const ld_model_folder *folder) {
   for (size_t i = 0; i < ld_model_folder_count(folder); i++) {
     const ld_stored *tensor = ld_model_folder_tensor(folder, i);
     if (tensor != ld_model_folder_find(folder, ld_model_folder_name(folder, i))) abort();
-    const size_t bytes = (size_t)ld_stored_count(tensor) * ld_dtype_size(tensor->dtype);
+    const size_t bytes = ld_stored_bytes(tensor);
     for (size_t k = 0; k < bytes; k++) sum += ((const unsigned char *)tensor->data)[k];
   }
   volatile unsigned used = sum; /* so that the reading is not optimised away */

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (size_t i = 0; i < ld_safetensors_count(file); i++) {
     const ld_stored *tensor = ld_safetensors_find(file, ld_safetensors_name(file, i));
     if (tensor != ld_safetensors_tensor(file, i)) abort();
-    const size_t bytes = (size_t)ld_stored_count(tensor) * ld_dtype_size(tensor->dtype);
+    const size_t bytes = ld_stored_bytes(tensor);
     if ((uintptr_t)tensor->data % ld_dtype_size(tensor->dtype)) abort();
     for (size_t k = 0; k < bytes; k++) sum += ((const unsigned char *)tensor->data)[k];
   }

@@ -30,7 +30,7 @@ static void put(results *out, char *name, ld_stored tensor) {
 }
 
 static void put_copy(results *out, const char *name, const ld_stored *tensor) {
-  const size_t bytes = (size_t)ld_stored_count(tensor) * ld_dtype_size(tensor->dtype);
+  const size_t bytes = ld_stored_bytes(tensor);
   ld_stored copy = *tensor;
   copy.data = memcpy(ld_alloc(bytes, 1), tensor->data, bytes);
   put(out, ld_strdup(name), copy);
@@ -54,10 +54,10 @@ static ld_stored run(const ld_model *model, const ld_batch *batch) {
     if (dry && !ld_tape_reserve(tape)) exit(1);
   }
   const size_t n = (size_t)logits->rows * (size_t)logits->cols;
-  const ld_stored copy = {memcpy(ld_alloc(n, sizeof(float)), logits->data, n * sizeof(float)),
-                          LD_F32,
-                          2,
-                          {logits->rows, logits->cols}};
+  const ld_stored copy = {.data = memcpy(ld_alloc(n, sizeof(float)), logits->data, n * sizeof(float)),
+                          .dtype = LD_F32,
+                          .ndim = 2,
+                          .shape = {logits->rows, logits->cols}};
   ld_tape_free(tape);
   return copy;
 }
@@ -93,7 +93,8 @@ static int run_sequences(const ld_base *base, results *out, ld_error *err) {
     int32_t *ids;
     const size_t T = read_ids(line, &ids);
     if (!T) continue;
-    put(out, ld_format("seq%zu.ids", n), (ld_stored){ids, LD_I32, 1, {(int64_t)T}});
+    put(out, ld_format("seq%zu.ids", n),
+        (ld_stored){.data = ids, .dtype = LD_I32, .ndim = 1, .shape = {(int64_t)T}});
     if (!are_below(ids, T, base->model->vocab)) {
       rc = ld_fail(err, LD_EFORMAT, "line %zu has ids outside the vocabulary", n + 1);
       break;

@@ -3,6 +3,7 @@
 #include "golden.h"
 
 #include "base/text.h"
+#include "linalg/codecs.h"
 #include "model/registry.h"
 #include "model/model.h"
 #include "nn/ops.h"
@@ -100,7 +101,8 @@ static void same_logits(const char *name, const char *edits, size_t n_warnings) 
 
 Test(config, rope_scaling_stands_in_for_rope_parameters) {
   const char *other = "{\"rope_type\": \"default\", \"rope_theta\": 77.0}";
-  char *both = ld_format("{\"rope_scaling\": " LINEAR ", \"rope_parameters\": %s, \"rope_theta\": 3.0}", other);
+  char *both =
+      ld_format("{\"rope_scaling\": " LINEAR ", \"rope_parameters\": %s, \"rope_theta\": 3.0}", other);
   same_logits("llama_linear", "{}", 0);
   same_logits("llama_linear", both, 1);
   same_logits("llama_linear", "{\"rope_scaling\": {}, \"rope_theta\": 3.0}", 0);
@@ -118,11 +120,12 @@ Test(config, a_length_at_the_top_comes_before_that_of_rope_parameters) {
   const ld_value *rope = ld_value_get(b.config, "rope_scaling");
   if (!rope) rope = ld_value_get(b.config, "rope_parameters");
   const double length = ld_value_get(rope, "original_max_position_embeddings")->real;
-  char *edits = ld_format("{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": %g, \"low_freq_factor\": %g, "
-                          "\"high_freq_factor\": %g, \"original_max_position_embeddings\": 3, \"rope_theta\": 5e5}, "
-                          "\"original_max_position_embeddings\": %g}",
-                          ld_value_get(rope, "factor")->real, ld_value_get(rope, "low_freq_factor")->real,
-                          ld_value_get(rope, "high_freq_factor")->real, length);
+  char *edits =
+      ld_format("{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": %g, \"low_freq_factor\": %g, "
+                "\"high_freq_factor\": %g, \"original_max_position_embeddings\": 3, \"rope_theta\": 5e5}, "
+                "\"original_max_position_embeddings\": %g}",
+                ld_value_get(rope, "factor")->real, ld_value_get(rope, "low_freq_factor")->real,
+                ld_value_get(rope, "high_freq_factor")->real, length);
   same_logits("llama3", edits, ld_value_get(b.config, "rope_parameters") ? 1 : 0);
   free(edits);
   end(&b);
@@ -140,7 +143,8 @@ Test(config, rope_is_refused_by_name) {
       {"{\"rope_parameters\": {\"rope_theta\": null}}", "'rope_theta' that is null"},
       {"{\"rope_parameters\": null, \"rope_theta\": null}", "rope_theta must be a positive number"},
       {"{\"rope_parameters\": null, \"rope_theta\": 0}", "rope_theta must be a positive number"},
-      {"{\"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8}}", "needs a member 'low_freq_factor'"},
+      {"{\"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8}}",
+       "needs a member 'low_freq_factor'"},
       {"{\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 3}}}", "each type of layer"},
       {"{\"partial_rotary_factor\": 0.5}", "partial_rotary_factor"}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) refused("llama_linear", rows[i][0], rows[i][1]);
@@ -153,14 +157,16 @@ Test(config, values_are_of_the_types_that_transformers_declares) {
       {"gpt2", "{\"layer_norm_epsilon\": 1}", "layer_norm_epsilon: expected a number with a decimal point"},
       {"gpt2", "{\"use_cache\": 1}", "use_cache: expected true or false, found 1"},
       {"gpt2", "{\"resid_pdrop\": 2}", "resid_pdrop: expected a number from 0 to 1, found 2"},
-      {"gpt2", "{\"eos_token_id\": [\"a\"]}", "eos_token_id: expected an integer or a list of integers or null"},
+      {"gpt2", "{\"eos_token_id\": [\"a\"]}",
+       "eos_token_id: expected an integer or a list of integers or null"},
       {"gpt2", "{\"hidden_size\": 7}", "must divide hidden_size (7)"},
       {"gpt2", "{\"is_causal\": false}", "is_causal must be true"},
       {"gpt2", "{\"dtype\": \"text\"}", "dtype \"text\""},
       {"gpt2", "{\"per_layer_config\": {\"0\": {}}}", "per_layer_config is not supported"},
       {"gpt2", "{\"n_layer\": 3}", "which n_layer in config.json asks for"},
       {"gpt2", "{\"vocab_size\": 5}", "(vocab_size is 5)"},
-      {"gpt2", "{\"tie_word_embeddings\": false}", "tie_word_embeddings is false, but the tensor 'lm_head.weight'"},
+      {"gpt2", "{\"tie_word_embeddings\": false}",
+       "tie_word_embeddings is false, but the tensor 'lm_head.weight'"},
       {"mistral", "{\"num_key_value_heads\": null}", "num_key_value_heads: expected an integer, found null"},
       {"mistral", "{\"layer_types\": [\"full_attention\"]}", "layer_types must list a type for each"},
       {"llama2", "{\"attention_bias\": true}", "which attention_bias in config.json asks for"},
@@ -198,7 +204,8 @@ Test(config, num_labels_comes_before_id2label) {
 
 /* As in transformers 5: what differs is not tied, and of two that are tied one may be missing. */
 Test(config, a_stored_head_that_differs_is_the_head) {
-  static const char *const models[][2] = {{"gpt2", "transformer.wte.weight"}, {"llama3", "model.embed_tokens.weight"}};
+  static const char *const models[][2] = {{"gpt2", "transformer.wte.weight"},
+                                          {"llama3", "model.embed_tokens.weight"}};
   for (int i = 0; i < 2; i++) {
     built plain = build_with(models[i][0], "{}", NULL, NULL);
     const ld_stored *embedding = ld_model_folder_find(plain.weights.folder, models[i][1]);
@@ -213,7 +220,8 @@ Test(config, a_stored_head_that_differs_is_the_head) {
     cr_assert_eq(same.model->n_parameters, plain.model->n_parameters);
     copy[n - 1] += 1;
     built other = build_with(models[i][0], "{}", LD_HEAD_WEIGHT, &head);
-    cr_assert(!other.model->head_tied && other.model->config_ties && other.model->head->weight.data == copy);
+    cr_assert(!other.model->head_tied && other.model->config_ties &&
+              other.model->head->weight.numbers.data == copy);
     cr_assert(strstr(other.model->warnings[0], "they are not tied"));
     built none = build_with(models[i][0], "{}", models[i][1], NULL);
     cr_assert(none.rc && strstr(none.err.text, models[i][1]));
@@ -233,7 +241,8 @@ Test(config, two_names_for_one_tensor_are_refused) {
       {"roberta", "roberta.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight"},
       {"distilbert", "distilbert.transformer.layer.0.attention.q_lin.weight",
        "transformer.layer.0.attention.q_lin.weight"},
-      {"resnet_basic", "resnet.embedder.embedder.convolution.weight", "embedder.embedder.convolution.weight"}};
+      {"resnet_basic", "resnet.embedder.embedder.convolution.weight",
+       "embedder.embedder.convolution.weight"}};
   for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
     built plain = build_with(models[i][0], "{}", NULL, NULL);
     cr_assert(!plain.rc, "%s: %s", models[i][0], plain.err.text);
@@ -241,7 +250,8 @@ Test(config, two_names_for_one_tensor_are_refused) {
     cr_assert(tensor, "%s", models[i][1]);
     built both = build_with(models[i][0], "{}", models[i][2], tensor);
     cr_assert(both.rc, "%s: takes both", models[i][0]);
-    cr_assert(strstr(both.err.text, models[i][1]) && strstr(both.err.text, models[i][2]), "%s", both.err.text);
+    cr_assert(strstr(both.err.text, models[i][1]) && strstr(both.err.text, models[i][2]), "%s",
+              both.err.text);
     end(&plain), end(&both);
   }
 }
@@ -249,7 +259,8 @@ Test(config, two_names_for_one_tensor_are_refused) {
 /* Names of torchvision beside those of transformers, which knows none of them. */
 Test(config, a_resnet_takes_transformers_names_first) {
   built plain = build_with("resnet_basic", "{}", NULL, NULL);
-  const ld_stored *stem = ld_model_folder_find(plain.weights.folder, "resnet.embedder.embedder.convolution.weight");
+  const ld_stored *stem =
+      ld_model_folder_find(plain.weights.folder, "resnet.embedder.embedder.convolution.weight");
   built both = build_with("resnet_basic", "{}", "conv1.weight", stem);
   cr_assert(!both.rc, "%s", both.err.text);
   cr_assert_str_eq(both.model->linears[0]->path, "resnet.embedder.embedder.convolution");
@@ -297,11 +308,14 @@ Test(config, a_wrong_shape_names_each_key_once) {
 Test(config, roberta_counts_no_padding) {
   float words[8] = {0}, rows[10], *out = NULL;
   for (int i = 0; i < 10; i++) rows[i] = (float)i;
-  const ld_weight word_table = {words, LD_F32, 8, 1}, position_table = {rows, LD_F32, 10, 1};
+  const ld_weight word_table = {ld_coded_floats(words), 8, 1},
+                  position_table = {ld_coded_floats(rows), 10, 1};
   const ld_embedding tables = {.words = &word_table, .positions = &position_table, .padding = 1};
-  const int32_t ids[] = {0, 1, 5, 1, 1, 2, 4, 3}, positions[] = {0, 1, 2, 3, 4, 5, 0, 1}, segment[] = {0, 6, 8};
+  const int32_t ids[] = {0, 1, 5, 1, 1, 2, 4, 3}, positions[] = {0, 1, 2, 3, 4, 5, 0, 1},
+                segment[] = {0, 6, 8};
   static const float want[] = {2, 1, 3, 1, 1, 4, 2, 3};
-  const ld_batch batch = {.n_tokens = 8, .ids = ids, .positions = positions, .n_segments = 2, .segment = segment};
+  const ld_batch batch = {
+      .n_tokens = 8, .ids = ids, .positions = positions, .n_segments = 2, .segment = segment};
   ld_tape *tape = ld_tape_create();
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_INFER, dry, false);

@@ -8,6 +8,7 @@
 #include "adapt/kinds.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "linalg/codecs.h"
 #include "nn/ops.h"
 
 enum { B = 3, H = 7, W = 6, C = 2, C2 = 5, CLASSES = 4, RANK = 2 };
@@ -32,13 +33,13 @@ static void fill_param(ld_param *param, uint64_t name) {
   for (size_t i = 0; i < param->count; i++) param->data[i] *= 0.3f;
 }
 
-static void make_layer(layer *l, const ld_adapter_kind *kind, int in, int out, ld_kernel kernel, double dropout,
-                       uint32_t id) {
+static void make_layer(layer *l, const ld_adapter_kind *kind, int in, int out, ld_kernel kernel,
+                       double dropout, uint32_t id) {
   const int K = in * kernel.height * kernel.width;
   float *weight = ld_alloc((size_t)K * (size_t)out, sizeof *weight);
   fill(weight, (size_t)K * (size_t)out, 10 * id);
   for (int i = 0; i < K * out; i++) weight[i] /= sqrtf((float)K);
-  l->linear = (ld_linear){.in = K, .out = out, .weight = {weight, LD_F32, out, K}, .kernel = kernel};
+  l->linear = (ld_linear){.in = K, .out = out, .weight = {ld_coded_floats(weight), out, K}, .kernel = kernel};
   l->change = (ld_change){.functions = &kind->functions,
                           .layer = &l->linear,
                           .params = l->params,
@@ -59,7 +60,7 @@ static void free_layer(layer *l) {
     free(l->params[i].data);
     free(l->params[i].grad);
   }
-  free((void *)l->linear.weight.data);
+  free((void *)l->linear.weight.numbers.data);
 }
 
 /* Two convolutions with all that stands between them in a network, then a loss. */
@@ -176,7 +177,7 @@ static double at(const float *x, int c, int b, int row, int column) {
 
 static double defined(const layer *l, const float *x, int o, int b, int row, int column) {
   const ld_kernel *k = &l->linear.kernel;
-  const float *weight = (const float *)l->linear.weight.data + o * l->linear.in;
+  const float *weight = (const float *)l->linear.weight.numbers.data + o * l->linear.in;
   double sum = 0;
   for (int c = 0; c < C; c++)
     for (int i = 0; i < k->height; i++)
@@ -184,7 +185,8 @@ static double defined(const layer *l, const float *x, int o, int b, int row, int
         const int q = (c * k->height + i) * k->width + j;
         double w = (double)weight[q];
         for (int r = 0; r < RANK; r++)
-          w += (double)(l->change.scaling * l->params[1].data[o * RANK + r] * l->params[0].data[r * l->linear.in + q]);
+          w += (double)(l->change.scaling * l->params[1].data[o * RANK + r] *
+                        l->params[0].data[r * l->linear.in + q]);
         sum += w * at(x, c, b, row * k->stride - k->padding + i, column * k->stride - k->padding + j);
       }
   return sum;

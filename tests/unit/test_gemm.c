@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "linalg/codecs.h"
 #include "linalg/gemm.h"
 #include "linalg/tile.h"
 
@@ -41,7 +42,7 @@ static matrix make(int rows, int cols, bool transposed, ld_dtype dtype) {
   m.stored = ld_alloc((size_t)(outer * ld), sizeof(float));
   ld_dtype_from_f32(m.stored, m.values, dtype, outer * ld);
   ld_dtype_to_f32(m.values, m.stored, dtype, 0, outer * ld);
-  m.factor = (ld_factor){m.stored, dtype, transposed, ld};
+  m.factor = (ld_factor){{ld_codec_of(dtype), m.stored, NULL}, transposed, ld};
   return m;
 }
 
@@ -168,7 +169,8 @@ Test(gemm, rows_do_not_see_each_other) {
   float *A = numbers(M * K), *B = numbers(N * K), whole[M * N], one[N];
   ld_gemm(M, N, (ld_term){ld_float_factor(A, K, false), ld_float_factor(B, K, true), K, 1}, 0, whole, N);
   for (int i = 0; i < M; i++) {
-    ld_gemm(1, N, (ld_term){ld_float_factor(A + i * K, K, false), ld_float_factor(B, K, true), K, 1}, 0, one, N);
+    ld_gemm(1, N, (ld_term){ld_float_factor(A + i * K, K, false), ld_float_factor(B, K, true), K, 1}, 0, one,
+            N);
     if (ld_gemm_tile()->fused) cr_assert_arr_eq(one, whole + i * N, sizeof one);
   }
   free(A);

@@ -8,6 +8,7 @@
 #include "adapt/kinds.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "linalg/codecs.h"
 #include "nn/ops.h"
 
 enum { T = 6, C = 5, RANK = 2, N_LAYERS = 8 };
@@ -38,7 +39,7 @@ static void make_layer(layer *l, uint32_t id) {
   float *weight = ld_alloc(C * C, sizeof *weight);
   fill(weight, C * C, 10 * id);
   for (int i = 0; i < C * C; i++) weight[i] /= sqrtf(C);
-  l->linear = (ld_linear){.path = "", .in = C, .out = C, .weight = {weight, LD_F32, C, C}};
+  l->linear = (ld_linear){.path = "", .in = C, .out = C, .weight = {ld_coded_floats(weight), C, C}};
   l->change = (ld_change){.functions = &ld_adapter_lora.functions,
                           .layer = &l->linear,
                           .params = l->params,
@@ -75,7 +76,7 @@ static void free_net(net *n) {
       free(n->layers[i].params[k].data);
       free(n->layers[i].params[k].grad);
     }
-    free((void *)n->layers[i].linear.weight.data);
+    free((void *)n->layers[i].linear.weight.numbers.data);
   }
   ld_tape_free(n->tape);
   free(n);
