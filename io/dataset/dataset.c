@@ -7,39 +7,32 @@
 #include <strings.h>
 
 #include "base/memory.h"
+#include "io/dataset/data_form.h"
 #include "io/dataset/form.h"
 #include "io/dataset/format.h"
-#include "io/dataset/sample.h"
 #include "io/dataset/source_received.h"
 #include "io/dataset/tokens.h"
 
-static const struct {
-  const ld_data_format *format;
-  bool fits[LD_USE_IMAGES + 1];
-} formats[] = {
-    {&ld_data_jsonl, {[LD_USE_LANGUAGE] = true, [LD_USE_CLASSES] = true}},
-    {&ld_data_tsv, {[LD_USE_LANGUAGE] = true, [LD_USE_CLASSES] = true}},
-    {&ld_data_csv, {[LD_USE_LANGUAGE] = true, [LD_USE_CLASSES] = true}},
-    {&ld_data_raw, {[LD_USE_LANGUAGE] = true}},
-    {&ld_data_image_folder, {[LD_USE_IMAGES] = true}},
-    {&ld_data_image_file, {[LD_USE_IMAGES] = true}},
-    {&ld_data_image_hdf5, {[LD_USE_IMAGES] = true}},
-};
+static const ld_data_format *const formats[] = {&ld_data_jsonl,        &ld_data_tsv,        &ld_data_csv,       &ld_data_raw,
+                                                &ld_data_image_folder, &ld_data_image_file, &ld_data_image_hdf5};
 
 enum { n_formats = sizeof formats / sizeof *formats };
 
-static const char *const takes[] = {
-    [LD_USE_LANGUAGE] = "a language model takes files that end in",
-    [LD_USE_CLASSES] = "a classifier of texts takes labelled records in files that end in",
-    [LD_USE_IMAGES] = "a classifier of images takes a folder of class folders, or files that end in",
-};
+/* The first of the forms that records of the format can have; NULL for none. */
+static const ld_data_form *form_for(const ld_data_format *format, const ld_data_form *const *forms) {
+  for (; *forms; forms++)
+    if ((*forms)->images == format->images && (*forms)->continuous == format->continuous &&
+        (!format->columns || (*forms)->by_columns))
+      return *forms;
+  return NULL;
+}
 
-static int fail_use(const char *path, const char *what, ld_data_use use, ld_error *err) {
+static int fail_format(const char *path, const char *what, const ld_data_form *const *forms, ld_error *err) {
   ld_text known = {0};
   for (size_t i = 0; i < n_formats; i++)
-    for (const char *const *ending = formats[i].format->endings; formats[i].fits[use] && *ending; ending++)
+    for (const char *const *ending = formats[i]->endings; form_for(formats[i], forms) && *ending; ending++)
       if (**ending != '/') ld_text_printf(&known, "%s%s", known.length ? ", " : "", *ending);
-  int rc = ld_fail(err, LD_EUNSUPPORTED, "%s: %s; %s %s", path, what, takes[use], known.bytes);
+  int rc = ld_fail(err, LD_EUNSUPPORTED, "%s: %s; %s %s", path, what, (*forms)->takes, known.bytes);
   ld_text_free(&known);
   return rc;
 }
@@ -54,7 +47,7 @@ static size_t known_format(const char *path, char what[32]) {
   const bool folder = ld_is_folder(path);
   snprintf(what, 32, "%s", folder ? "a folder" : "unsupported file type");
   for (size_t i = 0; i < n_formats; i++)
-    for (const char *const *ending = formats[i].format->endings; *ending; ending++) {
+    for (const char *const *ending = formats[i]->endings; *ending; ending++) {
       const bool slash = **ending == '/';
       if (slash != folder || !(slash || has_ending(path, *ending))) continue;
       if (!slash) snprintf(what, 32, "a %s file", *ending);
@@ -63,25 +56,26 @@ static size_t known_format(const char *path, char what[32]) {
   return n_formats;
 }
 
-static int find_format(const char *path, ld_data_use use, const ld_data_format **out, ld_error *err) {
+static int find_format(const char *path, const ld_data_form *const *forms, const ld_data_format **out,
+                       ld_error *err) {
   char what[32];
   const size_t i = known_format(path, what);
   if (i == n_formats && !ld_file_exists(path))
     return ld_fail(err, LD_EFILE, "%s: no such file or folder", path);
-  if (i == n_formats || !formats[i].fits[use]) return fail_use(path, what, use, err);
-  *out = formats[i].format;
+  if (i == n_formats || !form_for(formats[i], forms)) return fail_format(path, what, forms, err);
+  *out = formats[i];
   return 0;
 }
 
 /* Whether the tokenizer ends a text by eos is seen on a text that does not end so by itself. */
 static int find_out_eos(ld_dataset *dataset, ld_error *err) {
-  if (dataset->options.use != LD_USE_LANGUAGE) return 0;
   const int32_t eos = dataset->options.eos;
+  if (eos < 0 || dataset->form->labelled) return 0;
   ld_ids bare = {0}, full = {0};
   int rc = ld_data_encode(dataset, "a", 1, false, &bare, err);
   if (!rc) rc = ld_data_encode(dataset, "a", 1, true, &full, err);
   const bool by_itself = bare.n && bare.ids[bare.n - 1] == eos;
-  dataset->adds_eos = eos >= 0 && !by_itself && full.n && full.ids[full.n - 1] == eos;
+  dataset->adds_eos = !by_itself && full.n && full.ids[full.n - 1] == eos;
   ld_ids_free(&bare);
   ld_ids_free(&full);
   return rc;
@@ -90,8 +84,8 @@ static int find_out_eos(ld_dataset *dataset, ld_error *err) {
 static ld_dataset *create(const ld_data_format *format, const ld_dataset_options *options) {
   ld_dataset *dataset = ld_alloc(1, sizeof *dataset);
   dataset->format = format;
-  dataset->form = format->form;
   dataset->options = *options;
+  dataset->form = form_for(format, options->forms);
   return dataset;
 }
 
@@ -112,7 +106,7 @@ static int finish(ld_dataset *dataset, int rc, ld_dataset **out, ld_error *err) 
 int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_dataset **out, ld_error *err) {
   *out = NULL;
   const ld_data_format *format = NULL;
-  int rc = find_format(path, options->use, &format, err);
+  int rc = find_format(path, options->forms, &format, err);
   if (rc || !format) return rc;
   ld_dataset *dataset = create(format, options);
   rc = finish(dataset, format->source(dataset, path, err), out, err);
@@ -125,7 +119,7 @@ int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_data
 
 void ld_dataset_put_opening(const ld_dataset *dataset, ld_text *out) {
   uint64_t format = 0;
-  while (formats[format].format != dataset->format) format++;
+  while (formats[format] != dataset->format) format++;
   ld_text_append(out, &format, sizeof format);
   ld_source_put_opening(dataset->source, out);
 }
@@ -135,9 +129,9 @@ int ld_dataset_open_received(const char *path, const ld_dataset_options *options
   uint64_t format;
   *out = NULL;
   if (length >= sizeof format) memcpy(&format, bytes, sizeof format);
-  if (length < sizeof format || format >= n_formats)
+  if (length < sizeof format || format >= n_formats || !form_for(formats[format], options->forms))
     return ld_fail(err, LD_EFORMAT, "%s: its opening was cut off on its way", path);
-  ld_dataset *dataset = create(formats[format].format, options);
+  ld_dataset *dataset = create(formats[format], options);
   const int rc =
       ld_source_of_opening(path, bytes + sizeof format, length - sizeof format, &dataset->source, err);
   return finish(dataset, rc, out, err);
@@ -151,7 +145,7 @@ void ld_dataset_close(ld_dataset *dataset) {
   free(dataset);
 }
 
-ld_data_form ld_dataset_form(const ld_dataset *dataset) {
+const ld_data_form *ld_dataset_form(const ld_dataset *dataset) {
   return dataset->form;
 }
 
@@ -170,7 +164,7 @@ void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const l
 int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
   const char *file = ld_source_name(dataset->source, record->offset), *path = dataset->source->path;
   if (file) return ld_fail_prefix(err, rc, "%s/%s", path, file);
-  if (dataset->form == LD_DATA_IMAGES)
+  if (dataset->form->images)
     return ld_fail_prefix(err, rc, "%s: image %" PRIu64, path, record->offset);
   return ld_data_fail_at(dataset, record->offset, rc, err);
 }
@@ -199,7 +193,7 @@ static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sam
   int rc = ld_dataset_parse(dataset, record, &parsed, err);
   *there = !rc && !ld_parsed_is_empty(&parsed);
   if (*there) {
-    rc = ld_sample_make(dataset, record, &parsed, sample, err);
+    rc = dataset->form->make(dataset, record, &parsed, sample, err);
     if (rc && !parsed.place) ld_data_fail_at(dataset, record->offset, rc, err);
   }
   ld_parsed_free(&parsed);
@@ -212,7 +206,7 @@ static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sam
 
 static void cut(const ld_dataset *dataset, ld_sample *sample) {
   const size_t most = (size_t)dataset->options.seq_len;
-  if (dataset->form != LD_DATA_RAW && dataset->options.seq_len > 0 && sample->tokens.n > most)
+  if (!dataset->form->continuous && dataset->options.seq_len > 0 && sample->tokens.n > most)
     sample->tokens.n = most;
 }
 
@@ -238,12 +232,12 @@ static uint64_t part_begin(const ld_dataset *dataset, int part, int n_parts) {
 /* Fills the record from the sample. */
 static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *labels, ld_record *record,
                    ld_error *err) {
-  record->n_tokens = dataset->form == LD_DATA_IMAGES ? 1 : (int32_t)sample->n_whole;
+  record->n_tokens = (int32_t)sample->n_whole;
   if (!record->n_tokens) return 0;
   if (dataset->options.unlabelled) sample->label_kind = LD_LABEL_NONE;
   int rc = ld_label_set_add(labels, sample, record, err);
   if (rc) return ld_dataset_fail_at(dataset, record, rc, err);
-  if (dataset->form == LD_DATA_LABELLED || dataset->form == LD_DATA_IMAGES) return 0;
+  if (dataset->form->labelled) return 0;
   cut(dataset, sample);
   for (size_t i = 0; i < sample->tokens.n; i++) record->n_targets += sample->target[i];
   return 0;
@@ -252,7 +246,7 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
 /* Whether an image may be passed over: what cannot be read at all may be there the next time, and the data
  * would be another. */
 static bool pass_over(const ld_dataset *dataset, int rc) {
-  return dataset->form == LD_DATA_IMAGES && !dataset->options.strict &&
+  return dataset->form->images && !dataset->options.strict &&
          (rc == LD_EFORMAT || rc == LD_EUNSUPPORTED);
 }
 

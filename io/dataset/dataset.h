@@ -53,7 +53,7 @@ int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int r
 int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_dataset **out, ld_error *err);
 void ld_dataset_close(ld_dataset *dataset);
 
-ld_data_form ld_dataset_form(const ld_dataset *dataset);
+const ld_data_form *ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);
 
 /* Where its bytes come from. Belongs to the data set. */

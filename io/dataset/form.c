@@ -1,8 +1,8 @@
 /* What the records of a data set are, by the names of their values: of the keys of the first JSON line, or of a
  * table's columns.
  *
- * A new form of record for language models is one line in the table `forms`, before the forms whose keys it
- * contains. Labelled records may have other names for the same (column.c).
+ * Of the forms that are taken (data_form.h) the first whose keys the record has is the data set's. Labelled records may have
+ * other names for the same (column.c).
  */
 #include "io/dataset/form.h"
 
@@ -10,33 +10,28 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/dataset/data_form.h"
 
-typedef struct record_form {
-  ld_data_form form;
-  const char *keys[3];
-} record_form;
-
-/* For language models. */
-static const record_form forms[] = {
-    {LD_DATA_CHAT, {"messages"}},
-    {LD_DATA_PROMPT, {"prompt", "completion"}},
-    {LD_DATA_TEXT, {"text"}},
-};
-
-enum { n_forms = sizeof forms / sizeof *forms };
-
-/* The first form whose keys the record has; NULL when there is none. */
-static const record_form *form_of(const ld_value *record) {
-  for (size_t i = 0; i < n_forms; i++) {
-    const char *const *key = forms[i].keys;
-    while (*key && ld_value_get(record, *key)) key++;
-    if (!*key) return &forms[i];
-  }
-  return NULL;
+static bool has_keys(const ld_value *record, const ld_data_form *form) {
+  const char *const *key = form->keys;
+  while (*key && ld_value_get(record, *key)) key++;
+  return !*key && key != form->keys;
 }
 
-static void list_wanted(const record_form *form, ld_text *out) {
-  for (size_t i = 0; form->keys[i]; i++) ld_text_printf(out, "%s\"%s\"", i ? " and " : "", form->keys[i]);
+/* The first form whose keys the record has; NULL when there is none. */
+static const ld_data_form *form_of(const ld_data_form *const *forms, const ld_value *record) {
+  while (*forms && !has_keys(record, *forms)) forms++;
+  return *forms;
+}
+
+/* The form whose text is found by the names of columns; NULL for none. */
+static const ld_data_form *form_by_columns(const ld_data_form *const *forms) {
+  while (*forms && !(*forms)->by_columns) forms++;
+  return *forms;
+}
+
+static void list_wanted(const char *const *keys, ld_text *out) {
+  for (size_t i = 0; keys[i]; i++) ld_text_printf(out, "%s\"%s\"", i ? " and " : "", keys[i]);
 }
 
 static void list_keys(const ld_value *record, ld_text *out) {
@@ -56,11 +51,12 @@ static int fail_form(const ld_value *record, const ld_text *wanted, const char *
   return LD_EFORMAT;
 }
 
-static int fail_unknown(const ld_value *record, ld_error *err) {
+static int fail_unknown(const ld_data_form *const *forms, const ld_value *record, ld_error *err) {
   ld_text wanted = {0};
-  for (size_t i = 0; i < n_forms; i++) {
-    ld_text_puts(&wanted, i ? ", or " : "");
-    list_wanted(&forms[i], &wanted);
+  for (; *forms; forms++) {
+    if (!(*forms)->keys[0]) continue;
+    ld_text_puts(&wanted, wanted.length ? ", or " : "");
+    list_wanted((*forms)->keys, &wanted);
   }
   fail_form(record, &wanted, "", err);
   ld_text_free(&wanted);
@@ -68,9 +64,9 @@ static int fail_unknown(const ld_value *record, ld_error *err) {
 }
 
 /* Of a record that is not as the first, of which these are the keys. */
-static int fail_other(const ld_value *record, const record_form *first, ld_error *err) {
+static int fail_other(const ld_value *record, const char *const *keys, ld_error *err) {
   ld_text wanted = {0};
-  list_wanted(first, &wanted);
+  list_wanted(keys, &wanted);
   fail_form(record, &wanted, ", as in the first record: every record must have the form of the first", err);
   ld_text_free(&wanted);
   return LD_EFORMAT;
@@ -91,20 +87,19 @@ int ld_form_find_keys(ld_dataset *dataset, char *const *names, size_t n, const c
                       ld_error *err) {
   const int rc = ld_columns_find(names, n, what, found, err);
   if (rc) return rc;
-  const bool classifies = dataset->options.use == LD_USE_CLASSES;
+  dataset->form = form_by_columns(dataset->options.forms);
+  const bool pairs = dataset->form->labelled, labels = pairs && !dataset->options.unlabelled;
   const char *text = names[found->text - 1];
-  if (!classifies) found->pair = 0;
-  if (!classifies || dataset->options.unlabelled) found->label = 0;
+  if (!pairs) found->pair = 0;
+  if (!labels) found->label = 0;
   ld_data_keys_free(&dataset->keys);
-  dataset->form = classifies ? LD_DATA_LABELLED : LD_DATA_TEXT;
   dataset->keys.text = ld_strdup(text);
-  if (classifies) dataset->keys.pair = copy(found->pair ? names[found->pair - 1] : ld_columns_partner(text));
-  if (classifies && !dataset->options.unlabelled)
-    dataset->keys.label = ld_strdup(found->label ? names[found->label - 1] : "label");
+  if (pairs) dataset->keys.pair = copy(found->pair ? names[found->pair - 1] : ld_columns_partner(text));
+  if (labels) dataset->keys.label = ld_strdup(found->label ? names[found->label - 1] : "label");
   return 0;
 }
 
-static int find_labelled(ld_dataset *dataset, const ld_value *record, ld_error *err) {
+static int find_by_columns(ld_dataset *dataset, const ld_value *record, ld_error *err) {
   char **names = ld_alloc(record->n_items, sizeof *names);
   size_t n = 0;
   for (size_t i = 0; i < record->n_items; i++)
@@ -122,10 +117,10 @@ int ld_form_find_layout(ld_dataset *dataset, ld_error *err) {
 }
 
 int ld_form_find(ld_dataset *dataset, const ld_value *record, ld_error *err) {
-  if (dataset->options.use == LD_USE_CLASSES) return find_labelled(dataset, record, err);
-  const record_form *form = form_of(record);
-  if (!form) return fail_unknown(record, err);
-  dataset->form = form->form;
+  const ld_data_form *form = form_of(dataset->options.forms, record), *other = form_by_columns(dataset->options.forms);
+  if (!form && other && !other->keys[0]) return find_by_columns(dataset, record, err);
+  if (!form) return fail_unknown(dataset->options.forms, record, err);
+  dataset->form = form;
   dataset->keys.text = ld_strdup("text");
   return 0;
 }
@@ -145,15 +140,10 @@ static void count_unused(const ld_value *record, const char *const *used, size_t
 
 int ld_form_check(const ld_dataset *dataset, const ld_value *record, ld_tally *unused, ld_error *err) {
   const ld_data_keys *keys = &dataset->keys;
-  const record_form labelled = {LD_DATA_LABELLED, {keys->text}}, *first = forms;
-  const char *const used[] = {keys->text, keys->pair, keys->label};
-  if (dataset->form == LD_DATA_LABELLED) {
-    if (!ld_value_get(record, keys->text)) return fail_other(record, &labelled, err);
-    count_unused(record, used, 3, unused);
-    return 0;
-  }
-  while (first->form != dataset->form) first++;
-  if (form_of(record) != first) return fail_other(record, first, err);
-  count_unused(record, first->keys, 3, unused);
+  const char *const *own = dataset->form->keys, *const text[] = {keys->text, NULL};
+  const char *const by_columns[] = {keys->text, keys->pair, keys->label};
+  const bool same = own[0] ? form_of(dataset->options.forms, record) == dataset->form : ld_value_get(record, *text) != NULL;
+  if (!same) return fail_other(record, own[0] ? own : text, err);
+  count_unused(record, own[0] ? own : by_columns, 3, unused);
   return 0;
 }

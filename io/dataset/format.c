@@ -1,3 +1,4 @@
+#include "io/dataset/data_form.h"
 #include "io/dataset/format.h"
 
 #include <string.h>
@@ -64,7 +65,7 @@ void ld_data_warn_unused(const ld_dataset *dataset, const char *what, const ld_t
   for (size_t i = 0; i < unused->n; i++) labels = labels || ld_columns_is_label(unused->items[i].name);
   ld_tally_list(unused, "\"", &list);
   ld_warn("%s: not used: %s %s%s", dataset->source->path, what, list.bytes,
-          labels && dataset->options.use == LD_USE_LANGUAGE
+          labels && !dataset->options.forms[0]->labelled
               ? " (a language model learns the texts alone: for labels give a classifier's --model)"
               : "");
   ld_text_free(&list);

@@ -13,11 +13,11 @@
 
 typedef struct ld_data_format {
   const char *endings[4]; /* of the file's name, then NULL; "/" is a folder */
-  ld_data_form form;      /* unless `open` sets another */
+  bool images, continuous, columns; /* what it holds, as in ld_data_form; columns: its values have names */
   /* Makes dataset->source where the data is: ld_data_map_text for text. */
   int (*source)(ld_dataset *dataset, const char *path, ld_error *err);
-  /* On every rank: sets the form, the keys, and dataset->own for the calls below, from ld_source_start; says by
-   * ld_source_keep which of these bytes a rank without the data needs for that. May be NULL. */
+  /* On every rank: sets the keys and dataset->own for the calls below, and another form than the first that fits, from
+   * ld_source_start; says by ld_source_keep which of these bytes a rank without the data needs for that. May be NULL. */
   int (*open)(ld_dataset *dataset, ld_error *err);
   /* Frees dataset->own, which is not NULL. May be NULL. */
   void (*close)(ld_dataset *dataset);
@@ -47,9 +47,9 @@ struct ld_dataset {
   ld_source *source;
   uint64_t first; /* where records begin */
   ld_dataset_options options;
-  ld_data_form form;
+  const ld_data_form *form;
   ld_data_keys keys;            /* of text, but for the forms whose keys have one name */
-  const ld_chat_layout *layout; /* of LD_DATA_CHAT */
+  const ld_chat_layout *layout; /* of a form that has turns */
   bool adds_eos;                /* the tokenizer itself puts eos after a text */
   void *own;                    /* the format's */
 };

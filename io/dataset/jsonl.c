@@ -1,6 +1,7 @@
 /* JSONL: one JSON object a line; its keys tell what it is (form.c). Blank lines are no records. */
 #include <string.h>
 
+#include "io/dataset/data_form.h"
 #include "io/dataset/form.h"
 #include "io/json.h"
 
@@ -64,7 +65,7 @@ static int jsonl_open(ld_dataset *dataset, ld_error *err) {
   if (!record) return LD_EFORMAT;
   int rc = ld_form_find(dataset, record, err);
   if (rc) ld_data_fail_at(dataset, offset, rc, err);
-  if (!rc && dataset->form == LD_DATA_CHAT) rc = ld_form_find_layout(dataset, err);
+  if (!rc && dataset->form->has_turns) rc = ld_form_find_layout(dataset, err);
   ld_value_free(record);
   return rc;
 }

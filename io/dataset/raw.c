@@ -82,4 +82,4 @@ static int raw_read(const ld_dataset *dataset, const ld_record *record, const ld
 }
 
 const ld_data_format ld_data_raw = {
-    .endings = {".txt"}, .form = LD_DATA_RAW, .source = ld_data_map_text, .next = raw_next, .read = raw_read};
+    .endings = {".txt"}, .continuous = true, .source = ld_data_map_text, .next = raw_next, .read = raw_read};

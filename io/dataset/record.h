@@ -17,24 +17,10 @@
 
 typedef struct ld_dataset ld_dataset;
 
-typedef enum ld_data_form {
-  LD_DATA_TEXT,
-  LD_DATA_PROMPT,
-  LD_DATA_CHAT,
-  LD_DATA_RAW,
-  LD_DATA_LABELLED,
-  LD_DATA_IMAGES
-} ld_data_form;
-
-/* What a model takes; a data set of another kind is refused. */
-typedef enum ld_data_use {
-  LD_USE_LANGUAGE, /* text to predict token by token */
-  LD_USE_CLASSES,  /* texts with labels */
-  LD_USE_IMAGES    /* images with labels */
-} ld_data_use;
+typedef struct ld_data_form ld_data_form;
 
 typedef struct ld_dataset_options {
-  ld_data_use use;
+  const ld_data_form *const *forms;     /* those that are taken, NULL after the last (data_form.h) */
   const ld_tokenizer *tokenizer;        /* of text; must outlive the dataset */
   const ld_image_rule *image_rule;      /* of images; must outlive the dataset */
   bool unlabelled;                      /* labels are ignored */

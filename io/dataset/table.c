@@ -344,6 +344,7 @@ static void table_close(ld_dataset *dataset) {
 
 const ld_data_format ld_data_tsv = {.endings = {".tsv"},
                                     .source = ld_data_map_text,
+                                    .columns = true,
                                     .open = tsv_open,
                                     .close = table_close,
                                     .scan = tsv_scan,
@@ -351,6 +352,7 @@ const ld_data_format ld_data_tsv = {.endings = {".tsv"},
                                     .read = table_read};
 const ld_data_format ld_data_csv = {.endings = {".csv"},
                                     .source = ld_data_map_text,
+                                    .columns = true,
                                     .open = csv_open,
                                     .close = table_close,
                                     .scan = csv_scan,

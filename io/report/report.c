@@ -36,7 +36,9 @@ static void put_amount(ld_text *page, const char *before, double amount, const c
 }
 
 static void open_tile(ld_text *page, const char *label) {
-  ld_text_printf(page, "<div><dt>%s</dt><dd>", label);
+  ld_text_puts(page, "<div><dt>");
+  ld_report_put_escaped(page, label);
+  ld_text_puts(page, "</dt><dd>");
 }
 
 static void close_tile(ld_text *page) {
@@ -44,26 +46,22 @@ static void close_tile(ld_text *page) {
 }
 
 /* The best evaluation is the one with the lowest loss: what else it has is not the best of its kind. */
-static void put_eval_tile(ld_text *page, const ld_run_record *r, int column, const char *label) {
+static void put_eval_tile(ld_text *page, const ld_run_record *r, int column, bool of_loss, int digits) {
   const ld_table *e = &r->evals;
   const size_t best = ld_run_record_best(r);
-  const bool is_loss = column == LD_COLUMN_LOSS || column == LD_COLUMN_PERPLEXITY;
-  const int digits = column == LD_COLUMN_PERPLEXITY ? 2 : 4;
-  open_tile(page, label);
   ld_report_put_real(page, e->column[column][best], digits);
-  ld_text_puts(page, is_loss ? "<small>best, at step " : "<small>at the same step");
-  if (is_loss) ld_report_put_count(page, e->column[LD_COLUMN_STEP][best]);
+  ld_text_puts(page, of_loss ? "<small>best, at step " : "<small>at the same step");
+  if (of_loss) ld_report_put_count(page, e->column[LD_COLUMN_STEP][best]);
   ld_text_puts(page, "; first ");
   ld_report_put_real(page, e->column[column][0], digits);
   ld_text_puts(page, "</small>");
   close_tile(page);
 }
 
-static const char *const measures[] = {
-    [LD_RUN_LANGUAGE] = "Validation perplexity",
-    [LD_RUN_CLASSES] = "Validation accuracy",
-    [LD_RUN_VALUE] = "Validation Pearson correlation",
-};
+/* "Validation accuracy" */
+static char *measure_of(const ld_run_record *r) {
+  return ld_format("Validation %s", r->metrics[0].name);
+}
 
 static double last_step(const ld_run_record *r) {
   return r->steps.n ? r->steps.column[LD_COLUMN_STEP][r->steps.n - 1] : 0;
@@ -83,13 +81,17 @@ static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
     close_tile(page);
   }
   if (e->n) {
-    put_eval_tile(page, r, LD_COLUMN_LOSS, "Validation loss");
-    put_eval_tile(page, r, ld_run_record_measure(r), measures[r->task]);
+    char *measure = measure_of(r);
+    open_tile(page, "Validation loss");
+    put_eval_tile(page, r, LD_COLUMN_LOSS, true, 4);
+    open_tile(page, measure);
+    put_eval_tile(page, r, LD_COLUMN_METRIC, r->metrics[0].of_loss, r->metrics[0].digits);
+    free(measure);
   }
 }
 
 static const char *rate_title(const ld_run_record *r) {
-  return r->images ? "Images per second" : "Tokens per second";
+  return strcmp(ld_run_record_unit(r), "images") ? "Tokens per second" : "Images per second";
 }
 
 static void put_progress_tiles(ld_text *page, const ld_run_record *r) {
@@ -105,9 +107,9 @@ static void put_progress_tiles(ld_text *page, const ld_run_record *r) {
     ld_text_printf(page, "%s%.2f epochs", isnan(r->total) ? "" : ", ", s->column[LD_COLUMN_EPOCH][s->n - 1]);
   ld_text_puts(page, "</small>");
   close_tile(page);
-  open_tile(page, r->images                    ? "Images seen"
-                  : r->task == LD_RUN_LANGUAGE ? "Target tokens seen"
-                                               : "Texts seen");
+  ld_text_puts(page, "<div><dt>");
+  ld_report_put_capital(page, ld_run_record_target(r));
+  ld_text_puts(page, "s seen</dt><dd>");
   ld_report_put_count(page, targets);
   close_tile(page);
   open_tile(page, rate_title(r));
@@ -157,16 +159,20 @@ static void put_gain(ld_text *page, const ld_run_record *r) {
   const ld_table *e = &r->evals;
   const size_t best = ld_run_record_best(r);
   if (e->n < 2 || best == 0 || !(e->column[LD_COLUMN_LOSS][best] < e->column[LD_COLUMN_LOSS][0])) return;
-  const bool language = r->task == LD_RUN_LANGUAGE;
-  const double *measure = e->column[ld_run_record_measure(r)];
-  if (!language && !(measure[best] > measure[0])) return;
-  ld_text_printf(page, "<p class=\"gist\">%s %s from ", measures[r->task], language ? "fell" : "rose");
-  ld_report_put_real(page, measure[0], language ? 2 : 4);
+  const ld_run_metric *metric = &r->metrics[0];
+  const double *values = e->column[LD_COLUMN_METRIC];
+  if (metric->falls ? !(values[best] < values[0]) : !(values[best] > values[0])) return;
+  char *measure = measure_of(r);
+  ld_text_printf(page, "<p class=\"gist\">");
+  ld_report_put_escaped(page, measure);
+  ld_text_printf(page, " %s from ", metric->falls ? "fell" : "rose");
+  ld_report_put_real(page, values[0], metric->digits);
   ld_text_puts(page, " to ");
-  ld_report_put_real(page, measure[best], language ? 2 : 4);
+  ld_report_put_real(page, values[best], metric->digits);
   ld_text_puts(page, " by step ");
   ld_report_put_count(page, e->column[LD_COLUMN_STEP][best]);
   ld_text_puts(page, ".</p>\n");
+  free(measure);
 }
 
 /* What became of the run, in one sentence; and what a reader should not miss. */
@@ -208,12 +214,15 @@ static void put_loss_chart(ld_text *page, const ld_run_record *r, ld_chart chart
     curves[chart.n_curves++] =
         (ld_curve){"validation", "dots", e->column[LD_COLUMN_STEP], e->column[LD_COLUMN_LOSS], e->n};
   chart.title = "Loss";
-  chart.note = r->task == LD_RUN_VALUE      ? "mean squared error"
-               : r->task == LD_RUN_LANGUAGE ? "nats per target token"
-               : r->images                  ? "nats per image"
-                                            : "nats per text";
+  ld_text note = {0};
+  const bool nats = !strcmp(ld_run_record_loss_unit(r), "nats");
+  ld_report_put_escaped(&note, ld_run_record_loss_unit(r));
+  ld_report_put_escaped(&note, nats ? " per " : "");
+  ld_report_put_escaped(&note, nats ? ld_run_record_target(r) : "");
+  chart.note = note.bytes;
   chart.tall = true;
   ld_chart_put(page, &chart);
+  ld_text_free(&note);
   free(means);
 }
 

@@ -40,11 +40,58 @@ static void add_row(ld_table *t, const double *row, size_t n_columns) {
   t->n++;
 }
 
-static void take_kind(ld_run_record *r, const ld_value *record) {
-  const char *task = string(record, "task"), *unit = string(record, "unit");
-  if (task && !strcmp(task, "classes")) r->task = LD_RUN_CLASSES;
-  if (task && !strcmp(task, "value")) r->task = LD_RUN_VALUE;
-  if (unit) r->images = !strcmp(unit, "images");
+static void set_text(char **to, const char *text) {
+  if (!text) return;
+  free(*to);
+  *to = ld_strdup(text);
+}
+
+static void drop_metrics(ld_run_record *r) {
+  for (size_t i = 0; i < r->n_metrics; i++) {
+    free(r->metrics[i].key);
+    free(r->metrics[i].name);
+  }
+  r->n_metrics = 0;
+}
+
+static void add_metric(ld_run_record *r, const char *key, const char *name, ld_run_metric metric) {
+  if (r->n_metrics == LD_MOST_METRICS) return;
+  metric.key = ld_strdup(key);
+  metric.name = ld_strdup(name);
+  r->metrics[r->n_metrics++] = metric;
+}
+
+static bool is_true(const ld_value *value) {
+  return value && value->type == LD_BOOLEAN && value->boolean;
+}
+
+static void take_metrics(ld_run_record *r, const ld_value *list) {
+  if (!list || list->type != LD_LIST) return;
+  drop_metrics(r);
+  for (size_t i = 0; i < list->n_items; i++) {
+    const ld_value *item = &list->items[i];
+    const char *key = item->type == LD_MAP ? string(item, "key") : NULL, *name = key ? string(item, "name") : NULL;
+    if (!key) continue;
+    const char *better = string(item, "better");
+    const double digits = number(item, "digits");
+    add_metric(r, key, name ? name : key,
+               (ld_run_metric){.falls = better && !strcmp(better, "lower"),
+                               .of_loss = is_true(ld_value_get(item, "of_loss")),
+                               .digits = digits >= 0 && digits <= 9 ? (int)digits : 4});
+  }
+}
+
+/* What records of before metrics were told may hold. */
+static void find_metrics(ld_run_record *r, const ld_value *record) {
+  static const char *const scores[][2] = {{"accuracy", "accuracy"},
+                                          {"macro_f1", "macro F1"},
+                                          {"matthews", "Matthews"},
+                                          {"pearson", "Pearson correlation"},
+                                          {"spearman", "Spearman correlation"}};
+  for (size_t i = 0; i < sizeof scores / sizeof *scores; i++)
+    if (!isnan(number(record, scores[i][0]))) add_metric(r, scores[i][0], scores[i][1], (ld_run_metric){.digits = 4});
+  if (!r->n_metrics)
+    add_metric(r, "perplexity", "perplexity", (ld_run_metric){.falls = true, .of_loss = true, .digits = 2});
 }
 
 static bool differ(double one, double other) {
@@ -65,7 +112,10 @@ static void take_start(ld_run_record *r, const ld_value *record, double *session
   r->trained = number(record, "trained_parameters");
   r->base = number(record, "base_parameters");
   r->total = number(record, "total_steps");
-  take_kind(r, record);
+  set_text(&r->unit, string(record, "unit"));
+  set_text(&r->target, string(record, "target"));
+  set_text(&r->loss_unit, string(record, "loss_unit"));
+  take_metrics(r, ld_value_get(record, "metrics"));
   if (!r->date && string(record, "date")) r->date = ld_strdup(string(record, "date"));
 }
 
@@ -96,22 +146,12 @@ static void take_step(ld_run_record *r, const ld_value *record, double step, dou
 }
 
 static void take_eval(ld_run_record *r, const ld_value *record, double step, double *session) {
-  double row[LD_EVAL_COLUMNS] = {
-      [LD_COLUMN_STEP] = step,
-      [LD_COLUMN_LOSS] = number(record, "loss"),
-      [LD_COLUMN_PERPLEXITY] = number(record, "perplexity"),
-      [LD_COLUMN_ACCURACY] = number(record, "accuracy"),
-      [LD_COLUMN_MACRO_F1] = number(record, "macro_f1"),
-      [LD_COLUMN_MATTHEWS] = number(record, "matthews"),
-      [LD_COLUMN_PEARSON] = number(record, "pearson"),
-      [LD_COLUMN_SPEARMAN] = number(record, "spearman"),
-  };
-  if (!isnan(row[LD_COLUMN_ACCURACY]))
-    r->task = LD_RUN_CLASSES;
-  else if (!isnan(row[LD_COLUMN_PEARSON]))
-    r->task = LD_RUN_VALUE;
-  if (r->task == LD_RUN_LANGUAGE && isnan(row[LD_COLUMN_PERPLEXITY]))
-    row[LD_COLUMN_PERPLEXITY] = exp(row[LD_COLUMN_LOSS]);
+  double row[LD_EVAL_COLUMNS] = {[LD_COLUMN_STEP] = step, [LD_COLUMN_LOSS] = number(record, "loss")};
+  if (!r->n_metrics) find_metrics(r, record);
+  for (size_t i = 0; i < LD_MOST_METRICS; i++)
+    row[LD_COLUMN_METRIC + i] = i < r->n_metrics ? number(record, r->metrics[i].key) : NAN;
+  if (r->n_metrics && !strcmp(r->metrics[0].key, "perplexity") && isnan(row[LD_COLUMN_METRIC]))
+    row[LD_COLUMN_METRIC] = exp(row[LD_COLUMN_LOSS]);
   rewind_to(&r->evals, step);
   add_row(&r->evals, row, LD_EVAL_COLUMNS);
   *session += or_zero(number(record, "seconds"));
@@ -210,6 +250,10 @@ void ld_run_record_free(ld_run_record *r) {
     free(r->evals.column[c]);
   }
   drop_confusion(&r->confusion);
+  drop_metrics(r);
+  free(r->target);
+  free(r->unit);
+  free(r->loss_unit);
   free(r->date);
   free(r->stopped);
   free(r->before.prompt);
@@ -226,10 +270,25 @@ size_t ld_run_record_best(const ld_run_record *r) {
   return best;
 }
 
-int ld_run_record_measure(const ld_run_record *r) {
-  return r->task == LD_RUN_CLASSES ? LD_COLUMN_ACCURACY
-         : r->task == LD_RUN_VALUE ? LD_COLUMN_PEARSON
-                                   : LD_COLUMN_PERPLEXITY;
+const char *ld_run_record_unit(const ld_run_record *r) {
+  return r->unit ? r->unit : "tokens";
+}
+
+const char *ld_run_record_target(const ld_run_record *r) {
+  if (r->target) return r->target;
+  if (!strcmp(ld_run_record_unit(r), "images")) return "image";
+  return ld_run_record_scored(r) ? "text" : "target token";
+}
+
+const char *ld_run_record_loss_unit(const ld_run_record *r) {
+  if (r->loss_unit) return r->loss_unit;
+  return r->n_metrics && !strcmp(r->metrics[0].key, "pearson") ? "mean squared error" : "nats";
+}
+
+bool ld_run_record_scored(const ld_run_record *r) {
+  bool scored = false;
+  for (size_t i = 0; i < r->n_metrics; i++) scored = scored || !r->metrics[i].of_loss;
+  return scored;
 }
 
 static int by_size(const void *a, const void *b) {
@@ -251,6 +310,12 @@ double ld_column_median(const double *values, size_t n) {
 double ld_column_largest(const double *values, size_t n) {
   double out = NAN;
   for (size_t i = 0; i < n; i++) out = fmax(out, values[i]);
+  return out;
+}
+
+double ld_column_least(const double *values, size_t n) {
+  double out = NAN;
+  for (size_t i = 0; i < n; i++) out = fmin(out, values[i]);
   return out;
 }
 

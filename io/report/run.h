@@ -24,20 +24,17 @@ enum {
   LD_COLUMN_WAIT_RANKS,
   LD_STEP_COLUMNS
 };
-enum {
-  LD_COLUMN_PERPLEXITY = LD_COLUMN_LR,
-  LD_COLUMN_ACCURACY,
-  LD_COLUMN_MACRO_F1,
-  LD_COLUMN_MATTHEWS,
-  LD_COLUMN_PEARSON,
-  LD_COLUMN_SPEARMAN,
-  LD_EVAL_COLUMNS
-};
+enum { LD_MOST_METRICS = 6, LD_COLUMN_METRIC = LD_COLUMN_LR, LD_EVAL_COLUMNS = LD_COLUMN_METRIC + LD_MOST_METRICS };
 enum { LD_TABLE_COLUMNS = LD_STEP_COLUMNS };
 _Static_assert((int)LD_EVAL_COLUMNS <= (int)LD_TABLE_COLUMNS, "a table has room for both");
 
-/* What the model predicts. */
-typedef enum ld_run_task { LD_RUN_LANGUAGE, LD_RUN_CLASSES, LD_RUN_VALUE } ld_run_task;
+/* A number beside the loss that says how good the model is: column LD_COLUMN_METRIC + i of the evaluations. */
+typedef struct ld_run_metric {
+  char *key, *name;
+  bool falls;   /* the lower, the better */
+  bool of_loss; /* it follows from the loss */
+  int digits;   /* shown after the point */
+} ld_run_metric;
 
 /* Records in columns, steps rising; what a record lacks is NaN. */
 typedef struct ld_table {
@@ -67,8 +64,9 @@ typedef struct ld_run_record {
   char *stopped; /* why the newest session stopped before its end; NULL when it did not, or was killed */
   char *date;    /* of the first session; NULL when not told */
   double seconds;
-  ld_run_task task; /* as told, or as the evaluations' scores show */
-  bool images;      /* what it takes; text otherwise */
+  ld_run_metric metrics[LD_MOST_METRICS]; /* as told; in older records as the evaluations show */
+  size_t n_metrics;                       /* the first is the one to show */
+  char *target, *unit, *loss_unit;        /* "image", "images", "nats"; NULL when not told */
   ld_confusion confusion;
   ld_run_sample before, after; /* `after` is empty while there is one sample only */
 } ld_run_record;
@@ -80,12 +78,20 @@ void ld_run_record_free(ld_run_record *run);
 /* The evaluation with the lowest loss; the first one when none has a loss. */
 size_t ld_run_record_best(const ld_run_record *run);
 
-/* The column of the evaluations that tells, beside the loss, how good the model is. */
-int ld_run_record_measure(const ld_run_record *run);
+/* What the loss is a mean over, "target token", "text" or "image"; what the rate counts, "tokens" or "images". */
+const char *ld_run_record_target(const ld_run_record *run);
+const char *ld_run_record_unit(const ld_run_record *run);
+
+/* "nats" (a mean over the targets then), or what else the loss is. */
+const char *ld_run_record_loss_unit(const ld_run_record *run);
+
+/* Whether it has metrics that do not follow from the loss. */
+bool ld_run_record_scored(const ld_run_record *run);
 
 /* Statistics of the values that are there; NaN when there are none. */
 double ld_column_median(const double *values, size_t n);
 double ld_column_largest(const double *values, size_t n);
+double ld_column_least(const double *values, size_t n);
 double ld_column_mean(const double *values, size_t n);
 
 /* How many values on either side ld_column_smooth takes the mean over; 0 for a run too short to need it. */

@@ -10,46 +10,53 @@ enum { MAX_ROWS = 12 };
 
 void ld_report_put_score_chart(ld_text *page, const ld_run_record *r, ld_chart chart) {
   const ld_table *e = &r->evals;
-  if (r->task == LD_RUN_LANGUAGE || !e->n) return;
-  const double *values = e->column[ld_run_record_measure(r)], top = ld_column_largest(values, e->n);
+  if (!e->n || !ld_run_record_scored(r)) return;
+  const ld_run_metric *metric = &r->metrics[0];
+  const double *values = e->column[LD_COLUMN_METRIC], top = ld_column_largest(values, e->n);
+  const double best = metric->falls ? ld_column_least(values, e->n) : top;
   char note[64];
-  snprintf(note, sizeof note, "validation, highest %.4f", top);
+  snprintf(note, sizeof note, "validation, %s %.*f", metric->falls ? "lowest" : "highest", metric->digits, best);
   const ld_curve curve = {"validation", "joined", e->column[LD_COLUMN_STEP], values, e->n};
-  chart.title = r->task == LD_RUN_CLASSES ? "Accuracy" : "Pearson correlation";
+  ld_text title = {0};
+  ld_report_put_capital(&title, metric->name);
+  chart.title = title.bytes;
   chart.note = note;
   chart.from_zero = values[0] >= 0 && values[0] < 0.5 * top; /* a small rise near the top is to be seen */
   chart.curves = &curve;
   chart.n_curves = 1;
   chart.n_marks = 5;
   ld_chart_put(page, &chart);
+  ld_text_free(&title);
 }
 
-static void put_evaluation(ld_text *page, const ld_table *e, size_t i, const int *columns, bool best) {
+static void put_evaluation(ld_text *page, const ld_run_record *r, size_t i, bool best) {
+  const ld_table *e = &r->evals;
   ld_text_printf(page, "<tr%s><td>", best ? " class=\"best\"" : "");
   ld_report_put_count(page, e->column[LD_COLUMN_STEP][i]);
-  for (; *columns; columns++) {
+  ld_text_puts(page, "</td><td>");
+  ld_report_put_real(page, e->column[LD_COLUMN_LOSS][i], 4);
+  for (size_t k = 0; k < r->n_metrics; k++) {
     ld_text_puts(page, "</td><td>");
-    ld_report_put_real(page, e->column[*columns][i], 4);
+    ld_report_put_real(page, e->column[LD_COLUMN_METRIC + k][i], r->metrics[k].digits);
   }
   ld_text_puts(page, "</td></tr>\n");
 }
 
 /* All evaluations of a short run; of a long one some, among them the first, the best and the last. */
 static void put_evaluations(ld_text *page, const ld_run_record *r) {
-  static const int of_classes[] = {LD_COLUMN_LOSS, LD_COLUMN_ACCURACY, LD_COLUMN_MACRO_F1, LD_COLUMN_MATTHEWS,
-                                   0};
-  static const int of_values[] = {LD_COLUMN_LOSS, LD_COLUMN_PEARSON, LD_COLUMN_SPEARMAN, 0};
-  const bool classes = r->task == LD_RUN_CLASSES;
   const size_t n = r->evals.n, best = ld_run_record_best(r),
                every = n > MAX_ROWS ? n / (MAX_ROWS - 2) + 1 : 1;
   ld_text_puts(page, "<section><h2>Evaluations</h2>\n<span class=\"note\">");
   if (every > 1) ld_text_printf(page, "some of %zu, ", n);
-  ld_text_printf(
-      page, "lowest loss in bold</span><div class=\"wide\"><table>\n<tr><th>Step</th><th>Loss</th>%s</tr>\n",
-      classes ? "<th>Accuracy</th><th>Macro F1</th><th>Matthews</th>" : "<th>Pearson</th><th>Spearman</th>");
+  ld_text_puts(page, "lowest loss in bold</span><div class=\"wide\"><table>\n<tr><th>Step</th><th>Loss</th>");
+  for (size_t k = 0; k < r->n_metrics; k++) {
+    ld_text_puts(page, "<th>");
+    ld_report_put_capital(page, r->metrics[k].name);
+    ld_text_puts(page, "</th>");
+  }
+  ld_text_puts(page, "</tr>\n");
   for (size_t i = 0; i < n; i++)
-    if (i % every == 0 || i == best || i == n - 1)
-      put_evaluation(page, &r->evals, i, classes ? of_classes : of_values, i == best);
+    if (i % every == 0 || i == best || i == n - 1) put_evaluation(page, r, i, i == best);
   ld_text_puts(page, "</table></div></section>\n");
 }
 
@@ -92,7 +99,7 @@ static void put_confusion(ld_text *page, const ld_confusion *c) {
 }
 
 void ld_report_put_scores(ld_text *page, const ld_run_record *r) {
-  if (r->task == LD_RUN_LANGUAGE || !r->evals.n) return;
+  if (!r->evals.n || !ld_run_record_scored(r)) return;
   ld_text_puts(page, "<div class=\"scores\">\n");
   put_evaluations(page, r);
   put_confusion(page, &r->confusion);

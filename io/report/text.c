@@ -24,6 +24,12 @@ void ld_report_put_escaped(ld_text *page, const char *text) {
   }
 }
 
+void ld_report_put_capital(ld_text *page, const char *text) {
+  const char first[] = {*text >= 'a' && *text <= 'z' ? (char)(*text - 'a' + 'A') : *text, 0};
+  ld_report_put_escaped(page, first);
+  if (*text) ld_report_put_escaped(page, text + 1);
+}
+
 void ld_report_put_count(ld_text *page, double value) {
   if (isnan(value) || fabs(value) >= 1e9) {
     ld_text_printf(page, isnan(value) ? "unknown" : "%.4g billion", value / 1e9);

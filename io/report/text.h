@@ -8,6 +8,9 @@
 /* Text from a file, made harmless. */
 void ld_report_put_escaped(ld_text *page, const char *text);
 
+/* The same, beginning with a capital letter. */
+void ld_report_put_capital(ld_text *page, const char *text);
+
 /* A whole number with its thousands apart, shortened when it is very large; "unknown" for NaN. */
 void ld_report_put_count(ld_text *page, double value);
 

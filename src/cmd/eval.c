@@ -29,19 +29,17 @@ static void print_confusion(const ld_scores *s, const ld_labels *labels) {
   printf("\n");
 }
 
-static void print_evaluation(const ld_evaluation *e, const ld_base *base) {
-  const ld_scores *s = &e->scores;
-  if (base->model->task == LD_TASK_LANGUAGE) {
-    printf("loss %.6f  perplexity %.4f  target tokens %lld  sequences %lld\n", e->loss, exp(e->loss),
-           (long long)e->n_targets, (long long)e->n_rows);
-  } else if (base->model->task == LD_TASK_CLASSES) {
-    printf("loss %.6f  accuracy %.6f  macro F1 %.6f  Matthews %.6f  samples %lld\n", e->loss, s->accuracy,
-           s->macro_f1, s->matthews, (long long)e->n_rows);
-    print_confusion(s, &base->labels);
-  } else {
-    printf("loss %.6f  Pearson %.6f  Spearman %.6f  samples %lld\n", e->loss, s->pearson, s->spearman,
-           (long long)e->n_rows);
-  }
+static int print_evaluation(const ld_evaluation *e, const ld_base *base, ld_error *err) {
+  ld_text line = {0};
+  ld_evaluation_put(e, base->objective, 2, &line);
+  if (base->objective->labelled)
+    ld_text_printf(&line, "  samples %lld\n", (long long)e->n_rows);
+  else
+    ld_text_printf(&line, "  target tokens %lld  sequences %lld\n", (long long)e->n_targets, (long long)e->n_rows);
+  const int rc = ld_cmd_print(&line, false, err);
+  if (!rc && e->scores.n_classes) print_confusion(&e->scores, &base->labels);
+  ld_text_free(&line);
+  return rc;
 }
 
 static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, const ld_corpus *corpus,
@@ -58,7 +56,8 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
     rc = ld_fail(err, LD_ENUMERIC,
                  "%s: the loss is not finite: the model or the adapter holds NaN or infinite values",
                  options->data);
-  if (!rc && ld_comm_rank(comm) == 0) print_evaluation(&found, base);
+  if (!rc && ld_comm_rank(comm) == 0) rc = print_evaluation(&found, base, err);
+  rc = ld_comm_agree(comm, rc, err);
   ld_evaluation_free(&found);
   ld_feed_free(&feed);
   ld_tape_free(tape);
@@ -74,9 +73,9 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   if (!rc)
     rc =
         ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base, err);
-  if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, ld_base_use(&base), base.model->max_positions, err);
+  if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, &base, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
-  if (!rc) rc = ld_options_suit_data(options, 1u << ld_dataset_form(corpus->dataset), err);
+  if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(corpus->dataset), NULL, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = evaluate(options, comm, &base, corpus, err);

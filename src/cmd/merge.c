@@ -84,7 +84,7 @@ static bool is_bare(const ld_base *base) {
   for (size_t i = 0; i < ld_model_folder_count(base->folder) && !found; i++)
     found = !strncmp(ld_model_folder_name(base->folder, i), body, strlen(body));
   free(body);
-  return model->family->classifies && names_body && !found;
+  return base->objective->labelled && names_body && !found;
 }
 
 static bool unties_head(const ld_model *model) {
@@ -264,17 +264,17 @@ static size_t tie_members(const ld_model *model, ld_json_member *members) {
 }
 
 /* A classifier's class, and what its outputs are. The texts are the caller's to free. */
-static size_t head_members(const ld_base *base, ld_text texts[3], ld_json_member *members) {
+static size_t head_members(const ld_base *base, ld_text texts[4], ld_json_member *members) {
   const ld_model *model = base->model;
-  if (!model->family->classifies) return 0;
+  if (!base->objective->labelled) return 0;
   ld_text_printf(&texts[0], "[\"%s\"]", model->family->architectures[0]);
   ld_adapter_labels_put_map(&texts[1], base->labels.names, base->labels.n_names);
   put_numbers(&base->labels, &texts[2]);
-  const char *problem = model->task == LD_TASK_VALUE ? "\"regression\"" : "\"single_label_classification\"";
+  ld_text_printf(&texts[3], "\"%s\"", base->objective->problem);
   members[0] = (ld_json_member){"architectures", texts[0].bytes, false};
   members[1] = (ld_json_member){"id2label", texts[1].bytes, false};
   members[2] = (ld_json_member){"label2id", texts[2].bytes, false};
-  members[3] = (ld_json_member){"problem_type", problem, false};
+  members[3] = (ld_json_member){"problem_type", texts[3].bytes, false};
   members[4] = (ld_json_member){"num_labels", NULL, true}; /* id2label says it */
   return 5;
 }
@@ -282,7 +282,7 @@ static size_t head_members(const ld_base *base, ld_text texts[3], ld_json_member
 static int write_config(const ld_base *base, const char *from, const char *to, const char *dtype,
                         ld_error *err) {
   ld_json_member members[MOST_MEMBERS];
-  ld_text texts[3] = {0}, edited = {0};
+  ld_text texts[4] = {0}, edited = {0};
   size_t n = type_members(dtype, members);
   n += tie_members(base->model, members + n);
   n += head_members(base, texts, members + n);
@@ -292,7 +292,7 @@ static int write_config(const ld_base *base, const char *from, const char *to, c
   if (!rc) rc = ld_json_edit(map.bytes, map.length, from, members, n, &edited, err);
   if (!rc) rc = ld_file_write(to, edited.bytes, edited.length, err);
   ld_map_close(&map);
-  for (int i = 0; i < 3; i++) ld_text_free(&texts[i]);
+  for (int i = 0; i < 4; i++) ld_text_free(&texts[i]);
   ld_text_free(&edited);
   return rc;
 }

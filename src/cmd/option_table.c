@@ -21,14 +21,8 @@
 #define DEFINES LD_MARK_DEFINES
 #define OF_MATRICES LD_MARK_OF_MATRICES
 #define OF_ADAPTER LD_MARK_OF_ADAPTER
-#define LANGUAGE LD_MARK_LANGUAGE
-#define CLASSES LD_MARK_CLASSES
-#define IMAGES LD_MARK_IMAGES
 #define ONCE LD_MARK_ONCE
 #define ROWS LD_MARK_ROWS
-#define FOR_CHAT LD_MARK_FOR_CHAT
-#define FOR_PROMPTS LD_MARK_FOR_PROMPTS
-#define FOR_RECORDS LD_MARK_FOR_RECORDS
 #define FIELD(name) offsetof(ld_options, name)
 
 /* clang-format off */
@@ -107,27 +101,36 @@ const ld_option ld_option_table[] = {
    .elsewhere = "per-device-train-batch-size|train-batch-size"},
   {"micro-batch", INTEGER, FIELD(micro_batch), TRAIN | EVAL | PREDICT, 0, DEFINES, "1", 1, 65536, "N",
    .help = "sequences or images that a rank computes at a time"},
-  {"seq-len", INTEGER, FIELD(seq_len), TRAIN | EVAL | PREDICT, 0, DEFINES | ROWS | LANGUAGE | CLASSES, "512", 2, 1 << 20, "T",
+  {"seq-len", INTEGER, FIELD(seq_len), TRAIN | EVAL | PREDICT, 0, DEFINES | ROWS, "512", 2, 1 << 20, "T",
+   .meant = "text",
    .help = "longest sequence in tokens; longer texts are truncated",
    .elsewhere = "max-seq-length|max-length|block-size|cutoff-len"},
-  {"pack", CHOICE, FIELD(pack), TRAIN | EVAL, 0, DEFINES | ROWS | LANGUAGE | FOR_RECORDS, "auto", 0, 0, "auto|yes|no",
+  {"pack", CHOICE, FIELD(pack), TRAIN | EVAL, 0, DEFINES | ROWS, "auto", 0, 0, "auto|yes|no",
+   .meant = "language", .forms = "chat, prompt, text", .lacks = "is raw text, whose rows are full as they are",
    .help = "put several short samples in one row, each with its own attention (auto: for raw text)",
    .off = "do not pack: one sample per row"},
-  {"mask-prompt", FLAG, FIELD(mask_prompt), TRAIN | EVAL, 0, DEFINES | ROWS | LANGUAGE | FOR_PROMPTS, "yes", 0, 0, NULL,
+  {"mask-prompt", FLAG, FIELD(mask_prompt), TRAIN | EVAL, 0, DEFINES | ROWS, "yes", 0, 0, NULL,
+   .meant = "language", .forms = "chat, prompt", .lacks = "holds no prompts",
    .help = "train on completions and assistant turns only", .off = "train on prompts and user turns too"},
   {"shuffle", FLAG, FIELD(shuffle), TRAIN, 0, DEFINES | ROWS, "yes", 0, 0, NULL,
    .help = "visit the samples in another order in each epoch", .off = "do not shuffle: keep the order of the data"},
-  {"chat-template", CHOICE, FIELD(chat_template), TRAIN | EVAL | GENERATE, 0, DEFINES | ROWS | LANGUAGE | FOR_CHAT, NULL, 0, 0, "chatml|llama2|llama3",
+  {"chat-template", CHOICE, FIELD(chat_template), TRAIN | EVAL | GENERATE, 0, DEFINES | ROWS, NULL, 0, 0, "chatml|llama2|llama3",
+   .meant = "language", .forms = "chat", .lacks = "holds no messages",
    .help = "layout of chat messages (default: by the tokenizer's special tokens)", .needs = "chat", .needs_of = GENERATE},
-  {"labels", INTEGER, FIELD(labels), TRAIN, 0, DEFINES | OF_ADAPTER | CLASSES | IMAGES, "0", 0, 1 << 20, "N",
+  {"labels", INTEGER, FIELD(labels), TRAIN, 0, DEFINES | OF_ADAPTER, "0", 0, 1 << 20, "N",
+   .meant = "classes, value",
    .help = "number of classes of a classifier's head; 1 predicts a number (0: as many as the data has; a stored head that fits is kept)"},
-  {"new-head", FLAG, FIELD(new_head), TRAIN, 0, DEFINES | OF_ADAPTER | CLASSES | IMAGES, "no", 0, 0, NULL,
+  {"new-head", FLAG, FIELD(new_head), TRAIN, 0, DEFINES | OF_ADAPTER, "no", 0, 0, NULL,
+   .meant = "classes, value",
    .help = "start with a new head even if the stored one fits the labels"},
-  {"flip", FLAG, FIELD(flip), TRAIN, 0, DEFINES | IMAGES, "no", 0, 0, NULL,
+  {"flip", FLAG, FIELD(flip), TRAIN, 0, DEFINES, "no", 0, 0, NULL,
+   .meant = "images",
    .help = "images: mirror half of them, at random"},
-  {"crop", INTEGER, FIELD(crop), TRAIN, 0, DEFINES | IMAGES, "0", 0, 4096, "N",
+  {"crop", INTEGER, FIELD(crop), TRAIN, 0, DEFINES, "0", 0, 4096, "N",
+   .meant = "images",
    .help = "images: shift each by up to N pixels at random (a random crop after padding by N)"},
-  {"strict", FLAG, FIELD(strict), TRAIN | EVAL | PREDICT, 0, IMAGES, "no", 0, 0, NULL,
+  {"strict", FLAG, FIELD(strict), TRAIN | EVAL | PREDICT, 0, 0, "no", 0, 0, NULL,
+   .meant = "images",
    .help = "images: stop at an unreadable one; otherwise those are skipped and counted"},
 
   {NULL, WORD, 0, TRAIN, 0, 0, NULL, 0, 0, NULL, .help = "Training:"},

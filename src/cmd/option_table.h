@@ -23,22 +23,14 @@ enum ld_command_bit {
 
 enum ld_option_kind { LD_OPTION_PATH, LD_OPTION_WORD, LD_OPTION_INTEGER, LD_OPTION_REAL, LD_OPTION_DURATION, LD_OPTION_FLAG, LD_OPTION_CHOICE };
 
-/* Marks: the adapter's bits depend on it; it is of the LoRA matrices alone; an --init-adapter decides it; it
- * has a meaning for language models, for classifiers of texts, for those of images only (several: for each of
- * them); it is of one start, so that a run's record does not have it; which rows there are, or their order,
- * depends on it; it has a meaning only for data with messages, with prompts of any kind, in records. */
+/* Marks: the adapter's bits depend on it; it is of the LoRA matrices alone; an --init-adapter decides it; it is of one
+ * start, so that a run's record does not have it; which rows there are, or their order, depends on it. */
 enum {
   LD_MARK_DEFINES = 1,
   LD_MARK_OF_MATRICES = 2,
   LD_MARK_OF_ADAPTER = 4,
-  LD_MARK_LANGUAGE = 8,
-  LD_MARK_CLASSES = 16,
-  LD_MARK_IMAGES = 32,
-  LD_MARK_ONCE = 64,
-  LD_MARK_ROWS = 128,
-  LD_MARK_FOR_CHAT = 256,
-  LD_MARK_FOR_PROMPTS = 512,
-  LD_MARK_FOR_RECORDS = 1024
+  LD_MARK_ONCE = 8,
+  LD_MARK_ROWS = 16
 };
 
 typedef struct ld_option {
@@ -52,6 +44,9 @@ typedef struct ld_option {
   double low, high;     /* numbers: the range allowed */
   const char *argument; /* placeholder in the help; of a choice, what there is: "a|b|c" */
   const char *help;
+  const char *meant; /* for what it has a meaning: names of objectives, "text" or "images"; NULL: for all */
+  const char *forms; /* for data of which forms (io/dataset/forms.h); NULL: of all */
+  const char *lacks; /* what is wrong with data of another form: "holds no messages" */
   const char *off;   /* the help of its --no- form; NULL: it has none */
   const char *needs; /* it has no effect unless this other option is given, */
   int needs_of;      /* in these commands */

@@ -269,41 +269,34 @@ static int check_positions(const ld_options *options, int positions, ld_error *e
                  (long long)options->seq_len, options->model, positions, positions);
 }
 
-int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, int positions,
-                    ld_error *err) {
-  static const struct {
-    int mark;
-    const char *name;
-  } uses[] = {[LD_USE_LANGUAGE] = {LD_MARK_LANGUAGE, "a language model"},
-              [LD_USE_CLASSES] = {LD_MARK_CLASSES, "a classifier of texts"},
-              [LD_USE_IMAGES] = {LD_MARK_IMAGES, "a classifier of images"}};
+static bool has_name(const char *list, const char *word) {
+  for (ld_name name = {0}; ld_name_next(list, &name);)
+    if (ld_name_is(&name, word)) return true;
+  return false;
+}
+
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_base *base, ld_error *err) {
+  const char *objective = base->objective->name, *input = base->model->family->of_images ? "images" : "text";
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    const int meant = o->marks & (LD_MARK_LANGUAGE | LD_MARK_CLASSES | LD_MARK_IMAGES);
-    if (!(o->commands & (int)command) || !meant || (meant & uses[use].mark) || is_default(options, o))
+    if (!(o->commands & (int)command) || !o->meant || has_name(o->meant, objective) || has_name(o->meant, input) ||
+        is_default(options, o))
       continue;
-    return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name,
-                   uses[use].name, options->model);
+    char *what = ld_base_what(base);
+    ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name, what, options->model);
+    free(what);
+    return LD_EUSAGE;
   }
-  return check_positions(options, positions, err);
+  return check_positions(options, base->model->max_positions, err);
 }
 
-/* The forms of data for which an option has a meaning, as bits; all when it does not depend on that. */
-static unsigned forms_of(const ld_option *o) {
-  const unsigned chat = 1u << LD_DATA_CHAT, prompts = chat | 1u << LD_DATA_PROMPT;
-  if (o->marks & LD_MARK_FOR_CHAT) return chat;
-  if (o->marks & LD_MARK_FOR_PROMPTS) return prompts;
-  return o->marks & LD_MARK_FOR_RECORDS ? prompts | 1u << LD_DATA_TEXT : ~0u;
-}
-
-int ld_options_suit_data(const ld_options *options, unsigned forms, ld_error *err) {
+int ld_options_suit_data(const ld_options *options, const ld_data_form *form, const ld_data_form *other, ld_error *err) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    if (!options->given[i] || (forms_of(o) & forms) || is_default(options, o)) continue;
-    return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s: leave it out", o->name, options->data,
-                   o->marks & LD_MARK_FOR_CHAT      ? "holds no messages"
-                   : o->marks & LD_MARK_FOR_PROMPTS ? "holds no prompts"
-                                            : "is raw text, whose rows are full as they are");
+    if (!options->given[i] || !o->forms || has_name(o->forms, form->name) || (other && has_name(o->forms, other->name)) ||
+        is_default(options, o))
+      continue;
+    return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s: leave it out", o->name, options->data, o->lacks);
   }
   return 0;
 }

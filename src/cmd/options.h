@@ -8,6 +8,7 @@
 #include "base/value.h"
 #include "cmd/command_line.h"
 #include "io/dataset/dataset.h"
+#include "train/base.h"
 #include "train/options.h"
 
 /* Fills `options` from defaults, then from the files that --config named, whose contents are `configs`, then
@@ -26,13 +27,12 @@ void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_
 /* Whether a YAML file is a run's own record, run.yaml, which says besides what it was made by. */
 bool ld_options_are_record(const ld_value *root);
 
-/* LD_EUSAGE, naming it, for an option of the command that has another value than its default and no meaning
- * for a model of this use, and for a --seq-len that a person gave beyond its positions (0: any number). */
-int ld_options_suit(enum ld_command_bit command, const ld_options *options, ld_data_use use, int positions,
-                    ld_error *err);
+/* LD_EUSAGE, naming it, for an option of the command that has another value than its default and no meaning for this
+ * base, and for a --seq-len that a person gave beyond its positions. */
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_base *base, ld_error *err);
 
-/* The same for data of these forms: bits 1 << enum ld_data_form. Only of options that a person gave. */
-int ld_options_suit_data(const ld_options *options, unsigned forms, ld_error *err);
+/* The same for data of these forms, one or two (NULL). Only of options that a person gave. */
+int ld_options_suit_data(const ld_options *options, const ld_data_form *form, const ld_data_form *other, ld_error *err);
 
 /* A defining option that has another value than the one recorded in a checkpoint. */
 typedef struct ld_difference {

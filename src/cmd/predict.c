@@ -2,13 +2,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cmd/check.h"
 #include "cmd/command.h"
 #include "cmd/print.h"
 #include "io/json.h"
-#include "linalg/rows.h"
 #include "train/corpus_open.h"
 #include "train/distribute.h"
 #include "train/evaluate.h"
@@ -20,21 +18,6 @@ typedef struct row_printer {
   ld_text line;
   int64_t next; /* of images: the first without a line */
 } row_printer;
-
-static void put_classes(const ld_labels *labels, const float *outputs, int n, ld_text *line) {
-  float *probabilities = ld_alloc((size_t)n, sizeof *probabilities);
-  memcpy(probabilities, outputs, (size_t)n * sizeof *probabilities);
-  ld_softmax(probabilities, n);
-  ld_text_puts(line, "\"label\": ");
-  ld_json_quote(line, labels->names[ld_row_argmax(outputs, n)]);
-  for (int i = 0; i < n; i++) {
-    ld_text_puts(line, i ? ", " : ", \"probabilities\": {");
-    ld_json_quote(line, labels->names[i]);
-    ld_text_printf(line, ": %.6g", (double)probabilities[i]);
-  }
-  ld_text_puts(line, "}");
-  free(probabilities);
-}
 
 /* Begins a record's line: with "file" in front where the record is one. */
 static void begin_line(row_printer *p, const ld_record *record) {
@@ -56,13 +39,12 @@ static int print_broken(row_printer *p, int64_t end, ld_error *err) {
   int rc = 0;
   for (; !rc && p->next < end; p->next++) {
     begin_line(p, &(ld_record){.offset = (uint64_t)p->next});
-    ld_text_puts(&p->line, p->base->model->task == LD_TASK_VALUE ? "\"value\": null" : "\"label\": null");
+    p->base->objective->put_prediction(&p->base->labels, NULL, 0, &p->line);
     rc = end_line(p, err);
   }
   return rc;
 }
 
-/* {"label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9}}, or {"value": 2.5}. */
 static int print_row(int64_t row, const float *outputs, int n, void *user, ld_error *err) {
   row_printer *p = user;
   for (int i = 0; i < n; i++)
@@ -76,10 +58,7 @@ static int print_row(int64_t row, const float *outputs, int n, void *user, ld_er
   if (rc) return rc;
   p->next++;
   begin_line(p, record);
-  if (p->base->model->task == LD_TASK_VALUE)
-    ld_text_printf(&p->line, "\"value\": %.9g", (double)outputs[0]);
-  else
-    put_classes(&p->base->labels, outputs, n, &p->line);
+  p->base->objective->put_prediction(&p->base->labels, outputs, n, &p->line);
   return end_line(p, err);
 }
 
@@ -113,7 +92,7 @@ static int open_base(const ld_options *options, ld_comm *comm, ld_digests *diges
   int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
   if (!rc)
     rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, base, err);
-  if (rc || base->model->family->classifies) return rc;
+  if (rc || base->objective->put_prediction) return rc;
   return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
                  base->model->family->model_type);
 }
@@ -124,7 +103,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   ld_corpus *corpus = NULL;
   ld_digests *digests = ld_once_open(comm, options, options->cache);
   int rc = open_base(options, comm, digests, &base, err);
-  if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, ld_base_use(&base), base.model->max_positions, err);
+  if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, &base, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, false, &corpus, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_corpus_plan(corpus, err);

@@ -37,7 +37,7 @@ static int count_outputs(const ld_options *options, const ld_labels *labels) {
 static bool head_fits(const ld_base *base, const ld_options *options, const ld_labels *labels) {
   const ld_linear *head = base->model->head;
   if (head->is_new || options->new_head || (options->labels && options->labels != head->out)) return false;
-  if (base->model->task == LD_TASK_VALUE) return labels->kind != LD_LABEL_NAME;
+  if (!base->objective->named) return labels->kind != LD_LABEL_NAME;
   for (size_t i = 0; i < labels->n_names; i++)
     if (!ld_labels_have(&base->labels, labels->names[i])) return false;
   return labels->kind == LD_LABEL_NAME || (labels->kind == LD_LABEL_INTEGER && labels->largest < head->out);
@@ -84,7 +84,7 @@ static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
 static int choose_head(ld_job *j, ld_error *err) {
   const ld_labels *labels = &j->data->labels;
   ld_base *base = &j->base;
-  if (!base->model->family->classifies) return 0;
+  if (!base->objective->labelled) return 0;
   if (labels->kind == LD_LABEL_NONE) return 0; /* the plan will say so */
   if (head_fits(base, &j->options, labels)) return 0;
   const int n = count_outputs(&j->options, labels);
@@ -246,23 +246,19 @@ const char *ld_job_cache(const ld_job *j) {
   return j->options.cache ? j->options.cache : j->options.out;
 }
 
-static unsigned forms_of_data(const ld_job *j) {
-  const unsigned valid = j->valid ? 1u << ld_dataset_form(j->valid->dataset) : 0;
-  return valid | 1u << ld_dataset_form(j->data->dataset);
-}
-
 int ld_job_open(ld_job *j, ld_error *err) {
   const ld_options *options = &j->options;
   int rc = options->out ? ld_comm_by_first(j->comm, take_out, j, err) : 0; /* a dry run may do without */
   j->digests = ld_once_open(j->comm, options, ld_job_cache(j));
   if (!rc) rc = open_base(j, err);
-  if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, ld_base_use(&j->base), j->base.model->max_positions, err);
+  if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, &j->base, err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
   if (!rc) rc = ld_corpus_find_digest(j->data, j->comm, err);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
   if (!rc && j->valid) rc = ld_corpus_find_digest(j->valid, j->comm, err);
-  if (!rc) rc = ld_options_suit_data(options, forms_of_data(j), err);
+  const ld_data_form *valid = !rc && j->valid ? ld_dataset_form(j->valid->dataset) : NULL;
+  if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(j->data->dataset), valid, err);
   char *path = NULL;
   ld_checkpoint *found = NULL;
   if (!rc && options->out) rc = ld_job_find_checkpoint(j, &path, &found, err);

@@ -150,14 +150,14 @@ static bool is_target(const ld_batch *batch, int t) {
 
 /* The text of the first row, what is trained of it in [[ ]]. It is decoded as one text, so that the spaces
  * between its tokens show; a character of several tokens stands where its last one does. */
-static void put_tokens(const ld_tokenizer *tokenizer, const ld_batch *batch, bool classifies, ld_text *out) {
+static void put_tokens(const ld_tokenizer *tokenizer, const ld_batch *batch, bool by_token, ld_text *out) {
   ld_stream_decoder *decoder = ld_stream_decoder_new(tokenizer, false);
   ld_text part = {0};
   const int n = batch->segment[1];
   for (int t = 0; t < n; t++) {
-    const bool trained = !classifies && is_target(batch, t);
+    const bool trained = by_token && is_target(batch, t);
     ld_stream_decoder_push(decoder, batch->ids[t], &part);
-    if (t + 1 < n && trained == (!classifies && is_target(batch, t + 1))) continue;
+    if (t + 1 < n && trained == (by_token && is_target(batch, t + 1))) continue;
     if (t + 1 == n) ld_stream_decoder_finish(decoder, &part);
     ld_text_puts(out, trained ? "[[" : "");
     put_short(&part, out);
@@ -171,7 +171,7 @@ static void put_tokens(const ld_tokenizer *tokenizer, const ld_batch *batch, boo
 static void put_label(const ld_job *j, const ld_batch *batch, ld_text *out) {
   const ld_labels *labels = &j->base.labels;
   const int32_t class = batch->targets[0];
-  if (j->base.model->task == LD_TASK_VALUE)
+  if (!j->base.objective->named)
     ld_text_printf(out, ", value %g", (double)batch->values[0]);
   else if (class >= 0 && (size_t) class < labels->n_names)
     ld_text_printf(out, ", label %s", labels->names[class]);
@@ -180,18 +180,18 @@ static void put_label(const ld_job *j, const ld_batch *batch, ld_text *out) {
 /* The first sample of the plan as it is trained: only rank 0, which has the data, decodes it. */
 static int show_sample(void *self, ld_error *err) {
   const ld_job *j = self;
-  const ld_model *model = j->base.model;
+  const ld_data_form *form = ld_dataset_form(j->data->dataset);
   const int64_t row = 0;
   ld_feed feed = {0};
   ld_batch batch;
   ld_text text = {0};
   const int rc = ld_corpus_batch(j->data, &row, 1, -1, &feed, &batch, err);
-  if (!rc && model->family->takes_images)
+  if (!rc && form->images)
     ld_text_printf(&text, "image of %d x %d, %d channels", batch.width, batch.height, batch.channels);
   else if (!rc)
-    put_tokens(j->base.tokenizer, &batch, model->family->classifies, &text);
-  if (!rc && model->family->classifies) put_label(j, &batch, &text);
-  if (!rc) ld_info("sample  %s%s", text.bytes, model->family->classifies ? "" : "   (trained: [[ ]])");
+    put_tokens(j->base.tokenizer, &batch, !form->labelled, &text);
+  if (!rc && form->labelled) put_label(j, &batch, &text);
+  if (!rc) ld_info("sample  %s%s", text.bytes, form->labelled ? "" : "   (trained: [[ ]])");
   ld_text_free(&text);
   ld_feed_free(&feed);
   return rc;
@@ -269,8 +269,8 @@ static int show_time(ld_job *j, double network, ld_error *err) {
 static void warn_of_settings(const ld_job *j) {
   const ld_options *options = &j->options;
   const long long steps = (long long)j->trainer.total_steps;
-  if (ld_base_use(&j->base) == LD_USE_LANGUAGE && j->base.eos < 0 &&
-      ld_dataset_form(j->data->dataset) != LD_DATA_CHAT)
+  const ld_data_form *form = ld_dataset_form(j->data->dataset);
+  if (!form->labelled && !form->has_turns && j->base.eos < 0)
     ld_warn(
         "%s: names no end token (eos_token in its tokenizer's files, eos_token_id in config.json): no end is "
         "trained, and generating will not stop by itself",

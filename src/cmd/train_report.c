@@ -1,7 +1,6 @@
 /* What a training job tells: a person on standard error, programs in metrics.jsonl. */
 #include "cmd/train_report.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -14,13 +13,13 @@
 
 static void describe_data(const ld_job *j) {
   const ld_plan *plan = j->data->plan;
-  const ld_model *model = j->base.model;
+  const ld_data_form *form = ld_dataset_form(j->data->dataset);
   const long long n = (long long)j->data->n_records, rows = (long long)plan->n_rows;
-  if (!model->family->classifies)
+  if (!form->labelled)
     ld_info("data    %s: %lld %s in %lld %s, %lld tokens, %lld of them targets", j->options.data, n,
             ld_plural(n, "record", "records"), rows, ld_plural(rows, "row", "rows"),
             (long long)plan->n_tokens, (long long)plan->n_targets);
-  else if (model->family->takes_images)
+  else if (form->images)
     ld_info("data    %s: %lld %s of %d x %d", j->options.data, rows,
             ld_plural(rows, "image", "images"), j->base.image_rule.width, j->base.image_rule.height);
   else
@@ -32,8 +31,8 @@ static void describe_data(const ld_job *j) {
 static void describe_head(const ld_job *j) {
   const ld_base *base = &j->base;
   const char *state = base->model->head->is_new ? "new" : "stored";
-  if (!base->model->family->classifies) return;
-  if (base->model->task == LD_TASK_VALUE) {
+  if (!base->objective->labelled) return;
+  if (!base->objective->named) {
     ld_info("head    %s: one number", state);
     return;
   }
@@ -75,12 +74,12 @@ void ld_job_describe(const ld_job *j) {
 }
 
 static const char *unit(const ld_job *j) {
-  return j->base.model->family->takes_images ? "images" : "tokens";
+  return ld_dataset_form(j->data->dataset)->images ? "images" : "tokens";
 }
 
 void ld_job_show_eval(const ld_job *j, const ld_evaluation *found) {
   ld_text text = {0};
-  ld_evaluation_put(found, j->base.model, &text);
+  ld_evaluation_put(found, j->base.objective, 0, &text);
   const int width = snprintf(NULL, 0, "%lld", (long long)j->trainer.total_steps);
   ld_info("step %*lld  validation %s", width, (long long)j->trainer.progress.step, text.bytes);
   ld_text_free(&text);
@@ -121,12 +120,26 @@ void ld_job_show_end(const ld_job *j) {
           100 * j->waits.network / j->in_steps, 100 * j->waits.ranks / j->in_steps);
 }
 
-static const char *task_name(ld_task task) {
-  return task == LD_TASK_LANGUAGE ? "language" : task == LD_TASK_CLASSES ? "classes" : "value";
+/* [{"key": "accuracy", "name": "accuracy", "better": "higher", "digits": 4}, ...] */
+static void put_metrics(const ld_metric *metrics, ld_text *out) {
+  ld_text_puts(out, "[");
+  for (const ld_metric *m = metrics; m->key; m++)
+    ld_text_printf(out,
+                   "%s{\"key\": \"%s\", \"name\": \"%s\", \"better\": \"%s\", \"of_loss\": %s, \"digits\": %d}",
+                   m > metrics ? ", " : "", m->key, m->title ? m->title : m->name, m->falls ? "lower" : "higher",
+                   m->of_loss ? "true" : "false", m->digits);
+  ld_text_puts(out, "]");
+}
+
+/* What a target is: a token, or a whole record. */
+static const char *target(const ld_job *j) {
+  const ld_data_form *form = ld_dataset_form(j->data->dataset);
+  return !form->labelled ? "target token" : form->images ? "image" : "text";
 }
 
 int ld_job_record_start(ld_job *j, ld_error *err) {
   ld_metrics *m = j->run.metrics;
+  ld_text metrics = {0};
   char date[32];
   const time_t t = time(NULL);
   struct tm utc;
@@ -135,8 +148,13 @@ int ld_job_record_start(ld_job *j, ld_error *err) {
   ld_metrics_string(m, "event", "start");
   ld_metrics_int(m, "step", j->first_step);
   ld_metrics_int(m, "total_steps", j->trainer.total_steps);
-  ld_metrics_string(m, "task", task_name(j->base.model->task));
+  ld_metrics_string(m, "task", j->base.objective->name);
   ld_metrics_string(m, "unit", unit(j));
+  ld_metrics_string(m, "target", target(j));
+  if (j->base.objective->loss_unit) ld_metrics_string(m, "loss_unit", j->base.objective->loss_unit);
+  put_metrics(j->base.objective->metrics, &metrics);
+  ld_metrics_json(m, "metrics", metrics.bytes);
+  ld_text_free(&metrics);
   ld_metrics_int(m, "ranks", ld_comm_size(j->comm));
   ld_metrics_int(m, "hosts", ld_comm_nodes(j->comm));
   ld_metrics_int(m, "trained_parameters", (int64_t)j->base.params->n_floats);
@@ -193,21 +211,12 @@ static int record_confusion(ld_job *j, const ld_scores *scores, ld_error *err) {
 
 int ld_job_record_eval(ld_job *j, const ld_evaluation *found, double seconds, ld_error *err) {
   ld_metrics *m = j->run.metrics;
-  const ld_task task = j->base.model->task;
+  const ld_metric *metrics = j->base.objective->metrics;
   ld_metrics_begin(m);
   ld_metrics_string(m, "event", "eval");
   ld_metrics_int(m, "step", j->trainer.progress.step);
   ld_metrics_real(m, "loss", found->loss);
-  if (task == LD_TASK_LANGUAGE) ld_metrics_real(m, "perplexity", exp(found->loss));
-  if (task == LD_TASK_CLASSES) {
-    ld_metrics_real(m, "accuracy", found->scores.accuracy);
-    ld_metrics_real(m, "macro_f1", found->scores.macro_f1);
-    ld_metrics_real(m, "matthews", found->scores.matthews);
-  }
-  if (task == LD_TASK_VALUE) {
-    ld_metrics_real(m, "pearson", found->scores.pearson);
-    ld_metrics_real(m, "spearman", found->scores.spearman);
-  }
+  for (int i = 0; metrics[i].key; i++) ld_metrics_real(m, metrics[i].key, found->scores.value[i]);
   ld_metrics_real(m, "seconds", seconds);
   const int rc = ld_metrics_end(m, err);
   const bool last = j->trainer.progress.step == j->trainer.total_steps;
@@ -238,11 +247,11 @@ int ld_job_record_stop(ld_job *j, ld_error *err) {
 
 static void print_steps(const ld_job *j, double tokens) {
   const ld_trainer *t = &j->trainer;
-  const ld_family *family = j->base.model->family;
-  const char *rows = !family->classifies ? "rows" : family->takes_images ? "images" : "texts";
+  const ld_data_form *form = ld_dataset_form(j->data->dataset);
+  const char *rows = !form->labelled ? "rows" : form->images ? "images" : "texts";
   printf("steps              %lld (%lld per epoch), batch of %lld %s", (long long)t->total_steps,
          (long long)t->steps_per_epoch, (long long)j->options.batch_size, rows);
-  printf(family->takes_images ? "\n" : ", %.0f tokens per step\n", tokens);
+  printf(form->images ? "\n" : ", %.0f tokens per step\n", tokens);
 }
 
 static void print_time(const ld_job *j) {
@@ -273,7 +282,7 @@ static void print_work(const ld_job *j, double tokens) {
   double loss;
   if (!ld_corpus_blank(j->data, 1, &feed, &batch, NULL)) {
     ld_tape_begin(tape, LD_PASS_TRAIN, true, j->options.recompute);
-    ld_model_loss(j->base.model, tape, &batch, &loss);
+    ld_objective_loss(j->base.model, tape, &batch, &loss);
     printf("work per step      about %.3f GFLOP\n", ld_tape_work(tape) / batch.n_tokens * tokens / 1e9);
   }
   ld_feed_free(&feed);

@@ -254,7 +254,7 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
 #define CLASSIFIER(type, its_keys, build_function, targets, ...)                                             \
   {                                                                                                          \
     .model_type = type, .architectures = {__VA_ARGS__}, .keys = {its_keys}, .body = type,                    \
-    .default_targets = targets, .default_whole = "classifier,score", .task_type = "SEQ_CLS", .classifies = true,                         \
+    .default_targets = targets, .default_whole = "classifier,score", .task_type = "SEQ_CLS", .head = LD_HEAD_RECORD,                         \
     .build = build_function, .features = features,                                                           \
   }
 

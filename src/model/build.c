@@ -395,7 +395,6 @@ int ld_build_outputs(ld_builder *builder) {
   const char *problem = ld_build_string(builder, "problem_type", NULL);
   int n = stated_outputs(builder);
   if (builder->wish.n_outputs) n = builder->wish.n_outputs;
-  builder->model->task = n == 1 ? LD_TASK_VALUE : LD_TASK_CLASSES;
   if (problem && !builder->wish.n_outputs && !builder->failed &&
       strcmp(problem, n == 1 ? "regression" : "single_label_classification")) {
     char *text = ld_format("problem_type \"%.64s\" with %d outputs is not supported", problem, n);

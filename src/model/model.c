@@ -24,20 +24,6 @@ const char *ld_model_label(const ld_value *config, int index) {
   return name && name->type == LD_STRING ? name->string : NULL;
 }
 
-ld_tensor *ld_model_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss) {
-  ld_tensor *features = model->family->features(model, tape, batch);
-  if (model->task == LD_TASK_LANGUAGE) {
-    ld_op_cross_entropy(tape, features, model->head, batch, loss);
-    return NULL;
-  }
-  ld_tensor *outputs = ld_op_linear(tape, features, model->head, batch);
-  if (model->task == LD_TASK_CLASSES)
-    ld_op_class_loss(tape, outputs, batch, loss);
-  else
-    ld_op_value_loss(tape, outputs, batch, loss);
-  return outputs;
-}
-
 ld_tensor *ld_model_logits(const ld_model *model, ld_tape *tape, const ld_batch *batch) {
   return ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
 }

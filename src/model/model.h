@@ -27,8 +27,8 @@ typedef struct ld_weights {
 
 typedef struct ld_builder ld_builder;
 
-/* What a model predicts: the next token of each row; a class; a number. */
-typedef enum ld_task { LD_TASK_LANGUAGE, LD_TASK_CLASSES, LD_TASK_VALUE } ld_task;
+/* What the outputs of a head are of: of each token, for the one after it; of a record. */
+typedef enum ld_head { LD_HEAD_NEXT_TOKEN, LD_HEAD_RECORD } ld_head;
 
 enum { LD_MAX_ARCHITECTURES = 6 };
 
@@ -42,8 +42,8 @@ typedef struct ld_family {
   const char *default_targets; /* PEFT's default target_modules, comma-separated */
   const char *default_whole;   /* PEFT's default modules_to_save; NULL for none */
   const char *task_type;       /* PEFT's, for adapters of this family; NULL for none */
-  bool classifies;             /* texts or images, with a head per sample; otherwise a language model */
-  bool takes_images;
+  ld_head head;
+  bool of_images;              /* it takes images; otherwise text */
   const char *image_processor; /* of a preprocessor_config.json that names none, as transformers knows it;
                                   NULL: it knows none */
   bool fan_in_fan_out;         /* linear weights are stored (in, out) */
@@ -61,7 +61,6 @@ typedef struct ld_head_wish {
 struct ld_model {
   const ld_family *family;
   void *own; /* the family's own struct */
-  ld_task task;
   const char *default_targets, *default_whole; /* the family's, unless the stored names ask for others */
   int n_blocks, width, vocab, max_positions;   /* the last two: 0 without text */
   int n_types;                                 /* of tokens, of a model that tells them apart; 0 otherwise */
@@ -88,10 +87,6 @@ void ld_model_free(ld_model *model);
 /* The name of class `index` by config.json's id2label, which belongs to it; NULL when it has none, or when
  * num_labels says that there are more or fewer. */
 const char *ld_model_label(const ld_value *config, int index);
-
-/* The forward pass and the summed loss of the batch's targets, by the model's task. Ends the tape. Gives a
- * classifier's outputs (B, n), NULL of a language model. */
-ld_tensor *ld_model_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss);
 
 /* Logits (T, V) of every row, or a classifier's outputs (B, n). */
 ld_tensor *ld_model_logits(const ld_model *model, ld_tape *tape, const ld_batch *batch);

@@ -45,8 +45,7 @@ static const char *purpose(const char *architecture) {
 static bool has_purpose(const ld_family *family, const char *architecture) {
   for (int i = 0; i < N_FAMILIES; i++)
     for (int k = 0; k < LD_MAX_ARCHITECTURES && families[i]->architectures[k]; k++)
-      if (families[i]->classifies == family->classifies &&
-          families[i]->takes_images == family->takes_images &&
+      if (families[i]->head == family->head && families[i]->of_images == family->of_images &&
           !strcmp(purpose(families[i]->architectures[k]), purpose(architecture)))
         return true;
   return false;
@@ -92,9 +91,10 @@ static void check_shared(ld_builder *builder, const ld_family *family) {
   check_architecture(builder, family);
   check_dtype(builder, "dtype");
   check_dtype(builder, "torch_dtype");
-  if (ld_build_flag(builder, "is_causal", !family->classifies) == family->classifies)
-    ld_build_refuse(builder, "is_causal", "must be %s for model_type \"%s\"",
-                    family->classifies ? "false" : "true", family->model_type);
+  const bool causal = family->head == LD_HEAD_NEXT_TOKEN;
+  if (ld_build_flag(builder, "is_causal", causal) != causal)
+    ld_build_refuse(builder, "is_causal", "must be %s for model_type \"%s\"", causal ? "true" : "false",
+                    family->model_type);
   if (!ld_build_flag(builder, "return_dict", true))
     ld_build_refuse(builder, "return_dict", "must be true: transformers does not run a model without");
   if (strcmp(ld_build_string(builder, "transformers_weights", "model.safetensors"), "model.safetensors"))

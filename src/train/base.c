@@ -53,6 +53,11 @@ static int build_model(ld_base *base, const ld_head_wish *wish, ld_error *err) {
   if (rc) return rc;
   ld_model_free(base->model);
   base->model = model;
+  base->objective = ld_objective_of(model);
+  size_t n = 0;
+  for (const ld_data_form *const *form = base->objective->forms; *form; form++)
+    if ((*form)->images == model->family->of_images && n < LD_MAX_FORMS) base->forms[n++] = *form;
+  base->forms[n] = NULL;
   return 0;
 }
 
@@ -94,7 +99,7 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   if (!rc) rc = build_model(base, NULL, err);
   for (size_t i = 0; !rc && i < base->model->n_warnings; i++)
     ld_warn("%s/config.json: %s", path, base->model->warnings[i]);
-  if (rc || !base->model->family->classifies) return rc;
+  if (rc || !base->objective->labelled) return rc;
   name_stored_labels(base);
   return 0;
 }
@@ -145,9 +150,9 @@ static int read_image_rule(ld_base *base, ld_error *err) {
 int ld_base_open(const char *path, ld_base *base, ld_error *err) {
   int rc = ld_base_open_model(path, base, err);
   if (rc) return rc;
-  if (base->model->family->takes_images) return read_image_rule(base, err);
+  if (base->model->family->of_images) return read_image_rule(base, err);
   rc = ld_tokenizer_open(path, &base->tokenizer, err);
-  if (rc || base->model->family->classifies) return rc;
+  if (rc || base->objective->labelled) return rc;
   rc = find_special_ids(base, err);
   return rc ? rc
             : ld_chat_template_read(path, ld_model_folder_token(base->folder, "bos_token"),
@@ -155,10 +160,10 @@ int ld_base_open(const char *path, ld_base *base, ld_error *err) {
                                     err);
 }
 
-ld_data_use ld_base_use(const ld_base *base) {
-  const ld_family *family = base->model->family;
-  if (!family->classifies) return LD_USE_LANGUAGE;
-  return family->takes_images ? LD_USE_IMAGES : LD_USE_CLASSES;
+char *ld_base_what(const ld_base *base) {
+  const ld_objective *objective = base->objective;
+  if (!objective->labelled) return ld_strdup(objective->model);
+  return ld_format("%s of %s", objective->model, base->model->family->of_images ? "images" : "texts");
 }
 
 int ld_base_check_ids(const ld_base *base, const int32_t *ids, const int32_t *types, size_t n,

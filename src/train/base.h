@@ -8,8 +8,10 @@
 #include "io/model_folder.h"
 #include "io/tokenizer/tokenizer.h"
 #include "model/model.h"
+#include "objective/objectives.h"
 #include "train/options.h"
 
+enum { LD_MAX_FORMS = 7 };
 enum { LD_MAX_STOPS = LD_MAX_EOS + 2 }; /* the tokenizer's end of a text, and a chat layout's end of a turn */
 
 typedef struct ld_base {
@@ -18,6 +20,8 @@ typedef struct ld_base {
   ld_chat_template *chat_template; /* the model's own; NULL for none */
   ld_image_rule image_rule; /* of a model that takes images */
   ld_model *model;
+  const ld_objective *objective; /* what the model's head is for */
+  const ld_data_form *forms[LD_MAX_FORMS + 1]; /* those of the objective that fit the model's input; NULL after the last */
   ld_labels labels;  /* a classifier's: a name for each class; a number as text where there is no name */
   bool labels_named; /* by config.json, an adapter or data; otherwise the names are the classes' numbers */
   ld_params *params; /* NULL without an adapter */
@@ -35,8 +39,8 @@ int ld_base_open(const char *path, ld_base *base, ld_error *err);
 /* The same without its tokenizer or image rule, for what touches no data. */
 int ld_base_open_model(const char *path, ld_base *base, ld_error *err);
 
-/* What kind of data the base takes. */
-ld_data_use ld_base_use(const ld_base *base);
+/* What the base is, for people: "a language model", "a classifier of texts". The caller frees. */
+char *ld_base_what(const ld_base *base);
 
 /* Gives a classifier a head of n_outputs (0: as many as it has), with `fresh` a new one in any case. Before
  * anything is trained on it. The labels are numbers then; ld_base_set_labels names them. */

@@ -30,11 +30,3 @@ size_t ld_corpus_bytes(const ld_corpus *corpus) {
 const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row) {
   return &corpus->records[corpus->plan->pieces[corpus->plan->rows[row].first_piece].record];
 }
-
-int32_t ld_corpus_class(const ld_corpus *corpus, int64_t row) {
-  return ld_corpus_record(corpus, row)->label;
-}
-
-float ld_corpus_value(const ld_corpus *corpus, int64_t row) {
-  return ld_corpus_record(corpus, row)->value;
-}

@@ -33,9 +33,7 @@ int ld_corpus_check(const ld_corpus *corpus, ld_error *err);
 /* The memory that each rank has for the index of the records, their plan, and reading the longest of them. */
 size_t ld_corpus_bytes(const ld_corpus *corpus);
 
-/* The record of a row of a classifier's data, and its truth: its class, or its number. */
+/* The record with which a row begins. */
 const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row);
-int32_t ld_corpus_class(const ld_corpus *corpus, int64_t row);
-float ld_corpus_value(const ld_corpus *corpus, int64_t row);
 
 #endif

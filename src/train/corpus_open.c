@@ -14,8 +14,8 @@ static int seq_len_of(const ld_base *base, const ld_options *options) {
   return !most || options->seq_len < most ? (int)options->seq_len : most;
 }
 
-static bool classifies(const ld_corpus *corpus) {
-  return corpus->base->model->family->classifies;
+static bool has_labels(const ld_corpus *corpus) {
+  return ld_dataset_form(corpus->dataset)->labelled;
 }
 
 static void warn_of(const char *path, int64_t n, const char *one, const char *several) {
@@ -117,7 +117,7 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   for (int i = 0; i < rank; i++) work.part += corpus->reads[i];
   int rc = corpus->reads[rank] ? ld_comm_meanwhile(comm, index_part, &work, err) : 0;
   rc = ld_comm_agree(comm, rc, err);
-  if (!rc && classifies(corpus)) rc = join_labels(corpus, &index, comm, err);
+  if (!rc && has_labels(corpus)) rc = join_labels(corpus, &index, comm, err);
   if (!rc) {
     join_records(corpus, &index, comm);
     join_unused(corpus, &index.unused, comm);
@@ -149,7 +149,7 @@ static void warn_of_records(const ld_corpus *corpus, int seq_len) {
   if (plan->n_cut)
     ld_warn("%s: %lld record%s longer than --seq-len %d tokens and cut", path, (long long)plan->n_cut,
             ld_plural(plan->n_cut, " is", "s are"), seq_len);
-  if (classifies(corpus))
+  if (has_labels(corpus))
     warn_of(path, plan->n_idle, "record has no label and is left out",
             "records have no label and are left out");
   else
@@ -163,17 +163,15 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
   ld_length *lengths = ld_alloc((size_t)corpus->n_records, sizeof *lengths);
   for (int64_t i = 0; i < corpus->n_records; i++)
     lengths[i] = (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets};
-  const ld_data_form form = ld_dataset_form(corpus->dataset);
-  const bool raw = form == LD_DATA_RAW || form == LD_DATA_TEXT;
-  const bool pack =
-      !classifies(corpus) && (strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : raw);
-  corpus->plan = form == LD_DATA_RAW
+  const ld_data_form *form = ld_dataset_form(corpus->dataset);
+  const bool pack = !form->labelled && (strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs);
+  corpus->plan = form->continuous
                      ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
                      : ld_plan_records(lengths, corpus->n_records, seq_len, pack);
   free(lengths);
   if (corpus->plan->n_targets) warn_of_records(corpus, seq_len);
   if (corpus->plan->n_targets) return 0;
-  if (classifies(corpus)) return fail_unlabelled(corpus, err);
+  if (has_labels(corpus)) return fail_unlabelled(corpus, err);
   return ld_fail(
       err, LD_EFORMAT,
       "%s: there is no token to train: none of its %lld %s has a target within --seq-len %d (are the "
@@ -195,7 +193,7 @@ static int agree_on_layout(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
 
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err) {
-  const ld_dataset_options data_options = {.use = ld_base_use(base),
+  const ld_dataset_options data_options = {.forms = base->forms,
                                            .tokenizer = base->tokenizer,
                                            .image_rule = &base->image_rule,
                                            .unlabelled = !labelled,
@@ -212,7 +210,7 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   int rc = ld_corpus_open_data(corpus, comm, path, &data_options, err);
   if (!rc) rc = agree_on_layout(corpus, comm, err);
   if (!rc) rc = join_index(corpus, comm, err);
-  if (!rc && !classifies(corpus)) rc = plan_rows(corpus, err);
+  if (!rc && !has_labels(corpus)) rc = plan_rows(corpus, err);
   if (rc) {
     ld_corpus_close(corpus);
     return rc;
@@ -244,7 +242,7 @@ static int check_labels(const ld_corpus *corpus, ld_error *err) {
   const ld_model *model = corpus->base->model;
   const ld_labels *labels = &corpus->labels;
   const char *path = ld_dataset_path(corpus->dataset);
-  if (model->task == LD_TASK_VALUE)
+  if (!corpus->base->objective->named)
     return labels->kind != LD_LABEL_NAME ? 0
                                          : ld_fail(err, LD_EMISMATCH,
                                                    "%s: the label '%s' is a name, but the model has one "
@@ -263,8 +261,8 @@ static int check_labels(const ld_corpus *corpus, ld_error *err) {
 }
 
 int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
-  int rc = classifies(corpus) && corpus->labelled ? check_labels(corpus, err) : 0;
-  if (!rc && classifies(corpus) && corpus->labels.kind == LD_LABEL_NAME) rc = map_names(corpus, err);
+  int rc = has_labels(corpus) && corpus->labelled ? check_labels(corpus, err) : 0;
+  if (!rc && has_labels(corpus) && corpus->labels.kind == LD_LABEL_NAME) rc = map_names(corpus, err);
   for (int64_t i = 0; !corpus->labelled && i < corpus->n_records; i++) corpus->records[i].n_targets = 1;
   if (rc || corpus->plan) return rc;
   return plan_rows(corpus, err);

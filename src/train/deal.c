@@ -23,7 +23,7 @@ static int work_of(const ld_corpus *corpus, ld_tape *tape, const ld_options *opt
     batch.n_tokens = feed.segment[1] = n;
     for (int t = 0; !targets && t < n; t++) feed.targets[t] = -1;
     ld_tape_begin(tape, LD_PASS_TRAIN, true, options->recompute);
-    ld_model_loss(corpus->base->model, tape, &batch, &loss);
+    ld_objective_loss(corpus->base->model, tape, &batch, &loss);
     *work = ld_tape_work(tape);
   }
   ld_feed_free(&feed);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "linalg/rows.h"
 #include "train/exact.h"
 #include "train/fetch.h"
 
@@ -21,7 +20,7 @@ int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute,
   const int rc = ld_corpus_blank(widest, rows, session->feed, &batch, err);
   if (rc) return rc;
   ld_tape_begin(tape, pass, true, recompute);
-  ld_model_loss(session->model, tape, &batch, &loss);
+  ld_objective_loss(session->model, tape, &batch, &loss);
   if (pass == LD_PASS_TRAIN) ld_tape_backward(tape);
   *bytes = ld_tape_bytes(tape);
   if (ld_tape_reserve(tape)) return 0;
@@ -31,17 +30,22 @@ int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute,
                  (double)*bytes / 0x1p20);
 }
 
-/* Makes the batch of rows [first, first + n) and runs it forward. */
-static int run(const ld_session *session, const ld_corpus *corpus, int64_t first, int n,
-               const ld_tensor **outputs, double *loss, ld_error *err) {
+/* A microbatch that was run forward. */
+typedef struct pass {
+  ld_batch batch;
+  const ld_tensor *outputs; /* NULL for none */
+  double loss;
+} pass;
+
+/* Makes the batch of rows [first, first + n) and runs it. */
+static int run(const ld_session *session, const ld_corpus *corpus, int64_t first, int n, pass *out, ld_error *err) {
   int64_t *rows = ld_alloc((size_t)n, sizeof *rows);
   for (int i = 0; i < n; i++) rows[i] = first + i;
-  ld_batch batch;
-  const int rc = ld_corpus_batch(corpus, rows, n, -1, session->feed, &batch, err);
+  const int rc = ld_corpus_batch(corpus, rows, n, -1, session->feed, &out->batch, err);
   free(rows);
   if (rc) return rc;
   ld_tape_begin(session->tape, LD_PASS_INFER, false, false);
-  *outputs = ld_model_loss(session->model, session->tape, &batch, loss);
+  out->outputs = ld_objective_loss(session->model, session->tape, &out->batch, &out->loss);
   return 0;
 }
 
@@ -50,49 +54,33 @@ static int rows_from(const ld_corpus *corpus, int64_t first, int micro_batch) {
   return rest < micro_batch ? (int)rest : micro_batch;
 }
 
-static int64_t bits_of(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-
-static float float_of(int64_t bits) {
-  const uint32_t word = (uint32_t)bits;
-  float x;
-  memcpy(&x, &word, sizeof x);
-  return x;
-}
-
-/* What came out for each row: the class, or the number's bits. */
-static void score(const ld_model *model, const ld_corpus *corpus, const int64_t *found, ld_scores *scores) {
-  const int64_t n_rows = corpus->plan->n_rows;
-  int32_t *truth = ld_alloc((size_t)n_rows, sizeof *truth), *class = ld_alloc((size_t)n_rows, sizeof *class);
-  float *values = ld_alloc((size_t)n_rows, sizeof *values),
-        *predicted = ld_alloc((size_t)n_rows, sizeof *predicted);
-  for (int64_t i = 0; i < n_rows; i++) {
-    truth[i] = ld_corpus_class(corpus, i);
-    values[i] = ld_corpus_value(corpus, i);
-    class[i] = (int32_t)found[i];
-    predicted[i] = float_of(found[i]);
-  }
-  if (model->task == LD_TASK_CLASSES)
-    ld_score_classes(truth, class, (size_t)n_rows, model->head->out, scores);
-  else
-    ld_score_values(values, predicted, (size_t)n_rows, scores);
-  free(truth);
-  free(class);
-  free(values);
-  free(predicted);
+/* Where the answers of each row stand among all; the caller frees. */
+static int64_t *first_answers(const ld_plan *plan) {
+  int64_t *first = ld_alloc((size_t)plan->n_rows + 1, sizeof *first);
+  for (int64_t i = 0; i < plan->n_rows; i++) first[i + 1] = first[i] + plan->rows[i].n_targets;
+  return first;
 }
 
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, N_SUMS };
 
+/* The sums of all ranks; then their answers, of which each rank has those of its rows and zeros. */
+static void join(const ld_session *session, int64_t *sums, int64_t n_answers, ld_evaluation *out) {
+  const ld_objective *objective = ld_objective_of(session->model);
+  ld_comm_sum_i64(session->comm, sums, (size_t)(N_SUMS + n_answers));
+  out->n_targets = sums[TARGETS];
+  out->loss = sums[NOT_FINITE] ? NAN : ld_exact_loss(sums + LOSS) / (double)sums[TARGETS];
+  const ld_answers answers = {(const ld_answer *)(sums + N_SUMS), (size_t)n_answers, out->loss, session->model->head->out};
+  objective->score(&answers, &out->scores);
+}
+
 int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluation *out, ld_error *err) {
   ld_comm *comm = session->comm;
-  const ld_model *model = session->model;
+  const ld_objective *objective = ld_objective_of(session->model);
+  const ld_plan *plan = corpus->plan;
   const int micro_batch = session->micro_batch;
-  const int64_t n_rows = corpus->plan->n_rows, n_found = model->task == LD_TASK_LANGUAGE ? 0 : n_rows;
-  int64_t *sums = ld_alloc((size_t)(N_SUMS + n_found), sizeof *sums), *found = sums + N_SUMS;
+  int64_t *first_answer = first_answers(plan);
+  const int64_t n_rows = plan->n_rows, n_answers = objective->answer ? first_answer[n_rows] : 0;
+  int64_t *sums = ld_alloc((size_t)(N_SUMS + n_answers), sizeof *sums);
   int64_t number = 0, until = 0;
   int rc = 0;
   *out = (ld_evaluation){.n_rows = n_rows};
@@ -101,26 +89,17 @@ int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluatio
     rc = ld_corpus_fetch_next(corpus, comm, first, micro_batch, &until, rc, err);
     if (rc || number % ld_comm_size(comm) != ld_comm_rank(comm)) continue;
     const int n = rows_from(corpus, first, micro_batch);
-    const ld_tensor *outputs;
-    double loss;
-    rc = run(session, corpus, first, n, &outputs, &loss, err);
+    pass done;
+    rc = run(session, corpus, first, n, &done, err);
     if (rc) continue; /* the others still wait for what is fetched together */
-    sums[NOT_FINITE] += !ld_exact_add_loss(sums + LOSS, loss);
-    for (int i = 0; i < n; i++) {
-      sums[TARGETS] += corpus->plan->rows[first + i].n_targets;
-      if (!outputs) continue;
-      const float *row = outputs->data + (size_t)i * (size_t)outputs->cols;
-      found[first + i] = model->task == LD_TASK_CLASSES ? ld_row_argmax(row, outputs->cols) : bits_of(*row);
-    }
+    sums[NOT_FINITE] += !ld_exact_add_loss(sums + LOSS, done.loss);
+    sums[TARGETS] += first_answer[first + n] - first_answer[first];
+    if (objective->answer) objective->answer(done.outputs, &done.batch, (ld_answer *)(sums + N_SUMS + first_answer[first]));
   }
   rc = ld_comm_agree(comm, rc, err);
-  if (!rc) {
-    ld_comm_sum_i64(comm, sums, (size_t)(N_SUMS + n_found));
-    out->n_targets = sums[TARGETS];
-    out->loss = sums[NOT_FINITE] ? NAN : ld_exact_loss(sums + LOSS) / (double)sums[TARGETS];
-    if (n_found) score(model, corpus, found, &out->scores);
-  }
+  if (!rc) join(session, sums, n_answers, out);
   free(sums);
+  free(first_answer);
   return rc;
 }
 
@@ -128,16 +107,10 @@ void ld_evaluation_free(ld_evaluation *evaluation) {
   ld_scores_free(&evaluation->scores);
 }
 
-void ld_evaluation_put(const ld_evaluation *e, const ld_model *model, ld_text *out) {
-  const ld_scores *s = &e->scores;
-  ld_text_printf(out, "loss %.4f", e->loss);
-  if (model->task == LD_TASK_LANGUAGE)
-    ld_text_printf(out, "  perplexity %.2f", exp(e->loss));
-  else if (model->task == LD_TASK_CLASSES)
-    ld_text_printf(out, "  accuracy %.4f  macro F1 %.4f  Matthews %.4f", s->accuracy, s->macro_f1,
-                   s->matthews);
-  else
-    ld_text_printf(out, "  Pearson %.4f  Spearman %.4f", s->pearson, s->spearman);
+void ld_evaluation_put(const ld_evaluation *e, const ld_objective *objective, int more, ld_text *out) {
+  ld_text_printf(out, "loss %.*f", 4 + more, e->loss);
+  for (int i = 0; objective->metrics[i].key; i++)
+    ld_text_printf(out, "  %s %.*f", objective->metrics[i].name, objective->metrics[i].digits + more, e->scores.value[i]);
 }
 
 int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_output_sink sink, void *user,
@@ -153,24 +126,17 @@ int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_output_sin
     if (rc) break;
     const int64_t first = begin + (int64_t)micro_batch * ld_comm_rank(comm);
     const int n = first < n_rows ? rows_from(corpus, first, micro_batch) : 0;
-    const ld_tensor *outputs = NULL;
-    double loss;
-    if (n && !sunk) rc = run(session, corpus, first, n, &outputs, &loss, err);
+    pass done = {0};
+    if (n && !sunk) rc = run(session, corpus, first, n, &done, err);
     rc = ld_comm_agree(comm, sunk ? sunk : rc, err);
     if (rc) break;
     void *all;
     size_t bytes;
-    ld_comm_gather_all(comm, outputs ? outputs->data : NULL, (size_t)n * n_outputs * sizeof(float), &all,
-                       &bytes);
+    ld_comm_gather_all(comm, done.outputs ? done.outputs->data : NULL, (size_t)n * n_outputs * sizeof(float), &all, &bytes);
     const size_t rows = bytes / (n_outputs * sizeof(float));
     for (size_t i = 0; i < rows && ld_comm_rank(comm) == 0 && !sunk; i++)
       sunk = sink(begin + (int64_t)i, (const float *)all + i * n_outputs, (int)n_outputs, user, err);
     free(all);
   }
   return rc ? rc : ld_comm_agree(comm, sunk, err);
-}
-
-void ld_softmax(float *outputs, int n) {
-  const double sum = ld_row_exp(outputs, ld_row_max(outputs, n), n);
-  ld_row_scale(outputs, (float)(1 / sum), n);
 }

@@ -4,12 +4,12 @@
 #define LD_EVALUATE_H
 
 #include "train/feed.h"
-#include "train/score.h"
+#include "objective/objectives.h"
 
 typedef struct ld_evaluation {
   double loss; /* mean over all targets; NaN when that of a microbatch is not finite */
   int64_t n_targets, n_rows;
-  ld_scores scores; /* a classifier's; n is 0 otherwise */
+  ld_scores scores; /* by the objective */
 } ld_evaluation;
 
 /* What passes over data work with; all of it is borrowed. */
@@ -31,8 +31,9 @@ int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute,
 int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluation *out, ld_error *err);
 void ld_evaluation_free(ld_evaluation *evaluation);
 
-/* Appends what a person is told of it, by the model's task: "loss 0.3000  accuracy 0.9100 ...". */
-void ld_evaluation_put(const ld_evaluation *evaluation, const ld_model *model, ld_text *out);
+/* Appends what a person is told of it, by the objective's metrics: "loss 0.3000  accuracy 0.9100 ...", with `more`
+ * digits than they have by themselves. */
+void ld_evaluation_put(const ld_evaluation *evaluation, const ld_objective *objective, int more, ld_text *out);
 
 /* Takes a classifier's outputs (n) of a row, in the rows' order. An error ends it for all ranks. */
 typedef int (*ld_output_sink)(int64_t row, const float *outputs, int n, void *user, ld_error *err);
@@ -40,8 +41,5 @@ typedef int (*ld_output_sink)(int64_t row, const float *outputs, int n, void *us
 /* The outputs of all rows, to the sink of rank 0. Collective. */
 int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_output_sink sink, void *user,
                ld_error *err);
-
-/* Outputs (n) to probabilities, in place. */
-void ld_softmax(float *outputs, int n);
 
 #endif

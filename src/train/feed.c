@@ -120,30 +120,26 @@ static int put_image(const ld_corpus *corpus, const ld_record *record, int64_t e
 
 static int put_row(const ld_corpus *corpus, int64_t row, int64_t epoch, int n_rows, ld_feed *feed, cursor *at,
                    ld_error *err) {
-  switch (ld_base_use(corpus->base)) {
-  case LD_USE_IMAGES:
-    return put_image(corpus, ld_corpus_record(corpus, row), epoch, n_rows, feed, at, err);
-  case LD_USE_CLASSES:
-    return put_text(corpus, row, feed, at, err);
-  default:
-    return put_tokens(corpus, &corpus->plan->rows[row], feed, at, err);
-  }
+  const ld_data_form *form = ld_dataset_form(corpus->dataset);
+  if (form->images) return put_image(corpus, ld_corpus_record(corpus, row), epoch, n_rows, feed, at, err);
+  return form->labelled ? put_text(corpus, row, feed, at, err)
+                        : put_tokens(corpus, &corpus->plan->rows[row], feed, at, err);
 }
 
 static void make_batch(const ld_corpus *corpus, const ld_feed *feed, int n_tokens, int n_segments,
                        ld_batch *batch) {
   const ld_image_rule *rule = &corpus->base->image_rule;
-  const ld_data_use use = ld_base_use(corpus->base);
+  const ld_data_form *form = ld_dataset_form(corpus->dataset);
   feed->segment[n_segments] = n_tokens;
   *batch = (ld_batch){.n_tokens = n_tokens,
                       .ids = feed->ids,
                       .positions = feed->positions,
-                      .types = use == LD_USE_CLASSES ? feed->types : NULL,
+                      .types = form->labelled && !form->images ? feed->types : NULL,
                       .targets = feed->targets,
                       .n_segments = n_segments,
                       .segment = feed->segment};
-  if (use != LD_USE_LANGUAGE) batch->values = feed->values;
-  if (use != LD_USE_IMAGES) return;
+  if (form->labelled) batch->values = feed->values;
+  if (!form->images) return;
   batch->pixels = feed->pixels;
   batch->channels = rule->channels;
   batch->height = rule->height;

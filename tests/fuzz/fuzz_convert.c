@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "../unit/data_forms.h"
 #include "io/dataset/dataset.h"
 #include "io/image/convert.h"
 #include "scratch.h"
@@ -11,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void open_again(const char *path) {
   const ld_image_rule rule = {.resize_height = 4, .resize_width = 4, .height = 4, .width = 4, .channels = 3};
-  const ld_dataset_options options = {.use = LD_USE_IMAGES, .image_rule = &rule, .eos = -1};
+  const ld_dataset_options options = {.forms = of_images, .image_rule = &rule, .eos = -1};
   ld_dataset *dataset;
   ld_error err = {0};
   if (ld_dataset_open(path, &options, &dataset, &err)) abort();

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/data_forms.h"
 #include "io/dataset/dataset.h"
 #include "scratch.h"
 
@@ -50,7 +51,7 @@ static void read_all(const ld_dataset *dataset, const ld_index *index, const ld_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const ld_image_rule rule = {.resize_height = 4, .resize_width = 4, .height = 4, .width = 4, .channels = 3};
-  const ld_dataset_options options = {.use = LD_USE_IMAGES, .image_rule = &rule, .eos = -1};
+  const ld_dataset_options options = {.forms = of_images, .image_rule = &rule, .eos = -1};
   ld_error err = {0};
   ld_dataset *dataset;
   ld_index index = {0};

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../unit/data_forms.h"
 #include "io/dataset/dataset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -64,7 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char path[64];
   snprintf(path, sizeof path, "/tmp/ld_fuzz_%d%s", (int)getpid(), data[0] & 1 ? ".txt" : ".jsonl");
   write_file(path, data + 1, size - 1);
-  const ld_dataset_options options = {.tokenizer = tokenizer,
+  const ld_dataset_options options = {.forms = of_language,
+                                      .tokenizer = tokenizer,
                                       .eos = data[0] & 2 ? 1 : -1,
                                       .seq_len = data[0] & 4 ? 5 : 0,
                                       .mask_prompt = data[0] & 8};

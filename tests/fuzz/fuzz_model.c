@@ -73,11 +73,11 @@ static void run(const ld_model *model) {
                           .channels = model->channels,
                           .height = SIDE,
                           .width = SIDE};
-  if (model->family->takes_images ? model->channels > LD_MAX_DIMS : model->max_positions < TOKENS) return;
+  if (model->family->of_images ? model->channels > LD_MAX_DIMS : model->max_positions < TOKENS) return;
   ld_tape *tape = ld_tape_create();
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_INFER, dry, false);
-    ld_model_logits(model, tape, model->family->takes_images ? &image : &text);
+    ld_model_logits(model, tape, model->family->of_images ? &image : &text);
     if (dry && (ld_tape_bytes(tape) > 1 << 24 || !ld_tape_reserve(tape))) break;
   }
   ld_tape_free(tape);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../unit/data_forms.h"
 #include "io/dataset/dataset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -88,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char path[64];
   snprintf(path, sizeof path, "/tmp/ld_fuzz_%d%s", (int)getpid(), endings[data[0] & 3]);
   write_file(path, data + 1, size - 1);
-  const ld_dataset_options options = {.use = data[0] & 4 ? LD_USE_LANGUAGE : LD_USE_CLASSES,
+  const ld_dataset_options options = {.forms = data[0] & 4 ? of_language : of_texts,
                                       .tokenizer = tokenizer,
                                       .eos = -1,
                                       .seq_len = data[0] & 8 ? 5 : 0};

@@ -48,6 +48,7 @@ static inline void open_case_dropping(judged *c, const char *name, const char *c
   ld_value *config = ld_json_read(config_path, &err);
   cr_assert(config, "%s", err.text);
   must(ld_model_build(config, &weights, NULL, &c->base.model, &err), &err);
+  c->base.objective = ld_objective_of(c->base.model);
   ld_value_free(config);
   ld_adapter *adapter;
   must(ld_peft_read(adapter_path, ld_adapter_forms(), &adapter, &err), &err);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data_forms.h"
 #include "data_digest.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -20,7 +21,7 @@ typedef struct setting {
 } setting;
 
 static setting make_setting(const char *tokenizer) {
-  setting s = {.folder = "/tmp/ld_dataset_XXXXXX", .options = {.eos = -1, .mask_prompt = true}};
+  setting s = {.folder = "/tmp/ld_dataset_XXXXXX", .options = {.forms = of_language, .eos = -1, .mask_prompt = true}};
   cr_assert(mkdtemp(s.folder));
   char *path = ld_format("%s/golden/chat.%s.json", LD_TESTS_DIR, tokenizer);
   ld_error err = {0};
@@ -175,7 +176,7 @@ Test(dataset, jsonl_parts_join_without_a_seam) {
                    : i % 3 ? "\n"
                            : "\r\n");
   open_data(&s, "data.jsonl", data.bytes, data.length);
-  cr_assert_eq(ld_dataset_form(s.dataset), LD_DATA_TEXT);
+  cr_assert_eq(ld_dataset_form(s.dataset), &ld_form_text);
   cr_assert_str_eq(ld_dataset_path(s.dataset), s.path);
   size_t n;
   free(index_part(&s, 0, 1, &n));
@@ -321,7 +322,7 @@ Test(dataset, raw_is_one_stream_with_eos_at_its_end) {
   s.options.eos = ld_tokenizer_id(s.tokenizer, "<|endoftext|>");
   s.options.seq_len = 2;
   open_data(&s, "data.TXT", text, strlen(text));
-  cr_assert_eq(ld_dataset_form(s.dataset), LD_DATA_RAW);
+  cr_assert_eq(ld_dataset_form(s.dataset), &ld_form_raw);
   size_t n;
   ld_record *records = index_part(&s, 0, 1, &n);
   cr_assert_eq(n, 2);
@@ -461,7 +462,7 @@ Test(dataset, chat_needs_a_layout) {
   cr_assert(strstr(err.text, "--chat-template"), "%s", err.text);
   s.options.chat_template = "llama2";
   open_data(&s, "a.jsonl", line, strlen(line));
-  cr_assert_eq(ld_dataset_form(s.dataset), LD_DATA_CHAT);
+  cr_assert_eq(ld_dataset_form(s.dataset), &ld_form_chat);
   close_data(&s);
   end_setting(&s);
 }

@@ -1,3 +1,4 @@
+#include "data_forms.h"
 #include "data_digest.h"
 #include "scratch.h"
 
@@ -18,7 +19,7 @@ static const ld_image_rule rule = {.resize_height = 9,
                                    .std = {1, 1, 1}};
 
 static ld_dataset_options options(void) {
-  return (ld_dataset_options){.use = LD_USE_IMAGES, .image_rule = &rule, .strict = true, .eos = -1};
+  return (ld_dataset_options){.forms = of_images, .image_rule = &rule, .strict = true, .eos = -1};
 }
 
 static ld_dataset *open_data(const char *path) {
@@ -26,7 +27,7 @@ static ld_dataset *open_data(const char *path) {
   ld_error err = {0};
   const ld_dataset_options o = options();
   cr_assert_eq(ld_dataset_open(path, &o, &dataset, &err), 0, "%s", err.text);
-  cr_assert_eq(ld_dataset_form(dataset), LD_DATA_IMAGES);
+  cr_assert_eq(ld_dataset_form(dataset), &ld_form_image);
   return dataset;
 }
 

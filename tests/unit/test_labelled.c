@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data_forms.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/dataset/dataset.h"
@@ -39,7 +40,7 @@ typedef struct setting {
 } setting;
 
 static setting make_setting(void) {
-  setting s = {.folder = "/tmp/ld_labelled_XXXXXX", .options = {.use = LD_USE_CLASSES, .eos = -1}};
+  setting s = {.folder = "/tmp/ld_labelled_XXXXXX", .options = {.forms = of_texts, .eos = -1}};
   ld_error err = {0};
   cr_assert(mkdtemp(s.folder));
   cr_assert_eq(ld_tokenizer_parse(tokenizer_json, sizeof tokenizer_json - 1, "test", &s.tokenizer, &err), 0,
@@ -181,7 +182,7 @@ Test(labelled, records_are_read_with_their_labels) {
   for (size_t i = 0; i < sizeof readings / sizeof *readings; i++) {
     ld_text found = {0};
     open_data(&s, readings[i].name, readings[i].bytes);
-    cr_assert_eq(ld_dataset_form(s.dataset), LD_DATA_LABELLED);
+    cr_assert_eq(ld_dataset_form(s.dataset), &ld_form_labelled);
     describe(&s, &found);
     cr_assert_str_eq(found.bytes, readings[i].read, "case %zu: %s", i, found.bytes);
     ld_index index = index_part(&s, 0, 1);
@@ -256,12 +257,12 @@ Test(labelled, a_language_model_takes_the_same_files_as_plain_text) {
   const char *const names[] = {"a.jsonl", "a.tsv", "a.csv"};
   const char *const bytes[] = {PAIR_JSON, "sentence1\tsentence2\tlabel\tscore\nabc\tdef\tyes\t\xC3\xA9\n",
                                "label,text\nyes,\"abc\"\n"};
-  s.options.use = LD_USE_LANGUAGE;
+  s.options.forms = of_language;
   s.options.eos = 12;
   for (int i = 0; i < 3; i++) {
     ld_sample sample = {0};
     open_data(&s, names[i], bytes[i]);
-    cr_assert_eq(ld_dataset_form(s.dataset), LD_DATA_TEXT);
+    cr_assert_eq(ld_dataset_form(s.dataset), &ld_form_text);
     ld_index index = index_part(&s, 0, 1);
     cr_assert_eq(index.n, 1);
     cr_assert_eq(index.labels.kind, LD_LABEL_NONE);
@@ -437,7 +438,7 @@ Test(labelled, a_use_for_images_refuses_texts_and_a_use_for_texts_folders) {
   ld_error err = {0};
   cr_assert_eq(ld_dataset_open(s.folder, &s.options, &s.dataset, &err), LD_EUNSUPPORTED);
   cr_assert(strstr(err.text, ": a folder; a classifier of texts takes"), "%s", err.text);
-  s.options.use = LD_USE_IMAGES;
+  s.options.forms = of_images;
   put_file(&s, "a.jsonl", GOOD, sizeof GOOD - 1);
   cr_assert_eq(ld_dataset_open(s.path, &s.options, &s.dataset, &err), LD_EUNSUPPORTED);
   cr_assert(strstr(err.text,

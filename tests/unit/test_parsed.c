@@ -1,6 +1,7 @@
 /* What formats parse: named values, before anything is tokenised. */
 #include <criterion/criterion.h>
 
+#include "data_forms.h"
 #include "scratch.h"
 
 #include "io/dataset/dataset.h"
@@ -30,7 +31,7 @@ static void check_string(const ld_parsed *parsed, const char *key, const char *e
 
 /* A labelled text in a file of this name, whose record is the last n bytes. */
 static ld_parsed parse_text(const char *name, const char *text, uint64_t n) {
-  const ld_dataset_options options = {.use = LD_USE_CLASSES, .eos = -1};
+  const ld_dataset_options options = {.forms = of_texts, .eos = -1};
   char *folder = scratch_new(), *path = ld_path_join(folder, name);
   scratch_text(folder, name, text);
   ld_dataset *dataset = open_data(path, &options);
@@ -91,7 +92,7 @@ Test(parsed, a_blank_line_is_empty) {
 
 Test(parsed, an_image_keeps_its_size) {
   const ld_image_rule rule = {.resize_height = 4, .resize_width = 4, .height = 4, .width = 4, .channels = 3};
-  const ld_dataset_options options = {.use = LD_USE_IMAGES, .image_rule = &rule, .eos = -1};
+  const ld_dataset_options options = {.forms = of_images, .image_rule = &rule, .eos = -1};
   const char *path = GOLDEN "models/resnet_cifar/train.h5";
   ld_dataset *dataset = open_data(path, &options);
   ld_parsed parsed = parse(dataset, 5, 1);

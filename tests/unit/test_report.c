@@ -179,17 +179,20 @@ Test(report, numbers) {
   free(page);
 }
 
-/* A run that was recorded without "task" tells by its scores. */
-Test(report, scores_tell_the_task) {
+/* A run that was recorded without "metrics" tells by its scores. */
+Test(report, scores_tell_the_metrics) {
   ld_run_record run = record_of("{\"event\":\"start\",\"step\":0}\n"
                                 "{\"event\":\"eval\",\"step\":0,\"loss\":1,\"accuracy\":0.5}\n");
-  cr_assert_eq(run.task, LD_RUN_CLASSES);
-  cr_assert_not(run.images);
-  cr_assert(isnan(run.evals.column[LD_COLUMN_PERPLEXITY][0]));
+  cr_assert(run.n_metrics == 1 && ld_run_record_scored(&run));
+  cr_assert_str_eq(run.metrics[0].key, "accuracy");
+  cr_assert_str_eq(ld_run_record_target(&run), "text");
+  cr_assert_eq(run.evals.column[LD_COLUMN_METRIC][0], 0.5);
   ld_run_record_free(&run);
   run = record_of("{\"event\":\"eval\",\"step\":0,\"loss\":1}\n");
-  cr_assert_eq(run.task, LD_RUN_LANGUAGE);
-  cr_assert_float_eq(run.evals.column[LD_COLUMN_PERPLEXITY][0], exp(1), 1e-12);
+  cr_assert(run.n_metrics == 1 && !ld_run_record_scored(&run));
+  cr_assert_str_eq(run.metrics[0].key, "perplexity");
+  cr_assert_str_eq(ld_run_record_target(&run), "target token");
+  cr_assert_float_eq(run.evals.column[LD_COLUMN_METRIC][0], exp(1), 1e-12);
   ld_run_record_free(&run);
 }
 

@@ -1,4 +1,5 @@
 /* Records received where the data is not are read as where it is. */
+#include "data_forms.h"
 #include "data_digest.h"
 #include "scratch.h"
 
@@ -23,8 +24,8 @@ typedef struct setting {
   ld_index index;
 } setting;
 
-static setting begin(const char *path, ld_data_use use, const char *tokenizer) {
-  setting s = {.options = {.use = use, .image_rule = &rule, .eos = 1, .seq_len = 40, .mask_prompt = true}};
+static setting begin(const char *path, const ld_data_form *const *forms, const char *tokenizer) {
+  setting s = {.options = {.forms = forms, .image_rule = &rule, .eos = 1, .seq_len = 40, .mask_prompt = true}};
   ld_error err = {0};
   if (tokenizer) cr_assert_eq(ld_tokenizer_open(tokenizer, &s.tokenizer, &err), 0, "%s", err.text);
   s.options.tokenizer = s.tokenizer;
@@ -98,7 +99,7 @@ static void check_some(const setting *s, size_t first, size_t step) {
     cr_assert_eq(ld_dataset_read(s->there, record, &b, &err), 0, "%s", err.text);
     cr_assert_eq(a.label_kind, b.label_kind, "record %zu", i);
     if (a.label_kind == LD_LABEL_NAME) cr_assert_str_eq(a.label_name.bytes, b.label_name.bytes);
-    if (s->options.use == LD_USE_IMAGES)
+    if (s->options.forms == of_images)
       check_same_image(&a.image, &b.image, i);
     else
       check_same(&a, &b, i);
@@ -108,8 +109,8 @@ static void check_some(const setting *s, size_t first, size_t step) {
   ld_text_free(&text);
 }
 
-static void check(const char *path, ld_data_use use, const char *tokenizer, size_t least) {
-  setting s = begin(path, use, tokenizer);
+static void check(const char *path, const ld_data_form *const *forms, const char *tokenizer, size_t least) {
+  setting s = begin(path, forms, tokenizer);
   cr_assert_geq(s.index.n, least, "%s: %zu records", path, s.index.n);
   cr_assert_eq(ld_dataset_form(s.here), ld_dataset_form(s.there));
   check_some(&s, 0, 1);
@@ -122,41 +123,41 @@ static void check(const char *path, ld_data_use use, const char *tokenizer, size
 #define GPT2 GOLDEN "models/gpt2/tokenizer.json"
 #define BERT GOLDEN "models/bert/tokenizer.json"
 
-static void check_text(const char *name, const char *text, ld_data_use use, const char *tokenizer,
+static void check_text(const char *name, const char *text, const ld_data_form *const *forms, const char *tokenizer,
                        size_t least) {
   char *folder = scratch_new(), *path = ld_path_join(folder, name);
   scratch_text(folder, name, text);
-  check(path, use, tokenizer, least);
+  check(path, forms, tokenizer, least);
   free(path);
   scratch_end(folder);
 }
 
 Test(source, jsonl) {
-  check(GOLDEN "models/gpt2/train.jsonl", LD_USE_LANGUAGE, GPT2, 80);
-  check(GOLDEN "models/bert/train.jsonl", LD_USE_CLASSES, BERT, 20);
+  check(GOLDEN "models/gpt2/train.jsonl", of_language, GPT2, 80);
+  check(GOLDEN "models/bert/train.jsonl", of_texts, BERT, 20);
   check_text("t.jsonl",
              "\xEF\xBB\xBF\n{\"text\": \"the river\"}\n\n{\"text\": \"the kettle, \\u00e9\", \"label\": 3}",
-             LD_USE_LANGUAGE, GPT2, 2);
+             of_language, GPT2, 2);
   check_text(
       "chat.jsonl",
       "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": "
       "\"river\"}]}\n{\"messages\": [{\"role\": \"assistant\", \"content\": \"b\"}]}\n",
-      LD_USE_LANGUAGE, GOLDEN "chat.bytelevel.json", 2);
+      of_language, GOLDEN "chat.bytelevel.json", 2);
 }
 
 Test(source, tables) {
-  check_text("t.tsv", "label\ttext\tid\na\tthe river\t1\r\n\nb\tthe \"kettle\"\t2\n", LD_USE_CLASSES, BERT,
+  check_text("t.tsv", "label\ttext\tid\na\tthe river\t1\r\n\nb\tthe \"kettle\"\t2\n", of_texts, BERT,
              2);
   check_text("t.csv", "text;label;text_pair\n\"the; river\nholds\";a;x\n\"a \"\"kettle\"\"\";b;\"y\"\nc;b;z",
-             LD_USE_CLASSES, BERT, 3);
-  check_text("t.csv", "text\nthe river\n\"the,\nkettle\"\n", LD_USE_LANGUAGE, GPT2, 2);
+             of_texts, BERT, 3);
+  check_text("t.csv", "text\nthe river\n\"the,\nkettle\"\n", of_language, GPT2, 2);
 }
 
 /* Long lines are cut, and the last record has the eos. */
 Test(source, raw) {
   ld_text text = {0};
   for (int i = 0; i < 40000; i++) ld_text_puts(&text, i % 9000 == 8999 ? "\n\n" : "the river ");
-  check_text("t.txt", text.bytes, LD_USE_LANGUAGE, GPT2, 4);
+  check_text("t.txt", text.bytes, of_language, GPT2, 4);
   ld_text_free(&text);
 }
 
@@ -177,16 +178,16 @@ Test(source, images) {
   copy("grey8.png", class, "c.png");
   copy("palette8.png", class, "d.png");
   scratch_text(class, "broken.png", "no image");
-  check(folder, LD_USE_IMAGES, NULL, 4);
-  check(GOLDEN "images/jpeg_420.jpg", LD_USE_IMAGES, NULL, 1);
-  check(GOLDEN "models/resnet_cifar/train.h5", LD_USE_IMAGES, NULL, 64);
-  check(GOLDEN "images/good.h5", LD_USE_IMAGES, NULL, 1);
+  check(folder, of_images, NULL, 4);
+  check(GOLDEN "images/jpeg_420.jpg", of_images, NULL, 1);
+  check(GOLDEN "models/resnet_cifar/train.h5", of_images, NULL, 64);
+  check(GOLDEN "images/good.h5", of_images, NULL, 1);
   free(class);
   scratch_end(folder);
 }
 
-static uint64_t digest(const char *path, ld_data_use use, const char *tokenizer) {
-  setting s = begin(path, use, tokenizer);
+static uint64_t digest(const char *path, const ld_data_form *const *forms, const char *tokenizer) {
+  setting s = begin(path, forms, tokenizer);
   char text[LD_DIGEST_TEXT + 1];
   data_digest(s.here, text);
   end(&s);
@@ -202,7 +203,7 @@ Test(source, digest) {
   for (int i = 0; i < 4; i++) {
     char *name = ld_format("%d.txt", i), *path = ld_path_join(folder, name);
     scratch_text(folder, name, texts[i]);
-    seen[i] = digest(path, LD_USE_LANGUAGE, GPT2);
+    seen[i] = digest(path, of_language, GPT2);
     free(path);
     free(name);
   }
@@ -211,13 +212,13 @@ Test(source, digest) {
   ld_error err = {0};
   cr_assert_eq(ld_make_folders(images, &err), 0);
   copy("rgb8.png", images, "a.png");
-  const uint64_t one = digest(images, LD_USE_IMAGES, NULL);
+  const uint64_t one = digest(images, of_images, NULL);
   copy("grey8.png", images, "a.png");
-  cr_assert_neq(digest(images, LD_USE_IMAGES, NULL), one);
+  cr_assert_neq(digest(images, of_images, NULL), one);
   copy("rgb8.png", images, "a.png");
-  cr_assert_eq(digest(images, LD_USE_IMAGES, NULL), one);
+  cr_assert_eq(digest(images, of_images, NULL), one);
   copy("rgb8.png", images, "b.png");
-  cr_assert_neq(digest(images, LD_USE_IMAGES, NULL), one);
+  cr_assert_neq(digest(images, of_images, NULL), one);
   free(images);
   scratch_end(folder);
 }
@@ -226,7 +227,7 @@ Test(source, digest) {
 Test(source, cut_off) {
   const char *const paths[] = {GOLDEN "models/gpt2/train.jsonl", GOLDEN "images/good.h5"};
   for (int k = 0; k < 2; k++) {
-    setting s = begin(paths[k], k ? LD_USE_IMAGES : LD_USE_LANGUAGE, k ? NULL : GPT2);
+    setting s = begin(paths[k], k ? of_images : of_language, k ? NULL : GPT2);
     ld_text text = {0};
     ld_error err = {0};
     ld_sample sample = {0};

@@ -1,4 +1,4 @@
-#include "io/dataset/sample.h"
+#include "io/dataset/forms.h"
 
 #include <string.h>
 
@@ -124,15 +124,29 @@ static int make_image(const ld_dataset *dataset, const ld_record *record, const 
   (void)record;
   const int rc = take_label(parsed->values, "label", sample, err);
   sample->turned = parsed->image.turned;
+  sample->n_whole = 1;
   return rc ? rc
             : ld_image_fit(&parsed->image, dataset->options.image_rule, parsed->place, &sample->image, err);
 }
 
-int ld_sample_make(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
-                   ld_sample *sample, ld_error *err) {
-  static int (*const make[])(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
-                             ld_sample *sample, ld_error *err) = {
-      [LD_DATA_TEXT] = make_text, [LD_DATA_PROMPT] = make_prompt,     [LD_DATA_CHAT] = make_chat,
-      [LD_DATA_RAW] = make_raw,   [LD_DATA_LABELLED] = make_labelled, [LD_DATA_IMAGES] = make_image};
-  return make[dataset->form](dataset, record, parsed, sample, err);
-}
+#define LANGUAGE "a language model takes files that end in"
+
+const ld_data_form ld_form_chat = {
+    .name = "chat", .takes = LANGUAGE, .keys = {"messages"}, .has_turns = true, .make = make_chat};
+const ld_data_form ld_form_prompt = {
+    .name = "prompt", .takes = LANGUAGE, .keys = {"prompt", "completion"}, .make = make_prompt};
+const ld_data_form ld_form_text = {
+    .name = "text", .takes = LANGUAGE, .keys = {"text"}, .by_columns = true, .packs = true, .make = make_text};
+const ld_data_form ld_form_raw = {
+    .name = "raw", .takes = LANGUAGE, .continuous = true, .packs = true, .make = make_raw};
+const ld_data_form ld_form_labelled = {.name = "labelled",
+                                       .takes = "a classifier of texts takes labelled records in files that end in",
+                                       .by_columns = true,
+                                       .labelled = true,
+                                       .make = make_labelled};
+const ld_data_form ld_form_image = {
+    .name = "image",
+    .takes = "a classifier of images takes a folder of class folders, or files that end in",
+    .images = true,
+    .labelled = true,
+    .make = make_image};

@@ -1,4 +1,4 @@
-#include "train/score.h"
+#include "objective/score.h"
 
 #include <assert.h>
 #include <math.h>

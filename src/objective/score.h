@@ -12,6 +12,7 @@
 enum { LD_CONFUSION_CLASSES = 2000 };
 
 typedef struct ld_scores {
+  double value[6]; /* by the metrics of the objective */
   int64_t n;
   double accuracy, macro_f1, matthews;
   double pearson, spearman;

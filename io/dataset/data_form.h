@@ -1,0 +1,29 @@
+/* A form: what the records of a data set are, and the sample that is made of one: tokens with targets, or an image.
+ *
+ * An objective lists the forms that it takes (forms.h), and may add its own. Formats give names and values (parsed.h),
+ * and do not know what is made of them; nothing is tokenised before this.
+ */
+#ifndef LD_DATA_FORM_H
+#define LD_DATA_FORM_H
+
+#include "io/dataset/parsed.h"
+#include "io/dataset/record.h"
+
+struct ld_data_form {
+  const char *name;
+  const char *takes;   /* for errors, before a list of endings: "a language model takes files that end in" */
+  const char *keys[4]; /* the values that a JSON record of this form has, NULL after the last */
+  bool by_columns;     /* its text is found among names as people choose them (column.h): in tables, and where it has no
+                          keys of its own in JSON too */
+  bool images;         /* records are images, which may be skipped where they are broken */
+  bool continuous;     /* records continue each other: one stream of tokens, of which none is cut off */
+  bool labelled;       /* a record has one label, or none, which is its only target */
+  bool has_turns;      /* a record is a conversation, in a layout */
+  bool packs;          /* several records share a row, unless asked otherwise */
+  /* Fills the sample, which comes empty. Tokens come uncut, but where n_whole is set too; a text without tokens leaves
+   * it empty. LD_EFORMAT names the key that is missing or of another type. */
+  int (*make)(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed, ld_sample *sample,
+              ld_error *err);
+};
+
+#endif

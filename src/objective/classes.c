@@ -1,0 +1,82 @@
+/* Classes: one of several for each text or image. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/json.h"
+#include "linalg/rows.h"
+#include "nn/ops.h"
+#include "objective/objective.h"
+
+static const ld_data_form *const forms[] = {&ld_form_labelled, &ld_form_image, NULL};
+static const ld_metric metrics[] = {{.key = "accuracy", .name = "accuracy", .digits = 4},
+                                    {.key = "macro_f1", .name = "macro F1", .digits = 4},
+                                    {.key = "matthews", .name = "Matthews", .digits = 4},
+                                    {0}};
+
+static bool fits(const ld_model *model) {
+  return model->family->head == LD_HEAD_RECORD;
+}
+
+static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
+  ld_tensor *outputs = ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
+  ld_op_class_loss(tape, outputs, batch, sum);
+  return outputs;
+}
+
+static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out) {
+  for (int i = 0; i < outputs->rows; i++) {
+    const float *row = outputs->data + (size_t)i * (size_t)outputs->stride;
+    out[i] = (ld_answer){(uint32_t)batch->targets[i], (uint32_t)ld_row_argmax(row, outputs->cols)};
+  }
+}
+
+static void score(const ld_answers *answers, ld_scores *out) {
+  int32_t *truth = ld_alloc(2 * answers->n, sizeof *truth), *given = truth + answers->n;
+  for (size_t i = 0; i < answers->n; i++) {
+    truth[i] = (int32_t)answers->list[i].truth;
+    given[i] = (int32_t)answers->list[i].given;
+  }
+  ld_score_classes(truth, given, answers->n, answers->n_classes, out);
+  out->value[0] = out->accuracy;
+  out->value[1] = out->macro_f1;
+  out->value[2] = out->matthews;
+  free(truth);
+}
+
+/* "label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9} */
+static void put_prediction(const ld_labels *labels, const float *outputs, int n, ld_text *line) {
+  ld_text_puts(line, "\"label\": ");
+  if (!outputs) {
+    ld_text_puts(line, "null");
+    return;
+  }
+  float *probabilities = ld_alloc((size_t)n, sizeof *probabilities);
+  memcpy(probabilities, outputs, (size_t)n * sizeof *probabilities);
+  const double sum = ld_row_exp(probabilities, ld_row_max(probabilities, n), n);
+  ld_row_scale(probabilities, (float)(1 / sum), n);
+  ld_json_quote(line, labels->names[ld_row_argmax(outputs, n)]);
+  for (int i = 0; i < n; i++) {
+    ld_text_puts(line, i ? ", " : ", \"probabilities\": {");
+    ld_json_quote(line, labels->names[i]);
+    ld_text_printf(line, ": %.6g", (double)probabilities[i]);
+  }
+  ld_text_puts(line, "}");
+  free(probabilities);
+}
+
+const ld_objective ld_objective_classes = {
+    .name = "classes",
+    .model = "a classifier",
+    .forms = forms,
+    .labelled = true,
+    .named = true,
+    .problem = "single_label_classification",
+    .loss_unit = "nats",
+    .metrics = metrics,
+    .fits = fits,
+    .loss = loss,
+    .answer = answer,
+    .score = score,
+    .put_prediction = put_prediction,
+};

@@ -1,0 +1,32 @@
+/* Language: each token from those before it. */
+#include <math.h>
+
+#include "nn/ops.h"
+#include "objective/objective.h"
+
+static const ld_data_form *const forms[] = {&ld_form_chat, &ld_form_prompt, &ld_form_text, &ld_form_raw, NULL};
+static const ld_metric metrics[] = {{.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
+
+static bool fits(const ld_model *model) {
+  return model->family->head == LD_HEAD_NEXT_TOKEN;
+}
+
+static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
+  ld_op_cross_entropy(tape, model->family->features(model, tape, batch), model->head, batch, sum);
+  return NULL;
+}
+
+static void score(const ld_answers *answers, ld_scores *out) {
+  out->value[0] = exp(answers->loss);
+}
+
+const ld_objective ld_objective_language = {
+    .name = "language",
+    .model = "a language model",
+    .forms = forms,
+    .loss_unit = "nats",
+    .metrics = metrics,
+    .fits = fits,
+    .loss = loss,
+    .score = score,
+};

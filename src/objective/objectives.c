@@ -1,0 +1,16 @@
+#include "objective/objectives.h"
+
+#include <stdlib.h>
+
+/* The first that fits. */
+static const ld_objective *const objectives[] = {&ld_objective_language, &ld_objective_value, &ld_objective_classes};
+
+const ld_objective *ld_objective_of(const ld_model *model) {
+  for (size_t i = 0; i < sizeof objectives / sizeof *objectives; i++)
+    if (objectives[i]->fits(model)) return objectives[i];
+  abort(); /* a family with a head of a kind that no objective is for */
+}
+
+ld_tensor *ld_objective_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss) {
+  return ld_objective_of(model)->loss(model, tape, batch, loss);
+}

@@ -1,0 +1,13 @@
+/* The table of objectives. */
+#ifndef LD_OBJECTIVES_H
+#define LD_OBJECTIVES_H
+
+#include "objective/objective.h"
+
+/* The objective that the model's head is for. */
+const ld_objective *ld_objective_of(const ld_model *model);
+
+/* Its loss: see ld_objective. */
+ld_tensor *ld_objective_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss);
+
+#endif

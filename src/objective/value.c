@@ -1,0 +1,70 @@
+/* Value: a number for each text or image. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "nn/ops.h"
+#include "objective/objective.h"
+
+static const ld_data_form *const forms[] = {&ld_form_labelled, &ld_form_image, NULL};
+static const ld_metric metrics[] = {
+    {.key = "pearson", .name = "Pearson", .title = "Pearson correlation", .digits = 4},
+    {.key = "spearman", .name = "Spearman", .title = "Spearman correlation", .digits = 4},
+    {0}};
+
+static bool fits(const ld_model *model) {
+  return model->family->head == LD_HEAD_RECORD && model->head->out == 1;
+}
+
+static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
+  ld_tensor *outputs = ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
+  ld_op_value_loss(tape, outputs, batch, sum);
+  return outputs;
+}
+
+static uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out) {
+  for (int i = 0; i < outputs->rows; i++)
+    out[i] = (ld_answer){bits_of(batch->values[i]), bits_of(outputs->data[(size_t)i * (size_t)outputs->stride])};
+}
+
+static void score(const ld_answers *answers, ld_scores *out) {
+  float *truth = ld_alloc(2 * answers->n, sizeof *truth), *given = truth + answers->n;
+  for (size_t i = 0; i < answers->n; i++) {
+    memcpy(&truth[i], &answers->list[i].truth, sizeof *truth);
+    memcpy(&given[i], &answers->list[i].given, sizeof *given);
+  }
+  ld_score_values(truth, given, answers->n, out);
+  out->value[0] = out->pearson;
+  out->value[1] = out->spearman;
+  free(truth);
+}
+
+/* "value": 2.5 */
+static void put_prediction(const ld_labels *labels, const float *outputs, int n, ld_text *line) {
+  (void)labels, (void)n;
+  if (outputs)
+    ld_text_printf(line, "\"value\": %.9g", (double)outputs[0]);
+  else
+    ld_text_puts(line, "\"value\": null");
+}
+
+const ld_objective ld_objective_value = {
+    .name = "value",
+    .model = "a classifier",
+    .forms = forms,
+    .labelled = true,
+    .problem = "regression",
+    .loss_unit = "mean squared error",
+    .metrics = metrics,
+    .fits = fits,
+    .loss = loss,
+    .answer = answer,
+    .score = score,
+    .put_prediction = put_prediction,
+};

@@ -1,0 +1,12 @@
+/* The forms of records that models of each kind take. */
+#ifndef TEST_DATA_FORMS_H
+#define TEST_DATA_FORMS_H
+
+#include "io/dataset/forms.h"
+
+__attribute__((unused)) static const ld_data_form *const of_language[] = {&ld_form_chat, &ld_form_prompt, &ld_form_text,
+                                                                          &ld_form_raw, NULL};
+__attribute__((unused)) static const ld_data_form *const of_texts[] = {&ld_form_labelled, NULL};
+__attribute__((unused)) static const ld_data_form *const of_images[] = {&ld_form_image, NULL};
+
+#endif
