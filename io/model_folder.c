@@ -269,7 +269,7 @@ const ld_model_file ld_model_files[] = {
     {"processor_config.json", .is_read = true, .is_setting = true, .is_copied = true},
     {"tokenizer.model", .is_copied = true},
     {INDEX, .is_read = true},
-    {NULL},
+    {0},
 };
 
 char **ld_model_folder_files(const char *path, size_t *n) {
