@@ -1,5 +1,4 @@
 /* lora_dist predict: what a classifier makes of each record, one JSON object a line. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,26 +38,20 @@ static int print_broken(row_printer *p, int64_t end, ld_error *err) {
   int rc = 0;
   for (; !rc && p->next < end; p->next++) {
     begin_line(p, &(ld_record){.offset = (uint64_t)p->next});
-    p->base->objective->put_prediction(&p->base->labels, NULL, 0, &p->line);
+    p->base->objective->put_prediction(&p->base->labels, NULL, &p->line);
     rc = end_line(p, err);
   }
   return rc;
 }
 
-static int print_row(int64_t row, const float *outputs, int n, void *user, ld_error *err) {
+static int print_row(int64_t row, const char *members, void *user, ld_error *err) {
   row_printer *p = user;
-  for (int i = 0; i < n; i++)
-    if (!isfinite(outputs[i]))
-      return ld_fail(err, LD_ENUMERIC,
-                     "%s: the model's output for record %lld is not finite: the model or the adapter holds "
-                     "NaN or infinite values",
-                     ld_dataset_path(p->corpus->dataset), (long long)row + 1);
   const ld_record *record = ld_corpus_record(p->corpus, row);
   const int rc = p->corpus->n_skipped ? print_broken(p, (int64_t)record->offset, err) : 0;
   if (rc) return rc;
   p->next++;
   begin_line(p, record);
-  p->base->objective->put_prediction(&p->base->labels, outputs, n, &p->line);
+  ld_text_puts(&p->line, members);
   return end_line(p, err);
 }
 

@@ -32,12 +32,13 @@ static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *o
 }
 
 static void score(const ld_answers *answers, ld_scores *out) {
-  int32_t *truth = ld_alloc(2 * answers->n, sizeof *truth), *given = truth + answers->n;
-  for (size_t i = 0; i < answers->n; i++) {
+  const size_t n = (size_t)answers->n;
+  int32_t *truth = ld_alloc(2 * n, sizeof *truth), *given = truth + n;
+  for (size_t i = 0; i < n; i++) {
     truth[i] = (int32_t)answers->list[i].truth;
     given[i] = (int32_t)answers->list[i].given;
   }
-  ld_score_classes(truth, given, answers->n, answers->n_classes, out);
+  ld_score_classes(truth, given, n, answers->n_classes, out);
   out->value[0] = out->accuracy;
   out->value[1] = out->macro_f1;
   out->value[2] = out->matthews;
@@ -45,17 +46,18 @@ static void score(const ld_answers *answers, ld_scores *out) {
 }
 
 /* "label": "positive", "probabilities": {"negative": 0.1, "positive": 0.9} */
-static void put_prediction(const ld_labels *labels, const float *outputs, int n, ld_text *line) {
+static void put_prediction(const ld_labels *labels, const ld_outputs *outputs, ld_text *line) {
   ld_text_puts(line, "\"label\": ");
   if (!outputs) {
     ld_text_puts(line, "null");
     return;
   }
+  const int n = outputs->cols;
   float *probabilities = ld_alloc((size_t)n, sizeof *probabilities);
-  memcpy(probabilities, outputs, (size_t)n * sizeof *probabilities);
+  memcpy(probabilities, outputs->data, (size_t)n * sizeof *probabilities);
   const double sum = ld_row_exp(probabilities, ld_row_max(probabilities, n), n);
   ld_row_scale(probabilities, (float)(1 / sum), n);
-  ld_json_quote(line, labels->names[ld_row_argmax(outputs, n)]);
+  ld_json_quote(line, labels->names[ld_row_argmax(outputs->data, n)]);
   for (int i = 0; i < n; i++) {
     ld_text_puts(line, i ? ", " : ", \"probabilities\": {");
     ld_json_quote(line, labels->names[i]);

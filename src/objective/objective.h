@@ -34,11 +34,20 @@ _Static_assert(sizeof(ld_answer) == sizeof(int64_t), "answers of all ranks are j
 
 /* The answers for the targets of a data set, in their order. */
 typedef struct ld_answers {
-  const ld_answer *list;
-  size_t n;
-  double loss;   /* the mean over the targets */
-  int n_classes; /* outputs of the head */
+  const ld_answer *list; /* those of record i from first[i] to first[i + 1] */
+  const int64_t *first;  /* (n_records + 1) */
+  int64_t n, n_records;
+  double loss;             /* the mean over the targets */
+  int n_classes;           /* outputs of the head */
+  const ld_labels *labels; /* where the objective is named: the classes */
 } ld_answers;
+
+/* What the model gave for a record: its outputs (rows, cols), of a whole record in one row, else one row a token. */
+typedef struct ld_outputs {
+  const float *data;
+  int rows, cols, stride;
+  const int32_t *targets; /* (rows) as in the batch */
+} ld_outputs;
 
 typedef struct ld_objective {
   const char *name;                 /* in metrics.jsonl: "classes" */
@@ -58,9 +67,9 @@ typedef struct ld_objective {
   void (*answer)(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out);
   /* The metrics' values, and where there are classes how often one was taken for another. */
   void (*score)(const ld_answers *answers, ld_scores *out);
-  /* Members of the JSON object that a prediction is, from the outputs (n) of a record; of one that cannot be read
-   * (outputs NULL) null. NULL: it predicts nothing for a record. */
-  void (*put_prediction)(const ld_labels *labels, const float *outputs, int n, ld_text *line);
+  /* Members of the JSON object that a record's prediction is; null for a record that cannot be read (outputs NULL).
+   * NULL: it predicts nothing for a record. */
+  void (*put_prediction)(const ld_labels *labels, const ld_outputs *outputs, ld_text *line);
 } ld_objective;
 
 extern const ld_objective ld_objective_language, ld_objective_value, ld_objective_classes;

@@ -34,22 +34,23 @@ static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *o
 }
 
 static void score(const ld_answers *answers, ld_scores *out) {
-  float *truth = ld_alloc(2 * answers->n, sizeof *truth), *given = truth + answers->n;
-  for (size_t i = 0; i < answers->n; i++) {
+  const size_t n = (size_t)answers->n;
+  float *truth = ld_alloc(2 * n, sizeof *truth), *given = truth + n;
+  for (size_t i = 0; i < n; i++) {
     memcpy(&truth[i], &answers->list[i].truth, sizeof *truth);
     memcpy(&given[i], &answers->list[i].given, sizeof *given);
   }
-  ld_score_values(truth, given, answers->n, out);
+  ld_score_values(truth, given, n, out);
   out->value[0] = out->pearson;
   out->value[1] = out->spearman;
   free(truth);
 }
 
 /* "value": 2.5 */
-static void put_prediction(const ld_labels *labels, const float *outputs, int n, ld_text *line) {
-  (void)labels, (void)n;
+static void put_prediction(const ld_labels *labels, const ld_outputs *outputs, ld_text *line) {
+  (void)labels;
   if (outputs)
-    ld_text_printf(line, "\"value\": %.9g", (double)outputs[0]);
+    ld_text_printf(line, "\"value\": %.9g", (double)outputs->data[0]);
   else
     ld_text_puts(line, "\"value\": null");
 }

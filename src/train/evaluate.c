@@ -64,12 +64,20 @@ static int64_t *first_answers(const ld_plan *plan) {
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, N_SUMS };
 
 /* The sums of all ranks; then their answers, of which each rank has those of its rows and zeros. */
-static void join(const ld_session *session, int64_t *sums, int64_t n_answers, ld_evaluation *out) {
+static void join(const ld_session *session, const ld_corpus *corpus, int64_t *sums, const int64_t *first_answer,
+                 ld_evaluation *out) {
   const ld_objective *objective = ld_objective_of(session->model);
+  const int64_t n_rows = corpus->plan->n_rows, n_answers = objective->answer ? first_answer[n_rows] : 0;
   ld_comm_sum_i64(session->comm, sums, (size_t)(N_SUMS + n_answers));
   out->n_targets = sums[TARGETS];
   out->loss = sums[NOT_FINITE] ? NAN : ld_exact_loss(sums + LOSS) / (double)sums[TARGETS];
-  const ld_answers answers = {(const ld_answer *)(sums + N_SUMS), (size_t)n_answers, out->loss, session->model->head->out};
+  const ld_answers answers = {.list = (const ld_answer *)(sums + N_SUMS),
+                              .first = first_answer,
+                              .n = n_answers,
+                              .n_records = n_rows,
+                              .loss = out->loss,
+                              .n_classes = session->model->head->out,
+                              .labels = &corpus->base->labels};
   objective->score(&answers, &out->scores);
 }
 
@@ -97,7 +105,7 @@ int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluatio
     if (objective->answer) objective->answer(done.outputs, &done.batch, (ld_answer *)(sums + N_SUMS + first_answer[first]));
   }
   rc = ld_comm_agree(comm, rc, err);
-  if (!rc) join(session, sums, n_answers, out);
+  if (!rc) join(session, corpus, sums, first_answer, out);
   free(sums);
   free(first_answer);
   return rc;
@@ -113,30 +121,66 @@ void ld_evaluation_put(const ld_evaluation *e, const ld_objective *objective, in
     ld_text_printf(out, "  %s %.*f", objective->metrics[i].name, objective->metrics[i].digits + more, e->scores.value[i]);
 }
 
-int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_output_sink sink, void *user,
-               ld_error *err) {
+/* The outputs of the i-th row of a batch, which has one sequence. */
+static ld_outputs outputs_of(const pass *done, int i) {
+  const ld_tensor *all = done->outputs;
+  const ld_batch *batch = &done->batch;
+  const bool by_token = all->rows != batch->n_segments;
+  const int first = by_token ? batch->segment[i] : i, end = by_token ? batch->segment[i + 1] : i + 1;
+  return (ld_outputs){.data = all->data + (size_t)first * (size_t)all->stride,
+                      .rows = end - first,
+                      .cols = all->cols,
+                      .stride = all->stride,
+                      .targets = batch->targets + first};
+}
+
+static int check_finite(const ld_corpus *corpus, int64_t row, const ld_outputs *outputs, ld_error *err) {
+  for (int r = 0; r < outputs->rows; r++)
+    for (int i = 0; i < outputs->cols; i++)
+      if (!isfinite(outputs->data[(size_t)r * (size_t)outputs->stride + (size_t)i]))
+        return ld_fail(err, LD_ENUMERIC,
+                       "%s: the model's output for record %lld is not finite: the model or the adapter holds "
+                       "NaN or infinite values",
+                       ld_dataset_path(corpus->dataset), (long long)row + 1);
+  return 0;
+}
+
+/* Runs rows [first, first + n) and appends their predictions, each ended by a NUL. */
+static int predict_rows(const ld_session *session, const ld_corpus *corpus, int64_t first, int n, ld_text *out,
+                        ld_error *err) {
+  pass done;
+  int rc = n ? run(session, corpus, first, n, &done, err) : 0;
+  for (int i = 0; i < n && !rc; i++) {
+    const ld_outputs outputs = outputs_of(&done, i);
+    rc = check_finite(corpus, first + i, &outputs, err);
+    if (!rc) ld_objective_of(session->model)->put_prediction(&corpus->base->labels, &outputs, out);
+    if (!rc) ld_text_append(out, "", 1);
+  }
+  return rc;
+}
+
+int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_prediction_sink sink, void *user, ld_error *err) {
   ld_comm *comm = session->comm;
   const int micro_batch = session->micro_batch;
   const int64_t n_rows = corpus->plan->n_rows, window = (int64_t)micro_batch * ld_comm_size(comm);
-  const size_t n_outputs = (size_t)session->model->head->out;
-  int64_t until = 0;
+  ld_text mine = {0};
+  int64_t until = 0, row = 0;
   int rc = 0, sunk = 0; /* of the sink, which rank 0 alone has: agreed on with the next window's */
   for (int64_t begin = 0; begin < n_rows && !rc; begin += window) {
     rc = ld_corpus_fetch_next(corpus, comm, begin, micro_batch, &until, 0, err);
     if (rc) break;
     const int64_t first = begin + (int64_t)micro_batch * ld_comm_rank(comm);
-    const int n = first < n_rows ? rows_from(corpus, first, micro_batch) : 0;
-    pass done = {0};
-    if (n && !sunk) rc = run(session, corpus, first, n, &done, err);
+    ld_text_clear(&mine);
+    if (!sunk) rc = predict_rows(session, corpus, first, first < n_rows ? rows_from(corpus, first, micro_batch) : 0, &mine, err);
     rc = ld_comm_agree(comm, sunk ? sunk : rc, err);
     if (rc) break;
     void *all;
     size_t bytes;
-    ld_comm_gather_all(comm, done.outputs ? done.outputs->data : NULL, (size_t)n * n_outputs * sizeof(float), &all, &bytes);
-    const size_t rows = bytes / (n_outputs * sizeof(float));
-    for (size_t i = 0; i < rows && ld_comm_rank(comm) == 0 && !sunk; i++)
-      sunk = sink(begin + (int64_t)i, (const float *)all + i * n_outputs, (int)n_outputs, user, err);
+    ld_comm_gather_all(comm, mine.bytes, mine.length, &all, &bytes);
+    for (const char *at = all, *end = at + bytes; at < end && ld_comm_rank(comm) == 0 && !sunk; at += strlen(at) + 1)
+      sunk = sink(row++, at, user, err);
     free(all);
   }
+  ld_text_free(&mine);
   return rc ? rc : ld_comm_agree(comm, sunk, err);
 }

@@ -35,11 +35,11 @@ void ld_evaluation_free(ld_evaluation *evaluation);
  * digits than they have by themselves. */
 void ld_evaluation_put(const ld_evaluation *evaluation, const ld_objective *objective, int more, ld_text *out);
 
-/* Takes a classifier's outputs (n) of a row, in the rows' order. An error ends it for all ranks. */
-typedef int (*ld_output_sink)(int64_t row, const float *outputs, int n, void *user, ld_error *err);
+/* Takes the members of the JSON object that a row's prediction is, in the rows' order. An error ends it for all ranks. */
+typedef int (*ld_prediction_sink)(int64_t row, const char *members, void *user, ld_error *err);
 
-/* The outputs of all rows, to the sink of rank 0. Collective. */
-int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_output_sink sink, void *user,
-               ld_error *err);
+/* The predictions of all rows by the objective, to the sink of rank 0. LD_ENUMERIC for outputs that are not finite.
+ * Collective. */
+int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_prediction_sink sink, void *user, ld_error *err);
 
 #endif
