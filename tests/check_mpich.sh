@@ -10,13 +10,13 @@ configure mpich -DMPI_C_COMPILER=mpicc.mpich
 quietly cmake --build "$build"
 export OPENBLAS_NUM_THREADS=1
 for program in "$build"/tests/ranks_test_*; do
-  for n in 2 3; do quietly timeout 100 mpirun.mpich -np "$n" "$program"; done
+  for n in 2 3; do quietly timeout 300 mpirun.mpich -np "$n" "$program"; done
 done
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 model=tests/golden/models/gpt2
 train=(train --model "$model" --data "$model/train.jsonl" --steps 4 --batch-size 4)
-quietly timeout 100 mpirun.mpich -np 2 "$build/lora_dist" "${train[@]}" --out "$scratch/mpich"
-quietly timeout 100 "${LORA_DIST:-build-developer/lora_dist}" "${train[@]}" --out "$scratch/open"
+quietly timeout 300 mpirun.mpich -np 2 "$build/lora_dist" "${train[@]}" --out "$scratch/mpich"
+quietly timeout 300 "${LORA_DIST:-build-developer/lora_dist}" "${train[@]}" --out "$scratch/open"
 cmp "$scratch/mpich/adapter.h5" "$scratch/open/adapter.h5"
