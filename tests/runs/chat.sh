@@ -3,24 +3,7 @@
 # warning says that it is not, once; a layout whose tokens are not in the vocabulary is refused.
 . "$(dirname "$0")/lib.sh"
 
-# A vocabulary of single characters with the tokens of two layouts, on the weights of a model with another end of a text.
-mkdir m
-cp "$models/llama3"/{config.json,generation_config.json,model.safetensors} m
-letters='a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E . ? ! Ġ Ċ < > / [ ] S I N T Y'
-vocabulary=$(i=2; for letter in unk $letters; do printf '"%s": %d, ' "$letter" $((i++)); done)
-added=
-for token in '<s>:0' '</s>:1' '<|im_start|>:300' '<|im_end|>:301' '<|endoftext|>:319'; do
-  added+="${added:+, }{\"id\": ${token##*:}, \"content\": \"${token%:*}\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false,"
-  added+=' "normalized": false, "special": true}'
-done
-cat >m/tokenizer.json <<END
-{"version": "1.0", "truncation": null, "padding": null, "normalizer": null,
- "added_tokens": [$added],
- "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
- "post_processor": null, "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
- "model": {"type": "BPE", "vocab": {$vocabulary "<s>": 0, "</s>": 1}, "merges": [], "unk_token": null}}
-END
-echo '{"eos_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast"}' >m/tokenizer_config.json
+make_chat_model m
 echo '{"messages": [{"role": "user", "content": "name it"}, {"role": "assistant", "content": "Blue."}]}' >chat.jsonl
 
 job_is=(train --model m --data chat.jsonl --steps 60 --batch-size 1 --lr 2e-2 --target "all-linear,lm_head" --rank 16 --schedule constant --save-every 1000)

@@ -151,3 +151,25 @@ same_run() {
 losses() {
   sed -n 's/^{"event": "\(step\|eval\)", "step": \([0-9]*\),.*"loss": \([^,]*\),.*/\1 \2 \3/p' "$1/metrics.jsonl"
 }
+
+# make_chat_model FOLDER: a vocabulary of single characters with the tokens of two chat layouts, on the weights of a model with another
+# end of a text.
+make_chat_model() {
+  local letters vocabulary token i letter added=
+  mkdir "$1"
+  cp "$models/llama3"/{config.json,generation_config.json,model.safetensors} "$1"
+  letters='a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E . ? ! Ġ Ċ < > / [ ] S I N T Y'
+  vocabulary=$(i=2; for letter in unk $letters; do printf '"%s": %d, ' "$letter" $((i++)); done)
+  for token in '<s>:0' '</s>:1' '<|im_start|>:300' '<|im_end|>:301' '<|endoftext|>:319'; do
+    added+="${added:+, }{\"id\": ${token##*:}, \"content\": \"${token%:*}\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false,"
+    added+=' "normalized": false, "special": true}'
+  done
+  cat >"$1"/tokenizer.json <<END
+{"version": "1.0", "truncation": null, "padding": null, "normalizer": null,
+ "added_tokens": [$added],
+ "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+ "post_processor": null, "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+ "model": {"type": "BPE", "vocab": {$vocabulary "<s>": 0, "</s>": 1}, "merges": [], "unk_token": null}}
+END
+  echo '{"eos_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast"}' >"$1"/tokenizer_config.json
+}
