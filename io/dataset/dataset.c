@@ -149,6 +149,10 @@ const ld_data_form *ld_dataset_form(const ld_dataset *dataset) {
   return dataset->form;
 }
 
+const ld_dataset_options *ld_dataset_asked(const ld_dataset *dataset) {
+  return &dataset->options;
+}
+
 ld_source *ld_dataset_source(const ld_dataset *dataset) {
   return dataset->source;
 }
@@ -175,6 +179,7 @@ static void clear(ld_sample *sample) {
   sample->label_value = 0;
   sample->turned = false;
   ld_text_clear(&sample->label_name);
+  ld_text_clear(&sample->tags);
 }
 
 int ld_dataset_parse(const ld_dataset *dataset, const ld_record *record, ld_parsed *out, ld_error *err) {
@@ -229,6 +234,14 @@ static uint64_t part_begin(const ld_dataset *dataset, int part, int n_parts) {
   return at < length ? next(dataset, at - 1) : length;
 }
 
+/* Takes the names of the sample's tags into the set, as many as it has targets. */
+static int add_tags(ld_label_set *labels, const ld_sample *sample, int32_t n, ld_error *err) {
+  int rc = 0;
+  for (const char *name = sample->tags.bytes; n-- > 0 && !rc; name += strlen(name) + 1)
+    rc = ld_label_set_add_name(labels, name, err);
+  return rc;
+}
+
 /* Fills the record from the sample. */
 static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *labels, ld_record *record,
                    ld_error *err) {
@@ -237,10 +250,11 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
   if (dataset->options.unlabelled) sample->label_kind = LD_LABEL_NONE;
   int rc = ld_label_set_add(labels, sample, record, err);
   if (rc) return ld_dataset_fail_at(dataset, record, rc, err);
-  if (dataset->form->labelled) return 0;
+  if (dataset->form->labelled && !dataset->form->tagged) return 0;
   cut(dataset, sample);
   for (size_t i = 0; i < sample->tokens.n; i++) record->n_targets += sample->target[i];
-  return 0;
+  if (sample->tags.length) rc = add_tags(labels, sample, record->n_targets, err);
+  return rc ? ld_dataset_fail_at(dataset, record, rc, err) : 0;
 }
 
 /* Whether an image may be passed over: what cannot be read at all may be there the next time, and the data

@@ -56,6 +56,9 @@ void ld_dataset_close(ld_dataset *dataset);
 const ld_data_form *ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);
 
+/* What it was opened with, for those who make samples (data_form.h). */
+const ld_dataset_options *ld_dataset_asked(const ld_dataset *dataset);
+
 /* Where its bytes come from. Belongs to the data set. */
 ld_source *ld_dataset_source(const ld_dataset *dataset);
 

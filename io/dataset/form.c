@@ -144,6 +144,12 @@ int ld_form_check(const ld_dataset *dataset, const ld_value *record, ld_tally *u
   const char *const by_columns[] = {keys->text, keys->pair, keys->label};
   const bool same = own[0] ? form_of(dataset->options.forms, record) == dataset->form : ld_value_get(record, *text) != NULL;
   if (!same) return fail_other(record, own[0] ? own : text, err);
-  count_unused(record, own[0] ? own : by_columns, 3, unused);
+  if (!own[0]) count_unused(record, by_columns, 3, unused);
+  if (!own[0]) return 0;
+  const char *used[8];
+  size_t n = 0;
+  for (int i = 0; i < 4 && own[i]; i++) used[n++] = own[i];
+  for (int i = 0; i < 4 && dataset->form->more[i]; i++) used[n++] = dataset->form->more[i];
+  count_unused(record, used, n, unused);
   return 0;
 }

@@ -196,6 +196,14 @@ int ld_label_set_add(ld_label_set *set, const ld_sample *sample, ld_record *reco
                                : add_number(set->labels, sample, record, err);
 }
 
+int ld_label_set_add_name(ld_label_set *set, const char *name, ld_error *err) {
+  const ld_text text = {.bytes = (char *)(uintptr_t)name, .length = strlen(name)};
+  int32_t index;
+  const int rc = check_name(&text, err);
+  set->labels->kind = LD_LABEL_NAME;
+  return rc ? rc : add_to_names(set, &text, &index, err);
+}
+
 /* What stands before the names in the bytes; all ranks of a job have the same byte order. */
 typedef struct packed_labels {
   int64_t kind, largest, n_names;

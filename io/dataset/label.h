@@ -50,6 +50,9 @@ typedef struct ld_label_set {
 /* Checks the sample's label, takes it into the set and fills label, value and n_targets of the record. */
 int ld_label_set_add(ld_label_set *set, const ld_sample *sample, ld_record *record, ld_error *err);
 
+/* Takes a name into the set, of a token's label. */
+int ld_label_set_add_name(ld_label_set *set, const char *name, ld_error *err);
+
 void ld_label_set_free(ld_label_set *set); /* but not its labels */
 
 #endif

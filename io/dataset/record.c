@@ -9,5 +9,6 @@ void ld_sample_free(ld_sample *sample) {
   free(sample->target);
   ld_image_free(&sample->image);
   ld_text_free(&sample->label_name);
+  ld_text_free(&sample->tags);
   memset(sample, 0, sizeof *sample);
 }

@@ -57,6 +57,7 @@ typedef struct ld_sample {
   ld_label_kind label_kind;
   ld_text label_name; /* LD_LABEL_NAME */
   double label_value; /* LD_LABEL_INTEGER, LD_LABEL_REAL */
+  ld_text tags;       /* of tagged text: for each target the name of its class, ended by a NUL */
   bool turned;        /* the image was stored lying on a side, and is upright now */
   ld_tally *unused;   /* borrowed: where a record's keys without a use are counted; NULL: nowhere */
 } ld_sample;

@@ -1,4 +1,4 @@
-/* Tokens and targets, for those who make samples. Not for use outside io/dataset.
+/* Tokens and targets, for those who make samples (data_form.h).
  */
 #ifndef LD_DATASET_TOKENS_H
 #define LD_DATASET_TOKENS_H

@@ -293,6 +293,57 @@ int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *inp
   return rc;
 }
 
+/* Appends the ids of one word. */
+static int encode_word(const ld_tokenizer *t, const char *word, ld_ids *out, ld_error *err) {
+  ld_text text = {0};
+  ld_text_printf(&text, " %s", word);
+  const int rc = encode_text(t, text.bytes, text.length, out, err);
+  ld_text_free(&text);
+  return rc;
+}
+
+/* How many special ids a template puts before the text. */
+static size_t added_before(const ld_template *template) {
+  ld_ids mark[2] = {0}, filled = {0};
+  size_t n = 0;
+  ld_ids_push(&mark[0], -1);
+  ld_template_fill(template, mark, true, &filled, NULL);
+  while (n < filled.n && filled.ids[n] != -1) n++;
+  ld_ids_free(&mark[0]);
+  ld_ids_free(&filled);
+  return n;
+}
+
+int ld_tokenizer_encode_words(const ld_tokenizer *tokenizer, const ld_words *words, ld_ids *out, ld_ids *word,
+                              size_t *n_whole, ld_error *err) {
+  const ld_template *template = ld_template_of(&tokenizer->post_processor, false);
+  const size_t added = ld_template_added(template);
+  if (words->most && words->most < added)
+    return ld_fail(err, LD_EMISMATCH,
+                   "%zu tokens at most leave no room for the %zu special tokens of an input: raise --seq-len",
+                   words->most, added);
+  ld_ids texts[2] = {0}, first = {0};
+  int rc = 0;
+  for (size_t i = 0; i < words->n && !rc; i++) {
+    rc = encode_word(tokenizer, words->list[i], &texts[0], err);
+    for (bool begins = true; first.n < texts[0].n; begins = false) ld_ids_push(&first, begins ? (int32_t)i : -1);
+  }
+  if (!rc) {
+    const size_t before = added_before(template), start = out->n;
+    *n_whole = texts[0].n + added;
+    if (words->most && *n_whole > words->most) {
+      cut(&texts[0], words->most - added, tokenizer->settings.cut_left);
+      cut(&first, words->most - added, tokenizer->settings.cut_left);
+    }
+    ld_template_fill(template, texts, true, out, NULL);
+    for (size_t i = 0; i < out->n - start; i++)
+      ld_ids_push(word, i >= before && i - before < first.n ? first.ids[i - before] : -1);
+  }
+  ld_ids_free(&texts[0]);
+  ld_ids_free(&first);
+  return rc;
+}
+
 struct ld_stream_decoder {
   const ld_tokenizer *tokenizer;
   bool skip_special;

@@ -63,6 +63,20 @@ typedef struct ld_input {
 int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *input, ld_ids *out,
                               ld_ids *types, ld_error *err);
 
+/* Words that were split before: each is encoded by itself, as after a blank. */
+typedef struct ld_words {
+  const char *const *list;
+  size_t n;
+  size_t most; /* tokens with the special ones; 0: any number */
+} ld_words;
+
+/* Appends the ids of words, with what the post-processor adds, to `out`, as the library's
+ * encode(words, is_pretokenized=True) after enable_truncation(most), of a tokenizer that puts a blank before words where
+ * it makes a difference; and to `word` for each id the number of the word that begins with it, or -1: of the word's
+ * further ids, and of special ones. *n_whole is how many ids there are without `most`. Errors as above. */
+int ld_tokenizer_encode_words(const ld_tokenizer *tokenizer, const ld_words *words, ld_ids *out, ld_ids *word,
+                              size_t *n_whole, ld_error *err);
+
 /* Appends the text of `n` ids to `out`, as `decode(ids, skip_special_tokens)` does: unknown ids add nothing,
  * bytes that are no UTF-8 become U+FFFD. */
 void ld_tokenizer_decode(const ld_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,

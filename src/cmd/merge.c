@@ -270,11 +270,11 @@ static size_t head_members(const ld_base *base, ld_text texts[4], ld_json_member
   ld_text_printf(&texts[0], "[\"%s\"]", model->family->architectures[0]);
   ld_adapter_labels_put_map(&texts[1], base->labels.names, base->labels.n_names);
   put_numbers(&base->labels, &texts[2]);
-  ld_text_printf(&texts[3], "\"%s\"", base->objective->problem);
+  if (base->objective->problem) ld_text_printf(&texts[3], "\"%s\"", base->objective->problem);
   members[0] = (ld_json_member){"architectures", texts[0].bytes, false};
   members[1] = (ld_json_member){"id2label", texts[1].bytes, false};
   members[2] = (ld_json_member){"label2id", texts[2].bytes, false};
-  members[3] = (ld_json_member){"problem_type", texts[3].bytes, false};
+  members[3] = (ld_json_member){"problem_type", texts[3].bytes, !texts[3].bytes};
   members[4] = (ld_json_member){"num_labels", NULL, true}; /* id2label says it */
   return 5;
 }

@@ -253,6 +253,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   if (!rc) rc = open_base(j, err);
   if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, &j->base, err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
+  if (!rc) rc = ld_base_follow(&j->base, ld_dataset_form(j->data->dataset), err);
   if (!rc) rc = ld_corpus_find_digest(j->data, j->comm, err);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);

@@ -27,8 +27,8 @@ typedef struct ld_weights {
 
 typedef struct ld_builder ld_builder;
 
-/* What the outputs of a head are of: of each token, for the one after it; of a record. */
-typedef enum ld_head { LD_HEAD_NEXT_TOKEN, LD_HEAD_RECORD } ld_head;
+/* What the outputs of a head are of: of each token, for the one after it; of a record; of each token, for itself. */
+typedef enum ld_head { LD_HEAD_NEXT_TOKEN, LD_HEAD_RECORD, LD_HEAD_TOKEN } ld_head;
 
 enum { LD_MAX_ARCHITECTURES = 6 };
 
@@ -49,11 +49,12 @@ typedef struct ld_family {
   bool fan_in_fan_out;         /* linear weights are stored (in, out) */
   void (*build)(ld_builder *builder);
   ld_tensor *(*features)(const ld_model *model, ld_tape *tape,
-                         const ld_batch *batch); /* (T, C); a classifier's (B, C) */
+                         const ld_batch *batch); /* (T, C); of a head for records (B, C) */
 } ld_family;
 
 /* The head that a classifier is to have, where it is not the stored one. */
 typedef struct ld_head_wish {
+  const ld_family *family; /* of the same body; NULL: as the classes of config.json say */
   int n_outputs; /* 1: a number; 0: as many as config.json says */
   bool fresh;    /* new, even when a stored one fits */
 } ld_head_wish;

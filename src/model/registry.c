@@ -12,23 +12,6 @@ static const ld_family *const families[] = {&ld_gpt2,   &ld_llama,       &ld_mis
                                             &ld_resnet, &ld_resnet_cifar};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
-static const ld_family *find_family(const ld_value *config, const char *source, ld_error *err) {
-  const char *type;
-  if (ld_value_string(config, "model_type", NULL, &type, err)) {
-    ld_fail_prefix(err, LD_EFORMAT, "%s/config.json", source);
-    return NULL;
-  }
-  for (int i = 0; type && i < N_FAMILIES; i++)
-    if (!strcmp(families[i]->model_type, type)) return families[i];
-  ld_text known = {0};
-  for (int i = 0; i < N_FAMILIES; i++) ld_text_printf(&known, "%s%s", i ? ", " : "", families[i]->model_type);
-  ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: model_type %s%s%s is not supported (known: %s)", source,
-          type ? "\"" : "", type ? type : "is missing, and without it the model", type ? "\"" : "",
-          known.bytes);
-  ld_text_free(&known);
-  return NULL;
-}
-
 static bool serves(const ld_family *family, const char *architecture) {
   for (int i = 0; i < LD_MAX_ARCHITECTURES && family->architectures[i]; i++)
     if (!strcmp(family->architectures[i], architecture)) return true;
@@ -39,6 +22,47 @@ static bool serves(const ld_family *family, const char *architecture) {
 static const char *purpose(const char *architecture) {
   const char *end = strstr(architecture, "For");
   return end ? end : architecture;
+}
+
+/* Whether config.json names the class that the family is for, or one of the same purpose. */
+static bool is_named(const ld_family *family, const ld_value *config) {
+  const ld_value *list = ld_value_get(config, "architectures");
+  for (size_t i = 0; list && i < list->n_items; i++)
+    if (list->items[i].type == LD_STRING && !strcmp(purpose(list->items[i].string), purpose(family->architectures[0])))
+      return true;
+  return false;
+}
+
+static int fail_unknown(const char *type, const char *source, ld_error *err) {
+  ld_text known = {0};
+  for (int i = 0; i < N_FAMILIES; i++) {
+    bool listed = false;
+    for (int k = 0; k < i; k++) listed = listed || !strcmp(families[k]->model_type, families[i]->model_type);
+    if (!listed) ld_text_printf(&known, "%s%s", i ? ", " : "", families[i]->model_type);
+  }
+  ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: model_type %s%s%s is not supported (known: %s)", source,
+          type ? "\"" : "", type ? type : "is missing, and without it the model", type ? "\"" : "",
+          known.bytes);
+  ld_text_free(&known);
+  return 0;
+}
+
+int ld_model_families(const ld_value *config, const char *source, const ld_family **out, ld_error *err) {
+  const char *type;
+  int n = 0;
+  if (ld_value_string(config, "model_type", NULL, &type, err)) {
+    ld_fail_prefix(err, LD_EFORMAT, "%s/config.json", source);
+    return 0;
+  }
+  for (int i = 0; type && i < N_FAMILIES; i++) {
+    if (strcmp(families[i]->model_type, type) != 0) continue;
+    if (is_named(families[i], config)) {
+      out[0] = families[i];
+      return 1;
+    }
+    if (n < LD_MOST_HEADS) out[n++] = families[i];
+  }
+  return n ? n : fail_unknown(type, source, err);
 }
 
 /* Whether the class, of whatever family, is for what this family's are for. */
@@ -109,8 +133,9 @@ static void check_shared(ld_builder *builder, const ld_family *family) {
 
 int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_head_wish *head,
                    ld_model **out, ld_error *err) {
-  const ld_family *family = find_family(config, weights->source, err);
-  if (!family) return err->code;
+  const ld_family *known[LD_MOST_HEADS];
+  if (!ld_model_families(config, weights->source, known, err)) return err->code;
+  const ld_family *family = head && head->family ? head->family : known[0];
   ld_model *model = ld_alloc(1, sizeof *model);
   model->family = family;
   model->default_targets = family->default_targets;

@@ -14,10 +14,6 @@ static const ld_metric metrics[] = {{.key = "accuracy", .name = "accuracy", .dig
                                     {.key = "matthews", .name = "Matthews", .digits = 4},
                                     {0}};
 
-static bool fits(const ld_model *model) {
-  return model->family->head == LD_HEAD_RECORD;
-}
-
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
   ld_tensor *outputs = ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
   ld_op_class_loss(tape, outputs, batch, sum);
@@ -76,7 +72,7 @@ const ld_objective ld_objective_classes = {
     .problem = "single_label_classification",
     .loss_unit = "nats",
     .metrics = metrics,
-    .fits = fits,
+    .head = LD_HEAD_RECORD,
     .loss = loss,
     .answer = answer,
     .score = score,

@@ -7,10 +7,6 @@
 static const ld_data_form *const forms[] = {&ld_form_chat, &ld_form_prompt, &ld_form_text, &ld_form_raw, NULL};
 static const ld_metric metrics[] = {{.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
-static bool fits(const ld_model *model) {
-  return model->family->head == LD_HEAD_NEXT_TOKEN;
-}
-
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
   ld_op_cross_entropy(tape, model->family->features(model, tape, batch), model->head, batch, sum);
   return NULL;
@@ -26,7 +22,7 @@ const ld_objective ld_objective_language = {
     .forms = forms,
     .loss_unit = "nats",
     .metrics = metrics,
-    .fits = fits,
+    .head = LD_HEAD_NEXT_TOKEN,
     .loss = loss,
     .score = score,
 };

@@ -58,8 +58,8 @@ typedef struct ld_objective {
   const char *problem;              /* transformers' problem_type; NULL for none */
   const char *loss_unit;            /* of the report: "nats"; NULL: as it is */
   const ld_metric *metrics;         /* the first is the one to show beside the loss; {NULL} after the last */
-  /* Whether the model's head is for it. */
-  bool (*fits)(const ld_model *model);
+  ld_head head;                     /* the kind of head that it needs, */
+  int n_outputs;                    /* with so many outputs; 0: any number */
   /* The forward pass and the summed loss of the batch's targets. Ends the tape. Gives the outputs (B, n), if there are
    * any, else NULL. */
   ld_tensor *(*loss)(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss);

@@ -5,10 +5,17 @@
 /* The first that fits. */
 static const ld_objective *const objectives[] = {&ld_objective_language, &ld_objective_value, &ld_objective_classes};
 
+enum { N_OBJECTIVES = sizeof objectives / sizeof *objectives };
+
 const ld_objective *ld_objective_of(const ld_model *model) {
-  for (size_t i = 0; i < sizeof objectives / sizeof *objectives; i++)
-    if (objectives[i]->fits(model)) return objectives[i];
+  for (size_t i = 0; i < N_OBJECTIVES; i++)
+    if (objectives[i]->head == model->family->head && (!objectives[i]->n_outputs || objectives[i]->n_outputs == model->head->out))
+      return objectives[i];
   abort(); /* a family with a head of a kind that no objective is for */
+}
+
+const ld_objective *ld_objective_at(size_t i) {
+  return i < N_OBJECTIVES ? objectives[i] : NULL;
 }
 
 ld_tensor *ld_objective_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss) {

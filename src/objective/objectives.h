@@ -7,6 +7,9 @@
 /* The objective that the model's head is for. */
 const ld_objective *ld_objective_of(const ld_model *model);
 
+/* The i-th of all; NULL after the last. */
+const ld_objective *ld_objective_at(size_t i);
+
 /* Its loss: see ld_objective. */
 ld_tensor *ld_objective_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss);
 

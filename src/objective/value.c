@@ -12,10 +12,6 @@ static const ld_metric metrics[] = {
     {.key = "spearman", .name = "Spearman", .title = "Spearman correlation", .digits = 4},
     {0}};
 
-static bool fits(const ld_model *model) {
-  return model->family->head == LD_HEAD_RECORD && model->head->out == 1;
-}
-
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
   ld_tensor *outputs = ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
   ld_op_value_loss(tape, outputs, batch, sum);
@@ -63,7 +59,8 @@ const ld_objective ld_objective_value = {
     .problem = "regression",
     .loss_unit = "mean squared error",
     .metrics = metrics,
-    .fits = fits,
+    .head = LD_HEAD_RECORD,
+    .n_outputs = 1,
     .loss = loss,
     .answer = answer,
     .score = score,

@@ -46,19 +46,78 @@ static int find_special_ids(ld_base *base, ld_error *err) {
   return rc;
 }
 
+static bool has_form(const ld_objective *objective, const ld_data_form *form) {
+  const ld_data_form *const *at = objective->forms;
+  while (*at && *at != form) at++;
+  return *at != NULL;
+}
+
+static bool is_listed(const ld_base *base, const ld_data_form *form) {
+  const ld_data_form *const *at = base->forms;
+  while (*at && *at != form) at++;
+  return *at != NULL;
+}
+
+/* The forms of the objectives that are for heads of this family's kind and fit its input. */
+static void add_forms(ld_base *base, const ld_family *family) {
+  const ld_objective *objective;
+  size_t n = 0;
+  while (base->forms[n]) n++;
+  for (size_t i = 0; (objective = ld_objective_at(i)); i++)
+    for (const ld_data_form *const *form = objective->forms; objective->head == family->head && *form; form++)
+      if ((*form)->images == family->of_images && !is_listed(base, *form) && n < LD_MAX_FORMS) base->forms[n++] = *form;
+}
+
+static void name_stored_labels(ld_base *base);
+
 static int build_model(ld_base *base, const ld_head_wish *wish, ld_error *err) {
+  const ld_value *config = ld_model_folder_config(base->folder);
   const ld_weights weights = {find_weight, base->folder, ld_model_folder_path(base->folder)};
+  const ld_family *families[LD_MOST_HEADS];
   ld_model *model;
-  const int rc = ld_model_build(ld_model_folder_config(base->folder), &weights, wish, &model, err);
+  const int rc = ld_model_build(config, &weights, wish, &model, err);
   if (rc) return rc;
   ld_model_free(base->model);
   base->model = model;
   base->objective = ld_objective_of(model);
-  size_t n = 0;
-  for (const ld_data_form *const *form = base->objective->forms; *form; form++)
-    if ((*form)->images == model->family->of_images && n < LD_MAX_FORMS) base->forms[n++] = *form;
-  base->forms[n] = NULL;
+  memset(base->forms, 0, sizeof base->forms);
+  const int n = ld_model_families(config, weights.source, families, err);
+  for (int i = 0; i < n; i++) add_forms(base, families[i]);
   return 0;
+}
+
+/* Builds the model again with the family that `right` accepts, unless the one that it has is. */
+static int change_family(ld_base *base, bool (*right)(const ld_family *family, const void *what), const void *what,
+                         ld_error *err) {
+  const ld_family *families[LD_MOST_HEADS];
+  if (right(base->model->family, what)) return 0;
+  const int n = ld_model_families(ld_model_folder_config(base->folder), ld_model_folder_path(base->folder), families, err);
+  for (int i = 0; i < n; i++) {
+    if (!right(families[i], what)) continue;
+    const int rc = build_model(base, &(ld_head_wish){.family = families[i]}, err);
+    if (!rc) name_stored_labels(base);
+    return rc;
+  }
+  return 0;
+}
+
+static bool serves_form(const ld_family *family, const void *form) {
+  const ld_objective *objective;
+  for (size_t i = 0; (objective = ld_objective_at(i)); i++)
+    if (objective->head == family->head && has_form(objective, form)) return true;
+  return false;
+}
+
+int ld_base_follow(ld_base *base, const ld_data_form *form, ld_error *err) {
+  return change_family(base, serves_form, form, err);
+}
+
+static bool serves_task(const ld_family *family, const void *task_type) {
+  return family->task_type && !strcmp(family->task_type, task_type);
+}
+
+int ld_base_follow_task(ld_base *base, const char *task_type, ld_error *err) {
+  return task_type ? change_family(base, serves_task, task_type, err) : 0;
 }
 
 void ld_base_set_labels(ld_base *base, const char *const *names, size_t n) {
@@ -87,7 +146,7 @@ static void name_stored_labels(ld_base *base) {
 }
 
 int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
-  const int rc = build_model(base, &(ld_head_wish){n_outputs, fresh}, err);
+  const int rc = build_model(base, &(ld_head_wish){base->model->family, n_outputs, fresh}, err);
   if (rc) return rc;
   name_stored_labels(base);
   return 0;

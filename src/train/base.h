@@ -21,7 +21,8 @@ typedef struct ld_base {
   ld_image_rule image_rule; /* of a model that takes images */
   ld_model *model;
   const ld_objective *objective; /* what the model's head is for */
-  const ld_data_form *forms[LD_MAX_FORMS + 1]; /* those of the objective that fit the model's input; NULL after the last */
+  const ld_data_form *forms[LD_MAX_FORMS + 1]; /* of records that it takes; NULL after the last. Of a body without a head
+                                                  those of several objectives: see ld_base_follow */
   ld_labels labels;  /* a classifier's: a name for each class; a number as text where there is no name */
   bool labels_named; /* by config.json, an adapter or data; otherwise the names are the classes' numbers */
   ld_params *params; /* NULL without an adapter */
@@ -41,6 +42,11 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err);
 
 /* What the base is, for people: "a language model", "a classifier of texts". The caller frees. */
 char *ld_base_what(const ld_base *base);
+
+/* Gives a body without a head the kind of head that this form of records, or PEFT's task type, is for; nothing when the
+ * base has it, or cannot. Before anything is trained on it. */
+int ld_base_follow(ld_base *base, const ld_data_form *form, ld_error *err);
+int ld_base_follow_task(ld_base *base, const char *task_type, ld_error *err);
 
 /* Gives a classifier a head of n_outputs (0: as many as it has), with `fresh` a new one in any case. Before
  * anything is trained on it. The labels are numbers then; ld_base_set_labels names them. */

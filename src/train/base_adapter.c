@@ -355,7 +355,8 @@ static size_t list_choices(const ld_model *model, const ld_adapter *adapter, ld_
 
 int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, double dropout,
                   ld_error *err) {
-  int rc = follow_head(base, adapter, source, err);
+  int rc = ld_base_follow_task(base, adapter->task_type, err);
+  if (!rc) rc = follow_head(base, adapter, source, err);
   if (!rc) rc = check_adapter(base, adapter, source, err);
   if (rc) return rc;
   ld_choice *choices = ld_alloc(base->model->n_linears, sizeof *choices);

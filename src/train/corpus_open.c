@@ -263,7 +263,8 @@ static int check_labels(const ld_corpus *corpus, ld_error *err) {
 int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
   int rc = has_labels(corpus) && corpus->labelled ? check_labels(corpus, err) : 0;
   if (!rc && has_labels(corpus) && corpus->labels.kind == LD_LABEL_NAME) rc = map_names(corpus, err);
-  for (int64_t i = 0; !corpus->labelled && i < corpus->n_records; i++) corpus->records[i].n_targets = 1;
+  const bool whole = !corpus->labelled && !ld_dataset_form(corpus->dataset)->tagged; /* a record is one target */
+  for (int64_t i = 0; whole && i < corpus->n_records; i++) corpus->records[i].n_targets = 1;
   if (rc || corpus->plan) return rc;
   return plan_rows(corpus, err);
 }

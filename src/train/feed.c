@@ -1,6 +1,7 @@
 #include "train/feed.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "train/augment.h"
@@ -78,6 +79,24 @@ static int put_tokens(const ld_corpus *corpus, const ld_row *row, ld_feed *feed,
   return 0;
 }
 
+/* The class of a name; -1 for one that the base does not have. */
+static int32_t class_of(const ld_labels *labels, const char *name) {
+  for (size_t i = 0; i < labels->n_names; i++)
+    if (!strcmp(labels->names[i], name)) return (int32_t)i;
+  return -1;
+}
+
+/* The targets of tagged text stand by token. Without tags, of data that is only predicted, each is 0. */
+static void put_tags(const ld_corpus *corpus, const ld_sample *sample, int32_t *targets) {
+  const char *tag = sample->tags.length ? sample->tags.bytes : NULL;
+  for (size_t i = 0; i < sample->tokens.n; i++) {
+    targets[i] = sample->target[i] ? 0 : -1;
+    if (!sample->target[i] || !tag) continue;
+    targets[i] = class_of(&corpus->base->labels, tag);
+    tag += strlen(tag) + 1;
+  }
+}
+
 /* A sample of a classifier is a segment; targets and values stand by segment. */
 static int put_text(const ld_corpus *corpus, int64_t row, ld_feed *feed, cursor *at, ld_error *err) {
   const ld_record *record = ld_corpus_record(corpus, row);
@@ -86,7 +105,10 @@ static int put_text(const ld_corpus *corpus, int64_t row, ld_feed *feed, cursor 
   if (rc) return rc;
   if (sample->tokens.n != (size_t)corpus->plan->rows[row].n_tokens)
     return ld_fail(err, LD_EMISMATCH, "%s: changed while it was in use", ld_dataset_path(corpus->dataset));
-  feed->targets[at->n_segments] = record->label;
+  if (ld_dataset_form(corpus->dataset)->tagged)
+    put_tags(corpus, sample, feed->targets + at->n_tokens);
+  else
+    feed->targets[at->n_segments] = record->label;
   feed->values[at->n_segments] = record->value;
   begin_segment(feed, at);
   for (size_t i = 0; i < sample->tokens.n; i++, at->n_tokens++) {
