@@ -13,7 +13,7 @@
 #include "io/dataset/source_received.h"
 #include "io/dataset/tokens.h"
 
-static const ld_data_format *const formats[] = {&ld_data_jsonl,        &ld_data_tsv,        &ld_data_csv,       &ld_data_raw,
+static const ld_data_format *const formats[] = {&ld_data_jsonl,        &ld_data_tsv,        &ld_data_csv,       &ld_data_raw, &ld_data_conll,
                                                 &ld_data_image_folder, &ld_data_image_file, &ld_data_image_hdf5};
 
 enum { n_formats = sizeof formats / sizeof *formats };

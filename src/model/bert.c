@@ -187,10 +187,14 @@ static void build_head(ld_builder *b, const spelling *s, bert *own, enum ld_acti
   const double spread = ld_build_real(b, "initializer_range", 0.02);
   const int C = b->model->width, n = ld_build_outputs(b);
   own->head_activation = activation;
+  b->model->head = &own->head[1];
+  if (b->model->family->head == LD_HEAD_TOKEN) {
+    ld_build_new_linear(b, &own->head[1], C, n, (ld_new_weights){b->wish.fresh, spread}, "classifier");
+    return;
+  }
   const ld_new_weights dense = {renew && b->wish.fresh, spread};
   ld_build_new_linear(b, &own->head[0], C, C, dense, "%s", s->head[0]);
   ld_build_new_linear(b, &own->head[1], C, n, (ld_new_weights){b->wish.fresh, spread}, "%s", s->head[1]);
-  b->model->head = &own->head[1];
 }
 
 static void build_bert(ld_builder *b) {
@@ -217,7 +221,7 @@ static void build_distilbert(ld_builder *b) {
   build_head(b, &distilbert_spelling, own, LD_RELU, true);
 }
 
-/* Of the last block the head reads the first token of each text alone: after attention nothing else is
+/* Of the last block a head for records reads the first token of each text alone: after attention nothing else is
  * made. */
 static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k, bool last, ld_tensor *x,
                                 const ld_batch *batch) {
@@ -240,30 +244,40 @@ static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const bert *own = model->own;
+  const bool by_record = model->family->head == LD_HEAD_RECORD;
   const ld_embedding tables = {&own->words, &own->positions, own->has_types ? &own->types : NULL, own->padding};
   ld_tensor *x = ld_op_embedding(t, batch, &tables);
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {
     ld_tape_block_begin(t);
-    x = block_forward(t, own, &own->blocks[i], i == model->n_blocks - 1, x, batch);
+    x = block_forward(t, own, &own->blocks[i], by_record && i == model->n_blocks - 1, x, batch);
     ld_tape_block_end(t, LD_TENSORS(x));
   }
-  return ld_op_activation(t, ld_op_linear(t, x, &own->head[0], batch), own->head_activation);
+  return by_record ? ld_op_activation(t, ld_op_linear(t, x, &own->head[0], batch), own->head_activation) : x;
 }
 
-#define CLASSIFIER(type, its_keys, build_function, targets, ...)                                             \
+#define FAMILY(type, its_keys, build_function, targets, its_head, task, ...)                                 \
   {                                                                                                          \
     .model_type = type, .architectures = {__VA_ARGS__}, .keys = {its_keys}, .body = type,                    \
-    .default_targets = targets, .default_whole = "classifier,score", .task_type = "SEQ_CLS", .head = LD_HEAD_RECORD,                         \
+    .default_targets = targets, .default_whole = "classifier,score", .task_type = task, .head = its_head,    \
     .build = build_function, .features = features,                                                           \
   }
+#define RECORDS LD_HEAD_RECORD, "SEQ_CLS"
+#define TOKENS LD_HEAD_TOKEN, "TOKEN_CLS"
+#define EXPAND(...) FAMILY(__VA_ARGS__)
+#define BERT "BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction"
+#define ROBERTA "RobertaModel", "RobertaForMaskedLM"
+#define DISTILBERT "DistilBertModel", "DistilBertForMaskedLM"
 
 const ld_family ld_bert =
-    CLASSIFIER("bert", bert_keys, build_bert, "query,value", "BertForSequenceClassification", "BertModel",
-               "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction");
+    EXPAND("bert", bert_keys, build_bert, "query,value", RECORDS, "BertForSequenceClassification", BERT);
 const ld_family ld_roberta =
-    CLASSIFIER("roberta", bert_keys, build_roberta, "query,value", "RobertaForSequenceClassification", "RobertaModel",
-               "RobertaForMaskedLM");
-const ld_family ld_distilbert =
-    CLASSIFIER("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin", "DistilBertForSequenceClassification",
-               "DistilBertModel", "DistilBertForMaskedLM");
+    EXPAND("roberta", bert_keys, build_roberta, "query,value", RECORDS, "RobertaForSequenceClassification", ROBERTA);
+const ld_family ld_distilbert = EXPAND("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin", RECORDS,
+                                       "DistilBertForSequenceClassification", DISTILBERT);
+const ld_family ld_bert_tokens =
+    EXPAND("bert", bert_keys, build_bert, "query,value", TOKENS, "BertForTokenClassification", BERT);
+const ld_family ld_roberta_tokens =
+    EXPAND("roberta", bert_keys, build_roberta, "query,value", TOKENS, "RobertaForTokenClassification", ROBERTA);
+const ld_family ld_distilbert_tokens = EXPAND("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin", TOKENS,
+                                              "DistilBertForTokenClassification", DISTILBERT);

@@ -13,6 +13,9 @@ extern const ld_family ld_qwen3;
 extern const ld_family ld_bert; /* bert.c, with its relatives: */
 extern const ld_family ld_roberta;
 extern const ld_family ld_distilbert;
+extern const ld_family ld_bert_tokens; /* the same bodies, with a head for each token: */
+extern const ld_family ld_roberta_tokens;
+extern const ld_family ld_distilbert_tokens;
 extern const ld_family ld_resnet; /* resnet.c, with torchvision's names too: */
 extern const ld_family ld_resnet_cifar;
 

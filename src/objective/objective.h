@@ -72,6 +72,6 @@ typedef struct ld_objective {
   void (*put_prediction)(const ld_labels *labels, const ld_outputs *outputs, ld_text *line);
 } ld_objective;
 
-extern const ld_objective ld_objective_language, ld_objective_value, ld_objective_classes;
+extern const ld_objective ld_objective_language, ld_objective_value, ld_objective_classes, ld_objective_tokens;
 
 #endif

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 
 /* The first that fits. */
-static const ld_objective *const objectives[] = {&ld_objective_language, &ld_objective_value, &ld_objective_classes};
+static const ld_objective *const objectives[] = {&ld_objective_language, &ld_objective_value, &ld_objective_classes,
+                                               &ld_objective_tokens};
 
 enum { N_OBJECTIVES = sizeof objectives / sizeof *objectives };
 

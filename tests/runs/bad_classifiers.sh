@@ -119,7 +119,7 @@ bad_config gelu "$b" "$texts" 's/"gelu"/"gelu_odd"/' 'gelu/config\.json: hidden_
 bad_config heads "$b" "$texts" 's/"num_attention_heads": [0-9]*/"num_attention_heads": 5/' 'heads/config\.json: num_attention_heads'
 bad_config layers "$b" "$texts" 's/"num_hidden_layers": 2/"num_hidden_layers": 3/' "layers: .*'bert\.encoder\.layer\.2\."
 bad_config decoder "$b" "$texts" 's/"is_decoder": false/"is_decoder": true/' 'decoder/config\.json: is_decoder'
-bad_config tokens "$b" "$texts" 's/ForSequence/ForToken/' 'tokens/config\.json: architectures "BertForTokenClassification"'
+bad_config tokens "$b" "$texts" 's/ForSequenceClassification/ForQuestionAnswering/' 'tokens/config\.json: architectures "BertForQuestionAnswering"'
 bad_config deep "$r" "$images" 's/"depth": 8/"depth": 14/' "deep: .*'layer1\.1\."
 bad_config odd "$r" "$images" 's/"depth": 8/"depth": 9/' 'odd/config\.json: depth .*6 n \+ 2'
 bad_config endless "$r" "$images" 's/"depth": 8/"depth": 600000002/' 'endless'

@@ -276,7 +276,7 @@ Test(config, model_type_comes_before_architectures) {
   refused("llama3", "{\"architectures\": [\"LlamaForSequenceClassification\"]}",
           "architectures \"LlamaForSequenceClassification\"");
   refused("llama3", "{\"architectures\": [\"MistralModel\"]}", "architectures \"MistralModel\"");
-  refused("bert", "{\"architectures\": [\"BertForTokenClassification\"]}", "architectures");
+  refused("bert", "{\"architectures\": [\"BertForQuestionAnswering\"]}", "architectures");
   refused("bert", "{\"architectures\": [\"ResNetForImageClassification\"]}", "architectures");
   built other = build_with("bert", "{\"architectures\": [\"RobertaForSequenceClassification\"]}", NULL, NULL);
   cr_assert(!other.rc && other.model->n_warnings == 1, "%s", other.err.text);

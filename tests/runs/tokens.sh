@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Classes of tokens: a body without a head learns to find names from CoNLL columns and from JSONL, the same bits on 2 ranks; its adapter, its PEFT
+# folder and the merged model give the same; wrong data is refused.
+. "$(dirname "$0")/lib.sh"
+
+cp -r "$models/bert" body
+sed -i 's/"BertForSequenceClassification"/"BertModel"/' body/config.json
+cat >names.conll <<'END'
+-DOCSTART- -X- O
+
+# a comment
+mira X B-PER
+olsen X I-PER
+saw X O
+the X O
+river X B-LOC
+. X O
+
+the	O
+old	O
+kettle	B-LOC
+of	O
+mira	B-PER
+END
+cat >names.jsonl <<'END'
+{"tokens": ["mira", "olsen", "saw", "the", "river", "."], "tags": ["B-PER", "I-PER", "O", "O", "B-LOC", "O"]}
+{"tokens": ["the", "old", "kettle", "of", "mira"], "ner_tags": ["O", "O", "B-LOC", "O", "B-PER"]}
+END
+
+learn=(train --model body --steps 60 --batch-size 2 --micro-batch 1 --lr 1e-2 --target all-linear --schedule constant)
+ranks 1 "${learn[@]}" --data names.conll --valid names.jsonl --out one
+expect_status 0 "training"
+expect_text '^head +new: 4 classes \(B-LOC, B-PER, I-PER, O\)$' err "the classes"
+expect_text 'step 60 +validation loss 0\.0[0-9]*  F1 1\.0000  precision 1\.0000  recall 1\.0000  accuracy 1\.0000' err "what was learnt"
+expect_text '"task_type": "TOKEN_CLS"' one/peft/adapter_config.json "PEFT's task"
+expect_text '"task": "tokens", .*"key": "f1"' one/metrics.jsonl "the record"
+expect_text 'Validation entity F1' one/report.html "the report"
+ranks 2 "${learn[@]}" --data names.jsonl --valid names.conll --out two
+expect_status 0 "training from JSONL on 2 ranks"
+cmp -s one/peft/adapter_model.safetensors two/peft/adapter_model.safetensors || fail "JSONL on 2 ranks gives other bits than CoNLL on 1"
+
+for adapter in one one/adapter.h5 one/peft; do
+  ranks 2 predict --model body --adapter "$adapter" --data names.conll
+  expect_status 0 "predict by $adapter"
+  [ "$(head -1 out)" = '{"tags": ["B-PER", "I-PER", "O", "O", "B-LOC", "O"]}' ] || fail "$adapter: $(head -1 out)"
+  ranks 1 eval --model body --adapter "$adapter" --data names.jsonl
+  expect_text '^loss [0-9.]+  F1 1\.000000  precision 1\.000000  recall 1\.000000  accuracy 1\.000000  samples 2$' out "eval by $adapter"
+done
+ranks 1 merge --model body --adapter one --out whole
+expect_text '"BertForTokenClassification"' whole/config.json "the merged model's class"
+ranks 1 eval --model whole --data names.jsonl
+expect_text '^loss [0-9.]+  F1 1\.000000 ' out "eval of the merged model"
+
+# refused NAME LINE REGEX
+refused() {
+  printf '%s\n' "$2" >"$1.jsonl"
+  ranks 1 "${learn[@]}" --data "$1.jsonl" --out never
+  expect_error 1 "$3" "$1"
+}
+refused counts '{"tokens": ["a", "b"], "tags": ["O"]}' 'counts\.jsonl: line 1: 2 tokens, but 1 tags'
+refused numbers '{"tokens": ["a"], "tags": [3]}' 'numbers\.jsonl: line 1: tags: item 1 is an integer, expected a string: write tags by their names'
+refused none '{"tokens": ["a"]}' 'none\.jsonl: line 1: tags: expected a list of strings, found nothing'
+refused string '{"tokens": "a b", "tags": ["O"]}' 'string\.jsonl: line 1: tokens: expected a list of strings, found a string'
+printf 'mira B-PER\nolsen\n' >untagged.conll
+ranks 1 "${learn[@]}" --data untagged.conll --out never
+expect_error 1 'untagged\.conll: line 2: the word "olsen" has no tag: write "word tag"' "a word without a tag"
+ranks 1 train --model "$models/gpt2" --data names.conll --out never
+expect_error 1 'names\.conll: the record.s keys are "tokens", "tags", expected "messages", or' "a language model"
+ranks 1 eval --model whole --data names.jsonl --labels 3
+expect_status 2 "--labels is not an option of eval"
