@@ -13,6 +13,7 @@
 #include "io/chat.h"
 #include "train/distribute.h"
 #include "train/generate.h"
+#include "train/prompt.h"
 
 static int find_layout(const ld_options *options, const ld_base *base, const ld_chat_layout **out, ld_error *err) {
   char *of_run = NULL;
@@ -23,29 +24,17 @@ static int find_layout(const ld_options *options, const ld_base *base, const ld_
   return *out ? 0 : err->code;
 }
 
-/* Generation ends where the assistant's turn ends, whatever the model's own end of a text is. */
-static void stop_at(ld_base *base, int32_t id) {
-  base->stops[base->n_stops++] = id;
-}
-
 static int make_prompt(const ld_options *options, ld_base *base, ld_ids *ids, ld_error *err) {
-  if (!options->chat)
-    return ld_tokenizer_encode(base->tokenizer, options->prompt, strlen(options->prompt), true, ids, err);
   const ld_chat_layout *layout;
-  int rc = find_layout(options, base, &layout, err);
+  int rc = options->chat ? find_layout(options, base, &layout, err) : 0;
   if (rc) return rc;
-  stop_at(base, ld_tokenizer_id(base->tokenizer, ld_chat_end(layout)));
-  const ld_message message = {"user", options->prompt};
-  ld_text text = {0};
-  rc = ld_chat_render(layout, &message, 1, true, &text, NULL, err);
-  if (!rc) rc = ld_tokenizer_encode(base->tokenizer, text.bytes, text.length, false, ids, err);
-  ld_text_free(&text);
-  return rc;
-}
-
-/* A tokenizer that ends each text with eos would end the prompt too. */
-static void open_end(const ld_base *base, ld_ids *ids) {
-  while (ids->n > 1 && ids->ids[ids->n - 1] == base->eos) ids->n--;
+  if (options->chat) {
+    ld_base_stop_at(base, ld_tokenizer_id(base->tokenizer, ld_chat_end(layout)));
+    rc = ld_prompt_of_messages(base, layout, &(ld_message){"user", options->prompt}, 1, ids, err);
+  } else {
+    rc = ld_prompt_of_text(base, options->prompt, ids, err);
+  }
+  return rc ? ld_fail_prefix(err, rc, "--prompt") : 0;
 }
 
 typedef struct text_printer {
@@ -168,16 +157,6 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   if (!rc && options->adapter) rc = ld_distribute_adapt(comm, options, &base, err);
   if (!rc) warn_of_settings(options, ld_model_folder_generation(base.folder));
   if (!rc) rc = make_prompt(options, &base, &ids, err);
-  if (!rc) open_end(&base, &ids);
-  if (!rc && !ids.n) {
-    /* A model without a beginning-of-text token can still begin behind an end. */
-    if (base.eos >= 0)
-      ld_ids_push(&ids, base.eos);
-    else
-      rc = ld_fail(err, LD_EUSAGE,
-                   "--prompt is empty, and the tokenizer has no token that begins a text");
-  }
-  if (!rc) rc = ld_base_check_ids(&base, ids.ids, NULL, ids.n, err);
   if (!rc) rc = stream(options, &base, &ids, err);
   ld_ids_free(&ids);
   ld_base_close(&base);

@@ -7,6 +7,7 @@
 #include "mpi/comm.h"
 #include "train/distribute.h"
 #include "train/estimate.h"
+#include "train/prompt.h"
 #include "train/run.h"
 
 typedef struct ld_job {
@@ -18,6 +19,8 @@ typedef struct ld_job {
   ld_base base;
   ld_distributed model;          /* how the base came here */
   ld_corpus *data, *valid; /* valid may be NULL */
+  ld_prompts prompts;      /* of which texts are shown; rank 0's */
+  bool writes;             /* whether there are any */
   ld_trainer trainer;
   ld_run run; /* rank 0's */
   char *config;

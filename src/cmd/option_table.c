@@ -49,6 +49,10 @@ const ld_option ld_option_table[] = {
   {"valid", PATH, FIELD(valid), TRAIN, 0, 0, NULL, 0, 0, "PATH",
    .help = "validation data, evaluated while training",
    .elsewhere = "validation-file|eval-data"},
+  {"sample-prompts", PATH, FIELD(sample_prompts), TRAIN, 0, 0, NULL, 0, 0, "FILE",
+   .meant = "language",
+   .help = "prompts, one a line (.jsonl: prompt, or messages): what the model writes is in the report, before training and at "
+   "each evaluation (default: two of the validation data)"},
   {"out", PATH, FIELD(out), TRAIN, TRAIN, 0, NULL, 0, 0, "DIR",
    .help = "folder of the run: what it leaves there is resumed by the same command",
    .elsewhere = "output-dir"},

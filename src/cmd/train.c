@@ -16,6 +16,7 @@
 #include "cmd/train_preflight.h"
 #include "cmd/train_profile.h"
 #include "cmd/train_report.h"
+#include "cmd/train_sample.h"
 #include "io/report/report.h"
 #include "linalg/gemm.h"
 #include "train/agree.h"
@@ -126,7 +127,13 @@ static int evaluate(ld_job *j, ld_error *err) {
   record line = {.job = j, .evaluation = &found, .seconds = ld_clock() - began};
   rc = ld_comm_by_first(j->comm, write_record, &line, err);
   ld_evaluation_free(&found);
-  if (!rc && better) rc = ld_comm_by_first(j->comm, save_best, j, err);
+  return !rc && better ? ld_comm_by_first(j->comm, save_best, j, err) : rc;
+}
+
+/* What there is to see of the model as it is: the loss on the validation data, and texts. */
+static int look(ld_job *j, ld_error *err) {
+  int rc = j->valid ? evaluate(j, err) : 0;
+  if (!rc) rc = ld_job_sample(j, err);
   return rc ? rc : ld_comm_by_first(j->comm, refresh_report, j, err);
 }
 
@@ -173,9 +180,9 @@ static int one_step(ld_job *j, bool *stop, ld_error *err) {
   ld_job_show_step(j, &report, seconds);
   rc = ld_comm_by_first(j->comm, write_record, &(record){.job = j, .step = &report, .seconds = seconds}, err);
   const bool saves = last || *stop || due(report.step, j->options.save_every);
-  const bool looks = j->valid && (last || evaluates(j));
+  const bool looks = (j->valid || j->writes) && (last || evaluates(j));
   if (!rc && (saves || looks)) rc = check_ranks(j, err);
-  if (!rc && looks) rc = evaluate(j, err);
+  if (!rc && looks) rc = look(j, err);
   if (!rc && saves) rc = ld_comm_by_first(j->comm, save, j, err);
   j->longest = fmax(j->longest, ld_clock() - began);
   return rc;
@@ -296,7 +303,7 @@ static int train(ld_job *j, ld_error *err) {
   int rc = ld_comm_by_first(j->comm, open_run, j, err);
   if (!rc) ld_once_keep(j->comm, j->digests, ld_job_cache(j));
   j->started = j->last_line = ld_clock();
-  if (!rc && j->valid && !j->first_step) rc = evaluate(j, err);
+  if (!rc && (j->valid || j->writes) && !j->first_step) rc = look(j, err);
   bool stop = false;
   while (!rc && !stop && j->trainer.progress.step < j->trainer.total_steps) rc = one_step(j, &stop, err);
   ld_progress_clear();
@@ -330,6 +337,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
     ld_job_print_plan(&j);
   }
   ld_comm_meanwhile(comm, close_run, &j, NULL);
+  ld_prompts_free(&j.prompts);
   ld_trainer_free(&j.trainer);
   ld_corpus_close(j.valid);
   ld_corpus_close(j.data);

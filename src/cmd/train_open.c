@@ -10,6 +10,7 @@
 #include "cmd/check.h"
 #include "cmd/options.h"
 #include "cmd/train_resume.h"
+#include "cmd/train_sample.h"
 #include "io/file.h"
 #include "train/base_adapter.h"
 #include "train/corpus_open.h"
@@ -238,6 +239,7 @@ static int take_out(void *self, ld_error *err) {
   int rc = ld_cmd_check_not_model(&j->options, err);
   if (!rc) rc = ld_cmd_check_outside("data", j->options.data, out, err);
   if (!rc) rc = ld_cmd_check_outside("valid", j->options.valid, out, err);
+  if (!rc) rc = ld_cmd_check_outside("sample-prompts", j->options.sample_prompts, out, err);
   if (!rc) rc = ld_folder_check(out, err);
   return rc ? rc : ld_run_lock(&j->run, &j->options, err);
 }
@@ -272,5 +274,5 @@ int ld_job_open(ld_job *j, ld_error *err) {
     if (!rc) rc = create_trainer(j, err);
   }
   free(path);
-  return rc;
+  return rc ? rc : ld_job_open_prompts(j, err);
 }

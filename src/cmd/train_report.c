@@ -223,6 +223,16 @@ int ld_job_record_eval(ld_job *j, const ld_evaluation *found, double seconds, ld
   return rc || !last ? rc : record_confusion(j, &found->scores, err);
 }
 
+int ld_job_record_sample(ld_job *j, const char *prompt, const char *text, ld_error *err) {
+  ld_metrics *m = j->run.metrics;
+  ld_metrics_begin(m);
+  ld_metrics_string(m, "event", "sample");
+  ld_metrics_int(m, "step", j->trainer.progress.step);
+  ld_metrics_string(m, "prompt", prompt);
+  ld_metrics_string(m, "text", text);
+  return ld_metrics_end(m, err);
+}
+
 int ld_job_record_end(ld_job *j, ld_error *err) {
   ld_metrics *m = j->run.metrics;
   ld_metrics_begin(m);

@@ -14,7 +14,7 @@ static const ld_stored *find_weight(const void *self, const char *name) {
   return ld_model_folder_find(self, name);
 }
 
-static void add_stop(ld_base *base, int32_t id) {
+void ld_base_stop_at(ld_base *base, int32_t id) {
   if (id < 0) return;
   for (int i = 0; i < base->n_stops; i++)
     if (base->stops[i] == id) return;
@@ -29,8 +29,8 @@ static int find_special_ids(ld_base *base, ld_error *err) {
   if (rc) return rc;
   base->eos = ld_tokenizer_eos(base->tokenizer);
   if (base->eos < 0 && n > 0) base->eos = ids[0];
-  add_stop(base, base->eos);
-  for (int i = 0; i < n; i++) add_stop(base, ids[i]);
+  ld_base_stop_at(base, base->eos);
+  for (int i = 0; i < n; i++) ld_base_stop_at(base, ids[i]);
   ld_ids around = {0};
   rc = ld_tokenizer_encode(base->tokenizer, "", 0, true, &around, err);
   base->bos = !rc && around.n && around.ids[0] != base->eos ? around.ids[0] : -1;

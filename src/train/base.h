@@ -54,6 +54,9 @@ int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err);
 void ld_base_set_labels(ld_base *base, const char *const *names, size_t n);
 void ld_base_close(ld_base *base);
 
+/* Generation ends at this id too; nothing for -1. */
+void ld_base_stop_at(ld_base *base, int32_t id);
+
 /* Ids from the tokenizer must be within the model's vocabulary, and types (may be NULL) among its types: some
  * tokenizers hold added tokens that their model lacks, and that is well as long as no text has them. */
 int ld_base_check_ids(const ld_base *base, const int32_t *ids, const int32_t *types, size_t n, ld_error *err);

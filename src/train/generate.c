@@ -148,8 +148,6 @@ static bool is_stop(const ld_base *base, int32_t id) {
 int ld_generate(const ld_base *base, const ld_options *options, const int32_t *prompt, int n_prompt,
                 ld_token_sink sink, void *user, ld_error *err) {
   const int most = base->model->max_positions;
-  if (n_prompt > most)
-    return ld_fail(err, LD_EMISMATCH, "--prompt: has %d tokens, but the model takes %d", n_prompt, most);
   const int64_t wanted = n_prompt + options->max_tokens;
   generator g;
   generator_create(&g, base, wanted < most ? (int)wanted : most);
@@ -170,7 +168,7 @@ int ld_generate(const ld_base *base, const ld_options *options, const int32_t *p
   }
   generator_free(&g);
   if (!enough)
-    return ld_fail(err, LD_EMEMORY, "out of memory: there is not enough for the %d tokens of --prompt at once: %s",
+    return ld_fail(err, LD_EMEMORY, "out of memory: there is not enough for the %d tokens of the prompt at once: %s",
                    n_prompt, LD_MEMORY_REMEDY);
   return rc;
 }

@@ -12,7 +12,7 @@ enum ld_schedule_kind { LD_LINEAR, LD_COSINE, LD_CONSTANT };
 typedef struct ld_options {
   bool *given; /* by place in the table: by a person, not by a default or a run's record; NULL: none */
   /* files */
-  char *model, *data, *valid, *out, *adapter, *init_adapter, *config;
+  char *model, *data, *valid, *sample_prompts, *out, *adapter, *init_adapter, *config;
   bool other_base; /* an adapter of another base is taken */
   char *cache;     /* a folder for digests of files; NULL for none */
   bool verify;     /* kept digests are not used */

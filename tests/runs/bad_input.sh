@@ -102,7 +102,7 @@ bad 2 "unknown option '--no-such-option'$" "unknown option" "${fresh[@]}" --no-s
 bad 2 "unknown option '--bacth-size' \(did you mean '--batch-size'\?\)" "an option misspelt" "${fresh[@]}" --bacth-size 3
 bad 2 "unknown option '-x'" "a short option" "${fresh[@]}" -x
 bad 2 "does not take '--steps'" "an option of another command" eval --model "$m" --data "$m/train.jsonl" --steps 3
-bad 2 "'--s' could be --seq-len or --shuffle" "a beginning of several options" "${fresh[@]}" --s 3
+bad 2 "'--s' could be --sample-prompts or --seq-len" "a beginning of several options" "${fresh[@]}" --s 3
 bad 2 "--lr needs a value: --lr X" "an option without its value" "${fresh[@]}" --lr
 bad 2 "--out needs a value" "an option in place of a value" train --model "$m" --data "$m/train.jsonl" --out --steps 3
 bad 2 "unexpected argument 'more'" "a bare argument" "${fresh[@]}" more
@@ -341,5 +341,25 @@ for dry in "" --dry-run; do
   ! grep -q '^model ' err || fail "--out in /proc: noticed late"
 done
 bad 1 'settings differ .*--lr 3 ' "a dry run with other settings" train --model "$m" --data "$m/train.jsonl" --out kept "${small[@]}" --lr 3 --dry-run
+
+# Prompts whose texts are shown.
+bad_prompts() { # FILE REGEX [STATUS]
+  bad "${3:-1}" "$2" "--sample-prompts $1" train --model "$m" --data "$m/train.jsonl" --out kept "${small[@]}" --sample-prompts "$1"
+}
+bad_prompts no-prompts.txt 'no-prompts\.txt'
+printf '\n \n' >blank-prompts.txt
+bad_prompts blank-prompts.txt 'blank-prompts\.txt: has no prompts' 2
+printf 'a\0b\n' >nul-prompts.txt
+bad_prompts nul-prompts.txt 'nul-prompts\.txt: line 1: .*NUL'
+seq 17 >many-prompts.txt
+bad_prompts many-prompts.txt 'many-prompts\.txt: line 17: .*at most 16' 2
+head -c 3000 /dev/zero | tr '\0' 'q' >long-prompt.txt
+bad_prompts long-prompt.txt 'long-prompt\.txt: line 1: the prompt has [0-9]+ tokens, but the model takes'
+printf '{"prompt": "a"}\n{"prompt": 5}\n' >number.jsonl
+bad_prompts number.jsonl 'number\.jsonl: line 2: expected an object with "prompt"'
+printf '{"messages": [{"role": "user"}]}\n' >turn.jsonl
+bad_prompts turn.jsonl 'turn\.jsonl: line 1: messages\[0\]'
+printf '{"prompt": \n' >half.jsonl
+bad_prompts half.jsonl 'half\.jsonl: line 1'
 
 diff -r kept kept.before >difference || fail "an earlier run was changed: $(head -n 3 difference)"

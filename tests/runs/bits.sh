@@ -20,6 +20,27 @@ check() {
 m=$models/gpt2
 check gpt2 --model "$m" --data "$m/train.jsonl" --valid "$m/train.jsonl" --batch-size 6 --dropout 0.1 --lr 1e-2 --seed 5
 
+# Texts that the model writes meanwhile change nothing, and are the same on all numbers of ranks.
+printf 'the stone\n\nthe river\n' >prompts.txt
+printf '{"prompt": "the stone"}\n{"prompt": "the river"}\n' >prompts.jsonl
+samples() { grep '"sample"' "$1/metrics.jsonl"; }
+for file in prompts.txt prompts.jsonl; do
+  for n in 1 3; do
+    ranks $n train --model "$m" --data "$m/train.jsonl" --batch-size 6 --dropout 0.1 --lr 1e-2 --seed 5 --steps 12 --save-every 5 \
+      --eval-every 4 --valid "$m/train.jsonl" --sample-prompts $file --out "$file-$n"
+    expect_status 0 "--sample-prompts $file on $n ranks"
+    same_bits gpt2-1/adapter.h5 "$file-$n/adapter.h5"
+    [ "$(samples "$file-$n" | wc -l)" = 8 ] || fail "$file on $n ranks: not two texts before training and at each of three evaluations"
+    cmp -s <(samples prompts.txt-1) <(samples "$file-$n") || fail "$file on $n ranks: other texts"
+  done
+done
+ranks 2 train --model "$m" --data "$m/train.jsonl" --batch-size 6 --dropout 0.1 --lr 1e-2 --seed 5 --steps 12 --save-every 5 --out silent
+expect_status 0 "neither validation data nor prompts"
+same_bits gpt2-1/adapter.h5 silent/adapter.h5
+[ -z "$(samples silent)" ] || fail "texts without validation data or prompts"
+[ "$(samples gpt2-2 | wc -l)" = 8 ] || fail "two prompts of the validation data"
+cmp -s <(samples gpt2-1) <(samples gpt2-4) || fail "other texts on 4 ranks"
+
 m=$models/llama3
 check llama3 --model "$m" --data "$m/train.jsonl" --valid "$m/train.jsonl" --batch-size 7 --micro-batch 2 --pack --seq-len 40 \
   --target all-linear --dropout 0.05 --lr 1e-2 --rslora --schedule cosine
