@@ -70,13 +70,13 @@ static double last_step(const ld_run_record *r) {
 static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
   const ld_table *s = &r->steps, *e = &r->evals;
   if (s->n) {
-    const size_t window = ld_column_reach(s->n) + 1;
+    const size_t window = ld_run_record_reach(r) + 1;
     open_tile(page, last_step(r) < r->total ? "Latest training loss" : "Final training loss");
-    ld_report_put_real(page, s->column[LD_COLUMN_LOSS][s->n - 1], 4);
+    ld_report_put_real(page, ld_column_mean(s->column[LD_COLUMN_LOSS] + s->n - window, window), 4);
     if (window > 1) {
-      ld_text_puts(page, "<small>");
-      ld_report_put_real(page, ld_column_mean(s->column[LD_COLUMN_LOSS] + s->n - window, window), 4);
-      ld_text_printf(page, " over the last %zu steps</small>", window);
+      ld_text_printf(page, "<small>mean of the last %zu steps; last ", window);
+      ld_report_put_real(page, s->column[LD_COLUMN_LOSS][s->n - 1], 4);
+      ld_text_puts(page, "</small>");
     }
     close_tile(page);
   }
@@ -175,6 +175,24 @@ static void put_gain(ld_text *page, const ld_run_record *r) {
   free(measure);
 }
 
+/* Where the last evaluation is worse than the best one: which was that, and where its adapter is. */
+static void put_loss_of_ground(ld_text *page, const ld_run_record *r) {
+  const ld_table *e = &r->evals;
+  const size_t best = ld_run_record_best(r), last = e->n - 1;
+  const double *loss = e->column[LD_COLUMN_LOSS], *step = e->column[LD_COLUMN_STEP];
+  if (e->n < 2 || !(loss[last] > loss[best] + 0.005 * fabs(loss[best]))) return;
+  ld_text_puts(page, "<p class=\"warn\">Validation got worse: its loss was lowest ");
+  ld_text_puts(page, step[best] > 0 ? "at step " : "before the first step");
+  if (step[best] > 0) ld_report_put_count(page, step[best]);
+  ld_text_puts(page, ", ");
+  ld_report_put_real(page, loss[best], 4);
+  ld_text_puts(page, ", and is ");
+  ld_report_put_real(page, loss[last], 4);
+  ld_text_puts(page, " at step ");
+  ld_report_put_count(page, step[last]);
+  ld_text_puts(page, ". The best adapter is in best.h5.</p>\n");
+}
+
 /* What became of the run, in one sentence; and what a reader should not miss. */
 static void put_gist(ld_text *page, const ld_run_record *r) {
   size_t lost = 0;
@@ -188,6 +206,7 @@ static void put_gist(ld_text *page, const ld_run_record *r) {
     ld_text_puts(page, ".</p>\n");
   }
   put_gain(page, r);
+  put_loss_of_ground(page, r);
   if (lost)
     ld_text_printf(page, "<p class=\"warn\">%zu of %zu steps have no finite training loss.</p>\n", lost,
                    r->steps.n);
@@ -200,8 +219,9 @@ static void put_gist(ld_text *page, const ld_run_record *r) {
 
 static void put_loss_chart(ld_text *page, const ld_run_record *r, ld_chart chart) {
   const ld_table *s = &r->steps, *e = &r->evals;
-  const bool smoothed = ld_column_reach(s->n) > 0;
-  double *means = ld_column_smooth(s->column[LD_COLUMN_LOSS], s->n);
+  const size_t reach = ld_run_record_reach(r);
+  const bool smoothed = reach > 0;
+  double *means = ld_column_smooth(s->column[LD_COLUMN_LOSS], s->n, reach);
   ld_curve curves[3];
   chart.curves = curves;
   if (s->n)
@@ -230,7 +250,7 @@ static void put_step_chart(ld_text *page, const ld_table *s, ld_chart chart, int
   const double *values = s->column[column];
   const double middle = ld_column_median(values, s->n), top = ld_column_largest(values, s->n);
   const bool smoothed = column != LD_COLUMN_LR && ld_column_reach(s->n) > 0;
-  double *means = ld_column_smooth(values, s->n);
+  double *means = ld_column_smooth(values, s->n, ld_column_reach(s->n));
   char note[64];
   if (column == LD_COLUMN_RATE)
     snprintf(note, sizeof note, "median %.0f", middle);
@@ -269,27 +289,32 @@ static void put_charts(ld_text *page, const ld_run_record *r) {
   ld_text_puts(page, "</div>\n");
 }
 
-static void put_sample(ld_text *page, const ld_run_sample *s) {
-  if (!s->text) return;
+static void put_sample(ld_text *page, const ld_run_sample *s, int which) {
+  if (!s->text[which]) return;
   ld_text_puts(page, "<div><span class=\"note\">step ");
-  ld_report_put_count(page, s->step);
+  ld_report_put_count(page, s->step[which]);
   ld_text_puts(page, "</span><pre>");
-  if (s->prompt) {
+  if (*s->prompt) {
     ld_text_puts(page, "<b>");
     ld_report_put_escaped(page, s->prompt);
     ld_text_puts(page, "</b>");
   }
-  ld_report_put_escaped(page, s->text);
+  ld_report_put_escaped(page, s->text[which]);
   ld_text_puts(page, "</pre></div>\n");
 }
 
 static void put_samples(ld_text *page, const ld_run_record *r) {
-  if (!r->before.text) return;
-  ld_text_printf(page, "<section><h2>%s</h2>\n<div class=\"pair\">",
-                 r->after.text ? "Text before and after" : "Text that the model wrote");
-  put_sample(page, &r->before);
-  put_sample(page, &r->after);
-  ld_text_puts(page, "</div></section>\n");
+  if (!r->n_samples) return;
+  bool after = false;
+  for (size_t i = 0; i < r->n_samples; i++) after = after || r->samples[i].text[1];
+  ld_text_printf(page, "<section><h2>%s</h2>\n", after ? "Text before and after" : "Text that the model wrote");
+  for (size_t i = 0; i < r->n_samples; i++) {
+    ld_text_puts(page, "<div class=\"pair\">");
+    put_sample(page, &r->samples[i], 0);
+    put_sample(page, &r->samples[i], 1);
+    ld_text_puts(page, "</div>\n");
+  }
+  ld_text_puts(page, "</section>\n");
 }
 
 static void put_value(ld_text *page, const ld_value *value) {
@@ -324,6 +349,51 @@ static void put_settings_table(ld_text *page, const ld_value *settings) {
     ld_text_puts(page, "</dd></div>\n");
   }
   ld_text_puts(page, "</dl>");
+}
+
+static void open_fact(ld_text *page, const char *name) {
+  ld_text_printf(page, "<div><dt>%s</dt><dd>", name);
+}
+
+static void put_size(ld_text *page, const char *name, const ld_run_size *size) {
+  if (isnan(size->records)) return;
+  open_fact(page, name);
+  ld_report_put_count(page, size->records);
+  ld_text_printf(page, " record%s in ", size->records == 1 ? "" : "s");
+  ld_report_put_count(page, size->rows);
+  ld_text_printf(page, " row%s, ", size->rows == 1 ? "" : "s");
+  ld_report_put_count(page, size->tokens);
+  ld_text_puts(page, " tokens, ");
+  ld_report_put_count(page, size->targets);
+  ld_text_puts(page, " targets");
+  close_tile(page);
+}
+
+/* Data sizes, and on what it ran. */
+static void put_facts(ld_text *page, const ld_run_record *r, const char *trained) {
+  if (isnan(r->data.records) && !r->kernels) return;
+  ld_text_puts(page, "<section><h2>Data and machine</h2>\n<dl class=\"settings\">\n");
+  put_size(page, "training data", &r->data);
+  put_size(page, "validation data", &r->valid);
+  if (trained) {
+    open_fact(page, "trained");
+    ld_report_put_escaped(page, trained);
+    close_tile(page);
+  }
+  if (r->kernels) {
+    open_fact(page, "processor");
+    ld_report_put_escaped(page, r->kernels);
+    ld_text_puts(page, " kernels");
+    if (r->cores > 0) put_amount(page, ", ", r->cores, "core");
+    ld_text_puts(page, r->cores > 0 && r->ranks > 1 ? " for rank 0" : "");
+    close_tile(page);
+  }
+  if (r->memory > 0) {
+    open_fact(page, "memory");
+    ld_text_printf(page, "%.1f GiB free on %s at the start", r->memory / 0x1p30, r->hosts > 1 ? "rank 0's host" : "the host");
+    close_tile(page);
+  }
+  ld_text_puts(page, "</dl></section>\n");
 }
 
 /* A file that is no map of settings is shown as it is. */
@@ -388,6 +458,7 @@ static void put_page(ld_text *page, const ld_run_record *r, const ld_value *sett
   put_charts(page, r);
   ld_report_put_scores(page, r);
   put_samples(page, r);
+  put_facts(page, r, string(settings, "trained"));
   put_settings(page, settings, yaml);
   ld_text_puts(page, "<footer>Made by lora_dist from metrics.jsonl and run.yaml.</footer>\n</main>\n");
   ld_text_puts(page, LD_REPORT_SCRIPT);

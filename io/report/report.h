@@ -6,12 +6,14 @@
  *
  *   start      step, total_steps, ranks, hosts, trained_parameters, base_parameters, date,
  *              task: what the model predicts, "language" (when missing), "classes" or "value",
+ *              data, valid: sizes, each {"records", "rows", "tokens", "targets"},
+ *              kernels, cores, memory: rank 0's, and the bytes that were free on its host,
  *              unit: what `tokens` of a step counts, "tokens" (when missing) or "images"
  *   step       step, epoch, loss, lr, grad_norm, target_tokens (of a classifier: labels), tokens, seconds
  *   eval       step, loss, seconds, and by task perplexity; accuracy, macro_f1, matthews; pearson, spearman
  *   confusion  step, labels: a list of names, counts: a list for each label as truth, of how often each label
  *              was predicted; the last one is shown, of up to LD_REPORT_CLASSES (run.h) labels
- *   sample     step, prompt, text: the first and the last one are shown side by side
+ *   sample     step, prompt, text: of each prompt the first and the last text are shown side by side
  *   end        seconds
  *
  * Every key but "event" and "step" may be missing or null. Other events and keys, and lines that are no JSON

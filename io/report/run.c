@@ -98,6 +98,11 @@ static bool differ(double one, double other) {
   return !isnan(one) && !isnan(other) && one != other;
 }
 
+static ld_run_size size_of(const ld_value *map) {
+  if (!map || map->type != LD_MAP) return (ld_run_size){NAN, NAN, NAN, NAN};
+  return (ld_run_size){number(map, "records"), number(map, "rows"), number(map, "tokens"), number(map, "targets")};
+}
+
 /* `session`: the seconds of the session that is being read, as far as its records tell. */
 static void take_start(ld_run_record *r, const ld_value *record, double *session) {
   r->sessions++;
@@ -112,6 +117,11 @@ static void take_start(ld_run_record *r, const ld_value *record, double *session
   r->trained = number(record, "trained_parameters");
   r->base = number(record, "base_parameters");
   r->total = number(record, "total_steps");
+  r->data = size_of(ld_value_get(record, "data"));
+  r->valid = size_of(ld_value_get(record, "valid"));
+  r->cores = number(record, "cores");
+  r->memory = number(record, "memory");
+  set_text(&r->kernels, string(record, "kernels"));
   set_text(&r->unit, string(record, "unit"));
   set_text(&r->target, string(record, "target"));
   set_text(&r->loss_unit, string(record, "loss_unit"));
@@ -188,10 +198,18 @@ static void take_confusion(ld_run_record *r, const ld_value *record, double step
 static void take_sample(ld_run_record *r, const ld_value *record, double step) {
   const char *text = string(record, "text"), *prompt = string(record, "prompt");
   if (!text) return;
-  ld_run_sample *into = r->before.text ? &r->after : &r->before;
-  free(into->prompt);
-  free(into->text);
-  *into = (ld_run_sample){step, prompt ? ld_strdup(prompt) : NULL, ld_strdup(text)};
+  if (!prompt) prompt = "";
+  size_t i = 0;
+  while (i < r->n_samples && strcmp(r->samples[i].prompt, prompt) != 0) i++;
+  if (i == LD_REPORT_SAMPLES) return;
+  ld_run_sample *s = &r->samples[i];
+  if (i == r->n_samples) {
+    *s = (ld_run_sample){.prompt = ld_strdup(prompt)};
+    r->n_samples++;
+  }
+  const int which = s->text[0] && step > s->step[0];
+  set_text(&s->text[which], text);
+  s->step[which] = step;
 }
 
 static void take_stop(ld_run_record *r, const ld_value *record) {
@@ -224,6 +242,8 @@ static void take_record(ld_run_record *r, const ld_value *record, double *sessio
 
 int ld_run_record_read(ld_run_record *r, const char *path, ld_error *err) {
   *r = (ld_run_record){.ranks = NAN, .hosts = NAN, .trained = NAN, .base = NAN, .total = NAN};
+  r->data = r->valid = size_of(NULL);
+  r->cores = r->memory = NAN;
   double session = 0;
   ld_map map;
   int code = ld_map_open(path, &map, err);
@@ -256,10 +276,12 @@ void ld_run_record_free(ld_run_record *r) {
   free(r->loss_unit);
   free(r->date);
   free(r->stopped);
-  free(r->before.prompt);
-  free(r->before.text);
-  free(r->after.prompt);
-  free(r->after.text);
+  free(r->kernels);
+  for (size_t i = 0; i < r->n_samples; i++) {
+    free(r->samples[i].prompt);
+    free(r->samples[i].text[0]);
+    free(r->samples[i].text[1]);
+  }
 }
 
 size_t ld_run_record_best(const ld_run_record *r) {
@@ -331,10 +353,19 @@ size_t ld_column_reach(size_t n) {
   return n < 12 ? 0 : n / 50 + 2;
 }
 
+size_t ld_run_record_reach(const ld_run_record *r) {
+  enum { TARGETS = 256 }; /* whose mean says something */
+  const size_t n = r->steps.n, usual = ld_column_reach(n);
+  const double mean = ld_column_mean(r->steps.column[LD_COLUMN_TARGETS], n);
+  if (!usual || !(mean > 0)) return usual;
+  const double wanted = fmin(TARGETS / mean / 2, (double)n / 8);
+  return wanted > (double)usual ? (size_t)wanted : usual;
+}
+
 /* Near the start the window is shorter: a mean of what follows would hide the first fall. */
-double *ld_column_smooth(const double *values, size_t n) {
+double *ld_column_smooth(const double *values, size_t n, size_t reach) {
   double *out = ld_alloc(n, sizeof *out), sum = 0;
-  const size_t reach = ld_column_reach(n), least = reach ? reach / 10 + 1 : 0;
+  const size_t least = reach ? reach / 10 + 1 : 0;
   size_t from = 0, to = 0, known = 0;
   for (size_t i = 0; i < n; i++) {
     const size_t side = i < least ? least : i < reach ? i : reach, before = i < side ? i : side;

@@ -42,10 +42,19 @@ typedef struct ld_table {
   size_t n, room;
 } ld_table;
 
+/* What the model wrote after a prompt: the first text, and the last one while it is not the first. */
 typedef struct ld_run_sample {
-  double step;
-  char *prompt, *text; /* NULL: none */
+  char *prompt; /* "": none was told */
+  double step[2];
+  char *text[2]; /* NULL: none */
 } ld_run_sample;
+
+enum { LD_REPORT_SAMPLES = 16 }; /* the most prompts whose texts are shown */
+
+/* How large a data set is; NaN where it is not told. */
+typedef struct ld_run_size {
+  double records, rows, tokens, targets;
+} ld_run_size;
 
 typedef struct ld_confusion {
   double step;
@@ -68,7 +77,11 @@ typedef struct ld_run_record {
   size_t n_metrics;                       /* the first is the one to show */
   char *target, *unit, *loss_unit;        /* "image", "images", "nats"; NULL when not told */
   ld_confusion confusion;
-  ld_run_sample before, after; /* `after` is empty while there is one sample only */
+  ld_run_size data, valid;
+  char *kernels;        /* of rank 0 in the newest session: "avx2"; NULL when not told */
+  double cores, memory; /* that rank 0 may use; bytes that were free on its host */
+  ld_run_sample samples[LD_REPORT_SAMPLES];
+  size_t n_samples;
 } ld_run_record;
 
 /* Reads metrics.jsonl. The caller frees with ld_run_record_free, after a failure too. */
@@ -94,10 +107,13 @@ double ld_column_largest(const double *values, size_t n);
 double ld_column_least(const double *values, size_t n);
 double ld_column_mean(const double *values, size_t n);
 
-/* How many values on either side ld_column_smooth takes the mean over; 0 for a run too short to need it. */
+/* How many values on either side a mean is to take in of n; 0 for a run too short to need it. */
 size_t ld_column_reach(size_t n);
 
-/* Moving means; the caller frees. */
-double *ld_column_smooth(const double *values, size_t n);
+/* The same of the losses of the steps: more where steps have few targets. */
+size_t ld_run_record_reach(const ld_run_record *run);
+
+/* Means over `reach` values on either side; the caller frees. */
+double *ld_column_smooth(const double *values, size_t n, size_t reach);
 
 #endif

@@ -98,10 +98,48 @@ static void put_confusion(ld_text *page, const ld_confusion *c) {
   ld_text_puts(page, "</table></div></section>\n");
 }
 
+/* The part that is right, of all that is there: 0 where nothing is there. */
+static double part(double right, double all) {
+  return all > 0 ? right / all : 0;
+}
+
+static void put_cell(ld_text *page, double value) {
+  ld_text_puts(page, "<td>");
+  ld_report_put_real(page, value, 4);
+  ld_text_puts(page, "</td>");
+}
+
+/* What the confusion matrix says of each class. */
+static void put_classes(ld_text *page, const ld_confusion *c) {
+  if (!c->n) return;
+  ld_text_puts(page, "<section><h2>Classes</h2>\n<span class=\"note\">validation at step ");
+  ld_report_put_count(page, c->step);
+  ld_text_puts(page, "</span><div class=\"wide\"><table>\n<tr><th>Class</th><th>Precision</th><th>Recall</th><th>F1</th>"
+                     "<th>True</th></tr>\n");
+  for (size_t i = 0; i < c->n; i++) {
+    double is = 0, said = 0;
+    for (size_t k = 0; k < c->n; k++) {
+      is += c->counts[i][k];
+      said += c->counts[k][i];
+    }
+    ld_text_puts(page, "<tr><td>");
+    ld_report_put_escaped(page, c->labels[i]);
+    ld_text_puts(page, "</td>");
+    put_cell(page, part(c->counts[i][i], said));
+    put_cell(page, part(c->counts[i][i], is));
+    put_cell(page, part(2 * c->counts[i][i], said + is));
+    ld_text_puts(page, "<td>");
+    ld_report_put_count(page, is);
+    ld_text_puts(page, "</td></tr>\n");
+  }
+  ld_text_puts(page, "</table></div></section>\n");
+}
+
 void ld_report_put_scores(ld_text *page, const ld_run_record *r) {
   if (!r->evals.n || !ld_run_record_scored(r)) return;
   ld_text_puts(page, "<div class=\"scores\">\n");
   put_evaluations(page, r);
+  put_classes(page, &r->confusion);
   put_confusion(page, &r->confusion);
   ld_text_puts(page, "</div>\n");
 }

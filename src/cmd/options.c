@@ -250,13 +250,25 @@ void ld_options_json(enum ld_command_bit command, const ld_options *options, boo
   ld_text_puts(out, "}");
 }
 
-void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_text *out) {
+static bool has_name(const char *list, const char *word) {
+  for (ld_name name = {0}; ld_name_next(list, &name);)
+    if (ld_name_is(&name, word)) return true;
+  return false;
+}
+
+static bool has_meaning(const ld_option *o, const ld_base *base) {
+  return !o->meant || has_name(o->meant, base->objective->name) ||
+         has_name(o->meant, base->model->family->of_images ? "images" : "text");
+}
+
+void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_base *base, const ld_data_form *form,
+                     ld_text *out) {
   for (int i = 0; i < ld_n_options; i++) {
-    if (!ld_option_table[i].name || !(ld_option_table[i].commands & (int)command) ||
-        (ld_option_table[i].marks & LD_MARK_ONCE))
-      continue;
-    ld_text_printf(out, "%s: ", ld_option_table[i].name);
-    ld_option_put(options, &ld_option_table[i], out); /* JSON scalars are YAML scalars */
+    const ld_option *o = &ld_option_table[i];
+    if (!o->name || !(o->commands & (int)command) || (o->marks & LD_MARK_ONCE) || !has_meaning(o, base)) continue;
+    if (o->forms && !has_name(o->forms, form->name) && is_default(options, o)) continue;
+    ld_text_printf(out, "%s: ", o->name);
+    ld_option_put(options, o, out); /* JSON scalars are YAML scalars */
     ld_text_puts(out, "\n");
   }
 }
@@ -269,19 +281,10 @@ static int check_positions(const ld_options *options, int positions, ld_error *e
                  (long long)options->seq_len, options->model, positions, positions);
 }
 
-static bool has_name(const char *list, const char *word) {
-  for (ld_name name = {0}; ld_name_next(list, &name);)
-    if (ld_name_is(&name, word)) return true;
-  return false;
-}
-
 int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_base *base, ld_error *err) {
-  const char *objective = base->objective->name, *input = base->model->family->of_images ? "images" : "text";
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    if (!(o->commands & (int)command) || !o->meant || has_name(o->meant, objective) || has_name(o->meant, input) ||
-        is_default(options, o))
-      continue;
+    if (!(o->commands & (int)command) || has_meaning(o, base) || is_default(options, o)) continue;
     char *what = ld_base_what(base);
     ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name, what, options->model);
     free(what);

@@ -21,8 +21,9 @@ void ld_options_free(ld_options *options);
  * depend. */
 void ld_options_json(enum ld_command_bit command, const ld_options *options, bool defining, ld_text *out);
 
-/* The same as YAML, one "key: value" a line. */
-void ld_options_yaml(enum ld_command_bit command, const ld_options *options, ld_text *out);
+/* The same as YAML, one "key: value" a line, without those that have no meaning for this base or for data of this form. */
+void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_base *base, const ld_data_form *form,
+                     ld_text *out);
 
 /* Whether a YAML file is a run's own record, run.yaml, which says besides what it was made by. */
 bool ld_options_are_record(const ld_value *root);

@@ -2,14 +2,17 @@
 #include "cmd/train_report.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "base/machine.h"
+#include "base/memory.h"
 #include "cmd/print.h"
 #include "cmd/train_memory.h"
 #include "io/json.h"
 #include "io/report/run.h"
+#include "linalg/gemm.h"
 
 static void describe_data(const ld_job *j) {
   const ld_plan *plan = j->data->plan;
@@ -131,6 +134,25 @@ static void put_metrics(const ld_metric *metrics, ld_text *out) {
   ld_text_puts(out, "]");
 }
 
+/* {"records": 12, "rows": 3, "tokens": 1024, "targets": 1000} */
+static void record_size(ld_metrics *m, const char *key, const ld_corpus *corpus) {
+  const ld_plan *plan = corpus->plan;
+  char *size = ld_format("{\"records\": %lld, \"rows\": %lld, \"tokens\": %lld, \"targets\": %lld}",
+                         (long long)corpus->n_records, (long long)plan->n_rows, (long long)plan->n_tokens,
+                         (long long)plan->n_targets);
+  ld_metrics_json(m, key, size);
+  free(size);
+}
+
+/* Rank 0's, and the memory that is free on its host. */
+static void record_machine(ld_metrics *m) {
+  uint64_t cores[LD_CORE_WORDS];
+  ld_machine_cores(cores);
+  ld_metrics_string(m, "kernels", ld_gemm_kernel());
+  ld_metrics_int(m, "cores", ld_machine_count_cores(cores));
+  ld_metrics_int(m, "memory", ld_machine_memory());
+}
+
 /* What a target is: a token, or a whole record. */
 static const char *target(const ld_job *j) {
   const ld_data_form *form = ld_dataset_form(j->data->dataset);
@@ -159,6 +181,9 @@ int ld_job_record_start(ld_job *j, ld_error *err) {
   ld_metrics_int(m, "hosts", ld_comm_nodes(j->comm));
   ld_metrics_int(m, "trained_parameters", (int64_t)j->base.params->n_floats);
   ld_metrics_int(m, "base_parameters", j->base.model->n_parameters);
+  record_size(m, "data", j->data);
+  if (j->valid) record_size(m, "valid", j->valid);
+  record_machine(m);
   ld_metrics_string(m, "date", date);
   return ld_metrics_end(m, err);
 }

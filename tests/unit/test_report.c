@@ -388,14 +388,81 @@ Test(report, stopped) {
 
 Test(report, samples_before_and_after) {
   char *page = report_of(
-      "{\"event\":\"sample\",\"step\":0,\"text\":\"one\"}\n{\"event\":\"sample\",\"step\":5,"
-      "\"text\":\"two\"}\n{\"event\":\"sample\",\"step\":9,\"prompt\":\"say \",\"text\":\"three\"}\n",
+      "{\"event\":\"sample\",\"step\":0,\"text\":\"one\"}\n"
+      "{\"event\":\"sample\",\"step\":0,\"prompt\":\"say \",\"text\":\"first\"}\n"
+      "{\"event\":\"sample\",\"step\":5,\"text\":\"two\"}\n"
+      "{\"event\":\"sample\",\"step\":5,\"prompt\":\"say \",\"text\":\"second\"}\n"
+      "{\"event\":\"sample\",\"step\":9,\"prompt\":\"say \",\"text\":\"third\"}\n",
       NULL, NULL);
   expect(page, "Text before and after");
-  expect(page, "<pre>one</pre>");
-  refuse(page, "two");
-  expect(page, "step 9</span><pre><b>say </b>three</pre>");
+  expect(page, "step 0</span><pre>one</pre>");
+  expect(page, "step 5</span><pre>two</pre>");
+  expect(page, "step 0</span><pre><b>say </b>first</pre>");
+  expect(page, "step 9</span><pre><b>say </b>third</pre>");
+  refuse(page, "</b>second");
   free(page);
+}
+
+Test(report, more_prompts_than_are_shown) {
+  ld_text metrics = {0};
+  for (int i = 0; i < 40; i++)
+    ld_text_printf(&metrics, "{\"event\":\"sample\",\"step\":0,\"prompt\":\"no %d\",\"text\":\"t\"}\n", i);
+  char *page = report_of(metrics.bytes, NULL, NULL);
+  cr_assert_eq(count(page, "<pre><b>no "), LD_REPORT_SAMPLES);
+  free(page);
+  ld_text_free(&metrics);
+}
+
+Test(report, classes_have_precision_and_recall) {
+  char *page = report_of("{\"event\":\"eval\",\"step\":8,\"loss\":1,\"accuracy\":0.5}\n"
+                         "{\"event\":\"confusion\",\"step\":8,\"labels\":[\"a\",\"b\",\"c\"],"
+                         "\"counts\":[[3,1,0],[2,4,0],[0,0,0]]}\n",
+                         NULL, NULL);
+  expect(page, "<tr><td>a</td><td>0.6000</td><td>0.7500</td><td>0.6667</td><td>4</td></tr>");
+  expect(page, "<tr><td>b</td><td>0.8000</td><td>0.6667</td><td>0.7273</td><td>6</td></tr>");
+  expect(page, "<tr><td>c</td><td>0.0000</td><td>0.0000</td><td>0.0000</td><td>0</td></tr>");
+  free(page);
+}
+
+Test(report, validation_that_got_worse) {
+  static const char form[] = "{\"event\":\"eval\",\"step\":0,\"loss\":3}\n{\"event\":\"eval\",\"step\":4,\"loss\":%g}\n"
+                             "{\"event\":\"eval\",\"step\":8,\"loss\":%g}\n";
+  char *worse = ld_format(form, 2.0, 2.5), *never = ld_format(form, 4.0, 5.0), *level = ld_format(form, 2.0, 2.001);
+  char *page = report_of(worse, NULL, NULL), *lost = report_of(never, NULL, NULL), *good = report_of(level, NULL, NULL);
+  expect(page, "lowest at step 4, 2.0000, and is 2.5000 at step 8. The best adapter is in best.h5.");
+  expect(lost, "lowest before the first step, 3.0000, and is 5.0000 at step 8.");
+  refuse(good, "got worse");
+  free(worse);
+  free(never);
+  free(level);
+  free(page);
+  free(lost);
+  free(good);
+}
+
+Test(report, data_and_machine) {
+  char *page = report_of("{\"event\":\"start\",\"step\":0,\"ranks\":2,\"hosts\":1,\"kernels\":\"avx2\",\"cores\":2,"
+                         "\"memory\":3221225472,\"data\":{\"records\":1200,\"rows\":300,\"tokens\":51234,\"targets\":5000},"
+                         "\"valid\":[1]}\n",
+                         "trained: \"2 modules: c_attn\"\n", NULL);
+  expect(page, "<dt>training data</dt><dd>1,200 records in 300 rows, 51,234 tokens, 5,000 targets</dd>");
+  refuse(page, "validation data");
+  expect(page, "<dt>trained</dt><dd>2 modules: c_attn</dd>");
+  expect(page, "<dt>processor</dt><dd>avx2 kernels, 2 cores for rank 0</dd>");
+  expect(page, "<dt>memory</dt><dd>3.0 GiB free on the host at the start</dd>");
+  free(page);
+}
+
+/* Eight labels a step say little by themselves: their mean reaches further, but not over all of a short run. */
+Test(report, small_batches_are_smoothed_more) {
+  ld_text metrics = {0};
+  for (int i = 1; i <= 100; i++)
+    ld_text_printf(&metrics, "{\"event\":\"step\",\"step\":%d,\"loss\":1,\"target_tokens\":8}\n", i);
+  ld_run_record run = record_of(metrics.bytes);
+  cr_assert_eq(ld_column_reach(100), 4);
+  cr_assert_eq(ld_run_record_reach(&run), 12);
+  ld_run_record_free(&run);
+  ld_text_free(&metrics);
 }
 
 Test(report, statistics) {
@@ -411,8 +478,8 @@ Test(report, smoothing_is_a_moving_mean) {
   enum { N = 300 };
   double line[N];
   for (int i = 0; i < N; i++) line[i] = i % 50 == 7 ? NAN : 2.0 * i;
-  double *means = ld_column_smooth(line, N);
   const size_t reach = ld_column_reach(N);
+  double *means = ld_column_smooth(line, N, reach);
   for (size_t i = 0; i < N; i++) {
     double sum = 0;
     int known = 0;
