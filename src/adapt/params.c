@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "nn/weight_store.h"
 
 ld_change ld_choice_lay_out(const ld_choice *choice, ld_param *params) {
   ld_change change = {.functions = &choice->kind->functions,
@@ -61,14 +62,33 @@ void ld_params_free(ld_params *params) {
   free(params);
 }
 
+/* Kinds read the frozen weight outside of a pass too. */
+static void take_weight(const ld_linear *layer) {
+  ld_weights_take(layer->store, layer->block);
+}
+
+static void release_weight(const ld_linear *layer) {
+  ld_weights_release(layer->store, layer->block);
+}
+
 void ld_params_start(ld_params *params, uint64_t seed) {
-  for (size_t i = 0; i < params->n_changes; i++) params->choices[i].kind->start(&params->changes[i], seed);
+  for (size_t i = 0; i < params->n_changes; i++) {
+    const ld_choice *choice = &params->choices[i];
+    take_weight(choice->layer);
+    choice->kind->start(&params->changes[i], seed);
+    release_weight(choice->layer);
+  }
   ld_params_update(params);
 }
 
 void ld_params_update(ld_params *params) {
-  for (size_t i = 0; i < params->n_changes; i++)
-    if (params->choices[i].kind->update) params->choices[i].kind->update(&params->changes[i]);
+  for (size_t i = 0; i < params->n_changes; i++) {
+    const ld_choice *choice = &params->choices[i];
+    if (!choice->kind->update) continue;
+    take_weight(choice->layer);
+    choice->kind->update(&params->changes[i]);
+    release_weight(choice->layer);
+  }
 }
 
 void ld_params_switch(ld_params *params, bool on) {
@@ -78,11 +98,13 @@ void ld_params_switch(ld_params *params, bool on) {
 
 void ld_choice_merge(const ld_choice *choice, const ld_change *change, const char *which, float *values) {
   const ld_linear *layer = choice->layer;
+  take_weight(layer);
   if (!strcmp(which, "weight"))
     ld_coded_widen(values, &layer->weight.numbers, 0, (int64_t)layer->in * layer->out);
   else
     memcpy(values, layer->bias, (size_t)layer->out * sizeof *values);
   choice->kind->merge(change, which, values);
+  release_weight(layer);
 }
 
 ld_param *ld_params_find(const ld_params *params, const char *module, const char *role) {

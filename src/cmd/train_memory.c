@@ -1,12 +1,7 @@
 #include "cmd/train_memory.h"
 
 double ld_job_base_bytes(const ld_job *j) {
-  double bytes = 0;
-  for (size_t i = 0; i < ld_model_folder_count(j->base.folder); i++) {
-    const ld_stored *tensor = ld_model_folder_tensor(j->base.folder, i);
-    bytes += (double)ld_stored_bytes(tensor);
-  }
-  return bytes;
+  return (double)j->base.weights->bytes(j->base.weights->self);
 }
 
 size_t ld_job_rank_bytes(const ld_job *j) {

@@ -5,7 +5,7 @@
 
 #include "cmd/job.h"
 
-/* Memory: of the base, as its tensors are stored, and of a rank. */
+/* Memory: of the base on a host, and of a rank. */
 double ld_job_base_bytes(const ld_job *job);
 size_t ld_job_rank_bytes(const ld_job *job);
 

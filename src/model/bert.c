@@ -73,6 +73,7 @@ static spelling roberta_spelling(void) {
 }
 
 static void build_block(ld_builder *b, const spelling *s, bert_block *k, int layer, int C, int inner) {
+  ld_build_block_begin(b);
   for (int i = 0; i < N_LINEARS; i++)
     ld_build_linear(b, &k->linears[i], i == DOWN ? inner : C, i == UP ? inner : C, true, "%s.%s.%d.%s",
                     s->body, s->layers, layer, s->linears[i]);
@@ -80,6 +81,7 @@ static void build_block(ld_builder *b, const spelling *s, bert_block *k, int lay
     k->norm_weight[i] = ld_build_vector(b, C, "%s.%s.%d.%s.weight", s->body, s->layers, layer, s->norms[i]);
     k->norm_bias[i] = ld_build_vector(b, C, "%s.%s.%d.%s.bias", s->body, s->layers, layer, s->norms[i]);
   }
+  ld_build_block_end(b);
 }
 
 static void build_embeddings(ld_builder *b, const spelling *s, bert *own, int n_types) {

@@ -153,6 +153,14 @@ enum ld_activation ld_build_activation(ld_builder *builder, const char *key, con
   return LD_GELU_TANH;
 }
 
+void ld_build_block_begin(ld_builder *builder) {
+  builder->block = builder->n_blocks++;
+}
+
+void ld_build_block_end(ld_builder *builder) {
+  builder->block = LD_NO_BLOCK;
+}
+
 /* The names that a tensor may go by: its own; an old one of a norm; and both without the body's name, since
  * the body is a module of its own and may have been saved alone. */
 enum { SPELLINGS = 4 };
@@ -183,11 +191,14 @@ static void free_spellings(spellings *all) {
   for (int i = 0; i < all->n; i++) free(all->names[i]);
 }
 
+static const ld_stored *find_spelling(const ld_builder *builder, const char *name) {
+  return builder->weights->find(builder->weights->self, name, builder->block);
+}
+
 static const ld_stored *find(const ld_builder *builder, const char *name) {
   spellings all = spell(builder, name);
   const ld_stored *tensor = NULL;
-  for (int i = 0; i < all.n && !tensor; i++)
-    tensor = builder->weights->find(builder->weights->self, all.names[i]);
+  for (int i = 0; i < all.n && !tensor; i++) tensor = find_spelling(builder, all.names[i]);
   free_spellings(&all);
   return tensor;
 }
@@ -197,7 +208,7 @@ static void refuse_two(ld_builder *builder, const char *name) {
   spellings all = spell(builder, name);
   const char *first = NULL;
   for (int i = 0; i < all.n && !builder->failed; i++) {
-    if (!builder->weights->find(builder->weights->self, all.names[i])) continue;
+    if (!find_spelling(builder, all.names[i])) continue;
     if (first)
       builder->failed = ld_fail(builder->err, LD_EFORMAT,
                                 "%s: the tensors '%s' and '%s' are two for one: remove one of them",
@@ -303,7 +314,9 @@ static float *vector(ld_builder *builder, const char *name, int n) {
   if (!tensor) return NULL;
   float *copy = ld_build_alloc(builder, (size_t)n, sizeof *copy);
   const ld_coded numbers = ld_coded_of(tensor);
+  ld_weights_take(builder->weights, builder->block);
   ld_coded_widen(copy, &numbers, 0, n);
+  ld_weights_release(builder->weights, builder->block);
   return copy;
 }
 
@@ -334,12 +347,18 @@ static char *own_path(ld_builder *builder, const char *path) {
   return strcpy(copy, path);
 }
 
+static void set_place(const ld_builder *builder, ld_linear *linear) {
+  linear->store = builder->weights;
+  linear->block = builder->block;
+}
+
 void ld_build_linear(ld_builder *builder, ld_linear *linear, int in, int out, bool bias,
                      const char *path_format, ...) {
   FORMAT_NAME(path_format);
   if (builder->failed) return;
   char tensor[NAME_LENGTH + 8];
   *linear = (ld_linear){.path = own_path(builder, name), .in = in, .out = out};
+  set_place(builder, linear);
   linear->transposed = builder->model->family->fan_in_fan_out;
   snprintf(tensor, sizeof tensor, "%s.weight", name);
   linear->weight = linear->transposed ? matrix(builder, tensor, in, out) : matrix(builder, tensor, out, in);
@@ -359,6 +378,7 @@ void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int chann
   free(tensor_name);
   if (!tensor) return;
   *convolution = (ld_linear){.path = own_path(builder, name), .in = (int)in, .out = out};
+  set_place(builder, convolution);
   convolution->weight = (ld_weight){ld_coded_of(tensor), out, (int)in};
   convolution->kernel = kernel;
   list_linear(builder, convolution);

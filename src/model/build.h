@@ -14,10 +14,12 @@ enum { LD_BUILD_SIZES = 32 };
 struct ld_builder {
   ld_model *model;
   const ld_value *config;
-  const ld_weights *weights;
+  const ld_weight_store *weights;
   ld_head_wish wish;
   ld_error *err;
-  int failed; /* 0, or the first error's code */
+  int failed;   /* 0, or the first error's code */
+  int block;    /* whose weights are asked for; LD_NO_BLOCK outside of blocks */
+  int n_blocks; /* begun so far */
 
   /* For error texts: which key asks for a tensor that is missing (one of a numbered layer, a bias), and the
    * sizes read so far. */
@@ -65,6 +67,11 @@ void ld_build_check_padding(ld_builder *builder);
 
 /* The activation function that the key names. */
 enum ld_activation ld_build_activation(ld_builder *builder, const char *key, const char *fallback);
+
+/* What is asked for between the two belongs to a block, which the forward pass begins and ends at the same place
+ * (ld_tape_block_begin): its weights are there while it runs. */
+void ld_build_block_begin(ld_builder *builder);
+void ld_build_block_end(ld_builder *builder);
 
 /* Tensors; the name is a format. The body's name in front ("transformer.", "bert.") may be missing in the
  * file (bare base models), and a norm's "weight" and "bias" may be "gamma" and "beta" (old checkpoints). */

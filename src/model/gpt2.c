@@ -24,6 +24,7 @@ typedef struct gpt2 {
 } gpt2;
 
 static void build_block(ld_builder *b, gpt2_block *k, int layer, int C, int inner, int n_heads) {
+  ld_build_block_begin(b);
   k->ln_1_weight = ld_build_vector(b, C, "transformer.h.%d.ln_1.weight", layer);
   k->ln_1_bias = ld_build_vector(b, C, "transformer.h.%d.ln_1.bias", layer);
   ld_build_linear(b, &k->linears[ATTN], C, 3 * C, true, "transformer.h.%d.attn.c_attn", layer);
@@ -32,6 +33,7 @@ static void build_block(ld_builder *b, gpt2_block *k, int layer, int C, int inne
   k->ln_2_bias = ld_build_vector(b, C, "transformer.h.%d.ln_2.bias", layer);
   ld_build_linear(b, &k->linears[FC], C, inner, true, "transformer.h.%d.mlp.c_fc", layer);
   ld_build_linear(b, &k->linears[DOWN], inner, C, true, "transformer.h.%d.mlp.c_proj", layer);
+  ld_build_block_end(b);
   const int D = C / n_heads;
   float scale = 1;
   if (ld_build_flag(b, "scale_attn_weights", true)) scale /= sqrtf((float)D);

@@ -106,7 +106,8 @@ static int layer_window(ld_builder *b, int layer) {
   if (type && !slides && strcmp(type, "full_attention") != 0)
     ld_build_refuse(b, "layer_types", "\"%.64s\" is not supported", type);
   if (slides && !window)
-    ld_build_refuse(b, "layer_types", "has \"sliding_attention\", but sliding_window or use_sliding_window say none");
+    ld_build_refuse(b, "layer_types",
+                    "has \"sliding_attention\", but sliding_window or use_sliding_window say none");
   if (type) return slides ? window : 0;
   if (!own_traits(b)->layered_window) return window;
   return layer < ld_build_index(b, "max_window_layers", 28) ? 0 : window;
@@ -116,6 +117,7 @@ static void build_block(ld_builder *b, llama_block *k, int i, const sizes *s) {
   const int q = s->n_heads * s->D, kv = s->n_kv_heads * s->D;
   ld_linear *linears = k->linears;
   b->bias_key = "attention_bias";
+  ld_build_block_begin(b);
   k->input_norm = ld_build_vector(b, s->C, "model.layers.%d.input_layernorm.weight", i);
   ld_build_linear(b, &linears[Q], s->C, q, s->qkv_bias, "model.layers.%d.self_attn.q_proj", i);
   ld_build_linear(b, &linears[K], s->C, kv, s->qkv_bias, "model.layers.%d.self_attn.k_proj", i);
@@ -130,6 +132,7 @@ static void build_block(ld_builder *b, llama_block *k, int i, const sizes *s) {
   ld_build_linear(b, &linears[GATE], s->C, s->inner, s->mlp_bias, "model.layers.%d.mlp.gate_proj", i);
   ld_build_linear(b, &linears[UP], s->C, s->inner, s->mlp_bias, "model.layers.%d.mlp.up_proj", i);
   ld_build_linear(b, &linears[DOWN], s->inner, s->C, s->mlp_bias, "model.layers.%d.mlp.down_proj", i);
+  ld_build_block_end(b);
   const float scale = 1 / sqrtf((float)s->D);
   k->attention = (ld_attention){s->n_heads, s->n_kv_heads, s->D, scale, true, layer_window(b, i), i};
 }
@@ -157,7 +160,8 @@ static sizes read_sizes(ld_builder *b) {
     ld_build_refuse(b, "num_key_value_heads", "(%d) must divide num_attention_heads (%d)", s.n_kv_heads,
                     s.n_heads);
   if (s.D % 2)
-    ld_build_refuse(b, "head_dim", "(hidden_size over num_attention_heads where it is not given) must be even, but is %d",
+    ld_build_refuse(b, "head_dim",
+                    "(hidden_size over num_attention_heads where it is not given) must be even, but is %d",
                     s.D);
   const char *activation = ld_build_string(b, "hidden_act", "silu");
   if (strcmp(activation, "silu") && strcmp(activation, "swish"))

@@ -13,17 +13,11 @@
 #include "base/value.h"
 #include "model/config.h"
 #include "nn/tape.h"
+#include "nn/weight_store.h"
 
 #define LD_HEAD_WEIGHT "lm_head.weight" /* of a language model */
 
 typedef struct ld_model ld_model;
-
-/* Where weights come from: a lookup by name; NULL when there is none. The weights must outlive the model. */
-typedef struct ld_weights {
-  const ld_stored *(*find)(const void *self, const char *name);
-  const void *self;
-  const char *source; /* folder name, for error texts */
-} ld_weights;
 
 typedef struct ld_builder ld_builder;
 

@@ -132,7 +132,7 @@ static void check_shared(ld_builder *builder, const ld_family *family) {
                     "asks for quantised weights; use the float32, float16 or bfloat16 model");
 }
 
-int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_head_wish *head,
+int ld_model_build(const ld_value *config, const ld_weight_store *weights, const ld_head_wish *head,
                    ld_model **out, ld_error *err) {
   const ld_family *known[LD_MOST_HEADS];
   if (!ld_model_families(config, weights->source, known, err)) return err->code;
@@ -141,7 +141,8 @@ int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_h
   model->family = family;
   model->default_targets = family->default_targets;
   model->default_whole = family->default_whole;
-  ld_builder builder = {.model = model, .config = config, .weights = weights, .err = err};
+  ld_builder builder = {
+      .model = model, .config = config, .weights = weights, .block = LD_NO_BLOCK, .err = err};
   if (head) builder.wish = *head;
   builder.failed = ld_config_check(config, family->keys, weights->source, err);
   check_shared(&builder, family);

@@ -16,8 +16,9 @@ int ld_model_families(const ld_value *config, const char *source, const ld_famil
 /* Builds the family that config.json names, with the wished head (NULL: the stored one, if any).
  * LD_EUNSUPPORTED when there is none (the text lists those there are) or when the config asks for what the
  * family lacks, naming the key; LD_EFORMAT for a wrong value or a missing or misshapen tensor. The caller
- * frees with ld_model_free. Weights are mapped, not copied, but for vectors. */
-int ld_model_build(const ld_value *config, const ld_weights *weights, const ld_head_wish *head,
+ * frees with ld_model_free. Weights stay where the store has them, but for vectors, which are copied; the store
+ * must outlive the model. */
+int ld_model_build(const ld_value *config, const ld_weight_store *weights, const ld_head_wish *head,
                    ld_model **out, ld_error *err);
 
 #endif

@@ -96,6 +96,7 @@ static void build_layer(ld_builder *b, const resnet *own, const plan *p, resnet_
   const int out = p->widths[stage], inner = p->bottleneck ? out / 4 : out;
   const int stride = index ? 1 : stage ? 2 : p->first_stride;
   l->n_units = p->bottleneck ? 3 : 2;
+  ld_build_block_begin(b);
   for (int k = 0; k < l->n_units; k++) {
     const bool strides = k == (p->bottleneck && !p->early_stride);
     const int kernel = p->bottleneck && k != 1 ? 1 : 3;
@@ -104,9 +105,11 @@ static void build_layer(ld_builder *b, const resnet *own, const plan *p, resnet_
                square(kernel, strides ? stride : 1), convolution, norm);
   }
   l->shortcut = in != out || stride != 1 ? p->shortcut : IDENTITY;
-  if (l->shortcut != PROJECTION) return;
-  name_projection(own->scheme, stage, index, convolution, norm);
-  build_unit(b, &l->projection, in, out, square(1, stride), convolution, norm);
+  if (l->shortcut == PROJECTION) {
+    name_projection(own->scheme, stage, index, convolution, norm);
+    build_unit(b, &l->projection, in, out, square(1, stride), convolution, norm);
+  }
+  ld_build_block_end(b);
 }
 
 static void build_layers(ld_builder *b, resnet *own, const plan *p, int in) {
@@ -185,8 +188,8 @@ static void check_stages(ld_builder *b, int n_stages) {
 }
 
 static void build_resnet(ld_builder *b) {
-  const bool torchvision = ld_build_there(b, "conv1.weight") &&
-                           !ld_build_there(b, "resnet.embedder.embedder.convolution.weight");
+  const bool torchvision =
+      ld_build_there(b, "conv1.weight") && !ld_build_there(b, "resnet.embedder.embedder.convolution.weight");
   resnet *own = begin(b, torchvision ? TORCHVISION : TRANSFORMERS, 224);
   plan p = {.n_stages = 4, .widths = {256, 512, 1024, 2048}, .depths = {3, 4, 6, 3}, .shortcut = PROJECTION};
   const int n_depths = ld_build_sizes(b, "depths", p.depths, p.n_stages, MAX_STAGES);
@@ -205,7 +208,8 @@ static void build_resnet(ld_builder *b) {
   for (int i = 0; i < p.n_stages; i++) {
     ld_build_name_size(b, "hidden_sizes", p.widths[i]);
     if (p.bottleneck && p.widths[i] % 4)
-      ld_build_refuse(b, "hidden_sizes", "must be multiples of 4 with bottleneck layers, not %d", p.widths[i]);
+      ld_build_refuse(b, "hidden_sizes", "must be multiples of 4 with bottleneck layers, not %d",
+                      p.widths[i]);
     ld_build_name_size(b, "hidden_sizes by layer_type", p.bottleneck ? p.widths[i] / 4 : p.widths[i]);
   }
   if (n_depths != p.n_stages)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "linalg/rows.h"
+#include "nn/weight_store.h"
 
 enum { RECORD_BYTES = 64 << 20, MAX_FREE = 256 };
 
@@ -22,9 +23,12 @@ typedef struct entry {
   bool in_place; /* its output is one of its inputs */
 } entry;
 
-/* Operations [first, last). */
+/* Operations [first, last), which read the weights of one block of a store. */
 typedef struct block {
   size_t first, last;
+  const ld_weight_store *store; /* NULL: all that they read is always there */
+  int number;                   /* in the store */
+  bool goes_back;               /* some of them have a backward to run */
 } block;
 
 struct ld_tape {
@@ -227,6 +231,18 @@ static void note_reads(const ld_tape *tape, const ld_op *op) {
   for (ld_tensor *const *t = op->backward_reads; *t; t++) owner(*t)->read_back = true;
 }
 
+/* Whose weights the block needs: one block's, besides those that are always there. */
+static void note_weights(ld_tape *tape, const ld_op *op) {
+  block *b = tape->in_block ? &tape->blocks[tape->n_blocks] : NULL;
+  if (b && goes_back(tape, op)) b->goes_back = true;
+  for (const ld_linear *const *l = op->layers; *l; l++) {
+    if (!(*l)->store || (*l)->block == LD_NO_BLOCK) continue;
+    assert(b && (!b->store || (b->store == (*l)->store && b->number == (*l)->block)));
+    b->store = (*l)->store;
+    b->number = (*l)->block;
+  }
+}
+
 static bool output_stays(const ld_tensor *out) {
   return !out->block || (out->read_back && !out->again);
 }
@@ -252,6 +268,7 @@ void ld_tape_push(ld_tape *tape, ld_op op) {
   const entry e = {op, op.out && is_input(&op, op.out)};
   if (op.out && !e.in_place) op.out->trained = tape->pass == LD_PASS_TRAIN && has_trained(&op);
   note_reads(tape, &op);
+  note_weights(tape, &op);
   if (op.scratch > tape->scratch_floats) tape->scratch_floats = op.scratch;
   tape->work += op.work.forward + (goes_back(tape, &op) ? op.work.backward : 0);
   tape->ops = ld_grow(tape->ops, tape->n_ops, &tape->room_ops, sizeof *tape->ops);
@@ -263,7 +280,7 @@ void ld_tape_push(ld_tape *tape, ld_op op) {
 
 void ld_tape_block_begin(ld_tape *tape) {
   tape->blocks = ld_grow(tape->blocks, tape->n_blocks, &tape->room_blocks, sizeof *tape->blocks);
-  tape->blocks[tape->n_blocks] = (block){tape->n_ops, tape->n_ops};
+  tape->blocks[tape->n_blocks] = (block){.first = tape->n_ops, .last = tape->n_ops};
   tape->in_block = true;
 }
 
@@ -303,20 +320,24 @@ static void find_again(ld_tape *tape, const block *b) {
   }
 }
 
-/* All that reads a block's weights runs inside of block_forward or block_backward: a store that streams
- * weights takes and releases a block here. */
+/* All that reads a block's weights in a pass runs inside of block_forward or block_backward. */
 static void block_forward(ld_tape *tape, const block *b) {
+  ld_weights_take(b->store, b->number);
   for (size_t k = b->first; k < b->last; k++) run_forward(tape, &tape->ops[k].op, LD_PROFILE_FORWARD);
+  ld_weights_release(b->store, b->number);
 }
 
 static void walk_back(ld_tape *tape, size_t first, size_t last);
 
 static void block_backward(ld_tape *tape, const block *b) {
+  const ld_weight_store *store = b->goes_back && !tape->dry ? b->store : NULL;
+  ld_weights_take(store, b->number);
   for (size_t k = b->first; k < b->last && !tape->dry; k++) {
     const ld_op *op = &tape->ops[k].op;
     if (op->out && owner(op->out)->again) run_forward(tape, op, LD_PROFILE_BACKWARD);
   }
   walk_back(tape, b->first, b->last);
+  ld_weights_release(store, b->number);
 }
 
 void ld_tape_block_end(ld_tape *tape, ld_tensor *const *outputs) {

@@ -56,12 +56,15 @@ typedef struct ld_kernel {
 typedef struct ld_linear {
   char *path; /* Hugging Face module path, "model.layers.0.self_attn.q_proj" */
   int in, out;
-  ld_weight weight; /* (out, in); (in, out) when transposed */
-  bool transposed;  /* GPT-2's Conv1D */
-  float *bias;      /* (out); NULL for none */
+  ld_weight
+      weight; /* (out, in); (in, out) when transposed; there while its block is taken (nn/weight_store.h) */
+  const struct ld_weight_store *store; /* NULL: the weight is always there */
+  int block;                           /* of the store */
+  bool transposed;                     /* GPT-2's Conv1D */
+  float *bias;                         /* (out); NULL for none */
   ld_kernel kernel;
-  bool is_new;  /* the folder has no such layer: weight and bias are still to be set */
-  float spread; /* of a new layer: standard deviation of its first weights; 0: U(+-1/sqrt(in)) */
+  bool is_new;              /* the folder has no such layer: weight and bias are still to be set */
+  float spread;             /* of a new layer: standard deviation of its first weights; 0: U(+-1/sqrt(in)) */
   struct ld_change *change; /* nn/change.h; NULL: nothing of it is trained */
 } ld_linear;
 

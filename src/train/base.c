@@ -9,10 +9,7 @@
 #include "io/state/checkpoint_folder.h"
 #include "io/file.h"
 #include "io/json.h"
-
-static const ld_stored *find_weight(const void *self, const char *name) {
-  return ld_model_folder_find(self, name);
-}
+#include "train/weights.h"
 
 void ld_base_stop_at(ld_base *base, int32_t id) {
   if (id < 0) return;
@@ -72,16 +69,15 @@ static void name_stored_labels(ld_base *base);
 
 static int build_model(ld_base *base, const ld_head_wish *wish, ld_error *err) {
   const ld_value *config = ld_model_folder_config(base->folder);
-  const ld_weights weights = {find_weight, base->folder, ld_model_folder_path(base->folder)};
   const ld_family *families[LD_MOST_HEADS];
   ld_model *model;
-  const int rc = ld_model_build(config, &weights, wish, &model, err);
+  const int rc = ld_model_build(config, base->weights, wish, &model, err);
   if (rc) return rc;
   ld_model_free(base->model);
   base->model = model;
   base->objective = ld_objective_of(model);
   memset(base->forms, 0, sizeof base->forms);
-  const int n = ld_model_families(config, weights.source, families, err);
+  const int n = ld_model_families(config, base->weights->source, families, err);
   for (int i = 0; i < n; i++) add_forms(base, families[i]);
   return 0;
 }
@@ -155,6 +151,7 @@ int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
 int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   *base = (ld_base){.bos = -1, .eos = -1};
   int rc = ld_model_folder_open(path, &base->folder, err);
+  if (!rc) base->weights = ld_weights_mapped(base->folder);
   if (!rc) rc = build_model(base, NULL, err);
   for (size_t i = 0; !rc && i < base->model->n_warnings; i++)
     ld_warn("%s/config.json: %s", path, base->model->warnings[i]);
@@ -249,6 +246,7 @@ void ld_base_close(ld_base *base) {
   ld_labels_free(&base->labels);
   ld_tokenizer_free(base->tokenizer);
   ld_chat_template_free(base->chat_template);
+  free(base->weights);
   ld_model_folder_close(base->folder);
   *base = (ld_base){0};
 }

@@ -16,9 +16,10 @@ enum { LD_MAX_STOPS = LD_MAX_EOS + 2 }; /* the tokenizer's end of a text, and a 
 
 typedef struct ld_base {
   ld_model_folder *folder;
-  ld_tokenizer *tokenizer;  /* NULL for a model that takes no text */
+  ld_weight_store *weights;        /* of the folder */
+  ld_tokenizer *tokenizer;         /* NULL for a model that takes no text */
   ld_chat_template *chat_template; /* the model's own; NULL for none */
-  ld_image_rule image_rule; /* of a model that takes images */
+  ld_image_rule image_rule;        /* of a model that takes images */
   ld_model *model;
   const ld_objective *objective; /* what the model's head is for */
   const ld_data_form *forms[LD_MAX_FORMS + 1]; /* of records that it takes; NULL after the last. Of a body without a head

@@ -44,8 +44,9 @@ static bool read_entry(const ld_value *entry, ld_stored *out) {
   return ld_shape_count(out->shape, out->ndim, &count) && count <= MOST_ELEMENTS;
 }
 
-static const ld_stored *find(const void *self, const char *name) {
-  shelf *s = (shelf *)(uintptr_t)self;
+static const ld_stored *find(void *self, const char *name, int block) {
+  shelf *s = self;
+  (void)block;
   for (size_t i = 0; i < s->n; i++)
     if (!strcmp(s->names[i], name)) return &s->tensors[i];
   const ld_value *entry = ld_value_get(s->header, name);
@@ -83,7 +84,7 @@ static void run(const ld_model *model) {
   ld_tape_free(tape);
 }
 
-static void build(const ld_value *config, const ld_weights *weights, const ld_head_wish *wish) {
+static void build(const ld_value *config, const ld_weight_store *weights, const ld_head_wish *wish) {
   ld_model *model = NULL;
   ld_error err = {0};
   const int rc = ld_model_build(config, weights, wish, &model, &err);
@@ -101,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ld_value *config = ld_json_parse(text, (size_t)(end - text), "fuzz", NULL);
   ld_value *header = ld_json_parse(end + 1, size - (size_t)(end - text) - 1, "fuzz", NULL);
   shelf s = {.header = header};
-  const ld_weights weights = {find, &s, "fuzz"};
+  const ld_weight_store weights = {.source = "fuzz", .self = &s, .find = find};
   if (config && header && config->type == LD_MAP) {
     build(config, &weights, NULL);
     build(config, &weights, &(ld_head_wish){3, false});

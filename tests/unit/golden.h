@@ -18,6 +18,7 @@
 #include "model/registry.h"
 #include "train/base.h"
 #include "train/base_adapter.h"
+#include "train/weights.h"
 
 #define MODELS LD_TESTS_DIR "/golden/models"
 #define TOLERANCE 1e-4
@@ -33,21 +34,17 @@ static inline void must(int rc, const ld_error *err) {
   cr_assert(rc == 0, "%s", err->text);
 }
 
-static inline const ld_stored *find_weight(const void *self, const char *name) {
-  return ld_model_folder_find(self, name);
-}
-
-static inline void open_case_dropping(judged *c, const char *name, const char *config_name, const char *adapter_name,
-                                      double dropout) {
+static inline void open_case_dropping(judged *c, const char *name, const char *config_name,
+                                      const char *adapter_name, double dropout) {
   ld_error err;
   char *path = ld_path_join(MODELS, name), *golden = ld_path_join(path, "golden.safetensors");
   char *config_path = ld_path_join(path, config_name), *adapter_path = ld_path_join(path, adapter_name);
   *c = (judged){.name = name};
   must(ld_model_folder_open(path, &c->base.folder, &err), &err);
-  const ld_weights weights = {find_weight, c->base.folder, path};
+  c->base.weights = ld_weights_mapped(c->base.folder);
   ld_value *config = ld_json_read(config_path, &err);
   cr_assert(config, "%s", err.text);
-  must(ld_model_build(config, &weights, NULL, &c->base.model, &err), &err);
+  must(ld_model_build(config, c->base.weights, NULL, &c->base.model, &err), &err);
   c->base.objective = ld_objective_of(c->base.model);
   ld_value_free(config);
   ld_adapter *adapter;
@@ -124,7 +121,7 @@ static inline void check_loss_of(const judged *c, double loss) {
 
 /* Calls `check` for each case whose record holds the tensor `has`; returns how many there were. */
 static inline int for_cases(const char *has, void (*check)(const char *name, const char *config),
-                     const char *config) {
+                            const char *config) {
   DIR *folder = opendir(MODELS);
   cr_assert(folder);
   int n = 0;

@@ -15,13 +15,15 @@ typedef struct changed {
   const ld_stored *stored;
 } changed;
 
-static const ld_stored *find_changed(const void *self, const char *name) {
+static const ld_stored *find_changed(void *self, const char *name, int block) {
   const changed *c = self;
+  (void)block;
   return c->name && !strcmp(c->name, name) ? c->stored : ld_model_folder_find(c->folder, name);
 }
 
 typedef struct built {
   changed weights;
+  ld_weight_store *store;
   ld_value *config;
   ld_model *model;
   ld_error err;
@@ -48,14 +50,16 @@ static built build_with(const char *name, const char *edits, const char *tensor,
     map->items[i] = (ld_value){.key = map->items[i].key};
   }
   ld_value_free(map);
-  const ld_weights weights = {find_changed, &b.weights, "m"};
-  b.rc = ld_model_build(b.config, &weights, NULL, &b.model, &b.err);
+  b.store = ld_alloc(1, sizeof *b.store); /* nothing is taken of it: all is always there */
+  *b.store = (ld_weight_store){.source = "m", .self = &b.weights, .find = find_changed};
+  b.rc = ld_model_build(b.config, b.store, NULL, &b.model, &b.err);
   free(path), free(config);
   return b;
 }
 
 static void end(built *b) {
   if (!b->rc) ld_model_free(b->model);
+  free(b->store);
   ld_value_free(b->config);
   ld_model_folder_close(b->weights.folder);
 }
