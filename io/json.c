@@ -45,7 +45,7 @@ int ld_json_check_budget(const char *bytes, size_t length, const char *name, ld_
         (double)length / mib, bytes_needed / mib);
   void *room = bytes_needed > mib ? malloc((size_t)bytes_needed) : NULL; /* not touched: only asked for */
   if (bytes_needed > mib && !room)
-    return ld_fail(err, LD_EMEMORY, "%s: reading it takes up to %.0f MiB of memory, which are not there",
+    return ld_fail(err, LD_EMEMORY, "%s: reading it takes up to %.0f MiB of memory, more than is available",
                    name, bytes_needed / mib);
   free(room);
   return 0;

@@ -80,10 +80,10 @@ static int check_unknown(const ld_value *field, const char *name, ld_error *err)
   if (is_off(field)) return 0;
   if (field->type == LD_BOOLEAN || holds_more)
     return ld_fail(err, LD_EUNSUPPORTED,
-                   "%s: " FILE_NAME ": %s is not a key that is known here, and it %s: remove it, or set it to "
+                   "%s: " FILE_NAME ": %s is an unknown key, and it %s: remove it, or set it to "
                    "null, if the adapter does not depend on it",
                    name, field->key, holds_more ? field->type == LD_MAP ? "holds a map" : "holds a list" : "is on");
-  ld_warn("%s: " FILE_NAME ": %s is not a key that is known here, and is ignored, as by PEFT", name, field->key);
+  ld_warn("%s: " FILE_NAME ": %s is an unknown key, and is ignored, as by PEFT", name, field->key);
   return 0;
 }
 

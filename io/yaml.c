@@ -253,7 +253,7 @@ static int read_stream(yaml_reader *r, ld_value *root) {
 ld_value *ld_yaml_parse(const char *bytes, size_t length, const char *name, ld_error *err) {
   yaml_reader r = {.name = name, .err = err};
   if (length > MAX_LENGTH) {
-    ld_fail(err, LD_EFORMAT, "%s: larger than 1 MiB, too large for a configuration", name);
+    ld_fail(err, LD_EFORMAT, "%s: larger than 1 MiB: too large for a configuration", name);
     return NULL;
   }
   if (!yaml_parser_initialize(&r.parser)) {

@@ -40,7 +40,7 @@ static int unknown_command(const char *name, ld_error *err) {
   const ld_hint hint = ld_suggest(name, names, (size_t)ld_n_commands, "");
   free(names);
   if (*name == '-')
-    return ld_fail(err, LD_EUSAGE, "'%s' stands where the command should be; see lora_dist --help", name);
+    return ld_fail(err, LD_EUSAGE, "'%s': expected a command; see lora_dist --help", name);
   return ld_fail(err, LD_EUSAGE, "unknown command '%s'%s; see lora_dist --help", name, hint.text);
 }
 

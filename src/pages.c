@@ -116,7 +116,7 @@ static void put_man_page(void) {
        "beginning of a name is\n"
        "enough where only one option has it. Each is also a key of the YAML file that \\fB\\-\\-config\\fR "
        "names.\n"
-       "Defaults stand in brackets.\n"
+       "Defaults are in brackets.\n"
        "\\fBlora_dist\\fR \\fICOMMAND\\fR \\fB\\-\\-help\\fR prints the options of a command, \\fBlora_dist "
        "\\-\\-version\\fR\n"
        "what was built.");
@@ -135,7 +135,7 @@ static void put_man_page(void) {
        "kernels of the matrix products, instead of the best that the processor has: avx512, avx2, plain, "
        "openblas\n"
        ".TP\nTMPDIR\n"
-       "where links to files stand that a rank receives from another host [/tmp]\n"
+       "folder for links to files that a host receives from another one [/tmp]\n"
        ".SH FILES\n"
        "A run's folder, \\fB\\-\\-out\\fR of \\fBtrain\\fR, holds run.yaml (its options), metrics.jsonl, "
        "checkpoints/,\n"

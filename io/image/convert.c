@@ -12,6 +12,6 @@ int ld_image_convert(const char *data, const char *labels, const char *out, ld_c
   while (i + 1 < sizeof forms / sizeof *forms && !forms[i]->fits(data)) i++;
   if (labels && !forms[i]->takes_labels)
     return ld_fail(err, LD_EUSAGE,
-                   "%s: only IDX images have their labels in another file, leave the labels' file out", data);
+                   "%s: only IDX images have their labels in another file: leave the labels' file out", data);
   return forms[i]->convert(data, labels, out, converted, err);
 }

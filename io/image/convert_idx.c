@@ -24,7 +24,7 @@ static int fail_read(const idx *x, ld_error *err) {
   int number = 0;
   const char *why = gzerror(x->file, &number);
   if (number == Z_ERRNO) why = strerror(errno);
-  return ld_fail(err, LD_EFORMAT, "%s: the file is %s%s%s, get it again", x->path,
+  return ld_fail(err, LD_EFORMAT, "%s: the file is %s%s%s: get it again", x->path,
                  number && number != Z_BUF_ERROR ? "damaged (" : "cut off",
                  number && number != Z_BUF_ERROR ? why : "", number && number != Z_BUF_ERROR ? ")" : "");
 }
@@ -72,7 +72,7 @@ static int open_idx(const char *path, int ndim, const char *what, idx *x, ld_err
     if (!x->shape[d]) return ld_fail(err, LD_EFORMAT, "%s: holds nothing (a dimension is 0)", path);
     most /= x->shape[d];
   }
-  return most ? 0 : ld_fail(err, LD_EFORMAT, "%s: the file is cut off, get it again", path);
+  return most ? 0 : ld_fail(err, LD_EFORMAT, "%s: the file is cut off: get it again", path);
 }
 
 /* The labels, one byte each; *labels stays NULL when `path` is. */

@@ -15,7 +15,7 @@ int ld_image_decode(const void *bytes, size_t length, const char *name, ld_image
       format = formats[i];
   out->turned = false;
   if (!format)
-    return ld_fail(err, LD_EFORMAT, "%s: %s, replace or remove it", name,
+    return ld_fail(err, LD_EFORMAT, "%s: %s: replace or remove it", name,
                    length ? "neither PNG nor JPEG" : "an empty file");
   const int rc = format->decode(bytes, length, name, out, err);
   return rc ? rc : ld_image_turn(out, ld_image_orientation(bytes, length), name, err);

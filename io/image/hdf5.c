@@ -131,7 +131,7 @@ static bool is_small_chunk(const storage *how, int ndim, size_t element) {
 static int fail_storage(const ld_image_store *s, const char *name, ld_error *err) {
   return ld_fail(
       err, LD_EFORMAT,
-      "%s: '%s' is stored in a way that is not known, store it in the file itself, in chunks below 256 MiB, "
+      "%s: '%s' is stored in a way that is not supported: store it in the file itself, in chunks below 256 MiB, "
       "with no filters or gzip and shuffle",
       s->path, name);
 }
@@ -199,7 +199,7 @@ static int open_images(ld_image_store *s, ld_error *err) {
   if (!how.known || !is_small_chunk(&how, s->ndim, 1)) return fail_storage(s, "images", err);
   if (s->shape[0] > UINT64_MAX / image_bytes(s) ||
       !is_stored(s, s->images, &how, s->shape[0] * image_bytes(s)))
-    return ld_fail(err, LD_EFORMAT, "%s: 'images' claims more images than the file holds, write it again",
+    return ld_fail(err, LD_EFORMAT, "%s: 'images' claims more images than the file holds: write it again",
                    s->path);
   if (!how.filtered) return 0;
   s->checked = ld_alloc((size_t)(s->shape[0] / how.chunk[0] + 1), sizeof *s->checked);
@@ -229,10 +229,10 @@ static int read_labels(ld_image_store *s, hid_t set, ld_error *err) {
   const size_t n = (size_t)s->shape[0];
   s->labels = ld_alloc(n, sizeof *s->labels);
   if (H5Dread(set, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, s->labels) < 0)
-    return ld_hdf5_fail(err, LD_EFORMAT, s->path, "'labels' cannot be read, the file is damaged");
+    return ld_hdf5_fail(err, LD_EFORMAT, s->path, "'labels' cannot be read: the file is damaged");
   for (size_t i = 0; i < n; i++)
     if (s->labels[i] < 0 || s->labels[i] >= INT32_MAX)
-      return ld_fail(err, LD_EFORMAT, "%s: label %lld of image %zu is out of range, classes count from 0",
+      return ld_fail(err, LD_EFORMAT, "%s: label %lld of image %zu is out of range: classes count from 0",
                      s->path, (long long)s->labels[i], i);
   return 0;
 }
@@ -294,7 +294,7 @@ static int read_texts(ld_image_store *s, hid_t attribute, hid_t type, hid_t spac
   s->unreadable = !good;
   for (size_t i = 0; good && ndim && !rc && i < n; i++)
     if (strlen(texts[i]) > MOST_NAME) rc = fail_names(s, "has a name of more than 255 bytes", err);
-  if (!good) rc = fail_names(s, "cannot be read, it is damaged or too large", err);
+  if (!good) rc = fail_names(s, "cannot be read: it is damaged or too large", err);
   if (good && ndim && !rc) {
     s->names = texts;
     s->n_names = n;
@@ -571,7 +571,7 @@ int ld_image_store_read(const ld_image_store *s, int64_t index, ld_image *out, l
   int rc = 0;
   if (selected < 0 || memory < 0 || !is_checked(s, index) ||
       H5Dread(s->images, H5T_NATIVE_UINT8, memory, selected, H5P_DEFAULT, out->pixels) < 0) {
-    char *what = ld_format("image %lld cannot be read, it is damaged", (long long)index);
+    char *what = ld_format("image %lld cannot be read: it is damaged", (long long)index);
     rc = ld_hdf5_fail(err, LD_EFORMAT, s->path, what);
     free(what);
   }
@@ -660,10 +660,10 @@ static int close_writer(ld_image_writer *w, int code, ld_error *err) {
                    (long long)((int64_t)w->shape[0] - w->next));
   if (!code && w->labels && !put_labels(w)) code = fail_write(w, "the labels cannot be written", err);
   if (w->images >= 0 && H5Dclose(w->images) < 0 && !code)
-    code = fail_write(w, "cannot write, is the disk full?", err);
+    code = fail_write(w, "cannot write: is the disk full?", err);
   if (w->space >= 0) H5Sclose(w->space);
   if (w->file >= 0 && H5Fclose(w->file) < 0 && !code)
-    code = fail_write(w, "cannot write, is the disk full?", err);
+    code = fail_write(w, "cannot write: is the disk full?", err);
   free(w->labels);
   free(w->names);
   free(w->path);
@@ -704,7 +704,7 @@ int ld_image_writer_add(ld_image_writer *w, const uint8_t *pixels, int32_t label
   int rc = 0;
   if (selected < 0 || memory < 0 ||
       H5Dwrite(w->images, H5T_NATIVE_UINT8, memory, selected, H5P_DEFAULT, pixels) < 0)
-    rc = fail_write(w, "cannot write, is the disk full?", err);
+    rc = fail_write(w, "cannot write: is the disk full?", err);
   if (w->labels) w->labels[w->next] = label;
   w->next++;
   if (selected >= 0) H5Sclose(selected);

@@ -13,7 +13,7 @@ int ld_image_make(ld_image *image, int64_t height, int64_t width, int channels, 
   if (height < 1 || width < 1 || height > LD_IMAGE_SIDE || width > LD_IMAGE_SIDE ||
       height * width > LD_IMAGE_PIXELS)
     return ld_fail(err, LD_EFORMAT,
-                   "%s: the image has %lld x %lld pixels, make it smaller (at most %d in all)", name,
+                   "%s: the image has %lld x %lld pixels: make it smaller (at most %d in all)", name,
                    (long long)width, (long long)height, (int)LD_IMAGE_PIXELS);
   const size_t bytes = (size_t)(height * width) * (size_t)channels;
   if (bytes > image->room) {

@@ -63,12 +63,12 @@ static void on_progress(j_common_ptr info) {
 static int choose_form(decoder *d, ld_error *err) {
   struct jpeg_decompress_struct *jpeg = &d->jpeg;
   const int n = jpeg->num_components;
-  if (n == 4) return ld_fail(err, LD_EFORMAT, "%s: a JPEG in CMYK, convert it to RGB", d->name);
+  if (n == 4) return ld_fail(err, LD_EFORMAT, "%s: a JPEG in CMYK: convert it to RGB", d->name);
   if (n != 1 && n != 3)
-    return ld_fail(err, LD_EFORMAT, "%s: a JPEG of %d colours, convert it to RGB", d->name, n);
+    return ld_fail(err, LD_EFORMAT, "%s: a JPEG of %d colours: convert it to RGB", d->name, n);
   if (!jpeg->arith_code && (size_t)jpeg->image_width * jpeg->image_height / MOST_PIXELS_A_BYTE > d->length)
     return ld_fail(err, LD_EFORMAT,
-                   "%s: broken JPEG (the file is too short for its pixels), replace or remove it", d->name);
+                   "%s: broken JPEG (the file is too short for its pixels): replace or remove it", d->name);
   jpeg->out_color_space = n == 1 ? JCS_GRAYSCALE : JCS_RGB;
   return 0;
 }
@@ -105,7 +105,7 @@ static int decode(const void *bytes, size_t length, const char *name, ld_image *
   if (setjmp(d.failed) == 0)
     rc = read_pixels(&d, bytes, out, err);
   else
-    rc = ld_fail(err, LD_EFORMAT, "%s: broken JPEG (%s), replace or remove it", name, d.why);
+    rc = ld_fail(err, LD_EFORMAT, "%s: broken JPEG (%s): replace or remove it", name, d.why);
   jpeg_destroy_decompress(&d.jpeg);
   return rc;
 }

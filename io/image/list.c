@@ -61,7 +61,7 @@ static int walk(const char *root, char *path, int depth, folder_names *found, ld
   int rc = 0;
   char **below = NULL;
   if (depth > DEEPEST)
-    rc = ld_fail(err, LD_EFORMAT, "%s: folders go deeper than %d, is there a link to a folder above?", full,
+    rc = ld_fail(err, LD_EFORMAT, "%s: folders go deeper than %d: is there a link to a folder above?", full,
                  DEEPEST);
   else if (!(below = subfolders(full, path, &n, err)))
     rc = LD_EFILE;
@@ -119,7 +119,7 @@ static int add_class(const char *root, int class, ld_image_list *out, ld_error *
   for (size_t i = 0; !rc && i < found.n; i++) rc = add_images(root, found.paths[i], class, out, err);
   if (!rc && out->n == before) {
     char *path = ld_path_join(root, name);
-    rc = fail_empty(path, "this class has no PNG or JPEG file, add some or remove the folder", out, err);
+    rc = fail_empty(path, "this class has no PNG or JPEG file: add some or remove the folder", out, err);
     free(path);
   }
   ld_names_free(found.paths, found.n);

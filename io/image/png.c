@@ -106,7 +106,7 @@ static int decode(const void *bytes, size_t length, const char *name, ld_image *
     read_pixels(png, info, &s, bytes);
     rc = 0;
   } else
-    rc = s.rc ? s.rc : ld_fail(err, LD_EFORMAT, "%s: broken PNG (%s), replace or remove it", name, s.why);
+    rc = s.rc ? s.rc : ld_fail(err, LD_EFORMAT, "%s: broken PNG (%s): replace or remove it", name, s.why);
   png_destroy_read_struct(&png, &info, NULL);
   return rc;
 }

@@ -75,7 +75,7 @@ static int read_flag(const ld_value *config, const char *key, bool fallback, boo
 }
 
 static int fail_null(const char *key, ld_error *err) {
-  return ld_fail(err, LD_EFORMAT, "%s: null, write a value or leave the key out", key);
+  return ld_fail(err, LD_EFORMAT, "%s: null: write a value or leave the key out", key);
 }
 
 /* Steps that we do not do must be off. */
@@ -90,7 +90,7 @@ static int check_steps(const ld_value *config, ld_error *err) {
     for (size_t k = 0; !fine && k < sizeof known / sizeof *known; k++) fine = !strcmp(item->key, known[k]);
     if (!fine)
       return ld_fail(err, LD_EUNSUPPORTED,
-                     "%s: this step is not known, set it to false if the model can do without", item->key);
+                     "%s: this step is not supported: set it to false if the model can do without", item->key);
   }
   return 0;
 }
@@ -225,7 +225,7 @@ static int read_geometry(const ld_value *config, const processor *p, ld_image_ru
   if (resize && is_null(config, "size")) return fail_null("size", err);
   if (resize && is_null(config, "resample")) return fail_null("resample", err);
   if (p->crop_pct && crop)
-    return ld_fail(err, LD_EUNSUPPORTED, "do_center_crop: not known beside crop_pct, set it to false");
+    return ld_fail(err, LD_EUNSUPPORTED, "do_center_crop: not supported beside crop_pct: set it to false");
   if (p->crop_pct && resize) return read_convnext(config, p, out, err);
   return read_plain(config, p, resize, crop, out, err);
 }
@@ -249,7 +249,7 @@ static int read_channels(const ld_value *config, const char *key, const double *
                          float *out, ld_error *err) {
   const ld_value *found = ld_value_get(config, key);
   if (!found && (!fallback || is_null(config, key)))
-    return ld_fail(err, LD_EFORMAT, "%s: missing, write it or set do_normalize to false", key);
+    return ld_fail(err, LD_EFORMAT, "%s: missing: write it or set do_normalize to false", key);
   const bool list = found && found->type == LD_LIST;
   if (list && found->n_items != (size_t)channels)
     return ld_fail(err, LD_EFORMAT, "%s: has %zu numbers, but the model takes %d channels", key,

@@ -227,7 +227,7 @@ static int take_module(ld_store *store, const char *group, ld_adapter *adapter, 
 /* Its module was taken before. */
 static int take_tensor(ld_store_tensor *from, ld_adapter *adapter, ld_error *err) {
   ld_adapter_module *m = ld_adapter_module_at(adapter, from->group + strlen(ADAPTER));
-  if (!m || from->tensor.dtype != LD_F32) return ld_fail(err, LD_EFORMAT, "'%s' is no trained tensor", from->name);
+  if (!m || from->tensor.dtype != LD_F32) return ld_fail(err, LD_EFORMAT, "'%s' is not a trained tensor", from->name);
   ld_adapter_put(m, from->name, from->tensor.ndim, from->tensor.shape, ld_store_take(from));
   return 0;
 }

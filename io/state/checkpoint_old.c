@@ -55,7 +55,7 @@ static int take_low_rank(ld_store *store, const char *group, ld_adapter *adapter
 /* "head.weight" is the weight of the module "head". */
 static int take_full(ld_store_tensor *full, ld_adapter *adapter, ld_error *err) {
   const char *dot = strrchr(full->name, '.');
-  if (!dot || full->tensor.dtype != LD_F32) return bad(full->name, "is no parameter of a module", err);
+  if (!dot || full->tensor.dtype != LD_F32) return bad(full->name, "is not a parameter of a module", err);
   char *path = ld_strndup(full->name, (size_t)(dot - full->name));
   ld_adapter_module *m = ld_adapter_module_at(adapter, path);
   if (!m) m = ld_adapter_add(adapter, path, LD_ADAPTER_WHOLE);

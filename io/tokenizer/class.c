@@ -355,7 +355,7 @@ static const ld_token_class *choose_named(const ld_token_files *files, const cha
   if (class == &llama && is_byte_level(files->source)) return &as_it_stands;
   if (class) return class;
   if (!files->older && !is_refused(name))
-    ld_warn("%s: tokenizer_class \"%.100s\" is not known here: tokenizer.json is used as it stands",
+    ld_warn("%s: tokenizer_class \"%.100s\" is unknown: tokenizer.json is used as it is",
             files->settings_name, name);
   return &as_it_stands;
 }
@@ -399,7 +399,7 @@ static int check_class(const ld_token_files *files, const ld_token_class *class,
     return ld_fail(
         err, LD_EUNSUPPORTED,
         "%s: tokenizer_class \"%s\" is not supported: set it to \"PreTrainedTokenizerFast\" to take "
-        "tokenizer.json as it stands",
+        "tokenizer.json as it is",
         files->settings_name, name);
   if (files->older && strcmp(class->vocabulary, older_vocabulary(files)))
     return ld_fail(err, LD_EUNSUPPORTED,
@@ -409,7 +409,7 @@ static int check_class(const ld_token_files *files, const ld_token_class *class,
   if (class->build && strcmp(class->model, type))
     return ld_fail(err, LD_EUNSUPPORTED,
                    "%s: tokenizer_class %s is of a %s tokenizer, but tokenizer.json has %s: set it to "
-                   "\"PreTrainedTokenizerFast\" to take the file as it stands",
+                   "\"PreTrainedTokenizerFast\" to take the file as it is",
                    files->settings_name, name ? name : model_name(files), class->model, type);
   return 0;
 }

@@ -97,7 +97,7 @@ static int load_slot(const ld_load *load, const json_t *json, const char *key, c
                         "must be of {\"Sequence\": {\"id\": \"A\"}} (in a pair also \"B\") and "
                         "{\"SpecialToken\": {\"id\": ...}}");
   if (text >= 0 && out->copies++ == MAX_COPIES)
-    return ld_load_fail(load, LD_EUNSUPPORTED, key, "has its texts more often than any tokenizer needs");
+    return ld_load_fail(load, LD_EUNSUPPORTED, key, "repeats its texts more often than any tokenizer needs");
   int32_t type;
   int rc = ld_load_id(load, sequence ? sequence : special, "type_id", &type);
   if (rc) return rc;

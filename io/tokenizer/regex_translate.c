@@ -341,7 +341,7 @@ static int translate_options(translation *t) {
 
 static int translate_group(translation *t) {
   static const char *const prefixes[] = {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!"};
-  if (t->depth >= MAX_GROUPS) return refuse(t, "too many groups in each other");
+  if (t->depth >= MAX_GROUPS) return refuse(t, "groups nested too deep");
   if (next_is(t, 1, '*')) return refuse(t, "(*");
   if (!next_is(t, 1, '?')) {
     t->closes[++t->depth] = 0;

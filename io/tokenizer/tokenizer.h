@@ -25,7 +25,7 @@ typedef struct ld_tokenizer ld_tokenizer;
  * The folder's files together make what transformers (5.24) makes of them: the class (tokenizer_class in
  * tokenizer_config.json or config.json, or config.json's model_type) with its options, and the special and
  * added tokens of tokenizer_config.json, special_tokens_map.json and added_tokens.json. Any of these may be
- * missing. A class that is not known here takes a tokenizer.json as it stands, with a warning.
+ * missing. A class that is not known here takes a tokenizer.json as it is, with a warning.
  *
  * LD_EFILE when there is none, LD_EFORMAT when it is malformed, LD_EUNSUPPORTED when it asks for a component
  * that is not known (named in the text). The caller frees with ld_tokenizer_free. */

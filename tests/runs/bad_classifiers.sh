@@ -148,7 +148,7 @@ bad_rule size-huge 's/"height": 32/"height": 100000/' 'size: 100000'
 bad_rule size-word 's/"height": 32/"height": "x"/' 'size.*string'
 bad_rule rule-list 's/.*/[1]/' 'object'
 
-# bad_tokenizer NAME SED REGEX: tokenizer.json as it stands, of which BERT's own class would take the vocabulary alone.
+# bad_tokenizer NAME SED REGEX: tokenizer.json as it is, of which BERT's own class would take the vocabulary alone.
 bad_tokenizer() {
   base "$1"
   echo '{"tokenizer_class": "PreTrainedTokenizerFast"}' >"$1/tokenizer_config.json"

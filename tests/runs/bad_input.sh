@@ -110,7 +110,7 @@ bad 2 "unexpected argument 'b'" "a second path" inspect a b
 bad 2 "path is missing" "no path" inspect
 bad 1 "gone: no such folder" "report of nothing" report gone
 bad 1 "$m: holds no metrics.jsonl" "report of no run" report "$m"
-bad 2 "'--model' stands where the command should be" "no command" --model "$m"
+bad 2 "'--model': expected a command" "no command" --model "$m"
 bad 2 "unknown command 'trian'.*did you mean 'train'" "help of a command misspelt" help trian
 
 # Options that would have no effect.

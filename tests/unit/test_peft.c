@@ -674,7 +674,7 @@ Test(peft, values_are_of_the_types_that_peft_takes) {
   }
   refused(LD_EUNSUPPORTED, R1 ", \"kasa_config\": {}}", good_tensors, "kasa_config is on");
   refused(LD_EUNSUPPORTED, R1 ", \"tomorrow\": {\"a\": 1}}", good_tensors,
-          "tomorrow is not a key that is known here, and it holds a map");
+          "tomorrow is an unknown key, and it holds a map");
 }
 
 /* What PEFT's check_target_module_exists says. */
