@@ -27,7 +27,7 @@ struct ld_chat_layout {
   sign signs[4];        /* what a vocabulary must hold besides for the layout to be chosen by it */
   int (*render)(const ld_chat_layout *layout, const ld_message *messages, size_t n, bool prompt,
                 chat_page *page, ld_error *err);
-  /* For layouts that write every turn alike: bos, then for each message open, role, close, content, end,
+  /* For layouts that write every turn in the same way: bos, then for each message open, role, close, content, end,
    * after. */
   const char *bos, *open, *close, *end, *after;
   const char *turn; /* what a template of this kind holds */

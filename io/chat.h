@@ -1,8 +1,8 @@
 /* Chat layouts: messages to the text that a chat model was trained on.
  *
  * One table entry a layout: ChatML (Qwen, SmolLM), Llama 2, Llama 3. Each renders what the models' own
- * templates render, byte for byte, with one exception: a default system message, which some of them put in
- * front of a conversation that has none (and every model another one), is never added. Who wants it writes it
+ * templates render, byte for byte, with one exception: a default system message, which some of them put
+ * before a conversation that has none (and every model another one), is never added. Who wants it writes it
  * into the data.
  */
 #ifndef LD_CHAT_H

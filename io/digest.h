@@ -1,4 +1,4 @@
-/* A 64-bit digest of contents: tells two files apart, is no protection against someone who wants to deceive.
+/* A 64-bit digest of contents: tells two files apart; it is not cryptographic.
  *
  * Each 8-byte word w turns the state s into (s ^ w) times an odd constant, folded with its own upper half.
  * Every step is one-to-one in s and in w, so any change within one word changes the result.

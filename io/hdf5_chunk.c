@@ -60,7 +60,7 @@ static bool is_whole(hid_t set, const filters *f, const hsize_t *at, size_t byte
   return whole;
 }
 
-/* Moves on to the next chunk of the region, the last dimension first; false behind the last chunk. */
+/* Moves on to the next chunk of the region, the last dimension first; false after the last chunk. */
 static bool next_chunk(hsize_t *at, int ndim, const hsize_t *chunk, const hsize_t *first,
                        const hsize_t *count) {
   for (int d = ndim - 1; d >= 0; d--) {

@@ -1,6 +1,6 @@
-/* PEFT's modules_to_save, the modules that were trained whole: internal to the PEFT reader and writer.
+/* PEFT's modules_to_save, the modules that were trained in full: internal to the PEFT reader and writer.
  *
- * What PEFT (0.21) does on load: every module whose path ends in one of the names (with no regard to dots) is
+ * What PEFT (0.21) does on load: every module whose path ends in one of the names (dots are not treated as separators) is
  * wrapped, and then each of its tensors must be in the file; no LoRA is put within. With a task type of
  * classification it adds the names "classifier" and "score" itself.
  */

@@ -42,7 +42,7 @@ const char *ld_safetensors_metadata(const ld_safetensors *file, const char *key)
 typedef struct ld_named ld_named;
 struct ld_named {
   const char *name;
-  ld_stored tensor; /* data is not looked at when there is `make` */
+  ld_stored tensor; /* data is ignored when there is `make` */
   int (*make)(const ld_named *named, void **out, ld_error *err);
   const void *user;
 };

@@ -5,7 +5,7 @@
 set -euo pipefail
 folder=${1:?sweep_table: which folder?}
 
-# row FILE: what a run's metrics.jsonl says, with the numbers to sort by in front. A single step's loss is that of its batch alone, so the
+# row FILE: what a run's metrics.jsonl says, with the numbers to sort by first. A single step's loss is that of its batch alone, so the
 # last ten are taken together.
 row() {
   awk -v run="$(basename "$(dirname "$1")")" '

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* Rank 0 speaks first; the others give the launcher time to end them, so that one error is printed. A rank
+/* Rank 0 prints first; the others give the launcher time to end them, so that one error is printed. A rank
  * that is frozen itself leaves it to the next one. */
 enum { NEXT_SPEAKER = 12, SPEAKERS = 5 };
 

@@ -1,5 +1,5 @@
 /* Resampling as Pillow does it on 8-bit images, which torchvision and transformers take over: per axis a
- * table of weights (the filter, widened by the factor of reduction, normalised, as integers of 22 bits behind
+ * table of weights (the filter, widened by the factor of reduction, normalised, as integers of 22 bits after
  * the point), first along rows, then along columns (or the other way), with a rounding to 8 bits after each.
  *
  * Only pixels of the crop are computed, so that no image, however long and thin, becomes a huge one. An axis

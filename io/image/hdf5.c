@@ -429,7 +429,7 @@ static int open_file(ld_image_store *s, ld_error *err) {
 /* Of computing; damaged metadata can lead HDF5 around in a circle. */
 enum { MOST_SECONDS = 300, MOST_PROBE_BYTES = 1 << 28 };
 
-/* Whatever its signals are set to, a process that looks through a file dies of a crash, and quietly. */
+/* Whatever its signals are set to, a process that looks through a file must die from a crash, and silently. */
 static void be_calm(void) {
   static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) signal(signals[i], SIG_DFL);

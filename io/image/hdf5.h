@@ -18,7 +18,7 @@
 
 typedef struct ld_image_store ld_image_store;
 
-/* `length` is the file's. Without `labelled` the labels are not looked at. LD_EFORMAT names the file, the
+/* `length` is the file's. Without `labelled` the labels are ignored. LD_EFORMAT names the file, the
  * dataset and what is wrong with it. The caller frees with ld_image_store_close (NULL is fine). */
 int ld_image_store_open(const char *path, size_t length, bool labelled, ld_image_store **out, ld_error *err);
 void ld_image_store_close(ld_image_store *store);

@@ -61,7 +61,7 @@ static bool value_axis(const ld_chart *chart, chart_axis *out) {
   if (log) low = log10(low), high = log10(high);
   const bool grounded = chart->from_zero && low >= 0;
   if (grounded) low = 0;
-  /* Values that are all alike, or nearly, still need a range that doubles can tell apart. */
+  /* Values that are all the same, or nearly, still need a range that doubles can tell apart. */
   double margin = 0.06 * (high - low);
   if (margin <= 1e-9 * fabs(high)) margin = high != 0 ? 0.1 * fabs(high) : 1;
   margin = fmax(margin, 1e-200); /* well above the smallest numbers, which lose digits */

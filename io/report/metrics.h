@@ -1,4 +1,4 @@
-/* metrics.jsonl: one JSON object a line, appended as training goes and on the disk's side at once.
+/* metrics.jsonl: one JSON object a line, appended and flushed after each record.
  *
  *   ld_metrics_begin(metrics);
  *   ld_metrics_int(metrics, "step", step);

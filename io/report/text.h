@@ -14,7 +14,7 @@ void ld_report_put_capital(ld_text *page, const char *text);
 /* A whole number with its thousands apart, shortened when it is very large; "unknown" for NaN. */
 void ld_report_put_count(ld_text *page, double value);
 
-/* With so many digits behind the point, or in powers of ten where that would say little. */
+/* With that many digits after the point, or in powers of ten where that would say little. */
 void ld_report_put_real(ld_text *page, double value, int digits);
 
 #endif

@@ -27,7 +27,7 @@ void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t cod
   ld_normal_swap(normal, head);
 }
 
-/* The head is taken to be what becomes of it by itself; that is so unless a mark behind it moves before one
+/* The head is taken to be what becomes of it by itself; that is so unless a mark after it moves before one
  * of its own, and then only matters to a Metaspace "first" that a Split has put within the character. */
 int ld_normal_form(ld_normal *normal, ld_form form, ld_error *err) {
   if (!ld_form_is_fast(normal->text.bytes, normal->text.length))

@@ -1,6 +1,6 @@
 /* Regular expressions of tokenizer.json files: matching, by PCRE2.
  *
- * The library that defines those files matches with Oniguruma; regex_translate.c writes its syntax anew for
+ * The library that defines those files matches with Oniguruma; regex_translate.c rewrites its syntax for
  * PCRE2. Both search from the left and backtrack in the order written, so the matches are the same.
  */
 #include "io/tokenizer/regex.h"

@@ -1,7 +1,7 @@
-/* Oniguruma's Ruby syntax, written anew for PCRE2.
+/* Oniguruma's Ruby syntax, rewritten for PCRE2.
  *
  * What is the same in both is copied; what differs in meaning (\s, \w, \h, \b, \v, \u, (?m), {,n}, the tables
- * behind \p) is spelled out; what has no counterpart is refused by name.
+ * after \p) is spelled out; what has no counterpart is refused by name.
  */
 #include "io/tokenizer/regex_translate.h"
 
@@ -157,7 +157,7 @@ static uint32_t read_digits(translation *t, int base, size_t most) {
   return value;
 }
 
-/* A backslash and what follows, when it stands for one character; t->at is at the character behind the
+/* A backslash and what follows, when it stands for one character; t->at is at the character after the
  * backslash and moves on. */
 static int read_escaped(translation *t, uint32_t *code) {
   static const char letters[] = "ntrfeav", codes[] = "\n\t\r\f\x1b\a\v";
@@ -227,7 +227,7 @@ static int read_atom(translation *t, char_set *set, bool *is_set, uint32_t *code
   return 0;
 }
 
-/* At the character behind the [. */
+/* At the character after the [. */
 static int read_class(translation *t, char_set *set, bool *negated) {
   *negated = next_is(t, 0, '^');
   if (*negated) t->at++;

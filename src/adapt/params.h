@@ -1,4 +1,4 @@
-/* What is trained on a model: one list of named parameters, behind which stand the adapter kinds.
+/* What is trained on a model: one list of named parameters, which the adapter kinds lay out.
  */
 #ifndef LD_PARAMS_H
 #define LD_PARAMS_H

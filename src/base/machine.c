@@ -48,7 +48,7 @@ bool ld_machine_can_start(int threads) {
   return n == threads;
 }
 
-/* The number behind `key` in a file of lines; without a key the file's only number. -1 for none. */
+/* The number after `key` in a file of lines; without a key the file's only number. -1 for none. */
 static int64_t read_number(const char *path, const char *key) {
   FILE *file = fopen(path, "re");
   char line[256];

@@ -26,7 +26,7 @@ typedef struct ld_job {
   char *config;
   double began, started, last_line; /* seconds on ld_clock: of the program, the first step, the last line */
   double in_steps;                  /* seconds spent in steps, for the time left */
-  double longest;                   /* of the steps, with what came behind it */
+  double longest;                   /* of the steps, with what came after it */
   double report_due;                /* when report.html may be written again; rank 0's */
   ld_estimate estimate;             /* of the time to come, made by the preflight */
   ld_waits waits;                   /* of all steps */

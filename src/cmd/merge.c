@@ -169,7 +169,7 @@ static size_t list_new(const ld_base *base, source *sources, size_t n) {
   return n;
 }
 
-/* What is stored, then what training added. A body that was saved alone gets its name in front, since a head
+/* What is stored, then what training added. A body that was saved alone gets its name put before it, since a head
  * joins it. */
 static size_t list_sources(const ld_base *base, source *sources) {
   const size_t n_stored = ld_model_folder_count(base->folder);

@@ -66,7 +66,7 @@ static int set_number(ld_options *options, const ld_option *o, const char *text,
   return 0;
 }
 
-/* Seconds, or a number with s, m or h behind it, or H:MM:SS as Slurm writes it. */
+/* Seconds, or a number with s, m or h after it, or H:MM:SS as Slurm writes it. */
 static int set_duration(ld_options *options, const ld_option *o, const char *text, ld_error *err) {
   double seconds;
   int hours, minutes, rest, end = 0;

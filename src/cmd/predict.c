@@ -18,7 +18,7 @@ typedef struct row_printer {
   int64_t next; /* of images: the first without a line */
 } row_printer;
 
-/* Begins a record's line: with "file" in front where the record is one. */
+/* Begins a record's line: with "file" first where the record is one. */
 static void begin_line(row_printer *p, const ld_record *record) {
   const char *file = ld_source_name(ld_dataset_source(p->corpus->dataset), record->offset);
   ld_text_clear(&p->line);
@@ -55,7 +55,7 @@ static int print_row(int64_t row, const char *members, void *user, ld_error *err
   return end_line(p, err);
 }
 
-/* What no row comes behind. */
+/* What no row comes after. */
 static int print_rest(row_printer *p, ld_error *err) {
   const ld_corpus *corpus = p->corpus;
   const int rc = corpus->n_skipped ? print_broken(p, corpus->n_records + corpus->n_skipped, err) : 0;

@@ -66,7 +66,7 @@ const char *ld_gemm_kind(void) {
   return ld_gemm_fused() ? "fused" : ld_gemm_kernel();
 }
 
-/* OpenBLAS's kernel sets by what they need of a processor, and what it calls those that are about alike. */
+/* OpenBLAS's kernel sets by what they need of a processor, and what it calls those that are about the same. */
 static const struct {
   const char *core, *also[5];
 } levels[] = {{"Prescott", {"Core2", "Penryn", "Dunnington", "Barcelona", "Bobcat"}},

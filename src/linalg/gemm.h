@@ -29,7 +29,7 @@ enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
  * nothing is changed. May be called again. */
 int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err);
 
-/* Called by the thread that asked for a product, now and then within a long one: for what must not wait for
+/* Called by the thread that asked for a product, periodically within a long one: for what cannot wait for
  * its end. NULL for nothing. */
 void ld_gemm_between(void (*between)(void *user), void *user);
 

@@ -1,7 +1,7 @@
 /* Products by OpenBLAS, for processors that our own tiles do not fit.
  *
  * The library is loaded when it is first asked for, since it settles on its kernels as it is loaded: ranks
- * that must compute alike can first agree on a set that all of them have.
+ * that must compute the same can first agree on a set that all of them have.
  */
 #ifndef LD_GEMM_BLAS_H
 #define LD_GEMM_BLAS_H

@@ -73,7 +73,7 @@ enum ld_activation ld_build_activation(ld_builder *builder, const char *key, con
 void ld_build_block_begin(ld_builder *builder);
 void ld_build_block_end(ld_builder *builder);
 
-/* Tensors; the name is a format. The body's name in front ("transformer.", "bert.") may be missing in the
+/* Tensors; the name is a format. The body's name before it ("transformer.", "bert.") may be missing in the
  * file (bare base models), and a norm's "weight" and "bias" may be "gamma" and "beta" (old checkpoints). */
 float *ld_build_vector(ld_builder *builder, int n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

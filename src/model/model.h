@@ -28,7 +28,7 @@ enum { LD_MAX_ARCHITECTURES = 6 };
 
 typedef struct ld_family {
   const char *model_type; /* config.json's "model_type" */
-  /* The classes in config.json's "architectures" that are served, NULL behind the last. The first is what an
+  /* The classes in config.json's "architectures" that are served, NULL after the last. The first is what an
    * adapter is for; of the others of a classifier's family the body is taken, and the head is new. */
   const char *architectures[LD_MAX_ARCHITECTURES];
   const ld_field *keys[LD_CONFIG_TABLES + 1]; /* of config.json; NULL after the last */

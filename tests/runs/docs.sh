@@ -15,7 +15,8 @@ furnish() {
   ln -s "$LORA_DIST" build/lora_dist
   ln -s "$models/gpt2" models/gpt2
   ln -s "$models/llama3" models/llama
-  ln -s "$models/bert" models/bert
+  cp -r "$models/bert" models/bert
+  sed -i 's/"BertForSequenceClassification"/"BertModel"/' models/bert/config.json # a bare encoder
   make_chat_model models/chat
   ln -s "$models/resnet_cifar" models/resnet
   ln -s "$models/resnet_cifar/train.h5" images.h5
@@ -32,6 +33,8 @@ furnish() {
     sentence "$i" "$i" >>book.txt
     printf '.\n\n' >>book.txt
   done
+  printf 'mira B-PER\nsaw O\nthe O\nriver B-LOC\n\nthe O\nkettle B-LOC\n' >names.conll
+  cp names.conll test.conll
   cp train.tsv valid.tsv
   cp train.jsonl valid.jsonl
 }
