@@ -40,7 +40,8 @@ void ld_adapter_free(ld_adapter *adapter) {
 }
 
 ld_adapter_module *ld_adapter_add(ld_adapter *adapter, const char *path, const char *kind) {
-  adapter->modules = ld_grow(adapter->modules, adapter->n_modules, &adapter->room_modules, sizeof *adapter->modules);
+  adapter->modules =
+      ld_grow(adapter->modules, adapter->n_modules, &adapter->room_modules, sizeof *adapter->modules);
   ld_adapter_module *m = &adapter->modules[adapter->n_modules++];
   *m = (ld_adapter_module){.path = ld_strdup(path), .kind = ld_strdup(kind)};
   return m;
@@ -149,12 +150,14 @@ static int check_names(const char **names, size_t n, const char *file, ld_error 
   return 0;
 }
 
-static int check_shape(const ld_adapter_module *m, const ld_adapter_tensor *t, const char *file, ld_error *err) {
+static int check_shape(const ld_adapter_module *m, const ld_adapter_tensor *t, const char *file,
+                       ld_error *err) {
   if (t->ndim >= 0 && t->ndim <= LD_MAX_DIMS && ld_adapter_count(t) > 0) return 0;
   return ld_fail(err, LD_EMISMATCH, "%s: '%s.%s' has no usable shape", file, m->path, t->role);
 }
 
-static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, const char *file, ld_error *err) {
+static int check_module(const ld_adapter *adapter, const ld_adapter_module *m, const char *file,
+                        ld_error *err) {
   int rc = 0;
   for (size_t i = 0; i < m->n_tensors && !rc; i++) rc = check_shape(m, &m->tensors[i], file, err);
   if (rc || ld_adapter_is_whole(m)) return rc;

@@ -32,9 +32,9 @@ typedef struct ld_adapter_tensor {
 
 /* What is trained of one module. */
 typedef struct ld_adapter_module {
-  char *path;                /* Hugging Face module path, "model.layers.0.self_attn.q_proj" */
-  char *kind;                /* "lora", ...: a kind of src/adapt */
-  int rank;                  /* of a kind of low rank; 0 of others, as the next two */
+  char *path; /* Hugging Face module path, "model.layers.0.self_attn.q_proj" */
+  char *kind; /* "lora", ...: a kind of src/adapt */
+  int rank;   /* of a kind of low rank; 0 of others, as the next two */
   double alpha, scaling;
   ld_adapter_tensor *tensors; /* in the order of the kind's roles */
   size_t n_tensors, room_tensors;
@@ -67,8 +67,8 @@ typedef struct ld_adapter {
   char *base_name;     /* base_model_name_or_path */
   char *base_digest; /* ld_model_folder_digest; NULL when not known (PEFT folders of others); in ours it is in
                         the metadata of adapter_model.safetensors */
-  char *architecture; /* "LlamaForCausalLM"; NULL when not known */
-  char *task_type;    /* "CAUSAL_LM", "SEQ_CLS"; NULL for none */
+  char *architecture;         /* "LlamaForCausalLM"; NULL when not known */
+  char *task_type;            /* "CAUSAL_LM", "SEQ_CLS"; NULL for none */
   ld_adapter_module *modules; /* those that are trained in full last */
   size_t n_modules, room_modules;
   /* Of a PEFT folder, for ld_base_adapt to compare with the base: copies of its tensors, mapped from `source`;

@@ -47,8 +47,8 @@ int ld_adapter_labels_read(const ld_value *tree, const char *name, ld_adapter *a
       return ld_fail(err, LD_EFORMAT, "%s: labels: the name of class %zu is %s, expected a string", name, i,
                      ld_value_type_name(item->type));
     if (number == n || adapter->labels[number])
-      return ld_fail(err, LD_EFORMAT, "%s: labels: '%s' is not the number of one of %zu classes", name, item->key,
-                     n);
+      return ld_fail(err, LD_EFORMAT, "%s: labels: '%s' is not the number of one of %zu classes", name,
+                     item->key, n);
     adapter->labels[number] = ld_strdup(item->string);
   }
   return 0;

@@ -233,9 +233,10 @@ static void fail_with_names(const char *name, const ld_chat_template *own, ld_er
     ld_fail(err, LD_EUSAGE, "--chat-template %s: no such chat layout, known are %s", name, names.bytes);
   else
     ld_fail(err, LD_EUSAGE,
-            "%s%sthe tokenizer has the special tokens of no known chat layout: choose one by --chat-template (%s)",
-            own ? own->source : "",
-            own ? ": the model's own chat template is not interpreted yet, and " : "", names.bytes);
+            "%s%sthe tokenizer has the special tokens of no known chat layout: choose one by --chat-template "
+            "(%s)",
+            own ? own->source : "", own ? ": the model's own chat template is not interpreted yet, and " : "",
+            names.bytes);
   ld_text_free(&names);
 }
 
@@ -245,14 +246,14 @@ static void warn_of_template(const ld_chat_template *own, const ld_chat_layout *
   ld_chat_template_extras(own, &extras);
   if (!marks) ld_text_puts(&how, "which marks turns in another way");
   if (extras.length) ld_text_printf(&how, "%s lacks %s", marks ? "which" : " and", extras.bytes);
-  ld_warn("%s: the model's own chat template is not interpreted yet: the chat layout %s is used, %s", own->source,
-          layout->name, how.length ? how.bytes : "which may differ from it");
+  ld_warn("%s: the model's own chat template is not interpreted yet: the chat layout %s is used, %s",
+          own->source, layout->name, how.length ? how.bytes : "which may differ from it");
   ld_text_free(&extras);
   ld_text_free(&how);
 }
 
-const ld_chat_layout *ld_chat_find(const char *name, const ld_chat_template *own, const ld_tokenizer *tokenizer,
-                                   ld_error *err) {
+const ld_chat_layout *ld_chat_find(const char *name, const ld_chat_template *own,
+                                   const ld_tokenizer *tokenizer, ld_error *err) {
   const ld_chat_layout *recognised = recognise(own), *layout = name ? find_name(name) : recognised;
   if (!layout && !name) layout = find_by_vocabulary(tokenizer);
   if (!layout) {

@@ -27,8 +27,8 @@ typedef struct ld_message {
  * special tokens the tokenizer has. `own` is NULL for a model without a template; of another template than the
  * layout's a warning tells. NULL and LD_EUSAGE when there is no such layout, or the tokenizer lacks its tokens (a
  * NULL tokenizer is not asked). A layout belongs to the library. */
-const ld_chat_layout *ld_chat_find(const char *name, const ld_chat_template *own, const ld_tokenizer *tokenizer,
-                                   ld_error *err);
+const ld_chat_layout *ld_chat_find(const char *name, const ld_chat_template *own,
+                                   const ld_tokenizer *tokenizer, ld_error *err);
 const char *ld_chat_name(const ld_chat_layout *layout);
 
 /* The token that ends what the assistant says. */

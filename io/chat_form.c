@@ -113,8 +113,8 @@ static bool read_tag(form_reader *r, const char *close, const char *close_cut) {
 
 /* message['role'] is message.role. */
 static bool is_key(const form_reader *r, size_t i, size_t end) {
-  return i && i + 2 < end && is(r, i, SIGN, "[") && is(r, i + 2, SIGN, "]") && r->tokens[i - 1].kind != STRING &&
-         (is(r, i + 1, STRING, "role") || is(r, i + 1, STRING, "content"));
+  return i && i + 2 < end && is(r, i, SIGN, "[") && is(r, i + 2, SIGN, "]") &&
+         r->tokens[i - 1].kind != STRING && (is(r, i + 1, STRING, "role") || is(r, i + 1, STRING, "content"));
 }
 
 static void put_token(form_reader *r, size_t i) {
@@ -278,7 +278,8 @@ static bool put_tag(form_reader *r, const char *tag) {
 
 bool ld_chat_form(const char *source, size_t length, const char *bos, const char *eos, ld_text *form) {
   if (length && source[length - 1] == '\n') length--; /* as Jinja does */
-  form_reader r = {.at = source, .end = source + length, .bos = bos, .eos = eos, .form = form, .line_starts = true};
+  form_reader r = {
+      .at = source, .end = source + length, .bos = bos, .eos = eos, .form = form, .line_starts = true};
   bool good = !memchr(source, 0, length) && !memchr(source, '\r', length);
   for (const char *tag; good && (tag = next_tag(&r));) good = put_tag(&r, tag);
   if (good) put_text(&r, NULL);

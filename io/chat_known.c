@@ -16,7 +16,8 @@ static const struct {
     {"llama3", "b8a27f1beb59cb04"}, /* Llama 3: bos before the first message of the loop */
     {"llama3", "ef5b9f3ae58953e9"}, /* bos before the loop */
     {"llama2", "d7ce625abd6a99cb"}, /* Llama 2 */
-    {"llama2", "0506b6a478dccf7b"}, /* the same as transformers had it for all Llamas; what it asks for is never set */
+    {"llama2",
+     "0506b6a478dccf7b"}, /* the same as transformers had it for all Llamas; what it asks for is never set */
 };
 
 /* What some templates begin with, and has no effect: it is always given. */

@@ -59,7 +59,8 @@ int ld_chat_template_read(const char *folder, const char *bos, const char *eos, 
   if (!rc && !*out) rc = read_member(folder, "tokenizer_config.json", out, err);
   if (!rc && !*out) rc = read_member(folder, "chat_template.json", out, err);
   if (rc || !*out) return rc;
-  if (!ld_chat_form((*out)->text.bytes, (*out)->text.length, bos, eos, &(*out)->form)) ld_text_clear(&(*out)->form);
+  if (!ld_chat_form((*out)->text.bytes, (*out)->text.length, bos, eos, &(*out)->form))
+    ld_text_clear(&(*out)->form);
   return 0;
 }
 
@@ -74,7 +75,8 @@ void ld_chat_template_free(ld_chat_template *own) {
 /* Most say "You are ..." to the model; the same words explain tools. */
 static bool has_system_message(const char *text) {
   static const char tools[] = "You are provided with function";
-  if (strstr(text, "Knowledge Date") || strstr(text, "Knowledge Cutoff") || strstr(text, "default_system")) return true;
+  if (strstr(text, "Knowledge Date") || strstr(text, "Knowledge Cutoff") || strstr(text, "default_system"))
+    return true;
   for (const char *at = text; (at = strstr(at, "You are ")); at++)
     if (strncmp(at, tools, sizeof tools - 1) != 0) return true;
   return false;
@@ -83,9 +85,10 @@ static bool has_system_message(const char *text) {
 void ld_chat_template_extras(const ld_chat_template *own, ld_text *out) {
   static const struct {
     const char *word, *means;
-  } marks[] = {{"<think", "a thinking block"}, {"thinking", "a thinking block"}, {"reasoning", "a thinking block"},
-               {"strftime_now", "a date"},     {"date_string", "a date"},        {"tools", "tools"},
-               {"tool_calls", "tools"},        {"documents", "documents"}};
+  } marks[] = {{"<think", "a thinking block"},    {"thinking", "a thinking block"},
+               {"reasoning", "a thinking block"}, {"strftime_now", "a date"},
+               {"date_string", "a date"},         {"tools", "tools"},
+               {"tool_calls", "tools"},           {"documents", "documents"}};
   const char *last = NULL;
   if (has_system_message(own->text.bytes)) ld_text_puts(out, "a default system message");
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {

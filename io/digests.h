@@ -72,8 +72,8 @@ uint64_t ld_tensor_hash(const char *name, const ld_stored *tensor, uint64_t cont
 
 /* For a mapped file whose stamp is no longer what it was: LD_EMISMATCH when the bytes in use changed too, else
  * a warning. `changed` says whether they did (of a file that became shorter it is not asked). */
-int ld_digests_settle(const char *path, const ld_stamp *was, const ld_stamp *now,
-                      bool (*changed)(void *user), void *user, ld_error *err);
+int ld_digests_settle(const char *path, const ld_stamp *was, const ld_stamp *now, bool (*changed)(void *user),
+                      void *user, ld_error *err);
 
 /* Entries as lines, for other ranks: appends all, or only those found since the beginning; and takes them. */
 void ld_digests_put(const ld_digests *digests, bool found, ld_text *out);

@@ -29,7 +29,8 @@ static bool is_pointer(const ld_map *map) {
 
 static int fail_open(const char *path, int error, ld_error *err) {
   if (error == ENOENT && ld_file_is_named(path))
-    return ld_fail(err, LD_EFILE, "%s: is a link to a file that is not there: put the file itself in its place", path);
+    return ld_fail(err, LD_EFILE,
+                   "%s: is a link to a file that is not there: put the file itself in its place", path);
   return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(error));
 }
 
@@ -58,7 +59,8 @@ int ld_map_open(const char *path, ld_map *map, ld_error *err) {
   if (!code && is_pointer(map)) {
     ld_map_close(map);
     code = ld_fail(err, LD_EFORMAT,
-                   "%s: is a git-lfs pointer and not the file itself: run 'git lfs pull' in its repository", path);
+                   "%s: is a git-lfs pointer and not the file itself: run 'git lfs pull' in its repository",
+                   path);
   }
   return code;
 }
@@ -250,9 +252,10 @@ static int check_replaceable(const char *path, ld_error *err) {
   struct stat info;
   if (lstat(path, &info) != 0 || S_ISREG(info.st_mode)) return 0;
   const char *kind = S_ISDIR(info.st_mode) ? "folder" : S_ISLNK(info.st_mode) ? "link" : "device or pipe";
-  return ld_fail(err, LD_EFILE, "%s: is a %s, expected the name of a file: remove it, or choose another "
-                                "place", path,
-                 kind);
+  return ld_fail(err, LD_EFILE,
+                 "%s: is a %s, expected the name of a file: remove it, or choose another "
+                 "place",
+                 path, kind);
 }
 
 /* A name beside `path` that nothing has yet. */
@@ -303,7 +306,8 @@ int ld_file_lock(const char *path, int seconds, int *lock, ld_error *err) {
   const int rc = open_lock(path, lock, err);
   if (rc) return rc;
   for (int tries = 0; flock(*lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; tries++) {
-    if (tries == 0) ld_info("%s: in use by another process; waiting up to %d s for it to finish", path, seconds);
+    if (tries == 0)
+      ld_info("%s: in use by another process; waiting up to %d s for it to finish", path, seconds);
     if (tries == seconds * 10) {
       ld_file_unlock(*lock);
       *lock = -1;
@@ -458,8 +462,9 @@ int ld_output_check(const char *path, ld_error *err) {
   ld_names_free(names, n);
   free(place);
   if (!there || empty) return 0;
-  return ld_fail(err, LD_EFILE, "%s: already exists, and is not overwritten: choose another --out, or "
-                                "remove it",
+  return ld_fail(err, LD_EFILE,
+                 "%s: already exists, and is not overwritten: choose another --out, or "
+                 "remove it",
                  path);
 }
 

@@ -22,7 +22,8 @@ int ld_map_open(const char *path, ld_map *map, ld_error *err);
 void ld_map_close(ld_map *map);
 
 bool ld_file_exists(const char *path); /* a regular file, or a link to one */
-bool ld_file_is_named(const char *path); /* anything of that name, which opening may refuse: a link to nothing, a folder */
+bool ld_file_is_named(
+    const char *path); /* anything of that name, which opening may refuse: a link to nothing, a folder */
 bool ld_is_folder(const char *path);
 
 /* "folder/name" in fresh memory; the caller frees. */

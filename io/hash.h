@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 uint64_t ld_hash(uint64_t before, const void *bytes, size_t length);
-uint64_t ld_hash_u64(uint64_t before, uint64_t value);         /* the same on every processor */
-uint64_t ld_hash_string(uint64_t before, const char *string);  /* NULL differs from "" */
+uint64_t ld_hash_u64(uint64_t before, uint64_t value);        /* the same on every processor */
+uint64_t ld_hash_string(uint64_t before, const char *string); /* NULL differs from "" */
 
 /* A stretch of memory, and what ld_hash_regions finds for it. */
 typedef struct ld_region {

@@ -55,7 +55,8 @@ static bool is_whole(hid_t set, const filters *f, const hsize_t *at, size_t byte
   unsigned char *packed = ld_alloc((size_t)stored, 1);
   bool whole = H5Dread_chunk(set, H5P_DEFAULT, at, &skipped, packed) >= 0;
   const size_t sum = is_applied(f->sum, skipped) ? SUM_BYTES : 0, n = (size_t)stored - sum;
-  whole = whole && stored > sum && (is_applied(f->deflate, skipped) ? inflates_to(packed, n, bytes) : n == bytes);
+  whole =
+      whole && stored > sum && (is_applied(f->deflate, skipped) ? inflates_to(packed, n, bytes) : n == bytes);
   free(packed);
   return whole;
 }

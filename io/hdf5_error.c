@@ -18,7 +18,8 @@ int(ld_hdf5_fail)(ld_error *err, int code, const char *name, const char *what) {
   const char *reason = NULL;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &reason);
   const bool newer = reason && strstr(reason, "version number");
-  ld_fail(err, code, "%s: %s%s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "", reason ? ")" : "",
+  ld_fail(err, code, "%s: %s%s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "",
+          reason ? ")" : "",
           newer ? ": where a newer HDF5 wrote it, write it again with libver='earliest'" : "");
   H5Eclear2(H5E_DEFAULT);
   return code;

@@ -82,7 +82,8 @@ static int check_unknown(const ld_value *field, const char *name, ld_error *err)
     return ld_fail(err, LD_EUNSUPPORTED,
                    "%s: " FILE_NAME ": %s is an unknown key, and it %s: remove it, or set it to "
                    "null, if the adapter does not depend on it",
-                   name, field->key, holds_more ? field->type == LD_MAP ? "holds a map" : "holds a list" : "is on");
+                   name, field->key,
+                   holds_more ? field->type == LD_MAP ? "holds a map" : "holds a list" : "is on");
   ld_warn("%s: " FILE_NAME ": %s is an unknown key, and is ignored, as by PEFT", name, field->key);
   return 0;
 }
@@ -91,12 +92,14 @@ static bool has_flag(const ld_adapter_form *form, const char *key) {
   return form->flag && !strcmp(form->flag, key);
 }
 
-static int check_field(const ld_value *field, const ld_adapter_form *const *forms, const char *name, ld_error *err) {
+static int check_field(const ld_value *field, const ld_adapter_form *const *forms, const char *name,
+                       ld_error *err) {
   for (int i = 0; forms[i]; i++)
     if (has_flag(forms[i], field->key)) return 0;
   if (ld_fields_have(features, field->key))
     return is_off(field) ? 0
-                         : ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": %s is on, which is not supported: " LD_PEFT_MERGE,
+                         : ld_fail(err, LD_EUNSUPPORTED,
+                                   "%s: " FILE_NAME ": %s is on, which is not supported: " LD_PEFT_MERGE,
                                    name, field->key);
   if (ld_fields_have(known, field->key) || !strcmp(field->key, IGNORED)) return 0;
   return check_unknown(field, name, err);
@@ -123,7 +126,8 @@ static int check_task(const ld_value *config, const char *name, ld_error *err) {
   if (!task) return 0;
   for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
     if (!strcmp(tasks[i], task->string)) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": task_type: PEFT knows no task '%s'", name, task->string);
+  return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": task_type: PEFT knows no task '%s'", name,
+                 task->string);
 }
 
 /* Initialisations that leave the base as it is; the others (PiSSA, OLoRA, ...) make the saved tensors
@@ -135,7 +139,8 @@ static int check_init(const ld_value *config, const char *name, ld_error *err) {
   for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
     if (strcmp(init->string, harmless[i]) == 0) return 0;
   return ld_fail(err, LD_EUNSUPPORTED,
-                 "%s: " FILE_NAME ": init_lora_weights: '%s' changes the base model; save the adapter again with "
+                 "%s: " FILE_NAME
+                 ": init_lora_weights: '%s' changes the base model; save the adapter again with "
                  "path_initial_model_for_weight_conversion",
                  name, init->string);
 }
@@ -148,7 +153,8 @@ static int check_layers(const ld_value *config, const char *name, ld_error *err)
   const bool has_pattern = pattern && (pattern->n_items || (pattern->string && *pattern->string));
   const char *key = layers ? "layers_to_transform" : "layers_pattern";
   if (targets && targets->type == LD_STRING && (layers || pattern))
-    return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": %s needs a list in target_modules, not a string", name, key);
+    return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": %s needs a list in target_modules, not a string",
+                   name, key);
   if (has_pattern && !layers)
     return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": layers_pattern needs layers_to_transform", name);
   return 0;
@@ -166,7 +172,8 @@ int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *f
   if (rc) return ld_fail_prefix(err, rc, "%s: " FILE_NAME, name);
   if (strcmp(type, "LORA") != 0) return unsupported(name, "peft_type", type, err);
   if (strcmp(bias, "none") != 0)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": bias: '%s' is not supported: " LD_PEFT_MERGE, name, bias);
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": bias: '%s' is not supported: " LD_PEFT_MERGE,
+                   name, bias);
   for (size_t i = 0; i < config->n_items && !rc; i++) rc = check_field(&config->items[i], forms, name, err);
   if (!rc) rc = check_task(config, name, err);
   if (!rc) rc = check_layers(config, name, err);
@@ -206,8 +213,8 @@ static int layer_of(const ld_value *pattern, const char *path, int *layer, ld_er
   *layer = -1;
   if (!n) return ld_peft_layer(NULL, path, FILE_NAME ": layers_to_transform", &found, layer, err);
   for (size_t i = 0; i < n && !found && !rc; i++)
-    rc = ld_peft_layer(list ? pattern->items[i].string : pattern->string, path, FILE_NAME ": layers_pattern", &found,
-                       layer, err);
+    rc = ld_peft_layer(list ? pattern->items[i].string : pattern->string, path, FILE_NAME ": layers_pattern",
+                       &found, layer, err);
   return rc;
 }
 
@@ -224,7 +231,8 @@ static int is_in_layers(const ld_value *config, const char *path, bool *in, ld_e
   const ld_value *targets = ld_value_get(config, "target_modules");
   int layer;
   *in = !layers || (layers->type == LD_LIST && !layers->n_items);
-  for (size_t i = 0; targets && i < targets->n_items && !*in; i++) *in = !strcmp(targets->items[i].string, path);
+  for (size_t i = 0; targets && i < targets->n_items && !*in; i++)
+    *in = !strcmp(targets->items[i].string, path);
   if (*in) return 0;
   const int rc = layer_of(ld_value_get(config, "layers_pattern"), path, &layer, err);
   *in = layer >= 0 && has_integer(layers, layer);
@@ -245,6 +253,7 @@ int ld_peft_config_selects(const ld_value *config, const char *path, const char 
     return 0;
   }
   if (targets) rc = is_named(targets, path, FILE_NAME ": target_modules", selected, err);
-  if (!rc && *selected && (!targets || targets->type == LD_LIST)) rc = is_in_layers(config, path, selected, err);
+  if (!rc && *selected && (!targets || targets->type == LD_LIST))
+    rc = is_in_layers(config, path, selected, err);
   return rc ? ld_fail_prefix(err, rc, "%s", name) : 0;
 }

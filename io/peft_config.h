@@ -14,7 +14,8 @@
 /* Refuses a value of another type than PEFT takes (LD_EFORMAT), and with LD_EUNSUPPORTED what would change the
  * numbers and is not known here: by its own keys, or as a flag of one of the forms. Warns of keys that PEFT does
  * not know and ignores. `name` is the folder. */
-int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *forms, const char *name, ld_error *err);
+int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *forms, const char *name,
+                         ld_error *err);
 
 /* The form whose flag is on in a config that has passed the check, else the one without a flag. */
 const ld_adapter_form *ld_peft_config_form(const ld_value *config, const ld_adapter_form *const *forms);

@@ -35,8 +35,8 @@ static int layer_number(const pcre2_code *code, pcre2_match_data *data, const ch
 
 /* 1 for a match, 0 for none, a negative code on failure. `shown` stands for the pattern in errors; `layer` may be
  * NULL. */
-static int matches(const char *pattern, const char *shown, uint32_t options, const char *path, const char *name,
-                   int *layer, ld_error *err) {
+static int matches(const char *pattern, const char *shown, uint32_t options, const char *path,
+                   const char *name, int *layer, ld_error *err) {
   pcre2_code *code = compile(pattern, shown, options, name, err);
   if (!code) return LD_EFORMAT;
   pcre2_match_data *data = pcre2_match_data_create_from_pattern(code, NULL);
@@ -54,7 +54,8 @@ static int matches(const char *pattern, const char *shown, uint32_t options, con
   pcre2_code_free(code);
   if (found >= 0) return 1;
   if (found == PCRE2_ERROR_NOMATCH) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s: '%s' cannot be matched with '%s' (error %d)", name, shown, path, found);
+  return ld_fail(err, LD_EFORMAT, "%s: '%s' cannot be matched with '%s' (error %d)", name, shown, path,
+                 found);
 }
 
 int ld_peft_match(const char *pattern, const char *path, const char *name, bool *found, ld_error *err) {
@@ -63,7 +64,8 @@ int ld_peft_match(const char *pattern, const char *path, const char *name, bool 
   return result < 0 ? result : 0;
 }
 
-int ld_peft_layer(const char *layers, const char *path, const char *name, bool *found, int *layer, ld_error *err) {
+int ld_peft_layer(const char *layers, const char *path, const char *name, bool *found, int *layer,
+                  ld_error *err) {
   char *pattern = layers ? ld_format("(?:^|.*?\\.)%s\\.(?P<idx>[0-9]+)\\.", layers)
                          : ld_strdup(".*?\\.[^.]*\\.(?P<idx>[0-9]+)\\.");
   *layer = -1;

@@ -150,9 +150,10 @@ static int bad_form(const reader *r, const char *key) {
   for (int i = 0; r->forms[i]; i++) {
     if (!role_of(r->forms[i], key, &path)) continue;
     free(path);
-    return ld_fail(r->err, LD_EFORMAT,
-                   "%s: adapter_model.safetensors has '%s', but adapter_config.json does not have \"%s\": true",
-                   r->name, key, r->forms[i]->flag);
+    return ld_fail(
+        r->err, LD_EFORMAT,
+        "%s: adapter_model.safetensors has '%s', but adapter_config.json does not have \"%s\": true", r->name,
+        key, r->forms[i]->flag);
   }
   return ld_fail(r->err, LD_EUNSUPPORTED,
                  "%s: adapter_model.safetensors: '%s' is a kind of LoRA that is not supported", r->name, key);
@@ -251,7 +252,8 @@ static bool is_embedding(const char *path) {
 static char *adapter_name(const char *key) {
   static const char *const marks[] = {".lora_A.", ".lora_B.", ".modules_to_save."};
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-    const char *at = strstr(key, marks[i]), *rest = at ? at + strlen(marks[i]) : "", *end = strrchr(rest, '.');
+    const char *at = strstr(key, marks[i]), *rest = at ? at + strlen(marks[i]) : "",
+               *end = strrchr(rest, '.');
     if (end) return ld_strndup(rest, (size_t)(end - rest));
   }
   return NULL;
@@ -261,14 +263,14 @@ static char *adapter_name(const char *key) {
 static int check_unnamed(const reader *r, const char *key) {
   char *name = adapter_name(key);
   if (!name) return 0;
-  const int code =
-      ld_fail(r->err, LD_EFORMAT,
-              "%s: adapter_model.safetensors: '%s' holds the adapter's name '%s', which PEFT takes out when it "
-              "saves: the file was written from a model's state_dict(). This takes it out: python3 -c \"from "
-              "safetensors.torch import load_file, save_file; f = '%s/adapter_model.safetensors'; "
-              "save_file({k.replace('.modules_to_save.%s', '').replace('.%s', ''): v for k, v in "
-              "load_file(f).items()}, f, {'format': 'pt'})\"",
-              r->name, key, name, r->name, name, name);
+  const int code = ld_fail(
+      r->err, LD_EFORMAT,
+      "%s: adapter_model.safetensors: '%s' holds the adapter's name '%s', which PEFT takes out when it "
+      "saves: the file was written from a model's state_dict(). This takes it out: python3 -c \"from "
+      "safetensors.torch import load_file, save_file; f = '%s/adapter_model.safetensors'; "
+      "save_file({k.replace('.modules_to_save.%s', '').replace('.%s', ''): v for k, v in "
+      "load_file(f).items()}, f, {'format': 'pt'})\"",
+      r->name, key, name, r->name, name, name);
   free(name);
   return code;
 }
@@ -283,13 +285,13 @@ static int read_tensor(const reader *r, const char *key, const ld_stored *tensor
   if (role) {
     const int code = read_adapted(r, key, path, role, tensor);
     free(path);
-  return code;
+    return code;
   }
   path = path_before(key, BASE_COPY);
   if (path) {
     const int code = keep_copy(r, ld_format("%s" WEIGHT, path), tensor, true);
     free(path);
-  return code;
+    return code;
   }
   if (strstr(key, ".lora_")) return bad_form(r, key);
   const char *name = key + strlen(PREFIX);
@@ -360,7 +362,8 @@ static void keep_saved(const reader *r) {
   const ld_value *saved = ld_value_get(r->config, "modules_to_save");
   ld_adapter *a = r->adapter;
   a->saved = ld_alloc(saved ? saved->n_items : 0, sizeof *a->saved);
-  for (size_t i = 0; saved && i < saved->n_items; i++) a->saved[a->n_saved++] = ld_strdup(saved->items[i].string);
+  for (size_t i = 0; saved && i < saved->n_items; i++)
+    a->saved[a->n_saved++] = ld_strdup(saved->items[i].string);
 }
 
 static int read_tensors(const reader *r) {
@@ -391,10 +394,11 @@ static int read_adapter(reader *r) {
 }
 
 /* Takes over both sources. */
-static int read_both(ld_value *config, ld_safetensors *tensors, const char *name, const ld_adapter_form *const *forms,
-                     ld_adapter **out, ld_error *err) {
+static int read_both(ld_value *config, ld_safetensors *tensors, const char *name,
+                     const ld_adapter_form *const *forms, ld_adapter **out, ld_error *err) {
   ld_adapter *adapter = ld_alloc(1, sizeof *adapter);
-  reader r = {.name = name, .forms = forms, .config = config, .tensors = tensors, .adapter = adapter, .err = err};
+  reader r = {
+      .name = name, .forms = forms, .config = config, .tensors = tensors, .adapter = adapter, .err = err};
   const int code = read_adapter(&r);
   adapter->source = tensors; /* its copies are in there */
   adapter->config = config;
@@ -405,8 +409,8 @@ static int read_both(ld_value *config, ld_safetensors *tensors, const char *name
   return code;
 }
 
-int ld_peft_parse(const ld_peft_bytes *bytes, const char *name, const ld_adapter_form *const *forms, ld_adapter **out,
-                  ld_error *err) {
+int ld_peft_parse(const ld_peft_bytes *bytes, const char *name, const ld_adapter_form *const *forms,
+                  ld_adapter **out, ld_error *err) {
   ld_safetensors *file;
   *out = NULL;
   ld_value *tree = ld_json_parse(bytes->config, bytes->config_length, name, err);
@@ -422,12 +426,13 @@ static int no_tensors(const char *folder, ld_error *err) {
   const bool old = ld_file_exists(pickle);
   free(pickle);
   if (old)
-    return ld_fail(err, LD_EUNSUPPORTED,
-                   "%s: adapter_model.bin is a pickle, which is not read. This converts it: python3 -c \"import "
-                   "torch; from safetensors.torch import save_file; save_file({k: v.clone().contiguous() for k, v "
-                   "in torch.load('%s/adapter_model.bin', 'cpu', weights_only=True).items()}, "
-                   "'%s/adapter_model.safetensors', {'format': 'pt'})\"",
-                   folder, folder, folder);
+    return ld_fail(
+        err, LD_EUNSUPPORTED,
+        "%s: adapter_model.bin is a pickle, which is not read. This converts it: python3 -c \"import "
+        "torch; from safetensors.torch import save_file; save_file({k: v.clone().contiguous() for k, v "
+        "in torch.load('%s/adapter_model.bin', 'cpu', weights_only=True).items()}, "
+        "'%s/adapter_model.safetensors', {'format': 'pt'})\"",
+        folder, folder, folder);
   return ld_fail(err, LD_EFILE, "%s: no adapter_model.safetensors in this folder", folder);
 }
 

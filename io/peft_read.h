@@ -19,8 +19,8 @@ typedef struct ld_peft_bytes {
   size_t config_length, tensors_length;
 } ld_peft_bytes;
 
-int ld_peft_parse(const ld_peft_bytes *bytes, const char *name, const ld_adapter_form *const *forms, ld_adapter **out,
-                  ld_error *err);
+int ld_peft_parse(const ld_peft_bytes *bytes, const char *name, const ld_adapter_form *const *forms,
+                  ld_adapter **out, ld_error *err);
 
 /* Warns where the file of a PEFT adapter seems cut short, as far as that shows without the base: a layer has
  * LoRA in a module, the layer before it has none there, and adapter_config.json selects both. */

@@ -100,7 +100,8 @@ int ld_peft_saved_choose(const ld_adapter *adapter, const char *const *all_modul
                          const char *folder, ld_peft_saved *saved, ld_error *err) {
   bool head = false;
   *saved = (ld_peft_saved){.task_type = adapter->task_type};
-  for (size_t i = 0; i < adapter->n_modules; i++) head = head || wraps_head(adapter->task_type, &adapter->modules[i]);
+  for (size_t i = 0; i < adapter->n_modules; i++)
+    head = head || wraps_head(adapter->task_type, &adapter->modules[i]);
   if (!head && adds_heads(adapter->task_type)) saved->task_type = NULL;
   add_names(adapter, saved);
   return check_others(adapter, all_modules, n_all_modules, folder, saved, err);

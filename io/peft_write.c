@@ -227,8 +227,8 @@ static const char *key_of(const ld_adapter_form *form, const char *role) {
 }
 
 /* A counter of batches is an integer there. */
-static ld_named named_tensor(const ld_adapter_form *form, const ld_adapter_module *m, const ld_adapter_tensor *t,
-                             int64_t *counter) {
+static ld_named named_tensor(const ld_adapter_form *form, const ld_adapter_module *m,
+                             const ld_adapter_tensor *t, int64_t *counter) {
   ld_named named = {.name = ld_format("base_model.model.%s.%s", m->path, key_of(form, t->role)),
                     .tensor = {.data = t->data, .dtype = LD_F32, .ndim = t->ndim}};
   memcpy(named.tensor.shape, t->shape, sizeof named.tensor.shape);
@@ -249,7 +249,8 @@ static int write_tensors(const char *path, const writer *w, ld_error *err) {
   for (size_t i = 0; i < a->n_modules; i++) {
     const ld_adapter_module *m = &a->modules[i];
     const ld_adapter_form *form = ld_adapter_is_whole(m) ? NULL : w->form;
-    for (size_t k = 0; k < m->n_tensors; k++, n++) tensors[n] = named_tensor(form, m, &m->tensors[k], &counters[n]);
+    for (size_t k = 0; k < m->n_tensors; k++, n++)
+      tensors[n] = named_tensor(form, m, &m->tensors[k], &counters[n]);
   }
   const char *digest = a->base_digest && *a->base_digest ? a->base_digest : NULL;
   const int code =
@@ -312,13 +313,15 @@ static int find_form(writer *w, const char *name, ld_error *err) {
     const ld_adapter_module *m = &w->adapter->modules[i];
     if (ld_adapter_is_whole(m)) continue;
     if (kind && strcmp(kind, m->kind) != 0)
-      return ld_fail(err, LD_EUNSUPPORTED, "%s: holds modules of the kinds %s and %s, of which PEFT takes one at a time",
-                     name, kind, m->kind);
+      return ld_fail(err, LD_EUNSUPPORTED,
+                     "%s: holds modules of the kinds %s and %s, of which PEFT takes one at a time", name,
+                     kind, m->kind);
     kind = m->kind;
   }
   for (int i = 0; kind && w->forms[i]; i++)
     if (!strcmp(w->forms[i]->kind, kind)) w->form = w->forms[i];
-  return !kind || w->form ? 0 : ld_fail(err, LD_EUNSUPPORTED, "%s: PEFT does not have the kind %s", name, kind);
+  return !kind || w->form ? 0
+                          : ld_fail(err, LD_EUNSUPPORTED, "%s: PEFT does not have the kind %s", name, kind);
 }
 
 /* The names come first: their error says more than that of a label too few in half a head. */

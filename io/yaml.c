@@ -106,7 +106,8 @@ static int set_plain(yaml_reader *r, const char *text, ld_value *out) {
     return 0;
   }
   if (is_octal_to_some(text))
-    return fail_here(r, "a number with a leading zero, which YAML 1.1 reads as octal: write it without: ", text);
+    return fail_here(r,
+                     "a number with a leading zero, which YAML 1.1 reads as octal: write it without: ", text);
   if (is_integer(text)) return set_integer(r, text, 10, out);
   const char *rest = text[0] == '0' ? text + 2 : "";
   if (text[0] == '0' && text[1] == 'o' && *rest && !rest[strspn(rest, "01234567")])

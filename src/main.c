@@ -20,12 +20,15 @@
 #include "train/kernels.h"
 
 static void print_help(FILE *out) {
-  fputs("Usage: lora_dist COMMAND [options]\n\nFine-tunes models with LoRA on CPU clusters.\n\nCommands:\n", out);
-  for (int i = 0; i < ld_n_commands; i++) fprintf(out, "  %-9s %s\n", ld_command_table[i]->name, ld_command_table[i]->summary);
-  fputs("\nlora_dist COMMAND --help lists the options of a command; lora_dist --version says what was built.\n"
-        "To use N processes, start it by mpirun:\n"
-        "  mpirun -np N lora_dist train --model DIR --data FILE --out DIR\n",
+  fputs("Usage: lora_dist COMMAND [options]\n\nFine-tunes models with LoRA on CPU clusters.\n\nCommands:\n",
         out);
+  for (int i = 0; i < ld_n_commands; i++)
+    fprintf(out, "  %-9s %s\n", ld_command_table[i]->name, ld_command_table[i]->summary);
+  fputs(
+      "\nlora_dist COMMAND --help lists the options of a command; lora_dist --version says what was built.\n"
+      "To use N processes, start it by mpirun:\n"
+      "  mpirun -np N lora_dist train --model DIR --data FILE --out DIR\n",
+      out);
 }
 
 static const ld_command *find_command(const char *name) {
@@ -39,8 +42,7 @@ static int unknown_command(const char *name, ld_error *err) {
   for (int i = 0; i < ld_n_commands; i++) names[i] = ld_command_table[i]->name;
   const ld_hint hint = ld_suggest(name, names, (size_t)ld_n_commands, "");
   free(names);
-  if (*name == '-')
-    return ld_fail(err, LD_EUSAGE, "'%s': expected a command; see lora_dist --help", name);
+  if (*name == '-') return ld_fail(err, LD_EUSAGE, "'%s': expected a command; see lora_dist --help", name);
   return ld_fail(err, LD_EUSAGE, "unknown command '%s'%s; see lora_dist --help", name, hint.text);
 }
 
@@ -170,7 +172,8 @@ static int set_up_products(const ld_options *options, const ld_comm *comm, ld_er
   const int rc = ld_gemm_setup(n_threads(options), precision, err);
   if (!rc && options->threads > 1 && !ld_machine_can_start((int)options->threads - 1))
     return ld_fail(err, LD_ESYSTEM,
-                   "--threads %lld: host %s does not start so many: give fewer, or raise the limit (ulimit -u for their number, "
+                   "--threads %lld: host %s does not start so many: give fewer, or raise the limit (ulimit "
+                   "-u for their number, "
                    "ulimit -v for their memory)",
                    (long long)options->threads, ld_comm_host(comm));
   return rc && ld_comm_nodes(comm) > 1 ? ld_fail_prefix(err, rc, "host %s", ld_comm_host(comm)) : rc;
@@ -187,7 +190,8 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
     return 0;
   }
   ld_comm *comm = NULL;
-  const int started = command->uses_ranks ? ld_comm_start(&argc, &argv, ld_command_line_patience(line), &comm, &err) : 0;
+  const int started =
+      command->uses_ranks ? ld_comm_start(&argc, &argv, ld_command_line_patience(line), &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
   if (command->uses_ranks) speak = ld_comm_rank(comm) == 0; /* variables of another job may be left */
   ld_log_mute(!speak);
@@ -201,7 +205,8 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (!rc) rc = set_up_products(&options, comm, &err);
   rc = ld_comm_agree(comm, rc, &err);
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
-  if (ld_comm_size(comm) > 1) ld_gemm_between(poll_ranks, comm); /* a product of many rows can take a minute */
+  if (ld_comm_size(comm) > 1)
+    ld_gemm_between(poll_ranks, comm); /* a product of many rows can take a minute */
   if (!rc) rc = ld_kernels_agree(comm, ld_version_build(), options.mixed_cpus, &err);
   if (!rc && speak && is_bf16(&options)) ld_kernels_time_bf16(n_threads(&options));
   if (!rc) rc = command->run(&options, line->path, comm, &err);

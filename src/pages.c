@@ -149,7 +149,8 @@ static void put_case(const ld_option *o) {
   fputs("        ", stdout);
   if (takes_word(o)) printf("--%s | ", o->name);
   printf("--%s=) takes='", o->name);
-  for (const char *at = o->kind == LD_OPTION_FLAG ? "yes|no" : o->argument; *at; at++) putchar(*at == '|' ? ' ' : *at);
+  for (const char *at = o->kind == LD_OPTION_FLAG ? "yes|no" : o->argument; *at; at++)
+    putchar(*at == '|' ? ' ' : *at);
   puts("' ;;");
 }
 

@@ -43,18 +43,21 @@ static bool begins_with(const char *line, size_t length, const char *text) {
 static int take_line(ld_value *record, size_t room[2], const char *line, size_t length, ld_error *err) {
   const bool begins = !record->items[0].n_items;
   while (length && strchr(" \t\r\n", line[length - 1])) length--;
-  if (!length || begins_with(line, length, "-DOCSTART-") || (begins && begins_with(line, length, "# "))) return 0;
+  if (!length || begins_with(line, length, "-DOCSTART-") || (begins && begins_with(line, length, "# ")))
+    return 0;
   size_t word = 0, tag = length;
   while (word < length && !strchr(" \t", line[word])) word++;
   while (tag && !strchr(" \t", line[tag - 1])) tag--;
-  if (!tag) return ld_fail(err, LD_EFORMAT, "the word \"%.*s\" has no tag: write \"word tag\"", (int)(length < 40 ? length : 40), line);
+  if (!tag)
+    return ld_fail(err, LD_EFORMAT, "the word \"%.*s\" has no tag: write \"word tag\"",
+                   (int)(length < 40 ? length : 40), line);
   add(&record->items[0], &room[0], line, word);
   add(&record->items[1], &room[1], line + tag, length - tag);
   return 0;
 }
 
-static int conll_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes, ld_parsed *out,
-                      ld_error *err) {
+static int conll_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
+                      ld_parsed *out, ld_error *err) {
   size_t room[2] = {0};
   int rc = ld_data_check_text(dataset, record->offset, bytes->at, bytes->length, err);
   if (rc || ld_data_is_blank(bytes->at, bytes->length)) return rc;

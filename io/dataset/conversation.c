@@ -54,7 +54,7 @@ typedef struct id_walk {
   const ld_dataset *dataset;
   const char *text;
   const ld_ids *whole;
-  size_t at;  /* tokens passed */
+  size_t at;    /* tokens passed */
   bool differs; /* the pieces' ids are not the whole's: the walk means nothing */
   ld_ids piece;
 } id_walk;

@@ -14,14 +14,15 @@ struct ld_data_form {
   const char *takes;   /* for errors, before a list of endings: "a language model takes files that end in" */
   const char *keys[4]; /* the values that a JSON record of this form has, NULL after the last */
   const char *more[4]; /* those that it may have besides */
-  bool by_columns;     /* its text is found among names as people choose them (column.h): in tables, and where it has no
+  bool
+      by_columns; /* its text is found among names as people choose them (column.h): in tables, and where it has no
                           keys of its own in JSON too */
-  bool images;         /* records are images, which may be skipped where they are broken */
-  bool continuous;     /* records continue each other: one stream of tokens, of which none is cut off */
-  bool labelled;       /* a record has one label, or none, which is its only target */
-  bool tagged;         /* labelled, but each target token of a record has a label, which is a name */
-  bool has_turns;      /* a record is a conversation, in a layout */
-  bool packs;          /* several records share a row, unless asked otherwise */
+  bool images;     /* records are images, which may be skipped where they are broken */
+  bool continuous; /* records continue each other: one stream of tokens, of which none is cut off */
+  bool labelled;   /* a record has one label, or none, which is its only target */
+  bool tagged;     /* labelled, but each target token of a record has a label, which is a name */
+  bool has_turns;  /* a record is a conversation, in a layout */
+  bool packs;      /* several records share a row, unless asked otherwise */
   /* Fills the sample, which comes empty. Tokens come uncut, but where n_whole is set too; a text without tokens leaves
    * it empty. LD_EFORMAT names the key that is missing or of another type. */
   int (*make)(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed, ld_sample *sample,

@@ -13,8 +13,9 @@
 #include "io/dataset/source_received.h"
 #include "io/dataset/tokens.h"
 
-static const ld_data_format *const formats[] = {&ld_data_jsonl,        &ld_data_tsv,        &ld_data_csv,       &ld_data_raw, &ld_data_conll,
-                                                &ld_data_image_folder, &ld_data_image_file, &ld_data_image_hdf5};
+static const ld_data_format *const formats[] = {
+    &ld_data_jsonl, &ld_data_tsv,          &ld_data_csv,        &ld_data_raw,
+    &ld_data_conll, &ld_data_image_folder, &ld_data_image_file, &ld_data_image_hdf5};
 
 enum { n_formats = sizeof formats / sizeof *formats };
 
@@ -168,8 +169,7 @@ void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const l
 int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
   const char *file = ld_source_name(dataset->source, record->offset), *path = dataset->source->path;
   if (file) return ld_fail_prefix(err, rc, "%s/%s", path, file);
-  if (dataset->form->images)
-    return ld_fail_prefix(err, rc, "%s: image %" PRIu64, path, record->offset);
+  if (dataset->form->images) return ld_fail_prefix(err, rc, "%s: image %" PRIu64, path, record->offset);
   return ld_data_fail_at(dataset, record->offset, rc, err);
 }
 
@@ -260,8 +260,7 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
 /* Whether an image may be passed over: what cannot be read at all may be there the next time, and the data
  * would be another. */
 static bool pass_over(const ld_dataset *dataset, int rc) {
-  return dataset->form->images && !dataset->options.strict &&
-         (rc == LD_EFORMAT || rc == LD_EUNSUPPORTED);
+  return dataset->form->images && !dataset->options.strict && (rc == LD_EFORMAT || rc == LD_EUNSUPPORTED);
 }
 
 static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *scratch, ld_label_set *labels,

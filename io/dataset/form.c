@@ -117,7 +117,8 @@ int ld_form_find_layout(ld_dataset *dataset, ld_error *err) {
 }
 
 int ld_form_find(ld_dataset *dataset, const ld_value *record, ld_error *err) {
-  const ld_data_form *form = form_of(dataset->options.forms, record), *other = form_by_columns(dataset->options.forms);
+  const ld_data_form *form = form_of(dataset->options.forms, record),
+                     *other = form_by_columns(dataset->options.forms);
   if (!form && other && !other->keys[0]) return find_by_columns(dataset, record, err);
   if (!form) return fail_unknown(dataset->options.forms, record, err);
   dataset->form = form;
@@ -142,7 +143,8 @@ int ld_form_check(const ld_dataset *dataset, const ld_value *record, ld_tally *u
   const ld_data_keys *keys = &dataset->keys;
   const char *const *own = dataset->form->keys, *const text[] = {keys->text, NULL};
   const char *const by_columns[] = {keys->text, keys->pair, keys->label};
-  const bool same = own[0] ? form_of(dataset->options.forms, record) == dataset->form : ld_value_get(record, *text) != NULL;
+  const bool same =
+      own[0] ? form_of(dataset->options.forms, record) == dataset->form : ld_value_get(record, *text) != NULL;
   if (!same) return fail_other(record, own[0] ? own : text, err);
   if (!own[0]) count_unused(record, by_columns, 3, unused);
   if (!own[0]) return 0;

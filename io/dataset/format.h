@@ -12,7 +12,7 @@
 #include "io/dataset/source.h"
 
 typedef struct ld_data_format {
-  const char *endings[4]; /* of the file's name, then NULL; "/" is a folder */
+  const char *endings[4];           /* of the file's name, then NULL; "/" is a folder */
   bool images, continuous, columns; /* what it holds, as in ld_data_form; columns: its values have names */
   /* Makes dataset->source where the data is: ld_data_map_text for text. */
   int (*source)(ld_dataset *dataset, const char *path, ld_error *err);

@@ -135,15 +135,20 @@ const ld_data_form ld_form_chat = {
     .name = "chat", .takes = LANGUAGE, .keys = {"messages"}, .has_turns = true, .make = make_chat};
 const ld_data_form ld_form_prompt = {
     .name = "prompt", .takes = LANGUAGE, .keys = {"prompt", "completion"}, .make = make_prompt};
-const ld_data_form ld_form_text = {
-    .name = "text", .takes = LANGUAGE, .keys = {"text"}, .by_columns = true, .packs = true, .make = make_text};
+const ld_data_form ld_form_text = {.name = "text",
+                                   .takes = LANGUAGE,
+                                   .keys = {"text"},
+                                   .by_columns = true,
+                                   .packs = true,
+                                   .make = make_text};
 const ld_data_form ld_form_raw = {
     .name = "raw", .takes = LANGUAGE, .continuous = true, .packs = true, .make = make_raw};
-const ld_data_form ld_form_labelled = {.name = "labelled",
-                                       .takes = "a classifier of texts takes labelled records in files that end in",
-                                       .by_columns = true,
-                                       .labelled = true,
-                                       .make = make_labelled};
+const ld_data_form ld_form_labelled = {
+    .name = "labelled",
+    .takes = "a classifier of texts takes labelled records in files that end in",
+    .by_columns = true,
+    .labelled = true,
+    .make = make_labelled};
 const ld_data_form ld_form_image = {
     .name = "image",
     .takes = "a classifier of images takes a folder of class folders, or files that end in",

@@ -99,10 +99,10 @@ static bool take(received *r, const char **at, const char *end) {
   if (h.name_length && (*at)[h.name_length - 1]) return false;
   r->places = ld_grow(r->places, r->n, &r->room, sizeof *r->places);
   r->places[r->n++] = (record_place){.offset = h.offset,
-                              .n = h.n,
-                              .at = *at + h.name_length,
-                              .name = h.name_length ? *at : NULL,
-                              .length = h.length};
+                                     .n = h.n,
+                                     .at = *at + h.name_length,
+                                     .name = h.name_length ? *at : NULL,
+                                     .length = h.length};
   *at += h.name_length + h.length;
   return true;
 }

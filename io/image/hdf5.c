@@ -129,11 +129,11 @@ static bool is_small_chunk(const storage *how, int ndim, size_t element) {
 }
 
 static int fail_storage(const ld_image_store *s, const char *name, ld_error *err) {
-  return ld_fail(
-      err, LD_EFORMAT,
-      "%s: '%s' is stored in a way that is not supported: store it in the file itself, in chunks below 256 MiB, "
-      "with no filters or gzip and shuffle",
-      s->path, name);
+  return ld_fail(err, LD_EFORMAT,
+                 "%s: '%s' is stored in a way that is not supported: store it in the file itself, in chunks "
+                 "below 256 MiB, "
+                 "with no filters or gzip and shuffle",
+                 s->path, name);
 }
 
 /* A shape in text, for errors. */

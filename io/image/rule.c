@@ -90,7 +90,8 @@ static int check_steps(const ld_value *config, ld_error *err) {
     for (size_t k = 0; !fine && k < sizeof known / sizeof *known; k++) fine = !strcmp(item->key, known[k]);
     if (!fine)
       return ld_fail(err, LD_EUNSUPPORTED,
-                     "%s: this step is not supported: set it to false if the model can do without", item->key);
+                     "%s: this step is not supported: set it to false if the model can do without",
+                     item->key);
   }
   return 0;
 }

@@ -307,7 +307,8 @@ static void put_samples(ld_text *page, const ld_run_record *r) {
   if (!r->n_samples) return;
   bool after = false;
   for (size_t i = 0; i < r->n_samples; i++) after = after || r->samples[i].text[1];
-  ld_text_printf(page, "<section><h2>%s</h2>\n", after ? "Text before and after" : "Text that the model wrote");
+  ld_text_printf(page, "<section><h2>%s</h2>\n",
+                 after ? "Text before and after" : "Text that the model wrote");
   for (size_t i = 0; i < r->n_samples; i++) {
     ld_text_puts(page, "<div class=\"pair\">");
     put_sample(page, &r->samples[i], 0);
@@ -390,7 +391,8 @@ static void put_facts(ld_text *page, const ld_run_record *r, const char *trained
   }
   if (r->memory > 0) {
     open_fact(page, "memory");
-    ld_text_printf(page, "%.1f GiB free on %s at the start", r->memory / 0x1p30, r->hosts > 1 ? "rank 0's host" : "the host");
+    ld_text_printf(page, "%.1f GiB free on %s at the start", r->memory / 0x1p30,
+                   r->hosts > 1 ? "rank 0's host" : "the host");
     close_tile(page);
   }
   ld_text_puts(page, "</dl></section>\n");

@@ -70,7 +70,8 @@ static void take_metrics(ld_run_record *r, const ld_value *list) {
   drop_metrics(r);
   for (size_t i = 0; i < list->n_items; i++) {
     const ld_value *item = &list->items[i];
-    const char *key = item->type == LD_MAP ? string(item, "key") : NULL, *name = key ? string(item, "name") : NULL;
+    const char *key = item->type == LD_MAP ? string(item, "key") : NULL,
+               *name = key ? string(item, "name") : NULL;
     if (!key) continue;
     const char *better = string(item, "better");
     const double digits = number(item, "digits");
@@ -89,7 +90,8 @@ static void find_metrics(ld_run_record *r, const ld_value *record) {
                                           {"pearson", "Pearson correlation"},
                                           {"spearman", "Spearman correlation"}};
   for (size_t i = 0; i < sizeof scores / sizeof *scores; i++)
-    if (!isnan(number(record, scores[i][0]))) add_metric(r, scores[i][0], scores[i][1], (ld_run_metric){.digits = 4});
+    if (!isnan(number(record, scores[i][0])))
+      add_metric(r, scores[i][0], scores[i][1], (ld_run_metric){.digits = 4});
   if (!r->n_metrics)
     add_metric(r, "perplexity", "perplexity", (ld_run_metric){.falls = true, .of_loss = true, .digits = 2});
 }
@@ -100,7 +102,8 @@ static bool differ(double one, double other) {
 
 static ld_run_size size_of(const ld_value *map) {
   if (!map || map->type != LD_MAP) return (ld_run_size){NAN, NAN, NAN, NAN};
-  return (ld_run_size){number(map, "records"), number(map, "rows"), number(map, "tokens"), number(map, "targets")};
+  return (ld_run_size){number(map, "records"), number(map, "rows"), number(map, "tokens"),
+                       number(map, "targets")};
 }
 
 /* `session`: the seconds of the session that is being read, as far as its records tell. */

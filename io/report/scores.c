@@ -15,7 +15,8 @@ void ld_report_put_score_chart(ld_text *page, const ld_run_record *r, ld_chart c
   const double *values = e->column[LD_COLUMN_METRIC], top = ld_column_largest(values, e->n);
   const double best = metric->falls ? ld_column_least(values, e->n) : top;
   char note[64];
-  snprintf(note, sizeof note, "validation, %s %.*f", metric->falls ? "lowest" : "highest", metric->digits, best);
+  snprintf(note, sizeof note, "validation, %s %.*f", metric->falls ? "lowest" : "highest", metric->digits,
+           best);
   const ld_curve curve = {"validation", "joined", e->column[LD_COLUMN_STEP], values, e->n};
   ld_text title = {0};
   ld_report_put_capital(&title, metric->name);
@@ -114,8 +115,10 @@ static void put_classes(ld_text *page, const ld_confusion *c) {
   if (!c->n) return;
   ld_text_puts(page, "<section><h2>Classes</h2>\n<span class=\"note\">validation at step ");
   ld_report_put_count(page, c->step);
-  ld_text_puts(page, "</span><div class=\"wide\"><table>\n<tr><th>Class</th><th>Precision</th><th>Recall</th><th>F1</th>"
-                     "<th>True</th></tr>\n");
+  ld_text_puts(
+      page,
+      "</span><div class=\"wide\"><table>\n<tr><th>Class</th><th>Precision</th><th>Recall</th><th>F1</th>"
+      "<th>True</th></tr>\n");
   for (size_t i = 0; i < c->n; i++) {
     double is = 0, said = 0;
     for (size_t k = 0; k < c->n; k++) {

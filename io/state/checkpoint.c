@@ -139,7 +139,8 @@ static int verify(const sink *to, const ld_store *meant, ld_error *err) {
   if (code)
     code = ld_fail(err, LD_EFILE, "%s: was not written correctly: %s", to->path, why.text);
   else if (ld_store_hash(&found) != ld_store_hash(meant))
-    code = ld_fail(err, LD_EFILE, "%s: was not written correctly: it reads back with other contents", to->path);
+    code =
+        ld_fail(err, LD_EFILE, "%s: was not written correctly: it reads back with other contents", to->path);
   ld_map_close(&map);
   ld_store_free(&found);
   return code;
@@ -191,7 +192,8 @@ static int take_root(ld_store *store, ld_checkpoint *c, int64_t *version, ld_err
   if (!code && strcmp(format, FORMAT) != 0) code = ld_fail(err, LD_EFORMAT, "not a lora_dist checkpoint");
   if (!code) code = ld_store_integer(store, "", "version", 1, INT64_MAX, version, err);
   if (!code && *version > VERSION)
-    return ld_fail(err, LD_EUNSUPPORTED, "is a checkpoint of version %lld; this program reads up to version %d",
+    return ld_fail(err, LD_EUNSUPPORTED,
+                   "is a checkpoint of version %lld; this program reads up to version %d",
                    (long long)*version, (int)VERSION);
   if (!code) code = ld_store_integer(store, "", "rank", 0, LD_MOST_RANK, &rank, err);
   if (!code) code = ld_store_real(store, "", "alpha", &a->alpha, err);
@@ -227,21 +229,25 @@ static int take_module(ld_store *store, const char *group, ld_adapter *adapter, 
 /* Its module was taken before. */
 static int take_tensor(ld_store_tensor *from, ld_adapter *adapter, ld_error *err) {
   ld_adapter_module *m = ld_adapter_module_at(adapter, from->group + strlen(ADAPTER));
-  if (!m || from->tensor.dtype != LD_F32) return ld_fail(err, LD_EFORMAT, "'%s' is not a trained tensor", from->name);
+  if (!m || from->tensor.dtype != LD_F32)
+    return ld_fail(err, LD_EFORMAT, "'%s' is not a trained tensor", from->name);
   ld_adapter_put(m, from->name, from->tensor.ndim, from->tensor.shape, ld_store_take(from));
   return 0;
 }
 
-static int take_moment(ld_store *store, const char *group, const ld_adapter_tensor *t, float **out, ld_error *err) {
+static int take_moment(ld_store *store, const char *group, const ld_adapter_tensor *t, float **out,
+                       ld_error *err) {
   ld_store_tensor *found = ld_store_find(store, group, t->role);
   if (!found || found->tensor.dtype != LD_F32 || found->tensor.ndim != t->ndim ||
       memcmp(found->tensor.shape, t->shape, (size_t)t->ndim * sizeof *t->shape) != 0)
-    return ld_fail(err, LD_EFORMAT, "'%s/%s' is missing, or has another shape than its tensor", group, t->role);
+    return ld_fail(err, LD_EFORMAT, "'%s/%s' is missing, or has another shape than its tensor", group,
+                   t->role);
   *out = ld_store_take(found);
   return 0;
 }
 
-static int take_moments(ld_store *store, const char *which, const ld_adapter *a, float ***out, ld_error *err) {
+static int take_moments(ld_store *store, const char *which, const ld_adapter *a, float ***out,
+                        ld_error *err) {
   int code = 0;
   *out = ld_alloc(ld_adapter_n_tensors(a), sizeof **out);
   for (size_t i = 0, n = 0; i < a->n_modules && !code; i++) {
@@ -256,7 +262,8 @@ static int take_moments(ld_store *store, const char *which, const ld_adapter *a,
 static int take_adapter(ld_store *store, ld_checkpoint *c, ld_error *err) {
   int code = 0;
   for (size_t i = 0; i < store->n_groups && !code; i++)
-    if (!strncmp(store->groups[i], ADAPTER, strlen(ADAPTER))) code = take_module(store, store->groups[i], c->adapter, err);
+    if (!strncmp(store->groups[i], ADAPTER, strlen(ADAPTER)))
+      code = take_module(store, store->groups[i], c->adapter, err);
   for (size_t i = 0; i < store->n_tensors && !code; i++)
     if (!strncmp(store->tensors[i].group, ADAPTER, strlen(ADAPTER)))
       code = take_tensor(&store->tensors[i], c->adapter, err);
@@ -294,11 +301,14 @@ static int take_trainer(ld_store *store, ld_checkpoint *c, ld_error *err) {
 static int take_checkpoint(ld_store *store, ld_checkpoint *c, ld_error *err) {
   int64_t version = 0;
   int code = take_root(store, c, &version, err);
-  if (!code) code = version == VERSION ? take_adapter(store, c, err) : ld_checkpoint_take_old(store, c->adapter, &c->m, &c->v, err);
+  if (!code)
+    code = version == VERSION ? take_adapter(store, c, err)
+                              : ld_checkpoint_take_old(store, c->adapter, &c->m, &c->v, err);
   return code ? code : take_trainer(store, c, err);
 }
 
-int ld_checkpoint_parse(const void *bytes, size_t length, const char *name, ld_checkpoint **out, ld_error *err) {
+int ld_checkpoint_parse(const void *bytes, size_t length, const char *name, ld_checkpoint **out,
+                        ld_error *err) {
   ld_store store = {0};
   ld_checkpoint *c = NULL;
   *out = NULL;

@@ -26,7 +26,8 @@ static ld_store_tensor *matrix(ld_store *store, const char *group, const char *n
 }
 
 /* A (rank, in) as it stands in PEFT's file: of a convolution (rank, channels, height, width). */
-static void put_low_rank(ld_adapter_module *m, ld_store_tensor *A, ld_store_tensor *B, const int64_t kernel[2]) {
+static void put_low_rank(ld_adapter_module *m, ld_store_tensor *A, ld_store_tensor *B,
+                         const int64_t kernel[2]) {
   const int64_t pixels = kernel[0] ? kernel[0] * kernel[1] : 1, *a = A->tensor.shape, *b = B->tensor.shape;
   const int ndim = kernel[0] ? 4 : 2;
   ld_adapter_put(m, "lora_A", ndim, (int64_t[]){a[0], a[1] / pixels, kernel[0], kernel[1]}, ld_store_take(A));
@@ -66,23 +67,26 @@ static int take_full(ld_store_tensor *full, ld_adapter *adapter, ld_error *err) 
 
 /* The moment `which` of a module's tensor, where an old file has it. */
 static ld_store_tensor *find_moment(ld_store *store, const char *which, const ld_adapter_module *m,
-                                          const ld_adapter_tensor *t) {
+                                    const ld_adapter_tensor *t) {
   const bool whole = ld_adapter_is_whole(m);
   char *group = whole ? ld_format("optimizer/%s", which) : ld_format("optimizer/%s/%s", which, m->path);
-  char *name = whole ? ld_format("%s.%s", m->path, t->role) : ld_strdup(strcmp(t->role, "lora_A") ? "B" : "A");
+  char *name =
+      whole ? ld_format("%s.%s", m->path, t->role) : ld_strdup(strcmp(t->role, "lora_A") ? "B" : "A");
   ld_store_tensor *found = ld_store_find(store, group, name);
   free(group);
   free(name);
   return found;
 }
 
-static int take_moments(ld_store *store, const char *which, const ld_adapter *adapter, float ***out, ld_error *err) {
+static int take_moments(ld_store *store, const char *which, const ld_adapter *adapter, float ***out,
+                        ld_error *err) {
   float **moments = *out = ld_alloc(ld_adapter_n_tensors(adapter), sizeof *moments);
   for (size_t i = 0, n = 0; i < adapter->n_modules; i++) {
     const ld_adapter_module *m = &adapter->modules[i];
     for (size_t k = 0; k < m->n_tensors; k++, n++) {
       ld_store_tensor *found = find_moment(store, which, m, &m->tensors[k]);
-      if (!found || found->tensor.dtype != LD_F32 || ld_stored_count(&found->tensor) != ld_adapter_count(&m->tensors[k]))
+      if (!found || found->tensor.dtype != LD_F32 ||
+          ld_stored_count(&found->tensor) != ld_adapter_count(&m->tensors[k]))
         return bad(m->path, "has no moments of its shape", err);
       moments[n] = ld_store_take(found);
     }
@@ -93,7 +97,8 @@ static int take_moments(ld_store *store, const char *which, const ld_adapter *ad
 int ld_checkpoint_take_old(ld_store *store, ld_adapter *adapter, float ***m, float ***v, ld_error *err) {
   int rc = 0;
   for (size_t i = 0; i < store->n_groups && !rc; i++)
-    if (!strncmp(store->groups[i], "lora/", strlen("lora/"))) rc = take_low_rank(store, store->groups[i], adapter, err);
+    if (!strncmp(store->groups[i], "lora/", strlen("lora/")))
+      rc = take_low_rank(store, store->groups[i], adapter, err);
   for (size_t i = 0; i < store->n_tensors && !rc; i++)
     if (!strcmp(store->tensors[i].group, "full")) rc = take_full(&store->tensors[i], adapter, err);
   if (rc || !ld_store_has(store, "optimizer")) return rc;

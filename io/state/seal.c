@@ -28,5 +28,6 @@ int ld_seal_check(const char *bytes, size_t length, const char *name, ld_error *
     return ld_fail(err, LD_EFORMAT, "%s: not a lora_dist checkpoint (or its header is damaged)", name);
   ld_seal_make(bytes, length, seal);
   if (memcmp(seal, bytes, LD_SEAL_BYTES) == 0) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s: damaged or changed since it was written: use an older checkpoint", name);
+  return ld_fail(err, LD_EFORMAT, "%s: damaged or changed since it was written: use an older checkpoint",
+                 name);
 }

@@ -15,7 +15,11 @@
 #include "base/dtype.h"
 #include "base/error.h"
 
-typedef enum ld_attribute_type { LD_ATTRIBUTE_INTEGER, LD_ATTRIBUTE_REAL, LD_ATTRIBUTE_TEXT } ld_attribute_type;
+typedef enum ld_attribute_type {
+  LD_ATTRIBUTE_INTEGER,
+  LD_ATTRIBUTE_REAL,
+  LD_ATTRIBUTE_TEXT
+} ld_attribute_type;
 
 /* Integers may be several (a kernel's height and width); reals and texts are single. */
 typedef struct ld_attribute {
@@ -51,7 +55,8 @@ void ld_store_free(ld_store *store);
  * (NULL puts nothing), tensors' data is borrowed. */
 void ld_store_put_group(ld_store *store, const char *group);
 void ld_store_put_integer(ld_store *store, const char *group, const char *name, int64_t value);
-void ld_store_put_integers(ld_store *store, const char *group, const char *name, const int64_t *values, int n);
+void ld_store_put_integers(ld_store *store, const char *group, const char *name, const int64_t *values,
+                           int n);
 void ld_store_put_real(ld_store *store, const char *group, const char *name, double value);
 void ld_store_put_text(ld_store *store, const char *group, const char *name, const char *value);
 void ld_store_put_tensor(ld_store *store, const char *group, const char *name, const ld_stored *tensor);
@@ -63,8 +68,8 @@ bool ld_store_has(const ld_store *store, const char *group);
 
 /* The value of an attribute that must be there, an integer within [low, high]. LD_EFORMAT names what is wrong. A text
  * belongs to the store. */
-int ld_store_integer(ld_store *store, const char *group, const char *name, int64_t low, int64_t high, int64_t *value,
-                     ld_error *err);
+int ld_store_integer(ld_store *store, const char *group, const char *name, int64_t low, int64_t high,
+                     int64_t *value, ld_error *err);
 int ld_store_real(ld_store *store, const char *group, const char *name, double *value, ld_error *err);
 int ld_store_text(ld_store *store, const char *group, const char *name, const char **value, ld_error *err);
 

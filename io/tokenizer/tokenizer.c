@@ -326,7 +326,8 @@ int ld_tokenizer_encode_words(const ld_tokenizer *tokenizer, const ld_words *wor
   int rc = 0;
   for (size_t i = 0; i < words->n && !rc; i++) {
     rc = encode_word(tokenizer, words->list[i], &texts[0], err);
-    for (bool begins = true; first.n < texts[0].n; begins = false) ld_ids_push(&first, begins ? (int32_t)i : -1);
+    for (bool begins = true; first.n < texts[0].n; begins = false)
+      ld_ids_push(&first, begins ? (int32_t)i : -1);
   }
   if (!rc) {
     const size_t before = added_before(template), start = out->n;

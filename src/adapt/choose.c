@@ -52,8 +52,8 @@ static int no_module(const ld_model *model, const char *option, const ld_name *n
   const ld_hint hint = ld_suggest(last_part(wrong), names, n, "");
   ld_text list = {0};
   for (size_t i = 0; i < n && list.length < 200; i++) ld_text_printf(&list, "%s%s", i ? ", " : "", names[i]);
-  const int rc = ld_fail(err, LD_EUSAGE, "%s: no module of this %s model matches '%s'%s; there are %s", option,
-                         model->family->model_type, wrong, hint.text, list.bytes);
+  const int rc = ld_fail(err, LD_EUSAGE, "%s: no module of this %s model matches '%s'%s; there are %s",
+                         option, model->family->model_type, wrong, hint.text, list.bytes);
   ld_text_free(&list);
   free(wrong);
   free(names);
@@ -131,8 +131,10 @@ static int choose_targets(const ld_model *model, const char *targets, const bool
   return ld_fail(err, LD_EUSAGE, "--target: the list is empty: leave the option out, or write none");
 }
 
-int ld_choose(const ld_model *model, const ld_selection *selection, ld_choice **choices, size_t *n, ld_error *err) {
-  bool *chosen = ld_alloc(model->n_linears, sizeof *chosen), *whole = ld_alloc(model->n_linears, sizeof *whole);
+int ld_choose(const ld_model *model, const ld_selection *selection, ld_choice **choices, size_t *n,
+              ld_error *err) {
+  bool *chosen = ld_alloc(model->n_linears, sizeof *chosen),
+       *whole = ld_alloc(model->n_linears, sizeof *whole);
   int rc = choose_whole(model, selection->whole, whole, err);
   if (!rc) rc = choose_targets(model, selection->targets, whole, chosen, err);
   *choices = rc ? NULL : ld_alloc(model->n_linears, sizeof **choices);

@@ -9,9 +9,10 @@
 
 /* Lists are comma-separated; NULL is the model's default, "none" nothing. */
 typedef struct ld_selection {
-  const char *targets; /* modules that take an adapter: the path of each, or its end after a dot, or "all-linear" */
-  const char *whole;   /* modules that are trained in full: as in PEFT's modules_to_save */
-  ld_choice like;      /* kind, rank, alpha and scaling of the adapters */
+  const char
+      *targets; /* modules that take an adapter: the path of each, or its end after a dot, or "all-linear" */
+  const char *whole; /* modules that are trained in full: as in PEFT's modules_to_save */
+  ld_choice like;    /* kind, rank, alpha and scaling of the adapters */
 } ld_selection;
 
 /* The modules that PEFT would adapt for the targets, in the model's order, then those that are trained in full,

@@ -11,7 +11,7 @@
 #include "nn/change.h"
 
 typedef struct ld_adapter_kind {
-  const char *name;           /* in checkpoints, and as a value of --method: "lora" */
+  const char *name;            /* in checkpoints, and as a value of --method: "lora" */
   const ld_adapter_form *form; /* how it stands in PEFT folders; NULL: as modules_to_save */
   /* Whether it can change the layer; NULL: every one. */
   bool (*takes)(const ld_linear *layer);

@@ -22,7 +22,8 @@ void ld_low_rank_read(const ld_change *change, const ld_product *product, ld_sid
 ld_part ld_low_rank_part(const ld_change *change, ld_side h);
 
 /* dB += scaling dy^T h; dh (T, R) = scaling dy B, into `dh`; dA += dh^T x. */
-void ld_low_rank_gradients(const ld_change *change, const ld_product *product, ld_side dy, ld_side h, ld_side dh);
+void ld_low_rank_gradients(const ld_change *change, const ld_product *product, ld_side dy, ld_side h,
+                           ld_side dh);
 
 /* The part dh A of the input's gradient. */
 ld_part ld_low_rank_back(const ld_change *change, ld_side dh);

@@ -10,8 +10,9 @@
 void ld_out_of_memory(size_t bytes) {
   char text[256];
   const bool large = bytes >= 1 << 20;
-  const int n = snprintf(text, sizeof text, "lora_dist: error: out of memory: the system gives no %.1f %s more: %s\n",
-                         (double)bytes / (large ? 1048576 : 1024), large ? "MiB" : "KiB", LD_MEMORY_REMEDY);
+  const int n =
+      snprintf(text, sizeof text, "lora_dist: error: out of memory: the system gives no %.1f %s more: %s\n",
+               (double)bytes / (large ? 1048576 : 1024), large ? "MiB" : "KiB", LD_MEMORY_REMEDY);
   (void)!write(STDERR_FILENO, text, n > 0 ? (size_t)n : 0);
   _exit(1);
 }
@@ -57,7 +58,8 @@ char *ld_format(const char *format, ...) {
 }
 
 bool ld_memory_is_there(size_t bytes) {
-  void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *memory =
+      mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return memory != MAP_FAILED && !munmap(memory, bytes);
 }
 

@@ -26,7 +26,8 @@ size_t ld_edit_distance(const char *a, const char *b) {
     now[0] = i;
     for (size_t k = 1; k <= m; k++) {
       now[k] = least(least(last[k], now[k - 1]) + 1, last[k - 1] + !same(a[i - 1], b[k - 1]));
-      if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1]) now[k] = least(now[k], before[k - 2] + 1);
+      if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
+        now[k] = least(now[k], before[k - 2] + 1);
     }
   }
   return rows[n % 3][m];

@@ -11,8 +11,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   (void)comm;
   const char *ending = strrchr(options->out, '.');
   if (!ending || (strcmp(ending, ".h5") != 0 && strcmp(ending, ".hdf5") != 0))
-    return ld_fail(err, LD_EUSAGE, "--out %s: must end in .h5",
-                   options->out);
+    return ld_fail(err, LD_EUSAGE, "--out %s: must end in .h5", options->out);
   ld_converted c;
   int rc = ld_cmd_check_new(options, err);
   if (!rc) rc = ld_image_convert(options->data, options->labels_file, options->out, &c, err);
@@ -29,7 +28,8 @@ const ld_command ld_command_convert = {
     .name = "convert",
     .bit = LD_CMD_CONVERT,
     .summary = "convert images (CIFAR, MNIST, a folder) to HDF5",
-    .about = "Writes the images and labels of CIFAR-10, CIFAR-100 or MNIST files, or of a folder of class folders, "
+    .about = "Writes the images and labels of CIFAR-10, CIFAR-100 or MNIST files, or of a folder of class "
+             "folders, "
              "as one HDF5 file.",
     .run = run,
 };

@@ -35,7 +35,8 @@ static int print_evaluation(const ld_evaluation *e, const ld_base *base, ld_erro
   if (base->objective->labelled)
     ld_text_printf(&line, "  samples %lld\n", (long long)e->n_rows);
   else
-    ld_text_printf(&line, "  target tokens %lld  sequences %lld\n", (long long)e->n_targets, (long long)e->n_rows);
+    ld_text_printf(&line, "  target tokens %lld  sequences %lld\n", (long long)e->n_targets,
+                   (long long)e->n_rows);
   const int rc = ld_cmd_print(&line, false, err);
   if (!rc && e->scores.n_classes) print_confusion(&e->scores, &base->labels);
   ld_text_free(&line);
@@ -71,8 +72,8 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   ld_digests *digests = ld_once_open(comm, options, options->cache);
   int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
   if (!rc)
-    rc =
-        ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base, err);
+    rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base,
+                                  err);
   if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, &base, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
   if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(corpus->dataset), NULL, err);

@@ -15,10 +15,12 @@
 #include "train/generate.h"
 #include "train/prompt.h"
 
-static int find_layout(const ld_options *options, const ld_base *base, const ld_chat_layout **out, ld_error *err) {
+static int find_layout(const ld_options *options, const ld_base *base, const ld_chat_layout **out,
+                       ld_error *err) {
   char *of_run = NULL;
   const char *name = options->chat_template;
-  const int rc = !name && options->adapter ? ld_cmd_run_setting(options->adapter, "chat-template", &of_run, err) : 0;
+  const int rc =
+      !name && options->adapter ? ld_cmd_run_setting(options->adapter, "chat-template", &of_run, err) : 0;
   *out = rc ? NULL : ld_chat_find(name ? name : of_run, base->chat_template, base->tokenizer, err);
   free(of_run);
   return *out ? 0 : err->code;
@@ -126,9 +128,10 @@ static void warn_of_settings(const ld_options *options, const ld_value *generati
       ld_text_printf(&names, "%s%s", names.length ? ", " : "", settings[i].key);
   }
   if (names.length)
-    ld_warn("%s/generation_config.json: ignored, unlike in transformers: %s; --temperature, --top-k and --top-p "
-            "decide how tokens are chosen",
-            options->model, names.bytes);
+    ld_warn(
+        "%s/generation_config.json: ignored, unlike in transformers: %s; --temperature, --top-k and --top-p "
+        "decide how tokens are chosen",
+        options->model, names.bytes);
   ld_text_free(&names);
 }
 

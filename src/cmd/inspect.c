@@ -120,7 +120,8 @@ static void print_module(const ld_adapter_module *m) {
 static int64_t count_numbers(const ld_adapter *adapter) {
   int64_t n = 0;
   for (size_t i = 0; i < adapter->n_modules; i++)
-    for (size_t k = 0; k < adapter->modules[i].n_tensors; k++) n += ld_adapter_count(&adapter->modules[i].tensors[k]);
+    for (size_t k = 0; k < adapter->modules[i].n_tensors; k++)
+      n += ld_adapter_count(&adapter->modules[i].tensors[k]);
   return n;
 }
 
@@ -136,8 +137,8 @@ static void print_adapter(const char *path, const ld_adapter *adapter) {
   ld_cmd_put(adapter->base_digest ? adapter->base_digest : "unknown", 0, 0);
   printf("\n");
   printf("rank %d, alpha %g, dropout %g%s; %lld parameters in %lld %s\n", adapter->rank, adapter->alpha,
-         adapter->dropout, adapter->rslora ? ", rank-stabilised" : "", (long long)count_numbers(adapter), n_modules,
-         ld_plural(n_modules, "module", "modules"));
+         adapter->dropout, adapter->rslora ? ", rank-stabilised" : "", (long long)count_numbers(adapter),
+         n_modules, ld_plural(n_modules, "module", "modules"));
   for (size_t i = 0; i < adapter->n_modules; i++) print_module(&adapter->modules[i]);
   for (size_t i = 0; i < adapter->n_labels; i++) {
     printf("label %-12zu ", i);
@@ -209,8 +210,9 @@ static bool is_metrics(const char *path) {
 }
 
 static int fail_metrics(const char *path, ld_error *err) {
-  return ld_fail(err, LD_EUSAGE,
-                 "%s: is the record of a run, one JSON object a line: give its folder to inspect or to report", path);
+  return ld_fail(
+      err, LD_EUSAGE,
+      "%s: is the record of a run, one JSON object a line: give its folder to inspect or to report", path);
 }
 
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {

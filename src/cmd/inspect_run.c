@@ -28,8 +28,8 @@ static void put_value(ld_text *out, const ld_value *value) {
 /* The settings of run.yaml that a person looks for first; those left at "none" go without saying. */
 static void put_settings(ld_text *out, const ld_value *settings) {
   static const char *const files[] = {"model", "data", "valid"};
-  static const char *const keys[] = {"rank",  "alpha",      "target",  "whole",   "init-adapter", "lr",
-                                     "steps", "batch-size", "seq-len", "epochs",  "dropout",      "precision",
+  static const char *const keys[] = {"rank",  "alpha",      "target",  "whole",  "init-adapter", "lr",
+                                     "steps", "batch-size", "seq-len", "epochs", "dropout",      "precision",
                                      "seed",  "kernels",    "version", "trained"};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     const ld_value *value = ld_value_get(settings, files[i]);
@@ -94,7 +94,8 @@ static void put_losses(ld_text *out, const char *label, const ld_table *t, const
   if (!t->n) return;
   const double *step = t->column[LD_COLUMN_STEP], *loss = t->column[LD_COLUMN_LOSS];
   put_label(out, label);
-  ld_text_printf(out, "%.4f at step %.0f, %.4f at step %.0f", loss[0], step[0], loss[t->n - 1], step[t->n - 1]);
+  ld_text_printf(out, "%.4f at step %.0f, %.4f at step %.0f", loss[0], step[0], loss[t->n - 1],
+                 step[t->n - 1]);
   if (best) ld_text_printf(out, ", best %.4f at step %.0f", loss[*best], step[*best]);
   ld_text_puts(out, "\n");
 }

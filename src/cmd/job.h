@@ -17,7 +17,7 @@ typedef struct ld_job {
   char settings[LD_DIGEST_TEXT + 1];    /* digest of the base's config and tokenizer */
   char init_digest[LD_DIGEST_TEXT + 1]; /* of --init-adapter's adapter; empty without one */
   ld_base base;
-  ld_distributed model;          /* how the base came here */
+  ld_distributed model;    /* how the base came here */
   ld_corpus *data, *valid; /* valid may be NULL */
   ld_prompts prompts;      /* of which texts are shown; rank 0's */
   bool writes;             /* whether there are any */

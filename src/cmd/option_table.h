@@ -21,7 +21,15 @@ enum ld_command_bit {
   LD_CMD_REPORT = 512
 };
 
-enum ld_option_kind { LD_OPTION_PATH, LD_OPTION_WORD, LD_OPTION_INTEGER, LD_OPTION_REAL, LD_OPTION_DURATION, LD_OPTION_FLAG, LD_OPTION_CHOICE };
+enum ld_option_kind {
+  LD_OPTION_PATH,
+  LD_OPTION_WORD,
+  LD_OPTION_INTEGER,
+  LD_OPTION_REAL,
+  LD_OPTION_DURATION,
+  LD_OPTION_FLAG,
+  LD_OPTION_CHOICE
+};
 
 /* Marks: the adapter's bits depend on it; it is of the LoRA matrices alone; an --init-adapter decides it; it is of one
  * start, so that a run's record does not have it; which rows there are, or their order, depends on it. */
@@ -34,7 +42,8 @@ enum {
 };
 
 typedef struct ld_option {
-  const char *name; /* also the YAML key; once per command, so that each may have words of its own; NULL: a heading
+  const char
+      *name; /* also the YAML key; once per command, so that each may have words of its own; NULL: a heading
                        of the help, whose text is `help` */
   enum ld_option_kind kind;
   size_t field;           /* offset in ld_options; a duration is a number of seconds */

@@ -17,7 +17,8 @@ static void *field_of(const ld_options *options, const ld_option *o) {
 static int bad_value(const ld_option *o, const char *text, ld_error *err) {
   if (o->kind == LD_OPTION_CHOICE)
     return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not one of %s", o->name, text, o->argument);
-  if (o->kind == LD_OPTION_FLAG) return ld_fail(err, LD_EUSAGE, "--%s: '%s' is neither yes nor no", o->name, text);
+  if (o->kind == LD_OPTION_FLAG)
+    return ld_fail(err, LD_EUSAGE, "--%s: '%s' is neither yes nor no", o->name, text);
   if (o->kind == LD_OPTION_INTEGER)
     return ld_fail(err, LD_EUSAGE, "--%s: '%s' is not an integer between %.0f and %.0f", o->name, text,
                    o->low, o->high);
@@ -87,7 +88,8 @@ int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_
   switch (o->kind) {
   case LD_OPTION_PATH:
   case LD_OPTION_WORD:
-    if (o->kind == LD_OPTION_PATH && !*text) return ld_fail(err, LD_EUSAGE, "--%s: the path is empty", o->name);
+    if (o->kind == LD_OPTION_PATH && !*text)
+      return ld_fail(err, LD_EUSAGE, "--%s: the path is empty", o->name);
     set_string(options, o, text);
     return 0;
   case LD_OPTION_FLAG:

@@ -30,7 +30,8 @@ bool ld_options_are_record(const ld_value *root) {
 
 /* What a record holds that is no option, or none of this command, is for people. */
 static bool is_for_people(const char *key) {
-  static const char *const keys[] = {"version", "base-digest", "data-digest", "host", "ranks", "kernels", "trained"};
+  static const char *const keys[] = {"version", "base-digest", "data-digest", "host",
+                                     "ranks",   "kernels",     "trained"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
     if (!strcmp(keys[i], key)) return true;
   return ld_find_option(~0, key) != NULL;
@@ -83,8 +84,9 @@ static int apply_entry(const config *c, const ld_value *entry, ld_options *optio
   if (entry->type == LD_NULL) return 0;
   if (c->record && (o->marks & LD_MARK_ONCE)) return 0; /* also of records that have it still */
   if (is_config(o))
-    return ld_fail(err, LD_EUSAGE, "'config' names another file, which is not read: give each by a --config "
-                                   "of its own");
+    return ld_fail(err, LD_EUSAGE,
+                   "'config' names another file, which is not read: give each by a --config "
+                   "of its own");
   ld_text text = {0};
   ld_text_puts(&text, "");
   int rc = put_entry(o, entry, &text, err);
@@ -261,11 +263,12 @@ static bool has_meaning(const ld_option *o, const ld_base *base) {
          has_name(o->meant, base->model->family->of_images ? "images" : "text");
 }
 
-void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_base *base, const ld_data_form *form,
-                     ld_text *out) {
+void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_base *base,
+                     const ld_data_form *form, ld_text *out) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    if (!o->name || !(o->commands & (int)command) || (o->marks & LD_MARK_ONCE) || !has_meaning(o, base)) continue;
+    if (!o->name || !(o->commands & (int)command) || (o->marks & LD_MARK_ONCE) || !has_meaning(o, base))
+      continue;
     if (o->forms && !has_name(o->forms, form->name) && is_default(options, o)) continue;
     ld_text_printf(out, "%s: ", o->name);
     ld_option_put(options, o, out); /* JSON scalars are YAML scalars */
@@ -281,25 +284,29 @@ static int check_positions(const ld_options *options, int positions, ld_error *e
                  (long long)options->seq_len, options->model, positions, positions);
 }
 
-int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_base *base, ld_error *err) {
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_base *base,
+                    ld_error *err) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
     if (!(o->commands & (int)command) || has_meaning(o, base) || is_default(options, o)) continue;
     char *what = ld_base_what(base);
-    ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name, what, options->model);
+    ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name, what,
+            options->model);
     free(what);
     return LD_EUSAGE;
   }
   return check_positions(options, base->model->max_positions, err);
 }
 
-int ld_options_suit_data(const ld_options *options, const ld_data_form *form, const ld_data_form *other, ld_error *err) {
+int ld_options_suit_data(const ld_options *options, const ld_data_form *form, const ld_data_form *other,
+                         ld_error *err) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    if (!options->given[i] || !o->forms || has_name(o->forms, form->name) || (other && has_name(o->forms, other->name)) ||
-        is_default(options, o))
+    if (!options->given[i] || !o->forms || has_name(o->forms, form->name) ||
+        (other && has_name(o->forms, other->name)) || is_default(options, o))
       continue;
-    return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s: leave it out", o->name, options->data, o->lacks);
+    return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s: leave it out", o->name,
+                   options->data, o->lacks);
   }
   return 0;
 }
@@ -328,7 +335,9 @@ static void compare(const ld_options *options, const ld_option *o, const ld_valu
     put_recorded(entry, &was);
   const char *text = was.length ? was.bytes : "something else";
   if (strcmp(now.bytes, text))
-    differs(&(ld_difference){o->name, o->marks & LD_MARK_OF_ADAPTER, o->marks & LD_MARK_ROWS, text, now.bytes}, user);
+    differs(
+        &(ld_difference){o->name, o->marks & LD_MARK_OF_ADAPTER, o->marks & LD_MARK_ROWS, text, now.bytes},
+        user);
   ld_text_free(&now);
   ld_text_free(&was);
 }
@@ -346,7 +355,8 @@ bool ld_options_named(const char *list, const char *option) {
   const size_t n = strlen(option);
   for (ld_name name = {0}; ld_name_next(list, &name);) {
     size_t same = 0;
-    while (same < n && (name.at[same] == option[same] || (name.at[same] == '_' && option[same] == '-'))) same++;
+    while (same < n && (name.at[same] == option[same] || (name.at[same] == '_' && option[same] == '-')))
+      same++;
     if (name.length == n && same == n) return true;
   }
   return false;

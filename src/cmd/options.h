@@ -22,18 +22,20 @@ void ld_options_free(ld_options *options);
 void ld_options_json(enum ld_command_bit command, const ld_options *options, bool defining, ld_text *out);
 
 /* The same as YAML, one "key: value" a line, without those that have no meaning for this base or for data of this form. */
-void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_base *base, const ld_data_form *form,
-                     ld_text *out);
+void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_base *base,
+                     const ld_data_form *form, ld_text *out);
 
 /* Whether a YAML file is a run's own record, run.yaml, which says besides what it was made by. */
 bool ld_options_are_record(const ld_value *root);
 
 /* LD_EUSAGE, naming it, for an option of the command that has another value than its default and no meaning for this
  * base, and for a --seq-len that a person gave beyond its positions. */
-int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_base *base, ld_error *err);
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_base *base,
+                    ld_error *err);
 
 /* The same for data of these forms, one or two (NULL). Only of options that a person gave. */
-int ld_options_suit_data(const ld_options *options, const ld_data_form *form, const ld_data_form *other, ld_error *err);
+int ld_options_suit_data(const ld_options *options, const ld_data_form *form, const ld_data_form *other,
+                         ld_error *err);
 
 /* A defining option that has another value than the one recorded in a checkpoint. */
 typedef struct ld_difference {

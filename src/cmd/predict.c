@@ -84,7 +84,8 @@ static int open_base(const ld_options *options, ld_comm *comm, ld_digests *diges
                      ld_error *err) {
   int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
   if (!rc)
-    rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, base, err);
+    rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, base,
+                                  err);
   if (rc || base->objective->put_prediction) return rc;
   return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
                  base->model->family->model_type);

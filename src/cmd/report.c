@@ -17,7 +17,8 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   else if (!ld_file_exists(metrics))
     rc = ld_fail(err, LD_EFILE, "%s: holds no metrics.jsonl: give the --out of a training run", path);
   else if (ld_file_exists(page) && !ld_run_is_folder(path))
-    rc = ld_fail(err, LD_EFILE, "%s: is there already, and '%s' is not the folder of a run: move it", page, path);
+    rc = ld_fail(err, LD_EFILE, "%s: is there already, and '%s' is not the folder of a run: move it", page,
+                 path);
   free(metrics);
   free(page);
   if (!rc) rc = ld_report_write(path, path, err);
@@ -29,8 +30,9 @@ const ld_command ld_command_report = {
     .name = "report",
     .bit = LD_CMD_REPORT,
     .summary = "write the report page of a run",
-    .about = "Writes report.html into a run folder from its metrics.jsonl and run.yaml, also while the run is in "
-             "progress.",
+    .about =
+        "Writes report.html into a run folder from its metrics.jsonl and run.yaml, also while the run is in "
+        "progress.",
     .takes_path = true,
     .run = run,
 };

@@ -14,7 +14,8 @@ static int read_setting(const char *path, const char *key, char **value, ld_erro
   if (rc) return rc;
   ld_value *root = ld_yaml_parse(map.bytes, map.length, path, err);
   const ld_value *found = ld_value_get(root, key);
-  if (root && ld_options_are_record(root) && found && found->type == LD_STRING) *value = ld_strdup(found->string);
+  if (root && ld_options_are_record(root) && found && found->type == LD_STRING)
+    *value = ld_strdup(found->string);
   rc = root ? 0 : err->code;
   ld_value_free(root);
   ld_map_close(&map);

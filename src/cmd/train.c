@@ -195,11 +195,16 @@ static bool was_finished(const ld_job *j) {
 
 static const char *signal_name(int number) {
   switch (number) {
-  case SIGINT: return "Ctrl-C";
-  case SIGTERM: return "SIGTERM";
-  case SIGHUP: return "SIGHUP";
-  case SIGUSR1: return "SIGUSR1";
-  default: return "mpirun was told to end"; /* SIGCONT */
+  case SIGINT:
+    return "Ctrl-C";
+  case SIGTERM:
+    return "SIGTERM";
+  case SIGHUP:
+    return "SIGHUP";
+  case SIGUSR1:
+    return "SIGUSR1";
+  default:
+    return "mpirun was told to end"; /* SIGCONT */
   }
 }
 
@@ -307,7 +312,9 @@ static int train(ld_job *j, ld_error *err) {
   bool stop = false;
   while (!rc && !stop && j->trainer.progress.step < j->trainer.total_steps) rc = one_step(j, &stop, err);
   ld_progress_clear();
-  if (rc) ld_comm_by_first(j->comm, write_report, j, &(ld_error){0}); /* the error to tell is the one that ends the run */
+  if (rc)
+    ld_comm_by_first(j->comm, write_report, j,
+                     &(ld_error){0}); /* the error to tell is the one that ends the run */
   if (!rc && stop) find_reason(j);
   if (!rc && stop) rc = ld_comm_by_first(j->comm, write_stop, j, err);
   if (!rc && j->options.profile) rc = ld_comm_by_first(j->comm, profile, j, err);

@@ -25,7 +25,8 @@ static void judge_steps(const ld_table *steps) {
   const double *loss = steps->column[LD_COLUMN_LOSS], *end = loss + steps->n - n;
   const double last = ld_column_mean(end, n), chance = 3 * spread_of(end, n, last) * sqrt(1 + 1 / (double)n);
   if (n < ENOUGH ? last > 2 * *loss + 1 : last > 1.1 * *loss && last > *loss + chance)
-    ld_warn("the loss has risen from %.4g (step %.0f) to %.4g (the last %zu steps): the run diverges: give a lower --lr, or "
+    ld_warn("the loss has risen from %.4g (step %.0f) to %.4g (the last %zu steps): the run diverges: give a "
+            "lower --lr, or "
             "a longer --warmup",
             *loss, *steps->column[LD_COLUMN_STEP], last, n);
 }
@@ -35,7 +36,8 @@ static void judge_evals(const ld_job *j, const ld_table *evals) {
   const ld_progress *p = &j->trainer.progress;
   const double last = evals->n ? evals->column[LD_COLUMN_LOSS][evals->n - 1] : -1;
   if (last > 1.2 * p->best_loss || (!p->best_step && last > p->best_loss))
-    ld_warn("the loss on %s is %.4g at the end, and was %.4g at step %lld: %s/best.h5 has the adapter of that step",
+    ld_warn("the loss on %s is %.4g at the end, and was %.4g at step %lld: %s/best.h5 has the adapter of "
+            "that step",
             j->options.valid, last, p->best_loss, (long long)p->best_step, j->options.out);
 }
 

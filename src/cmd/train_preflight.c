@@ -78,11 +78,12 @@ static void show_ranks(const ld_job *j, const host *hosts, int n) {
   ld_text_free(&list);
   for (int h = 0; h < n; h++) {
     if (!hosts[h].tight) continue;
-    ld_warn("host %s has %d core%s for %d rank%s of %lld thread%s, which slows all of them down: start fewer, or "
-            "let mpirun bind each rank to enough cores (--map-by slot:PE=%lld)",
-            hosts[h].name, hosts[h].n_cores, ld_plural(hosts[h].n_cores, "", "s"), hosts[h].n_ranks,
-            ld_plural(hosts[h].n_ranks, "", "s"), (long long)j->options.threads, ld_plural(j->options.threads, "", "s"),
-            (long long)j->options.threads);
+    ld_warn(
+        "host %s has %d core%s for %d rank%s of %lld thread%s, which slows all of them down: start fewer, or "
+        "let mpirun bind each rank to enough cores (--map-by slot:PE=%lld)",
+        hosts[h].name, hosts[h].n_cores, ld_plural(hosts[h].n_cores, "", "s"), hosts[h].n_ranks,
+        ld_plural(hosts[h].n_ranks, "", "s"), (long long)j->options.threads,
+        ld_plural(j->options.threads, "", "s"), (long long)j->options.threads);
     return;
   }
 }
@@ -246,8 +247,8 @@ static double show_network(ld_job *j) {
   char chunks[80] = "";
   if (n_chunks > 1)
     snprintf(chunks, sizeof chunks, ", in %zu chunks overlapped with the backward pass", n_chunks);
-  ld_info("network %.2f MiB per step, %.2f ms%s", (double)ld_trainer_traffic(&j->trainer) / MIB, 1e3 * seconds,
-          chunks);
+  ld_info("network %.2f MiB per step, %.2f ms%s", (double)ld_trainer_traffic(&j->trainer) / MIB,
+          1e3 * seconds, chunks);
   return seconds;
 }
 
@@ -260,8 +261,7 @@ static int show_time(ld_job *j, double network, ld_error *err) {
   ld_put_duration(step, sizeof step, e->step);
   ld_put_duration(trial, sizeof trial, e->trial);
   ld_info("time    about %s for %lld %s of %s (estimated from a trial of %s)", all, (long long)e->steps,
-          ld_plural(e->steps, "step", "steps"), step,
-          trial);
+          ld_plural(e->steps, "step", "steps"), step, trial);
   return 0;
 }
 

@@ -76,7 +76,8 @@ static void show(const ld_profile_row *rows, size_t n, const ld_step_profile *pr
     const int length = (int)(strlen(rows[i].name) + 1 + strlen(rows[i].role));
     if (length > width) width = length;
   }
-  ld_info("profile of rank 0, mean of %lld step%s", (long long)profile->steps, ld_plural(profile->steps, "", "s"));
+  ld_info("profile of rank 0, mean of %lld step%s", (long long)profile->steps,
+          ld_plural(profile->steps, "", "s"));
   ld_info("%-*s %9s %6s %9s %9s %8s", width, "operation", "ms/step", "%", "forward", "backward", "GFLOP/s");
   for (size_t i = 0; i < n; i++) show_row(&rows[i], step, width);
   ld_info("%-*s %9.3f %6.2f", width, "step", 1e3 * step, 100.0);

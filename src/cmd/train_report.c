@@ -23,11 +23,11 @@ static void describe_data(const ld_job *j) {
             ld_plural(n, "record", "records"), rows, ld_plural(rows, "row", "rows"),
             (long long)plan->n_tokens, (long long)plan->n_targets);
   else if (form->images)
-    ld_info("data    %s: %lld %s of %d x %d", j->options.data, rows,
-            ld_plural(rows, "image", "images"), j->base.image_rule.width, j->base.image_rule.height);
+    ld_info("data    %s: %lld %s of %d x %d", j->options.data, rows, ld_plural(rows, "image", "images"),
+            j->base.image_rule.width, j->base.image_rule.height);
   else
-    ld_info("data    %s: %lld %s, %lld tokens", j->options.data, rows,
-            ld_plural(rows, "text", "texts"), (long long)plan->n_tokens);
+    ld_info("data    %s: %lld %s, %lld tokens", j->options.data, rows, ld_plural(rows, "text", "texts"),
+            (long long)plan->n_tokens);
 }
 
 /* The classes by name, as many as a line holds. */
@@ -55,8 +55,7 @@ static void describe_digests(const ld_job *j) {
   double bytes, seconds;
   ld_digests_cost(j->digests, &bytes, &seconds);
   char cost[64] = "known from the last start";
-  if (bytes > 0)
-    snprintf(cost, sizeof cost, "%.1f MiB read in %.2f s", bytes / 0x1p20, seconds);
+  if (bytes > 0) snprintf(cost, sizeof cost, "%.1f MiB read in %.2f s", bytes / 0x1p20, seconds);
   ld_info("digests base %s, data %s; %s", ld_model_folder_digest(j->base.folder), j->data->digest, cost);
 }
 
@@ -127,10 +126,10 @@ void ld_job_show_end(const ld_job *j) {
 static void put_metrics(const ld_metric *metrics, ld_text *out) {
   ld_text_puts(out, "[");
   for (const ld_metric *m = metrics; m->key; m++)
-    ld_text_printf(out,
-                   "%s{\"key\": \"%s\", \"name\": \"%s\", \"better\": \"%s\", \"of_loss\": %s, \"digits\": %d}",
-                   m > metrics ? ", " : "", m->key, m->title ? m->title : m->name, m->falls ? "lower" : "higher",
-                   m->of_loss ? "true" : "false", m->digits);
+    ld_text_printf(
+        out, "%s{\"key\": \"%s\", \"name\": \"%s\", \"better\": \"%s\", \"of_loss\": %s, \"digits\": %d}",
+        m > metrics ? ", " : "", m->key, m->title ? m->title : m->name, m->falls ? "lower" : "higher",
+        m->of_loss ? "true" : "false", m->digits);
   ld_text_puts(out, "]");
 }
 
@@ -301,10 +300,11 @@ static void print_memory(const ld_job *j) {
   const ld_trainer *t = &j->trainer;
   const double mib = 1048576, rank = (double)ld_job_rank_bytes(j), base = ld_job_base_bytes(j);
   const int n_ranks = ld_comm_node_size(j->comm);
-  printf("memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f, index of the data and its "
-         "longest record %.1f\n",
-         rank / mib, (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib,
-         (double)ld_trainer_index_bytes(t) / mib);
+  printf(
+      "memory per rank    %.1f MiB: activations %.1f, adapter and optimizer %.1f, index of the data and its "
+      "longest record %.1f\n",
+      rank / mib, (double)t->activation_bytes / mib, (double)ld_trainer_state_bytes(t) / mib,
+      (double)ld_trainer_index_bytes(t) / mib);
   printf("memory per host    %.1f MiB: base %.1f once, %d rank%s\n", (base + rank * n_ranks) / mib,
          base / mib, n_ranks, ld_plural(n_ranks, "", "s"));
 }
@@ -327,8 +327,7 @@ void ld_job_print_plan(const ld_job *j) {
   const double tokens = (double)j->data->plan->n_tokens / (double)j->trainer.steps_per_epoch;
   const ld_params *params = j->base.params;
   printf("parameters         %.3f M frozen, %.3f M trained in %zu modules\n",
-         (double)j->base.model->n_parameters / 1e6, (double)params->n_floats / 1e6,
-         params->n_changes);
+         (double)j->base.model->n_parameters / 1e6, (double)params->n_floats / 1e6, params->n_changes);
   print_steps(j, tokens);
   print_time(j);
   print_memory(j);

@@ -89,8 +89,9 @@ static void option_differs(const ld_difference *d, void *user) {
 static void compare_digest(changes *c, const char *name, const char *was, const char *now, bool same) {
   if (same) {
     if (ld_digest_is_old(was))
-      ld_info("the checkpoint has a digest of version 1 of the %s, which does not cover every byte: it agrees",
-              name);
+      ld_info(
+          "the checkpoint has a digest of version 1 of the %s, which does not cover every byte: it agrees",
+          name);
     return;
   }
   const ld_difference d = {.name = name, .rows = true};
@@ -140,7 +141,8 @@ static void compare_kernels(changes *c, const char *was) {
   if (!was || !*was || !strcmp(was, ld_gemm_kind())) return;
   const ld_difference d = {.name = "kernels"};
   if (!ld_options_named(c->allowed, d.name) && ld_gemm_pin(ld_gemm_level(was))) {
-    ld_info("kernels stay OpenBLAS's %s as before (--resume-override kernels to use this processor's own)", was);
+    ld_info("kernels stay OpenBLAS's %s as before (--resume-override kernels to use this processor's own)",
+            was);
     return;
   }
   ld_text_printf(sort_in(c, &d), "kernels %s (was: %s)", ld_gemm_kind(), was);
@@ -159,11 +161,12 @@ static int refuse(const changes *c, const char *path, ld_error *err) {
   if (c->names.length)
     ld_text_printf(&way, ", or --resume-override %s to continue with the new ones", c->names.bytes);
   if (c->fixed.length)
-    ld_text_printf(&way, "; what decides the adapter's shape (%s) cannot change within a run", c->fixed.bytes);
-  const int rc =
-      ld_fail(err, LD_EMISMATCH, "%s: settings differ from the checkpoint's: %s. Use the original "
-                                 "settings, another --out%s", path,
-              c->refused.bytes, way.bytes);
+    ld_text_printf(&way, "; what decides the adapter's shape (%s) cannot change within a run",
+                   c->fixed.bytes);
+  const int rc = ld_fail(err, LD_EMISMATCH,
+                         "%s: settings differ from the checkpoint's: %s. Use the original "
+                         "settings, another --out%s",
+                         path, c->refused.bytes, way.bytes);
   ld_text_free(&way);
   return rc;
 }
@@ -178,8 +181,7 @@ static int check_family(const ld_job *j, const ld_adapter *adapter, const char *
                  path, was, j->options.model, now);
 }
 
-int ld_job_compare(ld_job *j, ld_checkpoint *checkpoint, const char *path, bool *restart,
-                   ld_error *err) {
+int ld_job_compare(ld_job *j, ld_checkpoint *checkpoint, const char *path, bool *restart, ld_error *err) {
   ld_adapter *adapter = checkpoint->adapter;
   changes c = {.allowed = j->options.resume_override};
   const char *base = adapter->base_digest, *data = NULL, *kernels = NULL;

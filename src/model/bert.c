@@ -247,7 +247,8 @@ static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const bert *own = model->own;
   const bool by_record = model->family->head == LD_HEAD_RECORD;
-  const ld_embedding tables = {&own->words, &own->positions, own->has_types ? &own->types : NULL, own->padding};
+  const ld_embedding tables = {&own->words, &own->positions, own->has_types ? &own->types : NULL,
+                               own->padding};
   ld_tensor *x = ld_op_embedding(t, batch, &tables);
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {
@@ -273,13 +274,13 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
 
 const ld_family ld_bert =
     EXPAND("bert", bert_keys, build_bert, "query,value", RECORDS, "BertForSequenceClassification", BERT);
-const ld_family ld_roberta =
-    EXPAND("roberta", bert_keys, build_roberta, "query,value", RECORDS, "RobertaForSequenceClassification", ROBERTA);
-const ld_family ld_distilbert = EXPAND("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin", RECORDS,
-                                       "DistilBertForSequenceClassification", DISTILBERT);
+const ld_family ld_roberta = EXPAND("roberta", bert_keys, build_roberta, "query,value", RECORDS,
+                                    "RobertaForSequenceClassification", ROBERTA);
+const ld_family ld_distilbert = EXPAND("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin",
+                                       RECORDS, "DistilBertForSequenceClassification", DISTILBERT);
 const ld_family ld_bert_tokens =
     EXPAND("bert", bert_keys, build_bert, "query,value", TOKENS, "BertForTokenClassification", BERT);
-const ld_family ld_roberta_tokens =
-    EXPAND("roberta", bert_keys, build_roberta, "query,value", TOKENS, "RobertaForTokenClassification", ROBERTA);
-const ld_family ld_distilbert_tokens = EXPAND("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin", TOKENS,
-                                              "DistilBertForTokenClassification", DISTILBERT);
+const ld_family ld_roberta_tokens = EXPAND("roberta", bert_keys, build_roberta, "query,value", TOKENS,
+                                           "RobertaForTokenClassification", ROBERTA);
+const ld_family ld_distilbert_tokens = EXPAND("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin",
+                                              TOKENS, "DistilBertForTokenClassification", DISTILBERT);

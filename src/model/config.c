@@ -61,20 +61,16 @@ int ld_config_labels(const ld_value *config) {
 
 /* What says how transformers runs a model must be one of these, though it says nothing about the numbers. */
 static int check_attention(const ld_value *config, const char *key, const char *source, ld_error *err) {
-  static const char *const known[] = {"eager",
-                                      "sdpa",
-                                      "flash_attention_2",
-                                      "flash_attention_3",
-                                      "flash_attention_4",
-                                      "flex_attention"};
+  static const char *const known[] = {
+      "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flash_attention_4", "flex_attention"};
   static const char paged[] = "paged|";
   const ld_value *value = ld_value_get(config, key);
   if (!value || value->type != LD_STRING) return 0;
   const char *name = value->string + (strncmp(value->string, paged, strlen(paged)) ? 0 : strlen(paged));
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (!strcmp(known[i], name)) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s/config.json: %s: \"%.64s\" is not a way to compute attention", source, key,
-                 value->string);
+  return ld_fail(err, LD_EFORMAT, "%s/config.json: %s: \"%.64s\" is not a way to compute attention", source,
+                 key, value->string);
 }
 
 int ld_config_check(const ld_value *config, const ld_field *const *tables, const char *source,

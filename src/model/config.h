@@ -11,8 +11,7 @@ enum { LD_CONFIG_TABLES = 3 };
 
 /* Checks the values of the keys in `tables` (NULL after the last; a table ends with a key without a name) and
  * of those that all classes share. `source` is the folder. LD_EFORMAT names the key. */
-int ld_config_check(const ld_value *config, const ld_field *const *tables, const char *source,
-                    ld_error *err);
+int ld_config_check(const ld_value *config, const ld_field *const *tables, const char *source, ld_error *err);
 
 /* How many classes id2label names, "07" and "7" being one; -1 without it. A config that ld_config_check has
  * passed. */

@@ -49,13 +49,13 @@ typedef struct ld_family {
 /* The head that a classifier is to have, where it is not the stored one. */
 typedef struct ld_head_wish {
   const ld_family *family; /* of the same body; NULL: as the classes of config.json say */
-  int n_outputs; /* 1: a number; 0: as many as config.json says */
-  bool fresh;    /* new, even when a stored one fits */
+  int n_outputs;           /* 1: a number; 0: as many as config.json says */
+  bool fresh;              /* new, even when a stored one fits */
 } ld_head_wish;
 
 struct ld_model {
   const ld_family *family;
-  void *own; /* the family's own struct */
+  void *own;                                   /* the family's own struct */
   const char *default_targets, *default_whole; /* the family's, unless the stored names ask for others */
   int n_blocks, width, vocab, max_positions;   /* the last two: 0 without text */
   int n_types;                                 /* of tokens, of a model that tells them apart; 0 otherwise */

@@ -7,10 +7,10 @@
 #include "model/build.h"
 #include "model/families.h"
 
-static const ld_family *const families[] = {&ld_gpt2,   &ld_llama,       &ld_mistral, &ld_qwen2,
-                                            &ld_qwen3,  &ld_bert,        &ld_roberta, &ld_distilbert,
-                                            &ld_resnet, &ld_resnet_cifar, &ld_bert_tokens, &ld_roberta_tokens,
-                                            &ld_distilbert_tokens};
+static const ld_family *const families[] = {
+    &ld_gpt2,        &ld_llama,          &ld_mistral,          &ld_qwen2,  &ld_qwen3,
+    &ld_bert,        &ld_roberta,        &ld_distilbert,       &ld_resnet, &ld_resnet_cifar,
+    &ld_bert_tokens, &ld_roberta_tokens, &ld_distilbert_tokens};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 static bool serves(const ld_family *family, const char *architecture) {
@@ -29,7 +29,8 @@ static const char *purpose(const char *architecture) {
 static bool is_named(const ld_family *family, const ld_value *config) {
   const ld_value *list = ld_value_get(config, "architectures");
   for (size_t i = 0; list && i < list->n_items; i++)
-    if (list->items[i].type == LD_STRING && !strcmp(purpose(list->items[i].string), purpose(family->architectures[0])))
+    if (list->items[i].type == LD_STRING &&
+        !strcmp(purpose(list->items[i].string), purpose(family->architectures[0])))
       return true;
   return false;
 }

@@ -99,8 +99,8 @@ static const struct kind *find_kind(const rope *r) {
   const char *name = type ? type->string : "default";
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (!strcmp(kinds[i].name, name)) return &kinds[i];
-  ld_build_refuse(r->b, r->key, "has the type \"%.64s\", which is not supported (known: default, linear, llama3)",
-                  name);
+  ld_build_refuse(r->b, r->key,
+                  "has the type \"%.64s\", which is not supported (known: default, linear, llama3)", name);
   return &kinds[0];
 }
 
@@ -120,7 +120,8 @@ static void check_members(const rope *r, const struct kind *kind) {
     if (is_known(kind, member->key)) continue;
     if (member->type == LD_MAP || !strcmp(member->key, "full_attention") ||
         !strcmp(member->key, "sliding_attention"))
-      ld_build_refuse(r->b, r->key, "has a member '%.64s': positions for each type of layer are not supported",
+      ld_build_refuse(r->b, r->key,
+                      "has a member '%.64s': positions for each type of layer are not supported",
                       member->key);
     ld_build_warn(r->b, "%s: '%.64s' has no meaning for the type %s and is ignored", r->key, member->key,
                   kind->name);

@@ -231,8 +231,7 @@ static void over_rows(const attention_op *op, const sequence *s, const part *p, 
 /* Calls for the pieces of keys [low, high) of a row that lie in one slab each. */
 #define FOR_PIECES(from, n, low, high)                                                                       \
   for (int from = (low), n;                                                                                  \
-       n = SLAB_KEYS - from % SLAB_KEYS, n = (high)-from < n ? (high)-from : n, from < (high);     \
-       from += n)
+       n = SLAB_KEYS - from % SLAB_KEYS, n = (high)-from < n ? (high)-from : n, from < (high); from += n)
 
 /* What the part's other rows see and this does not, or what only shares a panel with it, counts as 0. */
 static void mask_row(const part *p, float *scores, int i, int low, int high) {

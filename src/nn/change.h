@@ -25,7 +25,7 @@ typedef struct ld_product {
   const ld_linear *layer;
   int T;
   bool columns;
-  bool dropped; /* dropout leaves `read` and `gradients` another x than `forward` and `input` have */
+  bool dropped;   /* dropout leaves `read` and `gradients` another x than `forward` and `input` have */
   ld_side x;      /* (T, in) */
   ld_side start;  /* (T, out), what forward adds to; no data: zero. For `input`: (T, in) */
   ld_side y;      /* (T, out); on the way back its gradient */
@@ -58,11 +58,11 @@ struct ld_change {
   ld_linear *layer;
   ld_param *params; /* in the order of its kind's roles */
   int n_params;
-  int rank;          /* of a low-rank addition; 0 of others */
-  float scaling;     /* of a low-rank addition */
-  float dropout;     /* of what the change reads, in training */
-  uint32_t id;       /* names its stream of dropout numbers */
-  int kept, spare;   /* floats for each input: see ld_product */
+  int rank;        /* of a low-rank addition; 0 of others */
+  float scaling;   /* of a low-rank addition */
+  float dropout;   /* of what the change reads, in training */
+  uint32_t id;     /* names its stream of dropout numbers */
+  int kept, spare; /* floats for each input: see ld_product */
   ld_change_work work;
   void *own; /* the kind's */
 };
@@ -76,8 +76,8 @@ typedef struct ld_part {
 } ld_part;
 
 /* y (T, n) = start + bias (n, may be NULL) + the parts, in one sweep over y; start may be y, or have no data. */
-void ld_product_sum(const ld_product *product, ld_side y, int n, const ld_part *parts, int n_parts, ld_side start,
-                    const float *bias);
+void ld_product_sum(const ld_product *product, ld_side y, int n, const ld_part *parts, int n_parts,
+                    ld_side start, const float *bias);
 
 /* grad (M, N) += scale left^T right: left (T, M), right (T, N). */
 void ld_product_outer(const ld_product *product, float *grad, ld_side left, int M, ld_side right, int N,

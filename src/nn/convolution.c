@@ -66,8 +66,8 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
   const ld_linear *layer = op->layer;
   const size_t n = (size_t)n_tile_columns(op), x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
-  const size_t sizes[] = {is_pointwise(op) ? 0 : (size_t)layer->in * n, (size_t)ld_linear_spare(layer) * n, dropped,
-                          dropped};
+  const size_t sizes[] = {is_pointwise(op) ? 0 : (size_t)layer->in * n, (size_t)ld_linear_spare(layer) * n,
+                          dropped, dropped};
   float **const places[] = {&s->patches, &s->spare, &s->dropped, &s->gradient};
   size_t total = 0;
   for (int i = 0; i < 4; i++) {

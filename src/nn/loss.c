@@ -90,7 +90,8 @@ static ld_product product_of(const loss_op *op, const loss_scratch *s, int n, fl
                       .scratch = s->spare};
 }
 
-static void input_gradient(const loss_op *op, const loss_scratch *s, int n, enum ld_through through, float *to) {
+static void input_gradient(const loss_op *op, const loss_scratch *s, int n, enum ld_through through,
+                           float *to) {
   const ld_product p = product_of(op, s, n, s->dx);
   ld_linear_input(&p, through);
   scatter(s->dx, s->rows, n, (size_t)op->head->in, to);
@@ -135,7 +136,8 @@ static void loss_forward(ld_tape *tape, void *self) {
     if (ld_tape_training(tape)) chunk_gradient(op, &s, n);
   }
   if (s.seen && op->dx)
-    ld_linear_dropout(op->head, op->batch, x->rows, C, (ld_side){s.dropped_grad, C}, (ld_side){op->dx, C}, true);
+    ld_linear_dropout(op->head, op->batch, x->rows, C, (ld_side){s.dropped_grad, C}, (ld_side){op->dx, C},
+                      true);
   *op->loss = loss;
 }
 

@@ -4,8 +4,10 @@
 #include "nn/ops.h"
 #include "objective/objective.h"
 
-static const ld_data_form *const forms[] = {&ld_form_chat, &ld_form_prompt, &ld_form_text, &ld_form_raw, NULL};
-static const ld_metric metrics[] = {{.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
+static const ld_data_form *const forms[] = {&ld_form_chat, &ld_form_prompt, &ld_form_text, &ld_form_raw,
+                                            NULL};
+static const ld_metric metrics[] = {
+    {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
   ld_op_cross_entropy(tape, model->family->features(model, tape, batch), model->head, batch, sum);

@@ -15,12 +15,12 @@
 
 /* A number that says how good a model is. */
 typedef struct ld_metric {
-  const char *key;  /* in metrics.jsonl: "macro_f1" */
-  const char *name; /* for people: "macro F1" */
+  const char *key;   /* in metrics.jsonl: "macro_f1" */
+  const char *name;  /* for people: "macro F1" */
   const char *title; /* where there is room for more; NULL: the name */
-  bool falls;       /* the lower, the better */
-  bool of_loss;     /* it follows from the loss */
-  int digits;       /* shown after the point */
+  bool falls;        /* the lower, the better */
+  bool of_loss;      /* it follows from the loss */
+  int digits;        /* shown after the point */
 } ld_metric;
 
 enum { LD_MAX_METRICS = 6 };
@@ -53,13 +53,13 @@ typedef struct ld_objective {
   const char *name;                 /* in metrics.jsonl: "classes" */
   const char *model;                /* what serves it, for people: "a classifier" */
   const ld_data_form *const *forms; /* that it takes; NULL after the last */
-  bool labelled;                    /* it has outputs for each record, by which that is told; otherwise text is generated */
-  bool named;                       /* these outputs are classes, which have names */
-  const char *problem;              /* transformers' problem_type; NULL for none */
-  const char *loss_unit;            /* of the report: "nats"; NULL: as it is */
-  const ld_metric *metrics;         /* the first is the one to show beside the loss; {NULL} after the last */
-  ld_head head;                     /* the kind of head that it needs, */
-  int n_outputs;                    /* with so many outputs; 0: any number */
+  bool labelled; /* it has outputs for each record, by which that is told; otherwise text is generated */
+  bool named;    /* these outputs are classes, which have names */
+  const char *problem;      /* transformers' problem_type; NULL for none */
+  const char *loss_unit;    /* of the report: "nats"; NULL: as it is */
+  const ld_metric *metrics; /* the first is the one to show beside the loss; {NULL} after the last */
+  ld_head head;             /* the kind of head that it needs, */
+  int n_outputs;            /* with so many outputs; 0: any number */
   /* The forward pass and the summed loss of the batch's targets. Ends the tape. Gives the outputs (B, n), if there are
    * any, else NULL. */
   ld_tensor *(*loss)(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss);
@@ -72,6 +72,7 @@ typedef struct ld_objective {
   void (*put_prediction)(const ld_labels *labels, const ld_outputs *outputs, ld_text *line);
 } ld_objective;
 
-extern const ld_objective ld_objective_language, ld_objective_value, ld_objective_classes, ld_objective_tokens;
+extern const ld_objective ld_objective_language, ld_objective_value, ld_objective_classes,
+    ld_objective_tokens;
 
 #endif

@@ -3,14 +3,15 @@
 #include <stdlib.h>
 
 /* The first that fits. */
-static const ld_objective *const objectives[] = {&ld_objective_language, &ld_objective_value, &ld_objective_classes,
-                                               &ld_objective_tokens};
+static const ld_objective *const objectives[] = {&ld_objective_language, &ld_objective_value,
+                                                 &ld_objective_classes, &ld_objective_tokens};
 
 enum { N_OBJECTIVES = sizeof objectives / sizeof *objectives };
 
 const ld_objective *ld_objective_of(const ld_model *model) {
   for (size_t i = 0; i < N_OBJECTIVES; i++)
-    if (objectives[i]->head == model->family->head && (!objectives[i]->n_outputs || objectives[i]->n_outputs == model->head->out))
+    if (objectives[i]->head == model->family->head &&
+        (!objectives[i]->n_outputs || objectives[i]->n_outputs == model->head->out))
       return objectives[i];
   abort(); /* a family with a head of a kind that no objective is for */
 }

@@ -32,30 +32,34 @@ static const ld_value *list_of(const ld_value *values, const char *name, const c
   }
   for (size_t i = 0; i < list->n_items; i++) {
     if (list->items[i].type == LD_STRING) continue;
-    ld_fail(err, LD_EFORMAT, "%s: item %zu is %s, expected a string: write tags by their names, such as \"B-PER\"", key,
-            i + 1, ld_value_type_name(list->items[i].type));
+    ld_fail(err, LD_EFORMAT,
+            "%s: item %zu is %s, expected a string: write tags by their names, such as \"B-PER\"", key, i + 1,
+            ld_value_type_name(list->items[i].type));
     return NULL;
   }
   return list;
 }
 
-static int encode(const ld_dataset *dataset, const ld_value *words, ld_sample *sample, ld_ids *word, ld_error *err) {
+static int encode(const ld_dataset *dataset, const ld_value *words, ld_sample *sample, ld_ids *word,
+                  ld_error *err) {
   const ld_dataset_options *asked = ld_dataset_asked(dataset);
   const char **list = ld_alloc(words->n_items, sizeof *list);
   for (size_t i = 0; i < words->n_items; i++) list[i] = words->items[i].string;
   const ld_words all = {list, words->n_items, asked->seq_len > 0 ? (size_t)asked->seq_len : 0};
-  const int rc = ld_tokenizer_encode_words(asked->tokenizer, &all, &sample->tokens, word, &sample->n_whole, err);
+  const int rc =
+      ld_tokenizer_encode_words(asked->tokenizer, &all, &sample->tokens, word, &sample->n_whole, err);
   for (size_t i = 0; i < sample->tokens.n && !rc; i++) ld_ids_push(&sample->types, 0);
   free(list);
   return rc;
 }
 
-static int make(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed, ld_sample *sample,
-                ld_error *err) {
+static int make(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                ld_sample *sample, ld_error *err) {
   (void)record;
   const ld_value *words = list_of(parsed->values, "tokens", "tokens", err), *tags = NULL;
   if (!words) return LD_EFORMAT;
-  if (!ld_dataset_asked(dataset)->unlabelled && !(tags = list_of(parsed->values, "tags", "ner_tags", err))) return LD_EFORMAT;
+  if (!ld_dataset_asked(dataset)->unlabelled && !(tags = list_of(parsed->values, "tags", "ner_tags", err)))
+    return LD_EFORMAT;
   if (tags && tags->n_items != words->n_items)
     return ld_fail(err, LD_EFORMAT, "%zu tokens, but %zu tags", words->n_items, tags->n_items);
   ld_ids word = {0};
@@ -81,11 +85,12 @@ static const ld_data_form tagged = {.name = "tagged",
 static const ld_data_form *const forms[] = {&tagged, NULL};
 
 enum { F1, PRECISION, RECALL, ACCURACY };
-static const ld_metric metrics[] = {[F1] = {.key = "f1", .name = "F1", .title = "entity F1", .digits = 4},
-                                    [PRECISION] = {.key = "precision", .name = "precision", .digits = 4},
-                                    [RECALL] = {.key = "recall", .name = "recall", .digits = 4},
-                                    [ACCURACY] = {.key = "accuracy", .name = "accuracy", .title = "token accuracy", .digits = 4},
-                                    {0}};
+static const ld_metric metrics[] = {
+    [F1] = {.key = "f1", .name = "F1", .title = "entity F1", .digits = 4},
+    [PRECISION] = {.key = "precision", .name = "precision", .digits = 4},
+    [RECALL] = {.key = "recall", .name = "recall", .digits = 4},
+    [ACCURACY] = {.key = "accuracy", .name = "accuracy", .title = "token accuracy", .digits = 4},
+    {0}};
 
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
   ld_tensor *outputs = ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
@@ -174,8 +179,10 @@ static void score(const ld_answers *a, ld_scores *out) {
     n_given += (double)g;
     for (size_t i = 0, k = 0; i < t && k < g;) {
       n_both += same(&truth[i], &given[k]);
-      if (truth[i].begin < given[k].begin) i++;
-      else k++;
+      if (truth[i].begin < given[k].begin)
+        i++;
+      else
+        k++;
     }
   }
   for (int64_t i = 0; i < a->n; i++) right += a->list[i].truth == a->list[i].given;
@@ -193,7 +200,9 @@ static void put_prediction(const ld_labels *labels, const ld_outputs *outputs, l
   for (int t = 0; outputs && t < outputs->rows; t++) {
     if (outputs->targets[t] < 0) continue;
     ld_text_puts(line, between);
-    ld_json_quote(line, labels->names[ld_row_argmax(outputs->data + (size_t)t * (size_t)outputs->stride, outputs->cols)]);
+    ld_json_quote(
+        line,
+        labels->names[ld_row_argmax(outputs->data + (size_t)t * (size_t)outputs->stride, outputs->cols)]);
     between = ", ";
   }
   if (outputs) ld_text_puts(line, "]");

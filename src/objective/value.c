@@ -26,7 +26,8 @@ static uint32_t bits_of(float x) {
 
 static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out) {
   for (int i = 0; i < outputs->rows; i++)
-    out[i] = (ld_answer){bits_of(batch->values[i]), bits_of(outputs->data[(size_t)i * (size_t)outputs->stride])};
+    out[i] =
+        (ld_answer){bits_of(batch->values[i]), bits_of(outputs->data[(size_t)i * (size_t)outputs->stride])};
 }
 
 static void score(const ld_answers *answers, ld_scores *out) {

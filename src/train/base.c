@@ -62,7 +62,8 @@ static void add_forms(ld_base *base, const ld_family *family) {
   while (base->forms[n]) n++;
   for (size_t i = 0; (objective = ld_objective_at(i)); i++)
     for (const ld_data_form *const *form = objective->forms; objective->head == family->head && *form; form++)
-      if ((*form)->images == family->of_images && !is_listed(base, *form) && n < LD_MAX_FORMS) base->forms[n++] = *form;
+      if ((*form)->images == family->of_images && !is_listed(base, *form) && n < LD_MAX_FORMS)
+        base->forms[n++] = *form;
 }
 
 static void name_stored_labels(ld_base *base);
@@ -83,11 +84,12 @@ static int build_model(ld_base *base, const ld_head_wish *wish, ld_error *err) {
 }
 
 /* Builds the model again with the family that `right` accepts, unless the one that it has is. */
-static int change_family(ld_base *base, bool (*right)(const ld_family *family, const void *what), const void *what,
-                         ld_error *err) {
+static int change_family(ld_base *base, bool (*right)(const ld_family *family, const void *what),
+                         const void *what, ld_error *err) {
   const ld_family *families[LD_MOST_HEADS];
   if (right(base->model->family, what)) return 0;
-  const int n = ld_model_families(ld_model_folder_config(base->folder), ld_model_folder_path(base->folder), families, err);
+  const int n = ld_model_families(ld_model_folder_config(base->folder), ld_model_folder_path(base->folder),
+                                  families, err);
   for (int i = 0; i < n; i++) {
     if (!right(families[i], what)) continue;
     const int rc = build_model(base, &(ld_head_wish){.family = families[i]}, err);

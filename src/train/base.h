@@ -22,7 +22,8 @@ typedef struct ld_base {
   ld_image_rule image_rule;        /* of a model that takes images */
   ld_model *model;
   const ld_objective *objective; /* what the model's head is for */
-  const ld_data_form *forms[LD_MAX_FORMS + 1]; /* of records that it takes; NULL after the last. Of a body without a head
+  const ld_data_form
+      *forms[LD_MAX_FORMS + 1]; /* of records that it takes; NULL after the last. Of a body without a head
                                                   those of several objectives: see ld_base_follow */
   ld_labels labels;  /* a classifier's: a name for each class; a number as text where there is no name */
   bool labels_named; /* by config.json, an adapter or data; otherwise the names are the classes' numbers */

@@ -164,7 +164,8 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
   for (int64_t i = 0; i < corpus->n_records; i++)
     lengths[i] = (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets};
   const ld_data_form *form = ld_dataset_form(corpus->dataset);
-  const bool pack = !form->labelled && (strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs);
+  const bool pack =
+      !form->labelled && (strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs);
   corpus->plan = form->continuous
                      ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
                      : ld_plan_records(lengths, corpus->n_records, seq_len, pack);
@@ -263,7 +264,8 @@ static int check_labels(const ld_corpus *corpus, ld_error *err) {
 int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
   int rc = has_labels(corpus) && corpus->labelled ? check_labels(corpus, err) : 0;
   if (!rc && has_labels(corpus) && corpus->labels.kind == LD_LABEL_NAME) rc = map_names(corpus, err);
-  const bool whole = !corpus->labelled && !ld_dataset_form(corpus->dataset)->tagged; /* a record is one target */
+  const bool whole =
+      !corpus->labelled && !ld_dataset_form(corpus->dataset)->tagged; /* a record is one target */
   for (int64_t i = 0; whole && i < corpus->n_records; i++) corpus->records[i].n_targets = 1;
   if (rc || corpus->plan) return rc;
   return plan_rows(corpus, err);

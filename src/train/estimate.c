@@ -9,7 +9,11 @@ typedef struct trial {
   double work, seconds, forward;
 } trial;
 
-enum { SHORT = 64, GROWTH = 4, REPEATED = 5 }; /* tokens of the first pass; how much larger the next ones are */
+enum {
+  SHORT = 64,
+  GROWTH = 4,
+  REPEATED = 5
+};                              /* tokens of the first pass; how much larger the next ones are */
 static const double LONG = 0.2; /* seconds: such a pass is measured well enough */
 
 /* One pass over `n_rows` blank rows; of a single one only the first n_tokens. */

@@ -6,10 +6,10 @@
 #include "train/trainer.h"
 
 typedef struct ld_estimate {
-  double step;    /* seconds of a step, on the slowest rank, with its sums over the network */
-  double rest;    /* of all steps still to do, with their evaluations */
-  double trial;   /* that finding out took */
-  int64_t steps;  /* still to do */
+  double step;   /* seconds of a step, on the slowest rank, with its sums over the network */
+  double rest;   /* of all steps still to do, with their evaluations */
+  double trial;  /* that finding out took */
+  int64_t steps; /* still to do */
 } ld_estimate;
 
 /* Tries forward and backward passes over blank microbatches, larger ones until one takes long enough to be

@@ -38,7 +38,8 @@ typedef struct pass {
 } pass;
 
 /* Makes the batch of rows [first, first + n) and runs it. */
-static int run(const ld_session *session, const ld_corpus *corpus, int64_t first, int n, pass *out, ld_error *err) {
+static int run(const ld_session *session, const ld_corpus *corpus, int64_t first, int n, pass *out,
+               ld_error *err) {
   int64_t *rows = ld_alloc((size_t)n, sizeof *rows);
   for (int i = 0; i < n; i++) rows[i] = first + i;
   const int rc = ld_corpus_batch(corpus, rows, n, -1, session->feed, &out->batch, err);
@@ -64,8 +65,8 @@ static int64_t *first_answers(const ld_plan *plan) {
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, N_SUMS };
 
 /* The sums of all ranks; then their answers, of which each rank has those of its rows and zeros. */
-static void join(const ld_session *session, const ld_corpus *corpus, int64_t *sums, const int64_t *first_answer,
-                 ld_evaluation *out) {
+static void join(const ld_session *session, const ld_corpus *corpus, int64_t *sums,
+                 const int64_t *first_answer, ld_evaluation *out) {
   const ld_objective *objective = ld_objective_of(session->model);
   const int64_t n_rows = corpus->plan->n_rows, n_answers = objective->answer ? first_answer[n_rows] : 0;
   ld_comm_sum_i64(session->comm, sums, (size_t)(N_SUMS + n_answers));
@@ -102,7 +103,8 @@ int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluatio
     if (rc) continue; /* the others still wait for what is fetched together */
     sums[NOT_FINITE] += !ld_exact_add_loss(sums + LOSS, done.loss);
     sums[TARGETS] += first_answer[first + n] - first_answer[first];
-    if (objective->answer) objective->answer(done.outputs, &done.batch, (ld_answer *)(sums + N_SUMS + first_answer[first]));
+    if (objective->answer)
+      objective->answer(done.outputs, &done.batch, (ld_answer *)(sums + N_SUMS + first_answer[first]));
   }
   rc = ld_comm_agree(comm, rc, err);
   if (!rc) join(session, corpus, sums, first_answer, out);
@@ -118,7 +120,8 @@ void ld_evaluation_free(ld_evaluation *evaluation) {
 void ld_evaluation_put(const ld_evaluation *e, const ld_objective *objective, int more, ld_text *out) {
   ld_text_printf(out, "loss %.*f", 4 + more, e->loss);
   for (int i = 0; objective->metrics[i].key; i++)
-    ld_text_printf(out, "  %s %.*f", objective->metrics[i].name, objective->metrics[i].digits + more, e->scores.value[i]);
+    ld_text_printf(out, "  %s %.*f", objective->metrics[i].name, objective->metrics[i].digits + more,
+                   e->scores.value[i]);
 }
 
 /* The outputs of the i-th row of a batch, which has one sequence. */
@@ -146,8 +149,8 @@ static int check_finite(const ld_corpus *corpus, int64_t row, const ld_outputs *
 }
 
 /* Runs rows [first, first + n) and appends their predictions, each ended by a NUL. */
-static int predict_rows(const ld_session *session, const ld_corpus *corpus, int64_t first, int n, ld_text *out,
-                        ld_error *err) {
+static int predict_rows(const ld_session *session, const ld_corpus *corpus, int64_t first, int n,
+                        ld_text *out, ld_error *err) {
   pass done;
   int rc = n ? run(session, corpus, first, n, &done, err) : 0;
   for (int i = 0; i < n && !rc; i++) {
@@ -159,7 +162,8 @@ static int predict_rows(const ld_session *session, const ld_corpus *corpus, int6
   return rc;
 }
 
-int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_prediction_sink sink, void *user, ld_error *err) {
+int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_prediction_sink sink, void *user,
+               ld_error *err) {
   ld_comm *comm = session->comm;
   const int micro_batch = session->micro_batch;
   const int64_t n_rows = corpus->plan->n_rows, window = (int64_t)micro_batch * ld_comm_size(comm);
@@ -171,13 +175,16 @@ int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_prediction
     if (rc) break;
     const int64_t first = begin + (int64_t)micro_batch * ld_comm_rank(comm);
     ld_text_clear(&mine);
-    if (!sunk) rc = predict_rows(session, corpus, first, first < n_rows ? rows_from(corpus, first, micro_batch) : 0, &mine, err);
+    if (!sunk)
+      rc = predict_rows(session, corpus, first, first < n_rows ? rows_from(corpus, first, micro_batch) : 0,
+                        &mine, err);
     rc = ld_comm_agree(comm, sunk ? sunk : rc, err);
     if (rc) break;
     void *all;
     size_t bytes;
     ld_comm_gather_all(comm, mine.bytes, mine.length, &all, &bytes);
-    for (const char *at = all, *end = at + bytes; at < end && ld_comm_rank(comm) == 0 && !sunk; at += strlen(at) + 1)
+    for (const char *at = all, *end = at + bytes; at < end && ld_comm_rank(comm) == 0 && !sunk;
+         at += strlen(at) + 1)
       sunk = sink(row++, at, user, err);
     free(all);
   }

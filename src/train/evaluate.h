@@ -33,13 +33,15 @@ void ld_evaluation_free(ld_evaluation *evaluation);
 
 /* Appends what a person is told of it, by the objective's metrics: "loss 0.3000  accuracy 0.9100 ...", with `more`
  * digits than they have by themselves. */
-void ld_evaluation_put(const ld_evaluation *evaluation, const ld_objective *objective, int more, ld_text *out);
+void ld_evaluation_put(const ld_evaluation *evaluation, const ld_objective *objective, int more,
+                       ld_text *out);
 
 /* Takes the members of the JSON object that a row's prediction is, in the rows' order. An error ends it for all ranks. */
 typedef int (*ld_prediction_sink)(int64_t row, const char *members, void *user, ld_error *err);
 
 /* The predictions of all rows by the objective, to the sink of rank 0. LD_ENUMERIC for outputs that are not finite.
  * Collective. */
-int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_prediction_sink sink, void *user, ld_error *err);
+int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_prediction_sink sink, void *user,
+               ld_error *err);
 
 #endif

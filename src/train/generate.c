@@ -168,7 +168,8 @@ int ld_generate(const ld_base *base, const ld_options *options, const int32_t *p
   }
   generator_free(&g);
   if (!enough)
-    return ld_fail(err, LD_EMEMORY, "out of memory: there is not enough for the %d tokens of the prompt at once: %s",
-                   n_prompt, LD_MEMORY_REMEDY);
+    return ld_fail(err, LD_EMEMORY,
+                   "out of memory: there is not enough for the %d tokens of the prompt at once: %s", n_prompt,
+                   LD_MEMORY_REMEDY);
   return rc;
 }

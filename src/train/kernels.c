@@ -199,7 +199,8 @@ enum { ROWS = 192, WIDTH = 768, ROUNDS = 5 };
 
 static double time_product(const float *A, const float *B, float *C) {
   const double since = ld_clock();
-  ld_gemm(ROWS, WIDTH, (ld_term){ld_float_factor(A, WIDTH, false), ld_float_factor(B, WIDTH, true), WIDTH, 1}, 0, C, WIDTH);
+  ld_gemm(ROWS, WIDTH, (ld_term){ld_float_factor(A, WIDTH, false), ld_float_factor(B, WIDTH, true), WIDTH, 1},
+          0, C, WIDTH);
   return ld_clock() - since;
 }
 

@@ -30,8 +30,8 @@ int ld_prompt_of_text(const ld_base *base, const char *text, ld_ids *ids, ld_err
   return rc ? rc : settle(base, ids, err);
 }
 
-int ld_prompt_of_messages(const ld_base *base, const ld_chat_layout *layout, const ld_message *messages, size_t n,
-                          ld_ids *ids, ld_error *err) {
+int ld_prompt_of_messages(const ld_base *base, const ld_chat_layout *layout, const ld_message *messages,
+                          size_t n, ld_ids *ids, ld_error *err) {
   ld_text text = {0};
   int rc = ld_chat_render(layout, messages, n, true, &text, NULL, err);
   if (!rc) rc = ld_tokenizer_encode(base->tokenizer, text.bytes, text.length, false, ids, err);
@@ -55,7 +55,8 @@ static int take_turns(const ld_value *list, ld_message *messages, ld_error *err)
     const ld_value *role = map ? ld_value_get(&list->items[i], "role") : NULL;
     const ld_value *content = map ? ld_value_get(&list->items[i], "content") : NULL;
     if (!role || role->type != LD_STRING || !content || content->type != LD_STRING)
-      return ld_fail(err, LD_EFORMAT, "messages[%zu]: expected an object with the strings \"role\" and \"content\"", i);
+      return ld_fail(err, LD_EFORMAT,
+                     "messages[%zu]: expected an object with the strings \"role\" and \"content\"", i);
     messages[i] = (ld_message){role->string, content->string};
   }
   return 0;
@@ -116,7 +117,8 @@ int ld_prompts_read(const char *path, const ld_base *base, const ld_chat_layout 
     const char *begin = map.bytes + at, *end = memchr(begin, '\n', map.length - at);
     const size_t length = end ? (size_t)(end - begin) : map.length - at;
     char *line = ld_strndup(begin, length && begin[length - 1] == '\r' ? length - 1 : length);
-    rc = memchr(begin, 0, length) ? ld_fail(err, LD_EFORMAT, "holds a NUL byte: it is no text") : take_line(&r, line, err);
+    rc = memchr(begin, 0, length) ? ld_fail(err, LD_EFORMAT, "holds a NUL byte: it is no text")
+                                  : take_line(&r, line, err);
     if (rc) ld_fail_prefix(err, rc, "%s: line %d", path, number);
     free(line);
     at += length + 1;

@@ -27,8 +27,8 @@ void ld_prompts_free(ld_prompts *prompts);
 int ld_prompt_of_text(const ld_base *base, const char *text, ld_ids *ids, ld_error *err);
 
 /* The same of a conversation, in a chat layout. */
-int ld_prompt_of_messages(const ld_base *base, const ld_chat_layout *layout, const ld_message *messages, size_t n,
-                          ld_ids *ids, ld_error *err);
+int ld_prompt_of_messages(const ld_base *base, const ld_chat_layout *layout, const ld_message *messages,
+                          size_t n, ld_ids *ids, ld_error *err);
 
 /* All of a file, of a model whose data has this chat layout (NULL: no conversations; then that of {"messages"} is the
  * one called `template`, or the model's own). Errors name file and line. *prompts comes zeroed; free it also after an

@@ -10,7 +10,7 @@
 
 typedef struct ld_run {
   const ld_options *options;
-  const char *out; /* options->out */
+  const char *out;   /* options->out */
   char *checkpoints; /* folder */
   char *config;      /* JSON text: the options that define the adapter, and digests of base and data */
   ld_metrics *metrics;

@@ -13,7 +13,7 @@
 #include "io/peft_write.h"
 #include "io/state/checkpoint_folder.h"
 
-static const char *const files[] = {"lock",       "run.yaml",     "metrics.jsonl", "best.h5",
+static const char *const files[] = {"lock",       "run.yaml",    "metrics.jsonl", "best.h5",
                                     "adapter.h5", "report.html", "profile.json",  "test-write"};
 
 static bool is_file_name(const char *name) {
@@ -45,13 +45,14 @@ static int check_input(const ld_options *options, const char *path, ld_error *er
   static const char *const names[] = {"data", "valid", "init-adapter"};
   for (int i = 0; i < 3; i++)
     if (inputs[i] && ld_file_same(inputs[i], path))
-      return ld_fail(err, LD_EUSAGE, "--%s %s is %s, which this run would replace: choose another --out", names[i],
-                     inputs[i], path);
+      return ld_fail(err, LD_EUSAGE, "--%s %s is %s, which this run would replace: choose another --out",
+                     names[i], inputs[i], path);
   return 0;
 }
 
 /* Fails when an entry of `folder` that a run uses is an input, or in the folder itself. */
-static int check_inputs(const ld_options *options, const char *folder, bool (*ours)(const char *name), ld_error *err) {
+static int check_inputs(const ld_options *options, const char *folder, bool (*ours)(const char *name),
+                        ld_error *err) {
   size_t n;
   char **names = ld_folder_names(folder, &n, NULL);
   int rc = names ? check_input(options, folder, err) : 0;
@@ -101,8 +102,8 @@ static int check_entry(const ld_options *options, const char *name, bool folder,
                  folder ? "folder" : "file");
   else if (!own)
     rc = ld_fail(err, LD_EFILE,
-                 "%s: already exists, and '%s' is not the folder of a run: choose another --out, or move it", path,
-                 options->out);
+                 "%s: already exists, and '%s' is not the folder of a run: choose another --out, or move it",
+                 path, options->out);
   free(path);
   return rc;
 }
@@ -115,8 +116,8 @@ static int check_peft(const char *folder, ld_error *err) {
   for (size_t i = 0; names && i < n && !rc; i++)
     if (!ld_peft_is_name(names[i]))
       rc = ld_fail(err, LD_EFILE,
-                   "%s: contains '%s', which would be lost when the run ends: move it, or give another --out", folder,
-                   names[i]);
+                   "%s: contains '%s', which would be lost when the run ends: move it, or give another --out",
+                   folder, names[i]);
   ld_names_free(names, n);
   return rc;
 }

@@ -233,10 +233,11 @@ static int reduce(ld_trainer *t, int rc, bool stop_asked, double began, ld_waits
                    "data and the base model",
                    step);
   if (broken)
-    return ld_fail(err, LD_ENUMERIC,
-                   "step %lld: the gradient of %s.%s is not finite, and the step is not saved: lower --lr, or "
-                   "check the data and the base model",
-                   step, broken->module, broken->role);
+    return ld_fail(
+        err, LD_ENUMERIC,
+        "step %lld: the gradient of %s.%s is not finite, and the step is not saved: lower --lr, or "
+        "check the data and the base model",
+        step, broken->module, broken->role);
   return 0;
 }
 
@@ -333,8 +334,9 @@ static int take_place(ld_trainer *t, const ld_progress *p, bool restart, const c
   const int64_t rows = t->data->plan->n_rows, batch = t->options->batch_size;
   ld_origin o = {.step = p->step, .epoch = p->epoch, .position = restart ? 0 : p->position};
   if (o.position >= rows || o.epoch > INT64_MAX / 4 / t->steps_per_epoch || o.step > INT64_MAX / 4)
-    return ld_fail(err, LD_EMISMATCH, "%s: its place in the data, row %lld of epoch %lld, does not exist "
-                                      "in %s",
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: its place in the data, row %lld of epoch %lld, does not exist "
+                   "in %s",
                    path, (long long)o.position, (long long)o.epoch, ld_dataset_path(t->data->dataset));
   o.turn = (o.epoch + 1) * t->steps_per_epoch - (rows - o.position + batch - 1) / batch;
   t->origin = o;

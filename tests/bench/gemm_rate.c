@@ -53,7 +53,9 @@ static bool door_in_bf16(const product *p) {
 }
 
 static void by_door(const product *p) {
-  ld_gemm(p->s.M, p->s.N, (ld_term){ld_float_factor(p->A, p->s.K, false), ld_float_factor(p->B, p->s.N, false), p->s.K, 1}, 0, p->C, p->s.N);
+  ld_gemm(p->s.M, p->s.N,
+          (ld_term){ld_float_factor(p->A, p->s.K, false), ld_float_factor(p->B, p->s.N, false), p->s.K, 1}, 0,
+          p->C, p->s.N);
 }
 
 static void by_openblas(const product *p) {

@@ -31,7 +31,8 @@ static int calls[MOST_RULES]; /* of each rule's kind, by this process */
   if (!real_##name) *(void **)&real_##name = dlsym(RTLD_NEXT, #name)
 
 static void stop_in(const char *call) {
-  const char *wanted = getenv("STOP_IN"), *stopped = getenv("STOP_RANK"), *rank = getenv("OMPI_COMM_WORLD_RANK");
+  const char *wanted = getenv("STOP_IN"), *stopped = getenv("STOP_RANK"),
+             *rank = getenv("OMPI_COMM_WORLD_RANK");
   if (wanted && stopped && rank && !strcmp(wanted, call) && !strcmp(stopped, rank)) raise(SIGSTOP);
 }
 

@@ -86,12 +86,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     abort();
   }
   if (!size) return 0;
-  static const char *const endings[] = {".csv", ".tsv", ".jsonl", ".csv"}, *const of_tokens[] = {".conll", ".jsonl"};
+  static const char *const endings[] = {".csv", ".tsv", ".jsonl", ".csv"}, *const of_tokens[] = {".conll",
+                                                                                                 ".jsonl"};
   const bool tagged = data[0] & 16;
   char path[64];
-  snprintf(path, sizeof path, "/tmp/ld_fuzz_%d%s", (int)getpid(), tagged ? of_tokens[data[0] & 1] : endings[data[0] & 3]);
+  snprintf(path, sizeof path, "/tmp/ld_fuzz_%d%s", (int)getpid(),
+           tagged ? of_tokens[data[0] & 1] : endings[data[0] & 3]);
   write_file(path, data + 1, size - 1);
-  const ld_dataset_options options = {.forms = tagged ? ld_objective_tokens.forms : data[0] & 4 ? of_language : of_texts,
+  const ld_dataset_options options = {.forms = tagged        ? ld_objective_tokens.forms
+                                               : data[0] & 4 ? of_language
+                                                             : of_texts,
                                       .tokenizer = tokenizer,
                                       .eos = -1,
                                       .seq_len = data[0] & 8 ? 5 : 0};

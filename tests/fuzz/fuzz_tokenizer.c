@@ -38,8 +38,12 @@ static int open_files(const char *s, size_t size, ld_tokenizer **out, ld_error *
   json_t *settings = json_loadb(s + 1, (size_t)(line - s - 1), JSON_ALLOW_NUL, NULL);
   json_t *source = json_loadb(line + 1, (size_t)(end - line - 1), JSON_ALLOW_NUL, NULL);
   char name[] = "fuzz";
-  const ld_token_files files = {.name = name, .settings_name = name, .older = *s == 'O', .source = source,
-                                .settings = settings, .config = json_object_get(settings, "config"),
+  const ld_token_files files = {.name = name,
+                                .settings_name = name,
+                                .older = *s == 'O',
+                                .source = source,
+                                .settings = settings,
+                                .config = json_object_get(settings, "config"),
                                 .added = json_object_get(settings, "added")};
   int rc = json_is_object(settings) && json_is_object(source)
                ? ld_tokenizer_build(&files, out, err)
@@ -70,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ld_error err = {0};
   const char *s = (const char *)data;
   const int rc = size && strchr("TO", *s) && *s ? open_files(s, size, &tokenizer, &err)
-                                                 : ld_tokenizer_parse(s, size, "fuzz", &tokenizer, &err);
+                                                : ld_tokenizer_parse(s, size, "fuzz", &tokenizer, &err);
   if (rc) {
     if (tokenizer || err.code != rc || !*err.text) abort();
     return 0;

@@ -226,7 +226,7 @@ static int run_samples(const ld_base *base, const char *source, results *out, ld
   const int rc = ld_safetensors_open(source, &in, err);
   if (rc) return rc;
   const int ran = base->model->family->of_images ? run_images(base, in, source, out, err)
-                                                    : run_texts(base, in, source, out, err);
+                                                 : run_texts(base, in, source, out, err);
   ld_safetensors_close(in);
   return ran;
 }

@@ -6,8 +6,8 @@
 #include "base/memory.h"
 
 /* Adds LoRA of a linear layer, its numbers zero. */
-__attribute__((unused)) static ld_adapter_module *add_lora(ld_adapter *adapter, const char *path, int rank, int64_t in,
-                                                           int64_t out) {
+__attribute__((unused)) static ld_adapter_module *add_lora(ld_adapter *adapter, const char *path, int rank,
+                                                           int64_t in, int64_t out) {
   ld_adapter_module *m = ld_adapter_add(adapter, path, "lora");
   m->rank = rank, m->alpha = 2 * rank, m->scaling = 2;
   ld_adapter_put(m, "lora_A", 2, (int64_t[]){rank, in}, NULL);

@@ -4,8 +4,8 @@
 
 #include "io/dataset/forms.h"
 
-__attribute__((unused)) static const ld_data_form *const of_language[] = {&ld_form_chat, &ld_form_prompt, &ld_form_text,
-                                                                          &ld_form_raw, NULL};
+__attribute__((unused)) static const ld_data_form *const of_language[] = {&ld_form_chat, &ld_form_prompt,
+                                                                          &ld_form_text, &ld_form_raw, NULL};
 __attribute__((unused)) static const ld_data_form *const of_texts[] = {&ld_form_labelled, NULL};
 __attribute__((unused)) static const ld_data_form *const of_images[] = {&ld_form_image, NULL};
 

@@ -53,36 +53,45 @@ Test(chat_template, writes_in_one_way_what_can_be_written_in_several) {
 
 /* template; its layout, or NULL. Each but the last few gives what the layout gives by transformers, too. */
 static const char *const templates[][2] = {
-    {"{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
+    {"{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+     "'<|im_end|>' + "
      "'\\n'}}{% endfor %}" ANSWER,
      "chatml"},
-    {"{% for message in messages %}\n<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}\n"
+    {"{% for message in messages %}\n<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% "
+     "endfor %}\n"
      "{% if add_generation_prompt %}\n<|im_start|>assistant\n{% endif %}",
      "chatml"},
     {"{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}"
-     "{% for message in messages %}{% if message['role'] == 'user' %}{{'<|im_start|>user\\n' + message['content'] + "
-     "'<|im_end|>\\n'}}{% elif message['role'] == 'assistant' %}{{'<|im_start|>assistant\\n' + message['content'] + "
-     "'<|im_end|>\\n' }}{% else %}{{ '<|im_start|>system\\n' + message['content'] + '<|im_end|>\\n' }}{% endif %}"
+     "{% for message in messages %}{% if message['role'] == 'user' %}{{'<|im_start|>user\\n' + "
+     "message['content'] + "
+     "'<|im_end|>\\n'}}{% elif message['role'] == 'assistant' %}{{'<|im_start|>assistant\\n' + "
+     "message['content'] + "
+     "'<|im_end|>\\n' }}{% else %}{{ '<|im_start|>system\\n' + message['content'] + '<|im_end|>\\n' }}{% "
+     "endif %}"
      "{% endfor %}" ANSWER,
      "chatml"},
     {"{{- bos_token }}\n{%- for message in messages %}\n  {{- '<|start_header_id|>' + message['role'] + "
      "'<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' }}\n{%- endfor %}\n"
-     "{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{%- endif %}",
+     "{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{%- endif "
+     "%}",
      "llama3"},
     {"{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = "
-     "messages[0]['content'] %}{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}"
+     "messages[0]['content'] %}{% else %}{% set loop_messages = messages %}{% set system_message = false "
+     "%}{% endif %}"
      "{% for message in loop_messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
      "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
      "{% if loop.index0 == 0 and system_message != false %}{% set content = '<<SYS>>\\n' + system_message + "
      "'\\n<</SYS>>\\n\\n' + message['content'] %}{% else %}{% set content = message['content'] %}{% endif %}"
      "{% if message['role'] == 'user' %}{{ '<s>' + '[INST] ' + content.strip() + ' [/INST]' }}"
      "{% elif message['role'] == 'system' %}{{ '<<SYS>>\\n' + content.strip() + '\\n<</SYS>>\\n\\n' }}"
-     "{% elif message['role'] == 'assistant' %}{{ ' ' + content.strip() + ' ' + '</s>' }}{% endif %}{% endfor %}",
+     "{% elif message['role'] == 'assistant' %}{{ ' ' + content.strip() + ' ' + '</s>' }}{% endif %}{% "
+     "endfor %}",
      "llama2"},
     {"{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + "
      "'<|im_end|>'}}{% endfor %}" ANSWER,
      NULL},
-    {"{{ bos_token }}{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+    {"{{ bos_token }}{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
+     "message['content'] + "
      "'<|im_end|>\\n'}}{% endfor %}" ANSWER,
      NULL},
     {"{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] | trim + "
@@ -98,7 +107,8 @@ Test(chat_template, is_known_by_what_it_gives) {
   for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
     ld_text form = {0};
     ld_text_puts(&form, "");
-    cr_assert(ld_chat_form(templates[i][0], strlen(templates[i][0]), i == 3 ? "<|begin_of_text|>" : "<s>", NULL, &form));
+    cr_assert(ld_chat_form(templates[i][0], strlen(templates[i][0]), i == 3 ? "<|begin_of_text|>" : "<s>",
+                           NULL, &form));
     const char *layout = ld_chat_known(form.bytes);
     cr_assert_eq(layout != NULL, templates[i][1] != NULL, "%s: %s", templates[i][0], form.bytes);
     if (layout) cr_assert_str_eq(layout, templates[i][1]);
@@ -128,10 +138,12 @@ Test(chat_template, stands_in_several_places_in_the_order_of_transformers) {
   expect(folder, "a");
   scratch_text(folder, "tokenizer_config.json", "{\"chat_template\": null}");
   expect(folder, "a");
-  scratch_text(folder, "tokenizer_config.json", "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"x\"}]}");
+  scratch_text(folder, "tokenizer_config.json",
+               "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"x\"}]}");
   expect(folder, "");
   scratch_text(folder, "tokenizer_config.json",
-               "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"x\"}, {\"name\": \"default\", \"template\": "
+               "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"x\"}, {\"name\": \"default\", "
+               "\"template\": "
                "\"b\"}]}");
   expect(folder, "b");
   scratch_text(folder, "tokenizer_config.json", "{\"chat_template\": \"c\"}");

@@ -193,7 +193,6 @@ Test(checkpoint, files_of_version_2_are_read) {
   ld_checkpoint_free(c);
 }
 
-
 Test(checkpoint, equal_contents_are_equal_files) {
   char *folder = scratch_new(), *a = ld_path_join(folder, "a.h5"), *b = ld_path_join(folder, "b.h5");
   ld_checkpoint *c = small_checkpoint(true, 3);
@@ -378,7 +377,8 @@ Test(checkpoint, pruning_counts_the_good_ones) {
   put_step(folder, "step-7.h5", 7);
   put_step(folder, "step-8.h5", 8);
   ld_checkpoint_prune(folder, 2, "step-8.h5");
-  static const char *const later[] = {"step-6.h5", "step-7.h5", "step-8.h5"}; /* an empty file may be anybody's */
+  static const char *const later[] = {"step-6.h5", "step-7.h5",
+                                      "step-8.h5"}; /* an empty file may be anybody's */
   expect_names(folder, later, 3);
   scratch_end(folder);
 }

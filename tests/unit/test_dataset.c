@@ -21,7 +21,8 @@ typedef struct setting {
 } setting;
 
 static setting make_setting(const char *tokenizer) {
-  setting s = {.folder = "/tmp/ld_dataset_XXXXXX", .options = {.forms = of_language, .eos = -1, .mask_prompt = true}};
+  setting s = {.folder = "/tmp/ld_dataset_XXXXXX",
+               .options = {.forms = of_language, .eos = -1, .mask_prompt = true}};
   cr_assert(mkdtemp(s.folder));
   char *path = ld_format("%s/golden/chat.%s.json", LD_TESTS_DIR, tokenizer);
   ld_error err = {0};

@@ -135,8 +135,10 @@ Test(digests, a_damaged_file_is_ignored) {
 
 /* Two jobs write one after the other: what both found stays. */
 Test(digests, two_jobs_share_the_file) {
-  char *folder = scratch_new(), *a = scratch_file(folder, "a", "a", 1), *b = scratch_file(folder, "b", "b", 1);
-  ld_digests *one = ld_digests_create("h", 1), *two = ld_digests_create("h", 1), *read = ld_digests_create("h", 1);
+  char *folder = scratch_new(), *a = scratch_file(folder, "a", "a", 1),
+       *b = scratch_file(folder, "b", "b", 1);
+  ld_digests *one = ld_digests_create("h", 1), *two = ld_digests_create("h", 1),
+             *read = ld_digests_create("h", 1);
   add_old_file(one, a, 1);
   add_old_file(two, b, 2);
   cr_assert_eq(ld_digests_write(one, folder, NULL), 0);
@@ -152,8 +154,9 @@ Test(digests, of_safetensors_tell_tensors_from_their_file) {
   char *folder = scratch_new(), *one = ld_path_join(folder, "one.safetensors");
   char *two = ld_path_join(folder, "two.safetensors"), *bytes = ld_path_join(folder, "broken.safetensors");
   float numbers[] = {1, 2, 3, 4};
-  const ld_named tensors[] = {{.name = "a", .tensor = {.data = numbers, .dtype = LD_F32, .ndim = 1, .shape = {2}}},
-                              {.name = "b", .tensor = {.data = numbers + 2, .dtype = LD_F32, .ndim = 1, .shape = {2}}}};
+  const ld_named tensors[] = {
+      {.name = "a", .tensor = {.data = numbers, .dtype = LD_F32, .ndim = 1, .shape = {2}}},
+      {.name = "b", .tensor = {.data = numbers + 2, .dtype = LD_F32, .ndim = 1, .shape = {2}}}};
   ld_digests *digests = ld_digests_create("h", 2);
   cr_assert_eq(ld_safetensors_write(one, tensors, 2, NULL), 0);
   cr_assert_eq(ld_safetensors_write_noted(two, tensors, 2, "key", "value", NULL), 0);

@@ -101,7 +101,8 @@ static void check_names(const char *folder, const char *const *expected, size_t 
 /* Only of the names that are this program's: others may look like them. */
 Test(file, sweeping_takes_only_our_leftovers) {
   char *folder = scratch_new();
-  static const char *const files[] = {"a", "a.tmp.12", "a.tmp.", "a.tmp.x1", "notes.tmp.2024", ".tmp.5", "precious"};
+  static const char *const files[] = {"a",      "a.tmp.12", "a.tmp.", "a.tmp.x1", "notes.tmp.2024",
+                                      ".tmp.5", "precious"};
   for (size_t i = 0; i < 7; i++) scratch_text(folder, files[i], "");
   static const char *const folders[] = {"peft.tmp.7", "peft.tmp.8", "other.tmp.7", "peft.tmp.8/inner"};
   for (size_t i = 0; i < 4; i++) {
@@ -159,7 +160,8 @@ Test(file, an_output_is_a_new_place) {
   char *folder = scratch_new();
   ld_error err = {0};
   scratch_text(folder, "file", "x");
-  static const char *const taken[] = {"file", "full", "link", "dangling"}, *const free_places[] = {"empty", "none"};
+  static const char *const taken[] = {"file", "full", "link", "dangling"}, *const free_places[] = {"empty",
+                                                                                                   "none"};
   char *full = ld_path_join(folder, "full"), *empty = ld_path_join(folder, "empty/");
   cr_assert_eq(mkdir(full, 0777), 0);
   cr_assert_eq(mkdir(empty, 0777), 0);
@@ -186,7 +188,8 @@ Test(file, an_output_is_a_new_place) {
 }
 
 Test(file, the_same_by_other_names) {
-  char *folder = scratch_new(), *a = scratch_file(folder, "a", "x", 1), *deep = ld_path_join(folder, "in/deep");
+  char *folder = scratch_new(), *a = scratch_file(folder, "a", "x", 1),
+       *deep = ld_path_join(folder, "in/deep");
   char *hard = ld_path_join(folder, "hard"), *soft = ld_path_join(folder, "soft"),
        *inside = ld_path_join(folder, "soft/new/er"), *beside = ld_path_join(folder, "in/../new"),
        *in = ld_path_join(folder, "in"), *other = ld_path_join(folder, "int");

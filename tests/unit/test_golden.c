@@ -78,8 +78,8 @@ static void check_recompute(const judged *c, const packed *p) {
   float *grad = ld_alloc(params->n_floats, sizeof *grad);
   memcpy(grad, params->grad, params->n_floats * sizeof *grad);
   cr_assert(backward(c, p, true) == loss, "%s: the loss changes with recompute", c->name);
-  cr_assert(!memcmp(grad, params->grad, params->n_floats * sizeof *grad), "%s: gradients change with recompute",
-            c->name);
+  cr_assert(!memcmp(grad, params->grad, params->n_floats * sizeof *grad),
+            "%s: gradients change with recompute", c->name);
   free(grad);
 }
 
@@ -132,8 +132,8 @@ static void check_slope(const judged *c, const packed *p, const ld_param *param,
   param->data[k] = was;
   if (follows) ld_params_update(c->base.params);
   const double slope = (up - down) / (2 * (double)step);
-  cr_assert(fabs(slope - (double)gradient) < 2e-2 + 1e-2 * fabs(slope), "%s.%s: slope %g, gradient %g", param->module,
-            param->role, slope, (double)gradient);
+  cr_assert(fabs(slope - (double)gradient) < 2e-2 + 1e-2 * fabs(slope), "%s.%s: slope %g, gradient %g",
+            param->module, param->role, slope, (double)gradient);
 }
 
 static void check_dropout(const char *name) {

@@ -441,9 +441,8 @@ Test(labelled, a_use_for_images_refuses_texts_and_a_use_for_texts_folders) {
   s.options.forms = of_images;
   put_file(&s, "a.jsonl", GOOD, sizeof GOOD - 1);
   cr_assert_eq(ld_dataset_open(s.path, &s.options, &s.dataset, &err), LD_EUNSUPPORTED);
-  cr_assert(strstr(err.text,
-                   "a.jsonl: a .jsonl file; a classifier of images takes a folder of class "
-                   "folders, or files that end in .png, "),
+  cr_assert(strstr(err.text, "a.jsonl: a .jsonl file; a classifier of images takes a folder of class "
+                             "folders, or files that end in .png, "),
             "%s", err.text);
   close_data(&s);
   end_setting(&s);

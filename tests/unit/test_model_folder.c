@@ -53,9 +53,11 @@ Test(model_folder, what_stands_in_the_place_of_weights_is_explained) {
   refused(folder, LD_EFORMAT, "config.json: is a git-lfs pointer");
   scratch_text(folder, "config.json", "{\"model_type\": \"x\"}");
   scratch_text(folder, "pytorch_model.bin", "PK\3\4");
-  refused(folder, LD_EFILE, "'pytorch_model.bin' is a pickle, which is not read. This converts it: python3 -c");
+  refused(folder, LD_EFILE,
+          "'pytorch_model.bin' is a pickle, which is not read. This converts it: python3 -c");
   scratch_text(folder, "model.safetensors", pointer);
-  refused(folder, LD_EFORMAT, "model.safetensors: is a git-lfs pointer and not the file itself: run 'git lfs pull'");
+  refused(folder, LD_EFORMAT,
+          "model.safetensors: is a git-lfs pointer and not the file itself: run 'git lfs pull'");
   scratch_text(folder, "model.safetensors", "PK\3\4.......");
   refused(folder, LD_EFORMAT, "is a pickle of PyTorch, not a safetensors file");
   scratch_end(folder);
@@ -206,8 +208,8 @@ Test(model_folder, ends_that_are_no_ids, .init = fill_numbers) {
     const char *value;
     int n;
   } taken[] = {{"null", 0}, {"[]", 0}, {"-1", 0}, {"10", 0}, {"1000000000", 0}, {"9", 1}, {"[-1, 9, 10]", 1}};
-  static const char *const refused_values[] = {"\"9\"", "9.0", "true", "{}", "[null]", "[\"9\"]",
-                                               "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"};
+  static const char *const refused_values[] = {
+      "\"9\"", "9.0", "true", "{}", "[null]", "[\"9\"]", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"};
   static const char *const files[] = {"config.json", "generation_config.json"};
   const ld_named tensor = named("a", 1, 1, numbers);
   for (int f = 0; f < 2; f++) {

@@ -115,15 +115,18 @@ Test(peft, the_base_is_known_by_its_digest) {
   scratch_end(folder);
 }
 
-static void check_shape(const ld_adapter_module *m, const char *role, int64_t n, int64_t c, int64_t h, int64_t w) {
+static void check_shape(const ld_adapter_module *m, const char *role, int64_t n, int64_t c, int64_t h,
+                        int64_t w) {
   const ld_adapter_tensor *t = ld_adapter_tensor_of(m, role);
   cr_assert(t && t->ndim == 4, "%s.%s", m->path, role);
-  cr_assert(t->shape[0] == n && t->shape[1] == c && t->shape[2] == h && t->shape[3] == w, "%s.%s", m->path, role);
+  cr_assert(t->shape[0] == n && t->shape[1] == c && t->shape[2] == h && t->shape[3] == w, "%s.%s", m->path,
+            role);
 }
 
 Test(peft, convolutions_have_kernels) {
   ld_adapter *adapter = read_good(FILES "peft_torchvision");
-  const ld_adapter_module *stem = &adapter->modules[0], *wide = &adapter->modules[2], *head = &adapter->modules[3];
+  const ld_adapter_module *stem = &adapter->modules[0], *wide = &adapter->modules[2],
+                          *head = &adapter->modules[3];
   cr_assert_eq(adapter->n_modules, 4);
   cr_assert_str_eq(stem->path, "conv1");
   check_shape(stem, "lora_A", stem->rank, 3, 3, 3);
@@ -357,12 +360,14 @@ Test(peft, refuses_tensors_that_are_wrong) {
 
 /* LoRA of rank 1, from 2 to 1, with the lengths of DoRA. */
 #define DORA(lengths)                                                                                        \
-  "{" TENSOR(P "q.lora_A.weight", "[1,2]", "0", "8") "," TENSOR(P "q.lora_B.weight", "[1,1]", "8", "12") "," \
-      TENSOR(P "q.lora_magnitude_vector", lengths, "12", "20") "}"
+  "{" TENSOR(P "q.lora_A.weight", "[1,2]", "0",                                                              \
+             "8") "," TENSOR(P "q.lora_B.weight", "[1,1]", "8",                                              \
+                             "12") "," TENSOR(P "q.lora_magnitude_vector", lengths, "12", "20") "}"
 
 Test(peft, dora_is_in_the_config_and_in_the_file) {
   refused(LD_EFORMAT, R1 ", \"use_dora\": true}", good_tensors, "has a lora_A but no lora_magnitude_vector");
-  refused(LD_EFORMAT, R1 ", \"use_dora\": true}", DORA("[2]"), "lora_magnitude_vector has 2 numbers, but lora_B has 1 rows");
+  refused(LD_EFORMAT, R1 ", \"use_dora\": true}", DORA("[2]"),
+          "lora_magnitude_vector has 2 numbers, but lora_B has 1 rows");
   refused(LD_EFORMAT, R1 "}", DORA("[2]"), "does not have \"use_dora\": true");
   refused(LD_EFORMAT, R1 ", \"use_dora\": false}", DORA("[2]"), "does not have \"use_dora\": true");
 }
@@ -551,15 +556,16 @@ Test(peft, labels_come_back_and_go) {
 }
 
 Test(peft, labels_that_are_wrong_are_refused) {
-  static const char *const rows[][2] = {{"{", "line 1"},
-                                        {"3", "found a"},
-                                        {"{\"0\": \"a\", \"1\": \"b\", \"3\": \"c\"}", "'3' is not the number"},
-                                        {"{\"0\": \"a\", \"1\": \"b\", \"02\": \"c\"}", "'02' is not the number"},
-                                        {"{\"0\": \"a\", \"1\": \"b\", \"-1\": \"c\"}", "'-1' is not the number"},
-                                        {"{\"0\": \"a\", \"1\": \"b\", \"\": \"c\"}", "'' is not the number"},
-                                        {"{\"0\": \"a\", \"0\": \"b\"}", "line 1"},
-                                        {"{\"0\": 1}", "class 0 is an integer"},
-                                        {"[\"a\", null, \"c\"]", "class 1 is"}};
+  static const char *const rows[][2] = {
+      {"{", "line 1"},
+      {"3", "found a"},
+      {"{\"0\": \"a\", \"1\": \"b\", \"3\": \"c\"}", "'3' is not the number"},
+      {"{\"0\": \"a\", \"1\": \"b\", \"02\": \"c\"}", "'02' is not the number"},
+      {"{\"0\": \"a\", \"1\": \"b\", \"-1\": \"c\"}", "'-1' is not the number"},
+      {"{\"0\": \"a\", \"1\": \"b\", \"\": \"c\"}", "'' is not the number"},
+      {"{\"0\": \"a\", \"0\": \"b\"}", "line 1"},
+      {"{\"0\": 1}", "class 0 is an integer"},
+      {"[\"a\", null, \"c\"]", "class 1 is"}};
   static const char *const good[] = {"{}", "[]", "{\"2\": \"c\", \"0\": \"a\", \"1\": \"b\"}",
                                      "[\"a\", \"b\", \"c\"]"};
   char *folder = scratch_new(), *out = ld_path_join(folder, "out");
@@ -646,7 +652,6 @@ Test(peft, kinds_that_peft_does_not_have_are_not_written) {
   scratch_end(folder);
 }
 
-
 Test(peft, values_are_of_the_types_that_peft_takes) {
   static const char *const rows[][2] = {
       {"\"lora_alpha\": null", "lora_alpha: expected a number, found null"},
@@ -698,13 +703,20 @@ Test(peft, modules_are_selected_as_in_peft) {
       {"\"target_modules\": [\"q\"], \"layers_to_transform\": [1]", "m.l.0.q", false},
       {"\"target_modules\": [\"q\"], \"layers_to_transform\": []", "m.l.0.q", true},
       {"\"target_modules\": [\"m.l.0.q\"], \"layers_to_transform\": [1]", "m.l.0.q", true},
-      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": \"l\"", "m.l.0.q", true},
-      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": [\"h\"]", "m.l.0.q", false},
-      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": \"(l|h)\"", "m.l.0.q", true},
-      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": \"(l|h)\"", "m.l.1.q", false},
-      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [1], \"layers_pattern\": \"(l|h)\"", "m.l.1.q", true},
-      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [1], \"layers_pattern\": \"l|h\"", "m.l.1.q", false},
-      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [1], \"layers_pattern\": [\"m\", \"l\"]", "m.l.1.q", true},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": \"l\"", "m.l.0.q",
+       true},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": [\"h\"]", "m.l.0.q",
+       false},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": \"(l|h)\"", "m.l.0.q",
+       true},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0], \"layers_pattern\": \"(l|h)\"", "m.l.1.q",
+       false},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [1], \"layers_pattern\": \"(l|h)\"", "m.l.1.q",
+       true},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [1], \"layers_pattern\": \"l|h\"", "m.l.1.q",
+       false},
+      {"\"target_modules\": [\"q\"], \"layers_to_transform\": [1], \"layers_pattern\": [\"m\", \"l\"]",
+       "m.l.1.q", true},
       {"\"target_modules\": null, \"layers_to_transform\": [0]", "m.l.0.q", true},
       {"\"target_modules\": null, \"layers_to_transform\": [0]", "m.l.1.q", false},
       {"\"target_modules\": [\"q\"], \"layers_to_transform\": [0]", "l.0.q", false},

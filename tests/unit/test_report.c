@@ -387,13 +387,12 @@ Test(report, stopped) {
 }
 
 Test(report, samples_before_and_after) {
-  char *page = report_of(
-      "{\"event\":\"sample\",\"step\":0,\"text\":\"one\"}\n"
-      "{\"event\":\"sample\",\"step\":0,\"prompt\":\"say \",\"text\":\"first\"}\n"
-      "{\"event\":\"sample\",\"step\":5,\"text\":\"two\"}\n"
-      "{\"event\":\"sample\",\"step\":5,\"prompt\":\"say \",\"text\":\"second\"}\n"
-      "{\"event\":\"sample\",\"step\":9,\"prompt\":\"say \",\"text\":\"third\"}\n",
-      NULL, NULL);
+  char *page = report_of("{\"event\":\"sample\",\"step\":0,\"text\":\"one\"}\n"
+                         "{\"event\":\"sample\",\"step\":0,\"prompt\":\"say \",\"text\":\"first\"}\n"
+                         "{\"event\":\"sample\",\"step\":5,\"text\":\"two\"}\n"
+                         "{\"event\":\"sample\",\"step\":5,\"prompt\":\"say \",\"text\":\"second\"}\n"
+                         "{\"event\":\"sample\",\"step\":9,\"prompt\":\"say \",\"text\":\"third\"}\n",
+                         NULL, NULL);
   expect(page, "Text before and after");
   expect(page, "step 0</span><pre>one</pre>");
   expect(page, "step 5</span><pre>two</pre>");
@@ -425,10 +424,13 @@ Test(report, classes_have_precision_and_recall) {
 }
 
 Test(report, validation_that_got_worse) {
-  static const char form[] = "{\"event\":\"eval\",\"step\":0,\"loss\":3}\n{\"event\":\"eval\",\"step\":4,\"loss\":%g}\n"
-                             "{\"event\":\"eval\",\"step\":8,\"loss\":%g}\n";
-  char *worse = ld_format(form, 2.0, 2.5), *never = ld_format(form, 4.0, 5.0), *level = ld_format(form, 2.0, 2.001);
-  char *page = report_of(worse, NULL, NULL), *lost = report_of(never, NULL, NULL), *good = report_of(level, NULL, NULL);
+  static const char form[] =
+      "{\"event\":\"eval\",\"step\":0,\"loss\":3}\n{\"event\":\"eval\",\"step\":4,\"loss\":%g}\n"
+      "{\"event\":\"eval\",\"step\":8,\"loss\":%g}\n";
+  char *worse = ld_format(form, 2.0, 2.5), *never = ld_format(form, 4.0, 5.0),
+       *level = ld_format(form, 2.0, 2.001);
+  char *page = report_of(worse, NULL, NULL), *lost = report_of(never, NULL, NULL),
+       *good = report_of(level, NULL, NULL);
   expect(page, "lowest at step 4, 2.0000, and is 2.5000 at step 8. The best adapter is in best.h5.");
   expect(lost, "lowest before the first step, 3.0000, and is 5.0000 at step 8.");
   refuse(good, "got worse");
@@ -441,10 +443,11 @@ Test(report, validation_that_got_worse) {
 }
 
 Test(report, data_and_machine) {
-  char *page = report_of("{\"event\":\"start\",\"step\":0,\"ranks\":2,\"hosts\":1,\"kernels\":\"avx2\",\"cores\":2,"
-                         "\"memory\":3221225472,\"data\":{\"records\":1200,\"rows\":300,\"tokens\":51234,\"targets\":5000},"
-                         "\"valid\":[1]}\n",
-                         "trained: \"2 modules: c_attn\"\n", NULL);
+  char *page = report_of(
+      "{\"event\":\"start\",\"step\":0,\"ranks\":2,\"hosts\":1,\"kernels\":\"avx2\",\"cores\":2,"
+      "\"memory\":3221225472,\"data\":{\"records\":1200,\"rows\":300,\"tokens\":51234,\"targets\":5000},"
+      "\"valid\":[1]}\n",
+      "trained: \"2 modules: c_attn\"\n", NULL);
   expect(page, "<dt>training data</dt><dd>1,200 records in 300 rows, 51,234 tokens, 5,000 targets</dd>");
   refuse(page, "validation data");
   expect(page, "<dt>trained</dt><dd>2 modules: c_attn</dd>");

@@ -25,7 +25,8 @@ typedef struct setting {
 } setting;
 
 static setting begin(const char *path, const ld_data_form *const *forms, const char *tokenizer) {
-  setting s = {.options = {.forms = forms, .image_rule = &rule, .eos = 1, .seq_len = 40, .mask_prompt = true}};
+  setting s = {
+      .options = {.forms = forms, .image_rule = &rule, .eos = 1, .seq_len = 40, .mask_prompt = true}};
   ld_error err = {0};
   if (tokenizer) cr_assert_eq(ld_tokenizer_open(tokenizer, &s.tokenizer, &err), 0, "%s", err.text);
   s.options.tokenizer = s.tokenizer;
@@ -123,8 +124,8 @@ static void check(const char *path, const ld_data_form *const *forms, const char
 #define GPT2 GOLDEN "models/gpt2/tokenizer.json"
 #define BERT GOLDEN "models/bert/tokenizer.json"
 
-static void check_text(const char *name, const char *text, const ld_data_form *const *forms, const char *tokenizer,
-                       size_t least) {
+static void check_text(const char *name, const char *text, const ld_data_form *const *forms,
+                       const char *tokenizer, size_t least) {
   char *folder = scratch_new(), *path = ld_path_join(folder, name);
   scratch_text(folder, name, text);
   check(path, forms, tokenizer, least);
@@ -146,8 +147,7 @@ Test(source, jsonl) {
 }
 
 Test(source, tables) {
-  check_text("t.tsv", "label\ttext\tid\na\tthe river\t1\r\n\nb\tthe \"kettle\"\t2\n", of_texts, BERT,
-             2);
+  check_text("t.tsv", "label\ttext\tid\na\tthe river\t1\r\n\nb\tthe \"kettle\"\t2\n", of_texts, BERT, 2);
   check_text("t.csv", "text;label;text_pair\n\"the; river\nholds\";a;x\n\"a \"\"kettle\"\"\";b;\"y\"\nc;b;z",
              of_texts, BERT, 3);
   check_text("t.csv", "text\nthe river\n\"the,\nkettle\"\n", of_language, GPT2, 2);

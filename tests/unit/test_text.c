@@ -8,10 +8,10 @@ static const char *const seen[][2] = {
     {"plain, Gr\u00fc\u00dfe \U0001F34B", "plain, Gr\u00fc\u00dfe \U0001F34B"},
     {"a\nb\tc", "a\\nb\\tc"},
     {"\033[31mred\r\b\177", "\\x1b[31mred\\x0d\\x08\\x7f"},
-    {"\302\233m\302\240", "\\x9bm\302\240"},                /* CSI, as one character; a space that is none */
-    {"\233m\377\303", "\\x9bm\\xff\\xc3"},                  /* no UTF-8 */
+    {"\302\233m\302\240", "\\x9bm\302\240"},                 /* CSI, as one character; a space that is none */
+    {"\233m\377\303", "\\x9bm\\xff\\xc3"},                   /* no UTF-8 */
     {"\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"}, /* turned around */
-    {"\340\200\233", "\\xe0\\x80\\x9b"},                  /* ESC, written too long */
+    {"\340\200\233", "\\xe0\\x80\\x9b"},                     /* ESC, written too long */
 };
 
 Test(text, shows_what_steers_a_terminal) {

@@ -43,8 +43,8 @@ Test(tokens, scores_are_seqevals) {
     ld_scores scores = {0};
     ld_objective_tokens.score(&all, &scores);
     for (int i = 0; i < 3; i++)
-      cr_assert(fabs(scores.value[i] - entity_cases[c].scores[i]) < 1e-9, "%s: score %d is %g", entity_cases[c].truth, i,
-                scores.value[i]);
+      cr_assert(fabs(scores.value[i] - entity_cases[c].scores[i]) < 1e-9, "%s: score %d is %g",
+                entity_cases[c].truth, i, scores.value[i]);
     ld_labels_free(&labels);
     free(truth), free(given);
   }
