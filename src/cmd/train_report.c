@@ -152,10 +152,10 @@ static void record_machine(ld_metrics *m) {
   ld_metrics_int(m, "memory", ld_machine_memory());
 }
 
-/* What a target is: a token, or a whole record. */
+/* What a target is: a token, a word, or a whole record. */
 static const char *target(const ld_job *j) {
   const ld_data_form *form = ld_dataset_form(j->data->dataset);
-  return !form->labelled ? "target token" : form->images ? "image" : "text";
+  return !form->labelled ? "target token" : form->tagged ? "word" : form->images ? "image" : "text";
 }
 
 int ld_job_record_start(ld_job *j, ld_error *err) {

@@ -60,14 +60,16 @@ void ld_linear_dropout(const ld_linear *layer, const ld_batch *batch, int rows, 
   const ld_stream stream = ld_rng_stream(batch->seed, LD_RNG_DROPOUT, batch->number, change->id);
   const uint32_t threshold = (uint32_t)((double)change->dropout * 4294967296.0);
   const float keep = 1.0f / (1.0f - change->dropout);
-  const size_t n = (size_t)cols, total = (size_t)rows * n;
   uint32_t words[4];
-  for (size_t i = 0; i < total; i++) {
-    if (i % 4 == 0) ld_rng_words(&stream, i / 4, words);
-    const float factor = words[i % 4] < threshold ? 0.0f : keep;
-    const float dropped = factor * in.data[i / n * (size_t)in.ld + i % n];
-    float *to = &out.data[i / n * (size_t)out.ld + i % n];
-    *to = add ? *to + dropped : dropped;
+  size_t i = 0; /* of all numbers: it names the random one */
+  for (int row = 0; row < rows; row++) {
+    const float *from = in.data + (size_t)row * (size_t)in.ld;
+    float *to = out.data + (size_t)row * (size_t)out.ld;
+    for (int column = 0; column < cols; column++, i++) {
+      if (i % 4 == 0) ld_rng_words(&stream, i / 4, words);
+      const float dropped = (words[i % 4] < threshold ? 0.0f : keep) * from[column];
+      to[column] = add ? to[column] + dropped : dropped;
+    }
   }
 }
 

@@ -33,7 +33,7 @@ expect_status 0 "training"
 expect_text '^head +new: 4 classes \(B-LOC, B-PER, I-PER, O\)$' err "the classes"
 expect_text 'step 60 +validation loss 0\.0[0-9]*  F1 1\.0000  precision 1\.0000  recall 1\.0000  accuracy 1\.0000' err "what was learnt"
 expect_text '"task_type": "TOKEN_CLS"' one/peft/adapter_config.json "PEFT's task"
-expect_text '"task": "tokens", .*"key": "f1"' one/metrics.jsonl "the record"
+expect_text '"task": "tokens", .*"target": "word", .*"key": "f1"' one/metrics.jsonl "the record"
 expect_text 'Validation entity F1' one/report.html "the report"
 ranks 2 "${learn[@]}" --data names.jsonl --valid names.conll --out two
 expect_status 0 "training from JSONL on 2 ranks"
