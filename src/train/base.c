@@ -70,7 +70,7 @@ static void name_stored_labels(ld_base *base);
 
 static int build_model(ld_base *base, const ld_head_wish *wish, ld_error *err) {
   const ld_value *config = ld_model_folder_config(base->folder);
-  const ld_family *families[LD_MOST_HEADS];
+  const ld_family *families[LD_MOST_HEADS] = {0};
   ld_model *model;
   const int rc = ld_model_build(config, base->weights, wish, &model, err);
   if (rc) return rc;
@@ -86,7 +86,7 @@ static int build_model(ld_base *base, const ld_head_wish *wish, ld_error *err) {
 /* Builds the model again with the family that `right` accepts, unless the one that it has is. */
 static int change_family(ld_base *base, bool (*right)(const ld_family *family, const void *what),
                          const void *what, ld_error *err) {
-  const ld_family *families[LD_MOST_HEADS];
+  const ld_family *families[LD_MOST_HEADS] = {0};
   if (right(base->model->family, what)) return 0;
   const int n = ld_model_families(ld_model_folder_config(base->folder), ld_model_folder_path(base->folder),
                                   families, err);
