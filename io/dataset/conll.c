@@ -24,7 +24,7 @@ static uint64_t conll_next(const ld_dataset *dataset, uint64_t offset) {
   const size_t length = (size_t)dataset->source->length;
   for (size_t line = line_of(text, (size_t)offset), next; line < length; line = next) {
     next = next_line(text, line, length);
-    if (next > offset + 1 && ld_data_is_blank(text + line, next - line)) return next;
+    if (next > offset && ld_data_is_blank(text + line, next - line)) return next;
   }
   return length;
 }

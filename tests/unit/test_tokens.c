@@ -81,3 +81,33 @@ Test(tokens, a_label_stands_at_the_first_token_of_a_word) {
   free(path);
   scratch_end(folder);
 }
+
+/* Wherever the borders of the parts lie, joined they are the same records. */
+Test(tokens, sentences_are_the_same_in_parts) {
+  static const char text[] = "a O\n\nb O\nc O\n\n\n\nd O\n \t\n# e\nf O";
+  ld_tokenizer *tokenizer;
+  ld_dataset *dataset;
+  ld_index whole, part;
+  ld_error err = {0};
+  char *folder = scratch_new(), *path = scratch_file(folder, "a.conll", text, sizeof text - 1);
+  cr_assert_eq(ld_tokenizer_open(LD_TESTS_DIR "/golden/models/bert", &tokenizer, &err), 0, "%s", err.text);
+  const ld_dataset_options options = {.forms = ld_objective_tokens.forms, .tokenizer = tokenizer, .eos = -1};
+  cr_assert_eq(ld_dataset_open(path, &options, &dataset, &err), 0, "%s", err.text);
+  cr_assert_eq(ld_dataset_index(dataset, 0, 1, &whole, &err), 0, "%s", err.text);
+  cr_assert_eq(whole.n, 4);
+  for (int n_parts = 2; n_parts < 40; n_parts++) {
+    size_t n = 0;
+    for (int i = 0; i < n_parts; i++) {
+      cr_assert_eq(ld_dataset_index(dataset, i, n_parts, &part, &err), 0, "%s", err.text);
+      for (size_t k = 0; k < part.n; k++, n++)
+        cr_assert(n < 4 && part.records[k].offset == whole.records[n].offset, "%d parts", n_parts);
+      ld_index_free(&part);
+    }
+    cr_assert_eq(n, 4, "%zu records in %d parts", n, n_parts);
+  }
+  ld_index_free(&whole);
+  ld_dataset_close(dataset);
+  ld_tokenizer_free(tokenizer);
+  free(path);
+  scratch_end(folder);
+}
