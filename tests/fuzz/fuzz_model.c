@@ -105,7 +105,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const ld_weight_store weights = {.source = "fuzz", .self = &s, .find = find};
   if (config && header && config->type == LD_MAP) {
     build(config, &weights, NULL);
-    build(config, &weights, &(ld_head_wish){3, false});
+    const ld_family *families[LD_MOST_HEADS] = {0};
+    const int n = ld_model_families(config, "fuzz", families, NULL);
+    build(config, &weights, &(ld_head_wish){.n_outputs = 3});
+    for (int i = 0; i < n; i++)
+      build(config, &weights, &(ld_head_wish){.family = families[i], .n_outputs = 3});
   }
   for (size_t i = 0; i < s.n; i++) free((void *)(uintptr_t)s.tensors[i].data);
   ld_value_free(config);
