@@ -13,7 +13,7 @@ static const ld_metric metrics[] = {
     {0}};
 
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
-  ld_tensor *outputs = ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
+  ld_tensor *outputs = ld_model_logits(model, tape, batch);
   ld_op_value_loss(tape, outputs, batch, sum);
   return outputs;
 }

@@ -10,16 +10,8 @@
 
 #define IMAGES LD_TESTS_DIR "/golden/images/"
 
-static const ld_image_rule rule = {.resize_height = 9,
-                                   .resize_width = 11,
-                                   .height = 9,
-                                   .width = 11,
-                                   .channels = 3,
-                                   .scale = 1,
-                                   .std = {1, 1, 1}};
-
 static ld_dataset_options options(void) {
-  return (ld_dataset_options){.forms = of_images, .image_rule = &rule, .strict = true, .eos = -1};
+  return (ld_dataset_options){.forms = of_images, .image_rule = &image_rule, .strict = true, .eos = -1};
 }
 
 static ld_dataset *open_data(const char *path) {

@@ -9,14 +9,6 @@
 
 #define GOLDEN LD_TESTS_DIR "/golden/"
 
-static const ld_image_rule rule = {.resize_height = 9,
-                                   .resize_width = 11,
-                                   .height = 9,
-                                   .width = 11,
-                                   .channels = 3,
-                                   .scale = 1,
-                                   .std = {1, 1, 1}};
-
 typedef struct setting {
   ld_dataset_options options;
   ld_tokenizer *tokenizer;
@@ -26,7 +18,7 @@ typedef struct setting {
 
 static setting begin(const char *path, const ld_data_form *const *forms, const char *tokenizer) {
   setting s = {
-      .options = {.forms = forms, .image_rule = &rule, .eos = 1, .seq_len = 40, .mask_prompt = true}};
+      .options = {.forms = forms, .image_rule = &image_rule, .eos = 1, .seq_len = 40, .mask_prompt = true}};
   ld_error err = {0};
   if (tokenizer) cr_assert_eq(ld_tokenizer_open(tokenizer, &s.tokenizer, &err), 0, "%s", err.text);
   s.options.tokenizer = s.tokenizer;
