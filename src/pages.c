@@ -90,6 +90,53 @@ static void put_command(const ld_command *command) {
   }
 }
 
+/* The sections of the man page that stand between the synopsis and the commands, and after the commands. */
+static const char man_description[] =
+    ".SH DESCRIPTION\n"
+    "Reads a Hugging Face model folder, trains an adapter on data of yours, and writes it as a PEFT "
+    "folder and as\n"
+    "HDF5.\n"
+    "To use N processes, start it by mpirun, or by srun in a job of Slurm:\n"
+    ".PP\n"
+    ".RS\n"
+    "mpirun \\-np N lora_dist train \\-\\-model DIR \\-\\-data FILE \\-\\-out DIR\n"
+    ".RE\n"
+    ".PP\n"
+    "The adapter is the same, bit for bit, on any number of processes.\n"
+    "The same command again resumes a run that has ended early.\n"
+    ".PP\n"
+    "An option is given as \\fB\\-\\-name\\fR \\fIvalue\\fR or \\fB\\-\\-name=\\fR\\fIvalue\\fR; the "
+    "beginning of a name is\n"
+    "enough where only one option has it. Each is also a key of the YAML file that \\fB\\-\\-config\\fR "
+    "names.\n"
+    "Defaults are in brackets.\n"
+    "\\fBlora_dist\\fR \\fICOMMAND\\fR \\fB\\-\\-help\\fR prints the options of a command, \\fBlora_dist "
+    "\\-\\-version\\fR\n"
+    "what was built.";
+
+static const char man_end[] =
+    ".SH EXIT STATUS\n"
+    ".TP\n0\ndone\n"
+    ".TP\n1\nerror\n"
+    ".TP\n2\nbad usage\n"
+    ".TP\n75\n"
+    "stopped after a checkpoint, by a signal (SIGINT, SIGTERM, SIGHUP, SIGUSR1) or by "
+    "\\fB\\-\\-time\\-limit\\fR:\n"
+    "the same command resumes\n"
+    ".TP\n141\nnobody reads the output any more\n"
+    ".SH ENVIRONMENT\n"
+    ".TP\nLORA_DIST_KERNEL\n"
+    "kernels of the matrix products, instead of the best that the processor has: avx512, avx2, plain, "
+    "openblas\n"
+    ".TP\nTMPDIR\n"
+    "folder for links to files that a host receives from another one [/tmp]\n"
+    ".SH FILES\n"
+    "A run's folder, \\fB\\-\\-out\\fR of \\fBtrain\\fR, holds run.yaml (its options), metrics.jsonl, "
+    "checkpoints/,\n"
+    "adapter.h5, best.h5 (with \\fB\\-\\-valid\\fR), peft/ and report.html.\n"
+    ".SH SEE ALSO\n"
+    "\\fBmpirun\\fR(1), \\fBsrun\\fR(1), \\fBsbatch\\fR(1)";
+
 static void put_man_page(void) {
   puts(".TH LORA_DIST 1 \"\" \"lora_dist " LD_VERSION "\" \"User Commands\"\n"
        ".SH NAME\n"
@@ -99,49 +146,9 @@ static void put_man_page(void) {
     if (i) puts(".br");
     put_synopsis(ld_command_table[i]);
   }
-  puts(".SH DESCRIPTION\n"
-       "Reads a Hugging Face model folder, trains an adapter on data of yours, and writes it as a PEFT "
-       "folder and as\n"
-       "HDF5.\n"
-       "To use N processes, start it by mpirun, or by srun in a job of Slurm:\n"
-       ".PP\n"
-       ".RS\n"
-       "mpirun \\-np N lora_dist train \\-\\-model DIR \\-\\-data FILE \\-\\-out DIR\n"
-       ".RE\n"
-       ".PP\n"
-       "The adapter is the same, bit for bit, on any number of processes.\n"
-       "The same command again resumes a run that has ended early.\n"
-       ".PP\n"
-       "An option is given as \\fB\\-\\-name\\fR \\fIvalue\\fR or \\fB\\-\\-name=\\fR\\fIvalue\\fR; the "
-       "beginning of a name is\n"
-       "enough where only one option has it. Each is also a key of the YAML file that \\fB\\-\\-config\\fR "
-       "names.\n"
-       "Defaults are in brackets.\n"
-       "\\fBlora_dist\\fR \\fICOMMAND\\fR \\fB\\-\\-help\\fR prints the options of a command, \\fBlora_dist "
-       "\\-\\-version\\fR\n"
-       "what was built.");
+  puts(man_description);
   for (int i = 0; i < ld_n_commands; i++) put_command(ld_command_table[i]);
-  puts(".SH EXIT STATUS\n"
-       ".TP\n0\ndone\n"
-       ".TP\n1\nerror\n"
-       ".TP\n2\nbad usage\n"
-       ".TP\n75\n"
-       "stopped after a checkpoint, by a signal (SIGINT, SIGTERM, SIGHUP, SIGUSR1) or by "
-       "\\fB\\-\\-time\\-limit\\fR:\n"
-       "the same command resumes\n"
-       ".TP\n141\nnobody reads the output any more\n"
-       ".SH ENVIRONMENT\n"
-       ".TP\nLORA_DIST_KERNEL\n"
-       "kernels of the matrix products, instead of the best that the processor has: avx512, avx2, plain, "
-       "openblas\n"
-       ".TP\nTMPDIR\n"
-       "folder for links to files that a host receives from another one [/tmp]\n"
-       ".SH FILES\n"
-       "A run's folder, \\fB\\-\\-out\\fR of \\fBtrain\\fR, holds run.yaml (its options), metrics.jsonl, "
-       "checkpoints/,\n"
-       "adapter.h5, best.h5 (with \\fB\\-\\-valid\\fR), peft/ and report.html.\n"
-       ".SH SEE ALSO\n"
-       "\\fBmpirun\\fR(1), \\fBsrun\\fR(1), \\fBsbatch\\fR(1)");
+  puts(man_end);
 }
 
 /* One line of the completion's table: "--name) takes='a b FILE' ;;". */
@@ -168,6 +175,41 @@ static void put_cases(const ld_command *command) {
   printf("        *) takes=%s ;;\n      esac ;;\n", command->takes_path ? "'OPTIONS PATH'" : "OPTIONS");
 }
 
+/* The completion after the cases of the commands: the case of help, and the function that bash calls. */
+static const char completer[] =
+    "    help) [ \"$COMP_CWORD\" != 2 ] || takes=$_lora_dist_commands ;;\n"
+    "  esac\n"
+    "}\n"
+    "\n"
+    "_lora_dist() {\n"
+    "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options='' takes='' kind\n"
+    "  if [ \"$word\" = '=' ]; then # \"--pack=\" is two words, \"--pack=y\" three\n"
+    "    word='' before=$before=\n"
+    "  elif [ \"$before\" = '=' ]; then\n"
+    "    before=${COMP_WORDS[COMP_CWORD - 2]}=\n"
+    "  fi\n"
+    "  if [ \"$COMP_CWORD\" = 1 ]; then\n"
+    "    takes=$_lora_dist_commands\n"
+    "  else\n"
+    "    _lora_dist_takes \"${COMP_WORDS[1]}\" \"$before\"\n"
+    "  fi\n"
+    "  mapfile -t COMPREPLY < <(\n"
+    "    for kind in $takes; do\n"
+    "      case $kind in\n"
+    "        OPTIONS) compgen -W \"$options\" -- \"$word\" ;;\n"
+    "        DIR) compgen -d -- \"$word\" ;;\n"
+    "        FILE | PATH) compgen -f -- \"$word\" ;;\n"
+    "        *[[:lower:]]*) compgen -W \"$kind\" -- \"$word\" ;; # a value itself; a NUMBER or TEXT is up "
+    "to the user\n"
+    "      esac\n"
+    "    done\n"
+    "  )\n"
+    "  case \" $takes \" in\n"
+    "    *' DIR '* | *' FILE '* | *' PATH '*) compopt -o filenames 2>/dev/null || true ;;\n"
+    "  esac\n"
+    "}\n"
+    "complete -F _lora_dist lora_dist";
+
 static void put_completion(void) {
   fputs("# shellcheck shell=bash\n"
         "# Completion of lora_dist for bash, made from its tables of commands and options.\n"
@@ -182,39 +224,7 @@ static void put_completion(void) {
       "_lora_dist_takes() {\n"
       "  case $1 in");
   for (int i = 0; i < ld_n_commands; i++) put_cases(ld_command_table[i]);
-  puts(
-      "    help) [ \"$COMP_CWORD\" != 2 ] || takes=$_lora_dist_commands ;;\n"
-      "  esac\n"
-      "}\n"
-      "\n"
-      "_lora_dist() {\n"
-      "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options='' takes='' kind\n"
-      "  if [ \"$word\" = '=' ]; then # \"--pack=\" is two words, \"--pack=y\" three\n"
-      "    word='' before=$before=\n"
-      "  elif [ \"$before\" = '=' ]; then\n"
-      "    before=${COMP_WORDS[COMP_CWORD - 2]}=\n"
-      "  fi\n"
-      "  if [ \"$COMP_CWORD\" = 1 ]; then\n"
-      "    takes=$_lora_dist_commands\n"
-      "  else\n"
-      "    _lora_dist_takes \"${COMP_WORDS[1]}\" \"$before\"\n"
-      "  fi\n"
-      "  mapfile -t COMPREPLY < <(\n"
-      "    for kind in $takes; do\n"
-      "      case $kind in\n"
-      "        OPTIONS) compgen -W \"$options\" -- \"$word\" ;;\n"
-      "        DIR) compgen -d -- \"$word\" ;;\n"
-      "        FILE | PATH) compgen -f -- \"$word\" ;;\n"
-      "        *[[:lower:]]*) compgen -W \"$kind\" -- \"$word\" ;; # a value itself; a NUMBER or TEXT is up "
-      "to the user\n"
-      "      esac\n"
-      "    done\n"
-      "  )\n"
-      "  case \" $takes \" in\n"
-      "    *' DIR '* | *' FILE '* | *' PATH '*) compopt -o filenames 2>/dev/null || true ;;\n"
-      "  esac\n"
-      "}\n"
-      "complete -F _lora_dist lora_dist");
+  puts(completer);
 }
 
 int main(int argc, char **argv) {
