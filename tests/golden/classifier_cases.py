@@ -28,6 +28,10 @@ class ClassifierCase:
         return "Bert" in self.architecture or "Roberta" in self.architecture
 
     @property
+    def is_of_tokens(self) -> bool:
+        return self.lora.get("task_type") == "TOKEN_CLS"
+
+    @property
     def is_regression(self) -> bool:
         return self.config.get("problem_type") == "regression"
 
@@ -189,5 +193,21 @@ def dora_cases() -> list[ClassifierCase]:
     ]
 
 
+def token_cases() -> list[ClassifierCase]:
+    tokens = dict(task_type="TOKEN_CLS")
+    special = dict(type_vocab_size=1, max_position_embeddings=34, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+    return [
+        ClassifierCase("bert_tokens", "BertForTokenClassification", bert(24, 3, 32), dict(r=4, lora_alpha=8, **tokens),
+                       labels=["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]),
+        ClassifierCase("roberta_tokens", "RobertaModel", bert(16, 2, 24, **special),
+                       dict(r=3, lora_alpha=6, target_modules=["key", "dense"], **tokens), n_new=3, dtype="bfloat16",
+                       lengths=(6, 32, 11)),
+        ClassifierCase("distilbert_tokens", "DistilBertForTokenClassification", distilbert(16, 2, 24),
+                       dict(r=4, lora_alpha=8, target_modules=["q_lin", "lin2"], **tokens), labels=["O", "B", "I"],
+                       dtype="float16"),
+    ]
+
+
 def all_cases() -> list[ClassifierCase]:
-    return bert_cases() + roberta_cases() + distilbert_cases() + resnet_cases() + plain_cases() + dora_cases()
+    return (bert_cases() + roberta_cases() + distilbert_cases() + token_cases() + resnet_cases() + plain_cases() +
+            dora_cases())

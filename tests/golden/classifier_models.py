@@ -126,9 +126,16 @@ def load_plain(kind, config: dict, tensors: dict, n_labels: int | None):
     return model.eval(), {k for k in missing if not k.endswith("num_batches_tracked")}
 
 
-def load_base(folder: str, n_labels: int | None = None):
-    """The model with a head of n_labels (None: as the folder has it), and the names of the parameters that the folder
-    does not give it: those of a new head."""
+def text_class(config: dict, task: str | None):
+    """The class for a folder of text: with an output for each token where the folder or the adapter's task asks so."""
+    of_tokens = task == "TOKEN_CLS" or config["architectures"][0].endswith("ForTokenClassification")
+    return (transformers.AutoModelForTokenClassification if of_tokens
+            else transformers.AutoModelForSequenceClassification)
+
+
+def load_base(folder: str, n_labels: int | None = None, task: str | None = None):
+    """The model with a head of n_labels (None: as the folder has it) for the adapter's task, and the names of the
+    parameters that the folder does not give it: those of a new head."""
     config = read_json(os.path.join(folder, "config.json"))
     tensors = load_file(os.path.join(folder, "model.safetensors"))
     plain = plain_class(config, tensors)
@@ -139,13 +146,14 @@ def load_base(folder: str, n_labels: int | None = None):
         options["num_labels"] = n_labels
     kind = transformers.AutoModelForImageClassification
     if config["model_type"] in TEXT_MODELS:
-        kind, options["attn_implementation"] = transformers.AutoModelForSequenceClassification, "eager"
+        kind, options["attn_implementation"] = text_class(config, task), "eager"
     model, info = kind.from_pretrained(folder, **options)
     return model.eval(), set(info["missing_keys"]) | {entry[0] for entry in info["mismatched_keys"]}
 
 
 def run(model, batch: dict) -> torch.Tensor:
-    """Logits of a batch with "pixels", or "ids" and "types" (lists, one a sample: each runs by itself)."""
+    """Logits of a batch with "pixels", or "ids" and "types" (lists, one a sample: each runs by itself): a row for each
+    sample, or for each token of all samples."""
     if "pixels" in batch:
         out = model(pixel_values=batch["pixels"].to(next(model.parameters()).dtype))
         return out if torch.is_tensor(out) else out.logits
@@ -153,7 +161,7 @@ def run(model, batch: dict) -> torch.Tensor:
     rows = []
     for ids, types in zip(batch["ids"], batch["types"]):
         more = {"token_type_ids": types.long()[None]} if with_types else {}
-        rows.append(model(input_ids=ids.long()[None], **more).logits)
+        rows.append(model(input_ids=ids.long()[None], **more).logits.flatten(0, -2))
     return torch.cat(rows)
 
 
@@ -199,7 +207,8 @@ def load_classifier(folder: str, adapter: str | None, trainable: bool = False):
         model, missing = load_base(folder)
     else:
         stored = load_file(os.path.join(adapter, "adapter_model.safetensors"))
-        model, missing = load_base(folder, stored_labels(stored))
+        task = read_json(os.path.join(adapter, "adapter_config.json"))["task_type"]
+        model, missing = load_base(folder, stored_labels(stored), task)
         model = attach(model, adapter, stored, trainable)
         missing -= {k.removeprefix(PREFIX) for k in stored}
     if missing:

@@ -12,6 +12,7 @@ import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
@@ -146,7 +147,7 @@ def write_base(folder: str, case, gen: torch.Generator):
 
 
 def write_adapter(folder: str, case, gen: torch.Generator):
-    model = get_peft_model(cm.load_base(folder, case.n_new)[0], LoraConfig(**case.lora))
+    model = get_peft_model(cm.load_base(folder, case.n_new, case.lora.get("task_type"))[0], LoraConfig(**case.lora))
     fill_adapter(model, gen, 0.5 if case.is_text else 0.2)  # residual sums without norms grow from block to block
     for name, p in whole_parameters(model).items():
         fill_parameter(name, p, gen)
@@ -166,6 +167,16 @@ def random_text(case, rng, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     return ids.to(torch.int32), (torch.arange(n) >= cut).to(torch.int32) * (n_types - 1)
 
 
+def token_labels(rng, lengths, n_labels: int) -> torch.Tensor:
+    """Labels of all texts' tokens, one text after the other; -100, PyTorch's for none, for about half of them: special
+    tokens, and pieces of a word after its first."""
+    labels = rng.integers(-n_labels, n_labels, sum(lengths))
+    ends = np.cumsum(lengths)
+    labels[ends - lengths] = labels[ends - 1] = -1
+    labels[ends - 2] = rng.integers(0, n_labels, len(lengths))
+    return torch.from_numpy(np.where(labels < 0, -100, labels)).to(torch.int32)
+
+
 def make_batch(case, rng, n_labels: int) -> dict:
     if case.is_text:
         texts = [random_text(case, rng, n) for n in case.lengths]
@@ -176,13 +187,20 @@ def make_batch(case, rng, n_labels: int) -> dict:
     if case.is_regression:
         # far from 0: errors of one sign do not cancel
         batch["values"] = torch.from_numpy(rng.normal(4, 1.5, n)).float()
+    elif case.is_of_tokens:
+        batch["labels"] = token_labels(rng, case.lengths, n_labels)
     else:
         batch["labels"] = torch.from_numpy(rng.integers(0, n_labels, n)).to(torch.int32)
     return batch
 
 
+def count_targets(batch: dict) -> int:
+    """Samples, or the tokens that have a label."""
+    return len(batch["values"]) if "values" in batch else (batch["labels"] >= 0).sum().item()
+
+
 def sum_loss(logits: torch.Tensor, batch: dict) -> torch.Tensor:
-    """Sum over the samples, in float64."""
+    """Sum over the targets, in float64."""
     if "values" in batch:
         return (logits[:, 0].double() - batch["values"].double()).square().sum()
     return F.cross_entropy(logits.double(), batch["labels"].long(), reduction="sum")
@@ -192,7 +210,7 @@ def gradients(model, batch: dict):
     model.zero_grad()
     logits = cm.run(model, batch)
     total = sum_loss(logits, batch)
-    (total / len(logits)).backward()
+    (total / count_targets(batch)).backward()
     grads = {name: p.grad.clone() for name, p in trained_parameters(model).items()}
     return total.item(), logits.detach(), grads
 
@@ -201,9 +219,12 @@ def check_loss(folder: str, model, batch: dict, total: float):
     """That transformers means the same loss."""
     if not isinstance(model.base_model.model, transformers.PreTrainedModel):
         return
-    theirs, wanted = 0.0, batch["values"] if "values" in batch else batch["labels"].long()
-    for i in range(len(wanted)):
-        inputs = {"labels": wanted[i:i + 1]}
+    wanted = batch["values"] if "values" in batch else batch["labels"].long()
+    of_tokens = "ids" in batch and len(wanted) != len(batch["ids"])
+    wanted = wanted.split([len(ids) for ids in batch["ids"]] if of_tokens else 1)
+    theirs = 0.0
+    for i, labels in enumerate(wanted):
+        inputs = {"labels": labels[None] if of_tokens else labels}
         if "pixels" in batch:
             inputs["pixel_values"] = batch["pixels"][i:i + 1]
         else:
@@ -211,7 +232,7 @@ def check_loss(folder: str, model, batch: dict, total: float):
             if model.config.model_type != "distilbert":
                 inputs["token_type_ids"] = batch["types"][i].long()[None]
         with torch.no_grad():
-            theirs += model(**inputs).loss.item()
+            theirs += model(**inputs).loss.item() * (count_targets({"labels": labels}) if of_tokens else 1)
     if abs(theirs - total) > 1e-5 * abs(total):
         fail(f"{folder}: transformers' loss is {theirs}, ours {total}")
 
@@ -233,7 +254,7 @@ def steady_batch(folder: str, case, rng, n_labels: int):
 
 def measure(folder: str, batch: dict, total: float, logits: torch.Tensor, grads: dict) -> dict:
     """That nothing recorded is near zero."""
-    sizes = {"loss": total / len(logits), "logits_std": logits.std().item(),
+    sizes = {"loss": total / count_targets(batch), "logits_std": logits.std().item(),
              "grad_min": min(g.abs().max().item() for g in grads.values())}
     model = load(folder)
     for _, layer in lora_layers(model):
@@ -251,7 +272,7 @@ def record_case(folder: str, case, rng) -> dict:
     batch, total, logits, grads, noise = steady_batch(folder, case, rng, n_labels)
     check_loss(folder, load(folder), batch, total)
     out = {"loss": torch.tensor([total], dtype=torch.float64), "logits": logits,
-           "n_samples": torch.tensor([len(logits)], dtype=torch.int32)}
+           "n_samples": torch.tensor([len(batch.get("ids", logits))], dtype=torch.int32)}
     for i in range(len(batch.get("ids", []))):
         out[f"sample{i}.ids"], out[f"sample{i}.types"] = batch["ids"][i], batch["types"][i]
     out.update({key: batch[key] for key in ("pixels", "labels", "values") if key in batch})
