@@ -111,7 +111,7 @@ size_t ld_file_leftover(const char *name);
 void ld_file_sweep(const char *folder, bool (*is_ours)(const char *name));
 
 /* The rule for all outputs: what stands at the place of an output is not overwritten. LD_EFILE unless there
- * is nothing, or an empty folder. (A run replaces files in a folder of its own: train/run_claim.c.) */
+ * is nothing, or an empty folder. (A run replaces files in a folder of its own: job/run_claim.c.) */
 int ld_output_check(const char *path, ld_error *err);
 
 /* Whether both are there and are one file or folder, by whatever names. */

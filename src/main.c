@@ -13,10 +13,10 @@
 #include "base/memory.h"
 #include "base/suggest.h"
 #include "cmd/command.h"
-#include "cmd/command_line.h"
 #include "cmd/version.h"
 #include "io/file.h"
 #include "linalg/gemm.h"
+#include "options/command_line.h"
 #include "train/kernels.h"
 
 static void print_help(FILE *out) {

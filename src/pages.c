@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cmd/command.h"
-#include "cmd/option_table.h"
+#include "options/table.h"
 
 static bool takes(const ld_command *command, const ld_option *o) {
   return o->commands & (int)command->bit;

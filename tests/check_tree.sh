@@ -12,11 +12,10 @@ failed=0
 rooms='
 *    src/base
 io   io/file io/hash io/json io/yaml io/digest io/hdf5_chunk io/hdf5_error
-io   io/safetensors io/digests io/model_folder io/hub
-io   io/adapter io/adapter_labels io/peft_config io/peft_pattern io/peft_read io/peft_saved io/peft_write
+io   io/hub
 io   io/state
 io   io/tokenizer
-io   io/chat io/chat_form io/chat_known io/chat_template
+io   io/chat
 io   io/image
 io   io/dataset
 io   io/report
@@ -26,7 +25,10 @@ nn   src/nn
 nn   src/model
 *    src/adapt
 *    src/objective
+*    src/options
+*    src/load
 *    src/data
+*    src/generate
 *    src/train
 *    src/job
 *    src/cmd

@@ -1,5 +1,5 @@
-#include "io/dataset/data_form.h"
 #include "io/dataset/format.h"
+#include "io/dataset/data_form.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #ifndef LD_DATASET_FORMAT_H
 #define LD_DATASET_FORMAT_H
 
-#include "io/chat.h"
+#include "io/chat/chat.h"
 #include "io/dataset/parsed.h"
 #include "io/dataset/record.h"
 #include "io/dataset/source.h"

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/tally.h"
 #include "base/text.h"
-#include "io/chat_template.h"
+#include "io/chat/template.h"
 #include "io/image/image.h"
 #include "io/image/rule.h"
 #include "io/tokenizer/tokenizer.h"

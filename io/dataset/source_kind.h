@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "io/digests.h"
 #include "io/file.h"
+#include "io/hub/digests.h"
 
 typedef struct ld_source ld_source;
 

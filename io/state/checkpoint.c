@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/adapter_labels.h"
 #include "io/file.h"
+#include "io/hub/adapter_labels.h"
 #include "io/json.h"
 #include "io/state/checkpoint_old.h"
 #include "io/state/seal.h"

@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "io/adapter.h"
+#include "io/hub/adapter.h"
 
 /* Where training stands. All integers exact, doubles bit for bit. */
 typedef struct ld_progress {

@@ -2,7 +2,7 @@
 #ifndef LD_CHECKPOINT_OLD_H
 #define LD_CHECKPOINT_OLD_H
 
-#include "io/adapter.h"
+#include "io/hub/adapter.h"
 #include "io/state/store.h"
 
 /* Fills the modules of an adapter, and where the store holds moments these as well, as ld_checkpoint has them, from

@@ -7,7 +7,7 @@
 #ifndef LD_ADAPTER_KIND_H
 #define LD_ADAPTER_KIND_H
 
-#include "io/adapter.h"
+#include "io/hub/adapter.h"
 #include "nn/change.h"
 
 typedef struct ld_adapter_kind {

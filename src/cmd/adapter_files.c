@@ -5,15 +5,15 @@
 #include "adapt/kinds.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "cmd/check.h"
 #include "cmd/command.h"
-#include "cmd/run_setting.h"
 #include "io/file.h"
-#include "io/peft_read.h"
-#include "io/peft_write.h"
+#include "io/hub/peft_read.h"
+#include "io/hub/peft_write.h"
 #include "io/state/checkpoint.h"
-#include "train/base.h"
-#include "train/base_adapter.h"
+#include "job/check.h"
+#include "load/base.h"
+#include "load/base_adapter.h"
+#include "options/run_setting.h"
 
 /* What can be said of an adapter without its base. */
 static int check_alone(const ld_adapter *adapter, const char *path, ld_error *err) {
@@ -46,7 +46,7 @@ static int write_for(const char *model, ld_adapter *adapter, const ld_options *o
 static int find_model(const ld_options *options, const ld_adapter *adapter, char **model, ld_error *err) {
   *model = options->model ? ld_strdup(options->model) : NULL;
   if (*model || adapter->base_name) return 0;
-  const int rc = ld_cmd_run_setting(options->adapter, "model", model, err);
+  const int rc = ld_run_setting(options->adapter, "model", model, err);
   if (*model && !ld_is_folder(*model)) {
     free(*model);
     *model = NULL;
@@ -59,7 +59,7 @@ static int run_export(const ld_options *options, const char *path, ld_comm *comm
   (void)comm;
   ld_adapter *adapter = NULL;
   char *model = NULL;
-  int rc = ld_cmd_check_new(options, err);
+  int rc = ld_check_new(options, err);
   if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
   if (!rc) rc = find_model(options, adapter, &model, err);
   if (!rc && model) ld_adapter_set_base_path(adapter, model);
@@ -76,7 +76,7 @@ static int run_import(const ld_options *options, const char *path, ld_comm *comm
   (void)path;
   (void)comm;
   ld_checkpoint checkpoint = {.config = "{}"};
-  int rc = ld_cmd_check_new(options, err);
+  int rc = ld_check_new(options, err);
   if (!rc) rc = ld_adapter_load(options->adapter, &checkpoint.adapter, err);
   if (!rc) rc = check_alone(checkpoint.adapter, options->adapter, err);
   if (!rc) rc = ld_checkpoint_write(options->out, &checkpoint, err);

@@ -3,8 +3,9 @@
 #ifndef LD_COMMAND_H
 #define LD_COMMAND_H
 
-#include "cmd/options.h"
+#include "job/steps.h" /* LD_STOPPED */
 #include "mpi/comm.h"
+#include "options/resolve.h"
 
 typedef struct ld_command {
   const char *name;
@@ -13,6 +14,7 @@ typedef struct ld_command {
   const char *about;   /* the command's own help */
   bool takes_path;     /* one bare argument */
   bool uses_ranks;     /* joins the job that mpirun or srun started */
+  /* 0, LD_STOPPED or an error */
   int (*run)(const ld_options *options, const char *path, ld_comm *comm, ld_error *err);
 } ld_command;
 
@@ -23,9 +25,5 @@ extern const ld_command ld_command_train, ld_command_eval, ld_command_predict, l
 /* All commands, in the order in which help and manual list them. */
 extern const ld_command *const ld_command_table[];
 extern const int ld_n_commands;
-
-/* What run returns beside 0 and error codes: stopped by a signal after a checkpoint; the program exits
- * with 75. */
-enum { LD_STOPPED = 75 };
 
 #endif

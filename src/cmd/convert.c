@@ -2,9 +2,9 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "cmd/check.h"
 #include "cmd/command.h"
 #include "io/image/convert.h"
+#include "job/check.h"
 
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
@@ -13,7 +13,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   if (!ending || (strcmp(ending, ".h5") != 0 && strcmp(ending, ".hdf5") != 0))
     return ld_fail(err, LD_EUSAGE, "--out %s: must end in .h5", options->out);
   ld_converted c;
-  int rc = ld_cmd_check_new(options, err);
+  int rc = ld_check_new(options, err);
   if (!rc) rc = ld_image_convert(options->data, options->labels_file, options->out, &c, err);
   if (rc) return rc;
   ld_info("%s: %lld images of %d x %d, %s, %s labels (%s)", options->out, (long long)c.n, c.width, c.height,

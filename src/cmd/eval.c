@@ -3,12 +3,12 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "cmd/check.h"
+#include "base/print.h"
 #include "cmd/command.h"
-#include "cmd/print.h"
-#include "train/corpus_open.h"
-#include "train/distribute.h"
-#include "train/once.h"
+#include "data/corpus_open.h"
+#include "data/distribute.h"
+#include "data/once.h"
+#include "job/check.h"
 #include "train/trainer.h"
 
 /* Rows are the truth, columns the prediction. */
@@ -22,7 +22,7 @@ static void print_confusion(const ld_scores *s, const ld_labels *labels) {
   for (int c = 0; c < s->n_classes; c++) printf("%*d", CELL, c);
   for (int r = 0; r < s->n_classes; r++) {
     printf("\n%2d  ", r);
-    ld_cmd_put(labels->names[r], NAME, NAME);
+    ld_print_part(labels->names[r], NAME, NAME);
     for (int c = 0; c < s->n_classes; c++)
       printf("%*lld", CELL, (long long)s->confusion[(size_t)r * (size_t)s->n_classes + (size_t)c]);
   }
@@ -37,7 +37,7 @@ static int print_evaluation(const ld_evaluation *e, const ld_base *base, ld_erro
   else
     ld_text_printf(&line, "  target tokens %lld  sequences %lld\n", (long long)e->n_targets,
                    (long long)e->n_rows);
-  const int rc = ld_cmd_print(&line, false, err);
+  const int rc = ld_print(&line, false, err);
   if (!rc && e->scores.n_classes) print_confusion(&e->scores, &base->labels);
   ld_text_free(&line);
   return rc;
@@ -70,11 +70,11 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   ld_base base = {0};
   ld_corpus *corpus = NULL;
   ld_digests *digests = ld_once_open(comm, options, options->cache);
-  int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
+  int rc = ld_check_model(options->model, options->adapter, comm, err);
   if (!rc)
     rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base,
                                   err);
-  if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, &base, err);
+  if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, base.model, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
   if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(corpus->dataset), NULL, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);

@@ -6,21 +6,21 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "cmd/check.h"
+#include "base/print.h"
 #include "cmd/command.h"
-#include "cmd/print.h"
-#include "cmd/run_setting.h"
-#include "io/chat.h"
-#include "train/distribute.h"
-#include "train/generate.h"
-#include "train/prompt.h"
+#include "data/distribute.h"
+#include "generate/generate.h"
+#include "generate/prompt.h"
+#include "io/chat/chat.h"
+#include "job/check.h"
+#include "options/run_setting.h"
 
 static int find_layout(const ld_options *options, const ld_base *base, const ld_chat_layout **out,
                        ld_error *err) {
   char *of_run = NULL;
   const char *name = options->chat_template;
   const int rc =
-      !name && options->adapter ? ld_cmd_run_setting(options->adapter, "chat-template", &of_run, err) : 0;
+      !name && options->adapter ? ld_run_setting(options->adapter, "chat-template", &of_run, err) : 0;
   *out = rc ? NULL : ld_chat_find(name ? name : of_run, base->chat_template, base->tokenizer, err);
   free(of_run);
   return *out ? 0 : err->code;
@@ -63,7 +63,7 @@ static void make_visible(ld_text *text) {
 
 static void print_text(text_printer *p) {
   if (p->text.length && isatty(STDOUT_FILENO)) make_visible(&p->text);
-  if (!p->rc && p->text.length) p->rc = ld_cmd_print(&p->text, true, p->err);
+  if (!p->rc && p->text.length) p->rc = ld_print(&p->text, true, p->err);
   ld_text_clear(&p->text);
 }
 
@@ -152,7 +152,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   (void)path;
   ld_base base = {0};
   ld_ids ids = {0};
-  int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
+  int rc = ld_check_model(options->model, options->adapter, comm, err);
   if (!rc) rc = ld_base_open(options->model, &base, err);
   if (!rc && base.objective->put_prediction)
     rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,

@@ -5,15 +5,15 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/print.h"
 #include "base/text.h"
 #include "cmd/command.h"
 #include "cmd/inspect_run.h"
-#include "cmd/print.h"
-#include "cmd/run_setting.h"
 #include "io/file.h"
 #include "io/state/checkpoint_folder.h"
-#include "train/base.h"
-#include "train/base_adapter.h"
+#include "load/base.h"
+#include "load/base_adapter.h"
+#include "options/run_setting.h"
 
 static void print_shape(const ld_stored *tensor) {
   printf("(");
@@ -25,7 +25,7 @@ static void print_tensors(const ld_model_folder *folder) {
   for (size_t i = 0; i < ld_model_folder_count(folder); i++) {
     const ld_stored *tensor = ld_model_folder_tensor(folder, i);
     printf("  ");
-    ld_cmd_put(ld_model_folder_name(folder, i), 60, 0);
+    ld_print_part(ld_model_folder_name(folder, i), 60, 0);
     printf(" %-4s ", ld_dtype_name(tensor->dtype));
     print_shape(tensor);
     printf("\n");
@@ -70,7 +70,7 @@ static void print_head(const ld_base *base) {
   printf("head               %s, %d output%s:", head->path, head->out, ld_plural(head->out, "", "s"));
   for (int i = 0; i < head->out && i < 100; i++) {
     printf(i ? ", " : " ");
-    ld_cmd_put(base->labels.names[i], 0, 0);
+    ld_print_part(base->labels.names[i], 0, 0);
   }
   printf("\n");
 }
@@ -81,7 +81,7 @@ static int inspect_model(const char *path, ld_error *err) {
   if (!rc) {
     const ld_model *model = base.model;
     printf("model              ");
-    ld_cmd_put(path, 0, 0);
+    ld_print_part(path, 0, 0);
     printf(" (%s)\n", model->family->architectures[0]);
     printf("digest             %s\n", ld_model_folder_digest(base.folder));
     printf("parameters         %.3f M in %zu tensors\n", (double)model->n_parameters / 1e6,
@@ -104,13 +104,13 @@ static double norm(const float *x, int64_t n) {
 /* A module, its tensors with their shapes and norms. */
 static void print_module(const ld_adapter_module *m) {
   printf("  ");
-  ld_cmd_put(m->path, 48, 0);
+  ld_print_part(m->path, 48, 0);
   printf(" %s", m->kind);
   if (m->rank) printf(" r %d scaling %.4g", m->rank, m->scaling);
   for (size_t k = 0; k < m->n_tensors; k++) {
     const ld_adapter_tensor *t = &m->tensors[k];
     printf("  ");
-    ld_cmd_put(t->role, 0, 0);
+    ld_print_part(t->role, 0, 0);
     for (int d = 0; d < t->ndim; d++) printf("%s%lld", d ? ", " : " (", (long long)t->shape[d]);
     printf("%s |%.4f|", t->ndim ? ")" : "", norm(t->data, ld_adapter_count(t)));
   }
@@ -128,13 +128,13 @@ static int64_t count_numbers(const ld_adapter *adapter) {
 static void print_adapter(const char *path, const ld_adapter *adapter) {
   const long long n_modules = (long long)adapter->n_modules;
   printf("adapter            ");
-  ld_cmd_put(path, 0, 0);
+  ld_print_part(path, 0, 0);
   printf("\nbase               ");
-  ld_cmd_put(adapter->base_name ? adapter->base_name : "path not stored", 0, 0);
+  ld_print_part(adapter->base_name ? adapter->base_name : "path not stored", 0, 0);
   printf(" (");
-  ld_cmd_put(adapter->architecture ? adapter->architecture : "architecture unknown", 0, 0);
+  ld_print_part(adapter->architecture ? adapter->architecture : "architecture unknown", 0, 0);
   printf("), digest ");
-  ld_cmd_put(adapter->base_digest ? adapter->base_digest : "unknown", 0, 0);
+  ld_print_part(adapter->base_digest ? adapter->base_digest : "unknown", 0, 0);
   printf("\n");
   printf("rank %d, alpha %g, dropout %g%s; %lld parameters in %lld %s\n", adapter->rank, adapter->alpha,
          adapter->dropout, adapter->rslora ? ", rank-stabilised" : "", (long long)count_numbers(adapter),
@@ -142,7 +142,7 @@ static void print_adapter(const char *path, const ld_adapter *adapter) {
   for (size_t i = 0; i < adapter->n_modules; i++) print_module(&adapter->modules[i]);
   for (size_t i = 0; i < adapter->n_labels; i++) {
     printf("label %-12zu ", i);
-    ld_cmd_put(adapter->labels[i], 0, 0);
+    ld_print_part(adapter->labels[i], 0, 0);
     printf("\n");
   }
 }
@@ -165,7 +165,7 @@ static int inspect_checkpoint(const char *path, ld_error *err) {
   printf("written            %s\n", date.bytes);
   ld_text_free(&date);
   printf("options            ");
-  ld_cmd_put(checkpoint->config, 0, 0);
+  ld_print_part(checkpoint->config, 0, 0);
   printf("\n");
   ld_checkpoint_free(checkpoint);
   return 0;
@@ -177,7 +177,7 @@ static int inspect_adapter(const char *path, ld_error *err) {
   char *base = NULL;
   int rc = ld_adapter_load(path, &adapter, err);
   if (rc) return rc;
-  if (!adapter->base_name) rc = ld_cmd_run_setting(path, "model", &base, err);
+  if (!adapter->base_name) rc = ld_run_setting(path, "model", &base, err);
   if (base) ld_adapter_set_base_path(adapter, base);
   if (!rc) print_adapter(path, adapter);
   free(base);
@@ -191,7 +191,7 @@ static int inspect_run(const char *path, ld_error *err) {
   char *checkpoints = ld_path_join(path, "checkpoints");
   int rc = ld_inspect_run(path, &text, err);
   ld_text_puts(&text, "\n");
-  if (!rc) rc = ld_cmd_print(&text, false, err);
+  if (!rc) rc = ld_print(&text, false, err);
   if (!rc && ld_checkpoint_any(checkpoints)) rc = inspect_adapter(path, err);
   ld_text_free(&text);
   free(checkpoints);

@@ -7,15 +7,15 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "cmd/check.h"
 #include "cmd/command.h"
-#include "io/adapter_labels.h"
+#include "data/distribute.h"
 #include "io/file.h"
+#include "io/hub/adapter_labels.h"
+#include "io/hub/model_folder.h"
+#include "io/hub/safetensors.h"
 #include "io/json.h"
-#include "io/model_folder.h"
-#include "io/safetensors.h"
+#include "job/check.h"
 #include "linalg/codecs.h"
-#include "train/distribute.h"
 
 static ld_dtype wanted_type(const ld_options *options, ld_dtype stored) {
   if (!options->dtype || !ld_codec_of(stored)) return stored;
@@ -322,8 +322,8 @@ static int write_folder(const ld_options *options, const ld_base *base, ld_error
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_base base = {0};
-  int rc = ld_cmd_check_new(options, err);
-  if (!rc) rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
+  int rc = ld_check_new(options, err);
+  if (!rc) rc = ld_check_model(options->model, options->adapter, comm, err);
   if (!rc) rc = ld_base_open_model(options->model, &base, err);
   if (!rc) rc = ld_distribute_adapt(comm, options, &base, err);
   if (!rc) rc = write_folder(options, &base, err);

@@ -2,14 +2,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cmd/check.h"
+#include "base/print.h"
 #include "cmd/command.h"
-#include "cmd/print.h"
+#include "data/corpus_open.h"
+#include "data/distribute.h"
+#include "data/once.h"
 #include "io/json.h"
-#include "train/corpus_open.h"
-#include "train/distribute.h"
+#include "job/check.h"
 #include "train/evaluate.h"
-#include "train/once.h"
 
 typedef struct row_printer {
   const ld_base *base;
@@ -29,7 +29,7 @@ static void begin_line(row_printer *p, const ld_record *record) {
 
 static int end_line(row_printer *p, ld_error *err) {
   ld_text_puts(&p->line, "}\n");
-  return ld_cmd_print(&p->line, false, err);
+  return ld_print(&p->line, false, err);
 }
 
 /* Images before `end` that have no line were passed over as broken: without theirs, the lines would belong to
@@ -60,7 +60,7 @@ static int print_rest(row_printer *p, ld_error *err) {
   const ld_corpus *corpus = p->corpus;
   const int rc = corpus->n_skipped ? print_broken(p, corpus->n_records + corpus->n_skipped, err) : 0;
   ld_text_clear(&p->line);
-  return rc ? rc : ld_cmd_print(&p->line, true, err);
+  return rc ? rc : ld_print(&p->line, true, err);
 }
 
 static int predict(const ld_options *options, ld_comm *comm, const ld_base *base, const ld_corpus *corpus,
@@ -82,7 +82,7 @@ static int predict(const ld_options *options, ld_comm *comm, const ld_base *base
 
 static int open_base(const ld_options *options, ld_comm *comm, ld_digests *digests, ld_base *base,
                      ld_error *err) {
-  int rc = ld_cmd_check_model(options->model, options->adapter, comm, err);
+  int rc = ld_check_model(options->model, options->adapter, comm, err);
   if (!rc)
     rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, base,
                                   err);
@@ -97,7 +97,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   ld_corpus *corpus = NULL;
   ld_digests *digests = ld_once_open(comm, options, options->cache);
   int rc = open_base(options, comm, digests, &base, err);
-  if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, &base, err);
+  if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, base.model, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, false, &corpus, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_corpus_plan(corpus, err);

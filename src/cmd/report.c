@@ -5,7 +5,7 @@
 #include "cmd/command.h"
 #include "io/file.h"
 #include "io/report/report.h"
-#include "train/run_claim.h"
+#include "job/run_claim.h"
 
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)options;

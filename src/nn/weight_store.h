@@ -9,7 +9,7 @@
  * for its way back; ld_params, for what an adapter kind works out from a layer's weight; and a merge. All else that
  * reads the model's folder (digests, listings) reads files, not weights.
  *
- * Today's store is the folder's files, mapped, one copy for all ranks of a host (train/weights.h): all of it is
+ * Today's store is the folder's files, mapped, one copy for all ranks of a host (load/weights.h): all of it is
  * always there. A base that is too large for a host is another one, and no change anywhere else. It gives out
  * addresses in a range that it only reserves, and keeps a few blocks' worth of memory; `take` waits until the block
  * is in one of them, maps that to the block's addresses and begins to read what comes next, the block above or, on

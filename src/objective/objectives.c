@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/text.h"
+
 /* The first that fits. */
 static const ld_objective *const objectives[] = {&ld_objective_language, &ld_objective_value,
                                                  &ld_objective_classes, &ld_objective_tokens};
@@ -18,6 +20,12 @@ const ld_objective *ld_objective_of(const ld_model *model) {
 
 const ld_objective *ld_objective_at(size_t i) {
   return i < N_OBJECTIVES ? objectives[i] : NULL;
+}
+
+char *ld_objective_what(const ld_model *model) {
+  const ld_objective *objective = ld_objective_of(model);
+  if (!objective->labelled) return ld_format("%s", objective->model);
+  return ld_format("%s of %s", objective->model, model->family->of_images ? "images" : "texts");
 }
 
 ld_tensor *ld_objective_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss) {

@@ -10,6 +10,9 @@ const ld_objective *ld_objective_of(const ld_model *model);
 /* The i-th of all; NULL after the last. */
 const ld_objective *ld_objective_at(size_t i);
 
+/* What a model is, for people: "a language model", "a classifier of texts". The caller frees. */
+char *ld_objective_what(const ld_model *model);
+
 /* Its loss: see ld_objective. */
 ld_tensor *ld_objective_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss);
 

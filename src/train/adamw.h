@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "train/options.h"
+#include "options/options.h"
 
 /* Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2, in the order of
  * torch.optim.AdamW. */

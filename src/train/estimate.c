@@ -65,9 +65,9 @@ static double mean_load(ld_trainer *t) {
   for (int64_t i = 0; i < n; i++) {
     const int64_t *rows, n_rows = ld_trainer_rows(t, first + i, &rows);
     int64_t most = 0;
-    ld_deal_step(&t->deal, rows, n_rows);
-    for (int r = 0; r < t->deal.n_ranks; r++)
-      if (t->deal.load[r] > most) most = t->deal.load[r];
+    ld_assign_step(&t->assignment, rows, n_rows);
+    for (int r = 0; r < t->assignment.n_ranks; r++)
+      if (t->assignment.load[r] > most) most = t->assignment.load[r];
     sum += (double)most;
   }
   return n > 0 ? sum / (double)n : 0;

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "data/fetch.h"
 #include "train/exact.h"
-#include "train/fetch.h"
 
 int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute, const ld_corpus *corpus,
                    const ld_corpus *second, size_t *bytes, ld_error *err) {

@@ -3,7 +3,7 @@
 #ifndef LD_EVALUATE_H
 #define LD_EVALUATE_H
 
-#include "train/feed.h"
+#include "data/feed.h"
 #include "objective/objectives.h"
 
 typedef struct ld_evaluation {

@@ -10,12 +10,12 @@
 #include "adapt/kinds.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "data/augment.h"
 #include "io/digest.h"
 #include "io/image/fit.h"
 #include "linalg/codecs.h"
 #include "nn/ops.h"
 #include "train/adamw.h"
-#include "train/augment.h"
 #include "train/exact.h"
 
 /* Memory of a part, and the number of its next input. */

@@ -6,8 +6,8 @@
 
 #include "base/machine.h"
 #include "base/memory.h"
-#include "train/base_adapter.h"
-#include "train/fetch.h"
+#include "data/fetch.h"
+#include "load/base_adapter.h"
 
 /* The counters that travel in front of the gradients' exact sums. */
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, TOKENS, NOT_FINITE, FAILED, STOP, BUSY };
@@ -55,7 +55,7 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
   t->tape = ld_tape_create();
   ld_tape_on_poll(t->tape, poll, t);
   ld_trainer_count_gradients(t, true);
-  int rc = ld_deal_create(&t->deal, data, t->tape, options, ld_comm_size(comm), err);
+  int rc = ld_assignment_create(&t->assignment, data, t->tape, options, ld_comm_size(comm), err);
   const ld_session session = ld_trainer_session(t);
   if (!rc)
     rc = ld_session_fit(&session, LD_PASS_TRAIN, options->recompute, data, valid, &t->activation_bytes, err);
@@ -71,7 +71,7 @@ void ld_trainer_free(ld_trainer *t) {
   ld_feed_free(&t->feed);
   ld_reduce_free(&t->reduce);
   ld_exact_free(&t->exact);
-  ld_deal_free(&t->deal);
+  ld_assignment_free(&t->assignment);
   ld_adamw_free(&t->adamw);
   ld_profile_free(&t->profile.rows);
   free(t->order);
@@ -85,7 +85,7 @@ size_t ld_trainer_state_bytes(const ld_trainer *t) {
 }
 
 size_t ld_trainer_index_bytes(const ld_trainer *t) {
-  const size_t orders = (size_t)t->data->plan->n_rows * (sizeof *t->order + sizeof *t->deal.row_work);
+  const size_t orders = (size_t)t->data->plan->n_rows * (sizeof *t->order + sizeof *t->assignment.row_work);
   return ld_corpus_bytes(t->data) + (t->valid ? ld_corpus_bytes(t->valid) : 0) + orders;
 }
 
@@ -165,7 +165,7 @@ static int fetch_records(ld_trainer *t, int64_t step, ld_error *err) {
   int *owners = ld_alloc((size_t)n, sizeof *owners);
   for (int64_t begin = 0; begin < n; begin += batch) {
     const int64_t count = n - begin < batch ? n - begin : batch;
-    const int *owner = ld_deal_step(&t->deal, rows + begin, count);
+    const int *owner = ld_assign_step(&t->assignment, rows + begin, count);
     for (int64_t i = 0; i < count; i++) owners[begin + i] = owner[i / t->options->micro_batch];
   }
   t->fetched_until = step + (n + batch - 1) / batch;
@@ -206,7 +206,7 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
 static int my_microbatches(ld_trainer *t, int64_t step, const int64_t *rows, int64_t n_rows, ld_error *err) {
   const int64_t micro = t->options->micro_batch, n = n_microbatches(t, n_rows);
   const int64_t per_step = n_microbatches(t, t->options->batch_size);
-  const int *owner = ld_deal_step(&t->deal, rows, n_rows), me = ld_comm_rank(t->comm);
+  const int *owner = ld_assign_step(&t->assignment, rows, n_rows), me = ld_comm_rank(t->comm);
   int64_t last = n - 1;
   while (last >= 0 && owner[last] != me) last--;
   for (int64_t i = 0; i <= last; i++) {

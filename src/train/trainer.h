@@ -3,14 +3,14 @@
 #ifndef LD_TRAINER_H
 #define LD_TRAINER_H
 
+#include "data/feed.h"
 #include "io/state/checkpoint.h"
+#include "load/base.h"
 #include "mpi/comm.h"
 #include "train/adamw.h"
-#include "train/base.h"
-#include "train/deal.h"
+#include "train/assign.h"
 #include "train/evaluate.h"
 #include "train/exact.h"
-#include "train/feed.h"
 #include "train/reduce.h"
 
 /* Where the time of the steps goes. The first step warms up and is left out once there is a second. */
@@ -36,7 +36,7 @@ typedef struct ld_trainer {
   const ld_corpus *data, *valid; /* valid may be NULL */
   ld_tape *tape;
   ld_feed feed;
-  ld_deal deal;
+  ld_assignment assignment;
   ld_exact exact;
   ld_reduce reduce;
   ld_adamw adamw;

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/chat.h"
-#include "io/chat_form.h"
+#include "io/chat/chat.h"
+#include "io/chat/form.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

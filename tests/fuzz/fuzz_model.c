@@ -7,8 +7,8 @@
 
 #include "base/memory.h"
 #include "io/json.h"
-#include "model/registry.h"
 #include "model/model.h"
+#include "model/registry.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

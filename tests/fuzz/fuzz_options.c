@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd/command_line.h"
-#include "cmd/options.h"
 #include "io/json.h"
+#include "options/command_line.h"
+#include "options/resolve.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

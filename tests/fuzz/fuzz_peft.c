@@ -7,9 +7,9 @@
 
 #include "adapt/kinds.h"
 #include "base/text.h"
-#include "io/adapter_labels.h"
+#include "io/hub/adapter_labels.h"
+#include "io/hub/peft_read.h"
 #include "io/json.h"
-#include "io/peft_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

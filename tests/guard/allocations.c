@@ -18,10 +18,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "cmd/command_line.h"
-#include "cmd/job.h"
-#include "cmd/options.h"
-#include "cmd/train_open.h"
+#include "job/job.h"
+#include "job/open.h"
+#include "options/command_line.h"
+#include "options/resolve.h"
 
 enum part { OFF = -1, DATA, BLAS, REST, PARTS };
 static const char *const part_names[] = {"data", "blas", "rest"};

@@ -19,8 +19,8 @@ in_tensor() {
   echo $((8 + n + begin + 2000))
 }
 
-# apart ARGUMENT ...: a rank in each place.
-apart() {
+# separately ARGUMENT ...: a rank in each place.
+separately() {
   timeout "$limit" mpirun --oversubscribe --bind-to none -np 1 -wdir "$scratch/here" "$LORA_DIST" "$@" : \
     -np 1 -wdir "$scratch/there" "$LORA_DIST" "$@" >out 2>err
   status=$?
@@ -36,7 +36,7 @@ expect_status 0 "undisturbed run"
 expect_text 'digests base 2:[0-9a-f]{16}, data 2:[0-9a-f]{16}; [0-9.]* MiB read' err "undisturbed run"
 
 # Copies in both places are read where they are.
-apart "${job_is[@]}" --out both
+separately "${job_is[@]}" --out both
 expect_status 0 "two copies"
 expect_text 'files  *read directly by every host' err "two copies"
 same_run here/whole here/both
@@ -47,7 +47,7 @@ cp -p there/m/$model good.safetensors
 damage there/m/$model "$(in_tensor there/m/$model model.embed_tokens.weight)"
 cp -p there/m/$model bad.safetensors
 [ "$(cmp -l good.safetensors bad.safetensors | wc -l)" -gt 2000 ] || fail "nothing was damaged"
-apart "${job_is[@]}" --out model
+separately "${job_is[@]}" --out model
 expect_status 0 "a damaged copy of the model"
 expect_text "warning: m/$model: rank 1 on host .* sees another file than rank 0 .*\(the same length, other bytes\): it receives rank 0's" err "a damaged copy of the model"
 same_run here/whole here/model
@@ -55,7 +55,7 @@ cp -p good.safetensors there/m/$model
 for name in train valid; do
   cp -p there/$name.jsonl good.jsonl
   damage there/$name.jsonl 2000
-  apart "${job_is[@]}" --out $name
+  separately "${job_is[@]}" --out $name
   expect_status 0 "a damaged copy of $name"
   expect_text "warning: $name.jsonl: rank 1 on host .* sees other data than rank 0" err "a damaged copy of $name"
   same_run here/whole here/$name

@@ -2,9 +2,9 @@
  * besides, the digest of its plain form, and that form. */
 #include <stdio.h>
 
-#include "io/chat_form.h"
-#include "io/chat_known.h"
-#include "io/chat_template.h"
+#include "io/chat/form.h"
+#include "io/chat/known.h"
+#include "io/chat/template.h"
 
 int main(int argc, char **argv) {
   ld_chat_template own = {0};

@@ -14,9 +14,9 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/safetensors.h"
-#include "train/base.h"
-#include "train/base_adapter.h"
+#include "io/hub/safetensors.h"
+#include "load/base.h"
+#include "load/base_adapter.h"
 
 /* What goes to OUT; owns names and data. */
 typedef struct results {

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "data/augment.h"
 #include "io/image/decode.h"
 #include "io/image/fit.h"
 #include "io/json.h"
-#include "train/augment.h"
 
 static int fail(const ld_error *err) {
   fprintf(stderr, "%s\n", err->text);

@@ -12,13 +12,13 @@
 #include "adapt/kinds.h"
 #include "base/memory.h"
 #include "io/file.h"
+#include "io/hub/peft_read.h"
+#include "io/hub/safetensors.h"
 #include "io/json.h"
-#include "io/peft_read.h"
-#include "io/safetensors.h"
+#include "load/base.h"
+#include "load/base_adapter.h"
+#include "load/weights.h"
 #include "model/registry.h"
-#include "train/base.h"
-#include "train/base_adapter.h"
-#include "train/weights.h"
 
 #define MODELS LD_TESTS_DIR "/golden/models"
 #define TOLERANCE 1e-4

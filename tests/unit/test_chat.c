@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "io/chat.h"
+#include "io/chat/chat.h"
 #include "io/file.h"
 #include "io/json.h"
 

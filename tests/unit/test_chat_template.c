@@ -1,9 +1,9 @@
 #include "scratch.h"
 
 #include "base/text.h"
-#include "io/chat_form.h"
-#include "io/chat_known.h"
-#include "io/chat_template.h"
+#include "io/chat/form.h"
+#include "io/chat/known.h"
+#include "io/chat/template.h"
 
 /* template; its form, with <s> and </s> for bos and eos; NULL for none */
 static const char *const forms[][2] = {

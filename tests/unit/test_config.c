@@ -4,8 +4,8 @@
 
 #include "base/text.h"
 #include "linalg/codecs.h"
-#include "model/registry.h"
 #include "model/model.h"
+#include "model/registry.h"
 #include "nn/ops.h"
 
 /* A folder's weights, and one more or one less. */

@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data_forms.h"
-#include "data_digest.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "data_digest.h"
+#include "data_forms.h"
 #include "io/dataset/dataset.h"
 #include "io/file.h"
 #include "io/json.h"

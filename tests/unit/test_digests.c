@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "io/digests.h"
 #include "io/hash.h"
-#include "io/safetensors.h"
+#include "io/hub/digests.h"
+#include "io/hub/safetensors.h"
 
 /* The value that the specification gives for no bytes. */
 Test(hash, is_xxh3) {

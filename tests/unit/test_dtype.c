@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/dtype.h"
-#include "io/safetensors.h"
+#include "io/hub/safetensors.h"
 
 static uint32_t bits_of(float value) {
   uint32_t bits;

@@ -1,7 +1,7 @@
 /* How many rows are fetched at once by ranks without the data. */
 #include <criterion/criterion.h>
 
-#include "train/fetch.h"
+#include "data/fetch.h"
 
 enum { N = 10 };
 

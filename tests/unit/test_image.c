@@ -6,10 +6,10 @@
 
 #include <jpeglib.h>
 
+#include "io/hub/safetensors.h"
 #include "io/image/decode.h"
 #include "io/image/fit.h"
 #include "io/json.h"
-#include "io/safetensors.h"
 
 #define IMAGES LD_TESTS_DIR "/golden/images/"
 

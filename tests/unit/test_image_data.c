@@ -1,12 +1,12 @@
-#include "data_forms.h"
 #include "data_digest.h"
+#include "data_forms.h"
 #include "scratch.h"
 
 #include "io/dataset/dataset.h"
+#include "io/hub/safetensors.h"
 #include "io/image/convert.h"
 #include "io/image/hdf5.h"
 #include "io/image/list.h"
-#include "io/safetensors.h"
 
 #define IMAGES LD_TESTS_DIR "/golden/images/"
 

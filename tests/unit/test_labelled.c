@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data_forms.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "data_forms.h"
 #include "io/dataset/dataset.h"
 
 /* Every letter from a to h is a token from 5 on, anything else 0; [CLS] text [SEP] pair [SEP]. */

@@ -1,7 +1,7 @@
 #include "scratch.h"
 
-#include "io/model_folder.h"
-#include "io/safetensors.h"
+#include "io/hub/model_folder.h"
+#include "io/hub/safetensors.h"
 
 static void add_tensors(const char *folder, const char *name, const ld_named *tensors, size_t n) {
   char *path = ld_path_join(folder, name);

@@ -6,12 +6,12 @@
 #include <sys/wait.h>
 
 #include "base/text.h"
-#include "io/adapter.h"
+#include "io/hub/adapter.h"
+#include "io/hub/peft_config.h"
+#include "io/hub/peft_pattern.h"
+#include "io/hub/peft_read.h"
+#include "io/hub/peft_write.h"
 #include "io/json.h"
-#include "io/peft_config.h"
-#include "io/peft_pattern.h"
-#include "io/peft_read.h"
-#include "io/peft_write.h"
 
 #define FILES LD_TESTS_DIR "/golden/files/"
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "train/plan.h"
+#include "data/plan.h"
 
 /* Every target is planned once, no row is too long, rows are as said. */
 static void check(const ld_plan *plan, const ld_length *lengths, int n, int seq_len) {

@@ -1,7 +1,7 @@
 #include "scratch.h"
 
 #include "base/text.h"
-#include "io/safetensors.h"
+#include "io/hub/safetensors.h"
 
 #define MIXED LD_TESTS_DIR "/golden/files/mixed.safetensors"
 

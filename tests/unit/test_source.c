@@ -1,6 +1,6 @@
 /* Records received where the data is not are read as where it is. */
-#include "data_forms.h"
 #include "data_digest.h"
+#include "data_forms.h"
 #include "scratch.h"
 
 #include "base/text.h"

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "cmd/command_line.h"
-#include "cmd/options.h"
+#include "data/corpus_open.h"
 #include "io/file.h"
-#include "io/safetensors.h"
-#include "train/base_adapter.h"
-#include "train/corpus_open.h"
+#include "io/hub/safetensors.h"
+#include "load/base_adapter.h"
+#include "options/command_line.h"
+#include "options/resolve.h"
 #include "train/trainer.h"
 
 #define MODELS LD_TESTS_DIR "/golden/models/"

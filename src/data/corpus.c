@@ -1,0 +1,32 @@
+#include "data/corpus.h"
+
+#include <stdlib.h>
+
+int ld_corpus_check(const ld_corpus *corpus, ld_error *err) {
+  return ld_source_check(ld_dataset_source(corpus->dataset), corpus->digest, err);
+}
+
+void ld_corpus_close(ld_corpus *corpus) {
+  if (!corpus) return;
+  ld_plan_free(corpus->plan);
+  ld_labels_free(&corpus->labels);
+  free(corpus->records);
+  free(corpus->reads);
+  ld_dataset_close(corpus->dataset);
+  free(corpus);
+}
+
+size_t ld_corpus_bytes(const ld_corpus *corpus) {
+  enum {
+    READING = 8
+  }; /* for each byte of a record: it is mapped and parsed, and has ids and targets uncut */
+  uint64_t longest = 0;
+  for (int64_t i = 0; i < corpus->n_records; i++)
+    if (corpus->records[i].bytes > longest) longest = corpus->records[i].bytes;
+  return (size_t)corpus->n_records * sizeof *corpus->records + READING * (size_t)longest +
+         (corpus->plan ? ld_plan_bytes(corpus->plan) : 0);
+}
+
+const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row) {
+  return &corpus->records[corpus->plan->pieces[corpus->plan->rows[row].first_piece].record];
+}

@@ -1,0 +1,39 @@
+/* A data set in use: its index joined over the ranks, and its plan.
+ */
+#ifndef LD_CORPUS_H
+#define LD_CORPUS_H
+
+#include "data/plan.h"
+#include "io/dataset/dataset.h"
+#include "load/base.h"
+#include "mpi/comm.h"
+
+typedef struct ld_corpus {
+  const ld_base *base;
+  const ld_options *options;
+  bool labelled;
+  ld_dataset *dataset;
+  ld_record *records; /* of all ranks, in file order */
+  int64_t n_records;
+  int64_t n_skipped;      /* broken images */
+  ld_error first_skipped; /* what was wrong with the first */
+  bool *reads;            /* (n_ranks) whether a rank reads the data itself (data/fetch.h) */
+  int n_ranks, n_readers;
+  int64_t unit_bytes; /* ld_source_unit_bytes, where some ranks do not */
+  ld_labels labels;   /* of a classifier's data: names or numbers as they are written */
+  ld_plan *plan;
+  char digest[LD_DIGEST_TEXT + 1]; /* ld_source_digest of rank 0's; empty until it is needed */
+} ld_corpus;
+
+void ld_corpus_close(ld_corpus *corpus);
+
+/* LD_EMISMATCH when the data file, whose digest is known, was changed since it was opened. Not collective. */
+int ld_corpus_check(const ld_corpus *corpus, ld_error *err);
+
+/* The memory that each rank has for the index of the records, their plan, and reading the longest of them. */
+size_t ld_corpus_bytes(const ld_corpus *corpus);
+
+/* The record with which a row begins. */
+const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row);
+
+#endif

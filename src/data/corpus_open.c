@@ -1,0 +1,272 @@
+#include "data/corpus_open.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "data/fetch.h"
+
+static int seq_len_of(const ld_base *base, const ld_options *options) {
+  const int most = base->model->max_positions;
+  return !most || options->seq_len < most ? (int)options->seq_len : most;
+}
+
+static bool has_labels(const ld_corpus *corpus) {
+  return ld_dataset_form(corpus->dataset)->labelled;
+}
+
+static void warn_of(const char *path, int64_t n, const char *one, const char *several) {
+  if (n) ld_warn("%s: %lld %s", path, (long long)n, ld_plural(n, one, several));
+}
+
+/* Every rank learns every part's labels; this rank's records then count names by their union. */
+static int join_labels(ld_corpus *corpus, ld_index *index, ld_comm *comm, ld_error *err) {
+  ld_text mine = {0};
+  void *all;
+  size_t bytes, n = 0;
+  ld_labels_put(&index->labels, &mine);
+  ld_comm_gather_all(comm, mine.bytes, mine.length, &all, &bytes);
+  ld_text_free(&mine);
+  ld_labels *parts = ld_alloc((size_t)ld_comm_size(comm), sizeof *parts);
+  int rc = 0;
+  for (const char *at = all, *end = at + bytes; !rc && at < end && n < (size_t)ld_comm_size(comm); n++)
+    rc = ld_labels_take(&at, end, &parts[n], err);
+  if (!rc) rc = ld_labels_merge(parts, n, &corpus->labels, err);
+  if (rc) ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
+  if (!rc) rc = ld_index_renumber(index, &corpus->labels, err);
+  for (size_t i = 0; i < n; i++) ld_labels_free(&parts[i]);
+  free(parts);
+  free(all);
+  return ld_comm_agree(comm, rc, err);
+}
+
+/* Reads all of a part, which takes as long as the part is large. */
+typedef struct index_work {
+  const ld_dataset *dataset;
+  int part, n_parts;
+  ld_index *out;
+} index_work;
+
+static int index_part(void *user, ld_error *err) {
+  const index_work *work = user;
+  return ld_dataset_index(work->dataset, work->part, work->n_parts, work->out, err);
+}
+
+/* All ranks' counts of what has no use; rank 0 tells of it. */
+static void join_unused(const ld_corpus *corpus, const ld_tally *mine, ld_comm *comm) {
+  ld_text bytes = {0};
+  ld_tally joined = {0};
+  void *all;
+  size_t length;
+  ld_tally_put(mine, &bytes);
+  ld_comm_gather_all(comm, bytes.bytes, bytes.length, &all, &length);
+  ld_text_free(&bytes);
+  const char *at = all, *end = at + length;
+  while (at < end && ld_tally_take(&at, end, &joined)) continue;
+  ld_dataset_warn_unused(corpus->dataset, "the keys", &joined);
+  ld_tally_free(&joined);
+  free(all);
+}
+
+/* Counts over all ranks the records without a token, which are left out. */
+static void join_empty(const ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
+  int64_t n_empty = (int64_t)index->n_empty;
+  ld_comm_sum_i64(comm, &n_empty, 1);
+  warn_of(ld_dataset_path(corpus->dataset), n_empty, "record has no token and is left out",
+          "records have no token and are left out");
+}
+
+/* Counts over all ranks the images that were passed over, and those that were turned. */
+static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
+  const char *path = ld_dataset_path(corpus->dataset);
+  int64_t counts[2] = {(int64_t)index->n_skipped, (int64_t)index->n_turned};
+  ld_comm_sum_i64(comm, counts, 2);
+  corpus->n_skipped = counts[0];
+  ld_error first = index->first_skipped; /* of the lowest rank that met one, as that of an error */
+  ld_comm_agree(comm, index->n_skipped ? first.code : 0, &first);
+  corpus->first_skipped = first;
+  if (counts[0] && !(corpus->labelled && !corpus->n_records)) { /* else fail_unlabelled says it */
+    ld_warn("skipped: %s", first.text);
+    ld_warn("%s: %lld unreadable %s skipped (--strict makes that an error)", path, (long long)counts[0],
+            ld_plural(counts[0], "image is", "images are"));
+  }
+  if (counts[1])
+    ld_info("images  %s: %lld %s turned upright as the orientation in the file says", path,
+            (long long)counts[1], ld_plural(counts[1], "is", "are"));
+}
+
+/* Every rank gets all records. */
+static void join_records(ld_corpus *corpus, ld_index *index, ld_comm *comm) {
+  void *all;
+  size_t bytes;
+  ld_comm_gather_all(comm, index->records, index->n * sizeof *index->records, &all, &bytes);
+  corpus->records = all;
+  corpus->n_records = (int64_t)(bytes / sizeof *index->records);
+  free(index->records);
+  index->records = NULL;
+  index->n = 0;
+}
+
+static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
+  ld_index index = {0};
+  const int rank = ld_comm_rank(comm);
+  index_work work = {corpus->dataset, 0, corpus->n_readers, &index};
+  for (int i = 0; i < rank; i++) work.part += corpus->reads[i];
+  int rc = corpus->reads[rank] ? ld_comm_meanwhile(comm, index_part, &work, err) : 0;
+  rc = ld_comm_agree(comm, rc, err);
+  if (!rc && has_labels(corpus)) rc = join_labels(corpus, &index, comm, err);
+  if (!rc) {
+    join_records(corpus, &index, comm);
+    join_unused(corpus, &index.unused, comm);
+    join_empty(corpus, &index, comm);
+    join_images(corpus, &index, comm);
+  }
+  ld_index_free(&index);
+  return rc;
+}
+
+static int fail_unlabelled(const ld_corpus *corpus, ld_error *err) {
+  const char *path = ld_dataset_path(corpus->dataset);
+  if (!corpus->n_records && corpus->n_skipped)
+    return ld_fail(err, LD_EFORMAT, "%s: %s: %s", path,
+                   ld_plural(corpus->n_skipped, "its only image cannot be read",
+                             "none of its images can be read, of which the first"),
+                   corpus->first_skipped.text);
+  return ld_fail(
+      err, LD_EFORMAT,
+      "%s: none of its %lld %s has a label (by the key or column 'label', the HDF5 dataset 'labels', "
+      "or class folders)",
+      path, (long long)corpus->n_records, ld_plural(corpus->n_records, "record", "records"));
+}
+
+/* Of records that are not used, or not as a whole. */
+static void warn_of_records(const ld_corpus *corpus, int seq_len) {
+  const char *path = ld_dataset_path(corpus->dataset);
+  const ld_plan *plan = corpus->plan;
+  if (plan->n_cut)
+    ld_warn("%s: %lld record%s longer than --seq-len %d tokens and cut", path, (long long)plan->n_cut,
+            ld_plural(plan->n_cut, " is", "s are"), seq_len);
+  if (has_labels(corpus))
+    warn_of(path, plan->n_idle, "record has no label and is left out",
+            "records have no label and are left out");
+  else
+    warn_of(path, plan->n_idle, "record has no target token and is left out",
+            "records have no target token and are left out");
+}
+
+static int plan_rows(ld_corpus *corpus, ld_error *err) {
+  const ld_options *options = corpus->options;
+  const int seq_len = seq_len_of(corpus->base, options);
+  ld_length *lengths = ld_alloc((size_t)corpus->n_records, sizeof *lengths);
+  for (int64_t i = 0; i < corpus->n_records; i++)
+    lengths[i] = (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets};
+  const ld_data_form *form = ld_dataset_form(corpus->dataset);
+  const bool pack =
+      !form->labelled && (strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs);
+  corpus->plan = form->continuous
+                     ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
+                     : ld_plan_records(lengths, corpus->n_records, seq_len, pack);
+  free(lengths);
+  if (corpus->plan->n_targets) warn_of_records(corpus, seq_len);
+  if (corpus->plan->n_targets) return 0;
+  if (has_labels(corpus)) return fail_unlabelled(corpus, err);
+  return ld_fail(
+      err, LD_EFORMAT,
+      "%s: there is no token to train: none of its %lld %s has a target within --seq-len %d (are the "
+      "completions empty, or all prompts longer than that?)",
+      ld_dataset_path(corpus->dataset), (long long)corpus->n_records,
+      ld_plural(corpus->n_records, "record", "records"), seq_len);
+}
+
+/* All read conversations as rank 0 does. */
+static int agree_on_layout(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
+  const char *mine = ld_dataset_layout(corpus->dataset);
+  ld_text name = {0};
+  ld_text_puts(&name, mine ? mine : "");
+  ld_comm_broadcast_text(comm, &name, 0);
+  const int rc = mine && name.length ? ld_dataset_set_layout(corpus->dataset, name.bytes, err) : 0;
+  ld_text_free(&name);
+  return ld_comm_agree(comm, rc, err);
+}
+
+int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
+                   bool labelled, ld_corpus **out, ld_error *err) {
+  const ld_dataset_options data_options = {.forms = base->forms,
+                                           .tokenizer = base->tokenizer,
+                                           .image_rule = &base->image_rule,
+                                           .unlabelled = !labelled,
+                                           .strict = options->strict,
+                                           .eos = base->eos,
+                                           .seq_len = seq_len_of(base, options),
+                                           .mask_prompt = options->mask_prompt,
+                                           .chat_template = options->chat_template,
+                                           .own_template = base->chat_template};
+  ld_corpus *corpus = ld_alloc(1, sizeof *corpus);
+  corpus->base = base;
+  corpus->options = options;
+  corpus->labelled = labelled;
+  int rc = ld_corpus_open_data(corpus, comm, path, &data_options, err);
+  if (!rc) rc = agree_on_layout(corpus, comm, err);
+  if (!rc) rc = join_index(corpus, comm, err);
+  if (!rc && !has_labels(corpus)) rc = plan_rows(corpus, err);
+  if (rc) {
+    ld_corpus_close(corpus);
+    return rc;
+  }
+  *out = corpus;
+  return 0;
+}
+
+/* Puts the place of the first record before the error that its label is not among the base's. */
+static int fail_unknown_name(const ld_corpus *corpus, int rc, ld_error *err) {
+  const ld_labels *labels = &corpus->labels;
+  size_t name = 0;
+  int64_t i = 0;
+  while (name < labels->n_names && ld_labels_have(&corpus->base->labels, labels->names[name])) name++;
+  while (i < corpus->n_records && corpus->records[i].label != (int32_t)name) i++;
+  return i < corpus->n_records ? ld_dataset_fail_at(corpus->dataset, &corpus->records[i], rc, err)
+                               : ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
+}
+
+/* Names become the base's classes. */
+static int map_names(ld_corpus *corpus, ld_error *err) {
+  ld_index view = {.records = corpus->records, .n = (size_t)corpus->n_records, .labels = corpus->labels};
+  const int rc = ld_index_renumber(&view, &corpus->base->labels, err);
+  corpus->labels = view.labels;
+  return rc ? fail_unknown_name(corpus, rc, err) : 0;
+}
+
+static int check_labels(const ld_corpus *corpus, ld_error *err) {
+  const ld_model *model = corpus->base->model;
+  const ld_labels *labels = &corpus->labels;
+  const char *path = ld_dataset_path(corpus->dataset);
+  if (!corpus->base->objective->named)
+    return labels->kind != LD_LABEL_NAME ? 0
+                                         : ld_fail(err, LD_EMISMATCH,
+                                                   "%s: the label '%s' is a name, but the model has one "
+                                                   "output, for numbers",
+                                                   path, labels->names[0]);
+  if (labels->kind == LD_LABEL_REAL)
+    return ld_fail(
+        err, LD_EMISMATCH,
+        "%s: has labels with fractions (0.5, or 1.0), but the model has %d classes: write these as "
+        "whole numbers (1), or for a regression give --labels 1 when training",
+        path, model->head->out);
+  if (labels->kind == LD_LABEL_INTEGER && labels->largest >= model->head->out)
+    return ld_fail(err, LD_EMISMATCH, "%s: has the label %lld, but the model's classes are 0 to %d", path,
+                   (long long)labels->largest, model->head->out - 1);
+  return 0;
+}
+
+int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
+  int rc = has_labels(corpus) && corpus->labelled ? check_labels(corpus, err) : 0;
+  if (!rc && has_labels(corpus) && corpus->labels.kind == LD_LABEL_NAME) rc = map_names(corpus, err);
+  const bool whole =
+      !corpus->labelled && !ld_dataset_form(corpus->dataset)->tagged; /* a record is one target */
+  for (int64_t i = 0; whole && i < corpus->n_records; i++) corpus->records[i].n_targets = 1;
+  if (rc || corpus->plan) return rc;
+  return plan_rows(corpus, err);
+}

@@ -1,0 +1,222 @@
+#include "data/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+
+static void add_totals(ld_plan *plan) {
+  for (int64_t i = 0; i < plan->n_rows; i++) {
+    const ld_row *row = &plan->rows[i];
+    plan->n_tokens += row->n_tokens;
+    plan->n_targets += row->n_targets;
+    if (row->n_tokens > plan->longest) plan->longest = row->n_tokens;
+  }
+}
+
+/* A record to be put into a row: its place among those with targets, and its length after cutting. */
+typedef struct item {
+  int64_t place;
+  int32_t length;
+} item;
+
+static int longer_first(const void *a, const void *b) {
+  const item *x = a, *y = b;
+  if (x->length != y->length) return x->length < y->length ? 1 : -1;
+  return x->place < y->place ? -1 : 1;
+}
+
+/* Rows by the room that they have left, as stacks: room_top[r] is a row with room r, next[row] the one below.
+ */
+typedef struct shelf {
+  int64_t *top, *next;
+  int seq_len;
+} shelf;
+
+static void put_on_shelf(shelf *rows, int64_t row, int room) {
+  rows->next[row] = rows->top[room];
+  rows->top[room] = row;
+}
+
+/* Takes a row with the least room that is still enough; -1 when there is none. */
+static int64_t take_from_shelf(shelf *rows, int room, int *found) {
+  for (int r = room; r <= rows->seq_len; r++) {
+    if (rows->top[r] < 0) continue;
+    const int64_t row = rows->top[r];
+    rows->top[r] = rows->next[row];
+    *found = r;
+    return row;
+  }
+  return -1;
+}
+
+/* Gives each item a row, by its place. */
+static void best_fit(const item *items, int64_t n, int seq_len, int64_t *row_of) {
+  shelf rows = {ld_alloc((size_t)seq_len + 1, sizeof(int64_t)), ld_alloc((size_t)n, sizeof(int64_t)),
+                seq_len};
+  int64_t n_rows = 0;
+  for (int r = 0; r <= seq_len; r++) rows.top[r] = -1;
+  for (int64_t i = 0; i < n; i++) {
+    int room = seq_len;
+    int64_t row = take_from_shelf(&rows, items[i].length, &room);
+    if (row < 0) row = n_rows++;
+    row_of[items[i].place] = row;
+    put_on_shelf(&rows, row, room - items[i].length);
+  }
+  free(rows.top);
+  free(rows.next);
+}
+
+/* Numbers the rows in the order of their first record. */
+static void number_rows(int64_t *row_of, int64_t n) {
+  int64_t *number = ld_alloc((size_t)n, sizeof *number), n_rows = 0; /* 0: has none yet */
+  for (int64_t i = 0; i < n; i++) {
+    if (!number[row_of[i]]) number[row_of[i]] = ++n_rows;
+    row_of[i] = number[row_of[i]] - 1;
+  }
+  free(number);
+}
+
+static int32_t cut(const ld_length *length, int seq_len) {
+  return length->n_tokens < seq_len ? length->n_tokens : seq_len;
+}
+
+static void pack_rows(const ld_length *lengths, int64_t n, int64_t used, int seq_len, int64_t *row_of) {
+  item *items = ld_alloc((size_t)used, sizeof *items);
+  for (int64_t i = 0, place = 0; i < n; i++)
+    if (lengths[i].n_targets) items[place] = (item){place, cut(&lengths[i], seq_len)}, place++;
+  qsort(items, (size_t)used, sizeof *items, longer_first);
+  best_fit(items, used, seq_len, row_of);
+  free(items);
+  number_rows(row_of, used);
+}
+
+static int64_t count_used(ld_plan *plan, const ld_length *lengths, int64_t n, int seq_len) {
+  for (int64_t i = 0; i < n; i++) {
+    if (lengths[i].n_tokens > seq_len) plan->n_cut++;
+    if (!lengths[i].n_targets) plan->n_idle++;
+  }
+  return n - plan->n_idle;
+}
+
+/* Makes the rows with their sizes, and where the pieces of each begin. */
+static void make_rows(ld_plan *plan, const ld_length *lengths, int64_t n, int seq_len,
+                      const int64_t *row_of) {
+  for (int64_t i = 0, place = 0; i < n; i++) {
+    if (!lengths[i].n_targets) continue;
+    ld_row *row = &plan->rows[row_of[place]];
+    if (row_of[place++] == plan->n_rows) plan->n_rows++;
+    row->n_pieces++;
+    row->n_tokens += cut(&lengths[i], seq_len);
+    row->n_targets += lengths[i].n_targets;
+  }
+  size_t first = 0;
+  for (int64_t r = 0; r < plan->n_rows; r++) {
+    plan->rows[r].first_piece = first;
+    first += (size_t)plan->rows[r].n_pieces;
+  }
+}
+
+ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool pack) {
+  ld_plan *plan = ld_alloc(1, sizeof *plan);
+  const int64_t used = count_used(plan, lengths, n, seq_len);
+  int64_t *row_of = ld_alloc((size_t)used, sizeof *row_of);
+  for (int64_t i = 0; i < used; i++) row_of[i] = i;
+  if (pack) pack_rows(lengths, n, used, seq_len, row_of);
+  plan->rows = ld_alloc((size_t)used, sizeof *plan->rows);
+  plan->pieces = ld_alloc((size_t)used, sizeof *plan->pieces);
+  make_rows(plan, lengths, n, seq_len, row_of);
+  size_t *next = ld_alloc((size_t)plan->n_rows, sizeof *next);
+  for (int64_t i = 0, place = 0; i < n; i++) {
+    if (!lengths[i].n_targets) continue;
+    const int64_t row = row_of[place++];
+    plan->pieces[plan->rows[row].first_piece + next[row]++] = (ld_row_piece){i, 0, cut(&lengths[i], seq_len)};
+  }
+  free(next);
+  free(row_of);
+  add_totals(plan);
+  return plan;
+}
+
+ld_plan *ld_plan_stream(const ld_length *lengths, int64_t n, int seq_len, bool bos) {
+  ld_plan *plan = ld_alloc(1, sizeof *plan);
+  plan->continuous = true;
+  plan->bos = bos;
+  int64_t total = 0;
+  for (int64_t i = 0; i < n; i++) total += lengths[i].n_tokens;
+  const int room = seq_len - bos > 0 ? seq_len - bos : 1;
+  const int64_t most_rows = total / room + 1;
+  plan->rows = ld_alloc((size_t)most_rows, sizeof *plan->rows);
+  plan->pieces = ld_alloc((size_t)(n + most_rows), sizeof *plan->pieces);
+  size_t n_pieces = 0;
+  int left = 0;
+  for (int64_t i = 0; i < n; i++) {
+    for (int32_t first = 0; first < lengths[i].n_tokens;) {
+      if (!left) {
+        plan->rows[plan->n_rows++] = (ld_row){.first_piece = n_pieces, .n_tokens = bos};
+        left = room;
+      }
+      const int32_t rest = lengths[i].n_tokens - first, count = rest < left ? rest : left;
+      ld_row *row = &plan->rows[plan->n_rows - 1];
+      plan->pieces[n_pieces++] = (ld_row_piece){i, first, count};
+      row->n_pieces++;
+      row->n_tokens += count;
+      first += count;
+      left -= count;
+    }
+  }
+  for (int64_t i = 0; i < plan->n_rows; i++) plan->rows[i].n_targets = plan->rows[i].n_tokens - 1;
+  if (plan->n_rows && !plan->rows[plan->n_rows - 1].n_targets) plan->n_rows--;
+  add_totals(plan);
+  return plan;
+}
+
+void ld_plan_free(ld_plan *plan) {
+  if (!plan) return;
+  free(plan->rows);
+  free(plan->pieces);
+  free(plan);
+}
+
+size_t ld_plan_bytes(const ld_plan *plan) {
+  const ld_row *last = plan->n_rows ? &plan->rows[plan->n_rows - 1] : NULL;
+  const size_t n_pieces = last ? last->first_piece + (size_t)last->n_pieces : 0;
+  return (size_t)plan->n_rows * sizeof *plan->rows + n_pieces * sizeof *plan->pieces;
+}
+
+int64_t ld_plan_steps(const ld_plan *plan, int64_t batch_size) {
+  return (plan->n_rows + batch_size - 1) / batch_size;
+}
+
+void ld_plan_order(const ld_plan *plan, uint64_t seed, int64_t epoch, bool shuffle, int64_t *order) {
+  for (int64_t i = 0; i < plan->n_rows; i++) order[i] = i;
+  if (!shuffle) return;
+  const ld_stream stream = ld_rng_stream(seed, LD_RNG_SHUFFLE, (uint64_t)epoch, 0);
+  ld_rng_permute(&stream, order, plan->n_rows);
+}
+
+static int compare_keys(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* The rows by falling length are dealt out to the microbatches, forth and back. */
+void ld_plan_balance(const ld_plan *plan, int64_t micro, int64_t *rows, int64_t n, int64_t *scratch) {
+  const int64_t n_micro = (n + micro - 1) / micro;
+  int64_t *keys = scratch, *before = scratch + n, next = 0;
+  bool alike = true;
+  for (int64_t i = 0; i < n; i++) {
+    const int32_t tokens = plan->rows[rows[i]].n_tokens;
+    alike = alike && tokens == plan->rows[rows[0]].n_tokens;
+    keys[i] = ((int64_t)(INT32_MAX - tokens) << 32) + i;
+    before[i] = rows[i];
+  }
+  if (alike || n_micro < 2) return;
+  qsort(keys, (size_t)n, sizeof *keys, compare_keys);
+  for (int64_t place = 0; place < micro; place++)
+    for (int64_t i = 0; i < n_micro; i++) {
+      const int64_t at = (place % 2 ? n_micro - 1 - i : i) * micro + place;
+      if (at < n) rows[at] = before[keys[next++] & UINT32_MAX];
+    }
+}

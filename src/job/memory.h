@@ -1,0 +1,12 @@
+/* The memory that a training job takes.
+ */
+#ifndef LD_JOB_MEMORY_H
+#define LD_JOB_MEMORY_H
+
+#include "job/job.h"
+
+/* Memory: of the base on a host, and of a rank. */
+double ld_job_base_bytes(const ld_job *job);
+size_t ld_job_rank_bytes(const ld_job *job);
+
+#endif

@@ -1,0 +1,150 @@
+/* What in an --out belongs to a run. A run replaces, appends to and removes files of its own folder without a
+ * question, so before it touches anything the folder must be its own (a `lock` or a run's `run.yaml` is in it)
+ * or hold none of the names that a run uses, and nothing under these names may be an input of the job. */
+#include "job/run_claim.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/memory.h"
+#include "io/file.h"
+#include "io/hub/adapter.h"
+#include "io/hub/peft_write.h"
+#include "io/state/checkpoint_folder.h"
+
+static const char *const files[] = {"lock",       "run.yaml",    "metrics.jsonl", "best.h5",
+                                    "adapter.h5", "report.html", "profile.json",  "test-write"};
+
+static bool is_file_name(const char *name) {
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+    if (strcmp(files[i], name) == 0) return true;
+  return false;
+}
+
+static bool is_folder_name(const char *name) {
+  return strcmp(name, "peft") == 0 || strcmp(name, "peft.being-replaced") == 0;
+}
+
+/* Digests are written before a run begins, and tell by themselves whose they are (io/hub/digests.c). */
+static bool is_ours(const char *name) {
+  return is_file_name(name) || is_folder_name(name) || strcmp(name, "digests.txt") == 0;
+}
+
+/* Whether a run may write or remove this entry: by its own name, or as what a killed run left of it. */
+static bool is_used(const char *name, bool (*ours)(const char *name)) {
+  const size_t length = ld_file_leftover(name);
+  char *of = length ? ld_strndup(name, length) : ld_strdup(name);
+  const bool used = ours(of);
+  free(of);
+  return used;
+}
+
+static int check_input(const ld_options *options, const char *path, ld_error *err) {
+  const char *const inputs[] = {options->data, options->valid, options->init_adapter};
+  static const char *const names[] = {"data", "valid", "init-adapter"};
+  for (int i = 0; i < 3; i++)
+    if (inputs[i] && ld_file_same(inputs[i], path))
+      return ld_fail(err, LD_EUSAGE, "--%s %s is %s, which this run would replace: choose another --out",
+                     names[i], inputs[i], path);
+  return 0;
+}
+
+/* Fails when an entry of `folder` that a run uses is an input, or in the folder itself. */
+static int check_inputs(const ld_options *options, const char *folder, bool (*ours)(const char *name),
+                        ld_error *err) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, NULL);
+  int rc = names ? check_input(options, folder, err) : 0;
+  for (size_t i = 0; names && i < n && !rc; i++) {
+    char *path = ld_path_join(folder, names[i]);
+    if (is_used(names[i], ours)) rc = check_input(options, path, err);
+    free(path);
+  }
+  ld_names_free(names, n);
+  return rc;
+}
+
+static bool any_name(const char *name) {
+  return name[0] != 0;
+}
+
+/* The run.yaml of a run tells of its base, however it was edited. */
+static bool is_record(const char *path) {
+  struct stat info;
+  ld_map map;
+  if (lstat(path, &info) != 0 || !S_ISREG(info.st_mode) || ld_map_open(path, &map, NULL)) return false;
+  static const char mark[] = "\nbase-digest: ";
+  const bool found = map.length && memmem(map.bytes, map.length, mark, sizeof mark - 1);
+  ld_map_close(&map);
+  return found;
+}
+
+bool ld_run_is_folder(const char *folder) {
+  char *record = ld_path_join(folder, "run.yaml"), *lock = ld_path_join(folder, "lock");
+  struct stat info;
+  const bool locked = lstat(lock, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;
+  const bool is = locked || is_record(record);
+  free(record);
+  free(lock);
+  return is;
+}
+
+/* Whether `name` in the folder can be replaced by a run's file (or folder): `own` says whose folder it is. */
+static int check_entry(const ld_options *options, const char *name, bool folder, bool own, ld_error *err) {
+  struct stat info;
+  char *path = ld_path_join(options->out, name);
+  int rc = 0;
+  if (lstat(path, &info) != 0)
+    rc = 0;
+  else if (folder ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode))
+    rc = ld_fail(err, LD_EFILE, "%s: is not a %s of this program: remove it, or choose another --out", path,
+                 folder ? "folder" : "file");
+  else if (!own)
+    rc = ld_fail(err, LD_EFILE,
+                 "%s: already exists, and '%s' is not the folder of a run: choose another --out, or move it",
+                 path, options->out);
+  free(path);
+  return rc;
+}
+
+/* peft/ is replaced as a whole at the end: what another put into it would be lost, which is known now. */
+static int check_peft(const char *folder, ld_error *err) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, NULL);
+  int rc = 0;
+  for (size_t i = 0; names && i < n && !rc; i++)
+    if (!ld_peft_is_name(names[i]))
+      rc = ld_fail(err, LD_EFILE,
+                   "%s: contains '%s', which would be lost when the run ends: move it, or give another --out",
+                   folder, names[i]);
+  ld_names_free(names, n);
+  return rc;
+}
+
+static int check_entries(const ld_options *options, ld_error *err) {
+  const bool own = ld_run_is_folder(options->out);
+  int rc = check_entry(options, "checkpoints", true, true, err);
+  for (size_t i = 0; i < sizeof files / sizeof *files && !rc; i++)
+    rc = check_entry(options, files[i], false, own, err);
+  return rc ? rc : check_entry(options, "peft", true, own, err);
+}
+
+int ld_run_claim(const ld_options *options, const char *checkpoints, ld_error *err) {
+  char *peft = ld_path_join(options->out, "peft");
+  int rc = check_inputs(options, options->out, is_ours, err);
+  if (!rc) rc = check_inputs(options, checkpoints, ld_checkpoint_is_name, err);
+  if (!rc) rc = check_inputs(options, peft, any_name, err);
+  if (!rc) rc = check_entries(options, err);
+  if (!rc) rc = check_peft(peft, err);
+  free(peft);
+  return rc;
+}
+
+void ld_run_sweep(const ld_options *options, const char *checkpoints) {
+  char *peft = ld_path_join(options->out, "peft");
+  ld_file_sweep(checkpoints, ld_checkpoint_is_name);
+  ld_file_sweep(options->out, is_ours);
+  ld_folder_settle(peft);
+  free(peft);
+}

@@ -1,0 +1,248 @@
+#include "load/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "io/state/checkpoint_folder.h"
+#include "load/weights.h"
+#include "model/registry.h"
+
+void ld_base_stop_at(ld_base *base, int32_t id) {
+  if (id < 0) return;
+  for (int i = 0; i < base->n_stops; i++)
+    if (base->stops[i] == id) return;
+  base->stops[base->n_stops++] = id;
+}
+
+/* What ends a text: the tokenizer's own eos_token, else the model's; generation stops at any of them. */
+static int find_special_ids(ld_base *base, ld_error *err) {
+  int32_t ids[LD_MAX_EOS];
+  int n;
+  int rc = ld_model_folder_eos(base->folder, base->model->vocab, ids, &n, err);
+  if (rc) return rc;
+  base->eos = ld_tokenizer_eos(base->tokenizer);
+  if (base->eos < 0 && n > 0) base->eos = ids[0];
+  ld_base_stop_at(base, base->eos);
+  for (int i = 0; i < n; i++) ld_base_stop_at(base, ids[i]);
+  ld_ids around = {0};
+  rc = ld_tokenizer_encode(base->tokenizer, "", 0, true, &around, err);
+  base->bos = !rc && around.n && around.ids[0] != base->eos ? around.ids[0] : -1;
+  /* A tokenizer whose bos is also its eos (GPT-2 variants that add it in front) still begins with it. */
+  if (!rc && around.n && base->bos < 0) {
+    ld_ids one = {0};
+    if (!ld_tokenizer_encode(base->tokenizer, "a", 1, true, &one, NULL) && one.n &&
+        one.ids[0] == around.ids[0])
+      base->bos = around.ids[0];
+    ld_ids_free(&one);
+  }
+  ld_ids_free(&around);
+  return rc;
+}
+
+static bool has_form(const ld_objective *objective, const ld_data_form *form) {
+  const ld_data_form *const *at = objective->forms;
+  while (*at && *at != form) at++;
+  return *at != NULL;
+}
+
+static bool is_listed(const ld_base *base, const ld_data_form *form) {
+  const ld_data_form *const *at = base->forms;
+  while (*at && *at != form) at++;
+  return *at != NULL;
+}
+
+/* The forms of the objectives that are for heads of this family's kind and fit its input. */
+static void add_forms(ld_base *base, const ld_family *family) {
+  const ld_objective *objective;
+  size_t n = 0;
+  while (base->forms[n]) n++;
+  for (size_t i = 0; (objective = ld_objective_at(i)); i++)
+    for (const ld_data_form *const *form = objective->forms; objective->head == family->head && *form; form++)
+      if ((*form)->images == family->of_images && !is_listed(base, *form) && n < LD_MAX_FORMS)
+        base->forms[n++] = *form;
+}
+
+static void name_stored_labels(ld_base *base);
+
+static int build_model(ld_base *base, const ld_head_wish *wish, ld_error *err) {
+  const ld_value *config = ld_model_folder_config(base->folder);
+  const ld_family *families[LD_MOST_HEADS] = {0};
+  ld_model *model;
+  const int rc = ld_model_build(config, base->weights, wish, &model, err);
+  if (rc) return rc;
+  ld_model_free(base->model);
+  base->model = model;
+  base->objective = ld_objective_of(model);
+  memset(base->forms, 0, sizeof base->forms);
+  const int n = ld_model_families(config, base->weights->source, families, err);
+  for (int i = 0; i < n; i++) add_forms(base, families[i]);
+  return 0;
+}
+
+/* Builds the model again with the family that `right` accepts, unless the one that it has is. */
+static int change_family(ld_base *base, bool (*right)(const ld_family *family, const void *what),
+                         const void *what, ld_error *err) {
+  const ld_family *families[LD_MOST_HEADS] = {0};
+  if (right(base->model->family, what)) return 0;
+  const int n = ld_model_families(ld_model_folder_config(base->folder), ld_model_folder_path(base->folder),
+                                  families, err);
+  for (int i = 0; i < n; i++) {
+    if (!right(families[i], what)) continue;
+    const int rc = build_model(base, &(ld_head_wish){.family = families[i]}, err);
+    if (!rc) name_stored_labels(base);
+    return rc;
+  }
+  return 0;
+}
+
+static bool serves_form(const ld_family *family, const void *form) {
+  const ld_objective *objective;
+  for (size_t i = 0; (objective = ld_objective_at(i)); i++)
+    if (objective->head == family->head && has_form(objective, form)) return true;
+  return false;
+}
+
+int ld_base_follow(ld_base *base, const ld_data_form *form, ld_error *err) {
+  return change_family(base, serves_form, form, err);
+}
+
+static bool serves_task(const ld_family *family, const void *task_type) {
+  return family->task_type && !strcmp(family->task_type, task_type);
+}
+
+int ld_base_follow_task(ld_base *base, const char *task_type, ld_error *err) {
+  return task_type ? change_family(base, serves_task, task_type, err) : 0;
+}
+
+void ld_base_set_labels(ld_base *base, const char *const *names, size_t n) {
+  ld_labels_free(&base->labels);
+  base->labels_named = names != NULL;
+  base->labels.kind = LD_LABEL_NAME;
+  base->labels.names = ld_alloc(n, sizeof *base->labels.names);
+  for (size_t i = 0; i < n; i++)
+    base->labels.names[base->labels.n_names++] = names ? ld_strdup(names[i]) : ld_format("%zu", i);
+}
+
+/* A stored head's classes by config.json. Some name two alike (ImageNet's cranes): the later gets its number
+ * behind it. */
+static void name_stored_labels(ld_base *base) {
+  const ld_value *config = ld_model_folder_config(base->folder);
+  ld_base_set_labels(base, NULL, (size_t)base->model->head->out);
+  if (base->model->head->is_new) return;
+  for (size_t i = 0; i < base->labels.n_names; i++) {
+    const char *name = ld_model_label(config, (int)i);
+    if (!name) continue;
+    const ld_labels before = {.names = base->labels.names, .n_names = i};
+    free(base->labels.names[i]);
+    base->labels.names[i] = ld_labels_have(&before, name) ? ld_format("%s (%zu)", name, i) : ld_strdup(name);
+    base->labels_named = true;
+  }
+}
+
+int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
+  const int rc = build_model(base, &(ld_head_wish){base->model->family, n_outputs, fresh}, err);
+  if (rc) return rc;
+  name_stored_labels(base);
+  return 0;
+}
+
+int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
+  *base = (ld_base){.bos = -1, .eos = -1};
+  int rc = ld_model_folder_open(path, &base->folder, err);
+  if (!rc) base->weights = ld_weights_mapped(base->folder);
+  if (!rc) rc = build_model(base, NULL, err);
+  for (size_t i = 0; !rc && i < base->model->n_warnings; i++)
+    ld_warn("%s/config.json: %s", path, base->model->warnings[i]);
+  if (rc || !base->objective->labelled) return rc;
+  name_stored_labels(base);
+  return 0;
+}
+
+/* The object `member` of a JSON file in the folder, all of it for NULL; *out is NULL where the file or the
+ * member is missing. The caller frees. */
+static int read_part(const ld_base *base, const char *file, const char *member, ld_value **out,
+                     ld_error *err) {
+  char *path = ld_path_join(ld_model_folder_path(base->folder), file);
+  *out = NULL;
+  int rc = 0;
+  if (ld_file_is_named(path)) {
+    *out = ld_json_read(path, err);
+    rc = *out ? 0 : err->code;
+  }
+  free(path);
+  if (rc || !member || ld_value_get(*out, member)) return rc;
+  ld_value_free(*out);
+  *out = NULL;
+  return 0;
+}
+
+/* As transformers looks for it: processor_config.json may hold it, and goes first; the type may stand in
+ * config.json. */
+static int read_image_rule(ld_base *base, ld_error *err) {
+  static const char nested[] = "image_processor";
+  const ld_model *model = base->model;
+  const char *type, *name = "processor_config.json: image_processor";
+  ld_value *whole, *plain = NULL;
+  int rc = ld_value_string(ld_model_folder_config(base->folder), "image_processor_type",
+                           model->family->image_processor, &type, err);
+  if (rc) return ld_fail_prefix(err, rc, "%s/config.json", ld_model_folder_path(base->folder));
+  rc = read_part(base, "processor_config.json", nested, &whole, err);
+  if (!rc && !whole) {
+    name = "preprocessor_config.json";
+    rc = read_part(base, name, NULL, &plain, err);
+  }
+  char *path = ld_path_join(ld_model_folder_path(base->folder), name);
+  if (!rc)
+    rc = ld_image_rule_read(whole ? ld_value_get(whole, nested) : plain, path, type, model->channels,
+                            model->image_size, &base->image_rule, err);
+  ld_value_free(whole);
+  ld_value_free(plain);
+  free(path);
+  return rc;
+}
+
+int ld_base_open(const char *path, ld_base *base, ld_error *err) {
+  int rc = ld_base_open_model(path, base, err);
+  if (rc) return rc;
+  if (base->model->family->of_images) return read_image_rule(base, err);
+  rc = ld_tokenizer_open(path, &base->tokenizer, err);
+  if (rc || base->objective->labelled) return rc;
+  rc = find_special_ids(base, err);
+  return rc ? rc
+            : ld_chat_template_read(path, ld_model_folder_token(base->folder, "bos_token"),
+                                    ld_model_folder_token(base->folder, "eos_token"), &base->chat_template,
+                                    err);
+}
+
+int ld_base_check_ids(const ld_base *base, const int32_t *ids, const int32_t *types, size_t n,
+                      ld_error *err) {
+  const ld_model *model = base->model;
+  for (size_t i = 0; i < n; i++) {
+    if (ids[i] < model->vocab) continue;
+    const char *token = base->tokenizer ? ld_tokenizer_token(base->tokenizer, ids[i]) : NULL;
+    return ld_fail(err, LD_EMISMATCH,
+                   "%s: the tokenizer gives id %d ('%s'), but config.json's vocab_size is %d",
+                   ld_model_folder_path(base->folder), ids[i], token ? token : "no token", model->vocab);
+  }
+  for (size_t i = 0; types && model->n_types && i < n; i++)
+    if (types[i] >= model->n_types)
+      return ld_fail(err, LD_EMISMATCH,
+                     "%s: the tokenizer gives token type %d, but config.json's type_vocab_size is %d",
+                     ld_model_folder_path(base->folder), types[i], model->n_types);
+  return 0;
+}
+
+void ld_base_close(ld_base *base) {
+  ld_params_free(base->params);
+  ld_model_free(base->model);
+  ld_labels_free(&base->labels);
+  ld_tokenizer_free(base->tokenizer);
+  ld_chat_template_free(base->chat_template);
+  free(base->weights);
+  ld_model_folder_close(base->folder);
+  *base = (ld_base){0};
+}

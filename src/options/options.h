@@ -1,0 +1,63 @@
+/* The options of all commands, as plain values. src/options/resolve.c has the one table that gives them names,
+ * help and defaults.
+ */
+#ifndef LD_OPTIONS_H
+#define LD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum ld_schedule_kind { LD_LINEAR, LD_COSINE, LD_CONSTANT };
+
+typedef struct ld_options {
+  bool *given; /* by place in the table: by a person, not by a default or a run's record; NULL: none */
+  /* files */
+  char *model, *data, *valid, *sample_prompts, *out, *adapter, *init_adapter, *config;
+  bool other_base; /* an adapter of another base is taken */
+  char *cache;     /* a folder for digests of files; NULL for none */
+  bool verify;     /* kept digests are not used */
+  /* LoRA */
+  char *method; /* a kind of src/adapt */
+  int64_t rank;
+  double alpha, dropout;
+  char *target; /* NULL: the family's default */
+  char *whole;  /* modules trained whole; NULL: the family's default */
+  bool rslora;
+  const char *lora_given; /* an option that an initial adapter decides, when one was given; NULL otherwise */
+  /* data */
+  int64_t batch_size, micro_batch, seq_len;
+  char *pack; /* "auto", "yes", "no" */
+  bool mask_prompt, shuffle;
+  char *chat_template;
+  int64_t labels; /* outputs of a classifier's head; 0: counted */
+  bool new_head;
+  bool flip;    /* augmentation of images */
+  int64_t crop; /* pixels of padding */
+  bool strict;
+  char *labels_file; /* convert */
+  /* training */
+  double epochs;
+  int64_t steps; /* 0: epochs decide */
+  double lr, warmup, weight_decay, beta1, beta2, eps, clip;
+  int64_t schedule; /* enum ld_schedule_kind */
+  int64_t seed;
+  bool recompute;
+  char *precision;
+  int64_t threads;
+  /* running */
+  int64_t eval_every, save_every, keep; /* eval_every 0: at each epoch's end */
+  char *resume;                         /* "auto", "never" or a path */
+  char *resume_override;                /* a list of option names; NULL for none */
+  double time_limit, patience;          /* seconds; time_limit 0: none */
+  bool mixed_cpus, dry_run, profile;
+  /* generate */
+  char *prompt;
+  bool chat;
+  int64_t max_tokens;
+  double temperature, top_p;
+  int64_t top_k;
+  /* merge */
+  char *dtype;
+} ld_options;
+
+#endif

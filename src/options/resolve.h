@@ -1,0 +1,55 @@
+/* The options of a command: filled from defaults, files and the command line, checked, recorded and compared.
+ */
+#ifndef LD_RESOLVE_H
+#define LD_RESOLVE_H
+
+#include "base/error.h"
+#include "base/text.h"
+#include "base/value.h"
+#include "io/dataset/dataset.h"
+#include "model/model.h"
+#include "options/command_line.h"
+#include "options/options.h"
+
+/* Fills `options` from defaults, then from the files that --config named, whose contents are `configs`, then
+ * from the command line. The caller frees with ld_options_free, also after an error. */
+int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_options *options,
+                       ld_error *err);
+void ld_options_free(ld_options *options);
+
+/* Appends the options of a command as a JSON object; with `defining` only those on which the adapter's bits
+ * depend. */
+void ld_options_json(enum ld_command_bit command, const ld_options *options, bool defining, ld_text *out);
+
+/* The same as YAML, one "key: value" a line, without those that have no meaning for this model or for data of this form. */
+void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_model *model,
+                     const ld_data_form *form, ld_text *out);
+
+/* Whether a YAML file is a run's own record, run.yaml, which says besides what it was made by. */
+bool ld_options_are_record(const ld_value *root);
+
+/* LD_EUSAGE, naming it, for an option of the command that has another value than its default and no meaning for this
+ * model, and for a --seq-len that a person gave beyond its positions. */
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_model *model,
+                    ld_error *err);
+
+/* The same for data of these forms, one or two (NULL). Only of options that a person gave. */
+int ld_options_suit_data(const ld_options *options, const ld_data_form *form, const ld_data_form *other,
+                         ld_error *err);
+
+/* A defining option that has another value than the one recorded in a checkpoint. */
+typedef struct ld_difference {
+  const char *name;
+  bool fixed; /* it is of the adapter's form */
+  bool rows;  /* it changes which rows the data has, or their order */
+  const char *was, *now;
+} ld_difference;
+
+/* Tells of each option that differs from what is recorded (JSON). */
+void ld_options_compare(const ld_options *options, const ld_value *recorded,
+                        void (*differs)(const ld_difference *difference, void *user), void *user);
+
+/* Whether the list of names (base/names.h) has that option, with '_' taken for '-'. */
+bool ld_options_named(const char *list, const char *option);
+
+#endif
