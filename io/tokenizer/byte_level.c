@@ -138,7 +138,7 @@ static int run_pre_tokenizer(const void *data, ld_pieces *pieces, const ld_next 
   const byte_level *b = data;
   const ld_splitter words = {.regex = b->regex, .behavior = LD_ISOLATED};
   const spelled_next then = {{run_spelling}, next};
-  if (b->add_prefix_space) prefix_spaces(pieces);
+  if (b->add_prefix_space || pieces->of_word) prefix_spaces(pieces);
   return b->regex ? ld_split(pieces, &words, &then.self, err) : run_spelling(&then.self, pieces, err);
 }
 

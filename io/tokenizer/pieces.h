@@ -3,6 +3,7 @@
 #ifndef LD_PIECES_H
 #define LD_PIECES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ typedef struct ld_pieces {
   ld_piece *items, *spare; /* spare: where a step puts the new ones */
   size_t n, room, n_spare, room_spare;
   ld_budget *budget;
+  bool of_word; /* the text is a word that was split before: a ByteLevel puts a blank before it */
 } ld_pieces;
 
 /* Adds to the new pieces, unless it is empty. */

@@ -56,6 +56,7 @@ static int run_rest(const ld_next *self, ld_pieces *pieces, ld_error *err) {
 static int run_sequence(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   const ld_components *components = data;
   const sequence_rest all = {{run_rest}, components->items, components->n, next};
+  pieces->of_word = false; /* a ByteLevel in here gets parts of the word: no blank before each */
   return run_rest(&all.self, pieces, err);
 }
 

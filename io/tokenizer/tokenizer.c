@@ -228,12 +228,13 @@ static int encode_pieces(const ld_tokenizer *t, ld_pieces *pieces, ld_ids *out, 
 }
 
 /* Appends the ids of one text, without what the post-processor does. */
-static int encode_text(const ld_tokenizer *t, const char *text, size_t length, ld_ids *out, ld_error *err) {
+static int encode_text(const ld_tokenizer *t, const char *text, size_t length, bool is_word, ld_ids *out,
+                       ld_error *err) {
   if (!ld_utf8_valid(text, length)) return ld_fail(err, LD_EFORMAT, "the text is not UTF-8");
   const size_t start = out->n;
   ld_budget budget;
   ld_budget_start(&budget, length);
-  ld_pieces pieces = {.bytes = text, .budget = &budget};
+  ld_pieces pieces = {.bytes = text, .budget = &budget, .of_word = is_word};
   size_t first = 0;
   if (length) ld_utf8_next(text, &first);
   ld_pieces_add(&pieces, (ld_piece){0, length, first, -1});
@@ -247,9 +248,9 @@ static int encode_text(const ld_tokenizer *t, const char *text, size_t length, l
 int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
                         ld_ids *out, ld_error *err) {
   const ld_template *template = ld_template_of(&tokenizer->post_processor, false);
-  if (!template) return encode_text(tokenizer, text, length, out, err);
+  if (!template) return encode_text(tokenizer, text, length, false, out, err);
   ld_ids texts[2] = {0};
-  const int rc = encode_text(tokenizer, text, length, &texts[0], err);
+  const int rc = encode_text(tokenizer, text, length, false, &texts[0], err);
   if (!rc) ld_template_fill(template, texts, add_special, out, NULL);
   ld_ids_free(&texts[0]);
   return rc;
@@ -284,21 +285,12 @@ int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *inp
                    "%zu tokens at most leave no room for the %zu special tokens of an input: raise --seq-len",
                    most, added);
   ld_ids texts[2] = {0};
-  int rc = encode_text(tokenizer, input->text, input->length, &texts[0], err);
-  if (!rc && input->pair) rc = encode_text(tokenizer, input->pair, input->pair_length, &texts[1], err);
+  int rc = encode_text(tokenizer, input->text, input->length, false, &texts[0], err);
+  if (!rc && input->pair) rc = encode_text(tokenizer, input->pair, input->pair_length, false, &texts[1], err);
   if (!rc && most) cut_longest_first(texts, most - added, tokenizer->settings.cut_left);
   if (!rc) ld_template_fill(template, texts, true, out, types);
   ld_ids_free(&texts[0]);
   ld_ids_free(&texts[1]);
-  return rc;
-}
-
-/* Appends the ids of one word. */
-static int encode_word(const ld_tokenizer *t, const char *word, ld_ids *out, ld_error *err) {
-  ld_text text = {0};
-  ld_text_printf(&text, " %s", word);
-  const int rc = encode_text(t, text.bytes, text.length, out, err);
-  ld_text_free(&text);
   return rc;
 }
 
@@ -325,7 +317,7 @@ int ld_tokenizer_encode_words(const ld_tokenizer *tokenizer, const ld_words *wor
   ld_ids texts[2] = {0}, first = {0};
   int rc = 0;
   for (size_t i = 0; i < words->n && !rc; i++) {
-    rc = encode_word(tokenizer, words->list[i], &texts[0], err);
+    rc = encode_text(tokenizer, words->list[i], strlen(words->list[i]), true, &texts[0], err);
     for (bool begins = true; first.n < texts[0].n; begins = false)
       ld_ids_push(&first, begins ? (int32_t)i : -1);
   }

@@ -14,6 +14,11 @@ those of bert.jsonl. bert_vocab is a folder with a vocab.txt instead, of which t
 STYLE/inputs.txt has inputs of one text or two, cut or not, a row each: number of the line, of the second text's line or
 -, most tokens (0: no limit), ids, type ids, a digit each.
 
+words.jsonl has one word a line, as a JSON string. STYLE/words.txt has lists of words that are encoded each by itself
+(is_pretokenized), by a tokenizer whose ByteLevel, where it stands alone, has add_prefix_space as transformers asks for
+then; a row each: numbers of the lines, most tokens, ids, and for each id one more than the place in the list of the word
+that begins with it, else 0, in base 64, too.
+
 parts.jsonl tries parts by themselves: ["normalizer", part, text, normalised], ["pre_tokenizer", part, text, [piece,
 ...]] and ["decoder", part, [token, ...], text].
 """
@@ -22,7 +27,7 @@ import json
 import os
 import random
 
-from tokenizer_lines import BERT, lines, random_line
+from tokenizer_lines import AWKWARD, BERT, lines, random_line
 from tokenizer_parts import REGEXES, decoder, normalizer, pre_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertTokenizer
@@ -34,6 +39,7 @@ MERGES = 320
 BERT_COUNT = 480
 BERT_SIZE = 420
 INPUTS = 240
+LISTS = 240
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -222,6 +228,7 @@ def bert_vocab():
 STYLES = [gpt2, roberta, llama2, mistral, llama3, qwen2, smollm, mixed]
 BERT_STYLES = [bert, bert_cased, bert_accents, bert_raw, bert_vocab]
 INPUT_STYLES = {"bert", "bert_cased", "bert_vocab", "roberta", "gpt2", "llama3"}
+WORD_STYLES = {"bert", "bert_cased", "roberta", "gpt2", "llama2", "smollm"}
 
 
 def code(ids):
@@ -261,6 +268,44 @@ def inputs(tok, texts):
         yield "\t".join([str(a), "-" if b is None else str(b), str(most), code(got.ids), "".join(map(str, got.type_ids))])
 
 
+def words():
+    """Plain ones, many that are empty or blank or give no token, special tokens, and whatever is awkward; no NUL, which
+    the program refuses."""
+    rng = random.Random(13)
+    plain = sorted({word for text, _ in zip(training_text(), range(60)) for word in text.split()})
+    blank = ["", " ", "  ", "\t", "\n", " \n", "\u00a0", "\u2003", "\u200b", "\ufeff", "\u0301", "\u0001", "\ufffd"]
+    marked = [f"{a}{token}{b}" for token in ("<s>", "</s>", "<mask>", "<|endoftext|>", "[UNK]", "[MASK]", "[SEP]")
+              for a in ("", " ", "x") for b in ("", " ", "y")]
+    odd = [word for text in BERT + AWKWARD for word in (text, " " + text, *text.split())]
+    return [word for word in plain + 8 * blank + marked + rng.sample(odd, 200) if "\0" not in word]
+
+
+def for_words(tok):
+    data = json.loads(tok.to_str())
+    if (data["pre_tokenizer"] or {}).get("type") == "ByteLevel":
+        data["pre_tokenizer"]["add_prefix_space"] = True
+    return Tokenizer.from_str(json.dumps(data))
+
+
+def word_lists(tok, every):
+    """Most limits are near the length, and some leave only the special tokens."""
+    rng, tok = random.Random(17), for_words(tok)
+    added = tok.num_special_tokens_to_add(False)
+    for _ in range(LISTS):
+        chosen = [rng.randrange(len(every)) for _ in range(rng.choice([0, 1, 1, 2, 3, 5, 8, 12]))]
+        given = [every[i] for i in chosen]
+        whole = tok.encode(given, is_pretokenized=True)
+        most = rng.choice([0, 0, added or 1, rng.randrange(added + 1, len(whole.ids) + 4)])
+        if most:
+            tok.enable_truncation(most)
+        got = tok.encode(given, is_pretokenized=True)
+        tok.no_truncation()
+        of, begins = [-1 if word is None else word for word in got.word_ids], []
+        for i, word in enumerate(of):
+            begins.append(word + 1 if word >= 0 and (i == 0 or of[i - 1] != word) else 0)
+        yield "\t".join([" ".join(map(str, chosen)), str(most), code(got.ids), code(begins)])
+
+
 def with_part(family, part):
     empty = {"type": "BPE", "vocab": {}, "merges": []}
     return Tokenizer.from_str(json.dumps({"added_tokens": [], "model": empty, family: part}))
@@ -298,7 +343,7 @@ def write_lines(name, rows):
         f.writelines(row + "\n" for row in rows)
 
 
-def write_style(name, tok, texts):
+def write_style(name, tok, texts, every_word):
     os.makedirs(os.path.join(HERE, name), exist_ok=True)
     assert tok.get_vocab_size() <= 64 * 64
     if name != "bert_vocab":
@@ -306,6 +351,8 @@ def write_style(name, tok, texts):
     write_lines(name + "/expected.txt", expected(tok, texts))
     if name in INPUT_STYLES:
         write_lines(name + "/inputs.txt", inputs(tok, texts))
+    if name in WORD_STYLES:
+        write_lines(name + "/words.txt", word_lists(tok, every_word))
 
 
 def main():
@@ -314,14 +361,16 @@ def main():
     specials = sorted({t.content for tok in toks.values() for t in tok.get_added_tokens_decoder().values()})
     texts = lines(COUNT, 7, specials, parts=6)
     write_lines("lines.jsonl", (json.dumps(text, ensure_ascii=False) for text in texts))
+    every_word = words()
+    write_lines("words.jsonl", (json.dumps(word, ensure_ascii=False) for word in every_word))
     write_lines("parts.jsonl", (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in parts()))
     for name, tok in toks.items():
-        write_style(name, tok, texts)
+        write_style(name, tok, texts, every_word)
     texts = lines(BERT_COUNT, 9, ["[UNK]", "[MASK]"], parts=6, first=BERT)
     write_lines("bert.jsonl", (json.dumps(text, ensure_ascii=False) for text in texts))
     for style in BERT_STYLES:
         os.makedirs(os.path.join(HERE, style.__name__), exist_ok=True)
-        write_style(style.__name__, style(), texts)
+        write_style(style.__name__, style(), texts, every_word)
 
 
 if __name__ == "__main__":
