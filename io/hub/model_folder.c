@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fields.h"
+#include "base/keys.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/memory.h"
@@ -487,13 +487,13 @@ static int read_eos(const ld_value *eos, const char *file, int vocab, int32_t *i
 
 int ld_model_folder_eos(const ld_model_folder *folder, int vocab, int32_t ids[LD_MAX_EOS], int *n,
                         ld_error *err) {
-  static const ld_field fields[] = {{"eos_token_id", LD_TAKES_IDS, NULL}, {NULL, 0, NULL}};
+  static const ld_key fields[] = {{"eos_token_id", LD_TAKES_IDS, NULL}, {NULL, 0, NULL}};
   const bool here = ld_value_get(folder->generation, "eos_token_id") != NULL;
   const ld_value *from = here ? folder->generation : folder->config;
   const ld_value *eos = ld_value_get(from, "eos_token_id");
   char *file = ld_path_join(folder->path, here ? "generation_config.json" : "config.json");
   *n = 0;
-  int rc = eos ? ld_fields_check(from, fields, err) : 0;
+  int rc = eos ? ld_keys_check(from, fields, err) : 0;
   if (rc) ld_fail_prefix(err, rc, "%s", file);
   if (!rc && eos) rc = read_eos(eos, file, vocab, ids, n, err);
   free(file);

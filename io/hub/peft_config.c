@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/fields.h"
+#include "base/keys.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/hub/peft_pattern.h"
@@ -15,7 +15,7 @@
 enum { NAMES = LD_TAKES_STRING | LD_TAKES_STRINGS | LD_TAKES_NULL, SETTINGS = LD_TAKES_MAP | LD_TAKES_NULL };
 
 /* Keys that are read here, or that say nothing about the numbers of a saved adapter. */
-static const ld_field known[] = {
+static const ld_key known[] = {
     {"alpha_pattern", LD_TAKES_MAP, NULL},
     {"auto_mapping", SETTINGS, NULL},
     {"base_model_name_or_path", LD_TAKES_STRING | LD_TAKES_NULL, NULL},
@@ -51,7 +51,7 @@ static const ld_field known[] = {
 #define IGNORED "runtime_config"
 
 /* What PEFT has and this program lacks: refused unless it is null or false. */
-static const ld_field features[] = {
+static const ld_key features[] = {
     {"alora_invocation_tokens", LD_TAKES_INTEGERS | LD_TAKES_NULL, NULL},
     {"arrow_config", SETTINGS, NULL},
     {"ensure_weight_tying", LD_TAKES_FLAG | LD_TAKES_NULL, NULL},
@@ -96,12 +96,12 @@ static int check_field(const ld_value *field, const ld_adapter_form *const *form
                        ld_error *err) {
   for (int i = 0; forms[i]; i++)
     if (has_flag(forms[i], field->key)) return 0;
-  if (ld_fields_have(features, field->key))
+  if (ld_keys_have(features, field->key))
     return is_off(field) ? 0
                          : ld_fail(err, LD_EUNSUPPORTED,
                                    "%s: " FILE_NAME ": %s is on, which is not supported: " LD_PEFT_MERGE,
                                    name, field->key);
-  if (ld_fields_have(known, field->key) || !strcmp(field->key, IGNORED)) return 0;
+  if (ld_keys_have(known, field->key) || !strcmp(field->key, IGNORED)) return 0;
   return check_unknown(field, name, err);
 }
 
@@ -165,8 +165,8 @@ int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *f
   const char *type, *bias;
   if (config->type != LD_MAP)
     return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": expected a JSON object", name);
-  int rc = ld_fields_check(config, known, err);
-  if (!rc) rc = ld_fields_check(config, features, err);
+  int rc = ld_keys_check(config, known, err);
+  if (!rc) rc = ld_keys_check(config, features, err);
   if (!rc) rc = ld_value_string(config, "peft_type", "(none)", &type, err);
   if (!rc) rc = ld_value_string(config, "bias", "none", &bias, err);
   if (rc) return ld_fail_prefix(err, rc, "%s: " FILE_NAME, name);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fields.h"
+#include "base/keys.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/value.h"
@@ -68,7 +68,7 @@ static int find_pattern(const reader *r, const char *field, unsigned takes, cons
   const ld_value *map = ld_value_get(r->config, field);
   char *name = ld_format("adapter_config.json: %s", field);
   int code = ld_peft_pattern(map, path, name, found, r->err);
-  if (!code && *found) code = ld_fields_check(map, (ld_field[]){{(*found)->key, takes, NULL}, {0}}, r->err);
+  if (!code && *found) code = ld_keys_check(map, (ld_key[]){{(*found)->key, takes, NULL}, {0}}, r->err);
   if (code && *found) ld_fail_prefix(r->err, code, "%s", name);
   free(name);
   return code;

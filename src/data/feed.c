@@ -1,40 +1,44 @@
 #include "data/feed.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "data/augment.h"
 
+static void free_lane(ld_lane *lane) {
+  free(lane->ids);
+  free(lane->positions);
+  free(lane->types);
+  free(lane->segment);
+  free(lane->numbers);
+}
+
 void ld_feed_free(ld_feed *feed) {
-  free(feed->ids);
-  free(feed->positions);
-  free(feed->types);
-  free(feed->targets);
-  free(feed->segment);
-  free(feed->values);
-  free(feed->pixels);
+  free_lane(&feed->input);
+  free_lane(&feed->targets);
   ld_sample_free(&feed->sample);
   *feed = (ld_feed){0};
 }
 
-static void make_room(ld_feed *feed, size_t tokens, size_t segments, size_t pixels) {
-  if (tokens > feed->room) {
-    feed->room = tokens;
-    feed->ids = ld_realloc(feed->ids, tokens, sizeof *feed->ids);
-    feed->positions = ld_realloc(feed->positions, tokens, sizeof *feed->positions);
-    feed->types = ld_realloc(feed->types, tokens, sizeof *feed->types);
-    feed->targets = ld_realloc(feed->targets, tokens, sizeof *feed->targets);
+/* Empties a lane, which then takes so many rows, segments and numbers. */
+static void begin_lane(ld_lane *lane, size_t rows, size_t segments, size_t numbers) {
+  if (rows > lane->room) {
+    lane->room = rows;
+    lane->ids = ld_realloc(lane->ids, rows, sizeof *lane->ids);
+    lane->positions = ld_realloc(lane->positions, rows, sizeof *lane->positions);
+    lane->types = ld_realloc(lane->types, rows, sizeof *lane->types);
   }
-  if (segments + 1 > feed->segment_room) {
-    feed->segment_room = segments + 1;
-    feed->segment = ld_realloc(feed->segment, segments + 1, sizeof *feed->segment);
-    feed->values = ld_realloc(feed->values, segments + 1, sizeof *feed->values);
+  if (segments + 1 > lane->segment_room) {
+    lane->segment_room = segments + 1;
+    lane->segment = ld_realloc(lane->segment, segments + 1, sizeof *lane->segment);
   }
-  if (pixels > feed->pixel_room) {
-    feed->pixel_room = pixels;
-    feed->pixels = ld_realloc(feed->pixels, pixels, sizeof *feed->pixels);
+  if (numbers > lane->number_room) {
+    lane->number_room = numbers;
+    lane->numbers = ld_realloc(lane->numbers, numbers, sizeof *lane->numbers);
   }
+  lane->n_rows = lane->n_segments = 0;
 }
 
 static size_t pixels_of(const ld_corpus *corpus) {
@@ -42,130 +46,115 @@ static size_t pixels_of(const ld_corpus *corpus) {
   return (size_t)rule->channels * (size_t)rule->height * (size_t)rule->width;
 }
 
-/* Where the batch stands while it is filled. */
-typedef struct cursor {
-  int n_tokens, n_segments, position;
-} cursor;
-
-static void begin_segment(ld_feed *feed, cursor *at) {
-  feed->segment[at->n_segments++] = at->n_tokens;
-  at->position = 0;
+/* For so many tokens (images) of so many segments. */
+static void begin(const ld_corpus *corpus, size_t tokens, size_t segments, ld_feed *feed) {
+  const ld_objective *objective = corpus->base->objective;
+  const size_t targets = objective->by_token ? tokens : segments;
+  begin_lane(&feed->input, tokens, segments, tokens * pixels_of(corpus));
+  begin_lane(&feed->targets, objective->numbers ? 0 : targets, 0, objective->numbers ? targets : 0);
 }
 
-/* A token is the target of the row before it, when that is of the same segment. */
-static void put_token(ld_feed *feed, cursor *at, int32_t id, bool target) {
-  feed->ids[at->n_tokens] = id;
-  feed->types[at->n_tokens] = 0;
-  feed->positions[at->n_tokens] = at->position;
-  feed->targets[at->n_tokens] = -1;
-  if (at->position && target) feed->targets[at->n_tokens - 1] = id;
-  at->n_tokens++;
-  at->position++;
+static void begin_segment(ld_lane *lane) {
+  lane->segment[lane->n_segments++] = lane->n_rows;
 }
 
-static int put_tokens(const ld_corpus *corpus, const ld_row *row, ld_feed *feed, cursor *at, ld_error *err) {
+static void lay_token(ld_lane *lane, int32_t id, int32_t type) {
+  lane->ids[lane->n_rows] = id;
+  lane->types[lane->n_rows] = type;
+  lane->positions[lane->n_rows] = lane->n_rows - lane->segment[lane->n_segments - 1];
+  lane->n_rows++;
+}
+
+static void lay_tokens(ld_lane *lane, const ld_laid *laid) {
+  const ld_sample *sample = laid->sample;
+  if (!laid->continues) begin_segment(lane);
+  for (int i = laid->first; i < laid->first + laid->count; i++)
+    lay_token(lane, sample->tokens.ids[i], sample->types.n ? sample->types.ids[i] : 0);
+}
+
+/* The image of a record beside those of the other n_images. */
+static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoch, int n_images,
+                      ld_lane *lane) {
+  const ld_options *options = corpus->options;
+  ld_augment augment = {0};
+  if (epoch >= 0)
+    augment = ld_augment_draw(options->flip, (int)options->crop, (uint64_t)options->seed, (uint64_t)epoch,
+                              (uint64_t)(laid->record - corpus->records));
+  ld_image_put(&laid->sample->image, &corpus->base->image_rule, &augment, lane->n_rows, n_images,
+               lane->numbers);
+  begin_segment(lane);
+  lane->n_rows++;
+}
+
+static void lay_targets(const ld_objective *objective, ld_laid *laid, ld_lane *lane) {
+  laid->targets = objective->numbers ? NULL : lane->ids + lane->n_rows;
+  laid->values = objective->numbers ? lane->numbers + lane->n_rows : NULL;
+  objective->lay(laid);
+  lane->n_rows += objective->by_token ? laid->count : 1;
+}
+
+/* Continuous text begins with the token that begins a text, which nothing predicts. */
+static void lay_beginning(const ld_corpus *corpus, ld_feed *feed) {
+  begin_segment(&feed->input);
+  lay_token(&feed->input, corpus->base->bos, 0);
+  feed->targets.ids[feed->targets.n_rows++] = -1;
+}
+
+static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, ld_sample *sample, ld_error *err) {
+  const int rc = ld_dataset_read(corpus->dataset, &corpus->records[piece->record], sample, err);
+  if (rc || ld_dataset_form(corpus->dataset)->images) return rc;
+  const size_t end = (size_t)piece->first + (size_t)piece->count;
+  if (corpus->plan->continuous ? end <= sample->tokens.n : end == sample->tokens.n) return 0;
+  return ld_fail(err, LD_EMISMATCH, "%s: changed while it was in use", ld_dataset_path(corpus->dataset));
+}
+
+static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, int n_rows, ld_feed *feed,
+                   ld_error *err) {
   const ld_plan *plan = corpus->plan;
+  const bool begins = plan->continuous && plan->bos;
+  if (begins) lay_beginning(corpus, feed);
   for (int p = 0; p < row->n_pieces; p++) {
     const ld_row_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
-    const int rc = ld_dataset_read(corpus->dataset, &corpus->records[piece->record], &feed->sample, err);
+    const int rc = read_piece(corpus, piece, &feed->sample, err);
     if (rc) return rc;
-    if ((size_t)piece->first + (size_t)piece->count > feed->sample.tokens.n)
-      return ld_fail(err, LD_EMISMATCH, "%s: changed while it was in use", ld_dataset_path(corpus->dataset));
-    if (!p || !plan->continuous) begin_segment(feed, at);
-    if (!p && plan->continuous && plan->bos) put_token(feed, at, corpus->base->bos, false);
-    for (int32_t i = piece->first; i < piece->first + piece->count; i++)
-      put_token(feed, at, feed->sample.tokens.ids[i], feed->sample.target[i]);
+    ld_laid laid = {.sample = &feed->sample,
+                    .record = &corpus->records[piece->record],
+                    .labels = &corpus->base->labels,
+                    .first = piece->first,
+                    .count = piece->count,
+                    .continues = plan->continuous && (p || begins)};
+    if (ld_dataset_form(corpus->dataset)->images)
+      lay_image(corpus, &laid, epoch, n_rows, &feed->input);
+    else
+      lay_tokens(&feed->input, &laid);
+    lay_targets(corpus->base->objective, &laid, &feed->targets);
   }
   return 0;
 }
 
-/* The class of a name; -1 for one that the base does not have. */
-static int32_t class_of(const ld_labels *labels, const char *name) {
-  for (size_t i = 0; i < labels->n_names; i++)
-    if (!strcmp(labels->names[i], name)) return (int32_t)i;
-  return -1;
-}
-
-/* The targets of tagged text stand by token. Without tags, of data that is only predicted, each is 0. */
-static void put_tags(const ld_corpus *corpus, const ld_sample *sample, int32_t *targets) {
-  const char *tag = sample->tags.length ? sample->tags.bytes : NULL;
-  for (size_t i = 0; i < sample->tokens.n; i++) {
-    targets[i] = sample->target[i] ? 0 : -1;
-    if (!sample->target[i] || !tag) continue;
-    targets[i] = class_of(&corpus->base->labels, tag);
-    tag += strlen(tag) + 1;
-  }
-}
-
-/* A sample of a classifier is a segment; targets and values stand by segment. */
-static int put_text(const ld_corpus *corpus, int64_t row, ld_feed *feed, cursor *at, ld_error *err) {
-  const ld_record *record = ld_corpus_record(corpus, row);
-  ld_sample *sample = &feed->sample;
-  const int rc = ld_dataset_read(corpus->dataset, record, sample, err);
-  if (rc) return rc;
-  if (sample->tokens.n != (size_t)corpus->plan->rows[row].n_tokens)
-    return ld_fail(err, LD_EMISMATCH, "%s: changed while it was in use", ld_dataset_path(corpus->dataset));
-  if (ld_dataset_form(corpus->dataset)->tagged)
-    put_tags(corpus, sample, feed->targets + at->n_tokens);
-  else
-    feed->targets[at->n_segments] = record->label;
-  feed->values[at->n_segments] = record->value;
-  begin_segment(feed, at);
-  for (size_t i = 0; i < sample->tokens.n; i++, at->n_tokens++) {
-    feed->ids[at->n_tokens] = sample->tokens.ids[i];
-    feed->types[at->n_tokens] = sample->types.ids[i];
-    feed->positions[at->n_tokens] = (int32_t)i;
-  }
-  return 0;
-}
-
-static ld_augment augment_of(const ld_corpus *corpus, int64_t epoch, const ld_record *record) {
-  const ld_options *options = corpus->options;
-  if (epoch < 0) return (ld_augment){0};
-  return ld_augment_draw(options->flip, (int)options->crop, (uint64_t)options->seed, (uint64_t)epoch,
-                         (uint64_t)(record - corpus->records));
-}
-
-static int put_image(const ld_corpus *corpus, const ld_record *record, int64_t epoch, int n_rows,
-                     ld_feed *feed, cursor *at, ld_error *err) {
-  const int rc = ld_dataset_read(corpus->dataset, record, &feed->sample, err);
-  if (rc) return rc;
-  const ld_augment augment = augment_of(corpus, epoch, record);
-  ld_image_put(&feed->sample.image, &corpus->base->image_rule, &augment, at->n_segments, n_rows,
-               feed->pixels);
-  feed->targets[at->n_segments] = record->label;
-  feed->values[at->n_segments] = record->value;
-  begin_segment(feed, at);
-  at->n_tokens++;
-  return 0;
-}
-
-static int put_row(const ld_corpus *corpus, int64_t row, int64_t epoch, int n_rows, ld_feed *feed, cursor *at,
-                   ld_error *err) {
-  const ld_data_form *form = ld_dataset_form(corpus->dataset);
-  if (form->images) return put_image(corpus, ld_corpus_record(corpus, row), epoch, n_rows, feed, at, err);
-  return form->labelled ? put_text(corpus, row, feed, at, err)
-                        : put_tokens(corpus, &corpus->plan->rows[row], feed, at, err);
-}
-
-static void make_batch(const ld_corpus *corpus, const ld_feed *feed, int n_tokens, int n_segments,
-                       ld_batch *batch) {
+static ld_batch batch_of(const ld_corpus *corpus, const ld_feed *feed) {
   const ld_image_rule *rule = &corpus->base->image_rule;
-  const ld_data_form *form = ld_dataset_form(corpus->dataset);
-  feed->segment[n_segments] = n_tokens;
-  *batch = (ld_batch){.n_tokens = n_tokens,
-                      .ids = feed->ids,
-                      .positions = feed->positions,
-                      .types = form->labelled && !form->images ? feed->types : NULL,
-                      .targets = feed->targets,
-                      .n_segments = n_segments,
-                      .segment = feed->segment};
-  if (form->labelled) batch->values = feed->values;
-  if (!form->images) return;
-  batch->pixels = feed->pixels;
-  batch->channels = rule->channels;
-  batch->height = rule->height;
-  batch->width = rule->width;
+  const ld_lane *lane = &feed->input, *targets = &feed->targets;
+  ld_field input = {.name = LD_TEXT,
+                    .n_rows = lane->n_rows,
+                    .n_segments = lane->n_segments,
+                    .segment = lane->segment,
+                    .ids = lane->ids,
+                    .positions = lane->positions,
+                    .types = lane->types};
+  if (ld_dataset_form(corpus->dataset)->images)
+    input = (ld_field){.name = LD_IMAGE,
+                       .n_rows = lane->n_rows,
+                       .numbers = lane->numbers,
+                       .channels = rule->channels,
+                       .height = rule->height,
+                       .width = rule->width};
+  lane->segment[lane->n_segments] = lane->n_rows;
+  return (ld_batch){.fields = {input,
+                               {.name = LD_TARGETS,
+                                .n_rows = targets->n_rows,
+                                .ids = corpus->base->objective->numbers ? NULL : targets->ids,
+                                .numbers = corpus->base->objective->numbers ? targets->numbers : NULL}}};
 }
 
 int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, int64_t epoch, ld_feed *feed,
@@ -176,29 +165,37 @@ int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, in
     tokens += (size_t)row->n_tokens;
     segments += corpus->plan->continuous ? 1 : (size_t)row->n_pieces;
   }
-  make_room(feed, tokens, segments, (size_t)n_rows * pixels_of(corpus));
-  cursor at = {0};
+  begin(corpus, tokens, segments, feed);
   for (int i = 0; i < n_rows; i++) {
-    const int rc = put_row(corpus, rows[i], epoch, n_rows, feed, &at, err);
+    const int rc = lay_row(corpus, &corpus->plan->rows[rows[i]], epoch, n_rows, feed, err);
     if (rc) return rc;
   }
-  make_batch(corpus, feed, at.n_tokens, at.n_segments, batch);
-  if (batch->pixels) return 0;
-  return ld_base_check_ids(corpus->base, feed->ids, batch->types, (size_t)at.n_tokens, err);
+  *batch = batch_of(corpus, feed);
+  const ld_field *input = &batch->fields[0];
+  return input->ids ? ld_base_check_ids(corpus->base, input->ids, input->types, tokens, err) : 0;
 }
 
-int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_feed *feed, ld_batch *batch, ld_error *err) {
-  const int64_t longest = corpus->plan->longest;
+ld_row_shape ld_corpus_longest(const ld_corpus *corpus) {
+  return (ld_row_shape){corpus->plan->longest, corpus->plan->longest};
+}
+
+int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape, ld_feed *feed,
+                    ld_batch *batch, ld_error *err) {
+  const ld_objective *objective = corpus->base->objective;
   const size_t pixels = (size_t)n_rows * pixels_of(corpus);
-  if (n_rows * longest > INT32_MAX / 2 || pixels > INT32_MAX / 2)
+  if (n_rows * shape.n_tokens > INT32_MAX / 2 || pixels > INT32_MAX / 2)
     return ld_fail(err, LD_EUSAGE, "--micro-batch %lld: that is too much for one pass", (long long)n_rows);
-  const int n_tokens = (int)(n_rows * longest);
-  make_room(feed, (size_t)n_tokens, (size_t)n_rows, pixels);
-  for (int t = 0; t < n_tokens; t++) {
-    feed->ids[t] = feed->types[t] = feed->targets[t] = 0;
-    feed->positions[t] = t % (int)longest;
-    if (t % longest == 0) feed->segment[t / longest] = t;
+  const int n_targets = objective->by_token ? shape.n_tokens : 1;
+  begin(corpus, (size_t)(n_rows * shape.n_tokens), (size_t)n_rows, feed);
+  for (int64_t row = 0; row < n_rows; row++) {
+    begin_segment(&feed->input);
+    for (int t = 0; t < shape.n_tokens; t++) lay_token(&feed->input, 0, 0);
+    for (int t = 0; t < n_targets; t++, feed->targets.n_rows++)
+      if (objective->numbers)
+        feed->targets.numbers[feed->targets.n_rows] = t < shape.n_targets ? 0 : NAN;
+      else
+        feed->targets.ids[feed->targets.n_rows] = t < shape.n_targets ? 0 : -1;
   }
-  make_batch(corpus, feed, n_tokens, (int)n_rows, batch);
+  *batch = batch_of(corpus, feed);
   return 0;
 }

@@ -4,13 +4,19 @@
 #define LD_FEED_H
 
 #include "data/corpus.h"
-#include "nn/tensor.h"
+#include "nn/batch.h"
+
+/* The memory of a field: as many rows as are laid so far. */
+typedef struct ld_lane {
+  int n_rows, n_segments;
+  int32_t *ids, *positions, *types, *segment;
+  float *numbers;
+  size_t room, segment_room, number_room;
+} ld_lane;
 
 /* The memory of a microbatch being made; reused, grown when needed. Zero-initialise. */
 typedef struct ld_feed {
-  int32_t *ids, *positions, *types, *targets, *segment;
-  float *values, *pixels;
-  size_t room, segment_room, pixel_room;
+  ld_lane input, targets;
   ld_sample sample;
 } ld_feed;
 
@@ -22,8 +28,16 @@ void ld_feed_free(ld_feed *feed);
 int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, int64_t epoch, ld_feed *feed,
                     ld_batch *batch, ld_error *err);
 
-/* A batch of the largest size that n_rows rows can have, of zeros, for a dry pass. LD_EUSAGE when that is too
- * much for one pass. */
-int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_feed *feed, ld_batch *batch, ld_error *err);
+/* A shape that rows can have: tokens (1 of an image), and how many targets there are. */
+typedef struct ld_row_shape {
+  int n_tokens, n_targets;
+} ld_row_shape;
+
+/* That of the longest row, with as many targets as it could have. */
+ld_row_shape ld_corpus_longest(const ld_corpus *corpus);
+
+/* A batch of n_rows rows of that shape, of zeros, for a dry pass. LD_EUSAGE when that is too much for one pass. */
+int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape, ld_feed *feed,
+                    ld_batch *batch, ld_error *err);
 
 #endif

@@ -94,11 +94,12 @@ static void head_logits(generator *g, const float *x) {
 }
 
 static ld_batch make_batch(const generator *g, int n, const int32_t segment[2]) {
-  return (ld_batch){.n_tokens = n,
-                    .ids = g->ids,
-                    .positions = g->positions,
-                    .n_segments = 1,
-                    .segment = segment,
+  return (ld_batch){.fields = {{.name = LD_TEXT,
+                                .n_rows = n,
+                                .n_segments = 1,
+                                .segment = segment,
+                                .ids = g->ids,
+                                .positions = g->positions}},
                     .cache = (ld_cache *)&g->cache};
 }
 

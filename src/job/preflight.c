@@ -145,20 +145,22 @@ static void put_short(const ld_text *text, ld_text *out) {
 }
 
 /* Whether token t of a language model's batch is trained: the row before it predicts it. */
-static bool is_target(const ld_batch *batch, int t) {
-  return t > 0 && batch->targets[t - 1] >= 0;
+static bool is_target(const int32_t *targets, int t) {
+  return targets && t > 0 && targets[t - 1] >= 0;
 }
 
 /* The text of the first row, what is trained of it in [[ ]]. It is decoded as one text, so that the spaces
- * between its tokens show; a character of several tokens stands where its last one does. */
-static void put_tokens(const ld_tokenizer *tokenizer, const ld_batch *batch, bool by_token, ld_text *out) {
+ * between its tokens show; a character of several tokens stands where its last one does. `targets` (may be NULL) is of a
+ * language model. */
+static void put_tokens(const ld_tokenizer *tokenizer, const ld_field *row, const int32_t *targets,
+                       ld_text *out) {
   ld_stream_decoder *decoder = ld_stream_decoder_new(tokenizer, false);
   ld_text part = {0};
-  const int n = batch->segment[1];
+  const int n = row->segment[1];
   for (int t = 0; t < n; t++) {
-    const bool trained = by_token && is_target(batch, t);
-    ld_stream_decoder_push(decoder, batch->ids[t], &part);
-    if (t + 1 < n && trained == (by_token && is_target(batch, t + 1))) continue;
+    const bool trained = is_target(targets, t);
+    ld_stream_decoder_push(decoder, row->ids[t], &part);
+    if (t + 1 < n && trained == is_target(targets, t + 1)) continue;
     if (t + 1 == n) ld_stream_decoder_finish(decoder, &part);
     ld_text_puts(out, trained ? "[[" : "");
     put_short(&part, out);
@@ -169,30 +171,22 @@ static void put_tokens(const ld_tokenizer *tokenizer, const ld_batch *batch, boo
   ld_text_free(&part);
 }
 
-static void put_label(const ld_job *j, const ld_batch *batch, ld_text *out) {
-  const ld_labels *labels = &j->base.labels;
-  const int32_t class = batch->targets[0];
-  if (!j->base.objective->named)
-    ld_text_printf(out, ", value %g", (double)batch->values[0]);
-  else if (class >= 0 && (size_t) class < labels->n_names)
-    ld_text_printf(out, ", label %s", labels->names[class]);
-}
-
 /* The first sample of the plan as it is trained: only rank 0, which has the data, decodes it. */
 static int show_sample(void *self, ld_error *err) {
   const ld_job *j = self;
-  const ld_data_form *form = ld_dataset_form(j->data->dataset);
+  const ld_objective *objective = j->base.objective;
   const int64_t row = 0;
   ld_feed feed = {0};
   ld_batch batch;
   ld_text text = {0};
   const int rc = ld_corpus_batch(j->data, &row, 1, -1, &feed, &batch, err);
-  if (!rc && form->images)
-    ld_text_printf(&text, "image of %d x %d, %d channels", batch.width, batch.height, batch.channels);
+  const ld_field *input = &batch.fields[0];
+  if (!rc && !input->ids)
+    ld_text_printf(&text, "image of %d x %d, %d channels", input->width, input->height, input->channels);
   else if (!rc)
-    put_tokens(j->base.tokenizer, &batch, !form->labelled, &text);
-  if (!rc && form->labelled) put_label(j, &batch, &text);
-  if (!rc) ld_info("sample  %s%s", text.bytes, form->labelled ? "" : "   (trained: [[ ]])");
+    put_tokens(j->base.tokenizer, input, objective->put_target ? NULL : batch.fields[1].ids, &text);
+  if (!rc && objective->put_target) objective->put_target(&batch.fields[1], &j->base.labels, &text);
+  if (!rc) ld_info("sample  %s%s", text.bytes, objective->put_target ? "" : "   (trained: [[ ]])");
   ld_text_free(&text);
   ld_feed_free(&feed);
   return rc;

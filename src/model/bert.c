@@ -112,7 +112,7 @@ static void refuse_what_is_not_known(ld_builder *b) {
 }
 
 /* What the classes of BERT and RoBERTa declare. */
-static const ld_field bert_keys[] = {
+static const ld_key bert_keys[] = {
     {"add_cross_attention", LD_TAKES_FLAG, NULL},
     {"attention_probs_dropout_prob", LD_TAKES_SHARE, NULL},
     {"bos_token_id", LD_TAKES_ID, NULL},
@@ -136,7 +136,7 @@ static const ld_field bert_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_field distilbert_keys[] = {
+static const ld_key distilbert_keys[] = {
     {"activation", LD_TAKES_STRING, NULL},
     {"attention_dropout", LD_TAKES_SHARE, NULL},
     {"bos_token_id", LD_TAKES_ID, NULL},
@@ -228,13 +228,14 @@ static void build_distilbert(ld_builder *b) {
 static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k, bool last, ld_tensor *x,
                                 const ld_batch *batch) {
   const ld_linear *l = k->linears;
+  const ld_field *text = ld_batch_field(batch, LD_TEXT);
   ld_tensor *q = ld_op_linear(t, x, &l[Q], batch);
   ld_tensor *key = ld_op_linear(t, x, &l[K], batch);
   ld_tensor *value = ld_op_linear(t, x, &l[V], batch);
-  ld_tensor *h = ld_op_attention(t, q, key, value, &own->attention, batch);
+  ld_tensor *h = ld_op_attention(t, q, key, value, &own->attention, text, NULL);
   if (last) {
-    h = ld_op_first_rows(t, h, batch);
-    x = ld_op_first_rows(t, x, batch);
+    h = ld_op_first_rows(t, h, text);
+    x = ld_op_first_rows(t, x, text);
   }
   x = ld_op_linear_accumulate(t, x, h, &l[O], batch);
   x = ld_op_layer_norm(t, x, k->norm_weight[0], k->norm_bias[0], own->eps);
@@ -249,7 +250,7 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
   const bool by_record = model->family->head == LD_HEAD_RECORD;
   const ld_embedding tables = {&own->words, &own->positions, own->has_types ? &own->types : NULL,
                                own->padding};
-  ld_tensor *x = ld_op_embedding(t, batch, &tables);
+  ld_tensor *x = ld_op_embedding(t, ld_batch_field(batch, LD_TEXT), &tables);
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {
     ld_tape_block_begin(t);

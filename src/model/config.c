@@ -6,7 +6,7 @@
 #include "base/memory.h"
 
 /* The keys of every class, and keys that no class declares but all of them act on. */
-static const ld_field shared[] = {
+static const ld_key shared[] = {
     {"attention_chunk_size", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
     {"attn_implementation", LD_TAKES_STRING | LD_TAKES_MAP | LD_TAKES_NULL, NULL},
     {"_attn_implementation", LD_TAKES_STRING | LD_TAKES_MAP | LD_TAKES_NULL, NULL},
@@ -73,10 +73,9 @@ static int check_attention(const ld_value *config, const char *key, const char *
                  key, value->string);
 }
 
-int ld_config_check(const ld_value *config, const ld_field *const *tables, const char *source,
-                    ld_error *err) {
-  int rc = ld_fields_check(config, shared, err);
-  for (; *tables && !rc; tables++) rc = ld_fields_check(config, *tables, err);
+int ld_config_check(const ld_value *config, const ld_key *const *tables, const char *source, ld_error *err) {
+  int rc = ld_keys_check(config, shared, err);
+  for (; *tables && !rc; tables++) rc = ld_keys_check(config, *tables, err);
   if (rc) return ld_fail_prefix(err, rc, "%s/config.json", source);
   if (!rc) rc = check_labels(config, source, err);
   if (!rc) rc = check_attention(config, "attn_implementation", source, err);
@@ -84,9 +83,9 @@ int ld_config_check(const ld_value *config, const ld_field *const *tables, const
   return rc;
 }
 
-const char *ld_config_name(const ld_value *config, const ld_field *const *tables, const char *key) {
+const char *ld_config_name(const ld_value *config, const ld_key *const *tables, const char *key) {
   for (; *tables; tables++)
-    for (const ld_field *k = *tables; k->name; k++)
+    for (const ld_key *k = *tables; k->name; k++)
       if (k->alias && !strcmp(k->name, key) && ld_value_member(config, k->alias)) return k->alias;
   return key;
 }

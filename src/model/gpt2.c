@@ -41,7 +41,7 @@ static void build_block(ld_builder *b, gpt2_block *k, int layer, int C, int inne
   k->attention = (ld_attention){n_heads, n_heads, D, scale, true, 0, layer};
 }
 
-static const ld_field keys[] = {
+static const ld_key keys[] = {
     {"activation_function", LD_TAKES_STRING, NULL},
     {"add_cross_attention", LD_TAKES_FLAG, NULL},
     {"attn_pdrop", LD_TAKES_SHARE, NULL},
@@ -108,7 +108,8 @@ static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const gpt2_block *k
   ld_tensor *h = ld_op_layer_norm(t, x, k->ln_1_weight, k->ln_1_bias, own->eps);
   ld_tensor *qkv = ld_op_linear(t, h, &k->linears[ATTN], batch);
   h = ld_op_attention(t, ld_tape_columns(t, qkv, 0, C), ld_tape_columns(t, qkv, C, C),
-                      ld_tape_columns(t, qkv, 2 * C, C), &k->attention, batch);
+                      ld_tape_columns(t, qkv, 2 * C, C), &k->attention, ld_batch_field(batch, LD_TEXT),
+                      batch->cache);
   x = ld_op_linear_accumulate(t, x, h, &k->linears[PROJ], batch);
   h = ld_op_layer_norm(t, x, k->ln_2_weight, k->ln_2_bias, own->eps);
   h = ld_op_linear(t, h, &k->linears[FC], batch);
@@ -119,7 +120,7 @@ static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const gpt2_block *k
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const gpt2 *own = model->own;
   const ld_embedding embedding = {.words = &own->wte, .positions = &own->wpe, .padding = -1};
-  ld_tensor *x = ld_op_embedding(t, batch, &embedding);
+  ld_tensor *x = ld_op_embedding(t, ld_batch_field(batch, LD_TEXT), &embedding);
   for (int i = 0; i < model->n_blocks; i++) {
     ld_tape_block_begin(t);
     x = block_forward(t, own, &own->blocks[i], x, batch);

@@ -171,7 +171,7 @@ static sizes read_sizes(ld_builder *b) {
 }
 
 /* What all four classes declare, what the two of Qwen add, and what each adds. */
-static const ld_field common_keys[] = {
+static const ld_key common_keys[] = {
     {"bos_token_id", LD_TAKES_ID, NULL},
     {"eos_token_id", LD_TAKES_IDS, NULL},
     {"hidden_act", LD_TAKES_STRING, NULL},
@@ -190,7 +190,7 @@ static const ld_field common_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_field qwen_keys[] = {
+static const ld_key qwen_keys[] = {
     {"attention_dropout", LD_TAKES_SHARE, NULL},
     {"initializer_range", LD_TAKES_REAL, NULL},
     {"layer_types", LD_TAKES_STRINGS | LD_TAKES_NULL, NULL},
@@ -201,7 +201,7 @@ static const ld_field qwen_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_field llama_keys[] = {
+static const ld_key llama_keys[] = {
     {"attention_bias", LD_TAKES_FLAG, NULL},
     {"attention_dropout", LD_TAKES_SHARE | LD_TAKES_NULL, NULL},
     {"head_dim", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
@@ -212,7 +212,7 @@ static const ld_field llama_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_field mistral_keys[] = {
+static const ld_key mistral_keys[] = {
     {"attention_dropout", LD_TAKES_SHARE, NULL},
     {"head_dim", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
     {"initializer_range", LD_TAKES_REAL, NULL},
@@ -221,12 +221,12 @@ static const ld_field mistral_keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_field qwen2_keys[] = {
+static const ld_key qwen2_keys[] = {
     {"head_dim", LD_TAKES_INTEGER, NULL},
     {NULL, 0, NULL},
 };
 
-static const ld_field qwen3_keys[] = {
+static const ld_key qwen3_keys[] = {
     {"attention_bias", LD_TAKES_FLAG, NULL},
     {"head_dim", LD_TAKES_INTEGER, NULL},
     {NULL, 0, NULL},
@@ -269,7 +269,7 @@ static ld_tensor *block_forward(ld_tape *t, const llama *own, const llama_block 
   if (k->k_norm) key = ld_op_rms_norm(t, key, k->k_norm, D, own->eps);
   q = ld_op_rotary(t, q, angles);
   key = ld_op_rotary(t, key, angles);
-  h = ld_op_attention(t, q, key, value, &k->attention, batch);
+  h = ld_op_attention(t, q, key, value, &k->attention, ld_batch_field(batch, LD_TEXT), batch->cache);
   x = ld_op_linear_accumulate(t, x, h, &linears[O], batch);
   h = ld_op_rms_norm(t, x, k->post_norm, x->cols, own->eps);
   ld_tensor *gate = ld_op_linear(t, h, &linears[GATE], batch);
@@ -280,9 +280,10 @@ static ld_tensor *block_forward(ld_tape *t, const llama *own, const llama_block 
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const llama *own = model->own;
-  ld_tensor *angles = ld_op_rotary_angles(t, batch, own->frequency, own->half, 1);
+  const ld_field *text = ld_batch_field(batch, LD_TEXT);
+  ld_tensor *angles = ld_op_rotary_angles(t, text, own->frequency, own->half, 1);
   const ld_embedding embedding = {.words = &own->embedding, .padding = -1};
-  ld_tensor *x = ld_op_embedding(t, batch, &embedding);
+  ld_tensor *x = ld_op_embedding(t, text, &embedding);
   for (int i = 0; i < model->n_blocks; i++) {
     ld_tape_block_begin(t);
     x = block_forward(t, own, &own->blocks[i], x, angles, batch);

@@ -31,7 +31,7 @@ typedef struct ld_family {
   /* The classes in config.json's "architectures" that are served, NULL after the last. The first is what an
    * adapter is for; of the others of a classifier's family the body is taken, and the head is new. */
   const char *architectures[LD_MAX_ARCHITECTURES];
-  const ld_field *keys[LD_CONFIG_TABLES + 1]; /* of config.json; NULL after the last */
+  const ld_key *keys[LD_CONFIG_TABLES + 1]; /* of config.json; NULL after the last */
   const char *body; /* the module below the head; names in a folder that was saved without a head lack it */
   const char *default_targets; /* PEFT's default target_modules, comma-separated */
   const char *default_whole;   /* PEFT's default modules_to_save; NULL for none */

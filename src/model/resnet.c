@@ -145,7 +145,7 @@ static resnet *begin(ld_builder *b, scheme names, int image_size) {
   return own;
 }
 
-static const ld_field keys[] = {
+static const ld_key keys[] = {
     {"depths", LD_TAKES_INTEGERS, NULL},
     {"downsample_in_bottleneck", LD_TAKES_FLAG, NULL},
     {"downsample_in_first_stage", LD_TAKES_FLAG, NULL},
@@ -159,7 +159,7 @@ static const ld_field keys[] = {
     {NULL, 0, NULL},
 };
 
-static const ld_field cifar_keys[] = {
+static const ld_key cifar_keys[] = {
     {"depth", LD_TAKES_INTEGER, NULL},
     {"num_channels", LD_TAKES_INTEGER, NULL},
     {"shortcut", LD_TAKES_STRING, NULL},
@@ -269,7 +269,8 @@ static ld_maps layer_forward(ld_tape *t, const resnet *own, const resnet_layer *
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const resnet *own = model->own;
-  ld_maps x = unit_forward(t, &own->stem, ld_op_images(t, batch), (ld_maps){0}, own->activation, batch);
+  ld_maps x = unit_forward(t, &own->stem, ld_op_images(t, ld_batch_field(batch, LD_IMAGE)), (ld_maps){0},
+                           own->activation, batch);
   if (own->pools) x = ld_op_max_pool(t, x, 3, 2, 1);
   for (int i = 0; i < model->n_blocks; i++) {
     ld_tape_block_begin(t);

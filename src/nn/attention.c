@@ -20,7 +20,8 @@ enum { SLAB_KEYS = LD_BLOCK_WORDS / LD_CHAIN_WORDS * LD_CHAIN_WORDS, SLAB = ROWS
 
 typedef struct attention_op {
   ld_attention shape;
-  const ld_batch *batch;
+  const ld_field *text;
+  ld_cache *cache; /* NULL: none */
   ld_tensor *q, *k, *v, *y;
   const ld_tile *tile;
   float *lse; /* (H, T): log of the sum of exp of each row's scores */
@@ -270,7 +271,7 @@ static void part_forward(const attention_op *op, const sequence *s, const part *
 
 /* Keys and values of a sequence for one head: its own, or with a cache what lies there. */
 static sequence sequence_of(const attention_op *op, int begin, int length, int kv_head) {
-  const ld_cache *cache = op->batch->cache;
+  const ld_cache *cache = op->cache;
   const int column = kv_head * op->shape.head_dim;
   sequence s = {.n_rows = length, .n_keys = length};
   if (cache) {
@@ -290,7 +291,7 @@ static sequence sequence_of(const attention_op *op, int begin, int length, int k
 }
 
 static void fill_cache(const attention_op *op) {
-  const ld_cache *cache = op->batch->cache;
+  const ld_cache *cache = op->cache;
   for (int t = 0; t < op->k->rows; t++) {
     const size_t at = ((size_t)op->shape.block * (size_t)cache->capacity + (size_t)(cache->length + t)) *
                       (size_t)cache->width;
@@ -306,9 +307,9 @@ static void attention_forward(ld_tape *tape, void *self) {
   const ld_attention *shape = &op->shape;
   const int T = op->q->rows, D = shape->head_dim, group = shape->n_heads / shape->n_kv_heads;
   room r;
-  if (op->batch->cache) fill_cache(op);
-  for (int n = 0; n < op->batch->n_segments; n++) {
-    const int begin = op->batch->segment[n], length = op->batch->segment[n + 1] - begin;
+  if (op->cache) fill_cache(op);
+  for (int n = 0; n < op->text->n_segments; n++) {
+    const int begin = op->text->segment[n], length = op->text->segment[n + 1] - begin;
     for (int head = 0; head < shape->n_heads; head++) {
       const sequence s = sequence_of(op, begin, length, head / group);
       carve(op, s.n_keys, false, ld_tape_scratch(tape), &r);
@@ -410,8 +411,8 @@ static void group_backward(const attention_op *op, int begin, int length, int kv
 
 static void attention_backward(ld_tape *tape, void *self) {
   attention_op *op = self;
-  for (int n = 0; n < op->batch->n_segments; n++) {
-    const int begin = op->batch->segment[n], length = op->batch->segment[n + 1] - begin;
+  for (int n = 0; n < op->text->n_segments; n++) {
+    const int begin = op->text->segment[n], length = op->text->segment[n + 1] - begin;
     room r;
     carve(op, length, true, ld_tape_scratch(tape), &r);
     for (int kv_head = 0; kv_head < op->shape.n_kv_heads; kv_head++)
@@ -422,8 +423,8 @@ static void attention_backward(ld_tape *tape, void *self) {
 /* Rows times keys that they see, over all segments. */
 static double n_scores(const attention_op *op) {
   double total = 0;
-  for (int n = 0; n < op->batch->n_segments; n++) {
-    const sequence s = sequence_of(op, 0, op->batch->segment[n + 1] - op->batch->segment[n], 0);
+  for (int n = 0; n < op->text->n_segments; n++) {
+    const sequence s = sequence_of(op, 0, op->text->segment[n + 1] - op->text->segment[n], 0);
     for (int row = 0; row < s.n_rows; row++) {
       int low, high;
       visible(&op->shape, &s, row, &low, &high);
@@ -434,17 +435,18 @@ static double n_scores(const attention_op *op) {
 }
 
 ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,
-                           const ld_batch *batch) {
+                           const ld_field *text, ld_cache *cache) {
   attention_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (attention_op){.shape = *shape, .batch = batch, .q = q, .k = k, .v = v, .tile = ld_gemm_tile()};
+  *op = (attention_op){
+      .shape = *shape, .text = text, .cache = cache, .q = q, .k = k, .v = v, .tile = ld_gemm_tile()};
   const bool trained = q->trained || k->trained || v->trained;
   op->y = ld_tape_tensor(tape, q->rows, q->cols);
   int longest = 0;
-  for (int s = 0; s < batch->n_segments; s++) {
-    const int length = batch->segment[s + 1] - batch->segment[s];
+  for (int s = 0; s < text->n_segments; s++) {
+    const int length = text->segment[s + 1] - text->segment[s];
     if (length > longest) longest = length;
   }
-  if (batch->cache) longest += batch->cache->length;
+  if (cache) longest += cache->length;
   room r;
   const double product = (double)shape->n_heads * shape->head_dim * n_scores(op);
   const int n_back = v->trained + (q->trained || k->trained) + q->trained + k->trained;

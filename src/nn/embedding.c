@@ -2,7 +2,7 @@
 #include "nn/ops.h"
 
 typedef struct embedding_op {
-  const ld_batch *batch;
+  const ld_field *text;
   ld_embedding tables;
   ld_tensor *y;
 } embedding_op;
@@ -19,30 +19,30 @@ static void add_row(ld_tape *tape, const ld_weight *table, int32_t row, float *o
 
 /* The row of the position table. `n_counted` is how many tokens of the sequence before this one count. */
 static int32_t position_row(const embedding_op *op, int t, int32_t *n_counted) {
-  const ld_batch *batch = op->batch;
+  const ld_field *text = op->text;
   const int32_t padding = op->tables.padding;
-  if (padding < 0) return batch->positions[t];
-  if (batch->positions[t] == 0) *n_counted = 0;
-  return batch->ids[t] == padding ? padding : padding + ++*n_counted;
+  if (padding < 0) return text->positions[t];
+  if (text->positions[t] == 0) *n_counted = 0;
+  return text->ids[t] == padding ? padding : padding + ++*n_counted;
 }
 
 /* The sum goes in PyTorch's order for BERT, (word + type) + position, on which its last bits depend. */
 static void embedding_forward(ld_tape *tape, void *self) {
   embedding_op *op = self;
-  const ld_batch *batch = op->batch;
+  const ld_field *text = op->text;
   int32_t n_counted = 0;
   for (int t = 0; t < op->y->rows; t++) {
     float *row = op->y->data + (size_t)t * (size_t)op->y->stride;
-    read_row(op->tables.words, batch->ids[t], row);
-    add_row(tape, op->tables.types, batch->types ? batch->types[t] : 0, row);
+    read_row(op->tables.words, text->ids[t], row);
+    add_row(tape, op->tables.types, text->types ? text->types[t] : 0, row);
     add_row(tape, op->tables.positions, position_row(op, t, &n_counted), row);
   }
 }
 
-ld_tensor *ld_op_embedding(ld_tape *tape, const ld_batch *batch, const ld_embedding *tables) {
+ld_tensor *ld_op_embedding(ld_tape *tape, const ld_field *text, const ld_embedding *tables) {
   embedding_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (embedding_op){batch, *tables, NULL};
-  op->y = ld_tape_tensor(tape, batch->n_tokens, tables->words->cols);
+  *op = (embedding_op){text, *tables, NULL};
+  op->y = ld_tape_tensor(tape, text->n_rows, tables->words->cols);
   ld_tape_push(tape, (ld_op){.name = "embedding",
                              .self = op,
                              .forward = embedding_forward,

@@ -4,7 +4,7 @@
 #include "nn/ops.h"
 
 typedef struct first_rows_op {
-  const ld_batch *batch;
+  const ld_field *text;
   ld_tensor *x, *y;
 } first_rows_op;
 
@@ -13,7 +13,7 @@ static void first_rows_forward(ld_tape *tape, void *self) {
   first_rows_op *op = self;
   const size_t C = (size_t)op->x->cols;
   for (int s = 0; s < op->y->rows; s++)
-    memcpy(op->y->data + (size_t)s * C, op->x->data + (size_t)op->batch->segment[s] * (size_t)op->x->stride,
+    memcpy(op->y->data + (size_t)s * C, op->x->data + (size_t)op->text->segment[s] * (size_t)op->x->stride,
            C * sizeof(float));
 }
 
@@ -23,12 +23,12 @@ static void first_rows_backward(ld_tape *tape, void *self) {
   const size_t C = (size_t)op->x->cols;
   float *dx = ld_grad(op->x);
   for (int s = 0; s < op->y->rows; s++)
-    ld_row_add(dx + (size_t)op->batch->segment[s] * (size_t)op->x->stride, op->y->grad + (size_t)s * C, C);
+    ld_row_add(dx + (size_t)op->text->segment[s] * (size_t)op->x->stride, op->y->grad + (size_t)s * C, C);
 }
 
-ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_batch *batch) {
+ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_field *text) {
   first_rows_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (first_rows_op){batch, x, ld_tape_tensor(tape, batch->n_segments, x->cols)};
+  *op = (first_rows_op){text, x, ld_tape_tensor(tape, text->n_segments, x->cols)};
   ld_tape_push(tape, (ld_op){.name = "first_rows",
                              .self = op,
                              .forward = first_rows_forward,

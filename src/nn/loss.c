@@ -11,6 +11,7 @@ enum { LOGITS = 1 << 24, MIN_CHUNK = 16, MAX_CHUNK = 256 };
 typedef struct loss_op {
   ld_tensor *x;
   const ld_linear *head;
+  const ld_field *targets;
   const ld_batch *batch;
   double *loss;
   int chunk;
@@ -65,7 +66,7 @@ static double row_loss(float *logits, int target, int V) {
 static int next_rows(const loss_op *op, int *row, int *rows) {
   int n = 0;
   for (; *row < op->x->rows && n < op->chunk; ++*row)
-    if (op->batch->targets[*row] >= 0) rows[n++] = *row;
+    if (op->targets->ids[*row] >= 0) rows[n++] = *row;
   return n;
 }
 
@@ -132,7 +133,7 @@ static void loss_forward(ld_tape *tape, void *self) {
   for (int row = 0, n; (n = next_rows(op, &row, s.rows)) > 0;) {
     chunk_forward(op, &s, n);
     for (int i = 0; i < n; i++)
-      loss += row_loss(s.logits + (size_t)i * (size_t)V, op->batch->targets[s.rows[i]], V);
+      loss += row_loss(s.logits + (size_t)i * (size_t)V, op->targets->ids[s.rows[i]], V);
     if (ld_tape_training(tape)) chunk_gradient(op, &s, n);
   }
   if (s.seen && op->dx)
@@ -149,24 +150,24 @@ static void loss_backward(ld_tape *tape, void *self) {
   ld_row_add(grad, op->dx, (size_t)op->x->rows * (size_t)op->x->cols);
 }
 
-static int count_targets(const ld_batch *batch) {
+static int count_targets(const ld_field *targets) {
   int n = 0;
-  for (int t = 0; t < batch->n_tokens; t++) n += batch->targets[t] >= 0;
+  for (int t = 0; t < targets->n_rows; t++) n += targets->ids[t] >= 0;
   return n;
 }
 
-static int chunk_rows(const ld_batch *batch, int V) {
-  int n = LOGITS / V, targets = batch->n_tokens;
+static int chunk_rows(int n_rows, int V) {
+  int n = LOGITS / V;
   if (n < MIN_CHUNK) n = MIN_CHUNK;
   if (n > MAX_CHUNK) n = MAX_CHUNK;
-  return n < targets ? n : targets;
+  return n < n_rows ? n : n_rows;
 }
 
-void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *head, const ld_batch *batch,
-                         double *loss) {
+void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *head, const ld_field *targets,
+                         const ld_batch *batch, double *loss) {
   loss_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (loss_op){.x = features, .head = head, .batch = batch, .loss = loss};
-  op->chunk = chunk_rows(batch, head->out);
+  *op = (loss_op){.x = features, .head = head, .targets = targets, .batch = batch, .loss = loss};
+  op->chunk = chunk_rows(targets->n_rows, head->out);
   const size_t n = (size_t)features->rows * (size_t)features->cols;
   ld_tape_push(tape, (ld_op){.name = "loss",
                              .self = op,
@@ -176,13 +177,13 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
                              .layers = LD_LAYERS(head),
                              .kept = {&op->dx, features->trained ? n : 0},
                              .scratch = carve(tape, op, NULL, NULL),
-                             .work = ld_linear_work(head, count_targets(batch), features->trained)});
+                             .work = ld_linear_work(head, count_targets(targets), features->trained)});
 }
 
 /* Losses of few outputs, which are there as a tensor. */
 typedef struct output_loss {
   ld_tensor *outputs;
-  const ld_batch *batch;
+  const ld_field *targets;
   double *loss;
   float *gradient; /* (B, V), found in the forward pass */
 } output_loss;
@@ -195,9 +196,9 @@ static void class_forward(ld_tape *tape, void *self) {
   for (int i = 0; i < op->outputs->rows; i++) {
     float *row = op->gradient + (size_t)i * (size_t)V;
     memset(row, 0, (size_t)V * sizeof *row);
-    if (op->batch->targets[i] < 0) continue;
+    if (op->targets->ids[i] < 0) continue;
     memcpy(row, op->outputs->data + (size_t)i * (size_t)V, (size_t)V * sizeof *row);
-    *op->loss += row_loss(row, op->batch->targets[i], V);
+    *op->loss += row_loss(row, op->targets->ids[i], V);
   }
 }
 
@@ -206,7 +207,7 @@ static void value_forward(ld_tape *tape, void *self) {
   output_loss *op = self;
   *op->loss = 0;
   for (int i = 0; i < op->outputs->rows; i++) {
-    const float value = op->batch->values[i], error = isnan(value) ? 0 : op->outputs->data[i] - value;
+    const float value = op->targets->numbers[i], error = isnan(value) ? 0 : op->outputs->data[i] - value;
     *op->loss += (double)error * (double)error;
     op->gradient[i] = 2 * error;
   }
@@ -218,10 +219,10 @@ static void output_backward(ld_tape *tape, void *self) {
   ld_row_add(ld_grad(op->outputs), op->gradient, (size_t)op->outputs->rows * (size_t)op->outputs->cols);
 }
 
-static void push_output_loss(ld_tape *tape, ld_tensor *outputs, const ld_batch *batch, double *loss,
+static void push_output_loss(ld_tape *tape, ld_tensor *outputs, const ld_field *targets, double *loss,
                              void (*forward)(ld_tape *tape, void *self)) {
   output_loss *op = ld_tape_record(tape, sizeof *op);
-  *op = (output_loss){outputs, batch, loss, NULL};
+  *op = (output_loss){outputs, targets, loss, NULL};
   ld_tape_push(tape, (ld_op){.name = "loss",
                              .self = op,
                              .forward = forward,
@@ -230,10 +231,10 @@ static void push_output_loss(ld_tape *tape, ld_tensor *outputs, const ld_batch *
                              .kept = {&op->gradient, (size_t)outputs->rows * (size_t)outputs->cols}});
 }
 
-void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_batch *batch, double *loss) {
-  push_output_loss(tape, logits, batch, loss, class_forward);
+void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_field *targets, double *loss) {
+  push_output_loss(tape, logits, targets, loss, class_forward);
 }
 
-void ld_op_value_loss(ld_tape *tape, ld_tensor *outputs, const ld_batch *batch, double *loss) {
-  push_output_loss(tape, outputs, batch, loss, value_forward);
+void ld_op_value_loss(ld_tape *tape, ld_tensor *outputs, const ld_field *targets, double *loss) {
+  push_output_loss(tape, outputs, targets, loss, value_forward);
 }

@@ -9,10 +9,10 @@
 #include "nn/ops.h"
 #include "nn/patches.h"
 
-ld_maps ld_op_images(ld_tape *tape, const ld_batch *batch) {
-  const int n = batch->n_segments, size = batch->height * batch->width;
-  return (ld_maps){ld_tape_input(tape, batch->pixels, batch->channels, n * size), n, batch->height,
-                   batch->width};
+ld_maps ld_op_images(ld_tape *tape, const ld_field *images) {
+  const int n = images->n_rows, size = images->height * images->width;
+  return (ld_maps){ld_tape_input(tape, images->numbers, images->channels, n * size), n, images->height,
+                   images->width};
 }
 
 typedef struct affine_op {

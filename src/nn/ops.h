@@ -21,7 +21,7 @@ typedef struct ld_embedding {
 } ld_embedding;
 
 /* y (T, C) = words[id] + types[type] + positions[position]. Frozen. Ids must be within the tables. */
-ld_tensor *ld_op_embedding(ld_tape *tape, const ld_batch *batch, const ld_embedding *tables);
+ld_tensor *ld_op_embedding(ld_tape *tape, const ld_field *text, const ld_embedding *tables);
 
 /* y (T, out) of x (T, in); see ld_linear. `batch` names the dropout numbers. */
 ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch);
@@ -38,7 +38,7 @@ ld_tensor *ld_op_rms_norm(ld_tape *tape, ld_tensor *x, const float *weight, int 
 ld_tensor *ld_op_layer_norm(ld_tape *tape, ld_tensor *x, const float *weight, const float *bias, float eps);
 
 /* y (T, 2 half): the cosines of position * frequency[i], then the sines, both times `scale`, for ld_op_rotary. */
-ld_tensor *ld_op_rotary_angles(ld_tape *tape, const ld_batch *batch, const float *frequency, int half,
+ld_tensor *ld_op_rotary_angles(ld_tape *tape, const ld_field *text, const float *frequency, int half,
                                float scale);
 
 /* Turns the pairs (i, i + D/2) of each head of x (T, H D) in place, by angles (T, D). Su et al., "RoFormer", 2021, in the
@@ -53,14 +53,15 @@ typedef struct ld_attention {
   int block;  /* which of the cache's blocks it uses in generation */
 } ld_attention;
 
-/* softmax(scale q k^T) v within each segment: q (T, H D), k and v (T, KV D), y (T, H D).
+/* softmax(scale q k^T) v within each segment of the text: q (T, H D), k and v (T, KV D), y (T, H D). With a cache (may be
+ * NULL) the rows also see the tokens in it, and their keys and values are added to it.
  * Rows are taken in blocks; the backward pass recomputes the probabilities from their log-sum, so that no (T,
  * T) matrix is kept. Dao et al., "FlashAttention", 2022, section 3.1, for the backward formulas. */
 ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,
-                           const ld_batch *batch);
+                           const ld_field *text, ld_cache *cache);
 
 /* y (B, C): the first row of each segment of x (T, C), where encoders put what they make of the whole. */
-ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_batch *batch);
+ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_field *text);
 
 enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_IDENTITY };
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind);
@@ -70,14 +71,14 @@ ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up);
 
 /* Cross-entropy of head(features) on the rows that have targets, summed (not averaged) into *loss, in chunks
  * of rows, so that a (T, V) matrix never exists; loss and gradient in one pass. Ends the tape. */
-void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *head, const ld_batch *batch,
-                         double *loss);
+void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *head, const ld_field *targets,
+                         const ld_batch *batch, double *loss);
 
-/* The same of logits (B, V) that are there, for the classes batch->targets (B). Ends the tape. */
-void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_batch *batch, double *loss);
+/* The same of logits (N, V) that are there, for the classes targets->ids (N). Ends the tape. */
+void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_field *targets, double *loss);
 
-/* The squared error of outputs (B, 1) to batch->values (B), summed. Ends the tape. */
-void ld_op_value_loss(ld_tape *tape, ld_tensor *outputs, const ld_batch *batch, double *loss);
+/* The squared error of outputs (N, 1) to targets->numbers (N), summed. Ends the tape. */
+void ld_op_value_loss(ld_tape *tape, ld_tensor *outputs, const ld_field *targets, double *loss);
 
 /* Feature maps lie channel by channel, images side by side: a tensor (C, B H W). So a convolution is one
  * product with the stored weight on the left, and what is done per channel is done per row. */
@@ -86,8 +87,8 @@ typedef struct ld_maps {
   int n, height, width; /* B, H, W */
 } ld_maps;
 
-/* The batch's images as maps. Nothing is copied. */
-ld_maps ld_op_images(ld_tape *tape, const ld_batch *batch);
+/* A field of images as maps. Nothing is copied. */
+ld_maps ld_op_images(ld_tape *tape, const ld_field *images);
 
 /* Convolution with zero padding, without bias; see ld_linear. */
 ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *convolution, const ld_batch *batch);

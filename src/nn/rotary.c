@@ -3,7 +3,7 @@
 #include "nn/ops.h"
 
 typedef struct angles_op {
-  const ld_batch *batch;
+  const ld_field *text;
   const float *frequency;
   float scale;
   ld_tensor *y;
@@ -18,17 +18,17 @@ static void angles_forward(ld_tape *tape, void *self) {
     for (int i = 0; i < half; i++) {
       /* The product in float32, as the models were trained; its cosine in double, so that the float does not
        * depend on whose libm this is. */
-      const float angle = (float)op->batch->positions[t] * op->frequency[i];
+      const float angle = (float)op->text->positions[t] * op->frequency[i];
       cosine[i] = (float)cos((double)angle) * op->scale;
       sine[i] = (float)sin((double)angle) * op->scale;
     }
   }
 }
 
-ld_tensor *ld_op_rotary_angles(ld_tape *tape, const ld_batch *batch, const float *frequency, int half,
+ld_tensor *ld_op_rotary_angles(ld_tape *tape, const ld_field *text, const float *frequency, int half,
                                float scale) {
   angles_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (angles_op){batch, frequency, scale, ld_tape_tensor(tape, batch->n_tokens, 2 * half)};
+  *op = (angles_op){text, frequency, scale, ld_tape_tensor(tape, text->n_rows, 2 * half)};
   ld_tape_push(tape, (ld_op){.name = "rotary_angles", .self = op, .forward = angles_forward, .out = op->y});
   return op->y;
 }

@@ -1,4 +1,4 @@
-/* Activations, trained parameters and linear layers: the nouns of src/nn.
+/* Activations, trained parameters and linear layers: with batches (nn/batch.h) the nouns of src/nn.
  *
  * Letters for shapes, here and everywhere: B sequences, T tokens (rows of a packed batch), C channels (hidden
  * width), H heads, D head width, V vocabulary, R LoRA rank, M, N, K a product. Everything is row-major
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "linalg/gemm.h"
+#include "nn/batch.h"
 
 /* An activation: a matrix (rows, cols) whose row i begins at data + i * stride. Lives on a tape. */
 typedef struct ld_tensor ld_tensor;
@@ -67,32 +68,5 @@ typedef struct ld_linear {
   float spread;             /* of a new layer: standard deviation of its first weights; 0: U(+-1/sqrt(in)) */
   struct ld_change *change; /* nn/change.h; NULL: nothing of it is trained */
 } ld_linear;
-
-/* The input of a pass, and what is to be predicted. Owns nothing.
- *
- * Text: sequences back to back, without padding: segment s is rows [segment[s], segment[s + 1]). Attention
- * stays within a segment. Images: B of them, all of one size. */
-typedef struct ld_batch {
-  int n_tokens;             /* T; of images their number */
-  const int32_t *ids;       /* (T) */
-  const int32_t *positions; /* (T) place within the sequence */
-  const int32_t *types;     /* (T) first or second text of a pair; NULL: all 0 */
-  int n_segments;           /* B */
-  const int32_t *segment;   /* (B + 1) */
-  const float *pixels;      /* (channels, B, height, width), normalised */
-  int channels, height, width;
-  const int32_t *targets; /* (T) the id to predict from this row, or (B) the class; -1 for none; NULL when
-                             nothing is predicted */
-  const float *values;    /* (B) the number to predict, NaN for none; NULL when none are */
-  uint64_t seed, number;  /* name its dropout: the run's seed and the microbatch's number in the run */
-  struct ld_cache *cache; /* generation: keys and values of the tokens before; NULL otherwise */
-} ld_batch;
-
-/* Keys and values of one sequence so far, per block: (capacity, width) each. */
-typedef struct ld_cache {
-  int n_blocks, capacity, width;
-  int length;           /* tokens in it; whoever runs the model adds the batch's after the forward pass */
-  float *keys, *values; /* (n_blocks, capacity, width) */
-} ld_cache;
 
 #endif

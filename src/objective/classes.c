@@ -14,16 +14,26 @@ static const ld_metric metrics[] = {{.key = "accuracy", .name = "accuracy", .dig
                                     {.key = "matthews", .name = "Matthews", .digits = 4},
                                     {0}};
 
+static void lay(const ld_laid *laid) {
+  laid->targets[0] = laid->record->label;
+}
+
+static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
+  const int32_t class = targets->ids[0];
+  if (class >= 0 && (size_t) class < labels->n_names) ld_text_printf(out, ", label %s", labels->names[class]);
+}
+
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
   ld_tensor *outputs = ld_model_logits(model, tape, batch);
-  ld_op_class_loss(tape, outputs, batch, sum);
+  ld_op_class_loss(tape, outputs, ld_batch_field(batch, LD_TARGETS), sum);
   return outputs;
 }
 
 static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out) {
+  const int32_t *targets = ld_batch_field(batch, LD_TARGETS)->ids;
   for (int i = 0; i < outputs->rows; i++) {
     const float *row = outputs->data + (size_t)i * (size_t)outputs->stride;
-    out[i] = (ld_answer){(uint32_t)batch->targets[i], (uint32_t)ld_row_argmax(row, outputs->cols)};
+    out[i] = (ld_answer){(uint32_t)targets[i], (uint32_t)ld_row_argmax(row, outputs->cols)};
   }
 }
 
@@ -73,6 +83,8 @@ const ld_objective ld_objective_classes = {
     .loss_unit = "nats",
     .metrics = metrics,
     .head = LD_HEAD_RECORD,
+    .lay = lay,
+    .put_target = put_target,
     .loss = loss,
     .answer = answer,
     .score = score,

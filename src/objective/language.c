@@ -9,8 +9,18 @@ static const ld_data_form *const forms[] = {&ld_form_chat, &ld_form_prompt, &ld_
 static const ld_metric metrics[] = {
     {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
+/* A token is the target of the row before it, when that is of the same text. */
+static void lay(const ld_laid *laid) {
+  for (int i = 0; i < laid->count; i++) {
+    laid->targets[i] = -1;
+    if ((i > 0 || laid->continues) && laid->sample->target[laid->first + i])
+      laid->targets[i - 1] = laid->sample->tokens.ids[laid->first + i];
+  }
+}
+
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
-  ld_op_cross_entropy(tape, model->family->features(model, tape, batch), model->head, batch, sum);
+  ld_op_cross_entropy(tape, model->family->features(model, tape, batch), model->head,
+                      ld_batch_field(batch, LD_TARGETS), batch, sum);
   return NULL;
 }
 
@@ -25,6 +35,8 @@ const ld_objective ld_objective_language = {
     .loss_unit = "nats",
     .metrics = metrics,
     .head = LD_HEAD_NEXT_TOKEN,
+    .by_token = true,
+    .lay = lay,
     .loss = loss,
     .score = score,
 };

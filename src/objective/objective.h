@@ -42,11 +42,22 @@ typedef struct ld_answers {
   const ld_labels *labels; /* where the objective is named: the classes */
 } ld_answers;
 
+/* What is laid into a batch at a time: a record's sample; of text that continues, its tokens [first, first + count). */
+typedef struct ld_laid {
+  const ld_sample *sample;
+  const ld_record *record;
+  const ld_labels *labels; /* the base's */
+  int first, count;
+  bool continues;   /* its first token goes on from the row before */
+  int32_t *targets; /* the rows of the field "targets" that belong to it, as ids, */
+  float *values;    /* or as numbers; the other is NULL */
+} ld_laid;
+
 /* What the model gave for a record: its outputs (rows, cols), of a whole record in one row, else one row a token. */
 typedef struct ld_outputs {
   const float *data;
   int rows, cols, stride;
-  const int32_t *targets; /* (rows) as in the batch */
+  const int32_t *targets; /* (rows) as in the batch; NULL for numbers */
 } ld_outputs;
 
 typedef struct ld_objective {
@@ -60,6 +71,12 @@ typedef struct ld_objective {
   const ld_metric *metrics; /* the first is the one to show beside the loss; {NULL} after the last */
   ld_head head;             /* the kind of head that it needs, */
   int n_outputs;            /* with so many outputs; 0: any number */
+  bool by_token;            /* a target stands by each token of the text; otherwise one by each record */
+  bool numbers;             /* targets are numbers; otherwise ids */
+  /* Lays the targets of a sample beside its rows; -1 or NaN for none. */
+  void (*lay)(const ld_laid *laid);
+  /* What is to be predicted of a record, for people: ", label positive". NULL: the tokens of its text that are targets. */
+  void (*put_target)(const ld_field *targets, const ld_labels *labels, ld_text *out);
   /* The forward pass and the summed loss of the batch's targets. Ends the tape. Gives the outputs (B, n), if there are
    * any, else NULL. */
   ld_tensor *(*loss)(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss);

@@ -92,17 +92,49 @@ static const ld_metric metrics[] = {
     [ACCURACY] = {.key = "accuracy", .name = "accuracy", .title = "token accuracy", .digits = 4},
     {0}};
 
+/* The class of a name; -1 for one that the base does not have. */
+static int32_t class_of(const ld_labels *labels, const char *name) {
+  for (size_t i = 0; i < labels->n_names; i++)
+    if (!strcmp(labels->names[i], name)) return (int32_t)i;
+  return -1;
+}
+
+/* Without tags, of data that is only predicted, the first token of a word has class 0, so that it has an answer. */
+static void lay(const ld_laid *laid) {
+  const ld_sample *sample = laid->sample;
+  const char *tag = sample->tags.length ? sample->tags.bytes : NULL;
+  for (int i = 0; i < laid->count; i++) {
+    laid->targets[i] = sample->target[i] ? 0 : -1;
+    if (!sample->target[i] || !tag) continue;
+    laid->targets[i] = class_of(laid->labels, tag);
+    tag += strlen(tag) + 1;
+  }
+}
+
+/* ", tags B-PER I-PER O", those of the first words. */
+static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
+  enum { MOST = 12 };
+  int n = 0;
+  for (int t = 0; t < targets->n_rows && n <= MOST; t++) {
+    if (targets->ids[t] < 0) continue;
+    ld_text_puts(out, n ? " " : ", tags ");
+    ld_text_puts(out, n < MOST ? labels->names[targets->ids[t]] : "...");
+    n++;
+  }
+}
+
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
   ld_tensor *outputs = ld_model_logits(model, tape, batch);
-  ld_op_class_loss(tape, outputs, batch, sum);
+  ld_op_class_loss(tape, outputs, ld_batch_field(batch, LD_TARGETS), sum);
   return outputs;
 }
 
 static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out) {
+  const int32_t *targets = ld_batch_field(batch, LD_TARGETS)->ids;
   for (int t = 0; t < outputs->rows; t++) {
     const float *row = outputs->data + (size_t)t * (size_t)outputs->stride;
-    if (batch->targets[t] >= 0)
-      *out++ = (ld_answer){(uint32_t)batch->targets[t], (uint32_t)ld_row_argmax(row, outputs->cols)};
+    if (targets[t] >= 0)
+      *out++ = (ld_answer){(uint32_t)targets[t], (uint32_t)ld_row_argmax(row, outputs->cols)};
   }
 }
 
@@ -217,6 +249,9 @@ const ld_objective ld_objective_tokens = {
     .named = true,
     .loss_unit = "nats",
     .metrics = metrics,
+    .by_token = true,
+    .lay = lay,
+    .put_target = put_target,
     .loss = loss,
     .answer = answer,
     .score = score,

@@ -12,9 +12,18 @@ static const ld_metric metrics[] = {
     {.key = "spearman", .name = "Spearman", .title = "Spearman correlation", .digits = 4},
     {0}};
 
+static void lay(const ld_laid *laid) {
+  laid->values[0] = laid->record->value;
+}
+
+static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
+  (void)labels;
+  ld_text_printf(out, ", value %g", (double)targets->numbers[0]);
+}
+
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
   ld_tensor *outputs = ld_model_logits(model, tape, batch);
-  ld_op_value_loss(tape, outputs, batch, sum);
+  ld_op_value_loss(tape, outputs, ld_batch_field(batch, LD_TARGETS), sum);
   return outputs;
 }
 
@@ -25,9 +34,9 @@ static uint32_t bits_of(float x) {
 }
 
 static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out) {
+  const float *values = ld_batch_field(batch, LD_TARGETS)->numbers;
   for (int i = 0; i < outputs->rows; i++)
-    out[i] =
-        (ld_answer){bits_of(batch->values[i]), bits_of(outputs->data[(size_t)i * (size_t)outputs->stride])};
+    out[i] = (ld_answer){bits_of(values[i]), bits_of(outputs->data[(size_t)i * (size_t)outputs->stride])};
 }
 
 static void score(const ld_answers *answers, ld_scores *out) {
@@ -62,6 +71,9 @@ const ld_objective ld_objective_value = {
     .metrics = metrics,
     .head = LD_HEAD_RECORD,
     .n_outputs = 1,
+    .numbers = true,
+    .lay = lay,
+    .put_target = put_target,
     .loss = loss,
     .answer = answer,
     .score = score,

@@ -5,72 +5,79 @@
 
 #include "base/memory.h"
 #include "data/feed.h"
-#include "nn/tape.h"
+#include "objective/objectives.h"
 
-/* What a segment of n tokens, m of them targets, costs: token n + pair n^2 + target m. */
-typedef struct rates {
-  double token, pair, target;
-} rates;
+/* Shapes are rounded up to this many kinds of length, so that data of any size costs few passes. */
+enum { KINDS = 48 };
 
-/* The work of one row of n tokens, all of them targets or none. */
-static int work_of(const ld_corpus *corpus, ld_tape *tape, const ld_options *options, int n, bool targets,
-                   double *work, ld_error *err) {
-  ld_feed feed = {0};
+/* The work of a sequence by its shape, found when it is asked for. */
+typedef struct costs {
+  const ld_corpus *corpus;
+  const ld_options *options;
+  ld_tape *tape;
+  ld_feed feed;
+  int unit;                          /* tokens between two kinds */
+  double work[KINDS + 1][KINDS + 1]; /* by kinds of tokens and of targets; 0: not known */
+} costs;
+
+static int find_work(costs *c, ld_row_shape shape, double *work, ld_error *err) {
   ld_batch batch;
   double loss;
-  const int rc = ld_corpus_blank(corpus, 1, &feed, &batch, err);
-  if (!rc) {
-    batch.n_tokens = feed.segment[1] = n;
-    for (int t = 0; !targets && t < n; t++) feed.targets[t] = -1;
-    ld_tape_begin(tape, LD_PASS_TRAIN, true, options->recompute);
-    ld_objective_loss(corpus->base->model, tape, &batch, &loss);
-    *work = ld_tape_work(tape);
-  }
-  ld_feed_free(&feed);
-  return rc;
-}
-
-/* From three passes: all targets, none, and half the length. */
-static int find_rates(const ld_corpus *corpus, ld_tape *tape, const ld_options *options, rates *out,
-                      ld_error *err) {
-  const int n = corpus->plan->longest, half = n / 2;
-  double all, none, shorter;
-  int rc = work_of(corpus, tape, options, n, true, &all, err);
-  if (!rc) *out = (rates){.token = all / n};
-  if (half < 1) return rc; /* an image each, all the same */
-  if (!rc) rc = work_of(corpus, tape, options, n, false, &none, err);
-  if (!rc) rc = work_of(corpus, tape, options, half, false, &shorter, err);
+  const int rc = ld_corpus_blank(c->corpus, 1, shape, &c->feed, &batch, err);
   if (rc) return rc;
-  out->target = (all - none) / n;
-  out->pair = (none / n - shorter / half) / (n - half);
-  out->token = none / n - out->pair * n;
+  ld_tape_begin(c->tape, LD_PASS_TRAIN, true, c->options->recompute);
+  ld_objective_loss(c->corpus->base->model, c->tape, &batch, &loss);
+  *work = ld_tape_work(c->tape);
   return 0;
 }
 
-static int64_t estimate(const ld_plan *plan, const ld_row *row, const rates *r) {
-  double work = r->target * (double)row->n_targets;
-  for (int p = 0; p < row->n_pieces; p++) {
-    const double n = plan->continuous ? row->n_tokens : plan->pieces[row->first_piece + (size_t)p].count;
-    work += r->token * n + r->pair * n * n;
-    if (plan->continuous) break;
+static int kind_of(const costs *c, int n) {
+  return (n + c->unit - 1) / c->unit;
+}
+
+/* Adds the work of a sequence, as much of its kind's as it is long. */
+static int add_sequence(costs *c, int n_tokens, int64_t n_targets, double *sum, ld_error *err) {
+  const int tokens = kind_of(c, n_tokens), targets = kind_of(c, (int)n_targets);
+  double *work = &c->work[tokens][targets];
+  const int rc = *work > 0 ? 0 : find_work(c, (ld_row_shape){tokens * c->unit, targets * c->unit}, work, err);
+  *sum += *work * n_tokens / (tokens * c->unit);
+  return rc;
+}
+
+static int add_row(costs *c, const ld_row *row, double *sum, ld_error *err) {
+  const ld_plan *plan = c->corpus->plan;
+  if (plan->continuous) return add_sequence(c, row->n_tokens, row->n_targets, sum, err);
+  int rc = 0;
+  for (int p = 0; p < row->n_pieces && !rc; p++) {
+    const ld_row_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
+    rc = add_sequence(c, piece->count, c->corpus->records[piece->record].n_targets, sum, err);
   }
-  return llround(work);
+  return rc;
 }
 
 int ld_assignment_create(ld_assignment *a, const ld_corpus *corpus, ld_tape *tape, const ld_options *options,
                          int n_ranks, ld_error *err) {
   const ld_plan *plan = corpus->plan;
   const size_t most = (size_t)((options->batch_size + options->micro_batch - 1) / options->micro_batch);
-  rates found;
+  costs *c = ld_alloc(1, sizeof *c);
+  int rc = 0;
   *a = (ld_assignment){.micro = options->micro_batch, .n_ranks = n_ranks};
-  const int rc = find_rates(corpus, tape, options, &found, err);
-  if (rc) return rc;
   a->row_work = ld_alloc((size_t)plan->n_rows, sizeof *a->row_work);
-  for (int64_t i = 0; i < plan->n_rows; i++) a->row_work[i] = estimate(plan, &plan->rows[i], &found);
   a->work = ld_alloc(most, sizeof *a->work);
   a->load = ld_alloc((size_t)n_ranks, sizeof *a->load);
   a->owner = ld_alloc(most, sizeof *a->owner);
-  return 0;
+  c->corpus = corpus;
+  c->options = options;
+  c->tape = tape;
+  c->unit = (plan->longest + KINDS - 1) / KINDS;
+  for (int64_t i = 0; i < plan->n_rows && !rc; i++) {
+    double work = 0;
+    rc = add_row(c, &plan->rows[i], &work, err);
+    a->row_work[i] = llround(work);
+  }
+  ld_feed_free(&c->feed);
+  free(c);
+  return rc;
 }
 
 void ld_assignment_free(ld_assignment *a) {

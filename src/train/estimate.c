@@ -16,12 +16,11 @@ enum {
 };                              /* tokens of the first pass; how much larger the next ones are */
 static const double LONG = 0.2; /* seconds: such a pass is measured well enough */
 
-/* One pass over `n_rows` blank rows; of a single one only the first n_tokens. */
+/* One pass over `n_rows` blank rows of n_tokens. */
 static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_error *err) {
   ld_batch batch;
-  const int rc = ld_corpus_blank(t->data, n_rows, &t->feed, &batch, err);
+  const int rc = ld_corpus_blank(t->data, n_rows, (ld_row_shape){n_tokens, n_tokens}, &t->feed, &batch, err);
   if (rc) return rc;
-  if (n_rows == 1 && n_tokens < batch.n_tokens) batch.n_tokens = t->feed.segment[1] = n_tokens;
   double loss;
   const double began = ld_clock();
   ld_tape_begin(t->tape, LD_PASS_TRAIN, false, t->options->recompute);

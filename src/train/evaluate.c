@@ -17,7 +17,7 @@ int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute,
   if (rows > session->micro_batch) rows = session->micro_batch;
   ld_batch batch;
   double loss;
-  const int rc = ld_corpus_blank(widest, rows, session->feed, &batch, err);
+  const int rc = ld_corpus_blank(widest, rows, ld_corpus_longest(widest), session->feed, &batch, err);
   if (rc) return rc;
   ld_tape_begin(tape, pass, true, recompute);
   ld_objective_loss(session->model, tape, &batch, &loss);
@@ -125,16 +125,16 @@ void ld_evaluation_put(const ld_evaluation *e, const ld_objective *objective, in
 }
 
 /* The outputs of the i-th row of a batch, which has one sequence. */
-static ld_outputs outputs_of(const pass *done, int i) {
+static ld_outputs outputs_of(const pass *done, bool by_token, int i) {
   const ld_tensor *all = done->outputs;
-  const ld_batch *batch = &done->batch;
-  const bool by_token = all->rows != batch->n_segments;
-  const int first = by_token ? batch->segment[i] : i, end = by_token ? batch->segment[i + 1] : i + 1;
+  const ld_field *targets = ld_batch_field(&done->batch, LD_TARGETS);
+  const int32_t *segment = by_token ? ld_batch_field(&done->batch, LD_TEXT)->segment : NULL;
+  const int first = by_token ? segment[i] : i, end = by_token ? segment[i + 1] : i + 1;
   return (ld_outputs){.data = all->data + (size_t)first * (size_t)all->stride,
                       .rows = end - first,
                       .cols = all->cols,
                       .stride = all->stride,
-                      .targets = batch->targets + first};
+                      .targets = targets->ids ? targets->ids + first : NULL};
 }
 
 static int check_finite(const ld_corpus *corpus, int64_t row, const ld_outputs *outputs, ld_error *err) {
@@ -151,12 +151,13 @@ static int check_finite(const ld_corpus *corpus, int64_t row, const ld_outputs *
 /* Runs rows [first, first + n) and appends their predictions, each ended by a NUL. */
 static int predict_rows(const ld_session *session, const ld_corpus *corpus, int64_t first, int n,
                         ld_text *out, ld_error *err) {
+  const ld_objective *objective = ld_objective_of(session->model);
   pass done;
   int rc = n ? run(session, corpus, first, n, &done, err) : 0;
   for (int i = 0; i < n && !rc; i++) {
-    const ld_outputs outputs = outputs_of(&done, i);
+    const ld_outputs outputs = outputs_of(&done, objective->by_token, i);
     rc = check_finite(corpus, first + i, &outputs, err);
-    if (!rc) ld_objective_of(session->model)->put_prediction(&corpus->base->labels, &outputs, out);
+    if (!rc) objective->put_prediction(&corpus->base->labels, &outputs, out);
     if (!rc) ld_text_append(out, "", 1);
   }
   return rc;

@@ -142,23 +142,24 @@ static void record_text(ld_tape *t, const layer *l, const float *const *vectors,
   const ld_weight table = {ld_coded_floats(vectors[0]), VOCABULARY, WIDTH};
   const float *scale = vectors[1], *shift = vectors[2];
   const ld_attention shape = {HEADS, HEADS, HEAD, 0.25f, true, 0, 0};
-  ld_tensor *angles = ld_op_rotary_angles(t, batch, vectors[3], HEAD / 2, 1);
+  const ld_field *text = ld_batch_field(batch, LD_TEXT);
+  ld_tensor *angles = ld_op_rotary_angles(t, text, vectors[3], HEAD / 2, 1);
   const ld_embedding tables = {.words = &table, .positions = &table, .padding = -1};
-  ld_tensor *x = ld_op_embedding(t, batch, &tables);
+  ld_tensor *x = ld_op_embedding(t, text, &tables);
   ld_tensor *h = ld_op_rms_norm(t, x, scale, WIDTH, 1e-5f);
   ld_tensor *q = ld_op_linear(t, h, &l[QUERY].linear, batch);
   ld_tensor *k = ld_op_linear(t, h, &l[KEY].linear, batch);
   ld_tensor *v = ld_op_linear(t, h, &l[VALUE].linear, batch);
   q = ld_op_rotary(t, q, angles);
   k = ld_op_rotary(t, k, angles);
-  x = ld_op_linear_accumulate(t, x, ld_op_attention(t, q, k, v, &shape, batch), &l[OUT].linear, batch);
+  x = ld_op_linear_accumulate(t, x, ld_op_attention(t, q, k, v, &shape, text, NULL), &l[OUT].linear, batch);
   h = ld_op_layer_norm(t, x, scale, shift, 1e-5f);
   q = ld_op_linear(t, h, &l[GATE].linear, batch);
   h = ld_op_swiglu(t, q, ld_op_linear(t, h, &l[UP].linear, batch));
   for (int kind = 0; kind < LD_IDENTITY; kind++) h = ld_op_activation(t, h, (enum ld_activation)kind);
   x = ld_op_linear_accumulate(t, x, h, &l[DOWN].linear, batch);
   const ld_linear head = {.path = "", .in = WIDTH, .out = VOCABULARY, .weight = table};
-  ld_op_cross_entropy(t, x, &head, batch, loss);
+  ld_op_cross_entropy(t, x, &head, ld_batch_field(batch, LD_TARGETS), batch, loss);
 }
 
 static bool text_model(inputs *in, ld_digest *digest) {
@@ -173,13 +174,9 @@ static bool text_model(inputs *in, ld_digest *digest) {
     positions[i] = i < segment[1] ? i : i - segment[1];
     targets[i] = i % 5 ? i * 11 % VOCABULARY : -1;
   }
-  const ld_batch batch = {.n_tokens = T,
-                          .ids = ids,
-                          .positions = positions,
-                          .n_segments = 2,
-                          .segment = segment,
-                          .targets = targets,
-                          .seed = 1};
+  const ld_field text = {
+      .name = LD_TEXT, .n_rows = T, .n_segments = 2, .segment = segment, .ids = ids, .positions = positions};
+  const ld_batch batch = {.fields = {text, {.name = LD_TARGETS, .n_rows = T, .ids = targets}}, .seed = 1};
   for (int i = 0; i < N_TEXT_LAYERS; i++) make_layer(in, &layers[i], WIDTH, WIDTH, (ld_kernel){0});
   return run_net(record_text, layers, N_TEXT_LAYERS, vectors, &batch, digest);
 }
@@ -190,13 +187,14 @@ enum { B = 3, SIDE = 15, CHANNELS = 3, MAPS = 10, CLASSES = 12 };
 static void record_images(ld_tape *t, const layer *l, const float *const *vectors, const ld_batch *batch,
                           double *loss) {
   const float *scale = vectors[0], *shift = vectors[1];
-  const ld_maps first = ld_op_convolution(t, ld_op_images(t, batch), &l[0].linear, batch);
+  const ld_maps first =
+      ld_op_convolution(t, ld_op_images(t, ld_batch_field(batch, LD_IMAGE)), &l[0].linear, batch);
   ld_maps x = ld_op_affine(t, first, scale, shift, (ld_maps){0}, true);
   x = ld_op_affine(t, x, shift, scale, first, false);
   x = ld_op_max_pool(t, x, 3, 2, 1);
   const ld_maps y = ld_op_convolution(t, x, &l[1].linear, batch);
   x = ld_op_affine(t, y, scale, shift, ld_op_subsample(t, first, CLASSES), false);
-  ld_op_class_loss(t, ld_op_mean_pool(t, x), batch, loss);
+  ld_op_class_loss(t, ld_op_mean_pool(t, x), ld_batch_field(batch, LD_TARGETS), loss);
 }
 
 static bool image_model(inputs *in, ld_digest *digest) {
@@ -205,14 +203,9 @@ static bool image_model(inputs *in, ld_digest *digest) {
   const float *scale = numbers(in, CLASSES), *shift = numbers(in, CLASSES);
   const float *const vectors[] = {scale, shift};
   const float *pixels = numbers(in, CHANNELS * B * SIDE * SIDE);
-  const ld_batch batch = {.n_tokens = B,
-                          .n_segments = B,
-                          .pixels = pixels,
-                          .channels = CHANNELS,
-                          .height = SIDE,
-                          .width = SIDE,
-                          .targets = targets,
-                          .seed = 1};
+  const ld_field images = {
+      .name = LD_IMAGE, .n_rows = B, .numbers = pixels, .channels = CHANNELS, .height = SIDE, .width = SIDE};
+  const ld_batch batch = {.fields = {images, {.name = LD_TARGETS, .n_rows = B, .ids = targets}}, .seed = 1};
   make_layer(in, &layers[0], CHANNELS, MAPS, (ld_kernel){3, 3, 1, 1});
   make_layer(in, &layers[1], MAPS, CLASSES, (ld_kernel){1, 1, 1, 0});
   return run_net(record_images, layers, 2, vectors, &batch, digest);

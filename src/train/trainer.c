@@ -197,8 +197,10 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
   lap(t, "sum gradients");
   int64_t *counters = t->exact.sums;
   counters[NOT_FINITE] += !ld_exact_add_loss(counters + LOSS, loss);
-  counters[TOKENS] += batch.n_tokens;
-  for (int i = 0; i < n_rows; i++) counters[TARGETS] += t->data->plan->rows[rows[i]].n_targets;
+  for (int i = 0; i < n_rows; i++) {
+    counters[TOKENS] += t->data->plan->rows[rows[i]].n_tokens;
+    counters[TARGETS] += t->data->plan->rows[rows[i]].n_targets;
+  }
   return 0;
 }
 

@@ -59,26 +59,27 @@ static const ld_stored *find(void *self, const char *name, int block) {
 }
 
 static void run(const ld_model *model) {
-  static const int32_t zeros[TOKENS], positions[TOKENS] = {0, 1, 2}, texts[] = {0, TOKENS}, images[] = {0, 1};
+  static const int32_t zeros[TOKENS], positions[TOKENS] = {0, 1, 2}, segment[] = {0, TOKENS};
   static float pixels[LD_MAX_DIMS * SIDE * SIDE];
-  const ld_batch text = {.n_tokens = TOKENS,
+  const ld_field text = {.name = LD_TEXT,
+                         .n_rows = TOKENS,
+                         .n_segments = 1,
+                         .segment = segment,
                          .ids = zeros,
                          .positions = positions,
-                         .types = zeros,
-                         .n_segments = 1,
-                         .segment = texts};
-  const ld_batch image = {.n_tokens = 1,
-                          .n_segments = 1,
-                          .segment = images,
-                          .pixels = pixels,
+                         .types = zeros};
+  const ld_field image = {.name = LD_IMAGE,
+                          .n_rows = 1,
+                          .numbers = pixels,
                           .channels = model->channels,
                           .height = SIDE,
                           .width = SIDE};
+  const ld_batch batch = {.fields = {model->family->of_images ? image : text}};
   if (model->family->of_images ? model->channels > LD_MAX_DIMS : model->max_positions < TOKENS) return;
   ld_tape *tape = ld_tape_create();
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_INFER, dry, false);
-    ld_model_logits(model, tape, model->family->of_images ? &image : &text);
+    ld_model_logits(model, tape, &batch);
     if (dry && (ld_tape_bytes(tape) > 1 << 24 || !ld_tape_reserve(tape))) break;
   }
   ld_tape_free(tape);

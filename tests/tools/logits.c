@@ -100,11 +100,12 @@ static int run_sequences(const ld_base *base, results *out, ld_error *err) {
       break;
     }
     int32_t *positions = count_up((int)T);
-    const ld_batch batch = {.n_tokens = (int)T,
-                            .ids = ids,
-                            .positions = positions,
-                            .n_segments = 1,
-                            .segment = (int32_t[]){0, (int32_t)T}};
+    const ld_batch batch = {.fields = {{.name = LD_TEXT,
+                                        .n_rows = (int)T,
+                                        .n_segments = 1,
+                                        .segment = (int32_t[]){0, (int32_t)T},
+                                        .ids = ids,
+                                        .positions = positions}}};
     put(out, ld_format("seq%zu.logits", n++), run(base->model, &batch));
     free(positions);
   }
@@ -171,12 +172,13 @@ static int run_texts(const ld_base *base, const ld_safetensors *in, const char *
   texts all = {0};
   const int rc = read_texts(base, in, source, &all, out, err);
   if (!rc) {
-    const ld_batch batch = {.n_tokens = (int)all.n,
-                            .ids = all.ids,
-                            .positions = all.positions,
-                            .types = all.types,
-                            .n_segments = (int)all.n_samples,
-                            .segment = all.segment};
+    const ld_batch batch = {.fields = {{.name = LD_TEXT,
+                                        .n_rows = (int)all.n,
+                                        .n_segments = (int)all.n_samples,
+                                        .segment = all.segment,
+                                        .ids = all.ids,
+                                        .positions = all.positions,
+                                        .types = all.types}}};
     put(out, ld_strdup("logits"), run(base->model, &batch));
   }
   free(all.ids);
@@ -201,17 +203,14 @@ static int run_images(const ld_base *base, const ld_safetensors *in, const char 
     for (int c = 0; c < C; c++)
       memcpy(turned + (size_t)(c * B + b) * size, (const float *)pixels->data + (size_t)(b * C + c) * size,
              size * sizeof(float));
-  int32_t *segment = count_up(B + 1);
-  const ld_batch batch = {.n_tokens = B,
-                          .n_segments = B,
-                          .segment = segment,
-                          .pixels = turned,
-                          .channels = C,
-                          .height = (int)pixels->shape[2],
-                          .width = (int)pixels->shape[3]};
+  const ld_batch batch = {.fields = {{.name = LD_IMAGE,
+                                      .n_rows = B,
+                                      .numbers = turned,
+                                      .channels = C,
+                                      .height = (int)pixels->shape[2],
+                                      .width = (int)pixels->shape[3]}}};
   put_copy(out, "pixels", pixels);
   put(out, ld_strdup("logits"), run(base->model, &batch));
-  free(segment);
   free(turned);
   return 0;
 }

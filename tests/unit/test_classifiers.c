@@ -23,10 +23,13 @@ static void take_texts(const judged *c, samples *s, int n) {
     }
   }
   s->segment[n] = at;
-  s->batch.n_tokens = at;
-  s->batch.ids = s->ids;
-  s->batch.positions = s->positions;
-  s->batch.types = s->types;
+  s->batch.fields[0] = (ld_field){.name = LD_TEXT,
+                                  .n_rows = at,
+                                  .n_segments = n,
+                                  .segment = s->segment,
+                                  .ids = s->ids,
+                                  .positions = s->positions,
+                                  .types = s->types};
 }
 
 /* (B, C, H, W) becomes (C, B, H, W). */
@@ -35,17 +38,16 @@ static void take_images(const ld_stored *pixels, samples *s, int n) {
   const size_t size = (size_t)pixels->shape[2] * (size_t)pixels->shape[3];
   s->pixels = ld_alloc((size_t)ld_stored_count(pixels), sizeof(float));
   for (int b = 0; b < n; b++) {
-    s->segment[b] = b;
     for (int c = 0; c < C; c++)
       memcpy(s->pixels + (size_t)(c * n + b) * size, (const float *)pixels->data + (size_t)(b * C + c) * size,
              size * sizeof(float));
   }
-  s->segment[n] = n;
-  s->batch.n_tokens = n;
-  s->batch.pixels = s->pixels;
-  s->batch.channels = C;
-  s->batch.height = (int)pixels->shape[2];
-  s->batch.width = (int)pixels->shape[3];
+  s->batch.fields[0] = (ld_field){.name = LD_IMAGE,
+                                  .n_rows = n,
+                                  .numbers = s->pixels,
+                                  .channels = C,
+                                  .height = (int)pixels->shape[2],
+                                  .width = (int)pixels->shape[3]};
 }
 
 static void take(const judged *c, samples *s) {
@@ -53,16 +55,19 @@ static void take(const judged *c, samples *s) {
   const ld_stored *pixels = ld_safetensors_find(c->golden, "pixels");
   const ld_stored *labels = ld_safetensors_find(c->golden, "labels"),
                   *values = ld_safetensors_find(c->golden, "values");
-  *s = (samples){.batch = {.n_segments = n}};
+  *s = (samples){0};
   if (pixels)
     take_images(pixels, s, n);
   else
     take_texts(c, s, n);
-  s->batch.segment = s->segment;
-  if (labels) s->batch.targets = labels->data;
-  if (values) s->batch.values = values->data;
+  const ld_stored *targets = labels ? labels : values;
+  s->batch.fields[1] = (ld_field){.name = LD_TARGETS,
+                                  .n_rows = (int)ld_stored_count(targets),
+                                  .ids = labels ? labels->data : NULL,
+                                  .numbers = labels ? NULL : values->data};
   s->n_targets = values ? n : 0;
-  for (int64_t i = 0; labels && i < ld_stored_count(labels); i++) s->n_targets += s->batch.targets[i] >= 0;
+  for (int64_t i = 0; labels && i < ld_stored_count(labels); i++)
+    s->n_targets += s->batch.fields[1].ids[i] >= 0;
 }
 
 static void check_outputs(const judged *c, const samples *s, const char *what) {

@@ -158,12 +158,9 @@ typedef struct made {
 static void train(ld_coded table, ld_coded weight, const ld_adapter_kind *kind, made *out) {
   static const int32_t ids[T] = {3, 20, 0, 7, 7, 1, 19, 4, 5}, positions[T], segment[] = {0, T},
                        targets[T] = {1, 5, 12};
-  const ld_batch batch = {.n_tokens = T,
-                          .ids = ids,
-                          .positions = positions,
-                          .n_segments = T,
-                          .segment = segment,
-                          .targets = targets};
+  const ld_field text = {
+      .name = LD_TEXT, .n_rows = T, .n_segments = 1, .segment = segment, .ids = ids, .positions = positions};
+  const ld_batch batch = {.fields = {text, {.name = LD_TARGETS, .n_rows = T, .ids = targets}}};
   const ld_weight words = {table, VOCABULARY, IN};
   const ld_embedding tables = {.words = &words, .padding = -1, .positions = NULL};
   ld_linear layer = {.path = "layer", .in = IN, .out = OUT, .weight = {weight, OUT, IN}};
@@ -175,8 +172,8 @@ static void train(ld_coded table, ld_coded weight, const ld_adapter_kind *kind, 
   ld_tape *tape = ld_tape_create();
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_TRAIN, dry, false);
-    ld_tensor *x = ld_op_embedding(tape, &batch, &tables);
-    ld_op_class_loss(tape, ld_op_linear(tape, x, &layer, &batch), &batch, &out->loss);
+    ld_tensor *x = ld_op_embedding(tape, &text, &tables);
+    ld_op_class_loss(tape, ld_op_linear(tape, x, &layer, &batch), &batch.fields[1], &out->loss);
     ld_tape_backward(tape);
     if (dry) cr_assert(ld_tape_reserve(tape));
   }

@@ -84,8 +84,12 @@ static void same_logits(const char *name, const char *edits, size_t n_warnings) 
   const int T = (int)ids->shape[0];
   int32_t positions[64], segment[] = {0, T};
   for (int t = 0; t < T; t++) positions[t] = t;
-  const ld_batch batch = {
-      .n_tokens = T, .ids = ids->data, .positions = positions, .n_segments = 1, .segment = segment};
+  const ld_batch batch = {.fields = {{.name = LD_TEXT,
+                                      .n_rows = T,
+                                      .n_segments = 1,
+                                      .segment = segment,
+                                      .ids = ids->data,
+                                      .positions = positions}}};
   ld_tape *tape = ld_tape_create();
   const ld_tensor *logits = NULL;
   for (int dry = 1; dry >= 0; dry--) {
@@ -318,12 +322,12 @@ Test(config, roberta_counts_no_padding) {
   const int32_t ids[] = {0, 1, 5, 1, 1, 2, 4, 3}, positions[] = {0, 1, 2, 3, 4, 5, 0, 1},
                 segment[] = {0, 6, 8};
   static const float want[] = {2, 1, 3, 1, 1, 4, 2, 3};
-  const ld_batch batch = {
-      .n_tokens = 8, .ids = ids, .positions = positions, .n_segments = 2, .segment = segment};
+  const ld_field text = {
+      .name = LD_TEXT, .n_rows = 8, .n_segments = 2, .segment = segment, .ids = ids, .positions = positions};
   ld_tape *tape = ld_tape_create();
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_INFER, dry, false);
-    out = ld_op_embedding(tape, &batch, &tables)->data;
+    out = ld_op_embedding(tape, &text, &tables)->data;
     if (dry) cr_assert(ld_tape_reserve(tape));
   }
   for (int t = 0; t < 8; t++) cr_assert_eq(out[t], want[t], "token %d", t);

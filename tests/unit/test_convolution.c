@@ -67,7 +67,7 @@ static void free_layer(layer *l) {
 typedef struct net {
   layer first, second;
   float pixels[C * B * H * W], scale[C2], shift[C2];
-  int32_t targets[B], segment[B + 1];
+  int32_t targets[B];
   ld_batch batch;
   ld_tape *tape;
 } net;
@@ -76,13 +76,14 @@ static double run(net *n, bool backward) {
   double loss = 0;
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(n->tape, LD_PASS_TRAIN, dry, false);
-    ld_maps x = ld_op_convolution(n->tape, ld_op_images(n->tape, &n->batch), &n->first.linear, &n->batch);
+    ld_maps x =
+        ld_op_convolution(n->tape, ld_op_images(n->tape, &n->batch.fields[0]), &n->first.linear, &n->batch);
     ld_maps y = ld_op_affine(n->tape, x, n->scale, n->shift, (ld_maps){0}, true);
     y = ld_op_affine(n->tape, y, n->shift, n->scale, x, false);
     y = ld_op_max_pool(n->tape, y, 3, 2, 1);
     x = ld_op_convolution(n->tape, y, &n->second.linear, &n->batch);
     x = ld_op_affine(n->tape, x, n->scale, n->shift, ld_op_subsample(n->tape, y, CLASSES), false);
-    ld_op_class_loss(n->tape, ld_op_mean_pool(n->tape, x), &n->batch, &loss);
+    ld_op_class_loss(n->tape, ld_op_mean_pool(n->tape, x), &n->batch.fields[1], &loss);
     if (backward) ld_tape_backward(n->tape);
     if (dry) cr_assert(ld_tape_reserve(n->tape));
   }
@@ -97,16 +98,10 @@ static net *make_net(const ld_adapter_kind *kind, ld_kernel second, double dropo
   fill(n->scale, C2, 4);
   fill(n->shift, C2, 5);
   for (int i = 0; i < B; i++) n->targets[i] = i;
-  n->batch = (ld_batch){.n_tokens = B,
-                        .n_segments = B,
-                        .segment = n->segment,
-                        .pixels = n->pixels,
-                        .channels = C,
-                        .height = H,
-                        .width = W,
-                        .targets = n->targets,
-                        .seed = 3,
-                        .number = 4};
+  const ld_field images = {
+      .name = LD_IMAGE, .n_rows = B, .numbers = n->pixels, .channels = C, .height = H, .width = W};
+  n->batch = (ld_batch){
+      .fields = {images, {.name = LD_TARGETS, .n_rows = B, .ids = n->targets}}, .seed = 3, .number = 4};
   n->tape = ld_tape_create();
   return n;
 }
@@ -199,7 +194,7 @@ static void check_definition(ld_kernel kernel) {
   ld_maps y = {0};
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(n->tape, LD_PASS_INFER, dry, false);
-    y = ld_op_convolution(n->tape, ld_op_images(n->tape, &n->batch), &n->first.linear, &n->batch);
+    y = ld_op_convolution(n->tape, ld_op_images(n->tape, &n->batch.fields[0]), &n->first.linear, &n->batch);
     if (dry) cr_assert(ld_tape_reserve(n->tape));
   }
   const float *found = y.x->data;
@@ -228,9 +223,9 @@ Test(convolution, is_what_it_is_defined_to_be) {
 /* Of no height there is no largest pixel. */
 Test(convolution, max_pool_of_nothing_is_caught, .signal = SIGABRT) {
   float pixel = 0;
-  const ld_batch batch = {.n_segments = 1, .pixels = &pixel, .channels = 1, .height = 0, .width = 1};
+  const ld_field images = {.name = LD_IMAGE, .n_rows = 1, .numbers = &pixel, .channels = 1, .width = 1};
   ld_tape *tape = ld_tape_create();
   ld_tape_begin(tape, LD_PASS_INFER, true, false);
-  ld_op_max_pool(tape, ld_op_images(tape, &batch), 3, 2, 2);
+  ld_op_max_pool(tape, ld_op_images(tape, &images), 3, 2, 2);
 }
 #endif

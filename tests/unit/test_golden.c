@@ -25,12 +25,13 @@ static void pack(const judged *c, packed *p) {
     }
   }
   p->segment[n_seqs] = at;
-  p->batch = (ld_batch){.n_tokens = at,
-                        .ids = p->ids,
-                        .positions = p->positions,
-                        .targets = p->targets,
-                        .n_segments = n_seqs,
-                        .segment = p->segment};
+  p->batch = (ld_batch){.fields = {{.name = LD_TEXT,
+                                    .n_rows = at,
+                                    .n_segments = n_seqs,
+                                    .segment = p->segment,
+                                    .ids = p->ids,
+                                    .positions = p->positions},
+                                   {.name = LD_TARGETS, .n_rows = at, .ids = p->targets}}};
 }
 
 static void check_logits(const judged *c, const packed *p, const char *what) {
@@ -42,7 +43,7 @@ static void check_logits(const judged *c, const packed *p, const char *what) {
     logits = ld_model_logits(model, tape, &p->batch);
     if (dry) cr_assert(ld_tape_reserve(tape));
   }
-  for (int s = 0; s < p->batch.n_segments; s++) {
+  for (int s = 0; s < p->batch.fields[0].n_segments; s++) {
     const ld_stored *want = recorded(c, "seq%d.%s", s, what);
     const double error = relative(logits->data + (size_t)p->segment[s] * (size_t)model->vocab, want->data,
                                   (size_t)ld_stored_count(want));
@@ -59,7 +60,7 @@ static double backward(const judged *c, const packed *p, bool recompute) {
   memset(c->base.params->grad, 0, c->base.params->n_floats * sizeof(float));
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_TRAIN, dry, recompute);
-    ld_op_cross_entropy(tape, model->family->features(model, tape, &p->batch), model->head, &p->batch, &loss);
+    ld_objective_loss(model, tape, &p->batch, &loss);
     ld_tape_backward(tape);
     if (dry) cr_assert(ld_tape_reserve(tape));
   }

@@ -65,7 +65,8 @@ static net *make_net(ld_tensor *(*record)(net *n, ld_tensor *x)) {
   for (int i = 0; i < T; i++) n->targets[i] = i % C;
   n->segment[1] = T / 2;
   n->segment[2] = T;
-  n->batch = (ld_batch){.n_tokens = T, .n_segments = 2, .segment = n->segment, .targets = n->targets};
+  n->batch = (ld_batch){.fields = {{.name = LD_TEXT, .n_rows = T, .n_segments = 2, .segment = n->segment},
+                                   {.name = LD_TARGETS, .n_rows = T, .ids = n->targets}}};
   n->tape = ld_tape_create();
   return n;
 }
@@ -98,7 +99,7 @@ static double run(net *n, bool backward) {
   double loss = 0;
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(n->tape, LD_PASS_TRAIN, dry, n->recompute);
-    ld_op_class_loss(n->tape, n->record(n, ld_tape_input(n->tape, n->x, T, C)), &n->batch, &loss);
+    ld_op_class_loss(n->tape, n->record(n, ld_tape_input(n->tape, n->x, T, C)), &n->batch.fields[1], &loss);
     if (backward) ld_tape_backward(n->tape);
     if (dry) cr_assert(ld_tape_reserve(n->tape));
   }
@@ -224,7 +225,7 @@ static ld_tensor *record_decoder(net *n, ld_tensor *x) {
     begin(n);
     ld_tensor *h = ld_op_rms_norm(n->tape, x, n->scale, C, 1e-5f);
     ld_tensor *q = linear(n, h, k), *key = linear(n, states, k + 1);
-    h = ld_op_attention(n->tape, q, key, states, &shape, &n->batch);
+    h = ld_op_attention(n->tape, q, key, states, &shape, &n->batch.fields[0], NULL);
     x = ld_op_linear_accumulate(n->tape, x, h, &n->layers[k + 2].linear, &n->batch);
     end(n, LD_TENSORS(x));
   }

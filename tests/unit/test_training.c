@@ -94,11 +94,12 @@ static void check_batches(const training *t) {
   for (int64_t row = 0; row < all->shape[0]; row++, ids += width, targets += width) {
     ld_batch batch;
     must(ld_corpus_batch(t->corpus, &row, 1, -1, &feed, &batch, &err), &err);
-    cr_assert(batch.n_tokens == lengths[row], "row %d has %d tokens, not %d", (int)row, batch.n_tokens,
+    const ld_field *text = ld_batch_field(&batch, LD_TEXT), *laid = ld_batch_field(&batch, LD_TARGETS);
+    cr_assert(text->n_rows == lengths[row], "row %d has %d tokens, not %d", (int)row, text->n_rows,
               lengths[row]);
-    for (int i = 0; i < batch.n_tokens; i++) {
-      const int32_t want = i + 1 < batch.n_tokens && targets[i + 1] ? ids[i + 1] : -1;
-      cr_assert(batch.ids[i] == ids[i] && batch.targets[i] == want, "row %d, token %d", (int)row, i);
+    for (int i = 0; i < text->n_rows; i++) {
+      const int32_t want = i + 1 < text->n_rows && targets[i + 1] ? ids[i + 1] : -1;
+      cr_assert(text->ids[i] == ids[i] && laid->ids[i] == want, "row %d, token %d", (int)row, i);
     }
   }
   ld_feed_free(&feed);
@@ -159,12 +160,14 @@ static void check_texts(const training *t) {
   for (int64_t row = 0; row < t->corpus->plan->n_rows; row++) {
     ld_batch batch;
     must(ld_corpus_batch(t->corpus, &row, 1, -1, &feed, &batch, &err), &err);
-    const size_t n = (size_t)batch.n_tokens * sizeof(int32_t);
-    cr_assert(batch.n_tokens == *recorded_row(t, "batch.lengths", row), "row %d has %d tokens", (int)row,
-              batch.n_tokens);
-    cr_assert(!memcmp(batch.ids, recorded_row(t, "batch.ids", row), n), "row %d: ids", (int)row);
-    cr_assert(!memcmp(batch.types, recorded_row(t, "batch.types", row), n), "row %d: types", (int)row);
-    cr_assert(batch.targets[0] == *recorded_row(t, "batch.labels", row), "row %d: label", (int)row);
+    const ld_field *text = ld_batch_field(&batch, LD_TEXT);
+    const size_t n = (size_t)text->n_rows * sizeof(int32_t);
+    cr_assert(text->n_rows == *recorded_row(t, "batch.lengths", row), "row %d has %d tokens", (int)row,
+              text->n_rows);
+    cr_assert(!memcmp(text->ids, recorded_row(t, "batch.ids", row), n), "row %d: ids", (int)row);
+    cr_assert(!memcmp(text->types, recorded_row(t, "batch.types", row), n), "row %d: types", (int)row);
+    cr_assert(ld_batch_field(&batch, LD_TARGETS)->ids[0] == *recorded_row(t, "batch.labels", row),
+              "row %d: label", (int)row);
   }
   ld_feed_free(&feed);
 }
@@ -176,9 +179,11 @@ static void check_images(const training *t) {
   for (int64_t row = 0; row < t->corpus->plan->n_rows; row++) {
     ld_batch batch;
     must(ld_corpus_batch(t->corpus, &row, 1, -1, &feed, &batch, &err), &err);
-    cr_assert(batch.targets[0] == *recorded_row(t, "batch.labels", row), "row %d: label", (int)row);
+    cr_assert(ld_batch_field(&batch, LD_TARGETS)->ids[0] == *recorded_row(t, "batch.labels", row),
+              "row %d: label", (int)row);
     for (int64_t i = 0; !row && i < ld_stored_count(want); i++)
-      cr_assert(fabsf(batch.pixels[i] - ((const float *)want->data)[i]) < 1e-6f, "pixel %d", (int)i);
+      cr_assert(fabsf(ld_batch_field(&batch, LD_IMAGE)->numbers[i] - ((const float *)want->data)[i]) < 1e-6f,
+                "pixel %d", (int)i);
   }
   ld_feed_free(&feed);
 }

@@ -110,25 +110,30 @@ enum { T = 14, B = 2, SIDE = 16, MOST_CHANNELS = 3 };
 static double step(const ld_base *base, bool recompute) {
   static const int32_t ids[T] = {5, 9, 1, 7, 7, 3, 2, 11, 12, 4, 6, 8, 10, 5}, types[T];
   static const int32_t positions[T] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5}, segment[] = {0, 8, T};
-  static const int32_t classes[B] = {0, 1}, one_a_picture[] = {0, 1, 2};
+  static const int32_t classes[B] = {0, 1};
   static const float values[B] = {0.5f, -1};
   static float pixels[MOST_CHANNELS * B * SIDE * SIDE];
   const ld_model *model = base->model;
   const bool images = model->family->of_images;
   const ld_stream stream = ld_rng_stream(3, LD_RNG_INIT, 1, 0);
   ld_rng_fill(&stream, 0, 1, pixels, sizeof pixels / sizeof *pixels);
-  const ld_batch batch = {.n_tokens = images ? B : T,
-                          .ids = ids,
-                          .positions = positions,
-                          .types = types,
-                          .n_segments = B,
-                          .segment = images ? one_a_picture : segment,
-                          .pixels = pixels,
-                          .channels = model->channels,
-                          .height = SIDE,
-                          .width = SIDE,
-                          .targets = model->family->head == LD_HEAD_RECORD ? classes : ids,
-                          .values = values};
+  const bool by_token = ld_objective_of(model)->by_token;
+  const ld_field text = {.name = LD_TEXT,
+                         .n_rows = T,
+                         .n_segments = B,
+                         .segment = segment,
+                         .ids = ids,
+                         .positions = positions,
+                         .types = types};
+  const ld_field pictures = {.name = LD_IMAGE,
+                             .n_rows = B,
+                             .numbers = pixels,
+                             .channels = model->channels,
+                             .height = SIDE,
+                             .width = SIDE};
+  const ld_field targets = {
+      .name = LD_TARGETS, .n_rows = by_token ? T : B, .ids = by_token ? ids : classes, .numbers = values};
+  const ld_batch batch = {.fields = {images ? pictures : text, targets}};
   ld_tape *tape = ld_tape_create();
   double loss = 0;
   memset(base->params->grad, 0, base->params->n_floats * sizeof(float));

@@ -1,4 +1,4 @@
-#include "base/fields.h"
+#include "base/keys.h"
 
 #include <string.h>
 
@@ -69,17 +69,17 @@ static int check_value(const ld_value *map, const char *name, unsigned takes, ld
   return rc;
 }
 
-int ld_fields_check(const ld_value *map, const ld_field *fields, ld_error *err) {
+int ld_keys_check(const ld_value *map, const ld_key *keys, ld_error *err) {
   int rc = 0;
-  for (; fields->name && !rc; fields++) {
-    rc = check_value(map, fields->name, fields->takes, err);
-    if (!rc) rc = check_value(map, fields->alias, fields->takes, err);
+  for (; keys->name && !rc; keys++) {
+    rc = check_value(map, keys->name, keys->takes, err);
+    if (!rc) rc = check_value(map, keys->alias, keys->takes, err);
   }
   return rc;
 }
 
-bool ld_fields_have(const ld_field *fields, const char *name) {
-  for (; fields->name; fields++)
-    if (!strcmp(fields->name, name)) return true;
+bool ld_keys_have(const ld_key *keys, const char *name) {
+  for (; keys->name; keys++)
+    if (!strcmp(keys->name, name)) return true;
   return false;
 }

@@ -1,8 +1,8 @@
 /* What the members of a map may hold: a table of names and types, for formats whose readers demand the type of
  * each value.
  */
-#ifndef LD_FIELDS_H
-#define LD_FIELDS_H
+#ifndef LD_KEYS_H
+#define LD_KEYS_H
 
 #include "base/error.h"
 #include "base/value.h"
@@ -24,17 +24,17 @@ enum {
   LD_TAKES_IDS = LD_TAKES_ID | LD_TAKES_INTEGERS,
 };
 
-typedef struct ld_field {
+typedef struct ld_key {
   const char *name;
   unsigned takes;
   const char *alias; /* another name of the same; NULL for none */
-} ld_field;
+} ld_key;
 
-/* Checks the members that `fields` (ended by one without a name) lists; what is left out is good. LD_EFORMAT
+/* Checks the members that `keys` (ended by one without a name) lists; what is left out is good. LD_EFORMAT
  * with "name: expected an integer or null, found a string". */
-int ld_fields_check(const ld_value *map, const ld_field *fields, ld_error *err);
+int ld_keys_check(const ld_value *map, const ld_key *keys, ld_error *err);
 
 /* Whether the table lists the name. */
-bool ld_fields_have(const ld_field *fields, const char *name);
+bool ld_keys_have(const ld_key *keys, const char *name);
 
 #endif
