@@ -14,9 +14,10 @@
 #include <stdint.h>
 
 /* Names of fields. */
-#define LD_TEXT "text"       /* ids, positions and types by token; segments */
-#define LD_IMAGE "image"     /* numbers (channels, B, height, width), normalised */
-#define LD_TARGETS "targets" /* ids, -1 for none, or numbers, NaN for none: by token of the text, or by segment */
+#define LD_TEXT "text"   /* ids, positions and types by token; segments */
+#define LD_IMAGE "image" /* numbers (channels, B, height, width), normalised */
+#define LD_TARGETS                                                                                           \
+  "targets" /* ids, -1 for none, or numbers, NaN for none: by token of the text, or by segment */
 
 /* Owns nothing. What a field does not have is NULL. */
 typedef struct ld_field {
@@ -35,8 +36,8 @@ enum { LD_MAX_FIELDS = 8 };
 
 typedef struct ld_batch {
   ld_field fields[LD_MAX_FIELDS + 1]; /* the name is NULL after the last */
-  uint64_t seed, number;              /* name its dropout: the run's seed and the microbatch's number in the run */
-  struct ld_cache *cache;             /* generation: keys and values of the tokens before; NULL otherwise */
+  uint64_t seed, number;  /* name its dropout: the run's seed and the microbatch's number in the run */
+  struct ld_cache *cache; /* generation: keys and values of the tokens before; NULL otherwise */
 } ld_batch;
 
 /* The field of that name. It is the caller's bug when the batch does not have it: the program ends. */
