@@ -179,6 +179,8 @@ static void clear(ld_sample *sample) {
   sample->label_value = 0;
   sample->turned = false;
   ld_text_clear(&sample->label_name);
+  sample->parts.n = 0;
+  sample->n_parts = 0;
   ld_text_clear(&sample->tags);
 }
 
@@ -246,6 +248,7 @@ static int add_tags(ld_label_set *labels, const ld_sample *sample, int32_t n, ld
 static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *labels, ld_record *record,
                    ld_error *err) {
   record->n_tokens = (int32_t)sample->n_whole;
+  record->n_parts = sample->n_parts;
   if (!record->n_tokens) return 0;
   if (dataset->options.unlabelled) sample->label_kind = LD_LABEL_NONE;
   int rc = ld_label_set_add(labels, sample, record, err);

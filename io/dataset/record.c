@@ -9,6 +9,7 @@ void ld_sample_free(ld_sample *sample) {
   free(sample->target);
   ld_image_free(&sample->image);
   ld_text_free(&sample->label_name);
+  ld_ids_free(&sample->parts);
   ld_text_free(&sample->tags);
   memset(sample, 0, sizeof *sample);
 }

@@ -39,6 +39,7 @@ typedef struct ld_record {
   int32_t n_targets;      /* after cutting; can be 0; of labelled data 1 where there is a label */
   int32_t label; /* a name's index in ld_labels, or the integer itself; -1 for none and for another number */
   float value;   /* a label that is a number; NaN otherwise */
+  int32_t n_parts; /* of tagged text its words; otherwise 0 */
 } ld_record;
 
 /* A label as it is written in a record. */
@@ -57,9 +58,12 @@ typedef struct ld_sample {
   ld_label_kind label_kind;
   ld_text label_name; /* LD_LABEL_NAME */
   double label_value; /* LD_LABEL_INTEGER, LD_LABEL_REAL */
-  ld_text tags;       /* of tagged text: for each target the name of its class, ended by a NUL */
-  bool turned;        /* the image was stored lying on a side, and is upright now */
-  ld_tally *unused;   /* borrowed: where a record's keys without a use are counted; NULL: nowhere */
+  ld_ids
+      parts; /* of tagged text: for each token the number of the word that it is the target of; -1 for none */
+  int32_t n_parts;  /* of tagged text: its words, also those without a token */
+  ld_text tags;     /* of tagged text: for each target the name of its class, ended by a NUL */
+  bool turned;      /* the image was stored lying on a side, and is upright now */
+  ld_tally *unused; /* borrowed: where a record's keys without a use are counted; NULL: nowhere */
 } ld_sample;
 
 void ld_sample_free(ld_sample *sample);

@@ -314,26 +314,28 @@ int ld_tokenizer_encode_words(const ld_tokenizer *tokenizer, const ld_words *wor
     return ld_fail(err, LD_EMISMATCH,
                    "%zu tokens at most leave no room for the %zu special tokens of an input: raise --seq-len",
                    words->most, added);
-  ld_ids texts[2] = {0}, first = {0};
+  ld_ids texts[2] = {0}, of = {0}; /* of: the word of each token */
   int rc = 0;
   for (size_t i = 0; i < words->n && !rc; i++) {
     rc = encode_text(tokenizer, words->list[i], strlen(words->list[i]), true, &texts[0], err);
-    for (bool begins = true; first.n < texts[0].n; begins = false)
-      ld_ids_push(&first, begins ? (int32_t)i : -1);
+    while (of.n < texts[0].n) ld_ids_push(&of, (int32_t)i);
   }
   if (!rc) {
     const size_t before = added_before(template), start = out->n;
     *n_whole = texts[0].n + added;
     if (words->most && *n_whole > words->most) {
       cut(&texts[0], words->most - added, tokenizer->settings.cut_left);
-      cut(&first, words->most - added, tokenizer->settings.cut_left);
+      cut(&of, words->most - added, tokenizer->settings.cut_left);
     }
     ld_template_fill(template, texts, true, out, NULL);
-    for (size_t i = 0; i < out->n - start; i++)
-      ld_ids_push(word, i >= before && i - before < first.n ? first.ids[i - before] : -1);
+    for (size_t i = 0; i < out->n - start; i++) {
+      const bool is_of_word = i >= before && i - before < of.n;
+      const int32_t *at = is_of_word ? &of.ids[i - before] : NULL;
+      ld_ids_push(word, at && (i == before || at[0] != at[-1]) ? *at : -1);
+    }
   }
   ld_ids_free(&texts[0]);
-  ld_ids_free(&first);
+  ld_ids_free(&of);
   return rc;
 }
 

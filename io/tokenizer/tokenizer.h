@@ -73,8 +73,8 @@ typedef struct ld_words {
 /* Appends the ids of words, with what the post-processor adds, to `out`, as the library's
  * encode(words, is_pretokenized=True) after enable_truncation(most, direction by truncation_side), of a tokenizer that
  * transformers opened with add_prefix_space=True: a ByteLevel that is not in a Sequence puts a blank before each word.
- * Appends to `word` for each id the number of the word that begins with it, or -1: for the further ids of a word, and
- * for special ones. *n_whole is how many ids there are without `most`. Errors as above. */
+ * Appends to `word` for each id the number of the word of which it is the first id left, or -1: for the further ids of a
+ * word, and for special ones. *n_whole is how many ids there are without `most`. Errors as above. */
 int ld_tokenizer_encode_words(const ld_tokenizer *tokenizer, const ld_words *words, ld_ids *out, ld_ids *word,
                               size_t *n_whole, ld_error *err);
 

@@ -88,6 +88,7 @@ static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoc
 
 static void lay_targets(const ld_objective *objective, ld_laid *laid, ld_lane *lane) {
   laid->targets = objective->numbers ? NULL : lane->ids + lane->n_rows;
+  laid->parts = objective->numbers ? NULL : lane->positions + lane->n_rows;
   laid->values = objective->numbers ? lane->numbers + lane->n_rows : NULL;
   objective->lay(laid);
   lane->n_rows += objective->by_token ? laid->count : 1;
@@ -154,6 +155,7 @@ static ld_batch batch_of(const ld_corpus *corpus, const ld_feed *feed) {
                                {.name = LD_TARGETS,
                                 .n_rows = targets->n_rows,
                                 .ids = corpus->base->objective->numbers ? NULL : targets->ids,
+                                .positions = targets->positions,
                                 .numbers = corpus->base->objective->numbers ? targets->numbers : NULL}}};
 }
 

@@ -26,7 +26,7 @@ typedef struct ld_field {
   int n_segments;           /* B; 0 where each row stands alone */
   const int32_t *segment;   /* (B + 1) */
   const int32_t *ids;       /* (n_rows) */
-  const int32_t *positions; /* (n_rows) place within the segment */
+  const int32_t *positions; /* (n_rows) place within the segment; of targets as the objective lays them */
   const int32_t *types;     /* (n_rows) first or second text of a pair; NULL: all 0 */
   const float *numbers;     /* (n_rows), or of images as above */
   int channels, height, width;

@@ -51,13 +51,15 @@ typedef struct ld_laid {
   bool continues;   /* its first token goes on from the row before */
   int32_t *targets; /* the rows of the field "targets" that belong to it, as ids, */
   float *values;    /* or as numbers; the other is NULL */
+  int32_t *parts;   /* beside targets: which part of the record each is of, a word; need not be filled */
 } ld_laid;
 
 /* What the model gave for a record: its outputs (rows, cols), of a whole record in one row, else one row a token. */
 typedef struct ld_outputs {
   const float *data;
   int rows, cols, stride;
-  const int32_t *targets; /* (rows) as in the batch; NULL for numbers */
+  const int32_t *parts; /* (rows) as they were laid */
+  int n_parts;          /* of the record */
 } ld_outputs;
 
 typedef struct ld_objective {

@@ -40,14 +40,14 @@ static const ld_value *list_of(const ld_value *values, const char *name, const c
   return list;
 }
 
-static int encode(const ld_dataset *dataset, const ld_value *words, ld_sample *sample, ld_ids *word,
-                  ld_error *err) {
+static int encode(const ld_dataset *dataset, const ld_value *words, ld_sample *sample, ld_error *err) {
   const ld_dataset_options *asked = ld_dataset_asked(dataset);
   const char **list = ld_alloc(words->n_items, sizeof *list);
   for (size_t i = 0; i < words->n_items; i++) list[i] = words->items[i].string;
   const ld_words all = {list, words->n_items, asked->seq_len > 0 ? (size_t)asked->seq_len : 0};
-  const int rc =
-      ld_tokenizer_encode_words(asked->tokenizer, &all, &sample->tokens, word, &sample->n_whole, err);
+  const int rc = ld_tokenizer_encode_words(asked->tokenizer, &all, &sample->tokens, &sample->parts,
+                                           &sample->n_whole, err);
+  sample->n_parts = (int32_t)words->n_items;
   for (size_t i = 0; i < sample->tokens.n && !rc; i++) ld_ids_push(&sample->types, 0);
   free(list);
   return rc;
@@ -62,16 +62,15 @@ static int make(const ld_dataset *dataset, const ld_record *record, const ld_par
     return LD_EFORMAT;
   if (tags && tags->n_items != words->n_items)
     return ld_fail(err, LD_EFORMAT, "%zu tokens, but %zu tags", words->n_items, tags->n_items);
-  ld_ids word = {0};
-  const int rc = encode(dataset, words, sample, &word, err);
+  const int rc = encode(dataset, words, sample, err);
   if (!rc) ld_data_targets(sample, SIZE_MAX);
-  for (size_t i = 0; i < word.n && !rc; i++) {
-    sample->target[i] = word.ids[i] >= 0;
-    if (word.ids[i] < 0 || !tags) continue;
-    const char *tag = tags->items[word.ids[i]].string;
+  for (size_t i = 0; i < sample->tokens.n && !rc; i++) {
+    const int32_t word = sample->parts.ids[i];
+    sample->target[i] = word >= 0;
+    if (word < 0 || !tags) continue;
+    const char *tag = tags->items[word].string;
     ld_text_append(&sample->tags, tag, strlen(tag) + 1);
   }
-  ld_ids_free(&word);
   return rc;
 }
 
@@ -104,6 +103,7 @@ static void lay(const ld_laid *laid) {
   const ld_sample *sample = laid->sample;
   const char *tag = sample->tags.length ? sample->tags.bytes : NULL;
   for (int i = 0; i < laid->count; i++) {
+    laid->parts[i] = sample->parts.ids[i];
     laid->targets[i] = sample->target[i] ? 0 : -1;
     if (!sample->target[i] || !tag) continue;
     laid->targets[i] = class_of(laid->labels, tag);
@@ -226,16 +226,17 @@ static void score(const ld_answers *a, ld_scores *out) {
 }
 
 /* "tags": ["B-PER", "I-PER", "O"], one for each word that is within --seq-len */
+/* "tags": ["B-PER", "O", null], one for each word; null for one that has no token or was cut off */
 static void put_prediction(const ld_labels *labels, const ld_outputs *outputs, ld_text *line) {
-  const char *between = "";
   ld_text_puts(line, outputs ? "\"tags\": [" : "\"tags\": null");
-  for (int t = 0; outputs && t < outputs->rows; t++) {
-    if (outputs->targets[t] < 0) continue;
-    ld_text_puts(line, between);
-    ld_json_quote(
-        line,
-        labels->names[ld_row_argmax(outputs->data + (size_t)t * (size_t)outputs->stride, outputs->cols)]);
-    between = ", ";
+  for (int word = 0, t = 0; outputs && word < outputs->n_parts; word++) {
+    ld_text_puts(line, word ? ", " : "");
+    while (t < outputs->rows && outputs->parts[t] < word) t++;
+    const float *row = outputs->data + (size_t)t * (size_t)outputs->stride;
+    if (t < outputs->rows && outputs->parts[t] == word)
+      ld_json_quote(line, labels->names[ld_row_argmax(row, outputs->cols)]);
+    else
+      ld_text_puts(line, "null");
   }
   if (outputs) ld_text_puts(line, "]");
 }

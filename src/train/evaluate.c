@@ -125,7 +125,7 @@ void ld_evaluation_put(const ld_evaluation *e, const ld_objective *objective, in
 }
 
 /* The outputs of the i-th row of a batch, which has one sequence. */
-static ld_outputs outputs_of(const pass *done, bool by_token, int i) {
+static ld_outputs outputs_of(const pass *done, bool by_token, int i, int n_parts) {
   const ld_tensor *all = done->outputs;
   const ld_field *targets = ld_batch_field(&done->batch, LD_TARGETS);
   const int32_t *segment = by_token ? ld_batch_field(&done->batch, LD_TEXT)->segment : NULL;
@@ -134,7 +134,8 @@ static ld_outputs outputs_of(const pass *done, bool by_token, int i) {
                       .rows = end - first,
                       .cols = all->cols,
                       .stride = all->stride,
-                      .targets = targets->ids ? targets->ids + first : NULL};
+                      .parts = targets->positions ? targets->positions + first : NULL,
+                      .n_parts = n_parts};
 }
 
 static int check_finite(const ld_corpus *corpus, int64_t row, const ld_outputs *outputs, ld_error *err) {
@@ -155,7 +156,8 @@ static int predict_rows(const ld_session *session, const ld_corpus *corpus, int6
   pass done;
   int rc = n ? run(session, corpus, first, n, &done, err) : 0;
   for (int i = 0; i < n && !rc; i++) {
-    const ld_outputs outputs = outputs_of(&done, objective->by_token, i);
+    const ld_outputs outputs =
+        outputs_of(&done, objective->by_token, i, ld_corpus_record(corpus, first + i)->n_parts);
     rc = check_finite(corpus, first + i, &outputs, err);
     if (!rc) objective->put_prediction(&corpus->base->labels, &outputs, out);
     if (!rc) ld_text_append(out, "", 1);

@@ -51,6 +51,13 @@ expect_text '"BertForTokenClassification"' whole/config.json "the merged model's
 ranks 1 eval --model whole --data names.jsonl
 expect_text '^loss [0-9.]+  F1 1\.000000 ' out "eval of the merged model"
 
+# A word without a token, and those that are cut off, have no tag.
+printf '%s\n' '{"tokens": ["mira", "", "river", "the"]}' >words.jsonl
+ranks 2 predict --model whole --data words.jsonl
+expect_text '^\{"tags": \["[^"]+", null, "[^"]+", "[^"]+"\]\}$' out "a word without a token"
+ranks 2 predict --model whole --data words.jsonl --seq-len 4
+expect_text '^\{"tags": \["[^"]+", null, null, null\]\}$' out "words that were cut off"
+
 # refused NAME LINE REGEX
 refused() {
   printf '%s\n' "$2" >"$1.jsonl"
