@@ -68,11 +68,11 @@ static void add_forms(ld_base *base, const ld_family *family) {
 
 static void name_stored_labels(ld_base *base);
 
-static int build_model(ld_base *base, const ld_head_wish *wish, ld_error *err) {
+static int build_model(ld_base *base, const ld_head_request *request, ld_error *err) {
   const ld_value *config = ld_model_folder_config(base->folder);
   const ld_family *families[LD_MOST_HEADS] = {0};
   ld_model *model;
-  const int rc = ld_model_build(config, base->weights, wish, &model, err);
+  const int rc = ld_model_build(config, base->weights, request, &model, err);
   if (rc) return rc;
   ld_model_free(base->model);
   base->model = model;
@@ -92,7 +92,7 @@ static int change_family(ld_base *base, bool (*right)(const ld_family *family, c
                                   families, err);
   for (int i = 0; i < n; i++) {
     if (!right(families[i], what)) continue;
-    const int rc = build_model(base, &(ld_head_wish){.family = families[i]}, err);
+    const int rc = build_model(base, &(ld_head_request){.family = families[i]}, err);
     if (!rc) name_stored_labels(base);
     return rc;
   }
@@ -144,7 +144,7 @@ static void name_stored_labels(ld_base *base) {
 }
 
 int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
-  const int rc = build_model(base, &(ld_head_wish){base->model->family, n_outputs, fresh}, err);
+  const int rc = build_model(base, &(ld_head_request){base->model->family, n_outputs, fresh}, err);
   if (rc) return rc;
   name_stored_labels(base);
   return 0;

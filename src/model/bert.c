@@ -191,12 +191,12 @@ static void build_head(ld_builder *b, const spelling *s, bert *own, enum ld_acti
   own->head_activation = activation;
   b->model->head = &own->head[1];
   if (b->model->family->head == LD_HEAD_TOKEN) {
-    ld_build_new_linear(b, &own->head[1], C, n, (ld_new_weights){b->wish.fresh, spread}, "classifier");
+    ld_build_new_linear(b, &own->head[1], C, n, (ld_new_weights){b->request.fresh, spread}, "classifier");
     return;
   }
-  const ld_new_weights dense = {renew && b->wish.fresh, spread};
+  const ld_new_weights dense = {renew && b->request.fresh, spread};
   ld_build_new_linear(b, &own->head[0], C, C, dense, "%s", s->head[0]);
-  ld_build_new_linear(b, &own->head[1], C, n, (ld_new_weights){b->wish.fresh, spread}, "%s", s->head[1]);
+  ld_build_new_linear(b, &own->head[1], C, n, (ld_new_weights){b->request.fresh, spread}, "%s", s->head[1]);
 }
 
 static void build_bert(ld_builder *b) {

@@ -414,25 +414,25 @@ static int stated_outputs(ld_builder *builder) {
 int ld_build_outputs(ld_builder *builder) {
   const char *problem = ld_build_string(builder, "problem_type", NULL);
   int n = stated_outputs(builder);
-  if (builder->wish.n_outputs) n = builder->wish.n_outputs;
-  if (problem && !builder->wish.n_outputs && !builder->failed &&
+  if (builder->request.n_outputs) n = builder->request.n_outputs;
+  if (problem && !builder->request.n_outputs && !builder->failed &&
       strcmp(problem, n == 1 ? "regression" : "single_label_classification")) {
     char *text = ld_format("problem_type \"%.64s\" with %d outputs is not supported", problem, n);
     builder->model->unfit_head = strcpy(ld_build_alloc(builder, strlen(text) + 1, 1), text);
-    builder->wish.fresh = true;
+    builder->request.fresh = true;
     free(text);
   }
   return n;
 }
 
-/* Whether the stored layer is to be taken. Without a wish for other outputs one that is there must fit, which
+/* Whether the stored layer is to be taken. Without a request for other outputs one that is there must fit, which
  * is checked when it is taken. */
 static bool is_stored(const ld_builder *builder, const char *path, int in, int out) {
   char *weight_name = ld_format("%s.weight", path), *bias_name = ld_format("%s.bias", path);
   const ld_stored *weight = find(builder, weight_name), *bias = find(builder, bias_name);
   free(weight_name);
   free(bias_name);
-  if (!builder->wish.n_outputs) return weight || bias;
+  if (!builder->request.n_outputs) return weight || bias;
   return weight && bias && has_shape(weight, &(ld_shape){2, {out, in}}) &&
          has_shape(bias, &(ld_shape){1, {out}});
 }

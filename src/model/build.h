@@ -15,7 +15,7 @@ struct ld_builder {
   ld_model *model;
   const ld_value *config;
   const ld_weight_store *weights;
-  ld_head_wish wish;
+  ld_head_request request;
   ld_error *err;
   int failed;   /* 0, or the first error's code */
   int block;    /* whose weights are asked for; LD_NO_BLOCK outside of blocks */
@@ -97,13 +97,13 @@ void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int chann
                           ld_kernel kernel, const char *path_format, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* How many outputs the head is to have: as wished, or by num_labels, or without it by id2label (2 when the
+/* How many outputs the head is to have: as requested, or by num_labels, or without it by id2label (2 when the
  * config has neither); sets the model's task. A stored head for a problem of another type is not taken: the
  * model says so in `unfit_head`. */
 int ld_build_outputs(ld_builder *builder);
 
 /* A linear module with bias of a classifier's head: the stored one, or when there is none, or `renew`, or
- * another number of outputs was wished than it has, a new one with zero weights, whose first weights are to
+ * another number of outputs was requested than it has, a new one with zero weights, whose first weights are to
  * have the standard deviation `spread` (0: PyTorch's default for linear layers). */
 typedef struct ld_new_weights {
   bool renew;

@@ -47,11 +47,11 @@ typedef struct ld_family {
 } ld_family;
 
 /* The head that a classifier is to have, where it is not the stored one. */
-typedef struct ld_head_wish {
+typedef struct ld_head_request {
   const ld_family *family; /* of the same body; NULL: as the classes of config.json say */
   int n_outputs;           /* 1: a number; 0: as many as config.json says */
   bool fresh;              /* new, even when a stored one fits */
-} ld_head_wish;
+} ld_head_request;
 
 struct ld_model {
   const ld_family *family;

@@ -139,7 +139,7 @@ static const ld_family *first_family(const ld_value *config, const char *source,
   return ld_model_families(config, source, known, err) ? known[0] : NULL;
 }
 
-int ld_model_build(const ld_value *config, const ld_weight_store *weights, const ld_head_wish *head,
+int ld_model_build(const ld_value *config, const ld_weight_store *weights, const ld_head_request *head,
                    ld_model **out, ld_error *err) {
   const ld_family *family = head && head->family ? head->family : first_family(config, weights->source, err);
   if (!family) return err->code;
@@ -149,7 +149,7 @@ int ld_model_build(const ld_value *config, const ld_weight_store *weights, const
   model->default_whole = family->default_whole;
   ld_builder builder = {
       .model = model, .config = config, .weights = weights, .block = LD_NO_BLOCK, .err = err};
-  if (head) builder.wish = *head;
+  if (head) builder.request = *head;
   builder.failed = ld_config_check(config, family->keys, weights->source, err);
   check_shared(&builder, family);
   if (!builder.failed) family->build(&builder);

@@ -131,7 +131,7 @@ static void build_layers(ld_builder *b, resnet *own, const plan *p, int in) {
 
 static void build_head(ld_builder *b, resnet *own, const char *path) {
   const int n = ld_build_outputs(b);
-  ld_build_new_linear(b, &own->head, b->model->width, n, (ld_new_weights){b->wish.fresh, 0}, "%s", path);
+  ld_build_new_linear(b, &own->head, b->model->width, n, (ld_new_weights){b->request.fresh, 0}, "%s", path);
   b->model->head = &own->head;
 }
 

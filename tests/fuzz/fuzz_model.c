@@ -85,10 +85,10 @@ static void run(const ld_model *model) {
   ld_tape_free(tape);
 }
 
-static void build(const ld_value *config, const ld_weight_store *weights, const ld_head_wish *wish) {
+static void build(const ld_value *config, const ld_weight_store *weights, const ld_head_request *request) {
   ld_model *model = NULL;
   ld_error err = {0};
-  const int rc = ld_model_build(config, weights, wish, &model, &err);
+  const int rc = ld_model_build(config, weights, request, &model, &err);
   if (rc && (model || rc != err.code || !err.text[0])) abort();
   if (rc) return;
   for (int i = 0; i < 3; i++) ld_model_label(config, i);
@@ -108,9 +108,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     build(config, &weights, NULL);
     const ld_family *families[LD_MOST_HEADS] = {0};
     const int n = ld_model_families(config, "fuzz", families, NULL);
-    build(config, &weights, &(ld_head_wish){.n_outputs = 3});
+    build(config, &weights, &(ld_head_request){.n_outputs = 3});
     for (int i = 0; i < n; i++)
-      build(config, &weights, &(ld_head_wish){.family = families[i], .n_outputs = 3});
+      build(config, &weights, &(ld_head_request){.family = families[i], .n_outputs = 3});
   }
   for (size_t i = 0; i < s.n; i++) free((void *)(uintptr_t)s.tensors[i].data);
   ld_value_free(config);
