@@ -22,8 +22,8 @@ enum { n_formats = sizeof formats / sizeof *formats };
 /* The first of the forms that records of the format can have; NULL for none. */
 static const ld_data_form *form_for(const ld_data_format *format, const ld_data_form *const *forms) {
   for (; *forms; forms++)
-    if ((*forms)->images == format->images && (*forms)->continuous == format->continuous &&
-        (!format->columns || (*forms)->by_columns))
+    if (!strcmp((*forms)->input, format->image ? "image" : "text") &&
+        (*forms)->continuous == format->continuous && (!format->columns || (*forms)->by_columns))
       return *forms;
   return NULL;
 }
@@ -71,7 +71,7 @@ static int find_format(const char *path, const ld_data_form *const *forms, const
 /* Whether the tokenizer ends a text by eos is seen on a text that does not end so by itself. */
 static int find_out_eos(ld_dataset *dataset, ld_error *err) {
   const int32_t eos = dataset->options.eos;
-  if (eos < 0 || dataset->form->labelled) return 0;
+  if (eos < 0 || !dataset->options.tokenizer) return 0;
   ld_ids bare = {0}, full = {0};
   int rc = ld_data_encode(dataset, "a", 1, false, &bare, err);
   if (!rc) rc = ld_data_encode(dataset, "a", 1, true, &full, err);
@@ -169,7 +169,8 @@ void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const l
 int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
   const char *file = ld_source_name(dataset->source, record->offset), *path = dataset->source->path;
   if (file) return ld_fail_prefix(err, rc, "%s/%s", path, file);
-  if (dataset->form->images) return ld_fail_prefix(err, rc, "%s: image %" PRIu64, path, record->offset);
+  const char *image = dataset->format->image;
+  if (image) return ld_fail_prefix(err, rc, "%s: %s %" PRIu64, path, image, record->offset);
   return ld_data_fail_at(dataset, record->offset, rc, err);
 }
 
@@ -253,7 +254,6 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
   if (dataset->options.unlabelled) sample->label_kind = LD_LABEL_NONE;
   int rc = ld_label_set_add(labels, sample, record, err);
   if (rc) return ld_dataset_fail_at(dataset, record, rc, err);
-  if (dataset->form->labelled && !dataset->form->tagged) return 0;
   cut(dataset, sample);
   for (size_t i = 0; i < sample->tokens.n; i++) record->n_targets += sample->target[i];
   if (sample->tags.length) rc = add_tags(labels, sample, record->n_targets, err);
@@ -263,7 +263,7 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
 /* Whether an image may be passed over: what cannot be read at all may be there the next time, and the data
  * would be another. */
 static bool pass_over(const ld_dataset *dataset, int rc) {
-  return dataset->form->images && !dataset->options.strict && (rc == LD_EFORMAT || rc == LD_EUNSUPPORTED);
+  return dataset->format->image && !dataset->options.strict && (rc == LD_EFORMAT || rc == LD_EUNSUPPORTED);
 }
 
 static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *scratch, ld_label_set *labels,

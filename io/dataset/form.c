@@ -88,7 +88,7 @@ int ld_form_find_keys(ld_dataset *dataset, char *const *names, size_t n, const c
   const int rc = ld_columns_find(names, n, what, found, err);
   if (rc) return rc;
   dataset->form = form_by_columns(dataset->options.forms);
-  const bool pairs = dataset->form->labelled, labels = pairs && !dataset->options.unlabelled;
+  const bool pairs = dataset->form->pairs, labels = pairs && !dataset->options.unlabelled;
   const char *text = names[found->text - 1];
   if (!pairs) found->pair = 0;
   if (!labels) found->label = 0;

@@ -60,13 +60,11 @@ int ld_data_check_text(const ld_dataset *dataset, uint64_t offset, const char *t
 
 void ld_data_warn_unused(const ld_dataset *dataset, const char *what, const ld_tally *unused) {
   ld_text list = {0};
+  const char *hint = dataset->options.forms[0]->unused_label;
   bool labels = false;
   if (!unused->n) return;
   for (size_t i = 0; i < unused->n; i++) labels = labels || ld_columns_is_label(unused->items[i].name);
   ld_tally_list(unused, "\"", &list);
-  ld_warn("%s: not used: %s %s%s", dataset->source->path, what, list.bytes,
-          labels && !dataset->options.forms[0]->labelled
-              ? " (a language model learns the texts alone: for labels give a classifier's --model)"
-              : "");
+  ld_warn("%s: not used: %s %s%s", dataset->source->path, what, list.bytes, labels && hint ? hint : "");
   ld_text_free(&list);
 }

@@ -12,8 +12,9 @@
 #include "io/dataset/source.h"
 
 typedef struct ld_data_format {
-  const char *endings[4];           /* of the file's name, then NULL; "/" is a folder */
-  bool images, continuous, columns; /* what it holds, as in ld_data_form; columns: its values have names */
+  const char *endings[4];   /* of the file's name, then NULL; "/" is a folder */
+  bool continuous, columns; /* what it holds, as in ld_data_form; columns: its values have names */
+  const char *image;        /* it holds images, and an error names one so: "image 3"; NULL: text */
   /* Makes dataset->source where the data is: ld_data_map_text for text. */
   int (*source)(ld_dataset *dataset, const char *path, ld_error *err);
   /* On every rank: sets the keys and dataset->own for the calls below, and another form than the first that fits, from

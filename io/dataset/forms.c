@@ -4,6 +4,7 @@
 
 #include "io/dataset/column.h"
 #include "io/dataset/conversation.h"
+#include "io/dataset/form.h"
 #include "io/dataset/format.h"
 #include "io/dataset/tokens.h"
 #include "io/image/fit.h"
@@ -129,29 +130,36 @@ static int make_image(const ld_dataset *dataset, const ld_record *record, const 
             : ld_image_fit(&parsed->image, dataset->options.image_rule, parsed->place, &sample->image, err);
 }
 
-#define LANGUAGE "a language model takes files that end in"
+#define LANGUAGE                                                                                             \
+  .takes = "a language model takes files that end in", .input = "text", .record = "record", .row = "row",    \
+  .target = "target token",                                                                                  \
+  .without_any = "a target token within --seq-len (are the completions empty, or the prompts longer?)",      \
+  .unused_label = " (a language model learns the texts alone: for labels give a classifier's --model)"
+#define LABEL "a label (by the key or column 'label', the HDF5 dataset 'labels', or class folders)"
 
-const ld_data_form ld_form_chat = {
-    .name = "chat", .takes = LANGUAGE, .keys = {"messages"}, .has_turns = true, .make = make_chat};
-const ld_data_form ld_form_prompt = {
-    .name = "prompt", .takes = LANGUAGE, .keys = {"prompt", "completion"}, .make = make_prompt};
-const ld_data_form ld_form_text = {.name = "text",
-                                   .takes = LANGUAGE,
-                                   .keys = {"text"},
-                                   .by_columns = true,
-                                   .packs = true,
-                                   .make = make_text};
-const ld_data_form ld_form_raw = {
-    .name = "raw", .takes = LANGUAGE, .continuous = true, .packs = true, .make = make_raw};
+const ld_data_form ld_form_chat = {LANGUAGE, .name = "chat", .keys = {"messages"},
+                                   .open = ld_form_find_layout, .make = make_chat};
+const ld_data_form ld_form_prompt = {LANGUAGE, .name = "prompt", .keys = {"prompt", "completion"},
+                                     .ends = true, .make = make_prompt};
+const ld_data_form ld_form_text = {LANGUAGE,      .name = "text", .keys = {"text"}, .by_columns = true,
+                                   .packs = true, .ends = true,   .make = make_text};
+const ld_data_form ld_form_raw = {LANGUAGE,      .name = "raw", .continuous = true,
+                                  .packs = true, .ends = true,  .make = make_raw};
 const ld_data_form ld_form_labelled = {
     .name = "labelled",
     .takes = "a classifier of texts takes labelled records in files that end in",
     .by_columns = true,
-    .labelled = true,
+    .pairs = true,
+    .input = "text",
+    .record = "text",
+    .row = "text",
+    .without_any = LABEL,
     .make = make_labelled};
 const ld_data_form ld_form_image = {
     .name = "image",
     .takes = "a classifier of images takes a folder of class folders, or files that end in",
-    .images = true,
-    .labelled = true,
+    .input = "image",
+    .record = "image",
+    .row = "image",
+    .without_any = LABEL,
     .make = make_image};

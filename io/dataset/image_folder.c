@@ -39,7 +39,7 @@ static int folder_source(ld_dataset *dataset, const char *path, ld_error *err) {
 }
 
 const ld_data_format ld_data_image_folder = {
-    .endings = {"/"}, .images = true, .source = folder_source, .read = read_image};
+    .endings = {"/"}, .image = "image", .source = folder_source, .read = read_image};
 
 /* One unit, which is the file. */
 static int whole_read(const ld_source *source, uint64_t offset, uint64_t n, ld_bytes *out, ld_error *err) {
@@ -61,4 +61,4 @@ static int file_source(ld_dataset *dataset, const char *path, ld_error *err) {
 }
 
 const ld_data_format ld_data_image_file = {
-    .endings = {".png", ".jpg", ".jpeg"}, .images = true, .source = file_source, .read = read_image};
+    .endings = {".png", ".jpg", ".jpeg"}, .image = "image", .source = file_source, .read = read_image};

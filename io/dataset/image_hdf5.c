@@ -80,4 +80,4 @@ static int read_image(const ld_dataset *dataset, const ld_record *record, const 
 }
 
 const ld_data_format ld_data_image_hdf5 = {
-    .endings = {".h5", ".hdf5"}, .images = true, .source = hdf5_source, .read = read_image};
+    .endings = {".h5", ".hdf5"}, .image = "image", .source = hdf5_source, .read = read_image};

@@ -65,7 +65,7 @@ static int jsonl_open(ld_dataset *dataset, ld_error *err) {
   if (!record) return LD_EFORMAT;
   int rc = ld_form_find(dataset, record, err);
   if (rc) ld_data_fail_at(dataset, offset, rc, err);
-  if (!rc && dataset->form->has_turns) rc = ld_form_find_layout(dataset, err);
+  if (!rc && dataset->form->open) rc = dataset->form->open(dataset, err);
   ld_value_free(record);
   return rc;
 }

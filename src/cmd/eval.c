@@ -29,14 +29,13 @@ static void print_confusion(const ld_scores *s, const ld_labels *labels) {
   printf("\n");
 }
 
-static int print_evaluation(const ld_evaluation *e, const ld_base *base, ld_error *err) {
+static int print_evaluation(const ld_evaluation *e, const ld_corpus *corpus, ld_error *err) {
+  const ld_base *base = corpus->base;
+  const ld_data_form *form = ld_dataset_form(corpus->dataset);
   ld_text line = {0};
   ld_evaluation_put(e, base->objective, 2, &line);
-  if (base->objective->labelled)
-    ld_text_printf(&line, "  samples %lld\n", (long long)e->n_rows);
-  else
-    ld_text_printf(&line, "  target tokens %lld  sequences %lld\n", (long long)e->n_targets,
-                   (long long)e->n_rows);
+  if (form->target) ld_text_printf(&line, "  %ss %lld", form->target, (long long)e->n_targets);
+  ld_text_printf(&line, "  %s %lld\n", form->target ? "sequences" : "samples", (long long)e->n_rows);
   const int rc = ld_print(&line, false, err);
   if (!rc && e->scores.n_classes) print_confusion(&e->scores, &base->labels);
   ld_text_free(&line);
@@ -57,7 +56,7 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
     rc = ld_fail(err, LD_ENUMERIC,
                  "%s: the loss is not finite: the model or the adapter holds NaN or infinite values",
                  options->data);
-  if (!rc && ld_comm_rank(comm) == 0) rc = print_evaluation(&found, base, err);
+  if (!rc && ld_comm_rank(comm) == 0) rc = print_evaluation(&found, corpus, err);
   rc = ld_comm_agree(comm, rc, err);
   ld_evaluation_free(&found);
   ld_feed_free(&feed);

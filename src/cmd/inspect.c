@@ -43,13 +43,13 @@ static void print_input(const ld_base *base) {
   const ld_model *model = base->model;
   const ld_image_rule *rule = &base->image_rule;
   printf("blocks             %d of width %d", model->n_blocks, model->width);
-  if (model->family->of_images) {
+  if (rule->width) {
     printf("\nimages             %d x %d, %d channels\n", rule->width, rule->height, rule->channels);
     return;
   }
   printf(", %d positions\nvocabulary         %d (tokenizer %d)", model->max_positions, model->vocab,
          ld_tokenizer_size(base->tokenizer));
-  if (!base->objective->labelled) {
+  if (model->kv_width) {
     print_token("bos", base->bos);
     print_token("eos", base->eos);
   }
@@ -58,7 +58,7 @@ static void print_input(const ld_base *base) {
 
 static void print_head(const ld_base *base) {
   const ld_linear *head = base->model->head;
-  if (!base->objective->labelled) return;
+  if (!base->labels.n_names) return;
   if (base->model->unfit_head) {
     printf("head               %s: training needs --new-head\n", base->model->unfit_head);
     return;

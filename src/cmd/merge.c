@@ -84,7 +84,7 @@ static bool is_bare(const ld_base *base) {
   for (size_t i = 0; i < ld_model_folder_count(base->folder) && !found; i++)
     found = !strncmp(ld_model_folder_name(base->folder, i), body, strlen(body));
   free(body);
-  return base->objective->labelled && names_body && !found;
+  return base->labels.n_names && names_body && !found;
 }
 
 static bool unties_head(const ld_model *model) {
@@ -266,7 +266,7 @@ static size_t tie_members(const ld_model *model, ld_json_member *members) {
 /* A classifier's class, and what its outputs are. The texts are the caller's to free. */
 static size_t head_members(const ld_base *base, ld_text texts[4], ld_json_member *members) {
   const ld_model *model = base->model;
-  if (!base->objective->labelled) return 0;
+  if (!base->labels.n_names) return 0;
   ld_text_printf(&texts[0], "[\"%s\"]", model->family->architectures[0]);
   ld_adapter_labels_put_map(&texts[1], base->labels.names, base->labels.n_names);
   put_numbers(&base->labels, &texts[2]);

@@ -14,10 +14,6 @@ static int seq_len_of(const ld_base *base, const ld_options *options) {
   return !most || options->seq_len < most ? (int)options->seq_len : most;
 }
 
-static bool has_labels(const ld_corpus *corpus) {
-  return ld_dataset_form(corpus->dataset)->labelled;
-}
-
 static void warn_of(const char *path, int64_t n, const char *one, const char *several) {
   if (n) ld_warn("%s: %lld %s", path, (long long)n, ld_plural(n, one, several));
 }
@@ -88,7 +84,7 @@ static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm)
   ld_error first = index->first_skipped; /* of the lowest rank that met one, as that of an error */
   ld_comm_agree(comm, index->n_skipped ? first.code : 0, &first);
   corpus->first_skipped = first;
-  if (counts[0] && !(corpus->labelled && !corpus->n_records)) { /* else fail_unlabelled says it */
+  if (counts[0] && !(corpus->labelled && !corpus->n_records)) { /* else fail_without_any says it */
     ld_warn("skipped: %s", first.text);
     ld_warn("%s: %lld unreadable %s skipped (--strict makes that an error)", path, (long long)counts[0],
             ld_plural(counts[0], "image is", "images are"));
@@ -117,7 +113,7 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   for (int i = 0; i < rank; i++) work.part += corpus->reads[i];
   int rc = corpus->reads[rank] ? ld_comm_meanwhile(comm, index_part, &work, err) : 0;
   rc = ld_comm_agree(comm, rc, err);
-  if (!rc && has_labels(corpus)) rc = join_labels(corpus, &index, comm, err);
+  if (!rc) rc = join_labels(corpus, &index, comm, err);
   if (!rc) {
     join_records(corpus, &index, comm);
     join_unused(corpus, &index.unused, comm);
@@ -128,33 +124,30 @@ static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   return rc;
 }
 
-static int fail_unlabelled(const ld_corpus *corpus, ld_error *err) {
+static int fail_without_any(const ld_corpus *corpus, ld_error *err) {
   const char *path = ld_dataset_path(corpus->dataset);
   if (!corpus->n_records && corpus->n_skipped)
     return ld_fail(err, LD_EFORMAT, "%s: %s: %s", path,
                    ld_plural(corpus->n_skipped, "its only image cannot be read",
                              "none of its images can be read, of which the first"),
                    corpus->first_skipped.text);
-  return ld_fail(
-      err, LD_EFORMAT,
-      "%s: none of its %lld %s has a label (by the key or column 'label', the HDF5 dataset 'labels', "
-      "or class folders)",
-      path, (long long)corpus->n_records, ld_plural(corpus->n_records, "record", "records"));
+  return ld_fail(err, LD_EFORMAT, "%s: none of its %lld %s has %s", path, (long long)corpus->n_records,
+                 ld_plural(corpus->n_records, "record", "records"),
+                 ld_dataset_form(corpus->dataset)->without_any);
 }
 
 /* Of records that are not used, or not as a whole. */
 static void warn_of_records(const ld_corpus *corpus, int seq_len) {
   const char *path = ld_dataset_path(corpus->dataset);
   const ld_plan *plan = corpus->plan;
+  const ld_data_form *form = ld_dataset_form(corpus->dataset);
   if (plan->n_cut)
     ld_warn("%s: %lld record%s longer than --seq-len %d tokens and cut", path, (long long)plan->n_cut,
             ld_plural(plan->n_cut, " is", "s are"), seq_len);
-  if (has_labels(corpus))
-    warn_of(path, plan->n_idle, "record has no label and is left out",
-            "records have no label and are left out");
-  else
-    warn_of(path, plan->n_idle, "record has no target token and is left out",
-            "records have no target token and are left out");
+  if (plan->n_idle)
+    ld_warn("%s: %lld %s no %s and %s left out", path, (long long)plan->n_idle,
+            ld_plural(plan->n_idle, "record has", "records have"), form->target ? form->target : "label",
+            ld_plural(plan->n_idle, "is", "are"));
 }
 
 static int plan_rows(ld_corpus *corpus, ld_error *err) {
@@ -164,21 +157,14 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
   for (int64_t i = 0; i < corpus->n_records; i++)
     lengths[i] = (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets};
   const ld_data_form *form = ld_dataset_form(corpus->dataset);
-  const bool pack =
-      !form->labelled && (strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs);
+  const bool pack = strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs;
   corpus->plan = form->continuous
                      ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
                      : ld_plan_records(lengths, corpus->n_records, seq_len, pack);
   free(lengths);
   if (corpus->plan->n_targets) warn_of_records(corpus, seq_len);
   if (corpus->plan->n_targets) return 0;
-  if (has_labels(corpus)) return fail_unlabelled(corpus, err);
-  return ld_fail(
-      err, LD_EFORMAT,
-      "%s: there is no token to train: none of its %lld %s has a target within --seq-len %d (are the "
-      "completions empty, or all prompts longer than that?)",
-      ld_dataset_path(corpus->dataset), (long long)corpus->n_records,
-      ld_plural(corpus->n_records, "record", "records"), seq_len);
+  return fail_without_any(corpus, err);
 }
 
 /* All read conversations as rank 0 does. */
@@ -211,7 +197,6 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   int rc = ld_corpus_open_data(corpus, comm, path, &data_options, err);
   if (!rc) rc = agree_on_layout(corpus, comm, err);
   if (!rc) rc = join_index(corpus, comm, err);
-  if (!rc && !has_labels(corpus)) rc = plan_rows(corpus, err);
   if (rc) {
     ld_corpus_close(corpus);
     return rc;
@@ -239,34 +224,16 @@ static int map_names(ld_corpus *corpus, ld_error *err) {
   return rc ? fail_unknown_name(corpus, rc, err) : 0;
 }
 
-static int check_labels(const ld_corpus *corpus, ld_error *err) {
-  const ld_model *model = corpus->base->model;
-  const ld_labels *labels = &corpus->labels;
-  const char *path = ld_dataset_path(corpus->dataset);
-  if (!corpus->base->objective->named)
-    return labels->kind != LD_LABEL_NAME ? 0
-                                         : ld_fail(err, LD_EMISMATCH,
-                                                   "%s: the label '%s' is a name, but the model has one "
-                                                   "output, for numbers",
-                                                   path, labels->names[0]);
-  if (labels->kind == LD_LABEL_REAL)
-    return ld_fail(
-        err, LD_EMISMATCH,
-        "%s: has labels with fractions (0.5, or 1.0), but the model has %d classes: write these as "
-        "whole numbers (1), or for a regression give --labels 1 when training",
-        path, model->head->out);
-  if (labels->kind == LD_LABEL_INTEGER && labels->largest >= model->head->out)
-    return ld_fail(err, LD_EMISMATCH, "%s: has the label %lld, but the model's classes are 0 to %d", path,
-                   (long long)labels->largest, model->head->out - 1);
-  return 0;
-}
-
 int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
-  int rc = has_labels(corpus) && corpus->labelled ? check_labels(corpus, err) : 0;
-  if (!rc && has_labels(corpus) && corpus->labels.kind == LD_LABEL_NAME) rc = map_names(corpus, err);
-  const bool whole =
-      !corpus->labelled && !ld_dataset_form(corpus->dataset)->tagged; /* a record is one target */
-  for (int64_t i = 0; whole && i < corpus->n_records; i++) corpus->records[i].n_targets = 1;
-  if (rc || corpus->plan) return rc;
-  return plan_rows(corpus, err);
+  const ld_base *base = corpus->base;
+  const ld_labels *labels = &corpus->labels;
+  int rc = 0;
+  if (corpus->labelled && labels->kind != LD_LABEL_NONE)
+    rc = base->objective->suit(labels, base->model->head->out, err);
+  if (rc) ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
+  if (!rc && labels->kind == LD_LABEL_NAME) rc = map_names(corpus, err);
+  /* A record that is only predicted has a row, whatever it holds. */
+  for (int64_t i = 0; !corpus->labelled && i < corpus->n_records; i++)
+    if (!corpus->records[i].n_targets) corpus->records[i].n_targets = 1;
+  return rc ? rc : plan_rows(corpus, err);
 }

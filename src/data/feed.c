@@ -1,11 +1,11 @@
 #include "data/feed.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "data/augment.h"
+#include "io/dataset/tokens.h"
 
 static void free_lane(ld_lane *lane) {
   free(lane->ids);
@@ -41,6 +41,10 @@ static void begin_lane(ld_lane *lane, size_t rows, size_t segments, size_t numbe
   lane->n_rows = lane->n_segments = 0;
 }
 
+static bool reads_images(const ld_corpus *corpus) {
+  return !strcmp(ld_dataset_form(corpus->dataset)->input, LD_IMAGE);
+}
+
 static size_t pixels_of(const ld_corpus *corpus) {
   const ld_image_rule *rule = &corpus->base->image_rule;
   return (size_t)rule->channels * (size_t)rule->height * (size_t)rule->width;
@@ -48,10 +52,8 @@ static size_t pixels_of(const ld_corpus *corpus) {
 
 /* For so many tokens (images) of so many segments. */
 static void begin(const ld_corpus *corpus, size_t tokens, size_t segments, ld_feed *feed) {
-  const ld_objective *objective = corpus->base->objective;
-  const size_t targets = objective->by_token ? tokens : segments;
   begin_lane(&feed->input, tokens, segments, tokens * pixels_of(corpus));
-  begin_lane(&feed->targets, objective->numbers ? 0 : targets, 0, objective->numbers ? targets : 0);
+  begin_lane(&feed->targets, tokens, 0, tokens);
 }
 
 static void begin_segment(ld_lane *lane) {
@@ -87,11 +89,10 @@ static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoc
 }
 
 static void lay_targets(const ld_objective *objective, ld_laid *laid, ld_lane *lane) {
-  laid->targets = objective->numbers ? NULL : lane->ids + lane->n_rows;
-  laid->parts = objective->numbers ? NULL : lane->positions + lane->n_rows;
-  laid->values = objective->numbers ? lane->numbers + lane->n_rows : NULL;
-  objective->lay(laid);
-  lane->n_rows += objective->by_token ? laid->count : 1;
+  laid->targets = lane->ids + lane->n_rows;
+  laid->values = lane->numbers + lane->n_rows;
+  laid->parts = lane->positions + lane->n_rows;
+  lane->n_rows += objective->lay(laid);
 }
 
 /* Continuous text begins with the token that begins a text, which nothing predicts. */
@@ -103,7 +104,7 @@ static void lay_beginning(const ld_corpus *corpus, ld_feed *feed) {
 
 static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, ld_sample *sample, ld_error *err) {
   const int rc = ld_dataset_read(corpus->dataset, &corpus->records[piece->record], sample, err);
-  if (rc || ld_dataset_form(corpus->dataset)->images) return rc;
+  if (rc || reads_images(corpus)) return rc;
   const size_t end = (size_t)piece->first + (size_t)piece->count;
   if (corpus->plan->continuous ? end <= sample->tokens.n : end == sample->tokens.n) return 0;
   return ld_fail(err, LD_EMISMATCH, "%s: changed while it was in use", ld_dataset_path(corpus->dataset));
@@ -124,7 +125,7 @@ static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, in
                     .first = piece->first,
                     .count = piece->count,
                     .continues = plan->continuous && (p || begins)};
-    if (ld_dataset_form(corpus->dataset)->images)
+    if (reads_images(corpus))
       lay_image(corpus, &laid, epoch, n_rows, &feed->input);
     else
       lay_tokens(&feed->input, &laid);
@@ -143,7 +144,7 @@ static ld_batch batch_of(const ld_corpus *corpus, const ld_feed *feed) {
                     .ids = lane->ids,
                     .positions = lane->positions,
                     .types = lane->types};
-  if (ld_dataset_form(corpus->dataset)->images)
+  if (reads_images(corpus))
     input = (ld_field){.name = LD_IMAGE,
                        .n_rows = lane->n_rows,
                        .numbers = lane->numbers,
@@ -154,9 +155,9 @@ static ld_batch batch_of(const ld_corpus *corpus, const ld_feed *feed) {
   return (ld_batch){.fields = {input,
                                {.name = LD_TARGETS,
                                 .n_rows = targets->n_rows,
-                                .ids = corpus->base->objective->numbers ? NULL : targets->ids,
+                                .ids = targets->ids,
                                 .positions = targets->positions,
-                                .numbers = corpus->base->objective->numbers ? targets->numbers : NULL}}};
+                                .numbers = targets->numbers}}};
 }
 
 int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, int64_t epoch, ld_feed *feed,
@@ -181,22 +182,32 @@ ld_row_shape ld_corpus_longest(const ld_corpus *corpus) {
   return (ld_row_shape){corpus->plan->longest, corpus->plan->longest};
 }
 
+/* A record of that shape: its first tokens are targets, as far as an objective has them. */
+static void fill_blank(ld_row_shape shape, ld_sample *sample) {
+  sample->tokens.n = sample->types.n = sample->parts.n = 0;
+  for (int t = 0; t < shape.n_tokens; t++) {
+    ld_ids_push(&sample->tokens, 0);
+    ld_ids_push(&sample->parts, 0);
+  }
+  ld_text_clear(&sample->tags);
+  ld_data_targets(sample, 0);
+  memset(sample->target, 0, (size_t)shape.n_tokens);
+  for (int t = 1; t < shape.n_tokens && t <= shape.n_targets; t++) sample->target[t] = 1;
+}
+
 int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape, ld_feed *feed,
                     ld_batch *batch, ld_error *err) {
-  const ld_objective *objective = corpus->base->objective;
   const size_t pixels = (size_t)n_rows * pixels_of(corpus);
   if (n_rows * shape.n_tokens > INT32_MAX / 2 || pixels > INT32_MAX / 2)
     return ld_fail(err, LD_EUSAGE, "--micro-batch %lld: that is too much for one pass", (long long)n_rows);
-  const int n_targets = objective->by_token ? shape.n_tokens : 1;
   begin(corpus, (size_t)(n_rows * shape.n_tokens), (size_t)n_rows, feed);
+  fill_blank(shape, &feed->sample);
+  const ld_record record = {.n_tokens = shape.n_tokens, .n_targets = shape.n_targets};
+  ld_laid laid = {
+      .sample = &feed->sample, .record = &record, .labels = &corpus->base->labels, .count = shape.n_tokens};
   for (int64_t row = 0; row < n_rows; row++) {
-    begin_segment(&feed->input);
-    for (int t = 0; t < shape.n_tokens; t++) lay_token(&feed->input, 0, 0);
-    for (int t = 0; t < n_targets; t++, feed->targets.n_rows++)
-      if (objective->numbers)
-        feed->targets.numbers[feed->targets.n_rows] = t < shape.n_targets ? 0 : NAN;
-      else
-        feed->targets.ids[feed->targets.n_rows] = t < shape.n_targets ? 0 : -1;
+    lay_tokens(&feed->input, &laid);
+    lay_targets(corpus->base->objective, &laid, &feed->targets);
   }
   *batch = batch_of(corpus, feed);
   return 0;

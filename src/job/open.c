@@ -38,10 +38,10 @@ static int count_outputs(const ld_options *options, const ld_labels *labels) {
 static bool head_fits(const ld_base *base, const ld_options *options, const ld_labels *labels) {
   const ld_linear *head = base->model->head;
   if (head->is_new || options->new_head || (options->labels && options->labels != head->out)) return false;
-  if (!base->objective->named) return labels->kind != LD_LABEL_NAME;
+  if (base->objective->suit(labels, head->out, NULL)) return false;
   for (size_t i = 0; i < labels->n_names; i++)
     if (!ld_labels_have(&base->labels, labels->names[i])) return false;
-  return labels->kind == LD_LABEL_NAME || (labels->kind == LD_LABEL_INTEGER && labels->largest < head->out);
+  return true;
 }
 
 /* Names the classes of a new head: those of the data, and numbers that are none of them for more. */
@@ -85,7 +85,7 @@ static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
 static int choose_head(ld_job *j, ld_error *err) {
   const ld_labels *labels = &j->data->labels;
   ld_base *base = &j->base;
-  if (!base->objective->labelled) return 0;
+  if (!base->labels.n_names) return 0;
   if (labels->kind == LD_LABEL_NONE) return 0; /* the plan will say so */
   if (head_fits(base, &j->options, labels)) return 0;
   const int n = count_outputs(&j->options, labels);

@@ -264,7 +264,7 @@ static void warn_of_settings(const ld_job *j) {
   const ld_options *options = &j->options;
   const long long steps = (long long)j->trainer.total_steps;
   const ld_data_form *form = ld_dataset_form(j->data->dataset);
-  if (!form->labelled && !form->has_turns && j->base.eos < 0)
+  if (form->ends && j->base.eos < 0)
     ld_warn(
         "%s: names no end token (eos_token in its tokenizer's files, eos_token_id in config.json): no end is "
         "trained, and generating will not stop by itself",

@@ -17,24 +17,25 @@
 static void describe_data(const ld_job *j) {
   const ld_plan *plan = j->data->plan;
   const ld_data_form *form = ld_dataset_form(j->data->dataset);
+  const ld_image_rule *rule = &j->base.image_rule;
   const long long n = (long long)j->data->n_records, rows = (long long)plan->n_rows;
-  if (!form->labelled)
-    ld_info("data    %s: %lld %s in %lld %s, %lld tokens, %lld of them targets", j->options.data, n,
-            ld_plural(n, "record", "records"), rows, ld_plural(rows, "row", "rows"),
-            (long long)plan->n_tokens, (long long)plan->n_targets);
-  else if (form->images)
-    ld_info("data    %s: %lld %s of %d x %d", j->options.data, rows, ld_plural(rows, "image", "images"),
-            j->base.image_rule.width, j->base.image_rule.height);
+  ld_text line = {0};
+  ld_text_printf(&line, "%lld %s%s", n, form->record, ld_plural(n, "", "s"));
+  if (rows != n) ld_text_printf(&line, " in %lld row%s", rows, ld_plural(rows, "", "s"));
+  if (rule->width)
+    ld_text_printf(&line, " of %d x %d", rule->width, rule->height);
   else
-    ld_info("data    %s: %lld %s, %lld tokens", j->options.data, rows, ld_plural(rows, "text", "texts"),
-            (long long)plan->n_tokens);
+    ld_text_printf(&line, ", %lld tokens", (long long)plan->n_tokens);
+  if (form->target) ld_text_printf(&line, ", %lld of them targets", (long long)plan->n_targets);
+  ld_info("data    %s: %s", j->options.data, line.bytes);
+  ld_text_free(&line);
 }
 
 /* The classes by name, as many as a line holds. */
 static void describe_head(const ld_job *j) {
   const ld_base *base = &j->base;
   const char *state = base->model->head->is_new ? "new" : "stored";
-  if (!base->objective->labelled) return;
+  if (!base->labels.n_names) return;
   if (!base->objective->named) {
     ld_info("head    %s: one number", state);
     return;
@@ -76,7 +77,7 @@ void ld_job_describe(const ld_job *j) {
 }
 
 static const char *unit(const ld_job *j) {
-  return ld_dataset_form(j->data->dataset)->images ? "images" : "tokens";
+  return j->base.image_rule.width ? "images" : "tokens";
 }
 
 void ld_job_show_eval(const ld_job *j, const ld_evaluation *found) {
@@ -152,10 +153,9 @@ static void record_machine(ld_metrics *m) {
   ld_metrics_int(m, "memory", ld_machine_memory());
 }
 
-/* What a target is: a token, a word, or a whole record. */
 static const char *target(const ld_job *j) {
   const ld_data_form *form = ld_dataset_form(j->data->dataset);
-  return !form->labelled ? "target token" : form->tagged ? "word" : form->images ? "image" : "text";
+  return form->target ? form->target : form->row;
 }
 
 int ld_job_record_start(ld_job *j, ld_error *err) {
@@ -281,11 +281,11 @@ int ld_job_record_stop(ld_job *j, ld_error *err) {
 
 static void print_steps(const ld_job *j, double tokens) {
   const ld_trainer *t = &j->trainer;
-  const ld_data_form *form = ld_dataset_form(j->data->dataset);
-  const char *rows = !form->labelled ? "rows" : form->images ? "images" : "texts";
-  printf("steps              %lld (%lld per epoch), batch of %lld %s", (long long)t->total_steps,
-         (long long)t->steps_per_epoch, (long long)j->options.batch_size, rows);
-  printf(form->images ? "\n" : ", %.0f tokens per step\n", tokens);
+  const long long batch = (long long)j->options.batch_size;
+  printf("steps              %lld (%lld per epoch), batch of %lld %s%s", (long long)t->total_steps,
+         (long long)t->steps_per_epoch, batch, ld_dataset_form(j->data->dataset)->row,
+         ld_plural(batch, "", "s"));
+  printf(j->base.image_rule.width ? "\n" : ", %.0f tokens per step\n", tokens);
 }
 
 static void print_time(const ld_job *j) {

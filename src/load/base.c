@@ -62,7 +62,7 @@ static void add_forms(ld_base *base, const ld_family *family) {
   while (base->forms[n]) n++;
   for (size_t i = 0; (objective = ld_objective_at(i)); i++)
     for (const ld_data_form *const *form = objective->forms; objective->head == family->head && *form; form++)
-      if ((*form)->images == family->of_images && !is_listed(base, *form) && n < LD_MAX_FORMS)
+      if (!strcmp((*form)->input, family->input) && !is_listed(base, *form) && n < LD_MAX_FORMS)
         base->forms[n++] = *form;
 }
 
@@ -157,7 +157,7 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   if (!rc) rc = build_model(base, NULL, err);
   for (size_t i = 0; !rc && i < base->model->n_warnings; i++)
     ld_warn("%s/config.json: %s", path, base->model->warnings[i]);
-  if (rc || !base->objective->labelled) return rc;
+  if (rc || !base->objective->suit) return rc;
   name_stored_labels(base);
   return 0;
 }
@@ -208,9 +208,9 @@ static int read_image_rule(ld_base *base, ld_error *err) {
 int ld_base_open(const char *path, ld_base *base, ld_error *err) {
   int rc = ld_base_open_model(path, base, err);
   if (rc) return rc;
-  if (base->model->family->of_images) return read_image_rule(base, err);
+  if (base->model->channels) return read_image_rule(base, err);
   rc = ld_tokenizer_open(path, &base->tokenizer, err);
-  if (rc || base->objective->labelled) return rc;
+  if (rc || !base->model->kv_width) return rc;
   rc = find_special_ids(base, err);
   return rc ? rc
             : ld_chat_template_read(path, ld_model_folder_token(base->folder, "bos_token"),

@@ -158,8 +158,7 @@ static int check_complete(const ld_base *base, const ld_adapter *adapter, const 
 /* The head takes the size that the adapter's has, and its labels, which must be as many. */
 static int follow_head(ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const ld_linear *head = base->model->head;
-  const ld_adapter_module *module =
-      base->objective->labelled ? ld_adapter_module_at(adapter, head->path) : NULL;
+  const ld_adapter_module *module = base->labels.n_names ? ld_adapter_module_at(adapter, head->path) : NULL;
   const ld_adapter_tensor *weight = module ? ld_adapter_tensor_of(module, "weight") : NULL;
   const int64_t rows = weight && weight->ndim == 2 ? weight->shape[0] : 0;
   int rc = 0;
@@ -256,7 +255,7 @@ static int check_saved(const ld_base *base, const ld_adapter *adapter, const cha
 /* PEFT puts a class for generation around the model then, which a classifier does not fit. */
 static int check_task(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const char *task = adapter->task_type, *end = task ? strrchr(task, '_') : NULL;
-  if (!base->objective->labelled || !end || strcmp(end, "_LM") != 0) return 0;
+  if (!base->labels.n_names || !end || strcmp(end, "_LM") != 0) return 0;
   return ld_fail(err, LD_EMISMATCH, "%s: task_type is '%s', but the %s model %s is a classifier", source,
                  task, base->model->family->model_type, ld_model_folder_path(base->folder));
 }
@@ -382,7 +381,7 @@ int ld_base_adapt_from(ld_base *base, const char *path, bool other_base, ld_erro
  * for text classifiers (their task type trains the head whole). */
 static const char *default_whole(const ld_base *base, const ld_options *options) {
   const ld_model *model = base->model;
-  const bool free_choice = base->objective->labelled && !model->family->task_type && !model->head->is_new;
+  const bool free_choice = base->labels.n_names && !model->family->task_type && !model->head->is_new;
   return free_choice && ld_is_targeted(model->head, options->target) ? "none" : NULL;
 }
 

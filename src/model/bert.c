@@ -262,7 +262,7 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
 
 #define FAMILY(type, its_keys, build_function, targets, its_head, task, ...)                                 \
   {                                                                                                          \
-    .model_type = type, .architectures = {__VA_ARGS__}, .keys = {its_keys}, .body = type,                    \
+    .model_type = type, .architectures = {__VA_ARGS__}, .keys = {its_keys}, .body = type, .input = LD_TEXT,  \
     .default_targets = targets, .default_whole = "classifier,score", .task_type = task, .head = its_head,    \
     .build = build_function, .features = features,                                                           \
   }

@@ -134,6 +134,7 @@ const ld_family ld_gpt2 = {
     .architectures = {"GPT2LMHeadModel"},
     .keys = {keys},
     .body = "transformer",
+    .input = LD_TEXT,
     .default_targets = "c_attn",
     .task_type = "CAUSAL_LM",
     .fan_in_fan_out = true,

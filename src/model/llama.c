@@ -295,7 +295,8 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
 #define RELATIVE(type, class, ...)                                                                           \
   {                                                                                                          \
     .model_type = type, .architectures = {class}, .keys = {common_keys, __VA_ARGS__}, .body = "model",       \
-    .default_targets = "q_proj,v_proj", .task_type = "CAUSAL_LM", .build = build, .features = features       \
+    .input = LD_TEXT, .default_targets = "q_proj,v_proj", .task_type = "CAUSAL_LM", .build = build,          \
+    .features = features                                                                                     \
   }
 
 const ld_family ld_llama = RELATIVE("llama", "LlamaForCausalLM", llama_keys);

@@ -37,7 +37,7 @@ typedef struct ld_family {
   const char *default_whole;   /* PEFT's default modules_to_save; NULL for none */
   const char *task_type;       /* PEFT's, for adapters of this family; NULL for none */
   ld_head head;
-  bool of_images;              /* it takes images; otherwise text */
+  const char *input;           /* the field that it reads: LD_TEXT or LD_IMAGE */
   const char *image_processor; /* of a preprocessor_config.json that names none, as transformers knows it;
                                   NULL: it knows none */
   bool fan_in_fan_out;         /* linear weights are stored (in, out) */

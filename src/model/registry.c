@@ -71,7 +71,7 @@ int ld_model_families(const ld_value *config, const char *source, const ld_famil
 static bool has_purpose(const ld_family *family, const char *architecture) {
   for (int i = 0; i < N_FAMILIES; i++)
     for (int k = 0; k < LD_MAX_ARCHITECTURES && families[i]->architectures[k]; k++)
-      if (families[i]->head == family->head && families[i]->of_images == family->of_images &&
+      if (families[i]->head == family->head && !strcmp(families[i]->input, family->input) &&
           !strcmp(purpose(families[i]->architectures[k]), purpose(architecture)))
         return true;
   return false;

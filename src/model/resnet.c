@@ -286,7 +286,7 @@ const ld_family ld_resnet = {
     .keys = {keys},
     .body = "resnet",
     .head = LD_HEAD_RECORD,
-    .of_images = true,
+    .input = LD_IMAGE,
     .image_processor = "ConvNextImageProcessor",
     .build = build_resnet,
     .features = features,
@@ -299,7 +299,7 @@ const ld_family ld_resnet_cifar = {
     .default_targets = "conv1,conv2",
     .default_whole = "linear",
     .head = LD_HEAD_RECORD,
-    .of_images = true,
+    .input = LD_IMAGE,
     .build = build_resnet_cifar,
     .features = features,
 };

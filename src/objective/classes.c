@@ -6,6 +6,7 @@
 #include "io/json.h"
 #include "linalg/rows.h"
 #include "nn/ops.h"
+#include "objective/class_labels.h"
 #include "objective/objective.h"
 
 static const ld_data_form *const forms[] = {&ld_form_labelled, &ld_form_image, NULL};
@@ -14,8 +15,9 @@ static const ld_metric metrics[] = {{.key = "accuracy", .name = "accuracy", .dig
                                     {.key = "matthews", .name = "Matthews", .digits = 4},
                                     {0}};
 
-static void lay(const ld_laid *laid) {
+static int lay(const ld_laid *laid) {
   laid->targets[0] = laid->record->label;
+  return 1;
 }
 
 static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
@@ -77,13 +79,13 @@ const ld_objective ld_objective_classes = {
     .name = "classes",
     .model = "a classifier",
     .forms = forms,
-    .labelled = true,
     .named = true,
     .problem = "single_label_classification",
     .loss_unit = "nats",
     .metrics = metrics,
     .head = LD_HEAD_RECORD,
     .lay = lay,
+    .suit = ld_class_labels_suit,
     .put_target = put_target,
     .loss = loss,
     .answer = answer,

@@ -10,12 +10,13 @@ static const ld_metric metrics[] = {
     {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
 /* A token is the target of the row before it, when that is of the same text. */
-static void lay(const ld_laid *laid) {
+static int lay(const ld_laid *laid) {
   for (int i = 0; i < laid->count; i++) {
     laid->targets[i] = -1;
     if ((i > 0 || laid->continues) && laid->sample->target[laid->first + i])
       laid->targets[i - 1] = laid->sample->tokens.ids[laid->first + i];
   }
+  return laid->count;
 }
 
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
@@ -35,7 +36,6 @@ const ld_objective ld_objective_language = {
     .loss_unit = "nats",
     .metrics = metrics,
     .head = LD_HEAD_NEXT_TOKEN,
-    .by_token = true,
     .lay = lay,
     .loss = loss,
     .score = score,

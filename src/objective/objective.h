@@ -49,8 +49,8 @@ typedef struct ld_laid {
   const ld_labels *labels; /* the base's */
   int first, count;
   bool continues;   /* its first token goes on from the row before */
-  int32_t *targets; /* the rows of the field "targets" that belong to it, as ids, */
-  float *values;    /* or as numbers; the other is NULL */
+  int32_t *targets; /* the rows of the field "targets" that belong to it, as ids (-1 for none), */
+  float *values;    /* and as numbers (NaN for none), whichever the objective has */
   int32_t *parts;   /* beside targets: which part of the record each is of, a word; need not be filled */
 } ld_laid;
 
@@ -66,17 +66,17 @@ typedef struct ld_objective {
   const char *name;                 /* in metrics.jsonl: "classes" */
   const char *model;                /* what serves it, for people: "a classifier" */
   const ld_data_form *const *forms; /* that it takes; NULL after the last */
-  bool labelled; /* it has outputs for each record, by which that is told; otherwise text is generated */
-  bool named;    /* these outputs are classes, which have names */
-  const char *problem;      /* transformers' problem_type; NULL for none */
-  const char *loss_unit;    /* of the report: "nats"; NULL: as it is */
-  const ld_metric *metrics; /* the first is the one to show beside the loss; {NULL} after the last */
-  ld_head head;             /* the kind of head that it needs, */
-  int n_outputs;            /* with so many outputs; 0: any number */
-  bool by_token;            /* a target stands by each token of the text; otherwise one by each record */
-  bool numbers;             /* targets are numbers; otherwise ids */
-  /* Lays the targets of a sample beside its rows; -1 or NaN for none. */
-  void (*lay)(const ld_laid *laid);
+  bool named;                       /* its outputs are classes, which have names */
+  const char *problem;              /* transformers' problem_type; NULL for none */
+  const char *loss_unit;            /* of the report: "nats"; NULL: as it is */
+  const ld_metric *metrics;         /* the first is the one to show beside the loss; {NULL} after the last */
+  ld_head head;                     /* the kind of head that it needs, */
+  int n_outputs;                    /* with so many outputs; 0: any number */
+  /* Lays the targets of a sample, one for each of its tokens or one for all of it; returns how many. */
+  int (*lay)(const ld_laid *laid);
+  /* LD_EMISMATCH, naming no file, when data with these labels is not for a head with so many outputs. NULL: it has no
+   * labels. */
+  int (*suit)(const ld_labels *labels, int n_outputs, ld_error *err);
   /* What is to be predicted of a record, for people: ", label positive". NULL: the tokens of its text that are targets. */
   void (*put_target)(const ld_field *targets, const ld_labels *labels, ld_text *out);
   /* The forward pass and the summed loss of the batch's targets. Ends the tape. Gives the outputs (B, n), if there are

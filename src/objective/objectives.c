@@ -24,8 +24,8 @@ const ld_objective *ld_objective_at(size_t i) {
 
 char *ld_objective_what(const ld_model *model) {
   const ld_objective *objective = ld_objective_of(model);
-  if (!objective->labelled) return ld_format("%s", objective->model);
-  return ld_format("%s of %s", objective->model, model->family->of_images ? "images" : "texts");
+  if (!objective->suit) return ld_format("%s", objective->model);
+  return ld_format("%s of %ss", objective->model, model->family->input);
 }
 
 ld_tensor *ld_objective_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss) {

@@ -18,6 +18,7 @@
 #include "io/json.h"
 #include "linalg/rows.h"
 #include "nn/ops.h"
+#include "objective/class_labels.h"
 #include "objective/objective.h"
 
 /* A list of strings among the values, under either name; NULL, with an error, for another thing. */
@@ -78,8 +79,11 @@ static const ld_data_form tagged = {.name = "tagged",
                                     .takes = "a classifier of tokens takes files that end in",
                                     .keys = {"tokens"},
                                     .more = {"tags", "ner_tags"},
-                                    .labelled = true,
-                                    .tagged = true,
+                                    .input = "text",
+                                    .record = "text",
+                                    .row = "text",
+                                    .target = "word",
+                                    .without_any = "a word with a tag (by the keys 'tokens' and 'tags')",
                                     .make = make};
 static const ld_data_form *const forms[] = {&tagged, NULL};
 
@@ -99,7 +103,7 @@ static int32_t class_of(const ld_labels *labels, const char *name) {
 }
 
 /* Without tags, of data that is only predicted, the first token of a word has class 0, so that it has an answer. */
-static void lay(const ld_laid *laid) {
+static int lay(const ld_laid *laid) {
   const ld_sample *sample = laid->sample;
   const char *tag = sample->tags.length ? sample->tags.bytes : NULL;
   for (int i = 0; i < laid->count; i++) {
@@ -109,6 +113,7 @@ static void lay(const ld_laid *laid) {
     laid->targets[i] = class_of(laid->labels, tag);
     tag += strlen(tag) + 1;
   }
+  return laid->count;
 }
 
 /* ", tags B-PER I-PER O", those of the first words. */
@@ -246,12 +251,11 @@ const ld_objective ld_objective_tokens = {
     .model = "a classifier",
     .forms = forms,
     .head = LD_HEAD_TOKEN,
-    .labelled = true,
     .named = true,
     .loss_unit = "nats",
     .metrics = metrics,
-    .by_token = true,
     .lay = lay,
+    .suit = ld_class_labels_suit,
     .put_target = put_target,
     .loss = loss,
     .answer = answer,

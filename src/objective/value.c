@@ -12,8 +12,16 @@ static const ld_metric metrics[] = {
     {.key = "spearman", .name = "Spearman", .title = "Spearman correlation", .digits = 4},
     {0}};
 
-static void lay(const ld_laid *laid) {
+static int lay(const ld_laid *laid) {
   laid->values[0] = laid->record->value;
+  return 1;
+}
+
+static int suit(const ld_labels *labels, int n_outputs, ld_error *err) {
+  (void)n_outputs;
+  if (labels->kind != LD_LABEL_NAME) return 0;
+  return ld_fail(err, LD_EMISMATCH, "the label '%s' is a name, but the model has one output, for numbers",
+                 labels->names[0]);
 }
 
 static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
@@ -65,14 +73,13 @@ const ld_objective ld_objective_value = {
     .name = "value",
     .model = "a classifier",
     .forms = forms,
-    .labelled = true,
     .problem = "regression",
     .loss_unit = "mean squared error",
     .metrics = metrics,
     .head = LD_HEAD_RECORD,
     .n_outputs = 1,
-    .numbers = true,
     .lay = lay,
+    .suit = suit,
     .put_target = put_target,
     .loss = loss,
     .answer = answer,

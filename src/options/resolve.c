@@ -260,7 +260,7 @@ static bool has_name(const char *list, const char *word) {
 
 static bool has_meaning(const ld_option *o, const ld_model *model) {
   return !o->meant || has_name(o->meant, ld_objective_of(model)->name) ||
-         has_name(o->meant, model->family->of_images ? "images" : "text");
+         has_name(o->meant, model->family->input);
 }
 
 void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_model *model,

@@ -125,16 +125,17 @@ void ld_evaluation_put(const ld_evaluation *e, const ld_objective *objective, in
 }
 
 /* The outputs of the i-th row of a batch, which has one sequence. */
-static ld_outputs outputs_of(const pass *done, bool by_token, int i, int n_parts) {
+static ld_outputs outputs_of(const pass *done, int i, int n_parts) {
   const ld_tensor *all = done->outputs;
   const ld_field *targets = ld_batch_field(&done->batch, LD_TARGETS);
-  const int32_t *segment = by_token ? ld_batch_field(&done->batch, LD_TEXT)->segment : NULL;
-  const int first = by_token ? segment[i] : i, end = by_token ? segment[i + 1] : i + 1;
+  const ld_field *input = &done->batch.fields[0];
+  const bool by_token = input->n_segments && all->rows != input->n_segments;
+  const int first = by_token ? input->segment[i] : i, end = by_token ? input->segment[i + 1] : i + 1;
   return (ld_outputs){.data = all->data + (size_t)first * (size_t)all->stride,
                       .rows = end - first,
                       .cols = all->cols,
                       .stride = all->stride,
-                      .parts = targets->positions ? targets->positions + first : NULL,
+                      .parts = targets->positions + first,
                       .n_parts = n_parts};
 }
 
@@ -156,8 +157,7 @@ static int predict_rows(const ld_session *session, const ld_corpus *corpus, int6
   pass done;
   int rc = n ? run(session, corpus, first, n, &done, err) : 0;
   for (int i = 0; i < n && !rc; i++) {
-    const ld_outputs outputs =
-        outputs_of(&done, objective->by_token, i, ld_corpus_record(corpus, first + i)->n_parts);
+    const ld_outputs outputs = outputs_of(&done, i, ld_corpus_record(corpus, first + i)->n_parts);
     rc = check_finite(corpus, first + i, &outputs, err);
     if (!rc) objective->put_prediction(&corpus->base->labels, &outputs, out);
     if (!rc) ld_text_append(out, "", 1);

@@ -74,8 +74,9 @@ static void run(const ld_model *model) {
                           .channels = model->channels,
                           .height = SIDE,
                           .width = SIDE};
-  const ld_batch batch = {.fields = {model->family->of_images ? image : text}};
-  if (model->family->of_images ? model->channels > LD_MAX_DIMS : model->max_positions < TOKENS) return;
+  const ld_batch batch = {.fields = {!strcmp(model->family->input, LD_IMAGE) ? image : text}};
+  if (!strcmp(model->family->input, LD_IMAGE) ? model->channels > LD_MAX_DIMS : model->max_positions < TOKENS)
+    return;
   ld_tape *tape = ld_tape_create();
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_INFER, dry, false);

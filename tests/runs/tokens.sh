@@ -44,7 +44,7 @@ for adapter in one one/adapter.h5 one/peft; do
   expect_status 0 "predict by $adapter"
   [ "$(head -1 out)" = '{"tags": ["B-PER", "I-PER", "O", "O", "B-LOC", "O"]}' ] || fail "$adapter: $(head -1 out)"
   ranks 1 eval --model body --adapter "$adapter" --data names.jsonl
-  expect_text '^loss [0-9.]+  F1 1\.000000  precision 1\.000000  recall 1\.000000  accuracy 1\.000000  samples 2$' out "eval by $adapter"
+  expect_text '^loss [0-9.]+  F1 1\.000000  precision 1\.000000  recall 1\.000000  accuracy 1\.000000  words 11  sequences 2$' out "eval by $adapter"
 done
 ranks 1 merge --model body --adapter one --out whole
 expect_text '"BertForTokenClassification"' whole/config.json "the merged model's class"
@@ -57,6 +57,15 @@ ranks 2 predict --model whole --data words.jsonl
 expect_text '^\{"tags": \["[^"]+", null, "[^"]+", "[^"]+"\]\}$' out "a word without a token"
 ranks 2 predict --model whole --data words.jsonl --seq-len 4
 expect_text '^\{"tags": \["[^"]+", null, null, null\]\}$' out "words that were cut off"
+
+# Other tags have a new head, and the same tags when one is asked for.
+sed 's/PER/WHO/' names.conll >other.conll
+ranks 1 "${learn[@]}" --model whole --data other.conll --out other
+expect_text '^head +new: 4 classes \(B-LOC, B-WHO, I-WHO, O\)$' err "the classes of other tags"
+ranks 1 "${learn[@]}" --model whole --data names.conll --out stored
+expect_text '^head +stored: 4 classes \(B-LOC, B-PER, I-PER, O\)$' err "the stored head"
+ranks 1 "${learn[@]}" --model whole --data names.conll --new-head --out fresh
+expect_text '^head +new: 4 classes \(B-LOC, B-PER, I-PER, O\)$' err "a new head for the same tags"
 
 # refused NAME LINE REGEX
 refused() {

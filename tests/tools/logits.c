@@ -224,14 +224,14 @@ static int run_samples(const ld_base *base, const char *source, results *out, ld
     return ld_fail(err, LD_EMISMATCH, "%s is new in this model: give an adapter that has it", head->path);
   const int rc = ld_safetensors_open(source, &in, err);
   if (rc) return rc;
-  const int ran = base->model->family->of_images ? run_images(base, in, source, out, err)
-                                                 : run_texts(base, in, source, out, err);
+  const int ran = !strcmp(base->model->family->input, LD_IMAGE) ? run_images(base, in, source, out, err)
+                                                                : run_texts(base, in, source, out, err);
   ld_safetensors_close(in);
   return ran;
 }
 
 static int work(const ld_base *base, const char *source, results *out, ld_error *err) {
-  if (!base->objective->labelled)
+  if (!base->labels.n_names)
     return source ? ld_fail(err, LD_EFORMAT, "%s: a language model takes ids from standard input", source)
                   : run_sequences(base, out, err);
   return source ? run_samples(base, source, out, err)

@@ -46,6 +46,7 @@ static inline void open_case_dropping(judged *c, const char *name, const char *c
   cr_assert(config, "%s", err.text);
   must(ld_model_build(config, c->base.weights, NULL, &c->base.model, &err), &err);
   c->base.objective = ld_objective_of(c->base.model);
+  if (c->base.objective->suit) ld_base_set_labels(&c->base, NULL, (size_t)c->base.model->head->out);
   ld_value_free(config);
   ld_adapter *adapter;
   must(ld_peft_read(adapter_path, ld_adapter_forms(), &adapter, &err), &err);

@@ -114,10 +114,10 @@ static double step(const ld_base *base, bool recompute) {
   static const float values[B] = {0.5f, -1};
   static float pixels[MOST_CHANNELS * B * SIDE * SIDE];
   const ld_model *model = base->model;
-  const bool images = model->family->of_images;
+  const bool images = !strcmp(model->family->input, LD_IMAGE);
   const ld_stream stream = ld_rng_stream(3, LD_RNG_INIT, 1, 0);
   ld_rng_fill(&stream, 0, 1, pixels, sizeof pixels / sizeof *pixels);
-  const bool by_token = ld_objective_of(model)->by_token;
+  const bool by_token = model->family->head != LD_HEAD_RECORD;
   const ld_field text = {.name = LD_TEXT,
                          .n_rows = T,
                          .n_segments = B,

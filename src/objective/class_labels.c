@@ -1,0 +1,14 @@
+#include "objective/class_labels.h"
+
+int ld_class_labels_suit(const ld_labels *labels, int n_outputs, ld_error *err) {
+  if (labels->kind == LD_LABEL_REAL)
+    return ld_fail(
+        err, LD_EMISMATCH,
+        "has labels with fractions (0.5, or 1.0), but the model has %d classes: write these as whole numbers "
+        "(1), or for a regression give --labels 1 when training",
+        n_outputs);
+  if (labels->kind == LD_LABEL_INTEGER && labels->largest >= n_outputs)
+    return ld_fail(err, LD_EMISMATCH, "has the label %lld, but the model's classes are 0 to %d",
+                   (long long)labels->largest, n_outputs - 1);
+  return 0;
+}
