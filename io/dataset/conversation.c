@@ -53,7 +53,7 @@ static int render(const ld_dataset *dataset, const ld_value *record, ld_tally *u
 typedef struct id_walk {
   const ld_dataset *dataset;
   const char *text;
-  const ld_ids *whole;
+  const ld_ids *all;
   size_t at;    /* tokens passed */
   bool differs; /* the pieces' ids are not the whole's: the walk means nothing */
   ld_ids piece;
@@ -63,7 +63,7 @@ typedef struct id_walk {
 static int common(id_walk *walk, size_t begin, size_t end, size_t *n, ld_error *err) {
   walk->piece.n = 0;
   int rc = ld_data_encode(walk->dataset, walk->text + begin, end - begin, false, &walk->piece, err);
-  *n = rc ? 0 : ld_data_common(&walk->piece, walk->whole->ids + walk->at, walk->whole->n - walk->at);
+  *n = rc ? 0 : ld_data_common(&walk->piece, walk->all->ids + walk->at, walk->all->n - walk->at);
   return rc;
 }
 
@@ -91,7 +91,7 @@ static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, 
     from = span->end;
   }
   if (!rc && !walk->differs) rc = pass(walk, from, chat->text.length, err);
-  if (walk->at != walk->whole->n) walk->differs = true;
+  if (walk->at != walk->all->n) walk->differs = true;
   return rc;
 }
 
@@ -106,7 +106,7 @@ static int mark_by_prefixes(id_walk *walk, const rendered *chat, uint8_t *target
         "the conversation",
         chat->spans.n, chat->text.length);
   walk->at = 0;
-  memset(target, 0, walk->whole->n);
+  memset(target, 0, walk->all->n);
   for (size_t i = 0; i < chat->spans.n; i++) {
     size_t begin, end;
     int rc = common(walk, 0, chat->spans.items[i].begin, &begin, err);
@@ -118,7 +118,7 @@ static int mark_by_prefixes(id_walk *walk, const rendered *chat, uint8_t *target
 }
 
 static int mark(const ld_dataset *dataset, const rendered *chat, ld_sample *sample, ld_error *err) {
-  id_walk walk = {.dataset = dataset, .text = chat->text.bytes, .whole = &sample->tokens};
+  id_walk walk = {.dataset = dataset, .text = chat->text.bytes, .all = &sample->tokens};
   ld_data_targets(sample, SIZE_MAX);
   int rc = mark_by_pieces(&walk, chat, sample->target, err);
   if (!rc && walk.differs) rc = mark_by_prefixes(&walk, chat, sample->target, err);

@@ -46,17 +46,6 @@ static void make_slots(ld_label_set *set) {
   for (size_t i = 0; i < n_names; i++) *slot_of(set, set->labels->names[i]) = (int32_t)i + 1;
 }
 
-/* The index of a name; -1 when it is not there. */
-static int32_t find_in_set(const ld_label_set *set, const char *name) {
-  return *slot_of(set, name) - 1;
-}
-
-/* Begins a set with the names that are there. */
-static void fill_set(ld_label_set *set, ld_labels *labels) {
-  *set = (ld_label_set){.labels = labels};
-  make_slots(set);
-}
-
 void ld_label_set_free(ld_label_set *set) {
   free(set->slots);
   *set = (ld_label_set){0};
@@ -279,11 +268,11 @@ int ld_labels_merge(const ld_labels *parts, size_t n_parts, ld_labels *out, ld_e
 }
 
 int ld_labels_match(const ld_labels *mine, ld_labels *all, int32_t *number, ld_error *err) {
-  ld_label_set set;
+  ld_label_set set = {.labels = all};
   int rc = 0;
-  fill_set(&set, all);
+  make_slots(&set);
   for (size_t i = 0; !rc && i < mine->n_names; i++) {
-    number[i] = find_in_set(&set, mine->names[i]);
+    number[i] = *slot_of(&set, mine->names[i]) - 1;
     if (number[i] < 0)
       rc = ld_fail(err, LD_EMISMATCH,
                    "label: \"%s\" is not among the %zu known %s (\"%s\"%s): give other data, or "

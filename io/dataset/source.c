@@ -96,7 +96,7 @@ int ld_source_digest(const ld_source *source, ld_digests *digests, char digest[L
                      ld_error *err) {
   ld_contents contents;
   const int rc = (source->kind->digest ? source->kind->digest : digest_file)(source, digests, &contents, err);
-  if (!rc) ld_digest_show(contents.whole, digest);
+  if (!rc) ld_digest_show(contents.bytes, digest);
   return rc;
 }
 

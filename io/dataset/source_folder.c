@@ -115,7 +115,7 @@ static int folder_digest(const ld_source *source, ld_digests *digests, ld_conten
   if (ld_digests_find(digests, source->path, &stamp, out)) return 0;
   *out = (ld_contents){0};
   for (size_t i = 0; i < n; i += HELD)
-    out->whole = hash_some(source, i, n - i < HELD ? n - i : HELD, ld_digests_threads(digests), out->whole);
+    out->bytes = hash_some(source, i, n - i < HELD ? n - i : HELD, ld_digests_threads(digests), out->bytes);
   if (stamp_files(source).id != stamp.id)
     return ld_fail(err, LD_EFILE,
                    "%s: images change while they are read: wait until whatever writes them is done",

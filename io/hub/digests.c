@@ -156,7 +156,7 @@ uint64_t ld_tensor_hash(const char *name, const ld_stored *tensor, uint64_t cont
 static void hash_whole(const ld_map *map, int n_threads, ld_contents *out) {
   ld_region region = {map->bytes, map->length, 0};
   ld_hash_regions(&region, 1, n_threads);
-  *out = (ld_contents){.whole = region.hash};
+  *out = (ld_contents){.bytes = region.hash};
 }
 
 /* Header and tensors are all of the file's bytes; the header says which tensor is where. */
@@ -171,10 +171,10 @@ static void hash_tensors(const ld_map *map, const ld_safetensors *file, int n_th
     regions[i] = (ld_region){t->data, ld_stored_bytes(t), 0};
   }
   ld_hash_regions(regions, n + 1, n_threads);
-  *out = (ld_contents){.whole = regions[n].hash};
+  *out = (ld_contents){.bytes = regions[n].hash};
   for (size_t i = 0; i < n; i++) {
     const uint64_t content = regions[i].hash;
-    out->whole = ld_hash_u64(out->whole, content);
+    out->bytes = ld_hash_u64(out->bytes, content);
     out->tensors += ld_tensor_hash(ld_safetensors_name(file, i), ld_safetensors_tensor(file, i), content);
   }
   free(regions);
@@ -234,7 +234,7 @@ void ld_digests_put(const ld_digests *d, bool found, ld_text *out) {
   for (size_t i = 0; i < d->n; i++) {
     const known_file *e = &d->entries[i];
     if (e->kept && (e->found || !found))
-      ld_text_printf(out, "%016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n", e->stamp, e->contents.whole,
+      ld_text_printf(out, "%016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n", e->stamp, e->contents.bytes,
                      e->contents.tensors);
   }
 }
@@ -244,7 +244,7 @@ void ld_digests_take(ld_digests *d, const char *lines, size_t length, bool found
     char line[LINE + 1] = "";
     known_file e = {.found = found, .kept = true};
     memcpy(line, lines, LINE);
-    if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %16" SCNx64, &e.stamp, &e.contents.whole,
+    if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %16" SCNx64, &e.stamp, &e.contents.bytes,
                &e.contents.tensors) == 3 &&
         !find(d, e.stamp))
       add(d, &e);

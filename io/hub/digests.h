@@ -4,7 +4,7 @@
  * found for a stamp may be kept in a folder, in the file "digests.txt":
  *
  *   lora_dist digests 2, sealed 0123456789abcdef
- *   <stamp> <whole> <tensors>                       16 hexadecimal digits each, the oldest entry first
+ *   <stamp> <bytes> <tensors>                       16 hexadecimal digits each, the oldest entry first
  *
  * The seal is the hash of all lines below it. A file that is damaged counts as none.
  *
@@ -42,7 +42,7 @@ ld_stamp ld_stamp_of(const char *path);
 
 /* What a file, or a set of files, holds. */
 typedef struct ld_contents {
-  uint64_t whole;   /* over every byte */
+  uint64_t bytes;   /* over every byte */
   uint64_t tensors; /* of a safetensors file: the sum of ld_tensor_hash; 0 of others */
 } ld_contents;
 

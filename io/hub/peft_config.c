@@ -88,14 +88,10 @@ static int check_unknown(const ld_value *field, const char *name, ld_error *err)
   return 0;
 }
 
-static bool has_flag(const ld_adapter_form *form, const char *key) {
-  return form->flag && !strcmp(form->flag, key);
-}
-
 static int check_field(const ld_value *field, const ld_adapter_form *const *forms, const char *name,
                        ld_error *err) {
   for (int i = 0; forms[i]; i++)
-    if (has_flag(forms[i], field->key)) return 0;
+    if (forms[i]->flag && !strcmp(forms[i]->flag, field->key)) return 0;
   if (ld_keys_have(features, field->key))
     return is_off(field) ? 0
                          : ld_fail(err, LD_EUNSUPPORTED,
@@ -113,10 +109,6 @@ const ld_adapter_form *ld_peft_config_form(const ld_value *config, const ld_adap
     if (!forms[i]->flag) plain = forms[i];
   }
   return plain;
-}
-
-static int unsupported(const char *name, const char *key, const char *value, ld_error *err) {
-  return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": %s: '%s' is not supported", name, key, value);
 }
 
 static int check_task(const ld_value *config, const char *name, ld_error *err) {
@@ -170,7 +162,8 @@ int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *f
   if (!rc) rc = ld_value_string(config, "peft_type", "(none)", &type, err);
   if (!rc) rc = ld_value_string(config, "bias", "none", &bias, err);
   if (rc) return ld_fail_prefix(err, rc, "%s: " FILE_NAME, name);
-  if (strcmp(type, "LORA") != 0) return unsupported(name, "peft_type", type, err);
+  if (strcmp(type, "LORA") != 0)
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": peft_type: '%s' is not supported", name, type);
   if (strcmp(bias, "none") != 0)
     return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": bias: '%s' is not supported: " LD_PEFT_MERGE,
                    name, bias);

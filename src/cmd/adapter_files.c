@@ -24,11 +24,6 @@ static int check_alone(const ld_adapter *adapter, const char *path, ld_error *er
   return rc ? rc : ld_peft_warn_of_gaps(adapter, path, err);
 }
 
-static int write_alone(const ld_adapter *adapter, const ld_options *options, ld_error *err) {
-  const int rc = check_alone(adapter, options->adapter, err);
-  return rc ? rc : ld_peft_write(options->out, adapter, ld_adapter_forms(), NULL, 0, err);
-}
-
 /* With the base at hand PEFT's names of modules can be short; it must be the adapter's, which is checked. */
 static int write_for(const char *model, ld_adapter *adapter, const ld_options *options, ld_error *err) {
   ld_base base = {0};
@@ -63,9 +58,12 @@ static int run_export(const ld_options *options, const char *path, ld_comm *comm
   if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
   if (!rc) rc = find_model(options, adapter, &model, err);
   if (!rc && model) ld_adapter_set_base_path(adapter, model);
-  if (!rc)
-    rc = model && ld_is_folder(model) ? write_for(model, adapter, options, err)
-                                      : write_alone(adapter, options, err);
+  if (!rc && model && ld_is_folder(model)) {
+    rc = write_for(model, adapter, options, err);
+  } else if (!rc) {
+    rc = check_alone(adapter, options->adapter, err);
+    if (!rc) rc = ld_peft_write(options->out, adapter, ld_adapter_forms(), NULL, 0, err);
+  }
   if (!rc) ld_info("%s: %zu modules for PEFT", options->out, adapter->n_modules);
   ld_adapter_free(adapter);
   free(model);

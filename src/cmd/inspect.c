@@ -205,10 +205,6 @@ static bool holds(const char *folder, const char *name) {
   return there;
 }
 
-static bool is_metrics(const char *path) {
-  return !strcmp(ld_path_base(path), "metrics.jsonl");
-}
-
 static int fail_metrics(const char *path, ld_error *err) {
   return ld_fail(
       err, LD_EUSAGE,
@@ -220,7 +216,9 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   (void)comm;
   if (!ld_file_exists(path) && !ld_is_folder(path))
     return ld_fail(err, LD_EFILE, "%s: no such file or folder", path);
-  if (!ld_is_folder(path)) return is_metrics(path) ? fail_metrics(path, err) : inspect_checkpoint(path, err);
+  if (!ld_is_folder(path))
+    return !strcmp(ld_path_base(path), "metrics.jsonl") ? fail_metrics(path, err)
+                                                        : inspect_checkpoint(path, err);
   if (holds(path, "config.json") && !holds(path, "adapter_config.json")) return inspect_model(path, err);
   return ld_is_run(path) ? inspect_run(path, err) : inspect_adapter(path, err);
 }

@@ -53,11 +53,6 @@ static int check_finite(const ld_named *named, const float *made, const void *st
   return 0;
 }
 
-/* Of a layer that the folder does not have, or has in another size. */
-static bool is_fresh(const source *from) {
-  return from->choice && from->choice->layer->is_new;
-}
-
 static int make_tensor(const ld_named *named, void **out, ld_error *err) {
   const source *from = named->user;
   const int64_t n = ld_stored_count(&named->tensor);
@@ -185,7 +180,8 @@ static size_t list_sources(const ld_base *base, source *sources) {
 }
 
 static ld_stored shape_of(const ld_base *base, const source *from) {
-  if (!is_fresh(from)) return *from->stored;
+  /* Of a layer that the folder does not have, or has in another size, the shape is the layer's. */
+  if (!from->choice || !from->choice->layer->is_new) return *from->stored;
   const ld_param *param = ld_params_find(base->params, from->choice->layer->path, from->which);
   ld_stored shape = {.dtype = from->stored ? from->stored->dtype : LD_F32, .ndim = param->ndim};
   memcpy(shape.shape, param->shape, sizeof shape.shape);

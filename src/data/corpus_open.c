@@ -14,10 +14,6 @@ static int seq_len_of(const ld_base *base, const ld_options *options) {
   return !most || options->seq_len < most ? (int)options->seq_len : most;
 }
 
-static void warn_of(const char *path, int64_t n, const char *one, const char *several) {
-  if (n) ld_warn("%s: %lld %s", path, (long long)n, ld_plural(n, one, several));
-}
-
 /* Every rank learns every part's labels; this rank's records then count names by their union. */
 static int join_labels(ld_corpus *corpus, ld_index *index, ld_comm *comm, ld_error *err) {
   ld_text mine = {0};
@@ -71,8 +67,9 @@ static void join_unused(const ld_corpus *corpus, const ld_tally *mine, ld_comm *
 static void join_empty(const ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
   int64_t n_empty = (int64_t)index->n_empty;
   ld_comm_sum_i64(comm, &n_empty, 1);
-  warn_of(ld_dataset_path(corpus->dataset), n_empty, "record has no token and is left out",
-          "records have no token and are left out");
+  if (n_empty)
+    ld_warn("%s: %lld %s left out", ld_dataset_path(corpus->dataset), (long long)n_empty,
+            ld_plural(n_empty, "record has no token and is", "records have no token and are"));
 }
 
 /* Counts over all ranks the images that were passed over, and those that were turned. */

@@ -29,7 +29,7 @@ typedef struct file_list {
 /* What a file holds from where a rank stands; no bytes is -1. */
 typedef struct look {
   int64_t bytes;
-  uint64_t whole;
+  uint64_t hash;
 } look;
 
 static void free_list(file_list *list) {
@@ -97,7 +97,7 @@ static void broadcast_list(ld_comm *comm, file_list *list) {
 
 /* One transfer as a rank sees it. */
 typedef struct transfer {
-  ld_comm *whole, *node,
+  ld_comm *all, *node,
       *part;     /* all; the ranks of this host; rank 0 and one of each host that receives, NULL of others */
   bool receives; /* this rank, for its host */
   const file_list *list;
@@ -111,7 +111,7 @@ static int fail_memory(const transfer *t, const char *why, ld_error *err) {
       err, LD_EMEMORY,
       "%s: host %s cannot take the %.1f MiB that it receives (%s): free memory there, or put the files "
       "where the host can read them",
-      t->list->root, ld_comm_host(t->whole), (double)t->out->bytes / 0x1p20, why);
+      t->list->root, ld_comm_host(t->all), (double)t->out->bytes / 0x1p20, why);
 }
 
 static int make_files(transfer *t, ld_error *err) {
@@ -173,7 +173,7 @@ static int make_links(transfer *t, ld_error *err) {
   if (!mkdtemp(folder))
     rc = ld_fail(err, LD_EFILE,
                  "%s: cannot make this folder on host %s: %s: set TMPDIR to one that can be written to",
-                 folder, ld_comm_host(t->whole), strerror(errno));
+                 folder, ld_comm_host(t->all), strerror(errno));
   else
     t->out->links = ld_strdup(folder);
   for (size_t i = 0; !rc && i < t->out->n_files; i++) {
@@ -203,7 +203,7 @@ static int broadcast_path(transfer *t, ld_error *err) {
                      : ld_fail(err, LD_EFILE,
                                "%s: host %s received it, but a rank there cannot read the memory of "
                                "another: start the ranks of a host in one container, by one user",
-                               t->list->root, ld_comm_host(t->whole));
+                               t->list->root, ld_comm_host(t->all));
   free(first);
   return rc;
 }
@@ -251,7 +251,7 @@ static int read_looks(void *self, ld_error *err) {
     const bool fits = r->looks[i].bytes == r->t->looks[i].bytes;
     if (fits && r->looks[i].bytes >= 0 && ld_digests_of_file(r->t->digests, path, &contents, err))
       r->looks[i].bytes = -1;
-    r->looks[i].whole = contents.whole;
+    r->looks[i].hash = contents.bytes;
     free(path);
   }
   return 0;
@@ -302,7 +302,7 @@ static int distribute_files(ld_comm *comm, const char *path, file_list (*list_fi
   file_list list = {0};
   if (ld_comm_rank(comm) == 0) list = list_files(path);
   broadcast_list(comm, &list);
-  transfer t = {.whole = comm,
+  transfer t = {.all = comm,
                 .node = ld_comm_of_node(comm),
                 .list = &list,
                 .looks = ld_alloc(list.n, sizeof *t.looks),

@@ -104,11 +104,6 @@ static void name_classes(ld_job *j) {
   ld_base_set_labels(&j->base, (const char *const *)labels->names, labels->n_names);
 }
 
-static int begin_fresh(ld_job *j, ld_error *err) {
-  const int rc = choose_head(j, err);
-  return rc ? rc : ld_base_adapt_fresh(&j->base, &j->options, err);
-}
-
 /* What a rank reads while the others may ask whether it is there. */
 typedef struct reading {
   ld_job *job;
@@ -132,10 +127,15 @@ static int begin_from(void *self, ld_error *err) {
 }
 
 /* Collective. */
-static int begin_anew(ld_job *j, ld_error *err) {
-  if (!j->options.init_adapter) return ld_comm_agree(j->comm, begin_fresh(j, err), err);
+static int begin(ld_job *j, ld_error *err) {
+  int rc = 0;
+  if (!j->options.init_adapter) {
+    rc = choose_head(j, err);
+    if (!rc) rc = ld_base_adapt_fresh(&j->base, &j->options, err);
+    return ld_comm_agree(j->comm, rc, err);
+  }
   ld_distributed file;
-  int rc = ld_distribute_adapter(j->comm, j->options.init_adapter, j->digests, &file, err);
+  rc = ld_distribute_adapter(j->comm, j->options.init_adapter, j->digests, &file, err);
   reading from = {.job = j, .path = file.path};
   if (!rc) rc = ld_comm_agree(j->comm, ld_comm_meanwhile(j->comm, begin_from, &from, err), err);
   ld_distributed_close(&file);
@@ -270,7 +270,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   } else if (path) {
     rc = go_on_from(j, path, found, err);
   } else {
-    rc = begin_anew(j, err);
+    rc = begin(j, err);
     if (!rc) rc = create_trainer(j, err);
   }
   free(path);

@@ -15,10 +15,6 @@ static double seconds_of(const ld_profile_row *row) {
   return seconds;
 }
 
-static double flops_of(const ld_profile_row *row) {
-  return 2 * (row->work[LD_PROFILE_FORWARD] + row->work[LD_PROFILE_BACKWARD]);
-}
-
 static int by_time(const void *a, const void *b) {
   const double x = seconds_of(a), y = seconds_of(b);
   return (x < y) - (x > y);
@@ -57,7 +53,8 @@ static void put_part(const ld_profile_row *row, int part, ld_text *line) {
 static void show_row(const ld_profile_row *row, double step, int width) {
   ld_text line = {0}, name = {0};
   put_name(row, &name);
-  const double seconds = seconds_of(row), flops = flops_of(row);
+  const double seconds = seconds_of(row),
+               flops = 2 * (row->work[LD_PROFILE_FORWARD] + row->work[LD_PROFILE_BACKWARD]);
   ld_text_printf(&line, "%-*s %9.3f %6.2f", width, name.bytes, 1e3 * seconds, 100 * seconds / step);
   if (row->calls[LD_PROFILE_FORWARD] || row->calls[LD_PROFILE_BACKWARD]) {
     put_part(row, LD_PROFILE_FORWARD, &line);

@@ -64,16 +64,12 @@ typedef struct changes {
   bool rows;            /* of the taken: the place in the data means other rows now */
 } changes;
 
-static void add_name(ld_text *list, const char *name) {
-  ld_text_printf(list, "%s%s", list->length ? "," : "", name);
-}
-
 /* Puts a difference, whose words follow, where it belongs. */
 static ld_text *sort_in(changes *c, const ld_difference *d) {
   const bool taken = !d->fixed && ld_options_named(c->allowed, d->name);
-  ld_text *to = taken ? &c->taken : &c->refused;
+  ld_text *to = taken ? &c->taken : &c->refused, *list = d->fixed ? &c->fixed : &c->names;
   if (taken) c->rows = c->rows || d->rows;
-  if (!taken) add_name(d->fixed ? &c->fixed : &c->names, d->name);
+  if (!taken) ld_text_printf(list, "%s%s", list->length ? "," : "", d->name);
   if (to->length) ld_text_puts(to, "; ");
   return to;
 }

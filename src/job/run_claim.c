@@ -22,13 +22,10 @@ static bool is_file_name(const char *name) {
   return false;
 }
 
-static bool is_folder_name(const char *name) {
-  return strcmp(name, "peft") == 0 || strcmp(name, "peft.being-replaced") == 0;
-}
-
 /* Digests are written before a run begins, and tell by themselves whose they are (io/hub/digests.c). */
 static bool is_ours(const char *name) {
-  return is_file_name(name) || is_folder_name(name) || strcmp(name, "digests.txt") == 0;
+  return is_file_name(name) || !strcmp(name, "peft") || !strcmp(name, "peft.being-replaced") ||
+         !strcmp(name, "digests.txt");
 }
 
 /* Whether a run may write or remove this entry: by its own name, or as what a killed run left of it. */

@@ -133,16 +133,11 @@ static void check_shared(ld_builder *builder, const ld_family *family) {
                     "asks for quantised weights; use the float32, float16 or bfloat16 model");
 }
 
-/* NULL, with an error, for none. */
-static const ld_family *first_family(const ld_value *config, const char *source, ld_error *err) {
-  const ld_family *known[LD_MOST_HEADS] = {0};
-  return ld_model_families(config, source, known, err) ? known[0] : NULL;
-}
-
 int ld_model_build(const ld_value *config, const ld_weight_store *weights, const ld_head_request *head,
                    ld_model **out, ld_error *err) {
-  const ld_family *family = head && head->family ? head->family : first_family(config, weights->source, err);
-  if (!family) return err->code;
+  const ld_family *known[LD_MOST_HEADS] = {head ? head->family : NULL};
+  if (!known[0] && !ld_model_families(config, weights->source, known, err)) return err->code;
+  const ld_family *family = known[0];
   ld_model *model = ld_alloc(1, sizeof *model);
   model->family = family;
   model->default_targets = family->default_targets;

@@ -62,13 +62,10 @@ static int padded_width(const attention_op *op) {
   return round_up(op->shape.head_dim, LD_PANEL / 2);
 }
 
-static size_t slabs(int n_keys) {
-  return (size_t)(n_keys + SLAB_KEYS - 1) / SLAB_KEYS * SLAB;
-}
-
 static size_t carve(const attention_op *op, int n_keys, bool backward, float *memory, room *r) {
   const size_t keys = (size_t)round_up(n_keys, LD_PANEL), Dp = (size_t)padded_width(op);
-  const size_t whole = keys * Dp, back = backward ? whole : 0, scores = slabs(n_keys);
+  const size_t whole = keys * Dp, back = backward ? whole : 0,
+               scores = (size_t)(n_keys + SLAB_KEYS - 1) / SLAB_KEYS * SLAB;
   const bool pairs = op->tile->pair == 2;
   const struct {
     float **place;

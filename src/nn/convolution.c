@@ -32,19 +32,10 @@ static tile tile_at(const convolution_op *op, int row) {
   return (tile){row, n_rows, row * op->y.width, n_rows * op->y.width};
 }
 
-static int n_tile_columns(const convolution_op *op) {
-  return op->tile_rows * op->y.width;
-}
-
 /* A kernel of one pixel that takes every pixel: the patches are the input itself. */
 static bool is_pointwise(const convolution_op *op) {
   const ld_kernel *k = &op->layer->kernel;
   return k->height == 1 && k->width == 1 && k->stride == 1 && k->padding == 0;
-}
-
-/* The row stride of a tile's patches. */
-static int patch_stride(const convolution_op *op, const tile *t) {
-  return is_pointwise(op) ? op->x.x->cols : t->n;
 }
 
 /* The patches of a tile, (in, t->n), of `x` which is shaped as the op's input. */
@@ -64,7 +55,7 @@ typedef struct scratch {
 
 static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory, scratch *s) {
   const ld_linear *layer = op->layer;
-  const size_t n = (size_t)n_tile_columns(op), x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
+  const size_t n = (size_t)(op->tile_rows * op->y.width), x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
   const size_t sizes[] = {is_pointwise(op) ? 0 : (size_t)layer->in * n, (size_t)ld_linear_spare(layer) * n,
                           dropped, dropped};
@@ -89,14 +80,15 @@ static const float *change_input(const ld_tape *tape, const convolution_op *op, 
 /* The product of a tile with the patches of `in`, which is shaped as x; NULL where they are not read. */
 static ld_product product_of(const convolution_op *op, const tile *t, const float *in, const scratch *s) {
   const int N = op->y.x->cols;
-  return (ld_product){.layer = op->layer,
-                      .T = t->n,
-                      .columns = true,
-                      .dropped = s->dropped != NULL,
-                      .x = {in ? (float *)patches(op, in, t, s->patches) : NULL, patch_stride(op, t)},
-                      .y = {op->y.x->data + t->column, N},
-                      .kept = {op->kept ? op->kept + t->column : NULL, N},
-                      .scratch = s->spare};
+  return (ld_product){
+      .layer = op->layer,
+      .T = t->n,
+      .columns = true,
+      .dropped = s->dropped != NULL,
+      .x = {in ? (float *)patches(op, in, t, s->patches) : NULL, is_pointwise(op) ? op->x.x->cols : t->n},
+      .y = {op->y.x->data + t->column, N},
+      .kept = {op->kept ? op->kept + t->column : NULL, N},
+      .scratch = s->spare};
 }
 
 static void convolution_forward(ld_tape *tape, void *self) {

@@ -137,15 +137,11 @@ static bool is_default(const ld_options *options, const ld_option *o) {
   return same;
 }
 
-static bool is_out(const ld_option *o) {
-  return o->field == offsetof(ld_options, out);
-}
-
 /* A dry run writes nothing, and needs no place for it. */
 static int check_required(int command, const ld_options *options, ld_error *err) {
   for (int i = 0; i < ld_n_options; i++)
     if ((ld_option_table[i].required & command) && !*ld_option_string(options, &ld_option_table[i]) &&
-        !(options->dry_run && is_out(&ld_option_table[i])))
+        !(options->dry_run && ld_option_table[i].field == offsetof(ld_options, out)))
       return ld_fail(err, LD_EUSAGE, "--%s %s is missing", ld_option_table[i].name,
                      ld_option_table[i].argument);
   return 0;

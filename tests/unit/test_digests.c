@@ -67,15 +67,15 @@ Test(digests, what_was_kept_is_not_read_again) {
   ld_digests *again = ld_digests_create("h1", 1), *elsewhere = ld_digests_create("h2", 1);
   ld_digests_read(again, folder);
   ld_digests_read(elsewhere, folder);
-  cr_assert_eq(contents_of(again, path).whole, 42);
+  cr_assert_eq(contents_of(again, path).bytes, 42);
   cr_assert_eq(contents_of(again, path).tensors, 7);
   cr_assert_eq(bytes_read(again), 0);
-  cr_assert_neq(contents_of(elsewhere, path).whole, 42); /* a host's own copy is its own */
+  cr_assert_neq(contents_of(elsewhere, path).bytes, 42); /* a host's own copy is its own */
   char *dotted = ld_format("%s/./data", folder);
-  cr_assert_eq(contents_of(again, dotted).whole, 42);
+  cr_assert_eq(contents_of(again, dotted).bytes, 42);
 
   chmod(path, 0600); /* another time of change */
-  cr_assert_neq(contents_of(again, path).whole, 42);
+  cr_assert_neq(contents_of(again, path).bytes, 42);
   cr_assert_eq(bytes_read(again), 3);
   free(dotted);
   ld_digests_free(again);
@@ -117,7 +117,7 @@ Test(digests, a_damaged_file_is_ignored) {
       ld_digests *digests = ld_digests_create("h1", 1);
       ld_digests_read(digests, folder);
       const bool whole = cut == length;
-      cr_assert_eq(contents_of(digests, path).whole == 42, whole, "cut or changed at %zu", cut);
+      cr_assert_eq(contents_of(digests, path).bytes == 42, whole, "cut or changed at %zu", cut);
       ld_digests_free(digests);
     }
   }
@@ -144,7 +144,7 @@ Test(digests, two_jobs_share_the_file) {
   cr_assert_eq(ld_digests_write(one, folder, NULL), 0);
   cr_assert_eq(ld_digests_write(two, folder, NULL), 0);
   ld_digests_read(read, folder);
-  cr_assert(contents_of(read, a).whole == 1 && contents_of(read, b).whole == 2);
+  cr_assert(contents_of(read, a).bytes == 1 && contents_of(read, b).bytes == 2);
   ld_digests_free(one), ld_digests_free(two), ld_digests_free(read);
   free(a), free(b);
   scratch_end(folder);
@@ -162,10 +162,10 @@ Test(digests, of_safetensors_tell_tensors_from_their_file) {
   cr_assert_eq(ld_safetensors_write_noted(two, tensors, 2, "key", "value", NULL), 0);
   const ld_contents x = contents_of(digests, one), y = contents_of(digests, two);
   cr_assert_eq(x.tensors, y.tensors);
-  cr_assert_neq(x.whole, y.whole);
+  cr_assert_neq(x.bytes, y.bytes);
   scratch_text(folder, "broken.safetensors", "no safetensors file");
   cr_assert_eq(contents_of(digests, bytes).tensors, 0);
-  cr_assert_neq(contents_of(digests, bytes).whole, 0);
+  cr_assert_neq(contents_of(digests, bytes).bytes, 0);
   ld_contents none;
   ld_error err = {0};
   cr_assert_eq(ld_digests_of_file(digests, folder, &none, &err), LD_EFILE);
