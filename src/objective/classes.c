@@ -10,9 +10,9 @@
 #include "objective/objective.h"
 
 static const ld_data_form *const forms[] = {&ld_form_labelled, &ld_form_image, NULL};
-static const ld_metric metrics[] = {{.key = "accuracy", .name = "accuracy", .digits = 4},
-                                    {.key = "macro_f1", .name = "macro F1", .digits = 4},
-                                    {.key = "matthews", .name = "Matthews", .digits = 4},
+static const ld_metric metrics[] = {[LD_ACCURACY] = {.key = "accuracy", .name = "accuracy", .digits = 4},
+                                    [LD_MACRO_F1] = {.key = "macro_f1", .name = "macro F1", .digits = 4},
+                                    [LD_MATTHEWS] = {.key = "matthews", .name = "Matthews", .digits = 4},
                                     {0}};
 
 static int lay(const ld_laid *laid) {
@@ -47,9 +47,6 @@ static void score(const ld_answers *answers, ld_scores *out) {
     given[i] = (int32_t)answers->list[i].given;
   }
   ld_score_classes(truth, given, n, answers->n_classes, out);
-  out->value[0] = out->accuracy;
-  out->value[1] = out->macro_f1;
-  out->value[2] = out->matthews;
   free(truth);
 }
 

@@ -57,9 +57,9 @@ void ld_score_classes(const int32_t *truth, const int32_t *predicted, size_t n, 
     if (t == p) c.both[t]++, right++;
     if (out->confusion) out->confusion[t * classes + p]++;
   }
-  out->accuracy = n ? (double)right / (double)n : 0;
-  out->macro_f1 = macro_f1(&c, n_classes);
-  out->matthews = matthews(&c, n_classes, out->n);
+  out->value[LD_ACCURACY] = n ? (double)right / (double)n : 0;
+  out->value[LD_MACRO_F1] = macro_f1(&c, n_classes);
+  out->value[LD_MATTHEWS] = matthews(&c, n_classes, out->n);
   free(memory);
 }
 
@@ -121,8 +121,8 @@ void ld_score_values(const float *truth, const float *predicted, size_t n, ld_sc
   for (size_t i = 0; i < n; i++) t[i] = truth[i], p[i] = predicted[i];
   find_ranks(t, n, t_rank);
   find_ranks(p, n, p_rank);
-  out->pearson = correlation(t, p, n);
-  out->spearman = correlation(t_rank, p_rank, n);
+  out->value[LD_PEARSON] = correlation(t, p, n);
+  out->value[LD_SPEARMAN] = correlation(t_rank, p_rank, n);
   free(memory);
 }
 

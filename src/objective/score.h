@@ -11,11 +11,13 @@
  * and Spearman's correlation (ties share their mean rank). A correlation with a constant is 0. */
 enum { LD_CONFUSION_CLASSES = 2000 };
 
+/* Places in `value`: of classes, and of values. */
+enum { LD_ACCURACY, LD_MACRO_F1, LD_MATTHEWS };
+enum { LD_PEARSON, LD_SPEARMAN };
+
 typedef struct ld_scores {
   double value[6]; /* by the metrics of the objective */
   int64_t n;
-  double accuracy, macro_f1, matthews;
-  double pearson, spearman;
   int n_classes;      /* 0 of values */
   int64_t *confusion; /* (n_classes, n_classes): row is the truth, column the prediction; NULL of values, and
                          of more than LD_CONFUSION_CLASSES classes */

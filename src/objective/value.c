@@ -8,8 +8,8 @@
 
 static const ld_data_form *const forms[] = {&ld_form_labelled, &ld_form_image, NULL};
 static const ld_metric metrics[] = {
-    {.key = "pearson", .name = "Pearson", .title = "Pearson correlation", .digits = 4},
-    {.key = "spearman", .name = "Spearman", .title = "Spearman correlation", .digits = 4},
+    [LD_PEARSON] = {.key = "pearson", .name = "Pearson", .title = "Pearson correlation", .digits = 4},
+    [LD_SPEARMAN] = {.key = "spearman", .name = "Spearman", .title = "Spearman correlation", .digits = 4},
     {0}};
 
 static int lay(const ld_laid *laid) {
@@ -55,8 +55,6 @@ static void score(const ld_answers *answers, ld_scores *out) {
     memcpy(&given[i], &answers->list[i].given, sizeof *given);
   }
   ld_score_values(truth, given, n, out);
-  out->value[0] = out->pearson;
-  out->value[1] = out->spearman;
   free(truth);
 }
 

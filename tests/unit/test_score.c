@@ -45,9 +45,9 @@ Test(score, classes_are_scored_as_scikit_learn_does) {
     ld_scores scores;
     make_classes(cases[i].seed, cases[i].n, (uint32_t)cases[i].k, truth, predicted);
     ld_score_classes(truth, predicted, cases[i].n, cases[i].k, &scores);
-    NEAR(scores.accuracy, cases[i].accuracy);
-    NEAR(scores.macro_f1, cases[i].macro_f1);
-    NEAR(scores.matthews, cases[i].matthews);
+    NEAR(scores.value[LD_ACCURACY], cases[i].accuracy);
+    NEAR(scores.value[LD_MACRO_F1], cases[i].macro_f1);
+    NEAR(scores.value[LD_MATTHEWS], cases[i].matthews);
     cr_assert_eq(scores.n, (int64_t)cases[i].n);
     cr_assert_eq(scores.n_classes, cases[i].k);
     ld_scores_free(&scores);
@@ -70,9 +70,9 @@ Test(score, classes_that_do_not_occur_do_not_count) {
   const int32_t truth[] = {0, 0, 1, 1, 4, 4}, predicted[] = {0, 1, 1, 1, 2, 4};
   ld_scores scores;
   ld_score_classes(truth, predicted, 6, 7, &scores);
-  NEAR(scores.accuracy, 4.0 / 6);
-  NEAR(scores.macro_f1, 0.53333333333333333);
-  NEAR(scores.matthews, 0.58333333333333337);
+  NEAR(scores.value[LD_ACCURACY], 4.0 / 6);
+  NEAR(scores.value[LD_MACRO_F1], 0.53333333333333333);
+  NEAR(scores.value[LD_MATTHEWS], 0.58333333333333337);
   ld_scores_free(&scores);
 }
 
@@ -81,24 +81,26 @@ Test(score, constant_predictions_have_no_correlation) {
   const float constant[] = {0.1f, 0.1f, 0.1f}, rising[] = {1, 2, 3};
   ld_scores scores;
   ld_score_classes(truth, ones, 4, 2, &scores);
-  cr_assert_eq(scores.matthews, 0);
-  NEAR(scores.macro_f1, 1.0 / 3);
+  cr_assert_eq(scores.value[LD_MATTHEWS], 0);
+  NEAR(scores.value[LD_MACRO_F1], 1.0 / 3);
   ld_scores_free(&scores);
   ld_score_values(rising, constant, 3, &scores);
-  cr_assert(scores.pearson == 0 && scores.spearman == 0);
+  cr_assert(scores.value[LD_PEARSON] == 0 && scores.value[LD_SPEARMAN] == 0);
   ld_score_values(constant, rising, 3, &scores);
-  cr_assert(scores.pearson == 0 && scores.spearman == 0);
+  cr_assert(scores.value[LD_PEARSON] == 0 && scores.value[LD_SPEARMAN] == 0);
   ld_score_values(rising, rising, 1, &scores);
-  cr_assert(scores.pearson == 0 && scores.spearman == 0);
+  cr_assert(scores.value[LD_PEARSON] == 0 && scores.value[LD_SPEARMAN] == 0);
 }
 
 Test(score, nothing_scores_nothing) {
   ld_scores scores;
   ld_score_classes(NULL, NULL, 0, 3, &scores);
-  cr_assert(scores.accuracy == 0 && scores.macro_f1 == 0 && scores.matthews == 0 && scores.confusion[8] == 0);
+  cr_assert(scores.value[LD_ACCURACY] == 0 && scores.value[LD_MACRO_F1] == 0 &&
+            scores.value[LD_MATTHEWS] == 0 && scores.confusion[8] == 0);
   ld_scores_free(&scores);
   ld_score_values(NULL, NULL, 0, &scores);
-  cr_assert(scores.n == 0 && scores.pearson == 0 && scores.spearman == 0 && !scores.confusion);
+  cr_assert(scores.n == 0 && scores.value[LD_PEARSON] == 0 && scores.value[LD_SPEARMAN] == 0 &&
+            !scores.confusion);
 }
 
 Test(score, values_are_correlated_as_scipy_does) {
@@ -114,8 +116,8 @@ Test(score, values_are_correlated_as_scipy_does) {
     ld_scores scores;
     make_values(cases[i].seed, cases[i].n, cases[i].steps, truth, predicted);
     ld_score_values(truth, predicted, cases[i].n, &scores);
-    NEAR(scores.pearson, cases[i].pearson);
-    NEAR(scores.spearman, cases[i].spearman);
+    NEAR(scores.value[LD_PEARSON], cases[i].pearson);
+    NEAR(scores.value[LD_SPEARMAN], cases[i].spearman);
     cr_assert_eq(scores.n_classes, 0);
   }
 }
@@ -124,13 +126,13 @@ Test(score, a_monotone_prediction_has_full_rank_correlation) {
   const float truth[] = {1, 2, 3, 4}, predicted[] = {1, 10, 100, 1e30f}, falling[] = {4, 3, 2, -1e30f};
   ld_scores scores;
   ld_score_values(truth, predicted, 4, &scores);
-  NEAR(scores.spearman, 1.0);
-  cr_assert_lt(scores.pearson, 0.8);
+  NEAR(scores.value[LD_SPEARMAN], 1.0);
+  cr_assert_lt(scores.value[LD_PEARSON], 0.8);
   ld_score_values(truth, falling, 4, &scores);
-  NEAR(scores.spearman, -1.0);
+  NEAR(scores.value[LD_SPEARMAN], -1.0);
   const float broken[] = {1, NAN, 2, NAN};
   ld_score_values(truth, broken, 4, &scores);
-  cr_assert(isnan(scores.pearson));
+  cr_assert(isnan(scores.value[LD_PEARSON]));
 }
 
 Test(score, very_many_classes_have_no_confusion_matrix) {
@@ -138,7 +140,7 @@ Test(score, very_many_classes_have_no_confusion_matrix) {
   ld_scores scores;
   ld_score_classes(truth, predicted, 3, 1000000, &scores);
   cr_assert_null(scores.confusion);
-  NEAR(scores.accuracy, 2.0 / 3);
-  NEAR(scores.macro_f1, 0.5);
+  NEAR(scores.value[LD_ACCURACY], 2.0 / 3);
+  NEAR(scores.value[LD_MACRO_F1], 0.5);
   ld_scores_free(&scores);
 }
