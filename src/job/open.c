@@ -105,17 +105,17 @@ static void name_classes(ld_job *j) {
 }
 
 /* What a rank reads while the others may ask whether it is there. */
-typedef struct reading {
+typedef struct start_file {
   ld_job *job;
   const char *path;
   ld_checkpoint *checkpoint;
-} reading;
+} start_file;
 
 /* With the adapter at `path`, which is the one that --init-adapter names. */
 static int begin_from(void *self, ld_error *err) {
-  ld_job *j = ((reading *)self)->job;
+  ld_job *j = ((start_file *)self)->job;
   ld_adapter *adapter;
-  int rc = ld_adapter_load(((reading *)self)->path, &adapter, err);
+  int rc = ld_adapter_load(((start_file *)self)->path, &adapter, err);
   if (rc) return rc;
   adopt(j, adapter);
   ld_adapter_digest(adapter, j->init_digest);
@@ -136,7 +136,7 @@ static int begin(ld_job *j, ld_error *err) {
   }
   ld_distributed file;
   rc = ld_distribute_adapter(j->comm, j->options.init_adapter, j->digests, &file, err);
-  reading from = {.job = j, .path = file.path};
+  start_file from = {.job = j, .path = file.path};
   if (!rc) rc = ld_comm_agree(j->comm, ld_comm_meanwhile(j->comm, begin_from, &from, err), err);
   ld_distributed_close(&file);
   return rc;
@@ -206,7 +206,7 @@ static int find_init_digest(ld_job *j, ld_error *err) {
 }
 
 static int read_checkpoint(void *self, ld_error *err) {
-  reading *from = self;
+  start_file *from = self;
   return ld_checkpoint_read(from->path, &from->checkpoint, err);
 }
 
@@ -215,7 +215,7 @@ static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld
   ld_distributed file = {0};
   bool restart = false;
   int rc = ld_distribute_file(j->comm, path, j->digests, &file, err);
-  reading from = {.job = j, .path = file.path, .checkpoint = checkpoint};
+  start_file from = {.job = j, .path = file.path, .checkpoint = checkpoint};
   if (!rc && !checkpoint) rc = ld_comm_meanwhile(j->comm, read_checkpoint, &from, err);
   checkpoint = from.checkpoint;
   if (!rc && j->options.init_adapter) adopt(j, checkpoint->adapter);
