@@ -17,11 +17,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* Where the old folder stands while the new one takes its name, on file systems without an exchange of two
- * names. */
+/* The old folder's name while the new one takes its place, on file systems that cannot exchange two names. */
 #define ASIDE ".being-replaced"
 
-/* What git leaves where a large file is to come. */
+/* What git leaves in place of a large file that was not fetched. */
 static bool is_pointer(const ld_map *map) {
   static const char start[] = "version https://git-lfs.github.com/spec/";
   return map->length >= sizeof start && map->length < 1024 && !memcmp(map->bytes, start, sizeof start - 1);
@@ -30,14 +29,14 @@ static bool is_pointer(const ld_map *map) {
 static int fail_open(const char *path, int error, ld_error *err) {
   if (error == ENOENT && ld_file_is_named(path))
     return ld_fail(err, LD_EFILE,
-                   "%s: is a link to a file that is not there: put the file itself in its place", path);
+                   "%s: is a link to a file that does not exist: put the file itself in its place", path);
   return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(error));
 }
 
 int ld_map_open(const char *path, ld_map *map, ld_error *err) {
   map->bytes = NULL;
   map->length = 0;
-  /* Without O_NONBLOCK a pipe in the place of a file would wait for its other end. */
+  /* Without O_NONBLOCK a pipe in place of a file would wait for its other end. */
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return fail_open(path, errno, err);
   struct stat info;
@@ -117,7 +116,7 @@ char *ld_path_join(const char *folder, const char *name) {
   return ld_format("%s%s%s", folder, slash || length == 0 ? "" : "/", name);
 }
 
-/* The path without slashes at its end ("/" stays). */
+/* The path without trailing slashes ("/" stays). */
 static char *without_slashes(const char *path) {
   size_t length = strlen(path);
   while (length > 1 && path[length - 1] == '/') length--;
@@ -159,7 +158,7 @@ int ld_make_folders(const char *path, ld_error *err) {
   return code;
 }
 
-/* What is there of a path: itself, or the nearest above it. The caller frees. */
+/* The path, or the nearest folder above it that exists. The caller frees. */
 static char *nearest_place(const char *path) {
   char *place = without_slashes(path);
   while (access(place, F_OK) != 0 && strcmp(place, ".") != 0 && strcmp(place, "/") != 0) {
@@ -178,7 +177,7 @@ int64_t ld_folder_room(const char *path) {
   return failed ? -1 : (int64_t)info.f_bavail * (int64_t)info.f_frsize;
 }
 
-/* The system's own folders refuse what root's permissions allow: only trying tells. */
+/* The system's own folders refuse what root's permissions allow, so the only way to know is to try. */
 static bool takes_entries(const char *folder) {
   char *probe = ld_format("%s/lora_dist.tmp.%ld", folder, (long)getpid());
   const bool made = mkdir(probe, 0700) == 0;
@@ -229,7 +228,7 @@ void ld_names_free(char **names, size_t n) {
   free(names);
 }
 
-/* Some file systems cannot sync a folder (EINVAL): nothing more can be done there. */
+/* Some file systems cannot sync a folder (EINVAL), which is not an error. */
 static int sync_path(const char *path, bool folder, ld_error *err) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC | (folder ? O_DIRECTORY : 0));
   if (fd < 0) return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(errno));
@@ -247,7 +246,7 @@ static int sync_parent(const char *path, ld_error *err) {
   return code;
 }
 
-/* Nothing, or a file that may be replaced by another. What a link, a device or a pipe stands for is not ours. */
+/* Nothing, or a file that may be replaced. What a link, a device or a pipe stands for is not ours. */
 static int check_replaceable(const char *path, ld_error *err) {
   struct stat info;
   if (lstat(path, &info) != 0 || S_ISREG(info.st_mode)) return 0;
@@ -258,7 +257,7 @@ static int check_replaceable(const char *path, ld_error *err) {
                  path, kind);
 }
 
-/* A name beside `path` that nothing has yet. */
+/* An unused name beside `path`. */
 static char *part_of(const char *path) {
   struct stat info;
   char *part = NULL;
@@ -356,7 +355,7 @@ int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *
   return ld_file_end(part, path, code, err);
 }
 
-/* Only flat folders are ever made here, so a folder inside makes the last step fail and stays. */
+/* Only flat folders are ever made here, so a subfolder makes the last step fail and stays. */
 int ld_remove_folder(const char *path) {
   size_t n;
   char **names = ld_folder_names(path, &n, NULL);
@@ -370,7 +369,7 @@ int ld_remove_folder(const char *path) {
   return rmdir(path);
 }
 
-/* Whether it is a real folder (no link to one) that holds nothing but files. */
+/* Whether it is a real folder (not a link) that holds nothing but files. */
 static bool is_flat_folder(const char *path) {
   struct stat info;
   size_t n;
@@ -434,7 +433,7 @@ bool ld_file_same(const char *one, const char *other) {
   return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/* The folder above it, in the place of `path`. */
+/* Replaces `path` with the folder above it. */
 static char *step_up(char *path) {
   char *parent = parent_of(path);
   free(path);
@@ -468,7 +467,7 @@ int ld_output_check(const char *path, ld_error *err) {
                  path);
 }
 
-/* What a writer of `place` that was killed left, or another one writes just now. */
+/* Warns of what a killed writer of `place` left, or another one is writing. */
 static void warn_of_leftovers(const char *place, const char *parent) {
   size_t n;
   char **names = ld_folder_names(parent, &n, NULL);
@@ -481,7 +480,7 @@ static void warn_of_leftovers(const char *place, const char *parent) {
   ld_names_free(names, n);
 }
 
-/* The folder itself where it is there, through any link. */
+/* The folder itself if it exists, through any link. */
 static char *real_place(const char *path) {
   char *real = ld_is_folder(path) ? realpath(path, NULL) : NULL;
   return real ? real : without_slashes(path);

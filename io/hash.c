@@ -32,16 +32,16 @@ static size_t n_pieces(const ld_region *region) {
   return region->length / PIECE + (region->length % PIECE != 0);
 }
 
-/* What the threads share: they take the pieces of all regions in turn. */
+/* Shared by the threads, which take the pieces of all regions in turn. */
 typedef struct crew {
   const ld_region *regions;
-  size_t *first; /* of each region: its first piece, counted over all; one more for the end */
+  size_t *first; /* the first piece of each region, counted over all regions, and the total at the end */
   size_t n_regions, n_pieces;
   uint64_t *hashes; /* (n_pieces) */
   atomic_size_t next;
 } crew;
 
-/* So that a disk or a network fetches the whole piece at once. Only a hint: not all memory is a mapped file. */
+/* Lets a disk or a network fetch the whole piece at once. Only a hint: not all memory is a mapped file. */
 static void ask_for(const char *bytes, size_t length) {
   const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)bytes / page * page;
   (void)madvise((void *)start, (uintptr_t)bytes + length - start, MADV_WILLNEED);
@@ -66,7 +66,7 @@ static void *work(void *self) {
   return NULL;
 }
 
-/* mpirun binds a rank to its core; the helpers of a rank that works for its host leave it. */
+/* mpirun binds a rank to its core; the helpers of a rank that works for its whole host may run elsewhere. */
 static void *help(void *self) {
   cpu_set_t all;
   memset(&all, 0xff, sizeof all);
@@ -74,7 +74,7 @@ static void *help(void *self) {
   return work(self);
 }
 
-/* Where no thread can be had, this one does it all. */
+/* If no thread can be started, this one does everything. */
 static void run(crew *c, int n_threads) {
   pthread_t helpers[MOST_THREADS];
   int n = 0;

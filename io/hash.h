@@ -1,12 +1,10 @@
-/* Hashes of contents: XXH3 (64 bits), which is as fast as memory. They tell contents apart, and are no
- * protection against someone who wants to deceive.
+/* Hashes of contents: XXH3 (64 bits), which is as fast as memory. It is not cryptographic.
  *
- * A hash of several things is a chain, each thing's hash seeded by the one before it:
+ * A hash of several things is a chain, where each hash is seeded by the previous one:
  *   hash = ld_hash_string(0, name);
  *   hash = ld_hash(hash, bytes, length);
- * XXH3 counts lengths in, so "ab", "c" and "a", "bc" differ.
- * https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
- */
+ * XXH3 includes lengths, so "ab", "c" and "a", "bc" differ.
+ * https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md */
 #ifndef LD_HASH_H
 #define LD_HASH_H
 
@@ -17,7 +15,7 @@ uint64_t ld_hash(uint64_t before, const void *bytes, size_t length);
 uint64_t ld_hash_u64(uint64_t before, uint64_t value);        /* the same on every processor */
 uint64_t ld_hash_string(uint64_t before, const char *string); /* NULL differs from "" */
 
-/* A stretch of memory, and what ld_hash_regions finds for it. */
+/* A range of memory, and the hash that ld_hash_regions finds for it. */
 typedef struct ld_region {
   const void *bytes;
   size_t length;
@@ -25,8 +23,8 @@ typedef struct ld_region {
 } ld_region;
 
 /* Fills in the hash of each region: a chain over the hashes of its pieces of 4 MiB, so that up to n_threads
- * threads share the work however the bytes are spread over regions. Mapped files are asked for piece by
- * piece. Threads may run on any core that this process's control group allows: who calls this waits for it,
+ * threads share the work however the bytes are spread over regions. Mapped files are requested piece by
+ * piece. The threads may run on any core that this process's control group allows: the caller waits for them,
  * and so do the other ranks of the host. */
 void ld_hash_regions(ld_region *regions, size_t n, int n_threads);
 

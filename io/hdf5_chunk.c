@@ -8,7 +8,7 @@
 
 enum { SUM_BYTES = 4 };
 
-/* The places of the filters in a set's pipeline; -1 for none. */
+/* The positions of the filters in a set's pipeline; -1: none. */
 typedef struct filters {
   int deflate, sum;
 } filters;
@@ -39,14 +39,14 @@ static bool inflates_to(const unsigned char *packed, size_t n, size_t bytes) {
   return good;
 }
 
-/* A filter that gained nothing was left out, which a bit of `skipped` says. */
+/* A filter that gained nothing was left out, as a bit of `skipped` says. */
 static bool is_applied(int filter, uint32_t skipped) {
   return filter >= 0 && !(skipped >> filter & 1);
 }
 
-/* The chunk as it is stored. (What HDF5 1.10 has for asking where a chunk lies goes through all of the index each
- * time; its size and its bytes are looked up. The size is what H5Dread_chunk reads only for a set with filters: of
- * another it is the chunk's own, whatever the index says.) */
+/* Whether the chunk, as stored, is whole. (HDF5 1.10's query for a chunk's address walks the whole index each
+ * time, so its size and its bytes are looked up instead. H5Dread_chunk reads that size only for a set with
+ * filters; otherwise it reads the chunk's own size, whatever the index says.) */
 static bool is_whole(hid_t set, const filters *f, const hsize_t *at, size_t bytes, size_t length) {
   uint32_t skipped = 0;
   hsize_t stored = 0;
@@ -61,7 +61,7 @@ static bool is_whole(hid_t set, const filters *f, const hsize_t *at, size_t byte
   return whole;
 }
 
-/* Moves on to the next chunk of the region, the last dimension first; false after the last chunk. */
+/* Advances to the next chunk of the region, last dimension first; false after the last chunk. */
 static bool next_chunk(hsize_t *at, int ndim, const hsize_t *chunk, const hsize_t *first,
                        const hsize_t *count) {
   for (int d = ndim - 1; d >= 0; d--) {

@@ -20,7 +20,7 @@ int(ld_hdf5_fail)(ld_error *err, int code, const char *name, const char *what) {
   const bool newer = reason && strstr(reason, "version number");
   ld_fail(err, code, "%s: %s%s%s%s%s", name, what, reason ? " (HDF5: " : "", reason ? reason : "",
           reason ? ")" : "",
-          newer ? ": where a newer HDF5 wrote it, write it again with libver='earliest'" : "");
+          newer ? ": if a newer HDF5 wrote it, write it again with libver='earliest'" : "");
   H5Eclear2(H5E_DEFAULT);
   return code;
 }

@@ -12,13 +12,14 @@
 
 enum { MAX_DEPTH = 256 };
 
-/* What the parts of a document take at most: jansson's tree and ours, with the rooms of growing lists. */
+/* The most memory that the parts of a document take: jansson's tree and ours, with spare room in growing
+ * lists. */
 enum { VALUE_BYTES = 2 * sizeof(ld_value) + 64, OBJECT_BYTES = 320, TEXT_FACTOR = 3 };
 
-/* A tokenizer of a quarter of a million tokens takes some 450 MiB by this count, of 20 to 33 MB. */
+/* A tokenizer of a quarter of a million tokens takes about 450 MiB by this count, for 20 to 33 MB. */
 enum { ALWAYS = 1 << 28, A_BYTE = 16 };
 
-/* At most one value ends before each comma, and one begins after each bracket, that is not in a string. */
+/* At most one value ends before each comma outside a string, and one begins after each bracket. */
 static double estimate(const char *bytes, size_t length) {
   size_t values = 1, objects = 0;
   bool in_string = false;
@@ -43,7 +44,7 @@ int ld_json_check_budget(const char *bytes, size_t length, const char *name, ld_
         err, LD_EFORMAT,
         "%s: too many values for a document of %.1f MiB: reading it takes up to %.0f MiB of memory", name,
         (double)length / mib, bytes_needed / mib);
-  void *room = bytes_needed > mib ? malloc((size_t)bytes_needed) : NULL; /* not touched: only asked for */
+  void *room = bytes_needed > mib ? malloc((size_t)bytes_needed) : NULL; /* not touched: only requested */
   if (bytes_needed > mib && !room)
     return ld_fail(err, LD_EMEMORY, "%s: reading it takes up to %.0f MiB of memory, more than is available",
                    name, bytes_needed / mib);
@@ -52,7 +53,7 @@ int ld_json_check_budget(const char *bytes, size_t length, const char *name, ld_
 }
 
 /* Fills `out` from jansson's tree. `wide` says that all numbers were read as doubles because one integer did
- * not fit; whole ones that a double holds exactly are integers again. False when it nests too deep. */
+ * not fit; those that are exact integers become integers again. False when it nests too deep. */
 static bool convert(const json_t *in, ld_value *out, int depth, bool wide) {
   if (depth > MAX_DEPTH) return false;
   size_t room = 0;
@@ -107,7 +108,8 @@ ld_value *ld_json_parse(const char *bytes, size_t length, const char *name, ld_e
     tree = json_loadb(bytes, length, flags | JSON_DECODE_INT_AS_REAL, &why);
   }
   if (!tree) {
-    const bool null = json_error_code(&why) == json_error_null_character; /* its text names a constant of C */
+    /* jansson's own text for it names a constant of C. */
+    const bool null = json_error_code(&why) == json_error_null_character;
     ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, why.line, why.column,
             null ? "a string holds \\u0000" : why.text);
     return NULL;

@@ -152,13 +152,13 @@ static int read_list(yaml_reader *r, ld_value *out, int depth) {
   }
 }
 
-/* The keys of a map, found by their hash: its items' numbers, plus 1; 0 is free. */
+/* The keys of a map, found by their hash: item numbers plus 1; 0: free. */
 typedef struct key_set {
   uint32_t *slots;
   size_t n_slots; /* a power of 2; at least half of them are free */
 } key_set;
 
-/* The slot of a key, or the free one where it belongs. FNV-1a. */
+/* The slot of a key, or the free slot where it belongs. FNV-1a. */
 static uint32_t *slot_of(const key_set *set, const ld_value *map, const char *key) {
   uint32_t h = 0x811c9dc5u;
   for (const char *at = key; *at; at++) h = (h ^ (uint8_t)*at) * 0x01000193u;
@@ -168,7 +168,7 @@ static uint32_t *slot_of(const key_set *set, const ld_value *map, const char *ke
   return &set->slots[slot];
 }
 
-/* Puts the newest item of the map into the set. */
+/* Adds the newest item of the map to the set. */
 static void add_key(key_set *set, const ld_value *map) {
   size_t first = map->n_items - 1;
   if (set->n_slots < 2 * (map->n_items + 1)) {
@@ -217,7 +217,7 @@ static int read_map(yaml_reader *r, ld_value *out, int depth) {
   return code;
 }
 
-/* The node that begins with the present event. */
+/* Reads the node that begins with the current event. */
 static int read_node(yaml_reader *r, ld_value *out, int depth) {
   int code;
   if (depth > MAX_DEPTH) return fail_here(r, "nested too deeply", "");

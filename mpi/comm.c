@@ -25,15 +25,15 @@ struct ld_comm {
   bool alone, part;
   MPI_Comm world;
   int rank, size, node_rank, node_size, nodes;
-  char **hosts; /* (size) of the whole */
+  char **hosts; /* (size) of all ranks */
   ld_watch *watch;
   double patience;
-  MPI_Request *begun; /* what ld_comm_wait waits for */
+  MPI_Request *begun; /* the requests that ld_comm_wait waits for */
   size_t n_begun, begun_room;
 };
 
-/* A launcher's variables are inherited by whatever its ranks start, and outlive it in shells and job files. Its
- * folder goes with it, and so does the channel to it, an open descriptor. */
+/* Whatever a rank starts inherits the launcher's variables, and shells and job files may keep them. But when
+ * the launcher ends, its folder disappears, and so does the channel to it, an open descriptor. */
 static bool launcher_is_gone(void) {
   const char *folder = getenv("PMIX_SERVER_TMPDIR");
   return folder && access(folder, F_OK);
@@ -72,7 +72,7 @@ ld_comm *ld_comm_alone(void) {
   return comm;
 }
 
-/* What the library says goes on with packages and dates; MPICH writes tabs in it. */
+/* The library's description continues with packages and dates; MPICH puts tabs in it. */
 void ld_comm_library(char *name, size_t size) {
   char text[MPI_MAX_LIBRARY_VERSION_STRING];
   int length;
@@ -86,7 +86,7 @@ bool ld_comm_by_mpirun(void) {
   return getenv("OMPI_COMM_WORLD_SIZE") && under_pmix();
 }
 
-/* Ranks whose mpirun was killed would go on by themselves, beside the job that was started in its place. */
+/* Ranks whose mpirun was killed would continue by themselves, beside the job that was started in its place. */
 static void end_with_launcher(void) {
   if (ld_comm_by_mpirun()) prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
@@ -112,14 +112,14 @@ static void find_hosts(ld_comm *comm) {
   free(all);
 }
 
-/* What serves gradients over TCP better than Open MPI's own choice: both directions at once. (Its progress
- * thread would hide a little more, but is not safe while the ranks connect.) The environment's wishes stay.
- */
+/* Sends gradients in both directions at once, which is faster over TCP than Open MPI's own choice. (Its
+ * progress thread would hide a little more, but is not safe while the ranks connect.) A value in the
+ * environment takes precedence. */
 static void tune(void) {
   setenv("OMPI_MCA_btl_tcp_flags", "1", 0);
 }
 
-/* Seconds for a call of MPI in which all ranks must take part: starting includes what the launcher does. */
+/* Seconds for an MPI call in which all ranks must take part; starting includes the launcher's own work. */
 static double start_limit(double patience) {
   return 10 + 4 * patience;
 }
@@ -128,7 +128,7 @@ static double call_limit(const ld_comm *comm) {
   return 10 + 2 * comm->patience;
 }
 
-/* With less address space, Open MPI ends in messages of its own, or crashes. */
+/* With less address space, Open MPI ends with messages of its own, or crashes. */
 enum { MPI_BYTES = 176 << 20 };
 
 int ld_comm_start(int *argc, char ***argv, double patience, ld_comm **out, ld_error *err) {
@@ -149,7 +149,7 @@ int ld_comm_start(int *argc, char ***argv, double patience, ld_comm **out, ld_er
   comm->patience = patience;
   ld_limit *limit = ld_limit_begin(start_limit(patience), "MPI_Init",
                                    "Where starting takes longer, give a longer --patience");
-  /* Errors inside MPI end the job (MPI_ERRORS_ARE_FATAL, the default): no rank could go on without the
+  /* Errors inside MPI end the job (MPI_ERRORS_ARE_FATAL, the default): no rank could continue without the
    * others. */
   if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
     ld_limit_end(limit);
@@ -174,9 +174,9 @@ static void free_hosts(ld_comm *comm) {
 void ld_comm_finish(ld_comm *comm) {
   if (!comm) return;
   if (!comm->alone) {
-    ld_comm_barrier(comm); /* after it nobody asks any more */
+    ld_comm_barrier(comm); /* no rank asks after it */
     ld_limit *limit = ld_limit_begin(call_limit(comm), "MPI_Finalize",
-                                     "The command's work was done before, and is written");
+                                     "The command's work was already complete and is written");
     ld_watch_free(comm->watch);
     MPI_Finalize();
     ld_limit_end(limit);
@@ -315,7 +315,7 @@ void ld_comm_max_f64(ld_comm *comm, double *values, size_t count) {
   ld_comm_wait(comm);
 }
 
-/* One chunk after the other: all at once would take memory for all on the way. */
+/* One chunk after the other: all at once would need memory for all chunks in transit. */
 void ld_comm_broadcast(ld_comm *comm, void *bytes, size_t count, int root) {
   if (comm->alone) return;
   for (size_t at = 0; at < count; at += CHUNK) {
@@ -357,7 +357,7 @@ void ld_comm_receive(ld_comm *comm, void *bytes, size_t count, int from) {
   }
 }
 
-/* Work in a thread of its own. */
+/* Work in its own thread. */
 typedef struct errand {
   int (*work)(void *user, ld_error *err);
   void *user;

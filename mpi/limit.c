@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* Rank 0 prints first; the others give the launcher time to end them, so that one error is printed. A rank
- * that is frozen itself leaves it to the next one. */
-enum { NEXT_SPEAKER = 12, SPEAKERS = 5 };
+/* Seconds. Rank 0 prints first. The others give the launcher time to end them, so that only one error is
+ * printed; when a rank hangs itself, the next one prints. */
+enum { NEXT_RANK = 12, MOST_RANKS = 5 };
 
 struct ld_limit {
   pthread_t thread;
@@ -22,8 +22,8 @@ struct ld_limit {
   const char *call, *rest;
 };
 
-/* Waits a second, and returns whether the call is over. A process that was stopped and goes on has lost one
- * second by it, not the time that it stood still. */
+/* Waits a second, and returns whether the call is over. A process that was stopped and continued loses one
+ * second by it, not the time that it was stopped. */
 static bool is_over(ld_limit *limit) {
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
@@ -33,7 +33,7 @@ static bool is_over(ld_limit *limit) {
   return true;
 }
 
-/* This process's rank by the launcher's environment, before MPI knows it; 0 when no launcher says. */
+/* This process's rank from the launcher's environment, before MPI knows it; 0 without a launcher. */
 static int launcher_rank(void) {
   static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
   for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
@@ -46,7 +46,7 @@ static int launcher_rank(void) {
 static void *wait_for_end(void *self) {
   ld_limit *limit = self;
   const int rank = launcher_rank();
-  const int patient = limit->seconds + NEXT_SPEAKER * (rank < SPEAKERS ? rank : SPEAKERS);
+  const int patient = limit->seconds + NEXT_RANK * (rank < MOST_RANKS ? rank : MOST_RANKS);
   for (int i = 0; i < patient; i++)
     if (is_over(limit)) return NULL;
   ld_complain("%s: a rank is missing for %d s: it hangs, or its host is down or cut off (which one is not "
@@ -60,7 +60,7 @@ ld_limit *ld_limit_begin(double seconds, const char *call, const char *rest) {
   *limit = (ld_limit){.seconds = (int)seconds, .call = call, .rest = rest};
   sem_init(&limit->over, 0, 0);
   if (pthread_create(&limit->thread, NULL, wait_for_end, limit) == 0) return limit;
-  sem_destroy(&limit->over); /* the call goes without a limit */
+  sem_destroy(&limit->over); /* the call goes on without a limit */
   free(limit);
   return NULL;
 }

@@ -12,13 +12,13 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-/* TCP tells of a host that is gone only after a quarter of an hour, and MPI not at all. So who has waited for
- * QUIET seconds asks: rank 0 all others, the others rank 0. Whoever waits or polls answers; a rank that is
- * silent for longer than the patience is given up. That takes a message to and from each rank, whatever their
- * number, and only while something takes long. */
+/* TCP reports a lost host only after a quarter of an hour, and MPI not at all. So a rank that has waited for
+ * QUIET seconds asks: rank 0 asks all others, the others ask rank 0. A rank that waits or polls answers; one
+ * that is silent for longer than the patience is given up. This takes a message to and from each rank,
+ * whatever their number, and only while something takes long. */
 enum { QUIET = 5, TAG = 1, TEXT = 120 };
 
-enum { TO_SPEAK = 3 }; /* seconds */
+enum { TO_PRINT = 3 }; /* seconds */
 
 enum { ASK, ANSWER, LEAVE };
 
@@ -27,7 +27,7 @@ typedef struct message {
   char at[TEXT];       /* what the sender is doing */
 } message;
 
-/* A message on its way; MPI needs its memory until it is gone. */
+/* A message in transit; MPI needs its memory until it has been sent. */
 typedef struct letter {
   MPI_Request request;
   struct letter *next;
@@ -44,9 +44,9 @@ struct ld_watch {
   message received;
   letter *sent;
   int32_t round;
-  double asked; /* when the present round began; 0 when none is open */
+  double asked; /* when the current round began; 0 when there is none */
   double awake; /* when this rank last looked around */
-  bool *heard;  /* (size) in the present round */
+  bool *heard;  /* (size) ranks that answered in the current round */
   int n_silent;
 };
 
@@ -111,7 +111,7 @@ static void send(ld_watch *w, int32_t kind, int32_t round, int to) {
 static void take(ld_watch *w, int from) {
   const message *m = &w->received;
   if (m->kind == ASK) send(w, ANSWER, m->round, from);
-  if (m->kind == LEAVE) _exit(1); /* rank 0 has said why */
+  if (m->kind == LEAVE) _exit(1); /* rank 0 has printed the reason */
   if (m->kind != ANSWER || m->round != w->round || w->heard[from]) return;
   w->heard[from] = true;
   w->n_silent--;
@@ -129,7 +129,7 @@ void ld_watch_serve(ld_watch *w) {
   if (w->sent) reap(w);
 }
 
-/* Rank 0 asks all others, these ask rank 0. */
+/* Rank 0 asks all others; they ask rank 0. */
 static void ask(ld_watch *w, double now) {
   const int first = w->rank ? 0 : 1, end = w->rank ? 1 : w->size;
   w->asked = now;
@@ -159,23 +159,23 @@ static void name_silent(const ld_watch *w, ld_text *out) {
   }
 }
 
-/* Rank 0, or when that is silent the first other rank of each host. */
-static bool speaks(const ld_watch *w) {
+/* Whether this rank prints the error: rank 0 or, when that is silent, the first other rank of each host. */
+static bool prints_error(const ld_watch *w) {
   for (int r = 1; r < w->rank; r++)
     if (!strcmp(w->hosts[r], w->hosts[w->rank])) return false;
   return true;
 }
 
-/* Ends this process, and by rank 0 those that still hear. The launcher ends what is left. */
+/* Ends this process and, on rank 0, the ranks that still answer. The launcher ends the rest. */
 static void give_up(ld_watch *w) {
   ld_text silent = {0};
   name_silent(w, &silent);
-  if (speaks(w))
+  if (prints_error(w))
     ld_complain("%s: no answer for %.0f s from %s: down, cut off from the network, or hanging; all ranks "
                 "end. The same command resumes from the latest checkpoint",
                 w->at, ld_clock() - w->asked, silent.bytes);
-  else /* its end would make the launcher end the one that speaks, perhaps before its words are out */
-    nanosleep(&(struct timespec){.tv_sec = TO_SPEAK}, NULL);
+  else /* otherwise the launcher could end the rank that prints before its message is out */
+    nanosleep(&(struct timespec){.tv_sec = TO_PRINT}, NULL);
   for (int r = 1; !w->rank && r < w->size; r++)
     if (w->heard[r]) send(w, LEAVE, 0, r);
   const double until = ld_clock() + 1;
@@ -183,16 +183,16 @@ static void give_up(ld_watch *w) {
   _exit(1);
 }
 
-enum { ASLEEP = 1 }; /* seconds between two looks, which lie milliseconds from each other */
+enum { ASLEEP = 1 }; /* seconds; normally a few milliseconds pass between two looks */
 
 static void look_around(ld_watch *w, double waited_since) {
   const double now = ld_clock(), asleep = now - w->awake;
   ld_watch_serve(w);
-  /* Stopped itself, this rank could not have heard an answer. */
+  /* While this rank was stopped, it could not receive an answer. */
   if (asleep > ASLEEP && w->asked > 0) w->asked += asleep;
   w->awake = now;
   if (w->asked > 0 && !w->n_silent) {
-    /* All are there, so somebody just works long. */
+    /* All ranks are alive; one of them is just busy. */
     if (now - w->asked > QUIET) ask(w, now);
   } else if (w->asked > 0) {
     if (now - w->asked > w->patience) give_up(w);
@@ -201,7 +201,7 @@ static void look_around(ld_watch *w, double waited_since) {
   }
 }
 
-/* A wait that is soon over must end at once; a long one leaves the core to others. */
+/* A short wait must end at once; a long one leaves the core to others. */
 enum { SPIN_TESTS = 2000 };
 #define NAP_AFTER 0.02
 #define NAP_NANOSECONDS 50000

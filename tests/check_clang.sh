@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# clang builds everything, tests too, without a warning, and computes the same bits.
+# clang builds everything, including the tests, without a warning, and computes the same bits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/check_lib.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every C file is as clang-format 14 writes it.
-#   tests/check_format.sh            lists those that are not
+# Every C file must be formatted as by clang-format 14.
+#   tests/check_format.sh            lists files that are not
 #   tests/check_format.sh --fix      rewrites them
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# Sourced by tests/check_*.sh, in the project's folder. Their builds lie in CHECK_BUILD and are used again.
+# Sourced by tests/check_*.sh, in the project's folder. Their builds are kept in CHECK_BUILD and reused.
 : "${CHECK_BUILD:=build-check}"
 
-# skip WHY: the test counts as skipped.
+# skip WHY: marks the test as skipped.
 skip() {
   echo "skipped: $1"
   exit 77
 }
 
-# git_files PATTERN ...: the project's files, by git's patterns; also where they were unpacked without git.
+# git_files PATTERN ...: the project's files, by git's patterns; also works on files unpacked without git.
 git_files() {
   local pattern
   git ls-files -- "$@" 2>/dev/null && return
@@ -22,7 +22,7 @@ configure() {
   quietly cmake --preset developer -B "$build" "$@"
 }
 
-# quietly COMMAND ...: its output only if it fails.
+# quietly COMMAND ...: shows its output only if it fails.
 quietly() {
   local output
   output=$("$@" 2>&1) || { echo "$output" | tail -n 100; return 1; }

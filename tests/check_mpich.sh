@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# MPICH, beside Open MPI: the program builds without a warning, its collectives work, and two ranks train the adapter that one rank of the
-# build with Open MPI trains.
+# MPICH instead of Open MPI: the program builds without a warning, its collectives work, and two ranks train
+# the same adapter as one rank of the build with Open MPI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/check_lib.sh

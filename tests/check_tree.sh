@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# The tree is the architecture: fails when a file includes what does not stand above it in the list below, when files make a circle, or
-# when a library's header is included outside its door.
+# The tree is the architecture: fails when a file includes a header that is not above it in the list below,
+# when files include each other in a circle, or when a library's header is included outside its folder.
 #   tests/check_tree.sh [BUILD]    with a build folder also circles of calls that no #include shows
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${1:-}
 failed=0
 
-# From the ground up, a line a room: a file includes only what stands on its own line or above. There are three towers on src/base, which
-# do not know each other: io knows no ranks and no models, mpi knows no files, and what computes (`nn`) knows neither. `*` sees them all.
+# From the ground up, a line per room: a file includes only headers of its own line or of lines above. There
+# are three towers on src/base, which do not know each other: io knows no ranks and no models, mpi knows no
+# files, and computing (`nn`) knows neither. `*` sees them all.
 rooms='
 *    src/base
 io   io/file io/hash io/json io/yaml io/digest io/hdf5_chunk io/hdf5_error
@@ -40,7 +41,8 @@ includes() {
   grep -roE --include='*.[ch]' '^#include "[^"]+"' src io mpi | sed 's/:#include "/ /; s/"$//'
 }
 
-# calls: "FILE CALLED", which object files of the build need which others; those of files that are gone are left over.
+# calls: "FILE CALLED", which object files of the build need which others; leftovers of deleted files are
+# ignored.
 calls() {
   find "$build/CMakeFiles" -path '*/ld_*.dir/*' -name '*.c.o' | grep -E '\.dir/(src|io|mpi)/' | xargs nm -A -g | awk '
     { file = $1; sub(/.*\.dir\//, "", file); sub(/\.o:.*/, "", file) }
@@ -67,7 +69,7 @@ check() {
       else if (tower[b] != tower[a] && tower[a] != "*" && b != "src/base")
         complain(file " includes " other ": the tower " tower[a] " does not know the tower " tower[b])
     }
-    # Depth first; what is on the way is grey (1), what is through is black (2).
+    # Depth first; grey (1) is in progress, black (2) is finished.
     function visit(at,  i, next_, k, text) {
       color[at] = 1; way[++depth] = at
       for (i = 1; i <= n_edges[at]; i++) {
@@ -109,7 +111,8 @@ check() {
   if [ -n "$build" ]; then calls | sed 's/^/call /'; fi
 } | check || failed=1
 
-# only PATTERN ALLOWED [FOLDER]: the header may be included by files whose path matches ALLOWED alone, in FOLDER as well.
+# only PATTERN ALLOWED [FOLDER]: only files whose path matches ALLOWED may include the header, in FOLDER as
+# well.
 only() {
   local hits
   hits=$(grep -rlE --include='*.[ch]' "^#include [\"<]($1)" src io mpi ${3:+"$3"} | grep -vE "$2")

@@ -8,33 +8,33 @@
 #include "base/utf8.h"
 #include "io/chat/known.h"
 
-/* A token that shows a layout by its id: some spellings are common to many vocabularies. */
+/* A token whose id identifies a layout: many vocabularies share some spellings. */
 typedef struct sign {
   const char *token;
   int32_t id;
 } sign;
 
-/* What a rendering writes to. */
+/* What a conversation is rendered into. */
 typedef struct chat_page {
   ld_text *out;
-  ld_span *spans; /* NULL when nobody asks */
+  ld_span *spans; /* NULL when not needed */
   size_t n_spans;
 } chat_page;
 
 struct ld_chat_layout {
   const char *name;
-  const char *marks[4]; /* its tokens; in a vocabulary without them they would be read as plain text */
-  sign signs[4];        /* what a vocabulary must hold besides for the layout to be chosen by it */
+  const char *marks[4]; /* its tokens; without them in the vocabulary they would be read as plain text */
+  sign signs[4];        /* what a vocabulary must also contain for this layout to be chosen */
   int (*render)(const ld_chat_layout *layout, const ld_message *messages, size_t n, bool prompt,
                 chat_page *page, ld_error *err);
-  /* For layouts that write every turn in the same way: bos, then for each message open, role, close, content, end,
-   * after. */
+  /* For layouts that write every turn in the same way: bos, then for each message open, role, close, content,
+   * end, after. */
   const char *bos, *open, *close, *end, *after;
-  const char *turn; /* what a template of this kind holds */
+  const char *turn; /* what a template of this kind contains */
   bool trim;
 };
 
-/* Templates trim as Python's str.strip() does, which goes by Unicode and not by ASCII. */
+/* Templates trim as Python's str.strip() does, by Unicode and not by ASCII. */
 static bool is_space(uint32_t code) {
   const utf8proc_property_t *property = utf8proc_get_property((utf8proc_int32_t)code);
   return property->category == UTF8PROC_CATEGORY_ZS || property->bidi_class == UTF8PROC_BIDI_CLASS_WS ||
@@ -54,7 +54,7 @@ static size_t skip_spaces(const char *text, size_t length) {
   return at;
 }
 
-/* The length without the spaces at the end. */
+/* The length without trailing spaces. */
 static size_t drop_spaces(const char *text, size_t length) {
   while (length > 0) {
     size_t start = length - 1;
@@ -172,8 +172,8 @@ static const ld_chat_layout layouts[] = {
      .after = "",
      .turn = "<|start_header_id|>",
      .trim = true},
-    /* Other vocabularies have <s> and </s> too (and other layouts): the lone space stands here in Llama 2's
-       only. */
+    /* Other vocabularies (with other layouts) have <s> and </s> too; only Llama 2's has the single space at
+     * this id. */
     {.name = "llama2",
      .marks = {"<s>", "</s>"},
      .signs = {{"<s>", 1}, {"</s>", 2}, {"\u2581", 29871}},
@@ -190,7 +190,7 @@ static const ld_chat_layout *find_name(const char *name) {
   return NULL;
 }
 
-/* The layout that gives what the model's own template gives; NULL when none is known to. */
+/* The layout that renders as the model's own template does; NULL when none is known to. */
 static const ld_chat_layout *recognise(const ld_chat_template *own) {
   const char *name = own && own->form.length ? ld_chat_known(own->form.bytes) : NULL;
   return name ? find_name(name) : NULL;
@@ -206,7 +206,7 @@ static bool is_one_token(const ld_tokenizer *tokenizer, const char *mark) {
   return found;
 }
 
-/* The first of the layout's tokens that the vocabulary lacks; NULL when it has all. */
+/* The layout's first token that the vocabulary lacks; NULL when it has all of them. */
 static const char *missing_mark(const ld_chat_layout *layout, const ld_tokenizer *tokenizer) {
   for (const char *const *mark = layout->marks; *mark; mark++)
     if (!is_one_token(tokenizer, *mark)) return *mark;
@@ -233,8 +233,8 @@ static void fail_with_names(const char *name, const ld_chat_template *own, ld_er
     ld_fail(err, LD_EUSAGE, "--chat-template %s: no such chat layout, known are %s", name, names.bytes);
   else
     ld_fail(err, LD_EUSAGE,
-            "%s%sthe tokenizer has the special tokens of no known chat layout: choose one by --chat-template "
-            "(%s)",
+            "%s%scannot tell the chat layout from the tokenizer's special tokens: choose one with "
+            "--chat-template (%s)",
             own ? own->source : "", own ? ": the model's own chat template is not interpreted yet, and " : "",
             names.bytes);
   ld_text_free(&names);

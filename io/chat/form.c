@@ -8,7 +8,7 @@
 
 typedef enum token_kind { NAME, STRING, NUMBER, SIGN } token_kind;
 
-/* A word of a tag; its text is [begin, end) of `words`, a string's without quotes and escapes. */
+/* A word of a tag; its text is [begin, end) of `words`, for a string without quotes and escapes. */
 typedef struct token {
   token_kind kind;
   size_t begin, end;
@@ -18,10 +18,10 @@ typedef struct form_reader {
   const char *at, *end;
   const char *bos, *eos;
   ld_text *form;
-  ld_text words; /* of the present tag */
-  token *tokens; /* likewise */
+  ld_text words; /* of the current tag */
+  token *tokens; /* of the current tag */
   size_t n, room;
-  bool cut_spaces, cut_newline; /* what the tag before takes from the text after it */
+  bool cut_spaces, cut_newline; /* what the previous tag removes from the text after it */
   bool line_starts;             /* whether that text begins a line */
 } form_reader;
 
@@ -86,9 +86,9 @@ static bool reads(form_reader *r, const char *text) {
   return true;
 }
 
-/* The words of a tag, through to its end, which says what it takes from the text after it. */
+/* Reads the words of a tag up to its end, which says what it removes from the text after it. */
 static bool read_tag(form_reader *r, const char *close, const char *close_cut) {
-  int open = 0; /* braces of the expression's own */
+  int open = 0; /* unclosed braces within the expression */
   ld_text_clear(&r->words);
   ld_text_puts(&r->words, "");
   r->n = 0;
@@ -111,7 +111,7 @@ static bool read_tag(form_reader *r, const char *close, const char *close_cut) {
   return false;
 }
 
-/* message['role'] is message.role. */
+/* message['role'] means message.role. */
 static bool is_key(const form_reader *r, size_t i, size_t end) {
   return i && i + 2 < end && is(r, i, SIGN, "[") && is(r, i + 2, SIGN, "]") &&
          r->tokens[i - 1].kind != STRING && (is(r, i + 1, STRING, "role") || is(r, i + 1, STRING, "content"));
@@ -154,7 +154,7 @@ static bool is_plus(const form_reader *r, size_t i) {
   return is(r, i, SIGN, "+") || is(r, i, SIGN, "~");
 }
 
-/* Whether the tokens add texts, and do nothing that binds less than that. */
+/* Whether the tokens concatenate texts, without any operator of lower precedence. */
 static bool is_sum(const form_reader *r, size_t from, size_t end) {
   static const char *const looser[] = {"if", "else", "and", "or", "not", "in", "is"};
   int depth = 0;
@@ -169,7 +169,7 @@ static bool is_sum(const form_reader *r, size_t from, size_t end) {
   return true;
 }
 
-/* Whether one pair of parentheses is around all. */
+/* Whether one pair of parentheses encloses all tokens. */
 static bool is_wrapped(const form_reader *r, size_t from, size_t end) {
   int depth = 0;
   if (end - from < 2 || !is(r, from, SIGN, "(")) return false;
@@ -227,7 +227,7 @@ static bool put_statement(form_reader *r) {
   return true;
 }
 
-/* Text up to `tag` (the end when there is none), without what the tags around it take. */
+/* Puts the text up to `tag` (the end when there is none), without what the surrounding tags remove. */
 static void put_text(form_reader *r, const char *tag) {
   const char *from = r->at, *end = tag ? tag : r->end;
   if (r->cut_newline && from < end && *from == '\n') from++, r->line_starts = true;
@@ -258,7 +258,7 @@ static bool pass_comment(form_reader *r) {
   return true;
 }
 
-/* One tag with the text before it. */
+/* Puts one tag and the text before it. */
 static bool put_tag(form_reader *r, const char *tag) {
   const char kind = tag[1];
   put_text(r, tag);
@@ -277,7 +277,7 @@ static bool put_tag(form_reader *r, const char *tag) {
 }
 
 bool ld_chat_form(const char *source, size_t length, const char *bos, const char *eos, ld_text *form) {
-  if (length && source[length - 1] == '\n') length--; /* as Jinja does */
+  if (length && source[length - 1] == '\n') length--; /* as in Jinja */
   form_reader r = {
       .at = source, .end = source + length, .bos = bos, .eos = eos, .form = form, .line_starts = true};
   bool good = !memchr(source, 0, length) && !memchr(source, '\r', length);

@@ -5,22 +5,22 @@
 
 #include "io/digest.h"
 
-/* Digests of forms, which tests/tools/chat_template.c prints. bos and eos are spelled in a form: here <s>, </s>
- * and <|begin_of_text|>. */
+/* Digests of forms, as tests/tools/chat_template.c prints them. A form contains the spelling of bos and eos:
+ * here <s>, </s> and <|begin_of_text|>. */
 static const struct {
   const char *layout, *digest;
 } known[] = {
-    {"chatml", "b0f6b06c9b542ae1"}, /* each message in its role's name */
-    {"chatml", "04a44a8907e6fe1c"}, /* the same by a branch for each role */
-    {"chatml", "36f3991cfba99114"}, /* Qwen 3 of July 2025, without thinking: only tools are more */
+    {"chatml", "b0f6b06c9b542ae1"}, /* each message with its role's name */
+    {"chatml", "04a44a8907e6fe1c"}, /* the same with a branch for each role */
+    {"chatml", "36f3991cfba99114"}, /* Qwen 3 of July 2025, without thinking: it only adds tools */
     {"llama3", "b8a27f1beb59cb04"}, /* Llama 3: bos before the first message of the loop */
     {"llama3", "ef5b9f3ae58953e9"}, /* bos before the loop */
     {"llama2", "d7ce625abd6a99cb"}, /* Llama 2 */
     {"llama2",
-     "0506b6a478dccf7b"}, /* the same as transformers had it for all Llamas; what it asks for is never set */
+     "0506b6a478dccf7b"}, /* transformers' former default for all Llamas; the variables that it tests are never set */
 };
 
-/* What some templates begin with, and has no effect: it is always given. */
+/* The beginning of some templates, which has no effect: the variable is always given. */
 static const char *const idle[] = {
     "%if not add_generation_prompt is defined%%set add_generation_prompt={false}%%endif%",
     "%if add_generation_prompt is not defined%%set add_generation_prompt={false}%%endif%"};

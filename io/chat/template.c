@@ -25,7 +25,7 @@ static int read_file(const char *folder, const char *name, ld_chat_template **ou
   return rc;
 }
 
-/* Of several named ones the default; NULL when there is none. */
+/* The default among several named templates; NULL when there is none. */
 static const ld_value *choose(const ld_value *value) {
   if (!value || value->type != LD_LIST) return value;
   for (size_t i = 0; i < value->n_items; i++) {
@@ -45,7 +45,7 @@ static int read_member(const char *folder, const char *name, ld_chat_template **
   if (text && text->type == LD_STRING)
     *out = create(path, text->string, strlen(text->string));
   else if (value && value->type != LD_NULL)
-    *out = create(path, "", 0); /* something that is no default template */
+    *out = create(path, "", 0); /* not a default template */
   ld_value_free(root);
   free(path);
   return why.code ? ld_fail(err, why.code, "%s", why.text) : 0;
@@ -72,7 +72,7 @@ void ld_chat_template_free(ld_chat_template *own) {
   free(own);
 }
 
-/* Most say "You are ..." to the model; the same words explain tools. */
+/* Most templates tell the model "You are ..."; the same words explain tools. */
 static bool has_system_message(const char *text) {
   static const char tools[] = "You are provided with function";
   if (strstr(text, "Knowledge Date") || strstr(text, "Knowledge Cutoff") || strstr(text, "default_system"))

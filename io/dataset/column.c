@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "base/utf8.h"
 
-/* The texts that stand together, in their order for the model. The first pair is the one to recommend. */
+/* Pairs of texts, in the order in which the model reads them. The first pair is the recommended one. */
 static const char *const pairs[][2] = {
     {"text", "text_pair"},        /* ours, and the tokenizers' */
     {"sentence1", "sentence2"},   /* MRPC, RTE, STS-B, WNLI, PAWS, WiC */
@@ -14,12 +14,12 @@ static const char *const pairs[][2] = {
     {"question", "sentence"},     /* QNLI */
     {"question1", "question2"},   /* QQP */
     {"question", "passage"},      /* BoolQ */
-    {"question", "context"},      /* SQuAD and its like */
+    {"question", "context"},      /* SQuAD and similar sets */
     {"question", "answer"},       /* WikiQA */
     {"query", "passage"},         /* MS MARCO */
     {"query", "document"},        /* other sets for retrieval */
-    {"query", "answer"},          /* the same */
-    {"query", "text"},            /* the same */
+    {"query", "answer"},          /* other sets for retrieval */
+    {"query", "text"},            /* other sets for retrieval */
     {"text_a", "text_b"},         /* the first BERT's InputExample */
     {"text1", "text2"},           /* many sets on the hub */
     {"sentence_a", "sentence_b"}, /* SICK */
@@ -28,10 +28,10 @@ static const char *const pairs[][2] = {
 };
 enum { n_pairs = sizeof pairs / sizeof *pairs };
 
-/* Columns that are texts by themselves, beside the first of each pair. */
+/* Single texts, besides the first of each pair. */
 static const char *const single = "sentence"; /* SST-2, CoLA */
 
-/* What is earlier here wins: other columns of a set that has "label" are something else. */
+/* The earliest name wins: in a set that has "label", the others mean something else. */
 static const char *const labels[] = {"label",       "labels", "gold_label", /* MNLI, SNLI */
                                      "score",                               /* STS-B */
                                      "quality",                             /* MRPC */
@@ -76,7 +76,7 @@ const char *ld_columns_partner(const char *text) {
   return NULL;
 }
 
-/* A name as an error may show it: cut at a character, in one line. */
+/* A name as an error may show it: on one line, cut between characters. */
 static void put_name(const char *name, ld_text *out) {
   const size_t length = strlen(name);
   size_t n = length < 40 ? length : 40;
@@ -86,7 +86,7 @@ static void put_name(const char *name, ld_text *out) {
   ld_text_puts(out, n < length ? "...\"" : "\"");
 }
 
-/* The names for which `shown` is true (NULL: all), as many as a line holds; returns how many there are. */
+/* Lists the names for which `shown` is true (NULL: all), as many as fit on a line; returns their number. */
 static size_t list_names(char *const *names, size_t n, bool (*shown)(const char *name), ld_text *out) {
   const size_t most = 20;
   size_t count = 0;
@@ -103,8 +103,8 @@ static int fail_without(char *const *names, size_t n, const char *what, ld_error
   ld_text has = {0};
   list_names(names, n, NULL, &has);
   ld_fail(err, LD_EFORMAT,
-          "the %s are %s, and none is known as a text: name the text \"text\" (or \"sentence\"), the texts "
-          "of pairs \"text\" and \"text_pair\" (or as in GLUE), and the label \"label\"",
+          "the %s are %s, and none has a known name for a text: name the text \"text\" (or \"sentence\"), "
+          "the texts of pairs \"text\" and \"text_pair\" (or as in GLUE), and the label \"label\"",
           what, has.bytes);
   ld_text_free(&has);
   return LD_EFORMAT;

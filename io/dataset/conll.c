@@ -1,13 +1,12 @@
-/* CoNLL columns: a line for each word, its columns between blanks or tabs, of which the first is the word and the last its
- * tag; blank lines between sentences. A record is a sentence, {"tokens": [...], "tags": [...]}. Lines that begin with
- * -DOCSTART- or, before a sentence, with "# " (comments) are no words.
- */
+/* CoNLL columns: a line for each word, with columns separated by blanks or tabs, of which the first is the
+ * word and the last its tag; blank lines between sentences. A record is a sentence, {"tokens": [...], "tags":
+ * [...]}. Lines that begin with -DOCSTART- or, before a sentence, with "# " (comments) are not words. */
 #include <string.h>
 
 #include "base/memory.h"
 #include "io/dataset/form.h"
 
-/* Where the line after this place begins; the length where there is none. */
+/* Where the next line begins; the length if this is the last. */
 static size_t next_line(const char *text, size_t at, size_t length) {
   const char *end = memchr(text + at, '\n', length - at);
   return end ? (size_t)(end - text) + 1 : length;
@@ -39,7 +38,7 @@ static bool begins_with(const char *line, size_t length, const char *text) {
   return length >= strlen(text) && !memcmp(line, text, strlen(text));
 }
 
-/* The word and the tag of a line; false for a line that has no word. */
+/* The word and the tag of a line; false for a line without a word. */
 static int take_line(ld_value *record, size_t room[2], const char *line, size_t length, ld_error *err) {
   const bool begins = !record->items[0].n_items;
   while (length && strchr(" \t\r\n", line[length - 1])) length--;
@@ -68,7 +67,7 @@ static int conll_read(const ld_dataset *dataset, const ld_record *record, const 
     rc = take_line(out->values, room, bytes->at + at, next - at, err);
     if (rc) ld_data_fail_at(dataset, record->offset + at, rc, err);
   }
-  if (!rc && !out->values->items[0].n_items) { /* comments alone */
+  if (!rc && !out->values->items[0].n_items) { /* only comments */
     ld_value_free(out->values);
     out->values = NULL;
   }

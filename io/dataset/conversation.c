@@ -12,7 +12,7 @@ typedef struct rendered {
   ld_spans spans;
 } rendered;
 
-/* Keys of a message that no layout shows. */
+/* Counts the keys of a message that no layout shows. */
 static void count_unused(const ld_value *message, ld_tally *unused) {
   for (size_t i = 0; unused && i < message->n_items; i++) {
     const ld_value *item = &message->items[i];
@@ -49,13 +49,13 @@ static int render(const ld_dataset *dataset, const ld_value *record, ld_tally *u
   return rc;
 }
 
-/* Walks over the whole conversation's ids while its text is encoded again in pieces. */
+/* Walks over the ids of the whole conversation while its text is encoded again in pieces. */
 typedef struct id_walk {
   const ld_dataset *dataset;
   const char *text;
   const ld_ids *all;
-  size_t at;    /* tokens passed */
-  bool differs; /* the pieces' ids are not the whole's: the walk means nothing */
+  size_t at;    /* tokens so far */
+  bool differs; /* the pieces' ids differ from the whole's, so the walk is useless */
   ld_ids piece;
 } id_walk;
 
@@ -75,8 +75,8 @@ static int pass(id_walk *walk, size_t begin, size_t end, ld_error *err) {
   return rc;
 }
 
-/* Marks the assistant's tokens in one pass over the text, trusting that it may be encoded in pieces where
- * special tokens stand; `differs` says that this tokenizer splits otherwise. */
+/* Marks the assistant's tokens in one pass over the text, assuming that it may be split at special tokens
+ * before it is encoded; `differs` is set where this tokenizer splits differently. */
 static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, ld_error *err) {
   size_t from = 0;
   int rc = 0;
@@ -95,8 +95,8 @@ static int mark_by_pieces(id_walk *walk, const rendered *chat, uint8_t *target, 
   return rc;
 }
 
-/* The same for any tokenizer: each border is where the ids of the text up to it part from the whole's. Takes
- * time by the square of the number of turns, which has a budget: so many bytes to encode. */
+/* The same for any tokenizer: each boundary is where the ids of the text up to it diverge from the whole's.
+ * The time is quadratic in the number of turns, so it has a budget of bytes to encode. */
 static int mark_by_prefixes(id_walk *walk, const rendered *chat, uint8_t *target, ld_error *err) {
   enum { MOST_BYTES = 1 << 28 };
   if (chat->spans.n && chat->text.length > MOST_BYTES / chat->spans.n)

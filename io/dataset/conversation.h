@@ -1,5 +1,4 @@
-/* Conversations to tokens, and which of them the assistant says. Not for use outside io/dataset.
- */
+/* Turns conversations into tokens, and marks the assistant's as targets. Only for use in io/dataset. */
 #ifndef LD_CONVERSATION_H
 #define LD_CONVERSATION_H
 

@@ -19,7 +19,7 @@ static const ld_data_format *const formats[] = {
 
 enum { n_formats = sizeof formats / sizeof *formats };
 
-/* The first of the forms that records of the format can have; NULL for none. */
+/* The first form that records of the format can have; NULL for none. */
 static const ld_data_form *form_for(const ld_data_format *format, const ld_data_form *const *forms) {
   for (; *forms; forms++)
     if (!strcmp((*forms)->input, format->image ? "image" : "text") &&
@@ -43,7 +43,7 @@ static bool has_ending(const char *path, const char *ending) {
   return length >= n && !strcasecmp(path + length - n, ending);
 }
 
-/* The format that a name tells, as an index into the table; n_formats for none. `what` says it in words. */
+/* The format for a file name, as an index into the table; n_formats for none. `what` receives its name. */
 static size_t known_format(const char *path, char what[32]) {
   const bool folder = ld_is_folder(path);
   snprintf(what, 32, "%s", folder ? "a folder" : "unsupported file type");
@@ -68,8 +68,8 @@ static int find_format(const char *path, const ld_data_form *const *forms, const
   return 0;
 }
 
-/* Whether the tokenizer ends a text by eos is seen on a text that does not end so by itself. */
-static int find_out_eos(ld_dataset *dataset, ld_error *err) {
+/* Encodes a text without eos at its end, to see whether the tokenizer appends one. */
+static int detect_eos(ld_dataset *dataset, ld_error *err) {
   const int32_t eos = dataset->options.eos;
   if (eos < 0 || !dataset->options.tokenizer) return 0;
   ld_ids bare = {0}, full = {0};
@@ -90,12 +90,12 @@ static ld_dataset *create(const ld_data_format *format, const ld_dataset_options
   return dataset;
 }
 
-/* Opens a data set whose source is there, unless `rc` says that it is not. */
+/* Opens a data set whose source is open, unless `rc` says that it is not. */
 static int finish(ld_dataset *dataset, int rc, ld_dataset **out, ld_error *err) {
-  if (!rc) rc = find_out_eos(dataset, err);
+  if (!rc) rc = detect_eos(dataset, err);
   if (!rc) dataset->first = dataset->source->begin;
   if (!rc && dataset->format->open) rc = dataset->format->open(dataset, err);
-  dataset->options.chat_template = NULL; /* the layout is found, and these are the caller's */
+  dataset->options.chat_template = NULL; /* the layout has been found, and this is the caller's */
   dataset->options.own_template = NULL;
   if (rc)
     ld_dataset_close(dataset);
@@ -131,7 +131,7 @@ int ld_dataset_open_received(const char *path, const ld_dataset_options *options
   *out = NULL;
   if (length >= sizeof format) memcpy(&format, bytes, sizeof format);
   if (length < sizeof format || format >= n_formats || !form_for(formats[format], options->forms))
-    return ld_fail(err, LD_EFORMAT, "%s: its opening was cut off on its way", path);
+    return ld_fail(err, LD_EFORMAT, "%s: its opening was received incomplete", path);
   ld_dataset *dataset = create(formats[format], options);
   const int rc =
       ld_source_of_opening(path, bytes + sizeof format, length - sizeof format, &dataset->source, err);
@@ -193,7 +193,8 @@ int ld_dataset_parse(const ld_dataset *dataset, const ld_record *record, ld_pars
   return rc;
 }
 
-/* Makes the sample, uncut but for labelled text; *there is whether a record stands at this place. */
+/* Makes the sample, not truncated except for labelled text; *there says whether there is a record at this
+ * position. */
 static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, bool *there,
                       ld_error *err) {
   ld_parsed parsed = {.unused = sample->unused};
@@ -225,7 +226,7 @@ int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sampl
   return rc;
 }
 
-/* The first place after `offset` at which a record begins. */
+/* The first offset after `offset` at which a record begins. */
 static uint64_t next(const ld_dataset *dataset, uint64_t offset) {
   return dataset->format->next ? dataset->format->next(dataset, offset) : offset + 1;
 }
@@ -237,7 +238,7 @@ static uint64_t part_begin(const ld_dataset *dataset, int part, int n_parts) {
   return at < length ? next(dataset, at - 1) : length;
 }
 
-/* Takes the names of the sample's tags into the set, as many as it has targets. */
+/* Adds the names of the sample's tags to the set, as many as it has targets. */
 static int add_tags(ld_label_set *labels, const ld_sample *sample, int32_t n, ld_error *err) {
   int rc = 0;
   for (const char *name = sample->tags.bytes; n-- > 0 && !rc; name += strlen(name) + 1)
@@ -260,9 +261,9 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
   return rc ? ld_dataset_fail_at(dataset, record, rc, err) : 0;
 }
 
-/* Whether an image may be passed over: what cannot be read at all may be there the next time, and the data
- * would be another. */
-static bool pass_over(const ld_dataset *dataset, int rc) {
+/* Whether an image may be skipped. A file that cannot be opened at all is an error: it may be readable the
+ * next time, and the data would change. */
+static bool may_skip(const ld_dataset *dataset, int rc) {
   return dataset->format->image && !dataset->options.strict && (rc == LD_EFORMAT || rc == LD_EUNSUPPORTED);
 }
 
@@ -271,7 +272,7 @@ static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *sc
   ld_error broken = {0};
   bool there;
   int rc = read_whole(dataset, &record, scratch, &there, &broken);
-  if (rc && pass_over(dataset, rc)) {
+  if (rc && may_skip(dataset, rc)) {
     if (!out->n_skipped++) out->first_skipped = broken;
     return 0;
   }

@@ -1,9 +1,8 @@
-/* What the records of a data set are, by the names of their values: of the keys of the first JSON line, or of a
+/* What the records of a data set are, by the names of their values: the keys of the first JSON line, or a
  * table's columns.
  *
- * Of the forms that are taken (data_form.h) the first whose keys the record has is the data set's. Labelled records may have
- * other names for the same (column.c).
- */
+ * The data set has the first of the accepted forms (data_form.h) whose keys the record has. Labelled records
+ * may use other names (column.c). */
 #include "io/dataset/form.h"
 
 #include <stdlib.h>
@@ -24,7 +23,7 @@ static const ld_data_form *form_of(const ld_data_form *const *forms, const ld_va
   return *forms;
 }
 
-/* The form whose text is found by the names of columns; NULL for none. */
+/* The form whose text is found by column names; NULL for none. */
 static const ld_data_form *form_by_columns(const ld_data_form *const *forms) {
   while (*forms && !(*forms)->by_columns) forms++;
   return *forms;
@@ -63,7 +62,7 @@ static int fail_unknown(const ld_data_form *const *forms, const ld_value *record
   return LD_EFORMAT;
 }
 
-/* Of a record that is not as the first, of which these are the keys. */
+/* Fails for a record that differs from the first, whose keys are given. */
 static int fail_other(const ld_value *record, const char *const *keys, ld_error *err) {
   ld_text wanted = {0};
   list_wanted(keys, &wanted);

@@ -33,8 +33,8 @@ static int make_raw(const ld_dataset *dataset, const ld_record *record, const ld
   return 0;
 }
 
-/* How many tokens of `whole` are the prompt's. The last ones of the prompt alone may be others than in the
- * whole, where they can join with what follows. */
+/* How many tokens of `whole` are the prompt's. The last tokens of the prompt alone may differ from the
+ * whole's, where they merge with what follows. */
 static int prompt_tokens(const ld_dataset *dataset, const char *prompt, const ld_ids *whole, size_t *n,
                          ld_error *err) {
   ld_ids alone = {0};
@@ -88,7 +88,7 @@ static int take_label(const ld_value *values, const char *key, ld_sample *sample
   return 0;
 }
 
-/* A text or a pair, cut to seq_len. */
+/* A text or a pair, truncated to seq_len. */
 static int encode_input(const ld_dataset *dataset, const char *text, const char *pair, ld_sample *sample,
                         ld_error *err) {
   const ld_tokenizer *tokenizer = dataset->options.tokenizer;
@@ -134,7 +134,7 @@ static int make_image(const ld_dataset *dataset, const ld_record *record, const 
   .takes = "a language model takes files that end in", .input = "text", .record = "record", .row = "row",    \
   .target = "target token",                                                                                  \
   .without_any = "a target token within --seq-len (are the completions empty, or the prompts longer?)",      \
-  .unused_label = " (a language model learns the texts alone: for labels give a classifier's --model)"
+  .unused_label = " (a language model learns only the texts: for labels give a classifier's --model)"
 #define LABEL "a label (by the key or column 'label', the HDF5 dataset 'labels', or class folders)"
 
 const ld_data_form ld_form_chat = {LANGUAGE, .name = "chat", .keys = {"messages"},

@@ -8,7 +8,7 @@
 #include "io/image/decode.h"
 #include "io/image/list.h"
 
-/* An image's class is the first folder of its name. */
+/* An image's class is the first folder in its path. */
 static int read_image(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
                       ld_parsed *out, ld_error *err) {
   (void)record;
@@ -18,7 +18,7 @@ static int read_image(const ld_dataset *dataset, const ld_record *record, const 
   return ld_image_decode(bytes->at, bytes->length, out->place, &out->image, err);
 }
 
-/* The list's paths, for a source that owns them. */
+/* Moves the list's paths out of it, for a source that owns them. */
 static char **take_paths(ld_image_list *list) {
   char **paths = ld_alloc(list->n, sizeof *paths);
   for (size_t i = 0; i < list->n; i++) {
@@ -41,7 +41,7 @@ static int folder_source(ld_dataset *dataset, const char *path, ld_error *err) {
 const ld_data_format ld_data_image_folder = {
     .endings = {"/"}, .image = "image", .source = folder_source, .read = read_image};
 
-/* One unit, which is the file. */
+/* One unit: the whole file. */
 static int whole_read(const ld_source *source, uint64_t offset, uint64_t n, ld_bytes *out, ld_error *err) {
   (void)offset, (void)n, (void)err;
   *out = (ld_bytes){.at = source->map.bytes, .length = source->map.length};

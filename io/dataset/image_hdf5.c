@@ -1,4 +1,4 @@
-/* Images in an HDF5 file. Units are images; the file is mapped besides, for its length and digest. */
+/* Images in an HDF5 file. Units are images; the file is also mapped, for its length and digest. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,10 +7,10 @@
 #include "io/image/fit.h"
 #include "io/image/hdf5.h"
 
-/* What an image's bytes begin with; the name of its class follows, then the pixels. */
+/* The head of an image's bytes; the name of its class follows, then the pixels. */
 typedef struct image_head {
   int32_t height, width, channels;
-  int32_t label, name_length; /* -1 without */
+  int32_t label, name_length; /* -1: none */
 } image_head;
 
 static int hdf5_read(const ld_source *source, uint64_t offset, uint64_t n, ld_bytes *out, ld_error *err) {
@@ -67,7 +67,7 @@ static int read_image(const ld_dataset *dataset, const ld_record *record, const 
   out->place = ld_format("%s: image %llu", dataset->source->path, (unsigned long long)record->offset);
   if (bytes->length >= sizeof h) memcpy(&h, bytes->at, sizeof h);
   if (bytes->length < sizeof h || !is_whole(&h, bytes->length - sizeof h))
-    return ld_fail(err, LD_EFORMAT, "%s was cut off on its way", out->place);
+    return ld_fail(err, LD_EFORMAT, "%s was received incomplete", out->place);
   const size_t name_length = h.name_length < 0 ? 0 : (size_t)h.name_length;
   const char *name = bytes->at + sizeof h, *pixels = name + name_length;
   if (h.name_length >= 0)

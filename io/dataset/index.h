@@ -10,17 +10,18 @@ typedef struct ld_index {
   ld_record *records;
   size_t n, room;
   ld_labels labels;
-  ld_tally unused;        /* keys of records that have no use */
-  size_t n_empty;         /* records whose text gives no token: they are not in the index */
+  ld_tally unused;        /* unused keys of records */
+  size_t n_empty;         /* records whose text has no tokens: they are not in the index */
   size_t n_turned;        /* images that are not stored upright */
-  size_t n_skipped;       /* broken images */
-  ld_error first_skipped; /* what was wrong with the first */
+  size_t n_skipped;       /* unreadable images */
+  ld_error first_skipped; /* the first one's error */
 } ld_index;
 
 void ld_index_free(ld_index *index);
 
-/* Rewrites the label numbers of an index, and its names, by the names in `all` (of any order: merged ones, or
- * a model's). Does nothing to numbers. LD_EMISMATCH, with nothing changed, for a name that `all` does not have. */
+/* Rewrites the label numbers of an index, and its names, by the names in `all` (in any order: merged ones, or
+ * a model's). Numeric labels stay as they are. LD_EMISMATCH, with nothing changed, for a name that `all` does
+ * not have. */
 int ld_index_renumber(ld_index *index, const ld_labels *all, ld_error *err);
 
 #endif

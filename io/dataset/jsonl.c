@@ -1,11 +1,11 @@
-/* JSONL: one JSON object a line; its keys tell what it is (form.c). Blank lines are no records. */
+/* JSONL: one JSON object per line, whose keys decide its form (form.c). Blank lines are ignored. */
 #include <string.h>
 
 #include "io/dataset/data_form.h"
 #include "io/dataset/form.h"
 #include "io/json.h"
 
-/* To the parser the record is a file: where it says line 1, the file's line belongs. */
+/* The parser sees the record as a file, so its line 1 is replaced by the file's line. */
 static void fail_syntax(const ld_dataset *dataset, uint64_t offset, const ld_error *inner, ld_error *err) {
   static const char own[] = ": line 1, ", end[] = "end of file";
   const bool replace = !strncmp(inner->text, own, sizeof own - 1);
@@ -16,7 +16,7 @@ static void fail_syntax(const ld_dataset *dataset, uint64_t offset, const ld_err
           at ? at + sizeof end - 1 : "");
 }
 
-/* The object that a line is. */
+/* Parses the object on a line. */
 static ld_value *parse(const ld_dataset *dataset, uint64_t offset, const char *line, size_t length,
                        ld_error *err) {
   ld_error inner = {0};
@@ -45,7 +45,7 @@ static uint64_t jsonl_next(const ld_dataset *dataset, uint64_t offset) {
   return end ? (uint64_t)(end - text) + 1 : dataset->source->length;
 }
 
-/* Finds the first line that is not blank, which is the opening; returns where it stands. */
+/* Finds the first line that is not blank, which is the opening; returns its offset. */
 static uint64_t keep_first_line(ld_source *source) {
   const ld_bytes start = ld_source_start(source);
   const char *line, *end = start.at, *stop = start.at + start.length;

@@ -27,7 +27,7 @@ static void add_name(ld_labels *labels, char *name) {
   labels->names[labels->n_names++] = name;
 }
 
-/* The slot of a name, or the free one where it belongs. */
+/* The slot of a name, or the free slot where it belongs. */
 static int32_t *slot_of(const ld_label_set *set, const char *name) {
   size_t at = ld_hash_string(0, name) & (set->n_slots - 1);
   while (set->slots[at] && strcmp(set->labels->names[set->slots[at] - 1], name))
@@ -55,7 +55,8 @@ static size_t digits(const char *text) {
   return strspn(text, "0123456789");
 }
 
-/* How a label is written: digits with a sign are an integer, with a point or an exponent a real. */
+/* The kind of a label as written: digits with an optional sign are an integer; with a point or an exponent, a
+ * real. */
 static ld_label_kind kind_of(const char *text) {
   if (*text == '-' || *text == '+') text++;
   const size_t whole = digits(text);
@@ -126,7 +127,7 @@ static int check_number(ld_label_kind kind, double value, ld_error *err) {
   return 0;
 }
 
-/* What the labels are after one of `kind` has joined them; false when it cannot. */
+/* The kind of all labels after one of `kind` is added; false when they cannot be mixed. */
 static bool join_kind(ld_label_kind *all, ld_label_kind kind) {
   if (*all == LD_LABEL_NONE || kind == LD_LABEL_NONE)
     *all = *all ? *all : kind;
@@ -193,7 +194,7 @@ int ld_label_set_add_name(ld_label_set *set, const char *name, ld_error *err) {
   return rc ? rc : add_to_names(set, &text, &index, err);
 }
 
-/* What stands before the names in the bytes; all ranks of a job have the same byte order. */
+/* The head of the packed labels; the names follow. All ranks of a job have the same byte order. */
 typedef struct packed_labels {
   int64_t kind, largest, n_names;
 } packed_labels;

@@ -1,15 +1,14 @@
-/* The labels of records: checking and numbering them, and joining the sets of several parts.
- */
+/* The labels of records: checks and numbers them, and joins the sets of several parts. */
 #ifndef LD_LABEL_H
 #define LD_LABEL_H
 
 #include "base/value.h"
 #include "io/dataset/record.h"
 
-/* The labels that the records of an index have: of one kind, where integers and reals together are reals. */
+/* The labels of an index, all of one kind; integers together with reals are reals. */
 typedef struct ld_labels {
   ld_label_kind kind;
-  char **names; /* of LD_LABEL_NAME: each once; in an index in the order of their first use */
+  char **names; /* of LD_LABEL_NAME: each once; in an index in the order of first use */
   size_t n_names, room;
   int64_t largest; /* of LD_LABEL_INTEGER */
 } ld_labels;
@@ -18,7 +17,7 @@ enum { LD_MOST_LABELS = 1000000, LD_LONGEST_LABEL = 256 /* bytes of a name */ };
 
 void ld_labels_free(ld_labels *labels);
 
-/* Whether a name is among the labels; looks at one after the other. */
+/* Whether a name is among the labels; a linear search. */
 bool ld_labels_have(const ld_labels *labels, const char *name);
 
 /* Appends the labels as bytes for other ranks, and reads them back, moving *at past them.
@@ -36,23 +35,23 @@ int ld_labels_match(const ld_labels *mine, ld_labels *all, int32_t *number, ld_e
 /* A copy of the names. */
 ld_labels ld_labels_copy_names(const ld_labels *labels);
 
-/* What a label is that a table has as text: null where it is empty, a number where it is written as one, else a
- * string. LD_EFORMAT for NaN and infinities. */
+/* The value of a label written as text in a table: null when it is empty, a number when it is written as one,
+ * else a string. LD_EFORMAT for NaN and infinities. */
 int ld_label_parse(const char *text, ld_value *out, ld_error *err);
 
 /* The labels of an index while it is built; names are found by their hash. */
 typedef struct ld_label_set {
   ld_labels *labels;
-  int32_t *slots; /* an index into the names, plus 1; 0 is free */
+  int32_t *slots; /* an index into the names, plus 1; 0: free */
   size_t n_slots; /* a power of 2 */
 } ld_label_set;
 
-/* Checks the sample's label, takes it into the set and fills label, value and n_targets of the record. */
+/* Checks the sample's label, adds it to the set and fills label, value and n_targets of the record. */
 int ld_label_set_add(ld_label_set *set, const ld_sample *sample, ld_record *record, ld_error *err);
 
-/* Takes a name into the set, of a token's label. */
+/* Adds the name of a token's label. */
 int ld_label_set_add_name(ld_label_set *set, const char *name, ld_error *err);
 
-void ld_label_set_free(ld_label_set *set); /* but not its labels */
+void ld_label_set_free(ld_label_set *set); /* its labels stay */
 
 #endif

@@ -1,13 +1,12 @@
-/* Raw text: a stream of tokens, cut into records where a cut does least harm.
+/* Raw text: a stream of tokens, cut into records where a cut does the least harm.
  *
- * Whether a record begins at a place is decided by the bytes around that place and by its position, never by
- * where the record before it began: any part of the file can be cut by itself. A record begins
+ * Whether a record begins at an offset depends on the bytes around it and on the offset itself, never on
+ * where the previous record began: so any part of the file can be cut by itself. A record begins
  *   - after a run of blank lines;
- *   - at the first line of a 16 KiB cell of the file, when no blank line has stood in this cell before it or in
- *     the cell before that (so a text of ordinary paragraphs is cut at its paragraphs only);
- *   - at a multiple of 64 KiB, moved back to the beginning of a character, when no line has ended in the 64 KiB
- *     before it.
- */
+ *   - at the first line of a 16 KiB cell of the file, if this cell has no blank line before it and the previous
+ *     cell has none at all (so a text of ordinary paragraphs is only cut between them);
+ *   - at a multiple of 64 KiB, moved back to the beginning of a character, if no line ends in the 64 KiB
+ *     before it. */
 #include <string.h>
 
 #include "base/utf8.h"
@@ -29,7 +28,7 @@ static bool empty_line_before(const ld_dataset *dataset, uint64_t at) {
   return at == dataset->first + 1 || (at >= 2 && text[at - 2] == '\n');
 }
 
-/* `line` is the beginning of a line that is not the first. */
+/* Whether a paragraph begins at `line`, the beginning of a line that is not the first. */
 static bool begins_paragraph(const ld_dataset *dataset, uint64_t line) {
   return empty_line_before(dataset, line) && !empty_line(dataset, line);
 }
@@ -53,7 +52,7 @@ static bool begins_cell(const ld_dataset *dataset, uint64_t line) {
   return !paragraph_within(dataset, cell - CELL, line);
 }
 
-/* Where a record begins for the sake of the multiple `at`, which lies within the file; 0 when it does not. */
+/* Where a record begins because of the multiple `at`, which lies within the file; 0 when none does. */
 static uint64_t long_line_cut(const ld_dataset *dataset, uint64_t at) {
   const char *text = dataset->source->map.bytes;
   if (memrchr(text + at - LONG_LINE, '\n', LONG_LINE)) return 0;

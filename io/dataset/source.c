@@ -1,4 +1,4 @@
-/* What all sources have in common, and the one mapped file. */
+/* What all sources have in common, and the source of one mapped file. */
 #include "io/dataset/source.h"
 
 #include <inttypes.h>

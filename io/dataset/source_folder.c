@@ -1,4 +1,4 @@
-/* The files of a folder: a unit is one of them, whole. */
+/* The files of a folder; each file is a unit. */
 #include "io/dataset/source_folder.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 typedef struct folder {
   char **names;
-  uint64_t *hashes; /* of the bytes of each, once they were read; 0 before */
+  uint64_t *hashes; /* hash of each file's bytes once it was read; 0 before */
 } folder;
 
 static char *file_path(const ld_source *source, uint64_t i) {
@@ -19,7 +19,7 @@ static char *file_path(const ld_source *source, uint64_t i) {
   return ld_path_join(source->path, f->names[i]);
 }
 
-/* A run goes on with the bytes that it has seen first, as that of other data does. */
+/* A run must see the same bytes as at first. A file that has changed is an error. */
 static int check_unchanged(uint64_t *hash, const char *path, const ld_map *map, ld_error *err) {
   ld_region region = {map->bytes, map->length, 0};
   ld_hash_regions(&region, 1, 1);
@@ -48,7 +48,7 @@ static const char *folder_name(const ld_source *source, uint64_t offset) {
   return f->names[offset];
 }
 
-/* Some files, spread evenly: all of a few. */
+/* Some files, spread evenly; all of them if there are few. */
 enum { SAMPLES = 64 };
 
 static size_t folder_unit_bytes(const ld_source *source) {
@@ -63,8 +63,8 @@ static size_t folder_unit_bytes(const ld_source *source) {
   return n ? sum / n + 1 : 1;
 }
 
-/* The folder itself and the names in it: stamps of all files would take a call to the file system for each,
- * on every rank. */
+/* The folder itself and the names in it. Stamps of all files would take a system call for each, on every
+ * rank. */
 static uint64_t folder_stamp(const ld_source *source) {
   const folder *f = source->own;
   struct stat info = {0};
@@ -74,11 +74,11 @@ static uint64_t folder_stamp(const ld_source *source) {
   return hash;
 }
 
-/* Files are mapped so many at a time. */
+/* So many files are mapped at a time. */
 enum { HELD = 256 };
 
-/* Adds the names and bytes of the files from `first` on. One that cannot be read has no bytes; that it is broken
- * is said where it is used. */
+/* Adds the names and bytes of the files from `first` on. A file that cannot be read has no bytes here; the
+ * error is reported where it is used. */
 static uint64_t hash_some(const ld_source *source, size_t first, size_t n, int n_threads, uint64_t hash) {
   const folder *f = source->own;
   ld_map maps[HELD];
@@ -142,7 +142,7 @@ static void add_old(ld_digest *digest, const char *path) {
   ld_digest_bytes(digest, last, n_last);
 }
 
-/* As version 1 made it. */
+/* As in version 1. */
 static uint64_t folder_old_digest(const ld_source *source) {
   const folder *f = source->own;
   ld_digest digest;

@@ -5,8 +5,8 @@
 
 #include "io/dataset/source.h"
 
-/* A folder's files with these names below it, n at least 1; it owns the names. A file that changes after it was
- * first read is LD_EMISMATCH. */
+/* The files of a folder with these relative names, at least one; the source owns the names. A file that
+ * changes after it was first read gives LD_EMISMATCH. */
 ld_source *ld_source_folder(const char *path, char **names, size_t n);
 
 #endif

@@ -1,5 +1,4 @@
-/* What kinds of sources give. Only io/dataset knows what is in one.
- */
+/* What a kind of source provides. Only for use in io/dataset. */
 #ifndef LD_SOURCE_KIND_H
 #define LD_SOURCE_KIND_H
 
@@ -17,13 +16,13 @@ typedef struct ld_bytes {
   const char *at;
   size_t length;
   const char *name; /* as ld_source_name; also of a received record */
-  ld_map map;       /* what the source made for them */
+  ld_map map;       /* mapped by the source for these bytes */
   char *own;
 } ld_bytes;
 
-/* Where a callback may be NULL, the source is one mapped file. */
+/* Where a callback is NULL, the default is that of one mapped file. */
 typedef struct ld_source_kind {
-  /* Units that lie within the length. */
+  /* Reads units, which lie within the length. */
   int (*read)(const ld_source *source, uint64_t offset, uint64_t n, ld_bytes *out, ld_error *err);
   const char *(*name)(const ld_source *source, uint64_t offset); /* NULL: units have none */
   size_t (*unit_bytes)(const ld_source *source);                 /* NULL: 1 */
@@ -38,8 +37,8 @@ struct ld_source {
   char *path;
   uint64_t length;  /* in units */
   uint64_t begin;   /* where a text begins: after a byte order mark */
-  ld_bytes opening; /* what a rank without the data gets when it opens it; borrowed */
-  ld_map map;       /* of one file; empty of others */
+  ld_bytes opening; /* what a rank without the data receives to open it; borrowed */
+  ld_map map;       /* of one file; empty for other kinds */
   ld_stamp stamp;   /* of that file, when it was opened */
   void *own;        /* the kind's */
 };

@@ -18,8 +18,7 @@ typedef struct received {
   size_t n, room;
 } received;
 
-/* What stands before a record's name, which ends with a NUL, and its bytes. All ranks of a job have one byte
- * order. */
+/* The head of a record; its name, with a NUL, and its bytes follow. All ranks of a job have one byte order. */
 typedef struct record_head {
   uint64_t offset, n, name_length /* with the NUL; 0 without a name */, length;
 } record_head;
@@ -79,7 +78,7 @@ int ld_source_of_opening(const char *path, const char *bytes, size_t length, ld_
   *out = NULL;
   if (length >= sizeof h) memcpy(&h, bytes, sizeof h);
   if (length < sizeof h || h.length != length - sizeof h)
-    return ld_fail(err, LD_EFORMAT, "%s: its opening was cut off on its way", path);
+    return ld_fail(err, LD_EFORMAT, "%s: its opening was received incomplete", path);
   ld_source *source = *out = ld_source_create(&kind, path);
   received *r = source->own = ld_alloc(1, sizeof *r);
   source->length = h.source_length;
@@ -88,7 +87,7 @@ int ld_source_of_opening(const char *path, const char *bytes, size_t length, ld_
   return 0;
 }
 
-/* Takes one record from [*at, end) and moves *at past it; false when it ends too soon. */
+/* Takes one record from [*at, end) and moves *at past it; false when it is incomplete. */
 static bool take(received *r, const char **at, const char *end) {
   record_head h;
   if ((size_t)(end - *at) < sizeof h) return false;
@@ -116,7 +115,7 @@ int ld_source_receive(ld_source *source, char *bytes, size_t length, ld_error *e
   while (length && at < bytes + length) {
     if (take(r, &at, bytes + length)) continue;
     r->n = 0;
-    return ld_fail(err, LD_EFORMAT, "%s: records were cut off on their way", source->path);
+    return ld_fail(err, LD_EFORMAT, "%s: the records were received incomplete", source->path);
   }
   if (r->n) qsort(r->places, r->n, sizeof *r->places, by_offset);
   return 0;

@@ -1,9 +1,8 @@
-/* Tables: TSV (cells between tabs, as they are) and CSV (RFC 4180: quoted cells may hold separators, line
- * ends and doubled quotes). The first line names the columns; blank lines are no records.
+/* Tables: TSV (cells between tabs, taken literally) and CSV (RFC 4180: quoted cells may hold separators, line
+ * ends and doubled quotes). The first line names the columns; blank lines are ignored.
  *
- * Where a CSV record begins cannot be seen from the bytes around it, since a line end may stand in quotes. So
- * the file is read through once when it is opened, and the beginnings of its records are kept.
- */
+ * Where a CSV record begins cannot be seen from the bytes around it, since a line end may be in quotes. So
+ * the file is read through once when it is opened, and the beginnings of its records are kept. */
 #include "io/dataset/form.h"
 
 #include <stdio.h>
@@ -20,8 +19,8 @@ typedef struct table {
   char separator;
   bool quotes;
   size_t n_columns;
-  size_t column[N_ROLES]; /* from 1; 0 is none */
-  ld_tally unused;        /* columns without a use */
+  size_t column[N_ROLES]; /* from 1; 0: none */
+  ld_tally unused;        /* unused columns */
   uint64_t *starts;       /* of CSV: where the records begin */
   size_t n_starts, room;
 } table;
@@ -49,7 +48,7 @@ static int fail_at(const cell_walk *walk, const char *at, const char *what, ld_e
   return ld_data_fail_at(walk->dataset, place(walk, at), ld_fail(err, LD_EFORMAT, "%s", what), err);
 }
 
-/* Stands after a cell: passes the separator or the line end. */
+/* Called after a cell: passes the separator or the line end. */
 static bool pass_end(cell_walk *walk) {
   const char *at = walk->at;
   if (at < walk->end && *at == walk->table->separator) {
@@ -93,7 +92,7 @@ static int take_cell(cell_walk *walk, cell *out, ld_error *err) {
   return 0;
 }
 
-/* `text` stands at `offset` in the file. */
+/* Begins a walk over `text`, which is at `offset` in the file. */
 static cell_walk begin_walk(const ld_dataset *dataset, const table *t, uint64_t offset, const char *text,
                             size_t length) {
   return (cell_walk){dataset, t, text, text, text + length, offset, false};
@@ -145,8 +144,8 @@ static void count_unused(const table *t, char *const *names, ld_tally *unused) {
       ld_tally_add(unused, names[i], 0);
 }
 
-/* Reads the header with which the text begins, which stands at `offset`, as one with the table's separator;
- * *length is the header's. */
+/* Reads the header, with the table's separator, from the beginning of the text, which is at `offset`; *length
+ * is the header's. */
 static int read_header(ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text, size_t *length,
                        ld_error *err) {
   cell_walk header = begin_walk(dataset, t, offset, text->at, text->length);
@@ -166,7 +165,7 @@ static int read_header(ld_dataset *dataset, table *t, uint64_t offset, const ld_
   return rc;
 }
 
-/* Separated by commas; by semicolons where only these make a header, or more columns. */
+/* Separated by commas; by semicolons if only these make a header, or give more columns. */
 static int read_csv_header(ld_dataset *dataset, table *t, uint64_t offset, const ld_bytes *text,
                            size_t *length, ld_error *err) {
   table semicolon = *t;
@@ -181,7 +180,7 @@ static int read_csv_header(ld_dataset *dataset, table *t, uint64_t offset, const
   return rc;
 }
 
-/* The header's first line, before it is read and perhaps shown. */
+/* Checks the header's first line before it is read and perhaps printed. */
 static int check_header(const ld_dataset *dataset, uint64_t offset, const ld_bytes *text, ld_error *err) {
   const char *end = memchr(text->at, '\n', text->length);
   return ld_data_check_text(dataset, offset, text->at, end ? (size_t)(end - text->at) : text->length, err);
@@ -220,7 +219,7 @@ static ld_bytes text_from(const ld_dataset *dataset, uint64_t offset) {
   return (ld_bytes){.at = map->bytes + offset, .length = map->length - offset};
 }
 
-/* The first place from `offset` on that is not in a blank line. */
+/* The first offset from `offset` on that is not in a blank line. */
 static uint64_t pass_blank(const ld_dataset *dataset, uint64_t offset) {
   const ld_bytes text = text_from(dataset, offset);
   return offset + blank_lines(text.at, text.length);
@@ -245,7 +244,7 @@ static uint64_t tsv_next(const ld_dataset *dataset, uint64_t offset) {
   return end ? offset + (uint64_t)(end - text.at) + 1 : dataset->source->length;
 }
 
-/* Finds all beginnings of records. */
+/* Finds the beginnings of all records. */
 static int csv_scan(ld_dataset *dataset, ld_error *err) {
   table *t = dataset->own;
   const uint64_t length = dataset->source->length;
@@ -290,7 +289,7 @@ static int fail_count(const cell_walk *row, size_t n, ld_error *err) {
   return fail_at(row, row->begin, what, err);
 }
 
-/* The cells of the row that a record is; one without a column has no bytes. */
+/* Splits a record's row into cells; a cell without a column is empty. */
 static int split(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
                  cell cells[N_ROLES], ld_error *err) {
   const table *t = dataset->own;

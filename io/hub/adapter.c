@@ -68,7 +68,7 @@ ld_adapter_tensor *ld_adapter_put(ld_adapter_module *m, const char *role, int nd
   return t;
 }
 
-/* From the end: a file has the tensors of a module one after the other. */
+/* Searches from the end: in a file, a module's tensors follow each other. */
 ld_adapter_module *ld_adapter_module_at(const ld_adapter *adapter, const char *path) {
   for (size_t i = adapter->n_modules; i-- > 0;)
     if (!strcmp(adapter->modules[i].path, path)) return &adapter->modules[i];

@@ -24,7 +24,7 @@ void ld_adapter_labels_put_map(ld_text *out, char *const *labels, size_t n) {
   ld_text_puts(out, n ? "\n}\n" : "}\n");
 }
 
-/* The class that a key names: decimal digits without a leading zero; `n` for any other text. */
+/* The class number in a key: decimal digits without a leading zero; `n` for any other text. */
 static size_t class_of(const char *key, size_t n) {
   const size_t digits = strspn(key, "0123456789");
   if (digits < 1 || digits > 9 || key[digits] || (key[0] == '0' && digits > 1)) return n;

@@ -18,16 +18,16 @@
 #define NAME_OF_FORMAT "lora_dist digests "
 #define HEAD NAME_OF_FORMAT "2, sealed "
 
-/* The coarsest clocks of file systems tick every two seconds (FAT). */
+/* The coarsest file system clocks tick every two seconds (FAT). */
 static const int64_t TICK = 2000000000;
 
 enum { LINE = 3 * 17, MOST_ENTRIES = 4096 };
 
 typedef struct known_file {
-  uint64_t stamp; /* with the path in it */
+  uint64_t stamp; /* includes the path */
   ld_contents contents;
-  bool found; /* by this process or another of its job */
-  bool kept;  /* or to be kept: its stamp was old enough */
+  bool found; /* found by this process or another one of its job */
+  bool kept;  /* kept, or to be kept: its stamp was old enough */
 } known_file;
 
 struct ld_digests {
@@ -105,7 +105,7 @@ void ld_digests_cost(const ld_digests *d, double *bytes, double *seconds) {
   *seconds = d->seconds;
 }
 
-/* However the path is spelled. */
+/* The same key however the path is spelled. */
 static uint64_t key_of(const ld_digests *d, const char *path, const ld_stamp *stamp) {
   char *real = realpath(path, NULL);
   uint64_t key = ld_hash_string(0, d->host);
@@ -159,7 +159,7 @@ static void hash_whole(const ld_map *map, int n_threads, ld_contents *out) {
   *out = (ld_contents){.bytes = region.hash};
 }
 
-/* Header and tensors are all of the file's bytes; the header says which tensor is where. */
+/* Header and tensors are all of the file's bytes; the header says where each tensor is. */
 static void hash_tensors(const ld_map *map, const ld_safetensors *file, int n_threads, ld_contents *out) {
   const size_t n = ld_safetensors_count(file);
   ld_region *regions = ld_alloc(n + 1, sizeof *regions);
@@ -180,7 +180,7 @@ static void hash_tensors(const ld_map *map, const ld_safetensors *file, int n_th
   free(regions);
 }
 
-/* A file that only looks like a safetensors file is hashed as what it is: bytes. */
+/* A file that only looks like a safetensors file is hashed as plain bytes. */
 static int hash_file(const char *path, int n_threads, ld_contents *out, ld_error *err) {
   ld_map map;
   const int rc = ld_map_open(path, &map, err);
@@ -251,7 +251,7 @@ void ld_digests_take(ld_digests *d, const char *lines, size_t length, bool found
   }
 }
 
-/* The first line of a file with these lines. */
+/* Makes the first line of a file with these lines. */
 static void make_head(const char *lines, size_t length, ld_text *out) {
   ld_text_printf(out, HEAD "%016" PRIx64 "\n", ld_hash(0, lines, length));
 }
@@ -275,7 +275,7 @@ void ld_digests_read(ld_digests *d, const char *folder) {
   free(path);
 }
 
-/* The newest entries as a file. */
+/* Writes the newest entries as a file. */
 static void put_file(const ld_digests *d, ld_text *out) {
   ld_text lines = {0};
   ld_digests_put(d, false, &lines);
@@ -285,7 +285,7 @@ static void put_file(const ld_digests *d, ld_text *out) {
   ld_text_free(&lines);
 }
 
-/* A file of that name which another program made stays. */
+/* Fails for a file of that name that another program made; it stays as it is. */
 static int check_ours(const char *path, ld_error *err) {
   ld_map map;
   if (ld_map_open(path, &map, NULL)) return 0;

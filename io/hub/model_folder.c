@@ -38,7 +38,7 @@ struct ld_model_folder {
   size_t n_shards;
   tensor *tensors; /* sorted by name */
   size_t n_tensors;
-  char digest[LD_DIGEST_TEXT + 1], old_digest[LD_DIGEST_DIGITS + 1]; /* empty: not found yet */
+  char digest[LD_DIGEST_TEXT + 1], old_digest[LD_DIGEST_DIGITS + 1]; /* empty: not computed yet */
 };
 
 static int read_json(const ld_model_folder *folder, const char *name, bool needed, ld_value **out,
@@ -159,7 +159,7 @@ static bool ends_with(const char *text, const char *end) {
   return t >= e && !strcmp(text + t - e, end);
 }
 
-/* One command for a pickle alone and for one in parts. */
+/* One command for a single pickle and for several. */
 static int refuse_pickle(const ld_model_folder *folder, const char *name, ld_error *err) {
   return ld_fail(
       err, LD_EFILE,
@@ -170,7 +170,7 @@ static int refuse_pickle(const ld_model_folder *folder, const char *name, ld_err
       folder->path, name, folder->path, folder->path);
 }
 
-/* Says what is looked for, and what stands there instead. */
+/* Says what was looked for, and what was found instead. */
 static int no_weights(const ld_model_folder *folder, ld_error *err) {
   size_t n;
   char **names = ld_folder_names(folder->path, &n, err);
@@ -252,7 +252,7 @@ static void add_shards(const char *folder, name_list *list) {
   free(index);
 }
 
-/* In the order in which ld_model_folder_settings takes them. */
+/* In the order in which ld_model_folder_settings reads them. */
 const ld_model_file ld_model_files[] = {
     {"config.json", .is_read = true, .is_setting = true, .is_copied = true},
     {"generation_config.json", .is_read = true, .is_copied = true},
@@ -324,7 +324,7 @@ const ld_stored *ld_model_folder_tensor(const ld_model_folder *folder, size_t in
   return folder->tensors[index].stored;
 }
 
-/* The sum of the tensors' hashes, so that neither their order nor the files that they are in count. */
+/* The sum of the tensors' hashes, so that neither their order nor their files matter. */
 static uint64_t hash_mapped(const ld_model_folder *folder, int n_threads) {
   ld_region *regions = ld_alloc(folder->n_tensors, sizeof *regions);
   uint64_t sum = 0;
@@ -393,7 +393,7 @@ void ld_model_folder_settings(const char *path, char digest[LD_DIGEST_TEXT + 1])
     if (!is_setting(names[i])) continue;
     ld_map map = {0};
     char *file = ld_path_join(path, names[i]);
-    ld_map_open(file, &map, NULL); /* what cannot be read was said when the folder was opened */
+    ld_map_open(file, &map, NULL); /* unreadable files were reported when the folder was opened */
     hash = ld_hash(ld_hash_string(hash, names[i]), map.bytes, map.length);
     ld_map_close(&map);
     free(file);
@@ -465,7 +465,7 @@ const char *ld_model_folder_token(const ld_model_folder *folder, const char *rol
   return token ? token : token_of(folder->special, role);
 }
 
-/* Adds what is an id; transformers passes over the rest, with a warning. */
+/* Adds a valid id; the others are ignored with a warning, as in transformers. */
 static void put_id(const char *file, int64_t id, int vocab, int32_t *ids, int *n) {
   if (id < 0 || id >= vocab)
     ld_warn("%s: eos_token_id %lld is not in the vocabulary, which has %d tokens, and is ignored", file,

@@ -1,9 +1,7 @@
 /* A Hugging Face model folder: config.json, one or many *.safetensors with their index, and the special
  * tokens that its tokenizer files name.
  *
- * As transformers does, model.safetensors comes first, then the shards that model.safetensors.index.json
- * lists.
- */
+ * As in transformers, model.safetensors comes first, then the shards that model.safetensors.index.json lists. */
 #ifndef LD_MODEL_FOLDER_H
 #define LD_MODEL_FOLDER_H
 
@@ -17,23 +15,23 @@
 
 typedef struct ld_model_folder ld_model_folder;
 
-/* Opens and validates all of it. Errors: a missing folder, config or shard, an index that names tensors that
- * its shards lack, the same tensor in two shards, shard names that lead out of the folder, other JSON files
- * that are there and malformed. The caller frees with ld_model_folder_close. */
+/* Opens and validates a folder. Errors: a missing folder, config or shard, an index that names tensors that
+ * its shards lack, the same tensor in two shards, shard names that lead out of the folder, and other
+ * malformed JSON files. The caller frees with ld_model_folder_close. */
 int ld_model_folder_open(const char *path, ld_model_folder **out, ld_error *err);
 void ld_model_folder_close(ld_model_folder *folder);
 
-/* The one list of what can stand in a model folder beside its weights; a NULL name ends it. */
+/* The one list of files that a model folder may hold besides its weights; a NULL name ends it. */
 typedef struct ld_model_file {
   const char *name;
   bool is_read;    /* by this program */
-  bool is_setting; /* the numbers depend on it: it counts in ld_model_folder_settings */
+  bool is_setting; /* affects the numbers: it counts in ld_model_folder_settings */
   bool is_copied;  /* into the folder of a merged model */
 } ld_model_file;
 extern const ld_model_file ld_model_files[];
 
-/* The names of those files in a model folder that are read from it: config, tokenizer or image rule, and the
- * weights. What is broken or missing is left to ld_model_folder_open. The caller frees with ld_names_free. */
+/* The names of the files that are read from a model folder: config, tokenizer or image rule, and the weights.
+ * Broken and missing files are left to ld_model_folder_open. The caller frees with ld_names_free. */
 char **ld_model_folder_files(const char *path, size_t *n);
 
 const char *ld_model_folder_path(const ld_model_folder *folder);
@@ -46,45 +44,45 @@ size_t ld_model_folder_count(const ld_model_folder *folder);
 const char *ld_model_folder_name(const ld_model_folder *folder, size_t index); /* sorted by name, bytewise */
 const ld_stored *ld_model_folder_tensor(const ld_model_folder *folder, size_t index);
 
-/* The digest by which an adapter knows its base: "2:" and 16 hexadecimal digits over the names, dtypes, shapes
- * and every byte of all tensors; the same however the tensors are spread over files. It reads all of what is
- * mapped, unless it was set before. Not for two threads at once, as the two below. */
+/* The digest that identifies an adapter's base: "2:" and 16 hexadecimal digits over the names, dtypes, shapes
+ * and every byte of all tensors. It does not depend on how the tensors are spread over files. It reads
+ * everything that is mapped, unless the digest was set before. Not thread-safe, nor are the two below. */
 const char *ld_model_folder_digest(ld_model_folder *folder);
 void ld_model_folder_set_digest(ld_model_folder *folder, const char *digest);
 
-/* The same from the folder's files, as `digests` knows them or reads them now. LD_EFILE when one of them is no
- * longer what was opened. */
+/* The same from the folder's files, from `digests` or by reading them now. LD_EFILE when one of them is no
+ * longer the file that was opened. */
 int ld_model_folder_find_digest(const ld_model_folder *folder, ld_digests *digests,
                                 char digest[LD_DIGEST_TEXT + 1], ld_error *err);
 
-/* The digest of what else in the folder the numbers depend on: every byte of config, tokenizer files and image
- * rule, by name. Not part of the digest above: a model that was saved again by another library is still the
- * base of its adapters. */
+/* The digest of everything else in the folder that affects the numbers: every byte of config, tokenizer files
+ * and image rule, by name. It is separate from the digest above, so that a model that another library saved
+ * again is still the base of its adapters. */
 void ld_model_folder_settings(const char *path, char digest[LD_DIGEST_TEXT + 1]);
 
-/* The files of weights as one number: ranks of a host that have the same mapped the same. */
+/* One number for the files of weights: ranks of a host with the same number mapped the same files. */
 uint64_t ld_model_folder_stamp(const ld_model_folder *folder);
 
-/* Whether a recorded digest is the folder's: one of version 1 is compared as version 1 was made, of some blocks
- * of each tensor. */
+/* Whether a recorded digest is the folder's. A digest of version 1 is compared with one made in the same way,
+ * from some blocks of each tensor. */
 bool ld_model_folder_has_digest(ld_model_folder *folder, const char *digest);
 
-/* LD_EMISMATCH, naming the file, when a file of weights was changed since it was opened. Looks at their stamps
- * alone while these stay; one that was only touched, or replaced while the old one is still mapped, is warned
- * of once. */
+/* LD_EMISMATCH, naming the file, when a file of weights has changed since it was opened. While their stamps
+ * stay the same, only these are read. A file that was only touched, or that was replaced while the old one is
+ * still mapped, gives one warning. */
 int ld_model_folder_check(ld_model_folder *folder, ld_error *err);
 
-/* Token spellings from tokenizer_config.json / special_tokens_map.json ("bos_token", "eos_token",
- * "pad_token"; a string, or an object with "content"); NULL when they say nothing. */
+/* A special token's spelling in tokenizer_config.json or special_tokens_map.json ("bos_token", "eos_token",
+ * "pad_token"; a string, or an object with "content"); NULL when neither has it. */
 const char *ld_model_folder_token(const ld_model_folder *folder, const char *role);
 
-/* What generation_config.json holds; NULL without one. Belongs to the folder. */
+/* The contents of generation_config.json; NULL without one. Belongs to the folder. */
 const ld_value *ld_model_folder_generation(const ld_model_folder *folder);
 
 enum { LD_MAX_EOS = 16 };
 
 /* Ids at which generation stops: generation_config.json's eos_token_id (a number or a list), else
- * config.json's. Warns of what is no id of the model, whose vocabulary has `vocab` tokens, and leaves it out.
+ * config.json's. An id outside the model's vocabulary of `vocab` tokens is left out, with a warning.
  * LD_EFORMAT for a value of another type, LD_EUNSUPPORTED for more than LD_MAX_EOS. */
 int ld_model_folder_eos(const ld_model_folder *folder, int vocab, int32_t ids[LD_MAX_EOS], int *n,
                         ld_error *err);

@@ -14,7 +14,7 @@
 
 enum { NAMES = LD_TAKES_STRING | LD_TAKES_STRINGS | LD_TAKES_NULL, SETTINGS = LD_TAKES_MAP | LD_TAKES_NULL };
 
-/* Keys that are read here, or that say nothing about the numbers of a saved adapter. */
+/* Keys that are read here, or that do not affect the numbers of a saved adapter. */
 static const ld_key known[] = {
     {"alpha_pattern", LD_TAKES_MAP, NULL},
     {"auto_mapping", SETTINGS, NULL},
@@ -50,7 +50,7 @@ static const ld_key known[] = {
 /* PEFT ignores it, with a warning. */
 #define IGNORED "runtime_config"
 
-/* What PEFT has and this program lacks: refused unless it is null or false. */
+/* Features of PEFT that this program lacks: refused unless null or false. */
 static const ld_key features[] = {
     {"alora_invocation_tokens", LD_TAKES_INTEGERS | LD_TAKES_NULL, NULL},
     {"arrow_config", SETTINGS, NULL},
@@ -137,7 +137,7 @@ static int check_init(const ld_value *config, const char *name, ld_error *err) {
                  name, init->string);
 }
 
-/* Layers are chosen beside a list of targets only. */
+/* Layers can be chosen only with a list of targets. */
 static int check_layers(const ld_value *config, const char *name, ld_error *err) {
   const ld_value *layers = ld_value_get(config, "layers_to_transform");
   const ld_value *pattern = ld_value_get(config, "layers_pattern");
@@ -182,7 +182,7 @@ static int is_named(const ld_value *names, const char *path, const char *key, bo
   return 0;
 }
 
-/* Modules in modules_to_save, or inside one, are trained whole and get no LoRA. */
+/* Modules in modules_to_save, or inside one, are trained in full and get no LoRA. */
 static int is_saved(const ld_value *config, const char *path, bool *saved, ld_error *err) {
   const ld_value *names = ld_value_get(config, "modules_to_save"), *task = ld_value_get(config, "task_type");
   char *inside = ld_format("%s.", path);
@@ -197,7 +197,7 @@ static int is_saved(const ld_value *config, const char *path, bool *saved, ld_er
   return rc;
 }
 
-/* The number of the layer in a path, by the first of the patterns that matches; -1 for none. */
+/* The number of the layer in a path, by the first pattern that matches; -1 for none. */
 static int layer_of(const ld_value *pattern, const char *path, int *layer, ld_error *err) {
   const bool list = pattern && pattern->type == LD_LIST;
   const size_t n = list ? pattern->n_items : pattern && *pattern->string ? 1 : 0;
@@ -218,7 +218,7 @@ static bool has_integer(const ld_value *value, int64_t wanted) {
   return false;
 }
 
-/* A module that the list names exactly is taken whatever its layer. */
+/* A module that the list names exactly is selected whatever its layer. */
 static int is_in_layers(const ld_value *config, const char *path, bool *in, ld_error *err) {
   const ld_value *layers = ld_value_get(config, "layers_to_transform");
   const ld_value *targets = ld_value_get(config, "target_modules");

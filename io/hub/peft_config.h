@@ -1,4 +1,4 @@
-/* adapter_config.json, as PEFT (0.21) takes it: for the PEFT reader, and for putting its adapters on a base. */
+/* adapter_config.json, as PEFT (0.21) reads it: for the PEFT reader, and for putting its adapters on a base. */
 #ifndef LD_PEFT_CONFIG_H
 #define LD_PEFT_CONFIG_H
 
@@ -8,21 +8,21 @@
 #include "base/value.h"
 #include "io/hub/adapter.h"
 
-/* What helps where an adapter holds more than this program takes. */
+/* The remedy for an adapter that holds more than this program supports. */
 #define LD_PEFT_MERGE "merge the adapter by PEFT's merge_and_unload, and give the folder as --model"
 
-/* Refuses a value of another type than PEFT takes (LD_EFORMAT), and with LD_EUNSUPPORTED what would change the
- * numbers and is not known here: by its own keys, or as a flag of one of the forms. Warns of keys that PEFT does
- * not know and ignores. `name` is the folder. */
+/* Checks a config. LD_EFORMAT for a value of another type than PEFT takes; LD_EUNSUPPORTED for anything that
+ * would change the numbers and is not known here, neither as a key nor as a flag of one of the forms. Warns
+ * of keys that PEFT does not know and ignores. `name` is the folder. */
 int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *forms, const char *name,
                          ld_error *err);
 
-/* The form whose flag is on in a config that has passed the check, else the one without a flag. */
+/* The form whose flag is on in a checked config, else the one without a flag. */
 const ld_adapter_form *ld_peft_config_form(const ld_value *config, const ld_adapter_form *const *forms);
 
 /* Whether PEFT puts LoRA on the module `path`, by target_modules, exclude_modules, layers_to_transform,
- * layers_pattern, modules_to_save and the task type, for a config that has passed the check. Without
- * target_modules, which then follow from the model's family, it counts as chosen. */
+ * layers_pattern, modules_to_save and the task type of a checked config. Without target_modules, which then
+ * depend on the model's family, it counts as selected. */
 int ld_peft_config_selects(const ld_value *config, const char *path, const char *name, bool *selected,
                            ld_error *err);
 

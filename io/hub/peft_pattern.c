@@ -26,15 +26,15 @@ static pcre2_code *compile(const char *pattern, const char *shown, uint32_t opti
   return NULL;
 }
 
-/* The number that the group `idx` took; -1 when it took none. */
+/* The number that the group `idx` matched; -1 when it matched none. */
 static int layer_number(const pcre2_code *code, pcre2_match_data *data, const char *path) {
   const int group = pcre2_substring_number_from_name(code, (PCRE2_SPTR) "idx");
   const PCRE2_SIZE at = group > 0 ? pcre2_get_ovector_pointer(data)[2 * group] : PCRE2_UNSET;
   return at == PCRE2_UNSET ? -1 : atoi(path + at);
 }
 
-/* 1 for a match, 0 for none, a negative code on failure. `shown` stands for the pattern in errors; `layer` may be
- * NULL. */
+/* Returns 1 for a match, 0 for none, a negative code on failure. `shown` stands for the pattern in errors;
+ * `layer` may be NULL. */
 static int matches(const char *pattern, const char *shown, uint32_t options, const char *path,
                    const char *name, int *layer, ld_error *err) {
   pcre2_code *code = compile(pattern, shown, options, name, err);
@@ -43,7 +43,7 @@ static int matches(const char *pattern, const char *shown, uint32_t options, con
   pcre2_match_context *context = pcre2_match_context_create(NULL);
   int found = PCRE2_ERROR_NOMEMORY;
   if (data && context) {
-    /* A pattern that backtracks without end is an error, not a hang. */
+    /* Endless backtracking is an error, not a hang. */
     pcre2_set_match_limit(context, 200000);
     pcre2_set_heap_limit(context, 20000);
     found = pcre2_match(code, (PCRE2_SPTR)path, strlen(path), 0, 0, data, context);

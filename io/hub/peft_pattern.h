@@ -1,4 +1,4 @@
-/* How PEFT (0.21) selects modules by name: internal to the PEFT reader and writer. */
+/* How PEFT (0.21) selects modules by name. Only for the PEFT reader and writer. */
 #ifndef LD_PEFT_PATTERN_H
 #define LD_PEFT_PATTERN_H
 
@@ -7,19 +7,19 @@
 #include "base/error.h"
 #include "base/value.h"
 
-/* The target_modules of an adapter that has none: PEFT's DUMMY_TARGET_MODULES, a string and not a list. */
+/* The target_modules of an adapter without any: PEFT's DUMMY_TARGET_MODULES, a string and not a list. */
 #define LD_PEFT_NO_TARGET "dummy-target-modules"
 
 /* target_modules: `path` is `target`, or ends in "." + target. */
 bool ld_peft_selects(const char *target, const char *path);
 
-/* Whether the whole of `path` matches the regular expression, as Python's re.fullmatch says. `name` stands for the
- * field in errors. */
+/* Whether the regular expression matches the whole of `path`, as in Python's re.fullmatch. `name` stands for
+ * the field in errors. */
 int ld_peft_match(const char *pattern, const char *path, const char *name, bool *matches, ld_error *err);
 
 /* layers_to_transform: the number of the layer in a path, which follows what the regular expression `layers`
- * matches (NULL: the first number from the third part on). `layer` is -1 where there is none, be it that `matches`
- * all the same. */
+ * matches (NULL: the first number from the third part on). `layer` is -1 where there is none, even if
+ * `matches` is true. */
 int ld_peft_layer(const char *layers, const char *path, const char *name, bool *matches, int *layer,
                   ld_error *err);
 

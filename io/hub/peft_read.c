@@ -22,9 +22,9 @@
 #define BASE_COPY ".base_layer.weight"
 
 typedef struct reader {
-  const char *name; /* the folder, for error texts */
+  const char *name; /* the folder, for errors */
   const ld_adapter_form *const *forms;
-  const ld_adapter_form *form; /* the one that the config asks for */
+  const ld_adapter_form *form; /* selected by the config */
   const ld_value *config;
   const ld_safetensors *tensors;
   ld_adapter *adapter;
@@ -61,8 +61,8 @@ static int read_config(const reader *r) {
   return 0;
 }
 
-/* The member of rank_pattern or alpha_pattern for this path, which must hold what the key for all modules
- * may; NULL when there is none. */
+/* The member of rank_pattern or alpha_pattern for this path, which must have a type of the common key; NULL
+ * when there is none. */
 static int find_pattern(const reader *r, const char *field, unsigned takes, const char *path,
                         const ld_value **found) {
   const ld_value *map = ld_value_get(r->config, field);
@@ -90,14 +90,14 @@ static int bad_key(const reader *r, const char *key, const char *what) {
   return ld_fail(r->err, LD_EFORMAT, "%s: adapter_model.safetensors: '%s': %s", r->name, key, what);
 }
 
-/* `key` without its prefix and `suffix`, when it ends so. */
+/* `key` without its prefix and `suffix`; NULL when it does not end so. */
 static char *path_before(const char *key, const char *suffix) {
   const size_t k = strlen(key), s = strlen(suffix), p = strlen(PREFIX);
   if (k <= p + s || strcmp(key + k - s, suffix) != 0) return NULL;
   return ld_strndup(key + p, k - p - s);
 }
 
-/* PEFT passes over tensors of modules on which its config puts no LoRA. */
+/* PEFT ignores tensors of modules that its config does not select. */
 static int check_selected(const reader *r, const char *path) {
   bool selected;
   const int code = ld_peft_config_selects(r->config, path, r->name, &selected, r->err);
@@ -120,8 +120,8 @@ static void put_floats(ld_adapter_module *m, const char *role, const ld_stored *
   ld_dtype_to_f32(t->data, tensor->data, tensor->dtype, 0, ld_stored_count(tensor));
 }
 
-/* The role that a key of the file has in a form, and the path of its module, which the caller frees; NULL for
- * none. */
+/* The role that a key of the file has in a form; *path receives the module's path, which the caller frees.
+ * NULL for none. */
 static const char *role_of(const ld_adapter_form *form, const char *key, char **path) {
   for (int i = 0; form->roles[i].role; i++) {
     char *end = ld_format(".%s", form->roles[i].key);
@@ -144,7 +144,7 @@ static int read_adapted(const reader *r, const char *key, const char *path, cons
   return 0;
 }
 
-/* A key of an adapter that is not of the form that the config asks for. */
+/* A key of an adapter of another form than the config's. */
 static int bad_form(const reader *r, const char *key) {
   char *path = NULL;
   for (int i = 0; r->forms[i]; i++) {
@@ -159,7 +159,7 @@ static int bad_form(const reader *r, const char *key) {
                  "%s: adapter_model.safetensors: '%s' is a kind of LoRA that is not supported", r->name, key);
 }
 
-/* Takes the tensors into the order of the form's roles. */
+/* Sorts the tensors in the order of the form's roles. */
 static int sort_roles(const reader *r, ld_adapter_module *m) {
   for (size_t i = 0; r->form->roles[i].role; i++) {
     ld_adapter_tensor *found = ld_adapter_tensor_of(m, r->form->roles[i].role), *place = &m->tensors[i];
@@ -176,7 +176,7 @@ static int sort_roles(const reader *r, ld_adapter_module *m) {
   return 0;
 }
 
-/* When all tensors are read. */
+/* Called when all tensors are read. */
 static int finish_adapted(const reader *r, ld_adapter_module *m) {
   int code = sort_roles(r, m);
   if (!code) code = read_patterns(r, m);
@@ -200,7 +200,7 @@ static int read_counter(const reader *r, ld_adapter_module *m, const char *path,
   return 0;
 }
 
-/* Of a module that is trained in full. */
+/* A tensor of a module that is trained in full. */
 static int read_full(const reader *r, const char *path, const ld_stored *tensor) {
   const char *dot = strrchr(path, '.');
   if (!ld_adapter_path_ok(path) || !is_saved(r, path) || !dot)
@@ -217,9 +217,9 @@ static int read_full(const reader *r, const char *path, const ld_stored *tensor)
   return 0;
 }
 
-/* PEFT saves a frozen weight along with an adapted lm_head, and the embedding of a vocabulary that was resized,
- * unless told not to, and loads them over the base's. Here they must be the base's: they are kept for whoever
- * knows it. Takes over `path`. */
+/* By default PEFT saves a frozen weight along with an adapted lm_head, and the embedding of a resized
+ * vocabulary, and loads them over the base's. Here they must equal the base's: they are kept for the caller
+ * that has the base. Takes ownership of `path`. */
 static int keep_copy(const reader *r, char *path, const ld_stored *weight, bool of_adapted) {
   r->adapter->copies[r->adapter->n_copies++] = (ld_adapter_copy){path, *weight, of_adapted};
   if (!ld_adapter_path_ok(path)) return bad_key(r, path, "not a module path");
@@ -229,7 +229,7 @@ static int keep_copy(const reader *r, char *path, const ld_stored *weight, bool 
   return 0;
 }
 
-/* Of a copy like "lm_head.base_layer.weight", when all tensors are read. */
+/* Checks a copy like "lm_head.base_layer.weight", when all tensors are read. */
 static int check_copy(const reader *r, const ld_adapter_copy *copy) {
   char *module = ld_strndup(copy->path, strlen(copy->path) - strlen(WEIGHT));
   const bool adapted = ld_adapter_module_at(r->adapter, module);
@@ -238,7 +238,7 @@ static int check_copy(const reader *r, const ld_adapter_copy *copy) {
   return code;
 }
 
-/* By the names that families give their embeddings and heads. */
+/* By the names that families use for their embeddings and heads. */
 static bool is_embedding(const char *path) {
   static const char *const names[] = {"embed_tokens.weight", "wte.weight", "word_embeddings.weight",
                                       "lm_head.weight"};
@@ -247,8 +247,7 @@ static bool is_embedding(const char *path) {
   return false;
 }
 
-/* The name that the key gives its adapter, "default" in "q.lora_A.default.weight"; NULL without. The caller
- * frees. */
+/* The adapter's name in a key: "default" in "q.lora_A.default.weight"; NULL without one. The caller frees. */
 static char *adapter_name(const char *key) {
   static const char *const marks[] = {".lora_A.", ".lora_B.", ".modules_to_save."};
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
@@ -259,14 +258,14 @@ static char *adapter_name(const char *key) {
   return NULL;
 }
 
-/* PEFT takes the names of adapters out when it saves. */
+/* PEFT removes the names of adapters when it saves. */
 static int check_unnamed(const reader *r, const char *key) {
   char *name = adapter_name(key);
   if (!name) return 0;
   const int code = ld_fail(
       r->err, LD_EFORMAT,
-      "%s: adapter_model.safetensors: '%s' holds the adapter's name '%s', which PEFT takes out when it "
-      "saves: the file was written from a model's state_dict(). This takes it out: python3 -c \"from "
+      "%s: adapter_model.safetensors: '%s' contains the adapter's name '%s', which PEFT removes when it "
+      "saves: the file was written from a model's state_dict(). This removes it: python3 -c \"from "
       "safetensors.torch import load_file, save_file; f = '%s/adapter_model.safetensors'; "
       "save_file({k.replace('.modules_to_save.%s', '').replace('.%s', ''): v for k, v in "
       "load_file(f).items()}, f, {'format': 'pt'})\"",
@@ -299,7 +298,7 @@ static int read_tensor(const reader *r, const char *key, const ld_stored *tensor
   return read_full(r, name, tensor);
 }
 
-/* Numbers in a path compare by value, so that layer 2 stands before layer 10. */
+/* Numbers in a path compare by value, so that layer 2 comes before layer 10. */
 static int compare_paths(const char *a, const char *b) {
   while (*a && *b) {
     const size_t x = strspn(a, "0123456789"), y = strspn(b, "0123456789");
@@ -317,15 +316,16 @@ static int compare_paths(const char *a, const char *b) {
   return (unsigned char)*a - (unsigned char)*b;
 }
 
-/* What is trained in full stands last. */
+/* Modules trained in full come last. */
 static int by_module(const void *a, const void *b) {
   const ld_adapter_module *x = a, *y = b;
   const int order = ld_adapter_is_whole(x) - ld_adapter_is_whole(y);
   return order ? order : compare_paths(x->path, y->path);
 }
 
-/* "model.layers.3.mlp.down_proj" for layer 4, when 4 is the only number in it; NULL for others, and for layer
- * 0. (A residual network numbers stages and layers, which differ in their modules.) The caller frees. */
+/* The same path one layer lower: "model.layers.3.mlp.down_proj" for layer 4, when 4 is the only number in it;
+ * NULL for others, and for layer 0. (A residual network numbers stages and layers, and their modules differ.)
+ * The caller frees. */
 static char *layer_before(const char *path) {
   const char *number = NULL;
   for (const char *part = path; part; part = (part = strchr(part, '.')) ? part + 1 : NULL) {
@@ -353,7 +353,7 @@ int ld_peft_warn_of_gaps(const ld_adapter *adapter, const char *name, ld_error *
               "selects too: is the file complete?",
               name, m->path, before);
     free(before);
-    if (selected) break; /* one says it */
+    if (selected) break; /* one warning is enough */
   }
   return rc;
 }
@@ -393,14 +393,14 @@ static int read_adapter(reader *r) {
   return code;
 }
 
-/* Takes over both sources. */
+/* Takes ownership of both. */
 static int read_both(ld_value *config, ld_safetensors *tensors, const char *name,
                      const ld_adapter_form *const *forms, ld_adapter **out, ld_error *err) {
   ld_adapter *adapter = ld_alloc(1, sizeof *adapter);
   reader r = {
       .name = name, .forms = forms, .config = config, .tensors = tensors, .adapter = adapter, .err = err};
   const int code = read_adapter(&r);
-  adapter->source = tensors; /* its copies are in there */
+  adapter->source = tensors; /* it holds the copies */
   adapter->config = config;
   if (code)
     ld_adapter_free(adapter);
@@ -436,7 +436,7 @@ static int no_tensors(const char *folder, ld_error *err) {
   return ld_fail(err, LD_EFILE, "%s: no adapter_model.safetensors in this folder", folder);
 }
 
-/* Labels that are there must fit the head. */
+/* Labels, if there are any, must fit the head. */
 static int read_labels(const char *folder, ld_adapter *adapter, ld_error *err) {
   char *path = ld_path_join(folder, "labels.json");
   int code = 0;
@@ -459,7 +459,7 @@ int ld_peft_read(const char *folder, const ld_adapter_form *const *forms, ld_ada
   ld_value *tree = NULL;
   int code = 0;
   if (!ld_file_exists(config))
-    code = ld_fail(err, LD_EFILE, "%s: no PEFT adapter: adapter_config.json is missing", folder);
+    code = ld_fail(err, LD_EFILE, "%s: not a PEFT adapter: adapter_config.json is missing", folder);
   else if (!ld_file_exists(tensors))
     code = no_tensors(place, err);
   if (!code && !(tree = ld_json_read(config, err))) code = LD_EFORMAT;

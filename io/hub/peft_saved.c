@@ -31,8 +31,8 @@ bool ld_peft_wraps_head(const char *task_type, const char *path) {
   return false;
 }
 
-/* The name under which a module is saved: its path, but for a classifier of several layers, which PEFT wraps as a
- * whole of its own accord. */
+/* The name under which a module is saved: its path. The exception is a classifier of several layers, which
+ * PEFT wraps as a whole by itself. */
 static char *name_of(const char *task_type, const char *path) {
   const size_t first = strcspn(path, ".");
   for (size_t i = 0; i < N_HEADS && adds_heads(task_type); i++)
@@ -54,7 +54,7 @@ static void add_names(const ld_adapter *adapter, ld_peft_saved *saved) {
   }
 }
 
-/* The name by which PEFT wraps this module or one above it; NULL when none does. */
+/* The name by which PEFT wraps this module or one above it; NULL for none. */
 static const char *wrapped_by(const ld_peft_saved *saved, const char *module) {
   char *inside = ld_format("%s.", module);
   const char *found = NULL;

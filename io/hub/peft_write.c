@@ -12,11 +12,11 @@
 #include "io/hub/safetensors.h"
 #include "io/json.h"
 
-/* The modules by name: those that are adapted, and others. */
+/* The modules by name: the adapted ones, and the others. */
 typedef struct chooser {
   const char **adapted; /* in the adapter's order */
   size_t n_adapted;
-  const char **others; /* of all_modules, those that are not adapted */
+  const char **others; /* those of all_modules that are not adapted */
   size_t n_others;
   const char **targets;
   size_t n_targets;
@@ -45,14 +45,14 @@ static bool selects_other(const chooser *c, const char *target) {
   return false;
 }
 
-/* Whether the part of a path that begins here is a number, a layer's as a rule. */
+/* Whether the part of a path that begins here is a number, usually a layer's. */
 static bool is_number(const char *part) {
   const size_t digits = strspn(part, "0123456789");
   return digits > 0 && (part[digits] == '.' || !part[digits]);
 }
 
-/* The shortest suffix that selects no other module; the full path where a layer's number would be in it; NULL
- * when not even that selects this module alone. */
+/* The shortest suffix that selects no other module; the full path where the suffix would contain a layer's
+ * number; NULL when not even that selects this module alone. */
 static const char *shortest_target(const chooser *c, const char *path, bool full) {
   for (const char *suffix = path + strlen(path); suffix > path && !full;) {
     suffix--;
@@ -70,7 +70,7 @@ static bool has_target(const chooser *c, const char *target) {
   return false;
 }
 
-/* Fills `targets`; false when no list can select just these modules. */
+/* Fills `targets`; false when no list selects exactly these modules. */
 static bool choose_targets(chooser *c, bool full) {
   c->targets = ld_alloc(c->n_adapted, sizeof *c->targets);
   for (size_t i = 0; i < c->n_adapted; i++) {
@@ -122,8 +122,8 @@ static void put_targets(ld_text *out, const ld_adapter *adapter, const char *con
   free(c.adapted);
 }
 
-/* Whether the bare path `key`, taken as PEFT's regular expression, matches `path` too: a dot is any character
- * there. */
+/* Whether the bare path `key`, read as PEFT's regular expression, also matches `path`: a dot matches any
+ * character. */
 static bool also_matches(const char *key, const char *path) {
   const size_t k = strlen(key), p = strlen(path);
   if (k > p || (k < p && path[p - k - 1] != '.')) return false;
@@ -132,8 +132,8 @@ static bool also_matches(const char *key, const char *path) {
   return true;
 }
 
-/* Bare paths are what every PEFT understands as keys; where one would match another module too, or holds a
- * sign with a meaning, it is escaped and tied to the start. */
+/* Every version of PEFT accepts bare paths as keys. Where a path would match another module too, or contains
+ * a special character, it is escaped and anchored at the start. */
 static void put_pattern_key(ld_text *out, const ld_adapter *adapter, const ld_adapter_module *module) {
   bool bare = !strpbrk(module->path, "^$*+?{}[]\\|()");
   for (size_t i = 0; i < adapter->n_modules && bare; i++)
@@ -174,11 +174,11 @@ static const char *true_or_false(bool value) {
   return value ? "true" : "false";
 }
 
-/* What one PEFT folder holds: the adapter, what is written of it, and how its kind stands there. */
+/* What goes into a PEFT folder: the adapter, what is derived from it, and how its kind is stored. */
 typedef struct writer {
   const ld_adapter *adapter;
   const ld_adapter_form *const *forms;
-  const ld_adapter_form *form; /* of all modules that are not trained in full; NULL without such */
+  const ld_adapter_form *form; /* of all modules that are not trained in full; NULL if there are none */
   const char *const *all;
   size_t n_all;
   ld_peft_saved saved;
@@ -190,7 +190,7 @@ static void put_flags(ld_text *out, const writer *w) {
       ld_text_printf(out, "  \"%s\": %s,\n", w->forms[i]->flag, true_or_false(w->forms[i] == w->form));
 }
 
-/* Only fields that every PEFT knows: older ones refuse what they do not. */
+/* Only fields that every PEFT knows: older versions refuse unknown ones. */
 static void put_config(ld_text *out, const writer *w) {
   const ld_adapter *a = w->adapter;
   ld_text_puts(out, "{\n  \"alpha_pattern\": ");
@@ -226,7 +226,7 @@ static const char *key_of(const ld_adapter_form *form, const char *role) {
   return role;
 }
 
-/* A counter of batches is an integer there. */
+/* A counter of batches is an integer in PEFT's file. */
 static ld_named named_tensor(const ld_adapter_form *form, const ld_adapter_module *m,
                              const ld_adapter_tensor *t, int64_t *counter) {
   ld_named named = {.name = ld_format("base_model.model.%s.%s", m->path, key_of(form, t->role)),
@@ -275,7 +275,7 @@ bool ld_peft_is_name(const char *name) {
   return false;
 }
 
-/* A file of the old folder that the new one lacks would keep it from being replaced. */
+/* A file of the old folder that is missing from the new one would keep the old folder from being replaced. */
 static bool has_labels_file(const char *folder) {
   char *place = ld_folder_present(folder), *path = ld_path_join(place, "labels.json");
   const bool there = ld_file_exists(path);
@@ -314,7 +314,7 @@ static int find_form(writer *w, const char *name, ld_error *err) {
     if (ld_adapter_is_whole(m)) continue;
     if (kind && strcmp(kind, m->kind) != 0)
       return ld_fail(err, LD_EUNSUPPORTED,
-                     "%s: holds modules of the kinds %s and %s, of which PEFT takes one at a time", name,
+                     "%s: holds modules of the kinds %s and %s, but PEFT takes only one kind at a time", name,
                      kind, m->kind);
     kind = m->kind;
   }
@@ -324,7 +324,7 @@ static int find_form(writer *w, const char *name, ld_error *err) {
                           : ld_fail(err, LD_EUNSUPPORTED, "%s: PEFT does not have the kind %s", name, kind);
 }
 
-/* The names come first: their error says more than that of a label too few in half a head. */
+/* The names are checked first, because their error says more than one about a missing label in half a head. */
 static int check(writer *w, const char *name, ld_error *err) {
   int code = ld_peft_saved_choose(w->adapter, w->all, w->n_all, name, &w->saved, err);
   if (!code) code = ld_adapter_check(w->adapter, name, err);

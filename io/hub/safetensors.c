@@ -20,7 +20,7 @@ typedef struct tensor_entry {
   const char *name; /* belongs to the header's tree */
   uint64_t begin, end;
   ld_stored tensor;
-  void *copy; /* of misaligned data; NULL otherwise */
+  void *copy; /* for misaligned data; NULL otherwise */
 } tensor_entry;
 
 struct ld_safetensors {
@@ -93,7 +93,7 @@ static int by_name(const void *a, const void *b) {
   return strcmp(((const tensor_entry *)a)->name, ((const tensor_entry *)b)->name);
 }
 
-/* Every byte of the data belongs to just one tensor. */
+/* Checks that every byte of the data belongs to exactly one tensor. */
 static int check_layout(ld_safetensors *file, const char *name, uint64_t data_length, ld_error *err) {
   uint64_t at = 0;
   qsort(file->entries, file->n, sizeof *file->entries, by_offset);
@@ -109,7 +109,7 @@ static int check_layout(ld_safetensors *file, const char *name, uint64_t data_le
   return 0;
 }
 
-/* A view of the data, or of an aligned copy of it. */
+/* Makes a view of the data, or of an aligned copy. */
 static void bind(tensor_entry *e, const char *data) {
   const char *at = data + e->begin;
   const size_t align = ld_dtype_size(e->tensor.dtype), bytes = e->end - e->begin;
@@ -154,7 +154,7 @@ static int check_metadata(const ld_value *metadata, const char *name, ld_error *
   return good ? 0 : ld_fail(err, LD_EFORMAT, "%s: __metadata__: expected an object of strings", name);
 }
 
-/* What other files that stand under this name begin with; NULL for none of them. */
+/* What other kind of file this is, by its first bytes; NULL for an unknown one. */
 static const char *other_kind(const char *bytes, size_t length) {
   static const struct {
     const char *start, *kind;
@@ -269,11 +269,11 @@ static size_t byte_size(const ld_stored *tensor) {
   return ld_stored_bytes(tensor);
 }
 
-/* What goes into a file, in its order. */
+/* What goes into a file, in order. */
 typedef struct contents {
   const ld_named **sorted;
   size_t n;
-  const char *key, *value; /* of the metadata; NULL: no more than the format */
+  const char *key, *value; /* of the metadata; NULL: the format only */
 } contents;
 
 static void put_metadata(ld_text *out, const contents *c) {

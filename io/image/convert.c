@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-/* The first that fits; CIFAR's takes any file, and says what is wrong with it. */
+/* The first one that fits. CIFAR's accepts any file, and says what is wrong with it. */
 static const ld_convert_form *const forms[] = {&ld_convert_idx, &ld_convert_cifar, &ld_convert_folder};
 
 int ld_image_convert(const char *data, const char *labels, const char *out, ld_converted *converted,

@@ -1,6 +1,5 @@
 /* CIFAR's binary files: records of one label byte (CIFAR-10) or a coarse and a fine one (CIFAR-100), then the
- * red, the green and the blue plane of 32 x 32. Nothing in a file says which it is but its length and labels.
- */
+ * red, the green and the blue plane of 32 x 32. Only its length and labels show which of the two a file is. */
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@ typedef struct cifar {
   int64_t n;
 } cifar;
 
-/* Whether all records have labels in range when the file is read so. */
+/* Whether all records have labels in range when the file is read in this way. */
 static bool fits(const ld_map *map, int label_bytes) {
   const size_t record = PIXELS + (size_t)label_bytes;
   if (!map->length || map->length % record) return false;
@@ -66,7 +65,7 @@ static int add_records(ld_image_writer *writer, const void *user, ld_error *err)
   return rc;
 }
 
-/* The lines of a file of class names beside `path`, when it is there; else *names is NULL. */
+/* The lines of a file of class names beside `path`; *names is NULL when there is none. */
 static int read_names(const char *path, const char *file, size_t n_classes, char ***names, ld_error *err) {
   const size_t folder = (size_t)(ld_path_base(path) - path);
   char *beside = ld_format("%.*s%s", (int)folder, path, file);

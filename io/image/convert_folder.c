@@ -1,4 +1,4 @@
-/* Folders of images: all of one size, since HDF5 keeps them as one array. */
+/* Folders of images, all of one size, since HDF5 keeps them as one array. */
 #include <stdlib.h>
 
 #include "base/memory.h"

@@ -1,5 +1,4 @@
-/* Forms of image sets that become the HDF5 file of a dataset. One file each; convert.c has the table.
- */
+/* Forms of image sets that can be converted to a dataset's HDF5 file. One file each; convert.c has the table. */
 #ifndef LD_CONVERT_FORM_H
 #define LD_CONVERT_FORM_H
 
@@ -18,7 +17,7 @@ typedef struct ld_converted {
 
 typedef struct ld_convert_form {
   bool takes_labels; /* may have its labels in another file */
-  /* Whether `data`, a file or a folder, is of this form, as far as that is quickly seen. */
+  /* Whether `data`, a file or a folder, is of this form, by a quick check. */
   bool (*fits)(const char *data);
   /* As ld_image_convert; `labels` is NULL unless takes_labels. */
   int (*convert)(const char *data, const char *labels, const char *out, ld_converted *converted,

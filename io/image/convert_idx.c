@@ -1,5 +1,5 @@
-/* IDX, MNIST's form: two zero bytes, the type (8: unsigned byte), the number of dimensions, each as 4 bytes
- * with the highest first, then the elements. Read through zlib, which passes what is not packed as it is. */
+/* IDX, MNIST's format: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension
+ * as 4 bytes (big-endian), then the elements. Read through zlib, which passes uncompressed files through. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,7 @@ static bool read_header(idx *x) {
   return true;
 }
 
-/* Whether the file begins as IDX images do, or is packed: nothing else is read packed. */
+/* Whether the file begins like IDX images or is compressed: no other form can be compressed. */
 static bool is_idx(const char *path) {
   idx x = {.path = path, .file = ld_file_exists(path) ? gzopen(path, "rbe") : NULL};
   if (!x.file) return false;
@@ -75,7 +75,7 @@ static int open_idx(const char *path, int ndim, const char *what, idx *x, ld_err
   return most ? 0 : ld_fail(err, LD_EFORMAT, "%s: the file is cut off: get it again", path);
 }
 
-/* The labels, one byte each; *labels stays NULL when `path` is. */
+/* The labels, one byte each; *labels stays NULL when `path` is NULL. */
 static int read_labels(const char *path, uint32_t n, uint8_t **labels, ld_error *err) {
   idx x;
   if (!path) return 0;
@@ -90,8 +90,7 @@ static int read_labels(const char *path, uint32_t n, uint8_t **labels, ld_error 
   return rc;
 }
 
-/* The name with `labels-idx1` in the place of `images-idx3`, when there is such a file, packed or not; else
- * NULL. */
+/* The name with `labels-idx1` for `images-idx3`, if that file exists, compressed or not; else NULL. */
 static char *find_labels(const char *images) {
   const char *base = ld_path_base(images), *at = strstr(base, "images");
   if (!at || (strncmp(at, "images-idx3", 11) != 0 && strncmp(at, "images.idx3", 11) != 0)) return NULL;
@@ -121,7 +120,7 @@ static int add_images(ld_image_writer *writer, const void *user, ld_error *err) 
     rc = gzread(x->file, pixels, bytes) == (int)bytes
              ? ld_image_writer_add(writer, pixels, p->labels ? p->labels[i] : 0, err)
              : fail_read(x, err);
-  /* One byte more than there should be: none, and the checksum of a packed file was read. */
+  /* Tries to read one byte more: there must be none, and this reads a compressed file's checksum. */
   uint8_t more;
   const int rest = rc ? 0 : gzread(x->file, &more, 1);
   int number = 0;

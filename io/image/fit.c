@@ -1,9 +1,10 @@
-/* Resampling as Pillow does it on 8-bit images, which torchvision and transformers take over: per axis a
- * table of weights (the filter, widened by the factor of reduction, normalised, as integers of 22 bits after
- * the point), first along rows, then along columns (or the other way), with a rounding to 8 bits after each.
+/* Resampling as Pillow does it on 8-bit images, and torchvision and transformers with it. Each axis has a
+ * table of weights (the filter, widened by the factor of reduction, normalised, as fixed-point integers with
+ * 22 fraction bits). It is applied first along rows, then along columns (or the other way round), with a
+ * rounding to 8 bits after each.
  *
- * Only pixels of the crop are computed, so that no image, however long and thin, becomes a huge one. An axis
- * that keeps its size has the weights 0, 1, 0 and passes unchanged. */
+ * Only pixels of the crop are computed, so that no image, however long and narrow, becomes a huge one. An
+ * axis that keeps its size has the weights 0, 1, 0 and passes unchanged. */
 #include "io/image/fit.h"
 
 #include <math.h>
@@ -16,12 +17,12 @@
 
 enum { WEIGHT_BITS = 32 - 8 - 2, WEIGHT_ONE = 1 << WEIGHT_BITS };
 
-/* One axis of a resize and crop: output place i sums count[i] inputs from first[i] on, with `taps` places for
- * their weights. Places outside begin .. end lie beyond the image and have count 0. */
+/* One axis of a resize and crop: output position i sums count[i] inputs from first[i] on, with `taps` slots
+ * for their weights. Positions outside begin .. end lie beyond the image and have count 0. */
 typedef struct axis {
   int n, begin, end, taps;
   int *first, *count;
-  int32_t *weight; /* from place `begin` on */
+  int32_t *weight; /* from position `begin` on */
 } axis;
 
 static int32_t *weights_of(const axis *a, int i) {
@@ -46,7 +47,7 @@ static int32_t to_fixed(double weight) {
   return (int32_t)(weight * WEIGHT_ONE + (weight < 0 ? -0.5 : 0.5));
 }
 
-/* Place `i` of the axis, which is pixel `at` when `in` pixels become `out`. */
+/* The weights of position `i` of the axis, which is pixel `at` when `in` pixels become `out`. */
 static void weigh(axis *a, int i, int in, int out, int at, ld_resample kind, double *scratch) {
   const double scale = (double)in / out, widened = scale > 1.0 ? scale : 1.0;
   const double reach = (kind == LD_BICUBIC ? 2.0 : 1.0) * widened, center = (at + 0.5) * scale;
@@ -106,7 +107,7 @@ static void resample_row(const uint8_t *in, int channels, const axis *x, uint8_t
   }
 }
 
-/* A row of `bytes` bytes from `count` rows that lie `stride` apart; sums holds `bytes`. */
+/* Makes a row of `bytes` bytes from `count` rows that lie `stride` bytes apart; sums holds `bytes`. */
 LD_VECTOR static void blend_rows(const uint8_t *in, size_t stride, size_t bytes, const int32_t *weight,
                                  int count, int32_t *sums, uint8_t *out) {
   for (size_t i = 0; i < bytes; i++) sums[i] = WEIGHT_ONE / 2;
@@ -126,7 +127,7 @@ static void down_columns(const uint8_t *in, size_t stride, size_t bytes, const a
   free(sums);
 }
 
-/* Counts the inputs of the axis from the first that the crop looks at, and returns that one; *n: how many. */
+/* Counts the axis's inputs from the first that the crop uses, and returns that first one; *n: how many. */
 static int trim(axis *a, int *n) {
   const int first = a->first[a->begin];
   *n = 0;
@@ -137,7 +138,7 @@ static int trim(axis *a, int *n) {
   return first;
 }
 
-/* Fills `out` (y->n, x->n, channels of in); uses the axes up. */
+/* Fills `out` (y->n, x->n, channels of in); consumes the axes. */
 static void resample(const ld_image *in, axis *y, axis *x, bool columns_first, uint8_t *out) {
   int rows, columns;
   const size_t channels = (size_t)in->channels, stride = (size_t)in->width * channels;
@@ -168,7 +169,7 @@ static void make_grey(const ld_image *in, ld_image *out) {
   }
 }
 
-/* In place, from the end, where nothing is read any more. */
+/* In place, from the end, so that nothing is overwritten before it is read. */
 static void repeat_grey(uint8_t *pixels, size_t n) {
   for (size_t i = n; i-- > 0;) {
     const uint8_t grey = pixels[i];
@@ -176,7 +177,7 @@ static void repeat_grey(uint8_t *pixels, size_t n) {
   }
 }
 
-/* torchvision's Resize with one number: the longer side is cut to an integer, not rounded. */
+/* torchvision's Resize with one number: the longer side is truncated to an integer, not rounded. */
 static void resized(const ld_image *in, const ld_image_rule *rule, int *height, int *width) {
   *height = rule->resize_height ? rule->resize_height : in->height;
   *width = rule->resize_width ? rule->resize_width : in->width;
@@ -188,7 +189,7 @@ static void resized(const ld_image *in, const ld_image_rule *rule, int *height, 
   *width = upright ? rule->shortest_edge : longest;
 }
 
-/* Where the crop begins. Of an odd padding transformers (`down`) has the greater half on this side,
+/* Where the crop begins. Of an odd padding transformers (`down`) puts the larger half on this side,
  * torchvision the smaller. */
 static int crop_offset(int size, int crop, bool down) {
   if (size < crop) return -((crop - size + down) / 2);
@@ -196,8 +197,9 @@ static int crop_offset(int size, int crop, bool down) {
   return (size - crop) % 2 && !down ? half + half % 2 : half;
 }
 
-/* Pillow 13 begins with the columns when that throws away far more; before, and in torchvision's tensors,
- * rows are always first. What rounding makes of the order is one level, but for bicubic overshoot. */
+/* Pillow 13 begins with the columns when that discards far more; older versions, and torchvision's tensors,
+ * always begin with rows. With the rounding, the order changes a pixel by one level, except for bicubic
+ * overshoot. */
 static bool columns_first(const ld_image *in, int height, int width) {
   return in->height > height && in->height - height > 2 * ((int64_t)in->width - width);
 }

@@ -1,19 +1,18 @@
-/* Pixels to the size that a model takes, rounded to 8 bits as Pillow and torchvision do for 8-bit images.
- * Rescaling and normalising are for whoever makes the tensor.
+/* Brings images to the size that a model takes, rounding to 8 bits as Pillow and torchvision do for 8-bit
+ * images. Rescaling and normalising are left to the code that makes the tensor.
  *
- * Measured: fitted images are those of Pillow 13, of torchvision 0.28 on Pillow images and of transformers'
- * Pillow processors to the bit. torchvision on 8-bit tensors is within 1 level of 255 for bilinear, and for
- * bicubic within 2 on photographs.
- */
+ * Measured: fitted images are identical to those of Pillow 13, of torchvision 0.28 on Pillow images and of
+ * transformers' Pillow processors. torchvision on 8-bit tensors is within 1 level of 255 for bilinear, and
+ * for bicubic within 2 on photographs. */
 #ifndef LD_IMAGE_FIT_H
 #define LD_IMAGE_FIT_H
 
 #include "io/image/image.h"
 #include "io/image/rule.h"
 
-/* The image by the rule: resized, cropped, with the rule's channels (grey is repeated; colours become grey by
- * Pillow's weights). `in` and `out` must differ. LD_EFORMAT names `name` when the rule leaves the image in
- * another size than others have. */
+/* Fits the image by the rule: resized, cropped, with the rule's channels (grey is repeated; colours become
+ * grey by Pillow's weights). `in` and `out` must differ. LD_EFORMAT, with `name`, when the result has another
+ * size than all images must have. */
 int ld_image_fit(const ld_image *in, const ld_image_rule *rule, const char *name, ld_image *out,
                  ld_error *err);
 

@@ -1,5 +1,5 @@
-/* Image formats: how a file of one begins, and how it is decoded. One file each; decode.c has the table.
- */
+/* Image formats: how a file of the format begins, and how it is decoded. One file each; decode.c has the
+ * table. */
 #ifndef LD_IMAGE_FORMAT_H
 #define LD_IMAGE_FORMAT_H
 
@@ -8,7 +8,7 @@
 typedef struct ld_image_format {
   const char *magic; /* the first bytes of a file */
   size_t n_magic;
-  /* As ld_image_decode, as the image is stored: not turned upright. */
+  /* As ld_image_decode, but as stored: not turned upright. */
   int (*decode)(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err);
 } ld_image_format;
 

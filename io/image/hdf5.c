@@ -23,11 +23,11 @@
 /* HDF5 takes a whole chunk into memory, whatever its size. */
 enum { MOST_CHUNK_BYTES = 1 << 28, MOST_CACHE_BYTES = 1 << 28, MOST_NAME = 255, MOST_NAMES = 1000000 };
 
-/* How the elements lie in the file. */
+/* How the elements are stored in the file. */
 typedef struct storage {
   bool known;
   bool filtered, deflated;
-  hsize_t chunk[4]; /* 0 when not in chunks */
+  hsize_t chunk[4]; /* 0 if not chunked */
 } storage;
 
 struct ld_image_store {
@@ -37,15 +37,15 @@ struct ld_image_store {
   int ndim;
   hsize_t shape[4];
   storage how;     /* of the images */
-  bool *checked;   /* of each row of their chunks */
-  int64_t *labels; /* NULL without */
-  char **names;    /* of the classes; NULL without */
+  bool *checked;   /* for each row of their chunks */
+  int64_t *labels; /* NULL: none */
+  char **names;    /* of the classes; NULL: none */
   size_t n_names;
-  bool unreadable; /* the names cannot be had within the memory that the probe has */
+  bool unreadable; /* the names do not fit into the memory that the probe has */
   ld_tally unused_objects, unused_names;
 };
 
-/* The child `name`, a dataset reached by a hard link: others could lead out of the file. */
+/* The child `name`, a dataset reached by a hard link: other links could lead out of the file. */
 static hid_t open_by(const ld_image_store *s, const char *name, hid_t access, ld_error *err) {
   H5L_info_t link;
   const bool there = H5Lget_info(s->file, name, &link, H5P_DEFAULT) >= 0,
@@ -64,8 +64,8 @@ static hid_t open_by(const ld_image_store *s, const char *name, hid_t access, ld
   return -1;
 }
 
-/* `cache` is the room in memory for chunks. Without room HDF5 reads the elements of a chunk without filters from where
- * they lie; with room it trusts the length that the index gives, which a damaged file may have too small. */
+/* `cache` is the memory for chunks. Without any, HDF5 reads elements of a chunk without filters directly from
+ * the file. With some, it trusts the length in the index, which may be too small in a damaged file. */
 static hid_t open_set(const ld_image_store *s, const char *name, size_t cache, ld_error *err) {
   const hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
   H5Pset_chunk_cache(access, cache ? 10007 : 1, cache, 1.0);
@@ -109,8 +109,8 @@ static bool is_stored(const ld_image_store *s, hid_t set, const storage *how, ui
   return bytes / (how->deflated ? LD_MOST_INFLATED : 1) <= stored;
 }
 
-/* Of the chunks that `count` elements from `first` on are in. Without filters there is nothing that could be of
- * another length (see open_set). */
+/* Whether the chunks with the `count` elements from `first` on are whole. Without filters no length can be
+ * wrong (see open_set). */
 static bool are_whole(const ld_image_store *s, hid_t set, const storage *how, int ndim, size_t element,
                       const hsize_t *first, const hsize_t *count) {
   size_t bytes = element;
@@ -136,7 +136,7 @@ static int fail_storage(const ld_image_store *s, const char *name, ld_error *err
                  s->path, name);
 }
 
-/* A shape in text, for errors. */
+/* A shape as text, for errors. */
 static char *shape_text(const hsize_t *shape, int ndim) {
   ld_text text = {0};
   for (int d = 0; d < ndim; d++) ld_text_printf(&text, "%s%llu", d ? ", " : "", (unsigned long long)shape[d]);
@@ -169,8 +169,8 @@ static uint64_t image_bytes(const ld_image_store *s) {
   return s->shape[1] * s->shape[2] * (s->ndim == 4 ? s->shape[3] : 1);
 }
 
-/* Opens `images` again with room in memory for the chunks of one image, which are read more than once when
- * they hold several. */
+/* Opens `images` again with memory for the chunks of one image, which are read more than once when a chunk
+ * holds several images. */
 static int set_cache(ld_image_store *s, const storage *how, ld_error *err) {
   uint64_t bytes = 1, chunks = 1;
   for (int d = 0; d < s->ndim; d++) bytes *= how->chunk[d];
@@ -237,7 +237,7 @@ static int read_labels(ld_image_store *s, hid_t set, ld_error *err) {
   return 0;
 }
 
-/* Texts of one length: `texts` gets n of them. */
+/* Texts of fixed length: `texts` receives n of them. */
 static bool read_fixed(hid_t attribute, hid_t type, size_t n, char **texts) {
   const size_t size = H5Tget_size(type) + 1;
   const hid_t held = H5Tcopy(H5T_C_S1);
@@ -251,7 +251,7 @@ static bool read_fixed(hid_t attribute, hid_t type, size_t n, char **texts) {
   return good;
 }
 
-/* Texts of variable length, which may all lie at one place and be long: the probe reads them first. */
+/* Texts of variable length. These may all point to one place and be long, so the probe reads them first. */
 static bool read_variable(hid_t attribute, hid_t type, hid_t space, size_t n, char **texts) {
   const hid_t held = H5Tcopy(H5T_C_S1);
   char **all = ld_alloc(n, sizeof *all);
@@ -269,7 +269,7 @@ static int fail_names(const ld_image_store *s, const char *what, ld_error *err) 
   return ld_fail(err, LD_EFORMAT, "%s: the attribute 'names' of 'labels' %s", s->path, what);
 }
 
-/* One text that is a list of names in JSON. */
+/* One text that is a JSON list of names. */
 static int take_json(ld_image_store *s, const char *text, ld_error *err) {
   ld_value *list = ld_json_parse(text, strlen(text), "names", NULL);
   bool good = list && list->type == LD_LIST;
@@ -326,7 +326,7 @@ static int read_names(ld_image_store *s, hid_t set, ld_error *err) {
   return rc;
 }
 
-/* Each label must have a name; a name without an image is counted. */
+/* Each label must have a name; names without an image are counted. */
 static int match_names(ld_image_store *s, ld_error *err) {
   if (!s->names) return 0;
   bool *used = ld_alloc(s->n_names, sizeof *used);
@@ -390,7 +390,7 @@ static herr_t count_object(hid_t file, const char *name, const H5L_info_t *info,
   return 0;
 }
 
-/* What nobody reads of an object: the one that is read, if any, is `known`. */
+/* Unused attributes of an object; `known` is the one that is used, if any. */
 typedef struct attributes {
   const char *object, *known;
   ld_tally *unused;
@@ -426,10 +426,10 @@ static int open_file(ld_image_store *s, ld_error *err) {
   return rc;
 }
 
-/* Of computing; damaged metadata can lead HDF5 around in a circle. */
+/* Seconds of CPU time: damaged metadata can send HDF5 into an endless loop. */
 enum { MOST_SECONDS = 300, MOST_PROBE_BYTES = 1 << 28 };
 
-/* Whatever its signals are set to, a process that looks through a file must die from a crash, and silently. */
+/* Whatever its signals are set to, a checking process must die from a crash, and silently. */
 static void be_calm(void) {
   static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) signal(signals[i], SIG_DFL);
@@ -439,7 +439,7 @@ static void be_calm(void) {
   if (nowhere >= 0) dup2(nowhere, STDERR_FILENO);
 }
 
-/* Little more memory than the process has now: HDF5 can be made to take any amount. */
+/* Little more memory than the process has now: a file can make HDF5 allocate any amount. */
 static void limit_memory(size_t length) {
   long data = 0;
   FILE *file = fopen("/proc/self/statm", "re"); /* its sixth number: pages of data */
@@ -449,8 +449,8 @@ static void limit_memory(size_t length) {
   if (known) setrlimit(RLIMIT_DATA, &(struct rlimit){most, most});
 }
 
-/* Has HDF5 read all of the metadata that it will ever read of the file. Other errors than what is returned
- * are found once more by whoever reads. */
+/* Makes HDF5 read all of the file's metadata that it will ever read. Other errors than the returned one will
+ * be found again by the reader. */
 static bool look_through(ld_image_store *s, bool labelled) {
   ld_error why = {0};
   ld_hdf5_silence();
@@ -466,8 +466,8 @@ static ld_image_store *new_store(const char *path, size_t length) {
   return s;
 }
 
-/* HDF5 crashes on some damaged metadata. So another process looks first; where none can be made, the file is
- * trusted. */
+/* HDF5 crashes on some damaged metadata. So a child process reads it first; where none can be made, the file
+ * is trusted. */
 static int probe(const char *path, size_t length, bool labelled, ld_error *err) {
   int status = 0;
   const pid_t other = fork();
@@ -536,7 +536,7 @@ const char *ld_image_store_name(const ld_image_store *s, int64_t index) {
   return s->names ? s->names[s->labels[index]] : NULL;
 }
 
-/* A copy of `space` with record `index` selected, in *memory the space of one image. */
+/* A copy of `space` with record `index` selected; *memory receives the space of one image. */
 static hid_t select_image(hid_t space, int ndim, const hsize_t *shape, int64_t index, hid_t *memory) {
   const hsize_t from[4] = {(hsize_t)index}, count[4] = {1, shape[1], shape[2], shape[3]};
   const hid_t selected = H5Scopy(space);
@@ -547,7 +547,7 @@ static hid_t select_image(hid_t space, int ndim, const hsize_t *shape, int64_t i
   return -1;
 }
 
-/* Whether the chunks of an image are whole; those of one row of chunks are looked at once. */
+/* Whether the chunks of an image are whole; each row of chunks is checked once. */
 static bool is_checked(const ld_image_store *s, int64_t index) {
   if (!s->how.filtered) return true;
   const hsize_t first[4] = {(hsize_t)index}, count[4] = {1, s->shape[1], s->shape[2], s->shape[3]};
@@ -586,8 +586,8 @@ struct ld_image_writer {
   int ndim;
   hsize_t shape[4];
   int64_t next;
-  int32_t *labels; /* NULL without */
-  char *names;     /* n_names times `name_size` bytes */
+  int32_t *labels; /* NULL: none */
+  char *names;     /* n_names slots of `name_size` bytes */
   size_t n_names, name_size;
 };
 
@@ -627,7 +627,7 @@ static hid_t make_file(const char *part) {
   return file;
 }
 
-/* Names in places of one size; longer ones are cut. */
+/* Keeps names in slots of one size; longer ones are truncated. */
 static void keep_names(ld_image_writer *w, const ld_image_shape *shape) {
   w->n_names = shape->n_names;
   w->name_size = 1;
@@ -652,8 +652,8 @@ static bool put_labels(ld_image_writer *w) {
   return good;
 }
 
-/* Finishes the file, which fails when images are missing, unless there is an error `code` already, and frees the
- * writer. Returns `code` or its own error. */
+/* Finishes the file and frees the writer. Fails when images are missing, unless `code` is already an error.
+ * Returns `code` or its own error. */
 static int close_writer(ld_image_writer *w, int code, ld_error *err) {
   if (!code && w->next != (int64_t)w->shape[0])
     code = ld_fail(err, LD_EMISMATCH, "%s: %lld images are missing", w->path,
@@ -698,7 +698,7 @@ static int open_writer(const char *part, const char *path, const ld_image_shape 
 
 int ld_image_writer_add(ld_image_writer *w, const uint8_t *pixels, int32_t label, ld_error *err) {
   if (w->next >= (int64_t)w->shape[0])
-    return ld_fail(err, LD_EMISMATCH, "%s: more images than were said", w->path);
+    return ld_fail(err, LD_EMISMATCH, "%s: more images than announced", w->path);
   hid_t memory;
   const hid_t selected = select_image(w->space, w->ndim, w->shape, w->next, &memory);
   int rc = 0;

@@ -1,6 +1,6 @@
-/* JPEG by libjpeg-turbo with its defaults (accurate integer DCT, smooth upsampling), which are Pillow's.
+/* JPEG by libjpeg-turbo with its defaults (accurate integer DCT, smooth upsampling), which are also Pillow's.
  *
- * libjpeg goes on after almost anything and only warns: what warns of lost pixels is an error here. */
+ * libjpeg continues after almost anything with a warning. A warning about lost pixels is an error here. */
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,7 +13,8 @@
 
 #include "io/image/format.h"
 
-/* A Huffman code has a bit at least and every block of 8 x 8 has one: no byte holds more pixels. */
+/* A Huffman code has at least one bit, and every block of 8 x 8 has a code, so a byte holds at most so many
+ * pixels. */
 enum { MOST_PIXELS_A_BYTE = 8 * 64, MOST_SCANS = 100, ALWAYS_WALKED = 1 << 28, WALKED_A_BYTE = 256 };
 
 typedef struct decoder {
@@ -48,8 +49,8 @@ static void on_output(j_common_ptr jpeg) {
   (void)jpeg;
 }
 
-/* Scans cost few bytes and a walk over all pixels each: so many pixels, over all scans, follow from the
- * file's length. A photograph of ten scans needs a tenth of it. */
+/* Scans cost few bytes and a walk over all pixels each. So the pixels over all scans are limited by the
+ * file's length. A photograph of ten scans needs a tenth of the limit. */
 static void on_progress(j_common_ptr info) {
   decoder *d = info->client_data;
   const int scans = d->jpeg.input_scan_number;

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "io/file.h"
 
-/* Deeper than any real tree; a link to a folder above would go on for ever. */
+/* Deeper than any real tree; a link to a parent folder would have no end. */
 enum { DEEPEST = 32 };
 
 static bool is_image(const char *name) {
@@ -17,7 +17,7 @@ static bool is_image(const char *name) {
   return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
 }
 
-/* Counts a file that is no image by its ending; `where` is "" or says more. */
+/* Counts a file that is not an image, by its ending; `where` is "" or adds the place. */
 static void count_other(const char *name, const char *where, ld_tally *others) {
   const char *dot = strrchr(name, '.');
   char *kind = ld_format("%.16s%s", dot && dot[1] ? dot : "no ending", where);
@@ -52,7 +52,7 @@ typedef struct folder_names {
   size_t n, room;
 } folder_names;
 
-/* Adds `path`, which it takes over, and all folders below. */
+/* Adds `path`, which it takes ownership of, and all folders below. */
 static int walk(const char *root, char *path, int depth, folder_names *found, ld_error *err) {
   found->paths = ld_grow(found->paths, found->n, &found->room, sizeof *found->paths);
   found->paths[found->n++] = path;
@@ -61,7 +61,7 @@ static int walk(const char *root, char *path, int depth, folder_names *found, ld
   int rc = 0;
   char **below = NULL;
   if (depth > DEEPEST)
-    rc = ld_fail(err, LD_EFORMAT, "%s: folders go deeper than %d: is there a link to a folder above?", full,
+    rc = ld_fail(err, LD_EFORMAT, "%s: folders go deeper than %d: is there a link to a parent folder?", full,
                  DEEPEST);
   else if (!(below = subfolders(full, path, &n, err)))
     rc = LD_EFILE;
@@ -126,7 +126,7 @@ static int add_class(const char *root, int class, ld_image_list *out, ld_error *
   return rc;
 }
 
-/* Files that lie beside the class folders. */
+/* Files beside the class folders. */
 static int count_beside(const char *folder, ld_tally *others, ld_error *err) {
   size_t n;
   char **names = ld_folder_names(folder, &n, err);

@@ -1,11 +1,9 @@
 /* The images in a folder, as torchvision's ImageFolder finds them.
  *
- * Each folder in it is a class, with the images in it and in the folders below; images that lie beside class
- * folders are passed over. A folder without folders holds images without classes. Names are sorted bytewise:
- * classes, then the folders of a class by their whole path, then the files of a folder. Images are files that
- * end in .png, .jpg or .jpeg, in any case; other files and what begins with a dot are passed over, and
- * counted.
- */
+ * Each subfolder is a class, with the images in it and in the folders below; images beside class folders are
+ * ignored. A folder without subfolders holds images without classes. Names are sorted bytewise: classes, then
+ * the folders of a class by their whole path, then the files of a folder. Images are files that end in .png,
+ * .jpg or .jpeg, in any case. Other files, and names that begin with a dot, are skipped and counted. */
 #ifndef LD_IMAGE_LIST_H
 #define LD_IMAGE_LIST_H
 
@@ -17,8 +15,8 @@
 #include "base/tally.h"
 
 typedef struct ld_image_file {
-  char *path; /* below the folder */
-  int class;  /* of `classes`; -1 without */
+  char *path; /* relative to the folder */
+  int class;  /* of `classes`; -1: none */
 } ld_image_file;
 
 typedef struct ld_image_list {
@@ -26,7 +24,7 @@ typedef struct ld_image_list {
   size_t n, room;
   char **classes;
   size_t n_classes;
-  ld_tally others; /* what was passed over, by kind: ".webp", "hidden", ... */
+  ld_tally others; /* skipped entries by kind: ".webp", "hidden", ... */
 } ld_image_list;
 
 /* LD_EFORMAT for a class or a folder without images. *out is zeroed first. The caller frees with
@@ -37,7 +35,7 @@ void ld_image_list_free(ld_image_list *list);
 /* LD_EFORMAT when the folders are splits of a data set (train, valid, ...) and not its classes. */
 int ld_image_list_check_classes(const ld_image_list *list, const char *folder, ld_error *err);
 
-/* Warns of the files that were passed over, if there are any. */
+/* Warns of the files that were skipped, if any. */
 void ld_image_list_warn(const ld_image_list *list, const char *folder);
 
 #endif

@@ -1,11 +1,10 @@
-/* The orientation that a camera noted, and turning an image upright by it, as Pillow's
- * ImageOps.exif_transpose does: by the tag Orientation of EXIF, which JPEG has in its segment APP1, and PNG in its
- * chunk eXIf or in a text that ImageMagick writes; and where there is no such tag by tiff:Orientation in XMP. What
- * else PNG keeps in texts is not even inflated.
+/* The orientation that a camera recorded, and turning an image upright by it, as Pillow's
+ * ImageOps.exif_transpose does. It comes from the tag Orientation of EXIF, which JPEG has in its segment
+ * APP1, and PNG in its chunk eXIf or in a text that ImageMagick writes; without that tag, from
+ * tiff:Orientation in XMP. Other texts of a PNG are not even inflated.
  *
  *   1 upright    2 mirrored          3 upside down               4 mirrored upside down
- *   5 transposed 6 lies on its left  7 transposed upside down    8 lies on its right
- */
+ *   5 transposed 6 lies on its left  7 transposed upside down    8 lies on its right */
 #include "io/image/orientation.h"
 
 #include <stdlib.h>
@@ -30,7 +29,7 @@ static bytes after(bytes b, size_t n) {
   return (bytes){b.at + n, b.length - n};
 }
 
-/* n bytes (2 or 4) at `offset`; 0 beyond the end. */
+/* The number of n bytes (2 or 4) at `offset`; 0 beyond the end. */
 static uint32_t number(bytes b, size_t offset, size_t n, bool little) {
   uint32_t value = 0;
   if (offset > b.length || b.length - offset < n) return 0;
@@ -38,7 +37,7 @@ static uint32_t number(bytes b, size_t offset, size_t n, bool little) {
   return value;
 }
 
-/* The first of an entry's numbers: in the entry where they fit into 4 bytes, else where it says. */
+/* The first of an entry's numbers: in the entry itself if they fit into 4 bytes, else at the offset there. */
 static int64_t entry_value(bytes b, size_t entry, bool little) {
   const uint32_t type = number(b, entry + 2, 2, little), count = number(b, entry + 4, 4, little);
   const bool is_short = type == SHORT || type == SIGNED_SHORT, is_long = type == LONG || type == SIGNED_LONG;
@@ -54,9 +53,9 @@ static bool is_tiff(bytes b) {
   return false;
 }
 
-/* By a TIFF header and its first directory. */
+/* From a TIFF header and its first directory. */
 static int64_t by_tiff(bytes b) {
-  static const char mark[] = "Exif\0"; /* and its NUL; some writers have it twice */
+  static const char mark[] = "Exif\0"; /* with its NUL; some writers have it twice */
   for (int i = 0; i < 2 && begins(b, mark, sizeof mark); i++) b = after(b, sizeof mark);
   if (!is_tiff(b)) return NOT_FOUND;
   const bool little = *b.at == 'I';
@@ -83,13 +82,13 @@ static int64_t by_xmp(bytes b) {
   return NOT_FOUND;
 }
 
-/* A text as it is stored. */
+/* A text as stored. */
 typedef struct text {
   bytes stored;
   bool deflated;
 } text;
 
-/* What a file has of each kind, the last that it has; no bytes where it has none. */
+/* The last text of each kind in a file; no bytes where there is none. */
 typedef struct notes {
   bytes exif;
   text xmp, profile; /* `profile`: EXIF as ImageMagick's text, in hexadecimal digits */
@@ -119,7 +118,7 @@ static void look_at_jpeg(bytes b, notes *out) {
   }
 }
 
-/* The text after the next NUL; nothing where there is none. */
+/* The bytes after the next NUL; none if there is no NUL. */
 static bytes past_nul(bytes b) {
   const uint8_t *nul = b.length ? memchr(b.at, 0, b.length) : NULL;
   return nul ? after(b, (size_t)(nul + 1 - b.at)) : (bytes){0};
@@ -155,7 +154,7 @@ static int digit(uint8_t c) {
   return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
-/* ImageMagick's text: an empty line, a name, a length, then digits in lines. */
+/* ImageMagick's text: an empty line, a name, a length, then lines of digits. */
 static int64_t by_profile(bytes b) {
   for (int line = 0; line < 3; line++) {
     const uint8_t *end = b.length ? memchr(b.at, '\n', b.length) : NULL;
@@ -175,8 +174,8 @@ static int64_t by_profile(bytes b) {
   return found;
 }
 
-/* What `by` finds in the text, inflated where it is deflated: of one that is cut, as far as it goes; nothing where
- * it is broken or too much. */
+/* What `by` finds in the text, inflated if necessary. A truncated text is used as far as it goes; a broken or
+ * too large one finds nothing. */
 static int64_t by_text(const text *t, int64_t (*by)(bytes b)) {
   if (!t->deflated || !t->stored.length) return by(t->stored);
   uint8_t *plain = ld_alloc(MOST_TEXT, 1);
@@ -205,7 +204,7 @@ int ld_image_orientation(const void *file, size_t length) {
   return value >= 1 && value <= 8 ? (int)value : 1;
 }
 
-/* How the upright pixel (y, x) is found: which of the stored axes is y's, and from which end they count. */
+/* Where the upright pixel (y, x) comes from: which stored axis is y's, and from which end each one counts. */
 static const struct {
   bool swapped, from_bottom, from_right;
 } turns[9] = {[2] = {false, false, true}, [3] = {false, true, true}, [4] = {false, true, false},

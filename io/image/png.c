@@ -12,7 +12,7 @@ typedef struct png_source {
   ld_image *out;
   int channels; /* 2: grey of 16 bits, see narrow */
   bool ended;   /* the chunk IEND was seen */
-  int rc;       /* of an error that `err` has already */
+  int rc;       /* of an error that `err` holds already */
   ld_error *err;
   char why[160];
   jmp_buf failed;
@@ -40,14 +40,14 @@ static bool choose_form(png_structp png, png_infop info) {
   return wide && color == PNG_COLOR_TYPE_GRAY;
 }
 
-/* 16-bit grey as Pillow makes it 8-bit: all above 255 is 255. */
+/* Converts 16-bit grey to 8 bits as Pillow does: everything above 255 is 255. */
 static void narrow(ld_image *image) {
   const size_t n = (size_t)image->height * (size_t)image->width;
   for (size_t i = 0; i < n; i++) image->pixels[i] = image->pixels[2 * i] ? 255 : image->pixels[2 * i + 1];
   image->channels = 1;
 }
 
-/* All chunks before the pixels are read. */
+/* Called when all chunks before the pixels have been read. */
 static void on_info(png_structp png, png_infop info) {
   png_source *s = png_get_progressive_ptr(png);
   const png_uint_32 width = png_get_image_width(png, info), height = png_get_image_height(png, info);
@@ -64,8 +64,8 @@ static void on_info(png_structp png, png_infop info) {
   if (s->rc) longjmp(s->failed, 1);
 }
 
-/* Each pass of an interlaced image puts its pixels between those of the passes before; a row without any in
- * this pass is NULL. */
+/* Each pass of an interlaced image puts its pixels between those of the previous passes; a row without pixels
+ * in this pass is NULL. */
 static void on_row(png_structp png, png_bytep row, png_uint_32 y, int pass) {
   const png_source *s = png_get_progressive_ptr(png);
   (void)pass;
@@ -79,8 +79,8 @@ static void on_end(png_structp png, png_infop info) {
   ((png_source *)png_get_progressive_ptr(png))->ended = true;
 }
 
-/* The file is pushed into the decoder, because the one that pulls inflates what follows the last row, too: 4
- * GiB can hide in 4 MB. This one stops there. */
+/* Pushes the file into the decoder. The reader that pulls would also inflate what follows the last row: 4 GiB
+ * can hide in 4 MB. This one stops there. */
 static void read_pixels(png_structp png, png_infop info, png_source *s, const void *bytes) {
   enum { PASSES = 7 };
   png_process_data(png, info, (png_bytep)(uintptr_t)bytes, s->length);

@@ -16,10 +16,10 @@ static const colours imagenet_mean = {0.485, 0.456, 0.406}, imagenet_std = {0.22
 
 /* What a processor of transformers does with keys that a file leaves out. */
 typedef struct processor {
-  const char *family; /* what its type begins with */
+  const char *family; /* how its type begins */
   bool crop_pct;      /* ConvNext's way of cropping */
   bool square;        /* a size of one number means both sides, not the shorter one */
-  bool square_size;   /* and so does `size`, for a file without the key */
+  bool square_size;   /* so does `size`, for a file without the key */
   int size, crop_size;
   bool crop;
   ld_resample resample;
@@ -35,7 +35,7 @@ static const processor processors[] = {
     {"CLIP", false, false, false, 224, 224, true, LD_BICUBIC, CLIP_MEAN, CLIP_STD},
 };
 
-/* A file that does not say whose it is. */
+/* For a file that does not name its processor. */
 static const processor nameless = {.square = true, .resample = LD_BILINEAR};
 
 enum { n_processors = sizeof processors / sizeof *processors };
@@ -63,7 +63,7 @@ static int find_processor(const ld_value *config, const char *fallback, const pr
       key, type);
 }
 
-/* A null is no missing key: transformers takes no default for it then. A step is off. */
+/* A null is not a missing key: transformers uses no default for it. It switches a step off. */
 static bool is_null(const ld_value *config, const char *key) {
   for (size_t i = 0; i < config->n_items; i++)
     if (!strcmp(config->items[i].key, key)) return config->items[i].type == LD_NULL;
@@ -78,7 +78,7 @@ static int fail_null(const char *key, ld_error *err) {
   return ld_fail(err, LD_EFORMAT, "%s: null: write a value or leave the key out", key);
 }
 
-/* Steps that we do not do must be off. */
+/* Steps that are not supported must be off. */
 static int check_steps(const ld_value *config, ld_error *err) {
   static const char *const known[] = {"do_resize",    "do_center_crop", "do_rescale",
                                       "do_normalize", "do_convert_rgb", "do_reduce_labels"};
@@ -104,9 +104,9 @@ static int check_side(int64_t side, const char *key, int *out, ld_error *err) {
   return 0;
 }
 
-/* A size as it is written: one side (the shorter or both) or two. */
+/* A size as written: one side (the shorter one, or both) or two. */
 typedef struct sides {
-  int shortest, height, width; /* 0 where not said */
+  int shortest, height, width; /* 0: not given */
 } sides;
 
 static int get_side(const ld_value *map, const char *member, const char *key, int *out, ld_error *err) {
@@ -133,8 +133,8 @@ static int read_size_map(const ld_value *map, const char *key, sides *out, ld_er
   return rc ? rc : get_side(map, "width", key, &out->width, err);
 }
 
-/* An integer, [height, width], or a map. `fallback` 0: all of *out stays 0 when the key is missing; so it
- * does when it is null. */
+/* An integer, [height, width], or a map. With `fallback` 0, *out is all zeros when the key is missing; the
+ * same when it is null. */
 static int read_size(const ld_value *config, const char *key, bool square, int fallback, sides *out,
                      ld_error *err) {
   const ld_value *found = ld_value_get(config, key);
@@ -155,8 +155,8 @@ static int read_size(const ld_value *config, const char *key, bool square, int f
   return rc;
 }
 
-/* Below 384 the shorter side is made size / crop_pct and the middle cut out; from there on all is squeezed
- * into the square. */
+/* Below 384 the shorter side becomes size / crop_pct and the centre is cropped; from 384 on the whole image
+ * is squeezed into the square. */
 static int read_convnext(const ld_value *config, const processor *p, ld_image_rule *out, ld_error *err) {
   sides wanted;
   double share;
@@ -301,7 +301,7 @@ static void set_imagenet(ld_image_rule *rule) {
   rule->resize_height = rule->height;
   rule->resize_width = rule->width;
   for (int c = 0; c < rule->channels; c++) {
-    /* Grey has no ImageNet values of its own: the means of the three. */
+    /* Grey has no ImageNet values of its own: use the means of the three. */
     const int wide = rule->channels == 3;
     rule->mean[c] =
         (float)(wide ? imagenet_mean[c] : (imagenet_mean[0] + imagenet_mean[1] + imagenet_mean[2]) / 3);

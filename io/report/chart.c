@@ -5,7 +5,7 @@
 #include <string.h>
 
 typedef struct chart_axis {
-  double low, high; /* of the logarithm when `log` */
+  double low, high; /* of the logarithm if `log` */
   bool log;
 } chart_axis;
 
@@ -23,7 +23,7 @@ static void keep(points *out, const ld_curve *curve, size_t i) {
   out->value[out->n++] = curve->values[i];
 }
 
-/* The lowest and the highest of values [from, to) in their order; one gap when there is none. */
+/* Keeps the lowest and the highest of values [from, to), in their order; one gap when all are gaps. */
 static void keep_extremes(points *out, const ld_curve *curve, size_t from, size_t to) {
   size_t low = to, high = to;
   for (size_t i = from; i < to; i++) {
@@ -36,7 +36,7 @@ static void keep_extremes(points *out, const ld_curve *curve, size_t from, size_
   if (low != high) keep(out, curve, low < high ? high : low);
 }
 
-static void thin(points *out, const ld_curve *curve) {
+static void subsample(points *out, const ld_curve *curve) {
   const size_t pieces = LD_CHART_POINTS / 2;
   out->n = 0;
   if (curve->n <= LD_CHART_POINTS)
@@ -61,7 +61,7 @@ static bool value_axis(const ld_chart *chart, chart_axis *out) {
   if (log) low = log10(low), high = log10(high);
   const bool grounded = chart->from_zero && low >= 0;
   if (grounded) low = 0;
-  /* Values that are all the same, or nearly, still need a range that doubles can tell apart. */
+  /* Values that are all the same, or nearly, still need a range in which doubles differ. */
   double margin = 0.06 * (high - low);
   if (margin <= 1e-9 * fabs(high)) margin = high != 0 ? 0.1 * fabs(high) : 1;
   margin = fmax(margin, 1e-200); /* well above the smallest numbers, which lose digits */
@@ -69,12 +69,12 @@ static bool value_axis(const ld_chart *chart, chart_axis *out) {
   return true;
 }
 
-/* Thousandths of the way along the axis. */
+/* The position along the axis, in thousandths. */
 static double place(const chart_axis *along, double value) {
   return 1000 * ((along->log ? log10(value) : value) - along->low) / (along->high - along->low);
 }
 
-/* 1, 2 or 5 times a power of ten: the distance of about `wanted` ticks. */
+/* 1, 2 or 5 times a power of ten: the distance between about `wanted` ticks. */
 static double tick_distance(double range, int wanted) {
   const double rough = range / wanted, power = pow(10, floor(log10(rough)));
   return power * (rough > 5 * power ? 10 : rough > 2 * power ? 5 : rough > power ? 2 : 1);
@@ -129,8 +129,8 @@ static void put_grid(ld_text *page, const ticks *up) {
   ld_text_puts(page, "\"/>\n");
 }
 
-/* Neighbours become a line; a point between gaps, or each one of `dots`, a stroke of no length with round
- * ends. */
+/* Neighbours become a line. A point between gaps, or each one of `dots`, becomes a stroke of no length with
+ * round ends. */
 static void put_shape(ld_text *page, const points *p, const chart_axis *x, const chart_axis *y, bool dots,
                       bool alone) {
   bool down = false;
@@ -146,7 +146,7 @@ static void put_shape(ld_text *page, const points *p, const chart_axis *x, const
 
 static void put_curve(ld_text *page, const ld_curve *curve, const chart_axis *x, const chart_axis *y) {
   points p;
-  thin(&p, curve);
+  subsample(&p, curve);
   const bool dots = !strcmp(curve->style, "dots");
   ld_text_printf(page, "<path class=\"%s\" data-name=\"%s\" data-points=\"", curve->style, curve->name);
   for (size_t i = 0; i < p.n; i++)

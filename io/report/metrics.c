@@ -49,7 +49,7 @@ static int keep_records(const char *path, int64_t keep_step, ld_error *err) {
 
 int ld_metrics_open(const char *path, int64_t keep_step, ld_metrics **out, ld_error *err) {
   *out = NULL;
-  /* Always a new file: what other names (hard links) the old one had keep its records. */
+  /* Always a new file: other names (hard links) of the old one keep its records. */
   const int code = keep_step >= 0 && ld_file_exists(path) ? keep_records(path, keep_step, err)
                                                           : ld_file_write(path, "", 0, err);
   if (code) return code;

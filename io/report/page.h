@@ -1,4 +1,4 @@
-/* What every report page has in common: its style and its script. */
+/* What all report pages have in common: style and script. */
 #ifndef LD_REPORT_PAGE_H
 #define LD_REPORT_PAGE_H
 
@@ -10,7 +10,7 @@ static const char LD_REPORT_HEAD[] =
     "<meta http-equiv=\"Content-Security-Policy\" "
     "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n";
 
-/* Paper is white: the dark colours are for screens alone. */
+/* Paper is white: the dark colours are for screens only. */
 static const char LD_REPORT_STYLE[] =
     "<style>\n"
     ":root{--page:#f6f5f2;--card:#fff;--ink:#1c1b19;--soft:#6a6861;--line:#e7e5df;--blue:#2a6fd6;"
@@ -110,7 +110,7 @@ static const char LD_REPORT_STYLE[] =
     "-webkit-print-color-adjust:exact}}\n"
     "</style>\n";
 
-/* The read-out: each curve's drawn point that is nearest to the pointer. */
+/* The read-out: for each curve, the drawn point nearest to the pointer. */
 static const char LD_REPORT_SCRIPT[] =
     "<script>\n"
     "document.querySelectorAll('.plot').forEach(function (plot) {\n"

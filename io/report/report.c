@@ -45,7 +45,7 @@ static void close_tile(ld_text *page) {
   ld_text_puts(page, "</dd></div>\n");
 }
 
-/* The best evaluation is the one with the lowest loss: what else it has is not the best of its kind. */
+/* The best evaluation is the one with the lowest loss; its other metrics need not be the best. */
 static void put_eval_tile(ld_text *page, const ld_run_record *r, int column, bool of_loss, int digits) {
   const ld_table *e = &r->evals;
   const size_t best = ld_run_record_best(r);
@@ -118,7 +118,7 @@ static void put_progress_tiles(ld_text *page, const ld_run_record *r) {
   close_tile(page);
 }
 
-/* What share of the steps went by with waiting, where several ranks took part. */
+/* The fraction of step time spent waiting, for runs on several ranks. */
 static void put_waits_tile(ld_text *page, const ld_run_record *r) {
   const ld_table *s = &r->steps;
   double seconds = 0, network = 0, ranks = 0;
@@ -154,7 +154,7 @@ static void put_job_tiles(ld_text *page, const ld_run_record *r) {
   close_tile(page);
 }
 
-/* How far the best evaluation is from the first, when it is better. */
+/* The gain of the best evaluation over the first, if it is better. */
 static void put_gain(ld_text *page, const ld_run_record *r) {
   const ld_table *e = &r->evals;
   const size_t best = ld_run_record_best(r);
@@ -175,7 +175,7 @@ static void put_gain(ld_text *page, const ld_run_record *r) {
   free(measure);
 }
 
-/* Where the last evaluation is worse than the best one: which was that, and where its adapter is. */
+/* When the last evaluation is worse than the best one: which one was best, and where its adapter is. */
 static void put_loss_of_ground(ld_text *page, const ld_run_record *r) {
   const ld_table *e = &r->evals;
   const size_t best = ld_run_record_best(r), last = e->n - 1;
@@ -193,7 +193,7 @@ static void put_loss_of_ground(ld_text *page, const ld_run_record *r) {
   ld_text_puts(page, ". The best adapter is in best.h5.</p>\n");
 }
 
-/* What became of the run, in one sentence; and what a reader should not miss. */
+/* The outcome of the run in one sentence, and what a reader should not miss. */
 static void put_gist(ld_text *page, const ld_run_record *r) {
   size_t lost = 0;
   for (size_t i = 0; i < r->steps.n; i++) lost += isnan(r->steps.column[LD_COLUMN_LOSS][i]);
@@ -370,7 +370,7 @@ static void put_size(ld_text *page, const char *name, const ld_run_size *size) {
   close_tile(page);
 }
 
-/* Data sizes, and on what it ran. */
+/* Data sizes, and the machine. */
 static void put_facts(ld_text *page, const ld_run_record *r, const char *trained) {
   if (isnan(r->data.records) && !r->kernels) return;
   ld_text_puts(page, "<section><h2>Data and machine</h2>\n<dl class=\"settings\">\n");
@@ -398,7 +398,7 @@ static void put_facts(ld_text *page, const ld_run_record *r, const char *trained
   ld_text_puts(page, "</dl></section>\n");
 }
 
-/* A file that is no map of settings is shown as it is. */
+/* A file that is not a map of settings is shown as it is. */
 static void put_settings(ld_text *page, const ld_value *settings, const char *yaml) {
   if (!yaml) return;
   ld_text_puts(page, "<section><h2>Settings</h2>\n");
@@ -423,7 +423,7 @@ static void put_file_name(ld_text *page, const char *what, const char *path) {
   ld_report_put_escaped(page, ld_path_base(path));
 }
 
-/* ISO 8601's form for programs becomes one for people. */
+/* ISO 8601 in readable form. */
 static void put_date(ld_text *page, const char *date) {
   const bool known = strlen(date) == 20 && date[10] == 'T' && date[19] == 'Z';
   char *text = known ? ld_format("%.10s %.5s UTC", date, date + 11) : ld_strdup(date);
@@ -467,7 +467,7 @@ static void put_page(ld_text *page, const ld_run_record *r, const ld_value *sett
   ld_text_puts(page, "</body>\n</html>\n");
 }
 
-/* The text of run.yaml, NULL when there is none to read; the caller frees. */
+/* The text of run.yaml; NULL when it cannot be read. The caller frees. */
 static char *read_settings(const char *path, ld_value **settings) {
   ld_map map;
   *settings = NULL;

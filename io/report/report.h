@@ -1,7 +1,7 @@
-/* report.html: the page that shows a training run. One file that fetches nothing: style, curves and words are
- * inside, and it is complete without its script, which only adds a read-out under the pointer.
+/* report.html: the page that shows a training run. It is one file that fetches nothing: style, curves and
+ * words are inside. It is complete without its script, which only adds a read-out under the pointer.
  *
- * What it knows comes from the run folder: metrics.jsonl (one object a line, told apart by "event") and
+ * It is made from the run folder: metrics.jsonl (one object per line, whose "event" says what it is) and
  * run.yaml.
  *
  *   start      step, total_steps, ranks, hosts, trained_parameters, base_parameters, date,
@@ -16,18 +16,15 @@
  *   sample     step, prompt, text: of each prompt the first and the last text are shown side by side
  *   end        seconds
  *
- * Every key but "event" and "step" may be missing or null. Other events and keys, and lines that are no JSON
- * (the last one of a killed run), are ignored. A step that comes again replaces what was recorded from it
- * on.
- */
+ * Every key but "event" and "step" may be missing or null. Other events and keys, and lines that are not JSON
+ * (the last one of a killed run), are ignored. A repeated step replaces the records from that step on. */
 #ifndef LD_REPORT_H
 #define LD_REPORT_H
 
 #include "base/error.h"
 
-/* Writes <run_folder>/report.html atomically; `title` (NULL: the folder's path) becomes its heading. Fails
- * with LD_EFILE when metrics.jsonl cannot be read or the page cannot be written; without run.yaml the page has
- * no settings. */
+/* Writes <run_folder>/report.html atomically; `title` (NULL: the folder's path) becomes its heading. LD_EFILE
+ * when metrics.jsonl cannot be read or the page cannot be written; without run.yaml the page has no settings. */
 int ld_report_write(const char *run_folder, const char *title, ld_error *err);
 
 #endif

@@ -82,7 +82,7 @@ static void take_metrics(ld_run_record *r, const ld_value *list) {
   }
 }
 
-/* What records of before metrics were told may hold. */
+/* The metrics of a run that did not record which ones it has, from its evaluations. */
 static void find_metrics(ld_run_record *r, const ld_value *record) {
   static const char *const scores[][2] = {{"accuracy", "accuracy"},
                                           {"macro_f1", "macro F1"},
@@ -106,7 +106,7 @@ static ld_run_size size_of(const ld_value *map) {
                        number(map, "targets")};
 }
 
-/* `session`: the seconds of the session that is being read, as far as its records tell. */
+/* `session`: the seconds of the current session, as far as its records tell. */
 static void take_start(ld_run_record *r, const ld_value *record, double *session) {
   r->sessions++;
   free(r->stopped);
@@ -170,7 +170,7 @@ static void take_eval(ld_run_record *r, const ld_value *record, double step, dou
   *session += or_zero(number(record, "seconds"));
 }
 
-/* A matrix that is not square, not of as many labels, or too large to show is passed over. */
+/* A matrix is ignored when it is not square, does not match its labels, or is too large to show. */
 static bool is_confusion(const ld_value *labels, const ld_value *counts) {
   if (!labels || !counts || labels->type != LD_LIST || counts->type != LD_LIST) return false;
   const size_t n = labels->n_items;
@@ -258,7 +258,7 @@ int ld_run_record_read(ld_run_record *r, const char *path, ld_error *err) {
     if (record)
       take_record(r, record, &session);
     else if (length && end)
-      r->unreadable++; /* an unfinished last line is nothing unusual */
+      r->unreadable++; /* an unfinished last line is normal */
     ld_value_free(record);
     at += length + 1;
   }
@@ -357,7 +357,7 @@ size_t ld_column_reach(size_t n) {
 }
 
 size_t ld_run_record_reach(const ld_run_record *r) {
-  enum { TARGETS = 256 }; /* whose mean says something */
+  enum { TARGETS = 256 }; /* enough for a meaningful mean */
   const size_t n = r->steps.n, usual = ld_column_reach(n);
   const double mean = ld_column_mean(r->steps.column[LD_COLUMN_TARGETS], n);
   if (!usual || !(mean > 0)) return usual;
@@ -365,7 +365,7 @@ size_t ld_run_record_reach(const ld_run_record *r) {
   return wanted > (double)usual ? (size_t)wanted : usual;
 }
 
-/* Near the start the window is shorter: a mean of what follows would hide the first fall. */
+/* Near the start the window is shorter: a mean over what follows would hide the first fall. */
 double *ld_column_smooth(const double *values, size_t n, size_t reach) {
   double *out = ld_alloc(n, sizeof *out), sum = 0;
   const size_t least = reach ? reach / 10 + 1 : 0;

@@ -1,5 +1,4 @@
-/* What metrics.jsonl tells about a run, in columns, and the statistics that the report page shows of them.
- */
+/* The records of metrics.jsonl in columns, and the statistics that the report page shows of them. */
 #ifndef LD_REPORT_RUN_H
 #define LD_REPORT_RUN_H
 
@@ -35,27 +34,27 @@ _Static_assert((int)LD_EVAL_COLUMNS <= (int)LD_TABLE_COLUMNS, "a table has room 
 /* A number beside the loss that says how good the model is: column LD_COLUMN_METRIC + i of the evaluations. */
 typedef struct ld_run_metric {
   char *key, *name;
-  bool falls;   /* the lower, the better */
-  bool of_loss; /* it follows from the loss */
-  int digits;   /* shown after the point */
+  bool falls;   /* lower is better */
+  bool of_loss; /* computed from the loss */
+  int digits;   /* shown after the decimal point */
 } ld_run_metric;
 
-/* Records in columns, steps rising; what a record lacks is NaN. */
+/* Records in columns, by increasing step; a missing value is NaN. */
 typedef struct ld_table {
   double *column[LD_TABLE_COLUMNS];
   size_t n, room;
 } ld_table;
 
-/* What the model wrote after a prompt: the first text, and the last one while it is not the first. */
+/* What the model wrote after a prompt: the first text and, if it is another one, the last text. */
 typedef struct ld_run_sample {
-  char *prompt; /* "": none was told */
+  char *prompt; /* "": not recorded */
   double step[2];
   char *text[2]; /* NULL: none */
 } ld_run_sample;
 
 enum { LD_REPORT_SAMPLES = 16 }; /* the most prompts whose texts are shown */
 
-/* How large a data set is; NaN where it is not told. */
+/* The size of a data set; NaN where it was not recorded. */
 typedef struct ld_run_size {
   double records, rows, tokens, targets;
 } ld_run_size;
@@ -69,52 +68,53 @@ typedef struct ld_confusion {
 
 typedef struct ld_run_record {
   ld_table steps, evals;
-  size_t sessions;                    /* how often it was started */
-  size_t unreadable;                  /* lines that are no JSON, but for an unfinished last one */
-  double ranks, hosts, trained, base; /* of the newest session; NaN when not told */
+  size_t sessions;                    /* how often the run was started */
+  size_t unreadable;                  /* lines that are not JSON, except an unfinished last one */
+  double ranks, hosts, trained, base; /* of the latest session; NaN when not recorded */
   bool regrouped;                     /* sessions had different numbers of ranks or hosts */
-  double total;                       /* steps that it was to take; likewise */
-  char *stopped; /* why the newest session stopped before its end; NULL when it did not, or was killed */
-  char *date;    /* of the first session; NULL when not told */
+  double total;                       /* total number of steps; NaN when not recorded */
+  char *stopped; /* why the latest session stopped early; NULL when it did not, or was killed */
+  char *date;    /* of the first session; NULL when not recorded */
   double seconds;
-  ld_run_metric metrics[LD_MOST_METRICS]; /* as told; in older records as the evaluations show */
+  ld_run_metric metrics[LD_MOST_METRICS]; /* as recorded; for older records, as found in the evaluations */
   size_t n_metrics;                       /* the first is the one to show */
-  char *target, *unit, *loss_unit;        /* "image", "images", "nats"; NULL when not told */
+  char *target, *unit, *loss_unit;        /* "image", "images", "nats"; NULL when not recorded */
   ld_confusion confusion;
   ld_run_size data, valid;
-  char *kernels;        /* of rank 0 in the newest session: "avx2"; NULL when not told */
-  double cores, memory; /* that rank 0 may use; bytes that were free on its host */
+  char *kernels;        /* of rank 0 in the latest session: "avx2"; NULL when not recorded */
+  double cores, memory; /* cores that rank 0 may use; free bytes on its host */
   ld_run_sample samples[LD_REPORT_SAMPLES];
   size_t n_samples;
 } ld_run_record;
 
-/* Reads metrics.jsonl. The caller frees with ld_run_record_free, after a failure too. */
+/* Reads metrics.jsonl. The caller frees with ld_run_record_free, also after an error. */
 int ld_run_record_read(ld_run_record *run, const char *path, ld_error *err);
 void ld_run_record_free(ld_run_record *run);
 
 /* The evaluation with the lowest loss; the first one when none has a loss. */
 size_t ld_run_record_best(const ld_run_record *run);
 
-/* What the loss is a mean over, "target token", "text" or "image"; what the rate counts, "tokens" or "images". */
+/* What the loss is a mean over: "target token", "text" or "image". What the rate counts: "tokens" or
+ * "images". */
 const char *ld_run_record_target(const ld_run_record *run);
 const char *ld_run_record_unit(const ld_run_record *run);
 
-/* "nats" (a mean over the targets then), or what else the loss is. */
+/* "nats" (the loss is then a mean over the targets), or another unit. */
 const char *ld_run_record_loss_unit(const ld_run_record *run);
 
-/* Whether it has metrics that do not follow from the loss. */
+/* Whether it has metrics that are not computed from the loss. */
 bool ld_run_record_scored(const ld_run_record *run);
 
-/* Statistics of the values that are there; NaN when there are none. */
+/* Statistics of the present values; NaN when there are none. */
 double ld_column_median(const double *values, size_t n);
 double ld_column_largest(const double *values, size_t n);
 double ld_column_least(const double *values, size_t n);
 double ld_column_mean(const double *values, size_t n);
 
-/* How many values on either side a mean is to take in of n; 0 for a run too short to need it. */
+/* How many of n values on either side a mean should include; 0 for a run too short to need it. */
 size_t ld_column_reach(size_t n);
 
-/* The same of the losses of the steps: more where steps have few targets. */
+/* The same for the losses of the steps: more where steps have few targets. */
 size_t ld_run_record_reach(const ld_run_record *run);
 
 /* Means over `reach` values on either side; the caller frees. */

@@ -22,7 +22,7 @@ void ld_report_put_score_chart(ld_text *page, const ld_run_record *r, ld_chart c
   ld_report_put_capital(&title, metric->name);
   chart.title = title.bytes;
   chart.note = note;
-  chart.from_zero = values[0] >= 0 && values[0] < 0.5 * top; /* a small rise near the top is to be seen */
+  chart.from_zero = values[0] >= 0 && values[0] < 0.5 * top; /* a small rise near the top must stay visible */
   chart.curves = &curve;
   chart.n_curves = 1;
   chart.n_marks = 5;
@@ -43,7 +43,7 @@ static void put_evaluation(ld_text *page, const ld_run_record *r, size_t i, bool
   ld_text_puts(page, "</td></tr>\n");
 }
 
-/* All evaluations of a short run; of a long one some, among them the first, the best and the last. */
+/* All evaluations of a short run; a selection for a long one, with the first, the best and the last. */
 static void put_evaluations(ld_text *page, const ld_run_record *r) {
   const size_t n = r->evals.n, best = ld_run_record_best(r),
                every = n > MAX_ROWS ? n / (MAX_ROWS - 2) + 1 : 1;
@@ -61,7 +61,7 @@ static void put_evaluations(ld_text *page, const ld_run_record *r) {
   ld_text_puts(page, "</table></div></section>\n");
 }
 
-/* The deeper the colour, the larger the part of its row. */
+/* The stronger the colour, the larger the fraction of its row. */
 static void put_confusion_row(ld_text *page, const ld_confusion *c, size_t row) {
   double total = 0;
   for (size_t k = 0; k < c->n; k++) total += c->counts[row][k];
@@ -99,7 +99,7 @@ static void put_confusion(ld_text *page, const ld_confusion *c) {
   ld_text_puts(page, "</table></div></section>\n");
 }
 
-/* The part that is right, of all that is there: 0 where nothing is there. */
+/* The fraction that is right; 0 when there is nothing. */
 static double part(double right, double all) {
   return all > 0 ? right / all : 0;
 }
@@ -110,7 +110,7 @@ static void put_cell(ld_text *page, double value) {
   ld_text_puts(page, "</td>");
 }
 
-/* What the confusion matrix says of each class. */
+/* The scores of each class, from the confusion matrix. */
 static void put_classes(ld_text *page, const ld_confusion *c) {
   if (!c->n) return;
   ld_text_puts(page, "<section><h2>Classes</h2>\n<span class=\"note\">validation at step ");

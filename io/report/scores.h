@@ -1,12 +1,11 @@
-/* The part of the report page that is about a classifier's evaluations.
- */
+/* The part of the report page about a classifier's evaluations. */
 #ifndef LD_REPORT_SCORES_H
 #define LD_REPORT_SCORES_H
 
 #include "io/report/chart.h"
 #include "io/report/run.h"
 
-/* Accuracy (of numbers: Pearson's correlation) over steps; `chart` brings the range of steps. Nothing for a
+/* Accuracy (for numbers, Pearson's correlation) over steps; `chart` has the range of steps. Nothing for a
  * language model. */
 void ld_report_put_score_chart(ld_text *page, const ld_run_record *run, ld_chart chart);
 

@@ -108,7 +108,7 @@ static void put_checkpoint(ld_store *store, const ld_checkpoint *c) {
   put_trainer(store, &c->progress);
 }
 
-/* What is written of a file, and where. */
+/* What is written, and where. */
 typedef struct sink {
   const char *part, *path;
 } sink;
@@ -129,7 +129,7 @@ static int read_store(const void *bytes, size_t length, const char *name, ld_sto
   return code ? code : ld_store_decode(bytes, length, name, store, err);
 }
 
-/* What was written must read as what was meant. */
+/* Checks that the file reads back as it was meant. */
 static int verify(const sink *to, const ld_store *meant, ld_error *err) {
   ld_map map;
   ld_store found = {0};
@@ -226,7 +226,7 @@ static int take_module(ld_store *store, const char *group, ld_adapter *adapter, 
   return code;
 }
 
-/* Its module was taken before. */
+/* The tensor's module was taken before. */
 static int take_tensor(ld_store_tensor *from, ld_adapter *adapter, ld_error *err) {
   ld_adapter_module *m = ld_adapter_module_at(adapter, from->group + strlen(ADAPTER));
   if (!m || from->tensor.dtype != LD_F32)

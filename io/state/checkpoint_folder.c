@@ -46,7 +46,7 @@ bool ld_checkpoint_any(const char *folder) {
   return n > 0;
 }
 
-/* A finished adapter under a checkpoint's name is none. */
+/* A finished adapter under a checkpoint's name is not a checkpoint. */
 static int read_training(const char *file, ld_checkpoint **out, ld_error *err) {
   const int rc = ld_checkpoint_read(file, out, err);
   if (rc || (*out)->has_trainer) return rc;
@@ -81,7 +81,7 @@ bool ld_checkpoint_is_name(const char *name) {
   return step_of(name) >= 0;
 }
 
-/* Of a regular file: whether it begins as this program's do, and whether it is as it was written. */
+/* Whether a regular file begins as this program's do; *good says whether it is undamaged. */
 static bool is_sealed(const char *path, bool *good) {
   struct stat info;
   ld_map map;

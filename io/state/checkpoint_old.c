@@ -9,7 +9,7 @@ static int bad(const char *path, const char *what, ld_error *err) {
   return ld_fail(err, LD_EFORMAT, "'%s' %s", path, what);
 }
 
-/* The kernel of a convolution; zeros of a linear layer. */
+/* The kernel of a convolution; zeros for a linear layer. */
 static int get_kernel(ld_store *store, const char *group, int64_t kernel[2], ld_error *err) {
   const ld_attribute *found = ld_store_attribute(store, group, "kernel");
   kernel[0] = kernel[1] = 0;
@@ -19,13 +19,13 @@ static int get_kernel(ld_store *store, const char *group, int64_t kernel[2], ld_
   return kernel[0] >= 1 && kernel[1] >= 1 ? 0 : bad(group, "has an unusable kernel", err);
 }
 
-/* A matrix of the group; NULL when it is not there, or not one. */
+/* A matrix of the group; NULL when it is missing or not a matrix. */
 static ld_store_tensor *matrix(ld_store *store, const char *group, const char *name) {
   ld_store_tensor *found = ld_store_find(store, group, name);
   return found && found->tensor.ndim == 2 && found->tensor.dtype == LD_F32 ? found : NULL;
 }
 
-/* A (rank, in) as it stands in PEFT's file: of a convolution (rank, channels, height, width). */
+/* A (rank, in) in the shape of PEFT's file; for a convolution (rank, channels, height, width). */
 static void put_low_rank(ld_adapter_module *m, ld_store_tensor *A, ld_store_tensor *B,
                          const int64_t kernel[2]) {
   const int64_t pixels = kernel[0] ? kernel[0] * kernel[1] : 1, *a = A->tensor.shape, *b = B->tensor.shape;
@@ -65,7 +65,7 @@ static int take_full(ld_store_tensor *full, ld_adapter *adapter, ld_error *err) 
   return 0;
 }
 
-/* The moment `which` of a module's tensor, where an old file has it. */
+/* The moment `which` of a module's tensor, if the old file has it. */
 static ld_store_tensor *find_moment(ld_store *store, const char *which, const ld_adapter_module *m,
                                     const ld_adapter_tensor *t) {
   const bool whole = ld_adapter_is_whole(m);

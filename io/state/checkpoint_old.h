@@ -1,11 +1,11 @@
-/* Checkpoints of versions 1 and 2, to be read: internal to io/state. */
+/* Reads checkpoints of versions 1 and 2. Only for use in io/state. */
 #ifndef LD_CHECKPOINT_OLD_H
 #define LD_CHECKPOINT_OLD_H
 
 #include "io/hub/adapter.h"
 #include "io/state/store.h"
 
-/* Fills the modules of an adapter, and where the store holds moments these as well, as ld_checkpoint has them, from
+/* Fills the modules of an adapter and, if the store has them, their moments, as in ld_checkpoint, from
  *
  *   /lora/<module>/A    (rank, in)    attributes of the group: rank, alpha, scaling; of a convolution also kernel
  *                                     (height, width), and then in is channels * height * width

@@ -1,8 +1,7 @@
-/* The seal of a checkpoint: a line of text before the HDF5 data, in the user block that the format allows. It says
- * the file's length and a digest of all its bytes, and is checked before HDF5 sees the file, so that damage is found
- * by our own arithmetic and not by a library that would follow a damaged pointer. A file that another program has
- * changed is therefore refused.
- */
+/* The seal of a checkpoint: a line of text before the HDF5 data, in the user block that the format allows. It
+ * holds the file's length and a digest of all its bytes, and is checked before HDF5 sees the file: our own
+ * arithmetic finds damage before a library follows a damaged pointer. For the same reason a file that another
+ * program has changed is refused. */
 #ifndef LD_SEAL_H
 #define LD_SEAL_H
 
@@ -13,14 +12,14 @@
 
 enum { LD_SEAL_BYTES = 512 };
 
-/* The seal of a file of `length` bytes, for its first LD_SEAL_BYTES, whatever stands there now. */
+/* The seal of a file of `length` bytes, for its first LD_SEAL_BYTES, whatever their current contents. */
 void ld_seal_make(const char *bytes, size_t length, char seal[LD_SEAL_BYTES]);
 
-/* LD_EFORMAT when the file does not begin with a seal, or was changed since it was sealed. `name` is for error
- * texts. */
+/* LD_EFORMAT when the file does not begin with a seal, or has changed since it was sealed. `name` is for
+ * errors. */
 int ld_seal_check(const char *bytes, size_t length, const char *name, ld_error *err);
 
-/* Whether the file begins as sealed ones do. */
+/* Whether the file begins like a sealed one. */
 bool ld_seal_begins(const char *bytes, size_t length);
 
 #endif

@@ -24,7 +24,7 @@ void ld_store_free(ld_store *store) {
   *store = (ld_store){0};
 }
 
-/* Newest first: what is put comes group by group. */
+/* Searches from the newest group: entries are put group by group. */
 bool ld_store_has(const ld_store *store, const char *group) {
   for (size_t i = store->n_groups; i-- > 0;)
     if (!strcmp(store->groups[i], group)) return true;

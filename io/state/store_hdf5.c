@@ -1,6 +1,6 @@
-/* The store's file. Every call of HDF5 is checked. The writer remembers the first failure and does nothing more
- * after it, so that its straight lines need no branches; handles are closed by whoever opened them. HDF5's own
- * printing is off, the reason that it gives goes into our text. */
+/* The store's file. Every call of HDF5 is checked. The writer remembers the first failure and does nothing
+ * more after it, so its straight code needs no branches; whoever opened a handle closes it. HDF5's own
+ * printing is off; the reason that it gives goes into our error. */
 #include "io/state/store_hdf5.h"
 
 #include <assert.h>
@@ -12,11 +12,10 @@
 #include "io/hdf5_chunk.h"
 #include "io/hdf5_error.h"
 
-/* Chunks are whole rows up to about this size: one checksum each. */
+/* Chunks are whole rows up to about this size, with one checksum each. */
 enum { CHUNK_BYTES = 1 << 20, MOST_NAME = 512, MOST_DEPTH = 8 };
 
-/* What HDF5 works on is in memory. It looks for a file of the name that it is given all the same, and there
- * must be none. */
+/* HDF5 works in memory here. It still looks for a file of the name that it is given, and there must be none. */
 #define NO_FILE "/dev/null/image"
 
 typedef struct store_writer {
@@ -43,7 +42,7 @@ static void put_group(store_writer *w, const char *group) {
   free(path);
 }
 
-/* Takes over `stored` and `space`. */
+/* Takes ownership of `stored` and `space`. */
 static void put_value(store_writer *w, const ld_attribute *a, hid_t stored, hid_t held, hid_t space,
                       const void *value) {
   char *path = full_path(a->group);
@@ -113,7 +112,7 @@ static void put_tensor(store_writer *w, const ld_store_tensor *t) {
   free(path);
 }
 
-/* How far the memory of the image grows at a time: an eighth of what is to come, within bounds. */
+/* How far the memory of the image grows at a time: an eighth of the expected size, within bounds. */
 static size_t growth(const ld_store *store) {
   size_t bytes = 0;
   for (size_t i = 0; i < store->n_tensors; i++)
@@ -121,7 +120,7 @@ static size_t growth(const ld_store *store) {
   return bytes / 8 < 1u << 16 ? 1u << 16 : bytes / 8;
 }
 
-/* Without times in the objects, equal contents are equal files. */
+/* Without times in the objects, equal contents give equal files. */
 static void open_image(store_writer *w, size_t user_block) {
   const unsigned order = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
@@ -153,8 +152,7 @@ static int hand_over(store_writer *w, size_t user_block,
   check(w, length > 0 && H5Fget_vfd_handle(w->file, H5P_DEFAULT, &handle) >= 0 && handle,
         "the file has no image");
   if (w->code) return w->code;
-  /* The core driver's handle is where it keeps the address of its memory; the length does not count the user
-   * block. */
+  /* The core driver's handle holds the address of its memory; the length does not include the user block. */
   return take(*(char *const *)handle, (size_t)length + user_block, user, w->err);
 }
 
@@ -204,7 +202,7 @@ static int get_text(store_reader *r, hid_t attribute, hid_t type, const char *gr
   return good ? 0 : bad_item(r, name, "cannot be read");
 }
 
-/* One of the three types, in as many values as the type may have. */
+/* One of the three types, with as many values as the type may have. */
 static int get_value(store_reader *r, hid_t attribute, const char *group, const char *name) {
   const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
   const hssize_t n = H5Sget_simple_extent_npoints(space);
@@ -250,7 +248,7 @@ static int get_attributes(store_reader *r, hid_t object, const char *group) {
   return p.code ? p.code : good < 0 ? bad_item(r, group, "has attributes that cannot be read") : 0;
 }
 
-/* HDF5 takes memory for a whole chunk, whatever is stored of it. */
+/* HDF5 allocates whole chunks, however little is stored in them. */
 static bool has_sound_chunks(const store_reader *r, hid_t set, hid_t list) {
   hsize_t chunk[LD_MAX_DIMS], shape[LD_MAX_DIMS], bytes = 4, whole = 4;
   const hsize_t first[LD_MAX_DIMS] = {0};
@@ -267,7 +265,7 @@ static bool has_sound_chunks(const store_reader *r, hid_t set, hid_t list) {
   return sound && ld_hdf5_chunks_whole(set, ndim, chunk, (size_t)bytes, first, shape, r->length);
 }
 
-/* Storage inside the file, and no filter but the checksum, which chunks have. */
+/* Storage inside the file, and no filter but the checksum, which chunked sets have. */
 static bool has_plain_storage(const store_reader *r, hid_t set) {
   const hid_t list = H5Dget_create_plist(set);
   if (list < 0) return false;
@@ -287,8 +285,8 @@ static bool has_plain_storage(const store_reader *r, hid_t set) {
   return plain;
 }
 
-/* The shape of a dataset of 4-byte elements, checked against the length of the file before anybody allocates.
- */
+/* The shape of a dataset of 4-byte elements, checked against the length of the file before anything is
+ * allocated. */
 static int get_shape(store_reader *r, hid_t set, const char *name, hid_t stored, int *ndim, int64_t *shape) {
   hsize_t sizes[LD_MAX_DIMS];
   const hid_t space = H5Dget_space(set), type = H5Dget_type(set);
@@ -312,7 +310,7 @@ static int get_shape(store_reader *r, hid_t set, const char *name, hid_t stored,
   return code;
 }
 
-/* F32 or I32, in memory of the store. */
+/* F32 or I32, into memory of the store. */
 static int get_tensor(store_reader *r, hid_t set, const char *group, const char *name) {
   const hid_t type = H5Dget_type(set);
   const bool integers = H5Tequal(type, H5T_STD_I32LE) > 0;
@@ -333,7 +331,7 @@ static int get_tensor(store_reader *r, hid_t set, const char *group, const char 
 
 static int get_group(store_reader *r, hid_t group, const char *path, int depth);
 
-/* A child, reached by a hard link: a soft or external one could lead out of the file. */
+/* A child, reached by a hard link: a soft or external link could lead out of the file. */
 static int get_child(store_reader *r, hid_t group, const char *path, const char *name, int depth) {
   H5L_info_t link;
   if (H5Lget_info(group, name, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD)
@@ -353,7 +351,7 @@ static int get_child(store_reader *r, hid_t group, const char *path, const char 
   return code;
 }
 
-/* The name of the i-th child, in the order of writing where the group has that; NULL when it has none. */
+/* The name of the i-th child, in the order of writing if the group records it; NULL when it has no name. */
 static char *child_name(hid_t group, H5_index_t order, size_t i) {
   const ssize_t length = H5Lget_name_by_idx(group, ".", order, H5_ITER_INC, (hsize_t)i, NULL, 0, H5P_DEFAULT);
   if (length < 1 || length > MOST_NAME) return NULL;
@@ -387,10 +385,10 @@ static int get_group(store_reader *r, hid_t group, const char *path, int depth) 
   return code;
 }
 
-/* HDF5 is given the bytes that were checked, never a file that may become another meanwhile. (The reason of a
- * failure must be taken before the next call, which clears it.) */
+/* HDF5 gets the bytes that were checked, never a file that may change meanwhile. (The reason of a failure
+ * must be taken before the next call, which clears it.) */
 static int open_file(store_reader *r, const void *bytes) {
-  enum { INCREMENT = 1 << 16 }; /* of an image that grows; this one does not */
+  enum { INCREMENT = 1 << 16 }; /* of a growing image; this one does not grow */
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   int code = 0;
   r->file = -1;

@@ -1,8 +1,7 @@
-/* Added tokens: which there are, and cutting them out of a text.
+/* Added tokens: reads them, and cuts them out of a text.
  *
- * As in the library, the ids in the file are not taken: a token that the model knows has the model's id, the
- * others follow the model's count in their order, which gives the file's ids in every sound file.
- */
+ * As in the library, the ids in the file are ignored: a token that the model knows has the model's id, and
+ * the others follow the model's ids in their order, which gives the file's ids in every sound file. */
 #include "io/tokenizer/added_tokens.h"
 
 #include <stdlib.h>
@@ -32,7 +31,7 @@ static int load_token(ld_added *token, const json_t *json, const ld_load *load) 
   return rc;
 }
 
-/* A normalised token is looked for in normalised text, so it is normalised itself. */
+/* A normalised token is searched in normalised text, so it is normalised itself. */
 static int spell_token(ld_added *token, const ld_component *normalizer, const ld_load *load) {
   ld_normal normal = {.budget = load->budget};
   ld_text_append(&normal.text, token->content, token->length);
@@ -40,7 +39,7 @@ static int spell_token(ld_added *token, const ld_component *normalizer, const ld
   if (rc) rc = ld_fail_prefix(load->err, rc, "%s: added_tokens: \"%.100s\"", load->name, token->content);
   token->spelling = normal.text;
   ld_text_free(&normal.scratch);
-  if (!rc && !normal.text.length) /* it would match between any two characters, or for ever */
+  if (!rc && !normal.text.length) /* it would match between any two characters, without end */
     return ld_fail(
         load->err, LD_EUNSUPPORTED,
         "%s: added_tokens: nothing is left of \"%.100s\" after normalisation: set its normalized to false",
@@ -58,7 +57,7 @@ const ld_added *ld_added_find(const ld_added_tokens *added, int32_t id) {
   return at < 0 ? NULL : &added->items[at];
 }
 
-/* A token that has the id already gives way. */
+/* A token that already has the id gives way. */
 static void put_token(ld_added_tokens *added, const ld_added *token) {
   ld_keys_set(&added->by_content, token->content, token->length, token->id);
   if (token->special) ld_keys_set(&added->special, token->content, token->length, 0);
@@ -82,7 +81,8 @@ static int compare_patterns(const void *a, const void *b) {
   return x->id < y->id ? -1 : 1;
 }
 
-/* Of tokens that normalisation makes equal the library finds any one; here it is that of the lowest id. */
+/* When normalisation makes several tokens equal, the library finds any of them; here it is the one with the
+ * lowest id. */
 static void build_patterns(ld_patterns *patterns, const ld_added_tokens *added, bool normalized) {
   patterns->items = ld_alloc(added->n, sizeof *patterns->items);
   for (size_t i = 0; i < added->n; i++)
@@ -139,7 +139,7 @@ void ld_added_free(ld_added_tokens *added) {
   ld_keys_free(&added->by_id);
 }
 
-/* The first pattern of [low, high) whose byte at `depth` is at least `byte`; all are longer than depth and
+/* The first pattern of [low, high) whose byte at `depth` is at least `byte`. All are longer than depth, and
  * equal before it. */
 static size_t lower_bound(const ld_patterns *patterns, size_t low, size_t high, size_t depth, int byte) {
   while (low < high) {
@@ -172,7 +172,7 @@ static bool stands_alone(const char *s, size_t length, size_t start, size_t stop
   return stop == length || !ld_is_word(ld_utf8_next(s, &stop));
 }
 
-/* Not before `done`. */
+/* Counts spaces before `start`, but not before `done`. */
 static size_t spaces_before(const char *s, size_t start, size_t done) {
   for (size_t before; start > done; start = before)
     if (!ld_is_space(ld_utf8_before(s, start, &before))) break;
@@ -185,8 +185,8 @@ static size_t spaces_behind(const char *s, size_t length, size_t stop) {
   return stop;
 }
 
-/* Spaces that an rstrip token took may be taken again by a token that starts with them; the pieces then
- * overlap, as in the library. */
+/* A token that starts with spaces may match those that an rstrip token before it already took; the pieces
+ * then overlap, as in the library. */
 static int split_piece(const ld_patterns *patterns, ld_pieces *pieces, const ld_piece *piece, ld_error *err) {
   const char *s = pieces->bytes + piece->start;
   size_t done = 0;

@@ -1,5 +1,4 @@
-/* Added tokens, which are cut out of a text before anything else.
- */
+/* Added tokens, which are cut out of a text before anything else. */
 #ifndef LD_ADDED_TOKENS_H
 #define LD_ADDED_TOKENS_H
 
@@ -16,24 +15,24 @@
 typedef struct ld_added {
   char *content;
   size_t length;
-  ld_text spelling; /* the normalised content where that differs: what is matched, and what is decoded */
+  ld_text spelling; /* the normalised content where that differs: it is matched, and decoded */
   int32_t id;
   bool single_word, lstrip, rstrip, normalized, special;
 } ld_added;
 
 typedef struct ld_patterns {
-  const ld_added **items; /* by their bytes */
+  const ld_added **items; /* sorted by their bytes */
   size_t n;
   bool starts[256];   /* the first bytes that occur */
-  bool split_special; /* special tokens in a text are text */
+  bool split_special; /* special tokens in a text are plain text */
 } ld_patterns;
 
 typedef struct ld_added_tokens {
   ld_added *items;
   size_t n, room;
-  ld_keys by_content; /* id */
+  ld_keys by_content; /* id by content */
   ld_keys special;    /* spellings that decoding skips */
-  ld_keys by_id;      /* the id's bytes: index in items */
+  ld_keys by_id;      /* index in items, by the id's bytes */
   ld_patterns raw, normalized;
 } ld_added_tokens;
 

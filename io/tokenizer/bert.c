@@ -22,7 +22,8 @@ static int load_normalizer(ld_component *component, const json_t *json, ld_load 
   return rc ? rc : ld_load_bool_or(load, json, "strip_accents", data->lowercase, &data->strip_accents);
 }
 
-/* Spaces of every kind become one; U+0000, U+FFFD and what is neither letter, mark nor sign goes. */
+/* Spaces of every kind become one kind; U+0000, U+FFFD and characters that are neither letters, marks nor
+ * signs are dropped. */
 static void append_clean(ld_text *out, uint32_t code) {
   if (code == '\t' || code == '\n' || code == '\r')
     ld_text_append(out, " ", 1);
@@ -30,7 +31,7 @@ static void append_clean(ld_text *out, uint32_t code) {
     ld_text_put_code(out, ld_is_space(code) ? ' ' : code);
 }
 
-/* The library's ranges; the original's 0x2b820 is 0x2b920 there. */
+/* The library's ranges, with 0x2b920 where the original has 0x2b820. */
 static bool is_chinese(uint32_t c) {
   if (c < 0x3400) return false;
   return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
@@ -64,7 +65,7 @@ static int normalize(const void *data, ld_normal *normal, ld_error *err) {
 
 const ld_component_kind ld_bert_normalizer = {"BertNormalizer", load_normalizer, free, {normalize}};
 
-/* Words at spaces; each punctuation character by itself. */
+/* Splits at spaces; each punctuation character becomes a word. */
 static int pre_tokenize(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   static const ld_splitter punctuation = {.is = ld_is_punctuation, .behavior = LD_ISOLATED};
   (void)data;

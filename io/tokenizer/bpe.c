@@ -1,9 +1,8 @@
-/* Byte pair encoding: a word's characters as symbols, and the pair of the lowest rank merged until none is
- * left.
+/* Byte pair encoding: starts with a word's characters as symbols, and merges the pair of the lowest rank
+ * until no pair can be merged.
  *
  * Symbols are a linked list in an array, candidate pairs a heap by rank and position, so a word of n
- * characters takes O(n log n): Llama-2's files make a whole text one word.
- */
+ * characters takes O(n log n): with Llama 2's files a whole text is one word. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,11 +30,11 @@ typedef struct bpe {
   merge *merges; /* hash table */
   size_t n_slots;
   int shift; /* of the hash */
-  /* Two symbols can only ever come to be in one token when some merge has the last character of the one and
-   * the first of the other at its seam. Where none has, a word falls into parts that are merged by
-   * themselves. */
+  /* Two neighbouring symbols can only end up in one token if some merge has the last character of the one and
+   * the first of the other at its seam. Where no merge does, a word is split into parts that are merged
+   * separately. */
   uint32_t *first, *last; /* by id: those characters */
-  uint8_t seams[1 << 13]; /* bit of the hash of such a pair */
+  uint8_t seams[1 << 13]; /* a bit for the hash of each such pair */
   int32_t direct[DIRECT];
   int32_t byte_ids[256]; /* of <0x00> to <0xFF>; -1 when missing */
   char *unk_token;       /* NULL for none */
@@ -46,12 +45,12 @@ typedef struct bpe {
 } bpe;
 
 typedef struct symbol {
-  int32_t id, previous, next; /* -1: none; an id of -1: merged away */
+  int32_t id, previous, next; /* -1: none; id -1: merged away */
 } symbol;
 
 typedef struct candidate {
   uint64_t order; /* rank << 32 | position */
-  int32_t id;     /* what the pair becomes */
+  int32_t id;     /* the id of the merged pair */
 } candidate;
 
 /* Working memory of one call, kept from word to word. The symbols are those of one part of a word. */
@@ -105,7 +104,7 @@ static candidate pop_candidate(work *w) {
   return top;
 }
 
-/* A candidate may be stale: its left symbol gone, or its pair now another one. */
+/* A candidate may be stale: its left symbol is gone, or its pair has changed. */
 static bool still_valid(const bpe *b, const work *w, int32_t left, int32_t id) {
   const symbol *s = &w->symbols[left];
   if (s->id < 0 || s->next < 0) return false;
@@ -114,7 +113,7 @@ static bool still_valid(const bpe *b, const work *w, int32_t left, int32_t id) {
   return m->pair == pair && m->id == id;
 }
 
-/* Merges the symbols of a part; what is left are ids. */
+/* Merges the symbols of a part; the remaining ones are its ids. */
 static void end_part(const bpe *b, work *w) {
   w->n_heap = 0;
   for (size_t i = 0; i + 1 < w->n_symbols; i++) push_candidate(b, w, (int32_t)i);
@@ -135,7 +134,7 @@ static void end_part(const bpe *b, work *w) {
   w->n_symbols = 0;
 }
 
-/* A symbol after the others of its part; where nothing joins the two, it begins the next part. */
+/* Adds a symbol to its part. Where nothing joins it with the one before, it begins the next part. */
 static void add_symbol(const bpe *b, work *w, int32_t id) {
   if (w->n_symbols) {
     const uint32_t seam = seam_of(b, w->symbols[w->n_symbols - 1].id, id);
@@ -147,7 +146,7 @@ static void add_symbol(const bpe *b, work *w, int32_t id) {
   if (n) w->symbols[n - 1].next = n;
 }
 
-/* The unknown characters before this symbol, or at the end of the word, that wait to be one token. */
+/* Emits the unknown characters before this symbol, or at the end of the word, which wait to become one token. */
 static void flush_unknown(const bpe *b, work *w, bool *waiting) {
   if (*waiting) add_symbol(b, w, b->unk_id);
   *waiting = false;
@@ -165,8 +164,8 @@ static int add_unknown(const bpe *b, work *w, bool *waiting, ld_error *err) {
   return 0;
 }
 
-/* Adds the bytes of a character when all of them are in the vocabulary. An unknown that waits stays waiting,
- * as in the library. */
+/* Adds the bytes of a character if all of them are in the vocabulary. A waiting unknown character keeps
+ * waiting, as in the library. */
 static bool add_bytes(const bpe *b, work *w, const char *s, size_t length) {
   for (size_t i = 0; i < length; i++)
     if (b->byte_ids[(unsigned char)s[i]] < 0) return false;
@@ -174,7 +173,7 @@ static bool add_bytes(const bpe *b, work *w, const char *s, size_t length) {
   return true;
 }
 
-/* A character with the prefix or suffix that its place in the word gives it. */
+/* A character with the prefix or suffix for its position in the word. */
 static ld_token_text spell(const bpe *b, work *w, const char *s, size_t length, bool first, bool last) {
   const bool prefix = !first && b->prefix, suffix = last && b->suffix;
   if (!prefix && !suffix) return (ld_token_text){s, length};
@@ -315,7 +314,7 @@ static int load_merges(bpe *b, const json_t *json, const ld_load *load) {
   for (b->n_slots = 16; b->n_slots < 2 * n; b->n_slots *= 2) b->shift--;
   b->merges = ld_alloc(b->n_slots, sizeof *b->merges);
   for (size_t i = 0; i < b->n_slots; i++) b->merges[i].pair = NO_PAIR;
-  /* A merge cuts the prefix off its right token, so the ends of tokens do not tell the seam. */
+  /* A merge removes the prefix from its right token, so the ends of tokens do not show the seam. */
   if (b->prefix_length) memset(b->seams, 0xff, sizeof b->seams);
   ld_text joined = {0};
   const bool pairs = n && json_is_array(json_array_get(merges, 0));

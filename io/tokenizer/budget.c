@@ -1,8 +1,8 @@
-/* What a text may cost: a hostile tokenizer.json can make 2^40 bytes of one letter, or backtrack for years.
+/* Limits the cost of a text: a hostile tokenizer.json can make 2^40 bytes of one letter, or backtrack for
+ * years.
  *
- * The limits follow from the text (or, while a tokenizer is loaded, from its file) and are far above what any
- * tokenizer needs: those known take below a microsecond for a byte, and make at most 12 bytes of one.
- */
+ * The limits grow with the text (or, while a tokenizer is loaded, with its file) and are far above what any
+ * tokenizer needs: known ones take less than a microsecond per byte, and make at most 12 bytes of one. */
 #include "io/tokenizer/budget.h"
 
 #include <stdint.h>
@@ -35,8 +35,8 @@ void ld_budget_pause(ld_budget *budget) {
   budget->seconds -= now(CLOCK_THREAD_CPUTIME_ID) - budget->start;
 }
 
-/* This is asked for each word, and the coarse clock costs a fifth of the exact one. A loaded or stopped machine
- * runs it on: only this thread's time counts. */
+/* This is called for each word, and the coarse clock costs a fifth of the exact one. It counts this thread's
+ * processor time, so a busy or suspended machine does not use up the budget. */
 bool ld_budget_is_spent(ld_budget *budget) {
   if (!budget || (!budget->spent && now(CLOCK_MONOTONIC_COARSE) < budget->look_at)) return false;
   const double left = budget->seconds - (now(CLOCK_THREAD_CPUTIME_ID) - budget->start);

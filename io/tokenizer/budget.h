@@ -1,5 +1,4 @@
-/* What a text, or a file that is loaded, may cost.
- */
+/* The limits on the cost of a text, or of a file that is loaded. */
 #ifndef LD_TOKENIZER_BUDGET_H
 #define LD_TOKENIZER_BUDGET_H
 
@@ -10,8 +9,8 @@
 
 /* A NULL budget has no limit. */
 typedef struct ld_budget {
-  size_t bytes, most; /* of the text; what may be made of it */
-  size_t done;        /* made, and dropped again */
+  size_t bytes, most; /* of the text; the most that may be made of it */
+  size_t done;        /* bytes made, and dropped again */
   double seconds;     /* processor time */
   double start, look_at;
   bool spent;
@@ -19,14 +18,15 @@ typedef struct ld_budget {
 
 void ld_budget_start(ld_budget *budget, size_t bytes);
 
-/* What a thread does between a pause and the next resume does not count; `bytes` are more of the text. */
+/* What a thread does between a pause and the next resume does not count; `bytes` more bytes of text enlarge
+ * the budget. */
 void ld_budget_pause(ld_budget *budget);
 void ld_budget_resume(ld_budget *budget, size_t bytes);
 
-/* Whether its time is over. Cheap. */
+/* Whether the time is used up. Cheap. */
 bool ld_budget_is_spent(ld_budget *budget);
 
-/* The same, and whether a text that became `length` long is within the limit; LD_EFORMAT names the limit. */
+/* The same, and whether `length` bytes of output are within the limit; LD_EFORMAT names the limit. */
 int ld_budget_check(ld_budget *budget, size_t length, ld_error *err);
 
 #endif

@@ -1,6 +1,5 @@
-/* ByteLevel: text as characters that each stand for one byte, as GPT-2 has it; as a normalizer, a
- * pre-tokenizer and a decoder.
- */
+/* ByteLevel: text whose characters each stand for one byte, as in GPT-2. A normalizer, a pre-tokenizer and a
+ * decoder. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +16,7 @@
 static const char gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/* Printable Latin-1 bytes stand for themselves; the 68 others for U+0100 and on, in their order. */
+/* Printable Latin-1 bytes stand for themselves; the 68 others for U+0100 and on, in order. */
 static bool stands_for_itself(uint32_t byte) {
   return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xff && byte != 0xad);
 }
@@ -28,7 +27,7 @@ static uint32_t char_of_byte(uint32_t byte) {
   return byte == 0xad ? 0x143 : 0x121 + (byte - 0x7f);
 }
 
-/* -1 when the character stands for none. */
+/* -1 when the character does not stand for a byte. */
 static int byte_of_char(uint32_t code) {
   if (code < 0x100) return stands_for_itself(code) ? (int)code : -1;
   if (code <= 0x120) return (int)code - 0x100;
@@ -147,8 +146,8 @@ const ld_component_kind ld_byte_level_pre_tokenizer = {.type = "ByteLevel",
                                                        .free_data = free_pre_tokenizer,
                                                        .pre_tokenize = run_pre_tokenizer};
 
-/* Passes on what is complete: characters, and U+FFFD for each longest start of one that cannot be completed,
- * as Rust's from_utf8_lossy does. `last`: nothing more comes. */
+/* Passes on complete characters, and U+FFFD for each longest prefix of a character that cannot be completed,
+ * as Rust's from_utf8_lossy does. `last`: no more bytes follow. */
 static void pass_bytes(ld_stage *stage, ld_text *bytes, bool last) {
   size_t i = 0, whole = 0;
   while (i < bytes->length) {
@@ -168,12 +167,12 @@ static void pass_bytes(ld_stage *stage, ld_text *bytes, bool last) {
   bytes->length = rest;
 }
 
-/* `hold` has the bytes that wait, then the token so far; `stripped` tells where that starts. */
+/* `hold` has the waiting bytes, then the token so far, which starts at `stripped`. */
 static void decode_feed(ld_stage *stage, const char *bytes, size_t length) {
   ld_text_append(&stage->hold, bytes, length);
 }
 
-/* A token of which a character stands for no byte is taken as it is. */
+/* A token with a character that does not stand for a byte is passed on as it is. */
 static void decode_end(ld_stage *stage) {
   if (!stage->hold.length) return;
   char *token = stage->hold.bytes + stage->stripped;

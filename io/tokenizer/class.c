@@ -1,10 +1,10 @@
-/* Tokenizer classes: what transformers (5.24) makes of a vocabulary by the class that the settings name.
+/* Tokenizer classes: how transformers (5.24) builds a tokenizer from a vocabulary, by the class that the
+ * settings name.
  *
- * Most of its classes take from a tokenizer.json only the vocabulary, the merges and the post-processor, and
- * make the rest by their own code and the settings beside it: a normalizer or pre-tokenizer that contradicts
- * them counts for nothing. Here each such class writes the parts of the tokenizer.json that comes out; the
- * one loader goes on from there. A class without `build` takes the file as it stands.
- */
+ * Most of its classes take only the vocabulary, the merges and the post-processor from a tokenizer.json, and
+ * build the rest by their own code and the settings beside it: a contradicting normalizer or pre-tokenizer in
+ * the file is ignored. Here each such class writes the parts of the resulting tokenizer.json, which the one
+ * loader then reads. A class without `build` takes the file as it is. */
 #include "io/tokenizer/class.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 typedef struct ld_class_input {
   const ld_token_files *files;
   const ld_special_tokens *tokens;
-  json_t *vocab, *merges, *post_processor; /* the file's */
+  json_t *vocab, *merges, *post_processor; /* from the file */
   ld_error *err;
 } input;
 
@@ -104,7 +104,8 @@ static void append_text(const input *in, int type, bool bos, bool eos, json_t *l
   if (eos) append_special(in, LD_EOS, type, list);
 }
 
-/* The file's; else by add_bos_token and add_eos_token, which count only beside an older vocabulary. */
+/* The file's post-processor; otherwise by add_bos_token and add_eos_token, which only count with an older
+ * vocabulary. */
 static int post_process(const input *in, json_t *root) {
   bool bos = false, eos = false;
   int rc = 0;
@@ -179,7 +180,7 @@ static json_t *decode_spaces(bool strip) {
   return json_pack("{s:s, s:o}", "type", "Sequence", "decoders", list);
 }
 
-/* Where a space is put before the text: with `legacy` also before each text after a special token. */
+/* Where a space is put before the text; with `legacy` also before each text after a special token. */
 static int build_llama(const input *in, json_t *root) {
   bool prefix_space, legacy;
   int rc = setting_or_null(in, "add_prefix_space", true, &prefix_space);
@@ -209,7 +210,7 @@ static int build_gemma(const input *in, json_t *root) {
   return post_process(in, root);
 }
 
-/* The file's post-processor does not count: it always adds what add_bos_token and add_eos_token say. */
+/* The file's post-processor is ignored: add_bos_token and add_eos_token always decide. */
 static int build_gpt_neox(const input *in, json_t *root) {
   input own = *in;
   own.post_processor = NULL;
@@ -290,7 +291,7 @@ static const struct {
     {"BloomTokenizer", &as_it_stands},
 };
 
-/* Classes of transformers that make a BPE or WordPiece tokenizer by code of their own. */
+/* Classes of transformers that build a BPE or WordPiece tokenizer by their own code. */
 static const char *const refused[] = {
     "BertJapaneseTokenizer", "BertweetTokenizer",   "BlenderbotTokenizer", "CodeGenTokenizer",
     "CodeLlamaTokenizer",    "CohereTokenizer",     "DebertaTokenizer",    "FunnelTokenizer",
@@ -299,8 +300,8 @@ static const char *const refused[] = {
     "Qwen3_5Tokenizer",      "Siglip2Tokenizer",    "SplinterTokenizer",   "WhisperTokenizer",
 };
 
-/* config.json's model_type: the class that transformers takes where none is named. For some it takes no
- * other, whatever is named. */
+/* By config.json's model_type: the class that transformers uses when none is named; for some model types
+ * whatever is named. */
 static const struct {
   const char *model_type;
   const ld_token_class *class;
@@ -342,7 +343,7 @@ static bool has_byte_level(const json_t *component) {
   return false;
 }
 
-/* Llama 3's files name LlamaTokenizer and are of another kind: they are taken as they stand. */
+/* Llama 3's files name LlamaTokenizer but are of another kind: they are taken as they are. */
 static bool is_byte_level(const json_t *source) {
   static const char *const components[] = {"normalizer", "pre_tokenizer", "post_processor", "decoder"};
   for (size_t i = 0; i < sizeof components / sizeof *components; i++)
@@ -386,7 +387,7 @@ static const ld_token_class *choose(const ld_token_files *files, const char *nam
   return strcmp(vocabulary, bert.vocabulary) ? &gpt2 : &bert;
 }
 
-/* Stands for a class's name where only the model has one. */
+/* Stands for a class's name when only the model has one. */
 static const char *model_name(const ld_token_files *files) {
   const char *model = json_string_value(json_object_get(files->config, "model_type"));
   return model ? model : "";
@@ -440,7 +441,7 @@ int ld_token_class_build(const ld_token_class *class, const ld_token_files *file
   return class->build(&in, *root);
 }
 
-/* A list of versions of tokenizer.json, of which transformers takes the newest that it may. */
+/* A list of versions of tokenizer.json, of which transformers takes the newest that it supports. */
 static int check_versions(const ld_token_files *files, ld_error *err) {
   const json_t *list = json_object_get(files->settings, "fast_tokenizer_files");
   for (size_t i = 0; i < json_array_size(list); i++) {
@@ -473,7 +474,7 @@ static bool names_types(const json_t *inputs) {
   return false;
 }
 
-/* Where the settings are silent, the file's own truncation says from which side. */
+/* When the settings do not say it, the file's own truncation has the side. */
 static int read_side(const input *in, bool *left) {
   const json_t *side = json_object_get(in->files->settings, "truncation_side");
   if (!side) side = json_object_get(json_object_get(in->files->source, "truncation"), "direction");

@@ -1,5 +1,5 @@
-/* Tokenizer classes: what transformers makes of a vocabulary by the class that the settings name.
- */
+/* Tokenizer classes: how transformers builds a tokenizer from a vocabulary, by the class that the settings
+ * name. */
 #ifndef LD_TOKEN_CLASS_H
 #define LD_TOKEN_CLASS_H
 
@@ -13,32 +13,32 @@
 
 struct ld_class_input;
 
-/* How transformers makes a tokenizer of a vocabulary. */
+/* How transformers builds a tokenizer of this class. */
 typedef struct ld_token_class {
   const char *model;      /* the type of model that it takes */
   const char *vocabulary; /* the older vocabulary that it takes, or "" */
-  ld_token_rules special; /* what it says of special tokens */
-  bool no_types;          /* its model gets no token types */
+  ld_token_rules special; /* its rules for special tokens */
+  bool no_types;          /* its model takes no token types */
   /* Writes the parts of a tokenizer.json; NULL: the file stays as it is. */
   int (*build)(const struct ld_class_input *in, json_t *root);
 } ld_token_class;
 
-/* The class that the settings name, or that config.json's model_type has. */
+/* The class that the settings name, or the one for config.json's model_type. */
 int ld_token_class_choose(const ld_token_files *files, const ld_token_class **out, ld_error *err);
 
-/* The tokenizer.json that the class makes of the files. */
+/* The tokenizer.json that the class builds from the files. */
 int ld_token_class_build(const ld_token_class *class, const ld_token_files *files,
                          const ld_special_tokens *tokens, json_t **root, ld_error *err);
 
-/* What else the settings say, of the tokenizer once it is made. */
+/* Other settings, applied after the tokenizer is built. */
 typedef struct ld_token_settings {
   bool no_types;      /* see ld_tokenizer_has_types */
   bool clean_up;      /* decoded text: clean_up_tokenization_spaces */
-  bool cut_left;      /* what does not fit is cut from the start of a text */
-  bool split_special; /* special tokens in a text are text */
+  bool cut_left;      /* texts are truncated at the start */
+  bool split_special; /* special tokens in a text are plain text */
 } ld_token_settings;
 
-/* `model`: the tokenizer's, since spaces of BPE are cleaned up only by a setting of its own. */
+/* `model` is the tokenizer's; for BPE the cleaning of spaces has its own setting. */
 int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files,
                            const ld_component *model, ld_token_settings *out, ld_error *err);
 

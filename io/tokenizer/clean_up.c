@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* Every `from` in the text becomes `to`, which is not longer. */
+/* Replaces every `from` in the text by `to`, which is not longer. */
 static void replace_all(ld_text *text, const char *from, const char *to) {
   const size_t n_from = strlen(from), n_to = strlen(to);
   char *write = text->bytes, *read = text->bytes, *end = text->bytes + text->length, *found;

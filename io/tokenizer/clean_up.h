@@ -1,5 +1,4 @@
-/* Spaces that tokens left before punctuation.
- */
+/* Removes the spaces that tokens left before punctuation. */
 #ifndef LD_CLEAN_UP_H
 #define LD_CLEAN_UP_H
 
@@ -7,7 +6,7 @@
 
 #include "base/text.h"
 
-/* English punctuation joins the word before it; with `contract` " do not" becomes " don't". */
+/* Joins English punctuation to the word before it; with `contract` " do not" becomes " don't". */
 void ld_clean_up(ld_text *text, bool contract);
 
 #endif

@@ -1,5 +1,4 @@
-/* Loading the components of a tokenizer.json: by type from the table of a family, and their fields.
- */
+/* Loads the components of a tokenizer.json, by their type from the table of a family, and their fields. */
 #include "io/tokenizer/component.h"
 
 #include <stdlib.h>

@@ -1,8 +1,7 @@
 /* The components of a pipeline. A component is one object of the tokenizer.json with a "type": a normalizer,
- * a pre- tokenizer, the model, a post-processor or a decoder. Each type is one ld_component_kind; adding one
- * is a kind in a file of its own, its name in kinds.h, and one line in the table of its family
- * (normalizer.c, pre_tokenizer.c, tokenizer.c, post_processor.c, decoder.c).
- */
+ * a pre-tokenizer, the model, a post-processor or a decoder. Each type is one ld_component_kind. To add one,
+ * write the kind in its own file, add its name to kinds.h, and a line to the table of its family
+ * (normalizer.c, pre_tokenizer.c, tokenizer.c, post_processor.c, decoder.c). */
 #ifndef LD_COMPONENT_H
 #define LD_COMPONENT_H
 
@@ -43,28 +42,29 @@ typedef struct ld_components {
   size_t n;
 } ld_components;
 
-/* What a loader knows beside its JSON object. */
+/* What a loader knows besides its JSON object. */
 typedef struct ld_load {
   const char *name;                      /* of the file */
   const char *where;                     /* "normalizer", "decoder", ... */
-  const ld_component_kind *const *kinds; /* the table of the family, which ends with NULL */
+  const ld_component_kind *const *kinds; /* the family's table; NULL after the last */
   const char *type;
   int depth;
   ld_budget *budget;
-  size_t *growth; /* the most bytes that the decoder's Replaces make of one */
+  size_t *growth; /* the most bytes that the decoder's Replaces make of one byte */
   ld_error *err;
 } ld_load;
 
 struct ld_component_kind {
   const char *type;
-  /* Reads the JSON object into component->data (which free_data gets also after a failure, when not NULL). */
+  /* Reads the JSON object into component->data (which free_data frees also after a failure, unless it is
+   * NULL). */
   int (*load)(ld_component *component, const json_t *json, ld_load *load);
   void (*free_data)(void *data);
   union {
     int (*normalize)(const void *data, struct ld_normal *normal, ld_error *err);
     int (*pre_tokenize)(const void *data, struct ld_pieces *pieces, const struct ld_next *next,
                         ld_error *err);
-    /* Post-processor: the template of one text or of two; NULL when it moves only offsets. */
+    /* Post-processor: the template for one text or for two; NULL when it only moves offsets. */
     const struct ld_template *(*template)(const void *data, bool pair);
     struct {
       int (*tokenize)(const void *data, const struct ld_pieces *pieces, ld_ids *out, ld_error *err);
@@ -82,7 +82,7 @@ struct ld_component_kind {
 int ld_component_load(ld_component *component, const json_t *json, const ld_load *load);
 void ld_component_free(ld_component *component);
 
-/* For a Sequence: its data is ld_components, read from the array `key`, all of the same family. */
+/* For a Sequence: its data is ld_components, read from the array `key`, all of one family. */
 int ld_sequence_load(ld_component *component, const json_t *json, const char *key, const ld_load *load);
 void ld_sequence_free(void *data);
 

@@ -1,5 +1,4 @@
-/* The table of decoders, and those that stand in no other file.
- */
+/* The table of decoders, and the decoders without a file of their own. */
 #include "io/tokenizer/decoder.h"
 
 #include <stdlib.h>
@@ -22,7 +21,7 @@ static void pass_end(ld_stage *stage) {
   ld_stage_end(stage->next);
 }
 
-enum { MAX_GROWTH = 64 }; /* that decoding may make of a token's bytes */
+enum { MAX_GROWTH = 64 }; /* bytes that decoding may make of one byte of a token */
 
 typedef struct replace {
   ld_regex *regex;
@@ -30,7 +29,7 @@ typedef struct replace {
   size_t length;
 } replace;
 
-/* All Replaces together: each may make `length` bytes of `shortest`, or of none. */
+/* Counts all Replaces together: each may make `length` bytes of `shortest`, or of none. */
 static int check_growth(ld_load *load, size_t shortest, size_t length) {
   const size_t factor = shortest ? (length + shortest - 1) / shortest : length + 1;
   if (!load->growth) return 0;
@@ -78,7 +77,7 @@ static int put_match(ld_sink *sink, ld_match m, ld_error *err) {
   return 0;
 }
 
-/* Decoding cannot fail: where the expression needs too much time, the rest of the token stays as it is. */
+/* Decoding cannot fail: when the expression takes too long, the rest of the token stays as it is. */
 static void replace_end(ld_stage *stage) {
   const replace *r = stage->data;
   const ld_text *token = &stage->hold;
@@ -98,15 +97,15 @@ static int hex_digit(char c) {
   return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
 }
 
-/* The byte that <0xNN> spells, or -1; the library's number parser also takes a plus sign. */
+/* The byte that <0xNN> spells, or -1; the library's number parser also accepts a plus sign. */
 static int fallback_byte(const char *s, size_t length) {
   if (length != 6 || memcmp(s, "<0x", 3) || s[5] != '>') return -1;
   const int high = s[3] == '+' ? 0 : hex_digit(s[3]), low = hex_digit(s[4]);
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/* A run of bytes is one token when it is UTF-8, else U+FFFD for each: known only at its end. `hold` has the
- * run, then the token so far from `stripped` on. */
+/* A run of bytes becomes one token if it is UTF-8, else U+FFFD for each byte; this is only known at the end
+ * of the run. `hold` has the run, then the token so far, which starts at `stripped`. */
 static void pass_run(ld_stage *stage, size_t run) {
   if (!run) return;
   if (ld_utf8_valid(stage->hold.bytes, run)) {
@@ -170,7 +169,7 @@ static int load_strip(ld_component *component, const json_t *json, ld_load *load
   return rc;
 }
 
-/* Takes up to `start` of the character from the start of a token, and up to `stop` from its end: so many are
+/* Strips up to `start` of the character from the start of a token, and up to `stop` from its end: so many are
  * held back until it is known whether the token ends there. */
 static void strip_feed(ld_stage *stage, const char *bytes, size_t length) {
   const strip *s = stage->data;
@@ -229,7 +228,7 @@ static void out_feed(ld_stage *stage, const char *bytes, size_t length) {
 
 static const ld_component_kind out_kind = {.type = "", .decode = {out_feed, fuse_end, fuse_end}};
 
-/* Without a decoder, a space stands between the tokens. */
+/* Without a decoder, tokens are separated by a space. */
 static void join_feed(ld_stage *stage, const char *bytes, size_t length) {
   if (!stage->inside && stage->index) ld_stage_feed(stage->next, " ", 1);
   stage->inside = true;
@@ -244,7 +243,7 @@ static void join_end(ld_stage *stage) {
 static const ld_component_kind join_kind = {.type = "",
                                             .decode = {join_feed, join_end, ld_stage_pass_finish}};
 
-/* The whole text, at its end. */
+/* The whole text at once, at its end. */
 static void clean_finish(ld_stage *stage) {
   ld_clean_up(&stage->hold, false);
   ld_stage_feed(stage->next, stage->hold.bytes, stage->hold.length);

@@ -1,18 +1,17 @@
-/* Decoders: from tokens to text, whole at once or id by id, by the same code.
- */
+/* Decoders: from tokens to text, all at once or id by id, with the same code. */
 #ifndef LD_DECODER_H
 #define LD_DECODER_H
 
 #include "io/tokenizer/stage.h"
 
-/* A chain of stages for one text; the decoder's tokens go in at its head and text comes out at its end. */
+/* A chain of stages for one text: the decoder's tokens go in at its head and text comes out at its end. */
 typedef struct ld_chain {
   ld_stage *stages;
   size_t n;
-  ld_budget budget; /* the stages point to it: a chain does not move */
+  ld_budget budget; /* the stages point to it, so a chain must not move */
 } ld_chain;
 
-/* `clean_up`: of the whole text, which then comes at its end. */
+/* With `clean_up` the whole text is cleaned up, and only appears at its end. */
 void ld_chain_init(ld_chain *chain, const ld_component *decoder, bool clean_up);
 void ld_chain_token(ld_chain *chain, const char *bytes, size_t length, ld_text *out);
 void ld_chain_finish(ld_chain *chain, ld_text *out);

@@ -1,12 +1,11 @@
-/* The files of a tokenizer's folder: its vocabulary and the settings beside it, joined as transformers
- * (5.24) does:
+/* The files of a tokenizer's folder: its vocabulary and the settings beside it, merged as in transformers
+ * (5.24):
  *
  *   tokenizer.json           or, without one, vocab.txt, or vocab.json and merges.txt
  *   tokenizer_config.json    the class with its options, and the special and added tokens
- *   special_tokens_map.json  only where there is no added_tokens_decoder; counts more than tokenizer_config
- *   added_tokens.json        only where there is no added_tokens_decoder
- *   config.json              the class where tokenizer_config.json names none, and model_type
- */
+ *   special_tokens_map.json  used if there is no added_tokens_decoder; overrides tokenizer_config
+ *   added_tokens.json        used if there is no added_tokens_decoder
+ *   config.json              the class when tokenizer_config.json names none, and model_type */
 #include "io/tokenizer/folder.h"
 
 #include <stdlib.h>
@@ -23,9 +22,9 @@ static int parse_object(const char *path, const ld_map *map, json_t **out, ld_er
   json_error_t problem;
   const int rc = ld_json_check_budget(map->bytes, map->length, path, err);
   if (rc) return rc;
-  /* Of a key that stands twice the last counts, as in Python. */
+  /* Of a repeated key the last one counts, as in Python. */
   *out = json_loadb(map->bytes ? map->bytes : "", map->length, JSON_ALLOW_NUL, &problem);
-  /* model_max_length is often 10^30, for "no limit"; no integer counts in such a file. */
+  /* model_max_length is often 10^30, for "no limit"; in such a file no integer is needed exactly. */
   if (!*out && json_error_code(&problem) == json_error_numeric_overflow)
     *out = json_loadb(map->bytes, map->length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &problem);
   if (!*out)
@@ -34,7 +33,7 @@ static int parse_object(const char *path, const ld_map *map, json_t **out, ld_er
   return json_is_object(*out) ? 0 : ld_fail(err, LD_EFORMAT, "%s: must be a JSON object", path);
 }
 
-/* The JSON object in a file, and the file's size; *out stays NULL when there is no such file. */
+/* The JSON object in a file, and the file's size; *out stays NULL when the file does not exist. */
 static int read_sized(const char *folder, const char *name, json_t **out, size_t *bytes, ld_error *err) {
   char *path = ld_path_join(folder, name);
   ld_map map;
@@ -68,7 +67,7 @@ static void each_line(const ld_map *map,
   }
 }
 
-/* A token a line, its id the line's number; of one that stands twice the last counts. */
+/* A token per line, with the line's number as its id; of a repeated token the last one counts. */
 static void add_token_line(json_t *out, size_t number, const char *s, size_t length) {
   for (size_t before; length; length = before)
     if (!ld_is_space(ld_utf8_before(s, length, &before))) break;
@@ -80,7 +79,7 @@ static void add_merge_line(json_t *out, size_t number, const char *s, size_t len
   json_array_append_new(out, json_stringn(s, length));
 }
 
-/* A file of lines, as what `add` makes of them in `out`. */
+/* Reads a file of lines; `add` turns each into an entry of `out`. */
 static int read_lines(const char *path, void (*add)(json_t *out, size_t number, const char *s, size_t length),
                       json_t *out, size_t *bytes, ld_error *err) {
   ld_map map;
@@ -95,7 +94,7 @@ static int read_lines(const char *path, void (*add)(json_t *out, size_t number, 
   return rc;
 }
 
-/* An older vocabulary as a tokenizer.json that has nothing but its model. */
+/* Turns an older vocabulary into a tokenizer.json with nothing but its model. */
 static int read_vocabulary(const char *folder, const char *vocabulary, ld_token_files *files, ld_error *err) {
   const bool lines = !strcmp(vocabulary, "vocab.txt");
   char *path = ld_path_join(folder, vocabulary), *merges_path = ld_path_join(folder, "merges.txt");
@@ -116,8 +115,8 @@ static int read_vocabulary(const char *folder, const char *vocabulary, ld_token_
   return rc;
 }
 
-/* A description in special_tokens_map.json is of a special token, and a token at once; in tokenizer_config.json
- * it becomes one only after added_tokens.json is read (see special_tokens.c). */
+/* In special_tokens_map.json a description is of a special token, and is a token at once. In
+ * tokenizer_config.json it becomes one only after added_tokens.json is read (see special_tokens.c). */
 static void mark_special(json_t *token) {
   if (!json_is_object(token)) return;
   json_object_set_new(token, LD_FROM_MAP, json_true());
@@ -133,7 +132,7 @@ static void join_list(json_t *settings, const char *key, json_t *more) {
   json_object_set_new(settings, key, joined);
 }
 
-/* The older name gives way to extra_special_tokens where that says anything. */
+/* extra_special_tokens, if given, overrides the older name. */
 static void rename_additional(json_t *settings) {
   json_t *additional = json_object_get(settings, "additional_special_tokens");
   const json_t *extra = json_object_get(settings, "extra_special_tokens");
@@ -142,8 +141,7 @@ static void rename_additional(json_t *settings) {
   json_object_del(settings, "additional_special_tokens");
 }
 
-/* Extra tokens with names are the model's own, and leave the place of a list empty, which the older name may
- * take. */
+/* Extra tokens with names are the model's own. They leave the list empty, and the older name may fill it. */
 static void take_named(json_t *settings) {
   json_t *extra = json_object_get(settings, "extra_special_tokens");
   if (!json_is_object(extra)) return;
@@ -154,8 +152,8 @@ static void take_named(json_t *settings) {
   json_object_del(settings, "extra_special_tokens");
 }
 
-/* Lists of extra tokens are joined, and of a token that is none of the seven ("image_token") the spelling in
- * tokenizer_config.json stays; of anything else special_tokens_map.json counts more. */
+/* Lists of extra tokens are joined. A token outside the seven roles ("image_token") keeps the spelling of
+ * tokenizer_config.json; for everything else special_tokens_map.json has precedence. */
 static void join_map(json_t *settings, json_t *map) {
   for (void *at = json_object_iter(map); at; at = json_object_iter_next(map, at)) {
     const char *key = json_object_iter_key(at);
@@ -195,14 +193,14 @@ static bool has(const char *folder, const char *name) {
   return there;
 }
 
-/* The vocabulary that counts; NULL when there is none. */
+/* The vocabulary to use; NULL when there is none. */
 static const char *find_vocabulary(const char *folder) {
   if (has(folder, "tokenizer.json")) return "tokenizer.json";
   if (has(folder, "vocab.txt")) return "vocab.txt";
   return has(folder, "vocab.json") && has(folder, "merges.txt") ? "vocab.json" : NULL;
 }
 
-/* What the reader says when the only vocabulary is one that it does not read. */
+/* Fails with a hint if the only vocabulary is one that is not supported. */
 static int no_vocabulary(const char *folder, ld_error *err) {
   const bool model = has(folder, "tokenizer.model") || has(folder, "spiece.model");
   return ld_fail(

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "io/hash.h"
 
-/* The slot that holds the key, or the free one where it would go. */
+/* The slot of a key, or the free slot where it belongs. */
 static uint64_t *find_slot(const ld_keys *keys, const char *key, size_t length, uint64_t hashed) {
   size_t at = hashed & (keys->n_slots - 1);
   for (; keys->slots[at]; at = (at + 1) & (keys->n_slots - 1)) {

@@ -1,5 +1,4 @@
-/* The kinds of components that stand in a file of their own, for the tables of the families.
- */
+/* The kinds of components that have their own files, for the tables of the families. */
 #ifndef LD_TOKENIZER_KINDS_H
 #define LD_TOKENIZER_KINDS_H
 

@@ -1,5 +1,4 @@
-/* Metaspace: spaces as a visible character, SentencePiece's way; as a pre-tokenizer and a decoder.
- */
+/* Metaspace: spaces as a visible character, as in SentencePiece. A pre-tokenizer and a decoder. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,7 +55,7 @@ static void free_metaspace(void *data) {
   free(m);
 }
 
-/* Appends with every space replaced. */
+/* Appends the text with every space replaced. */
 static void append_replaced(ld_text *out, const metaspace *m, const char *s, size_t length) {
   while (length) {
     const char *space = memchr(s, ' ', length);

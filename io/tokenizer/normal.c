@@ -27,8 +27,8 @@ void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t cod
   ld_normal_swap(normal, head);
 }
 
-/* The head is taken to be what becomes of it by itself; that is so unless a mark after it moves before one
- * of its own, and then only matters to a Metaspace "first" that a Split has put within the character. */
+/* The head is taken to be the normal form of the old head alone. That is so unless a mark after it moves
+ * before one of its own, which only matters to a Metaspace "first" that a Split put inside the character. */
 int ld_normal_form(ld_normal *normal, ld_form form, ld_error *err) {
   if (!ld_form_is_fast(normal->text.bytes, normal->text.length))
     return ld_fail(err, LD_EFORMAT,

@@ -1,5 +1,4 @@
-/* A run of text that normalizers rewrite, and what they are made of.
- */
+/* A run of text that normalizers rewrite, and their tools. */
 #ifndef LD_NORMAL_H
 #define LD_NORMAL_H
 
@@ -8,12 +7,12 @@
 #include "io/tokenizer/component.h"
 #include "io/tokenizer/unicode.h"
 
-/* A run of UTF-8 with the number of its first bytes that stem from the very start of the user's text, which
- * Metaspace's "first" asks for. */
+/* A run of UTF-8, and how many of its first bytes come from the very start of the user's text, for
+ * Metaspace's "first". */
 typedef struct ld_normal {
   ld_text text, scratch; /* a normalizer writes scratch and calls ld_normal_swap */
   size_t head;
-  size_t before; /* bytes that were made of the text's other pieces */
+  size_t before; /* bytes made from the text's other pieces */
   ld_budget *budget;
 } ld_normal;
 
@@ -23,7 +22,7 @@ void ld_normal_swap(ld_normal *normal, size_t head);
 /* Runs the normalizer, if there is one. */
 int ld_normalize(const ld_component *normalizer, ld_normal *normal, ld_error *err);
 
-/* Rewriting character by character, and into a normalisation form. */
+/* Rewrites character by character, or into a normalisation form. */
 void ld_normal_each(ld_normal *normal, void (*append)(ld_text *out, uint32_t code));
 int ld_normal_form(ld_normal *normal, ld_form form, ld_error *err);
 

@@ -1,5 +1,4 @@
-/* Normalizers. Each rewrites one run of text, and keeps count of how much of it stems from its very start.
- */
+/* Normalizers. Each rewrites one run of text, and keeps track of how much of it comes from the very start. */
 #include "io/tokenizer/normalizer.h"
 
 #include <stdlib.h>
@@ -97,7 +96,7 @@ typedef struct replacing {
   bool in_head;
 } replacing;
 
-/* What stands in for a match stems from where the match's last character stems from. */
+/* A replacement counts as coming from where the match's last character comes from. */
 static int put_match(ld_sink *sink, ld_match m, ld_error *err) {
   replacing *r = (replacing *)sink;
   ld_normal *normal = r->normal;

@@ -1,5 +1,4 @@
-/* Normalizers: rewriting text before it is split.
- */
+/* Normalizers: rewrite text before it is split. */
 #ifndef LD_NORMALIZER_H
 #define LD_NORMALIZER_H
 

@@ -1,5 +1,4 @@
-/* Text in pieces on its way to ids.
- */
+/* A text's pieces, as it is turned into ids. */
 #ifndef LD_PIECES_H
 #define LD_PIECES_H
 
@@ -11,17 +10,17 @@
 #include "base/text.h"
 #include "io/tokenizer/budget.h"
 
-/* A part of the text on its way to ids; `id` is that of an added token, or -1. */
+/* A part of the text; `id` is an added token's, or -1. */
 typedef struct ld_piece {
   size_t start, length;
-  size_t head; /* bytes that stem from the very start of the user's text, as in ld_normal */
+  size_t head; /* bytes that come from the very start of the user's text, as in ld_normal */
   int32_t id;
 } ld_piece;
 
 typedef struct ld_pieces {
-  const char *bytes; /* what the pieces lie in: the user's text, or `own` */
+  const char *bytes; /* the memory that the pieces point to: the user's text, or `own` */
   ld_text own, scratch;
-  ld_piece *items, *spare; /* spare: where a step puts the new ones */
+  ld_piece *items, *spare; /* spare: where a step puts the new pieces */
   size_t n, room, n_spare, room_spare;
   ld_budget *budget;
   bool of_word; /* the text is a word that was split before: a ByteLevel puts a blank before it */
@@ -33,17 +32,17 @@ void ld_pieces_add(ld_pieces *pieces, ld_piece piece);
 /* Adds [start, end) of an old piece, counted from that piece's start. */
 void ld_pieces_cut(ld_pieces *pieces, const ld_piece *of, size_t start, size_t end, int32_t id);
 
-/* The new pieces become the pieces; with `rewritten` they lie in scratch. */
+/* Makes the new pieces the current ones; with `rewritten` they lie in scratch. */
 void ld_pieces_swap(ld_pieces *pieces, bool rewritten);
 void ld_pieces_free(ld_pieces *pieces);
 
-/* What is done with pieces once they are made: with those of a long text in portions, so that not all of them
- * are there at a time. The first member of a struct of what it needs. */
+/* The next step for pieces once they are made. A long text is passed in portions, so that its pieces are not
+ * all in memory at once. It is the first member of a struct with the step's data. */
 typedef struct ld_next {
   int (*take)(const struct ld_next *next, ld_pieces *pieces, ld_error *err);
 } ld_next;
 
-/* Gives it the pieces, if they are within the budget. */
+/* Passes the pieces on, if they are within the budget. */
 int ld_pieces_pass(ld_pieces *pieces, const ld_next *next, ld_error *err);
 
 #endif

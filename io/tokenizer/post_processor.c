@@ -83,7 +83,7 @@ static int load_special(const ld_load *load, const json_t *json, const char *key
   return 0;
 }
 
-enum { MAX_COPIES = 8 }; /* of texts in a template: what a long text becomes is bounded */
+enum { MAX_COPIES = 8 }; /* of texts in a template: bounds what a long text becomes */
 
 /* One entry of the list: a text or a special token, with its type id. */
 static int load_slot(const ld_load *load, const json_t *json, const char *key, const json_t *entry,
@@ -128,7 +128,7 @@ static int load_token(const ld_load *load, const json_t *json, const char *key, 
   return 0;
 }
 
-/* cls A sep, and then B sep; or, in RoBERTa, sep B sep, with no types. */
+/* cls A sep, then B sep; in RoBERTa sep B sep, without types. */
 static int load_cls_sep(ld_component *component, const json_t *json, ld_load *load, bool roberta) {
   templates *t = component->data = ld_alloc(1, sizeof *t);
   int32_t cls = 0, sep = 0;
@@ -154,7 +154,7 @@ static int load_roberta(ld_component *component, const json_t *json, ld_load *lo
   return load_cls_sep(component, json, load, true);
 }
 
-/* ByteLevel only moves offsets, which nobody asks for here. */
+/* ByteLevel only moves offsets, which are not needed here. */
 static const ld_template *choose_none(const void *data, bool pair) {
   (void)data;
   (void)pair;
@@ -167,7 +167,7 @@ static int load_sequence(ld_component *component, const json_t *json, ld_load *l
   size_t adding = 0;
   for (size_t i = 0; !rc && i < components->n; i++)
     adding += ld_template_of(&components->items[i], false) != NULL;
-  /* A second one would see the pieces of the first as a pair of texts. */
+  /* A second one would take the pieces of the first for a pair of texts. */
   if (adding > 1)
     return ld_load_fail(load, LD_EUNSUPPORTED, "processors", "has more than one that adds tokens");
   return rc;

@@ -10,7 +10,7 @@
 #include "io/tokenizer/component.h"
 #include "io/tokenizer/ids.h"
 
-/* Where in the ids of an input its texts stand, and between them special tokens. */
+/* A part of an input's ids: one of its texts, or special tokens. */
 typedef struct ld_slot {
   int text;     /* 0 or 1: the ids of that text; -1: those of `special` */
   int32_t type; /* the type id of all of them */
@@ -19,7 +19,7 @@ typedef struct ld_slot {
 
 typedef struct ld_template {
   ld_slot *slots;
-  size_t n, copies; /* of the slots, those of a text */
+  size_t n, copies; /* number of slots, and of those that are texts */
 } ld_template;
 
 /* The template for a text or a pair; NULL: the texts one after the other, of types 0 and 1. */

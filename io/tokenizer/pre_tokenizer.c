@@ -1,5 +1,4 @@
-/* The table of pre-tokenizers, and those that only split: by pattern or by class of character.
- */
+/* The table of pre-tokenizers, and those that only split: by pattern or by class of character. */
 #include "io/tokenizer/pre_tokenizer.h"
 
 #include <stdlib.h>
@@ -30,7 +29,7 @@ static size_t n_parts(const ld_component *component) {
   return n;
 }
 
-/* Each one takes some of the machine's stack while those after it run. */
+/* Each part uses stack while the parts after it run. */
 static int load_sequence(ld_component *component, const json_t *json, ld_load *load) {
   enum { MOST = 32 };
   const int rc = ld_sequence_load(component, json, "pretokenizers", load);
@@ -38,7 +37,7 @@ static int load_sequence(ld_component *component, const json_t *json, ld_load *l
   return ld_load_fail(load, LD_EUNSUPPORTED, "pretokenizers", "has more than 32 parts");
 }
 
-/* The parts of a Sequence that are still to be run, and what comes after it. */
+/* The parts of a Sequence that are still to run, and the step after it. */
 typedef struct sequence_rest {
   ld_next self;
   const ld_component *components;
@@ -100,7 +99,7 @@ static int run_split(const void *data, ld_pieces *pieces, const ld_next *next, l
 static const ld_component_kind split_kind = {
     .type = "Split", .load = load_split, .free_data = free_split, .pre_tokenize = run_split};
 
-/* Of those that split by a class of characters, the data is the splitter. */
+/* For those that split by a class of characters, the data is the splitter. */
 static int run_class(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   return ld_split(pieces, data, next, err);
 }
@@ -133,7 +132,7 @@ static int run_whitespace_split(const void *data, ld_pieces *pieces, const ld_ne
 static const ld_component_kind whitespace_split = {.type = "WhitespaceSplit",
                                                    .pre_tokenize = run_whitespace_split};
 
-/* \w+|[^\w\s]+ : runs of word characters, and runs of what is neither such nor space. */
+/* \w+|[^\w\s]+ : runs of word characters, and runs of characters that are neither word characters nor spaces. */
 static int run_whitespace(const void *data, ld_pieces *pieces, const ld_next *next, ld_error *err) {
   static const ld_splitter words = {.is = ld_is_word, .behavior = LD_CONTIGUOUS};
   (void)data;

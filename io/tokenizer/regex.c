@@ -1,8 +1,7 @@
-/* Regular expressions of tokenizer.json files: matching, by PCRE2.
+/* Regular expressions of tokenizer.json files, matched by PCRE2.
  *
  * The library that defines those files matches with Oniguruma; regex_translate.c rewrites its syntax for
- * PCRE2. Both search from the left and backtrack in the order written, so the matches are the same.
- */
+ * PCRE2. Both search from the left and backtrack in the order written, so the matches are the same. */
 #include "io/tokenizer/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -27,15 +26,15 @@ static int give_up(pcre2_callout_block *block, void *budget) {
   return ld_budget_is_spent(budget) ? PCRE2_ERROR_CALLOUT : 0;
 }
 
-/* The compiled code takes its memory from the machine's stack, where it ends without a word; the interpreter
- * takes it from the heap. Both find the same. */
+/* Compiled code uses the machine's stack, and crashes where that ends; the interpreter uses the heap. Both
+ * find the same matches. */
 static bool stack_is_ample(void) {
   enum { AMPLE = 512 << 10 };
   struct rlimit limit;
   return !getrlimit(RLIMIT_STACK, &limit) && limit.rlim_cur >= AMPLE;
 }
 
-/* ^ and $ are at every line in Ruby's syntax, where a line ends by \n alone. */
+/* ^ and $ match at every line in Ruby's syntax, where a line ends by \n only. */
 static ld_regex *compile(const char *pattern, size_t length, const char *shown, int code_of_failure,
                          ld_error *err) {
   pcre2_compile_context *context = pcre2_compile_context_create(NULL);
@@ -107,13 +106,13 @@ static int match_at(const search *in, size_t at) {
   const PCRE2_SPTR text = (PCRE2_SPTR)in->s;
   const uint32_t options = PCRE2_NO_UTF_CHECK;
   int rc = pcre2_match(in->regex->code, text, in->length, at, options, in->data, in->context);
-  /* The compiled code has a small stack; the interpreter takes what it needs from the heap. */
+  /* Compiled code has a small stack; the interpreter takes what it needs from the heap. */
   if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
     rc = pcre2_match(in->regex->code, text, in->length, at, options | PCRE2_NO_JIT, in->data, in->context);
   return rc;
 }
 
-/* Why matching ended early. */
+/* The reason why matching ended early. */
 static int too_much(int rc, ld_budget *budget, ld_error *err) {
   const int spent = rc == PCRE2_ERROR_CALLOUT ? ld_budget_check(budget, 0, err) : 0;
   if (spent) return spent;
@@ -130,7 +129,7 @@ static int find_all(const search *in, ld_sink *sink, ld_budget *budget, ld_error
     const int n = match_at(in, at);
     if (n == PCRE2_ERROR_NOMATCH) break;
     if (n < 0) return too_much(n, budget, err);
-    /* \K can put the start after the end, and lookbehind with it before what was already taken. */
+    /* \K can put the start after the end, or with lookbehind before what was already taken. */
     const size_t end = found[1], start = found[0] > end ? end : found[0] < last_end ? last_end : found[0];
     if (start == end && any && end == last_end) { /* no empty match right after a match */
       if (at == length) break;

@@ -1,8 +1,7 @@
-/* Oniguruma's Ruby syntax, rewritten for PCRE2.
+/* Rewrites Oniguruma's Ruby syntax for PCRE2.
  *
  * What is the same in both is copied; what differs in meaning (\s, \w, \h, \b, \v, \u, (?m), {,n}, the tables
- * after \p) is spelled out; what has no counterpart is refused by name.
- */
+ * after \p) is spelled out; what has no counterpart is refused by name. */
 #include "io/tokenizer/regex_translate.h"
 
 #include <ctype.h>
@@ -24,7 +23,7 @@ typedef struct translation {
   int depth;
 } translation;
 
-/* A character class is a union: what can stand inside one pair of brackets, and complements of sets. */
+/* A character class is a union: the part that fits inside one pair of brackets, and complements of sets. */
 typedef struct char_set {
   ld_text inside;
   ld_text complements; /* "|[^...]" each */
@@ -63,7 +62,7 @@ static void append_word(ld_text *out, bool in_class) {
   if (!in_class) ld_text_puts(out, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}");
 }
 
-/* The inside of the set that a lower-case letter after a backslash stands for; false when it is none. */
+/* The inside of the set for a lower-case letter after a backslash; false when it does not stand for one. */
 static bool append_set(ld_text *out, char letter, bool in_class) {
   if (letter == 's')
     append_space(out);
@@ -113,7 +112,7 @@ static int read_property(translation *t, char_set *set) {
     } else {
       ld_category_append(&inside, name);
     }
-  } else { /* a script; PCRE2 would otherwise take its extensions, too */
+  } else { /* a script; PCRE2 would otherwise include its extensions */
     ld_text_printf(&inside, "\\p{sc:%s}", name);
     if (!strcasecmp(name, "Han"))
       ld_text_puts(&inside, "\\x{2ffc}-\\x{2fff}\\x{31350}-\\x{323af}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}");
@@ -157,8 +156,8 @@ static uint32_t read_digits(translation *t, int base, size_t most) {
   return value;
 }
 
-/* A backslash and what follows, when it stands for one character; t->at is at the character after the
- * backslash and moves on. */
+/* A backslash with what follows, when it stands for one character; t->at is at the character after the
+ * backslash and advances. */
 static int read_escaped(translation *t, uint32_t *code) {
   static const char letters[] = "ntrfeav", codes[] = "\n\t\r\f\x1b\a\v";
   if (t->at >= t->length) return refuse(t, "a backslash at its end");
@@ -187,7 +186,7 @@ static int read_escaped(translation *t, uint32_t *code) {
   return 0;
 }
 
-/* [:name:] at its [; only those that mean the same as a backslash letter. */
+/* [:name:] at its [; only those with the meaning of a backslash letter. */
 static int read_posix(translation *t, char_set *set) {
   static const struct {
     const char *name;
@@ -203,7 +202,7 @@ static int read_posix(translation *t, char_set *set) {
   return refuse(t, "a class within a class");
 }
 
-/* One character or one set within brackets; *is_set tells which. */
+/* One character or one set within brackets; *is_set says which. */
 static int read_atom(translation *t, char_set *set, bool *is_set, uint32_t *code) {
   *is_set = true;
   if (t->s[t->at] == '[') return read_posix(t, set);
@@ -334,7 +333,7 @@ static int translate_options(translation *t) {
   if (t->s[at] == ':')
     t->closes[++t->depth] = 0;
   else
-    t->closes[t->depth]++; /* it holds to the end of the group around it */
+    t->closes[t->depth]++; /* it holds to the end of the surrounding group */
   t->at = at + 1;
   return 0;
 }

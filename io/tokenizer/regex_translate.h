@@ -1,5 +1,4 @@
-/* Oniguruma's syntax of regular expressions into PCRE2's.
- */
+/* Translates Oniguruma's syntax of regular expressions to PCRE2's. */
 #ifndef LD_REGEX_TRANSLATE_H
 #define LD_REGEX_TRANSLATE_H
 

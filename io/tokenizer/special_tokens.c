@@ -1,11 +1,9 @@
-/* Which added tokens a folder's files make together: the order, the flags and with them the ids are those of
- * transformers (5.24).
+/* Merges the added tokens of a folder's files: order, flags and ids are those of transformers (5.24).
  *
  * First come the tokens of added_tokens_decoder (or, without it, of added_tokens.json and tokenizer.json) by
- * their index, then the special tokens that no file has yet. The index itself counts for nothing: a token
- * that the vocabulary lacks gets the next free id. A token that tokenizer.json has already is added again
- * when its flags differ, and then has the new ones.
- */
+ * their index, then the special tokens that no file has yet. The index only decides the order: a token that
+ * the vocabulary lacks gets the next free id. A token that tokenizer.json already has is added again if its
+ * flags differ, and gets the new ones. */
 #include "io/tokenizer/special_tokens.h"
 
 #include <stdlib.h>
@@ -18,12 +16,12 @@
 typedef struct merging {
   const ld_token_files *files;
   ld_special_tokens *out;
-  json_t *there;    /* by content: what tokenizer.json has, where that stays */
+  json_t *there;    /* by content: tokenizer.json's tokens, if they are kept */
   json_t *by_index; /* descriptions from the files of added tokens */
-  json_t *names;    /* the tokens that roles have, in order */
+  json_t *names;    /* the tokens of the roles, in order */
   json_t *named;    /* their contents */
-  json_t *taken;    /* contents that `there` or `by_index` has */
-  json_t *more;     /* what is added */
+  json_t *taken;    /* contents in `there` or `by_index` */
+  json_t *more;     /* the tokens to add */
   ld_error *err;
 } merging;
 
@@ -40,7 +38,7 @@ static json_t *field(const json_t *token, const char *key, bool fallback) {
   return value && !json_is_null(value) ? json_incref(value) : json_boolean(fallback);
 }
 
-/* A spelling or a description in the form that tokenizer.json has. A spelling is a special token. */
+/* A spelling or a description in the form of tokenizer.json. A spelling is a special token. */
 static json_t *entry_of(const json_t *token, bool special) {
   json_t *flag = special || json_is_string(token) ? json_true() : field(token, "special", false);
   const bool normalized = json_is_object(token) && !json_is_true(flag);
@@ -73,14 +71,14 @@ static int describe_at(const merging *m, json_int_t index, json_t *token) {
   return describe(m, key, token);
 }
 
-/* A setting as it reads before descriptions in tokenizer_config.json are tokens. */
+/* A setting as it reads before descriptions in tokenizer_config.json become tokens. */
 static bool reads_as(const json_t *setting, const char *content) {
   if (json_is_object(setting) && !json_object_get(setting, LD_FROM_MAP)) return false;
   const char *token = content_of(setting);
   return token && !strcmp(token, content);
 }
 
-/* Whether settings make the token a special one; the class's own defaults do not count here. */
+/* Whether settings make the token special; the class's own defaults do not count here. */
 static bool is_set_special(const merging *m, const char *content) {
   const json_t *settings = m->files->settings, *extra = json_object_get(settings, "extra_special_tokens");
   for (int i = 0; i < LD_N_ROLES; i++)
@@ -145,7 +143,7 @@ static int compare_numbered(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* By their index, without those that are there already with the same flags. */
+/* By their index, without those that exist with the same flags. */
 static void add_described(const merging *m) {
   numbered *tokens = ld_alloc(json_object_size(m->by_index), sizeof *tokens);
   size_t n = 0;
@@ -163,7 +161,7 @@ static void add_described(const merging *m) {
   free(tokens);
 }
 
-/* What tokenizer.json has under its own tokens; the last of a content counts. */
+/* The tokens of tokenizer.json; of a repeated content the last one counts. */
 static void find_there(const merging *m) {
   const json_t *list = json_object_get(m->files->source, "added_tokens");
   for (size_t i = 0; i < json_array_size(list); i++) {
@@ -182,7 +180,7 @@ static int name(const merging *m, const char *key, const json_t *token) {
   return 0;
 }
 
-/* The seven roles; without a setting that of the class. */
+/* The seven roles; without a setting, the class's token. */
 static int name_roles(const merging *m, const ld_token_rules *rules) {
   int rc = 0;
   for (int i = 0; i < LD_N_ROLES && !rc; i++) {
@@ -196,7 +194,7 @@ static int name_roles(const merging *m, const ld_token_rules *rules) {
   return rc;
 }
 
-/* Any other key that ends in _token and has a token ("image_token"), and the extra tokens that have names. */
+/* Any other key that ends in _token and has a token ("image_token"), and the extra tokens with names. */
 static int name_others(const merging *m) {
   json_t *settings = m->files->settings, *named = json_object_get(settings, LD_MODEL_TOKENS);
   int rc = 0;
@@ -211,7 +209,7 @@ static int name_others(const merging *m) {
   return rc;
 }
 
-/* The older name counts where the newer one is absent. */
+/* The older name is used when the newer one is absent. */
 static const json_t *extra_of(const merging *m) {
   const json_t *extra = json_object_get(m->files->settings, "extra_special_tokens");
   return extra ? extra : json_object_get(m->files->settings, "additional_special_tokens");
@@ -236,7 +234,7 @@ static int add_specials(const merging *m) {
   return 0;
 }
 
-/* A class that adds all special tokens once more does so without any flag but that. */
+/* A class that adds all special tokens again sets no flag but `special`. */
 static void add_again(const merging *m) {
   const json_t *extra = extra_of(m);
   for (void *at = json_object_iter(m->named); at; at = json_object_iter_next(m->named, at)) {
@@ -257,7 +255,7 @@ static void list_skipped(const merging *m) {
     json_array_append_new(m->out->skipped, json_string(content_of(json_array_get(m->names, i))));
 }
 
-/* The ids that the added tokens will have, by content: the vocabulary's, or the next free one. */
+/* The ids that the added tokens will have, by content: the vocabulary's, or the next free ones. */
 static void find_ids(const merging *m) {
   const json_t *vocab = json_object_get(json_object_get(m->files->source, "model"), "vocab");
   json_int_t next = (json_int_t)json_object_size(vocab);

@@ -8,7 +8,7 @@
 
 enum { PORTION = 1 << 12 /* pieces */ };
 
-/* Splitting pieces: matches and gaps become pieces of `out`. */
+/* Splits pieces: matches and gaps become pieces of `out`. */
 typedef struct cutter {
   ld_sink sink;
   const ld_splitter *how;
@@ -20,7 +20,7 @@ typedef struct cutter {
   bool is_open;
 } cutter;
 
-/* The one who takes the portion may rewrite it; the next portion lies in the same bytes again. */
+/* The receiver may rewrite the portion; the next portion uses the same bytes again. */
 static int flush(cutter *c, ld_error *err) {
   ld_pieces *out = &c->out;
   ld_pieces_swap(out, false);
@@ -37,7 +37,7 @@ static void close_open(cutter *c) {
   c->is_open = false;
 }
 
-/* A merged one swallows its neighbour only when that is of the other sort. */
+/* A merged match joins its neighbour only if exactly one of the two is a match. */
 static bool joins(const cutter *c, const ld_match *match) {
   const bool same = c->open.is_match == match->is_match;
   if (!c->is_open) return false;

@@ -1,5 +1,4 @@
-/* Splitting pieces by a pattern or a class of characters: what pre-tokenizers are made of.
- */
+/* Splits pieces by a pattern or a class of characters, for pre-tokenizers. */
 #ifndef LD_SPLIT_H
 #define LD_SPLIT_H
 
@@ -18,7 +17,7 @@ typedef enum ld_behavior {
   LD_CONTIGUOUS
 } ld_behavior;
 
-/* What splits a text: a regular expression, or else a class of characters. */
+/* What a text is split at: a regular expression, or a class of characters. */
 typedef struct ld_splitter {
   const ld_regex *regex;
   bool (*is)(uint32_t code);
@@ -30,6 +29,6 @@ typedef struct ld_splitter {
 int ld_split(ld_pieces *pieces, const ld_splitter *splitter, const ld_next *next, ld_error *err);
 int ld_split_twice(ld_pieces *pieces, const ld_splitter *first, const ld_splitter *second,
                    const ld_next *next, ld_error *err);
-extern const ld_splitter ld_at_spaces; /* which go */
+extern const ld_splitter ld_at_spaces; /* the spaces are removed */
 
 #endif

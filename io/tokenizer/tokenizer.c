@@ -28,7 +28,7 @@
 
 static const ld_component_kind *const model_kinds[] = {&ld_bpe_kind, &ld_wordpiece_kind, NULL};
 
-/* Early files name no type of their model; merges tell that it is BPE, the prefix that it is WordPiece. */
+/* Early files do not name the type of their model; merges mean BPE, the prefix WordPiece. */
 static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
   load->where = "model";
   if (!json_is_object(json)) return ld_fail(load->err, LD_EFORMAT, "%s: model is missing", load->name);
@@ -40,8 +40,8 @@ static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
   return ld_component_load(&t->model, json, load);
 }
 
-/* What each id is decoded from. A special token whose spelling normalisation changed is not skipped, because
- * the library goes by the spelling. */
+/* The spelling that each id decodes to. A special token whose spelling was changed by normalisation is not
+ * skipped, because the library goes by the spelling. */
 static void index_spellings(ld_tokenizer *t) {
   const ld_vocabulary *vocabulary = t->model.kind->model.vocabulary(t->model.data);
   t->size = vocabulary->size;
@@ -81,7 +81,7 @@ static int load_parts(ld_tokenizer *t, json_t *json, ld_load *load) {
                             load);
 }
 
-/* Makes a tokenizer of a tree, which it takes; `bytes` is the size of its file. */
+/* Makes a tokenizer from a tree, which it takes ownership of; `bytes` is the size of its file. */
 static int build(json_t *root, const char *name, size_t bytes, ld_tokenizer **out, ld_error *err) {
   *out = NULL;
   const json_t *version = json_object_get(root, "version");
@@ -113,7 +113,7 @@ int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tok
   json_error_t problem;
   const int rc = ld_json_check_budget(json, length, name, err);
   if (rc) return rc;
-  /* Of a key that stands twice the last counts, as in the library. */
+  /* Of a repeated key the last one counts, as in the library. */
   json_t *root = json_loadb(json ? json : "", length, JSON_ALLOW_NUL, &problem);
   if (!root)
     return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, problem.line, problem.column,
@@ -184,7 +184,7 @@ void ld_tokenizer_free(ld_tokenizer *tokenizer) {
   free(tokenizer);
 }
 
-/* Each piece of text is normalised by itself; token pieces keep no text. */
+/* Each piece of text is normalised separately; token pieces keep no text. */
 static int normalize_pieces(const ld_component *normalizer, ld_pieces *pieces, ld_error *err) {
   if (!normalizer->kind) return 0;
   ld_normal normal = {.budget = pieces->budget};
@@ -207,7 +207,7 @@ static int normalize_pieces(const ld_component *normalizer, ld_pieces *pieces, l
   return rc;
 }
 
-/* The model's turn. */
+/* Passes pieces to the model. */
 typedef struct to_ids {
   ld_next self;
   const ld_component *model;
@@ -227,7 +227,7 @@ static int encode_pieces(const ld_tokenizer *t, ld_pieces *pieces, ld_ids *out, 
   return rc ? rc : ld_pre_tokenize(&t->pre_tokenizer, pieces, &model.self, err);
 }
 
-/* Appends the ids of one text, without what the post-processor does. */
+/* Appends the ids of one text, without the post-processor's. */
 static int encode_text(const ld_tokenizer *t, const char *text, size_t length, bool is_word, ld_ids *out,
                        ld_error *err) {
   if (!ld_utf8_valid(text, length)) return ld_fail(err, LD_EFORMAT, "the text is not UTF-8");
@@ -262,8 +262,8 @@ static void cut(ld_ids *text, size_t n, bool left) {
   text->n = n;
 }
 
-/* Only the longer text is cut while that is enough, else both to half; of an odd number the one that was
- * longer has more. */
+/* Truncates only the longer text while that is enough, else both to half; of an odd number the originally
+ * longer one gets more. */
 static void cut_longest_first(ld_ids texts[2], size_t most, bool left) {
   if (texts[0].n + texts[1].n <= most) return;
   const int shorter = texts[1].n < texts[0].n;

@@ -1,11 +1,10 @@
-/* Text to token ids and back, from a Hugging Face `tokenizer.json` or an older vocabulary, exact to the
- * `tokenizers` library (0.23).
+/* Text to token ids and back, from a Hugging Face `tokenizer.json` or an older vocabulary, with exactly the
+ * results of the `tokenizers` library (0.23).
  *
  * The pipeline is that library's: added tokens are cut out, the rest is normalised, split by the
  * pre-tokenizer, turned into ids by the model, and the post-processor adds its special tokens. `truncation`
- * and `padding` in the file are not obeyed: how long a sample may be is the trainer's affair. A tokenizer is
- * read-only once it is open; any number of threads may use it.
- */
+ * and `padding` in the file are ignored: the trainer decides how long a sample may be. An open tokenizer is
+ * read-only; any number of threads may use it. */
 #ifndef LD_TOKENIZER_H
 #define LD_TOKENIZER_H
 
@@ -19,73 +18,73 @@
 
 typedef struct ld_tokenizer ld_tokenizer;
 
-/* Opens what there is in the folder `path`: tokenizer.json; else vocab.txt; else vocab.json and merges.txt.
- * `path` may also be a tokenizer.json, which is then taken alone, or a vocab.txt or vocab.json.
+/* Opens the tokenizer in the folder `path`: tokenizer.json; else vocab.txt; else vocab.json and merges.txt.
+ * `path` may also be a tokenizer.json, which is then used alone, or a vocab.txt or vocab.json.
  *
- * The folder's files together make what transformers (5.24) makes of them: the class (tokenizer_class in
+ * The folder's files are merged as in transformers (5.24): the class (tokenizer_class in
  * tokenizer_config.json or config.json, or config.json's model_type) with its options, and the special and
  * added tokens of tokenizer_config.json, special_tokens_map.json and added_tokens.json. Any of these may be
- * missing. A class that is not known here takes a tokenizer.json as it is, with a warning.
+ * missing. An unknown class uses a tokenizer.json as it is, with a warning.
  *
- * LD_EFILE when there is none, LD_EFORMAT when it is malformed, LD_EUNSUPPORTED when it asks for a component
- * that is not known (named in the text). The caller frees with ld_tokenizer_free. */
+ * LD_EFILE when there is no tokenizer, LD_EFORMAT when it is malformed, LD_EUNSUPPORTED when it asks for an
+ * unknown component (named in the text). The caller frees with ld_tokenizer_free. */
 int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err);
 
-/* The same from `length` bytes of JSON; `name` stands for the file in error texts. */
+/* The same from `length` bytes of JSON; `name` stands for the file in errors. */
 int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tokenizer **out, ld_error *err);
 
-/* The same from a folder's files that were read already (folder.h). */
+/* The same from a folder's files that were already read (folder.h). */
 struct ld_token_files;
 int ld_tokenizer_build(const struct ld_token_files *files, ld_tokenizer **out, ld_error *err);
 
 void ld_tokenizer_free(ld_tokenizer *tokenizer);
 
 /* Appends the ids of `length` bytes of UTF-8 to `out`; with `add_special` also what the post-processor adds
- * around a single text (bos, eos, ...). LD_EFORMAT when the text is not UTF-8, or has what the vocabulary
- * lacks and an unk_token that is not in it either. */
+ * around a single text (bos, eos, ...). LD_EFORMAT when the text is not UTF-8, or when it has characters that
+ * are not in the vocabulary and unk_token is not either. */
 int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
                         ld_ids *out, ld_error *err);
 
-/* An encoder's input: a text, or (with `pair` not NULL) two. */
+/* An encoder's input: a text, or (if `pair` is not NULL) two. */
 typedef struct ld_input {
   const char *text;
   size_t length;
   const char *pair;
   size_t pair_length;
-  size_t most; /* tokens with the special ones; 0: any number */
+  size_t most; /* limit on tokens, with the special ones; 0: no limit */
 } ld_input;
 
-/* Appends the ids of an input, with what the post-processor adds, to `out`, and their type ids to `types`:
- * as the library's encode(text, pair) after enable_truncation(most, strategy="longest_first", direction by
+/* Appends the ids of an input, with what the post-processor adds, to `out`, and their type ids to `types`: as
+ * the library's encode(text, pair) after enable_truncation(most, strategy="longest_first", direction by
  * truncation_side). LD_EFORMAT when a text is not UTF-8 or cannot be encoded (as above); LD_EMISMATCH when
- * `most` leaves no room for the special tokens (the library then cuts nothing). Neither list changes after
- * an error. */
+ * `most` leaves no room for the special tokens (the library then truncates nothing). Neither list changes
+ * after an error. */
 int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *input, ld_ids *out,
                               ld_ids *types, ld_error *err);
 
-/* Words that were split before: each is encoded by itself. */
+/* Words that were split before: each is encoded separately. */
 typedef struct ld_words {
   const char *const *list;
   size_t n;
-  size_t most; /* tokens with the special ones; 0: any number */
+  size_t most; /* limit on tokens, with the special ones; 0: no limit */
 } ld_words;
 
-/* Appends the ids of words, with what the post-processor adds, to `out`, as the library's
- * encode(words, is_pretokenized=True) after enable_truncation(most, direction by truncation_side), of a tokenizer that
- * transformers opened with add_prefix_space=True: a ByteLevel that is not in a Sequence puts a blank before each word.
- * Appends to `word` for each id the number of the word of which it is the first id left, or -1: for the further ids of a
- * word, and for special ones. *n_whole is how many ids there are without `most`. Errors as above. */
+/* Appends the ids of words, with what the post-processor adds, to `out`: as the library's encode(words,
+ * is_pretokenized=True) after enable_truncation(most, direction by truncation_side), for a tokenizer that
+ * transformers opened with add_prefix_space=True: a ByteLevel that is not in a Sequence puts a blank before
+ * each word. Appends one number per id to `word`: the word whose first remaining id it is, or -1 for a word's
+ * further ids and for special ones. *n_whole is the number of ids without the limit. Errors as above. */
 int ld_tokenizer_encode_words(const ld_tokenizer *tokenizer, const ld_words *words, ld_ids *out, ld_ids *word,
                               size_t *n_whole, ld_error *err);
 
 /* Appends the text of `n` ids to `out`, as `decode(ids, skip_special_tokens)` does: unknown ids add nothing,
- * bytes that are no UTF-8 become U+FFFD. */
+ * bytes that are not UTF-8 become U+FFFD. */
 void ld_tokenizer_decode(const ld_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
                          ld_text *out);
 
-/* Decoding id by id, for text that is shown while it is generated: what push and finish append adds up to
- * what ld_tokenizer_decode appends for all ids, in pieces of whole UTF-8 characters, each as soon as no later
- * id can change it. The tokenizer must outlive the decoder; the caller frees with ld_stream_decoder_free. */
+/* Decodes id by id, for text that is shown while it is generated. What push and finish append adds up to what
+ * ld_tokenizer_decode appends for all ids, in pieces of whole UTF-8 characters, each as soon as no later id
+ * can change it. The tokenizer must outlive the decoder; the caller frees with ld_stream_decoder_free. */
 typedef struct ld_stream_decoder ld_stream_decoder;
 
 ld_stream_decoder *ld_stream_decoder_new(const ld_tokenizer *tokenizer, bool skip_special);
@@ -93,20 +92,20 @@ void ld_stream_decoder_push(ld_stream_decoder *decoder, int32_t id, ld_text *out
 void ld_stream_decoder_finish(ld_stream_decoder *decoder, ld_text *out); /* once, after the last id */
 void ld_stream_decoder_free(ld_stream_decoder *decoder);
 
-/* The id of a token's exact spelling in the vocabulary or among the added tokens; -1 when there is none. */
+/* The id of a token's exact spelling in the vocabulary or among the added tokens; -1 for an unknown one. */
 int32_t ld_tokenizer_id(const ld_tokenizer *tokenizer, const char *token);
 
-/* The spelling of an id; NULL when there is none. Belongs to the tokenizer. */
+/* The spelling of an id; NULL for an unknown one. Belongs to the tokenizer. */
 const char *ld_tokenizer_token(const ld_tokenizer *tokenizer, int32_t id);
 
 /* Whether an id is an added token that is marked special. */
 bool ld_tokenizer_is_special(const ld_tokenizer *tokenizer, int32_t id);
 
-/* Whether the model that the folder's settings are for gets type ids: without, all are 0 to it, whatever
- * ld_tokenizer_encode_input says. */
+/* Whether the model of the folder's settings takes type ids. If not, it sees all of them as 0, whatever
+ * ld_tokenizer_encode_input returns. */
 bool ld_tokenizer_has_types(const ld_tokenizer *tokenizer);
 
-/* The id of the eos_token that the folder's settings or its class name; -1 when they name none. */
+/* The id of the eos_token in the folder's settings or its class; -1 when there is none. */
 int32_t ld_tokenizer_eos(const ld_tokenizer *tokenizer);
 
 /* One more than the highest id. */

@@ -1,5 +1,4 @@
-/* What a tokenizer is made of: for tokenizer.c, and for tests that look inside.
- */
+/* The parts of a tokenizer, for tokenizer.c and for tests that look inside. */
 #ifndef LD_TOKENIZER_PARTS_H
 #define LD_TOKENIZER_PARTS_H
 
@@ -14,7 +13,7 @@ struct ld_tokenizer {
   ld_component normalizer, pre_tokenizer, model, post_processor, decoder;
   ld_added_tokens added;
   ld_token_text *spellings; /* by id; NULL bytes for a hole */
-  uint8_t *skipped;         /* by id: whether decoding skips it with the special ones */
+  uint8_t *skipped;         /* by id: whether decoding skips it along with special tokens */
   int32_t size, eos;
   ld_token_settings settings;
 };

@@ -22,7 +22,7 @@ static bool in_ranges(uint32_t code, const ld_code_range *ranges, size_t n) {
 
 #define IN(code, table) in_ranges(code, table, sizeof(table) / sizeof *(table))
 
-/* The general category; of code points that utf8proc does not know yet, from the table. */
+/* The general category; for code points that utf8proc does not know yet, from the table. */
 static void category_of(uint32_t code, char out[2]) {
   memcpy(out, utf8proc_category_string((utf8proc_int32_t)code), 2);
   if (memcmp(out, "Cn", 2)) return;
@@ -37,8 +37,8 @@ bool ld_is_space(uint32_t c) {
          c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
-/* UTS 18's \w: alphabetic, marks, decimal digits, connectors and joiners. What is alphabetic without being a
- * letter, a mark or a letter number is the circled and squared Latin letters. */
+/* UTS 18's \w: alphabetic characters, marks, decimal digits, connectors and joiners. The alphabetic ones that
+ * are neither letters, marks nor letter numbers are the circled and squared Latin letters. */
 bool ld_is_word(uint32_t c) {
   if (c < 0x80) return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_';
   if (c == 0x200c || c == 0x200d) return true;
@@ -69,7 +69,7 @@ bool ld_is_mark(uint32_t c) {
   return utf8proc_category_string((utf8proc_int32_t)c)[0] == 'M' && !IN(c, inert);
 }
 
-/* A mark that decomposes never gets here: it is looked for in decomposed text. */
+/* A mark that decomposes never gets here: the text is decomposed already. */
 bool ld_is_nonspacing(uint32_t c) {
   if (c < 0x300) return false;
   if (IN(c, nonspacing_added)) return true;
@@ -102,7 +102,7 @@ void ld_lower_append(ld_text *out, uint32_t code) {
   ld_text_put_code(out, lower);
 }
 
-enum { MANY_MARKS = 20000 }; /* on one letter: utf8proc's time to order them grows with their square */
+enum { MANY_MARKS = 20000 }; /* on one letter: utf8proc's sorting time is quadratic in them */
 
 static void form_run(ld_text *out, const char *s, size_t length, ld_form form) {
   utf8proc_option_t options = form == LD_NFC || form == LD_NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
@@ -113,7 +113,7 @@ static void form_run(ld_text *out, const char *s, size_t length, ld_form form) {
   if (n >= 0)
     ld_text_append(out, bytes, (size_t)n);
   else
-    ld_text_append(out, s, length); /* its only cause for valid text is memory, of which ld_alloc speaks */
+    ld_text_append(out, s, length); /* for valid text it only fails without memory, which ld_alloc reports */
   free(bytes);
 }
 
@@ -126,8 +126,8 @@ bool ld_form_is_fast(const char *s, size_t length) {
   return marks <= MANY_MARKS;
 }
 
-/* Pure ASCII is in every form, and a code point that the library's older tables do not know is a border that
- * nothing is composed or moved across: the text between such is left to utf8proc. */
+/* Pure ASCII is in every form. A code point that the library's older tables do not know is a border that
+ * nothing is composed or moved across; utf8proc handles the text between such borders. */
 void ld_form_append(ld_text *out, const char *s, size_t length, ld_form form) {
   size_t start = 0;
   bool ascii = true;
@@ -148,7 +148,7 @@ void ld_form_append(ld_text *out, const char *s, size_t length, ld_form form) {
 }
 
 void ld_category_append(ld_text *out, const char *category) {
-  /* ASCII first and by itself: PCRE2 then has it in a bitmap and looks at no property for it. */
+  /* ASCII first and separately: PCRE2 then has it in a bitmap and looks up no property for it. */
   if (!strcmp(category, "L")) ld_text_puts(out, "a-zA-Z");
   if (!strcmp(category, "N")) ld_text_puts(out, "0-9");
   ld_text_printf(out, "\\p{%s}", category);

@@ -1,5 +1,4 @@
-/* Properties of characters, and forms of text, as the Unicode version of the tokenizers library has them.
- */
+/* Properties of characters, and normalisation forms, in the Unicode versions of the tokenizers library. */
 #ifndef LD_UNICODE_H
 #define LD_UNICODE_H
 
@@ -20,14 +19,14 @@ void ld_lower_append(ld_text *out, uint32_t code);
 
 typedef enum ld_form { LD_NFC, LD_NFD, LD_NFKC, LD_NFKD } ld_form;
 
-/* Whether that takes no more time than its length: no letter has thousands of marks. */
+/* Whether normalising takes time linear in the length: no letter has thousands of marks. */
 bool ld_form_is_fast(const char *s, size_t length);
 
 /* Appends the normalisation form of `length` bytes. */
 void ld_form_append(ld_text *out, const char *s, size_t length, ld_form form);
 
-/* Appends \p{category} and what it lacks, as the inside of a character class; category has one or two
- * letters. */
+/* Appends \p{category} and what PCRE2's version of it lacks, as the inside of a character class; category has
+ * one or two letters. */
 void ld_category_append(ld_text *out, const char *category);
 
 #endif

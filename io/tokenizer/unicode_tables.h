@@ -1,6 +1,6 @@
-/* Where tokenizers 0.23.3 classes a code point otherwise than PCRE2 10.42 (Unicode 14) and utf8proc 2.8
- * (Unicode 15) do. Made by tests/golden/make_tokenizer_unicode.py; newer versions of the two only make some
- * rows idle.
+/* Where tokenizers 0.23.3 classifies a code point differently from PCRE2 10.42 (Unicode 14) and utf8proc 2.8
+ * (Unicode 15). Made by tests/golden/make_tokenizer_unicode.py; newer versions of the two only make some
+ * rows unnecessary.
  */
 #ifndef LD_UNICODE_TABLES_H
 #define LD_UNICODE_TABLES_H
@@ -57,7 +57,7 @@ static const ld_code_range numeric_added[] = {
     {0x11de0, 0x11de9}, {0x16ff4, 0x16ff6},
 };
 
-/* Punctuation that the library's table (Unicode 8) has not. */
+/* Punctuation that is missing from the library's table (Unicode 8). */
 static const ld_code_range not_punctuation[] = {
     {0x61d, 0x61d}, {0x9fd, 0x9fd}, {0xa76, 0xa76}, {0xc77, 0xc77}, {0xc84, 0xc84}, {0x1b4e, 0x1b4f},
     {0x1b7d, 0x1b7f}, {0x2e43, 0x2e4f}, {0x2e52, 0x2e5d}, {0x10d6e, 0x10d6e}, {0x10ead, 0x10ead},
@@ -69,13 +69,13 @@ static const ld_code_range not_punctuation[] = {
     {0x16fe2, 0x16fe2}, {0x1e5ff, 0x1e5ff}, {0x1e95e, 0x1e95f},
 };
 
-/* Punctuation, not ASCII, that is none in newer tables. */
+/* Non-ASCII punctuation that newer tables do not count as such. */
 static const ld_code_range punctuation_added[] = {
     {0x166d, 0x166d}, {0x111c9, 0x111c9},
 };
 
-/* What the library's normalisation tables (Unicode 9) do not know: it neither decomposes, composes
- * nor moves, and is no combining mark. */
+/* Characters unknown to the library's normalisation tables (Unicode 9): they neither decompose, compose
+ * nor move, and are not combining marks. */
 static const ld_code_range inert[] = {
     {0x7fd, 0x7fd}, {0x897, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xafa, 0xaff}, {0xb55, 0xb55},
     {0xc04, 0xc04}, {0xc3c, 0xc3c}, {0xcf3, 0xcf3}, {0xd00, 0xd00}, {0xd3b, 0xd3c}, {0xd81, 0xd81},
@@ -98,17 +98,17 @@ static const ld_code_range inert[] = {
     {0x1e5ee, 0x1e5ef}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9},
 };
 
-/* Combining marks that are none in newer tables. */
+/* Combining marks that newer tables do not count as such. */
 static const ld_code_range mark_added[] = {
     {0x1cf2, 0x1cf3},
 };
 
-/* Nonspacing marks of BERT's normalizer (Unicode 8) that are none in newer tables. */
+/* Nonspacing marks of BERT's normalizer (Unicode 8) that newer tables do not count as such. */
 static const ld_code_range nonspacing_added[] = {
     {0x1734, 0x1734},
 };
 
-/* Nonspacing marks that it has not. */
+/* Nonspacing marks that it lacks. */
 static const ld_code_range not_nonspacing[] = {
     {0x7fd, 0x7fd}, {0x897, 0x89f}, {0x8ca, 0x8e1}, {0x9fe, 0x9fe}, {0xafa, 0xaff}, {0xb55, 0xb55},
     {0xc04, 0xc04}, {0xc3c, 0xc3c}, {0xd00, 0xd00}, {0xd3b, 0xd3c}, {0xd81, 0xd81}, {0xeba, 0xeba},
@@ -132,12 +132,12 @@ static const ld_code_range not_nonspacing[] = {
     {0x1e4ec, 0x1e4ef}, {0x1e5ee, 0x1e5ef}, {0x1e944, 0x1e94a},
 };
 
-/* Format characters that it has not. */
+/* Format characters that it lacks. */
 static const ld_code_range not_other[] = {
     {0x890, 0x891}, {0x8e2, 0x8e2}, {0x110cd, 0x110cd}, {0x13430, 0x1343f},
 };
 
-/* Lower case (Unicode 17) that utf8proc has not: add `shift`. */
+/* Lower case (Unicode 17) that utf8proc lacks: add `shift`. */
 static const struct {
   uint32_t first, last;
   int32_t shift;

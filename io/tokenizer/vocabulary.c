@@ -20,7 +20,7 @@ static int load_keys(ld_vocabulary *v, const json_t *json, const ld_load *load) 
     ld_keys_set(&v->keys, json_object_iter_key(at), json_object_iter_key_len(at), (int32_t)id);
     if (id >= v->size) v->size = (int32_t)id + 1;
   }
-  /* Holes are fine; ids that are nearly all holes are damage, and tables by id would be large for nothing. */
+  /* Holes are fine. Ids that are nearly all holes mean damage, and would make tables by id large for nothing. */
   if ((size_t)v->size > 65536 + 16 * v->keys.n)
     return ld_fail(load->err, LD_EFORMAT, "%s: model %s: vocab goes up to id %d with only %zu tokens",
                    load->name, load->type, v->size - 1, v->keys.n);

@@ -1,5 +1,4 @@
-/* A model's tokens, both ways.
- */
+/* A model's tokens, in both directions. */
 #ifndef LD_VOCABULARY_H
 #define LD_VOCABULARY_H
 
@@ -16,9 +15,9 @@ typedef struct ld_token_text {
 } ld_token_text;
 
 typedef struct ld_vocabulary {
-  ld_keys keys;          /* id */
+  ld_keys keys;          /* id by token */
   ld_token_text *tokens; /* by id; NULL bytes for a hole */
-  int32_t size;          /* highest id + 1; the count of tokens, keys.n, is less when there are holes */
+  int32_t size;          /* highest id + 1; with holes the number of tokens, keys.n, is smaller */
 } ld_vocabulary;
 
 /* "vocab", an object of ids. */

@@ -1,10 +1,9 @@
-/* WordPiece: the longest token that a word starts with, then the longest that goes on, until its end; the
+/* WordPiece: the longest token that a word starts with, then the longest continuing token, until its end. The
  * model and the decoder.
  *
- * Tokens that go on are kept without their prefix in a table of their own, so that every look-up is of bytes
- * of the word itself. Only lengths that tokens have are looked up: a word takes time in proportion to its
- * length and the vocabulary's size at most, however many characters the file allows it.
- */
+ * Continuing tokens are kept without their prefix in a separate table, so that every look-up is for bytes of
+ * the word itself. Only lengths that tokens have are looked up: a word takes time in proportion to its length
+ * and at most the vocabulary's size, however many characters the file allows it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +21,7 @@
 
 typedef struct side {
   ld_keys keys;
-  size_t *lengths; /* in bytes; those that occur, the longest first */
+  size_t *lengths; /* in bytes; each that occurs, the longest first */
   size_t n_lengths;
 } side;
 
@@ -31,10 +30,10 @@ typedef struct wordpiece {
   side first, inner;
   size_t most_chars; /* a longer word is unknown */
   char *unk_token;
-  int32_t unk_id; /* -1: not in the vocabulary, which matters only when it is wanted */
+  int32_t unk_id; /* -1: not in the vocabulary, which only matters when it is needed */
 } wordpiece;
 
-/* The longest token that s starts with; -1 for none, else *end gets its length. */
+/* The longest token that s starts with, its length in *end; -1 for none. */
 static int32_t longest_token(const side *of, const char *s, size_t length, size_t *end) {
   for (size_t i = 0; i < of->n_lengths; i++) {
     const size_t n = of->lengths[i];
@@ -95,7 +94,7 @@ static int longer_first(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
-/* Each length that occurs, once: all of them together are no longer than the vocabulary. */
+/* Lists each length that occurs once; their sum is at most the vocabulary's size. */
 static void index_lengths(side *of) {
   of->lengths = ld_alloc(of->keys.n, sizeof *of->lengths);
   for (size_t i = 0; i < of->keys.n; i++) of->lengths[i] = of->keys.items[i].length;
@@ -176,7 +175,7 @@ static void free_decoder(void *data) {
   free(data);
 }
 
-/* But for the first, a token loses its prefix, or gets a space before it. */
+/* All tokens but the first lose their prefix, or get a space before them. */
 static void decode_end(ld_stage *stage) {
   const joiner *j = stage->data;
   ld_text *token = &stage->hold;
@@ -191,7 +190,7 @@ static void decode_end(ld_stage *stage) {
     memmove(token->bytes + 1, token->bytes, token->length - 1);
     *token->bytes = ' ';
   }
-  if (j->cleanup) ld_clean_up(token, true); /* within one token, as the library has it */
+  if (j->cleanup) ld_clean_up(token, true); /* within one token, as in the library */
   ld_stage_feed(stage->next, token->bytes, token->length);
   ld_text_clear(token);
   ld_stage_end(stage->next);

@@ -32,7 +32,7 @@ static const char *last_part(const char *path) {
   return dot ? dot + 1 : path;
 }
 
-/* The names in which the paths of a model's modules end, each once; the caller frees the array. */
+/* The last names in the paths of a model's modules, each once; the caller frees the array. */
 static const char **list_names(const ld_model *model, size_t *n) {
   const char **names = ld_alloc(model->n_linears, sizeof *names);
   *n = 0;

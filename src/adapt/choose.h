@@ -15,10 +15,10 @@ typedef struct ld_selection {
   ld_choice like;    /* kind, rank, alpha and scaling of the adapters */
 } ld_selection;
 
-/* The modules that PEFT would adapt for the targets, in the model's order, then those that are trained in full,
- * among which new ones always are. "all-linear" is every linear module but the head. LD_EUSAGE, naming it, for
- * a name that fits no module, or that is in both lists; LD_EUNSUPPORTED for a module that cannot be trained in
- * full (a convolution, a tied head, GPT-2's layers). The caller frees `choices`. */
+/* The modules that PEFT would adapt for the targets, in the model's order, followed by those that are trained
+ * in full, which always include new ones. "all-linear" means every linear module but the head. LD_EUSAGE,
+ * naming it, for a name that matches no module or is in both lists; LD_EUNSUPPORTED for a module that cannot
+ * be trained in full (a convolution, a tied head, GPT-2's layers). The caller frees `choices`. */
 int ld_choose(const ld_model *model, const ld_selection *selection, ld_choice **choices, size_t *n,
               ld_error *err);
 

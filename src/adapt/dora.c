@@ -2,21 +2,20 @@
  *
  *   y = bias + g * (x W^T + scaling (x A^T) B^T),   g = m / ||W + scaling B A||, by rows.
  *
- * Liu et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", 2024, equations 5 and 11. As in PEFT the norm is a constant
- * for the gradient (section 4.3 of the paper), m begins as the norm of W, and dropout, where there is one, takes from
- * all that the change reads and from nothing else:
+ * Liu et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", 2024, equations 5 and 11. As in PEFT the norm is
+ * a constant for the gradient (section 4.3 of the paper), m begins as the norm of W, and dropout applies to
+ * everything that the change reads and to nothing else:
  *
- *   y = bias + x W^T + (g - 1) * (x' W^T) + g * scaling (x' A^T) B^T,   x' what dropout left of x.
+ *   y = bias + x W^T + (g - 1) * (x' W^T) + g * scaling (x' A^T) B^T,   x' is x after dropout.
  *
  * With v = x' W^T + scaling (x' A^T) B^T, which is kept for the gradient of m, that is
  *
- *   y = bias + g * v                                               where nothing is dropped,
- *   y = bias + x W^T + scaling (x' A^T) B^T + (g - 1) * v          where something is.
+ *   y = bias + g * v                                               without dropout,
+ *   y = bias + x W^T + scaling (x' A^T) B^T + (g - 1) * v          with dropout.
  *
- * The norms follow from ||W||^2, which stays, W A^T and A A^T, without a matrix of W's size:
+ * The norms are computed from ||W||^2, which is constant, W A^T and A A^T, without a matrix of W's size:
  *
- *   ||W + s B A||^2 = ||W||^2 + 2 s B (W A^T)^T + s^2 B (A A^T) B^T, the diagonal of it.
- */
+ *   ||W + s B A||^2 = ||W||^2 + 2 s B (W A^T)^T + s^2 B (A A^T) B^T, the diagonal of it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +25,11 @@
 
 enum { MAGNITUDE = LD_LORA_ROLES };
 
-/* What follows from the parameters, and from W. */
+/* Values computed from the parameters and from W. */
 typedef struct scales {
   double *frozen; /* (out) ||W||^2 */
-  float *inverse; /* (out) 1 / ||W + scaling B A||; 0 where that is 0 (rows that were pruned) */
-  float *g;       /* (out); 1 there, so that LoRA is left */
+  float *inverse; /* (out) 1 / ||W + scaling B A||; 0 where the norm is 0 (pruned rows) */
+  float *g;       /* (out); 1 for pruned rows, which leaves LoRA */
   float *AW;      /* (R, out) A W^T */
   float *AA;      /* (R, R) A A^T */
 } scales;
@@ -131,7 +130,7 @@ static ld_side kept_v(const ld_change *c, const ld_product *p) {
   return from_column(p, p->kept, c->rank);
 }
 
-/* What the scratch holds on the way back: dh (T, R), then dv (T, out), the gradient of v. */
+/* The scratch in the backward pass: dh (T, R), then dv (T, out), the gradient of v. */
 static ld_side scratch_dh(const ld_change *c, const ld_product *p) {
   return ld_product_scratch(p, c->spare);
 }
@@ -140,7 +139,7 @@ static ld_side scratch_dv(const ld_change *c, const ld_product *p) {
   return from_column(p, scratch_dh(c, p), c->rank);
 }
 
-/* y (T, out) = start + bias + (g - less) * v (T, out). Without a start and a bias these count as zero. */
+/* y (T, out) = start + bias + (g - less) * v (T, out). A missing start or bias counts as zero. */
 static void scale(const ld_change *c, const ld_product *p, ld_side y, ld_side start, const float *bias,
                   float less, ld_side v) {
   const float *g = ((const scales *)c->own)->g;
@@ -174,7 +173,7 @@ static void forward(const ld_change *c, const ld_product *p) {
     scale(c, p, p->y, p->start, layer->bias, 0, kept_v(c, p));
 }
 
-/* dm += the sum over T of dy * v, over the norm. */
+/* dm += the sum over T of dy * v, divided by the norm. */
 static void magnitude_gradient(const ld_change *c, const ld_product *p) {
   const float *inverse = ((const scales *)c->own)->inverse;
   const ld_side v = kept_v(c, p), dy = p->y;
@@ -200,8 +199,8 @@ static void gradients(const ld_change *c, const ld_product *p) {
   ld_low_rank_gradients(c, p, dv, p->kept, scratch_dh(c, p));
 }
 
-/* Through all, dx = (g * dy) W + dh A; where something is dropped, dy W through the layer itself, and through the change
- * ((g - 1) * dy) W + dh A. */
+/* Without dropout, dx = (g * dy) W + dh A. With dropout it is dy W through the layer itself, and ((g - 1) *
+ * dy) W + dh A through the change. */
 static void input(const ld_change *c, const ld_product *p, enum ld_through through) {
   const ld_side dv = scratch_dv(c, p);
   ld_part parts[2] = {ld_frozen_back(c->layer, through == LD_THROUGH_BASE ? p->y : dv)};

@@ -7,7 +7,7 @@
 /* The kind of that name; NULL for none. */
 const ld_adapter_kind *ld_adapter_kind_find(const char *name);
 
-/* The forms of all kinds, for who reads and writes PEFT folders; NULL after the last. */
+/* The forms of all kinds, for readers and writers of PEFT folders; NULL after the last. */
 const ld_adapter_form *const *ld_adapter_forms(void);
 
 #endif

@@ -1,8 +1,7 @@
-/* LoRA: y = x W^T + bias + scaling (x A^T) B^T, A (R, in), B (out, R), both trained; W is frozen.
- * Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021, section 4.1.
+/* LoRA: y = x W^T + bias + scaling (x A^T) B^T, A (R, in), B (out, R), both trained; W is frozen. Hu et al.,
+ * "LoRA: Low-Rank Adaptation of Large Language Models", 2021, section 4.1.
  *
- * Dropout is that of A's input. The layer and its addition are one product of two terms.
- */
+ * Dropout applies to A's input. The layer and its addition are one product of two terms. */
 #include <string.h>
 
 #include "adapt/low_rank.h"

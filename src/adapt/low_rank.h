@@ -1,7 +1,6 @@
-/* What kinds of adapter with two matrices of low rank share: A (R, in) and B (out, R), whose product is added to the
- * weight, times scaling. Of a convolution A is (R, channels, height, width) and B (out, R, 1, 1), and the matrices are
- * the same numbers.
- */
+/* The common part of adapter kinds with two low-rank matrices: A (R, in) and B (out, R), whose product times
+ * scaling is added to the weight. For a convolution A is (R, channels, height, width) and B (out, R, 1, 1),
+ * and the matrices are the same numbers. */
 #ifndef LD_LOW_RANK_H
 #define LD_LOW_RANK_H
 
@@ -9,7 +8,7 @@
 
 enum { LD_LORA_A, LD_LORA_B, LD_LORA_ROLES };
 
-/* Adds A and B to the parameters, and what they need to the sizes of the change. */
+/* Adds A and B to the parameters, and the sizes that they need to the change. */
 void ld_low_rank_lay_out(ld_change *change);
 
 /* A from U(-1/sqrt(in), 1/sqrt(in)), PEFT's Kaiming-uniform with a = sqrt 5; B zero. */
@@ -31,7 +30,7 @@ ld_part ld_low_rank_back(const ld_change *change, ld_side dh);
 /* W += scaling B A, transposed where W is stored (in, out). */
 void ld_low_rank_add(const ld_change *change, float *W);
 
-/* For ld_adapter_form.check: A and B of one rank, which is the module's. */
+/* For ld_adapter_form.check: A and B must have the module's rank. */
 int ld_low_rank_check(const ld_adapter_module *module, const char *name, ld_error *err);
 
 #endif

@@ -19,7 +19,7 @@ ld_change ld_choice_lay_out(const ld_choice *choice, ld_param *params) {
 static void lay_out(ld_params *params, size_t i, double dropout) {
   ld_change *change = &params->changes[i];
   *change = ld_choice_lay_out(&params->choices[i], params->list + params->n);
-  change->dropout = change->functions->read ? (float)dropout : 0; /* it is of what `read` is given */
+  change->dropout = change->functions->read ? (float)dropout : 0; /* applies to the input of `read` */
   change->id = (uint32_t)i;
   params->n += (size_t)change->n_params;
   for (int k = 0; k < change->n_params; k++) params->n_floats += change->params[k].count;

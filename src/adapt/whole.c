@@ -1,6 +1,5 @@
 /* A module trained in full (PEFT's modules_to_save): its weight and bias are parameters, which begin as the
- * frozen ones.
- */
+ * frozen ones. */
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +10,7 @@
 
 enum { WEIGHT, BIAS };
 
-/* The trained weight in the place of the frozen one. */
+/* The layer with the trained weight in place of the frozen one. */
 static ld_linear trained(const ld_change *c) {
   ld_linear layer = *c->layer;
   layer.weight = (ld_weight){ld_coded_floats(c->params[WEIGHT].data), layer.out, layer.in};
@@ -53,7 +52,7 @@ static void start_as_frozen(ld_change *c) {
   if (c->n_params > BIAS) memcpy(c->params[BIAS].data, c->layer->bias, c->params[BIAS].count * sizeof(float));
 }
 
-/* A layer that the folder does not have starts as PyTorch makes it or, with a spread, as transformers does. */
+/* A layer that the folder does not have starts as in PyTorch or, with a spread, as in transformers. */
 static void start(ld_change *c, uint64_t seed) {
   const ld_linear *layer = c->layer;
   const ld_stream stream = ld_rng_stream(seed, LD_RNG_INIT, ld_rng_name(layer->path), 0);

@@ -1,5 +1,5 @@
 /* The two conversions to float32 run over all frozen weights in every pass. Their loops have a fixed length
- * and no branch, so that compilers turn them into vector code at -O2 as well as at -O3. */
+ * and no branch, so that compilers vectorise them at -O2 as well as at -O3. */
 #include "base/dtype.h"
 
 #include <assert.h>
@@ -78,7 +78,7 @@ static inline uint32_t bits_of(float value) {
 }
 
 /* Normal numbers move their exponent by 127 - 15 (twice for infinity and NaN, to reach 255); subnormal ones
- * are a whole number of 2^-24. Masks choose, so there is no branch. */
+ * are an integer multiple of 2^-24. Masks choose, so there is no branch. */
 static inline float float_of_half(uint16_t half) {
   const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, magnitude = half & 0x7fffu;
   const uint32_t special = 0u - (uint32_t)(magnitude >= 0x7c00u), tiny = 0u - (uint32_t)(magnitude < 0x0400u);
@@ -103,7 +103,7 @@ static uint16_t half_of(float value) {
   if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu));
   if (magnitude >= 0x477ff000u) return sign | 0x7c00u; /* 65520 and above round to infinity */
   if (magnitude < 0x38800000u) {
-    /* Below 2^-14: adding 0.5 lets the addition itself round to a multiple of 2^-24. */
+    /* Below 2^-14: adding 0.5 makes the addition itself round to a multiple of 2^-24. */
     return (uint16_t)(sign | (bits_of(float_of(magnitude) + 0.5f) - 0x3f000000u));
   }
   const uint32_t rounded = magnitude + 0xfffu + (magnitude >> 13 & 1u) - (112u << 23);

@@ -1,10 +1,9 @@
 /* Element types of stored tensors.
  *
  * The table holds every whole-byte type of the safetensors format, so that any model file can be opened and
- * listed; a type that packs numbers in blocks gets a line too. Frozen weights can be of any type that has a codec
- * (linalg/codec.h); trained tensors are floats (ld_dtype_is_float). A reader that needs a tensor of another type
- * refuses it with ld_dtype_name in its text.
- */
+ * listed; a type that packs numbers in blocks gets a line too. Frozen weights can be of any type that has a
+ * codec (linalg/codec.h); trained tensors are floats (ld_dtype_is_float). A reader that needs another type
+ * refuses the tensor, naming its type with ld_dtype_name. */
 #ifndef LD_DTYPE_H
 #define LD_DTYPE_H
 
@@ -12,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* name, spelling in files, elements and bytes of a block: one number each, or several that are packed together */
+/* name, spelling in files, elements and bytes of a block; a block is one number, or several that are packed
+ * together */
 /* clang-format off */
 #define LD_DTYPE_TABLE(X)                 \
   X(LD_F32, "F32", 1, 4)                  \
@@ -56,23 +56,23 @@ typedef struct ld_stored {
   const void *data;
   ld_dtype dtype;
   int ndim;
-  int64_t shape[LD_MAX_DIMS]; /* of its numbers, also where they are packed */
-  const void *beside;         /* for the type's codec: what it reads beside the data; NULL for most types */
+  int64_t shape[LD_MAX_DIMS]; /* in numbers, also where they are packed */
+  const void *beside;         /* extra data for the type's codec; NULL for most types */
 } ld_stored;
 
 size_t ld_dtype_size(ld_dtype dtype); /* bytes of a block */
 const char *ld_dtype_name(ld_dtype dtype);
 
-/* The type of a spelling; false when there is none. */
+/* Finds the type by its spelling; false for an unknown one. */
 bool ld_dtype_parse(const char *text, ld_dtype *out);
 
-/* Whether the conversions below know it: LD_F32, LD_F16, LD_BF16. */
+/* Whether the conversions below support it: LD_F32, LD_F16, LD_BF16. */
 bool ld_dtype_is_float(ld_dtype dtype);
 
 /* The product of the shape (1 without dimensions), which must fit: readers check with ld_shape_count. */
 int64_t ld_stored_count(const ld_stored *tensor);
 
-/* The bytes of its data: of as many blocks as hold its numbers. */
+/* The bytes of its data, in whole blocks. */
 size_t ld_stored_bytes(const ld_stored *tensor);
 
 /* The product of a shape from a file; false when a dimension is negative or the product exceeds INT64_MAX. */
@@ -81,7 +81,7 @@ bool ld_shape_count(const int64_t *shape, int ndim, int64_t *count);
 /* Converts elements [start, start + n) of an F32, F16 or BF16 array to float32, exactly (NaN stays NaN). */
 void ld_dtype_to_f32(float *out, const void *data, ld_dtype dtype, int64_t start, int64_t n);
 
-/* Rounds n floats to `dtype` (F32, F16 or BF16), to nearest even; what is too large becomes infinity. */
+/* Rounds n floats to `dtype` (F32, F16 or BF16), to nearest even; too large values become infinity. */
 void ld_dtype_from_f32(void *out, const float *data, ld_dtype dtype, int64_t n);
 
 #endif

@@ -7,8 +7,8 @@
 
 #include "base/utf8.h"
 
-/* What is too long, such as a path of thousands of characters, loses its middle: a message has the file at
- * its start and the cause at its end. No character of UTF-8 is cut. */
+/* Removes the middle of a text that is too long (a path of thousands of characters): a message has the file
+ * at its start and the cause at its end. Never splits a UTF-8 character. */
 static void shorten(ld_error *err, const char *whole, size_t length) {
   static const char gap[] = " ... ";
   enum { KEPT = (sizeof err->text - sizeof gap) / 2 };

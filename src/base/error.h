@@ -1,10 +1,9 @@
 /* Errors.
  *
  * A function that can fail returns 0, or a negative code from the table below, and takes an `ld_error *` as
- * its last argument. The code is for the program, the text is for the person: one sentence that names the
- * file, the field and the remedy. Nothing prints but the command at the top, so a library function may fail
- * on any rank without noise.
- */
+ * its last argument. The code is for the program, the text for the user: one sentence that names the file,
+ * the field and the remedy. Only the command at the top prints it, so a library function may fail on any rank
+ * without noise. */
 #ifndef LD_ERROR_H
 #define LD_ERROR_H
 
@@ -31,7 +30,7 @@ typedef struct ld_error {
  * text that is too long keeps its start and its end. */
 int ld_fail(ld_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-#ifdef __clang_analyzer__ /* which does not look into other files: what is returned is the code, and not 0 */
+#ifdef __clang_analyzer__ /* which does not look into other files: the code is returned, and is not 0 */
 #define ld_fail(err, code, ...) ((void)ld_fail(err, code, __VA_ARGS__), (code))
 #endif
 

@@ -1,6 +1,5 @@
-/* What the members of a map may hold: a table of names and types, for formats whose readers demand the type of
- * each value.
- */
+/* The types that members of a map may have: a table of names and types, for readers that check the type of
+ * each value. */
 #ifndef LD_KEYS_H
 #define LD_KEYS_H
 
@@ -9,7 +8,7 @@
 
 enum {
   LD_TAKES_INTEGER = 1,
-  LD_TAKES_REAL = 2, /* written with a point or an exponent */
+  LD_TAKES_REAL = 2, /* written with a decimal point or an exponent */
   LD_TAKES_FLAG = 4,
   LD_TAKES_STRING = 8,
   LD_TAKES_INTEGERS = 16, /* a list of integers */
@@ -27,10 +26,10 @@ enum {
 typedef struct ld_key {
   const char *name;
   unsigned takes;
-  const char *alias; /* another name of the same; NULL for none */
+  const char *alias; /* another name of the same key; NULL for none */
 } ld_key;
 
-/* Checks the members that `keys` (ended by one without a name) lists; what is left out is good. LD_EFORMAT
+/* Checks the members listed in `keys` (ended by one without a name); any of them may be missing. LD_EFORMAT
  * with "name: expected an integer or null, found a string". */
 int ld_keys_check(const ld_value *map, const ld_key *keys, ld_error *err);
 

@@ -30,7 +30,7 @@ void ld_progress_clear(void) {
   state.line = false;
 }
 
-/* What stands in files reaches a terminal as text, and nothing steers it. */
+/* Text from files reaches a terminal as text only, so that it cannot steer it. */
 static void say(const char *prefix, const char *format, va_list args) {
   char text[4096];
   ld_text line = {0};
@@ -38,11 +38,12 @@ static void say(const char *prefix, const char *format, va_list args) {
   ld_text_puts(&line, prefix);
   ld_text_put_visible(&line, text);
   ld_progress_clear();
-  fprintf(stderr, "%s\n", line.bytes); /* one write, so that lines of ranks do not mix */
+  fprintf(stderr, "%s\n", line.bytes); /* one write, so that lines of several ranks do not mix */
   ld_text_free(&line);
 }
 
-/* Whether this warning was said before. Files are opened more than once, and each thing is said once a run. */
+/* Whether this warning was already printed. Files are opened more than once; each warning is printed once per
+ * run. */
 static bool said_before(const char *text) {
   flockfile(stderr); /* warnings come from several threads */
   size_t i = 0;

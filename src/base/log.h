@@ -1,8 +1,7 @@
-/* What the program tells a person, on standard error.
+/* Messages to the user, on standard error.
  *
- * One rank speaks: the others call ld_log_mute once. Lines are whole: a progress line on a terminal is
- * rewritten in place and cleared before any other line is printed.
- */
+ * Only one rank prints; the others call ld_log_mute once. Lines are never mixed: a progress line on a
+ * terminal is rewritten in place, and cleared before any other line is printed. */
 #ifndef LD_LOG_H
 #define LD_LOG_H
 
@@ -10,12 +9,12 @@
 
 void ld_log_mute(bool mute);
 
-/* Control characters, which come from files only, are written as \x1b: they reach no terminal. A warning is said
- * once, however often it is given. */
+/* Control characters, which only come from files, are written as \x1b and reach no terminal. A repeated
+ * warning is printed once. */
 void ld_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ld_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* "lora_dist: error: ...": printed even when muted, for the one rank that must speak. */
+/* "lora_dist: error: ...": printed even when muted, for the one rank that must report it. */
 void ld_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Whether standard error is a terminal. */

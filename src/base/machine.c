@@ -40,7 +40,7 @@ bool ld_machine_can_start(int threads) {
   pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
   pthread_t *started = ld_alloc((size_t)threads, sizeof *started);
   int n = 0;
-  pthread_mutex_lock(&gate); /* all are there at once */
+  pthread_mutex_lock(&gate); /* let all of them start first */
   while (n < threads && !pthread_create(&started[n], NULL, wait_for, &gate)) n++;
   pthread_mutex_unlock(&gate);
   for (int i = 0; i < n; i++) pthread_join(started[i], NULL);
@@ -48,7 +48,7 @@ bool ld_machine_can_start(int threads) {
   return n == threads;
 }
 
-/* The number after `key` in a file of lines; without a key the file's only number. -1 for none. */
+/* The number after `key` in a file of lines; without a key, the file's only number. -1 for none. */
 static int64_t read_number(const char *path, const char *key) {
   FILE *file = fopen(path, "re");
   char line[256];
@@ -61,7 +61,7 @@ static int64_t read_number(const char *path, const char *key) {
   return number;
 }
 
-/* What a control group still allows; -1 for no limit. Its cache can be given back. */
+/* The memory that a control group still allows; -1 for no limit. Its cache counts as free. */
 static int64_t group_memory(const char *folder, const char *limit, const char *usage, const char *cache) {
   char *limit_path = ld_format("%s/%s", folder, limit), *usage_path = ld_format("%s/%s", folder, usage);
   char *stat_path = ld_format("%s/memory.stat", folder);
@@ -79,7 +79,7 @@ static int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-/* The tightest of the group and those that it lies in. `path` is cut at its slashes. */
+/* The tightest limit of the group and of the groups around it. `path` is cut at its slashes. */
 static int64_t groups_memory(const char *root, char *path, const char *limit, const char *usage,
                              const char *cache) {
   int64_t least = -1;

@@ -1,11 +1,11 @@
-/* What this machine gives a process: time, cores, memory. */
+/* What this machine offers a process: time, cores, memory. */
 #ifndef LD_MACHINE_H
 #define LD_MACHINE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Seconds on a clock that only goes forward. */
+/* Seconds on a monotonic clock. */
 double ld_clock(void);
 
 enum { LD_CORE_WORDS = 16 };
@@ -14,12 +14,12 @@ enum { LD_CORE_WORDS = 16 };
 void ld_machine_cores(uint64_t cores[LD_CORE_WORDS]);
 int ld_machine_count_cores(const uint64_t cores[LD_CORE_WORDS]);
 
-/* Whether so many threads could be started beside this one: where some cannot, OpenMP ends the process with a
- * bare line. */
+/* Whether so many threads could be started beside this one. Where OpenMP cannot start one, it ends the
+ * process with a bare message. */
 bool ld_machine_can_start(int threads);
 
-/* Bytes of memory that can still be taken, the page cache counted as free: of the machine, or of the control
- * group (a container, a job of Slurm's) where that allows less. -1 when it is not known. */
+/* Bytes of memory that can still be allocated, counting the page cache as free: of the machine, or of the
+ * control group (a container, a Slurm job) if that allows less. -1 when not known. */
 int64_t ld_machine_memory(void);
 
 #endif

@@ -11,13 +11,13 @@ void ld_out_of_memory(size_t bytes) {
   char text[256];
   const bool large = bytes >= 1 << 20;
   const int n =
-      snprintf(text, sizeof text, "lora_dist: error: out of memory: the system gives no %.1f %s more: %s\n",
+      snprintf(text, sizeof text, "lora_dist: error: out of memory: the system refused %.1f %s more: %s\n",
                (double)bytes / (large ? 1048576 : 1024), large ? "MiB" : "KiB", LD_MEMORY_REMEDY);
   (void)!write(STDERR_FILENO, text, n > 0 ? (size_t)n : 0);
   _exit(1);
 }
 
-/* `bytes` were asked for. */
+/* Ends the process if `memory` is NULL; `bytes` were requested. */
 static void *must(void *memory, size_t bytes) {
   if (!memory) ld_out_of_memory(bytes);
   return memory;

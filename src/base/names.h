@@ -1,7 +1,6 @@
-/* Names in one text, with commas between them: "q_proj, v_proj".
+/* Names in one text, separated by commas: "q_proj, v_proj".
  *
- *   for (ld_name name = {0}; ld_name_next(list, &name);) ... name.length bytes at name.at ...
- */
+ *   for (ld_name name = {0}; ld_name_next(list, &name);) ... name.length bytes at name.at ... */
 #ifndef LD_NAMES_H
 #define LD_NAMES_H
 
@@ -13,8 +12,7 @@ typedef struct ld_name {
   size_t length;
 } ld_name;
 
-/* The name after this one; false at the end of the list, which may be NULL. Spaces around names do not
- * count. */
+/* The next name; false at the end of the list, which may be NULL. Spaces around names are ignored. */
 bool ld_name_next(const char *list, ld_name *name);
 
 bool ld_name_is(const ld_name *name, const char *word);

@@ -1,14 +1,13 @@
-/* The version of the program's arithmetic, which is raised where the same run would get other bits.
+/* The version of the program's arithmetic, raised whenever the same run would get other bits.
  *
  * Within a version the bits of an adapter are the same from every compiler, at every level of optimisation
  * and on every processor with AVX2 or AVX-512, since each number is a fixed sequence of roundings: products
- * as linalg/tile.h says, sums as linalg/rows.h says, exp and its kin as vmath.h says; nothing else is fused.
- * Functions of libm (log, sin, cos, pow) are used in double alone and rounded to float.
+ * as in linalg/tile.h, sums as in linalg/rows.h, exp and related functions as in vmath.h; nothing else is
+ * fused. Functions of libm (log, sin, cos, pow) are used only in double and rounded to float.
  *
  * 1: each number of a product was one chain of fused multiply-adds.
  * 2: a product is summed in chains of LD_CHAIN_WORDS, a row in blocks of LD_SUM_BLOCK.
- * 3: exp and its kin with fused multiply-adds.
- */
+ * 3: exp and related functions with fused multiply-adds. */
 #ifndef LD_NUMERICS_H
 #define LD_NUMERICS_H
 

@@ -14,7 +14,7 @@ int ld_print(const ld_text *text, bool flush, ld_error *err) {
                  errno ? strerror(errno) : "an earlier write failed");
 }
 
-/* Bytes of the first `most` characters; *n gets their number. */
+/* The bytes of the first `most` characters; *n receives their number. */
 static size_t cut(const ld_text *text, int most, int *n) {
   size_t at = 0;
   for (*n = 0; at < text->length; at++) {

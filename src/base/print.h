@@ -1,5 +1,4 @@
-/* What commands print to standard output.
- */
+/* Output of commands on standard output. */
 #ifndef LD_PRINT_H
 #define LD_PRINT_H
 
@@ -9,12 +8,12 @@
 #include "base/error.h"
 #include "base/text.h"
 
-/* Writes to standard output, with `flush` through to who reads it. LD_ECLOSED when the reader has gone (as
- * head does): then the program dies by SIGPIPE, or says so where that is ignored. */
+/* Writes to standard output; with `flush`, passes it on to the reader at once. When the reader has gone (as
+ * head does), the program dies by SIGPIPE or, where that is ignored, gets LD_ECLOSED. */
 int ld_print(const ld_text *text, bool flush, ld_error *err);
 
-/* Prints text from a file to standard output, so that nothing in it steers a terminal: its first `most` characters
- * (0: all), and spaces up to `least`. */
+/* Prints text from a file so that nothing in it can steer a terminal: its first `most` characters (0: all),
+ * padded with spaces to `least`. */
 void ld_print_part(const char *string, int least, int most);
 
 /* "2h05m", "3m07s", "12 s", "1.2 s" or "85 ms". */

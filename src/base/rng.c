@@ -23,7 +23,7 @@ static void philox(uint32_t c[4], uint32_t k0, uint32_t k1) {
 }
 
 ld_stream ld_rng_stream(uint64_t seed, enum ld_rng_use use, uint64_t a, uint64_t b) {
-  /* The names are longer than key and counter have room for, so they are hashed: by the generator itself. */
+  /* The inputs are longer than key and counter together, so the generator itself hashes them. */
   uint32_t c[4] = {(uint32_t)a, (uint32_t)(a >> 32), (uint32_t)b, (uint32_t)(b >> 32)};
   philox(c, (uint32_t)seed, (uint32_t)(seed >> 32) ^ ((uint32_t)use << 24));
   return (ld_stream){.key = {c[0], c[1]}, .counter = {c[2], c[3]}};

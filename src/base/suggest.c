@@ -13,8 +13,8 @@ static int same(char a, char b) {
   return a == b || ((a == '-' || a == '_') && (b == '-' || b == '_'));
 }
 
-/* The optimal string alignment distance (Damerau and Levenshtein), a row of its table at a time: `now` is the
- * row of a's first i letters, `last` and `before` are the two rows above it. */
+/* The optimal string alignment distance (Damerau and Levenshtein), one row of its table at a time: `now` is
+ * the row of a's first i letters, `last` and `before` are the two rows above it. */
 size_t ld_edit_distance(const char *a, const char *b) {
   size_t rows[3][LONGEST + 1];
   const size_t n = strlen(a), m = strlen(b);

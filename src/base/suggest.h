@@ -1,5 +1,4 @@
-/* "Did you mean ...?": the name that a misspelt word was meant to be.
- */
+/* "Did you mean ...?": finds the name that a misspelt word was probably meant to be. */
 #ifndef LD_SUGGEST_H
 #define LD_SUGGEST_H
 
@@ -11,13 +10,13 @@ typedef struct ld_hint {
 } ld_hint;
 
 /* How many letters must be inserted, dropped, changed or swapped with their neighbour to turn one word into
- * the other; '-' and '_' count as the same. Words of more than 63 bytes are as far apart as they are long. */
+ * the other; '-' and '_' count as equal. For words of more than 63 bytes it is the longer one's length. */
 size_t ld_edit_distance(const char *a, const char *b);
 
-/* The one of the n names that is nearest to `word`; NULL when none is near enough to be meant. */
+/* The one of the n names that is nearest to `word`; NULL when none is near enough. */
 const char *ld_nearest(const char *word, const char *const *names, size_t n);
 
-/* The same as the end of an error, with `before` put before the name ("--" for an option). Used in place:
+/* The same as the end of an error, with `before` before the name ("--" for an option). Used in place:
  * ld_fail(err, LD_EUSAGE, "unknown key '%s'%s", key, ld_suggest(key, keys, n, "").text) */
 ld_hint ld_suggest(const char *word, const char *const *names, size_t n, const char *before);
 

@@ -26,7 +26,7 @@ void ld_tally_free(ld_tally *tally) {
   *tally = (ld_tally){0};
 }
 
-/* The number of names, whether there are more, and the others' count; then of each name its count and the
+/* The number of names, whether there are more, and the others' count; then for each name its count and the
  * name with its NUL. */
 void ld_tally_put(const ld_tally *tally, ld_text *out) {
   const int64_t head[3] = {(int64_t)tally->n, tally->full, tally->others};

@@ -1,8 +1,7 @@
 /* Counts by name: how many files there are of each kind, how many records have each key.
  *
- * A tally is for a person to read: it keeps the first LD_MOST_TALLIED names, in the order in which they come,
- * and counts all others together.
- */
+ * A tally is for people: it keeps the first LD_MOST_TALLIED names, in the order in which they appear, and
+ * counts all others together. */
 #ifndef LD_TALLY_H
 #define LD_TALLY_H
 
@@ -30,12 +29,12 @@ typedef struct ld_tally {
 void ld_tally_add(ld_tally *tally, const char *name, int64_t count);
 void ld_tally_free(ld_tally *tally);
 
-/* Appends the tally as bytes; ld_tally_take adds such bytes to another one and moves *at past them. False
- * when they end too soon. */
+/* Appends the tally as bytes; ld_tally_take adds such bytes to another tally and moves *at past them. False
+ * when they are incomplete. */
 void ld_tally_put(const ld_tally *tally, ld_text *out);
 bool ld_tally_take(const char **at, const char *end, ld_tally *into);
 
-/* Appends `"id" (3), "source" (2)`; `quote` stands on both sides of a name. A count of 0 is not shown. */
+/* Appends `"id" (3), "source" (2)`, with `quote` on both sides of a name. Counts of 0 are not shown. */
 void ld_tally_list(const ld_tally *tally, const char *quote, ld_text *out);
 
 #endif

@@ -15,7 +15,7 @@ size_t ld_utf8_encode(uint32_t code, char out[4]) {
   return n;
 }
 
-/* The second byte's range is what rules out overlong forms, surrogates and what lies beyond U+10FFFF (Unicode
+/* The range of the second byte excludes overlong forms, surrogates and code points above U+10FFFF (Unicode
  * standard, table 3-7). */
 size_t ld_utf8_check(const char *s, size_t length, size_t *bad, bool *cut) {
   const unsigned char *u = (const unsigned char *)s;

@@ -36,7 +36,7 @@ int ld_value_int(const ld_value *map, const char *key, int64_t fallback, int64_t
     *out = found->integer;
     return 0;
   }
-  /* 2^53: beyond it a double no longer says which integer was meant. */
+  /* 2^53: beyond it a double no longer identifies one integer. */
   if (found->type != LD_REAL || !(found->real >= -0x1p53 && found->real <= 0x1p53))
     return wrong_type(found, key, LD_INTEGER, err);
   if ((double)(int64_t)found->real != found->real) return wrong_type(found, key, LD_INTEGER, err);

@@ -1,20 +1,19 @@
-/* exp and tanh without branches, so that the compiler turns loops over them into vector code, and the mark
- * for functions that are compiled once per vector width and picked when the program starts.
+/* exp and tanh without branches, so that the compiler vectorises loops over them, and the mark for functions
+ * that are compiled once per vector width and chosen when the program starts.
  *
  * Where a multiply-add is fused, LD_FMA says so; the build forbids compilers to fuse any other
- * (-ffp-contract=off). So the bits are the same with every compiler, level of optimisation and vector width.
- */
+ * (-ffp-contract=off). So the bits are the same with every compiler, level of optimisation and vector width. */
 #ifndef LD_VMATH_H
 #define LD_VMATH_H
 
 #include <stdint.h>
 #include <string.h>
 
-/* For static functions alone: clang 14 gives others a wrong name.
+/* Only for static functions: clang 14 gives others a wrong name.
  *
- * The versions are picked by functions that run before a sanitizer is ready, so builds with one go without.
- * gcc 12 knows levels of x86-64 ("arch=haswell" would mean Intel's alone); clang and older gcc pick by single
- * features, among which "avx2" has no fused multiply-add. */
+ * The versions are chosen by functions that run before a sanitizer is ready, so builds with one do without.
+ * gcc 12 knows levels of x86-64 ("arch=haswell" would mean Intel's only); clang and older gcc choose by
+ * single features, of which "avx2" does not include fused multiply-add. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LD_SANITIZED
 #elif defined(__has_feature)

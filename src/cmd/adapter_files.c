@@ -1,4 +1,4 @@
-/* lora_dist export and import: an adapter from one form on disk to the other. */
+/* lora_dist export and import: convert an adapter between its two forms on disk. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@
 #include "load/base_adapter.h"
 #include "options/run_setting.h"
 
-/* What can be said of an adapter without its base. */
+/* The checks of an adapter that need no base. */
 static int check_alone(const ld_adapter *adapter, const char *path, ld_error *err) {
   if (adapter->n_copies)
     ld_warn("%s: its copy of the base's '%s' is left out; whether it is the base's is not known here", path,
@@ -24,7 +24,8 @@ static int check_alone(const ld_adapter *adapter, const char *path, ld_error *er
   return rc ? rc : ld_peft_warn_of_gaps(adapter, path, err);
 }
 
-/* With the base at hand PEFT's names of modules can be short; it must be the adapter's, which is checked. */
+/* With the base, module names can be written as PEFT shortens them. The base must be the adapter's, which is
+ * checked. */
 static int write_for(const char *model, ld_adapter *adapter, const ld_options *options, ld_error *err) {
   ld_base base = {0};
   size_t n = 0;
@@ -37,7 +38,7 @@ static int write_for(const char *model, ld_adapter *adapter, const ld_options *o
   return rc;
 }
 
-/* The base that export names: the one given or, where the adapter does not say, its run's, if it is there. */
+/* The base that export uses: the given one, or else the one that the run records, if it exists. */
 static int find_model(const ld_options *options, const ld_adapter *adapter, char **model, ld_error *err) {
   *model = options->model ? ld_strdup(options->model) : NULL;
   if (*model || adapter->base_name) return 0;

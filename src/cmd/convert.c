@@ -1,4 +1,4 @@
-/* lora_dist convert: an image set in another form to HDF5. */
+/* lora_dist convert: writes an image set as an HDF5 file. */
 #include <string.h>
 
 #include "base/log.h"

@@ -1,4 +1,4 @@
-/* lora_dist generate: text from a prompt, streamed. */
+/* lora_dist generate: continues a prompt, printing the text as it is generated. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,8 @@ typedef struct text_printer {
   ld_error *err;
 } text_printer;
 
-/* A terminal gets the lines and nothing that steers it; a file or a pipe gets each byte. */
+/* Control characters are made visible on a terminal, so that nothing steers it; a file or a pipe gets every
+ * byte. */
 static void make_visible(ld_text *text) {
   ld_text seen = {0};
   for (char *from = text->bytes, *end;; from = end + 1) {
@@ -74,8 +75,8 @@ static bool print_token(int32_t id, void *user) {
   return !p->rc;
 }
 
-/* Keys of generation_config.json by which transformers would choose other tokens, and the values with which
- * they do nothing. */
+/* Keys of generation_config.json that make transformers choose other tokens, and the values that have no
+ * effect. */
 static const struct {
   const char *key;
   double idle;

@@ -1,4 +1,4 @@
-/* lora_dist inspect: what a model folder, an adapter or a run holds. */
+/* lora_dist inspect: shows what a model folder, an adapter or a run holds. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,7 +101,7 @@ static double norm(const float *x, int64_t n) {
   return sqrt(sum);
 }
 
-/* A module, its tensors with their shapes and norms. */
+/* Prints a module, and its tensors with their shapes and norms. */
 static void print_module(const ld_adapter_module *m) {
   printf("  ");
   ld_print_part(m->path, 48, 0);
@@ -171,7 +171,7 @@ static int inspect_checkpoint(const char *path, ld_error *err) {
   return 0;
 }
 
-/* An adapter that does not say where its base lies has that from the run it comes from. */
+/* When an adapter does not name its base, the run that it comes from does. */
 static int inspect_adapter(const char *path, ld_error *err) {
   ld_adapter *adapter;
   char *base = NULL;
@@ -185,7 +185,7 @@ static int inspect_adapter(const char *path, ld_error *err) {
   return rc;
 }
 
-/* The run, and the adapter of its latest checkpoint once there is one. */
+/* Prints the run, and the adapter of its latest checkpoint if there is one. */
 static int inspect_run(const char *path, ld_error *err) {
   ld_text text = {0};
   char *checkpoints = ld_path_join(path, "checkpoints");

@@ -1,4 +1,4 @@
-/* lora_dist inspect, of a run folder: what it was started with, how far it is, and what it has written. */
+/* lora_dist inspect for a run folder: its settings, its progress, and the files it has written. */
 #include "cmd/inspect_run.h"
 
 #include <math.h>
@@ -25,7 +25,7 @@ static void put_value(ld_text *out, const ld_value *value) {
     ld_text_printf(out, "%g", value->real);
 }
 
-/* The settings of run.yaml that a person looks for first; those left at "none" go without saying. */
+/* The settings of run.yaml that a user looks for first; those left at "none" are not shown. */
 static void put_settings(ld_text *out, const ld_value *settings) {
   static const char *const files[] = {"model", "data", "valid"};
   static const char *const keys[] = {"rank",  "alpha",      "target",  "whole",  "init-adapter", "lr",
@@ -59,7 +59,7 @@ void ld_put_file_date(ld_text *out, const char *path) {
   ld_text_puts(out, date);
 }
 
-/* "2026-01-02T03:04:05Z" for people. */
+/* "2026-01-02T03:04:05Z" in readable form. */
 static void put_dates(ld_text *out, const ld_run_record *r, const char *metrics) {
   const bool known = r->date && strlen(r->date) == 20;
   put_label(out, "started");
@@ -89,7 +89,7 @@ static void put_progress(ld_text *out, const ld_run_record *r) {
   ld_text_puts(out, "\n");
 }
 
-/* The first and the last loss of a table, and the best of evaluations. */
+/* The first and the last loss of a table, and the best of the evaluations. */
 static void put_losses(ld_text *out, const char *label, const ld_table *t, const size_t *best) {
   if (!t->n) return;
   const double *step = t->column[LD_COLUMN_STEP], *loss = t->column[LD_COLUMN_LOSS];

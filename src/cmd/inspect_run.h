@@ -14,7 +14,7 @@ bool ld_is_run(const char *path);
 /* Appends its settings, dates, progress, losses and checkpoints, a line each. */
 int ld_inspect_run(const char *path, ld_text *out, ld_error *err);
 
-/* When a file was last written. */
+/* Appends the date at which a file was last written. */
 void ld_put_file_date(ld_text *out, const char *path);
 
 #endif

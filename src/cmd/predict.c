@@ -1,4 +1,4 @@
-/* lora_dist predict: what a classifier makes of each record, one JSON object a line. */
+/* lora_dist predict: classifies each record, and prints one JSON object per record. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,10 +15,10 @@ typedef struct row_printer {
   const ld_base *base;
   const ld_corpus *corpus;
   ld_text line;
-  int64_t next; /* of images: the first without a line */
+  int64_t next; /* of images: the first one without a line */
 } row_printer;
 
-/* Begins a record's line: with "file" first where the record is one. */
+/* Begins a record's line: with "file" first where the record is a file. */
 static void begin_line(row_printer *p, const ld_record *record) {
   const char *file = ld_source_name(ld_dataset_source(p->corpus->dataset), record->offset);
   ld_text_clear(&p->line);
@@ -32,8 +32,8 @@ static int end_line(row_printer *p, ld_error *err) {
   return ld_print(&p->line, false, err);
 }
 
-/* Images before `end` that have no line were passed over as broken: without theirs, the lines would belong to
- * other images. */
+/* Images before `end` that have no line were skipped as unreadable. They get lines too, or else the lines
+ * would belong to other images. */
 static int print_broken(row_printer *p, int64_t end, ld_error *err) {
   int rc = 0;
   for (; !rc && p->next < end; p->next++) {
@@ -55,7 +55,7 @@ static int print_row(int64_t row, const char *members, void *user, ld_error *err
   return end_line(p, err);
 }
 
-/* What no row comes after. */
+/* The skipped images after the last row. */
 static int print_rest(row_printer *p, ld_error *err) {
   const ld_corpus *corpus = p->corpus;
   const int rc = corpus->n_skipped ? print_broken(p, corpus->n_records + corpus->n_skipped, err) : 0;

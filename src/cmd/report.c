@@ -1,4 +1,4 @@
-/* lora_dist report: the page of a run, also of one that was killed or still goes on. */
+/* lora_dist report: writes the page of a run, which may also be unfinished or still in progress. */
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -17,7 +17,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   else if (!ld_file_exists(metrics))
     rc = ld_fail(err, LD_EFILE, "%s: holds no metrics.jsonl: give the --out of a training run", path);
   else if (ld_file_exists(page) && !ld_run_is_folder(path))
-    rc = ld_fail(err, LD_EFILE, "%s: is there already, and '%s' is not the folder of a run: move it", page,
+    rc = ld_fail(err, LD_EFILE, "%s: already exists, and '%s' is not the folder of a run: move it", page,
                  path);
   free(metrics);
   free(page);

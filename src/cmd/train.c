@@ -1,4 +1,4 @@
-/* lora_dist train: opens a job, shows what it will do, and runs it. */
+/* lora_dist train: opens a job, prints what it will do, and runs it. */
 #include "base/machine.h"
 #include "cmd/command.h"
 #include "job/open.h"

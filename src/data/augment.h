@@ -1,5 +1,4 @@
-/* Images on their way into a batch: flipped and shifted by chance while training, scaled and normalised.
- */
+/* Prepares images for a batch: flips and shifts them at random while training, scales and normalises them. */
 #ifndef LD_AUGMENT_H
 #define LD_AUGMENT_H
 
@@ -8,16 +7,16 @@
 #include "io/image/image.h"
 #include "io/image/rule.h"
 
-/* What is done to one image: mirrored, and shifted by so many pixels, with black where nothing is. Zeros:
+/* What is done to one image: mirrored, and shifted by so many pixels, with black in the gaps. All zeros:
  * nothing. */
 typedef struct ld_augment {
   bool flip;
   int down, right;
 } ld_augment;
 
-/* A horizontal flip by even chance and a crop of the image's own size out of the image padded by `crop` on
- * each side, as torchvision's RandomCrop(size, padding=crop) and RandomHorizontalFlip. Follows from seed,
- * epoch and the record's number alone. */
+/* A horizontal flip with probability 1/2, and a crop of the image's own size out of the image padded by
+ * `crop` on each side, as torchvision's RandomCrop(size, padding=crop) and RandomHorizontalFlip. Depends only
+ * on seed, epoch and the record's number. */
 ld_augment ld_augment_draw(bool flip, int crop, uint64_t seed, uint64_t epoch, uint64_t record);
 
 /* Writes the image, which has the rule's size, as number `index` of `n` images side by side: channel c, pixel

@@ -17,9 +17,9 @@ void ld_corpus_close(ld_corpus *corpus) {
 }
 
 size_t ld_corpus_bytes(const ld_corpus *corpus) {
-  enum {
-    READING = 8
-  }; /* for each byte of a record: it is mapped and parsed, and has ids and targets uncut */
+  /* Bytes of memory per byte of a record, which is mapped and parsed, and has ids and targets before it is
+   * truncated. */
+  enum { READING = 8 };
   uint64_t longest = 0;
   for (int64_t i = 0; i < corpus->n_records; i++)
     if (corpus->records[i].bytes > longest) longest = corpus->records[i].bytes;

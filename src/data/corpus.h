@@ -1,5 +1,4 @@
-/* A data set in use: its index joined over the ranks, and its plan.
- */
+/* A data set in use: its index, joined over the ranks, and its plan. */
 #ifndef LD_CORPUS_H
 #define LD_CORPUS_H
 
@@ -15,25 +14,25 @@ typedef struct ld_corpus {
   ld_dataset *dataset;
   ld_record *records; /* of all ranks, in file order */
   int64_t n_records;
-  int64_t n_skipped;      /* broken images */
-  ld_error first_skipped; /* what was wrong with the first */
+  int64_t n_skipped;      /* unreadable images */
+  ld_error first_skipped; /* the first one's error */
   bool *reads;            /* (n_ranks) whether a rank reads the data itself (data/fetch.h) */
   int n_ranks, n_readers;
   int64_t unit_bytes; /* ld_source_unit_bytes, where some ranks do not */
-  ld_labels labels;   /* of a classifier's data: names or numbers as they are written */
+  ld_labels labels;   /* of a classifier's data: names or numbers as written */
   ld_plan *plan;
-  char digest[LD_DIGEST_TEXT + 1]; /* ld_source_digest of rank 0's; empty until it is needed */
+  char digest[LD_DIGEST_TEXT + 1]; /* ld_source_digest of rank 0's data; empty until it is needed */
 } ld_corpus;
 
 void ld_corpus_close(ld_corpus *corpus);
 
-/* LD_EMISMATCH when the data file, whose digest is known, was changed since it was opened. Not collective. */
+/* LD_EMISMATCH when the data file, whose digest is known, has changed since it was opened. Not collective. */
 int ld_corpus_check(const ld_corpus *corpus, ld_error *err);
 
-/* The memory that each rank has for the index of the records, their plan, and reading the longest of them. */
+/* The memory that each rank needs for the index of the records, their plan, and reading the longest of them. */
 size_t ld_corpus_bytes(const ld_corpus *corpus);
 
-/* The record with which a row begins. */
+/* The first record of a row. */
 const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row);
 
 #endif

@@ -14,7 +14,7 @@ static int seq_len_of(const ld_base *base, const ld_options *options) {
   return !most || options->seq_len < most ? (int)options->seq_len : most;
 }
 
-/* Every rank learns every part's labels; this rank's records then count names by their union. */
+/* Every rank learns the labels of all parts; this rank's records then number names by the union. */
 static int join_labels(ld_corpus *corpus, ld_index *index, ld_comm *comm, ld_error *err) {
   ld_text mine = {0};
   void *all;
@@ -35,7 +35,7 @@ static int join_labels(ld_corpus *corpus, ld_index *index, ld_comm *comm, ld_err
   return ld_comm_agree(comm, rc, err);
 }
 
-/* Reads all of a part, which takes as long as the part is large. */
+/* Reads all of a part, which takes time in proportion to its size. */
 typedef struct index_work {
   const ld_dataset *dataset;
   int part, n_parts;
@@ -47,7 +47,7 @@ static int index_part(void *user, ld_error *err) {
   return ld_dataset_index(work->dataset, work->part, work->n_parts, work->out, err);
 }
 
-/* All ranks' counts of what has no use; rank 0 tells of it. */
+/* Adds up all ranks' counts of unused records; rank 0 reports them. */
 static void join_unused(const ld_corpus *corpus, const ld_tally *mine, ld_comm *comm) {
   ld_text bytes = {0};
   ld_tally joined = {0};
@@ -72,16 +72,16 @@ static void join_empty(const ld_corpus *corpus, const ld_index *index, ld_comm *
             ld_plural(n_empty, "record has no token and is", "records have no token and are"));
 }
 
-/* Counts over all ranks the images that were passed over, and those that were turned. */
+/* Counts over all ranks the images that were skipped, and those that were turned. */
 static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
   const char *path = ld_dataset_path(corpus->dataset);
   int64_t counts[2] = {(int64_t)index->n_skipped, (int64_t)index->n_turned};
   ld_comm_sum_i64(comm, counts, 2);
   corpus->n_skipped = counts[0];
-  ld_error first = index->first_skipped; /* of the lowest rank that met one, as that of an error */
+  ld_error first = index->first_skipped; /* of the lowest rank that met one, as for an error */
   ld_comm_agree(comm, index->n_skipped ? first.code : 0, &first);
   corpus->first_skipped = first;
-  if (counts[0] && !(corpus->labelled && !corpus->n_records)) { /* else fail_without_any says it */
+  if (counts[0] && !(corpus->labelled && !corpus->n_records)) { /* otherwise fail_without_any reports it */
     ld_warn("skipped: %s", first.text);
     ld_warn("%s: %lld unreadable %s skipped (--strict makes that an error)", path, (long long)counts[0],
             ld_plural(counts[0], "image is", "images are"));
@@ -91,7 +91,7 @@ static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm)
             (long long)counts[1], ld_plural(counts[1], "is", "are"));
 }
 
-/* Every rank gets all records. */
+/* Gives every rank all records. */
 static void join_records(ld_corpus *corpus, ld_index *index, ld_comm *comm) {
   void *all;
   size_t bytes;
@@ -133,13 +133,13 @@ static int fail_without_any(const ld_corpus *corpus, ld_error *err) {
                  ld_dataset_form(corpus->dataset)->without_any);
 }
 
-/* Of records that are not used, or not as a whole. */
+/* Warns of records that are left out or truncated. */
 static void warn_of_records(const ld_corpus *corpus, int seq_len) {
   const char *path = ld_dataset_path(corpus->dataset);
   const ld_plan *plan = corpus->plan;
   const ld_data_form *form = ld_dataset_form(corpus->dataset);
   if (plan->n_cut)
-    ld_warn("%s: %lld record%s longer than --seq-len %d tokens and cut", path, (long long)plan->n_cut,
+    ld_warn("%s: %lld record%s longer than --seq-len %d tokens and truncated", path, (long long)plan->n_cut,
             ld_plural(plan->n_cut, " is", "s are"), seq_len);
   if (plan->n_idle)
     ld_warn("%s: %lld %s no %s and %s left out", path, (long long)plan->n_idle,
@@ -164,7 +164,7 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
   return fail_without_any(corpus, err);
 }
 
-/* All read conversations as rank 0 does. */
+/* Makes all ranks read conversations as rank 0 does. */
 static int agree_on_layout(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   const char *mine = ld_dataset_layout(corpus->dataset);
   ld_text name = {0};
@@ -202,7 +202,7 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   return 0;
 }
 
-/* Puts the place of the first record before the error that its label is not among the base's. */
+/* Names the first record whose label is not among the base's, before the error's own text. */
 static int fail_unknown_name(const ld_corpus *corpus, int rc, ld_error *err) {
   const ld_labels *labels = &corpus->labels;
   size_t name = 0;
@@ -213,7 +213,7 @@ static int fail_unknown_name(const ld_corpus *corpus, int rc, ld_error *err) {
                                : ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
 }
 
-/* Names become the base's classes. */
+/* Turns names into the base's classes. */
 static int map_names(ld_corpus *corpus, ld_error *err) {
   ld_index view = {.records = corpus->records, .n = (size_t)corpus->n_records, .labels = corpus->labels};
   const int rc = ld_index_renumber(&view, &corpus->base->labels, err);

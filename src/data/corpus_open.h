@@ -1,16 +1,14 @@
-/* Opening data: the index joined over the ranks, labels matched with the base's, the rows planned.
- */
+/* Opening data: joins the index over the ranks, matches labels with the base's, and plans the rows. */
 #ifndef LD_CORPUS_OPEN_H
 #define LD_CORPUS_OPEN_H
 
 #include "data/corpus.h"
 
-/* Opens a data file, indexes this rank's part of it and joins the parts. Rank 0 must be able to read it; a
- * rank that sees nothing at the path, or other bytes, gets the records that it needs by ld_corpus_fetch
- * (data/fetch.h).
- * Collective: an error of one rank is everyone's. The base and the options are borrowed. Without `labelled` a
- * classifier's labels are ignored: for prediction. A classifier's data has no plan before
- * ld_corpus_plan. */
+/* Opens a data file, indexes this rank's part of it and joins the parts. Rank 0 must be able to read the
+ * file; a rank that finds nothing at the path, or other bytes, gets the records that it needs by
+ * ld_corpus_fetch (data/fetch.h). The base and the options are borrowed. Without `labelled` a classifier's
+ * labels are ignored, for prediction. A classifier's data has no plan before ld_corpus_plan. Collective: an
+ * error on one rank is everyone's. */
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err);
 

@@ -16,17 +16,17 @@
 #include "io/state/checkpoint_folder.h"
 #include "load/base_adapter.h"
 
-/* What goes out at a time, and is held twice by a host that receives. */
+/* The bytes sent at a time, which a receiving host holds twice. */
 enum { CHUNK = 32 << 20 };
 
-/* The files of rank 0: `root` is their folder, or the file itself, whose one name is empty then. */
+/* Rank 0's files. `root` is their folder, or the file itself; then there is one name, which is empty. */
 typedef struct file_list {
   char *root;
   char **names;
   size_t n;
 } file_list;
 
-/* What a file holds from where a rank stands; no bytes is -1. */
+/* A file as one rank sees it; -1 bytes: it cannot be read. */
 typedef struct look {
   int64_t bytes;
   uint64_t hash;
@@ -76,7 +76,7 @@ static file_list list_adapter(const char *path) {
   return list;
 }
 
-/* Gives all ranks rank 0's list: the root and the names, each with a NUL after it. */
+/* Gives all ranks rank 0's list: the root and the names, each followed by a NUL. */
 static void broadcast_list(ld_comm *comm, file_list *list) {
   ld_text text = {0};
   if (list->root) {
@@ -98,8 +98,8 @@ static void broadcast_list(ld_comm *comm, file_list *list) {
 /* One transfer as a rank sees it. */
 typedef struct transfer {
   ld_comm *all, *node,
-      *part;     /* all; the ranks of this host; rank 0 and one of each host that receives, NULL of others */
-  bool receives; /* this rank, for its host */
+      *part;     /* all; the ranks of this host; rank 0 and one rank of each receiving host, NULL on others */
+  bool receives; /* this rank receives for its host */
   const file_list *list;
   look *looks; /* rank 0's */
   ld_digests *digests;
@@ -117,7 +117,7 @@ static int fail_memory(const transfer *t, const char *why, ld_error *err) {
 static int make_files(transfer *t, ld_error *err) {
   ld_distributed *out = t->out;
   const int64_t there = ld_machine_memory();
-  if (there >= 0 && there < out->bytes) return fail_memory(t, "there is less", err);
+  if (there >= 0 && there < out->bytes) return fail_memory(t, "not enough there", err);
   out->files = ld_alloc(t->list->n, sizeof *out->files);
   for (size_t i = 0; i < t->list->n; i++) {
     const int file = memfd_create("lora_dist file", MFD_CLOEXEC);
@@ -127,7 +127,7 @@ static int make_files(transfer *t, ld_error *err) {
   return 0;
 }
 
-/* One file, to all of the part. A rank that fails goes on receiving, for the others' sake. */
+/* Sends one file to all of the part. A rank that fails keeps receiving, for the sake of the others. */
 static int send_file(transfer *t, size_t i, char *room, ld_error *err) {
   ld_map map = {0};
   char *path = file_path(t->list, i);
@@ -164,7 +164,7 @@ static const char *link_name(const file_list *list, size_t i) {
   return slash ? slash + 1 : list->root;
 }
 
-/* A folder in which the files in memory stand under their names. They belong to this process, so only links
+/* A folder in which the files in memory appear under their names. They belong to this process, so only links
  * can outlive it. */
 static int make_links(transfer *t, ld_error *err) {
   const char *temporary = getenv("TMPDIR");
@@ -187,7 +187,7 @@ static int make_links(transfer *t, ld_error *err) {
   return rc;
 }
 
-/* Where the ranks of a host that received read. */
+/* Gives the ranks of a receiving host the path at which they read. */
 static int broadcast_path(transfer *t, ld_error *err) {
   ld_text text = {0};
   if (t->receives) ld_text_puts(&text, t->out->links);
@@ -215,7 +215,7 @@ static int send_all(ld_comm *comm, transfer *t, bool lacking, ld_error *err) {
   if (!rc && t->receives) rc = make_links(t, err);
   rc = ld_comm_agree(comm, rc, err);
   if (!rc && lacking) rc = broadcast_path(t, err);
-  if (ld_comm_rank(comm) == 0 && lacking) { /* the only rank that surely sees the real ones */
+  if (ld_comm_rank(comm) == 0 && lacking) { /* the only rank known to see the originals */
     free(t->out->path);
     t->out->path = ld_strdup(t->list->root);
     rc = 0;
@@ -239,10 +239,10 @@ static uint64_t stamp_all(const file_list *list, look *looks) {
 /* What one rank reads for its host. */
 typedef struct host_reading {
   const transfer *t;
-  look *looks; /* its own */
+  look *looks; /* this rank's */
 } host_reading;
 
-/* Only files of the right sizes are read. What cannot be read counts as none. */
+/* Only files of the right sizes are read. A file that cannot be read counts as missing. */
 static int read_looks(void *self, ld_error *err) {
   const host_reading *r = self;
   for (size_t i = 0; i < r->t->list->n; i++) {
@@ -257,7 +257,7 @@ static int read_looks(void *self, ld_error *err) {
   return 0;
 }
 
-/* Another file under the name of rank 0's deserves a word: it may be a damaged copy. */
+/* Warns of another file under the name of rank 0's: it may be a damaged copy. */
 static void warn_of_others(ld_comm *comm, const transfer *t, const look *mine) {
   ld_error other = {0};
   for (size_t i = 0; i < t->list->n && !other.code; i++) {
@@ -272,7 +272,7 @@ static void warn_of_others(ld_comm *comm, const transfer *t, const look *mine) {
   if (ld_comm_agree(comm, other.code, &other)) ld_warn("%s", other.text);
 }
 
-/* Whether any rank of this host sees other files than rank 0, and the rank that is to receive for it. */
+/* Whether any rank of this host sees other files than rank 0; finds the rank that receives for the host. */
 static bool must_receive(ld_comm *comm, transfer *t) {
   const size_t size = t->list->n * sizeof(look);
   look *mine = ld_alloc(t->list->n, sizeof *mine);
@@ -353,7 +353,7 @@ void ld_distributed_close(ld_distributed *distributed) {
                                   .bytes = distributed->bytes};
 }
 
-/* What a rank reads while the others may ask whether it is there. */
+/* What a rank reads while the others may check that it is alive. */
 typedef struct opening {
   ld_base *base;
   const char *folder, *adapter;
@@ -370,7 +370,7 @@ static int make_ready(void *self, ld_error *err) {
   return ld_base_make_ready(o->base, o->adapter, o->other_base, err);
 }
 
-/* The whole base is read only where an adapter must fit it, or where several hosts must hold the same. */
+/* The whole base is read only when an adapter must fit it, or when several hosts must hold the same one. */
 int ld_distribute_open_ready(ld_comm *comm, const char *model, const char *adapter, bool other_base,
                              ld_digests *digests, ld_base *base, ld_error *err) {
   ld_distributed folder = {0}, file = {0};
@@ -388,7 +388,7 @@ int ld_distribute_open_ready(ld_comm *comm, const char *model, const char *adapt
   return rc;
 }
 
-/* The digest of a rank's base, found once a host. */
+/* The digest of a rank's base, found once per host. */
 typedef struct base_reading {
   const ld_model_folder *folder;
   ld_digests *digests;

@@ -22,7 +22,7 @@ void ld_feed_free(ld_feed *feed) {
   *feed = (ld_feed){0};
 }
 
-/* Empties a lane, which then takes so many rows, segments and numbers. */
+/* Empties a lane and makes room for so many rows, segments and numbers. */
 static void begin_lane(ld_lane *lane, size_t rows, size_t segments, size_t numbers) {
   if (rows > lane->room) {
     lane->room = rows;
@@ -50,7 +50,7 @@ static size_t pixels_of(const ld_corpus *corpus) {
   return (size_t)rule->channels * (size_t)rule->height * (size_t)rule->width;
 }
 
-/* For so many tokens (images) of so many segments. */
+/* Begins a batch of so many tokens (images) in so many segments. */
 static void begin(const ld_corpus *corpus, size_t tokens, size_t segments, ld_feed *feed) {
   begin_lane(&feed->input, tokens, segments, tokens * pixels_of(corpus));
   begin_lane(&feed->targets, tokens, 0, tokens);
@@ -74,7 +74,7 @@ static void lay_tokens(ld_lane *lane, const ld_laid *laid) {
     lay_token(lane, sample->tokens.ids[i], sample->types.n ? sample->types.ids[i] : 0);
 }
 
-/* The image of a record beside those of the other n_images. */
+/* Lays the image of a record beside those of the other n_images. */
 static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoch, int n_images,
                       ld_lane *lane) {
   const ld_options *options = corpus->options;
@@ -95,7 +95,7 @@ static void lay_targets(const ld_objective *objective, ld_laid *laid, ld_lane *l
   lane->n_rows += objective->lay(laid);
 }
 
-/* Continuous text begins with the token that begins a text, which nothing predicts. */
+/* Continuous text begins with the beginning-of-text token, which nothing predicts. */
 static void lay_beginning(const ld_corpus *corpus, ld_feed *feed) {
   begin_segment(&feed->input);
   lay_token(&feed->input, corpus->base->bos, 0);
@@ -182,7 +182,7 @@ ld_row_shape ld_corpus_longest(const ld_corpus *corpus) {
   return (ld_row_shape){corpus->plan->longest, corpus->plan->longest};
 }
 
-/* A record of that shape: its first tokens are targets, as far as an objective has them. */
+/* Fills in a record of that shape. Its first tokens are the targets, if the objective has any. */
 static void fill_blank(ld_row_shape shape, ld_sample *sample) {
   sample->tokens.n = sample->types.n = sample->parts.n = 0;
   for (int t = 0; t < shape.n_tokens; t++) {

@@ -1,12 +1,11 @@
-/* The making of microbatches from a corpus.
- */
+/* Makes microbatches from a corpus. */
 #ifndef LD_FEED_H
 #define LD_FEED_H
 
 #include "data/corpus.h"
 #include "nn/batch.h"
 
-/* The memory of a field: as many rows as are laid so far. */
+/* The memory of a field, which grows with the rows that are laid. */
 typedef struct ld_lane {
   int n_rows, n_segments;
   int32_t *ids, *positions, *types, *segment;
@@ -14,7 +13,7 @@ typedef struct ld_lane {
   size_t room, segment_room, number_room;
 } ld_lane;
 
-/* The memory of a microbatch being made; reused, grown when needed. Zero-initialise. */
+/* The memory of a microbatch being made; reused, and grown when needed. Zero-initialise. */
 typedef struct ld_feed {
   ld_lane input, targets;
   ld_sample sample;
@@ -22,21 +21,22 @@ typedef struct ld_feed {
 
 void ld_feed_free(ld_feed *feed);
 
-/* Reads the rows, each by its number in the plan, and lays them back to back. Images are augmented as the
- * options say when `epoch` is not negative: by what follows from seed, epoch and record. The batch borrows
+/* Reads the rows, each by its number in the plan, and lays them one after the other. With `epoch` not
+ * negative, images are augmented as the options say, depending on seed, epoch and record. The batch borrows
  * the feed's memory. */
 int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, int64_t epoch, ld_feed *feed,
                     ld_batch *batch, ld_error *err);
 
-/* A shape that rows can have: tokens (1 of an image), and how many targets there are. */
+/* A possible shape of a row: tokens (1 for an image), and the number of targets. */
 typedef struct ld_row_shape {
   int n_tokens, n_targets;
 } ld_row_shape;
 
-/* That of the longest row, with as many targets as it could have. */
+/* The shape of the longest row, with as many targets as it could have. */
 ld_row_shape ld_corpus_longest(const ld_corpus *corpus);
 
-/* A batch of n_rows rows of that shape, of zeros, for a dry pass. LD_EUSAGE when that is too much for one pass. */
+/* A batch of n_rows rows of that shape, all zeros, for a dry pass. LD_EUSAGE when that is too much for one
+ * pass. */
 int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape, ld_feed *feed,
                     ld_batch *batch, ld_error *err);
 

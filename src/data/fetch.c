@@ -8,7 +8,8 @@
 #include "data/once.h"
 #include "io/dataset/source_received.h"
 
-/* What is fetched at once, by all ranks: enough that few exchanges are needed, little enough to be held. */
+/* How much all ranks together fetch at once: large enough for few exchanges, small enough to be held in
+ * memory. */
 enum { WINDOW_BYTES = 64 << 20 };
 
 typedef struct open_work {
@@ -29,7 +30,7 @@ typedef struct data_reading {
   char digest[LD_DIGEST_TEXT + 1];
 } data_reading;
 
-/* Data that cannot be read here counts as none, unless it is rank 0's. */
+/* Data that cannot be read here counts as missing, except on rank 0. */
 static int read_data(void *self, ld_error *err) {
   data_reading *r = self;
   return r->dataset ? ld_source_digest(ld_dataset_source(r->dataset), r->digests, r->digest, err) : 0;
@@ -39,7 +40,7 @@ static uint64_t stamp_of(const ld_corpus *corpus) {
   return corpus->dataset ? ld_source_stamp(ld_dataset_source(corpus->dataset)) : 0;
 }
 
-/* Every rank finds the digest of the data that it sees, and rank 0's. Collective. */
+/* Finds on every rank the digest of the data that it sees, and rank 0's. Collective. */
 static int find_digest(ld_corpus *corpus, ld_comm *comm, char mine[LD_DIGEST_TEXT + 1], ld_error *err) {
   data_reading r = {.dataset = corpus->dataset, .digests = corpus->base->digests};
   int rc = ld_once_a_host(comm, stamp_of(corpus), read_data, &r, r.digest, sizeof r.digest, err);
@@ -50,7 +51,7 @@ static int find_digest(ld_corpus *corpus, ld_comm *comm, char mine[LD_DIGEST_TEX
   return rc;
 }
 
-/* Other data under the name of rank 0's deserves a word: it may be a damaged copy. */
+/* Warns of other data under the name of rank 0's: it may be a damaged copy. */
 static void warn_of_others(const ld_corpus *corpus, ld_comm *comm, bool other) {
   ld_error what = {0};
   if (other)
@@ -61,7 +62,7 @@ static void warn_of_others(const ld_corpus *corpus, ld_comm *comm, bool other) {
   if (ld_comm_agree(comm, what.code, &what)) ld_warn("%s", what.text);
 }
 
-/* Which ranks have the data open that rank 0 has; others close theirs. */
+/* Finds which ranks have opened the same data as rank 0; the others close theirs. */
 static int find_readers(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   const int size = corpus->n_ranks = ld_comm_size(comm), rank = ld_comm_rank(comm);
   int64_t *reads = ld_alloc((size_t)size, sizeof *reads);
@@ -81,7 +82,7 @@ static int find_readers(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   return rc;
 }
 
-/* Ranks without the data make their data sets of rank 0's opening. Collective. */
+/* Ranks without the data build their data sets from what rank 0 sends. Collective. */
 static int open_received(ld_corpus *corpus, ld_comm *comm, const char *path,
                          const ld_dataset_options *options, ld_error *err) {
   ld_text opening = {0};
@@ -187,7 +188,7 @@ static int receive(const ld_corpus *corpus, ld_comm *comm, int from, ld_error *e
   return ld_source_receive(ld_dataset_source(corpus->dataset), bytes, length, err);
 }
 
-/* The rank that serves the k-th of those without the data: the readers in turn. */
+/* The rank that serves the k-th rank without the data: the readers take turns. */
 static int server_of(const ld_corpus *corpus, int k) {
   int rank = 0;
   for (int i = k % corpus->n_readers; i || !corpus->reads[rank]; rank++) i -= corpus->reads[rank];
@@ -202,7 +203,7 @@ int ld_corpus_fetch(const ld_corpus *corpus, ld_comm *comm, const int64_t *rows,
     if (corpus->reads[rank]) continue;
     const int server = server_of(corpus, k++);
     if (ld_comm_rank(comm) == server) {
-      ld_text text = {0}; /* goes out empty after a failure, since the other rank waits for it */
+      ld_text text = {0}; /* sent empty after a failure, since the other rank waits for it */
       if (!rc) rc = put_records(corpus, rows, owners, n, rank, &text, err);
       if (rc) ld_text_clear(&text);
       send_text(comm, &text, rank);
@@ -219,7 +220,7 @@ int ld_corpus_fetch_next(const ld_corpus *corpus, ld_comm *comm, int64_t first, 
   if (!ld_corpus_is_fetched(corpus) || first < *until) return rc;
   rc = ld_comm_agree(comm, rc, err);
   if (rc) {
-    *until = corpus->plan->n_rows; /* on all ranks: the walk only comes to its end */
+    *until = corpus->plan->n_rows; /* on all ranks: no rank fetches again before the end of the walk */
     return rc;
   }
   const int size = ld_comm_size(comm);

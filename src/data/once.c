@@ -42,7 +42,7 @@ bool ld_once_is_one_copy(ld_comm *comm, bool there, uint64_t see) {
   return !differs;
 }
 
-/* The cores that this rank may use, or that all ranks of its host together have. */
+/* The number of cores that this rank may use, or that all ranks of its host have together. */
 static int n_threads(const ld_comm *comm, const ld_options *options) {
   uint64_t cores[LD_CORE_WORDS];
   ld_machine_cores(cores);
@@ -94,7 +94,7 @@ void ld_once_keep(ld_comm *comm, ld_digests *digests, const char *folder) {
   if (ld_comm_rank(comm) == 0 && bytes) {
     ld_digests_take(digests, all, bytes, true);
     if (ld_comm_meanwhile(comm, keep, &k, &why))
-      ld_warn("%s; the digests are not kept, so that the next start reads all files again", why.text);
+      ld_warn("%s; the digests are not kept, so the next start reads all files again", why.text);
   }
   free(all);
 }

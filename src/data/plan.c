@@ -15,7 +15,7 @@ static void add_totals(ld_plan *plan) {
   }
 }
 
-/* A record to be put into a row: its place among those with targets, and its length after cutting. */
+/* A record to be put into a row: its position among those with targets, and its length after truncation. */
 typedef struct item {
   int64_t place;
   int32_t length;
@@ -27,8 +27,7 @@ static int longer_first(const void *a, const void *b) {
   return x->place < y->place ? -1 : 1;
 }
 
-/* Rows by the room that they have left, as stacks: room_top[r] is a row with room r, next[row] the one below.
- */
+/* Rows by the room that they have left, as stacks: room_top[r] is a row with room r, next[row] the one below. */
 typedef struct shelf {
   int64_t *top, *next;
   int seq_len;
@@ -51,7 +50,7 @@ static int64_t take_from_shelf(shelf *rows, int room, int *found) {
   return -1;
 }
 
-/* Gives each item a row, by its place. */
+/* Assigns each item a row, by its position. */
 static void best_fit(const item *items, int64_t n, int seq_len, int64_t *row_of) {
   shelf rows = {ld_alloc((size_t)seq_len + 1, sizeof(int64_t)), ld_alloc((size_t)n, sizeof(int64_t)),
                 seq_len};
@@ -70,7 +69,7 @@ static void best_fit(const item *items, int64_t n, int seq_len, int64_t *row_of)
 
 /* Numbers the rows in the order of their first record. */
 static void number_rows(int64_t *row_of, int64_t n) {
-  int64_t *number = ld_alloc((size_t)n, sizeof *number), n_rows = 0; /* 0: has none yet */
+  int64_t *number = ld_alloc((size_t)n, sizeof *number), n_rows = 0; /* 0: not numbered yet */
   for (int64_t i = 0; i < n; i++) {
     if (!number[row_of[i]]) number[row_of[i]] = ++n_rows;
     row_of[i] = number[row_of[i]] - 1;
@@ -100,7 +99,7 @@ static int64_t count_used(ld_plan *plan, const ld_length *lengths, int64_t n, in
   return n - plan->n_idle;
 }
 
-/* Makes the rows with their sizes, and where the pieces of each begin. */
+/* Makes the rows with their sizes, and finds where the pieces of each begin. */
 static void make_rows(ld_plan *plan, const ld_length *lengths, int64_t n, int seq_len,
                       const int64_t *row_of) {
   for (int64_t i = 0, place = 0; i < n; i++) {
@@ -201,7 +200,7 @@ static int compare_keys(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/* The rows by falling length are dealt out to the microbatches, forth and back. */
+/* Assigns the rows, longest first, to the microbatches, back and forth. */
 void ld_plan_balance(const ld_plan *plan, int64_t micro, int64_t *rows, int64_t n, int64_t *scratch) {
   const int64_t n_micro = (n + micro - 1) / micro;
   int64_t *keys = scratch, *before = scratch + n, next = 0;

@@ -1,9 +1,8 @@
-/* The plan of the data: which tokens stand in which row, and which rows in which step.
+/* The plan of the data: which tokens are in which row, and which rows in which step.
  *
- * A row is what one sequence of the batch holds: a record, several short records (packed), or a window of a
- * continuous text. Rows follow from the records' lengths and the options alone; the order of an epoch from
- * the seed and the epoch's number. So every rank makes the same plan by itself.
- */
+ * A row is one sequence of the batch: a record, several short records (packed), or a window of a continuous
+ * text. Rows depend on the records' lengths and the options only; the order in an epoch depends on the seed
+ * and the epoch's number. So every rank makes the same plan by itself. */
 #ifndef LD_PLAN_H
 #define LD_PLAN_H
 
@@ -27,38 +26,37 @@ typedef struct ld_plan {
   ld_row *rows;
   int64_t n_rows;
   ld_row_piece *pieces;
-  bool continuous; /* the pieces of a row are one text; otherwise each is a segment of its own */
+  bool continuous; /* the pieces of a row are one text; otherwise each is its own segment */
   bool bos;        /* a row of continuous text begins with the beginning-of-text token */
   int longest;     /* tokens of the longest row */
   int64_t n_targets, n_tokens;
-  int64_t n_cut, n_idle; /* records that were cut to seq_len; records left out for having no target */
+  int64_t n_cut, n_idle; /* records truncated to seq_len; records left out because they have no target */
 } ld_plan;
 
-/* Lengths of a record, as in the dataset's index. */
+/* The length of a record, as in the dataset's index. */
 typedef struct ld_length {
   int32_t n_tokens, n_targets;
 } ld_length;
 
-/* One record a row; with `pack` as many as fit, best fit first over falling lengths. */
+/* One record per row; with `pack` as many as fit, by best fit over decreasing lengths. */
 ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool pack);
 
-/* Windows of seq_len tokens over all records joined; with `bos` one of them is the beginning-of-text token.
- */
+/* Windows of seq_len tokens over all records joined; with `bos` one of these is the beginning-of-text token. */
 ld_plan *ld_plan_stream(const ld_length *lengths, int64_t n, int seq_len, bool bos);
 
 void ld_plan_free(ld_plan *plan);
 
-/* The memory that its rows and pieces take. */
+/* The bytes of its rows and pieces. */
 size_t ld_plan_bytes(const ld_plan *plan);
 
-/* Steps of one epoch: the last may be short of rows. */
+/* Steps of one epoch; the last one may have fewer rows. */
 int64_t ld_plan_steps(const ld_plan *plan, int64_t batch_size);
 
-/* The rows' order in an epoch, into order (n_rows). */
+/* Writes the order of the rows in an epoch to order (n_rows). */
 void ld_plan_order(const ld_plan *plan, uint64_t seed, int64_t epoch, bool shuffle, int64_t *order);
 
-/* Rearranges the n rows of one step so that its microbatches, each `micro` rows on end, hold about equally
- * many tokens: otherwise ranks wait for the longest. `scratch` holds 2 n numbers. */
+/* Rearranges the n rows of one step so that its microbatches, `micro` consecutive rows each, hold about the
+ * same number of tokens; otherwise ranks wait for the longest. `scratch` holds 2 n numbers. */
 void ld_plan_balance(const ld_plan *plan, int64_t micro, int64_t *rows, int64_t n, int64_t *scratch);
 
 #endif

@@ -21,8 +21,8 @@ static int likelier_first(const void *a, const void *b) {
   return x->id < y->id ? -1 : 1;
 }
 
-/* As transformers does it: temperature, then the k likeliest, then the smallest set with probability p (the
- * token that crosses p belongs to it). */
+/* As in transformers: temperature, then the k likeliest, then the smallest set with probability p (including
+ * the token that crosses p). */
 int32_t ld_pick(float *logits, int V, double temperature, int64_t top_k, double top_p, double draw) {
   if (temperature <= 0) return ld_row_argmax(logits, V);
   choice *order = ld_alloc((size_t)V, sizeof *order);
@@ -50,7 +50,7 @@ int32_t ld_pick(float *logits, int V, double temperature, int64_t top_k, double 
   return id;
 }
 
-/* One generation under way. */
+/* A generation in progress. */
 typedef struct generator {
   const ld_base *base;
   ld_tape *tape;
@@ -103,7 +103,7 @@ static ld_batch make_batch(const generator *g, int n, const int32_t segment[2]) 
                     .cache = (ld_cache *)&g->cache};
 }
 
-/* Sizes the tape for passes of n ids behind up to `past` others. */
+/* Sizes the tape for passes of n ids that follow up to `past` others. */
 static bool fit(generator *g, int n, int past) {
   const int32_t segment[2] = {0, n};
   const ld_batch batch = make_batch(g, n, segment);

@@ -1,5 +1,4 @@
-/* Text generation: one token after the other, with a cache of keys and values.
- */
+/* Text generation: one token after the other, with a cache of keys and values. */
 #ifndef LD_GENERATE_H
 #define LD_GENERATE_H
 
@@ -8,9 +7,10 @@
 /* Called with each new id; returning false ends the generation. */
 typedef bool (*ld_token_sink)(int32_t id, void *user);
 
-/* Goes on from `prompt` (prompt.h) for at most options->max_tokens ids, until a stop id, the model's
- * last position, or the sink says so. Temperature 0 takes the likeliest; otherwise the draw follows from
- * options->seed and the place. LD_ENUMERIC for logits that are not finite, LD_EMEMORY. Not collective. */
+/* Continues `prompt` (prompt.h) by at most options->max_tokens ids, until a stop id, the model's last
+ * position, or until the sink returns false. Temperature 0 takes the likeliest token; otherwise the draw
+ * depends on options->seed and the position. LD_ENUMERIC for logits that are not finite; LD_EMEMORY. Not
+ * collective. */
 int ld_generate(const ld_base *base, const ld_options *options, const int32_t *prompt, int n_prompt,
                 ld_token_sink sink, void *user, ld_error *err);
 

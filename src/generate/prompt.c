@@ -12,11 +12,11 @@ void ld_prompts_free(ld_prompts *prompts) {
   *prompts = (ld_prompts){.stop = -1};
 }
 
-/* What a model can go on from: a tokenizer that ends each text with eos would end the prompt too. */
+/* Checks a prompt and removes an eos at its end, which some tokenizers add to every text. */
 static int settle(const ld_base *base, ld_ids *ids, ld_error *err) {
   const size_t most = (size_t)base->model->max_positions;
   while (ids->n > 1 && ids->ids[ids->n - 1] == base->eos) ids->n--;
-  /* A model without a beginning-of-text token can still begin after an end. */
+  /* A model without a beginning-of-text token can still begin after an end of text. */
   if (!ids->n && base->eos < 0)
     return ld_fail(err, LD_EUSAGE, "the prompt is empty, and the tokenizer has no token that begins a text");
   if (!ids->n) ld_ids_push(ids, base->eos);
@@ -48,7 +48,7 @@ typedef struct reading {
   ld_prompts *prompts;
 } reading;
 
-/* Each turn is a role and what it says; the texts belong to the list. */
+/* Each turn is a role and a text; the texts belong to the list. */
 static int take_turns(const ld_value *list, ld_message *messages, ld_error *err) {
   for (size_t i = 0; i < list->n_items; i++) {
     const bool map = list->items[i].type == LD_MAP;
@@ -92,7 +92,7 @@ static int take_json(const reading *r, const char *line, ld_ids *ids, ld_error *
   return rc;
 }
 
-/* One line, ended by a zero byte. */
+/* One line, ended by a NUL. */
 static int take_line(const reading *r, const char *line, ld_error *err) {
   ld_prompts *prompts = r->prompts;
   if (!line[strspn(line, " \t")]) return 0;
@@ -128,9 +128,9 @@ int ld_prompts_read(const char *path, const ld_base *base, const ld_chat_layout 
   return rc;
 }
 
-/* How many tokens of a record are its prompt; 0 where nothing follows. */
+/* The number of tokens of a record's prompt; 0 where nothing follows it. */
 static size_t prompt_of(const ld_sample *sample) {
-  enum { PLAIN = 16 }; /* tokens of plain text, half of a short one */
+  enum { PLAIN = 16 }; /* tokens of plain text; of a short one, half */
   const size_t n = sample->tokens.n;
   size_t first = 0;
   while (first < n && !sample->target[first]) first++;
@@ -138,7 +138,7 @@ static size_t prompt_of(const ld_sample *sample) {
   return first > 1 ? first : n / 2 < PLAIN ? n / 2 : PLAIN;
 }
 
-/* The prompt of this record, unless it has none. */
+/* Takes the prompt of this record, if it has one. */
 static int choose(const ld_corpus *corpus, int64_t i, ld_sample *sample, ld_prompts *prompts, ld_error *err) {
   const ld_base *base = corpus->base;
   const int rc = ld_dataset_read(corpus->dataset, &corpus->records[i], sample, err);

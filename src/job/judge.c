@@ -1,4 +1,4 @@
-/* Whether a run that comes to its end has learnt anything, by its metrics.jsonl. */
+/* Judges by metrics.jsonl whether a finished run has learnt anything. */
 #include "job/judge.h"
 
 #include <math.h>
@@ -9,7 +9,8 @@
 #include "io/file.h"
 #include "io/report/run.h"
 
-/* How many of the last steps are compared with the first one: a learning rate that is too high spoils the second. */
+/* How many of the last steps are compared with the first one. Not with the second: too high a learning rate
+ * has spoiled that already. */
 enum { LAST = 10, ENOUGH = 4 };
 
 static double spread_of(const double *values, size_t n, double mean) {
@@ -18,7 +19,7 @@ static double spread_of(const double *values, size_t n, double mean) {
   return sqrt(squares / (double)n);
 }
 
-/* Above by more than by chance, as far as the last steps show that; of a few steps, at least twice as high. */
+/* Higher by more than chance, as far as the last steps show it; with few steps, at least twice as high. */
 static void judge_steps(const ld_table *steps) {
   const size_t n = steps->n / 4 < LAST ? steps->n / 4 : LAST;
   if (!n) return;
@@ -31,7 +32,8 @@ static void judge_steps(const ld_table *steps) {
             *loss, *steps->column[LD_COLUMN_STEP], last, n);
 }
 
-/* Overfitting raises it by a few hundredths. Worse than before the first step is bad by any amount. */
+/* Overfitting raises the loss by a few hundredths. A loss worse than before the first step is bad by any
+ * amount. */
 static void judge_evals(const ld_job *j, const ld_table *evals) {
   const ld_progress *p = &j->trainer.progress;
   const double last = evals->n ? evals->column[LD_COLUMN_LOSS][evals->n - 1] : -1;

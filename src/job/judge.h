@@ -1,11 +1,10 @@
-/* A last look at a training job.
- */
+/* Judges a training job at its end. */
 #ifndef LD_JOB_JUDGE_H
 #define LD_JOB_JUDGE_H
 
 #include "job/job.h"
 
-/* Warns of a run whose loss ends far above what it was; rank 0 only, when metrics.jsonl is whole. */
+/* Warns when a run's loss ends far above where it began. Rank 0 only, once metrics.jsonl is complete. */
 void ld_job_judge(const ld_job *job);
 
 #endif

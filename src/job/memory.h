@@ -5,7 +5,7 @@
 
 #include "job/job.h"
 
-/* Memory: of the base on a host, and of a rank. */
+/* Bytes of memory: for the base on a host, and for a rank. */
 double ld_job_base_bytes(const ld_job *job);
 size_t ld_job_rank_bytes(const ld_job *job);
 

@@ -17,7 +17,7 @@
 #include "load/base_adapter.h"
 #include "options/resolve.h"
 
-/* What is recorded of the run is what it does: the initial adapter's kind, rank and scaling. */
+/* The run records what it does: the initial adapter's kind, rank and scaling. */
 static void adopt(ld_job *j, const ld_adapter *adapter) {
   const bool adapts = adapter->n_modules && !ld_adapter_is_whole(&adapter->modules[0]);
   const ld_adapter_kind *kind = adapts ? ld_adapter_kind_find(adapter->modules[0].kind) : NULL;
@@ -27,14 +27,14 @@ static void adopt(ld_job *j, const ld_adapter *adapter) {
   j->options.rslora = adapter->rslora;
 }
 
-/* How many outputs the labels of the data ask for. */
+/* The number of outputs that the labels of the data need. */
 static int count_outputs(const ld_options *options, const ld_labels *labels) {
   if (options->labels) return (int)options->labels;
   if (labels->kind == LD_LABEL_REAL) return 1;
   return labels->kind == LD_LABEL_NAME ? (int)labels->n_names : (int)labels->largest + 1;
 }
 
-/* Whether the stored head can go on with these labels. */
+/* Whether the stored head fits these labels. */
 static bool head_fits(const ld_base *base, const ld_options *options, const ld_labels *labels) {
   const ld_linear *head = base->model->head;
   if (head->is_new || options->new_head || (options->labels && options->labels != head->out)) return false;
@@ -44,7 +44,7 @@ static bool head_fits(const ld_base *base, const ld_options *options, const ld_l
   return true;
 }
 
-/* Names the classes of a new head: those of the data, and numbers that are none of them for more. */
+/* Names the classes of a new head: the classes of the data, and unused numbers for the rest. */
 static void name_head(ld_base *base, const ld_labels *labels) {
   const size_t n = (size_t)base->model->head->out;
   char **names = ld_alloc(n, sizeof *names);
@@ -61,7 +61,7 @@ static void name_head(ld_base *base, const ld_labels *labels) {
   ld_names_free(names, n);
 }
 
-/* Whether a new head can be made for the labels. */
+/* Checks that a new head can be made for the labels. */
 static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
   const ld_options *options = &j->options;
   const ld_labels *labels = &j->data->labels;
@@ -86,7 +86,7 @@ static int choose_head(ld_job *j, ld_error *err) {
   const ld_labels *labels = &j->data->labels;
   ld_base *base = &j->base;
   if (!base->labels.n_names) return 0;
-  if (labels->kind == LD_LABEL_NONE) return 0; /* the plan will say so */
+  if (labels->kind == LD_LABEL_NONE) return 0; /* the plan will report it */
   if (head_fits(base, &j->options, labels)) return 0;
   const int n = count_outputs(&j->options, labels);
   int rc = check_new_head(j, n, err);
@@ -95,8 +95,7 @@ static int choose_head(ld_job *j, ld_error *err) {
   return rc;
 }
 
-/* A PEFT folder does not tell its classes' names: those of the data, in order, are as good as they can be
- * known. */
+/* A PEFT folder does not store its classes' names: the best guess is those of the data, in order. */
 static void name_classes(ld_job *j) {
   const ld_labels *labels = &j->data->labels;
   if (j->base.labels_named || labels->kind != LD_LABEL_NAME || labels->n_names != j->base.labels.n_names)
@@ -111,7 +110,7 @@ typedef struct start_file {
   ld_checkpoint *checkpoint;
 } start_file;
 
-/* With the adapter at `path`, which is the one that --init-adapter names. */
+/* Starts from the adapter at `path`, the one that --init-adapter names. */
 static int begin_from(void *self, ld_error *err) {
   ld_job *j = ((start_file *)self)->job;
   ld_adapter *adapter;
@@ -142,7 +141,7 @@ static int begin(ld_job *j, ld_error *err) {
   return rc;
 }
 
-/* Rank 0's part. */
+/* On rank 0. */
 static int read_settings(void *self, ld_error *err) {
   ld_job *j = self;
   (void)err;
@@ -168,7 +167,8 @@ static int open_base(ld_job *j, ld_error *err) {
   return rc;
 }
 
-/* Numbers could be taken for the places of names, and mean others. */
+/* The validation data must not have numbers where the training data has names: they could be taken for the
+ * names' positions. */
 static int check_valid(const ld_job *j, ld_error *err) {
   if (!j->valid || j->data->labels.kind != LD_LABEL_NAME) return 0;
   if (j->valid->labels.kind != LD_LABEL_INTEGER && j->valid->labels.kind != LD_LABEL_REAL) return 0;
@@ -176,7 +176,7 @@ static int check_valid(const ld_job *j, ld_error *err) {
                  j->options.valid, j->options.data, j->data->labels.names[0]);
 }
 
-/* Checks what is trained and plans the data by the head that the base has now. */
+/* Checks what is trained, and plans the data by the base's current head. */
 static int create_trainer(ld_job *j, ld_error *err) {
   int rc = ld_run_check(&j->base, &j->options, err);
   if (!rc) rc = check_valid(j, err);
@@ -186,8 +186,7 @@ static int create_trainer(ld_job *j, ld_error *err) {
   return ld_trainer_create(&j->trainer, &j->options, j->comm, &j->base, j->data, j->valid, err);
 }
 
-/* Rank 0's part. The checkpoint has all that came of the initial adapter, so that one which is gone by now is
- * no error. */
+/* On rank 0. The checkpoint has all that came from the initial adapter, so a missing one is not an error. */
 static int read_init(void *self, ld_error *err) {
   ld_job *j = self;
   ld_adapter *adapter;
@@ -210,7 +209,7 @@ static int read_checkpoint(void *self, ld_error *err) {
   return ld_checkpoint_read(from->path, &from->checkpoint, err);
 }
 
-/* Takes `checkpoint`, which is NULL where it is still to be read: from `path` on rank 0. Collective. */
+/* Takes `checkpoint`. Where it is NULL, rank 0 still reads it from `path`. Collective. */
 static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld_error *err) {
   ld_distributed file = {0};
   bool restart = false;
@@ -232,7 +231,7 @@ static int go_on_from(ld_job *j, const char *path, ld_checkpoint *checkpoint, ld
   return rc;
 }
 
-/* Before anything is read: that may take long, and nobody else may begin here meanwhile. */
+/* Locks --out before anything is read: reading may take long, and no other job may start here meanwhile. */
 static int take_out(void *self, ld_error *err) {
   ld_job *j = self;
   const char *out = j->options.out;

@@ -1,4 +1,4 @@
-/* What a person should know before the first step: what runs where, whether it fits, how long it takes, and
+/* What a user should know before the first step: what runs where, whether it fits, how long it takes, and
  * what is trained on. */
 #include "job/preflight.h"
 #include "base/utf8.h"
@@ -19,13 +19,13 @@
 
 static const double MIB = 1048576;
 
-/* What each rank says about where it runs. */
+/* What each rank reports about where it runs. */
 typedef struct rank_place {
   uint64_t cores[LD_CORE_WORDS];
   int64_t memory;
 } rank_place;
 
-/* The ranks of one host, joined. */
+/* The ranks of one host, combined. */
 typedef struct host {
   const char *name;
   int n_ranks, n_cores;
@@ -57,7 +57,7 @@ static host *join_hosts(const ld_job *j, const rank_place *places, int *n) {
   return hosts;
 }
 
-/* "h1 4 on 4 cores; h2 to h9 2 on 4 cores": neighbours with the same are listed once. */
+/* "h1 4 on 4 cores; h2 to h9 2 on 4 cores": equal neighbours are listed once. */
 static void list_hosts(const host *hosts, int n, ld_text *out) {
   for (int first = 0, end; first < n; first = end) {
     for (end = first + 1;
@@ -112,7 +112,7 @@ static void show_memory(const ld_job *j, const host *hosts, int n) {
             h->name);
 }
 
-/* Text in one line, with nothing hidden: control characters are written as in C, and so is the backslash. */
+/* Text on one line with nothing hidden: control characters and backslashes are written as in C. */
 static void put_plain(const ld_text *text, ld_text *out) {
   for (size_t i = 0; i < text->length; i++) {
     const char c = text->bytes[i];
@@ -127,7 +127,7 @@ static void put_plain(const ld_text *text, ld_text *out) {
 
 enum { SHOWN = 60 }; /* characters of each part */
 
-/* Cuts the middle out of a long text, at the beginnings of characters. */
+/* Cuts the middle out of a long text, between characters. */
 static void put_short(const ld_text *text, ld_text *out) {
   ld_text plain = {0};
   if (text->length) put_plain(text, &plain);
@@ -144,14 +144,14 @@ static void put_short(const ld_text *text, ld_text *out) {
   ld_text_free(&plain);
 }
 
-/* Whether token t of a language model's batch is trained: the row before it predicts it. */
+/* Whether token t of a language model's batch is trained: the position before it predicts it. */
 static bool is_target(const int32_t *targets, int t) {
   return targets && t > 0 && targets[t - 1] >= 0;
 }
 
-/* The text of the first row, what is trained of it in [[ ]]. It is decoded as one text, so that the spaces
- * between its tokens show; a character of several tokens stands where its last one does. `targets` (may be NULL) is of a
- * language model. */
+/* The text of the first row, with the trained parts in [[ ]]. It is decoded as one text, so that the spaces
+ * between its tokens show; a character of several tokens appears at its last token. `targets` (may be NULL)
+ * is of a language model. */
 static void put_tokens(const ld_tokenizer *tokenizer, const ld_field *row, const int32_t *targets,
                        ld_text *out) {
   ld_stream_decoder *decoder = ld_stream_decoder_new(tokenizer, false);
@@ -171,7 +171,7 @@ static void put_tokens(const ld_tokenizer *tokenizer, const ld_field *row, const
   ld_text_free(&part);
 }
 
-/* The first sample of the plan as it is trained: only rank 0, which has the data, decodes it. */
+/* The plan's first sample as it is trained. Only rank 0 decodes it, because it has the data. */
 static int show_sample(void *self, ld_error *err) {
   const ld_job *j = self;
   const ld_objective *objective = j->base.objective;
@@ -192,13 +192,13 @@ static int show_sample(void *self, ld_error *err) {
   return rc;
 }
 
-/* Parameters and both moments, and what HDF5 adds, as measured: for the file, and for the three data sets of a
- * parameter with their groups and indexes. */
+/* Parameters and both moments, and the overhead of HDF5, as measured: for the file, and for the three data
+ * sets of a parameter with their groups and indexes. */
 static double checkpoint_bytes(const ld_job *j) {
   return 3.0 * sizeof(float) * (double)j->base.params->n_floats + 9000 + 9700.0 * (double)j->base.params->n;
 }
 
-/* `tried` begins the line: what a test write took. */
+/* `tried` begins the line: how long a test write took. */
 static void show_room(const ld_job *j, const char *tried) {
   const double bytes = checkpoint_bytes(j), room = (double)ld_folder_room(j->options.out);
   char left[40] = "";
@@ -233,7 +233,7 @@ void ld_job_show_out(const ld_job *j) {
   if (j->options.out) show_room(j, "");
 }
 
-/* The seconds that a step's sums take by themselves. */
+/* Returns the seconds that a step's sums take by themselves. */
 static double show_network(ld_job *j) {
   if (ld_comm_size(j->comm) == 1) return 0;
   const size_t n_chunks = j->trainer.reduce.n_buckets;
@@ -259,7 +259,7 @@ static int show_time(ld_job *j, double network, ld_error *err) {
   return 0;
 }
 
-/* Settings that are taken as they are, but can hardly be meant. */
+/* Warns of settings that are valid but probably not intended. */
 static void warn_of_settings(const ld_job *j) {
   const ld_options *options = &j->options;
   const long long steps = (long long)j->trainer.total_steps;

@@ -1,4 +1,4 @@
-/* What --profile tells of a training job: a table for a person, profile.json for programs. */
+/* The output of --profile: a table for the user, profile.json for programs. */
 #include "job/profile.h"
 
 #include <stdlib.h>
@@ -20,8 +20,7 @@ static int by_time(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
-/* The rows as means of a step, the slowest first, with one more for what none of them has; the caller frees.
- */
+/* The rows as means per step, the slowest first, with one more row for the remaining time; the caller frees. */
 static ld_profile_row *mean_rows(const ld_step_profile *profile, size_t *n) {
   const double steps = (double)profile->steps;
   *n = profile->rows.n + 1;

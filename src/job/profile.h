@@ -1,11 +1,10 @@
-/* Where the time of a training job went.
- */
+/* Where the time of a training job went. */
 #ifndef LD_JOB_PROFILE_H
 #define LD_JOB_PROFILE_H
 
 #include "job/job.h"
 
-/* With --profile, rank 0 only: where the time of its steps went, as a table and as profile.json. */
+/* With --profile: prints where the time of the steps went as a table, and writes profile.json. Rank 0 only. */
 int ld_job_profile(const ld_job *job, ld_error *err);
 
 #endif

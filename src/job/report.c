@@ -1,4 +1,4 @@
-/* What a training job tells: a person on standard error, programs in metrics.jsonl. */
+/* What a training job reports: to the user on standard error, to programs in metrics.jsonl. */
 #include "job/report.h"
 
 #include <stdio.h>
@@ -31,7 +31,7 @@ static void describe_data(const ld_job *j) {
   ld_text_free(&line);
 }
 
-/* The classes by name, as many as a line holds. */
+/* The names of the classes, as many as fit on a line. */
 static void describe_head(const ld_job *j) {
   const ld_base *base = &j->base;
   const char *state = base->model->head->is_new ? "new" : "stored";
@@ -51,7 +51,7 @@ static void describe_head(const ld_job *j) {
   ld_text_free(&names);
 }
 
-/* What was read for it is rank 0's. */
+/* The note on what was read applies to rank 0. */
 static void describe_digests(const ld_job *j) {
   double bytes, seconds;
   ld_digests_cost(j->digests, &bytes, &seconds);
@@ -88,7 +88,7 @@ void ld_job_show_eval(const ld_job *j, const ld_evaluation *found) {
   ld_text_free(&text);
 }
 
-/* What a step's line ends with: the time still to go, at the end the time that all steps took. */
+/* The end of a step's line: the remaining time, or at the end the time of all steps. */
 static void put_time(char *text, size_t size, const ld_job *j, int64_t step) {
   const int64_t done = step - j->first_step, rest = j->trainer.total_steps - step;
   char duration[32];
@@ -111,7 +111,7 @@ void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
     if (r->step == total) ld_info("%s", text);
     return;
   }
-  /* A batch log wants few lines: the first, the last, and one every ten seconds. */
+  /* A batch log needs few lines: the first, the last, and one every ten seconds. */
   if (r->step != j->first_step + 1 && r->step != total && at - j->last_line < 10) return;
   j->last_line = at;
   ld_info("%s", text);
@@ -144,7 +144,7 @@ static void record_size(ld_metrics *m, const char *key, const ld_corpus *corpus)
   free(size);
 }
 
-/* Rank 0's, and the memory that is free on its host. */
+/* Rank 0's machine, and the free memory of its host. */
 static void record_machine(ld_metrics *m) {
   uint64_t cores[LD_CORE_WORDS];
   ld_machine_cores(cores);
@@ -205,7 +205,7 @@ int ld_job_record_step(ld_job *j, const ld_step_report *r, double seconds, ld_er
   return ld_metrics_end(m, err);
 }
 
-/* Of the last evaluation, where there are few classes. */
+/* For the last evaluation, when there are few classes. */
 static int record_confusion(ld_job *j, const ld_scores *scores, ld_error *err) {
   ld_metrics *m = j->run.metrics;
   const size_t n = (size_t)scores->n_classes;
@@ -309,7 +309,7 @@ static void print_memory(const ld_job *j) {
          base / mib, n_ranks, ld_plural(n_ranks, "", "s"));
 }
 
-/* Of one row in a dry pass, which forgets the pass that the tape's memory was taken for. */
+/* The work of one row, by a dry pass, which invalidates the tape's memory. */
 static void print_work(const ld_job *j, double tokens) {
   ld_tape *tape = j->trainer.tape;
   ld_feed feed = {0};

@@ -1,11 +1,10 @@
-/* What a training job tells: a person, and metrics.jsonl.
- */
+/* What a training job prints, and what it writes to metrics.jsonl. */
 #ifndef LD_JOB_REPORT_H
 #define LD_JOB_REPORT_H
 
 #include "job/job.h"
 
-/* What a person is told: the job before it starts, each step (a progress line on a terminal, few lines
+/* Printed for the user: the job before it starts, each step (a progress line on a terminal, few lines
  * elsewhere), the dry run. */
 void ld_job_describe(const ld_job *job);
 void ld_job_show_step(ld_job *job, const ld_step_report *report, double seconds);
@@ -13,7 +12,7 @@ void ld_job_show_eval(const ld_job *job, const ld_evaluation *evaluation);
 void ld_job_show_end(const ld_job *job);
 void ld_job_print_plan(const ld_job *job);
 
-/* What metrics.jsonl is told; rank 0 only. */
+/* Written to metrics.jsonl; rank 0 only. */
 int ld_job_record_start(ld_job *job, ld_error *err);
 int ld_job_record_step(ld_job *job, const ld_step_report *report, double seconds, ld_error *err);
 int ld_job_record_eval(ld_job *job, const ld_evaluation *evaluation, double seconds, ld_error *err);

@@ -1,4 +1,4 @@
-/* Finds the checkpoint that a training job goes on from, and says what of the job is not as it was. */
+/* Finds the checkpoint that a training job resumes from, and reports which settings of the job have changed. */
 #include "job/resume.h"
 
 #include <stdio.h>
@@ -58,13 +58,13 @@ int ld_job_find_checkpoint(ld_job *j, char **path, ld_checkpoint **found, ld_err
 
 typedef struct changes {
   const char *allowed;  /* --resume-override */
-  ld_text taken;        /* what is allowed and differs, in words */
-  ld_text refused;      /* and what is not */
-  ld_text names, fixed; /* of the refused: options that could be allowed, and those that could not */
-  bool rows;            /* of the taken: the place in the data means other rows now */
+  ld_text taken;        /* allowed differences, in words */
+  ld_text refused;      /* differences that are not allowed */
+  ld_text names, fixed; /* options of the refused: those that could be allowed, and those that could not */
+  bool rows;            /* an allowed difference changes which rows the position in the data means */
 } changes;
 
-/* Puts a difference, whose words follow, where it belongs. */
+/* Returns the list that a difference belongs to; its words follow. */
 static ld_text *sort_in(changes *c, const ld_difference *d) {
   const bool taken = !d->fixed && ld_options_named(c->allowed, d->name);
   ld_text *to = taken ? &c->taken : &c->refused, *list = d->fixed ? &c->fixed : &c->names;
@@ -94,7 +94,7 @@ static void compare_digest(changes *c, const char *name, const char *was, const 
   ld_text_printf(sort_in(c, &d), "another %s (digest %s, was %s)", name, now, was);
 }
 
-/* Where a run began is known by its contents; older checkpoints know the path as it was spelled. */
+/* The initial adapter is identified by its contents; older checkpoints know only the path as it was spelled. */
 static int compare_init(changes *c, ld_job *j, const ld_value *recorded, ld_error *err) {
   const ld_difference d = {.name = "init-adapter"};
   const char *digest = NULL, *path = NULL, *given = j->options.init_adapter;
@@ -102,7 +102,8 @@ static int compare_init(changes *c, ld_job *j, const ld_value *recorded, ld_erro
   if (!rc) rc = ld_value_string(recorded, "init-adapter", NULL, &path, err);
   if (rc) return rc;
   if (digest && given && !j->init_digest[0]) {
-    ld_info("--init-adapter %s: is gone, which does no harm: the checkpoint holds what came of it", given);
+    ld_info("--init-adapter %s no longer exists, which is harmless: the checkpoint holds what came of it",
+            given);
     snprintf(j->init_digest, sizeof j->init_digest, "%s", digest);
   }
   const char *was = digest ? digest : path ? path : "none";
@@ -111,7 +112,7 @@ static int compare_init(changes *c, ld_job *j, const ld_value *recorded, ld_erro
   return 0;
 }
 
-/* Threads change no bit of our own kernels, as they may do of OpenBLAS's. */
+/* Threads do not change the bits of our own kernels, but may change OpenBLAS's. */
 static int compare_threads(changes *c, const ld_job *j, const ld_value *recorded, ld_error *err) {
   const ld_difference d = {.name = "threads"};
   int64_t was = j->options.threads;
@@ -122,7 +123,7 @@ static int compare_threads(changes *c, const ld_job *j, const ld_value *recorded
   return rc;
 }
 
-/* The base's config and tokenizer; older checkpoints do not know them. */
+/* The base's config and tokenizer; older checkpoints do not have their digest. */
 static int compare_settings(changes *c, const ld_job *j, const ld_value *recorded, ld_error *err) {
   const ld_difference d = {.name = "base", .rows = true};
   const char *was = NULL;
@@ -132,7 +133,7 @@ static int compare_settings(changes *c, const ld_job *j, const ld_value *recorde
   return rc;
 }
 
-/* A run goes on with kernels of the kind that it had, where this processor has them too. */
+/* A resumed run keeps its kind of kernels where this processor has them too. */
 static void compare_kernels(changes *c, const char *was) {
   if (!was || !*was || !strcmp(was, ld_gemm_kind())) return;
   const ld_difference d = {.name = "kernels"};
@@ -144,7 +145,7 @@ static void compare_kernels(changes *c, const char *was) {
   ld_text_printf(sort_in(c, &d), "kernels %s (was: %s)", ld_gemm_kind(), was);
 }
 
-/* What was computed cannot be computed again: a run of the older numerics goes on with the present ones. */
+/* What was computed cannot be computed again, so a run of older numerics continues with the current ones. */
 static void warn_of_numerics(const char *path, int64_t was) {
   if (was == LD_NUMERICS) return;
   ld_warn("%s: was computed with version %lld of the numerics, and this program has version %d: the run "

@@ -18,7 +18,7 @@ static int write_text(const char *folder, const char *name, const char *text, ld
   return rc;
 }
 
-/* A job that was just killed may hold the folder for a moment. */
+/* A job that was just killed may hold the folder a little longer. */
 enum { LOCK_SECONDS = 20 };
 
 static int lock_folder(ld_run *run, ld_error *err) {
@@ -38,7 +38,7 @@ int ld_run_lock(ld_run *run, const ld_options *options, ld_error *err) {
   return rc || !ld_is_folder(run->checkpoints) ? rc : lock_folder(run, err);
 }
 
-/* There was no run here when a checkpoint was looked for. */
+/* For a folder that was not a run's when a checkpoint was looked for. */
 static int lock_late(ld_run *run, ld_error *err) {
   const int rc = lock_folder(run, err);
   if (rc || !ld_checkpoint_any(run->checkpoints)) return rc;
@@ -81,7 +81,7 @@ int ld_run_save(ld_run *run, const ld_trainer *trainer, ld_error *err) {
   return rc;
 }
 
-/* The adapter without optimizer state. */
+/* Writes the adapter without optimizer state. */
 static int write_adapter(const ld_run *run, const ld_trainer *trainer, const char *name, ld_error *err) {
   char *path = ld_path_join(run->out, name);
   ld_checkpoint checkpoint = {.adapter = ld_base_adapter(trainer->base, trainer->options),

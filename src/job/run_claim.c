@@ -1,6 +1,7 @@
-/* What in an --out belongs to a run. A run replaces, appends to and removes files of its own folder without a
- * question, so before it touches anything the folder must be its own (a `lock` or a run's `run.yaml` is in it)
- * or hold none of the names that a run uses, and nothing under these names may be an input of the job. */
+/* Which entries of --out belong to a run. A run replaces, appends to and removes files of its own folder
+ * without asking. So before it touches anything, the folder must be its own (it has a `lock` or a run's
+ * `run.yaml`) or hold none of the names that a run uses, and no entry with these names may be an input of the
+ * job. */
 #include "job/run_claim.h"
 
 #include <stdlib.h>
@@ -22,13 +23,13 @@ static bool is_file_name(const char *name) {
   return false;
 }
 
-/* Digests are written before a run begins, and tell by themselves whose they are (io/hub/digests.c). */
+/* Digests are written before a run begins, and say themselves whose they are (io/hub/digests.c). */
 static bool is_ours(const char *name) {
   return is_file_name(name) || !strcmp(name, "peft") || !strcmp(name, "peft.being-replaced") ||
          !strcmp(name, "digests.txt");
 }
 
-/* Whether a run may write or remove this entry: by its own name, or as what a killed run left of it. */
+/* Whether a run may write or remove this entry: by its name, or because a killed run left it. */
 static bool is_used(const char *name, bool (*ours)(const char *name)) {
   const size_t length = ld_file_leftover(name);
   char *of = length ? ld_strndup(name, length) : ld_strdup(name);
@@ -47,7 +48,7 @@ static int check_input(const ld_options *options, const char *path, ld_error *er
   return 0;
 }
 
-/* Fails when an entry of `folder` that a run uses is an input, or in the folder itself. */
+/* Fails when an entry of `folder` that a run uses is an input or contains one. */
 static int check_inputs(const ld_options *options, const char *folder, bool (*ours)(const char *name),
                         ld_error *err) {
   size_t n;
@@ -66,7 +67,7 @@ static bool any_name(const char *name) {
   return name[0] != 0;
 }
 
-/* The run.yaml of a run tells of its base, however it was edited. */
+/* A run's run.yaml names its base, however it was edited. */
 static bool is_record(const char *path) {
   struct stat info;
   ld_map map;
@@ -87,7 +88,7 @@ bool ld_run_is_folder(const char *folder) {
   return is;
 }
 
-/* Whether `name` in the folder can be replaced by a run's file (or folder): `own` says whose folder it is. */
+/* Whether a run's file (or folder) may replace `name`; `own` says whether the folder is the run's. */
 static int check_entry(const ld_options *options, const char *name, bool folder, bool own, ld_error *err) {
   struct stat info;
   char *path = ld_path_join(options->out, name);
@@ -105,7 +106,8 @@ static int check_entry(const ld_options *options, const char *name, bool folder,
   return rc;
 }
 
-/* peft/ is replaced as a whole at the end: what another put into it would be lost, which is known now. */
+/* peft/ is replaced as a whole at the end, so files that somebody else put into it would be lost. That is
+ * checked now. */
 static int check_peft(const char *folder, ld_error *err) {
   size_t n;
   char **names = ld_folder_names(folder, &n, NULL);

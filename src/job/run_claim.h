@@ -1,5 +1,4 @@
-/* What a run's folder may hold besides the run: nothing that opening the run would replace or remove.
- */
+/* Checks what a run's folder holds besides the run: nothing that opening the run would replace or remove. */
 #ifndef LD_RUN_CLAIM_H
 #define LD_RUN_CLAIM_H
 
@@ -8,13 +7,14 @@
 #include "base/error.h"
 #include "options/options.h"
 
-/* Whether it is a run's folder: an empty file `lock`, or a run's record in run.yaml, is in it. */
+/* Whether it is a run's folder: it has an empty file `lock`, or a run.yaml that a run wrote. */
 bool ld_run_is_folder(const char *folder);
 
-/* LD_EFILE when a file in --out or in its folder of checkpoints is in the way; LD_EUSAGE when an input is. */
+/* LD_EFILE when a file in --out or in its folder of checkpoints is in the way; LD_EUSAGE when that file is an
+ * input. */
 int ld_run_claim(const ld_options *options, const char *checkpoints, ld_error *err);
 
-/* Removes what a killed run left of files that it was writing. */
+/* Removes unfinished files that a killed run left. */
 void ld_run_sweep(const ld_options *options, const char *checkpoints);
 
 #endif

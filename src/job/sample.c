@@ -32,7 +32,7 @@ int ld_job_open_prompts(ld_job *j, ld_error *err) {
   return rc;
 }
 
-/* One text under way. */
+/* A text being written. */
 typedef struct writing {
   ld_comm *comm;
   ld_stream_decoder *decoder;
@@ -46,7 +46,7 @@ static bool take_token(int32_t id, void *user) {
   return true;
 }
 
-/* In the thread that may call MPI, which a long product does. */
+/* Runs in the thread that may call MPI, because long products poll it. */
 static int write_text(ld_job *j, const ld_ids *prompt, ld_error *err) {
   ld_options greedy = j->options;
   greedy.max_tokens = LENGTH;

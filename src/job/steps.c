@@ -34,7 +34,7 @@ static void make_config(ld_job *j) {
   j->config = text.bytes;
 }
 
-static bool speaks(const ld_job *j) {
+static bool is_rank_0(const ld_job *j) {
   return ld_comm_rank(j->comm) == 0;
 }
 
@@ -48,8 +48,8 @@ static int save_best(void *self, ld_error *err) {
   return ld_run_save_best(&j->run, &j->trainer, err);
 }
 
-/* The report page as of now. It is made from all of metrics.jsonl: in a long run with many evaluations only
- * as often as costs a hundredth of the time. */
+/* Writes the report page as of now. It is made from all of metrics.jsonl, so a long run with many evaluations
+ * writes it only as often as costs a hundredth of the time. */
 static int write_report(void *self, ld_error *err) {
   ld_job *j = self;
   const double began = ld_clock();
@@ -64,7 +64,7 @@ static int refresh_report(void *self, ld_error *err) {
   return ld_clock() < j->report_due ? 0 : write_report(self, err);
 }
 
-/* What metrics.jsonl gets a line of: a step, or an evaluation. */
+/* A record of metrics.jsonl: a step or an evaluation. */
 typedef struct record {
   ld_job *job;
   const ld_step_report *step;
@@ -102,7 +102,7 @@ static int evaluate(ld_job *j, ld_error *err) {
   return !rc && better ? ld_comm_by_first(j->comm, save_best, j, err) : rc;
 }
 
-/* What there is to see of the model as it is: the loss on the validation data, and texts. */
+/* Shows the current state of the model: the loss on the validation data, and texts. */
 static int look(ld_job *j, ld_error *err) {
   int rc = j->valid ? evaluate(j, err) : 0;
   if (!rc) rc = ld_job_sample(j, err);
@@ -119,22 +119,22 @@ static bool time_is_up(const ld_job *j) {
   return limit > 0 && now - j->began + j->longest > limit;
 }
 
-/* After a step, at each epoch's end unless told otherwise. */
+/* After a step; by default at the end of each epoch. */
 static bool evaluates(const ld_job *j) {
   const ld_progress *now = &j->trainer.progress;
   return j->options.eval_every ? due(now->step, j->options.eval_every) : now->position == 0;
 }
 
-/* What this rank has mapped is what it was. */
+/* The files that this rank has mapped must not have changed. */
 static int check_files(void *self, ld_error *err) {
   const ld_job *j = self;
-  const bool in_memory = j->model.received && !speaks(j); /* what rank 0 gave */
+  const bool in_memory = j->model.received && !is_rank_0(j); /* received from rank 0 */
   int rc = in_memory ? 0 : ld_model_folder_check(j->base.folder, err);
   if (!rc) rc = ld_corpus_check(j->data, err);
   return rc || !j->valid ? rc : ld_corpus_check(j->valid, err);
 }
 
-/* Before anything is written: no rank computed with other files or has other results. */
+/* Called before anything is written: every rank must have used the same files and hold the same results. */
 static int check_ranks(ld_job *j, ld_error *err) {
   const int rc = ld_comm_agree(j->comm, ld_comm_meanwhile(j->comm, check_files, j, err), err);
   return rc ? rc : ld_agree_on_state(&j->trainer, err);
@@ -160,12 +160,13 @@ static int one_step(ld_job *j, bool *stop, ld_error *err) {
   return rc;
 }
 
-/* All steps were done before; what is written at the end may still be missing. */
+/* All steps were already done; what is written at the end may still be missing. */
 static bool was_finished(const ld_job *j) {
   return j->first_step >= j->trainer.total_steps;
 }
 
-/* Any rank's signal counts, and before the time limit, which may have been reached since. Collective. */
+/* A signal on any rank counts. It takes precedence over the time limit, which may have been reached since.
+ * Collective. */
 static void find_reason(ld_job *j) {
   int64_t number = ld_stop_asked();
   ld_comm_max_i64(j->comm, &number, 1);
@@ -203,7 +204,8 @@ static int finish(ld_job *j, ld_error *err) {
   return 0;
 }
 
-/* What --target and --whole came to: "12 modules: q_proj, v_proj", those of all layers under one name. */
+/* The modules that --target and --whole selected: "12 modules: q_proj, v_proj", those of all layers under one
+ * name. */
 static void put_trained(const ld_params *params, ld_text *out) {
   ld_tally names = {0};
   const size_t n = params->n_changes;
@@ -249,8 +251,7 @@ int ld_job_run(ld_job *j, ld_error *err) {
   while (!rc && !stop && j->trainer.progress.step < j->trainer.total_steps) rc = one_step(j, &stop, err);
   ld_progress_clear();
   if (rc)
-    ld_comm_by_first(j->comm, write_report, j,
-                     &(ld_error){0}); /* the error to tell is the one that ends the run */
+    ld_comm_by_first(j->comm, write_report, j, &(ld_error){0}); /* the run's own error is the one to report */
   if (!rc && stop) find_reason(j);
   if (!rc && stop) rc = ld_comm_by_first(j->comm, write_stop, j, err);
   if (!rc && j->options.profile) rc = ld_comm_by_first(j->comm, profile, j, err);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* A strip that is not cut at the codec's steps: its ends are parts of steps. */
+/* A strip that does not begin and end at the codec's steps. */
 static void widen_ragged(float *out, const ld_coded *from, int64_t first, int64_t n) {
   const int64_t step = from->codec->step;
   float whole[LD_CODEC_STEP];

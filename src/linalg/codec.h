@@ -1,15 +1,14 @@
 /* Codecs: how the numbers of a frozen weight are stored, and how they become floats.
  *
- * A codec is one file and its line in the table of codecs.c. Nothing else touches the bytes of a weight: products
- * widen strips of it as they pack them (gemm.c), an embedding widens a row, a merge all of it. The codec is found
- * once, when the weight is (ld_codec_of), and goes with it, so a product calls it without asking.
+ * A codec is one file and its line in the table of codecs.c. Nothing else touches the bytes of a weight:
+ * products widen strips of it as they pack them (gemm.c), an embedding widens a row, a merge all of it. The
+ * codec is looked up once, together with the weight (ld_codec_of), and stored with it.
  *
  *   numbers   | block 0              | block 1              | ...      rows one after the other, without gaps;
  *   strip                    [ first ....... first + n )               a row may end within a block
  *
- * A codec with scales for its blocks has them in the block (GGUF's q8_0: 2 + 32 bytes for 32 numbers) or beside
- * the data (NF4: two numbers a byte, and a scale for 64 of them in an array of its own).
- */
+ * A codec with scales for its blocks has them in the block (GGUF's q8_0: 2 + 32 bytes for 32 numbers) or
+ * beside the data (NF4: two numbers per byte, and a separate array with a scale for every 64 numbers). */
 #ifndef LD_CODEC_H
 #define LD_CODEC_H
 
@@ -20,25 +19,25 @@
 typedef struct ld_coded ld_coded;
 
 typedef struct ld_codec {
-  const char *name;    /* for error texts: "BF16" */
-  int elements, bytes; /* of a block, as base/dtype.h has them for the type */
-  int step;            /* `widen` begins and ends at multiples of it: what is cheap to reach within a block */
-  /* out[0 .. n) = numbers [first, first + n), exactly what the reference implementation makes of them. */
+  const char *name;    /* for errors: "BF16" */
+  int elements, bytes; /* of a block, as in base/dtype.h for the type */
+  int step;            /* `widen` begins and ends at multiples of it */
+  /* out[0 .. n) = numbers [first, first + n), exactly as the reference implementation computes them. */
   void (*widen)(float *out, const ld_coded *from, int64_t first, int64_t n);
 } ld_codec;
 
 enum { LD_CODEC_STEP = 64 }; /* the largest step */
 
-/* An array of numbers as it is stored. Owns nothing. */
+/* An array of numbers as stored. Owns nothing. */
 struct ld_coded {
   const ld_codec *codec;
   const void *data;   /* its blocks */
-  const void *beside; /* what the codec reads beside them, in its own form; NULL for none */
+  const void *beside; /* the codec's extra data, in its own form; NULL for none */
 };
 
 extern const ld_codec ld_codec_f32, ld_codec_f16, ld_codec_bf16;
 
-/* out[0 .. n) = numbers [first, first + n); any strip, whatever the codec's step. */
+/* out[0 .. n) = numbers [first, first + n), for any strip, whatever the codec's step. */
 void ld_coded_widen(float *out, const ld_coded *from, int64_t first, int64_t n);
 
 /* Whether two arrays hold the same n numbers. */

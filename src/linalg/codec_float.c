@@ -1,4 +1,4 @@
-/* The codecs of plain floating-point numbers, which base/dtype.h converts: a block is one number. */
+/* The codecs of plain floating-point numbers, which base/dtype.h converts; a block is one number. */
 #include "linalg/codec.h"
 
 static void widen_f32(float *out, const ld_coded *from, int64_t first, int64_t n) {

@@ -5,19 +5,19 @@
 
 #include "linalg/codec.h"
 
-/* The codec of a type; NULL when nothing can be computed from it. */
+/* The codec of a type; NULL for types that cannot be computed with. */
 const ld_codec *ld_codec_of(ld_dtype dtype);
 
-/* "F32, F16, BF16": the types that have one, for error texts. The caller frees. */
+/* "F32, F16, BF16": the types with a codec, for errors. The caller frees. */
 char *ld_codec_names(void);
 
-/* The numbers of a stored tensor; without a codec when its type has none. */
+/* The numbers of a stored tensor; without a codec if its type has none. */
 ld_coded ld_coded_of(const ld_stored *tensor);
 
 /* An array of floats. */
 ld_coded ld_coded_floats(const float *data);
 
-/* The floats where they lie as such, so that they can be read in place; NULL for other codecs. */
+/* The data itself if it is floats, to be read in place; NULL for other codecs. */
 static inline const float *ld_coded_in_place(const ld_coded *from) {
   return from->codec == &ld_codec_f32 ? from->data : NULL;
 }

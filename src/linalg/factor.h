@@ -1,6 +1,5 @@
-/* What matrix products are made of: factors as they are stored, and the terms that are summed. Row-major
- * throughout.
- */
+/* The parts of matrix products: factors as they are stored, and the terms that are summed. Row-major
+ * throughout. */
 #ifndef LD_FACTOR_H
 #define LD_FACTOR_H
 
@@ -8,7 +7,7 @@
 
 #include "linalg/codec.h"
 
-/* A factor of a product as it is stored: rows `ld` apart; `transposed`: they are the factor's columns. */
+/* A factor of a product as stored: rows `ld` apart; `transposed`: they are the factor's columns. */
 typedef struct ld_factor {
   ld_coded numbers;
   bool transposed;
@@ -24,9 +23,9 @@ typedef struct ld_term {
 
 enum { LD_MAX_TERMS = 4 };
 
-/* C (M, N) = start + bias + the sum of up to LD_MAX_TERMS terms: a layer and its adapter cost one sweep over
- * C. start (M, N) may be C itself; bias (N) goes to each row; either may be NULL. All terms' left factors
- * are transposed, or none. */
+/* C (M, N) = start + bias + the sum of up to LD_MAX_TERMS terms: a layer and its adapter take one sweep over
+ * C. start (M, N) may be C itself; bias (N) is added to each row; either may be NULL. Either all terms' left
+ * factors are transposed, or none is. */
 typedef struct ld_sum {
   int M, N;
   const ld_term *terms;
@@ -38,7 +37,7 @@ typedef struct ld_sum {
   int ldc;
 } ld_sum;
 
-/* A frozen weight as it is stored: (rows, cols), contiguous. */
+/* A frozen weight as stored: (rows, cols), contiguous. */
 typedef struct ld_weight {
   ld_coded numbers; /* no data: there is no such weight */
   int rows, cols;

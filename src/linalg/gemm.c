@@ -12,15 +12,14 @@
 #include "linalg/gemm_blas.h"
 #include "linalg/tile_pick.h"
 
-/* Some panels of the right factor stay in the second-level cache while a block of the left factor passes by,
- * which comes from the third level; so the right factor, the weights, is read from memory once for each
- * block. */
+/* A few panels of the right factor stay in the second-level cache while a block of the left factor, from the
+ * third level, streams past. So the right factor, the weights, is read from memory once per block. */
 enum { BLOCK_ROWS = 1536, GROUP = 3 };
 
-/* Below so many multiply-adds a second thread costs more than it gives. */
+/* With fewer multiply-adds a second thread costs more than it saves. */
 #define LEAST_SHARED 2e5
 
-/* How products are done in this process; see ld_gemm_setup. */
+/* How products are computed in this process; see ld_gemm_setup. */
 static struct {
   const ld_tile *tile;
   bool blas; /* products by OpenBLAS */
@@ -56,7 +55,7 @@ typedef struct gemm_block {
   int row, rows, word, words;
 } gemm_block;
 
-/* The part of a term in a block: numbers [k, k + n) of it are at words [at, ...) of the block. */
+/* A term's part in a block: its numbers [k, k + n) are words [at, ...) of the block. */
 typedef struct term_part {
   const ld_term *term;
   int k, n, at;
@@ -66,7 +65,8 @@ const char *ld_gemm_kind(void) {
   return ld_gemm_fused() ? "fused" : ld_gemm_kernel();
 }
 
-/* OpenBLAS's kernel sets by what they need of a processor, and what it calls those that are about the same. */
+/* OpenBLAS's kernel sets, by the processor level that they need, and its names for those that are about the
+ * same. */
 static const struct {
   const char *core, *also[5];
 } levels[] = {{"Prescott", {"Core2", "Penryn", "Dunnington", "Barcelona", "Bobcat"}},
@@ -94,7 +94,7 @@ bool ld_gemm_pin(int level) {
   return !strcmp(setup.name, levels[level].core);
 }
 
-/* The kernels that the environment asks for; NULL when it does not. */
+/* The kernels that the environment asks for; NULL for none. */
 static const char *requested(void) {
   const char *name = getenv("LORA_DIST_KERNEL");
   return name && *name ? name : NULL;
@@ -113,7 +113,7 @@ static int no_such_kernel(const char *name, ld_error *err) {
   return rc;
 }
 
-/* Products of bfloat16 have one tile, which is of AVX-512. */
+/* Products of bfloat16 have one tile, for AVX-512. */
 static int pick_bf16(const char *name, const ld_tile **tile, ld_error *err) {
   *tile = ld_tile_pick_bf16();
   if (!*tile)
@@ -177,7 +177,7 @@ static int term_words(const ld_term *term) {
   return (term->K + setup.tile->pair - 1) / setup.tile->pair;
 }
 
-/* Writes into parts[] what the block holds of each term; returns how many. */
+/* Fills parts[] with the terms' parts in the block; returns their number. */
 static int parts_of(const job *j, const gemm_block *b, term_part parts[LD_MAX_TERMS]) {
   const int pair = setup.tile->pair;
   int n = 0, first = 0; /* the term's first word */
@@ -201,8 +201,8 @@ typedef struct lines {
   ptrdiff_t ld;
 } lines;
 
-/* Stored rows [row, row + rows), numbers [column, column + n) of each; in place where they are floats, else
- * by way of `widened`, which must hold them. */
+/* Stored rows [row, row + rows), numbers [column, column + n) of each; in place if they are floats, otherwise
+ * through `widened`, which must have room for them. */
 static lines lines_of(const ld_factor *factor, int row, int rows, int column, int n) {
   const float *floats = ld_coded_in_place(&factor->numbers);
   if (floats) return (lines){floats + (size_t)row * (size_t)factor->ld + (size_t)column, factor->ld};
@@ -212,7 +212,7 @@ static lines lines_of(const ld_factor *factor, int row, int rows, int column, in
   return (lines){widened, n};
 }
 
-/* A share of the left factor's block: rows of it, or words of all rows when it is transposed. */
+/* A thread's part of the left factor's block: rows of it, or words of all rows when it is transposed. */
 static void fill_block(const job *j, const gemm_block *b, int thread, int n_threads) {
   term_part parts[LD_MAX_TERMS];
   const int n = parts_of(j, b, parts), pair = setup.tile->pair;
@@ -253,7 +253,7 @@ static void fill_panel(const job *j, const gemm_block *b, int column, int n, flo
   }
 }
 
-/* The right factor as it lies can serve as a panel when it is used too seldom to be worth a copy. */
+/* The right factor itself, if it can serve as a panel and is used too rarely to be worth copying. */
 static const float *panel_in_place(const job *j, const gemm_block *b, int column, int n, int n_tiles) {
   term_part parts[LD_MAX_TERMS];
   if (n_tiles > 2 || setup.tile->pair != 1 || (n != LD_PANEL && n != LD_PANEL / 2)) return NULL;
@@ -281,7 +281,7 @@ static panel take_panel(const job *j, const gemm_block *b, int column, int n_til
   return p;
 }
 
-/* Memory that is to be read soon, fetched piece by piece between tiles: `lines` cache lines of each stored
+/* Memory that will be read soon, prefetched piece by piece between tiles: `lines` cache lines of each stored
  * row. */
 typedef struct fetch {
   const char *at;
@@ -289,7 +289,7 @@ typedef struct fetch {
   int rows, lines, row, line;
 } fetch;
 
-/* About where the numbers from n on lie; of a codec with long blocks this may be within one. */
+/* The approximate position of number n; with a codec's long blocks it may be within one. */
 static size_t bytes_to(const ld_coded *numbers, size_t n) {
   return n * (size_t)numbers->codec->bytes / (size_t)numbers->codec->elements;
 }
@@ -318,7 +318,7 @@ static void fetch_some(fetch *f, int n) {
   }
 }
 
-/* Where a piece of C begins, and from what: rows of the piece `ld` apart. */
+/* Where a piece of C begins, and what it starts from: rows of the piece `ld` apart. */
 typedef struct piece {
   const float *start;
   ptrdiff_t ld_start;
@@ -330,7 +330,7 @@ LD_VECTOR static void add_lines(float *sum, const float *a, const float *b, int 
   for (int i = 0; i < n; i++) sum[i] = a[i] + b[i];
 }
 
-/* What the tiles of rows from `row` and columns from `column` start from, gathered at `edge`. */
+/* Gathers at `edge` what the tiles of rows from `row` and columns from `column` start from. */
 static void gather_start(const job *j, bool fresh, int row, int rows, int column, int n) {
   const float *start = fresh ? j->start : j->C, *bias = fresh ? j->bias : NULL;
   const ptrdiff_t start_row = fresh ? j->start_row : j->row,
@@ -346,7 +346,7 @@ static void gather_start(const job *j, bool fresh, int row, int rows, int column
   }
 }
 
-/* C or its start in place where tiles can use them, else at `edge`. */
+/* C or its start in place if tiles can use them, else at `edge`. */
 static piece piece_at(const job *j, bool fresh, int row, int rows, int column, int n) {
   const bool whole = j->column == 1 && (n == LD_PANEL || n == LD_PANEL / 2);
   float *c = j->C + row * j->row + column * j->column;
@@ -364,7 +364,7 @@ static piece piece_at(const job *j, bool fresh, int row, int rows, int column, i
   return p;
 }
 
-/* Rows [row, row + rows) of the block, at most a tile's, by a panel. */
+/* Rows [row, row + rows) of the block, at most a tile's, times a panel. */
 static void run_tile(const job *j, const gemm_block *b, int row, int rows, const panel *right) {
   const bool by_columns = j->terms[0].left.transposed;
   ld_tile_function *tile =
@@ -378,8 +378,8 @@ static void run_tile(const job *j, const gemm_block *b, int row, int rows, const
     for (int k = 0; k < right->n; k++) c[i * j->row + k * j->column] = edge[i * LD_PANEL + k];
 }
 
-/* Rows [first, last) of the block by the panels that begin within [column, end). What is read after them,
- * from column `next` on, comes nearer meanwhile. */
+/* Rows [first, last) of the block times the panels that begin within [column, end). Meanwhile, what is needed
+ * next, from column `next` on, is prefetched. */
 static void run_group(const job *j, const gemm_block *b, int first, int last, int column, int end, int next) {
   const int rows = last - first, height = ld_tile_height(setup.tile, rows);
   const int n_tiles = (rows + height - 1) / height;
@@ -396,7 +396,7 @@ static void run_group(const job *j, const gemm_block *b, int first, int last, in
     }
 }
 
-/* A thread's share of a block: groups of panels, or rows of them where there are fewer than threads. */
+/* A thread's part of a block: groups of panels, or rows of them when there are fewer groups than threads. */
 static void run_block(const job *j, const gemm_block *b, int thread, int n_threads) {
   const int width = GROUP * LD_PANEL, n_groups = (j->N + width - 1) / width;
   const int n_slices = n_groups < n_threads ? n_threads : 1;
@@ -409,14 +409,14 @@ static void run_block(const job *j, const gemm_block *b, int thread, int n_threa
   }
 }
 
-/* `whole` cut into the fewest parts of at most `most`, all about equal: the size of one, a multiple of
- * `step`. */
+/* Cuts `whole` into the fewest parts of at most `most`, all about equal; returns the size of one, a multiple
+ * of `step`. */
 static int even_cut(int whole, int most, int step) {
   const int n = (whole + most - 1) / most, size = n ? (whole + n - 1) / n : 1;
   return (size + step - 1) / step * step;
 }
 
-/* The words of a block: all, or some chains. */
+/* The words of a block: all of them, or some chains. */
 static int block_words(int words) {
   const int chains = LD_BLOCK_WORDS / LD_CHAIN_WORDS;
   return words <= LD_BLOCK_WORDS ? words : even_cut(words, chains * LD_CHAIN_WORDS, LD_CHAIN_WORDS);
@@ -457,7 +457,7 @@ static void put_start(const job *j) {
                                          (j->bias ? j->bias[i * j->bias_row + k * j->bias_column] : 0);
 }
 
-/* The same product with C lying across: C^T = right^T left^T. */
+/* The same product with C transposed: C^T = right^T left^T. */
 static void turn_job(job *j, ld_term *term) {
   const ld_factor left = term->left;
   term->left = term->right;
@@ -488,8 +488,8 @@ void ld_gemm_sum(const ld_sum *sum) {
   j.bias = sum->bias, j.bias_row = 0, j.bias_column = 1;
   j.C = sum->C, j.row = sum->ldc, j.column = 1;
   for (int i = 0; i < j.n_terms; i++) j.words += term_words(&j.terms[i]);
-  /* A narrow result of a tall product over rows (the gradient of B): as rows, its right factor can stay in
-   * place. */
+  /* A narrow result of a tall product over rows (the gradient of B): computed as rows, its right factor can
+   * stay in place. */
   ld_term turned = j.terms[0];
   if (j.n_terms == 1 && N <= 64 && M > 2 * N && turned.left.transposed && !turned.right.transposed) {
     turn_job(&j, &turned);

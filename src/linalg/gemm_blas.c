@@ -32,8 +32,8 @@ bool ld_gemm_blas_load(const char *core) {
          find("openblas_set_num_threads", &blas.set_threads) && find("openblas_get_corename", &blas.kernel);
 }
 
-/* A factor that is not of floats is widened in slices over k of about 1 MiB of floats, which are still in the second-level
- * cache when the product reads them. */
+/* A factor that is not of floats is widened in slices over k of about 1 MiB of floats, which are still in the
+ * second-level cache when the product reads them. */
 enum { SLICE_FLOATS = 1 << 18 };
 
 static void put_start(const ld_sum *sum) {
@@ -44,8 +44,8 @@ static void put_start(const ld_sum *sum) {
   }
 }
 
-/* A factor from k = first on, n of them, with `outer` rows (left) or columns (right). Its stored lines run
- * over k, or along it. */
+/* A factor's part of n from k = first on, with `outer` rows (left) or columns (right). Its stored lines run
+ * across k, or along it. */
 typedef struct slice {
   const float *data;
   int ld;

@@ -1,15 +1,14 @@
 /* Products by OpenBLAS, for processors that our own tiles do not fit.
  *
- * The library is loaded when it is first asked for, since it settles on its kernels as it is loaded: ranks
- * that must compute the same can first agree on a set that all of them have.
- */
+ * The library chooses its kernels when it is loaded, so it is only loaded on first use: ranks that must
+ * compute the same can first agree on a set that all of them have. */
 #ifndef LD_GEMM_BLAS_H
 #define LD_GEMM_BLAS_H
 
 #include "linalg/factor.h"
 
-/* Loads OpenBLAS with the kernels of that core type (NULL: its own choice), in the place of what was loaded
- * before. False when there is none. */
+/* Loads OpenBLAS with the kernels of that core type (NULL: its own choice), replacing what was loaded before.
+ * False when it is not available. */
 bool ld_gemm_blas_load(const char *core);
 
 /* For a loaded library. As ld_gemm_sum. */

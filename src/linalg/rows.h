@@ -1,8 +1,6 @@
 /* Vectorised passes over one row, shared by the operations. Sums run over 16 lanes whatever the machine's
- * vectors, so that their order, and with it their bits, is part of the source; and over blocks of
- * LD_SUM_BLOCK numbers, each from zero, so that their error does not grow with the row. Lanes are added in
- * double.
- */
+ * vectors, so the source fixes their order and thus their bits. They run over blocks of LD_SUM_BLOCK numbers,
+ * each from zero, so that their error does not grow with the row. Lanes are added in double. */
 #ifndef LD_ROWS_H
 #define LD_ROWS_H
 
@@ -45,7 +43,7 @@ double ld_row_exp(float *x, float shift, int n);
 /* y += x */
 void ld_row_add(float *y, const float *x, size_t n);
 
-/* y (n) += the sum of n_rows rows of x, `ld` apart: some rows at a time are summed from zero. */
+/* y (n) += the sum of n_rows rows of x, `ld` apart: a few rows at a time are summed from zero. */
 void ld_rows_add(float *y, const float *x, size_t ld, int n_rows, int n);
 
 #endif

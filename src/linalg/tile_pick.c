@@ -8,7 +8,7 @@ extern const ld_tile ld_tile_plain;
 extern const ld_tile ld_tile_avx2, ld_tile_avx512, ld_tile_bf16;
 #endif
 
-/* What each needs of a processor, the best first. */
+/* Processor requirements of the tiles, the best tile first. */
 static bool has_nothing(void) {
   return true;
 }

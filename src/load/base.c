@@ -18,7 +18,7 @@ void ld_base_stop_at(ld_base *base, int32_t id) {
   base->stops[base->n_stops++] = id;
 }
 
-/* What ends a text: the tokenizer's own eos_token, else the model's; generation stops at any of them. */
+/* What ends a text: the tokenizer's eos_token, else the model's; generation stops at any of them. */
 static int find_special_ids(ld_base *base, ld_error *err) {
   int32_t ids[LD_MAX_EOS];
   int n;
@@ -31,7 +31,7 @@ static int find_special_ids(ld_base *base, ld_error *err) {
   ld_ids around = {0};
   rc = ld_tokenizer_encode(base->tokenizer, "", 0, true, &around, err);
   base->bos = !rc && around.n && around.ids[0] != base->eos ? around.ids[0] : -1;
-  /* A tokenizer whose bos is also its eos (GPT-2 variants that add it in front) still begins with it. */
+  /* A tokenizer whose bos is also its eos (GPT-2 variants that add it first) still begins with it. */
   if (!rc && around.n && base->bos < 0) {
     ld_ids one = {0};
     if (!ld_tokenizer_encode(base->tokenizer, "a", 1, true, &one, NULL) && one.n &&
@@ -55,7 +55,7 @@ static bool is_listed(const ld_base *base, const ld_data_form *form) {
   return *at != NULL;
 }
 
-/* The forms of the objectives that are for heads of this family's kind and fit its input. */
+/* Adds the forms of the objectives that suit heads of this family's kind and its input. */
 static void add_forms(ld_base *base, const ld_family *family) {
   const ld_objective *objective;
   size_t n = 0;
@@ -83,7 +83,7 @@ static int build_model(ld_base *base, const ld_head_request *request, ld_error *
   return 0;
 }
 
-/* Builds the model again with the family that `right` accepts, unless the one that it has is. */
+/* Builds the model again with the family that `right` accepts, unless it has that family already. */
 static int change_family(ld_base *base, bool (*right)(const ld_family *family, const void *what),
                          const void *what, ld_error *err) {
   const ld_family *families[LD_MOST_HEADS] = {0};
@@ -127,8 +127,8 @@ void ld_base_set_labels(ld_base *base, const char *const *names, size_t n) {
     base->labels.names[base->labels.n_names++] = names ? ld_strdup(names[i]) : ld_format("%zu", i);
 }
 
-/* A stored head's classes by config.json. Some name two alike (ImageNet's cranes): the later gets its number
- * behind it. */
+/* The classes of a stored head, from config.json. Some configs give two classes one name (ImageNet's cranes);
+ * the later one gets its number appended. */
 static void name_stored_labels(ld_base *base) {
   const ld_value *config = ld_model_folder_config(base->folder);
   ld_base_set_labels(base, NULL, (size_t)base->model->head->out);
@@ -162,8 +162,8 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   return 0;
 }
 
-/* The object `member` of a JSON file in the folder, all of it for NULL; *out is NULL where the file or the
- * member is missing. The caller frees. */
+/* Reads the object `member` of a JSON file in the folder, or the whole file for NULL. *out is NULL where the
+ * file or the member is missing. The caller frees. */
 static int read_part(const ld_base *base, const char *file, const char *member, ld_value **out,
                      ld_error *err) {
   char *path = ld_path_join(ld_model_folder_path(base->folder), file);
@@ -180,8 +180,8 @@ static int read_part(const ld_base *base, const char *file, const char *member, 
   return 0;
 }
 
-/* As transformers looks for it: processor_config.json may hold it, and goes first; the type may stand in
- * config.json. */
+/* Looks in the same order as transformers: processor_config.json may hold it and comes first; the type may be
+ * in config.json. */
 static int read_image_rule(ld_base *base, ld_error *err) {
   static const char nested[] = "image_processor";
   const ld_model *model = base->model;

@@ -1,4 +1,4 @@
-/* Adapters on a base: loading them, putting them on, and taking them off to be saved. */
+/* Adapters on a base: loads them, puts them on, and takes them off to be saved. */
 #include "load/base_adapter.h"
 
 #include <stdlib.h>
@@ -84,7 +84,7 @@ static void put_shape(ld_text *out, const int64_t *shape, int ndim) {
   ld_text_puts(out, ")");
 }
 
-/* A tensor of the module in another shape than the base's layer takes. */
+/* A tensor of the module does not have the shape that the base's layer takes. */
 static int bad_shape(const ld_adapter_module *module, const ld_adapter_tensor *tensor, const ld_param *param,
                      const char *source, ld_error *err) {
   ld_text found = {0}, taken = {0};
@@ -97,7 +97,7 @@ static int bad_shape(const ld_adapter_module *module, const ld_adapter_tensor *t
   return rc;
 }
 
-/* Whether the module has just the tensors of the change, in their shapes. */
+/* Checks that the module has exactly the tensors of the change, in their shapes. */
 static int check_tensors(const ld_change *change, const ld_adapter_module *module, const char *source,
                          ld_error *err) {
   for (int i = 0; i < change->n_params; i++) {
@@ -155,7 +155,7 @@ static int check_complete(const ld_base *base, const ld_adapter *adapter, const 
   return 0;
 }
 
-/* The head takes the size that the adapter's has, and its labels, which must be as many. */
+/* The head takes the size of the adapter's head, and its labels, which must match that size. */
 static int follow_head(ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const ld_linear *head = base->model->head;
   const ld_adapter_module *module = base->labels.n_names ? ld_adapter_module_at(adapter, head->path) : NULL;
@@ -186,7 +186,7 @@ static int check_base(const ld_base *base, const char *recorded, const char *sou
   return 0;
 }
 
-/* The base's tensor of that name, or of the one that shares its data. */
+/* The base's tensor of that name, or of the name that shares its data. */
 static const ld_stored *find_frozen(const ld_base *base, const char *name) {
   const ld_model *model = base->model;
   const char *body = model->family->body, *end = strchr(name, '.');
@@ -207,7 +207,7 @@ static bool holds_same(const ld_stored *a, const ld_stored *b) {
          ld_coded_same(&x, &y, ld_stored_count(a));
 }
 
-/* PEFT would load the copy in place of the base's. */
+/* PEFT would load the copy in place of the base's tensor. */
 static int check_copy(const ld_base *base, const ld_adapter_copy *copy, const char *source, ld_error *err) {
   const ld_stored *frozen = find_frozen(base, copy->path);
   if (frozen && holds_same(frozen, &copy->tensor)) return 0;
@@ -218,7 +218,7 @@ static int check_copy(const ld_base *base, const ld_adapter_copy *copy, const ch
       source, copy->path, ld_model_folder_path(base->folder));
 }
 
-/* Whether the adapter holds the base's tensor of this name, which may lack the body's. */
+/* Whether the adapter holds the base's tensor of this name, which may lack the body's prefix. */
 static bool holds(const ld_adapter *adapter, const char *name) {
   bool found = false;
   for (size_t i = 0; i < adapter->n_modules && !found; i++) {
@@ -243,8 +243,8 @@ static int check_saved_tensor(const ld_adapter *adapter, const char *name, const
   return 0;
 }
 
-/* A module that modules_to_save names is whole in the file, or PEFT does not load it. A tied head is such a
- * module too, though the base has no tensor of its name. */
+/* A module that modules_to_save names is complete in the file, or PEFT does not load it. A tied head is such
+ * a module too, though the base has no tensor of its name. */
 static int check_saved(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   int rc = base->model->head_tied ? check_saved_tensor(adapter, LD_HEAD_WEIGHT, source, err) : 0;
   for (size_t k = 0; k < ld_model_folder_count(base->folder) && !rc; k++)
@@ -252,7 +252,7 @@ static int check_saved(const ld_base *base, const ld_adapter *adapter, const cha
   return rc;
 }
 
-/* PEFT puts a class for generation around the model then, which a classifier does not fit. */
+/* PEFT would then put a class for generation around the model, which does not fit a classifier. */
 static int check_task(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const char *task = adapter->task_type, *end = task ? strrchr(task, '_') : NULL;
   if (!base->labels.n_names || !end || strcmp(end, "_LM") != 0) return 0;
@@ -286,8 +286,8 @@ static int is_selected(const ld_model *model, const ld_linear *linear, const ld_
   return rc;
 }
 
-/* PEFT warns of selected modules that the file lacks, and leaves them as in the base: their B is zero, unless
- * init_lora_weights is false. */
+/* Selected modules that the file lacks: PEFT warns of them and leaves them as in the base, because their B is
+ * zero; unless init_lora_weights is false. */
 static int check_selected(const ld_base *base, const ld_adapter *adapter, const char *source, ld_error *err) {
   const ld_model *model = base->model;
   const ld_value *starts = ld_value_get(adapter->config, "init_lora_weights");
@@ -341,8 +341,8 @@ static void fill(ld_params *params, const ld_adapter *adapter) {
   ld_params_update(params);
 }
 
-/* In the model's order, whatever the file's, and what is trained in full last: so parameters always lie in the same
- * order. Returns how many. */
+/* In the model's order, whatever the file's, with modules trained in full last, so that parameters always lie
+ * in the same order. Returns the number. */
 static size_t list_choices(const ld_model *model, const ld_adapter *adapter, ld_choice *choices) {
   size_t n = 0;
   for (int whole = 0; whole < 2; whole++)
@@ -377,8 +377,8 @@ int ld_base_adapt_from(ld_base *base, const char *path, bool other_base, ld_erro
   return rc;
 }
 
-/* A head that the targets name takes an adapter instead of being trained whole. PEFT leaves no such choice
- * for text classifiers (their task type trains the head whole). */
+/* A head that the targets name takes an adapter instead of being trained in full. PEFT leaves no such choice
+ * for text classifiers (their task type trains the head in full). */
 static const char *default_whole(const ld_base *base, const ld_options *options) {
   const ld_model *model = base->model;
   const bool free_choice = base->labels.n_names && !model->family->task_type && !model->head->is_new;

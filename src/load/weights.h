@@ -1,5 +1,4 @@
-/* The weight store of a model folder: its files, mapped, one copy for all ranks of a host.
- */
+/* The weight store of a model folder: its files, mapped; all ranks of a host share one copy. */
 #ifndef LD_WEIGHTS_H
 #define LD_WEIGHTS_H
 

@@ -1,7 +1,7 @@
 /* BERT (Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019) with a classifier on
  * its first token, and its relatives, which differ in names and in the layers before the classifier: RoBERTa
  * (Liu et al., 2019), whose positions begin after its padding id, and DistilBERT (Sanh et al., 2019), which
- * has no types of tokens. */
+ * has no token types. */
 #include <math.h>
 #include <string.h>
 
@@ -19,13 +19,13 @@ typedef struct bert_block {
 typedef struct bert {
   ld_weight words, positions, types;
   bool has_types;
-  int padding; /* RoBERTa's padding id, where its positions begin; -1 for others */
+  int padding; /* RoBERTa's padding id, after which its positions begin; -1 for others */
   float *norm_weight, *norm_bias;
   float eps;
   enum ld_activation activation, head_activation;
   ld_attention attention;
   bert_block *blocks;
-  ld_linear head[2]; /* from the first token's row to a vector, and on to the outputs */
+  ld_linear head[2]; /* from the first token's row to a vector, and from there to the outputs */
 } bert;
 
 /* What a relative calls its parts, below its body's name, and its keys in config.json. */
@@ -111,7 +111,7 @@ static void refuse_what_is_not_known(ld_builder *b) {
   ld_build_refuse_flag(b, "add_cross_attention");
 }
 
-/* What the classes of BERT and RoBERTa declare. */
+/* The keys that the classes of BERT and RoBERTa declare. */
 static const ld_key bert_keys[] = {
     {"add_cross_attention", LD_TAKES_FLAG, NULL},
     {"attention_probs_dropout_prob", LD_TAKES_SHARE, NULL},
@@ -183,7 +183,7 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   return own;
 }
 
-/* `renew` says that the first layer, too, belongs to the head and is made new with it. */
+/* `renew`: the first layer belongs to the head too, and is made new with it. */
 static void build_head(ld_builder *b, const spelling *s, bert *own, enum ld_activation activation,
                        bool renew) {
   const double spread = ld_build_real(b, "initializer_range", 0.02);
@@ -204,7 +204,7 @@ static void build_bert(ld_builder *b) {
   build_head(b, &bert_spelling, own, LD_TANH, false);
 }
 
-/* The rows before the padding id's are of no position. */
+/* The rows up to the padding id's have no position. */
 static void build_roberta(ld_builder *b) {
   const spelling s = roberta_spelling();
   bert *own = build_encoder(b, &s, ld_build_size(b, "type_vocab_size", 2));
@@ -223,8 +223,8 @@ static void build_distilbert(ld_builder *b) {
   build_head(b, &distilbert_spelling, own, LD_RELU, true);
 }
 
-/* Of the last block a head for records reads the first token of each text alone: after attention nothing else is
- * made. */
+/* A head for records reads only the first token of each text of the last block, so only that is computed
+ * after attention. */
 static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k, bool last, ld_tensor *x,
                                 const ld_batch *batch) {
   const ld_linear *l = k->linears;

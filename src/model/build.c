@@ -161,8 +161,8 @@ void ld_build_block_end(ld_builder *builder) {
   builder->block = LD_NO_BLOCK;
 }
 
-/* The names that a tensor may go by: its own; an old one of a norm; and both without the body's name, since
- * the body is a module of its own and may have been saved alone. */
+/* The possible names of a tensor: its own; an old one for a norm; and both without the body's name, since the
+ * body is a module and may have been saved alone. */
 enum { SPELLINGS = 4 };
 typedef struct spellings {
   char *names[SPELLINGS];
@@ -203,7 +203,7 @@ static const ld_stored *find(const ld_builder *builder, const char *name) {
   return tensor;
 }
 
-/* Which of two would count depends on their order in the file, or on how transformers sorts them. */
+/* Which of the two is used would depend on their order in the file, or on how transformers sorts them. */
 static void refuse_two(ld_builder *builder, const char *name) {
   spellings all = spell(builder, name);
   const char *first = NULL;
@@ -234,7 +234,7 @@ static void describe_shape(ld_text *text, const int64_t *sizes, int n) {
   ld_text_puts(text, ")");
 }
 
-/* The key that asks for a tensor of this name, where it is known. */
+/* The config key that asks for a tensor of this name, if known. */
 static const char *asking_key(const ld_builder *builder, const char *name) {
   const char *end = strrchr(name, '.');
   const bool bias = end && !strcmp(end, ".bias") && builder->bias_key;
@@ -280,7 +280,7 @@ static void refuse_shape(ld_builder *builder, const char *name, const ld_stored 
   ld_text_free(&keys);
 }
 
-/* The stored tensor of that name if it has that shape. */
+/* The stored tensor of that name, if it has that shape. */
 static const ld_stored *require(ld_builder *builder, const char *name, const ld_shape *shape) {
   if (builder->failed) return NULL;
   const ld_stored *tensor = find(builder, name);
@@ -396,7 +396,7 @@ void ld_build_end(ld_builder *builder, const char *key, const char *format, ...)
                 name);
 }
 
-/* In transformers a num_labels that differs from id2label's count puts new names in its place. */
+/* In transformers a num_labels that differs from id2label's count replaces its names. */
 static int stated_outputs(ld_builder *builder) {
   const ld_value *number = ld_value_member(builder->config, "num_labels");
   const int named = ld_config_labels(builder->config);
@@ -425,8 +425,8 @@ int ld_build_outputs(ld_builder *builder) {
   return n;
 }
 
-/* Whether the stored layer is to be taken. Without a request for other outputs one that is there must fit, which
- * is checked when it is taken. */
+/* Whether to take the stored layer. Unless another number of outputs is requested, an existing layer must
+ * fit, which is checked when it is taken. */
 static bool is_stored(const ld_builder *builder, const char *path, int in, int out) {
   char *weight_name = ld_format("%s.weight", path), *bias_name = ld_format("%s.bias", path);
   const ld_stored *weight = find(builder, weight_name), *bias = find(builder, bias_name);
@@ -461,7 +461,7 @@ ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name) {
   return matrix(builder, from_head ? LD_HEAD_WEIGHT : name, model->vocab, model->width);
 }
 
-/* The stored head of a tied model, where it differs from the embedding; without data where there is none. */
+/* The stored head of a tied model, if it differs from the embedding; otherwise without data. */
 static ld_weight other_head(ld_builder *builder, const ld_weight *embedding) {
   const ld_model *model = builder->model;
   if (!find(builder, LD_HEAD_WEIGHT) || !find(builder, model->embedding_name)) return (ld_weight){0};

@@ -1,8 +1,7 @@
-/* For the build function of a family: reading the config and asking for tensors.
+/* For a family's build function: reads the config and asks for tensors.
  *
  * The first error sticks and later calls do nothing, so a build function reads straight down and is checked
- * once at its end.
- */
+ * once at its end. */
 #ifndef LD_BUILD_H
 #define LD_BUILD_H
 
@@ -18,11 +17,11 @@ struct ld_builder {
   ld_head_request request;
   ld_error *err;
   int failed;   /* 0, or the first error's code */
-  int block;    /* whose weights are asked for; LD_NO_BLOCK outside of blocks */
+  int block;    /* the block of the next weights; LD_NO_BLOCK outside of blocks */
   int n_blocks; /* begun so far */
 
-  /* For error texts: which key asks for a tensor that is missing (one of a numbered layer, a bias), and the
-   * sizes read so far. */
+  /* For errors: the key that asks for a missing tensor (one of a numbered layer, a bias), and the sizes read
+   * so far. */
   const char *depth_key, *bias_key;
   struct {
     const char *key;
@@ -34,61 +33,60 @@ struct ld_builder {
 /* Zeroed memory that the model owns. */
 void *ld_build_alloc(ld_builder *builder, size_t count, size_t size);
 
-/* Config values, under the key or its alias. A size is an integer of at least 1; without a fallback (0) it
- * must be there. */
+/* Config values, under the key or its alias. A size is an integer of at least 1; without a fallback (0) it is
+ * required. */
 int ld_build_size(ld_builder *builder, const char *key, int fallback);
 int ld_build_index(ld_builder *builder, const char *key, int fallback); /* an integer from 0 */
 
-/* The key, or its alias where config.json has that. */
+/* The key, or its alias if config.json has that. */
 const char *ld_build_key(const ld_builder *builder, const char *key);
 
-/* For error texts: a size that follows from several keys, which `keys` names. */
+/* For errors: names a size that is computed from several keys, `keys`. */
 void ld_build_name_size(ld_builder *builder, const char *keys, int64_t size);
-/* A list of sizes, into out, which holds n_fallback of them for a key that is missing. Returns how many there
- * are. */
+/* A list of sizes, into out, which holds n_fallback default sizes for a missing key. Returns their number. */
 int ld_build_sizes(ld_builder *builder, const char *key, int *out, int n_fallback, int room);
 double ld_build_real(ld_builder *builder, const char *key, double fallback);
 bool ld_build_flag(ld_builder *builder, const char *key, bool fallback);
 const char *ld_build_string(ld_builder *builder, const char *key, const char *fallback);
 
-/* Whether the config has the key at all, be it null: a class's default stands in only for keys left out. */
+/* Whether the config has the key at all, even as null: a class's default only replaces missing keys. */
 bool ld_build_has(const ld_builder *builder, const char *key);
 
 /* Refuses the config: "<source>/config.json: <key> ...", LD_EUNSUPPORTED. */
 void ld_build_refuse(ld_builder *builder, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Notes in the model what is worth a warning: "<source>/config.json: <text>". */
+/* Records a warning in the model: "<source>/config.json: <text>". */
 void ld_build_warn(ld_builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Refuses a flag that is on; a padding id outside the vocabulary, for which there is no embedding. */
+/* Refuses a flag that is on; refuses a padding id outside the vocabulary, which has no embedding. */
 void ld_build_refuse_flag(ld_builder *builder, const char *key);
 void ld_build_check_padding(ld_builder *builder);
 
 /* The activation function that the key names. */
 enum ld_activation ld_build_activation(ld_builder *builder, const char *key, const char *fallback);
 
-/* What is asked for between the two belongs to a block, which the forward pass begins and ends at the same place
- * (ld_tape_block_begin): its weights are there while it runs. */
+/* What is asked for between the two calls belongs to a block, which the forward pass begins and ends in the
+ * same place (ld_tape_block_begin): its weights can be read while it runs. */
 void ld_build_block_begin(ld_builder *builder);
 void ld_build_block_end(ld_builder *builder);
 
-/* Tensors; the name is a format. The body's name before it ("transformer.", "bert.") may be missing in the
- * file (bare base models), and a norm's "weight" and "bias" may be "gamma" and "beta" (old checkpoints). */
+/* Tensors; the name is a format. In the file the body's name before it ("transformer.", "bert.") may be
+ * missing (bare base models), and a norm's "weight" and "bias" may be "gamma" and "beta" (old checkpoints). */
 float *ld_build_vector(ld_builder *builder, int n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 ld_weight ld_build_matrix(ld_builder *builder, int rows, int cols, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Fills a linear module from "<path>.weight" and, with `bias`, "<path>.bias", and puts it on the model's
+/* Fills a linear module from "<path>.weight" and, with `bias`, "<path>.bias", and adds it to the model's
  * list. */
 void ld_build_linear(ld_builder *builder, ld_linear *linear, int in, int out, bool bias,
                      const char *path_format, ...) __attribute__((format(printf, 6, 7)));
 
-/* Whether the folder has the tensor, in whatever spelling and shape. */
+/* Whether the folder has the tensor, in any spelling and shape. */
 bool ld_build_there(const ld_builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Warns when the folder has this tensor, the one after the last that the key asks for. */
+/* Warns when the folder has this tensor, the one just after the last layer that the key asks for. */
 void ld_build_end(ld_builder *builder, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -97,14 +95,14 @@ void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int chann
                           ld_kernel kernel, const char *path_format, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* How many outputs the head is to have: as requested, or by num_labels, or without it by id2label (2 when the
- * config has neither); sets the model's task. A stored head for a problem of another type is not taken: the
- * model says so in `unfit_head`. */
+/* The number of outputs of the head: as requested, or by num_labels, or without it by id2label (2 when the
+ * config has neither); sets the model's task. A stored head for another type of problem is not used:
+ * `unfit_head` says so. */
 int ld_build_outputs(ld_builder *builder);
 
-/* A linear module with bias of a classifier's head: the stored one, or when there is none, or `renew`, or
- * another number of outputs was requested than it has, a new one with zero weights, whose first weights are to
- * have the standard deviation `spread` (0: PyTorch's default for linear layers). */
+/* A linear module with bias in a classifier's head: the stored one, or a new one with zero weights if there
+ * is none, if `renew`, or if another number of outputs was requested. A new one's first weights will have the
+ * standard deviation `spread` (0: PyTorch's default for linear layers). */
 typedef struct ld_new_weights {
   bool renew;
   double spread;
@@ -112,9 +110,10 @@ typedef struct ld_new_weights {
 void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, ld_new_weights how,
                          const char *path_format, ...) __attribute__((format(printf, 6, 7)));
 
-/* The embedding of a language model (V, C), `name` living as long as the program, and its head, which is tied
- * to it (config.json's flag) or LD_HEAD_WEIGHT. As in transformers 5, a stored lm_head.weight that differs from the embedding is the
- * head, whatever the flag says, and of two that are tied either may be missing. */
+/* The embedding of a language model (V, C), and its head, which is tied to it (config.json's flag) or
+ * LD_HEAD_WEIGHT. `name` must live as long as the program. As in transformers 5, a stored lm_head.weight that
+ * differs from the embedding is the head, whatever the flag says, and of two that are tied either may be
+ * missing. */
 ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name);
 void ld_build_head(ld_builder *builder, const ld_weight *embedding);
 

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 
-/* The keys of every class, and keys that no class declares but all of them act on. */
+/* The keys of every class, and keys that no class declares but all of them use. */
 static const ld_key shared[] = {
     {"attention_chunk_size", LD_TAKES_INTEGER | LD_TAKES_NULL, NULL},
     {"attn_implementation", LD_TAKES_STRING | LD_TAKES_MAP | LD_TAKES_NULL, NULL},
@@ -59,7 +59,7 @@ int ld_config_labels(const ld_value *config) {
   return n;
 }
 
-/* What says how transformers runs a model must be one of these, though it says nothing about the numbers. */
+/* The value must be a way in which transformers can run the model, although it does not affect the numbers. */
 static int check_attention(const ld_value *config, const char *key, const char *source, ld_error *err) {
   static const char *const known[] = {
       "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flash_attention_4", "flex_attention"};

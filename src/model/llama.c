@@ -32,14 +32,14 @@ typedef struct sizes {
   bool qkv_bias, o_bias, mlp_bias, head_norm;
 } sizes;
 
-/* What tells the four apart: what the classes of transformers put in for keys that a config leaves out (0: it
- * follows from other keys), and which keys they act on. */
+/* The differences between the four: the defaults of transformers' classes for keys that a config leaves out
+ * (0: computed from other keys), and the keys that they use. */
 typedef struct traits {
   const char *model_type;
   int n_kv_heads, head_dim, max_positions;
-  int window; /* 0: sliding_window means nothing */
+  int window; /* 0: sliding_window is ignored */
   bool qkv_bias, takes_attention_bias, takes_mlp_bias, head_norm;
-  bool layered_window; /* from max_window_layers on, where use_sliding_window is on */
+  bool layered_window; /* from max_window_layers on, if use_sliding_window is on */
   bool heads_divide;   /* num_attention_heads must divide hidden_size */
 } traits;
 
@@ -71,12 +71,12 @@ static const traits *own_traits(const ld_builder *b) {
   return &known[0];
 }
 
-/* A size whose key may be left out (the class's default) or null (`otherwise`). */
+/* A size whose key may be missing (the class's default) or null (`otherwise`). */
 static int class_size(ld_builder *b, const char *key, int class_default, int otherwise) {
   return ld_build_size(b, key, class_default && !ld_build_has(b, key) ? class_default : otherwise);
 }
 
-/* The window where config.json has one, 0 for none. */
+/* The window in config.json, 0 for none. */
 static int stated_window(ld_builder *b) {
   const traits *t = own_traits(b);
   const bool none = ld_build_has(b, "sliding_window") && !ld_value_get(b->config, "sliding_window");
@@ -85,7 +85,7 @@ static int stated_window(ld_builder *b) {
   return ld_build_size(b, "sliding_window", t->window);
 }
 
-/* The layer's entry in layer_types; NULL without. */
+/* The layer's entry in layer_types; NULL without it. */
 static const char *layer_type(ld_builder *b, int layer) {
   const ld_value *types = ld_value_get(b->config, "layer_types");
   if (!types) return NULL;
@@ -97,8 +97,8 @@ static const char *layer_type(ld_builder *b, int layer) {
   return types->items[layer].type == LD_STRING ? types->items[layer].string : "?";
 }
 
-/* The window of a layer, 0 for none: layer_types where it is given, else Qwen's max_window_layers rule, else
- * every layer. */
+/* The window of a layer, 0 for none: from layer_types if given, else by Qwen's max_window_layers rule, else
+ * the same for every layer. */
 static int layer_window(ld_builder *b, int layer) {
   const int window = stated_window(b);
   const char *type = layer_type(b, layer);
@@ -170,7 +170,7 @@ static sizes read_sizes(ld_builder *b) {
   return s;
 }
 
-/* What all four classes declare, what the two of Qwen add, and what each adds. */
+/* The keys that all four classes declare, those that Qwen's two add, and those that each adds. */
 static const ld_key common_keys[] = {
     {"bos_token_id", LD_TAKES_ID, NULL},
     {"eos_token_id", LD_TAKES_IDS, NULL},

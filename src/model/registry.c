@@ -19,13 +19,13 @@ static bool serves(const ld_family *family, const char *architecture) {
   return false;
 }
 
-/* What a class is for: "ForCausalLM" of "LlamaForCausalLM". */
+/* The purpose of a class: "ForCausalLM" of "LlamaForCausalLM". */
 static const char *purpose(const char *architecture) {
   const char *end = strstr(architecture, "For");
   return end ? end : architecture;
 }
 
-/* Whether config.json names the class that the family is for, or one of the same purpose. */
+/* Whether config.json names the family's class, or one of the same purpose. */
 static bool is_named(const ld_family *family, const ld_value *config) {
   const ld_value *list = ld_value_get(config, "architectures");
   for (size_t i = 0; list && i < list->n_items; i++)
@@ -67,7 +67,7 @@ int ld_model_families(const ld_value *config, const char *source, const ld_famil
   return n ? n : fail_unknown(type, source, err);
 }
 
-/* Whether the class, of whatever family, is for what this family's are for. */
+/* Whether the class, of any family, has the purpose of this family's classes. */
 static bool has_purpose(const ld_family *family, const char *architecture) {
   for (int i = 0; i < N_FAMILIES; i++)
     for (int k = 0; k < LD_MAX_ARCHITECTURES && families[i]->architectures[k]; k++)
@@ -77,7 +77,7 @@ static bool has_purpose(const ld_family *family, const char *architecture) {
   return false;
 }
 
-/* A class with another head would be trained with the wrong loss. As transformers' automatic classes do,
+/* A class with another head would be trained with the wrong loss. As in transformers' automatic classes,
  * model_type decides on the family, whatever class of the same purpose is named. */
 static void check_architecture(ld_builder *builder, const ld_family *family) {
   const ld_value *list = ld_value_get(builder->config, "architectures");
@@ -103,7 +103,7 @@ static void check_architecture(ld_builder *builder, const ld_family *family) {
   ld_text_free(&known);
 }
 
-/* torch's names of types. */
+/* Accepts torch's names of types. */
 static void check_dtype(ld_builder *builder, const char *key) {
   static const char *const known[] = {"float32", "float", "float16", "half", "bfloat16", "float64", "double"};
   const char *name = ld_build_string(builder, key, "float32");
@@ -112,7 +112,7 @@ static void check_dtype(ld_builder *builder, const char *key) {
   ld_build_refuse(builder, key, "\"%.64s\" is not a type of weights", name);
 }
 
-/* What all classes of transformers act on. */
+/* Checks the keys that all classes of transformers use. */
 static void check_shared(ld_builder *builder, const ld_family *family) {
   check_architecture(builder, family);
   check_dtype(builder, "dtype");

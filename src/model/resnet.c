@@ -1,7 +1,7 @@
 /* ResNet (He et al., "Deep Residual Learning for Image Recognition", 2015): a stem, layers of two 3x3
  * convolutions or of 1x1, 3x3, 1x1, each convolution with its batch normalisation, and a linear layer on the
- * means of the last maps. The normalisations keep their running mean and variance, which makes them one
- * factor and one summand a channel.
+ * means of the last maps. The normalisations keep their running mean and variance, so each is one factor and
+ * one summand per channel.
  *
  * Names of tensors are those of transformers, of torchvision, or of the networks for CIFAR (section 4.2 of
  * the paper: three stages of 16, 32 and 64 channels, no pooling in the stem). */
@@ -43,7 +43,7 @@ typedef struct resnet {
 /* What the layers are built from. */
 typedef struct plan {
   int n_stages, widths[MAX_STAGES], depths[MAX_STAGES], first_stride;
-  bool bottleneck, early_stride; /* the 1x1 convolution takes the stride, not the 3x3 one */
+  bool bottleneck, early_stride; /* the 1x1 convolution has the stride, not the 3x3 one */
   enum shortcut shortcut;        /* where sizes change */
 } plan;
 
@@ -59,7 +59,7 @@ static void build_unit(ld_builder *b, unit *u, int in, int out, ld_kernel kernel
   const float *mean = ld_build_vector(b, out, "%s.running_mean", norm);
   const float *variance = ld_build_vector(b, out, "%s.running_var", norm);
   if (b->failed) return;
-  b->model->n_parameters -= 2 * out; /* mean and variance are none */
+  b->model->n_parameters -= 2 * out; /* mean and variance are not parameters */
   u->scale = ld_build_alloc(b, (size_t)out, sizeof *u->scale);
   u->shift = ld_build_alloc(b, (size_t)out, sizeof *u->shift);
   for (int c = 0; c < out; c++) {
@@ -166,8 +166,8 @@ static const ld_key cifar_keys[] = {
     {NULL, 0, NULL},
 };
 
-/* out_features and out_indices say which stages a detector would read, and nothing about a classifier; but
- * transformers wants both to name the same ones: "stem" is 0, "stage1" 1. */
+/* out_features and out_indices say which stages a detector would read, and do not affect a classifier. But
+ * transformers requires both to name the same ones: "stem" is 0, "stage1" 1. */
 static void check_stages(ld_builder *b, int n_stages) {
   const ld_value *names = ld_value_get(b->config, "out_features");
   const ld_value *indices = ld_value_get(b->config, "out_indices");
@@ -245,7 +245,7 @@ static void build_resnet_cifar(ld_builder *b) {
   build_head(b, own, "linear");
 }
 
-/* Convolution, normalisation, the sum with `residual` (when it has maps), and the activation. */
+/* Convolution, normalisation, the sum with `residual` (if it has maps), and the activation. */
 static ld_maps unit_forward(ld_tape *t, const unit *u, ld_maps x, ld_maps residual,
                             enum ld_activation activation, const ld_batch *batch) {
   const bool relu = activation == LD_RELU;
@@ -254,8 +254,7 @@ static ld_maps unit_forward(ld_tape *t, const unit *u, ld_maps x, ld_maps residu
   return x;
 }
 
-/* The config's activation comes after the sum; between the units it is ReLU whatever the config says, as in
- * transformers. */
+/* The config's activation comes after the sum; between the units it is always ReLU, as in transformers. */
 static ld_maps layer_forward(ld_tape *t, const resnet *own, const resnet_layer *l, ld_maps x,
                              const ld_batch *batch) {
   const ld_maps none = {0};

@@ -1,7 +1,7 @@
-/* Rotary positions (Su et al., "RoFormer", 2021): the frequency of each pair of a head's channels, and how
- * config.json says it. transformers 5 has one map, rope_parameters; before, rope_theta stood at the top and
- * the rest in rope_scaling. Where a config has both, rope_scaling stands in for the whole of rope_parameters,
- * and a member of the map is taken before the key of its name at the top. */
+/* Rotary positions (Su et al., "RoFormer", 2021): the frequency of each pair of a head's channels, from
+ * config.json. transformers 5 has one map, rope_parameters; before that, rope_theta was at the top level and
+ * the rest in rope_scaling. If a config has both maps, rope_scaling replaces rope_parameters, and a member of
+ * the map takes precedence over the top-level key of the same name. */
 #include "model/rope.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@
 
 typedef struct rope {
   ld_builder *b;
-  const char *key;     /* of the map, for error texts */
+  const char *key;     /* of the map, for errors */
   const ld_value *map; /* may be NULL */
   double theta, factor, low, high, length;
   int half;
@@ -20,8 +20,8 @@ static void scale_linear(rope *r) {
   for (int i = 0; i < r->half; i++) r->frequency[i] /= (float)r->factor;
 }
 
-/* Llama 3.1's stretching: long wavelengths by `factor`, short ones not, a blend between (Dubey et al., 2024;
- * the formula is that of the released code). */
+/* Llama 3.1's scaling: long wavelengths by `factor`, short ones not at all, a blend in between (Dubey et al.,
+ * 2024; the formula is that of the released code). */
 static void scale_llama3(rope *r) {
   if (!(r->low > 0 && r->high > r->low && r->length > 0)) {
     ld_build_refuse(r->b, r->key,
@@ -44,7 +44,7 @@ enum { MOST_MEMBERS = 4 };
 static const struct kind {
   const char *name;
   void (*scale)(rope *r);
-  const char *members[MOST_MEMBERS]; /* besides those of every kind */
+  const char *members[MOST_MEMBERS]; /* besides the common ones */
 } kinds[] = {
     {"default", NULL, {NULL}},
     {"linear", scale_linear, {"factor"}},
@@ -64,7 +64,7 @@ static double number(const rope *r, const char *name, double fallback) {
   return value->real;
 }
 
-/* A number at the top of config.json; null counts as `null`. */
+/* A top-level number of config.json; null counts as `null`. */
 static double top_number(const rope *r, const char *name, double fallback, double null) {
   const ld_value *value = ld_value_member(r->b->config, name);
   if (!value) return fallback;
@@ -113,7 +113,7 @@ static bool is_known(const struct kind *kind, const char *name) {
   return false;
 }
 
-/* transformers warns of members without a meaning and goes on; a map is that of one type of layers. */
+/* As in transformers, unknown members give a warning; a member that is a map is for one type of layers. */
 static void check_members(const rope *r, const struct kind *kind) {
   for (size_t i = 0; r->map && i < r->map->n_items; i++) {
     const ld_value *member = &r->map->items[i];
@@ -123,12 +123,12 @@ static void check_members(const rope *r, const struct kind *kind) {
       ld_build_refuse(r->b, r->key,
                       "has a member '%.64s': positions for each type of layer are not supported",
                       member->key);
-    ld_build_warn(r->b, "%s: '%.64s' has no meaning for the type %s and is ignored", r->key, member->key,
+    ld_build_warn(r->b, "%s: '%.64s' does not apply to the type %s and is ignored", r->key, member->key,
                   kind->name);
   }
 }
 
-/* transformers takes the length at the top before that in the map. */
+/* transformers prefers the top-level length to the map's. */
 static void read_numbers(rope *r, const struct kind *kind) {
   r->theta = ld_value_member(r->map, "rope_theta") ? number(r, "rope_theta", NAN)
                                                    : top_number(r, "rope_theta", 10000, NAN);

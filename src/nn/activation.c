@@ -3,7 +3,7 @@
 
 typedef struct activation_op {
   enum ld_activation kind;
-  ld_tensor *x, *gate, *y; /* gate: of SwiGLU only */
+  ld_tensor *x, *gate, *y; /* gate: only for SwiGLU */
 } activation_op;
 
 #define GELU_C 0.7978845608028654f /* sqrt(2 / pi) */
@@ -54,7 +54,7 @@ static void relu_backward(float *dx, const float *dy, const float *x, size_t n) 
   for (size_t i = 0; i < n; i++) dx[i] += x[i] > 0 ? dy[i] : 0;
 }
 
-/* y = tanh x; the backward pass finds it again. */
+/* y = tanh x; the backward pass reads it. */
 LD_VECTOR static void hyperbolic(float *y, const float *x, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] = ld_tanhf(x[i]);
 }

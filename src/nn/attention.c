@@ -1,7 +1,6 @@
-/* Attention on the register tile. For each head of each sequence keys and values are laid out once as panels;
- * then some rows at a time get their scores against the keys that they may see, as tiles by panels, and
- * nothing above the causal diagonal is computed but what shares a tile with it.
- */
+/* Attention on the register tile. For each head of each sequence, keys and values are laid out once as
+ * panels. Then the scores of some rows at a time against their visible keys are computed, as tiles by panels.
+ * Above the causal diagonal, only what shares a tile with it is computed. */
 #include <math.h>
 #include <string.h>
 
@@ -10,12 +9,13 @@
 #include "linalg/tile_pick.h"
 #include "nn/ops.h"
 
-/* Rows taken at a time: some tiles' height, and few enough for their scores to stay in the second-level cache
- * at common lengths. */
+/* Rows processed at a time: a few tiles' height, and few enough for their scores to stay in the second-level
+ * cache at common lengths. */
 enum { ROWS = 56 };
 
-/* Scores of ROWS rows: number `key` of row i at key / SLAB_KEYS * SLAB + i * LD_BLOCK_STRIDE + key %
- * SLAB_KEYS, so that they are the left factor of a tile as they lie. A slab holds whole chains of them. */
+/* Scores of ROWS rows: number `key` of row i is at key / SLAB_KEYS * SLAB + i * LD_BLOCK_STRIDE + key %
+ * SLAB_KEYS, so that they can be used as the left factor of a tile in place. A slab holds whole chains of
+ * them. */
 enum { SLAB_KEYS = LD_BLOCK_WORDS / LD_CHAIN_WORDS * LD_CHAIN_WORDS, SLAB = ROWS * LD_BLOCK_STRIDE };
 
 typedef struct attention_op {
@@ -27,14 +27,14 @@ typedef struct attention_op {
   float *lse; /* (H, T): log of the sum of exp of each row's scores */
 } attention_op;
 
-/* One head of one sequence, as far as the keys go. */
+/* One head of one sequence, with all its keys. */
 typedef struct sequence {
   int n_rows, n_keys, past; /* past: keys before the first row, from the cache */
   const float *k, *v;
   int ldk, ldv;
 } sequence;
 
-/* Some of its rows, and the union of the keys that they may see. */
+/* Some of its rows, and the union of their visible keys. */
 typedef struct part {
   int row, n_rows;
   int low, high;
@@ -102,7 +102,7 @@ static void visible(const ld_attention *shape, const sequence *s, int row, int *
   *low = shape->window && place - shape->window + 1 > 0 ? place - shape->window + 1 : 0;
 }
 
-/* What rows [first, last] see together. */
+/* The keys that rows [first, last] see together. */
 static void visible_to(const ld_attention *shape, const sequence *s, int first, int last, int *low,
                        int *high) {
   int unused;
@@ -116,7 +116,7 @@ static part part_at(const ld_attention *shape, const sequence *s, int row) {
   return p;
 }
 
-/* n rows of x, D wide, as the right factor whose k are columns of x. */
+/* Lays n rows of x, D wide, as the right factor whose k are columns of x. */
 static void turn_keys(const attention_op *op, const float *x, int ld, int n, float *panels) {
   const int D = op->shape.head_dim, words = (D + op->tile->pair - 1) / op->tile->pair;
   for (int key = 0; key < n; key += LD_PANEL, panels += (ptrdiff_t)words * LD_PANEL)
@@ -124,7 +124,7 @@ static void turn_keys(const attention_op *op, const float *x, int ld, int n, flo
                    panels);
 }
 
-/* n rows of x, D wide, as the right factor whose k are rows of x. */
+/* Lays n rows of x, D wide, as the right factor whose k are rows of x. */
 static void lay_rows(const attention_op *op, const float *x, int ld, int n, float *words) {
   const int Dp = padded_width(op);
   op->tile->lay(n, op->shape.head_dim, Dp, x, ld, 1, words, Dp);
@@ -137,7 +137,7 @@ typedef struct scaled_rows {
   float factor;
 } scaled_rows;
 
-/* scores (part, keys) = the rows (part, D) panels. */
+/* scores (part, keys) = the rows (part, D) times the panels. */
 static void find_scores(const attention_op *op, const sequence *s, const part *p, scaled_rows rows,
                         const float *panels, room *r, float *scores) {
   const ld_tile *tile = op->tile;
@@ -157,7 +157,7 @@ static void find_scores(const attention_op *op, const sequence *s, const part *p
     }
 }
 
-/* The scores of rows as the left factor of a product over keys. */
+/* The scores as the left factor of a product over keys. */
 static const float *left_by_rows(const attention_op *op, const part *p, float *scores, room *r) {
   if (op->tile->pair == 1) return scores;
   for (int key = p->low / SLAB_KEYS * SLAB_KEYS; key < p->high; key += SLAB_KEYS)
@@ -167,7 +167,7 @@ static const float *left_by_rows(const attention_op *op, const part *p, float *s
   return r->packed;
 }
 
-/* The same of a product over rows. */
+/* The same for a product over rows. */
 static const float *left_by_columns(const attention_op *op, const part *p, float *scores, room *r) {
   if (op->tile->pair == 1) return scores;
   for (int key = p->low / SLAB_KEYS * SLAB_KEYS; key < p->high; key += SLAB_KEYS) {
@@ -189,7 +189,8 @@ static void over_keys(const attention_op *op, const sequence *s, const part *p, 
     visible_to(&op->shape, s, p->row + i, p->row + i + n - 1, &low, &high);
     const int end = (high + pair - 1) / pair;
     for (int from = low / pair, to; from < end; from = to) {
-      const int step = from % LD_CHAIN_WORDS ? LD_CHAIN_WORDS : SLAB_KEYS; /* first to where a chain begins */
+      /* The first one ends where a chain begins. */
+      const int step = from % LD_CHAIN_WORDS ? LD_CHAIN_WORDS : SLAB_KEYS;
       to = (from / step + 1) * step;
       to = to < end ? to : end;
       const bool fresh = from == low / pair;
@@ -213,7 +214,7 @@ static void over_rows(const attention_op *op, const sequence *s, const part *p, 
     const int block_end = (key / SLAB_KEYS + 1) * SLAB_KEYS;
     n = p->high - key < tile->rows ? p->high - key : tile->rows;
     n = block_end - key < n ? block_end - key : n;
-    /* Rows [from, to) of the part see some of these keys. */
+    /* Only rows [from, to) of the part see some of these keys. */
     const int from = shape->causal && key > first ? (key - first) / pair : 0;
     int to = p->n_rows;
     if (shape->window && key + n - 1 + shape->window - first < to) to = key + n - 1 + shape->window - first;
@@ -226,12 +227,12 @@ static void over_rows(const attention_op *op, const sequence *s, const part *p, 
   }
 }
 
-/* Calls for the pieces of keys [low, high) of a row that lie in one slab each. */
+/* Runs the body for the pieces of keys [low, high) of a row that lie in one slab each. */
 #define FOR_PIECES(from, n, low, high)                                                                       \
   for (int from = (low), n;                                                                                  \
        n = SLAB_KEYS - from % SLAB_KEYS, n = (high)-from < n ? (high)-from : n, from < (high); from += n)
 
-/* What the part's other rows see and this does not, or what only shares a panel with it, counts as 0. */
+/* Zeroes scores of keys that only other rows of the part see, or that only share a panel with visible ones. */
 static void mask_row(const part *p, float *scores, int i, int low, int high) {
   const int first = p->low / LD_PANEL * LD_PANEL, last = round_up(p->high, LD_PANEL);
   FOR_PIECES(from, n, first, low) memset(score(scores, i, from), 0, (size_t)n * sizeof(float));
@@ -266,7 +267,7 @@ static void part_forward(const attention_op *op, const sequence *s, const part *
       y[(ptrdiff_t)i * op->y->stride + d] = r->out[(ptrdiff_t)i * Dp + d] * factor[i];
 }
 
-/* Keys and values of a sequence for one head: its own, or with a cache what lies there. */
+/* Keys and values of a sequence for one head: its own or, with a cache, those in it. */
 static sequence sequence_of(const attention_op *op, int begin, int length, int kv_head) {
   const ld_cache *cache = op->cache;
   const int column = kv_head * op->shape.head_dim;
@@ -329,12 +330,12 @@ LD_VECTOR static void score_gradient(float *dp, const float *p, float delta, flo
   for (int i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - delta) * scale;
 }
 
-/* P and dP of a row to dS = P (dP - rowsum(P dP)) scale, in dP's place.
- * The row sum could be had as rowsum(dY Y), but Y is rounded: dS would not sum to 0, and where all keys have
- * much in common, what is left of that in dQ is larger than the rest. */
+/* P and dP of a row to dS = P (dP - rowsum(P dP)) scale, in place of dP. The row sum equals rowsum(dY Y), but
+ * Y is rounded: dS would not sum to 0, and where all keys have much in common, the remainder in dQ would be
+ * larger than the rest. */
 static void row_backward(const attention_op *op, const part *p, room *r, int i, int low, int high,
                          float lse) {
-  const double sum = exp_row(p, r->P, i, low, high, lse); /* 1 but for rounding */
+  const double sum = exp_row(p, r->P, i, low, high, lse); /* 1 except for rounding */
   double delta = 0;
   FOR_PIECES(from, n, low, high) delta += (double)ld_row_dot(score(r->P, i, from), score(r->dP, i, from), n);
   delta /= sum;
@@ -343,13 +344,13 @@ static void row_backward(const attention_op *op, const part *p, room *r, int i, 
   mask_row(p, r->dP, i, low, high);
 }
 
-/* Adds the (n, Dp) of `from` to the D columns of `to`. */
+/* Adds `from` (n, Dp) to the D columns of `to`. */
 static void add_rows(const attention_op *op, float *to, int ld, const float *from, int n) {
   const int D = op->shape.head_dim, Dp = padded_width(op);
   for (int i = 0; i < n; i++) ld_row_add(to + (ptrdiff_t)i * ld, from + (ptrdiff_t)i * Dp, (size_t)D);
 }
 
-/* Where a head's part lies in the tensors, and the gradients that are wanted. */
+/* A head's part of the tensors, and of the gradients that are needed. */
 typedef struct gradients {
   const float *q, *dy, *lse;
   float *dq;

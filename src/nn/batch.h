@@ -1,13 +1,12 @@
 /* A batch: the input of a pass and what is to be predicted, as named fields.
  *
- * A field holds rows, back to back and without padding. Rows that belong together are a segment: segment s is rows
- * [segment[s], segment[s + 1]), and attention stays within it. A family asks for the fields that it reads, an objective
- * for those that it compares with; nothing else knows which there are. Two texts of a language model, "the cat" and
- * "a dog sat", are
+ * A field holds rows, one after the other and without padding. Rows that belong together are a segment:
+ * segment s is rows [segment[s], segment[s + 1]), and attention stays within it. A family asks for the fields
+ * that it reads, an objective for those that it compares with; nothing else knows which fields there are. Two
+ * texts of a language model, "the cat" and "a dog sat", are
  *
  *   "text"      ids 1  7 | 4 9  3    positions 0 1 | 0 1 2    segment 0 2 5
- *   "targets"   ids 7 -1 | 9 3 -1
- */
+ *   "targets"   ids 7 -1 | 9 3 -1 */
 #ifndef LD_BATCH_H
 #define LD_BATCH_H
 
@@ -17,16 +16,16 @@
 #define LD_TEXT "text"   /* ids, positions and types by token; segments */
 #define LD_IMAGE "image" /* numbers (channels, B, height, width), normalised */
 #define LD_TARGETS                                                                                           \
-  "targets" /* ids, -1 for none, or numbers, NaN for none: by token of the text, or by segment */
+  "targets" /* "targets": ids, -1 for none, or numbers, NaN for none; one per token of the text, or one per segment */
 
-/* Owns nothing. What a field does not have is NULL. */
+/* Owns nothing. Members that a field does not have are NULL. */
 typedef struct ld_field {
   const char *name;
   int n_rows;               /* T tokens, B images, B values */
-  int n_segments;           /* B; 0 where each row stands alone */
+  int n_segments;           /* B; 0 where each row is independent */
   const int32_t *segment;   /* (B + 1) */
   const int32_t *ids;       /* (n_rows) */
-  const int32_t *positions; /* (n_rows) place within the segment; of targets as the objective lays them */
+  const int32_t *positions; /* (n_rows) position within the segment; of targets as the objective lays them */
   const int32_t *types;     /* (n_rows) first or second text of a pair; NULL: all 0 */
   const float *numbers;     /* (n_rows), or of images as above */
   int channels, height, width;
@@ -36,11 +35,11 @@ enum { LD_MAX_FIELDS = 8 };
 
 typedef struct ld_batch {
   ld_field fields[LD_MAX_FIELDS + 1]; /* the name is NULL after the last */
-  uint64_t seed, number;  /* name its dropout: the run's seed and the microbatch's number in the run */
-  struct ld_cache *cache; /* generation: keys and values of the tokens before; NULL otherwise */
+  uint64_t seed, number;  /* identify its dropout: the run's seed and the microbatch's number in the run */
+  struct ld_cache *cache; /* generation: keys and values of the previous tokens; NULL otherwise */
 } ld_batch;
 
-/* The field of that name. It is the caller's bug when the batch does not have it: the program ends. */
+/* The field of that name. A missing field is a bug of the caller: the program ends. */
 const ld_field *ld_batch_field(const ld_batch *batch, const char *name);
 
 /* Keys and values of one sequence so far, per block: (capacity, width) each. */

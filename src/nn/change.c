@@ -2,8 +2,8 @@
 
 #include "linalg/gemm.h"
 
-/* A product by rows multiplies x (T, K) by the transposed weight (K, n), one by columns the weight (n, K) by x
- * (K, T). */
+/* A product by rows multiplies x (T, K) by the transposed weight (K, n); one by columns the weight (n, K) by
+ * x (K, T). */
 static ld_term term_of(const ld_product *p, const ld_part *part) {
   ld_factor x = ld_float_factor(part->x.data, part->x.ld, false), weight = part->weight;
   if (p->columns) return (ld_term){weight, x, part->K, part->scale};

@@ -1,11 +1,11 @@
-/* A trained change of a linear layer or convolution, as the operations see it: the interface that each kind of
- * adapter implements (src/adapt).
+/* A trained change of a linear layer or convolution, as the operations see it: the interface that each kind
+ * of adapter implements (src/adapt).
  *
- * An operation multiplies T inputs at a time by a layer, one ld_product a time. Where the layer has a change,
- * the change does it, by these functions: `read` and `forward` on the way forward, `gradients` and `input` on
- * the way back. The matrices of a product hold an input a row or, in a convolution, a column; ld_product_sum and
- * ld_product_outer work on either, so that a kind of adapter is written once for both.
- */
+ * An operation multiplies T inputs at a time by a layer, one ld_product at a time. Where the layer has a
+ * change, the change does it with these functions: `read` and `forward` in the forward pass, `gradients` and
+ * `input` in the backward pass. The matrices of a product hold one input per row or, in a convolution, per
+ * column; ld_product_sum and ld_product_outer work on either, so each kind of adapter is written once for
+ * both. */
 #ifndef LD_CHANGE_H
 #define LD_CHANGE_H
 
@@ -19,17 +19,17 @@ typedef struct ld_side {
   int ld;
 } ld_side;
 
-/* One product of a layer. `x` is what is read: the layer's input, or for `read` and `gradients` what dropout left
- * of it; for `input` it is where the input's gradient goes. */
+/* One product of a layer. `x` is read: the layer's input, which for `read` and `gradients` has gone through
+ * dropout; for `input` it is where the input's gradient goes. */
 typedef struct ld_product {
   const ld_linear *layer;
   int T;
   bool columns;
-  bool dropped;   /* dropout leaves `read` and `gradients` another x than `forward` and `input` have */
+  bool dropped;   /* with dropout, so that `read` and `gradients` have another x than `forward` and `input` */
   ld_side x;      /* (T, in) */
-  ld_side start;  /* (T, out), what forward adds to; no data: zero. For `input`: (T, in) */
-  ld_side y;      /* (T, out); on the way back its gradient */
-  ld_side kept;   /* (T, change->kept): what the way forward leaves for the way back */
+  ld_side start;  /* (T, out), added by forward; no data: zero. For `input`: (T, in) */
+  ld_side y;      /* (T, out); in the backward pass its gradient */
+  ld_side kept;   /* (T, change->kept): what forward leaves for the backward pass */
   float *scratch; /* (T, change->spare): what `gradients` leaves for `input` */
 } ld_product;
 
@@ -37,18 +37,18 @@ typedef struct ld_product {
 enum ld_through { LD_THROUGH_BASE = 1, LD_THROUGH_CHANGE = 2, LD_THROUGH_ALL = 3 };
 
 typedef struct ld_change_functions {
-  /* Before `forward`, with what dropout left of the input; may be NULL. */
+  /* Called before `forward`, with the input after dropout; may be NULL. */
   void (*read)(const ld_change *change, const ld_product *product);
-  /* y = start + bias + what the changed layer makes of x. */
+  /* y = start + bias + the changed layer applied to x. */
   void (*forward)(const ld_change *change, const ld_product *product);
   /* Adds to the gradients of the change's parameters. */
   void (*gradients)(const ld_change *change, const ld_product *product);
-  /* x = start + the gradient of the input through the frozen weight, the change, or both at once: the whole is
-   * asked for where nothing is dropped out, and else one after the other. Follows `gradients`. */
+  /* x = start + the gradient of the input through the frozen weight, the change, or both: both at once
+   * without dropout, otherwise one after the other. Called after `gradients`. */
   void (*input)(const ld_change *change, const ld_product *product, enum ld_through through);
 } ld_change_functions;
 
-/* Multiply-adds for each input: of the way forward, of the gradient to the input, of that to the parameters. */
+/* Multiply-adds per input: of the forward pass, of the gradient of the input, of that of the parameters. */
 typedef struct ld_change_work {
   double forward, input, params;
 } ld_change_work;
@@ -58,11 +58,11 @@ struct ld_change {
   ld_linear *layer;
   ld_param *params; /* in the order of its kind's roles */
   int n_params;
-  int rank;        /* of a low-rank addition; 0 of others */
+  int rank;        /* of a low-rank addition; 0 for others */
   float scaling;   /* of a low-rank addition */
-  float dropout;   /* of what the change reads, in training */
+  float dropout;   /* of the change's input, in training */
   uint32_t id;     /* names its stream of dropout numbers */
-  int kept, spare; /* floats for each input: see ld_product */
+  int kept, spare; /* floats per input: see ld_product */
   ld_change_work work;
   void *own; /* the kind's */
 };
@@ -83,7 +83,7 @@ void ld_product_sum(const ld_product *product, ld_side y, int n, const ld_part *
 void ld_product_outer(const ld_product *product, float *grad, ld_side left, int M, ld_side right, int N,
                       float scale);
 
-/* The part of the layer's frozen weight in the way forward, of x, and in the gradient of the input, of dy. */
+/* The frozen weight's part: of x in the forward pass, and of dy in the gradient of the input. */
 ld_part ld_frozen_part(const ld_linear *layer, ld_side x);
 ld_part ld_frozen_back(const ld_linear *layer, ld_side dy);
 

@@ -1,15 +1,13 @@
-/* Convolution as a product with the patches under the kernel, some rows of the output at a time, so that
+/* Convolution as a product with the patches under the kernel, a few rows of the output at a time, so that
  * their patches stay in the second-level cache. Chellapilla et al., "High Performance Convolutional Neural
- * Networks for Document Processing", 2006, section 3.1.
- */
+ * Networks for Document Processing", 2006, section 3.1. */
 #include <string.h>
 
 #include "nn/linear.h"
 #include "nn/ops.h"
 #include "nn/patches.h"
 
-/* Patches that exist at a time: about so many floats, but never of fewer columns than a product needs to be
- * fast. */
+/* About this many floats of patches exist at a time, but never fewer columns than a fast product needs. */
 enum { PATCHES = 1 << 18, MIN_COLUMNS = 384 };
 
 typedef struct convolution_op {
@@ -17,7 +15,7 @@ typedef struct convolution_op {
   const ld_batch *batch;
   ld_window window;
   ld_maps x, y;
-  int tile_rows; /* rows of the output in a tile, of all images one below the other */
+  int tile_rows; /* rows of the output in a tile; the images are stacked */
   float *kept;   /* (layer's kept, B H W) of y */
 } convolution_op;
 
@@ -32,13 +30,13 @@ static tile tile_at(const convolution_op *op, int row) {
   return (tile){row, n_rows, row * op->y.width, n_rows * op->y.width};
 }
 
-/* A kernel of one pixel that takes every pixel: the patches are the input itself. */
+/* With a 1 x 1 kernel that visits every pixel, the patches are the input itself. */
 static bool is_pointwise(const convolution_op *op) {
   const ld_kernel *k = &op->layer->kernel;
   return k->height == 1 && k->width == 1 && k->stride == 1 && k->padding == 0;
 }
 
-/* The patches of a tile, (in, t->n), of `x` which is shaped as the op's input. */
+/* The patches of a tile, (in, t->n), of `x`, which has the shape of the op's input. */
 static const float *patches(const convolution_op *op, const float *x, const tile *t, float *memory) {
   if (is_pointwise(op)) return x + t->column;
   ld_patches_take(&op->window, x, t->row, t->n_rows, memory);
@@ -49,8 +47,8 @@ static const float *patches(const convolution_op *op, const float *x, const tile
 typedef struct scratch {
   float *patches;  /* (in, tile) */
   float *spare;    /* (layer's spare, tile) */
-  float *dropped;  /* what dropout left of x, as x */
-  float *gradient; /* on the way back: of that */
+  float *dropped;  /* x after dropout, in x's shape */
+  float *gradient; /* in the backward pass, the gradient of that */
 } scratch;
 
 static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory, scratch *s) {
@@ -68,7 +66,7 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
   return total;
 }
 
-/* What the layer's change reads: x, or what dropout leaves of it. */
+/* The input of the layer's change: x, or x after dropout. */
 static const float *change_input(const ld_tape *tape, const convolution_op *op, const scratch *s) {
   const ld_tensor *x = op->x.x;
   if (!ld_linear_drops(tape, op->layer)) return x->data;
@@ -77,7 +75,7 @@ static const float *change_input(const ld_tape *tape, const convolution_op *op, 
   return s->dropped;
 }
 
-/* The product of a tile with the patches of `in`, which is shaped as x; NULL where they are not read. */
+/* The product of a tile with the patches of `in`, which has x's shape; NULL where they are not read. */
 static ld_product product_of(const convolution_op *op, const tile *t, const float *in, const scratch *s) {
   const int N = op->y.x->cols;
   return (ld_product){
@@ -105,7 +103,7 @@ static void convolution_forward(ld_tape *tape, void *self) {
   }
 }
 
-/* dx += the gradient of a tile's patches, whose places take the patches' own. */
+/* dx += the gradient of a tile's patches, which overwrites the patches. */
 static void input_gradient(const convolution_op *op, const tile *t, ld_product p, const scratch *s,
                            enum ld_through through, float *dx) {
   const bool direct = is_pointwise(op);

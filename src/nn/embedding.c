@@ -17,7 +17,7 @@ static void add_row(ld_tape *tape, const ld_weight *table, int32_t row, float *o
   ld_row_add(out, ld_tape_scratch(tape), (size_t)table->cols);
 }
 
-/* The row of the position table. `n_counted` is how many tokens of the sequence before this one count. */
+/* The row of the position table. `n_counted` is the number of earlier tokens of the sequence that count. */
 static int32_t position_row(const embedding_op *op, int t, int32_t *n_counted) {
   const ld_field *text = op->text;
   const int32_t padding = op->tables.padding;
@@ -26,7 +26,7 @@ static int32_t position_row(const embedding_op *op, int t, int32_t *n_counted) {
   return text->ids[t] == padding ? padding : padding + ++*n_counted;
 }
 
-/* The sum goes in PyTorch's order for BERT, (word + type) + position, on which its last bits depend. */
+/* Sums in PyTorch's order for BERT, (word + type) + position, on which the last bits depend. */
 static void embedding_forward(ld_tape *tape, void *self) {
   embedding_op *op = self;
   const ld_field *text = op->text;

@@ -61,7 +61,7 @@ void ld_linear_dropout(const ld_linear *layer, const ld_batch *batch, int rows, 
   const uint32_t threshold = (uint32_t)((double)change->dropout * 4294967296.0);
   const float keep = 1.0f / (1.0f - change->dropout);
   uint32_t words[4];
-  size_t i = 0; /* of all numbers: it names the random one */
+  size_t i = 0; /* counts all numbers, to index the random stream */
   for (int row = 0; row < rows; row++) {
     const float *from = in.data + (size_t)row * (size_t)in.ld;
     float *to = out.data + (size_t)row * (size_t)out.ld;
@@ -80,7 +80,7 @@ typedef struct linear_op {
   float *kept;
 } linear_op;
 
-/* The product of the whole operation, on the way forward. */
+/* The product of the whole operation in the forward pass. */
 static ld_product product_of(ld_tape *tape, const linear_op *op) {
   return (ld_product){.layer = op->layer,
                       .T = op->x->rows,
@@ -91,7 +91,7 @@ static ld_product product_of(ld_tape *tape, const linear_op *op) {
                       .scratch = ld_tape_scratch(tape)};
 }
 
-/* What dropout leaves of x, (T, in), after the product's scratch. */
+/* x after dropout, (T, in), is placed after the product's scratch. */
 static ld_side dropped_place(const ld_product *p) {
   return (ld_side){p->scratch + (size_t)p->T * (size_t)ld_linear_spare(p->layer), p->layer->in};
 }

@@ -5,7 +5,7 @@
 #include "nn/linear.h"
 #include "nn/ops.h"
 
-/* Logits that exist at a time, in floats: (chunk, V). */
+/* The number of logits that exist at a time, (chunk, V). */
 enum { LOGITS = 1 << 24, MIN_CHUNK = 16, MAX_CHUNK = 256 };
 
 typedef struct loss_op {
@@ -15,12 +15,12 @@ typedef struct loss_op {
   const ld_batch *batch;
   double *loss;
   int chunk;
-  float *dx; /* (T, C) gradient of the loss, found in the forward pass; NULL when x is not trained */
+  float *dx; /* (T, C) gradient of the loss, computed in the forward pass; NULL when x is not trained */
 } loss_op;
 
-/* Carved from the scratch: gathered rows and their gradient (chunk, C), logits (chunk, V), what the head's
- * product needs; where dropout is between features and the head's change, also what it leaves of the features,
- * the gradient of that (T, C), and its gathered rows. */
+/* Carved from the scratch: gathered rows and their gradient (chunk, C), logits (chunk, V), and what the
+ * head's product needs. With dropout between features and the head's change, also the features after dropout,
+ * their gradient (T, C), and its gathered rows. */
 typedef struct loss_scratch {
   float *x, *dx, *logits, *kept, *spare, *dropped, *dropped_grad, *seen;
   int *rows;
@@ -52,7 +52,7 @@ static size_t carve(const ld_tape *tape, const loss_op *op, float *memory, loss_
   return total;
 }
 
-/* The loss of one row; leaves softmax - onehot, the gradient, in its place. */
+/* The loss of one row, which is replaced by its gradient, softmax - onehot. */
 static double row_loss(float *logits, int target, int V) {
   const float max = ld_row_max(logits, V);
   const double at_target = (double)logits[target];
@@ -62,7 +62,8 @@ static double row_loss(float *logits, int target, int V) {
   return log(sum) + (double)max - at_target;
 }
 
-/* The rows of the next chunk: those with targets from *row on; moves *row past them. Returns how many. */
+/* Lists the rows of the next chunk: those with targets from *row on. Moves *row past them and returns their
+ * number. */
 static int next_rows(const loss_op *op, int *row, int *rows) {
   int n = 0;
   for (; *row < op->x->rows && n < op->chunk; ++*row)
@@ -70,7 +71,7 @@ static int next_rows(const loss_op *op, int *row, int *rows) {
   return n;
 }
 
-/* Copies n rows (C) of `from`, `stride` apart, to one after the other. */
+/* Copies n rows (C) of `from`, `stride` apart, to consecutive rows. */
 static void gather(const float *from, size_t stride, const int *rows, int n, size_t C, float *to) {
   for (int i = 0; i < n; i++) memcpy(to + (size_t)i * C, from + (size_t)rows[i] * stride, C * sizeof(float));
 }
@@ -79,7 +80,7 @@ static void scatter(const float *from, const int *rows, int n, size_t C, float *
   for (int i = 0; i < n; i++) memcpy(to + (size_t)rows[i] * C, from + (size_t)i * C, C * sizeof(float));
 }
 
-/* The head's product of n gathered rows. */
+/* The head's product with n gathered rows. */
 static ld_product product_of(const loss_op *op, const loss_scratch *s, int n, float *x) {
   const ld_linear *head = op->head;
   return (ld_product){.layer = head,
@@ -180,12 +181,12 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
                              .work = ld_linear_work(head, count_targets(targets), features->trained)});
 }
 
-/* Losses of few outputs, which are there as a tensor. */
+/* Losses of few outputs, which exist as a tensor. */
 typedef struct output_loss {
   ld_tensor *outputs;
   const ld_field *targets;
   double *loss;
-  float *gradient; /* (B, V), found in the forward pass */
+  float *gradient; /* (B, V), computed in the forward pass */
 } output_loss;
 
 static void class_forward(ld_tape *tape, void *self) {

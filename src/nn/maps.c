@@ -1,5 +1,4 @@
-/* What is done to feature maps beside convolution: one row of the tensor is one channel of all images.
- */
+/* Operations on feature maps other than convolution: one row of the tensor is one channel of all images. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -91,7 +90,7 @@ typedef struct pool_op {
   int size, stride, padding;
 } pool_op;
 
-/* The first of the largest under the window at (row, column) of the output, as an index into one map. */
+/* The index in the map of the (first) largest value under the window at (row, column) of the output. */
 static int largest(const pool_op *op, const float *map, int row, int column) {
   int best = -1;
   for (int i = 0; i < op->size; i++) {
@@ -111,8 +110,8 @@ LD_VECTOR static void take_larger(float *a, const float *b, int n) {
   for (int i = 0; i < n; i++) a[i] = b[i] > a[i] || b[i] != b[i] ? b[i] : a[i];
 }
 
-/* The largest of each window of one row of the output: over the rows first, into `line` (width), then along.
- */
+/* The largest value of each window of one output row: first over the rows, into `line` (width), then along
+ * it. */
 static void largest_row(const pool_op *op, const float *map, int row, float *line, float *y) {
   const int top = row * op->stride - op->padding, W = op->x.width;
   const int first = top < 0 ? 0 : top, last = top + op->size < op->x.height ? top + op->size : op->x.height;
@@ -155,7 +154,7 @@ ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int paddi
   const ld_window w =
       ld_window_over(&(ld_kernel){size, size, stride, padding}, x.x->rows, x.n, x.height, x.width);
   *op = (pool_op){x, {NULL, x.n, w.out_height, w.out_width}, size, stride, padding};
-  /* No window may be without a pixel. */
+  /* Every window must contain a pixel. */
   assert(x.height > 0 && x.width > 0 && padding < size && w.out_height > 0 && w.out_width > 0);
   op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * w.out_height * w.out_width);
   ld_tape_push(tape, (ld_op){.name = "max_pool",

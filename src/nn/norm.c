@@ -9,10 +9,10 @@ typedef struct norm_op {
   const float *weight, *bias;
   int width;
   float eps;
-  float *rstd; /* 1 / deviation of each run of `width`; of a layer norm then the mean of each */
+  float *rstd; /* 1 / deviation of each run of `width`; for a layer norm followed by the mean of each */
 } norm_op;
 
-/* Row of run `run` of x, its gradient, y, or dy: runs are numbered through rows. */
+/* Where run `run` starts in x, its gradient, y, or dy: runs are numbered across rows. */
 static size_t run_start(const ld_tensor *tensor, int width, size_t run) {
   const size_t per_row = (size_t)(tensor->cols / width);
   return run / per_row * (size_t)tensor->stride + run % per_row * (size_t)width;

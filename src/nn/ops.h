@@ -1,20 +1,19 @@
-/* The operations: each pushes itself on the tape and returns its output. One file each, forward beside
+/* The operations: each pushes itself on the tape and returns its output. One file each, with forward beside
  * backward.
  *
  * Inputs are tensors of the same tape; weights and shapes are borrowed and must outlive the pass. An
- * operation whose inputs are not trained, and that has no adapter, keeps nothing and has no backward work.
+ * operation without an adapter whose inputs are not trained keeps nothing and has no backward work.
  *
- * The order in which operations are recorded is that in which gradients are added, so it must not be left to
- * the compiler: of two that record, none is written as an argument beside the other.
- */
+ * Gradients are added in the order in which operations are recorded, so this order must not be left to the
+ * compiler: never write two calls that record as arguments of one call. */
 #ifndef LD_OPS_H
 #define LD_OPS_H
 
 #include "nn/tape.h"
 
-/* The tables of an embedding; positions and types may be NULL. With a padding id from 0 positions are counted
- * as RoBERTa does it: the first row is padding + 1, and a padding token within a text has row `padding` and
- * does not count. */
+/* The tables of an embedding; positions and types may be NULL. With a padding id of at least 0, positions are
+ * counted as in RoBERTa: the first row is padding + 1, and a padding token within a text has row `padding`
+ * and does not count. */
 typedef struct ld_embedding {
   const ld_weight *words, *positions, *types;
   int32_t padding; /* -1 for none */
@@ -26,7 +25,7 @@ ld_tensor *ld_op_embedding(ld_tape *tape, const ld_field *text, const ld_embeddi
 /* y (T, out) of x (T, in); see ld_linear. `batch` names the dropout numbers. */
 ld_tensor *ld_op_linear(ld_tape *tape, ld_tensor *x, const ld_linear *linear, const ld_batch *batch);
 
-/* The same plus `residual` (T, out), which is no view. */
+/* The same plus `residual` (T, out), which is not a view. */
 ld_tensor *ld_op_linear_accumulate(ld_tape *tape, ld_tensor *residual, ld_tensor *x, const ld_linear *linear,
                                    const ld_batch *batch);
 
@@ -37,30 +36,31 @@ ld_tensor *ld_op_rms_norm(ld_tape *tape, ld_tensor *x, const float *weight, int 
 /* (x - mean) / sqrt(variance + eps) * weight + bias over each row. Ba et al., "Layer Normalization", 2016. */
 ld_tensor *ld_op_layer_norm(ld_tape *tape, ld_tensor *x, const float *weight, const float *bias, float eps);
 
-/* y (T, 2 half): the cosines of position * frequency[i], then the sines, both times `scale`, for ld_op_rotary. */
+/* y (T, 2 half): the cosines of position * frequency[i], then the sines, both times `scale`, for
+ * ld_op_rotary. */
 ld_tensor *ld_op_rotary_angles(ld_tape *tape, const ld_field *text, const float *frequency, int half,
                                float scale);
 
-/* Turns the pairs (i, i + D/2) of each head of x (T, H D) in place, by angles (T, D). Su et al., "RoFormer", 2021, in the
- * half-split order of Llama. */
+/* Rotates the pairs (i, i + D/2) of each head of x (T, H D) in place, by angles (T, D). Su et al.,
+ * "RoFormer", 2021, in the half-split order of Llama. */
 ld_tensor *ld_op_rotary(ld_tape *tape, ld_tensor *x, ld_tensor *angles);
 
 typedef struct ld_attention {
   int n_heads, n_kv_heads, head_dim;
   float scale;
   bool causal;
-  int window; /* a row sees itself and the window - 1 before it; 0 for no limit */
-  int block;  /* which of the cache's blocks it uses in generation */
+  int window; /* a row sees itself and the window - 1 rows before it; 0 for no limit */
+  int block;  /* the cache's block that it uses in generation */
 } ld_attention;
 
-/* softmax(scale q k^T) v within each segment of the text: q (T, H D), k and v (T, KV D), y (T, H D). With a cache (may be
- * NULL) the rows also see the tokens in it, and their keys and values are added to it.
- * Rows are taken in blocks; the backward pass recomputes the probabilities from their log-sum, so that no (T,
- * T) matrix is kept. Dao et al., "FlashAttention", 2022, section 3.1, for the backward formulas. */
+/* softmax(scale q k^T) v within each segment of the text: q (T, H D), k and v (T, KV D), y (T, H D). With a
+ * cache (may be NULL) the rows also see the tokens in it, and their keys and values are added to it. Rows are
+ * processed in blocks; the backward pass recomputes the probabilities from their log-sum, so that no (T, T)
+ * matrix is kept. Dao et al., "FlashAttention", 2022, section 3.1, for the backward formulas. */
 ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,
                            const ld_field *text, ld_cache *cache);
 
-/* y (B, C): the first row of each segment of x (T, C), where encoders put what they make of the whole. */
+/* y (B, C): the first row of each segment of x (T, C), where encoders put their summary of the whole. */
 ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_field *text);
 
 enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_IDENTITY };
@@ -69,19 +69,20 @@ ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind
 /* silu(gate) * up. Shazeer, "GLU Variants Improve Transformer", 2020. */
 ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up);
 
-/* Cross-entropy of head(features) on the rows that have targets, summed (not averaged) into *loss, in chunks
- * of rows, so that a (T, V) matrix never exists; loss and gradient in one pass. Ends the tape. */
+/* Cross-entropy of head(features) on the rows that have targets, summed (not averaged) into *loss. It works
+ * in chunks of rows, so that a (T, V) matrix never exists; loss and gradient are computed in one pass. Ends
+ * the tape. */
 void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *head, const ld_field *targets,
                          const ld_batch *batch, double *loss);
 
-/* The same of logits (N, V) that are there, for the classes targets->ids (N). Ends the tape. */
+/* The same for logits (N, V) that exist as a tensor, for the classes targets->ids (N). Ends the tape. */
 void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_field *targets, double *loss);
 
 /* The squared error of outputs (N, 1) to targets->numbers (N), summed. Ends the tape. */
 void ld_op_value_loss(ld_tape *tape, ld_tensor *outputs, const ld_field *targets, double *loss);
 
-/* Feature maps lie channel by channel, images side by side: a tensor (C, B H W). So a convolution is one
- * product with the stored weight on the left, and what is done per channel is done per row. */
+/* Feature maps are stored channel by channel, with the images side by side: a tensor (C, B H W). So a
+ * convolution is one product with the stored weight on the left, and a per-channel operation works on rows. */
 typedef struct ld_maps {
   ld_tensor *x;
   int n, height, width; /* B, H, W */
@@ -93,17 +94,17 @@ ld_maps ld_op_images(ld_tape *tape, const ld_field *images);
 /* Convolution with zero padding, without bias; see ld_linear. */
 ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *convolution, const ld_batch *batch);
 
-/* y = scale x + shift (+ residual), scale and shift (C) per channel: a frozen batch normalisation. Then the
- * positive part of it, with `relu`. residual.x may be NULL. Ioffe and Szegedy, "Batch Normalization", 2015,
+/* y = scale x + shift (+ residual), with scale and shift (C) per channel: a frozen batch normalisation. Then
+ * its positive part, with `relu`. residual.x may be NULL. Ioffe and Szegedy, "Batch Normalization", 2015,
  * section 3.1. */
 ld_maps ld_op_affine(ld_tape *tape, ld_maps x, const float *scale, const float *shift, ld_maps residual,
                      bool relu);
 
-/* The largest under a square window that goes over the edges by `padding`. */
+/* The largest value under a square window that extends over the edges by `padding`. */
 ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int padding);
 
-/* Every second pixel of every second row, with zero channels around: the shortcut without parameters of He et
- * al., "Deep Residual Learning for Image Recognition", 2015, section 3.3, option A. */
+/* Every second pixel of every second row, with zero channels added on both sides: the shortcut without
+ * parameters of He et al., "Deep Residual Learning for Image Recognition", 2015, section 3.3, option A. */
 ld_maps ld_op_subsample(ld_tape *tape, ld_maps x, int channels);
 
 /* y (B, C): the mean of each map. */

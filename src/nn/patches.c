@@ -19,8 +19,8 @@ ld_window ld_window_over(const ld_kernel *kernel, int channels, int n, int heigh
                      output_size(width, kernel->width, kernel)};
 }
 
-/* Of `n` output places from `first` on: [*low, *high) of them see place `offset` of the kernel within `size`.
- */
+/* Of `n` output positions from `first` on, [*low, *high) see a pixel within `size` under `offset` of the
+ * kernel. */
 static void inside(int first, int n, int offset, int size, const ld_kernel *k, int *low, int *high) {
   const int before = k->padding - offset - first * k->stride, last = size - 1 + before;
   *low = before > 0 ? (before + k->stride - 1) / k->stride : 0;
@@ -33,8 +33,8 @@ static void zero(float *x, int n) {
   for (int i = 0; i < n; i++) x[i] = 0;
 }
 
-/* Some output rows of one image under place (i, j) of the kernel: rows [low, high) and in them columns [left,
- * right) see pixels, the first of which is *pixel of the channel's map. */
+/* Some output rows of one image under position (i, j) of the kernel: rows [low, high), and in them columns
+ * [left, right), see pixels; *pixel of the channel's map is the first. */
 typedef struct run {
   int n_rows, low, high, left, right;
   ptrdiff_t pixel;
@@ -52,13 +52,13 @@ static run run_at(const ld_window *w, int row, int rest, int i, int j) {
   return r;
 }
 
-/* Rows of input and output are of one length and follow each other in the same way, so a run can be moved as a whole:
- * what it takes over the edges from neighbouring rows is zeroed. */
+/* Rows of input and output have one length and follow each other in the same way, so a run can be moved as a
+ * whole; what it takes over the edges from neighbouring rows is zeroed. */
 static bool moves_whole(const ld_window *w, const run *r) {
   return w->kernel.stride == 1 && w->in_width == w->out_width && r->high > r->low && r->right > r->left;
 }
 
-/* Numbers from the first to the last pixel that a whole run sees. */
+/* The number of floats from the first to the last pixel that a whole run sees. */
 static size_t whole_length(const ld_window *w, const run *r) {
   return (size_t)(r->high - r->low - 1) * (size_t)w->out_width + (size_t)(r->right - r->left);
 }
@@ -118,7 +118,7 @@ static void move_runs(const ld_window *w, float *x, int row, int n_rows, float *
 }
 
 void ld_patches_take(const ld_window *w, const float *x, int row, int n_rows, float *out) {
-  move_runs(w, (float *)x, row, n_rows, out, take_run); /* which only reads x */
+  move_runs(w, (float *)x, row, n_rows, out, take_run); /* take_run only reads x */
 }
 
 void ld_patches_add(const ld_window *w, float *patches, int row, int n_rows, float *x) {

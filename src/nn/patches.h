@@ -1,12 +1,11 @@
-/* What lies under the kernel of a convolution: the patches as columns of a matrix (channels * kernel height *
- * kernel width, output pixels), and the way back.
- */
+/* The patches under the kernel of a convolution, as columns of a matrix (channels * kernel height * kernel
+ * width, output pixels), and the reverse. */
 #ifndef LD_PATCHES_H
 #define LD_PATCHES_H
 
 #include "nn/tensor.h"
 
-/* A kernel that goes over n images side by side. */
+/* A kernel over n images side by side. */
 typedef struct ld_window {
   ld_kernel kernel;
   int channels, n, in_height, in_width, out_height, out_width;
@@ -15,11 +14,11 @@ typedef struct ld_window {
 /* Fills in the output's size. */
 ld_window ld_window_over(const ld_kernel *kernel, int channels, int n, int height, int width);
 
-/* The patches of output rows [row, row + n_rows), which count through all images, from maps x (channels, n
+/* Copies the patches of output rows [row, row + n_rows), counted through all images, from maps x (channels, n
  * height width) to out (channels * kernel size, n_rows * out_width). */
 void ld_patches_take(const ld_window *window, const float *x, int row, int n_rows, float *out);
 
-/* Adds each number of the patches to where in x it came from. Overwrites those that came from nowhere. */
+/* Adds each number of the patches to its source in x. Overwrites those that have no source. */
 void ld_patches_add(const ld_window *window, float *patches, int row, int n_rows, float *x);
 
 #endif

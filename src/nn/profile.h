@@ -1,14 +1,13 @@
-/* Where the time goes: seconds and multiply-adds by name, of the tape's operations and of what a caller does
- * besides.
- */
+/* Where the time goes: seconds and multiply-adds by name, for the tape's operations and for other work of a
+ * caller. */
 #ifndef LD_PROFILE_H
 #define LD_PROFILE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* How a row's time was spent: an operation's forward, its backward (a forward that the backward pass runs
- * again included), or outside of the passes. */
+/* A part of a row's time: an operation's forward, its backward (including a forward that the backward pass
+ * runs again), or work outside of the passes. */
 enum ld_profile_part { LD_PROFILE_FORWARD, LD_PROFILE_BACKWARD, LD_PROFILE_OUTSIDE, LD_PROFILE_PARTS };
 
 typedef struct ld_profile_row {
@@ -23,14 +22,14 @@ typedef struct ld_profile {
 } ld_profile; /* zero-initialise */
 
 void ld_profile_free(ld_profile *profile);
-void ld_profile_zero(ld_profile *profile); /* rows keep their places */
+void ld_profile_zero(ld_profile *profile); /* rows keep their positions */
 
-/* Seconds on a clock that only goes forward; 0 without a profile. */
+/* Seconds on a monotonic clock; 0 without a profile. */
 double ld_profile_clock(const ld_profile *profile);
 
 /* Adds the time since `*since` and `work` multiply-adds to the row of that name and role, and moves `*since`
- * to now. Does nothing without a profile. Of a module's path the role is what follows the number of its
- * block: "attn.c_proj" of "h.0.attn.c_proj"; NULL for none. Both strings are borrowed. */
+ * to now. Does nothing without a profile. The role comes from a module's path: what follows the number of its
+ * block, "attn.c_proj" of "h.0.attn.c_proj"; NULL for none. Both strings are borrowed. */
 void ld_profile_lap(ld_profile *profile, double *since, const char *name, const char *role,
                     enum ld_profile_part part, double work);
 

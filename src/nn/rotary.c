@@ -17,7 +17,7 @@ static void angles_forward(ld_tape *tape, void *self) {
     float *cosine = op->y->data + (size_t)t * (size_t)op->y->stride, *sine = cosine + half;
     for (int i = 0; i < half; i++) {
       /* The product in float32, as the models were trained; its cosine in double, so that the float does not
-       * depend on whose libm this is. */
+       * depend on the libm in use. */
       const float angle = (float)op->text->positions[t] * op->frequency[i];
       cosine[i] = (float)cos((double)angle) * op->scale;
       sine[i] = (float)sin((double)angle) * op->scale;
@@ -37,7 +37,7 @@ typedef struct rotary_op {
   ld_tensor *x, *angles;
 } rotary_op;
 
-/* Turns by the angle, or back by it when `sign` is -1. */
+/* Rotates by the angle, or back if `sign` is -1. */
 static void turn(const ld_tensor *x, float *data, const ld_tensor *angles, float sign) {
   const int half = angles->cols / 2;
   for (int t = 0; t < x->rows; t++) {

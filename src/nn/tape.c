@@ -1,12 +1,11 @@
-/* The memory of activations is a stack. At the end of a block it takes what stays, then what is transient,
- * and gives up the latter once the block has run:
+/* The memory of activations is a stack. At its end a block takes memory for what stays, then for what is
+ * transient, and releases the latter once it has run:
  *
  *   | input | block 1: stays | block 2: stays | block 3: stays | transient |  while block 3 runs
- *   | input | block 1: stays | transient |                                    on the way back, in block 1
+ *   | input | block 1: stays | transient |                                    in the backward pass, in block 1
  *
- * The way back finds the place of a block's transient tensors free, since nothing reads any more what lay
- * above.
- */
+ * In the backward pass the space for a block's transient tensors is free, since nothing reads any more what
+ * was stored above. */
 #include "nn/tape.h"
 
 #include <assert.h>
@@ -49,7 +48,7 @@ struct ld_tape {
   struct {
     size_t count;
     float *grad;
-  } free_grads[MAX_FREE]; /* places in `grads` that may be used again by a tensor of the same size */
+  } free_grads[MAX_FREE]; /* memory in `grads` that a tensor of the same size may use again */
   int n_free;
   void (*poll)(void *user);
   void *poll_user;
@@ -156,7 +155,7 @@ void ld_tape_on_trained(ld_tape *tape, void (*trained)(void *user, const ld_line
   tape->trained_user = user;
 }
 
-/* The tensor that has the memory. */
+/* The tensor that owns the memory. */
 static ld_tensor *owner(ld_tensor *tensor) {
   return tensor->base ? tensor->base : tensor;
 }
@@ -176,7 +175,7 @@ static bool has_layer(const ld_op *op, const ld_linear *layer) {
   return false;
 }
 
-/* Whether something that the operation reads is trained. */
+/* Whether any input or layer of the operation is trained. */
 static bool has_trained(const ld_op *op) {
   if (op->accumulate && op->accumulate->trained) return true;
   for (ld_tensor *const *t = op->in; *t; t++)
@@ -192,7 +191,7 @@ static bool is_input(const ld_op *op, const ld_tensor *tensor) {
   return false;
 }
 
-/* A list of pointers as the tape's own; one that is left out becomes an empty one. */
+/* Copies a list of pointers to the tape; NULL becomes an empty list. */
 static const void *copy_list(ld_tape *tape, const void *list) {
   static const void *const null;
   if (!list) return &null;
@@ -202,13 +201,13 @@ static const void *copy_list(ld_tape *tape, const void *list) {
   return memcpy(ld_tape_record(tape, bytes), list, bytes);
 }
 
-/* The views that an operation reads get their place in the memory of others. */
+/* Points the views that an operation reads to the memory of their tensors. */
 static void place_views(const ld_op *op) {
   for (ld_tensor *const *t = op->in; *t; t++)
     if ((*t)->base && (*t)->base->data) (*t)->data = (*t)->base->data + (*t)->column;
 }
 
-/* `part`: of the pass that is under way. */
+/* `part`: of the current pass. */
 static void run_forward(ld_tape *tape, const ld_op *op, enum ld_profile_part part) {
   place_views(op);
   double since = ld_profile_clock(tape->profile);
@@ -217,13 +216,13 @@ static void run_forward(ld_tape *tape, const ld_op *op, enum ld_profile_part par
   if (tape->poll) tape->poll(tape->poll_user);
 }
 
-/* What it reads of a block that has ended must be among that one's outputs. */
+/* Of a block that has ended, only its outputs may be read. */
 static bool is_there(const ld_tape *tape, ld_tensor *tensor) {
   return !owner(tensor)->block || owner(tensor)->block == open_block(tape);
 }
 
 static void note_reads(const ld_tape *tape, const ld_op *op) {
-  /* In place it works in the block that made the tensor. */
+  /* An operation in place must be in the block that made the tensor. */
   assert(!op->out || owner(op->out)->block == open_block(tape));
   for (ld_tensor *const *t = op->in; *t; t++) assert(is_there(tape, *t));
   assert(!op->accumulate || (!op->accumulate->base && is_there(tape, op->accumulate)));
@@ -231,7 +230,7 @@ static void note_reads(const ld_tape *tape, const ld_op *op) {
   for (ld_tensor *const *t = op->backward_reads; *t; t++) owner(*t)->read_back = true;
 }
 
-/* Whose weights the block needs: one block's, besides those that are always there. */
+/* A block may need the weights of one block, besides those that are always there. */
 static void note_weights(ld_tape *tape, const ld_op *op) {
   block *b = tape->in_block ? &tape->blocks[tape->n_blocks] : NULL;
   if (b && goes_back(tape, op)) b->goes_back = true;
@@ -251,7 +250,7 @@ static bool kept_stays(const ld_tape *tape, const ld_op *op) {
   return !tape->in_block || (goes_back(tape, op) && !tape->recompute);
 }
 
-/* Memory for what the operation writes: for what stays, or for what is transient. */
+/* Takes memory for the operation's outputs: for those that stay, or for the transient ones. */
 static void take_memory(ld_tape *tape, const entry *e, bool stays) {
   ld_tensor *out = e->in_place ? NULL : e->op.out;
   const ld_kept *kept = &e->op.kept;
@@ -284,7 +283,7 @@ void ld_tape_block_begin(ld_tape *tape) {
   tape->in_block = true;
 }
 
-/* Whether all that the operation reads is there when the way back enters its block. */
+/* Whether all inputs of the operation exist when the backward pass enters its block. */
 static bool inputs_stay(const entry *e) {
   const ld_tensor *base = e->op.accumulate;
   if (base && base->block && !base->read_back) return false;
@@ -295,8 +294,8 @@ static bool inputs_stay(const entry *e) {
   return true;
 }
 
-/* Decides what of a block's tensors is made again on the way back. All operations that write a tensor
- * count: one that works in place is run again with the one that made it, or not at all. */
+/* Decides which tensors of a block are computed again in the backward pass. All operations that write a
+ * tensor count: one that works in place runs again together with the one that made the tensor, or not at all. */
 static void find_again(ld_tape *tape, const block *b) {
   for (size_t k = b->first; k < b->last; k++) {
     const entry *e = &tape->ops[k];
@@ -305,7 +304,7 @@ static void find_again(ld_tape *tape, const block *b) {
     if (!tape->recompute && (!e->op.cheap || !inputs_stay(e))) out->costly = true;
     if (e->op.kept.count) out->keeps = true;
   }
-  /* From the end, since what a tensor is made of may have to be made again for it. */
+  /* From the end, since the inputs of a tensor may have to be computed again for it. */
   for (size_t k = b->last; k-- > b->first;) {
     const ld_op *op = &tape->ops[k].op;
     if (!op->out) continue;
@@ -320,7 +319,7 @@ static void find_again(ld_tape *tape, const block *b) {
   }
 }
 
-/* All that reads a block's weights in a pass runs inside of block_forward or block_backward. */
+/* All operations that read a block's weights in a pass run inside block_forward or block_backward. */
 static void block_forward(ld_tape *tape, const block *b) {
   ld_weights_take(b->store, b->number);
   for (size_t k = b->first; k < b->last; k++) run_forward(tape, &tape->ops[k].op, LD_PROFILE_FORWARD);
@@ -381,8 +380,7 @@ static void drop_grad(ld_tape *tape, ld_tensor *tensor) {
   tensor->grad = NULL;
 }
 
-/* Adds the gradient of `from`, which is no longer needed, to that of `to`: by giving it away where that has
- * none. */
+/* Adds the gradient of `from`, which is no longer needed, to that of `to`; gives it away if `to` has none. */
 static void hand_on(const ld_tape *tape, ld_tensor *from, ld_tensor *to) {
   if (!to->grad) {
     to->grad = from->grad;
@@ -401,12 +399,12 @@ static void backward_op(ld_tape *tape, const entry *e) {
   if (!tape->dry) op->backward(tape, op->self);
   ld_profile_lap(tape->profile, &since, op->name, op->module, LD_PROFILE_BACKWARD, op->work.backward);
   if (op->out && op->accumulate && op->accumulate->trained) hand_on(tape, op->out, op->accumulate);
-  /* An operation in place hands its output's gradient on as its input's. */
+  /* An operation in place passes its output's gradient on as its input's. */
   if (op->out && !e->in_place) drop_grad(tape, op->out);
   if (tape->poll) tape->poll(tape->poll_user);
 }
 
-/* Tells of the layers that no operation before `at`, whose backward is still to come, has. */
+/* Reports the layers that no operation with a pending backward, before `at`, still has. */
 static void tell_trained(const ld_tape *tape, size_t at) {
   for (const ld_linear *const *l = tape->ops[at].op.layers; *l; l++) {
     if (!(*l)->change) continue;

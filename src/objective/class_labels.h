@@ -1,11 +1,10 @@
-/* What objectives have in common whose outputs are classes.
- */
+/* The common part of objectives whose outputs are classes. */
 #ifndef LD_CLASS_LABELS_H
 #define LD_CLASS_LABELS_H
 
 #include "io/dataset/label.h"
 
-/* As `suit` of ld_objective: classes have names, or are numbered from 0. */
+/* For ld_objective.suit: classes have names, or are numbered from 0. */
 int ld_class_labels_suit(const ld_labels *labels, int n_outputs, ld_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Language: each token from those before it. */
+/* Language modelling: predicts each token from those before it. */
 #include <math.h>
 
 #include "nn/ops.h"
@@ -9,7 +9,7 @@ static const ld_data_form *const forms[] = {&ld_form_chat, &ld_form_prompt, &ld_
 static const ld_metric metrics[] = {
     {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
-/* A token is the target of the row before it, when that is of the same text. */
+/* A token is the target of the position before it, if that belongs to the same text. */
 static int lay(const ld_laid *laid) {
   for (int i = 0; i < laid->count; i++) {
     laid->targets[i] = -1;

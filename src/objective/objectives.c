@@ -4,7 +4,7 @@
 
 #include "base/text.h"
 
-/* The first that fits. */
+/* The first one that fits is used. */
 static const ld_objective *const objectives[] = {&ld_objective_language, &ld_objective_value,
                                                  &ld_objective_classes, &ld_objective_tokens};
 
@@ -15,7 +15,7 @@ const ld_objective *ld_objective_of(const ld_model *model) {
     if (objectives[i]->head == model->family->head &&
         (!objectives[i]->n_outputs || objectives[i]->n_outputs == model->head->out))
       return objectives[i];
-  abort(); /* a family with a head of a kind that no objective is for */
+  abort(); /* a family whose kind of head has no objective */
 }
 
 const ld_objective *ld_objective_at(size_t i) {

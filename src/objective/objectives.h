@@ -4,13 +4,13 @@
 
 #include "objective/objective.h"
 
-/* The objective that the model's head is for. */
+/* The objective of the model's head. */
 const ld_objective *ld_objective_of(const ld_model *model);
 
-/* The i-th of all; NULL after the last. */
+/* The i-th objective; NULL after the last. */
 const ld_objective *ld_objective_at(size_t i);
 
-/* What a model is, for people: "a language model", "a classifier of texts". The caller frees. */
+/* The kind of the model, in words: "a language model", "a classifier of texts". The caller frees. */
 char *ld_objective_what(const ld_model *model);
 
 /* Its loss: see ld_objective. */

@@ -1,14 +1,13 @@
-/* Tokens: a class for each word of a text, such as the kind of name that it is part of.
+/* Tokens: a class for each word of a text, such as the kind of entity that it belongs to.
  *
- * A record is {"tokens": ["Mark", "Watney", "visited", "Mars"], "tags": ["B-PER", "I-PER", "O", "B-LOC"]}. Each word is
- * encoded by itself; its label stands at its first token, and the others have none:
+ * A record is {"tokens": ["Mark", "Watney", "visited", "Mars"], "tags": ["B-PER", "I-PER", "O", "B-LOC"]}.
+ * Each word is encoded by itself. Its label is placed at its first token; the other tokens have none:
  *
  *   ids     [CLS]  mark   wat    ##ney  visited  mars   [SEP]
  *   tags           B-PER  I-PER  -      O        B-LOC
  *
- * Scores are those of seqeval in its default mode (1.2.2): an entity counts when its kind, its beginning and its end are
- * right.
- */
+ * Scores are those of seqeval (1.2.2) in its default mode: an entity counts as found when its kind, its
+ * beginning and its end are right. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +20,7 @@
 #include "objective/class_labels.h"
 #include "objective/objective.h"
 
-/* A list of strings among the values, under either name; NULL, with an error, for another thing. */
+/* A list of strings among the values, under either name; NULL with an error if it is anything else. */
 static const ld_value *list_of(const ld_value *values, const char *name, const char *other, ld_error *err) {
   const ld_value *list = ld_value_get(values, name);
   const char *key = list ? name : other;
@@ -95,14 +94,14 @@ static const ld_metric metrics[] = {
     [ACCURACY] = {.key = "accuracy", .name = "accuracy", .title = "token accuracy", .digits = 4},
     {0}};
 
-/* The class of a name; -1 for one that the base does not have. */
+/* The class of a name; -1 for a name that the base does not have. */
 static int32_t class_of(const ld_labels *labels, const char *name) {
   for (size_t i = 0; i < labels->n_names; i++)
     if (!strcmp(labels->names[i], name)) return (int32_t)i;
   return -1;
 }
 
-/* Without tags, of data that is only predicted, the first token of a word has class 0, so that it has an answer. */
+/* Data for prediction may have no tags. The first token of a word then has class 0, so that it has an answer. */
 static int lay(const ld_laid *laid) {
   const ld_sample *sample = laid->sample;
   const char *tag = sample->tags.length ? sample->tags.bytes : NULL;
@@ -116,7 +115,7 @@ static int lay(const ld_laid *laid) {
   return laid->count;
 }
 
-/* ", tags B-PER I-PER O", those of the first words. */
+/* ", tags B-PER I-PER O": the tags of the first words. */
 static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
   enum { MOST = 12 };
   int n = 0;
@@ -180,7 +179,7 @@ typedef struct entity {
   int64_t begin, end;
 } entity;
 
-/* The entities of one record's tags; `given`: of the model's. */
+/* The entities in one record's tags; `given`: in the model's tags. */
 static size_t find_entities(const ld_answers *a, int64_t record, bool given, entity *out) {
   const int64_t first = a->first[record], n = a->first[record + 1] - first;
   tag before = {'O', ""};
@@ -230,7 +229,6 @@ static void score(const ld_answers *a, ld_scores *out) {
   out->value[ACCURACY] = ratio((double)right, (double)a->n);
 }
 
-/* "tags": ["B-PER", "I-PER", "O"], one for each word that is within --seq-len */
 /* "tags": ["B-PER", "O", null], one for each word; null for one that has no token or was cut off */
 static void put_prediction(const ld_labels *labels, const ld_outputs *outputs, ld_text *line) {
   ld_text_puts(line, outputs ? "\"tags\": [" : "\"tags\": null");

@@ -14,7 +14,7 @@ static bool same_letter(char a, char b) {
   return a == b || (a == '-' && b == '_');
 }
 
-/* Whether the first `length` bytes of `name` are those of the option's. */
+/* Whether the option's name begins with the first `length` bytes of `name`. */
 static bool begins_so(const char *option, const char *name, size_t length) {
   size_t i = 0;
   while (i < length && option[i] && same_letter(option[i], name[i])) i++;
@@ -36,7 +36,7 @@ const ld_option *ld_find_option(int commands, const char *name) {
   return NULL;
 }
 
-/* The option of the command that other programs call by this name; NULL for none. */
+/* The command's option that other programs call by this name; NULL for none. */
 static const ld_option *find_elsewhere(int commands, const char *name, size_t length) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
@@ -65,12 +65,12 @@ int ld_unknown_option(enum ld_command_bit command, const char *name, const char 
   return ld_fail(err, LD_EUSAGE, "unknown option '%s%s'%s", dashes, name, hint.text);
 }
 
-/* The one option of the command that begins with `name`: a full name wins, and a beginning will do where only
- * one option has it. */
+/* The one option of the command that begins with `name`. A full name wins; a prefix is enough when only one
+ * option has it. */
 static int find_given(const ld_command_line *line, const char *name, size_t length, const ld_option **found,
                       ld_error *err) {
   *found = NULL;
-  if (find_elsewhere((int)line->command, name, length)) return 0; /* "--r" is not the beginning of --rank */
+  if (find_elsewhere((int)line->command, name, length)) return 0; /* "--r" is not a prefix of --rank here */
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
     if (!is_of(o, (int)line->command) || !begins_so(o->name, name, length)) continue;
@@ -86,7 +86,8 @@ static int find_given(const ld_command_line *line, const char *name, size_t leng
   return 0;
 }
 
-/* Files of options add up; of all else the last one counts, as scripts expect that append to a command. */
+/* Files of options accumulate. Of everything else the last one counts, as scripts that append to a command
+ * expect. */
 static void warn_of_repeated(const ld_command_line *line, const ld_option *o, const char *text) {
   for (size_t i = 0; i < line->n; i++)
     if (line->given[i].option == o && o->field != offsetof(ld_options, config) &&
@@ -107,12 +108,12 @@ static int unknown(const ld_command_line *line, const char *name, size_t length,
   return rc;
 }
 
-/* Whether an argument that stands where a value should be is the next option instead. */
+/* Whether an argument in the position of a value is really the next option. */
 static bool is_option(const ld_command_line *line, const char *text) {
   return !strncmp(text, "--", 2) && ld_find_option((int)line->command, text + 2);
 }
 
-/* "--name value", "--name=value", "--flag" or "--no-flag". *at is the option's place in argv, and becomes its
+/* "--name value", "--name=value", "--flag" or "--no-flag". *at is the option's index in argv, and becomes its
  * value's. */
 static int take_option(ld_command_line *line, int argc, char **argv, int *at, ld_error *err) {
   const char *name = argv[*at] + 2, *equals = strchr(name, '=');
@@ -173,7 +174,7 @@ void ld_command_line_free(ld_command_line *line) {
 
 enum { NAMES = 26, WIDTH = 80 }; /* columns: of the options' names, and of a line */
 
-/* Text that begins in column `at`, in lines that begin in column NAMES. */
+/* Prints text from column `at` on; further lines begin in column NAMES. */
 static void put_wrapped(FILE *out, const char *text, size_t at) {
   while (*text) {
     const size_t word = strcspn(text, " ");
@@ -198,7 +199,7 @@ static void put_option(FILE *out, const char *name, const char *argument, const 
 
 static void put_help(FILE *out, const ld_option *o) {
   char *name = ld_format("--%s", o->name);
-  const bool plain = o->kind == LD_OPTION_FLAG && !o->off; /* that it is off by default goes without saying */
+  const bool plain = o->kind == LD_OPTION_FLAG && !o->off; /* flags are off by default; that is not printed */
   char *text = o->fallback && !plain ? ld_format("%s [%s]", o->help, o->fallback) : ld_strdup(o->help);
   put_option(out, name, o->kind == LD_OPTION_FLAG || o->off ? NULL : o->argument, text);
   free(name);

@@ -1,6 +1,5 @@
-/* The options of all commands, as plain values. src/options/resolve.c has the one table that gives them names,
- * help and defaults.
- */
+/* The options of all commands, as plain values. The table in src/options/table.c gives them names, help and
+ * defaults. */
 #ifndef LD_OPTIONS_H
 #define LD_OPTIONS_H
 
@@ -10,26 +9,26 @@
 enum ld_schedule_kind { LD_LINEAR, LD_COSINE, LD_CONSTANT };
 
 typedef struct ld_options {
-  bool *given; /* by place in the table: by a person, not by a default or a run's record; NULL: none */
+  bool *given; /* by position in the table: set by the user, not by a default or a record; NULL: none */
   /* files */
   char *model, *data, *valid, *sample_prompts, *out, *adapter, *init_adapter, *config;
-  bool other_base; /* an adapter of another base is taken */
+  bool other_base; /* accept an adapter of another base */
   char *cache;     /* a folder for digests of files; NULL for none */
-  bool verify;     /* kept digests are not used */
+  bool verify;     /* ignore kept digests */
   /* LoRA */
   char *method; /* a kind of src/adapt */
   int64_t rank;
   double alpha, dropout;
   char *target; /* NULL: the family's default */
-  char *whole;  /* modules trained whole; NULL: the family's default */
+  char *whole;  /* modules trained in full; NULL: the family's default */
   bool rslora;
-  const char *lora_given; /* an option that an initial adapter decides, when one was given; NULL otherwise */
+  const char *lora_given; /* an option that an initial adapter decides but that was given; NULL: none */
   /* data */
   int64_t batch_size, micro_batch, seq_len;
   char *pack; /* "auto", "yes", "no" */
   bool mask_prompt, shuffle;
   char *chat_template;
-  int64_t labels; /* outputs of a classifier's head; 0: counted */
+  int64_t labels; /* outputs of a classifier's head; 0: counted from the data */
   bool new_head;
   bool flip;    /* augmentation of images */
   int64_t crop; /* pixels of padding */

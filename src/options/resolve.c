@@ -28,7 +28,7 @@ bool ld_options_are_record(const ld_value *root) {
   return ld_value_get(root, "version") && ld_value_get(root, "base-digest");
 }
 
-/* What a record holds that is no option, or none of this command, is for people. */
+/* Keys of a record that are not options of this command are for readers only. */
 static bool is_for_people(const char *key) {
   static const char *const keys[] = {"version", "base-digest", "data-digest", "host",
                                      "ranks",   "kernels",     "trained"};
@@ -51,7 +51,7 @@ static int put_scalar(const ld_value *value, ld_text *out) {
   return 0;
 }
 
-/* A value as it would be written on the command line; a list of names with commas. */
+/* A value as on the command line; a list of names with commas. */
 static int put_entry(const ld_option *o, const ld_value *entry, ld_text *out, ld_error *err) {
   if (entry->type != LD_LIST) {
     if (!put_scalar(entry, out)) return 0;
@@ -74,7 +74,7 @@ static int put_entry(const ld_option *o, const ld_value *entry, ld_text *out, ld
 typedef struct config {
   int command;
   const char *path;
-  bool record; /* a run's own: what it says counts as not given */
+  bool record; /* a run's own: its settings count as not given */
 } config;
 
 static int apply_entry(const config *c, const ld_value *entry, ld_options *options, ld_error *err) {
@@ -82,10 +82,10 @@ static int apply_entry(const config *c, const ld_value *entry, ld_options *optio
   if (!o && c->record && is_for_people(entry->key)) return 0;
   if (!o) return ld_unknown_option((enum ld_command_bit)c->command, entry->key, "", err);
   if (entry->type == LD_NULL) return 0;
-  if (c->record && (o->marks & LD_MARK_ONCE)) return 0; /* also of records that have it still */
+  if (c->record && (o->marks & LD_MARK_ONCE)) return 0; /* older records still have them */
   if (is_config(o))
     return ld_fail(err, LD_EUSAGE,
-                   "'config' names another file, which is not read: give each by a --config "
+                   "'config' names another file, which is not read: give each with a --config "
                    "of its own");
   ld_text text = {0};
   ld_text_puts(&text, "");
@@ -108,7 +108,7 @@ static int apply_config(int command, const char *path, const ld_text *text, ld_o
     rc = apply_entry(&c, &root->items[i], options, err);
     if (rc) rc = ld_fail_prefix(err, rc, "%s: line %d", path, root->items[i].line);
   }
-  if (c.record) options->lora_given = NULL; /* an adapter it began from decided those then as well */
+  if (c.record) options->lora_given = NULL; /* an adapter that the run began from decided those already */
   ld_value_free(root);
   return rc;
 }
@@ -137,7 +137,7 @@ static bool is_default(const ld_options *options, const ld_option *o) {
   return same;
 }
 
-/* A dry run writes nothing, and needs no place for it. */
+/* A dry run writes nothing, so it needs no --out. */
 static int check_required(int command, const ld_options *options, ld_error *err) {
   for (int i = 0; i < ld_n_options; i++)
     if ((ld_option_table[i].required & command) && !*ld_option_string(options, &ld_option_table[i]) &&
@@ -147,7 +147,7 @@ static int check_required(int command, const ld_options *options, ld_error *err)
   return 0;
 }
 
-/* Each name is that of an option on which a run depends and that can change in its middle. */
+/* Each name must be an option that a run depends on and that can change between its steps. */
 static int check_override(const char *list, ld_error *err) {
   for (ld_name at = {0}; ld_name_next(list, &at);) {
     char *name = ld_format("%.*s", (int)at.length, at.at);
@@ -173,7 +173,7 @@ static int check_override(const char *list, ld_error *err) {
   return 0;
 }
 
-/* An option that does nothing without another must not be mistaken for one that works. */
+/* An option that has no effect without another must not be mistaken for one that works. */
 static int check_needs(int command, const ld_options *options, ld_error *err) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i], *other;
@@ -186,7 +186,7 @@ static int check_needs(int command, const ld_options *options, ld_error *err) {
   return 0;
 }
 
-/* What describes an adapter's matrices means nothing where there are none. */
+/* Options of an adapter's matrices have no effect where there are none. */
 static int check_lora(const ld_options *options, ld_error *err) {
   if (!options->target || strcmp(options->target, "none") != 0) return 0;
   for (int i = 0; i < ld_n_options; i++) {
@@ -225,7 +225,7 @@ static void free_string(ld_options *options, const ld_option *o) {
   char **field = ld_option_string(options, o);
   if (!field) return;
   free(*field);
-  *field = NULL; /* several of the table may share it */
+  *field = NULL; /* several entries of the table may share it */
 }
 
 void ld_options_free(ld_options *options) {
@@ -272,7 +272,7 @@ void ld_options_yaml(enum ld_command_bit command, const ld_options *options, con
   }
 }
 
-/* The default is cut to the model's positions; what a person asks for is not. */
+/* The default is cut to the model's positions; a value that the user gave is an error. */
 static int check_positions(const ld_options *options, int positions, ld_error *err) {
   const ld_option *o = ld_find_option(~0, "seq-len");
   if (!positions || !options->given[o - ld_option_table] || options->seq_len <= positions) return 0;
@@ -286,7 +286,7 @@ int ld_options_suit(enum ld_command_bit command, const ld_options *options, cons
     const ld_option *o = &ld_option_table[i];
     if (!(o->commands & (int)command) || has_meaning(o, model) || is_default(options, o)) continue;
     char *what = ld_objective_what(model);
-    ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s is: leave it out", o->name, what,
+    ld_fail(err, LD_EUSAGE, "--%s does not apply to %s, which %s is: leave it out", o->name, what,
             options->model);
     free(what);
     return LD_EUSAGE;
@@ -301,7 +301,7 @@ int ld_options_suit_data(const ld_options *options, const ld_data_form *form, co
     if (!options->given[i] || !o->forms || has_name(o->forms, form->name) ||
         (other && has_name(o->forms, other->name)) || is_default(options, o))
       continue;
-    return ld_fail(err, LD_EUSAGE, "--%s has no meaning for %s, which %s: leave it out", o->name,
+    return ld_fail(err, LD_EUSAGE, "--%s does not apply to %s, which %s: leave it out", o->name,
                    options->data, o->lacks);
   }
   return 0;
@@ -323,7 +323,7 @@ static void put_recorded(const ld_value *value, ld_text *out) {
 static void compare(const ld_options *options, const ld_option *o, const ld_value *entry,
                     void (*differs)(const ld_difference *difference, void *user), void *user) {
   ld_text now = {0}, was = {0};
-  if (!entry && is_default(options, o)) return; /* older records lack options that came later */
+  if (!entry && is_default(options, o)) return; /* older records lack options that were added later */
   ld_option_put(options, o, &now);
   if (entry && o->kind == LD_OPTION_REAL)
     ld_json_number(&was, entry->real);

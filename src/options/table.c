@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-/* Short names, for the table alone. */
+/* Short names, used in this table only. */
 #define TRAIN LD_CMD_TRAIN
 #define EVAL LD_CMD_EVAL
 #define GENERATE LD_CMD_GENERATE

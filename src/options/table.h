@@ -1,5 +1,4 @@
-/* The one table of options: names, help, defaults, ranges, YAML keys, and which command takes which.
- */
+/* The one table of options: names, help, defaults, ranges, YAML keys, and which commands take them. */
 #ifndef LD_OPTION_TABLE_H
 #define LD_OPTION_TABLE_H
 
@@ -31,8 +30,8 @@ enum ld_option_kind {
   LD_OPTION_CHOICE
 };
 
-/* Marks: the adapter's bits depend on it; it is of the LoRA matrices alone; an --init-adapter decides it; it is of one
- * start, so that a run's record does not have it; which rows there are, or their order, depends on it. */
+/* Marks: the adapter's bits depend on it; it only affects LoRA matrices; an --init-adapter decides it; it is
+ * for one start only, so a run's record does not have it; it changes which rows there are, or their order. */
 enum {
   LD_MARK_DEFINES = 1,
   LD_MARK_OF_MATRICES = 2,
@@ -47,19 +46,19 @@ typedef struct ld_option {
                        of the help, whose text is `help` */
   enum ld_option_kind kind;
   size_t field;           /* offset in ld_options; a duration is a number of seconds */
-  int commands, required; /* enum ld_command_bit: who takes it, who must be given it */
+  int commands, required; /* enum ld_command_bit: commands that take it, and those that require it */
   int marks;
   const char *fallback; /* the default, as text; NULL: none */
-  double low, high;     /* numbers: the range allowed */
-  const char *argument; /* placeholder in the help; of a choice, what there is: "a|b|c" */
+  double low, high;     /* numbers: the allowed range */
+  const char *argument; /* placeholder in the help; of a choice, all values: "a|b|c" */
   const char *help;
-  const char *meant; /* for what it has a meaning: names of objectives, "text" or "images"; NULL: for all */
-  const char *forms; /* for data of which forms (io/dataset/forms.h); NULL: of all */
-  const char *lacks; /* what is wrong with data of another form: "holds no messages" */
-  const char *off;   /* the help of its --no- form; NULL: it has none */
-  const char *needs; /* it has no effect unless this other option is given, */
-  int needs_of;      /* in these commands */
-  const char *elsewhere; /* what PEFT and transformers call it: "a|b"; NULL: the same, or nothing */
+  const char *meant;     /* what it applies to: names of objectives, "text" or "images"; NULL: everything */
+  const char *forms;     /* the forms of data that it applies to (io/dataset/forms.h); NULL: all */
+  const char *lacks;     /* why it does not apply to other data: "holds no messages" */
+  const char *off;       /* the help of its --no- form; NULL: it has none */
+  const char *needs;     /* it has no effect unless this other option is given */
+  int needs_of;          /* in these commands */
+  const char *elsewhere; /* its names in PEFT and transformers: "a|b"; NULL: the same, or none */
 } ld_option;
 
 extern const ld_option ld_option_table[];

@@ -29,7 +29,7 @@ static int bad_value(const ld_option *o, const char *text, ld_error *err) {
                  o->high);
 }
 
-/* Place of `text` among "a|b|c"; -1 when it is none. */
+/* The index of `text` in "a|b|c"; -1 when it is not in it. */
 static int choice_index(const char *choices, const char *text) {
   const size_t n = strlen(text);
   int index = 0;
@@ -46,7 +46,7 @@ static void set_string(ld_options *options, const ld_option *o, const char *text
   *field = ld_strdup(text);
 }
 
-/* strtod would take "0x1p3", "inf" and "nan" as well. */
+/* strtod would also accept "0x1p3", "inf" and "nan". */
 static bool is_decimal(const char *text) {
   return !text[strspn(text, "+-.0123456789eE")];
 }
@@ -63,11 +63,11 @@ static int set_number(ld_options *options, const ld_option *o, const char *text,
   }
   if (real != floor(real)) return bad_value(o, text, err);
   const long long whole = strtoll(text, &end, 10);
-  *(int64_t *)field_of(options, o) = *end ? (int64_t)real : whole; /* "1e3" is a fine integer too */
+  *(int64_t *)field_of(options, o) = *end ? (int64_t)real : whole; /* "1e3" is a valid integer too */
   return 0;
 }
 
-/* Seconds, or a number with s, m or h after it, or H:MM:SS as Slurm writes it. */
+/* Seconds, or a number followed by s, m or h, or H:MM:SS as Slurm writes it. */
 static int set_duration(ld_options *options, const ld_option *o, const char *text, ld_error *err) {
   double seconds;
   int hours, minutes, rest, end = 0;

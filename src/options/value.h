@@ -1,5 +1,4 @@
-/* Reading and showing the value of an option.
- */
+/* Reads and prints the value of an option. */
 #ifndef LD_OPTION_VALUE_H
 #define LD_OPTION_VALUE_H
 
@@ -12,7 +11,7 @@
 /* Sets the option's field from text. LD_EUSAGE, naming option and value, when the table does not allow it. */
 int ld_option_set(ld_options *options, const ld_option *option, const char *text, ld_error *err);
 
-/* Whether the option takes several names, with commas between them. */
+/* Whether the option takes several names, separated by commas. */
 bool ld_option_is_list(const ld_option *option);
 
 /* Appends the option's value as JSON. */

@@ -17,7 +17,7 @@ void ld_adamw_free(ld_adamw *adamw) {
   free(adamw->v);
 }
 
-/* What is the same for all elements of a step. */
+/* The constants of a step, the same for all elements. */
 typedef struct constants {
   float decay, rest1, beta2, rest2, step_size, root_correction, eps;
 } constants;

@@ -21,12 +21,12 @@ void ld_adamw_free(ld_adamw *adamw);
 /* One update of data (n) by grad (n); `step` counts from 1. */
 void ld_adamw_step(ld_adamw *adamw, float *data, const float *grad, double lr, int64_t step);
 
-/* Scales grad (n) so that its 2-norm is at most `max_norm` (0: no limit), as torch.nn.utils.clip_grad_norm_;
- * returns the norm from before. */
+/* Scales grad (n) so that its 2-norm is at most `max_norm` (0: no limit), as torch.nn.utils.clip_grad_norm_
+ * does. Returns the norm before scaling. */
 double ld_clip(float *grad, size_t n, double max_norm);
 
-/* The learning rate of a step (from 0) of `total`, as transformers' get_*_schedule_with_warmup: it rises from
- * 0 over `warmup` steps. `warmup` below or at 1 is a share of the total, rounded up. */
+/* The learning rate of step `step` (from 0) of `total`, as transformers' get_*_schedule_with_warmup: it rises
+ * from 0 over `warmup` steps. A `warmup` of at most 1 is a fraction of the total, rounded up. */
 double ld_schedule(const ld_options *options, int64_t step, int64_t total);
 
 #endif

@@ -23,7 +23,7 @@ static int count(const uint64_t *all, int n, uint64_t value) {
   return found;
 }
 
-/* What most ranks hold; of equally many the lowest rank's. */
+/* The digest that most ranks hold; in a tie, that of the lowest rank. */
 static uint64_t most_common(const uint64_t *all, int n) {
   int best = 0;
   for (int r = 1; r < n; r++)
@@ -31,7 +31,7 @@ static uint64_t most_common(const uint64_t *all, int n) {
   return all[best];
 }
 
-/* "rank 1 on host h2, rank 5 on host h3": the ranks that do not hold `common`. */
+/* Lists the ranks that do not hold `common`: "rank 1 on host h2, rank 5 on host h3". */
 static void list_others(ld_comm *comm, const uint64_t *all, uint64_t common, ld_text *out) {
   enum { MOST = 8 };
   int listed = 0, left = 0;
@@ -58,12 +58,12 @@ static int fail_state(const ld_trainer *t, const uint64_t *all, ld_error *err) {
     ld_text_printf(&rest, "rank 0 on host %s", ld_comm_host_of(t->comm, 0));
   else
     ld_text_puts(&rest, "the others");
-  const int rc = ld_fail(
-      err, LD_ENUMERIC,
-      "step %lld: the ranks no longer hold the same parameters: %s differs from %s: a fault of memory, of a "
-      "processor or of the network. Nothing was written since: the same command resumes from the newest "
-      "checkpoint; leave that host out if it happens again",
-      (long long)t->progress.step, others.bytes, rest.bytes);
+  const int rc =
+      ld_fail(err, LD_ENUMERIC,
+              "step %lld: the ranks no longer hold the same parameters: %s differs from %s: faulty memory, a "
+              "faulty processor or a faulty network. Nothing has been written since: the same command "
+              "resumes from the latest checkpoint; leave that host out if it happens again",
+              (long long)t->progress.step, others.bytes, rest.bytes);
   ld_text_free(&others);
   ld_text_free(&rest);
   return rc;

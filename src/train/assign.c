@@ -7,17 +7,17 @@
 #include "data/feed.h"
 #include "objective/objectives.h"
 
-/* Shapes are rounded up to this many kinds of length, so that data of any size costs few passes. */
+/* Lengths are rounded up to one of so many kinds, so that data of any size needs few passes. */
 enum { KINDS = 48 };
 
-/* The work of a sequence by its shape, found when it is asked for. */
+/* The work of a sequence by its shape, found on demand. */
 typedef struct costs {
   const ld_corpus *corpus;
   const ld_options *options;
   ld_tape *tape;
   ld_feed feed;
-  int unit;                          /* tokens between two kinds */
-  double work[KINDS + 1][KINDS + 1]; /* by kinds of tokens and of targets; 0: not known */
+  int unit;                          /* tokens from one kind to the next */
+  double work[KINDS + 1][KINDS + 1]; /* by kind of tokens and of targets; 0: not known */
 } costs;
 
 static int find_work(costs *c, ld_row_shape shape, double *work, ld_error *err) {
@@ -35,7 +35,7 @@ static int kind_of(const costs *c, int n) {
   return (n + c->unit - 1) / c->unit;
 }
 
-/* Adds the work of a sequence, as much of its kind's as it is long. */
+/* Adds the work of a sequence: its kind's work, scaled to its length. */
 static int add_sequence(costs *c, int n_tokens, int64_t n_targets, double *sum, ld_error *err) {
   const int tokens = kind_of(c, n_tokens), targets = kind_of(c, (int)n_targets);
   double *work = &c->work[tokens][targets];

@@ -4,17 +4,13 @@
 
 #include "base/machine.h"
 
-/* A pass as it was tried: its floating-point operations and seconds, and those of the forward half. */
+/* A trial pass: its floating-point operations and seconds, and those of its forward half. */
 typedef struct trial {
   double work, seconds, forward;
 } trial;
 
-enum {
-  SHORT = 64,
-  GROWTH = 4,
-  REPEATED = 5
-};                              /* tokens of the first pass; how much larger the next ones are */
-static const double LONG = 0.2; /* seconds: such a pass is measured well enough */
+enum { SHORT = 64, GROWTH = 4, REPEATED = 5 }; /* tokens of the first pass; growth from one to the next */
+static const double LONG = 0.2;                /* seconds: a pass this long is measured well enough */
 
 /* One pass over `n_rows` blank rows of n_tokens. */
 static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_error *err) {
@@ -33,8 +29,8 @@ static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_
 }
 
 /* Larger and larger passes, up to a whole microbatch. The last one is repeated while that is quick, and the
- * fastest counts: what a first pass meets for the first time (pages of the model) or by accident (another
- * program) is not what a step costs. */
+ * fastest counts: what only a first pass pays for (page faults of the model) and chance delays (other
+ * programs) are not part of a step's cost. */
 static int try_passes(ld_trainer *t, trial *out, ld_error *err) {
   const int64_t longest = t->data->plan->longest, micro = t->options->micro_batch;
   const int64_t most = micro < t->data->plan->n_rows ? micro : t->data->plan->n_rows;
@@ -56,7 +52,7 @@ static int try_passes(ld_trainer *t, trial *out, ld_error *err) {
   return rc;
 }
 
-/* The work of the rank that has most, mean of the steps to come or of the first of them. */
+/* The work of the busiest rank, averaged over the remaining steps or the first of them. */
 static double mean_load(ld_trainer *t) {
   enum { MOST = 50 };
   const int64_t first = t->progress.step, left = t->total_steps - first, n = left < MOST ? left : MOST;
@@ -72,7 +68,7 @@ static double mean_load(ld_trainer *t) {
   return n > 0 ? sum / (double)n : 0;
 }
 
-/* Evaluations still to come: between steps, at the end, and before the first step. */
+/* The evaluations still to come: between steps, at the end, and before the first step. */
 static double n_evaluations(const ld_trainer *t, int64_t left) {
   const int64_t every = t->options->eval_every ? t->options->eval_every : t->steps_per_epoch;
   if (!t->valid || left < 1) return 0;
@@ -86,7 +82,7 @@ int ld_estimate_make(ld_trainer *t, double network, ld_estimate *e, ld_error *er
   const int rc = ld_comm_agree(t->comm, try_passes(t, &found, err), err);
   ld_trainer_count_gradients(t, true);
   if (rc) return rc;
-  double rate = found.work > 0 ? found.seconds / found.work : 0; /* seconds of an operation */
+  double rate = found.work > 0 ? found.seconds / found.work : 0; /* seconds per operation */
   ld_comm_max_f64(t->comm, &rate, 1);
   const int64_t left = t->total_steps - t->progress.step;
   const double pass = rate * mean_load(t), epoch = pass * (double)t->steps_per_epoch;

@@ -30,7 +30,7 @@ int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute,
                  (double)*bytes / 0x1p20);
 }
 
-/* A microbatch that was run forward. */
+/* A microbatch after its forward pass. */
 typedef struct pass {
   ld_batch batch;
   const ld_tensor *outputs; /* NULL for none */
@@ -55,7 +55,7 @@ static int rows_from(const ld_corpus *corpus, int64_t first, int micro_batch) {
   return rest < micro_batch ? (int)rest : micro_batch;
 }
 
-/* Where the answers of each row stand among all; the caller frees. */
+/* Where each row's answers begin in the list of all; the caller frees. */
 static int64_t *first_answers(const ld_plan *plan) {
   int64_t *first = ld_alloc((size_t)plan->n_rows + 1, sizeof *first);
   for (int64_t i = 0; i < plan->n_rows; i++) first[i + 1] = first[i] + plan->rows[i].n_targets;
@@ -64,7 +64,7 @@ static int64_t *first_answers(const ld_plan *plan) {
 
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, N_SUMS };
 
-/* The sums of all ranks; then their answers, of which each rank has those of its rows and zeros. */
+/* Sums over all ranks, and joins the answers: each rank has those of its own rows, and zeros elsewhere. */
 static void join(const ld_session *session, const ld_corpus *corpus, int64_t *sums,
                  const int64_t *first_answer, ld_evaluation *out) {
   const ld_objective *objective = ld_objective_of(session->model);
@@ -100,7 +100,7 @@ int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluatio
     const int n = rows_from(corpus, first, micro_batch);
     pass done;
     rc = run(session, corpus, first, n, &done, err);
-    if (rc) continue; /* the others still wait for what is fetched together */
+    if (rc) continue; /* the other ranks still wait for the records that are fetched together */
     sums[NOT_FINITE] += !ld_exact_add_loss(sums + LOSS, done.loss);
     sums[TARGETS] += first_answer[first + n] - first_answer[first];
     if (objective->answer)
@@ -172,7 +172,7 @@ int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_prediction
   const int64_t n_rows = corpus->plan->n_rows, window = (int64_t)micro_batch * ld_comm_size(comm);
   ld_text mine = {0};
   int64_t until = 0, row = 0;
-  int rc = 0, sunk = 0; /* of the sink, which rank 0 alone has: agreed on with the next window's */
+  int rc = 0, sunk = 0; /* the sink's error, which only rank 0 knows: agreed on with the next window's */
   for (int64_t begin = 0; begin < n_rows && !rc; begin += window) {
     rc = ld_corpus_fetch_next(corpus, comm, begin, micro_batch, &until, 0, err);
     if (rc) break;

@@ -7,15 +7,15 @@
 #include "base/memory.h"
 #include "base/vmath.h"
 
-/* A peak is kept between 2^LOW and the overflow limit, and moved to 2^(limit - HEADROOM) when a step has
- * shown it. */
+/* A peak is kept between 2^LOW and the overflow limit. When a step shows that it is outside, it is moved to
+ * 2^(limit - HEADROOM). */
 enum { SUM_BITS = 62, LOW = 34, HEADROOM = 12, FIRST_EXPONENT = 46, MAX_EXPONENT = 900 };
 #define INFINITE_BITS 0x7f800000u
 
 enum { WORD_BITS = 48 };
 static const double loss_units[LD_LOSS_WORDS] = {0x1p66, 0x1p18, 0x1p-30}, largest_loss = 0x1p100;
 
-/* Each word but the highest between 0 and 2^WORD_BITS, which is one form only for each sum. */
+/* Brings each word but the highest into [0, 2^WORD_BITS), so that every sum has one form only. */
 static void carry(int64_t words[LD_LOSS_WORDS]) {
   const int64_t base = (int64_t)1 << WORD_BITS;
   for (int i = LD_LOSS_WORDS - 1; i > 0; i--) {
@@ -72,7 +72,7 @@ void ld_exact_reset(ld_exact *exact) {
   memset(exact->peak, 0, exact->n_params * sizeof *exact->peak);
 }
 
-/* The bits of |x| order as the numbers do, and NaN comes last. */
+/* The bits of |x| order as the numbers do, with NaN last. */
 LD_VECTOR static uint32_t peak_bits(const float *g, size_t n, uint32_t peak) {
   for (size_t i = 0; i < n; i++) {
     uint32_t bits;
@@ -87,10 +87,10 @@ LD_VECTOR static void add(int64_t *sums, const float *g, size_t n, double scale)
   const double limit = 0x1p62;
   for (size_t i = 0; i < n; i++) {
     double x = (double)g[i] * scale;
-    x = x >= -limit ? x : -limit; /* also where x is no number: the peak tells of it */
+    x = x >= -limit ? x : -limit; /* also for NaN, which the peak records */
     x = x <= limit ? x : limit;
     x += x < 0 ? -0.5 : 0.5;
-    /* Wrapping is fine: a sum that could overflow is thrown away. */
+    /* Wrapping is harmless: a sum that could overflow is thrown away. */
     sums[i] = (int64_t)((uint64_t)sums[i] + (uint64_t)(int64_t)x);
   }
 }

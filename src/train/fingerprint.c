@@ -1,6 +1,5 @@
-/* Inputs come from the generator of random numbers alone, and what libm gives is rounded to float first, as
- * it is wherever it reaches an adapter.
- */
+/* Inputs come only from the random number generator. Results of libm are rounded to float first, as they are
+ * wherever they reach an adapter. */
 #include "train/fingerprint.h"
 
 #include <math.h>
@@ -18,7 +17,7 @@
 #include "train/adamw.h"
 #include "train/exact.h"
 
-/* Memory of a part, and the number of its next input. */
+/* Memory for a part, and the number of its next input. */
 typedef struct inputs {
   ld_arena arena;
   uint64_t drawn;
@@ -46,7 +45,7 @@ static void add_number(ld_digest *digest, double x) {
   add_floats(digest, &rounded, 1);
 }
 
-/* All kinds of factors, over more than two chains, with a second term, a start and a bias. */
+/* All kinds of factors, in more than two chains, with a second term, a start and a bias. */
 static bool products(inputs *in, ld_digest *digest) {
   enum { M = 19, N = 45, K = 421, R = 8 };
   static const ld_dtype types[] = {LD_F32, LD_BF16, LD_F16};
@@ -112,7 +111,7 @@ static void add_gradients(ld_digest *digest, const layer *layers, int n) {
       add_floats(digest, layers[i].params[k].grad, layers[i].params[k].count);
 }
 
-/* A network records itself on the tape with its loss. It runs forward and backward. */
+/* A network records itself on the tape with its loss, and runs forward and backward. */
 typedef void record_function(ld_tape *tape, const layer *layers, const float *const *vectors,
                              const ld_batch *batch, double *loss);
 
@@ -133,7 +132,7 @@ static bool run_net(record_function *record, const layer *layers, int n_layers, 
   return there;
 }
 
-/* Two sequences of one text model that has every operation of all. */
+/* Two sequences of a text model that has the operations of all text models. */
 enum { T = 250, VOCABULARY = 300, HEADS = 2, WIDTH = 36, HEAD = WIDTH / HEADS };
 enum { QUERY, KEY, VALUE, OUT, GATE, UP, DOWN, N_TEXT_LAYERS };
 
@@ -181,7 +180,7 @@ static bool text_model(inputs *in, ld_digest *digest) {
   return run_net(record_text, layers, N_TEXT_LAYERS, vectors, &batch, digest);
 }
 
-/* Three images of one image model, likewise. */
+/* Three images of an image model, likewise. */
 enum { B = 3, SIDE = 15, CHANNELS = 3, MAPS = 10, CLASSES = 12 };
 
 static void record_images(ld_tape *t, const layer *l, const float *const *vectors, const ld_batch *batch,
@@ -211,7 +210,7 @@ static bool image_model(inputs *in, ld_digest *digest) {
   return run_net(record_images, layers, 2, vectors, &batch, digest);
 }
 
-/* Sums of gradients, clipping, AdamW and its rates. */
+/* Sums of gradients, clipping, AdamW and its learning rates. */
 static bool optimizer(inputs *in, ld_digest *digest) {
   enum { N = 201 };
   const ld_options options = {.lr = 1e-3,
@@ -268,7 +267,7 @@ static bool libm_functions(inputs *in, ld_digest *digest) {
   return true;
 }
 
-/* Resized, turned around and normalised. */
+/* Resized, turned and normalised. */
 static bool images(inputs *in, ld_digest *digest) {
   enum { H = 37, W = 53, SIZE = 24 };
   const float *noise = numbers(in, H * W * 3);

@@ -1,7 +1,6 @@
-/* What a process makes of fixed small inputs, as digests: where two ranks' are equal they round in the same
- * way, whatever compiler, libm, OpenBLAS or processor they come from; where they differ, so would the
- * adapter.
- */
+/* Digests of what a process computes from fixed small inputs. Where the digests of two ranks are equal, the
+ * ranks round in the same way, whatever their compiler, libm, OpenBLAS or processor. Where they differ, the
+ * adapters would differ too. */
 #ifndef LD_FINGERPRINT_H
 #define LD_FINGERPRINT_H
 
@@ -14,11 +13,11 @@ typedef struct ld_fingerprint {
   uint64_t part[LD_FINGERPRINT_PARTS];
 } ld_fingerprint;
 
-/* Takes a few milliseconds. After ld_gemm_setup: it is that of the kernels and the precision in use. False
- * when the system has no memory for it. Not collective. */
+/* Takes a few milliseconds. Call it after ld_gemm_setup: it covers the kernels and the precision in use.
+ * False when memory runs out. Not collective. */
 bool ld_fingerprint_take(ld_fingerprint *out);
 
-/* What a part is of, for messages: "matrix products". */
+/* The name of a part, for messages: "matrix products". */
 const char *ld_fingerprint_name(int part);
 
 #endif

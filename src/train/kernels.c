@@ -11,7 +11,7 @@
 #include "linalg/gemm.h"
 #include "train/fingerprint.h"
 
-/* What a rank computes with, and what of it the others are told; the label first. */
+/* What a rank computes with, as the other ranks receive it; the label comes first. */
 typedef struct kernels {
   char label[160];
   bool fused;
@@ -54,7 +54,7 @@ static void list(const ld_comm *comm, const kernels *all, ld_text *out) {
   }
 }
 
-/* What all ranks tell. The caller frees. Collective. */
+/* The kernels of all ranks. The caller frees. Collective. */
 static kernels *gather(ld_comm *comm, const kernels *mine) {
   void *all;
   size_t bytes;
@@ -111,7 +111,7 @@ static int settle(ld_comm *comm, const kernels *all, bool mixed, const char *fou
   return rc;
 }
 
-/* Kernels of one kind on all ranks; *one says whether that is so at the end. */
+/* Agrees on kernels of one kind; *one says whether all ranks then have it. */
 static int agree_on_kind(ld_comm *comm, bool mixed, bool *one, ld_error *err) {
   kernels mine = {.fused = ld_gemm_fused()};
   snprintf(mine.label, sizeof mine.label, "%s", ld_gemm_kernel());
@@ -140,7 +140,8 @@ static void name_differences(const ld_comm *comm, const kernels *all, ld_text *o
   }
 }
 
-/* A number for all parts, so that ranks of one build that compute differently have different labels. */
+/* Adds a number for all parts to the label, so that ranks of one build that compute differently have
+ * different labels. */
 static void mark(kernels *one) {
   uint64_t sum = 0;
   for (int i = 0; i < LD_FINGERPRINT_PARTS; i++) sum = (sum ^ one->fingerprint.part[i]) * 0x9E3779B97F4A7C15u;
@@ -194,7 +195,7 @@ int ld_kernels_agree(ld_comm *comm, const char *build, bool mixed, ld_error *err
   return rc || !one ? rc : compare_fingerprints(comm, build, mixed, err);
 }
 
-/* A product of about a layer's shape; the words of bfloat16 and of float32 both fit a few blocks. */
+/* A product of about a layer's shape; both its bfloat16 and its float32 form take several blocks. */
 enum { ROWS = 192, WIDTH = 768, ROUNDS = 5 };
 
 static double time_product(const float *A, const float *B, float *C) {
@@ -210,7 +211,7 @@ void ld_kernels_time_bf16(int threads) {
   float *C = ld_alloc(ROWS * WIDTH, sizeof *C);
   double best[2] = {1e9, 1e9};
   for (int i = 0; i < 2 * ROUNDS; i++) {
-    if (ld_gemm_setup(threads, precisions[i % 2], NULL)) break; /* it was set up before: this cannot be */
+    if (ld_gemm_setup(threads, precisions[i % 2], NULL)) break; /* cannot fail: it was set up before */
     const double time = time_product(A, B, C);
     if (time < best[i % 2]) best[i % 2] = time;
   }

@@ -8,12 +8,12 @@
 #include "base/memory.h"
 #include "nn/change.h"
 
-/* Numbers of a bucket: 512 KiB of sums, four milliseconds at 1 Gbit/s, so that the last one, which nothing
- * hides, is short, and the latency of each does not count. */
+/* Numbers per bucket: 512 KiB of sums, 4 ms at 1 Gbit/s. The last bucket, which nothing hides, is then short,
+ * and the latency of each does not matter. */
 enum { BUCKET = 1 << 16 };
 
-/* From the last parameter to the first, as the backward pass goes. The counters stand before the first
- * parameter, so that they are in the last bucket. */
+/* From the last parameter to the first, as in the backward pass. The counters stand before the first
+ * parameter, so they are in the last bucket. */
 void ld_reduce_create(ld_reduce *r, ld_comm *comm, ld_exact *exact) {
   *r = (ld_reduce){.comm = comm, .exact = exact, .params = exact->params};
   r->buckets = ld_alloc(exact->n_params + 1, sizeof *r->buckets);
@@ -44,7 +44,7 @@ void ld_reduce_microbatch(ld_reduce *r, bool last) {
   r->last = last;
 }
 
-/* The lowest bucket waits for ld_reduce_end, when its counters are known. */
+/* The last bucket waits for ld_reduce_end, when its counters are known. */
 static void begin_complete(ld_reduce *r) {
   while (r->n_begun + 1 < r->n_buckets && !r->buckets[r->n_begun].missing) {
     const ld_bucket *b = &r->buckets[r->n_begun++];

@@ -9,7 +9,7 @@
 #include "data/fetch.h"
 #include "load/base_adapter.h"
 
-/* The counters that travel in front of the gradients' exact sums. */
+/* The counters that travel before the gradients' exact sums. */
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, TOKENS, NOT_FINITE, FAILED, STOP, BUSY };
 _Static_assert((int)BUSY < (int)LD_EXACT_COUNTERS, "the sums hold all counters");
 
@@ -94,7 +94,7 @@ size_t ld_trainer_traffic(const ld_trainer *t) {
          (t->exact.n_params + 1) * sizeof *t->exact.peak;
 }
 
-/* The first time connects the ranks. */
+/* Times the second sum: the first one also connects the ranks. */
 double ld_trainer_probe(ld_trainer *t) {
   double seconds = 0;
   for (int i = 0; i < 2; i++) {
@@ -109,7 +109,7 @@ double ld_trainer_probe(ld_trainer *t) {
   return seconds;
 }
 
-/* What was done since the last lap goes to the row `name`; NULL: to none of them. */
+/* Adds what was done since the last lap to the row `name`; NULL: to no row. */
 static void lap(ld_trainer *t, const char *name) {
   if (name)
     ld_profile_lap(profile_of(t), &t->profile.since, name, NULL, LD_PROFILE_OUTSIDE, 0);
@@ -131,7 +131,7 @@ static void order_epoch(ld_trainer *t, int64_t epoch) {
   t->order_epoch = epoch;
 }
 
-/* Where a step's batch begins: the epoch, and its first row in the epoch's order. */
+/* Where a step's batch begins: its epoch, and its first row in the order of that epoch. */
 static void find_batch(const ld_trainer *t, int64_t step, int64_t *epoch, int64_t *first) {
   const ld_origin *o = &t->origin;
   const int64_t turn = step - o->step + o->turn, in_epoch = turn % t->steps_per_epoch;
@@ -152,8 +152,8 @@ static int64_t n_microbatches(const ld_trainer *t, int64_t n_rows) {
   return (n_rows + t->options->micro_batch - 1) / t->options->micro_batch;
 }
 
-/* Brings the records of the steps from `step` on, as many as go at once, in the order that the epoch has now.
- */
+/* Fetches the records of the steps from `step` on, as many as fit in one exchange, in the epoch's current
+ * order. */
 static int fetch_records(ld_trainer *t, int64_t step, ld_error *err) {
   const int64_t batch = t->options->batch_size;
   int64_t epoch, first;
@@ -174,7 +174,7 @@ static int fetch_records(ld_trainer *t, int64_t step, ld_error *err) {
   return rc;
 }
 
-/* Forward and backward of one microbatch, whole, and its addition to the sums. */
+/* Forward and backward pass of one whole microbatch, and its addition to the sums. */
 static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t number, bool last,
                       ld_error *err) {
   const ld_model *model = t->base->model;
@@ -220,7 +220,7 @@ static int my_microbatches(ld_trainer *t, int64_t step, const int64_t *rows, int
   return 0;
 }
 
-/* Sums over all ranks; an error of one becomes everyone's. */
+/* Sums over all ranks; an error on one becomes everyone's. */
 static int reduce(ld_trainer *t, int rc, bool stop_asked, double began, ld_waits *waits, ld_error *err) {
   int64_t *counters = t->exact.sums;
   counters[FAILED] = rc != 0;
@@ -331,13 +331,13 @@ ld_checkpoint *ld_trainer_save(const ld_trainer *t, const char *config) {
   return checkpoint;
 }
 
-/* The place that a checkpoint names, in the batches of now. */
+/* Finds the checkpoint's position in the current batches. */
 static int take_place(ld_trainer *t, const ld_progress *p, bool restart, const char *path, ld_error *err) {
   const int64_t rows = t->data->plan->n_rows, batch = t->options->batch_size;
   ld_origin o = {.step = p->step, .epoch = p->epoch, .position = restart ? 0 : p->position};
   if (o.position >= rows || o.epoch > INT64_MAX / 4 / t->steps_per_epoch || o.step > INT64_MAX / 4)
     return ld_fail(err, LD_EMISMATCH,
-                   "%s: its place in the data, row %lld of epoch %lld, does not exist "
+                   "%s: its position in the data, row %lld of epoch %lld, does not exist "
                    "in %s",
                    path, (long long)o.position, (long long)o.epoch, ld_dataset_path(t->data->dataset));
   o.turn = (o.epoch + 1) * t->steps_per_epoch - (rows - o.position + batch - 1) / batch;

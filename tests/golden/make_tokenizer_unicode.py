@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes io/tokenizer/unicode_tables.h: where the `tokenizers` library classes a code point otherwise than
+"""Makes io/tokenizer/unicode_tables.h: where the `tokenizers` library classifies a code point differently from
 PCRE2 and utf8proc do, because each of them carries the tables of another Unicode version.
 
     python3 tests/golden/make_tokenizer_unicode.py > io/tokenizer/unicode_tables.h
@@ -147,9 +147,9 @@ def main():
         else:
             shifts.append([c, c, shift])
 
-    print(f"""/* Where tokenizers {__version__} classes a code point otherwise than PCRE2 10.42 (Unicode 14) and utf8proc 2.8
- * (Unicode 15) do. Made by tests/golden/make_tokenizer_unicode.py; newer versions of the two only make some
- * rows idle.
+    print(f"""/* Where tokenizers {__version__} classifies a code point differently from PCRE2 10.42 (Unicode 14) and utf8proc 2.8
+ * (Unicode 15). Made by tests/golden/make_tokenizer_unicode.py; newer versions of the two only make some
+ * rows unnecessary.
  */
 #ifndef LD_UNICODE_TABLES_H
 #define LD_UNICODE_TABLES_H
@@ -170,18 +170,18 @@ static const struct {{
     print_rows([f'{{0x{a:x}, 0x{b:x}, "{g}"}}' for a, b, g in added])
     print("};")
     print_ranges("numeric_added", "Numbers (Unicode 17) beyond the categories N of the table above.", numeric() - number)
-    print_ranges("not_punctuation", "Punctuation that the library's table (Unicode 8) has not.", either - punctuation)
+    print_ranges("not_punctuation", "Punctuation that is missing from the library's table (Unicode 8).", either - punctuation)
     ascii_ = {c for c in range(128)}
-    print_ranges("punctuation_added", "Punctuation, not ASCII, that is none in newer tables.",
+    print_ranges("punctuation_added", "Non-ASCII punctuation that newer tables do not count as such.",
                  punctuation - either - ascii_)
-    print_ranges("inert", "What the library's normalisation tables (Unicode 9) do not know: it neither decomposes, composes\n"
-                 " * nor moves, and is no combining mark.", inert)
-    print_ranges("mark_added", "Combining marks that are none in newer tables.",
+    print_ranges("inert", "Characters unknown to the library's normalisation tables (Unicode 9): they neither decompose, compose\n"
+                 " * nor move, and are not combining marks.", inert)
+    print_ranges("mark_added", "Combining marks that newer tables do not count as such.",
                  marks - {c for c in CODES if category[c][0] == "M"})
-    print_ranges("nonspacing_added", "Nonspacing marks of BERT's normalizer (Unicode 8) that are none in newer tables.", stripped - nonspacing)
-    print_ranges("not_nonspacing", "Nonspacing marks that it has not.", nonspacing - stripped)
-    print_ranges("not_other", "Format characters that it has not.", other - cleaned - {0})
-    print("\n/* Lower case (Unicode 17) that utf8proc has not: add `shift`. */")
+    print_ranges("nonspacing_added", "Nonspacing marks of BERT's normalizer (Unicode 8) that newer tables do not count as such.", stripped - nonspacing)
+    print_ranges("not_nonspacing", "Nonspacing marks that it lacks.", nonspacing - stripped)
+    print_ranges("not_other", "Format characters that it lacks.", other - cleaned - {0})
+    print("\n/* Lower case (Unicode 17) that utf8proc lacks: add `shift`. */")
     print("static const struct {\n  uint32_t first, last;\n  int32_t shift;\n} lower_added[] = {")
     print_rows([f"{{0x{a:x}, 0x{b:x}, {s}}}" for a, b, s in shifts])
     print("};\n\n#endif")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What can be wrong with a classifier's model, data, options or adapter: one error line that names it, on one rank and on two, soon, and
-# nothing that was there before is lost.
+# Faults in a classifier's model, data, options or adapter: each gives one error line that names it, on one
+# rank and on two, soon, and loses no existing file.
 . "$(dirname "$0")/lib.sh"
 limit=20
 
@@ -148,7 +148,7 @@ bad_rule size-huge 's/"height": 32/"height": 100000/' 'size: 100000'
 bad_rule size-word 's/"height": 32/"height": "x"/' 'size.*string'
 bad_rule rule-list 's/.*/[1]/' 'object'
 
-# bad_tokenizer NAME SED REGEX: tokenizer.json as it is, of which BERT's own class would take the vocabulary alone.
+# bad_tokenizer NAME SED REGEX: tokenizer.json as it is (BERT's own class would only use its vocabulary).
 bad_tokenizer() {
   base "$1"
   echo '{"tokenizer_class": "PreTrainedTokenizerFast"}' >"$1/tokenizer_config.json"
@@ -220,7 +220,7 @@ bad 1 'uneven/a/tall\.png: .*first image' "images of two sizes" convert --data u
 bad 2 '--out never.*\.h5' "--out of no known ending" convert --data two-images-idx3-ubyte --out never
 bad 2 '--out' "no --out" convert --data two-images-idx3-ubyte
 
-# Targets and modules trained whole.
+# Targets and modules trained in full.
 fresh=(train --model "$b" --data "$texts" --out never "${small[@]}")
 fresh_images=(train --model "$r" --data "$images" --out never "${small[@]}")
 bad 2 "--whole: no module of this bert model matches 'clasifier' \(did you mean 'classifier'\?\)" "--whole misspelt" "${fresh[@]}" --whole clasifier
@@ -228,7 +228,7 @@ bad 1 "--whole: 'conv1'.*in full" "--whole of a convolution" "${fresh_images[@]}
 bad 2 "--whole: .*'bn1'" "--whole of a norm" "${fresh_images[@]}" --whole bn1
 bad 2 "'classifier'.*in full" "--target of the head that is whole" "${fresh[@]}" --target classifier
 bad 2 "--target: .*'conv9'.*conv" "--target misspelt" "${fresh_images[@]}" --target conv9
-# Half of a head is nothing that PEFT could load: said before the first step.
+# Half of a head is something PEFT could not load: reported before the first step.
 base roberta "$models/roberta" 2>/dev/null
 printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' a b c d >roberta/vocab.txt
 for i in {0..11}; do echo "{\"text\": \"a b c d\", \"label\": $((i % 3))}"; done >letters.jsonl
@@ -236,15 +236,15 @@ for half in dense out_proj; do
   bad 1 "--whole: .*'classifier' .*train both" "--whole classifier.$half" \
     train --model roberta --data letters.jsonl --out never --whole classifier.$half "${small[@]}"
 done
-# Options that mean nothing for the model.
+# Options that do not apply to the model.
 for option in --flip "--crop 4" --strict --pack --no-mask-prompt "--chat-template chatml"; do
   # shellcheck disable=SC2086
-  bad 2 "${option%% *} has no meaning|--(pack|mask-prompt) has no meaning" "$option for texts" "${fresh[@]}" $option
+  bad 2 "${option%% *} does not apply|--(pack|mask-prompt) does not apply" "$option for texts" "${fresh[@]}" $option
 done
-bad 2 '--seq-len has no meaning for a classifier of images' "--seq-len for images" "${fresh_images[@]}" --seq-len 64
-bad 2 '--new-head has no meaning for a language model' "--new-head for a language model" \
+bad 2 '--seq-len does not apply to a classifier of images' "--seq-len for images" "${fresh_images[@]}" --seq-len 64
+bad 2 '--new-head does not apply to a language model' "--new-head for a language model" \
   train --model "$g" --data "$g/train.jsonl" --out never --new-head
-bad 2 '--strict has no meaning' "eval --strict of texts" eval --model "$b" --data "$texts" --strict
+bad 2 '--strict does not apply' "eval --strict of texts" eval --model "$b" --data "$texts" --strict
 bad 2 '--target none.*--whole' "--target none for a language model" \
   train --model "$g" --data "$g/train.jsonl" --out never --target none
 bad 2 '--target none.*--whole' "nothing to train" "${fresh[@]}" --target none --whole none
@@ -278,7 +278,7 @@ peft unsaved image && sed -i '/"modules_to_save"/,/\]/d' unsaved/adapter_config.
 bad_peft unsaved "$r" "$images" "unsaved: .*'linear\.(bias|weight)'.*modules_to_save"
 bad 1 "kernel: module " "--init-adapter of another kernel" "${fresh_images[@]}" --init-adapter kernel
 
-# A head that holds a NaN: no JSON that is none, no score that is none.
+# A head that holds a NaN: never invalid JSON, never a meaningless score.
 base nan && put_bytes nan/model.safetensors $(($(stat -c %s nan/model.safetensors) - 4)) '\x00\x00\xc0\x7f'
 bad 1 'not finite' "NaN in the head, eval" eval --model nan --data "$texts"
 bad 1 'record 1 is not finite' "NaN in the head, predict" predict --model nan --data "$texts"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Whatever is wrong with model, data, options, adapter, checkpoint or disk: one error line that names it, status 1 (2 for bad usage), on
-# one rank and on two, soon, and nothing that was there before is lost.
+# Faults in the model, data, options, adapter, checkpoint or disk: each gives one error line that names it,
+# with status 1 (2 for bad usage), on one rank and on two, soon, and loses no existing file.
 . "$(dirname "$0")/lib.sh"
 limit=20
 
@@ -121,11 +121,11 @@ bad 2 "--chat-template has no effect without --chat" "--chat-template alone" gen
 bad 2 "--other-base has no effect without --adapter" "--other-base alone" eval --model "$m" --data "$m/train.jsonl" --other-base
 printf 'the window paints the market\n' >raw.txt
 echo '{"text": "the window paints the market"}' >texts.jsonl
-bad 2 "--chat-template has no meaning for texts\.jsonl, which holds no messages" "--chat-template without messages" \
+bad 2 "--chat-template does not apply to texts\.jsonl, which holds no messages" "--chat-template without messages" \
   train --model "$m" --data texts.jsonl --out never --chat-template chatml
-bad 2 "--mask-prompt has no meaning for texts\.jsonl, which holds no prompts" "--no-mask-prompt without prompts" \
+bad 2 "--mask-prompt does not apply to texts\.jsonl, which holds no prompts" "--no-mask-prompt without prompts" \
   eval --model "$m" --data texts.jsonl --no-mask-prompt
-bad 2 "--pack has no meaning for raw\.txt, which is raw text" "--no-pack of raw text" train --model "$m" --data raw.txt --out never --no-pack
+bad 2 "--pack does not apply to raw\.txt, which is raw text" "--no-pack of raw text" train --model "$m" --data raw.txt --out never --no-pack
 bad 2 "--alpha has no effect with --target none" "--alpha without matrices" "${fresh[@]}" --target none --whole lm_head --alpha 4
 printf 'lr: 0.1\nranc: 4\n' >key.yaml
 bad 2 "key\.yaml: line 2: unknown option 'ranc' \(did you mean 'rank'\?\)" "YAML with an unknown key" "${fresh[@]}" --config key.yaml
@@ -168,7 +168,8 @@ bad 1 "empty-folder" "no adapter in a folder" export --adapter "$(mkdir -p empty
 bad 2 'own folder' "merge onto the base" merge --model "$(base victim && echo victim)" --adapter kept/adapter.h5 --out victim
 same_bits victim/model.safetensors "$m/model.safetensors"
 
-# Numbers that are none: in the base from the start, or met at the fourth step (the last position, which short samples never reach).
+# NaN and infinite values: in the base from the start, or met at the fourth step (the last position, which
+# short samples never reach).
 base nan && put_bytes nan/model.safetensors $(($(stat -c %s nan/model.safetensors) - 4)) '\x00\x00\xc0\x7f'
 bad 1 'step 1: .*not finite' "NaN in the base" train --model nan --data "$m/train.jsonl" --out nan-run --batch-size 6
 bad 1 'not finite' "NaN in the base, eval" eval --model nan --data "$m/train.jsonl"
@@ -199,7 +200,7 @@ if [ "$(id -u)" != 0 ]; then
   bad 1 'sealed' "--out is read-only" "${fresh[@]}" --out sealed/run "${small[@]}"
 fi
 
-# full WHAT: run 'disk/run' met the end of the disk.
+# full WHAT: run 'disk/run' has filled the disk.
 full() {
   expect_error 1 'disk/run/.*(No space|too large|not written|cannot write|allocated)' "$1"
   ranks 1 inspect disk/run
@@ -224,12 +225,13 @@ else
   full "limit on file sizes"
 fi
 
-# Files of a model that are named and cannot be read are not passed over: links to nothing (a hub's snapshot without its blobs), folders.
+# Files of a model that are listed but cannot be read are not skipped: broken links (a hub's snapshot without
+# its blobs), folders.
 for name in tokenizer_config.json special_tokens_map.json added_tokens.json generation_config.json chat_template.jinja model.safetensors tokenizer.json; do
   cp -r "$m" "named-$name"
   rm -f "named-$name/$name"
   ln -s blobs/nothing "named-$name/$name"
-  bad 1 "named-$name/$name: is a link to a file that is not there" "$name, a link to nothing" \
+  bad 1 "named-$name/$name: is a link to a file that does not exist" "$name, a link to nothing" \
     eval --model "named-$name" --data "$m/train.jsonl"
 done
 rm named-tokenizer_config.json/tokenizer_config.json
@@ -237,14 +239,15 @@ mkdir named-tokenizer_config.json/tokenizer_config.json
 bad 1 'named-tokenizer_config.json/tokenizer_config.json: not a regular file' "a folder in a file's place" \
   eval --model named-tokenizer_config.json --data "$m/train.jsonl"
 
-# What a merge cannot write in the weights' type.
+# A merged weight that its type cannot hold.
 cp -r "$models/gpt2_f16/adapter" far
 sed -i 's/"lora_alpha": 6/"lora_alpha": 60000000/' far/adapter_config.json
 bad 1 'the merged value [-0-9.e+]* is too large for F16: give --dtype f32' "merged values beyond float16" \
   merge --model "$models/gpt2_f16" --adapter far --out far-merged
 [ ! -e far-merged ] || fail "a refused merge left a folder"
 
-# An adapter's file that lacks modules which its config selects: they stay as in the base. Without the base a layer that was lost shows.
+# An adapter's file that lacks modules which its config selects: they stay as in the base. Without the base, a
+# lost layer is detected.
 cp -r kept/peft more-peft && sed -i 's/"c_attn"/"c_attn", "c_fc"/' more-peft/adapter_config.json
 lacks="more-peft: adapter_model.safetensors lacks LoRA for 2 modules .*\(the first is 'transformer.h.0.mlp.c_fc'\)"
 ranks 1 eval --model "$m" --data "$m/train.jsonl" --adapter kept/peft
@@ -287,7 +290,7 @@ mv out apart.out
 ranks 1 eval --model both --adapter both --data "$m/train.jsonl"
 [ "$(grep -o 'loss.*' out)" = "$(grep -o 'loss.*' apart.out)" ] || fail "two in a folder: another loss"
 
-# Settings of generation that change the text in transformers, and do not here.
+# Settings of generation that change the text in transformers, but not here.
 base told && echo '{"eos_token_id": 319, "repetition_penalty": 1.2, "do_sample": true, "num_beams": 1, "min_length": 0}' >told/generation_config.json
 ranks 1 generate --model told --prompt the --max-tokens 2
 expect_text 'told/generation_config.json: ignored, unlike in transformers: do_sample, repetition_penalty; --temp' err "settings of generation"
@@ -296,7 +299,7 @@ expect_text 'unlike in transformers: repetition_penalty;' err "settings of gener
 base elsewhere && sed -i '0,/{/s//{"transformers_weights": "other.safetensors",/' elsewhere/config.json
 bad 1 'elsewhere/config.json: transformers_weights is not supported: rename that file' "weights of another name" eval --model elsewhere --data "$m/train.jsonl"
 
-# An adapter whose numbers are none.
+# An adapter with NaN values.
 cp -r kept/peft nan-peft
 put_bytes nan-peft/adapter_model.safetensors $(($(stat -c %s nan-peft/adapter_model.safetensors) - 4)) '\x00\x00\x80\x7f'
 nan="nan-peft: the tensor 'transformer.h.1.attn.c_attn.lora_[AB]' holds NaN or infinite values"
@@ -311,13 +314,13 @@ bad 1 "$nan" "infinite values: eval" eval --model "$m" --data "$m/train.jsonl" -
 far=$(printf 'folder/%.0s' {1..700})
 bad 1 'File name too long|no such folder' "a long path" eval --model "$m" --data "$far$far.jsonl"
 
-# An end of texts that is no token.
+# An end of text that is not a token.
 base endless && sed -i 's/"eos_token_id": [0-9]*/"eos_token_id": 1000000000/' endless/{config,generation_config}.json
 ranks 2 eval --model endless --data "$m/train.jsonl"
 expect_status 0 "eos outside the vocabulary"
 [ "$(grep -c 'endless/.*json: eos_token_id 1000000000 is not in the vocabulary, which has 320 tokens' err)" = 1 ] || fail "eos outside the vocabulary: not said once"
 
-# The names of other programs, and numbers that readers understand differently.
+# Other programs' names, and numbers that different readers understand differently.
 for pair in learning-rate:lr r:rank lora-rank:rank lora-alpha:alpha num-train-epochs:epochs max-seq-length:seq-len target-modules:target \
   per-device-train-batch-size:batch-size; do
   bad 2 "unknown option '--${pair%:*}': here it is called '--${pair#*:}'" "${pair%:*}" train --model "$m" --data "$m/train.jsonl" --out new "--${pair%:*}" 3

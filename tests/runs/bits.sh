@@ -2,7 +2,7 @@
 # An adapter has the same bits on 1, 2, 3 and 4 ranks, with and without recomputation; so have losses and checkpoints.
 . "$(dirname "$0")/lib.sh"
 
-# check NAME ARGUMENT ...: the batch size fits none of the numbers of ranks.
+# check NAME ARGUMENT ...: the batch size is divisible by none of the numbers of ranks.
 check() {
   local name=$1 n
   shift
@@ -20,7 +20,7 @@ check() {
 m=$models/gpt2
 check gpt2 --model "$m" --data "$m/train.jsonl" --valid "$m/train.jsonl" --batch-size 6 --dropout 0.1 --lr 1e-2 --seed 5
 
-# Texts that the model writes meanwhile change nothing, and are the same on all numbers of ranks.
+# Texts that the model writes meanwhile change nothing, and are the same on any number of ranks.
 printf 'the stone\n\nthe river\n' >prompts.txt
 printf '{"prompt": "the stone"}\n{"prompt": "the river"}\n' >prompts.jsonl
 samples() { grep '"sample"' "$1/metrics.jsonl"; }

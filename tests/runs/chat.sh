@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Chats: what was learnt is generated and ends with the turn, in the layout of the run; a model's own chat template is recognised, or a
-# warning says that it is not, once; a layout whose tokens are not in the vocabulary is refused.
+# Chats: what was learnt is generated and ends with the turn, in the layout of the run; a model's own chat
+# template is recognised, or one warning says that it is not; a layout whose tokens are not in the vocabulary
+# is refused.
 . "$(dirname "$0")/lib.sh"
 
 make_chat_model m
@@ -27,7 +28,7 @@ ranks 1 "${ask[@]}" --adapter llama2 --chat-template chatml
 
 # The model's own template.
 warnings() { grep -c 'warning: .*chat template' err; }
-# own WHAT NUMBER REGEX: trains on two files with the template that m has; the number of warnings.
+# own WHAT NUMBER REGEX: trains on two files with m's own template; the number of warnings.
 own() {
   ranks 2 "${job_is[@]}" --out none --dry-run --valid chat.jsonl
   expect_status 0 "$1"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Classifiers of texts: the bits of an adapter on 1 to 4 ranks and through kills, of JSONL, TSV and CSV alike; scores and predictions, on
-# any number of ranks; heads: stored, new, of another size, of numbers, alone; merging, exporting and importing them.
+# Classifiers of texts: the bits of an adapter on 1 to 4 ranks and through kills, from JSONL, TSV and CSV;
+# scores and predictions, on any number of ranks; heads: stored, new, of another size, for numbers, alone;
+# merging, exporting and importing them.
 . "$(dirname "$0")/lib.sh"
 
 m=$models/bert
@@ -20,7 +21,7 @@ refused() { # STATUS REGEX WHAT ARGUMENT ...: on two ranks
   expect_error "$expected" "$regex" "$what"
 }
 
-# The same bits. The batch fits no number of ranks, the microbatch not the batch.
+# The same bits. The batch size is divisible by no number of ranks, nor by the microbatch size.
 job_is=(train --model "$m" --data "$data" --valid "$data" --batch-size 7 --micro-batch 3 --steps 30 --dropout 0.1 --lr 1e-2 --seed 5
   --target "query,value,dense" --eval-every 10 --save-every 4 --keep 100)
 for n in 1 2 3 4; do
@@ -36,7 +37,7 @@ ok "without dropout" 2 "${job_is[@]}" --out plain --dropout 0
 ! cmp -s bert-1/peft/adapter_model.safetensors plain/peft/adapter_model.safetensors || fail "--dropout changes nothing"
 grep -q '"accuracy": 0\.[0-9]*, "macro_f1": .*"matthews": ' bert-1/metrics.jsonl || fail "metrics.jsonl holds no scores"
 
-# Killed, and going on with other numbers of ranks. Enough steps to be caught in the middle.
+# Killed and resumed on other numbers of ranks. Enough steps to be caught in the middle.
 long=("${job_is[@]}" --steps 150 --batch-size 30 --save-every 7)
 ok "undisturbed" 1 "${long[@]}" --out whole
 until_step() { # STEP RANKS
@@ -57,7 +58,7 @@ for other in "--labels 4" --new-head "--whole none" "--target query" "--micro-ba
   find killed -type f -exec sha256sum {} + | cmp -s before - || fail "resuming with $other changes the run's folder"
 done
 
-# Tables of the same records (those whose JSON has no escapes) give the bits of their JSONL.
+# Tables of the same records (those whose JSON has no escapes) give the same bits as their JSONL.
 grep -v '[\]' "$data" >same.jsonl
 {
   printf 'label\tignored\ttext\ttext_pair\n'
@@ -91,7 +92,7 @@ for kind in tsv csv; do
 done
 same_bits tsv.eval csv.eval
 
-# Predictions: a line a record, in order, the same with and without labels and on any number of ranks.
+# Predictions: one line per record, in order, the same with and without labels and on any number of ranks.
 sed 's/, "label": "[a-z]*"}/}/' "$data" >unlabelled.jsonl
 for n in 1 3; do
   ok "predict on $n ranks" $n predict --model "$m" --adapter bert-1 --data "$data"
@@ -111,7 +112,7 @@ mv out tsv.predicted
 sed '1s/ignored/score/; 2s/^[a-z]*/nan/; 3s/^[a-z]*/5/' same.tsv >odd.tsv
 ok "predict with odd labels, .tsv" 2 predict --model "$m" --adapter bert-1 --data odd.tsv
 same_bits tsv.predicted out
-# A reader that has enough ends it by SIGPIPE, as it does others.
+# A reader that stops reading ends it by SIGPIPE, as it does other programs.
 for i in {1..300}; do cat unlabelled.jsonl; done >many.jsonl
 env --default-signal=PIPE "$LORA_DIST" predict --model "$m" --adapter bert-1 --data many.jsonl 2>err | head -n 3 >out
 status=${PIPESTATUS[0]}
@@ -130,7 +131,7 @@ expect_text ' samples 2$' out "records without labels are no part of the score"
 refused 1 'unlabelled\.jsonl.*none of its .* has a label' "eval without labels" eval --model "$m" --adapter bert-1 --data unlabelled.jsonl
 refused 1 'unlabelled\.jsonl.*none of its .* has a label' "training without labels" train --model "$m" --data unlabelled.jsonl --out never
 
-# Round trips, each with the head. The loss of the merged model is near; its predictions are the same labels.
+# Round trips, each with the head. The loss of the merged model is close; its predicted labels are the same.
 ok "export" 1 export --adapter bert-1/adapter.h5 --out exported
 for file in adapter_model.safetensors labels.json; do same_bits exported/$file bert-1/peft/$file; done
 ok "import" 1 import --adapter exported --out imported.h5
@@ -141,7 +142,7 @@ for adapter in imported.h5 exported bert-1/checkpoints/step-00000030.h5; do
   same_bits out eval-1
 done
 ok "a layer inside trained whole, without an adapter" 2 train --model "$m" --data "$data" --out inside --steps 3 --whole query --target none
-# A number of labels beside id2label would be one too many: the merged head may have another.
+# A num_labels beside id2label would contradict it: the merged head may have another number.
 cp -r "$m" counted && sed -i '1a "num_labels": 3,' counted/config.json
 ok "merge into a base that counts its labels" 1 merge --model counted --adapter bert-1 --out counted-merged
 ! grep -q num_labels counted-merged/config.json || fail "the merged config.json still holds num_labels"
@@ -184,7 +185,7 @@ while IFS= read -r line; do
   i=$((i + 1))
 done <"$data" 3>names.jsonl 4>integers.jsonl 5>numbers.jsonl
 
-mkdir bare # an encoder and no head
+mkdir bare # an encoder without a head
 cp "$m"/tokenizer*.json bare
 sed 's/BertForSequenceClassification/BertModel/; /"id2label"/,/}/d; /"label2id"/,/}/d' "$m/config.json" >bare/config.json
 cp "$m/model.safetensors" bare
@@ -235,7 +236,7 @@ refused 1 'several/config\.json: problem_type "multi_label_classification".*--ad
 ok "inspect it" 1 inspect several
 expect_text '^head +problem_type "multi_label_classification".*--new-head' out "inspect a head for another problem"
 
-# RoBERTa's positions begin behind its padding id, which may be 0.
+# RoBERTa's positions begin after its padding id, which may be 0.
 mkdir roberta
 cp "$models/roberta"/{config.json,model.safetensors} roberta
 printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' a b c d >roberta/vocab.txt
@@ -254,7 +255,7 @@ expect_text '^loss [0-9.]+ +Pearson -?0\.[0-9]+ +Spearman -?0\.[0-9]+ +samples 6
 ok "numbers from integers" 1 train --model bare --data integers.jsonl --labels 1 --out counted --steps 2
 ok "numbers from integers: eval" 1 eval --model bare --adapter counted --data integers.jsonl
 expect_text 'Pearson' out "numbers from integers: eval"
-# The squares of prices' errors are far above what one 64-bit word of 2^-30 holds.
+# The squared errors of prices are far above the range of one 64-bit word of 2^-30.
 sed 's/"label": \([0-9]\)\.5/"label": 3\10000.5/' numbers.jsonl >prices.jsonl
 head_of bare prices.jsonl 1 prices
 losses prices-1 | awk '$1 == "step" && $3 < 1e10 { exit 1 }' || fail "prices: losses of $(losses prices-1)"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Each command does what the README says: what was learnt is generated and ends, export and import give back every bit, a merged model
-# has the loss of base and adapter, evaluation is alike on all numbers of ranks, --dry-run leaves nothing, help lists every option.
+# Each command does what the README says: what was learnt is generated and ends, export and import preserve
+# every bit, a merged model has the loss of base and adapter, evaluation is the same on any number of ranks,
+# --dry-run leaves nothing, help lists every option.
 . "$(dirname "$0")/lib.sh"
 
 # ok WHAT N ARGUMENT ...
@@ -91,7 +92,7 @@ for family in gpt2 llama3; do
   expect_text 'rank 8, alpha 16' out "$family: inspect PEFT"
 done
 
-# Going on from an adapter; --config, with the command line above it.
+# Starting from an adapter; --config, which the command line overrides.
 m=$models/gpt2
 printf 'model: %s\ndata: gpt2.jsonl\nsteps: 4\nlr: 0.5\nbatch_size: 4\nvalid: null\nmask-prompt: true\n' "$m" >run.yaml
 ok "--init-adapter and --config" 2 train --config run.yaml --out next --init-adapter gpt2-run --lr 1e-3
@@ -103,7 +104,8 @@ ok "an option given twice" 1 train --config run.yaml --out twice --steps 2 --ste
 expect_text "warning: --steps is given more than once: '1' counts, not '2'" err "an option given twice"
 expect_text '^steps: 1$' twice/run.yaml "an option given twice"
 
-# An initial adapter decides rank and scaling, and that is what is recorded; the same command goes on from its checkpoint.
+# An initial adapter decides rank and scaling, which the run records; the same command resumes from its
+# checkpoint.
 ok "--rslora" 1 train --config run.yaml --out stable --rslora --rank 5 --alpha 7 --steps 2
 from_stable=(train --config run.yaml --out grown --init-adapter stable)
 ok "--init-adapter of a rank-stabilised one" 1 "${from_stable[@]}"
@@ -135,7 +137,7 @@ expect_text '^method: "?dora' dora3/run.yaml "the initial adapter's method"
 ranks 1 train --config run.yaml --out never --use-dora
 expect_text "here it is called '--method'" err "--use-dora"
 
-# Lists in YAML are what they are on the command line.
+# Lists in YAML mean the same as on the command line.
 printf 'target: [c_attn, c_fc]\n' >lists.yaml
 expect_text '^trained: "2 modules: c_attn"$' stable/run.yaml "what is trained by default"
 expect_text '<dt>trained</dt><dd>2 modules: c_attn</dd>' stable/report.html "what is trained by default"
@@ -144,7 +146,7 @@ expect_text '^target: "c_attn,c_fc"$' listed/run.yaml "a list in YAML"
 ok "the same as text" 1 train --config run.yaml --target c_attn,c_fc --out named --steps 1
 same_run listed named
 
-# A dry run says what it would take, and needs no --out.
+# A dry run prints what the run would take, and needs no --out.
 ok "--dry-run" 2 train --config run.yaml --dry-run
 for word in parameters steps memory work traffic; do expect_text "^$word" out "--dry-run"; done
 ok "--dry-run with --out" 1 train --config run.yaml --out nothing --dry-run
@@ -152,7 +154,7 @@ ok "--dry-run with --out" 1 train --config run.yaml --out nothing --dry-run
 
 expect_text '^out +nothing: a checkpoint takes about [0-9.]+ MiB, [0-9]+ MiB are free$' err "--dry-run with --out"
 
-# Where a run has been it says what the start would say, and changes nothing.
+# With an existing run it prints what the start would print, and changes nothing.
 find next -type f -exec sha256sum {} + >before
 ok "--dry-run on a used --out" 2 train --config next/run.yaml --out next --dry-run
 expect_text '^resuming from next/checkpoints/step-00000004.h5, step 4$' err "--dry-run on a used --out"
@@ -160,20 +162,21 @@ bad 1 'settings differ from the checkpoint.*--lr 3 ' "--dry-run on a used --out"
 bad 2 'next already holds checkpoints' "--dry-run on a used --out" train --config next/run.yaml --out next --dry-run --resume never
 find next -type f -exec sha256sum {} + | cmp -s before - || fail "--dry-run changes a run's folder"
 
-# What a run recorded begins its like again, though it says more than options; other commands take of it what is theirs.
+# A run's record starts a run with the same settings, although it holds more than options; other commands use
+# those of its settings that are theirs.
 for record in next grown; do
   ok "$record/run.yaml as --config" 2 train --config $record/run.yaml --out $record-again
   same_run $record $record-again
 done
 
-# What belongs to one start is not taken up from its record, nor from the record of an older version.
+# Options for a single start are not taken from a run's record, nor from the record of an older version.
 ok "--time-limit" 1 train --config run.yaml --out timed --time-limit 1h --patience 40 --threads 2 --steps 2
 ! grep -qE '^(time-limit|patience|threads|resume|profile|dry-run):' timed/run.yaml || fail "run.yaml holds what belongs to one start"
 printf 'time-limit: 0.001\nthreads: 2\ndry-run: true\n' | cat timed/run.yaml - >older.yaml
 ok "an older record" 1 train --config older.yaml --out timed-again
 same_run timed timed-again
 
-# What a checkpoint takes is told within a tenth.
+# The size of a checkpoint is predicted within a tenth.
 for shape in "--rank 1" "--rank 32 --target all-linear"; do
   # shellcheck disable=SC2086
   ok "size of a checkpoint" 1 train --config run.yaml --out sized --steps 3 $shape
@@ -186,7 +189,7 @@ expect_text '^loss ' out "eval by a run's record"
 ok "a finished run" 1 train --config next/run.yaml --out next
 expect_text 'nothing to do: all 4 steps are complete.*--init-adapter next' err "a finished run"
 
-# The report of a run is made again, from what a killed one leaves too.
+# The report of a run is made again, also from what a killed run leaves.
 cp next/report.html report.before
 rm next/report.html
 ok "report" 2 report next
@@ -207,7 +210,7 @@ ok "inspect a killed run" 1 inspect killed
 expect_text '^progress +step 2 of 4, .*not finished' out "inspect a killed run"
 expect_text '^checkpoints +none' out "inspect a killed run"
 
-# It is there from the first evaluation on.
+# It exists from the first evaluation on.
 start 1 train --config run.yaml --valid gpt2.jsonl --eval-every 1 --steps 100000 --batch-size 1 --out running
 await_step running 3
 [ -s running/report.html ] || fail "no report.html while a run goes on"
@@ -215,12 +218,12 @@ kill_job
 ok "report of what was killed" 1 report running
 expect_text 'Not finished: [0-9]+ of 100000 steps' running/report.html "report of what was killed"
 
-# A language model has no use for labels, and says so.
+# A language model ignores labels, and says so.
 printf 'text\tlabel\nthe window paints\tx\nthe market counts\ty\n' >labelled.tsv
 echo '{"text": "the window paints the market", "label": "x"}' >labelled.jsonl
 for file in labelled.tsv labelled.jsonl; do
   ok "$file for a language model" 2 train --model "$m" --data $file --out unused-labels --dry-run --batch-size 1
-  [ "$(grep -c "warning: $file: not used: .* \"label\".*a language model learns the texts alone" err)" = 1 ] ||
+  [ "$(grep -c "warning: $file: not used: .* \"label\".*a language model learns only the texts" err)" = 1 ] ||
     fail "$file: no warning of unused labels"
 done
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Control characters from files reach no terminal: they are shown as \x1b. What is generated goes to a file or a pipe byte by byte.
+# Control characters from files reach no terminal: they are shown as \x1b. Generated text goes to a file or a
+# pipe byte by byte.
 . "$(dirname "$0")/lib.sh"
 
 b=$models/bert m=$models/llama3

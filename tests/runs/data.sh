@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the data holds and nobody uses is counted and named once, on any number of ranks; what is trained is shown byte for byte; settings
-# that can hardly be meant get a warning; fewer rows than a batch make a short one.
+# Unused parts of the data are counted and named once, on any number of ranks; what is trained is shown byte
+# for byte; settings that are probably unintended give a warning; fewer rows than a batch make a short one.
 . "$(dirname "$0")/lib.sh"
 
 g=$models/gpt2 b=$models/bert r=$models/resnet_cifar
@@ -11,7 +11,7 @@ dry() {
   ranks "$1" train --model "$2" --data "$3" --out never --dry-run "${@:4}"
   expect_status 0 "$3 on $1 ranks"
 }
-# once REGEX WHAT: in one line of the messages.
+# once REGEX WHAT: the messages have exactly one such line.
 once() {
   [ "$(grep -cE -- "$1" err)" = 1 ] || fail "$2: not one line with '$1'"
 }
@@ -43,17 +43,17 @@ for n in 1 2; do
   expect_text '^sample  \[CLS\] a \[SEP\] \[UNK\] \[SEP\], label x' err "a pair on $n ranks"
 done
 
-# Records that are cut, have no target, or no token, of validation data and for eval too.
+# Records that are truncated, or have no target or no token; also in validation data and for eval.
 printf '%s\n' '{"prompt": "the window", "completion": " paints"}' '{"prompt": "the window paints the market", "completion": " a"}' \
   '{"prompt": "", "completion": ""}' >cut.jsonl
 ranks 2 eval --model "$g" --data cut.jsonl --seq-len 7
 expect_status 0 "eval of long records"
-once 'warning: cut\.jsonl: 1 record is longer than --seq-len 7 tokens and cut$' "a long record"
+once 'warning: cut\.jsonl: 1 record is longer than --seq-len 7 tokens and truncated$' "a long record"
 dry 2 "$g" keys.jsonl --valid cut.jsonl --seq-len 7
 once 'warning: cut\.jsonl: 1 record is longer than' "a long record for validation"
 once 'warning: cut\.jsonl: 2 records have no target token and are left out$' "a record without target"
 
-# Images of other kinds, lying on a side, in folders that are no classes; names in HDF5.
+# Images of other kinds, rotated images, folders that are not classes; names in HDF5.
 mkdir -p set/rose set/tulip splits/train/rose splits/valid/rose
 cp "$images"/{rgb8,rgb16}.png "$images/turned_6.jpg" set/rose
 cp "$images"/{wide,turned_png_exif}.png set/tulip
@@ -74,7 +74,7 @@ for file in few:'3 names, but image 4 has label 3' one:'is one text' numbers:'mu
   bad 1 "names_${file%%:*}\.h5: .*${file#*:}" "names_${file%%:*}" train --model "$r" --data "$images/names_${file%%:*}.h5" --out never
 done
 
-# processor_config.json goes before preprocessor_config.json, and without a type that of config.json counts.
+# processor_config.json has precedence over preprocessor_config.json; without a type, config.json's is used.
 rule='"size": 32, "image_mean": 0.1, "image_std": 0.3, "resample": 3'
 for kind in plain nested typed; do
   mkdir $kind
@@ -92,7 +92,7 @@ for kind in plain nested typed; do
   same_bits plain.out $kind.out
 done
 
-# What is trained, with the spaces before it; tabs and such as in C.
+# What is trained, with the spaces before it; tabs and other control characters as in C.
 printf '{"prompt": "the\\tmarket:", "completion": " a window\\n"}\n{"prompt": "b\\\\\\\\n", "completion": "c"}\n' >prompts.jsonl
 for n in 1 2; do
   dry $n "$g" prompts.jsonl
@@ -109,7 +109,7 @@ echo '{"prompt": "a a:", "completion": " b b"}' >one.jsonl
 dry 1 spaces one.jsonl
 expect_text '^sample  a a:\[\[ b b' err "the space before a target"
 
-# No end token; a warmup that never ends; fewer rows than a batch.
+# No end token; a warm-up that never ends; fewer rows than a batch.
 never 'names no end token' "an end token"
 sed 's/"eos_token_id": 319/"eos_token_id": null/' "$g/config.json" >spaces/config.json
 dry 1 spaces one.jsonl
@@ -126,7 +126,7 @@ same_run short-1 short-3
 ranks 2 train --model "$g" --data prompts.jsonl --out whole --batch-size 2 --micro-batch 1 --steps 3 --lr 1e-2
 same_bits whole/peft/adapter_model.safetensors short-1/peft/adapter_model.safetensors
 
-# The memory line counts what reading the longest record takes: 8 bytes for each of its bytes.
+# The memory line includes reading the longest record: 8 bytes for each of its bytes.
 { printf '{"text": "' && head -c 1000000 /dev/zero | tr '\0' a && echo '"}'; } >long.jsonl
 ranks 1 train --model "$g" --data long.jsonl --steps 1 --dry-run
 expect_status 0 "a long record"

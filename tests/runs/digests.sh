@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# "The same" rests on every byte: damage between the blocks that digests of version 1 read is noticed in a model, in data, on another host, at
-# a resume and with --adapter. What was read once is kept for the next start, and is no more than a convenience.
+# Files are "the same" only if every byte is: damage between the blocks that digests of version 1 read is
+# detected in a model, in data, on another host, at a resume and with --adapter. Digests are kept for the next
+# start, which also works without them.
 . "$(dirname "$0")/lib.sh"
 
 mkdir here there
@@ -11,7 +12,7 @@ cp -rp here/. there/
 # damage FILE OFFSET: 3,000 bytes.
 damage() { head -c 3000 /dev/zero | tr '\0' '=' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
-# in_tensor FILE NAME: the place in the file of byte 2,000 of the tensor.
+# in_tensor FILE NAME: the offset in the file of byte 2,000 of the tensor.
 in_tensor() {
   local n begin
   n=$(od -An -tu8 -N8 "$1" | tr -d ' ')
@@ -62,7 +63,7 @@ for name in train valid; do
   cp -p good.jsonl there/$name.jsonl
 done
 
-# Another base is none for an adapter, nor for a resume.
+# Another base is refused for an adapter, and for a resume.
 other='was trained on another base \(digest 2:[0-9a-f]*; ../bad has 2:'
 cp -r here/m bad
 cp bad.safetensors bad/$model
@@ -81,7 +82,7 @@ expect_status 0 "--other-base"
 cp -r here/whole here/resumed
 rm -r here/resumed/checkpoints/step-00000004.h5 here/resumed/adapter.h5
 cp -p here/m/$model kept.safetensors
-cp -p bad.safetensors here/m/$model # with the old size and time of modification: only the inode's time of change tells
+cp -p bad.safetensors here/m/$model # with the old size and modification time: only the inode's change time differs
 ordinary "${job_is[@]}" --out resumed
 expect_error 1 'another base \(digest 2:' "a resume on a damaged base"
 cp -p kept.safetensors here/m/$model
@@ -93,7 +94,7 @@ ordinary "${job_is[@]}" --out resumed --resume-override base
 expect_status 0 "a resume with another config.json that is taken"
 cp -p kept.json here/m/config.json
 
-# A digest of version 1, of an adapter that an older program wrote, is compared as that made it.
+# A digest of version 1, in an adapter from an older program, is compared with one made in the same way.
 old=$root/tests/golden/old
 cp -r "$models/gpt2" another
 put_bytes another/$model "$(($(in_tensor another/$model transformer.h.0.ln_1.weight) - 2000))" other
@@ -118,7 +119,7 @@ cp -r of_old of_less
 ranks 1 train --model "$models/gpt2" --data less.jsonl --out of_less --rank 1 --steps 4 --save-every 2 --batch-size 4
 expect_error 1 'another data \(digest 2:[0-9a-f]*, was [0-9a-f]{16}\)' "a checkpoint of version 1 and other data"
 
-# What is kept spares the reading, until a file is touched, or --verify asks for it.
+# Kept digests save the reading, until a file is touched, or --verify asks for it.
 known='digests .*; known from the last start'
 sleep 2.5 # files that were just written are not trusted to keep their stamps
 start_again() { # WHAT REGEX ARGUMENT ...
@@ -146,7 +147,7 @@ start_again "a damaged digests.txt" 'MiB read in'
 start_again "after it was written anew" "$known"
 [ "$(ls here/m)" = "$(ls "$root/jobs/quickstart/base")" ] || fail "the model's folder holds something new: $(ls here/m)"
 
-# --cache holds it for all commands and for two jobs at a time, and its loss is no error.
+# --cache holds digests for all commands and for two jobs at a time, and losing it is not an error.
 for n in 1 2; do
   (cd here && "$LORA_DIST" "${job_is[@]}" --out "job-$n" --cache "$scratch/cache" 2>"$scratch/job-$n") &
 done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A run whose loss ends far above where it began says so at its end, and names the adapter that was best; one that learns does not.
+# A run whose loss ends far above where it began says so at its end, and names the best adapter; one that
+# learns does not.
 . "$(dirname "$0")/lib.sh"
 
 m=$models/llama3

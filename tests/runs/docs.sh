@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Each command that README.md and docs/ show works: their ```sh blocks are run, those of a file one after the other in a folder of its own.
-# The line before a block is a comment that says so, <!-- test -->, or why not, <!-- not run: needs Slurm -->. A block without one is a
-# failure. What the folder holds at the start is made by `furnish`.
+# Each command that README.md and docs/ show works: their ```sh blocks are run, those of a file one after the
+# other in a folder of its own. The line before a block is a comment: <!-- test -->, or why the block is not
+# run, <!-- not run: needs Slurm -->. A block without such a comment is a failure. `furnish` makes the initial
+# contents of the folder.
 . "$(dirname "$0")/lib.sh"
 
 sentence() { printf 'the %s paints the %s' "${words[$1 % 5]}" "${words[$2 % 5]}"; }
@@ -48,7 +49,7 @@ blocks() {
              { mark = $0 ~ /^ *<!-- (test|not run: .+) -->$/ ? $2 : "" }' "$1"
 }
 
-# The programs of PATH, as a user who has installed this one would have them; more ranks than cores are fine.
+# The programs on PATH, as for a user who has installed this one; more ranks than cores are fine.
 try_file() {
   local name=$1 file=$root/$1 n
   mkdir -p "$scratch/${name//\//_}/blocks" && cd "$scratch/${name//\//_}/blocks" || exit 1
@@ -69,7 +70,7 @@ for page in "$root"/README.md "$root"/docs/*.md "$root"/docs/*/*.md; do
   [ ! -e "$page" ] || try_file "${page#"$root"/}"
 done
 
-# The reader of docs/file-formats.md reads what the program writes, where Python with h5py is there.
+# The reader in docs/file-formats.md reads what the program writes, if Python with h5py is available.
 if python3 -c 'import h5py, numpy' 2>/dev/null; then
   sed -n '/^```python/,/^```/p' "$root/docs/file-formats.md" | sed '/^```/d' >reader.py
   "$LORA_DIST" train --model "$models/gpt2" --data "$models/gpt2/train.jsonl" --steps 2 --out run >out 2>err || fail "a run to read"
@@ -77,7 +78,7 @@ if python3 -c 'import h5py, numpy' 2>/dev/null; then
   expect_text 'c_attn +lora_A +\(8, ' out "the reader of docs/file-formats.md"
 fi
 
-# Links between the pages lead somewhere.
+# Links between the pages must lead somewhere.
 for page in "$root"/README.md "$root"/docs/*.md; do
   grep -oE '\]\([^)#]+' "$page" | sed 's/^](//' | grep -v : | sort -u | while read -r target; do
     [ -e "$(dirname "$page")/$target" ] || echo "${page#"$root"/}: $target"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Faults that no call reports: a bit that flips in one rank's memory, a model or data file that changes while it is in use. Nothing that follows
-# from them is written: the job ends with an error that names the rank or the file, and the same command resumes to the exact bits.
+# Faults that no call reports: a bit that flips in one rank's memory, a model or data file that changes while
+# it is in use. Nothing that depends on them is written: the job ends with an error that names the rank or the
+# file, and the same command resumes to the exact bits.
 . "$(dirname "$0")/lib.sh"
 : "${FLIP_SUM_LIBRARY:=$root/build/tests/libflip_sum.so}"
 [ -f "$FLIP_SUM_LIBRARY" ] || { echo "FLIP_SUM_LIBRARY=$FLIP_SUM_LIBRARY: no such library"; exit 1; }
@@ -31,7 +32,7 @@ flip 3 1 'rank 1 on host [^ ]* differs from the other 2'
 flip 3 0 'rank 0 on host [^ ]* differs from the other 2'
 flip 2 1 'rank 1 on host [^ ]* differs from rank 0 on host'
 
-# changing WHAT: a job of many steps, in the middle of which the commands on standard input are run.
+# changing WHAT: a long job, during which the commands on standard input are run.
 changing() {
   rm -rf changed
   start 2 "${job_is[@]}" --out changed --steps "$1"
@@ -50,14 +51,14 @@ expect_error 1 "m/model.safetensors: was changed while it was in use" "a model c
 changing_saved=$(find changed/checkpoints -name '*.h5' | wc -l)
 [ "$changing_saved" -gt 0 ] || fail "a model changed in place: no checkpoint from before"
 cp model.good $model
-changing 1000000 'cp -p model.good beside; put beside 200000; cat beside >$model; rm beside' # as cp does it: cut to nothing, then written
+changing 1000000 'cp -p model.good beside; put beside 200000; cat beside >$model; rm beside' # as cp does it: truncated, then written
 [ "$status" = 1 ] || fail "a model written over: status $status"
 cp model.good $model
 changing 1000000 'put data.jsonl 3000'
 expect_error 1 "data.jsonl: .*(was changed while it was in use|line )" "data changed in place"
 cp data.good data.jsonl
 
-# What is mapped stays what it was: a word, no error, and the same bits.
+# What is mapped stays the same: a warning, no error, and the same bits.
 steps=400
 ranks 1 "${job_is[@]}" --out whole_long --steps $steps
 unharmed() { # WHAT REGEX COMMANDS

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Files that fail: each write, fsync, rename, open, close and mkdir of a run fails in its turn. Whatever fails, there is one error that
-# names the file and what to do, all ranks end, every file of the run is whole or as it was, and the run goes on to the exact bits.
+# Files that fail: each write, fsync, rename, open, close and mkdir of a run fails in its turn. Whatever
+# fails, there is one error that names the file and the remedy, all ranks end, every file of the run is
+# complete or as before, and the run resumes to the exact bits.
 . "$(dirname "$0")/lib.sh"
 : "${FAIL_CALL_LIBRARY:=$root/build/tests/libfail_call.so}"
 [ -f "$FAIL_CALL_LIBRARY" ] || { echo "FAIL_CALL_LIBRARY=$FAIL_CALL_LIBRARY: no such library"; exit 1; }
@@ -23,7 +24,7 @@ failing() {
   FAIL_UNDER=$scratch/$out FAIL_CALL=$rules FAIL_COUNT=$scratch/count LD_PRELOAD=$FAIL_CALL_LIBRARY ranks "$n" "${job_is[@]}" --out "$scratch/$out"
 }
 
-# n_calls KIND FROM: how many there are when none fails.
+# n_calls KIND FROM: how many calls there are when none fails.
 n_calls() {
   rm -rf counted
   [ "$2" = nothing ] || cp -r "$2" counted
@@ -32,7 +33,7 @@ n_calls() {
   cat count
 }
 
-# What a file holds is a function of the job, so a whole one is known.
+# A file's contents depend only on the job, so a complete one is known.
 expect_whole() { # OUT WHAT
   local file name
   for file in "$1"/checkpoints/*.h5 "$1"/adapter.h5 "$1"/peft/*; do
@@ -56,7 +57,7 @@ goes_on() { # OUT WHAT
   same_run whole "$1"
 }
 
-# strike RANKS RULES FROM REGEX: one failure; the error is of one of the run's files and says what to do.
+# strike RANKS RULES FROM REGEX: one failure; the error names one of the run's files and the remedy.
 strike() {
   local what="$2 from $3 on $1 ranks"
   rm -rf hit
@@ -66,7 +67,7 @@ strike() {
     [ "$status" != 0 ] || { same_run whole hit; return; }
     told=$((told + 1))
   fi
-  # What is kept for the next start alone ends no run.
+  # What is only kept for the next start never ends a run.
   [ "$status" != 0 ] || ! grep -q 'the digests are not kept' err || { same_run whole hit; return; }
   expect_error 1 "$scratch/hit[^ ]*: .*($4)" "$what"
   [ "$3" = nothing ] || expect_whole hit "$what" "$3"
@@ -90,17 +91,18 @@ sweep write +:0 begun 'No space.*make room' ,ftruncate:1+:$EIO # half of the byt
 sweep fsync :$EIO begun 'Input/output error.*check the disk'
 sweep rename :$EROFS begun 'Read-only.*make it writable'
 sweep open +:$ENOSPC begun 'No space.*make room'
-sweep write :$EDQUOT whole 'quota.*make room' # of a run that is finished: its last files are made again
+sweep write :$EDQUOT whole 'quota.*make room' # of a finished run: its last files are written again
 sweep fsync +:$EIO whole 'Input/output error.*check the disk'
 sweep rename :$EIO whole 'Input/output error.*check the disk'
 sweep open :$EROFS nothing 'Read-only.*make it writable'
 
-# Closing a file that was only read, or making a folder that is there, may fail without harm: then what the run leaves must be right.
+# Closing a file that was only read, or making an existing folder, may fail without harm: then the run must
+# still leave the right files.
 sweep close :$EDQUOT begun 'quota.*make room'
 sweep mkdir :$EROFS nothing 'Read-only.*make it writable'
 [ "$told" -ge 15 ] || fail "only $told calls of close and mkdir were told"
 
-# A write that takes a part of the bytes is no failure.
+# A write that takes a part of the bytes is not a failure.
 n=$(n_calls write begun)
 for k in 1 2 3 $((n / 2)) "$n"; do
   rm -rf hit
@@ -110,7 +112,7 @@ for k in 1 2 3 $((n / 2)) "$n"; do
   same_run whole hit
 done
 
-# A folder that cannot be written to is told of before any work.
+# A folder that cannot be written to is reported before any work.
 read_only() { # OUT
   ranks 2 "${job_is[@]}" --out "$1"
   expect_error 1 "$1.*(make it writable)" "--out is read-only"
@@ -127,7 +129,7 @@ if [ "$(id -u)" = 0 ] && mount -t tmpfs none place 2>/dev/null; then
   same_bits place/run/checkpoints/step-00000002.h5 whole/checkpoints/step-00000002.h5
   goes_on place/run "made writable again"
 
-  # A disk that is full at one place or another, and then has room again.
+  # A disk that is full at one point or another, and then has room again.
   need=$(du -sk whole | cut -f 1)
   have=$(du -sk begun | cut -f 1)
   hits=0

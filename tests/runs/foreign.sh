@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Files that are not the program's stay as they are, whatever their names: beside a run's files, under their names, as inputs, behind
-# links, in the place of an output.
+# Files that are not the program's stay as they are, whatever their names: beside a run's files, under their
+# names, as inputs, through links, in the place of an output.
 . "$(dirname "$0")/lib.sh"
 
 m=$models/gpt2
@@ -31,7 +31,7 @@ refused() {
   expect_error "$expected" "$regex" "$*"
 }
 
-# A folder with other files is no run's: its files stay, and the run's stand beside them.
+# A folder with other files is not a run's: its files stay, and the run's are written beside them.
 mkdir -p mixed/sub.tmp.7 mixed/checkpoints
 for name in a.tmp.1 notes.tmp.2024 train.jsonl sub.tmp.7/file checkpoints/old.tmp.3 checkpoints/weights.h5; do echo mine >mixed/$name; done
 cp -r mixed mixed.before
@@ -41,7 +41,7 @@ ranks 1 "${job_is[@]}" "${data[@]}" --out mixed
 expect_status 0 "beside other files, again"
 diff -r mixed.before mixed | grep -qE 'differ|Only in mixed.before' && fail "beside other files: one was lost"
 
-# A run's names in a folder that is no run's.
+# A run's file names in a folder that is not a run's.
 for name in run.yaml metrics.jsonl best.h5 adapter.h5 report.html profile.json peft; do
   mkdir theirs-$name
   if [ $name = peft ]; then cp -r peft theirs-peft/peft; else echo mine >theirs-$name/$name; fi
@@ -49,9 +49,9 @@ for name in run.yaml metrics.jsonl best.h5 adapter.h5 report.html profile.json p
 done
 
 cp run/metrics.jsonl theirs-report.html/
-refused 1 'theirs-report.html/report.html: is there already' theirs-report.html report theirs-report.html
+refused 1 'theirs-report.html/report.html: already exists' theirs-report.html report theirs-report.html
 
-# A model card in peft/ is known of before the training, not after it.
+# A model card in peft/ is reported before the training, not after it.
 cp -r run card && echo mine >card/peft/README.md
 refused 1 "card/peft: contains 'README.md', which would be lost" card "${job_is[@]}" "${data[@]}" --steps 8 --resume-override steps --out card
 
@@ -61,7 +61,7 @@ unchanged theirs-digests "--cache" ranks 1 "${job_is[@]}" "${data[@]}" --cache t
 expect_status 0 "--cache with a file of another"
 expect_text 'warning: theirs-digests/digests.txt: was not made by this program' err "--cache with a file of another"
 
-# What is no plain file in a run's folder.
+# Anything but a plain file in a run's folder.
 mkdir elsewhere && cp -r run/checkpoints elsewhere/
 for name in lock metrics.jsonl adapter.h5 report.html run.yaml; do
   cp -r run odd && rm odd/$name && ln -s ../elsewhere/made odd/$name
@@ -83,7 +83,7 @@ cp -r run snapped && ln snapped/metrics.jsonl snapshot.jsonl && cp snapshot.json
 ranks 1 "${job_is[@]}" "${data[@]}" --steps 6 --resume-override steps --out snapped
 same_bits records snapshot.jsonl
 
-# Inputs under a run's names, also by other names of theirs.
+# Inputs under a run's file names, also under other names.
 for name in metrics.jsonl adapter.h5 checkpoints/step-00000004.h5.tmp.5 report.html.tmp.1; do
   cp -r run input && cp "$m/train.jsonl" input/$name && ln input/$name hard.jsonl && ln -s input/$name soft.jsonl
   for path in input/$name input/../input/$name hard.jsonl soft.jsonl; do
@@ -106,7 +106,7 @@ refused 2 "--out images lies in --data images and would be read as data" images 
 ln -s images/b through
 refused 2 "--out through/run lies in --valid images" images "${image_job[@]}" --data "$models/resnet_cifar/train.h5" --valid images --out through/run
 
-# Outputs of other commands are new.
+# Outputs of other commands must be new.
 echo mine >file.h5
 ln -s file.h5 link.h5
 ln -s nothing dangling.h5
@@ -136,7 +136,7 @@ for out in empty/ new; do
   same_bits $out/adapter_model.safetensors peft/adapter_model.safetensors
 done
 
-# Beside a new folder nothing is swept or put in its place.
+# Beside a new folder nothing is removed or replaced.
 mkdir fresh.tmp.12 fresh.being-replaced && cp peft/* fresh.tmp.12 && cp peft/* fresh.being-replaced
 for folder in fresh.tmp.12 fresh.being-replaced; do
   rm -rf fresh
@@ -144,7 +144,7 @@ for folder in fresh.tmp.12 fresh.being-replaced; do
 done
 expect_text 'warning: .*fresh.tmp.12: .*remove it' err "what a killed command may have left"
 
-# A lock that is held is said at once.
+# A held lock is reported at once.
 flock run/lock sleep 8 &
 sleep 0.3
 SECONDS=0

@@ -23,7 +23,7 @@ expect_near() { # A B TOLERANCE WHAT
   awk -v a="$1" -v b="$2" -v t="$3" 'BEGIN { exit !(a != "" && b != "" && a - b <= t && b - a <= t) }' || fail "$4: $2, expected $1"
 }
 
-# HDF5, on all numbers of ranks; the batch fits none of them, the microbatch not the batch.
+# HDF5, on any number of ranks; the batch size is divisible by none of them, nor by the microbatch size.
 still=(train --model "$m" --data "$data" --valid "$data" --micro-batch 2 --lr 1e-2 --dropout 0.1 --seed 3)
 job_is=("${still[@]}" --flip --crop 4 --batch-size 7 --steps 9 --eval-every 4 --save-every 4)
 for n in 1 2 3 4; do
@@ -47,7 +47,7 @@ differ flip both "--crop beside --flip"
 differ crop both "--flip beside --crop"
 differ both seed "--seed"
 
-# Killed, and going on with other numbers of ranks.
+# Killed and resumed on other numbers of ranks.
 still+=(--steps 40 --batch-size 12 --save-every 3 --keep 100 --eval-every 20)
 long=("${still[@]}" --flip --crop 4)
 ok "undisturbed" 1 "${long[@]}" --out whole
@@ -77,7 +77,7 @@ for file in "$images"/{rgb8,rgb16,grey8,palette8,rgb_alpha8,tall,wide,grey16}.pn
   cp "$file" "good/$class/$i-${file##*/}"
   i=$((i + 1))
 done
-cp -r good mixed # with what is no image, and broken ones
+cp -r good mixed # with files that are not images, and broken ones
 head -c 200 "$images/rgb8.png" >mixed/rose/00.png
 head -c 300 "$images/jpeg_444.jpg" >mixed/tulip/zz.jpg
 : >mixed/violet/5-empty.png
@@ -117,7 +117,8 @@ expect_text '^loss [0-9.]+ +accuracy 0\.[0-9]+ +macro F1 0\.[0-9]+ +Matthews -?0
 [ "$(grep -cE '^\{.*"label": "[a-z]+", "probabilities": \{"airplane": .*"truck": [0-9.e-]+\}\}$' predict-1)" = 64 ] ||
   fail "predict prints other lines than expected"
 grep '"label": null' mixed-predict-1 | sed 's/{"file": "\(.*\)", "label": null}/\1/' | same_bits /dev/stdin <(printf '%s\n' rose/00.png tulip/{6-text.jpeg,zz.jpg} violet/5-empty.png)
-# One broken image of five, which another rank than the first meets: it is named, and the lines stay those of the records.
+# One broken image of five, which another rank than the first meets: it is named, and the lines still match
+# the records.
 for n in 1 2; do
   ok "predict beside a broken image on $n ranks" $n predict --model "$m" --data "$images/broken_image.h5"
   expect_text 'warning: skipped: .*broken_image\.h5: image 2 ' err "a broken image on $n ranks"

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# What `cmake --install` leaves in a folder works from another one: the program, its manual, its completion, the scripts of jobs/; moved
-# elsewhere too. cpack makes packages of the same.
+# What `cmake --install` writes to a folder works there and after it is moved: the program, its manual, its
+# completion, the scripts of jobs/. cpack makes packages of the same.
 . "$(dirname "$0")/lib.sh"
 build=$(dirname "$LORA_DIST")
 command -v cmake >/dev/null || { echo "skipped: no cmake"; exit 77; }
 
 cmake --install "$build" --prefix "$PWD/first" >out 2>err || fail "cmake --install: status $?"
-mv first prefix # nothing may know where it was
+mv first prefix # nothing may depend on the old path
 for file in bin/lora_dist share/man/man1/lora_dist.1 share/bash-completion/completions/lora_dist share/doc/lora-dist/README.md \
   share/doc/lora-dist/CHANGELOG.md share/doc/lora-dist/LICENSE share/lora_dist/jobs/mpi.sh share/lora_dist/jobs/slurm.sh; do
   [ -s "prefix/$file" ] || fail "$file is not installed"
 done
 ! find prefix -name '*.o' -o -name '*.a' -o -name 'test_*' | grep . || fail "too much is installed"
 
-# The version has one place.
+# The version is defined in one place.
 version=$(sed -n 's/^project(lora_dist VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
 installed=$PWD/prefix/bin/lora_dist
 "$installed" --version >out 2>err
@@ -23,14 +23,15 @@ expect_text "\"lora_dist $version\"" prefix/share/man/man1/lora_dist.1 "man page
 # The completion is found by the program's name, whatever folder it is in.
 bash -c '. prefix/share/bash-completion/completions/lora_dist && complete -p lora_dist' >out 2>err || fail "the completion is not installed"
 
-# The quickstart trains and tells, from a folder that has nothing to do with it.
+# The quickstart trains and writes tales, from a folder that has nothing to do with it.
 mkdir -p elsewhere
 cd elsewhere || exit 1
 env -u LORA_DIST timeout 300 ../prefix/share/lora_dist/jobs/quickstart.sh >out 2>err || fail "the installed quickstart: status $?"
 expect_text 'pirate' out "the installed quickstart"
 [ -s runs/quickstart/peft/adapter_model.safetensors ] || fail "the installed quickstart leaves no adapter"
 
-# The batch script finds program and helpers by PATH. Slurm runs a copy of it; without Slurm, mpirun starts the ranks.
+# The batch script finds program and helpers on PATH. Slurm runs a copy of it; without Slurm, mpirun starts
+# the ranks.
 sed -e "s|^options=.*|options=(--model $models/gpt2 --data $models/gpt2/train.jsonl --steps 2)|" \
   ../prefix/share/lora_dist/jobs/train.sbatch >copy.sbatch
 submit() {

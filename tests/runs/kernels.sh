@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The kernels of AVX2 and of AVX-512, and any number of threads, give the same bits; bfloat16 gives the same on all ranks, and a loss that stays
-# within 1% of float32's.
+# The kernels for AVX2 and for AVX-512, and any number of threads, give the same bits; bfloat16 gives the same
+# bits on all ranks, and a loss within 1% of float32's.
 . "$(dirname "$0")/lib.sh"
 m=$models/llama3
 flags=$(grep -m1 ^flags /proc/cpuinfo)
@@ -28,7 +28,8 @@ LORA_DIST_KERNEL=openblas run openblas 2 --steps 10
 LORA_DIST_KERNEL=sse bad 2 'LORA_DIST_KERNEL=sse: there is no such kernel: use (avx512, avx2, )?plain, or openblas' "a kernel that does not exist" \
   train --model "$m" --data "$m/train.jsonl" --out none
 
-# mixed NAME KERNEL CORE KERNEL CORE ARGUMENT ...: two ranks, each with its own kernels: those of OpenBLAS's core type, or (-) the program's own.
+# mixed NAME KERNEL CORE KERNEL CORE ARGUMENT ...: two ranks, each with its own kernels: those of OpenBLAS's
+# core type, or (-) the program's own.
 mixed() {
   local name=$1 first="LORA_DIST_KERNEL=$2 OPENBLAS_CORETYPE=$3" second="LORA_DIST_KERNEL=$4 OPENBLAS_CORETYPE=$5"
   shift 5
@@ -51,7 +52,7 @@ if [[ $flags == *avx2* ]]; then
   same_adapter pinned own-pinned
   mixed own-kept "" "" openblas Nehalem --mixed-cpus
   expect_text 'warning: --mixed-cpus: .*other bits' err "mixed"
-  # A run goes on with the kernels that it had.
+  # A run resumes with the kernels that it had.
   LORA_DIST_KERNEL=openblas OPENBLAS_CORETYPE=Haswell run again 1 --steps 10 --save-every 5
   rm -r again/checkpoints/step-00000010.h5 again/adapter.h5 again/peft
   run again 2 --steps 10 --save-every 5

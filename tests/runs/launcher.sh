@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Variables of a launcher that are left in the environment silence nobody: a process that MPI has alone prints what it finds, and its
-# errors. On several ranks a command for one process is run once.
+# A launcher's variables that are left in the environment silence nobody: a process that runs alone prints its
+# output and its errors. On several ranks, a command for one process runs once.
 . "$(dirname "$0")/lib.sh"
 
 m=$models/llama3
@@ -27,7 +27,7 @@ for left in OMPI_COMM_WORLD_RANK=1 PMIX_RANK=1 PMI_RANK=1 SLURM_PROCID=1 "PMI_RA
   (for one in $left; do export "${one?}"; done; check "$left"; exit $((failures > 0))) || failures=$((failures + 1))
 done
 
-# All that a rank has, when its launcher is gone.
+# Everything that a rank still has when its launcher is gone.
 on_ranks 2 bash -c "[ \$OMPI_COMM_WORLD_RANK = 0 ] || export -p >'$PWD/rank'"
 (
   # shellcheck disable=SC1091 # made above

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# Helpers for tests of whole runs. Source this first; LORA_DIST names the program. A script goes on after a failed check, so that one
-# run shows all of them, and ends with status 1 when there was any.
+# Helpers for tests of whole runs. Source this first; LORA_DIST names the program. A script continues after a
+# failed check, so that one run shows all failures, and ends with status 1 if there was any.
 set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 . "$root/jobs/mpi.sh"
 : "${LORA_DIST:=$root/build/lora_dist}"
 [ -x "$LORA_DIST" ] || { echo "LORA_DIST=$LORA_DIST: no such program"; exit 1; }
 
-# mpirun waits this long, a second by default, for the others when one rank has failed.
+# When a rank has failed, mpirun waits this long (a second by default) for the others.
 export OMPI_MCA_odls_base_sigkill_timeout=0
 
 # shellcheck disable=SC2034 # it is for the scripts that source this
@@ -116,12 +116,12 @@ expect_classes() {
   [ "$names" = "$1 " ] || fail "the confusion matrix is of '$names', expected '$1'"
 }
 
-# put_bytes FILE OFFSET BYTES: over those that are there.
+# put_bytes FILE OFFSET BYTES: overwrites existing bytes.
 put_bytes() {
   printf %b "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# bad STATUS REGEX WHAT ARGUMENT ...: on two ranks too where the command has a use for them.
+# bad STATUS REGEX WHAT ARGUMENT ...: on two ranks too, if the command uses several.
 bad() {
   local expected=$1 regex=$2 what=$3 n numbers=1
   shift 3
@@ -136,7 +136,7 @@ same_bits() {
   cmp -s "$1" "$2" || fail "$1 and $2 differ"
 }
 
-# What is a function of base, data, options and seed alone, of two finished runs.
+# Compares what depends only on base, data, options and seed, of two finished runs.
 same_run() {
   local name
   for name in adapter.h5 peft/adapter_model.safetensors peft/adapter_config.json; do same_bits "$1/$name" "$2/$name"; done
@@ -152,8 +152,8 @@ losses() {
   sed -n 's/^{"event": "\(step\|eval\)", "step": \([0-9]*\),.*"loss": \([^,]*\),.*/\1 \2 \3/p' "$1/metrics.jsonl"
 }
 
-# make_chat_model FOLDER: a vocabulary of single characters with the tokens of two chat layouts, on the weights of a model with another
-# end of a text.
+# make_chat_model FOLDER: a vocabulary of single characters with the tokens of two chat layouts, on the
+# weights of a model with another end of text.
 make_chat_model() {
   local letters vocabulary token i letter added=
   mkdir "$1"

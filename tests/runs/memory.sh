@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A limit on address space (ulimit -v, as batch systems set it) ends a job with the one error, wherever it strikes: never a crash, never
-# another library's words. So does a limit under which threads cannot start.
+# A limit on address space (ulimit -v, as batch systems set it) ends a job with one error of its own, wherever
+# the limit strikes: never a crash, never another library's message. So does a limit under which threads
+# cannot start.
 . "$(dirname "$0")/lib.sh"
 
 ! ldd "$LORA_DIST" | grep -qE 'libasan|libclang_rt' || { echo "a sanitizer has its own address space"; exit 77; }
@@ -9,7 +10,7 @@ llama=$models/llama3 bert=$models/bert
 head -n 3 "$llama/train.jsonl" >few.jsonl
 head -n 3 "$bert/train.jsonl" >texts.jsonl
 
-# limited KIB RANKS ARGUMENT ...: 1 when the loader of the libraries did not come through.
+# limited KIB RANKS ARGUMENT ...: returns 1 when the program could not even be loaded.
 limited() {
   local kib=$1 n=$2
   shift 2
@@ -28,13 +29,14 @@ limited() {
   ! grep -qE 'Segmentation|Aborted|signal [0-9]+ ' err || fail "$* with $kib KiB on $n ranks: crashed"
 }
 
-# A small stack: patterns are matched without it.
+# A small stack: matching patterns does not need it.
 for kib in 64 256; do
   bash -c 'ulimit -s "$0" && exec "$@"' $kib timeout "$limit" "$LORA_DIST" train --model "$models/gpt2" --data "$models/gpt2/train.jsonl" \
     --steps 2 --out "stack-$kib" >out 2>err || fail "a stack of $kib KiB: status $?"
 done
 
-# search ARGUMENT ...: from where the program can be loaded to where it does all.
+# search ARGUMENT ...: from the limit at which the program can be loaded to the one at which it does
+# everything.
 search() {
   local kib
   for ((kib = 30000; kib < 400000; kib += 4000)); do
@@ -42,7 +44,7 @@ search() {
     limited $kib 1 "$@" && [ "$status" = 0 ] && break
   done
   [ "$status" = 0 ] || fail "$*: never done"
-  # The last steps before that in detail: there it is the small allocations that fail.
+  # The last steps before that in detail: there the small allocations fail.
   for ((kib = kib - 4000; kib < 400000; kib += 97)); do
     rm -rf run
     limited $kib 1 "$@" && [ "$status" = 0 ] && break

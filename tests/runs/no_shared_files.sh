@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Without a shared file system: the ranks stand in two folders, and model, data, adapters and checkpoints, all named by relative paths, are in
-# rank 0's alone. They reach the others over MPI, and every result is that of an ordinary run.
+# Without a shared file system: the ranks run in two folders, and model, data, adapters and checkpoints, all
+# given by relative paths, are only in rank 0's. They reach the others over MPI, and every result is the same
+# as in an ordinary run.
 . "$(dirname "$0")/lib.sh"
 
 images=$root/tests/golden/images
 mkdir here there
 for name in gpt2 bert resnet_cifar; do cp -r "$models/$name" here/; done
 
-before=() # what starts the program in each place
+before=() # commands that start the program in each place
 
-# separately PLACES ARGUMENT ...: a rank in each of the places. Leaves out, err and $status.
+# separately PLACES ARGUMENT ...: one rank in each of the places. Leaves out, err and $status.
 separately() {
   local place command=()
   for place in $1; do command+=(${command:+:} -np 1 -wdir "$scratch/$place" "${before[@]}" "$LORA_DIST" "${@:2}"); done
@@ -54,7 +55,7 @@ for ((i = 0; i < 3000; i++)); do
 done >here/raw.txt
 check raw train --model gpt2 --data raw.txt --seq-len 48 --batch-size 7 --steps 60 --lr 1e-2
 
-# A model in shards, each of which goes over; what stands beside them is not.
+# A model in shards, each of which is sent; other files beside them are not.
 mkdir here/shards
 cp here/gpt2/*.json here/shards/
 cp here/gpt2/model.safetensors here/shards/part-1.safetensors
@@ -79,7 +80,7 @@ cp "$images"/grey*.png "$images"/jpeg_4*.jpg here/photos/green/
 echo broken >here/photos/red/zz.png
 check folder train --model resnet_cifar --data photos --batch-size 5 --steps 8 --lr 1e-2 --flip
 
-# Adapters to begin from, of all kinds, and checkpoints to go on from.
+# Adapters to start from, of all kinds, and checkpoints to resume from.
 more=(train --model gpt2 --data gpt2/train.jsonl --batch-size 6 --lr 1e-2 --steps 3)
 for adapter in text text/adapter.h5 text/peft; do
   check "init-${adapter//\//-}" "${more[@]}" --init-adapter "$adapter"
@@ -114,7 +115,7 @@ same_output "predict" predict --model bert --data train.tsv --adapter tsv --micr
 same_output "predict images" predict --model resnet_cifar --data photos --adapter folder/adapter.h5
 same_output "predict one image" predict --model resnet_cifar --data photos/green/jpeg_420.jpg --adapter folder
 
-# Another file of the same name is not rank 0's; files that are the same are read where they lie.
+# Another file of the same name is not used; files that are the same are read where they are.
 mkdir -p there/gpt2
 head -n 40 here/gpt2/train.jsonl >there/gpt2/train.jsonl
 separately "here there" "${more[@]}" --out other
@@ -129,7 +130,7 @@ cp -r here/gpt2 there/
 separately "here there" "${more[@]}" --dry-run --out dry
 expect_text 'files  *read directly by every host' err "all in both places"
 
-# Another batch size in the middle of an epoch: the rows to come are others, here as on one rank.
+# Another batch size in the middle of an epoch: the remaining rows change, here as on one rank.
 rm -r there/gpt2
 two=(train --model gpt2 --data gpt2/train.jsonl --epochs 2 --lr 1e-2 --save-every 1 --keep 100)
 ordinary "${two[@]}" --batch-size 30 --out cut
@@ -141,7 +142,7 @@ separately "here there there" "${two[@]}" --batch-size 7 --resume-override batch
 expect_status 0 "another batch size, apart"
 same_run here/cut here/cut-apart
 
-# Errors come once, and no rank waits for ever.
+# Errors are printed once, and no rank waits for ever.
 separately "here there" "${more[@]}" --model nothing --out bad
 expect_error 1 'nothing: no such folder' "a model that is nowhere"
 separately "here there" "${more[@]}" --data nothing.jsonl --out bad
@@ -159,7 +160,7 @@ before=(env TMPDIR="$scratch/nowhere") # mpirun would make the folder
 separately "here there" "${more[@]}" --out bad
 expect_error 1 'nowhere/lora_dist.*TMPDIR' "no place for links"
 
-# unlike REGEX FIRST ... -- SECOND ...: two ranks with these further options of their own.
+# unlike REGEX FIRST ... -- SECOND ...: two ranks, each with these options in addition.
 unlike() {
   local regex=$1 first=()
   shift

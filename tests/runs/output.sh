@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What does not reach its reader is an error: a full or closed standard output ends each command that prints with status 1. A reader that
-# has gone, as head does, ends it by SIGPIPE, or with status 1 where that is ignored.
+# Output that does not reach its reader is an error: with a full or closed standard output each command that
+# prints ends with status 1. A reader that has gone, as head does, ends it by SIGPIPE, or with status 1 where
+# that is ignored.
 . "$(dirname "$0")/lib.sh"
 
 llama=$models/llama3 bert=$models/bert
@@ -38,7 +39,7 @@ check generate --model "$llama" --prompt "the stone" --max-tokens 4
 check predict --model "$bert" --data texts.jsonl
 check train --model "$llama" --data few.jsonl --out none --dry-run
 
-# A run prints nothing there, and no file of it is mistaken for the output.
+# A run prints nothing there, and none of its files is mistaken for the output.
 "$LORA_DIST" train --model "$llama" --data few.jsonl --out run --steps 2 --batch-size 2 <&- >&- 2>&-
 status=$?
 expect_status 0 "train with all closed"

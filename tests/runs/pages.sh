@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The man page and the completion for bash hold every command and option of --help; the completion offers what can stand at the cursor.
+# The man page and the completion for bash have every command and option of --help; the completion offers what
+# is valid at the cursor.
 . "$(dirname "$0")/lib.sh"
 page=$(dirname "$LORA_DIST")/made/lora_dist.1
 completion=$(dirname "$LORA_DIST")/made/lora_dist.bash
@@ -14,7 +15,7 @@ fi
 . "$completion"
 complete -p lora_dist | grep -q -- '-F _lora_dist lora_dist' || fail "no completion is registered"
 
-# offers EXPECTED WORD ...: what the completion offers for the last word of the command line, in its order.
+# offers EXPECTED WORD ...: what the completion offers for the last word of the command line, in this order.
 offers() {
   local expected=$1
   shift

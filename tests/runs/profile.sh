@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# --profile: the table and profile.json add up to the step, and the bits of what is trained stay the same.
+# --profile: the table and profile.json add up to the step, and the trained bits stay the same.
 . "$(dirname "$0")/lib.sh"
 
 # numbers RUN: "seconds forward backward flops name" of each operation in profile.json.
@@ -31,7 +31,7 @@ adds_up_json() {
   grep -q "\"steps\": $2," "$1/profile.json" || fail "$1/profile.json is not of $2 steps"
 }
 
-# has RUN NAME ...: operations that took time.
+# has RUN NAME ...: these operations took time.
 has() {
   local run=$1 name
   shift

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The quickstart does what it says: the loss falls, the text after it is a pirate's and the text before it is not, and it can be run
-# again.
+# The quickstart does what it says: the loss falls, the text afterwards is a pirate's and the text before is
+# not, and it can be run again.
 . "$(dirname "$0")/lib.sh"
 
 "$root/jobs/quickstart.sh" "$scratch/out" >quick 2>err || fail "quickstart: status $?"

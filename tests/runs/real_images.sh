@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A pretrained network (ResNet-20 for CIFAR-10): right on the images that it is for, and adapted to digits, alike on one rank and on two.
-# All comes from the folder that LORA_DIST_DATA names; without it the test is skipped.
+# A pretrained network (ResNet-20 for CIFAR-10): right on the images that it was made for, and adapted to
+# digits, with the same bits on one rank and on two.
+# All files come from the folder that LORA_DIST_DATA names; without it the test is skipped.
 . "$(dirname "$0")/lib.sh"
 
 data=${LORA_DIST_DATA:-$root/../shared/data}

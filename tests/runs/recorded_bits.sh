@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Short runs give the adapters whose SHA-256 is recorded in golden/bits.txt: with every compiler, at every level of optimisation, with every kernel of
-# fused multiply-adds and on any number of ranks.
+# Short runs give the adapters whose SHA-256 is recorded in golden/bits.txt: with every compiler, at every
+# level of optimisation, with every kernel of fused multiply-adds and on any number of ranks.
 #   tests/runs/recorded_bits.sh             checks
-#   tests/runs/recorded_bits.sh --record    writes bits.txt anew: after a change that is meant, which raises LD_NUMERICS (src/base/numerics.h)
+#   tests/runs/recorded_bits.sh --record    writes bits.txt again: after an intended change, which raises LD_NUMERICS (src/base/numerics.h)
 . "$(dirname "$0")/lib.sh"
 record=$root/tests/golden/bits.txt
 flags=$(grep -m1 ^flags /proc/cpuinfo)
 [[ $flags == *avx2* && $flags == *fma* ]] || { echo "skipped: this processor has no fused multiply-adds"; exit 77; }
 
-# numbers FILE: what follows the header of a safetensors file, which says what the adapter is of.
+# numbers FILE: the data after the header of a safetensors file; the header names the adapter's base.
 numbers() {
   tail -c +$((9 + $(od -An -t u8 -N 8 "$1"))) "$1"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A run that is killed, again and again, and goes on with other numbers of ranks ends in the bits of the undisturbed one. Damaged
-# checkpoints are passed over. Other options, data or base are refused.
+# A run that is killed, again and again, and resumed on other numbers of ranks ends with the bits of the
+# undisturbed one. Damaged checkpoints are skipped. Other options, data or base are refused.
 . "$(dirname "$0")/lib.sh"
 
 m=$models/gpt2
@@ -39,7 +39,7 @@ ranks 2 "${job_is[@]}" --out killed
 expect_status 0 "run again after its end"
 same_run whole killed
 
-# damaged NAME WARNING: `late`, whose newest checkpoint was damaged, goes on from the one before it.
+# damaged NAME WARNING: `late`, whose latest checkpoint was damaged, resumes from the one before it.
 damaged() {
   ranks 2 "${job_is[@]}" --out "$1"
   expect_status 0 "$1"
@@ -67,7 +67,7 @@ damaged empty
 
 cp -r early ruined
 for file in ruined/checkpoints/*.h5; do truncate -s 600 "$file"; done
-damaged ruined # begins anew
+damaged ruined # starts from the beginning
 
 # With --keep 1 a damaged newer checkpoint must not crowd out the good one.
 cp -r late one
@@ -80,12 +80,13 @@ ranks 1 "${job_is[@]}" --out one --keep 1 --save-every 1
 expect_text 'resuming from' err "--keep 1 beside a damaged checkpoint"
 for name in adapter.h5 peft/adapter_model.safetensors; do same_bits "whole/$name" "one/$name"; done
 
-# A checkpoint named outright, into another folder.
+# A checkpoint given by its path, for another folder.
 ranks 2 "${job_is[@]}" --out branch --resume "$(newest late)"
 expect_status 0 "--resume PATH"
 for name in adapter.h5 peft/adapter_model.safetensors; do same_bits "whole/$name" "branch/$name"; done
 
-# One that a program with the older numerics wrote: its commit is 35e131c, its command this with --save-every 2.
+# A checkpoint that a program with the older numerics wrote: its commit is 35e131c, its command this with
+# --save-every 2.
 ranks 1 train --model "$m" --data "$m/train.jsonl" --steps 4 --batch-size 4 --rank 1 --target transformer.h.0.attn.c_proj --out numerics \
   --resume "$root/tests/golden/files/numerics1.h5"
 expect_status 0 "a checkpoint of the older numerics"
@@ -114,7 +115,7 @@ refused "other base" 'step-0.*\.h5: .*base' "${job_is[@]}" --model other
 expected=2
 refused "--resume never" '--resume never' "${job_is[@]}" --resume never
 
-# Everything that differs is said at once, with what can be overridden and what cannot.
+# All differences are reported at once, with those that can be overridden and those that cannot.
 expected=1
 refused "three others" 'step-0.*--rank 4 \(was: 8\).*--steps 61 \(was: 60\).*--lr 0\.02 \(was: 0\.01\).*--resume-override steps,lr.*\(rank\) cannot' \
   "${job_is[@]}" --lr 2e-2 --steps 61 --rank 4
@@ -124,7 +125,8 @@ expected=2
 refused "no such option" "resume-override: 'learning-rate'" "${job_is[@]}" --resume-override lr,learning-rate
 refused "the adapter's form" "resume-override: rank .*cannot change" "${job_is[@]}" --rank 4 --resume-override rank
 
-# Overridden, a run is still the same on any number of ranks and through kills; its record has the new values, and it goes on by them.
+# After an override, a run is still the same on any number of ranks and through kills; its record has the new
+# values, and it resumes with them.
 cp -r early other-lr && cp -r early other-lr-killed
 new_lr=("${job_is[@]}" --lr 2e-2 --schedule constant)
 ranks 1 "${new_lr[@]}" --out other-lr --resume-override lr,schedule
@@ -152,7 +154,7 @@ expect_targets() { # N FIRST LAST RUN WHAT
 }
 of_data() { sed -n 's/.* \([0-9]*\) of them targets$/\1/p' err; }
 
-# Another batch size: the rest of the epoch is cut anew, so that each row is seen once an epoch all the same.
+# Another batch size: the rest of the epoch is divided again, so that each row is still seen once per epoch.
 two=(train --model "$m" --data "$m/train.jsonl" --epochs 2 --batch-size 30 --save-every 1 --keep 100)
 ranks 1 "${two[@]}" --out epochs
 n_targets=$(of_data)
@@ -176,7 +178,7 @@ for ((i = 0; i < 3000; i++)); do
 done
 kill_job
 ranks 3 "${smaller[@]}" --out epochs-killed
-expect_status 0 "killed in the epoch that was cut anew"
+expect_status 0 "killed in the epoch that was divided again"
 same_run epochs epochs-killed
 
 # Other data: the epoch begins again with it.
@@ -190,7 +192,7 @@ expect_targets "$n_more" 3 5 data "the epoch in which the data changed"
 expect_targets "$n_more" 6 8 data "the next epoch"
 [ "$(n_steps data)" = 8 ] || fail "--resume-override data: $(n_steps data) steps, expected 8"
 
-# Another base of the same shapes: what is saved is of that one.
+# Another base of the same shapes: its digest is the one that is saved.
 cp -r early other-base
 ranks 2 "${job_is[@]}" --model other --out other-base --resume-override base
 expect_status 0 "--resume-override base"
@@ -203,7 +205,7 @@ for adapter in other-base/adapter.h5 other-base/peft; do
   expect_status 0 "--other-base with $adapter"
 done
 
-# One folder is one job's: a second one ends soon, before it has looked for anything.
+# A folder belongs to one job: a second one ends soon, before it has looked for anything.
 "$LORA_DIST" "${job_is[@]}" --steps 100000 --out shared >first.out 2>first.err &
 first=$!
 job=$first

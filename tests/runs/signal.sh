@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# SIGTERM, SIGHUP or SIGUSR1 to any rank, or Ctrl-C at a terminal: the step under way is finished by all and saved, the status is 75, and the run goes on from there to
-# the bits of the undisturbed one. A launcher's second signal does not cut that short.
+# SIGTERM, SIGHUP or SIGUSR1 to any rank, or Ctrl-C at a terminal: all ranks finish the current step and save
+# it, the status is 75, and the run resumes from there to the bits of the undisturbed one. A launcher's second
+# signal does not cut that short.
 . "$(dirname "$0")/lib.sh"
 
 m=$models/llama3
@@ -9,7 +10,7 @@ job_is=(train --model "$m" --data "$m/train.jsonl" --steps 150 --batch-size 20 -
 ranks 1 "${job_is[@]}" --out whole
 expect_status 0 "undisturbed run"
 
-# stop NAME RANKS SIGNAL TARGET [STATUS]: TARGET is the rank to tell, or mpirun.
+# stop NAME RANKS SIGNAL TARGET [STATUS]: TARGET is the rank to signal, or mpirun.
 stop() {
   local name=$1 pid step
   start "$2" "${job_is[@]}" --out "$name"
@@ -37,13 +38,13 @@ stop alone-usr1 1 USR1 0
 stop alone-hup 1 HUP 0
 stop last-rank 3 TERM 2
 stop first-rank 2 USR1 0
-stop mpirun 2 USR1 mpirun # which tells all ranks
+stop mpirun 2 USR1 mpirun # which passes it on to all ranks
 
 # mpirun itself ends with 1 after a SIGTERM, whatever its ranks did.
 OMPI_MCA_odls_base_sigkill_timeout=2 stop mpirun-term 2 TERM mpirun 1
 
-# at_terminal NAME: a run without mpirun; what is written to descriptor 9 is typed there. What a shell starts in the background ignores
-# SIGINT, unless told.
+# at_terminal NAME: a run without mpirun; what is written to descriptor 9 is typed there. What a shell starts
+# in the background ignores SIGINT by default.
 at_terminal() {
   rm -f keys
   mkfifo keys
@@ -62,7 +63,7 @@ expect_text 'Ctrl-C again ends at once' out "Ctrl-C"
 step=$(n_steps ctrl-c)
 [ -f "ctrl-c/checkpoints/step-$(printf %08d "$step").h5" ] || fail "Ctrl-C: no checkpoint of the last step $step"
 
-# A second Ctrl-C ends at once what would take long: here the wait for the lock of another run.
+# A second Ctrl-C ends a long wait at once: here for the lock of another run.
 (flock 8 && exec sleep 15) 8>>ctrl-c/lock &
 holder=$!
 at_terminal ctrl-c
@@ -101,7 +102,7 @@ ranks 2 "${job_is[@]}" --out twice
 expect_text 'resuming from .*step-000000[0-9][05]\.h5' err "twice goes on"
 same_run whole twice
 
-# By the clock, as often as it takes: after one step at first, then with more and more time.
+# By the clock, as often as it takes: after one step at first, then after more and more time.
 for ((i = 0; i < 40; i++)); do
   ranks 2 "${job_is[@]}" --out limited --time-limit "$((i / 5)).$((i % 5 * 2))01"
   [ "$status" = 75 ] || break

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A slow disk is not mistaken for a dead rank, from the first file of a run to the last. A rank that stops while MPI starts or ends, where
-# nobody can be asked, ends the job with one error after a limit. A job that is stopped as a whole and goes on loses nothing by it.
+# A slow disk is not mistaken for a dead rank, from the first file of a run to the last. A rank that stops
+# while MPI starts or ends, when the watch cannot ask it, ends the job with one error after a limit. A job
+# that is stopped as a whole and continued loses nothing by it.
 . "$(dirname "$0")/lib.sh"
 : "${FAIL_CALL_LIBRARY:=$root/build/tests/libfail_call.so}"
 [ -f "$FAIL_CALL_LIBRARY" ] || { echo "FAIL_CALL_LIBRARY=$FAIL_CALL_LIBRARY: no such library"; exit 1; }
@@ -28,7 +29,7 @@ stopped() {
   [ "$1" != MPI_Finalize ] || same_run ../whole run
 }
 
-# Most of their time is waiting: side by side, each in a folder of its own.
+# Most of their time is waiting: run at the same time, each in its own folder.
 # shellcheck disable=SC2030,SC2031 # each counts its own failures
 beside() {
   (
@@ -45,12 +46,12 @@ parts=()
 beside slow_disk
 beside stopped MPI_Init 1 'longer --patience'
 beside stopped 'after MPI_Init' 0 'longer --patience'
-beside stopped MPI_Finalize 1 'work was done'
-beside stopped MPI_Finalize 0 'work was done' # another rank says so
+beside stopped MPI_Finalize 1 'work was already complete'
+beside stopped MPI_Finalize 0 'work was already complete' # another rank reports it
 # shellcheck disable=SC2031
 for part in "${parts[@]}"; do wait "$part" || failures=$((failures + 1)); done
 
-# A whole job that stops for longer than the patience and the time of silence.
+# A whole job that is stopped for longer than the patience and the time of silence.
 start 2 "${job_is[@]}" --steps 60 --out paused
 await_step paused 2
 all="$job $(ranks_of_job)"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# An adapter is a function of base, data, options and seed: not of how a path was spelled, from where the job was started, where base, data and
-# output lie, the number of ranks or of threads, the host or the time. Where the base lies is said in peft/ alone, for PEFT, by its real path.
+# An adapter depends on base, data, options and seed: not on how a path was spelled, from where the job was
+# started, where base, data and output are, the number of ranks or of threads, the host or the time. Only
+# peft/ says where the base is, for PEFT, by its real path.
 . "$(dirname "$0")/lib.sh"
 
 mkdir a b
@@ -38,13 +39,13 @@ for other in a/slashed absolute b/elsewhere dotted a/linked a/two a/later; do sa
 expect_text "\"base_model_name_or_path\": \"$here/a/m\"" a/plain/peft/adapter_config.json "the base's place"
 ! grep -aqF -e "$here" -e data.jsonl a/plain/adapter.h5 a/plain/checkpoints/*.h5 a/plain/peft/adapter_model.safetensors || fail "a path is in a file"
 
-# PEFT folders that are made of an adapter later say where the base lies when it is given.
+# PEFT folders that are made from an adapter later say where the base is when it is given.
 ranks 1 export --adapter a/plain/adapter.h5 --out exported
 expect_text '"base_model_name_or_path": null' exported/adapter_config.json "export"
 ranks 1 export --adapter a/plain/adapter.h5 --model a/./m/ --out exported_of
 expect_text "\"base_model_name_or_path\": \"$here/a/m\"" exported_of/adapter_config.json "export --model"
 
-# The same base in another place, in shards of other names.
+# The same base in another place, in shards with other names.
 cp -r a/m b/moved
 "$LORA_DIST" inspect b/moved | sed -n 's/^  *\([a-z_.0-9]*\(weight\|bias\)\) .*/"\1": "part-1.safetensors"/p' >tensors
 mv b/moved/model.safetensors b/moved/part-1.safetensors
@@ -53,7 +54,7 @@ cp a/data.jsonl b/other_name.jsonl
 run ran b moved other_name.jsonl
 for name in adapter.h5 best.h5 peft/adapter_model.safetensors; do same_bits "a/plain/$name" "b/ran/$name"; done
 
-# An initial adapter counts by what it holds, in whichever form: a checkpoint, a PEFT folder, a run.
+# An initial adapter is identified by its contents, in whichever form: a checkpoint, a PEFT folder, a run.
 cp -r a/plain/peft b/peft_of_plain
 cp a/plain/adapter.h5 b/some.h5
 run init-1 a m data.jsonl --init-adapter plain
@@ -70,7 +71,7 @@ run again a m data.jsonl --init-adapter ../b/some.h5 --threads 3
 same_files a/init-1 a/again
 begin_again
 run again a m data.jsonl --init-adapter nowhere.h5
-expect_text '--init-adapter nowhere.h5: is gone, which does no harm' err "an initial adapter that is gone"
+expect_text '--init-adapter nowhere.h5 no longer exists, which is harmless' err "an initial adapter that is gone"
 same_files a/init-1 a/again
 refused() { # REGEX ARGUMENT ...
   begin_again

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Classes of tokens: a body without a head learns to find names from CoNLL columns and from JSONL, the same bits on 2 ranks; its adapter, its PEFT
-# folder and the merged model give the same; wrong data is refused.
+# Classes of tokens: a body without a head learns to find names from CoNLL columns and from JSONL, with the
+# same bits on 2 ranks; its adapter, its PEFT folder and the merged model give the same; wrong data is
+# refused.
 . "$(dirname "$0")/lib.sh"
 
 cp -r "$models/bert" body
@@ -51,7 +52,7 @@ expect_text '"BertForTokenClassification"' whole/config.json "the merged model's
 ranks 1 eval --model whole --data names.jsonl
 expect_text '^loss [0-9.]+  F1 1\.000000 ' out "eval of the merged model"
 
-# A word without a token, and those that are cut off, have no tag.
+# A word without a token, and truncated words, have no tag.
 printf '%s\n' '{"tokens": ["mira", "", "river", "the"]}' >words.jsonl
 ranks 2 predict --model whole --data words.jsonl
 expect_text '^\{"tags": \["[^"]+", null, "[^"]+", "[^"]+"\]\}$' out "a word without a token"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A rank that no longer answers ends the job with an error that names the step, its host and its rank; slow steps do not. The run goes on
-# to the bits of the undisturbed one.
+# A rank that no longer answers ends the job with an error that names the step, its host and its rank; slow
+# steps do not. The run resumes to the bits of the undisturbed one.
 . "$(dirname "$0")/lib.sh"
 
 m=$models/llama3
@@ -9,7 +9,7 @@ job_is=(train --model "$m" --data "$m/train.jsonl" --steps 60 --batch-size 20 --
 ranks 1 "${job_is[@]}" --out whole
 expect_status 0 "undisturbed run"
 
-# freeze RANK: of three. Rank 0 gives the others up; of a frozen rank 0 the others say so.
+# freeze RANK: one of three. Rank 0 gives the others up; when rank 0 is frozen, the others report it.
 freeze() {
   local pid name=frozen-$1
   start 3 "${job_is[@]}" --steps 100000 --out "$name"
@@ -26,7 +26,7 @@ freeze() {
 freeze 2
 freeze 0
 
-# A stop that is over before the patience is no failure.
+# A stop that is shorter than the patience is not a failure.
 start 3 "${job_is[@]}" --patience 30 --out slow
 await_step slow 20
 pid=$(ranks_of_job | sed -n 2p)
@@ -44,7 +44,8 @@ ranks 2 "${job_is[@]}" --steps 100000 --time-limit 0.001 --out again
 expect_status 75 "goes on"
 expect_text "resuming from" err "goes on"
 
-# A model that is cut short while all ranks use it: one of them says so, however often; or all see it before the next checkpoint.
+# A model that is truncated while all ranks use it: one of them reports it, however often; or all see it
+# before the next checkpoint.
 for n in 2 3 4; do
   cp -r "$m" cut
   start $n "${job_is[@]}" --model cut --steps 100000 --out cut-$n

@@ -390,7 +390,8 @@ static const struct {
      ".txt"},
     {"a.png", "x", "a.png: a .png file; a language model takes files that end in .jsonl, "},
     {"a.csv", "x\n",
-     "a.csv: line 1: the columns are \"x\", and none is known as a text: name the text \"text\" (or "},
+     "a.csv: line 1: the columns are \"x\", and none has a known name for a text: name the text \"text\" "
+     "(or "},
     {"a.jsonl", "\n[1]\n", "a.jsonl: line 2: expected an object"},
     {"a.jsonl", "{\"q\": 1, \"text\": null}",
      "line 1: the record's keys are \"q\", \"text\" (null), expected "

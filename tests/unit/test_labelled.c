@@ -360,9 +360,10 @@ static const struct {
     {"a.png", "x", "a.png: a .png file; a classifier of texts takes"},
     {"a.parquet", "x", "a.parquet: unsupported file type; a classifier of texts"},
     {"a.jsonl", "{\"messages\": []}",
-     "a.jsonl: line 1: the keys are \"messages\", and none is known as a text: name the text \"text\""},
+     "a.jsonl: line 1: the keys are \"messages\", and none has a known name for a text: name the text "
+     "\"text\""},
     {"a.jsonl", "{\"prompt\": \"\", \"completion\": \"\"}",
-     "the keys are \"prompt\", \"completion\", and none is known as a text"},
+     "the keys are \"prompt\", \"completion\", and none has a known name for a text"},
     {"a.jsonl", GOOD "{\"label\": 1}",
      "line 2: the record's keys are \"label\", expected \"text\", as in the first"},
     {"a.jsonl", GOOD "{\"text\": 1}", "line 2: text: expected a string"},
@@ -382,7 +383,8 @@ static const struct {
     {"a.jsonl", "{\"text\": \"\", \"label\": \"" LONG_NAME LONG_NAME LONG_NAME LONG_NAME "\"}",
      "label: a name of 260 bytes, at most 256"},
     {"a.tsv", "0 a b c\n1 d e f\n",
-     "a.tsv: line 1: the columns are \"0 a b c\", and none is known as a text: name the text \"text\" (or "
+     "a.tsv: line 1: the columns are \"0 a b c\", and none has a known name for a text: name the text "
+     "\"text\" (or "
      "\"sentence\"), the texts of pairs \"text\" and \"text_pair\" (or as in GLUE), and the label "
      "\"label\""},
     {"a.tsv", "text\tlabel\n\n", "a.tsv: holds a line with the columns' names and no records"},
@@ -394,14 +396,15 @@ static const struct {
      "a.csv: line 4: 3 cells, but the first line names 2 columns (a cell"},
     {"a.csv", "text,label\na,1\n\n\"b,2\n", "a.csv: line 4: the quote that opens a cell is never closed"},
     {"a.csv", "text,label\n\"a\"b,1\n", "a.csv: line 2: a cell in quotes continues after its closing quote"},
-    {"a.csv", "a,b;c;d\n", "the columns are \"a,b\", \"c\", \"d\", and none is known as a text"},
-    {"a.csv", "a,b,c\n", "the columns are \"a\", \"b\", \"c\", and none is known as a text"},
+    {"a.csv", "a,b;c;d\n", "the columns are \"a,b\", \"c\", \"d\", and none has a known name for a text"},
+    {"a.csv", "a,b,c\n", "the columns are \"a\", \"b\", \"c\", and none has a known name for a text"},
     {"a.csv", "text,sentence,label\n",
      "a.csv: line 1: two columns could be the text (\"text\", \"sentence\"): leave only one named so, or"},
     {"a.csv", "text,hypothesis,label\n", "two columns could be the text (\"text\", \"hypothesis\")"},
     {"a.csv", "question,passage,answer\n",
      "several columns could be the text (\"question\", \"passage\", \""},
-    {"a.csv", "hypothesis,label\n", "the columns are \"hypothesis\", \"label\", and none is known as a text"},
+    {"a.csv", "hypothesis,label\n",
+     "the columns are \"hypothesis\", \"label\", and none has a known name for a text"},
     {"a.csv", "text;label;Label\n1;2;3\n", "line 1: two columns are named \"label\""},
     {"a.csv", "text,label\na,nan\n", "a.csv: line 2: label: \"nan\" is not a finite number"},
     {"a.csv", "text,label\na,-Inf\n", "line 2: label: \"-Inf\" is not a finite number"},

@@ -741,7 +741,7 @@ Test(peft, modules_are_selected_as_in_peft) {
 
 Test(peft, keys_with_an_adapters_name_are_explained) {
   refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "q.lora_A.default.weight", "[1,5]", "0", "20") "}",
-          "holds the adapter's name 'default'");
+          "contains the adapter's name 'default'");
   refused(LD_EFORMAT, R1 "}", "{" TENSOR(P "head.modules_to_save.mine.weight", "[5]", "0", "20") "}",
           "replace('.modules_to_save.mine', '')");
 }
