@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Builds and tries the image where there is no Docker and no image to be pulled: debootstrap makes the base, buildah builds and runs.
+# Builds and tries the image without Docker and without pulling an image: debootstrap makes the base, buildah
+# builds and runs.
 #   docker/build_with_buildah.sh image    the base, then all stages of the Dockerfile, tests too; then the quickstart's training in the image, on 2
 #                                         ranks, as its user
 #   docker/build_with_buildah.sh bare     no image: the README's two commands on a Debian fresh from debootstrap, as root
-# Needs root and the packages debootstrap and buildah. All lies in $WORK (docker/storage.sh); delete it to start again.
+# Needs root and the packages debootstrap and buildah. Everything is stored in $WORK (docker/storage.sh);
+# delete it to start again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . docker/storage.sh
@@ -15,7 +17,7 @@ said() {
 }
 since=$SECONDS
 
-# The settings of this machine for apt, a proxy say, are lent to the build and not kept in what it makes.
+# This machine's settings for apt, such as a proxy, are available to the build but not kept in the result.
 lend=()
 [ ! -d /etc/apt/apt.conf.d ] || lend=(--volume /etc/apt/apt.conf.d:/etc/apt/apt.conf.d:ro)
 
@@ -46,7 +48,7 @@ build() {
   said "image $tag"
 }
 
-# quickstart: what jobs/quickstart.sh trains, in the image, as its user.
+# quickstart: runs the training of jobs/quickstart.sh in the image, as its user.
 quickstart() {
   local container status=0
   container=$(buildah from --pull-never lora_dist)
@@ -73,7 +75,7 @@ image() {
   quickstart
 }
 
-# in_bare COMMAND: in the bare Debian, whose mounts and processes go when the command ends.
+# in_bare COMMAND: runs it in the bare Debian, whose mounts and processes end with the command.
 in_bare() {
   # shellcheck disable=SC2016
   unshare --mount --pid --fork --kill-child sh -c 'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" &&
@@ -81,7 +83,7 @@ in_bare() {
     - "$WORK/bare" "cd /srv/lora_dist && $1"
 }
 
-# The tree as it is committed.
+# The tree as committed.
 bare() {
   make_base
   rm -rf "$WORK/bare"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tests/cluster/across.sh on containers of the image: brings a head and two nodes up, trains across them, compares with one rank, kills a node,
-# goes on without it, and takes everything down.
+# tests/cluster/across.sh on containers of the image: starts a head and two nodes, trains across them,
+# compares with one rank, kills a node, resumes without it, and removes everything.
 #   docker/cluster_test.sh            with Docker Compose
 #   docker/cluster_test.sh podman     without Docker: as root, the image of build_with_buildah.sh; needs podman, podman-compose, crun, netavark,
 #                                     aardvark-dns and catatonit
@@ -24,7 +24,7 @@ containers() {
   $engine ps --filter "label=com.docker.compose.project=$name" --filter "label=com.docker.compose.service=$1" --format '{{.ID}}' | cut -c1-12
 }
 
-# The head reaches both nodes.
+# The head must reach both nodes.
 nodes_there() {
   local node nodes
   read -r head <<<"$(containers head)"
@@ -40,7 +40,7 @@ compose() {
 
 take_down() {
   compose down --volumes >"$log" 2>&1 || cat "$log"
-  $engine network rm "${name}_default" >/dev/null 2>&1 || true # podman-compose leaves it
+  $engine network rm "${name}_default" >/dev/null 2>&1 || true # left by podman-compose
   rm -f "$log"
 }
 
@@ -53,7 +53,7 @@ train_across() {
     tests/cluster/across.sh "${names[@]}"
 }
 
-# Podman cannot start where both versions of cgroups are mounted: it is shown the older ones alone.
+# Podman cannot start where both versions of cgroups are mounted, so it is shown only the older ones.
 beside_podman() {
   . docker/storage.sh
   [ "${1:-}" = inside ] || { rm -f "$log" && exec unshare --mount --propagation private "$0" podman inside; }

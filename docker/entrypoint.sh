@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# What a container does.
+# What a container runs.
 #   head           makes the keys of the cluster if there are none, then serves as a node
 #   node           waits for the keys, then lets the head in, by ssh
 #   COMMAND ...    runs it
-# /cluster is a folder that the nodes share and nobody else sees; in /cluster/hosts each leaves its address, in a file of its name.
+# /cluster is a folder that only the nodes share; in /cluster/hosts each node writes its address to a file of
+# its name.
 set -euo pipefail
 cluster=${CLUSTER:-/cluster}
 
-# The last file written says that all are there.
+# The last file written means that all are there.
 make_keys() {
   [ ! -e "$cluster/known_hosts" ] || return 0
   rm -f "$cluster"/{key,host_key}{,.pub}
@@ -32,7 +33,8 @@ announce() {
   hostname -I | cut -d' ' -f1 >"$cluster/hosts/$(hostname)"
 }
 
-# Of this user and for this user alone, so it needs no root. Files of a shared folder may have any owner and mode, hence StrictModes.
+# It belongs to this user and serves only this user, so it needs no root. Files of a shared folder may have
+# any owner and mode, hence StrictModes.
 serve() {
   exec /usr/sbin/sshd -D -e -f /dev/null -p "${SSH_PORT:-2222}" -h "$cluster/host_key" -o "AuthorizedKeysFile=$cluster/key.pub" \
     -o PasswordAuthentication=no -o KbdInteractiveAuthentication=no -o StrictModes=no -o UsePAM=no -o PidFile=none

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# From a bare Debian 12 to a fine-tuned model: installs the packages, builds, trains an adapter on 2 ranks that tells the small base
-# model's tales in a pirate's voice, and prints text from before and after. Where it is installed, with the program, it builds nothing.
-#   jobs/quickstart.sh [OUT]        OUT: run folder, default runs/quickstart; run again to go on or to see the texts again
+# From a bare Debian 12 to a fine-tuned model: installs the packages, builds, trains an adapter on 2 ranks so
+# that the small base model tells its tales in a pirate's voice, and prints text from before and after. In an
+# installed copy it builds nothing.
+#   jobs/quickstart.sh [OUT]        OUT: run folder, default runs/quickstart; run again to resume or to see the texts again
 set -euo pipefail
 jobs=$(cd "$(dirname "$0")" && pwd)
 

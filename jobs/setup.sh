@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the build needs, and those that are named. Skips what is there; uses sudo when not root.
+# Installs the Debian packages that the build needs, and any others given as arguments. Skips installed ones;
+# uses sudo when not root.
 #   jobs/setup.sh [more packages ...]
 set -euo pipefail
 
@@ -21,7 +22,7 @@ fi
 echo "setup: installing$missing"
 export DEBIAN_FRONTEND=noninteractive
 
-# No package may start a daemon here: nobody asked for an sshd of this machine.
+# No package may start a daemon here: nobody asked for an sshd on this machine.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
   trap '$as_root rm -f $policy' EXIT

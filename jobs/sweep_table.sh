@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A table of the runs in a folder, best first: by validation loss where there is one, else by training loss.
+# A table of the runs in a folder, best first: by validation loss if there is one, else by training loss.
 #   jobs/sweep_table.sh FOLDER            prints it
 #   jobs/sweep_table.sh FOLDER --write    also writes FOLDER/table.txt
 set -euo pipefail
 folder=${1:?sweep_table: which folder?}
 
-# row FILE: what a run's metrics.jsonl says, with the numbers to sort by first. A single step's loss is that of its batch alone, so the
-# last ten are taken together.
+# row FILE: the results in a run's metrics.jsonl, with the numbers to sort by first. A single step's loss
+# depends on its batch, so the last ten are averaged.
 row() {
   awk -v run="$(basename "$(dirname "$1")")" '
     function value(key, text) {
@@ -37,7 +37,7 @@ table() {
 }
 
 if [ "${2:-}" = --write ]; then
-  # One at a time: of runs that end together, the one that writes last sees all of them ended.
+  # One at a time: of runs that end together, the last one to write sees that all have ended.
   exec 9>"$folder/table.lock"
   flock 9 || echo "sweep_table: $folder: no locks there; print the table again when all runs are done" >&2
   table >"$folder/table.tmp"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# One training on 1 rank, on 4 ranks of a host, and across hosts; then a host dies in mid-run, and the job goes on on what is left. Every
-# form must end in the same adapter, bit for bit.
+# One training on 1 rank, on 4 ranks of a host, and across hosts; then a host dies in mid-run, and the job
+# resumes on the remaining ones. Every form must end in the same adapter, bit for bit.
 #   across.sh H1 H2 H3          names by which mpirun on H1 reaches three hosts
-# It knows nothing of how the hosts are made. The environment says:
-#   AT_FIRST    what puts a command on H1 (docker compose exec -T h1); nothing when this script runs there
+# It does not know how the hosts are made. The environment says:
+#   AT_FIRST    the prefix that runs a command on H1 (docker compose exec -T h1); empty when this script runs there
 #   KILL_HOST   a command that, given H2 or H3, ends all that runs on it at once
 #   LORA_DIST, MODEL, OUT       the program and a model folder with train.jsonl, as the hosts see them; a folder on H1 for the runs
 set -uo pipefail

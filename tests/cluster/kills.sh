@@ -57,7 +57,7 @@ steps_done() {
   echo "${n:-0}"
 }
 
-# The parts of files that kills left behind.
+# Unfinished files that kills left.
 leftovers() {
   find killed -name '*.tmp.*' 2>/dev/null | sort
 }
@@ -134,7 +134,7 @@ strike() {
   if [ "$n" = 1 ]; then all=$job; else all=${all:-$(ranks_of_job)}; fi
   choose "$aim"
   kill -9 "$victim" 2>/dev/null
-  await_silence 2>/dev/null # where bash tells that a job was killed
+  await_silence 2>/dev/null # where bash reports that a job was killed
   wait "$job" 2>/dev/null
   status=$?
   [ "$status" != 0 ] || return 1

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Helpers for tests on hosts of this machine; source it first. It brings tests/runs/lib.sh.
+# Helpers for tests on hosts of this machine; source it first. It sources tests/runs/lib.sh.
 . "$(dirname "${BASH_SOURCE[0]}")/../runs/lib.sh"
 cluster=$root/tests/cluster
 
@@ -8,7 +8,7 @@ hosts() {
   HOSTS=$scratch/hosts.$1 "$cluster/hosts.sh" "${@:2}"
 }
 
-# make_hosts SET N ...: ends the test as skipped where hosts cannot be made.
+# make_hosts SET N ...: ends the test as skipped if hosts cannot be made.
 make_hosts() {
   local code=0
   hosts "$1" up "${@:2}" --while $$ || code=$?

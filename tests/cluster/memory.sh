@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What a rank costs beyond the first on its host: the peak of the summed PSS of 1, 2 and 4 ranks, with a model of GPT-2's shape (124 M), rank 8 on
-# all linear modules, 8 sequences of 512 a step; where the host reads the model itself, and where it receives it. Fails when ranks bring
-# copies of the base. By hand: it takes some minutes.
+# What each further rank on a host costs: the peak of the summed PSS of 1, 2 and 4 ranks, with a model of
+# GPT-2's shape (124 M), rank 8 on all linear modules, 8 sequences of 512 per step; with a host that reads the
+# model itself, and with one that receives it. Fails when ranks hold copies of the base. By hand: it takes
+# some minutes.
 #   memory.sh [FOLDER]     FOLDER keeps the model, default in the temporary folder
 . "$(dirname "$0")/lib.sh"
 . "$cluster/shape.sh"

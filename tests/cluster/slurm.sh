@@ -287,7 +287,7 @@ node_lost() {
   went_on lost 'DUE TO NODE FAILURE|returns'
 }
 
-# The third run's value is none: it fails, and the table tells of the others.
+# The third run's option is invalid: it fails, and the table shows the others.
 sweep() {
   lap "a sweep"
   edited sweep.sbatch "$PWD/sweep" "${short[@]}" >sweep.edited

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Fuzzes the parsers: builds the targets with clang's libFuzzer, ASan and UBSan, runs each for a time from its seeds, and prints what came
-# of it. Where there is no clang, gcc's ASan replays the seeds. Status 1 after a finding; the input stays in the folder that is named.
+# Fuzzes the parsers: builds the targets with clang's libFuzzer, ASan and UBSan, runs each for a time from its
+# seeds, and prints the results. Without clang, gcc's ASan replays the seeds. Status 1 after a finding; the
+# input stays in the folder that is named.
 #   tests/fuzz/run.sh SECONDS [TARGET ...]
-# FUZZ_BUILD is the build folder, which is used again (build-fuzz), FUZZ_JOBS how many targets run at once (2), FUZZ_KEEP a folder for
-# the inputs that reach new code, from which the next run goes on, FUZZ_SEED the seed of what is tried (0: another each time).
+# FUZZ_BUILD is the build folder, which is reused (build-fuzz), FUZZ_JOBS the number of targets that run at
+# once (2), FUZZ_KEEP a folder for the inputs that reach new code, from which the next run starts, FUZZ_SEED
+# the random seed (0: another one each time).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$(dirname "$here")")
@@ -21,7 +23,7 @@ has_libfuzzer() {
   clang -fsanitize=fuzzer,address "$scratch/try.c" -o "$scratch/try" 2>/dev/null
 }
 
-# A build folder is of one compiler.
+# A build folder is for one compiler.
 if has_libfuzzer; then
   fuzzes=1
   preset=fuzz

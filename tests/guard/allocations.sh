@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A step takes no memory after the first: 0 bytes from the heap and the system, but for what the BLAS takes for itself, and for decoding the samples
-# (JSON, tokens, images), of which each may take only so many calls. ALLOCATIONS names the program that counts.
+# After the first step a step allocates nothing: 0 bytes from the heap and the system, except for what the
+# BLAS takes for itself, and for decoding the samples (JSON, tokens, images), each of which may take only so
+# many calls. ALLOCATIONS names the program that counts.
 . "$(dirname "$0")/../runs/lib.sh"
 : "${ALLOCATIONS:=$root/build/tests/allocations}"
 steps=12
 batch=4
 
-# check NAME CALLS ARGUMENT ...: CALLS to decode a sample, at most.
+# check NAME CALLS ARGUMENT ...: at most CALLS per decoded sample.
 check() {
   local name=$1 calls=$2 most
   shift 2

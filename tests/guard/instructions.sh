@@ -2,7 +2,7 @@
 # Counts the instructions of fixed tiny steps (valgrind's callgrind, which emulates a CPU with AVX2) and fails when one takes over 5% more than
 # is recorded in instructions.txt.
 #   tests/guard/instructions.sh             checks (LORA_DIST names the program)
-#   tests/guard/instructions.sh --record    writes instructions.txt anew: after a change that is meant, or with another compiler or BLAS
+#   tests/guard/instructions.sh --record    writes instructions.txt again: after an intended change, or with another compiler or BLAS
 . "$(dirname "$0")/../runs/lib.sh"
 record=$root/tests/guard/instructions.txt
 export OPENBLAS_CORETYPE=Haswell
@@ -10,7 +10,7 @@ export OPENBLAS_CORETYPE=Haswell
 command -v valgrind >/dev/null || { echo "skipped: there is no valgrind"; exit 77; }
 grep -qw avx2 /proc/cpuinfo || { echo "skipped: the counts are of a CPU with AVX2"; exit 77; }
 
-# measure NAME ARGUMENT ...: prints "NAME COUNT" of two steps, from reading the samples to AdamW.
+# measure NAME ARGUMENT ...: prints "NAME COUNT" for two steps, from reading the samples to AdamW.
 measure() {
   local name=$1 count
   shift
@@ -35,7 +35,8 @@ if [ "${1:-}" = --record ]; then
   cat counts
   exit
 fi
-# valgrind ran the vector code for AVX2; where this processor has AVX-512 the program itself runs that, to the same bits.
+# valgrind ran the vector code for AVX2; on a processor with AVX-512 the program itself runs that, with the
+# same bits.
 ranks 1 train --out native --steps 2 --seed 1 --model "$m/llama3" --data "$m/llama3/train.jsonl" --batch-size 4 --micro-batch 2 --target all-linear --dropout 0.1
 same_bits native/peft/adapter_model.safetensors run-llama3/peft/adapter_model.safetensors
 
