@@ -103,7 +103,7 @@ static void name_classes(ld_job *j) {
   ld_base_set_labels(&j->base, (const char *const *)labels->names, labels->n_names);
 }
 
-/* What a rank reads while the others may ask whether it is there. */
+/* What a rank reads while the others may check that it is alive. */
 typedef struct start_file {
   ld_job *job;
   const char *path;
