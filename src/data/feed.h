@@ -5,14 +5,6 @@
 #include "data/corpus.h"
 #include "nn/batch.h"
 
-/* The memory of a field, which grows with the rows that are laid. */
-typedef struct ld_lane {
-  int n_rows, n_segments;
-  int32_t *ids, *positions, *types, *segment;
-  float *numbers;
-  size_t room, segment_room, number_room;
-} ld_lane;
-
 /* The memory of a microbatch being made; reused, and grown when needed. Zero-initialise. */
 typedef struct ld_feed {
   ld_lane input, targets;

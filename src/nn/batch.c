@@ -4,9 +4,54 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 const ld_field *ld_batch_field(const ld_batch *batch, const char *name) {
   for (const ld_field *field = batch->fields; field->name; field++)
     if (!strcmp(field->name, name)) return field;
   fprintf(stderr, "lora_dist: a batch without the field '%s'\n", name);
   abort();
+}
+
+void ld_lane_clear(ld_lane *lane) {
+  lane->n_rows = lane->n_segments = 0;
+}
+
+void ld_lane_free(ld_lane *lane) {
+  free(lane->ids);
+  free(lane->positions);
+  free(lane->types);
+  free(lane->segment);
+  free(lane->numbers);
+  *lane = (ld_lane){0};
+}
+
+void ld_lane_reserve(ld_lane *lane, size_t rows, size_t width) {
+  if (rows > lane->room) {
+    lane->room = rows;
+    lane->ids = ld_realloc(lane->ids, rows, sizeof *lane->ids);
+    lane->positions = ld_realloc(lane->positions, rows, sizeof *lane->positions);
+    lane->types = ld_realloc(lane->types, rows, sizeof *lane->types);
+  }
+  if (rows * width > lane->number_room) {
+    lane->number_room = rows * width;
+    lane->numbers = ld_realloc(lane->numbers, rows * width, sizeof *lane->numbers);
+  }
+}
+
+int ld_lane_add(ld_lane *lane, int n, size_t width) {
+  const int first = lane->n_rows;
+  ld_lane_reserve(lane, (size_t)first + (size_t)n, width);
+  lane->n_rows += n;
+  return first;
+}
+
+/* There is a place for the end of the last segment too. */
+void ld_lane_begin_segment(ld_lane *lane) {
+  const size_t places = (size_t)lane->n_segments + 2;
+  if (places > lane->segment_room) {
+    lane->segment_room = places + places / 2;
+    lane->segment = ld_realloc(lane->segment, lane->segment_room, sizeof *lane->segment);
+  }
+  lane->segment[lane->n_segments++] = lane->n_rows;
 }

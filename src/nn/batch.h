@@ -10,6 +10,7 @@
 #ifndef LD_BATCH_H
 #define LD_BATCH_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Names of fields. */
@@ -41,6 +42,27 @@ typedef struct ld_batch {
 
 /* The field of that name. A missing field is a bug of the caller: the program ends. */
 const ld_field *ld_batch_field(const ld_batch *batch, const char *name);
+
+/* The memory of a field that is being filled; reused, grown when needed. Zero-initialise. */
+typedef struct ld_lane {
+  int n_rows, n_segments;
+  int32_t *ids, *positions, *types, *segment;
+  float *numbers;
+  size_t room, segment_room, number_room;
+} ld_lane;
+
+void ld_lane_clear(ld_lane *lane);
+void ld_lane_free(ld_lane *lane);
+
+/* Makes room for so many rows in all, of `width` numbers each. */
+void ld_lane_reserve(ld_lane *lane, size_t rows, size_t width);
+
+/* Counts n more rows of `width` numbers each, with room for them, and returns the first's place. What they hold is for the
+ * caller to write. */
+int ld_lane_add(ld_lane *lane, int n, size_t width);
+
+/* The next row begins a segment. */
+void ld_lane_begin_segment(ld_lane *lane);
 
 /* Keys and values of one sequence so far, per block: (capacity, width) each. */
 typedef struct ld_cache {

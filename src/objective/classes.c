@@ -15,9 +15,9 @@ static const ld_metric metrics[] = {[LD_ACCURACY] = {.key = "accuracy", .name = 
                                     [LD_MATTHEWS] = {.key = "matthews", .name = "Matthews", .digits = 4},
                                     {0}};
 
-static int lay(const ld_laid *laid) {
-  laid->targets[0] = laid->record->label;
-  return 1;
+static void lay(const ld_laid *laid, ld_lane *targets) {
+  const int at = ld_lane_add(targets, 1, 0);
+  targets->ids[at] = laid->record->label;
 }
 
 static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {

@@ -10,13 +10,14 @@ static const ld_metric metrics[] = {
     {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
 /* A token is the target of the position before it, if that belongs to the same text. */
-static int lay(const ld_laid *laid) {
+static void lay(const ld_laid *laid, ld_lane *targets) {
+  const int at = ld_lane_add(targets, laid->count, 0);
+  int32_t *ids = targets->ids + at;
   for (int i = 0; i < laid->count; i++) {
-    laid->targets[i] = -1;
+    ids[i] = -1;
     if ((i > 0 || laid->continues) && laid->sample->target[laid->first + i])
-      laid->targets[i - 1] = laid->sample->tokens.ids[laid->first + i];
+      ids[i - 1] = laid->sample->tokens.ids[laid->first + i];
   }
-  return laid->count;
 }
 
 static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {

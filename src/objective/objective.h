@@ -48,10 +48,7 @@ typedef struct ld_laid {
   const ld_record *record;
   const ld_labels *labels; /* the base's */
   int first, count;
-  bool continues;   /* its first token continues the row before */
-  int32_t *targets; /* its rows of the field "targets", as ids (-1 for none), */
-  float *values;    /* and as numbers (NaN for none), whichever the objective has */
-  int32_t *parts;   /* beside targets: the part of the record (a word) that each belongs to; optional */
+  bool continues; /* its first token continues the row before */
 } ld_laid;
 
 /* The model's outputs (rows, cols) for a record: one row for a whole record, else one row per token. */
@@ -72,8 +69,9 @@ typedef struct ld_objective {
   const ld_metric *metrics;         /* the first is shown beside the loss; {NULL} after the last */
   ld_head head;                     /* the kind of head that it needs, */
   int n_outputs;                    /* with this number of outputs; 0: any number */
-  /* Writes the targets of a sample, one for each of its tokens or one for all of it; returns their number. */
-  int (*lay)(const ld_laid *laid);
+  /* Adds the targets of a sample to the field "targets": ids (-1 for none) or numbers (NaN for none). Where a
+   * prediction needs it, `positions` gets the part of the record (a word) that each belongs to. */
+  void (*lay)(const ld_laid *laid, ld_lane *targets);
   /* LD_EMISMATCH, naming no file, when data with these labels does not suit a head with so many outputs.
    * NULL: it has no labels. */
   int (*suit)(const ld_labels *labels, int n_outputs, ld_error *err);

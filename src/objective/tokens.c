@@ -102,17 +102,17 @@ static int32_t class_of(const ld_labels *labels, const char *name) {
 }
 
 /* Data for prediction may have no tags. The first token of a word then has class 0, so that it has an answer. */
-static int lay(const ld_laid *laid) {
+static void lay(const ld_laid *laid, ld_lane *targets) {
   const ld_sample *sample = laid->sample;
   const char *tag = sample->tags.length ? sample->tags.bytes : NULL;
+  const int at = ld_lane_add(targets, laid->count, 0);
   for (int i = 0; i < laid->count; i++) {
-    laid->parts[i] = sample->parts.ids[i];
-    laid->targets[i] = sample->target[i] ? 0 : -1;
+    targets->positions[at + i] = sample->parts.ids[i];
+    targets->ids[at + i] = sample->target[i] ? 0 : -1;
     if (!sample->target[i] || !tag) continue;
-    laid->targets[i] = class_of(laid->labels, tag);
+    targets->ids[at + i] = class_of(laid->labels, tag);
     tag += strlen(tag) + 1;
   }
-  return laid->count;
 }
 
 /* ", tags B-PER I-PER O": the tags of the first words. */

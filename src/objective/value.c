@@ -12,9 +12,9 @@ static const ld_metric metrics[] = {
     [LD_SPEARMAN] = {.key = "spearman", .name = "Spearman", .title = "Spearman correlation", .digits = 4},
     {0}};
 
-static int lay(const ld_laid *laid) {
-  laid->values[0] = laid->record->value;
-  return 1;
+static void lay(const ld_laid *laid, ld_lane *targets) {
+  const int at = ld_lane_add(targets, 1, 1);
+  targets->numbers[at] = laid->record->value;
 }
 
 static int suit(const ld_labels *labels, int n_outputs, ld_error *err) {
