@@ -73,7 +73,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   if (!rc)
     rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base,
                                   err);
-  if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, base.model, err);
+  if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, base.objective, base.model, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
   if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(corpus->dataset), NULL, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);

@@ -59,8 +59,8 @@ static void print_input(const ld_base *base) {
 static void print_head(const ld_base *base) {
   const ld_linear *head = base->model->head;
   if (!base->labels.n_names) return;
-  if (base->model->unfit_head) {
-    printf("head               %s: training needs --new-head\n", base->model->unfit_head);
+  if (base->unfit_head) {
+    printf("head               %s: training needs --new-head\n", base->unfit_head);
     return;
   }
   if (head->is_new) {

@@ -65,11 +65,13 @@ static void name_head(ld_base *base, const ld_labels *labels) {
 static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
   const ld_options *options = &j->options;
   const ld_labels *labels = &j->data->labels;
-  if (j->base.model->unfit_head && !options->new_head)
+  if (j->base.unfit_head && !options->new_head)
     return ld_fail(err, LD_EUNSUPPORTED,
                    "%s/config.json: %s: give --new-head to start with a new head, for one label per record",
-                   options->model, j->base.model->unfit_head);
-  if (n_outputs == 1 && !options->labels && labels->kind != LD_LABEL_REAL)
+                   options->model, j->base.unfit_head);
+  const ld_objective *objective = j->base.objective;
+  const bool one_is_enough = objective->named && objective->least_outputs == 1;
+  if (n_outputs == 1 && !one_is_enough && !options->labels && labels->kind != LD_LABEL_REAL)
     return ld_fail(
         err, LD_EMISMATCH,
         "%s: every label is '%s', and one class alone cannot be learnt: give data of more classes, or "
@@ -252,7 +254,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
   int rc = options->out ? ld_comm_by_first(j->comm, take_out, j, err) : 0; /* a dry run may do without */
   j->digests = ld_once_open(j->comm, options, ld_job_cache(j));
   if (!rc) rc = open_base(j, err);
-  if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, j->base.model, err);
+  if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, j->base.objective, j->base.model, err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
   if (!rc) rc = ld_base_follow(&j->base, ld_dataset_form(j->data->dataset), err);
   if (!rc) rc = ld_corpus_find_digest(j->data, j->comm, err);

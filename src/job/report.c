@@ -317,7 +317,7 @@ static void print_work(const ld_job *j, double tokens) {
   double loss;
   if (!ld_corpus_blank(j->data, 1, ld_corpus_longest(j->data), &feed, &batch, NULL)) {
     ld_tape_begin(tape, LD_PASS_TRAIN, true, j->options.recompute);
-    ld_objective_loss(j->base.model, tape, &batch, &loss);
+    j->base.objective->loss(j->base.model, tape, &batch, &loss);
     printf("work per step      about %.3f GFLOP\n",
            ld_tape_work(tape) / j->data->plan->longest * tokens / 1e9);
   }

@@ -222,7 +222,8 @@ static void put_trained(const ld_params *params, ld_text *out) {
 static int open_run(void *self, ld_error *err) {
   ld_job *j = self;
   ld_text yaml = {0};
-  ld_options_yaml(LD_CMD_TRAIN, &j->options, j->base.model, ld_dataset_form(j->data->dataset), &yaml);
+  ld_options_yaml(LD_CMD_TRAIN, &j->options, j->base.objective, j->base.model,
+                  ld_dataset_form(j->data->dataset), &yaml);
   ld_text_printf(&yaml,
                  "version: \"%s\"\nbase-digest: \"%s\"\ndata-digest: \"%s\"\nhost: \"%s\"\nranks: "
                  "%d\nkernels: \"%s\"\n",

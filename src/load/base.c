@@ -43,12 +43,6 @@ static int find_special_ids(ld_base *base, ld_error *err) {
   return rc;
 }
 
-static bool has_form(const ld_objective *objective, const ld_data_form *form) {
-  const ld_data_form *const *at = objective->forms;
-  while (*at && *at != form) at++;
-  return *at != NULL;
-}
-
 static bool is_listed(const ld_base *base, const ld_data_form *form) {
   const ld_data_form *const *at = base->forms;
   while (*at && *at != form) at++;
@@ -68,6 +62,14 @@ static void add_forms(ld_base *base, const ld_family *family) {
 
 static void name_stored_labels(ld_base *base);
 
+/* By what is known of the head; where that contradicts itself, by the head alone. */
+static void choose_objective(ld_base *base) {
+  const ld_purpose purpose = {
+      .head = base->model->family->head, .n_outputs = base->model->head->out, .problem = base->problem};
+  base->objective = ld_objective_find(&purpose);
+  if (!base->objective) base->objective = ld_objective_of(base->model);
+}
+
 static int build_model(ld_base *base, const ld_head_request *request, ld_error *err) {
   const ld_value *config = ld_model_folder_config(base->folder);
   const ld_family *families[LD_MOST_HEADS] = {0};
@@ -76,7 +78,7 @@ static int build_model(ld_base *base, const ld_head_request *request, ld_error *
   if (rc) return rc;
   ld_model_free(base->model);
   base->model = model;
-  base->objective = ld_objective_of(model);
+  choose_objective(base);
   memset(base->forms, 0, sizeof base->forms);
   const int n = ld_model_families(config, base->weights->source, families, err);
   for (int i = 0; i < n; i++) add_forms(base, families[i]);
@@ -102,12 +104,50 @@ static int change_family(ld_base *base, bool (*right)(const ld_family *family, c
 static bool serves_form(const ld_family *family, const void *form) {
   const ld_objective *objective;
   for (size_t i = 0; (objective = ld_objective_at(i)); i++)
-    if (objective->head == family->head && has_form(objective, form)) return true;
+    if (objective->head == family->head && ld_objective_takes(objective, form)) return true;
   return false;
 }
 
+static void set_problem(ld_base *base, const char *problem) {
+  char *copy = problem ? ld_strdup(problem) : NULL;
+  free(base->problem);
+  base->problem = copy;
+}
+
+/* The stored head is not for what the base is to be trained for: a new one takes its place. */
+static int replace_head(ld_base *base, char *why, ld_error *err) {
+  const ld_head_request request = {.family = base->model->family, .fresh = true};
+  free(base->unfit_head);
+  base->unfit_head = why;
+  const int rc = build_model(base, &request, err);
+  if (!rc) name_stored_labels(base);
+  return rc;
+}
+
 int ld_base_follow(ld_base *base, const ld_data_form *form, ld_error *err) {
-  return change_family(base, serves_form, form, err);
+  int rc = change_family(base, serves_form, form, err);
+  if (rc || ld_objective_takes(base->objective, form)) return rc;
+  const ld_purpose purpose = {
+      .head = base->model->family->head, .n_outputs = base->model->head->out, .form = form};
+  const ld_objective *found = ld_objective_find(&purpose);
+  if (!found) return 0;
+  char *why = base->problem ? ld_format("problem_type \"%.64s\" is not for records with \"%s\"",
+                                        base->problem, form->keys[1] ? form->keys[1] : "label")
+                            : NULL;
+  set_problem(base, found->problem);
+  if (why) return replace_head(base, why, err);
+  base->objective = found;
+  return 0;
+}
+
+int ld_base_follow_problem(ld_base *base, const char *problem, ld_error *err) {
+  const ld_purpose purpose = {.head = base->model->family->head, .problem = problem};
+  if (!problem) return 0;
+  if (!ld_objective_find(&purpose))
+    return ld_fail(err, LD_EUNSUPPORTED, "problem_type \"%.64s\" is not supported", problem);
+  set_problem(base, problem);
+  choose_objective(base);
+  return 0;
 }
 
 static bool serves_task(const ld_family *family, const void *task_type) {
@@ -144,10 +184,27 @@ static void name_stored_labels(ld_base *base) {
 }
 
 int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
+  free(base->unfit_head);
+  base->unfit_head = NULL;
   const int rc = build_model(base, &(ld_head_request){base->model->family, n_outputs, fresh}, err);
   if (rc) return rc;
   name_stored_labels(base);
   return 0;
+}
+
+/* transformers' problem_type, which heads for records alone have. */
+static int read_problem(ld_base *base, ld_error *err) {
+  const char *problem;
+  const int rc = ld_value_string(ld_model_folder_config(base->folder), "problem_type", NULL, &problem, err);
+  if (rc || !problem || base->model->family->head != LD_HEAD_RECORD) return rc;
+  set_problem(base, problem);
+  choose_objective(base);
+  if (base->objective->problem && !strcmp(base->objective->problem, problem)) return 0;
+  set_problem(base, NULL);
+  return replace_head(
+      base,
+      ld_format("problem_type \"%.64s\" with %d outputs is not supported", problem, base->model->head->out),
+      err);
 }
 
 int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
@@ -155,6 +212,7 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   int rc = ld_model_folder_open(path, &base->folder, err);
   if (!rc) base->weights = ld_weights_mapped(base->folder);
   if (!rc) rc = build_model(base, NULL, err);
+  if (!rc) rc = read_problem(base, err);
   for (size_t i = 0; !rc && i < base->model->n_warnings; i++)
     ld_warn("%s/config.json: %s", path, base->model->warnings[i]);
   if (rc || !base->objective->suit) return rc;
@@ -242,6 +300,8 @@ void ld_base_close(ld_base *base) {
   ld_labels_free(&base->labels);
   ld_tokenizer_free(base->tokenizer);
   ld_chat_template_free(base->chat_template);
+  free(base->problem);
+  free(base->unfit_head);
   free(base->weights);
   ld_model_folder_close(base->folder);
   *base = (ld_base){0};

@@ -409,9 +409,9 @@ int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err)
 static int check_ready(const ld_base *base, ld_error *err) {
   for (size_t i = 0; i < base->model->n_linears; i++) {
     const ld_linear *linear = base->model->linears[i];
-    if (linear->is_new && !linear->change && base->model->unfit_head)
+    if (linear->is_new && !linear->change && base->unfit_head)
       return ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: %s: give an --adapter that holds a head",
-                     ld_model_folder_path(base->folder), base->model->unfit_head);
+                     ld_model_folder_path(base->folder), base->unfit_head);
     if (linear->is_new && !linear->change)
       return ld_fail(err, LD_EMISMATCH, "%s: has no '%s': give an --adapter that holds it",
                      ld_model_folder_path(base->folder), linear->path);

@@ -412,17 +412,8 @@ static int stated_outputs(ld_builder *builder) {
 }
 
 int ld_build_outputs(ld_builder *builder) {
-  const char *problem = ld_build_string(builder, "problem_type", NULL);
-  int n = stated_outputs(builder);
-  if (builder->request.n_outputs) n = builder->request.n_outputs;
-  if (problem && !builder->request.n_outputs && !builder->failed &&
-      strcmp(problem, n == 1 ? "regression" : "single_label_classification")) {
-    char *text = ld_format("problem_type \"%.64s\" with %d outputs is not supported", problem, n);
-    builder->model->unfit_head = strcpy(ld_build_alloc(builder, strlen(text) + 1, 1), text);
-    builder->request.fresh = true;
-    free(text);
-  }
-  return n;
+  const int stated = stated_outputs(builder);
+  return builder->request.n_outputs ? builder->request.n_outputs : stated;
 }
 
 /* Whether to take the stored layer. Unless another number of outputs is requested, an existing layer must

@@ -96,8 +96,7 @@ void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int chann
     __attribute__((format(printf, 6, 7)));
 
 /* The number of outputs of the head: as requested, or by num_labels, or without it by id2label (2 when the
- * config has neither); sets the model's task. A stored head for another type of problem is not used:
- * `unfit_head` says so. */
+ * config has neither). */
 int ld_build_outputs(ld_builder *builder);
 
 /* A linear module with bias in a classifier's head: the stored one, or a new one with zero weights if there

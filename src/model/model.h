@@ -68,9 +68,8 @@ struct ld_model {
   const char *embedding_name; /* of a language model: its tensor, "model.embed_tokens.weight" */
   const char **warnings;      /* about config.json */
   size_t n_warnings, room_warnings;
-  const char *unfit_head; /* why a new head replaces the stored one; NULL: it does not */
-  int64_t n_parameters;   /* of the base; tied tensors count once */
-  void **owned;           /* freed by ld_model_free */
+  int64_t n_parameters; /* of the base; tied tensors count once */
+  void **owned;         /* freed by ld_model_free */
   size_t n_owned, room_owned;
 };
 

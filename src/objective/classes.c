@@ -81,6 +81,7 @@ const ld_objective ld_objective_classes = {
     .loss_unit = "nats",
     .metrics = metrics,
     .head = LD_HEAD_RECORD,
+    .least_outputs = 2,
     .lay = lay,
     .suit = ld_class_labels_suit,
     .put_target = put_target,

@@ -68,7 +68,7 @@ typedef struct ld_objective {
   const char *loss_unit;            /* shown in the report: "nats"; NULL: no unit */
   const ld_metric *metrics;         /* the first is shown beside the loss; {NULL} after the last */
   ld_head head;                     /* the kind of head that it needs, */
-  int n_outputs;                    /* with this number of outputs; 0: any number */
+  int least_outputs, most_outputs;  /* with as many outputs; 0: any number */
   /* Adds the targets of a sample to the field "targets": ids (-1 for none) or numbers (NaN for none). Where a
    * prediction needs it, `positions` gets the part of the record (a word) that each belongs to. */
   void (*lay)(const ld_laid *laid, ld_lane *targets);

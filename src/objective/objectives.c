@@ -1,6 +1,7 @@
 #include "objective/objectives.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
 
@@ -10,24 +11,41 @@ static const ld_objective *const objectives[] = {&ld_objective_language, &ld_obj
 
 enum { N_OBJECTIVES = sizeof objectives / sizeof *objectives };
 
-const ld_objective *ld_objective_of(const ld_model *model) {
+bool ld_objective_takes(const ld_objective *objective, const ld_data_form *form) {
+  const ld_data_form *const *at = objective->forms;
+  while (*at && *at != form) at++;
+  return *at != NULL;
+}
+
+static bool fits(const ld_objective *objective, const ld_purpose *p) {
+  const int n = p->n_outputs;
+  if (objective->head != p->head) return false;
+  if (n && (n < objective->least_outputs || (objective->most_outputs && n > objective->most_outputs)))
+    return false;
+  if (p->problem && (!objective->problem || strcmp(objective->problem, p->problem) != 0)) return false;
+  return !p->form || ld_objective_takes(objective, p->form);
+}
+
+const ld_objective *ld_objective_find(const ld_purpose *purpose) {
   for (size_t i = 0; i < N_OBJECTIVES; i++)
-    if (objectives[i]->head == model->family->head &&
-        (!objectives[i]->n_outputs || objectives[i]->n_outputs == model->head->out))
-      return objectives[i];
-  abort(); /* a family whose kind of head has no objective */
+    if (fits(objectives[i], purpose)) return objectives[i];
+  return NULL;
+}
+
+const ld_objective *ld_objective_of(const ld_model *model) {
+  ld_purpose purpose = {.head = model->family->head, .n_outputs = model->head->out};
+  const ld_objective *found = ld_objective_find(&purpose);
+  purpose.n_outputs = 0;
+  if (!found) found = ld_objective_find(&purpose);
+  if (!found) abort(); /* a family with a head that no objective is for */
+  return found;
 }
 
 const ld_objective *ld_objective_at(size_t i) {
   return i < N_OBJECTIVES ? objectives[i] : NULL;
 }
 
-char *ld_objective_what(const ld_model *model) {
-  const ld_objective *objective = ld_objective_of(model);
+char *ld_objective_what(const ld_objective *objective, const ld_model *model) {
   if (!objective->suit) return ld_format("%s", objective->model);
   return ld_format("%s of %ss", objective->model, model->family->input);
-}
-
-ld_tensor *ld_objective_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss) {
-  return ld_objective_of(model)->loss(model, tape, batch, loss);
 }

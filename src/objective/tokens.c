@@ -249,6 +249,7 @@ const ld_objective ld_objective_tokens = {
     .model = "a classifier",
     .forms = forms,
     .head = LD_HEAD_TOKEN,
+    .least_outputs = 2,
     .named = true,
     .loss_unit = "nats",
     .metrics = metrics,

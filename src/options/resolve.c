@@ -254,16 +254,16 @@ static bool has_name(const char *list, const char *word) {
   return false;
 }
 
-static bool has_meaning(const ld_option *o, const ld_model *model) {
-  return !o->meant || has_name(o->meant, ld_objective_of(model)->name) ||
-         has_name(o->meant, model->family->input);
+static bool has_meaning(const ld_option *o, const ld_objective *objective, const ld_model *model) {
+  return !o->meant || has_name(o->meant, objective->name) || has_name(o->meant, model->family->input);
 }
 
-void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_model *model,
-                     const ld_data_form *form, ld_text *out) {
+void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_objective *objective,
+                     const ld_model *model, const ld_data_form *form, ld_text *out) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    if (!o->name || !(o->commands & (int)command) || (o->marks & LD_MARK_ONCE) || !has_meaning(o, model))
+    if (!o->name || !(o->commands & (int)command) || (o->marks & LD_MARK_ONCE) ||
+        !has_meaning(o, objective, model))
       continue;
     if (o->forms && !has_name(o->forms, form->name) && is_default(options, o)) continue;
     ld_text_printf(out, "%s: ", o->name);
@@ -280,12 +280,12 @@ static int check_positions(const ld_options *options, int positions, ld_error *e
                  (long long)options->seq_len, options->model, positions, positions);
 }
 
-int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_model *model,
-                    ld_error *err) {
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_objective *objective,
+                    const ld_model *model, ld_error *err) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i];
-    if (!(o->commands & (int)command) || has_meaning(o, model) || is_default(options, o)) continue;
-    char *what = ld_objective_what(model);
+    if (!(o->commands & (int)command) || has_meaning(o, objective, model) || is_default(options, o)) continue;
+    char *what = ld_objective_what(objective, model);
     ld_fail(err, LD_EUSAGE, "--%s does not apply to %s, which %s is: leave it out", o->name, what,
             options->model);
     free(what);

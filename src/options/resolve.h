@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "base/value.h"
 #include "io/dataset/dataset.h"
-#include "model/model.h"
+#include "objective/objective.h"
 #include "options/command_line.h"
 #include "options/options.h"
 
@@ -23,16 +23,16 @@ void ld_options_json(enum ld_command_bit command, const ld_options *options, boo
 
 /* The same as YAML, one "key: value" per line, without options that do not apply to this model or to data of
  * this form. */
-void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_model *model,
-                     const ld_data_form *form, ld_text *out);
+void ld_options_yaml(enum ld_command_bit command, const ld_options *options, const ld_objective *objective,
+                     const ld_model *model, const ld_data_form *form, ld_text *out);
 
 /* Whether a YAML file is a run's own record, run.yaml, which also names the program's version. */
 bool ld_options_are_record(const ld_value *root);
 
 /* LD_EUSAGE, naming it, for an option with another value than its default that does not apply to this model,
  * and for a given --seq-len beyond the model's positions. */
-int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_model *model,
-                    ld_error *err);
+int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_objective *objective,
+                    const ld_model *model, ld_error *err);
 
 /* The same for data of one form or two (other may be NULL). Only options that the user gave are checked. */
 int ld_options_suit_data(const ld_options *options, const ld_data_form *form, const ld_data_form *other,

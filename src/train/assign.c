@@ -26,7 +26,7 @@ static int find_work(costs *c, ld_row_shape shape, double *work, ld_error *err) 
   const int rc = ld_corpus_blank(c->corpus, 1, shape, &c->feed, &batch, err);
   if (rc) return rc;
   ld_tape_begin(c->tape, LD_PASS_TRAIN, true, c->options->recompute);
-  ld_objective_loss(c->corpus->base->model, c->tape, &batch, &loss);
+  c->corpus->base->objective->loss(c->corpus->base->model, c->tape, &batch, &loss);
   *work = ld_tape_work(c->tape);
   return 0;
 }

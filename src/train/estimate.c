@@ -20,7 +20,7 @@ static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_
   double loss;
   const double began = ld_clock();
   ld_tape_begin(t->tape, LD_PASS_TRAIN, false, t->options->recompute);
-  ld_objective_loss(t->base->model, t->tape, &batch, &loss);
+  t->base->objective->loss(t->base->model, t->tape, &batch, &loss);
   out->forward = ld_clock() - began;
   out->work = ld_tape_work(t->tape);
   ld_tape_backward(t->tape);

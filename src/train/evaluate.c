@@ -20,7 +20,7 @@ int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute,
   const int rc = ld_corpus_blank(widest, rows, ld_corpus_longest(widest), session->feed, &batch, err);
   if (rc) return rc;
   ld_tape_begin(tape, pass, true, recompute);
-  ld_objective_loss(session->model, tape, &batch, &loss);
+  corpus->base->objective->loss(session->model, tape, &batch, &loss);
   if (pass == LD_PASS_TRAIN) ld_tape_backward(tape);
   *bytes = ld_tape_bytes(tape);
   if (ld_tape_reserve(tape)) return 0;
@@ -46,7 +46,7 @@ static int run(const ld_session *session, const ld_corpus *corpus, int64_t first
   free(rows);
   if (rc) return rc;
   ld_tape_begin(session->tape, LD_PASS_INFER, false, false);
-  out->outputs = ld_objective_loss(session->model, session->tape, &out->batch, &out->loss);
+  out->outputs = corpus->base->objective->loss(session->model, session->tape, &out->batch, &out->loss);
   return 0;
 }
 
@@ -67,7 +67,7 @@ enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, N_SUMS };
 /* Sums over all ranks, and joins the answers: each rank has those of its own rows, and zeros elsewhere. */
 static void join(const ld_session *session, const ld_corpus *corpus, int64_t *sums,
                  const int64_t *first_answer, ld_evaluation *out) {
-  const ld_objective *objective = ld_objective_of(session->model);
+  const ld_objective *objective = corpus->base->objective;
   const int64_t n_rows = corpus->plan->n_rows, n_answers = objective->answer ? first_answer[n_rows] : 0;
   ld_comm_sum_i64(session->comm, sums, (size_t)(N_SUMS + n_answers));
   out->n_targets = sums[TARGETS];
@@ -84,7 +84,7 @@ static void join(const ld_session *session, const ld_corpus *corpus, int64_t *su
 
 int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluation *out, ld_error *err) {
   ld_comm *comm = session->comm;
-  const ld_objective *objective = ld_objective_of(session->model);
+  const ld_objective *objective = corpus->base->objective;
   const ld_plan *plan = corpus->plan;
   const int micro_batch = session->micro_batch;
   int64_t *first_answer = first_answers(plan);
@@ -153,7 +153,7 @@ static int check_finite(const ld_corpus *corpus, int64_t row, const ld_outputs *
 /* Runs rows [first, first + n) and appends their predictions, each ended by a NUL. */
 static int predict_rows(const ld_session *session, const ld_corpus *corpus, int64_t first, int n,
                         ld_text *out, ld_error *err) {
-  const ld_objective *objective = ld_objective_of(session->model);
+  const ld_objective *objective = corpus->base->objective;
   pass done;
   int rc = n ? run(session, corpus, first, n, &done, err) : 0;
   for (int i = 0; i < n && !rc; i++) {

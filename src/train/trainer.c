@@ -190,7 +190,7 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
   lap(t, "sum gradients");
   ld_reduce_microbatch(&t->reduce, last);
   ld_tape_begin(t->tape, LD_PASS_TRAIN, false, t->options->recompute);
-  ld_objective_loss(model, t->tape, &batch, &loss);
+  t->base->objective->loss(model, t->tape, &batch, &loss);
   ld_tape_backward(t->tape);
   lap(t, NULL);
   ld_reduce_rest(&t->reduce);

@@ -218,8 +218,8 @@ static int run_images(const ld_base *base, const ld_safetensors *in, const char 
 static int run_samples(const ld_base *base, const char *source, results *out, ld_error *err) {
   ld_safetensors *in;
   const ld_linear *head = base->model->head;
-  if (head->is_new && !head->change && base->model->unfit_head)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s", base->model->unfit_head);
+  if (head->is_new && !head->change && base->unfit_head)
+    return ld_fail(err, LD_EUNSUPPORTED, "%s", base->unfit_head);
   if (head->is_new && !head->change)
     return ld_fail(err, LD_EMISMATCH, "%s is new in this model: give an adapter that has it", head->path);
   const int rc = ld_safetensors_open(source, &in, err);

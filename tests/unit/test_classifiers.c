@@ -92,7 +92,7 @@ static double backward(const judged *c, const samples *s, bool recompute) {
   memset(c->base.params->grad, 0, c->base.params->n_floats * sizeof(float));
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, LD_PASS_TRAIN, dry, recompute);
-    ld_objective_loss(c->base.model, tape, &s->batch, &loss);
+    c->base.objective->loss(c->base.model, tape, &s->batch, &loss);
     ld_tape_backward(tape);
     if (dry) cr_assert(ld_tape_reserve(tape));
   }

@@ -140,7 +140,7 @@ static double step(const ld_base *base, bool recompute) {
   for (int dry = 1; dry >= 0; dry--) {
     loss = 0;
     ld_tape_begin(tape, LD_PASS_TRAIN, dry, recompute);
-    ld_objective_loss(model, tape, &batch, &loss);
+    ld_objective_of(model)->loss(model, tape, &batch, &loss);
     ld_tape_backward(tape);
     if (dry) cr_assert(ld_tape_reserve(tape));
   }
