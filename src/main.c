@@ -46,7 +46,7 @@ static int unknown_command(const char *name, ld_error *err) {
   return ld_fail(err, LD_EUSAGE, "unknown command '%s'%s; see lora_dist --help", name, hint.text);
 }
 
-/* Until the end, where the program leaves as others do when nobody reads its output any more. */
+/* An internal status: at its end the program ends as others do when nobody reads their output any more. */
 enum { READER_GONE = -1 };
 
 static int status_of(int rc, const ld_error *err, bool speak) {
@@ -57,8 +57,8 @@ static int status_of(int rc, const ld_error *err, bool speak) {
   return rc == LD_EUSAGE ? 2 : 1;
 }
 
-/* For what every rank sees before they are connected. Ranks other than 0 leave without an error, since theirs
- * could make the launcher end the job before rank 0 has printed its message. */
+/* For errors that every rank finds before the ranks are connected. Ranks other than 0 end without a message,
+ * since theirs could make the launcher end the job before rank 0 has printed its own. */
 static int usage_status(const ld_error *err, bool speak) {
   if (speak) ld_complain("%s", err->text);
   return speak ? 2 : 0;
@@ -95,8 +95,8 @@ static int fail_options(const ld_comm *comm, const char *mine, const char *first
                  ld_comm_rank(comm), ld_comm_host(comm), mine + at + 1, first + at + 1);
 }
 
-/* Ranks with different options would train different things, or wait for each other for ever. Threads may be
- * each host's own. Collective. */
+/* Ranks with different options would train different things, or wait for each other for ever. Only the number
+ * of threads may differ between hosts. Collective. */
 static int agree_on_options(enum ld_command_bit command, const ld_options *options, ld_comm *comm,
                             ld_error *err) {
   ld_options common = *options;
@@ -111,7 +111,7 @@ static int agree_on_options(enum ld_command_bit command, const ld_options *optio
   return ld_comm_agree(comm, rc, err);
 }
 
-/* The options of the job. Collective. */
+/* Fills in the options of the job. Collective. */
 static int resolve(const ld_command_line *line, ld_comm *comm, ld_options *options, ld_error *err) {
   size_t n = 0;
   int rc = 0;
@@ -130,7 +130,7 @@ static int resolve(const ld_command_line *line, ld_comm *comm, ld_options *optio
   return rc;
 }
 
-/* What file_gone must know in a signal handler: this rank's turn to speak. */
+/* For the signal handler file_gone: when it is this rank's turn to print. */
 static int turn_to_speak;
 enum { TURNS = 20, TURN_MILLISECONDS = 400 };
 
@@ -139,9 +139,9 @@ static void leave(int number) {
   _exit(1);
 }
 
-/* A mapped file that becomes shorter while it is read is no crash of ours. Several ranks may meet it: each
- * waits its turn to say so, and leaves without a word when the launcher wakes it to end because another rank
- * has spoken. */
+/* A mapped file that is truncated while it is read would end the program with SIGBUS. Several ranks may meet
+ * it: each waits for its turn to print the error, and ends silently if the launcher wakes it first because
+ * another rank has printed it. */
 static void file_gone(int number) {
   static const char text[] = "lora_dist: error: a model or data file was cut short, or its disk failed, "
                              "while it was in use: restore it and "
@@ -150,7 +150,7 @@ static void file_gone(int number) {
   signal(SIGCONT, leave);
   signal(SIGTERM, leave);
   for (int i = 0; i < turn_to_speak; i++)
-    poll(NULL, 0, TURN_MILLISECONDS); /* nanosleep is not among what a handler may call */
+    poll(NULL, 0, TURN_MILLISECONDS); /* nanosleep is not allowed in a signal handler */
   (void)!write(STDERR_FILENO, text, sizeof text - 1);
   _exit(1);
 }
@@ -193,10 +193,10 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   const int started =
       command->uses_ranks ? ld_comm_start(&argc, &argv, ld_command_line_patience(line), &comm, &err) : 0;
   if (!comm) comm = ld_comm_alone();
-  if (command->uses_ranks) speak = ld_comm_rank(comm) == 0; /* variables of another job may be left */
+  if (command->uses_ranks) speak = ld_comm_rank(comm) == 0; /* another job's variables may be left */
   ld_log_mute(!speak);
   turn_to_speak = ld_comm_rank(comm) < TURNS ? ld_comm_rank(comm) : TURNS;
-  signal(SIGBUS, file_gone); /* after MPI, which sets one of its own */
+  signal(SIGBUS, file_gone); /* after MPI, which installs its own handler */
   int rc = started ? started : ld_versions_agree(comm, LD_VERSION, &err);
   if (!rc) rc = resolve(line, comm, &options, &err);
   if (!rc && ld_comm_size(comm) > 1) rc = agree_on_options(command->bit, &options, comm, &err);
@@ -217,8 +217,8 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   return status;
 }
 
-/* What is asked instead of a command: help, of the program or of the command that follows, or the version.
- * NULL when it is answered. */
+/* Answers requests other than a command: help, of the program or of the command that follows, and the
+ * version. Returns NULL when it has answered. */
 static char **answer(char **argv, bool speak) {
   static char help[] = "--help";
   const bool asks_help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
@@ -239,7 +239,7 @@ static void fill_closed(void) {
     if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
-/* As head does: the program dies by SIGPIPE, like others, or where that was ignored from the start, says so. */
+/* As head ends other programs: by SIGPIPE or, where that was ignored from the start, with a message. */
 static int end_without_reader(bool pipe_ignored) {
   if (!pipe_ignored) {
     signal(SIGPIPE, SIG_DFL);
@@ -249,7 +249,7 @@ static int end_without_reader(bool pipe_ignored) {
   return 1;
 }
 
-/* What was printed must have arrived. */
+/* Checks that everything printed has arrived. */
 static int end_output(int status, bool pipe_ignored) {
   if (status == READER_GONE) return end_without_reader(pipe_ignored);
   errno = 0;
@@ -274,14 +274,14 @@ static int answer_or_run(int argc, char **argv) {
   argv = answer(argv, speak);
   if (!argv) return 0;
   const ld_command *command = find_command(argv[1]);
-  if (command && !command->uses_ranks && !speak) return 0; /* rank 0 does it alone */
+  if (command && !command->uses_ranks && !speak) return 0; /* only rank 0 does it */
   if (command) return run(command, argc - 1, argv + 1, speak);
   unknown_command(argv[1], &err);
   return usage_status(&err, speak);
 }
 
 int main(int argc, char **argv) {
-  /* A closed terminal is a write error like any other, and so is a limit on file sizes. */
+  /* A closed terminal is an ordinary write error, and so is a limit on file sizes. */
   const bool pipe_ignored = signal(SIGPIPE, SIG_IGN) == SIG_IGN;
   signal(SIGXFSZ, SIG_IGN);
   fill_closed();

@@ -1,8 +1,7 @@
-/* Makes lora_dist's man page and its completion for bash from the tables of commands and options, when the program
- * is built:
+/* Makes lora_dist's man page and its completion for bash from the tables of commands and options, when the
+ * program is built:
  *   pages man > lora_dist.1
- *   pages bash > lora_dist.bash
- */
+ *   pages bash > lora_dist.bash */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,12 +12,12 @@ static bool takes(const ld_command *command, const ld_option *o) {
   return o->commands & (int)command->bit;
 }
 
-/* Whether the next word of the command line is the option's value; "--name=value" works for all. */
+/* Whether the option's value is the next word of the command line; "--name=value" always works. */
 static bool takes_word(const ld_option *o) {
   return o->kind != LD_OPTION_FLAG && !o->off;
 }
 
-/* Text for troff, which takes a backslash, and a dot or quote at the start of a line, for its own. */
+/* Text for troff, to which a backslash, and a dot or quote at the start of a line, are special. */
 static void put_troff(const char *text) {
   if (*text == '.' || *text == '\'') fputs("\\&", stdout);
   for (; *text; text++) {
@@ -90,7 +89,7 @@ static void put_command(const ld_command *command) {
   }
 }
 
-/* The sections of the man page that stand between the synopsis and the commands, and after the commands. */
+/* The sections of the man page between the synopsis and the commands, and after the commands. */
 static const char man_description[] =
     ".SH DESCRIPTION\n"
     "Reads a Hugging Face model folder, trains an adapter on data of yours, and writes it as a PEFT "
@@ -175,7 +174,8 @@ static void put_cases(const ld_command *command) {
   printf("        *) takes=%s ;;\n      esac ;;\n", command->takes_path ? "'OPTIONS PATH'" : "OPTIONS");
 }
 
-/* The completion after the cases of the commands: the case of help, and the function that bash calls. */
+/* The end of the completion, after the cases of the commands: the case of help, and the function that bash
+ * calls. */
 static const char completer[] =
     "    help) [ \"$COMP_CWORD\" != 2 ] || takes=$_lora_dist_commands ;;\n"
     "  esac\n"

@@ -117,7 +117,7 @@ int ld_prompts_read(const char *path, const ld_base *base, const ld_chat_layout 
     const char *begin = map.bytes + at, *end = memchr(begin, '\n', map.length - at);
     const size_t length = end ? (size_t)(end - begin) : map.length - at;
     char *line = ld_strndup(begin, length && begin[length - 1] == '\r' ? length - 1 : length);
-    rc = memchr(begin, 0, length) ? ld_fail(err, LD_EFORMAT, "holds a NUL byte: it is no text")
+    rc = memchr(begin, 0, length) ? ld_fail(err, LD_EFORMAT, "holds a NUL byte: not a text")
                                   : take_line(&r, line, err);
     if (rc) ld_fail_prefix(err, rc, "%s: line %d", path, number);
     free(line);

@@ -9,7 +9,7 @@ What is assumed:
 
 - A step's necessary multiply-adds (floor.py) take as long on each core as on the cores that were measured; cores of a node do not slow each
   other down (two did not).
-- All sequences are of one length. Microbatches are dealt whole, so a rank has ceil(microbatches / ranks) at the most, and the step waits for it.
+- All sequences are of one length. Microbatches are assigned whole, so a rank has ceil(microbatches / ranks) at the most, and the step waits for it.
 - Each step sums 8 bytes a trained parameter, 4 bytes a tensor and 256 bytes of counters over all ranks, once: the repetition of a step for other
   exponents is rare. The sum takes the quicker of two ways: a ring, 2 (R - 1) messages of bytes / R, of which one a node's link carries at a time; or
   recursive doubling, log2 R messages of all bytes, which all ranks of a node send at once over its link, where the partner is on another node.

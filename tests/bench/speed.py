@@ -456,7 +456,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", help="every number as JSON (default: speed.json in --work)")
     parser.add_argument("--cores", type=int, default=available, help=f"cores to use ({available})")
     parser.add_argument("--program", help="a built lora_dist, instead of building one")
-    parser.add_argument("--sweep", action="store_true", help="find the settings anew")
+    parser.add_argument("--sweep", action="store_true", help="find the settings again")
     parser.add_argument("--ours-only", action="store_true", help="leave PyTorch out: its numbers are those of the last full run in --work")
     parser.add_argument("--profile", action="store_true", help="print where our time goes, too")
     args = parser.parse_args()

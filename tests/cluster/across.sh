@@ -104,7 +104,7 @@ killed_at=$(n_steps killed)
 [ "$killed_at" -lt 60 ] || fail "the run was over before its host was killed"
 across "$h1:2,$h3:1" killed
 expect_done "resumed on what is left"
-grep -q 'resuming from ' "$log" || fail "resumed on what is left: began anew"
+grep -q 'resuming from ' "$log" || fail "resumed on what is left: started from the beginning"
 same "killed at step $killed_at, then 2 hosts" killed
 
 [ $failures = 0 ] || { echo "$failures checks failed"; exit 1; }

@@ -2,9 +2,9 @@
  *
  *   FAIL_UNDER=part of a path  FAIL_CALL=KIND:N[+]:ERRNO[,...]  FAIL_COUNT=FILE
  *
- * The N-th call of that KIND fails with that error number, with "+" all after it too, as a disk stays full;
- * the number 0 lets a write take half of its bytes. N of 0 fails none. At each call, the number of calls so
- * far is put into FAIL_COUNT.
+ * The N-th call of that KIND fails with that error number; with "+" all later ones fail too, as on a full
+ * disk; the number 0 lets a write take half of its bytes. N = 0 fails none. Each call writes the number of
+ * calls so far to FAIL_COUNT.
  *
  *   FAIL_UNDER=part of a path  SLOW_FSYNC=SECONDS     each fsync takes that long, as on a slow disk
  *   STOP_RANK=R  STOP_IN=CALL     rank R stops (SIGSTOP) where it enters MPI_Init or MPI_Finalize, or
@@ -36,7 +36,7 @@ static void stop_in(const char *call) {
   if (wanted && stopped && rank && !strcmp(wanted, call) && !strcmp(stopped, rank)) raise(SIGSTOP);
 }
 
-/* As <mpi.h> has them, which the tests do not include. */
+/* As in <mpi.h>, which the tests do not include. */
 int MPI_Init_thread(int *argc, char ***argv, int required, int *provided);
 int MPI_Finalize(void);
 
@@ -54,8 +54,7 @@ int MPI_Finalize(void) {
   return real_MPI_Finalize();
 }
 
-/* Puts the count where the test looks; by system calls of its own name, which are counted as well otherwise.
- */
+/* Writes the count to the file that the test reads, by raw system calls, which are not counted. */
 static void tell(int n) {
   const char *path = getenv("FAIL_COUNT");
   FILE *file = path ? fopen(path, "we") : NULL;
@@ -92,7 +91,7 @@ static bool hits(rule *r, int *count) {
   return r->n && (now == r->n || (r->plus[0] && now > r->n));
 }
 
-/* Whether this call is to fail; the error number is in *error. */
+/* Whether this call must fail; *error receives the error number. */
 static bool fails(const char *kind, const char *path, int *error) {
   const char *at = is_under(path) ? getenv("FAIL_CALL") : NULL;
   for (int i = 0; at && i < MOST_RULES; i++) {
@@ -185,7 +184,7 @@ int mkdir(const char *path, mode_t mode) {
   return -1;
 }
 
-/* Only of files that are to be written. */
+/* Only for files that are to be written. */
 int open(const char *path, int flags, ...) {
   REAL(int, open, const char *, int, ...);
   va_list rest;

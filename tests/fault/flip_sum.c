@@ -1,4 +1,4 @@
-/* Preloaded into all ranks, flips one bit of a sum as one of them receives it, as a fault of its memory would:
+/* Preloaded into all ranks, flips one bit of a sum as one rank receives it, like faulty memory would:
  *
  *   FLIP_RANK=R  FLIP_AT=N     the N-th long sum of rank R, from 1 */
 #include <mpi.h>
@@ -12,7 +12,7 @@ static int number(const char *name) {
   return text ? atoi(text) : -1;
 }
 
-/* The sum is waited for here: only then is there something to flip. */
+/* Waits for the sum here: only then is there something to flip. */
 int MPI_Iallreduce(const void *send, void *receive, int n, MPI_Datatype type, MPI_Op op, MPI_Comm comm,
                    MPI_Request *request) {
   static int sums;

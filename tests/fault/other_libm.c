@@ -1,5 +1,5 @@
-/* Preloaded into one of several ranks: a libm whose logarithm is a little off, as another version's can be by
- * much less. */
+/* Preloaded into one of several ranks: a libm whose logarithm is slightly off. Another version's may be off
+ * by much less. */
 #include <dlfcn.h>
 
 double log(double x) {

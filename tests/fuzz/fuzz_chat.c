@@ -1,5 +1,5 @@
-/* Any conversation in any layout: the spans must lie in order within the text. The first byte chooses the
- * layout; each line is a message, its first letter the role. */
+/* Any conversation in any layout: the spans must be in order within the text. The first byte chooses the
+ * layout; each line is a message, whose first letter is the role. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

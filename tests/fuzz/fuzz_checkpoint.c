@@ -1,5 +1,5 @@
-/* Any bytes as the HDF5 part of a checkpoint, under a seal that fits: what is tried is what the seal keeps
- * away from the reader otherwise. An odd first byte leaves the bytes as they are, seal and all. */
+/* Any bytes as the HDF5 part of a checkpoint, under a matching seal, which would normally keep damage away
+ * from the reader. After an odd first byte the bytes stay as they are, seal and all. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +11,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
 const char *__asan_default_options(void);
 
-/* HDF5 loses memory on damaged metadata. */
+/* HDF5 leaks memory on damaged metadata. */
 const char *__lsan_default_suppressions(void) {
   return "leak:libhdf5";
 }
 
-/* It asks for memory of whatever size stands in a damaged file, and takes no for an answer. */
+/* It asks for memory of any size that a damaged file states, and does not check the result. */
 const char *__asan_default_options(void) {
   return "allocator_may_return_null=1";
 }

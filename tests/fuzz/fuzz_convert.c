@@ -1,5 +1,5 @@
-/* Any bytes as what `convert` reads: CIFAR's records, or an IDX file, which an even first byte takes as its
- * own labels too. What is converted must open as a data set. */
+/* Any bytes as what `convert` reads: CIFAR's records, or an IDX file, which after an even first byte is also
+ * its own labels. The result must open as a data set. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Any bytes as a model folder: pieces of a name's number, a length of two bytes, and the file's content. What
- * opens must tell the same of itself by every way of asking, and hand out no byte beyond a file. */
+ * opens must describe itself in the same way through every function, and give no byte beyond a file. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

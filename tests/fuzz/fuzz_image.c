@@ -1,4 +1,4 @@
-/* Any bytes as an image, decoded and fitted; behind an odd first byte as a preprocessor_config.json, by which
+/* Any bytes as an image, decoded and fitted; after an odd first byte as a preprocessor_config.json, by which
  * a small image is fitted. */
 #include <stdint.h>
 #include <stdlib.h>

@@ -12,12 +12,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
 const char *__asan_default_options(void);
 
-/* HDF5 loses memory on damaged metadata. */
+/* HDF5 leaks memory on damaged metadata. */
 const char *__lsan_default_suppressions(void) {
   return "leak:libhdf5";
 }
 
-/* It asks for memory of whatever size stands in a damaged file, and takes no for an answer. */
+/* It asks for memory of any size that a damaged file states, and does not check the result. */
 const char *__asan_default_options(void) {
   return "allocator_may_return_null=1";
 }

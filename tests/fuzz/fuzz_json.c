@@ -1,4 +1,4 @@
-/* Any bytes as JSON. What is accepted must say the same after its strings and numbers were written again. */
+/* Any bytes as JSON. What is accepted must mean the same after its strings and numbers were written again. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Two tokens are enough: what is tried here is the cutting and the reading, not the tokenizer. */
+/* Two tokens are enough: this tests the cutting and the reading, not the tokenizer. */
 static const char tokenizer_json[] =
     "{\"version\":\"1.0\",\"added_tokens\":[{\"id\":2,\"content\":\"<|im_start|>\",\"single_word\":false,"
     "\"lstrip\":false,"

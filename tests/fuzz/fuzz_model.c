@@ -1,6 +1,6 @@
-/* Any bytes as a config.json and, behind a byte 0, a safetensors header: what tensors there are. Of those the
- * model is built, each in memory of its own exact size, and one that is small runs, so that a configuration
- * that was accepted must not lead beyond a tensor. */
+/* Any bytes as a config.json and, after a NUL, a safetensors header that says which tensors there are. The
+ * model is built from these, each in memory of its exact size, and a small one runs, so that no accepted
+ * configuration leads beyond a tensor. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Any bytes as the YAML of --config; after an odd first byte as the options that a checkpoint has recorded,
- * with which the defaults are compared. */
+/* Any bytes as the YAML of --config; after an odd first byte as the options recorded in a checkpoint, with
+ * which the defaults are compared. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What `train` makes of its least options and, with `config`, of that text as the file of --config. */
+/* Resolves the fewest options that `train` takes and, with `config`, that text as the file of --config. */
 static int resolve(const ld_text *config, ld_options *options, ld_error *err) {
   char *argv[] = {"train", "--model", "m", "--data", "d", "--out", "o", "--config", "c", NULL};
   ld_command_line *line = ld_command_line_parse(LD_CMD_TRAIN, config ? 9 : 7, argv, false, NULL);

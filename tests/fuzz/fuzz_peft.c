@@ -1,4 +1,4 @@
-/* Any bytes as a PEFT folder: the first two say how long adapter_config.json is, the rest is
+/* Any bytes as a PEFT folder: the first two are the length of adapter_config.json, the rest is
  * adapter_model.safetensors. What is accepted must pass the writer's checks. The configuration is tried as
  * labels too. */
 #include <stdint.h>
@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Labels that are read are written and read again as the same number of them. */
+/* Accepted labels must give the same number when they are written and read again. */
 static void try_labels(const char *bytes, size_t length) {
   ld_adapter first = {0}, second = {0};
   ld_error err = {0};

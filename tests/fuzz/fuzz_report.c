@@ -1,5 +1,5 @@
-/* Any bytes as metrics.jsonl and, before a byte 0, run.yaml: the report is written whatever they say. Opened
- * to go on from a step, the file keeps records up to it only, and opening it again changes nothing. */
+/* Any bytes as metrics.jsonl and, before a NUL, run.yaml: the report is written whatever they are. Opened for
+ * a resume after a step, the file keeps only records up to that step, and opening it again changes nothing. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   scratch_write("run.yaml", data, yaml, path);
   scratch_write("metrics.jsonl", data + skip, size - skip, path);
   ld_map map;
-  if (ld_map_open(path, &map, &err)) { /* what git leaves in the place of a file is refused by name */
+  if (ld_map_open(path, &map, &err)) { /* a git-lfs pointer in the file's place is refused by name */
     if (!ld_report_write(scratch_folder(), NULL, &err)) abort();
     return 0;
   }

@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Two tokens are enough: what is tried here is the cutting and the reading, not the tokenizer. */
+/* Two tokens are enough: this tests the cutting and the reading, not the tokenizer. */
 static const char tokenizer_json[] =
     "{\"version\":\"1.0\",\"added_tokens\":[],\"normalizer\":null,\"pre_tokenizer\":null,\"post_processor\":"
     "null,"
@@ -29,7 +29,7 @@ static void write_file(const char *path, const uint8_t *data, size_t size) {
 
 enum { PARTS = 3 };
 
-/* The labels go the way they go between ranks. */
+/* Passes the labels on as between ranks. */
 static void hand_over(const ld_index *part, ld_labels *out) {
   ld_text bytes = {0};
   ld_labels_put(&part->labels, &bytes);

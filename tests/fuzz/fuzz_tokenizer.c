@@ -1,7 +1,6 @@
-/* Any bytes as a tokenizer.json, or after a line of settings as what stands beside it ("T{...}\n{...}") or
- * beside an older vocabulary ("O"); one that opens encodes fixed texts, by themselves and as cut pairs, and
- * decodes ids in and out of its range.
- */
+/* Any bytes as a tokenizer.json or, after a line of settings, as a file beside these settings: a
+ * tokenizer.json ("T{...}\n{...}") or an older vocabulary ("O"). What opens encodes fixed texts, singly and
+ * as truncated pairs, and decodes ids in and out of its range. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +52,7 @@ static int open_files(const char *s, size_t size, ld_tokenizer **out, ld_error *
   return rc;
 }
 
-/* No input is longer than its limit, unless a template has a text twice. */
+/* No input may be longer than its limit, unless a template repeats a text. */
 static void encode_inputs(const ld_tokenizer *tokenizer) {
   const ld_template *pair = ld_template_of(&tokenizer->post_processor, true);
   size_t texts = 0;

@@ -1,5 +1,5 @@
-/* Stands in for libFuzzer where there is no clang: gives each file of the command line to the target, in
- * memory of just its size. */
+/* Replaces libFuzzer when clang is missing: passes each file of the command line to the target, in memory of
+ * its exact size. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

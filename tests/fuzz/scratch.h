@@ -1,4 +1,4 @@
-/* A folder of this process, for parsers that open files by name; it is removed when the target ends. */
+/* A folder for this process, for parsers that open files by name; it is removed when the target ends. */
 #ifndef FUZZ_SCRATCH_H
 #define FUZZ_SCRATCH_H
 
@@ -20,7 +20,7 @@ static inline void scratch_end(void) {
   nftw(scratch, scratch_remove, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* The folder, made at the first call. */
+/* The folder, made on the first call. */
 static inline const char *scratch_folder(void) {
   static int made;
   if (!made && !mkdtemp(scratch)) abort();

@@ -202,7 +202,7 @@ def attach(model, folder: str, stored: dict, trainable: bool = False):
 
 
 def load_classifier(folder: str, adapter: str | None, trainable: bool = False):
-    """Base and adapter; a head that the base has not must come from the adapter."""
+    """Base and adapter; a head that the base lacks must come from the adapter."""
     if adapter is None:
         model, missing = load_base(folder)
     else:

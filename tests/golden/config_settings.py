@@ -104,7 +104,7 @@ def rope_cases() -> list[tuple[str, dict]]:
 
 
 def extra_cases(family: str) -> list[tuple[str, dict]]:
-    """Keys that are no field of the class, and contradictions."""
+    """Keys that are not fields of the class, and contradictions."""
     window = [(f"layer_types={types}", {"layer_types": types}) for types in (
         ["full_attention"] * 3, ["sliding_attention"] * 3, ["sliding_attention", "full_attention", "sliding_attention"],
         ["full_attention"] * 2, ["full_attention"] * 4, [], None, ["chunked_attention"] * 3, ["text"] * 3, [1, 2, 3],

@@ -4,7 +4,7 @@
 
 chat.bytelevel.json      a small byte-level BPE with the special tokens of ChatML and Llama 3
 chat.sentencepiece.json  a small BPE in the manner of Llama 2 (the prefix, byte fallback, bos from the post-processor)
-chat.rstrip.json         the first, whose special tokens swallow the blanks behind them
+chat.rstrip.json         the first, whose special tokens swallow the blanks after them
 chat.appends-eos.json    the second, whose post-processor also adds eos
 chat.rendered.jsonl      layout, messages, prompt; text: what apply_chat_template renders
 chat.records.jsonl       tokenizer, eos, mask, layout, line: a line of a data file; ids, target: what it becomes
@@ -181,7 +181,7 @@ def chat_record(layout, name, messages, mask):
         before, after = render(n, True), render(n + 1, False)
         assert whole.startswith(before) and whole.startswith(after)
         if layout == "chatml":
-            after = after.removesuffix("\n")  # the line end behind <|im_end|> is not the assistant's
+            after = after.removesuffix("\n")  # the line end after <|im_end|> is not the assistant's
         begin, end = (common(encode(name, text, False), ids) for text in (before, after))
         target[begin:end] = [1] * (end - begin)
     target[0] = 0

@@ -38,7 +38,7 @@ def chunk(kind, data):
 
 
 def packed(samples, depth):
-    """Rows of samples (H, W, channels) as PNG stores them, each behind a filter byte of 0."""
+    """Rows of samples (H, W, channels) as PNG stores them, each after a filter byte of 0."""
     if samples.shape[1] == 0:
         return b""
     rows = b""

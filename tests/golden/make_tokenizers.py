@@ -8,7 +8,7 @@ lines.jsonl has one JSON string a line. STYLE/expected.txt has, for each of thos
   ids      without special tokens, two digits in base 64 for each (alphabet below)
   decoded  those ids decoded with special tokens kept, and
   skipped  with them skipped; each as a JSON string, or = where it is the line itself, or ~ as the column before
-and before them one line with the ids that the post-processor puts before and behind. For BERT's styles the lines are
+and before them one line with the ids that the post-processor puts before and after. For BERT's styles the lines are
 those of bert.jsonl. bert_vocab is a folder with a vocab.txt instead, of which transformers makes the tokenizer.
 
 STYLE/inputs.txt has inputs of one text or two, cut or not, a row each: number of the line, of the second text's line or

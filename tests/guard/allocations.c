@@ -1,12 +1,11 @@
-/* Counts what a training step takes from the heap and from the system after the first: bytes and calls of the
- * part that makes microbatches (reading, decoding), of the BLAS for itself, and of all the rest, which must
- * be 0.
+/* Counts what a training step after the first allocates from the heap and from the system: bytes and calls of
+ * the part that makes microbatches (reading, decoding), of the BLAS for itself, and of everything else, which
+ * must be 0.
  *
  *   allocations [train's options]
  *
  * Prints one line: steps, then calls and bytes of the data and of the rest. With LD_GUARD_TRACE=data or =rest
- * in the environment the places of the calls go to standard error, as addresses for addr2line.
- */
+ * in the environment, the places of the calls go to standard error, as addresses for addr2line. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -36,11 +35,11 @@ static bool is_blas(const void *caller) {
   return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "blas");
 }
 
-/* `caller`: the place to which the counted function returns. */
+/* `caller`: the address to which the counted function returns. */
 static void count(size_t bytes, const void *caller) {
   const enum part now = counted.part;
   if (now == OFF) return;
-  counted.part = OFF; /* for what is called from here */
+  counted.part = OFF; /* ignore allocations by the functions called here */
   const enum part part = is_blas(caller) ? BLAS : now;
   counted.calls[part]++;
   counted.bytes[part] += (long long)bytes;
@@ -55,7 +54,7 @@ static void count(size_t bytes, const void *caller) {
 
 #define COUNT(bytes) count(bytes, __builtin_return_address(0))
 
-/* glibc's own names of what this program puts counters before. */
+/* glibc's own names of the functions that are counted here. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *old, size_t size);

@@ -1,4 +1,4 @@
-/* Collectives at the number of ranks that mpirun gives: run by CTest at 1, 2, 3 and 4. Prints nothing when
+/* Collectives on the number of ranks that mpirun gives: CTest runs it on 1, 2, 3 and 4. Prints nothing when
  * all is well. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ static void check_gather(ld_comm *comm) {
   free(all);
 }
 
-/* Whatever ranks fail, all hear of the lowest. */
+/* Whichever ranks fail, all get the lowest one's error. */
 static void check_agree(ld_comm *comm) {
   const int size = ld_comm_size(comm);
   ld_error err = {0};
@@ -53,7 +53,7 @@ static void check_agree(ld_comm *comm) {
   }
 }
 
-/* Two sums under way at once, while this rank does other things. */
+/* Two sums in progress at once, while this rank does other things. */
 static void check_begun(ld_comm *comm) {
   enum { N = 100000 };
   const int size = ld_comm_size(comm);

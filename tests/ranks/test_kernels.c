@@ -1,4 +1,4 @@
-/* Ranks of different versions, and of different builds that compute the same. */
+/* Ranks of different versions, and of different builds that compute the same bits. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

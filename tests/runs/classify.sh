@@ -127,7 +127,7 @@ awk -v a="$right" -v b="$(sed -n 's/.*accuracy \([0-9.]*\) .*/\1/p' eval-1)" 'BE
   fail "predict is right $right times of 64, eval says $(head -n 1 eval-1)"
 sed '3,64s/"label": "[a-z]*"/"label": null/' "$data" >few.jsonl
 ok "eval of partly labelled data" 2 eval --model "$m" --adapter bert-1 --data few.jsonl
-expect_text ' samples 2$' out "records without labels are no part of the score"
+expect_text ' samples 2$' out "records without labels do not count in the score"
 refused 1 'unlabelled\.jsonl.*none of its .* has a label' "eval without labels" eval --model "$m" --adapter bert-1 --data unlabelled.jsonl
 refused 1 'unlabelled\.jsonl.*none of its .* has a label' "training without labels" train --model "$m" --data unlabelled.jsonl --out never
 
@@ -242,10 +242,10 @@ cp "$models/roberta"/{config.json,model.safetensors} roberta
 printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' a b c d >roberta/vocab.txt
 for i in {0..23}; do echo "{\"text\": \"a b c d\", \"label\": $((i % 3))}"; done >letters.jsonl
 ok "inspect RoBERTa" 1 inspect roberta
-expect_text ' 32 positions' out "positions behind padding id 1"
+expect_text ' 32 positions' out "positions after padding id 1"
 sed -i 's/"pad_token_id": 1/"pad_token_id": 0/' roberta/config.json
 ok "inspect RoBERTa with padding id 0" 1 inspect roberta
-expect_text ' 33 positions' out "positions behind padding id 0"
+expect_text ' 33 positions' out "positions after padding id 0"
 ok "eval with padding id 0" 1 eval --model roberta --data letters.jsonl
 
 # Numbers.

@@ -80,7 +80,7 @@ for family in gpt2 llama3; do
   expect_text ' BF16 ' out "$family: inspect, merged to bf16"
   ! grep -q ' F32 ' out || fail "$family: f32 is left in a model merged to bf16"
   [ "$(stat -c %s $family-bf16/model.safetensors)" -lt $(($(stat -c %s $family-merged/model.safetensors) * 6 / 10)) ] ||
-    fail "$family: bf16 is no smaller"
+    fail "$family: bf16 is not smaller"
 
   # Inspecting.
   ok "$family: inspect" 1 inspect "$m"
@@ -181,7 +181,7 @@ for shape in "--rank 1" "--rank 32 --target all-linear"; do
   # shellcheck disable=SC2086
   ok "size of a checkpoint" 1 train --config run.yaml --out sized --steps 3 $shape
   told=$(sed -n 's/^out .* takes about \([0-9.]*\) MiB.*/\1/p' err) is=$(stat -c %s sized/checkpoints/step-00000003.h5)
-  awk "BEGIN { exit !($told * 1048576 / $is > 0.9 && $told * 1048576 / $is < 1.1) }" || fail "$shape: a checkpoint of $is bytes is told as $told MiB"
+  awk "BEGIN { exit !($told * 1048576 / $is > 0.9 && $told * 1048576 / $is < 1.1) }" || fail "$shape: a checkpoint of $is bytes is predicted as $told MiB"
   rm -r sized
 done
 ok "eval by a run's record" 1 eval --config next/run.yaml --adapter next
@@ -250,7 +250,7 @@ for way in help -h; do
 done
 ! grep -qE 'convert|import|CIFAR' train.help || fail "train --help: explains other commands"
 ranks 1 generate --help
-! grep -q preprocessor_config out || fail "generate --help: speaks of images"
+! grep -q preprocessor_config out || fail "generate --help: mentions images"
 ok "inspect of a run" 1 inspect next
 expect_text "^base +$m \(" out "inspect of a run"
 bad 2 'next/metrics.jsonl: is the record of a run' "inspect of metrics.jsonl" inspect next/metrics.jsonl

@@ -144,7 +144,7 @@ sleep 2.5
 start_again "kept again" '2.5 MiB read in'
 put_bytes here/kept/digests.txt 60 x
 start_again "a damaged digests.txt" 'MiB read in'
-start_again "after it was written anew" "$known"
+start_again "after it was written again" "$known"
 [ "$(ls here/m)" = "$(ls "$root/jobs/quickstart/base")" ] || fail "the model's folder holds something new: $(ls here/m)"
 
 # --cache holds digests for all commands and for two jobs at a time, and losing it is not an error.

@@ -100,7 +100,7 @@ sweep open :$EROFS nothing 'Read-only.*make it writable'
 # still leave the right files.
 sweep close :$EDQUOT begun 'quota.*make room'
 sweep mkdir :$EROFS nothing 'Read-only.*make it writable'
-[ "$told" -ge 15 ] || fail "only $told calls of close and mkdir were told"
+[ "$told" -ge 15 ] || fail "only $told failures of close and mkdir were reported"
 
 # A write that takes a part of the bytes is not a failure.
 n=$(n_calls write begun)

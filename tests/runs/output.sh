@@ -10,7 +10,7 @@ head -n 3 "$bert/train.jsonl" >texts.jsonl
 
 # Descriptor 4 is a pipe whose reader has gone, before the first byte is written.
 mkfifo pipe
-# shellcheck disable=SC2094 # a pipe is no file
+# shellcheck disable=SC2094 # a pipe is not a file
 exec 3<>pipe 4>pipe 3<&-
 
 # check ARGUMENT ...

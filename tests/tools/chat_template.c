@@ -1,5 +1,5 @@
-/* chat_template BOS EOS < TEMPLATE: the layout that gives what the template gives ("none" when none is known to), what it adds
- * besides, the digest of its plain form, and that form. */
+/* chat_template BOS EOS < TEMPLATE: prints the layout that renders as the template does ("none" when none is
+ * known to), what the template adds, the digest of its plain form, and that form. */
 #include <stdio.h>
 
 #include "io/chat/form.h"

@@ -3,12 +3,12 @@
  *   logits MODEL ADAPTER|- OUT.safetensors < ids
  *   logits MODEL ADAPTER|- OUT.safetensors IN.safetensors
  *
- * The first is for a language model: one sequence a line, ids apart by spaces. OUT gets seqN.ids (T) int32
- * and seqN.logits (T, V) float32.
+ * The first is for a language model: one sequence per line, ids separated by spaces. OUT gets seqN.ids (T)
+ * int32 and seqN.logits (T, V) float32.
  *
  * The second is for a classifier: all samples of IN as one batch. They are sampleN.ids (T) and sampleN.types
- * (T; left out: all 0) int32, or pixels (B, C, H, W) float32, normalised. OUT gets them too, and logits
- * (B, classes) float32. */
+ * (T; left out: all 0) int32, or pixels (B, C, H, W) float32, normalised. OUT gets them too, and logits (B,
+ * classes) float32. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 #include "load/base.h"
 #include "load/base_adapter.h"
 
-/* What goes to OUT; owns names and data. */
+/* The contents of OUT; owns names and data. */
 typedef struct results {
   ld_named *tensors;
   size_t n, room;
@@ -72,7 +72,7 @@ static size_t read_ids(char *line, int32_t **ids) {
   return n;
 }
 
-/* ld_base_check_ids is for what a tokenizer gave, and there is none here. */
+/* ld_base_check_ids is for a tokenizer's ids, and there is no tokenizer here. */
 static bool are_below(const int32_t *numbers, size_t n, int limit) {
   for (size_t i = 0; i < n; i++)
     if (numbers[i] < 0 || numbers[i] >= limit) return false;
@@ -113,7 +113,7 @@ static int run_sequences(const ld_base *base, results *out, ld_error *err) {
   return rc;
 }
 
-/* Samples back to back, in memory of their own. */
+/* Samples one after the other, in memory of their own. */
 typedef struct texts {
   int32_t *ids, *positions, *types, *segment;
   size_t n, n_samples;
@@ -134,7 +134,7 @@ static void add_text(texts *all, const ld_stored *ids, const ld_stored *types) {
   all->segment[all->n_samples] = (int32_t)end;
 }
 
-/* A tensor of sample `i`, which goes to OUT as well; NULL when there is none. */
+/* A tensor of sample `i`, which is copied to OUT; NULL when there is none. */
 static const ld_stored *take(const ld_safetensors *in, size_t i, const char *what, results *out) {
   char *name = ld_format("sample%zu.%s", i, what);
   const ld_stored *tensor = ld_safetensors_find(in, name);

@@ -1,11 +1,10 @@
-/* What a model gets of an image, for comparing with another implementation.
+/* Writes the pixels that a model gets for an image, for comparison with another implementation.
  *
  *   pixels CONFIG IMAGE PROCESSOR CHANNELS SIZE > values
  *
- * CONFIG is a preprocessor_config.json; PROCESSOR is the type of a file that names none ("" for none);
+ * CONFIG is a preprocessor_config.json; PROCESSOR is the type for a file that names none ("" for none);
  * CHANNELS and SIZE are the model's. Writes the height and the width as 32-bit integers, then float32 values
- * (CHANNELS, height, width). Errors go to standard error, with status 1.
- */
+ * (CHANNELS, height, width). Errors go to standard error, with status 1. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,13 +1,12 @@
-/* Tokenizes line by line, for comparing with another implementation.
+/* Tokenizes line by line, for comparison with another implementation.
  *
  *   tokenize TOKENIZER < lines
  *
- * TOKENIZER is what ld_tokenizer_open takes. A line of the input is a JSON string, or a list: a text, a
- * second one or null, and the most tokens (0 for no limit). A line of the output is a JSON list: for a string
- * the ids without special tokens, the ids with them, and the second decoded, with and without special tokens;
- * for a list the ids and their type ids; for null the id of eos_token, or -1, and whether
- * the model gets type ids.
- */
+ * TOKENIZER is what ld_tokenizer_open takes. A line of the input is a JSON string; a list of a text, a second
+ * one or null, and the limit on tokens (0 for none); or null. A line of the output is a JSON list: for a
+ * string the ids without special tokens, the ids with them, and the latter decoded, with and without special
+ * tokens; for a list the ids and their type ids; for null the id of eos_token, or -1, and whether the model
+ * gets type ids. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

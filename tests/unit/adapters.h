@@ -5,7 +5,7 @@
 #include "adapt/kinds.h"
 #include "base/memory.h"
 
-/* Adds LoRA of a linear layer, its numbers zero. */
+/* Adds LoRA of a linear layer, all zeros. */
 __attribute__((unused)) static ld_adapter_module *add_lora(ld_adapter *adapter, const char *path, int rank,
                                                            int64_t in, int64_t out) {
   ld_adapter_module *m = ld_adapter_add(adapter, path, "lora");

@@ -1,4 +1,4 @@
-/* The digest of a data set, read afresh. */
+/* The digest of a data set, always read again. */
 #ifndef DATA_DIGEST_H
 #define DATA_DIGEST_H
 

@@ -1,4 +1,4 @@
-/* Made by tests/golden/make_entities.py: sentences' tags, those given, and F1, precision and recall. */
+/* Made by tests/golden/make_entities.py: sentences' true tags, predicted tags, and F1, precision and recall. */
 static const entity_case entity_cases[] = {
     {"O I-A I-B B-B B-B I-A B-B | I-B B-A I-B B-A I-A B-A",
      "I-B I-B I-B I-A B-B I-A I-A | I-B B-A I-B B-A I-B B-A",

@@ -1,5 +1,4 @@
-/* What the tests against recorded numbers share: opening a case of tests/golden/models, and comparing.
- */
+/* Common parts of the tests against recorded numbers: opening a case of tests/golden/models, and comparing. */
 #ifndef LD_TEST_GOLDEN_H
 #define LD_TEST_GOLDEN_H
 
@@ -23,7 +22,7 @@
 #define MODELS LD_TESTS_DIR "/golden/models"
 #define TOLERANCE 1e-4
 
-/* A case opened: base with adapter, and what was recorded. */
+/* An open case: base with adapter, and the recorded numbers. */
 typedef struct judged {
   const char *name;
   ld_base base;
@@ -99,7 +98,7 @@ static inline char *recorded_name(const char *what, const ld_param *param) {
   return ld_format("%s.%s.%s", what, param->module, param->role + (low ? 5 : 0));
 }
 
-/* Gradients of the set, which are sums, against the recorded means. */
+/* Compares the gradients of the set, which are sums, with the recorded means. */
 static inline void check_gradients_of(const judged *c, double n) {
   const ld_params *params = c->base.params;
   for (size_t i = 0; i < params->n; i++) {
@@ -120,7 +119,7 @@ static inline void check_loss_of(const judged *c, double loss) {
   cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: loss %.9g, not %.9g", c->name, loss, want);
 }
 
-/* Calls `check` for each case whose record holds the tensor `has`; returns how many there were. */
+/* Calls `check` for each case that has recorded the tensor `has`; returns their number. */
 static inline int for_cases(const char *has, void (*check)(const char *name, const char *config),
                             const char *config) {
   DIR *folder = opendir(MODELS);

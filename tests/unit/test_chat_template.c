@@ -51,7 +51,7 @@ Test(chat_template, writes_in_one_way_what_can_be_written_in_several) {
 
 #define ANSWER "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 
-/* template; its layout, or NULL. Each but the last few gives what the layout gives by transformers, too. */
+/* template; its layout, or NULL. Each but the last few renders as the layout does, also in transformers. */
 static const char *const templates[][2] = {
     {"{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + "
      "'<|im_end|>' + "

@@ -13,7 +13,7 @@
 
 const char *__lsan_default_suppressions(void);
 
-/* HDF5 loses memory on damaged metadata. */
+/* HDF5 leaks memory on damaged metadata. */
 const char *__lsan_default_suppressions(void) {
   return "leak:libhdf5";
 }
@@ -34,7 +34,7 @@ static void add_module(ld_adapter *a, const char *path, int rank, int64_t in, in
   fill(&m->tensors[1], -1);
 }
 
-/* Six tensors. The modules are not in the order of their names: the file keeps ours. */
+/* Six tensors. The modules are not sorted by name: the file keeps our order. */
 static ld_adapter *small_adapter(void) {
   ld_adapter *a = new_adapter();
   a->rank = 2, a->alpha = 4, a->dropout = 0.1;
@@ -162,7 +162,7 @@ Test(checkpoint, kernels_and_labels_come_back) {
   scratch_end(folder);
 }
 
-/* Written before there were kernels and labels. */
+/* Written by a version without kernels and labels. */
 Test(checkpoint, files_of_version_1_are_read) {
   ld_checkpoint *c = read_good(LD_TESTS_DIR "/golden/files/version1.h5");
   cr_assert_gt(c->adapter->n_modules, 0);
@@ -223,7 +223,7 @@ Test(checkpoint, a_large_array_and_a_long_config) {
   scratch_end(folder);
 }
 
-/* Changes one byte in place: writing the file anew each time would wait for the disk. */
+/* Changes one byte in place: writing the whole file each time would wait for the disk. */
 static void put_byte(int fd, size_t at, char byte) {
   cr_assert_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
 }
@@ -247,7 +247,7 @@ Test(checkpoint, every_flipped_byte_is_an_error) {
   scratch_end(folder);
 }
 
-/* A new seal for each flip, so that HDF5 and our reading of its tree have to cope. */
+/* A new seal for each flip, so that HDF5 and our reading of its tree have to cope with it. */
 Test(checkpoint, flips_under_a_new_seal_are_survived) {
   char *folder = scratch_new(), *path = ld_path_join(folder, "c.h5");
   ld_checkpoint *c = classifier_checkpoint(), *back;
@@ -362,7 +362,8 @@ Test(checkpoint, pruning_keeps_the_newest_and_the_spared) {
   scratch_end(folder);
 }
 
-/* Damaged ones, in whatever number, take no good one's place; once there are enough newer good ones they go. */
+/* However many damaged ones there are, they never displace a good one; they are removed once there are enough
+ * later good ones. */
 Test(checkpoint, pruning_counts_the_good_ones) {
   char *folder = scratch_new();
   for (int step = 1; step <= 6; step++) {
@@ -424,7 +425,7 @@ Test(checkpoint, the_writer_refuses_bad_paths_and_missing_moments) {
   scratch_end(folder);
 }
 
-/* After a failed write: the old file is whole, nothing else is there, and the next write works. */
+/* After a failed write: the old file is intact, nothing else exists, and the next write works. */
 static void check_survival(const char *folder, const char *path) {
   size_t n;
   ld_checkpoint *old = read_good(path);

@@ -6,7 +6,7 @@
 typedef struct samples {
   int32_t ids[256], positions[256], types[256], segment[16];
   float *pixels;
-  int n_targets; /* samples, or the tokens that have a label */
+  int n_targets; /* samples, or the tokens with a label */
   ld_batch batch;
 } samples;
 
@@ -100,7 +100,7 @@ static double backward(const judged *c, const samples *s, bool recompute) {
   return loss;
 }
 
-/* Without its adapter the model is the base again, once a head of another size is gone. */
+/* Without its adapter the model is the base again, once a head of another size is removed. */
 static void check_base(judged *c, const samples *s) {
   const ld_stored *want = ld_safetensors_find(c->golden, "base_logits");
   ld_error err;

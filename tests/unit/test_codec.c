@@ -1,5 +1,5 @@
-/* Two codecs that only this test knows go through everything that reads frozen weights, next to the same numbers as
- * floats: whoever adds a codec need not touch any of it. */
+/* Two codecs that only this test knows go through everything that reads frozen weights, beside the same
+ * numbers as floats: adding a codec must need no change elsewhere. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 
 enum { BLOCK = 32 };
 
-/* Like NF4: a byte a number, with the scales in an array of their own, and nothing cheaper to reach than half a block. */
+/* Like NF4: one byte per number, the scales in a separate array, and reachable only at half blocks. */
 static void widen_beside(float *out, const ld_coded *from, int64_t first, int64_t n) {
   const int8_t *data = from->data;
   const float *scales = from->beside;
@@ -138,7 +138,7 @@ Test(codec, products_of_bfloat16_have_them_too) {
 Test(codec, products_by_openblas_have_them_too) {
   setenv("LORA_DIST_KERNEL", "openblas", 1);
   if (ld_gemm_setup(1, LD_PRECISION_F32, NULL)) cr_skip("OpenBLAS cannot be loaded");
-  /* It adds up in slices where a factor is widened. */
+  /* Sums in slices where a factor is widened. */
   static const int shape[] = {5, 7, 12};
   for (int c = 0; c < N_CODECS; c++) {
     pair p = make(c, shape[1] * shape[2], 9);
@@ -147,7 +147,7 @@ Test(codec, products_by_openblas_have_them_too) {
   }
 }
 
-/* A model of an embedding, a layer with an adapter, and a loss; and what training and merging make of it. */
+/* A model of an embedding, a layer with an adapter, and a loss; the results of training and merging it. */
 enum { T = 9, VOCABULARY = 21, IN = 37, OUT = 13, RANK = 3, MOST = IN * OUT + RANK * (IN + OUT) + OUT };
 
 typedef struct made {

@@ -1,5 +1,5 @@
-/* config.json's keys: types, edges, and which of two places that say the same thing wins. What transformers makes
- * of each was compared by tests/golden/config_settings.py; here stands one of each kind. */
+/* The keys of config.json: types, limits, and which of two contradicting places wins.
+ * tests/golden/config_settings.py compared all of them with transformers; here is one of each kind. */
 #include "golden.h"
 
 #include "base/text.h"
@@ -8,10 +8,10 @@
 #include "model/registry.h"
 #include "nn/ops.h"
 
-/* A folder's weights, and one more or one less. */
+/* A folder's weights, plus one or minus one. */
 typedef struct changed {
   ld_model_folder *folder;
-  const char *name; /* NULL: as the folder has it */
+  const char *name; /* NULL: as in the folder */
   const ld_stored *stored;
 } changed;
 
@@ -50,7 +50,7 @@ static built build_with(const char *name, const char *edits, const char *tensor,
     map->items[i] = (ld_value){.key = map->items[i].key};
   }
   ld_value_free(map);
-  b.store = ld_alloc(1, sizeof *b.store); /* nothing is taken of it: all is always there */
+  b.store = ld_alloc(1, sizeof *b.store); /* take is not needed: everything is always there */
   *b.store = (ld_weight_store){.source = "m", .self = &b.weights, .find = find_changed};
   b.rc = ld_model_build(b.config, b.store, NULL, &b.model, &b.err);
   free(path), free(config);
@@ -210,7 +210,7 @@ Test(config, num_labels_comes_before_id2label) {
   end(&b);
 }
 
-/* As in transformers 5: what differs is not tied, and of two that are tied one may be missing. */
+/* As in transformers 5: tensors that differ are not tied, and of two that are tied one may be missing. */
 Test(config, a_stored_head_that_differs_is_the_head) {
   static const char *const models[][2] = {{"gpt2", "transformer.wte.weight"},
                                           {"llama3", "model.embed_tokens.weight"}};
@@ -238,7 +238,7 @@ Test(config, a_stored_head_that_differs_is_the_head) {
   }
 }
 
-/* Names that may lack the body's: a file with both leaves open which counts. */
+/* Names that may lack the body's: in a file with both it is unclear which one counts. */
 Test(config, two_names_for_one_tensor_are_refused) {
   static const char *const models[][3] = {
       {"gpt2", "transformer.h.1.mlp.c_fc.bias", "h.1.mlp.c_fc.bias"},
@@ -264,7 +264,7 @@ Test(config, two_names_for_one_tensor_are_refused) {
   }
 }
 
-/* Names of torchvision beside those of transformers, which knows none of them. */
+/* torchvision's names beside those of transformers, which knows none of them. */
 Test(config, a_resnet_takes_transformers_names_first) {
   built plain = build_with("resnet_basic", "{}", NULL, NULL);
   const ld_stored *stem =
@@ -293,7 +293,7 @@ Test(config, model_type_comes_before_architectures) {
   end(&other);
 }
 
-/* Where transformers takes only texts of a multiple of it. */
+/* Where transformers only takes texts of a multiple of it. */
 Test(config, chunks_of_a_text_are_refused) {
   static const char *const models[] = {"bert", "roberta", "distilbert"};
   for (int i = 0; i < 3; i++) {
@@ -304,7 +304,7 @@ Test(config, chunks_of_a_text_are_refused) {
   }
 }
 
-/* Each size that a tensor does not have is named once, and none that is no tensor's size. */
+/* Each size that a tensor does not have is named once, and no other size. */
 Test(config, a_wrong_shape_names_each_key_once) {
   built b = build_with("resnet_basic", "{\"num_channels\": 1}", NULL, NULL);
   const char *key = b.rc ? strstr(b.err.text, "num_channels is 1") : NULL;
@@ -312,7 +312,7 @@ Test(config, a_wrong_shape_names_each_key_once) {
   end(&b);
 }
 
-/* Padding within a text stands at the row of its id and does not count. */
+/* Padding within a text has the row of its id and does not count. */
 Test(config, roberta_counts_no_padding) {
   float words[8] = {0}, rows[10], *out = NULL;
   for (int i = 0; i < 10; i++) rows[i] = (float)i;

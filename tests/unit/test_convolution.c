@@ -1,5 +1,5 @@
 /* Operations on feature maps: convolution against its definition, and gradients against differences of the
- * loss, with the dropout that no recorded model has. */
+ * loss, with dropout, which no recorded model has. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <signal.h>
@@ -18,7 +18,7 @@ static void fill(float *x, size_t n, uint64_t name) {
   for (size_t i = 0; i < n; i++) x[i] = ld_rng_normal(&stream, i);
 }
 
-/* An adapted convolution with all it owns. */
+/* An adapted convolution with everything that it owns. */
 typedef struct layer {
   const ld_adapter_kind *kind;
   ld_linear linear;
@@ -63,7 +63,7 @@ static void free_layer(layer *l) {
   free((void *)l->linear.weight.numbers.data);
 }
 
-/* Two convolutions with all that stands between them in a network, then a loss. */
+/* Two convolutions with everything between them in a network, then a loss. */
 typedef struct net {
   layer first, second;
   float pixels[C * B * H * W], scale[C2], shift[C2];
@@ -113,14 +113,13 @@ static void free_net(net *n) {
   free(n);
 }
 
-/* What follows from a parameter that was changed, but for DoRA's norms, which its gradients take for constants: they
- * follow from A and B. */
+/* Updates what depends on a changed parameter, except DoRA's norms, which its gradients treat as constants. */
 static void follow(layer *l, const ld_param *param) {
   if (l->kind->update && strcmp(param->role, "lora_A") != 0 && strcmp(param->role, "lora_B") != 0)
     l->kind->update(&l->change);
 }
 
-/* The maxima of max_pool and relu switch at single points, which a difference may hit: the odd entry may be
+/* The maxima of max_pool and relu switch at single points, which a difference may hit: a few entries may be
  * off. */
 static void check_param(net *n, layer *l, ld_param *param) {
   const float step = 2e-3f;
@@ -164,7 +163,7 @@ Test(convolution, gradients_with_dropout) {
   check_net((ld_kernel){1, 1, 2, 0}, 0.4);
 }
 
-/* What goes under the kernel at (row, column) of image b, straight from the definition. */
+/* The value under the kernel at (row, column) of image b, directly from the definition. */
 static double at(const float *x, int c, int b, int row, int column) {
   return row < 0 || row >= H || column < 0 || column >= W ? 0
                                                           : (double)x[((c * B + b) * H + row) * W + column];
@@ -220,7 +219,7 @@ Test(convolution, is_what_it_is_defined_to_be) {
 }
 
 #ifndef NDEBUG
-/* Of no height there is no largest pixel. */
+/* A map without height has no largest pixel. */
 Test(convolution, max_pool_of_nothing_is_caught, .signal = SIGABRT) {
   float pixel = 0;
   const ld_field images = {.name = LD_IMAGE, .n_rows = 1, .numbers = &pixel, .channels = 1, .width = 1};

@@ -12,7 +12,7 @@
 #include "io/file.h"
 #include "io/json.h"
 
-/* One data file in a folder of its own, read with one of the small tokenizers under golden/. */
+/* One data file in its own folder, read with one of the small tokenizers under golden/. */
 typedef struct setting {
   char folder[40], path[64];
   ld_tokenizer *tokenizer;
@@ -181,7 +181,7 @@ Test(dataset, jsonl_parts_join_without_a_seam) {
   cr_assert_str_eq(ld_dataset_path(s.dataset), s.path);
   size_t n;
   free(index_part(&s, 0, 1, &n));
-  cr_assert_eq(n, 38); /* two texts are empty, and there is no eos */
+  cr_assert_eq(n, 38); /* two texts are empty, and eos is not appended */
   check_parts(&s, 9);
   check_parts(&s, 200);
   close_data(&s);
@@ -192,7 +192,7 @@ Test(dataset, jsonl_parts_join_without_a_seam) {
   end_setting(&s);
 }
 
-/* Blocks of every kind that the cutting rules know, by a small generator of our own. */
+/* Blocks of every kind that the cutting rules distinguish, from a small generator of our own. */
 static void put_raw(ld_text *text, unsigned seed, size_t length) {
   static const char *const words[] = {"a ", "\xC3\xBC", "\xE6\x97\xA5", "\xF0\x9F\x98\x80", "word ", "-"};
   while (text->length < length) {
@@ -331,7 +331,7 @@ Test(dataset, raw_is_one_stream_with_eos_at_its_end) {
   ld_sample sample = {0};
   for (size_t i = 0; i < n; i++) {
     cr_assert_eq(ld_dataset_read(s.dataset, &records[i], &sample, NULL), 0);
-    cr_assert_eq(sample.tokens.n, (size_t)records[i].n_tokens); /* not cut */
+    cr_assert_eq(sample.tokens.n, (size_t)records[i].n_tokens); /* not truncated */
     for (size_t j = 0; j < sample.tokens.n; j++) {
       cr_assert(sample.target[j]);
       ld_ids_push(&stream, sample.tokens.ids[j]);
@@ -425,7 +425,7 @@ static const struct {
      "line 1: messages[0].role is \"cook\""},
 };
 
-/* The error of opening or, if that goes well, of indexing. */
+/* The error of opening or else of indexing. */
 static ld_error error_of(setting *s, const char *name, const char *bytes, size_t length) {
   ld_error err = {0};
   ld_index index;

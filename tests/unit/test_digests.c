@@ -7,7 +7,7 @@
 #include "io/hub/digests.h"
 #include "io/hub/safetensors.h"
 
-/* The value that the specification gives for no bytes. */
+/* The specification's value for no bytes. */
 Test(hash, is_xxh3) {
   cr_assert_eq(ld_hash(0, "", 0), 0x2d06800538d394c2u);
   cr_assert_neq(ld_hash_string(0, NULL), ld_hash_string(0, ""));
@@ -48,7 +48,7 @@ static double bytes_read(const ld_digests *digests) {
   return bytes;
 }
 
-/* A stamp that is old enough to be kept, without waiting: the file was changed an hour ago, it says. */
+/* A stamp that is old enough to be kept, without waiting: it says that the file was changed an hour ago. */
 static void add_old_file(ld_digests *digests, const char *path, uint64_t whole) {
   ld_stamp stamp = ld_stamp_of(path);
   stamp.newest -= 3600000000000;
@@ -70,11 +70,11 @@ Test(digests, what_was_kept_is_not_read_again) {
   cr_assert_eq(contents_of(again, path).bytes, 42);
   cr_assert_eq(contents_of(again, path).tensors, 7);
   cr_assert_eq(bytes_read(again), 0);
-  cr_assert_neq(contents_of(elsewhere, path).bytes, 42); /* a host's own copy is its own */
+  cr_assert_neq(contents_of(elsewhere, path).bytes, 42); /* each host has its own copy */
   char *dotted = ld_format("%s/./data", folder);
   cr_assert_eq(contents_of(again, dotted).bytes, 42);
 
-  chmod(path, 0600); /* another time of change */
+  chmod(path, 0600); /* another change time */
   cr_assert_neq(contents_of(again, path).bytes, 42);
   cr_assert_eq(bytes_read(again), 3);
   free(dotted);
@@ -98,8 +98,8 @@ Test(digests, a_file_that_was_just_written_is_not_kept) {
   scratch_end(folder);
 }
 
-/* Whatever of it is damaged, it counts as none, and is written anew; a folder that is not there is an error
- * that the caller may pass over. */
+/* A damaged file counts as empty, and is written again; a missing folder is an error that the caller may
+ * ignore. */
 Test(digests, a_damaged_file_is_ignored) {
   char *folder = scratch_new(), *path = scratch_file(folder, "data", "abc", 3);
   char *kept = ld_path_join(folder, "digests.txt");
@@ -133,7 +133,7 @@ Test(digests, a_damaged_file_is_ignored) {
   scratch_end(folder);
 }
 
-/* Two jobs write one after the other: what both found stays. */
+/* Two jobs write one after the other: the digests of both are kept. */
 Test(digests, two_jobs_share_the_file) {
   char *folder = scratch_new(), *a = scratch_file(folder, "a", "a", 1),
        *b = scratch_file(folder, "b", "b", 1);

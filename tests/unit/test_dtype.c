@@ -11,7 +11,7 @@ static uint32_t bits_of(float value) {
   return bits;
 }
 
-/* What the bits of a half mean, by the definition. */
+/* The value of a half's bits, by the definition. */
 static float half_by_definition(unsigned half) {
   const unsigned exponent = half >> 10 & 31, fraction = half & 1023;
   const double sign = half & 0x8000 ? -1 : 1;
@@ -49,7 +49,7 @@ Test(dtype, every_bfloat_converts_exactly_and_back) {
   }
 }
 
-/* Between two neighbours of the small type: the nearer one, and on the middle the even one. */
+/* Between two neighbours of the small type: the nearer one, and from the middle the even one. */
 static void check_rounding(ld_dtype dtype, uint16_t low) {
   const uint16_t pair[2] = {low, (uint16_t)(low + 1)};
   float ends[2];

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 
-/* A path of 5,000 characters, each of two bytes, which `shift` moves against the place of the cut. */
+/* A path of 5,000 characters of two bytes each, which `shift` moves relative to the cut. */
 static void fill_path(char *path, size_t room, int shift) {
   size_t n = 0;
   while (shift-- > 0) path[n++] = '/';

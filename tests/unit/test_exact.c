@@ -61,7 +61,7 @@ Test(exact, mean_is_that_of_doubles) {
   ld_exact_free(&exact);
 }
 
-/* Squared errors of house prices, beside losses near 0: no order and no grouping changes the sum. */
+/* Squared errors of house prices, beside losses near 0: neither order nor grouping changes the sum. */
 Test(exact, losses_of_any_size_sum_exactly) {
   const double losses[] = {9e10, 0.6931, 9.1e10, 3e-7, 0x1p100, 12.5, 0x1p40, 7e20, -1e-8};
   enum { N_LOSSES = sizeof losses / sizeof *losses, ROUNDS = 1000 };

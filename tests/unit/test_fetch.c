@@ -1,4 +1,4 @@
-/* How many rows are fetched at once by ranks without the data. */
+/* How many rows ranks without the data fetch at once. */
 #include <criterion/criterion.h>
 
 #include "data/fetch.h"

@@ -98,7 +98,7 @@ static void check_names(const char *folder, const char *const *expected, size_t 
   ld_names_free(names, n);
 }
 
-/* Only of the names that are this program's: others may look like them. */
+/* Only names of this program: others may look like them. */
 Test(file, sweeping_takes_only_our_leftovers) {
   char *folder = scratch_new();
   static const char *const files[] = {"a",      "a.tmp.12", "a.tmp.", "a.tmp.x1", "notes.tmp.2024",
@@ -142,7 +142,7 @@ Test(file, what_is_no_plain_file_is_not_replaced) {
   scratch_end(folder);
 }
 
-/* A file that happens to have the name to write to first is another's. */
+/* A file that happens to have the temporary name belongs to somebody else. */
 Test(file, a_part_is_a_new_file) {
   char *folder = scratch_new(), *path = ld_path_join(folder, "f");
   char *mine = ld_format("f.tmp.%ld", (long)getpid());
@@ -249,7 +249,7 @@ Test(file, a_folder_with_other_files_stays) {
   scratch_end(folder);
 }
 
-/* What a kill leaves on a file system that cannot exchange two names. */
+/* The state after a kill, on a file system that cannot exchange two names. */
 Test(file, a_swap_that_was_killed_can_be_read_and_goes_on) {
   char *folder = scratch_new(), *path = ld_path_join(folder, "peft");
   char *aside = ld_path_join(folder, "peft.being-replaced");

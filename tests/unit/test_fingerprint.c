@@ -1,12 +1,12 @@
 /* Every build has this fingerprint: with any compiler, level of optimisation and kernel of fused
- * multiply-adds. One that is changed on purpose raises LD_NUMERICS (base/numerics.h) and is recorded here. */
+ * multiply-adds. An intended change raises LD_NUMERICS (base/numerics.h) and is recorded here. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
 #include "linalg/gemm.h"
 #include "train/fingerprint.h"
 
-enum { OF_PRODUCTS = 3 }; /* the first parts rest on matrix products */
+enum { OF_PRODUCTS = 3 }; /* the first parts depend on matrix products */
 
 static const ld_fingerprint recorded = {{0xabb9fa5f3f158644, 0xcc22a8b98fb74393, 0xbfeea2524d120af4,
                                          0xbaa4bb5877dc12eb, 0x5e05b41b658c9bd5, 0xe3de7b5266826248,
@@ -34,7 +34,7 @@ Test(fingerprint, plain) {
   check("plain");
 }
 
-/* Each part is of something else, and is taken the same way twice. */
+/* Each part covers something else, and gives the same result twice. */
 Test(fingerprint, parts_differ) {
   ld_fingerprint first, second;
   cr_assert(ld_fingerprint_take(&first) && ld_fingerprint_take(&second));

@@ -1,4 +1,4 @@
-/* Products against what they promise to be: chains of fused multiply-adds, added in order. */
+/* Products against their definition: chains of fused multiply-adds, added in order. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static float *numbers(int n) {
   return x;
 }
 
-/* A factor (rows, cols) with a stride of its own, and its numbers as floats. */
+/* A factor (rows, cols) with its own stride, and its numbers as floats. */
 typedef struct matrix {
   ld_factor factor;
   float *values;
@@ -55,7 +55,7 @@ static void drop(matrix *m) {
   free(m->stored);
 }
 
-/* How far the sum's C is from what it should be: 0, or by parts of the sum of the sizes. */
+/* The error of the sum's C: 0, or a fraction of the sum of absolute values. */
 static double worst(const ld_sum *of, const matrix *left, const matrix *right, bool exact) {
   const ld_term *terms = of->terms;
   const int M = of->M, N = of->N, ldc = of->ldc, n_terms = of->n_terms;
@@ -84,7 +84,7 @@ static double worst(const ld_sum *of, const matrix *left, const matrix *right, b
   return most;
 }
 
-/* One product of random shapes and strides; returns the worst number of it. */
+/* One product of random shapes and strides; returns its largest error. */
 static double try_one(int round, bool exact) {
   static const ld_dtype types[] = {LD_F32, LD_F32, LD_BF16, LD_F16};
   const int M = 1 + below(round % 5 ? 60 : 700), N = 1 + below(round % 3 ? 70 : 200), n_terms = 1 + below(2);

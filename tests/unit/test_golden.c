@@ -4,7 +4,7 @@
 
 #include "nn/ops.h"
 
-/* All recorded sequences back to back, as the trainer lays them. */
+/* All recorded sequences one after the other, as the trainer lays them. */
 typedef struct packed {
   int32_t ids[256], positions[256], targets[256], segment[8];
   ld_batch batch;
@@ -119,8 +119,8 @@ Test(golden, adapter_saved_with_its_base_layer) {
   check_case("llama_head", "config.json", "adapter_auto");
 }
 
-/* The loss of a batch as a function of one number of a parameter: its slope is the gradient, with the same
- * numbers dropped out each time. DoRA's gradients take its norms, which follow from A and B, for constants. */
+/* The loss of a batch as a function of one number of a parameter, with the same numbers dropped out each
+ * time: its slope is the gradient. DoRA's gradients treat its norms, which depend on A and B, as constants. */
 static void check_slope(const judged *c, const packed *p, const ld_param *param, size_t k, float gradient) {
   const float was = param->data[k], step = 1e-2f;
   const bool follows = strcmp(param->role, "lora_A") != 0 && strcmp(param->role, "lora_B") != 0;

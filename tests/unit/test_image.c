@@ -87,7 +87,7 @@ Test(image, fits_as_pillow_torchvision_and_transformers_do) {
   ld_safetensors_close(file);
 }
 
-/* However long and thin an image is, only the crop is computed. */
+/* However long and narrow an image is, only the crop is computed. */
 Test(image, fits_extreme_shapes) {
   const size_t n = LD_IMAGE_SIDE;
   ld_image in = {
@@ -140,7 +140,7 @@ Test(image, refuses_files_that_are_cut_off) {
 Test(image, refuses_what_is_damaged) {
   size_t length;
   char *bytes = golden_bytes("rgb8.png", &length);
-  bytes[100] ^= 1; /* a checksum no longer fits */
+  bytes[100] ^= 1; /* a checksum no longer matches */
   refused(bytes, length, "a changed byte", "broken PNG");
   free(bytes);
   bytes = golden_bytes("jpeg_420.jpg", &length);
@@ -226,7 +226,7 @@ static unsigned char *many_scans(unsigned side, int n, unsigned long *length) {
   return bytes;
 }
 
-/* Pixels, and the scans over them, follow from the file's length. */
+/* Pixels, and the scans over them, are limited by the file's length. */
 Test(image, has_a_budget) {
   unsigned long length = 0;
   ld_image image = {0};
@@ -264,11 +264,11 @@ static void put_zeros(char *chunk, size_t length) {
   put_size(chunk, (uint32_t)length);
   memcpy(chunk + 4, "IDAT\x78\x01", 6);
   put_bits(chunk, &at, "11000110000"); /* the last block, with fixed codes; a zero */
-  while (at < 8 * length) put_bits(chunk, &at, "1100010100000"); /* 258 times again the byte before */
+  while (at < 8 * length) put_bits(chunk, &at, "1100010100000"); /* 258 more copies of the previous byte */
   put_size(chunk + 8 + length, crc32_of(chunk + 4, 4 + length));
 }
 
-/* Only the rows are inflated: all there is would take a second and more. */
+/* Only the rows are inflated: inflating everything would take more than a second. */
 Test(image, inflates_no_more_than_its_rows) {
   const size_t length = 8 << 20;
   size_t n_head;
@@ -338,8 +338,8 @@ Test(image_rule, keys_and_defaults) {
   ld_value_free(config);
 }
 
-/* A null is no default; a ResNet's file without a type is ConvNext's; sizes that the file leaves open must be
- * equal. */
+/* A null is not a default; a ResNet's file without a type is ConvNext's; sizes that the file leaves open must
+ * be equal. */
 Test(image_rule, nulls_types_and_open_sizes) {
   ld_value *config = parse("{\"image_processor_type\": \"ViTImageProcessor\", \"do_rescale\": null, "
                            "\"do_normalize\": null, \"crop_size\": null, \"do_center_crop\": null}");

@@ -66,7 +66,7 @@ static char *class_folders(void) {
   return folder;
 }
 
-/* The label's name and the sum of the pixels: tells images apart. */
+/* The label's name and the sum of the pixels, to identify an image. */
 static long read_sum(const ld_dataset *dataset, uint64_t i, ld_sample *sample) {
   ld_error err = {0};
   const ld_record record = {.offset = i, .bytes = 1};
@@ -246,7 +246,7 @@ Test(image_data, broken_images_are_counted_or_refused) {
   scratch_end(folder);
 }
 
-/* What make_images.py recorded. */
+/* Recorded by make_images.py. */
 static ld_safetensors *expected(void) {
   ld_safetensors *file;
   ld_error err = {0};
@@ -286,7 +286,7 @@ Test(image_data, hdf5_by_h5py) {
   ld_safetensors_close(file);
 }
 
-/* The file chunks.h5 with other lengths of its chunks in the index, a B-tree whose keys begin with them; returns its
+/* The file chunks.h5 with other chunk lengths in the index, a B-tree whose keys begin with them; returns its
  * path. */
 static char *with_lengths(const char *folder, const uint32_t *lengths) {
   enum { HEADER = 24, STEP = 4 + 4 + 5 * 8 + 8 };
@@ -302,7 +302,8 @@ static char *with_lengths(const char *folder, const uint32_t *lengths) {
   return path;
 }
 
-/* A chunk without filters is as long as its shape says, whatever the index says: nothing is read or written beyond. */
+/* A chunk without filters is as long as its shape says, whatever the index says: nothing is read or written
+ * beyond. */
 Test(image_data, hdf5_whose_index_has_other_lengths) {
   static const uint32_t cases[][5] = {
       {126, 126, 126, 126, 126}, {126, 1000, 126, 126, 126}, {0, 1, 126, 125, 378}, {1000, 0, 0, 0, 0}};
@@ -349,7 +350,7 @@ Test(image_data, hdf5_as_a_dataset) {
   ld_dataset_close(dataset);
 }
 
-/* As many images as a real data set has, a chunk each: looking a chunk up must not go through all of them. */
+/* As many images as in a real data set, one chunk each: a look-up must not walk through all of them. */
 Test(image_data, hdf5_of_many_chunks, .timeout = 30) {
   enum { N = 60000, SIDE = 4, HEADER = 16 };
   static uint8_t idx[HEADER + N * SIDE * SIDE] = {0, 0, 8, 3,    0, 0, N >> 8, N & 255,
@@ -420,7 +421,7 @@ Test(image_data, hdf5_refuses) {
   }
 }
 
-/* Cut or changed anywhere, the file gives an error or other pixels, and nothing else happens. */
+/* Truncated or changed anywhere, the file gives an error or other pixels, and nothing else. */
 Test(image_data, hdf5_that_is_damaged) {
   size_t length;
   char *folder = scratch_new(), *bytes = scratch_read(IMAGES "good.h5", &length);

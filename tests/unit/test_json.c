@@ -50,7 +50,7 @@ Test(json, refuses_deep_nesting) {
   refused(text, "nests deeper than 256");
 }
 
-/* What would take far more memory than a document of its length is refused before it is read. */
+/* A document that would take far more memory than its length suggests is refused before it is read. */
 Test(json, refuses_more_values_than_its_length_allows) {
   static const char *const units[] = {"0,", "[],", "{},", "\"\","};
   for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
@@ -67,7 +67,7 @@ Test(json, refuses_more_values_than_its_length_allows) {
   }
 }
 
-/* Of strings it is the length that counts. */
+/* For strings only the length counts. */
 Test(json, takes_a_long_text) {
   const size_t length = 40 << 20;
   char *text = ld_alloc(length, 1);

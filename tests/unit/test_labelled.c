@@ -92,7 +92,7 @@ static void put_ids(ld_text *out, const ld_ids *ids, const ld_ids *types) {
   }
 }
 
-/* "<ab>/cd> name; ..." of all records: what was read of them, with the labels of the index. */
+/* "<ab>/cd> name; ..." of all records: the ids as letters, with the labels of the index. */
 static void describe(const setting *s, ld_text *out) {
   ld_index index = index_part(s, 0, 1);
   ld_sample sample = {0};
@@ -194,7 +194,7 @@ Test(labelled, records_are_read_with_their_labels) {
   end_setting(&s);
 }
 
-/* The keys that have no use are counted, over all parts of a file; null is as good as missing. */
+/* Unused keys are counted over all parts of a file; null counts as missing. */
 Test(labelled, unused_keys_are_counted) {
   setting s = make_setting();
   open_data(&s, "a.jsonl",
@@ -480,7 +480,7 @@ Test(labels, of_parts_are_sent_merged_and_sorted) {
   cr_assert_eq(all.kind, LD_LABEL_NAME);
   cr_assert_eq(all.n_names, 5);
   for (int i = 0; i < 5; i++) cr_assert_str_eq(all.names[i], sorted[i]);
-  for (size_t cut = 0; cut < bytes.length; cut++) { /* all that is cut off is refused */
+  for (size_t cut = 0; cut < bytes.length; cut++) { /* every truncation is refused */
     ld_labels out[3] = {{0}};
     int rc = 0, i = 0;
     for (at = bytes.bytes; !rc && i < 3; i++) rc = ld_labels_take(&at, bytes.bytes + cut, &out[i], &err);

@@ -201,8 +201,8 @@ static void put_eos(const char *folder, const char *file, const char *value) {
   free(text);
 }
 
-/* Both files may hold what is no id: transformers passes over a number outside the vocabulary, and fails on
- * other types. */
+/* Both files may hold invalid ids: transformers ignores a number outside the vocabulary, and fails on other
+ * types. */
 Test(model_folder, ends_that_are_no_ids, .init = fill_numbers) {
   static const struct {
     const char *value;

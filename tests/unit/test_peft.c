@@ -64,7 +64,7 @@ Test(peft, ranks_and_scalings_are_pefts) {
   }
 }
 
-/* What PEFT wrote, read and written again, is the same file of tensors, and a config that says the same. */
+/* PEFT's files, read and written again, give the same tensor file and an equivalent config. */
 Test(peft, writes_the_tensors_that_peft_writes) {
   char *folder = scratch_new(), *out = ld_path_join(folder, "out"),
        *file = ld_path_join(out, "adapter_model.safetensors");
@@ -93,7 +93,7 @@ Test(peft, writes_the_tensors_that_peft_writes) {
   scratch_end(folder);
 }
 
-/* Beside the digest of the base the file is what it was. */
+/* Apart from the base's digest the file is the same. */
 Test(peft, the_base_is_known_by_its_digest) {
   char *folder = scratch_new(), *out = ld_path_join(folder, "out"),
        *file = ld_path_join(out, "adapter_model.safetensors");
@@ -157,7 +157,7 @@ Test(peft, modules_come_in_the_order_of_their_numbers) {
   scratch_end(folder);
 }
 
-/* target_modules of an adapter on `adapted` among `all`, its items joined by blanks. */
+/* target_modules of an adapter on `adapted` among `all`, joined by blanks. */
 static void check_targets(const char *const *adapted, size_t n, const char *const *all, size_t n_all,
                           const char *expected) {
   ld_adapter *adapter = new_adapter();
@@ -358,7 +358,7 @@ Test(peft, refuses_tensors_that_are_wrong) {
           "{" TENSOR(P "head.weight", "[5]", "0", "20") "}", "unknown key");
 }
 
-/* LoRA of rank 1, from 2 to 1, with the lengths of DoRA. */
+/* LoRA of rank 1, from 2 to 1, with DoRA's lengths. */
 #define DORA(lengths)                                                                                        \
   "{" TENSOR(P "q.lora_A.weight", "[1,2]", "0",                                                              \
              "8") "," TENSOR(P "q.lora_B.weight", "[1,1]", "8",                                              \
@@ -411,8 +411,8 @@ Test(peft, modules_to_save_are_full) {
 
 typedef struct saved_case {
   const char *task, *full[4], *lora[2], *all[4]; /* paths */
-  const char *saved; /* modules_to_save joined by blanks; NULL when it is refused */
-  const char *found; /* the task type that is written, or why it is refused */
+  const char *saved;                             /* modules_to_save joined by blanks; NULL: refused */
+  const char *found; /* the task type that is written, or the reason for the refusal */
 } saved_case;
 
 #define LINEAR(name) name ".weight", name ".bias"
@@ -447,7 +447,7 @@ static const saved_case saved_cases[] = {
     {"SEQ_CLS", {NULL}, {"q"}, {"q", "classifier"}, "", NULL},
     {"SEQ_CLS", {NULL}, {"classifier"}, {"q", "classifier"}, "", NULL},
     {"CAUSAL_LM", {NULL}, {"q"}, {"q"}, "", "CAUSAL_LM"},
-    /* What PEFT would take as well. */
+    /* Names that PEFT would also apply to other modules. */
     {"SEQ_CLS",
      {LINEAR("classifier")},
      {"q"},
@@ -505,7 +505,7 @@ static void check_saved(const saved_case *c, const char *out) {
   ld_adapter_free(read_good(out));
 }
 
-/* What PEFT does with each of these was tried by loading them. */
+/* PEFT's behaviour for each of these was tried by loading them. */
 Test(peft, modules_to_save_are_those_that_peft_wraps) {
   char *folder = scratch_new(), *out = ld_path_join(folder, "out");
   for (size_t i = 0; i < sizeof saved_cases / sizeof *saved_cases; i++) check_saved(&saved_cases[i], out);
@@ -545,7 +545,7 @@ Test(peft, labels_come_back_and_go) {
   cr_assert_eq(again->n_labels, 3);
   for (int i = 0; i < 3; i++) cr_assert_str_eq(again->labels[i], names[i]);
   ld_adapter_free(again);
-  /* Labels of before do not keep a folder from being replaced, nor do they stay. */
+  /* Old labels neither keep a folder from being replaced nor stay. */
   cr_assert_eq(ld_peft_write(out, adapter, ld_adapter_forms(), NULL, 0, &err), 0, "%s", err.text);
   again = read_good(out);
   cr_assert_eq(again->n_labels, 0);
@@ -682,7 +682,7 @@ Test(peft, values_are_of_the_types_that_peft_takes) {
           "tomorrow is an unknown key, and it holds a map");
 }
 
-/* What PEFT's check_target_module_exists says. */
+/* As in PEFT's check_target_module_exists. */
 Test(peft, modules_are_selected_as_in_peft) {
   static const struct {
     const char *config, *path;

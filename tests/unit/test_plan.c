@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "data/plan.h"
 
-/* Every target is planned once, no row is too long, rows are as said. */
+/* Every target is planned once, no row is too long, rows are as described. */
 static void check(const ld_plan *plan, const ld_length *lengths, int n, int seq_len) {
   int *seen = ld_alloc((size_t)n, sizeof *seen);
   for (int64_t r = 0; r < plan->n_rows; r++) {
@@ -76,7 +76,7 @@ Test(plan, order_depends_on_seed_and_epoch) {
   ld_plan_free(plan);
 }
 
-/* Rows of 2 .. 19 tokens in microbatches of 4: each gets its share, whatever the order they come in. */
+/* Rows of 2 .. 19 tokens in microbatches of 4: each gets its part, whatever the order. */
 Test(plan, microbatches_hold_equally_many_tokens) {
   enum { N = 18, MICRO = 4 };
   ld_length lengths[N];
@@ -95,7 +95,7 @@ Test(plan, microbatches_hold_equally_many_tokens) {
     }
     if (n == MICRO) cr_assert(tokens >= 36 && tokens <= 48, "%d tokens in a microbatch", tokens);
   }
-  /* Rows alike stay in their order. */
+  /* Equal rows keep their order. */
   for (int i = 0; i < N; i++) plan->rows[i].n_tokens = 5;
   for (int i = 0; i < N; i++) rows[i] = i;
   ld_plan_balance(plan, MICRO, rows, N, scratch);

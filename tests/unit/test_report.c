@@ -111,7 +111,7 @@ Test(report, headline) {
   free(page);
 }
 
-/* Runs from before the keys "task" and "unit", and language models with them, are shown alike. */
+/* Runs from before the keys "task" and "unit", and language models with them, look the same. */
 Test(report, a_language_model_has_no_scores) {
   char *old = report_of(small_run, NULL, NULL), *metrics = ld_format("%s", small_run);
   char *date = strstr(metrics, "\"date\"");
@@ -179,7 +179,7 @@ Test(report, numbers) {
   free(page);
 }
 
-/* A run that was recorded without "metrics" tells by its scores. */
+/* A run that was recorded without "metrics" shows its evaluations' scores. */
 Test(report, scores_tell_the_metrics) {
   ld_run_record run = record_of("{\"event\":\"start\",\"step\":0}\n"
                                 "{\"event\":\"eval\",\"step\":0,\"loss\":1,\"accuracy\":0.5}\n");
@@ -250,7 +250,7 @@ Test(report, confusion_that_is_none) {
   }
 }
 
-/* The last one counts, and none of steps that were computed again; what is no count is 0. */
+/* The last one counts, unless its step was computed again; anything but a count is 0. */
 Test(report, confusion_of_a_resumed_run) {
   const char first[] = "{\"event\":\"confusion\",\"step\":3,\"labels\":[\"a\"],\"counts\":[[4]]}\n"
                        "{\"event\":\"confusion\",\"step\":5,\"labels\":[\"b\",\"c\"],"
@@ -456,7 +456,7 @@ Test(report, data_and_machine) {
   free(page);
 }
 
-/* Eight labels a step say little by themselves: their mean reaches further, but not over all of a short run. */
+/* Eight labels per step say little: their mean reaches further, but not over all of a short run. */
 Test(report, small_batches_are_smoothed_more) {
   ld_text metrics = {0};
   for (int i = 1; i <= 100; i++)

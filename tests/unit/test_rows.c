@@ -39,8 +39,7 @@ Test(rows, many_rows_are_added_in_runs) {
   free(x);
 }
 
-/* The error of products by the size of the result, as PyTorch's: it measures 2.9e-7 at 512 and 3.7e-7 at
- * 16,384. */
+/* The relative error of products, compared with PyTorch's, which measures 2.9e-7 at 512 and 3.7e-7 at 16,384. */
 Test(rows, products_of_any_length) {
   enum { M = 12, N = 40 };
   if (!ld_gemm_fused()) cr_skip_test("OpenBLAS sums in its own ways");

@@ -1,4 +1,4 @@
-/* Records received where the data is not are read as where it is. */
+/* Received records read the same as on the rank with the data. */
 #include "data_digest.h"
 #include "data_forms.h"
 #include "scratch.h"
@@ -72,7 +72,7 @@ static int receive(const setting *s, const void *bytes, size_t length, ld_error 
   return ld_source_receive(ld_dataset_source(s->there), copy, length, err);
 }
 
-/* Hands over every step-th record from `first` on, last ones first, and reads them on both sides; the others
+/* Sends every step-th record from `first` on, in reverse order, and reads them on both sides; the others
  * cannot be read there. */
 static void check_some(const setting *s, size_t first, size_t step) {
   ld_text text = {0};
@@ -186,7 +186,7 @@ static uint64_t digest(const char *path, const ld_data_form *const *forms, const
   return strtoull(text + 2, NULL, 16);
 }
 
-/* Any byte, more bytes, or another name is other data; the place of the file is not. */
+/* A changed byte, more bytes, or another name make other data; another path does not. */
 Test(source, digest) {
   char *folder = scratch_new();
   const char *const texts[] = {"the river\n\nholds", "the rivet\n\nholds", "the river\n\nholds\n",
@@ -215,7 +215,7 @@ Test(source, digest) {
   scratch_end(folder);
 }
 
-/* What comes cut off is an error on the other side, never a read beyond it. */
+/* Truncated messages give an error on the other side, never a read beyond them. */
 Test(source, cut_off) {
   const char *const paths[] = {GOLDEN "models/gpt2/train.jsonl", GOLDEN "images/good.h5"};
   for (int k = 0; k < 2; k++) {

@@ -1,6 +1,6 @@
-/* The tape: blocks with several outputs, operations with many inputs, and what the planner lets go of.
- * Gradients are held against differences of the loss, and their bits against a tape without blocks, which
- * keeps all. */
+/* The tape: blocks with several outputs, operations with many inputs, and what the planner frees. Gradients
+ * are compared with differences of the loss, and their bits with those of a tape without blocks, which keeps
+ * everything. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
@@ -188,8 +188,8 @@ static ld_tensor *chain(ld_tape *tape, ld_tensor *const *x) {
   return op->y;
 }
 
-/* A small U-Net: the first block gives two outputs, of which the last reads one; the second an output that
- * nothing reads. */
+/* A small U-Net: the first block has two outputs, of which the last block reads one; the second block has an
+ * output that nothing reads. */
 static ld_tensor *record_unet(net *n, ld_tensor *x) {
   begin(n);
   ld_tensor *skip = ld_op_activation(n->tape, linear(n, x, 0), LD_GELU_TANH);
@@ -236,7 +236,7 @@ Test(tape, later_blocks_may_read_one_output) {
   check_net(record_decoder, 8);
 }
 
-/* Operations that count their runs and read what they are told to. */
+/* Operations that count their runs and read the given tensors. */
 enum { SIZE = 64 / sizeof(float) }; /* of a tensor: what the arena rounds to */
 
 static void count_run(ld_tape *tape, void *self) {
@@ -270,10 +270,10 @@ enum { NORM, LAYER, UNREAD, SCALED, LAST, N_STEPS };
 static ld_tensor *record_steps(ld_tape *tape, ld_tensor *x, int runs[N_STEPS]) {
   ld_tape_block_begin(tape);
   ld_tensor *h =
-      step(tape, x, true, true, false, &runs[NORM]);     /* cheap, and its input is there: made again */
-  h = step(tape, h, false, true, false, &runs[LAYER]);   /* read by nobody on the way back: transient */
+      step(tape, x, true, true, false, &runs[NORM]);     /* cheap, and its input exists: computed again */
+  h = step(tape, h, false, true, false, &runs[LAYER]);   /* not read in the backward pass: transient */
   h = step(tape, h, false, false, false, &runs[UNREAD]); /* the same */
-  h = step(tape, h, true, true, true, &runs[SCALED]);    /* cheap, but of what is not there: stays */
+  h = step(tape, h, true, true, true, &runs[SCALED]);    /* cheap, but its input does not exist: stays */
   x = step(tape, h, false, false, false, &runs[LAST]);
   ld_tape_block_end(tape, LD_TENSORS(x));
   return x;
@@ -312,7 +312,8 @@ static void check_steps(enum ld_pass pass, bool recompute, size_t n_tensors, con
 Test(tape, what_stays_and_what_is_made_again) {
   /* Two of each block stay; three are transient. */
   check_steps(LD_PASS_TRAIN, false, 2 * 2 + 3, (int[]){4, 2, 2, 2, 2});
-  /* The outputs stay; what the way back reads is made again with all that it is made of; the last is not. */
+  /* The outputs stay; what the backward pass reads is computed again with everything that it depends on; the
+   * last one is not. */
   check_steps(LD_PASS_TRAIN, true, 2 + 4, (int[]){4, 4, 4, 4, 2});
   check_steps(LD_PASS_INFER, false, 2 + 4, (int[]){2, 2, 2, 2, 2});
 }

@@ -2,16 +2,16 @@
 
 #include "base/text.h"
 
-/* text; what a person sees */
+/* text; what is shown */
 static const char *const seen[][2] = {
     {"", ""},
     {"plain, Gr\u00fc\u00dfe \U0001F34B", "plain, Gr\u00fc\u00dfe \U0001F34B"},
     {"a\nb\tc", "a\\nb\\tc"},
     {"\033[31mred\r\b\177", "\\x1b[31mred\\x0d\\x08\\x7f"},
-    {"\302\233m\302\240", "\\x9bm\302\240"},                 /* CSI, as one character; a space that is none */
-    {"\233m\377\303", "\\x9bm\\xff\\xc3"},                   /* no UTF-8 */
-    {"\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"}, /* turned around */
-    {"\340\200\233", "\\xe0\\x80\\x9b"},                     /* ESC, written too long */
+    {"\302\233m\302\240", "\\x9bm\302\240"},                 /* CSI, as one character; a no-break space */
+    {"\233m\377\303", "\\x9bm\\xff\\xc3"},                   /* not UTF-8 */
+    {"\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"}, /* reversed */
+    {"\340\200\233", "\\xe0\\x80\\x9b"},                     /* ESC, in an overlong form */
 };
 
 Test(text, shows_what_steers_a_terminal) {

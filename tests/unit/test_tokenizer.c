@@ -96,7 +96,7 @@ static void check_pre_tokenizer(const json_t *row, const char *line) {
 
 typedef struct joined {
   ld_next self;
-  ld_text *text; /* of all pieces, each with a bar after it */
+  ld_text *text; /* of all pieces, each followed by a bar */
 } joined;
 
 static int join_pieces(const ld_next *self, ld_pieces *pieces, ld_error *err) {
@@ -110,7 +110,7 @@ static int join_pieces(const ld_next *self, ld_pieces *pieces, ld_error *err) {
   return 0;
 }
 
-/* The pieces of a long text come in portions: the same as without. */
+/* The pieces of a long text come in portions, and are the same as without. */
 Test(tokenizer, long_texts_come_in_portions) {
   static const struct {
     const char *behavior, *first, *middle, *last;
@@ -231,7 +231,7 @@ Test(tokenizer, encoding_appends_and_leaves_the_list_after_an_error) {
   ld_tokenizer_free(t);
 }
 
-/* A megabyte that is one word, and a heap full of equal pairs: minutes, were it quadratic. */
+/* A megabyte that is one word, and a heap full of equal pairs: quadratic time would take minutes. */
 Test(tokenizer, long_words_take_no_square, .timeout = 30) {
   ld_tokenizer *t = open_style("llama2");
   const size_t n = 1 << 20;
@@ -339,7 +339,7 @@ Test(tokenizer, missing_file) {
   cr_assert(strstr(err.text, "none"));
 }
 
-/* An unknown character only matters when it comes. */
+/* A missing unk_token only matters when an unknown character comes. */
 Test(tokenizer, unk_token_outside_of_the_vocabulary) {
   static const char json[] =
       "{\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"a\":0},\"merges\":[]}}";

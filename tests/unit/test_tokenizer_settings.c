@@ -1,6 +1,5 @@
-/* What stands beside a vocabulary: each line of settings.jsonl (tokenizer_settings.py tells the format) as a
- * folder; and what a hostile tokenizer.json may cost.
- */
+/* Settings beside a vocabulary: each line of settings.jsonl (tokenizer_settings.py describes the format) as a
+ * folder; and the limits on a hostile tokenizer.json. */
 #include "scratch.h"
 #include "tokenizer_golden.h"
 
@@ -30,7 +29,7 @@ static void expect_list(const char *what, const ld_ids *got, const json_t *expec
                  got->ids[i]);
 }
 
-/* [text, ids with special tokens, cut to 7, those decoded without special tokens] */
+/* [text, ids with special tokens, truncated to 7, those decoded without special tokens] */
 static void check_row(const ld_tokenizer *t, const char *what, const json_t *row) {
   const json_t *text = json_array_get(row, 0), *decoded = json_array_get(row, 3);
   const char *s = json_string_value(text);
@@ -201,8 +200,7 @@ Test(tokenizer_budget, a_chain_of_pre_tokenizers_has_an_end) {
   cr_assert(strstr(err.text, "more than 32 parts"), "%s", err.text);
 }
 
-/* Each run is within what one match may take, all of them together are not; nor is a single match of many
- * repeats. */
+/* Each match is within its limit, but all of them together are not; nor is a single match of many repeats. */
 Test(tokenizer_budget, backtracking_ends_over_the_whole_text, .timeout = 60) {
   expect_refusal("pre_tokenizer", split("a*a*a*a*a*[^ab]"), "a", 3000, "too many steps");
   expect_refusal("pre_tokenizer", split("(a+)+[^ab]"), "aaaaaaaaaaaaaaaaaaaaaab", 100,
@@ -213,7 +211,7 @@ Test(tokenizer_budget, thousands_of_marks_are_not_sorted, .timeout = 60) {
   expect_refusal("normalizer", json_pack("{s:s}", "type", "NFC"), "\xcc\x81\xcc\x96", 100000, "accents");
 }
 
-/* Spaces that tokens take around them are gone over once. */
+/* Spaces that tokens take around them are scanned only once. */
 Test(tokenizer_budget, tokens_with_spaces_take_no_square, .timeout = 60) {
   static const char json[] =
       "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"added_tokens\":[{\"id\":1,"

@@ -1,4 +1,4 @@
-/* Words that were split before, against the tokenizers library (make_tokenizers.py tells the formats). */
+/* Words that were split before, against the tokenizers library (make_tokenizers.py describes the formats). */
 #include "scratch.h"
 #include "tokenizer_golden.h"
 
@@ -67,13 +67,13 @@ Test(tokenizer_words, byte_level) {
   check_words("gpt2");
 }
 
-/* These put no blank before a word, and a ByteLevel in a Sequence does not either. */
+/* These put no blank before a word; a ByteLevel in a Sequence does not either. */
 Test(tokenizer_words, others) {
   check_words("llama2");
   check_words("smollm");
 }
 
-/* At every limit what is left are the last ids, between the special ones; the first of them begins its word. */
+/* At every limit the last ids remain, between the special ones; the first of them begins its word. */
 Test(tokenizer_words, cut_on_the_left) {
   static const char *const list[] = {"The", "kettle", "", "warms", "unaffable", "rivers"};
   ld_words words = {.list = list, .n = sizeof list / sizeof *list};
@@ -95,7 +95,7 @@ Test(tokenizer_words, cut_on_the_left) {
     cr_assert(!ld_tokenizer_encode_words(t, &words, &cut, &begins, &n_whole, &err), "%s", err.text);
     cr_assert(cut.n == words.most && begins.n == words.most && n_whole == ids.n);
     cr_assert(cut.ids[0] == ids.ids[0] && begins.ids[0] == -1);
-    size_t at = gone + 1; /* of the word that the cut goes through */
+    size_t at = gone + 1; /* of the word that is truncated */
     while (words.most > 2 && word.ids[at] < 0) at--;
     for (size_t i = 1; i < cut.n; i++)
       cr_assert(cut.ids[i] == ids.ids[gone + i] && begins.ids[i] == word.ids[i == 1 ? at : gone + i]);

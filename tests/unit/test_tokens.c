@@ -16,7 +16,7 @@ typedef struct entity_case {
 
 #include "entity_cases.h"
 
-/* The class of a tag, which is added where it is new. */
+/* The class of a tag, which is added if it is new. */
 static uint32_t class_of(ld_labels *labels, const char *name) {
   for (size_t i = 0; i < labels->n_names; i++)
     if (!strcmp(labels->names[i], name)) return (uint32_t)i;
@@ -82,7 +82,7 @@ Test(tokens, a_label_stands_at_the_first_token_of_a_word) {
   scratch_end(folder);
 }
 
-/* Wherever the borders of the parts lie, joined they are the same records. */
+/* Wherever the parts begin and end, joined they are the same records. */
 Test(tokens, sentences_are_the_same_in_parts) {
   static const char text[] = "a O\n\nb O\nc O\n\n\n\nd O\n \t\n# e\nf O";
   ld_tokenizer *tokenizer;

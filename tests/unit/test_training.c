@@ -238,7 +238,7 @@ Test(training, dora) {
   follow_images("resnet_dora", "--micro-batch 3");
 }
 
-/* How a batch is split into microbatches, and recomputing, do not change what PyTorch says. */
+/* The split of a batch into microbatches, and recomputing, do not change the agreement with PyTorch. */
 Test(training, microbatches_do_not_matter) {
   follow("gpt2", "linear", "--micro-batch 3");
   follow("llama3", "cosine", "--micro-batch 4 --recompute");

@@ -1,5 +1,6 @@
-/* A store that takes its promise literally: what is not taken cannot be read. A training step of every family runs on it,
- * to the bits of the mapped folder; whatever reads a block's weights outside of take and release ends in SIGSEGV. */
+/* A store that enforces its contract: weights that are not taken cannot be read. A training step of every
+ * family runs on it, with the bits of the mapped folder; reading a block's weights outside of take and
+ * release ends in SIGSEGV. */
 #include "golden.h"
 
 #include <signal.h>
@@ -23,7 +24,7 @@ typedef struct vault {
   ld_model_folder *folder;
   guarded weights[MOST_WEIGHTS];
   int n;
-  int taken[MOST_BLOCKS], times[MOST_BLOCKS]; /* by whom it is held now, how often it was taken */
+  int taken[MOST_BLOCKS], times[MOST_BLOCKS]; /* how many hold it now, how often it was taken */
 } vault;
 
 static void protect(const guarded *w, bool readable) {
@@ -148,7 +149,7 @@ static double step(const ld_base *base, bool recompute) {
   return loss;
 }
 
-/* An adapter of that kind on the last `most` layers before the head; of layers that it takes. */
+/* An adapter of that kind on the last `most` layers before the head, of those that the kind takes. */
 static void adapt(ld_base *base, const ld_adapter_kind *kind, size_t most) {
   const ld_model *model = base->model;
   ld_choice *choices = ld_alloc(model->n_linears, sizeof *choices);
@@ -211,7 +212,7 @@ Test(weight_store, resnet_reads_what_it_took) {
   check_family("resnet_cifar");
 }
 
-/* A block below all that is trained has no way back, so it is not fetched for one. */
+/* A block below everything that is trained has no backward pass, so it is not taken for one. */
 Test(weight_store, the_way_back_takes_no_block_that_it_does_not_enter) {
   ld_base base;
   open_model("gpt2", true, &base);

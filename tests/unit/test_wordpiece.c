@@ -23,8 +23,8 @@ Test(wordpiece, vocab_txt_with_settings) {
   check_style("bert_vocab", BERT_LINES, 400);
 }
 
-/* Without settings beside it, and by its own path: that of bert's tokenizer.json, whose options are the
- * defaults. Lines end as on Windows, and a token that stands twice has the later id. */
+/* Without settings beside it, and by its own path: bert's vocabulary from its tokenizer.json, whose options
+ * are the defaults. Lines end as on Windows, and of a repeated token the later id counts. */
 Test(wordpiece, vocab_txt_alone) {
   ld_tokenizer *golden = open_style("bert"), *t;
   ld_error err = {0};
@@ -102,7 +102,7 @@ Test(wordpiece, vocab_json_of_roberta) {
   scratch_end(folder);
 }
 
-/* The class may stand in config.json alone; added_tokens_decoder rules out special_tokens_map.json. */
+/* Only config.json may name the class; added_tokens_decoder rules out special_tokens_map.json. */
 Test(wordpiece, roberta_by_its_config) {
   char *folder = scratch_new();
   write_bpe(folder, "roberta");
@@ -207,7 +207,7 @@ Test(wordpiece, inputs_of_byte_level) {
   check_inputs("llama3", "lines.jsonl");
 }
 
-/* Every limit, for texts of every length: never above it, and at it whenever something was cut. */
+/* Every limit, for texts of every length: never above it, and exactly at it whenever something was truncated. */
 Test(wordpiece, limits_are_reached_and_kept) {
   ld_tokenizer *t = open_style("bert");
   const char *word = "a a a a a a a a a a";

@@ -101,7 +101,7 @@ Test(yaml, refuses_with_the_line) {
   refused("\tb: 1\n", "line 1");
 }
 
-/* Many keys take a time that grows as their number does. */
+/* The time for many keys grows linearly. */
 Test(yaml, many_keys) {
   ld_text text = {0};
   ld_error err = {0};

@@ -1,6 +1,5 @@
-/* The recorded tokenizers under tests/golden/tokenizers: opening them, reading their columns, and going
- * through what the library said (make_tokenizers.py tells the formats).
- */
+/* The recorded tokenizers under tests/golden/tokenizers: opens them, reads their columns, and goes through
+ * the library's results (make_tokenizers.py describes the formats). */
 #ifndef TOKENIZER_GOLDEN_H
 #define TOKENIZER_GOLDEN_H
 
@@ -55,7 +54,7 @@ static inline void expect_ids(const char *style, const char *line, const ld_ids 
                  got->ids[i], expected->ids[i]);
 }
 
-/* Decodes both ways; the stream must hand out whole characters. */
+/* Decodes in both ways; the stream must return whole characters. */
 static inline void expect_decoded(const ld_tokenizer *tokenizer, const char *line, const ld_ids *ids,
                                   bool skip, const json_t *expected) {
   ld_text whole = {0}, stream = {0};
