@@ -38,8 +38,9 @@ static bool begins_with(const char *line, size_t length, const char *text) {
   return length >= strlen(text) && !memcmp(line, text, strlen(text));
 }
 
-/* The word and the tag of a line; false for a line without a word. */
-static int take_line(ld_value *record, size_t room[2], const char *line, size_t length, ld_error *err) {
+/* The word of a line, unless it has none, and its tag, which data for prediction may lack. */
+static int take_line(ld_value *record, size_t room[2], const char *line, size_t length, bool tagged,
+                     ld_error *err) {
   const bool begins = !record->items[0].n_items;
   while (length && strchr(" \t\r\n", line[length - 1])) length--;
   if (!length || begins_with(line, length, "-DOCSTART-") || (begins && begins_with(line, length, "# ")))
@@ -47,7 +48,7 @@ static int take_line(ld_value *record, size_t room[2], const char *line, size_t 
   size_t word = 0, tag = length;
   while (word < length && !strchr(" \t", line[word])) word++;
   while (tag && !strchr(" \t", line[tag - 1])) tag--;
-  if (!tag)
+  if (!tag && tagged)
     return ld_fail(err, LD_EFORMAT, "the word \"%.*s\" has no tag: write \"word tag\"",
                    (int)(length < 40 ? length : 40), line);
   add(&record->items[0], &room[0], line, word);
@@ -64,7 +65,7 @@ static int conll_read(const ld_dataset *dataset, const ld_record *record, const 
   ld_parsed_add(out, "tags")->type = LD_LIST;
   for (size_t at = 0, next; at < bytes->length && !rc; at = next) {
     next = next_line(bytes->at, at, bytes->length);
-    rc = take_line(out->values, room, bytes->at + at, next - at, err);
+    rc = take_line(out->values, room, bytes->at + at, next - at, !dataset->options.unlabelled, err);
     if (rc) ld_data_fail_at(dataset, record->offset + at, rc, err);
   }
   if (!rc && !out->values->items[0].n_items) { /* only comments */

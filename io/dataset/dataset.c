@@ -14,7 +14,7 @@
 #include "io/dataset/tokens.h"
 
 static const ld_data_format *const formats[] = {
-    &ld_data_jsonl, &ld_data_tsv,          &ld_data_csv,        &ld_data_raw,
+    &ld_data_jsonl, &ld_data_json_array,   &ld_data_tsv,        &ld_data_csv,       &ld_data_raw,
     &ld_data_conll, &ld_data_image_folder, &ld_data_image_file, &ld_data_image_hdf5};
 
 enum { n_formats = sizeof formats / sizeof *formats };
@@ -183,6 +183,7 @@ static void clear(ld_sample *sample) {
   sample->parts.n = 0;
   sample->n_parts = 0;
   ld_text_clear(&sample->tags);
+  sample->listed = false;
 }
 
 int ld_dataset_parse(const ld_dataset *dataset, const ld_record *record, ld_parsed *out, ld_error *err) {
@@ -238,11 +239,11 @@ static uint64_t part_begin(const ld_dataset *dataset, int part, int n_parts) {
   return at < length ? next(dataset, at - 1) : length;
 }
 
-/* Adds the names of the sample's tags to the set, as many as it has targets. */
-static int add_tags(ld_label_set *labels, const ld_sample *sample, int32_t n, ld_error *err) {
+/* Adds the names of the sample's tags to the set. */
+static int add_tags(ld_label_set *labels, const ld_text *tags, ld_error *err) {
   int rc = 0;
-  for (const char *name = sample->tags.bytes; n-- > 0 && !rc; name += strlen(name) + 1)
-    rc = ld_label_set_add_name(labels, name, err);
+  for (size_t at = 0; at < tags->length && !rc; at += strlen(tags->bytes + at) + 1)
+    rc = ld_label_set_add_name(labels, tags->bytes + at, err);
   return rc;
 }
 
@@ -257,7 +258,8 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
   if (rc) return ld_dataset_fail_at(dataset, record, rc, err);
   cut(dataset, sample);
   for (size_t i = 0; i < sample->tokens.n; i++) record->n_targets += sample->target[i];
-  if (sample->tags.length) rc = add_tags(labels, sample, record->n_targets, err);
+  record->n_targets += sample->listed;
+  rc = add_tags(labels, &sample->tags, err);
   return rc ? ld_dataset_fail_at(dataset, record, rc, err) : 0;
 }
 

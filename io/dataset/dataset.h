@@ -9,7 +9,8 @@
  *     ...]}; a record may have further keys; the first record decides, and all others must have its form.
  *     For a classifier {"text", "label"}, with "text_pair" for pairs, or the names of a table's columns; the
  *     label is a name (a string), an integer or a real number; without a label, or with null, the record has
- *     none.
+ *     none. Of several labels {"text", "labels": [...]}.
+ *   - .json: one array of such objects.
  *   - .tsv, .csv: a table whose first line names its columns: text (or sentence), for pairs text and
  *     text_pair (or the names of column.c: sentence1 and sentence2, premise and hypothesis, question and
  *     sentence, ...), and label. A label that is not a number is a name; an empty one means none. TSV has no

@@ -14,7 +14,8 @@
 static bool has_keys(const ld_value *record, const ld_data_form *form) {
   const char *const *key = form->keys;
   while (*key && ld_value_get(record, *key)) key++;
-  return !*key && key != form->keys;
+  if (*key || key == form->keys) return false;
+  return !form->list || ld_value_get(record, form->list)->type == LD_LIST;
 }
 
 /* The first form whose keys the record has; NULL when there is none. */
@@ -29,8 +30,10 @@ static const ld_data_form *form_by_columns(const ld_data_form *const *forms) {
   return *forms;
 }
 
-static void list_wanted(const char *const *keys, ld_text *out) {
-  for (size_t i = 0; keys[i]; i++) ld_text_printf(out, "%s\"%s\"", i ? " and " : "", keys[i]);
+static void list_wanted(const char *const *keys, const char *list, ld_text *out) {
+  for (size_t i = 0; keys[i]; i++)
+    ld_text_printf(out, "%s\"%s\"%s", i ? " and " : "", keys[i],
+                   list && !strcmp(keys[i], list) ? " (a list)" : "");
 }
 
 static void list_keys(const ld_value *record, ld_text *out) {
@@ -55,7 +58,7 @@ static int fail_unknown(const ld_data_form *const *forms, const ld_value *record
   for (; *forms; forms++) {
     if (!(*forms)->keys[0]) continue;
     ld_text_puts(&wanted, wanted.length ? ", or " : "");
-    list_wanted((*forms)->keys, &wanted);
+    list_wanted((*forms)->keys, (*forms)->list, &wanted);
   }
   fail_form(record, &wanted, "", err);
   ld_text_free(&wanted);
@@ -63,9 +66,9 @@ static int fail_unknown(const ld_data_form *const *forms, const ld_value *record
 }
 
 /* Fails for a record that differs from the first, whose keys are given. */
-static int fail_other(const ld_value *record, const char *const *keys, ld_error *err) {
+static int fail_other(const ld_value *record, const char *const *keys, const char *list, ld_error *err) {
   ld_text wanted = {0};
-  list_wanted(keys, &wanted);
+  list_wanted(keys, list, &wanted);
   fail_form(record, &wanted, ", as in the first record: every record must have the form of the first", err);
   ld_text_free(&wanted);
   return LD_EFORMAT;
@@ -144,7 +147,7 @@ int ld_form_check(const ld_dataset *dataset, const ld_value *record, ld_tally *u
   const char *const by_columns[] = {keys->text, keys->pair, keys->label};
   const bool same =
       own[0] ? form_of(dataset->options.forms, record) == dataset->form : ld_value_get(record, *text) != NULL;
-  if (!same) return fail_other(record, own[0] ? own : text, err);
+  if (!same) return fail_other(record, own[0] ? own : text, dataset->form->list, err);
   if (!own[0]) count_unused(record, by_columns, 3, unused);
   if (!own[0]) return 0;
   const char *used[8];

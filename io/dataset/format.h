@@ -36,7 +36,7 @@ typedef struct ld_data_format {
 } ld_data_format;
 
 extern const ld_data_format ld_data_jsonl, ld_data_raw, ld_data_tsv, ld_data_csv; /* the tables: table.c */
-extern const ld_data_format ld_data_conll;
+extern const ld_data_format ld_data_conll, ld_data_json_array;
 extern const ld_data_format ld_data_image_folder, ld_data_image_file, ld_data_image_hdf5;
 
 /* Names of values; NULL for a missing one. */

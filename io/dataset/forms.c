@@ -88,24 +88,6 @@ static int take_label(const ld_value *values, const char *key, ld_sample *sample
   return 0;
 }
 
-/* A text or a pair, truncated to seq_len. */
-static int encode_input(const ld_dataset *dataset, const char *text, const char *pair, ld_sample *sample,
-                        ld_error *err) {
-  const ld_tokenizer *tokenizer = dataset->options.tokenizer;
-  const size_t most = dataset->options.seq_len > 0 ? (size_t)dataset->options.seq_len : 0;
-  ld_input input = {text, strlen(text), pair, pair ? strlen(pair) : 0, 0};
-  int rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
-  sample->n_whole = sample->tokens.n;
-  if (!rc && most && sample->n_whole > most) {
-    sample->tokens.n = sample->types.n = 0;
-    input.most = most;
-    rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
-  }
-  if (!rc && !ld_tokenizer_has_types(tokenizer))
-    memset(sample->types.ids, 0, sample->types.n * sizeof *sample->types.ids);
-  return rc;
-}
-
 static int make_labelled(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
                          ld_sample *sample, ld_error *err) {
   (void)record;
@@ -115,7 +97,7 @@ static int make_labelled(const ld_dataset *dataset, const ld_record *record, con
   if (!rc && keys->pair && ld_value_get(parsed->values, keys->pair))
     rc = ld_data_string(parsed->values, keys->pair, &pair, err);
   if (!rc) rc = take_label(parsed->values, keys->label, sample, err);
-  if (!rc) rc = encode_input(dataset, text, pair, sample, err);
+  if (!rc) rc = ld_data_encode_input(dataset, text, pair, sample, err);
   if (!rc) ld_data_targets(sample, SIZE_MAX);
   return rc;
 }

@@ -59,8 +59,10 @@ typedef struct ld_sample {
   double label_value; /* LD_LABEL_INTEGER, LD_LABEL_REAL */
   ld_ids parts;    /* of tagged text: for each token the number of the word whose target it is; -1 for none */
   int32_t n_parts; /* of tagged text: its words, also those without a token */
-  ld_text tags;    /* of tagged text: for each target the name of its class, ended by a NUL */
-  bool turned;     /* the image was stored rotated, and is upright now */
+  ld_text
+      tags; /* of tagged text: for each target the name of its class; of several labels: each; ended by NULs */
+  bool listed;      /* its labels were given as a list, which may be empty: the record is a target */
+  bool turned;      /* the image was stored rotated, and is upright now */
   ld_tally *unused; /* borrowed: where a record's unused keys are counted; NULL: nowhere */
 } ld_sample;
 

@@ -39,3 +39,20 @@ void ld_data_end(const ld_dataset *dataset, ld_ids *ids) {
   const int32_t eos = dataset->options.eos;
   if (eos >= 0 && !(ids->n && ids->ids[ids->n - 1] == eos)) ld_ids_push(ids, eos);
 }
+
+int ld_data_encode_input(const ld_dataset *dataset, const char *text, const char *pair, ld_sample *sample,
+                         ld_error *err) {
+  const ld_tokenizer *tokenizer = dataset->options.tokenizer;
+  const size_t most = dataset->options.seq_len > 0 ? (size_t)dataset->options.seq_len : 0;
+  ld_input input = {text, strlen(text), pair, pair ? strlen(pair) : 0, 0};
+  int rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
+  sample->n_whole = sample->tokens.n;
+  if (!rc && most && sample->n_whole > most) {
+    sample->tokens.n = sample->types.n = 0;
+    input.most = most;
+    rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
+  }
+  if (!rc && !ld_tokenizer_has_types(tokenizer))
+    memset(sample->types.ids, 0, sample->types.n * sizeof *sample->types.ids);
+  return rc;
+}

@@ -9,6 +9,10 @@
 int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,
                    ld_error *err);
 
+/* Fills the sample with the input of an encoder, a text or a pair (NULL for none), cut to seq_len. */
+int ld_data_encode_input(const ld_dataset *dataset, const char *text, const char *pair, ld_sample *sample,
+                         ld_error *err);
+
 /* Appends eos, if there is one to append and it is not at the end already. */
 void ld_data_end(const ld_dataset *dataset, ld_ids *ids);
 

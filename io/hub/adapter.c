@@ -36,6 +36,7 @@ void ld_adapter_free(ld_adapter *adapter) {
   free(adapter->base_digest);
   free(adapter->architecture);
   free(adapter->task_type);
+  free(adapter->problem);
   free(adapter);
 }
 

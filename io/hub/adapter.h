@@ -67,6 +67,7 @@ typedef struct ld_adapter {
   char *base_digest;   /* ld_model_folder_digest; NULL when not known, as in PEFT folders from elsewhere */
   char *architecture;  /* "LlamaForCausalLM"; NULL when not known */
   char *task_type;     /* "CAUSAL_LM", "SEQ_CLS"; NULL for none */
+  char *problem; /* transformers' problem_type, where the number of outputs does not tell it; else NULL */
   ld_adapter_module *modules; /* modules trained in full come last */
   size_t n_modules, room_modules;
   /* From a PEFT folder, for ld_base_adapt to compare with the base: copies of its tensors, mapped from

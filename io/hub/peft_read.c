@@ -387,6 +387,7 @@ static int read_adapter(reader *r) {
   if (code) return code;
   r->form = ld_peft_config_form(r->config, r->forms);
   r->adapter->base_digest = copy_or_null(ld_safetensors_metadata(r->tensors, LD_PEFT_BASE_DIGEST));
+  r->adapter->problem = copy_or_null(ld_safetensors_metadata(r->tensors, LD_PEFT_PROBLEM));
   keep_saved(r);
   code = read_tensors(r);
   if (!code) qsort(r->adapter->modules, r->adapter->n_modules, sizeof *r->adapter->modules, by_module);

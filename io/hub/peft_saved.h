@@ -14,6 +14,8 @@
 
 /* The key of the base's digest in the metadata of adapter_model.safetensors; PEFT ignores it. */
 #define LD_PEFT_BASE_DIGEST "base_digest"
+#define LD_PEFT_PROBLEM                                                                                      \
+  "problem_type" /* likewise: transformers', where it is not told by the number of outputs */
 
 typedef struct ld_peft_saved {
   char **names; /* for modules_to_save */

@@ -253,8 +253,8 @@ static int write_tensors(const char *path, const writer *w, ld_error *err) {
       tensors[n] = named_tensor(form, m, &m->tensors[k], &counters[n]);
   }
   const char *digest = a->base_digest && *a->base_digest ? a->base_digest : NULL;
-  const int code =
-      ld_safetensors_write_noted(path, tensors, n, digest ? LD_PEFT_BASE_DIGEST : NULL, digest, err);
+  const ld_note notes[] = {{LD_PEFT_BASE_DIGEST, digest}, {LD_PEFT_PROBLEM, a->problem}};
+  const int code = ld_safetensors_write_noted(path, tensors, n, notes, 2, err);
   for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)tensors[i].name);
   free(counters);
   free(tensors);

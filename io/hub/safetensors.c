@@ -273,15 +273,17 @@ static size_t byte_size(const ld_stored *tensor) {
 typedef struct contents {
   const ld_named **sorted;
   size_t n;
-  const char *key, *value; /* of the metadata; NULL: the format only */
+  const ld_note *notes; /* of the metadata, besides the format */
+  size_t n_notes;
 } contents;
 
 static void put_metadata(ld_text *out, const contents *c) {
   ld_text_puts(out, "\"__metadata__\":{");
-  if (c->key) {
-    ld_json_quote(out, c->key);
+  for (size_t i = 0; i < c->n_notes; i++) {
+    if (!c->notes[i].value) continue;
+    ld_json_quote(out, c->notes[i].key);
     ld_text_puts(out, ":");
-    ld_json_quote(out, c->value);
+    ld_json_quote(out, c->notes[i].value);
     ld_text_puts(out, ",");
   }
   ld_text_puts(out, "\"format\":\"pt\"}");
@@ -332,9 +334,9 @@ static int write_part(const char *part, const char *path, const contents *c, ld_
   return ld_close_written(fd, path, write_to(fd, path, c, err), err);
 }
 
-int ld_safetensors_write_noted(const char *path, const ld_named *tensors, size_t n, const char *key,
-                               const char *value, ld_error *err) {
-  const contents c = {ld_alloc(n, sizeof *c.sorted), n, key, value};
+int ld_safetensors_write_noted(const char *path, const ld_named *tensors, size_t n, const ld_note *notes,
+                               size_t n_notes, ld_error *err) {
+  const contents c = {ld_alloc(n, sizeof *c.sorted), n, notes, n_notes};
   for (size_t i = 0; i < n; i++) c.sorted[i] = &tensors[i];
   qsort(c.sorted, n, sizeof *c.sorted, by_write_order);
   char *part = ld_file_begin(path, err);
@@ -345,5 +347,5 @@ int ld_safetensors_write_noted(const char *path, const ld_named *tensors, size_t
 }
 
 int ld_safetensors_write(const char *path, const ld_named *tensors, size_t n, ld_error *err) {
-  return ld_safetensors_write_noted(path, tensors, n, NULL, NULL, err);
+  return ld_safetensors_write_noted(path, tensors, n, NULL, 0, err);
 }

@@ -48,8 +48,13 @@ struct ld_named {
  * ones first), then by name; header padded to 8 bytes; metadata {"format":"pt"}. */
 int ld_safetensors_write(const char *path, const ld_named *tensors, size_t n, ld_error *err);
 
-/* The same with one more entry of metadata, which other readers ignore. */
-int ld_safetensors_write_noted(const char *path, const ld_named *tensors, size_t n, const char *key,
-                               const char *value, ld_error *err);
+/* An entry of metadata; none without a value. */
+typedef struct ld_note {
+  const char *key, *value;
+} ld_note;
+
+/* The same with more entries of metadata, which other readers ignore. */
+int ld_safetensors_write_noted(const char *path, const ld_named *tensors, size_t n, const ld_note *notes,
+                               size_t n_notes, ld_error *err);
 
 #endif

@@ -53,6 +53,7 @@ static void put_root(ld_store *store, const ld_checkpoint *c) {
   ld_store_put_integer(store, "", "rslora", a->rslora);
   ld_store_put_integer(store, "", "fan_in_fan_out", a->fan_in_fan_out);
   ld_store_put_text(store, "", "task_type", a->task_type);
+  ld_store_put_text(store, "", "problem_type", a->problem);
   if (a->n_labels) ld_adapter_labels_put_list(&labels, a);
   ld_store_put_text(store, "", "labels", labels.bytes);
   ld_text_free(&labels);
@@ -205,6 +206,7 @@ static int take_root(ld_store *store, ld_checkpoint *c, int64_t *version, ld_err
   a->base_name = copy_text(store, "base_name");
   a->base_digest = copy_text(store, "base_digest");
   a->task_type = copy_text(store, "task_type");
+  a->problem = copy_text(store, "problem_type");
   c->config = copy_text(store, "config");
   if (!c->config) c->config = ld_strdup("{}");
   return code ? code : take_labels(store, a, err);

@@ -3,8 +3,8 @@
  * Version 3 is written; versions 1 and 2 can be read (checkpoint_old.c):
  *
  *   /                          attributes: format ("lora_dist checkpoint"), version, config (JSON), architecture,
- *                              base_name, base_digest, task_type (each left out when not known), rank, alpha,
- *                              dropout, rslora, fan_in_fan_out; labels (a JSON list of strings; left out when not
+ *                              base_name, base_digest, task_type, problem_type (each left out when not known), rank,
+ *                              alpha, dropout, rslora, fan_in_fan_out; labels (a JSON list of strings; left out when not
  *                              known)
  *   /adapter/<module>          attributes: kind ("lora", "whole", ...); of a low-rank kind also rank, alpha,
  *                              scaling

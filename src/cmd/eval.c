@@ -89,7 +89,9 @@ const ld_command ld_command_eval = {
     .name = "eval",
     .bit = LD_CMD_EVAL,
     .summary = "evaluate a model or an adapter on a data set",
-    .about = "Prints loss and perplexity on a data set, or a classifier's accuracy, F1 and correlations.",
+    .about = "Prints loss and perplexity on a data set, or a classifier's scores: accuracy, precision, "
+             "recall, F1, "
+             "correlations.",
     .uses_ranks = true,
     .run = run,
 };

@@ -202,13 +202,27 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   return 0;
 }
 
-/* Names the first record whose label is not among the base's, before the error's own text. */
+/* Whether the record has that name among its labels; it is read again. */
+static bool has_name(const ld_corpus *corpus, int64_t i, size_t name, ld_sample *sample) {
+  const char *wanted = corpus->labels.names[name];
+  if (corpus->records[i].label == (int32_t)name) return true;
+  if (corpus->n_readers < corpus->n_ranks ||
+      ld_dataset_read(corpus->dataset, &corpus->records[i], sample, NULL))
+    return false;
+  for (size_t at = 0; at < sample->tags.length; at += strlen(sample->tags.bytes + at) + 1)
+    if (!strcmp(sample->tags.bytes + at, wanted)) return true;
+  return false;
+}
+
+/* Prefixes the error that a label is not among the base's with the place of the first record that has it. */
 static int fail_unknown_name(const ld_corpus *corpus, int rc, ld_error *err) {
   const ld_labels *labels = &corpus->labels;
+  ld_sample sample = {0};
   size_t name = 0;
   int64_t i = 0;
   while (name < labels->n_names && ld_labels_have(&corpus->base->labels, labels->names[name])) name++;
-  while (i < corpus->n_records && corpus->records[i].label != (int32_t)name) i++;
+  while (name < labels->n_names && i < corpus->n_records && !has_name(corpus, i, name, &sample)) i++;
+  ld_sample_free(&sample);
   return i < corpus->n_records ? ld_dataset_fail_at(corpus->dataset, &corpus->records[i], rc, err)
                                : ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
 }
@@ -221,16 +235,28 @@ static int map_names(ld_corpus *corpus, ld_error *err) {
   return rc ? fail_unknown_name(corpus, rc, err) : 0;
 }
 
+/* The base may serve several objectives until an adapter or the training data decides. */
+static int check_form(const ld_corpus *corpus, ld_error *err) {
+  const ld_objective *objective = corpus->base->objective;
+  const ld_data_form *form = ld_dataset_form(corpus->dataset);
+  if (ld_objective_takes(objective, form)) return 0;
+  return ld_fail(err, LD_EMISMATCH,
+                 "%s: its records are of the form \"%s\", which a model for \"%s\" does not take",
+                 ld_dataset_path(corpus->dataset), form->name, objective->name);
+}
+
 int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
   const ld_base *base = corpus->base;
   const ld_labels *labels = &corpus->labels;
-  int rc = 0;
-  if (corpus->labelled && labels->kind != LD_LABEL_NONE)
+  int rc = check_form(corpus, err);
+  if (!rc && corpus->labelled && labels->kind != LD_LABEL_NONE)
     rc = base->objective->suit(labels, base->model->head->out, err);
   if (rc) ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
   if (!rc && labels->kind == LD_LABEL_NAME) rc = map_names(corpus, err);
   /* A record that is only predicted has a row, whatever it holds. */
   for (int64_t i = 0; !corpus->labelled && i < corpus->n_records; i++)
     if (!corpus->records[i].n_targets) corpus->records[i].n_targets = 1;
+  for (int64_t i = 0; base->objective->by_output && i < corpus->n_records; i++)
+    corpus->records[i].n_targets *= base->model->head->out;
   return rc ? rc : plan_rows(corpus, err);
 }

@@ -7,7 +7,7 @@
 /* Opens a data file, indexes this rank's part of it and joins the parts. Rank 0 must be able to read the
  * file; a rank that finds nothing at the path, or other bytes, gets the records that it needs by
  * ld_corpus_fetch (data/fetch.h). The base and the options are borrowed. Without `labelled` a classifier's
- * labels are ignored, for prediction. A classifier's data has no plan before ld_corpus_plan. Collective: an
+ * labels are ignored, for prediction. There is no plan before ld_corpus_plan. Collective: an
  * error on one rank is everyone's. */
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err);

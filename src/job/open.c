@@ -66,8 +66,7 @@ static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
   const ld_options *options = &j->options;
   const ld_labels *labels = &j->data->labels;
   if (j->base.unfit_head && !options->new_head)
-    return ld_fail(err, LD_EUNSUPPORTED,
-                   "%s/config.json: %s: give --new-head to start with a new head, for one label per record",
+    return ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: %s: give --new-head to start with a new head",
                    options->model, j->base.unfit_head);
   const ld_objective *objective = j->base.objective;
   const bool one_is_enough = objective->named && objective->least_outputs == 1;
@@ -88,6 +87,10 @@ static int choose_head(ld_job *j, ld_error *err) {
   const ld_labels *labels = &j->data->labels;
   ld_base *base = &j->base;
   if (!base->labels.n_names) return 0;
+  const bool needs_names = base->objective->by_output && (base->model->head->is_new || j->options.new_head);
+  if (labels->kind == LD_LABEL_NONE && needs_names)
+    return ld_fail(err, LD_EFORMAT, "%s: no record has a label, so there is no class to learn",
+                   j->options.data);
   if (labels->kind == LD_LABEL_NONE) return 0; /* the plan will report it */
   if (head_fits(base, &j->options, labels)) return 0;
   const int n = count_outputs(&j->options, labels);

@@ -356,6 +356,7 @@ static size_t list_choices(const ld_model *model, const ld_adapter *adapter, ld_
 int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, double dropout,
                   ld_error *err) {
   int rc = ld_base_follow_task(base, adapter->task_type, err);
+  if (!rc) rc = ld_base_follow_problem(base, adapter->problem, err);
   if (!rc) rc = follow_head(base, adapter, source, err);
   if (!rc) rc = check_adapter(base, adapter, source, err);
   if (rc) return rc;
@@ -456,6 +457,8 @@ ld_adapter *ld_base_adapter(const ld_base *base, const ld_options *options) {
   adapter->base_digest = ld_strdup(ld_model_folder_digest(base->folder));
   adapter->architecture = ld_strdup(family->architectures[0]);
   if (family->task_type) adapter->task_type = ld_strdup(family->task_type);
+  if (base->objective != ld_objective_of(base->model) && base->objective->problem)
+    adapter->problem = ld_strdup(base->objective->problem);
   save_params(adapter, base->params);
   save_labels(adapter, base);
   return adapter;

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/vmath.h"
 #include "linalg/rows.h"
 #include "nn/linear.h"
 #include "nn/ops.h"
@@ -203,6 +204,22 @@ static void class_forward(ld_tape *tape, void *self) {
   }
 }
 
+/* Each logit by itself: log(1 + e^-|x|) does not overflow. */
+static void binary_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  output_loss *op = self;
+  const size_t n = (size_t)op->outputs->rows * (size_t)op->outputs->cols;
+  *op->loss = 0;
+  for (size_t i = 0; i < n; i++) {
+    const float x = op->outputs->data[i], target = (float)op->targets->ids[i];
+    op->gradient[i] = 0;
+    if (op->targets->ids[i] < 0) continue;
+    const float small = ld_expf(x > 0 ? -x : x); /* e^-|x| */
+    op->gradient[i] = (x > 0 ? 1 : small) / (1 + small) - target;
+    *op->loss += log(1 + (double)small) + (double)(x > 0 ? x : 0) - (double)(x * target);
+  }
+}
+
 static void value_forward(ld_tape *tape, void *self) {
   (void)tape;
   output_loss *op = self;
@@ -234,6 +251,10 @@ static void push_output_loss(ld_tape *tape, ld_tensor *outputs, const ld_field *
 
 void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_field *targets, double *loss) {
   push_output_loss(tape, logits, targets, loss, class_forward);
+}
+
+void ld_op_binary_loss(ld_tape *tape, ld_tensor *logits, const ld_field *targets, double *loss) {
+  push_output_loss(tape, logits, targets, loss, binary_forward);
 }
 
 void ld_op_value_loss(ld_tape *tape, ld_tensor *outputs, const ld_field *targets, double *loss) {

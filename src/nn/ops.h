@@ -78,6 +78,10 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
 /* The same for logits (N, V) that exist as a tensor, for the classes targets->ids (N). Ends the tape. */
 void ld_op_class_loss(ld_tape *tape, ld_tensor *logits, const ld_field *targets, double *loss);
 
+/* Binary cross-entropy with logits (N, V): of log(1 + e^-x) where targets->ids (N * V) is 1, log(1 + e^x) where it is 0,
+ * nothing where it is -1, the sum. Ends the tape. */
+void ld_op_binary_loss(ld_tape *tape, ld_tensor *logits, const ld_field *targets, double *loss);
+
 /* The squared error of outputs (N, 1) to targets->numbers (N), summed. Ends the tape. */
 void ld_op_value_loss(ld_tape *tape, ld_tensor *outputs, const ld_field *targets, double *loss);
 

@@ -1,5 +1,7 @@
 #include "objective/class_labels.h"
 
+#include <string.h>
+
 int ld_class_labels_suit(const ld_labels *labels, int n_outputs, ld_error *err) {
   if (labels->kind == LD_LABEL_REAL)
     return ld_fail(
@@ -11,4 +13,10 @@ int ld_class_labels_suit(const ld_labels *labels, int n_outputs, ld_error *err) 
     return ld_fail(err, LD_EMISMATCH, "has the label %lld, but the model's classes are 0 to %d",
                    (long long)labels->largest, n_outputs - 1);
   return 0;
+}
+
+int32_t ld_class_of(const ld_labels *labels, const char *name) {
+  for (size_t i = 0; i < labels->n_names; i++)
+    if (!strcmp(labels->names[i], name)) return (int32_t)i;
+  return -1;
 }

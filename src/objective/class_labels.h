@@ -7,4 +7,7 @@
 /* For ld_objective.suit: classes have names, or are numbered from 0. */
 int ld_class_labels_suit(const ld_labels *labels, int n_outputs, ld_error *err);
 
+/* The class of a name; -1 for one that is not among the labels. */
+int32_t ld_class_of(const ld_labels *labels, const char *name);
+
 #endif

@@ -69,6 +69,7 @@ typedef struct ld_objective {
   const ld_metric *metrics;         /* the first is shown beside the loss; {NULL} after the last */
   ld_head head;                     /* the kind of head that it needs, */
   int least_outputs, most_outputs;  /* with as many outputs; 0: any number */
+  bool by_output;                   /* a record with labels has a target for each output, not one in all */
   /* Adds the targets of a sample to the field "targets": ids (-1 for none) or numbers (NaN for none). Where a
    * prediction needs it, `positions` gets the part of the record (a word) that each belongs to. */
   void (*lay)(const ld_laid *laid, ld_lane *targets);
@@ -91,6 +92,6 @@ typedef struct ld_objective {
 } ld_objective;
 
 extern const ld_objective ld_objective_language, ld_objective_value, ld_objective_classes,
-    ld_objective_tokens;
+    ld_objective_tokens, ld_objective_multilabel;
 
 #endif

@@ -63,6 +63,30 @@ void ld_score_classes(const int32_t *truth, const int32_t *predicted, size_t n, 
   free(memory);
 }
 
+static double f1(int64_t both, int64_t either) {
+  return either ? 2.0 * (double)both / (double)either : 0;
+}
+
+void ld_score_several(const uint8_t *truth, const uint8_t *predicted, size_t n, int n_classes,
+                      ld_scores *out) {
+  const size_t classes = (size_t)n_classes;
+  int64_t all_both = 0, all_either = 0, right = 0;
+  *out = (ld_scores){.n = (int64_t)n};
+  for (size_t c = 0; c < classes; c++) {
+    int64_t both = 0, either = 0;
+    for (size_t i = c; i < n * classes; i += classes) {
+      both += truth[i] && predicted[i];
+      either += truth[i] + predicted[i];
+    }
+    out->value[LD_SEVERAL_MACRO_F1] += f1(both, either) / n_classes;
+    all_both += both;
+    all_either += either;
+  }
+  for (size_t i = 0; i < n; i++) right += !memcmp(truth + i * classes, predicted + i * classes, classes);
+  out->value[LD_SEVERAL_MICRO_F1] = f1(all_both, all_either);
+  out->value[LD_SEVERAL_ACCURACY] = n ? (double)right / (double)n : 0;
+}
+
 static bool is_constant(const double *x, size_t n) {
   size_t i = 1;
   while (i < n && x[i] == x[0]) i++;

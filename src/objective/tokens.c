@@ -94,13 +94,6 @@ static const ld_metric metrics[] = {
     [ACCURACY] = {.key = "accuracy", .name = "accuracy", .title = "token accuracy", .digits = 4},
     {0}};
 
-/* The class of a name; -1 for a name that the base does not have. */
-static int32_t class_of(const ld_labels *labels, const char *name) {
-  for (size_t i = 0; i < labels->n_names; i++)
-    if (!strcmp(labels->names[i], name)) return (int32_t)i;
-  return -1;
-}
-
 /* Data for prediction may have no tags. The first token of a word then has class 0, so that it has an answer. */
 static void lay(const ld_laid *laid, ld_lane *targets) {
   const ld_sample *sample = laid->sample;
@@ -110,7 +103,7 @@ static void lay(const ld_laid *laid, ld_lane *targets) {
     targets->positions[at + i] = sample->parts.ids[i];
     targets->ids[at + i] = sample->target[i] ? 0 : -1;
     if (!sample->target[i] || !tag) continue;
-    targets->ids[at + i] = class_of(laid->labels, tag);
+    targets->ids[at + i] = ld_class_of(laid->labels, tag);
     tag += strlen(tag) + 1;
   }
 }
@@ -182,7 +175,7 @@ typedef struct entity {
 /* The entities in one record's tags; `given`: in the model's tags. */
 static size_t find_entities(const ld_answers *a, int64_t record, bool given, entity *out) {
   const int64_t first = a->first[record], n = a->first[record + 1] - first;
-  tag before = {'O', ""};
+  tag before = {'O', record ? "_" : ""}; /* seqeval puts an O between records */
   int64_t begin = 0;
   size_t found = 0;
   for (int64_t i = 0; i <= n; i++) {
@@ -215,7 +208,7 @@ static void score(const ld_answers *a, ld_scores *out) {
     n_given += (double)g;
     for (size_t i = 0, k = 0; i < t && k < g;) {
       n_both += same(&truth[i], &given[k]);
-      if (truth[i].begin < given[k].begin)
+      if (truth[i].end < given[k].end) /* no two end together */
         i++;
       else
         k++;

@@ -39,8 +39,9 @@ const ld_option ld_option_table[] = {
    "modules have short names there",
    .elsewhere = "model-name-or-path|base-model"},
   {"data", PATH, FIELD(data), TRAIN | EVAL | PREDICT, TRAIN | EVAL | PREDICT, 0, NULL, 0, 0, "PATH",
-   .help = "data: .jsonl with text, prompt and completion, or messages; .txt raw text. For a classifier .jsonl, .tsv, .csv "
-   "with text and label; class folders of images, or .h5",
+   .help = "data: .jsonl, or .json with an array, with text, prompt and completion, or messages; .txt raw text. For a classifier "
+   ".jsonl, .json, .tsv, .csv with text and label, or text and a list labels; .conll, or .jsonl with tokens and tags; class folders of "
+   "images, or .h5",
    .elsewhere = "train-file|dataset|train-data"},
   {"data", PATH, FIELD(data), CONVERT, CONVERT, 0, NULL, 0, 0, "PATH",
    .help = "CIFAR-10, CIFAR-100 or MNIST files, or a folder of class folders of images"},
@@ -122,10 +123,10 @@ const ld_option ld_option_table[] = {
    .meant = "language", .forms = "chat", .lacks = "holds no messages",
    .help = "layout of chat messages (default: by the tokenizer's special tokens)", .needs = "chat", .needs_of = GENERATE},
   {"labels", INTEGER, FIELD(labels), TRAIN, 0, DEFINES | OF_ADAPTER, "0", 0, 1 << 20, "N",
-   .meant = "classes, value, tokens",
+   .meant = "classes, value, tokens, multilabel",
    .help = "number of classes of a classifier's head; 1 predicts a number (0: as many as the data has; a stored head that fits is kept)"},
   {"new-head", FLAG, FIELD(new_head), TRAIN, 0, DEFINES | OF_ADAPTER, "no", 0, 0, NULL,
-   .meant = "classes, value, tokens",
+   .meant = "classes, value, tokens, multilabel",
    .help = "start with a new head even if the stored one fits the labels"},
   {"flip", FLAG, FIELD(flip), TRAIN, 0, DEFINES, "no", 0, 0, NULL,
    .meant = "image",

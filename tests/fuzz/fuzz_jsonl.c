@@ -63,7 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   if (!size) return 0;
   char path[64];
-  snprintf(path, sizeof path, "/tmp/ld_fuzz_%d%s", (int)getpid(), data[0] & 1 ? ".txt" : ".jsonl");
+  snprintf(path, sizeof path, "/tmp/ld_fuzz_%d%s", (int)getpid(),
+           data[0] & 1    ? ".txt"
+           : data[0] & 16 ? ".json"
+                          : ".jsonl");
   write_file(path, data + 1, size - 1);
   const ld_dataset_options options = {.forms = of_language,
                                       .tokenizer = tokenizer,

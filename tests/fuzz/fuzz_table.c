@@ -88,12 +88,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!size) return 0;
   static const char *const endings[] = {".csv", ".tsv", ".jsonl", ".csv"}, *const of_tokens[] = {".conll",
                                                                                                  ".jsonl"};
-  const bool tagged = data[0] & 16;
+  static const char *const of_several[] = {".jsonl", ".json"};
+  const bool tagged = data[0] & 16, several = data[0] & 32;
   char path[64];
   snprintf(path, sizeof path, "/tmp/ld_fuzz_%d%s", (int)getpid(),
-           tagged ? of_tokens[data[0] & 1] : endings[data[0] & 3]);
+           tagged    ? of_tokens[data[0] & 1]
+           : several ? of_several[data[0] & 1]
+                     : endings[data[0] & 3]);
   write_file(path, data + 1, size - 1);
   const ld_dataset_options options = {.forms = tagged        ? ld_objective_tokens.forms
+                                               : several     ? ld_objective_multilabel.forms
                                                : data[0] & 4 ? of_language
                                                              : of_texts,
                                       .tokenizer = tokenizer,

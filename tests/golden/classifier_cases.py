@@ -35,6 +35,10 @@ class ClassifierCase:
     def is_regression(self) -> bool:
         return self.config.get("problem_type") == "regression"
 
+    @property
+    def is_multilabel(self) -> bool:
+        return self.config.get("problem_type") == "multi_label_classification"
+
 
 def names(n: int) -> list[str]:
     return [f"class {chr(ord('a') + i)}" for i in range(n)]
@@ -61,6 +65,9 @@ def bert_cases() -> list[ClassifierCase]:
                        dict(r=4, lora_alpha=8, target_modules=["dense"], modules_to_save=["pooler"], **text), n_new=4),
         ClassifierCase("bert_regression", whole, bert(32, 4, 64, num_labels=1, problem_type="regression"),
                        dict(r=4, lora_alpha=8, target_modules=r".*layer\.1\..*dense", **text), lengths=(9, 4, 30, 17)),
+        ClassifierCase("bert_multilabel", whole, bert(24, 3, 40, vocab_size=TRAIN_VOCAB, problem_type="multi_label_classification"),
+                       dict(r=4, lora_alpha=8, target_modules="all-linear", **text), labels=names(5),
+                       lengths=(6, 19, 11, 8), runs=[Run("linear", "linear", 5e-3, 3)]),
     ]
 
 

@@ -32,6 +32,13 @@ def record(rng, index: int, labels: list[str]) -> dict[str, str]:
     return {"text": first, "text_pair": text_of(rng, index + 1), "label": label}
 
 
+def several(rec: dict, index: int, labels: list[str]) -> dict:
+    """The same with a list of labels: its own and those that the letters of the text tell, or none."""
+    found = {rec["label"]} | {label for label in labels if label[-1] in rec["text_pair"].split()[0].lower()}
+    return {"text": rec["text"], "text_pair": rec["text_pair"],
+            "labels": [] if index % 5 == 4 else sorted(found, reverse=index % 2 == 0)}
+
+
 def pieces(rng, room: int) -> list[str]:
     """A vocabulary from sentences: letters, then the pieces that cover most. (WordPieceTrainer changes its ids)."""
     found: dict[str, int] = {}
@@ -60,7 +67,8 @@ def make_wordpiece(rng, vocab: int) -> Tokenizer:
     return tokenizer
 
 
-def write_pairs(folder: str, rng, vocab: int, labels: list[str], rows: int) -> dict:
+def write_pairs(folder: str, rng, vocab: int, labels: list[str], rows: int,
+                is_multilabel: bool = False) -> dict:
     """Writes tokenizer.json, tokenizer_config.json and train.jsonl; returns what the trainer has to see."""
     tokenizer = make_wordpiece(rng, vocab)
     tokenizer.save(os.path.join(folder, "tokenizer.json"))
@@ -68,13 +76,17 @@ def write_pairs(folder: str, rng, vocab: int, labels: list[str], rows: int) -> d
     write_json(os.path.join(folder, "tokenizer_config.json"),
                {"do_lower_case": True, "model_max_length": 48, "tokenizer_class": "BertTokenizer", **names})
     records = [record(rng, i, labels) for i in range(rows)]
+    classes = [labels.index(rec["label"]) for rec in records]
+    if is_multilabel:
+        records = [several(rec, i, labels) for i, rec in enumerate(records)]
+        classes = [[int(label in rec["labels"]) for label in labels] for rec in records]
     with open(os.path.join(folder, "train.jsonl"), "w", encoding="utf-8") as file:
         for i, rec in enumerate(records):
             file.write(json.dumps(rec, ensure_ascii=i % 2 == 0) + "\n")
     encoded = [tokenizer.encode(rec["text"], rec["text_pair"]) for rec in records]
     return {"ids": [torch.tensor(e.ids, dtype=torch.int32) for e in encoded],
             "types": [torch.tensor(e.type_ids, dtype=torch.int32) for e in encoded],
-            "labels": torch.tensor([labels.index(rec["label"]) for rec in records], dtype=torch.int32)}
+            "labels": torch.tensor(classes, dtype=torch.int32)}
 
 
 def write_images(folder: str, rng, shape, n_labels: int, rows: int) -> dict:

@@ -189,13 +189,15 @@ def make_batch(case, rng, n_labels: int) -> dict:
         batch["values"] = torch.from_numpy(rng.normal(4, 1.5, n)).float()
     elif case.is_of_tokens:
         batch["labels"] = token_labels(rng, case.lengths, n_labels)
+    elif case.is_multilabel:
+        batch["labels"] = torch.from_numpy(rng.integers(0, 2, (n, n_labels))).to(torch.int32)
     else:
         batch["labels"] = torch.from_numpy(rng.integers(0, n_labels, n)).to(torch.int32)
     return batch
 
 
 def count_targets(batch: dict) -> int:
-    """Samples, or the tokens that have a label."""
+    """Samples, or the tokens that have a label, or the pairs of sample and class."""
     return len(batch["values"]) if "values" in batch else (batch["labels"] >= 0).sum().item()
 
 
@@ -203,6 +205,8 @@ def sum_loss(logits: torch.Tensor, batch: dict) -> torch.Tensor:
     """Sum over the targets, in float64."""
     if "values" in batch:
         return (logits[:, 0].double() - batch["values"].double()).square().sum()
+    if batch["labels"].ndim == 2:
+        return F.binary_cross_entropy_with_logits(logits.double(), batch["labels"].double(), reduction="sum")
     return F.cross_entropy(logits.double(), batch["labels"].long(), reduction="sum")
 
 
@@ -221,6 +225,9 @@ def check_loss(folder: str, model, batch: dict, total: float):
         return
     wanted = batch["values"] if "values" in batch else batch["labels"].long()
     of_tokens = "ids" in batch and len(wanted) != len(batch["ids"])
+    several = wanted.ndim == 2
+    if several:
+        wanted = wanted.float()
     wanted = wanted.split([len(ids) for ids in batch["ids"]] if of_tokens else 1)
     theirs = 0.0
     for i, labels in enumerate(wanted):
@@ -232,7 +239,7 @@ def check_loss(folder: str, model, batch: dict, total: float):
             if model.config.model_type != "distilbert":
                 inputs["token_type_ids"] = batch["types"][i].long()[None]
         with torch.no_grad():
-            theirs += model(**inputs).loss.item() * (count_targets({"labels": labels}) if of_tokens else 1)
+            theirs += model(**inputs).loss.item() * (count_targets({"labels": labels}) if of_tokens or several else 1)
     if abs(theirs - total) > 1e-5 * abs(total):
         fail(f"{folder}: transformers' loss is {theirs}, ours {total}")
 
@@ -293,7 +300,7 @@ def part(data: dict, step: int) -> dict:
 def train_case(model, data: dict, run) -> dict[str, torch.Tensor]:
     def mean_loss(step: int) -> torch.Tensor:
         batch = part(data, step)
-        return sum_loss(cm.run(model, batch), batch) / BATCH
+        return sum_loss(cm.run(model, batch), batch) / count_targets(batch)
 
     return train(trained_parameters(model), mean_loss, run, STEPS)
 
@@ -312,7 +319,8 @@ def seen(data: dict) -> dict[str, torch.Tensor]:
 
 def record_runs(folder: str, case, rng) -> dict:
     if case.is_text:
-        data = classifier_data.write_pairs(folder, rng, case.config["vocab_size"], case.labels, STEPS * BATCH)
+        data = classifier_data.write_pairs(folder, rng, case.config["vocab_size"], case.labels, STEPS * BATCH,
+                                           case.is_multilabel)
         facts = {"longest": max(len(ids) for ids in data["ids"])}
         if facts["longest"] > SEQ_LEN:
             fail(f"{case.name}: a record has {facts['longest']} tokens, more than --seq-len")

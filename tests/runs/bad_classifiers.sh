@@ -110,7 +110,7 @@ bad_config() {
   ! cmp -s <(tr '\n' ' ' <"$2/config.json") "$1/config.json" || fail "$1: the config is still the good one"
   bad 1 "$5" "$1" train --model "$1" --data "$3" --out never "${small[@]}"
 }
-bad_config several "$b" "$texts" 's/{/{"problem_type": "multi_label_classification",/' \
+bad_config several "$r" "$images" 's/{/{"problem_type": "multi_label_classification",/' \
   'several/config\.json: problem_type "multi_label_classification"'
 bad_config regression "$b" "$texts" 's/{/{"problem_type": "regression",/' 'regression/config\.json: problem_type "regression"'
 bad_config relative "$b" "$texts" 's/{/{"position_embedding_type": "relative_key",/' \

@@ -229,12 +229,12 @@ refused 1 'bare.*classifier.*--adapter' "eval of an encoder without a head" eval
 refused 1 'bare.*classifier.*--adapter' "predict of an encoder without a head" predict --model bare --data "$data"
 
 # A stored head for another kind of problem is replaced on request, and what replaced it is used from then on.
-cp -r "$m" several && sed -i '1a "problem_type": "multi_label_classification",' several/config.json
+cp -r "$m" several && sed -i '1a "problem_type": "regression",' several/config.json
 ok "--new-head for another problem" 2 train --model several --data "$data" --out one-label --steps 3 --new-head
 ok "eval of it" 2 eval --model several --adapter one-label --data "$data"
-refused 1 'several/config\.json: problem_type "multi_label_classification".*--adapter' "eval without it" eval --model several --data "$data"
+refused 1 'several/config\.json: problem_type "regression".*--adapter' "eval without it" eval --model several --data "$data"
 ok "inspect it" 1 inspect several
-expect_text '^head +problem_type "multi_label_classification".*--new-head' out "inspect a head for another problem"
+expect_text '^head +problem_type "regression".*--new-head' out "inspect a head for another problem"
 
 # RoBERTa's positions begin after its padding id, which may be 0.
 mkdir roberta

@@ -73,6 +73,10 @@ class=(--batch-size 7 --micro-batch 2 --lr 1e-2 "${steps[@]}")
 check tsv train --model bert --data train.tsv --valid train.csv "${class[@]}"
 check csv train --model bert --data train.csv --valid train.tsv "${class[@]}"
 same_bits here/tsv/peft/adapter_model.safetensors here/csv/peft/adapter_model.safetensors
+{ echo '[' && paste -sd , here/bert/train.jsonl && echo ']'; } >here/train.json
+check json train --model bert --data train.json --valid train.csv "${class[@]}"
+cp -r "$models/bert_multilabel" here
+check several train --model bert_multilabel --data bert_multilabel/train.jsonl --valid bert_multilabel/train.jsonl "${class[@]}"
 check h5 train --model resnet_cifar --data resnet_cifar/train.h5 --valid resnet_cifar/train.h5 --flip --crop 4 "${class[@]}"
 mkdir -p here/photos/{red,green}
 cp "$images"/rgb*.png here/photos/red/

@@ -59,6 +59,33 @@ expect_text '^\{"tags": \["[^"]+", null, "[^"]+", "[^"]+"\]\}$' out "a word with
 ranks 2 predict --model whole --data words.jsonl --seq-len 4
 expect_text '^\{"tags": \["[^"]+", null, null, null\]\}$' out "words that were cut off"
 
+# Data for prediction may have words alone, and records without any.
+printf 'mira\nsaw\n\nthe\n' >bare.conll
+ranks 2 predict --model whole --data bare.conll
+expect_status 0 "words without tags"
+[ "$(wc -l <out)" = 2 ] || fail "words without tags: $(cat out)"
+printf '%s\n' '{"tokens": [], "tags": []}' '{"tokens": ["mira"], "tags": ["B-PER"]}' '{"tokens": [""], "tags": ["O"]}' >empty.jsonl
+ranks 1 predict --model whole --data empty.jsonl
+[ "$(tr -d '\n' <out)" = '{"tags": []}{"tags": ["B-PER"]}{"tags": [null]}' ] || fail "records without words: $(cat out)"
+printf '%s\n' '{"tokens": ["mira"], "tags": ["B-WHO"]}' >unknown.jsonl
+ranks 1 eval --model whole --data unknown.jsonl
+expect_error 1 'unknown\.jsonl: line 1: label: "B-WHO" is not among' "a tag that the model does not have"
+
+# An adapter for words and data for texts, and the other way round.
+printf '%s\n' '{"text": "mira saw", "label": "O"}' '{"text": "the river", "label": "B-LOC"}' >texts.jsonl
+for command in eval predict; do
+  ranks 1 $command --model body --adapter one --data texts.jsonl
+  expect_error 1 'texts\.jsonl: its records are of the form "labelled"' "$command of texts by an adapter for words"
+done
+ranks 1 train --model body --data names.conll --valid texts.jsonl --out never
+expect_error 1 'texts\.jsonl: its records are of the form "labelled"' "--valid of another form"
+ranks 1 train --model body --data texts.jsonl --init-adapter one --out never
+expect_error 1 'texts\.jsonl: its records are of the form "labelled"' "--init-adapter for another form"
+ranks 1 train --model body --data texts.jsonl --steps 2 --out classes
+expect_status 0 "classes of texts from the same body"
+ranks 1 eval --model body --adapter classes --data names.conll
+expect_error 1 'names\.conll: its records are of the form "tagged"' "eval of words by an adapter for texts"
+
 # Other tags have a new head, and the same tags when one is asked for.
 sed 's/PER/WHO/' names.conll >other.conll
 ranks 1 "${learn[@]}" --model whole --data other.conll --out other

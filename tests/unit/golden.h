@@ -45,6 +45,9 @@ static inline void open_case_dropping(judged *c, const char *name, const char *c
   cr_assert(config, "%s", err.text);
   must(ld_model_build(config, c->base.weights, NULL, &c->base.model, &err), &err);
   c->base.objective = ld_objective_of(c->base.model);
+  const char *problem;
+  must(ld_value_string(config, "problem_type", NULL, &problem, &err), &err);
+  if (problem) must(ld_base_follow_problem(&c->base, problem, &err), &err);
   if (c->base.objective->suit) ld_base_set_labels(&c->base, NULL, (size_t)c->base.model->head->out);
   ld_value_free(config);
   ld_adapter *adapter;

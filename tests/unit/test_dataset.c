@@ -376,6 +376,20 @@ Test(dataset, records_are_cut_to_seq_len_and_kept_without_targets) {
 
 #define GOOD "{\"text\": \"a\"}\n"
 
+/* The same records, wherever the borders of the parts lie, as in JSONL. */
+Test(dataset, an_array_is_the_same_in_parts) {
+  setting s = make_setting("bytelevel");
+  const char *text = " [ {\"text\": \"[{\\\\\"}, {\"text\": \"}, {\\\"\", \"more\": [[{\"text\": "
+                     "1}]]}\n\n,{\"text\":\"c\"} ]\n\n";
+  open_data(&s, "data.json", text, strlen(text));
+  size_t n;
+  free(index_part(&s, 0, 1, &n));
+  cr_assert_eq(n, 3);
+  check_parts(&s, 120);
+  close_data(&s);
+  end_setting(&s);
+}
+
 /* file name, its bytes, what the error says */
 static const struct {
   const char *name, *bytes, *error;
@@ -385,7 +399,7 @@ static const struct {
     {"a.txt", "\xEF\xBB\xBF", "a.txt: holds no records"},
     {"a.jsonl", "\n \r\n\t", "a.jsonl: holds no records"},
     {"a.dat", "x",
-     "a.dat: unsupported file type; a language model takes files that end in .jsonl, .tsv, "
+     "a.dat: unsupported file type; a language model takes files that end in .jsonl, .json, .tsv, "
      ".csv, "
      ".txt"},
     {"a.png", "x", "a.png: a .png file; a language model takes files that end in .jsonl, "},
@@ -413,6 +427,24 @@ static const struct {
     {"a.jsonl", "{\"text\": \"\xC3\"}", "a.jsonl: line 1: the byte 0xc3 is not UTF-8"},
     {"a.txt", "a\n\nb\nc\xED\xA0\x80\n", "a.txt: line 4: the byte 0xed is not UTF-8"},
     {"a.txt", "a\n\nb\nc\xE6\x97", "a.txt: line 4: the byte 0xe6 is not UTF-8"},
+    {"a.json", " \n", "a.json: holds no records"},
+    {"a.json", "\n[ ]", "a.json: line 2: the array is empty"},
+    {"a.json", "\n{\"text\": \"a\"}",
+     "a.json: line 2: expected an array of objects, [{...}, ...]: of one object a line"},
+    {"a.json", "[\n3]", "a.json: line 2: expected an object {...}"},
+    {"a.json", "[{\"text\": \"a\"},\n]", "a.json: line 2: expected an object {...}"},
+    {"a.json", "[{\"text\": \"a\"}\n{\"text\": \"b\"}]",
+     "a.json: line 2: expected a comma, or the bracket ] that ends"},
+    {"a.json", "[{\"text\": \"a\"},\n{\"text\": \"b]}",
+     "a.json: line 2: the object that begins here does not end"},
+    {"a.json", "[{\"text\": \"a\"}",
+     "a.json: line 1: expected a comma, or the bracket ] that ends the array"},
+    {"a.json", "[{\"text\": \"a\"}]\n\n[]", "a.json: line 3: something stands behind the array"},
+    {"a.json", "[{\"text\": \"a\"},\n{\"text\":\n 3}]", "a.json: line 2: text: expected a string"},
+    {"a.json", "[{\"text\": \"a\"},\n{\"text\":\n \"a\" 3}]", "a.json: line 3, column 6: "},
+    {"a.json", "[{\"text\": \"a\"},\n{\"prompt\": \"\"}]",
+     "line 2: the record's keys are \"prompt\", expected \"text\""},
+    {"a.json", "[{\"text\": \"a\"},\n{\"text\": \"\xFF\"}]", "a.json: line 2: the byte 0xff is not UTF-8"},
     {"a.jsonl", "{\"messages\": \"\"}", "line 1: messages: expected a list"},
     {"a.jsonl", "{\"messages\": []}", "line 1: messages: expected at least one message"},
     {"a.jsonl", "{\"messages\": [3]}",

@@ -159,7 +159,7 @@ Test(digests, of_safetensors_tell_tensors_from_their_file) {
       {.name = "b", .tensor = {.data = numbers + 2, .dtype = LD_F32, .ndim = 1, .shape = {2}}}};
   ld_digests *digests = ld_digests_create("h", 2);
   cr_assert_eq(ld_safetensors_write(one, tensors, 2, NULL), 0);
-  cr_assert_eq(ld_safetensors_write_noted(two, tensors, 2, "key", "value", NULL), 0);
+  cr_assert_eq(ld_safetensors_write_noted(two, tensors, 2, &(ld_note){"key", "value"}, 1, NULL), 0);
   const ld_contents x = contents_of(digests, one), y = contents_of(digests, two);
   cr_assert_eq(x.tensors, y.tensors);
   cr_assert_neq(x.bytes, y.bytes);

@@ -355,7 +355,7 @@ static const struct {
 } refused[] = {
     {"a.txt", "x",
      "a.txt: a .txt file; a classifier of texts takes labelled records in files that end in "
-     ".jsonl, "
+     ".jsonl, .json, "
      ".tsv, .csv"},
     {"a.png", "x", "a.png: a .png file; a classifier of texts takes"},
     {"a.parquet", "x", "a.parquet: unsupported file type; a classifier of texts"},

@@ -52,6 +52,20 @@ Test(parsed, a_line_of_jsonl_is_its_keys) {
   ld_parsed_free(&parsed);
 }
 
+/* A record goes on to the next one. */
+Test(parsed, an_object_of_an_array_is_its_keys) {
+  const char *object = "{\"sentence\": \"the ]} \\\"river\", \"label\": 3,\n \"more\": [{}, 2]}\n , ";
+  char *text = ld_format("[{\"sentence\": \"a\"}, %s", object);
+  char *whole = ld_format("%s{\"sentence\": \"b\"}]", text);
+  ld_parsed parsed = parse_text("t.json", whole, strlen(object) + strlen(whole) - strlen(text));
+  check_string(&parsed, "sentence", "the ]} \"river");
+  cr_assert_eq(ld_value_get(parsed.values, "label")->integer, 3);
+  cr_assert_eq(ld_value_get(parsed.values, "more")->n_items, 2);
+  ld_parsed_free(&parsed);
+  free(whole);
+  free(text);
+}
+
 Test(parsed, a_row_is_its_used_columns) {
   const char *row = "7,\"the \"\"river\"\",\nholds\",2.5\n";
   char *text = ld_format("id,sentence,score\n%s", row);

@@ -54,6 +54,42 @@ Test(score, classes_are_scored_as_scikit_learn_does) {
   }
 }
 
+/* The last class occurs in neither. */
+static void make_several(uint32_t seed, size_t n, size_t k, uint8_t *truth, uint8_t *predicted) {
+  for (size_t i = 0; i < n * k; i++) {
+    const bool a = draw(&seed) % 3 == 0, b = draw(&seed) % 3 == 0, same = draw(&seed) % 4 != 0;
+    truth[i] = a && i % k != k - 1;
+    predicted[i] = same ? truth[i] : b && i % k != k - 1;
+  }
+}
+
+Test(score, several_labels_are_scored_as_scikit_learn_does) {
+  static const struct {
+    size_t n;
+    int k;
+    uint32_t seed;
+    double micro_f1, macro_f1, accuracy;
+  } cases[] = {{50, 2, 1, 0.6666666666666666, 0.3333333333333333, 0.82},
+               {200, 5, 2, 0.8582089552238806, 0.6849462581348529, 0.685},
+               {100, 7, 3, 0.8321513002364066, 0.7138014800821674, 0.42}};
+  uint8_t truth[1000], predicted[1000];
+  ld_scores scores;
+  for (int i = 0; i < 3; i++) {
+    make_several(cases[i].seed, cases[i].n, (size_t)cases[i].k, truth, predicted);
+    ld_score_several(truth, predicted, cases[i].n, cases[i].k, &scores);
+    NEAR(scores.value[LD_SEVERAL_MICRO_F1], cases[i].micro_f1);
+    NEAR(scores.value[LD_SEVERAL_MACRO_F1], cases[i].macro_f1);
+    NEAR(scores.value[LD_SEVERAL_ACCURACY], cases[i].accuracy);
+    cr_assert(!scores.confusion && !scores.n_classes && scores.n == (int64_t)cases[i].n);
+  }
+  ld_score_several(truth, predicted, 0, 3, &scores);
+  cr_assert(scores.value[LD_SEVERAL_MICRO_F1] == 0 && scores.value[LD_SEVERAL_MACRO_F1] == 0 &&
+            scores.value[LD_SEVERAL_ACCURACY] == 0);
+  ld_score_several((const uint8_t[]){1}, (const uint8_t[]){1}, 1, 1, &scores);
+  cr_assert(scores.value[LD_SEVERAL_MICRO_F1] == 1 && scores.value[LD_SEVERAL_MACRO_F1] == 1 &&
+            scores.value[LD_SEVERAL_ACCURACY] == 1);
+}
+
 Test(score, confusion_has_the_truth_in_its_rows) {
   static const int64_t wanted[25] = {77, 7, 8, 6, 5, 7,  67, 11, 4, 4, 3, 5, 90,
                                      4,  9, 4, 4, 8, 72, 7,  14, 6, 5, 4, 69};

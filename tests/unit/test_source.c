@@ -138,6 +138,15 @@ Test(source, jsonl) {
       of_language, GOLDEN "chat.bytelevel.json", 2);
 }
 
+Test(source, json_arrays) {
+  check_text("t.json",
+             "\xEF\xBB\xBF\n[\n {\"text\": \"the river\"},\n {\"text\": \"the ], {\\\" kettle\"} "
+             ",{\"text\":\"a\"}]\n",
+             of_language, GPT2, 3);
+  check_text("t.json", "[{\"text\": \"the river\", \"label\": \"a\"}, {\"text\": \"the kettle\"}]", of_texts,
+             BERT, 2);
+}
+
 Test(source, tables) {
   check_text("t.tsv", "label\ttext\tid\na\tthe river\t1\r\n\nb\tthe \"kettle\"\t2\n", of_texts, BERT, 2);
   check_text("t.csv", "text;label;text_pair\n\"the; river\nholds\";a;x\n\"a \"\"kettle\"\"\";b;\"y\"\nc;b;z",

@@ -166,7 +166,9 @@ static void check_texts(const training *t) {
               text->n_rows);
     cr_assert(!memcmp(text->ids, recorded_row(t, "batch.ids", row), n), "row %d: ids", (int)row);
     cr_assert(!memcmp(text->types, recorded_row(t, "batch.types", row), n), "row %d: types", (int)row);
-    cr_assert(ld_batch_field(&batch, LD_TARGETS)->ids[0] == *recorded_row(t, "batch.labels", row),
+    const ld_field *targets = ld_batch_field(&batch, LD_TARGETS);
+    cr_assert(!memcmp(targets->ids, recorded_row(t, "batch.labels", row),
+                      (size_t)targets->n_rows * sizeof *targets->ids),
               "row %d: label", (int)row);
   }
   ld_feed_free(&feed);
@@ -188,11 +190,11 @@ static void check_images(const training *t) {
   ld_feed_free(&feed);
 }
 
-static void follow_texts(const char *more) {
+static void follow_texts(const char *model, const char *more) {
   training t;
-  begin(&t, "bert", "train.jsonl", "linear", more);
+  begin(&t, model, "train.jsonl", "linear", more);
   check_texts(&t);
-  follow_steps(&t, "bert", "linear");
+  follow_steps(&t, model, "linear");
 }
 
 static void follow_images(const char *model, const char *more) {
@@ -220,9 +222,14 @@ Test(training, llama_with_its_head_in_full) {
 }
 
 Test(training, bert_with_pairs_and_its_head) {
-  follow_texts("");
-  follow_texts("--micro-batch 3");
-  follow_texts("--micro-batch 4 --recompute");
+  follow_texts("bert", "");
+  follow_texts("bert", "--micro-batch 3");
+  follow_texts("bert", "--micro-batch 4 --recompute");
+}
+
+Test(training, bert_with_several_labels) {
+  follow_texts("bert_multilabel", "");
+  follow_texts("bert_multilabel", "--micro-batch 3");
 }
 
 Test(training, resnet_with_its_head) {
