@@ -62,7 +62,7 @@ static void add_forms(ld_base *base, const ld_family *family) {
 
 static void name_stored_labels(ld_base *base);
 
-/* By what is known of the head; where that contradicts itself, by the head alone. */
+/* Finds it by all that is known of the head; if that is contradictory, by the kind of head only. */
 static void choose_objective(ld_base *base) {
   const ld_purpose purpose = {
       .head = base->model->family->head, .n_outputs = base->model->head->out, .problem = base->problem};
@@ -114,7 +114,7 @@ static void set_problem(ld_base *base, const char *problem) {
   base->problem = copy;
 }
 
-/* The stored head is not for what the base is to be trained for: a new one takes its place. */
+/* The stored head does not suit the training, so a new one replaces it. */
 static int replace_head(ld_base *base, char *why, ld_error *err) {
   const ld_head_request request = {.family = base->model->family, .fresh = true};
   free(base->unfit_head);
@@ -192,7 +192,7 @@ int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
   return 0;
 }
 
-/* transformers' problem_type, which heads for records alone have. */
+/* transformers' problem_type, which only heads for records have. */
 static int read_problem(ld_base *base, ld_error *err) {
   const char *problem;
   const int rc = ld_value_string(ld_model_folder_config(base->folder), "problem_type", NULL, &problem, err);

@@ -20,7 +20,7 @@ typedef struct ld_base {
   ld_chat_template *chat_template; /* from the model folder; NULL for none */
   ld_image_rule image_rule;        /* of a model that takes images */
   ld_model *model;
-  char *problem;                 /* transformers' problem_type that the head is for; NULL: not known */
+  char *problem;                 /* transformers' problem_type of the head; NULL: not known */
   char *unfit_head;              /* why a new head replaces the stored one; NULL: it does not */
   const ld_objective *objective; /* what the model's head is for */
   /* The forms of records that it takes; NULL after the last. A body without a head has those of several
@@ -48,7 +48,7 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err);
 int ld_base_follow(ld_base *base, const ld_data_form *form, ld_error *err);
 int ld_base_follow_task(ld_base *base, const char *task_type, ld_error *err);
 
-/* The same for transformers' problem_type, which tells what a head for records is for; nothing for NULL. */
+/* The same by transformers' problem_type, the purpose of a head for records; does nothing for NULL. */
 int ld_base_follow_problem(ld_base *base, const char *problem, ld_error *err);
 
 /* Gives a classifier a head of n_outputs (0: as many as it has); with `fresh` always a new one. Call before

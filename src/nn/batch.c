@@ -46,7 +46,7 @@ int ld_lane_add(ld_lane *lane, int n, size_t width) {
   return first;
 }
 
-/* There is a place for the end of the last segment too. */
+/* One more, for the end of the last segment. */
 void ld_lane_begin_segment(ld_lane *lane) {
   const size_t places = (size_t)lane->n_segments + 2;
   if (places > lane->segment_room) {

@@ -57,11 +57,10 @@ void ld_lane_free(ld_lane *lane);
 /* Makes room for so many rows in all, of `width` numbers each. */
 void ld_lane_reserve(ld_lane *lane, size_t rows, size_t width);
 
-/* Counts n more rows of `width` numbers each, with room for them, and returns the first's place. What they hold is for the
- * caller to write. */
+/* Adds n rows of `width` numbers each and returns the first one's index. The caller writes their contents. */
 int ld_lane_add(ld_lane *lane, int n, size_t width);
 
-/* The next row begins a segment. */
+/* Makes the next row begin a segment. */
 void ld_lane_begin_segment(ld_lane *lane);
 
 /* Keys and values of one sequence so far, per block: (capacity, width) each. */

@@ -1,5 +1,4 @@
-/* The table of objectives, and which of them a model is trained for.
- */
+/* The table of objectives, and the one that a model is trained for. */
 #ifndef LD_OBJECTIVES_H
 #define LD_OBJECTIVES_H
 
@@ -16,16 +15,17 @@ typedef struct ld_purpose {
 /* The first objective of the table that fits what is known; NULL for none. */
 const ld_objective *ld_objective_find(const ld_purpose *purpose);
 
-/* The objective of a model of which no more is known than its head. */
+/* The objective of a model by its head, when nothing else is known. */
 const ld_objective *ld_objective_of(const ld_model *model);
 
 /* The i-th of all; NULL after the last. */
 const ld_objective *ld_objective_at(size_t i);
 
-/* Whether records of that form are among those that it takes. */
+/* Whether it takes records of that form. */
 bool ld_objective_takes(const ld_objective *objective, const ld_data_form *form);
 
-/* What a model with this objective is, for people: "a language model", "a classifier of texts". The caller frees. */
+/* The kind of a model with this objective, in words: "a language model", "a classifier of texts". The caller
+ * frees. */
 char *ld_objective_what(const ld_objective *objective, const ld_model *model);
 
 #endif
