@@ -1,5 +1,6 @@
-/* Any bytes as a table, or as labelled JSON lines: opening, indexing in parts, joining the labels and reading
- * must neither crash nor disagree. The first byte chooses the ending and the options. */
+/* Any bytes as a table, or another format of labelled or tagged text: opening, indexing in parts, joining the
+ * labels and reading must neither crash nor disagree. Of the first byte, the lower five bits choose the ending,
+ * two the forms, and the last whether records are truncated. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "../unit/data_forms.h"
+#include "../unit/data_records.h"
 #include "io/dataset/dataset.h"
 #include "objective/objective.h"
 
@@ -18,6 +20,11 @@ static const char tokenizer_json[] =
     "null,"
     "\"decoder\":null,\"model\":{\"type\":\"BPE\",\"vocab\":{\"<unk>\":0,\"a\":1},\"merges\":[],"
     "\"unk_token\":\"<unk>\",\"fuse_unk\":false,\"byte_fallback\":false}}";
+
+/* Add new ones at the end: the seeds choose by number. */
+static const char *const endings[] = {".csv", ".tsv", ".jsonl", ".conll", ".json"};
+
+enum { N_ENDINGS = sizeof endings / sizeof *endings };
 
 static ld_tokenizer *tokenizer;
 
@@ -49,8 +56,7 @@ static void check_parts(const ld_dataset *dataset, const ld_index *whole) {
   if (ld_labels_merge(received, PARTS, &all, NULL) || all.kind != whole->labels.kind) abort();
   for (int i = 0; i < PARTS; i++) {
     if (ld_index_renumber(&part[i], &all, NULL) || at + part[i].n > whole->n) abort();
-    if (part[i].n && memcmp(part[i].records, whole->records + at, part[i].n * sizeof *whole->records))
-      abort();
+    if (part[i].n && !same_records(part[i].records, whole->records + at, part[i].n)) abort();
     at += part[i].n;
     ld_index_free(&part[i]);
     ld_labels_free(&received[i]);
@@ -86,23 +92,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     abort();
   }
   if (!size) return 0;
-  static const char *const endings[] = {".csv", ".tsv", ".jsonl", ".csv"}, *const of_tokens[] = {".conll",
-                                                                                                 ".jsonl"};
-  static const char *const of_several[] = {".jsonl", ".json"};
-  const bool tagged = data[0] & 16, several = data[0] & 32;
+  const ld_data_form *const *const forms[] = {of_texts, of_language, ld_objective_tokens.forms,
+                                              ld_objective_multilabel.forms};
   char path[64];
-  snprintf(path, sizeof path, "/tmp/ld_fuzz_%d%s", (int)getpid(),
-           tagged    ? of_tokens[data[0] & 1]
-           : several ? of_several[data[0] & 1]
-                     : endings[data[0] & 3]);
+  snprintf(path, sizeof path, "/tmp/ld_fuzz_%d%s", (int)getpid(), endings[(data[0] & 31) % N_ENDINGS]);
   write_file(path, data + 1, size - 1);
-  const ld_dataset_options options = {.forms = tagged        ? ld_objective_tokens.forms
-                                               : several     ? ld_objective_multilabel.forms
-                                               : data[0] & 4 ? of_language
-                                                             : of_texts,
-                                      .tokenizer = tokenizer,
-                                      .eos = -1,
-                                      .seq_len = data[0] & 8 ? 5 : 0};
+  const ld_dataset_options options = {
+      .forms = forms[data[0] >> 5 & 3], .tokenizer = tokenizer, .eos = -1, .seq_len = data[0] & 128 ? 5 : 0};
   ld_dataset *dataset;
   ld_index index = {0};
   int rc = ld_dataset_open(path, &options, &dataset, &err);

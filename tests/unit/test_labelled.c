@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "data_forms.h"
+#include "data_records.h"
 #include "io/dataset/dataset.h"
 
 /* Every letter from a to h is a token from 5 on, anything else 0; [CLS] text [SEP] pair [SEP]. */
@@ -295,8 +296,7 @@ static void check_parts(const setting *s, int n_parts) {
   for (int i = 0; i < n_parts; i++) {
     cr_assert_eq(ld_index_renumber(&parts[i], &all, &err), 0, "%s", err.text);
     cr_assert_leq(at + parts[i].n, whole.n);
-    cr_assert(!parts[i].n ||
-              !memcmp(parts[i].records, whole.records + at, parts[i].n * sizeof *whole.records));
+    cr_assert(!parts[i].n || same_records(parts[i].records, whole.records + at, parts[i].n));
     at += parts[i].n;
     ld_index_free(&parts[i]);
   }
