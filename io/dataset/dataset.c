@@ -19,11 +19,18 @@ static const ld_data_format *const formats[] = {
 
 enum { n_formats = sizeof formats / sizeof *formats };
 
+static bool has_key(const ld_data_form *form, const char *name) {
+  for (const char *const *key = form->keys; *key; key++)
+    if (!strcmp(*key, name)) return true;
+  return false;
+}
+
 /* The first form that records of the format can have; NULL for none. */
 static const ld_data_form *form_for(const ld_data_format *format, const ld_data_form *const *forms) {
   for (; *forms; forms++)
     if (!strcmp((*forms)->input, format->image ? "image" : "text") &&
-        (*forms)->continuous == format->continuous && (!format->columns || (*forms)->by_columns))
+        (*forms)->continuous == format->continuous && (!format->columns || (*forms)->by_columns) &&
+        (!format->key || has_key(*forms, format->key)))
       return *forms;
   return NULL;
 }
@@ -227,9 +234,16 @@ int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sampl
   return rc;
 }
 
-/* The first offset after `offset` at which a record begins. */
+/* The first offset after `offset` at which a record begins. A format that does not advance would never end. */
 static uint64_t next(const ld_dataset *dataset, uint64_t offset) {
-  return dataset->format->next ? dataset->format->next(dataset, offset) : offset + 1;
+  const ld_data_format *format = dataset->format;
+  const uint64_t at = format->next ? format->next(dataset, offset) : offset + 1;
+  if (at > offset && at <= dataset->source->length) return at;
+  fprintf(stderr,
+          "lora_dist: internal error: the format of %s files finds the record after %" PRIu64 " at %" PRIu64
+          ", in a length of %" PRIu64 "\n",
+          *format->endings, offset, at, dataset->source->length);
+  abort();
 }
 
 static uint64_t part_begin(const ld_dataset *dataset, int part, int n_parts) {

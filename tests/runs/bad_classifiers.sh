@@ -86,6 +86,9 @@ bad_text "$g/train.jsonl" 'train\.jsonl: line 1: .*"prompt".*"text"'
 bad_text "$images" 'train\.h5: .*a classifier of texts.*\.jsonl'
 echo "a text" >plain.txt
 bad_text plain.txt 'plain\.txt: .*a classifier of texts.*\.jsonl'
+printf 'mira B-PER\n' >words.conll
+bad_text words.conll 'words\.conll: a \.conll file; a classifier of texts takes .*\.jsonl'
+! grep -q '\.bio' err || fail "a classifier of texts is said to take tagged words"
 bad_images "$texts" 'train\.jsonl: .*a classifier of images.*(folder|\.h5)'
 mkdir -p torn.folder/a
 head -c 200 "$golden/rgb8.png" >torn.folder/a/x.png

@@ -109,6 +109,6 @@ printf 'mira B-PER\nolsen\n' >untagged.conll
 ranks 1 "${learn[@]}" --data untagged.conll --out never
 expect_error 1 'untagged\.conll: line 2: the word "olsen" has no tag: write "word tag"' "a word without a tag"
 ranks 1 train --model "$models/gpt2" --data names.conll --out never
-expect_error 1 'names\.conll: the record.s keys are "tokens", "tags", expected "messages", or' "a language model"
+expect_error 1 'names\.conll: a \.conll file; a language model takes files that end in \.jsonl, ' "a language model"
 ranks 1 eval --model whole --data names.jsonl --labels 3
 expect_status 2 "--labels is not an option of eval"

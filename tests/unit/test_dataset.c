@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -405,6 +406,7 @@ static const struct {
      ".csv, "
      ".txt"},
     {"a.png", "x", "a.png: a .png file; a language model takes files that end in .jsonl, "},
+    {"a.conll", "x", "a.conll: a .conll file; a language model takes files that end in .jsonl, "},
     {"a.csv", "x\n",
      "a.csv: line 1: the columns are \"x\", and none has a known name for a text: name the text \"text\" "
      "(or "},
@@ -501,6 +503,23 @@ Test(dataset, chat_needs_a_layout) {
   cr_assert_eq(ld_dataset_form(s.dataset), &ld_form_chat);
   close_data(&s);
   end_setting(&s);
+}
+
+static uint64_t stay(const ld_dataset *dataset, uint64_t offset) {
+  (void)dataset;
+  return offset;
+}
+
+Test(dataset, a_format_that_does_not_advance_is_caught, .signal = SIGABRT) {
+  setting s = make_setting("bytelevel");
+  open_data(&s, "a.jsonl", GOOD, sizeof GOOD - 1);
+  unlink(s.path);
+  rmdir(s.folder);
+  ld_data_format format = *s.dataset->format;
+  format.next = stay;
+  s.dataset->format = &format;
+  ld_index index;
+  ld_dataset_index(s.dataset, 0, 1, &index, NULL);
 }
 
 Test(dataset, digest_is_of_length_and_bytes) {

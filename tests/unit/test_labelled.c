@@ -358,6 +358,7 @@ static const struct {
      ".jsonl, .json, "
      ".tsv, .csv"},
     {"a.png", "x", "a.png: a .png file; a classifier of texts takes"},
+    {"a.conll", "x", "a.conll: a .conll file; a classifier of texts takes"},
     {"a.parquet", "x", "a.parquet: unsupported file type; a classifier of texts"},
     {"a.jsonl", "{\"messages\": []}",
      "a.jsonl: line 1: the keys are \"messages\", and none has a known name for a text: name the text "
