@@ -8,10 +8,11 @@ skip() {
   exit 77
 }
 
-# git_files PATTERN ...: the project's files, by git's patterns; also works on files unpacked without git.
+# git_files PATTERN ...: the project's files, by git's patterns, with new ones that nobody has added yet; also works on
+# files unpacked without git.
 git_files() {
   local pattern
-  git ls-files -- "$@" 2>/dev/null && return
+  git ls-files --cached --others --exclude-standard -- "$@" 2>/dev/null && return
   for pattern in "$@"; do find . -path './build*' -prune -o -path "./$pattern" -type f -print; done | sed 's|^\./||' | sort -u
 }
 

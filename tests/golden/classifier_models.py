@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from golden_common import fail, read_json
 
-TEXT_MODELS = ("bert", "roberta", "distilbert")
 HEADS = ("classifier", "classifier.out_proj", "classifier.1", "fc", "linear")
 PREFIX = "base_model.model."
 
@@ -126,8 +125,16 @@ def load_plain(kind, config: dict, tensors: dict, n_labels: int | None):
     return model.eval(), {k for k in missing if not k.endswith("num_batches_tracked")}
 
 
+def class_of(name: str):
+    """A class by its name in config.json's "architectures": of this file, where transformers has none, or of
+    transformers."""
+    return globals().get(name) or getattr(transformers, name)
+
+
 def text_class(config: dict, task: str | None):
     """The class for a folder of text: with an output for each token where the folder or the adapter's task asks so."""
+    if config["architectures"][0] in globals():
+        return class_of(config["architectures"][0])
     of_tokens = task == "TOKEN_CLS" or config["architectures"][0].endswith("ForTokenClassification")
     return (transformers.AutoModelForTokenClassification if of_tokens
             else transformers.AutoModelForSequenceClassification)
@@ -145,7 +152,7 @@ def load_base(folder: str, n_labels: int | None = None, task: str | None = None)
     if n_labels is not None:
         options["num_labels"] = n_labels
     kind = transformers.AutoModelForImageClassification
-    if config["model_type"] in TEXT_MODELS:
+    if "vocab_size" in config:
         kind, options["attn_implementation"] = text_class(config, task), "eager"
     model, info = kind.from_pretrained(folder, **options)
     return model.eval(), set(info["missing_keys"]) | {entry[0] for entry in info["mismatched_keys"]}

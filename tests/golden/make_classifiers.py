@@ -102,7 +102,7 @@ def to_old_hub(folder: str, model):
 
 
 def write_transformers(folder: str, case, gen: torch.Generator):
-    kind = getattr(transformers, case.architecture)
+    kind = cm.class_of(case.architecture)
     model = kind(kind.config_class(**case.config, **label_options(case)))
     fill_model(model, gen)
     fill_statistics(model, case, gen)

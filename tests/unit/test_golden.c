@@ -108,11 +108,11 @@ static void check_default_adapter(const char *name, const char *config) {
 }
 
 Test(golden, every_family) {
-  cr_assert(for_cases("n_seqs", check_default_adapter, "config.json") == 20);
+  cr_assert(for_cases("n_seqs", check_default_adapter, "config.json") >= 20);
 }
 
 Test(golden, the_other_style_of_config) {
-  cr_assert(for_cases("n_seqs", check_default_adapter, "config.other.json") == 20);
+  cr_assert(for_cases("n_seqs", check_default_adapter, "config.other.json") >= 20);
 }
 
 Test(golden, adapter_saved_with_its_base_layer) {
