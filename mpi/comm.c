@@ -55,7 +55,7 @@ static bool launched(void) {
   return false;
 }
 
-bool ld_comm_speaks(void) {
+bool ld_comm_prints(void) {
   const char *pmix = under_pmix() ? getenv("PMIX_RANK") : NULL;
   const char *pmi = is_open(getenv("PMI_FD")) ? getenv("PMI_RANK") : NULL;
   const char *rank = pmix ? pmix : pmi;

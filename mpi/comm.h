@@ -29,7 +29,7 @@ void ld_comm_finish(ld_comm *comm);
 /* Whether this process prints for its job (it is rank 0, or alone), as far as the environment tells before
  * ld_comm_start: false only when a live launcher says that this is another rank. After ld_comm_start use
  * ld_comm_rank. Not collective. */
-bool ld_comm_speaks(void);
+bool ld_comm_prints(void);
 
 /* Whether mpirun, or its daemon on this host, is this process's parent. Not collective. */
 bool ld_comm_by_mpirun(void);

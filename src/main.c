@@ -264,7 +264,7 @@ static int end_output(int status, bool pipe_ignored) {
 }
 
 static int answer_or_run(int argc, char **argv) {
-  const bool speak = ld_comm_speaks();
+  const bool speak = ld_comm_prints();
   ld_error err = {0};
   ld_log_mute(!speak);
   if (argc < 2) {

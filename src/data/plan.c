@@ -204,14 +204,14 @@ static int compare_keys(const void *a, const void *b) {
 void ld_plan_balance(const ld_plan *plan, int64_t micro, int64_t *rows, int64_t n, int64_t *scratch) {
   const int64_t n_micro = (n + micro - 1) / micro;
   int64_t *keys = scratch, *before = scratch + n, next = 0;
-  bool alike = true;
+  bool same = true;
   for (int64_t i = 0; i < n; i++) {
     const int32_t tokens = plan->rows[rows[i]].n_tokens;
-    alike = alike && tokens == plan->rows[rows[0]].n_tokens;
+    same = same && tokens == plan->rows[rows[0]].n_tokens;
     keys[i] = ((int64_t)(INT32_MAX - tokens) << 32) + i;
     before[i] = rows[i];
   }
-  if (alike || n_micro < 2) return;
+  if (same || n_micro < 2) return;
   qsort(keys, (size_t)n, sizeof *keys, compare_keys);
   for (int64_t place = 0; place < micro; place++)
     for (int64_t i = 0; i < n_micro; i++) {

@@ -136,8 +136,9 @@ static void check_shared(ld_builder *builder, const ld_family *family) {
 int ld_model_build(const ld_value *config, const ld_weight_store *weights, const ld_head_request *head,
                    ld_model **out, ld_error *err) {
   const ld_family *known[LD_MOST_HEADS] = {head ? head->family : NULL};
-  if (!known[0] && !ld_model_families(config, weights->source, known, err)) return err->code;
+  if (!known[0]) ld_model_families(config, weights->source, known, err);
   const ld_family *family = known[0];
+  if (!family) return err->code;
   ld_model *model = ld_alloc(1, sizeof *model);
   model->family = family;
   model->default_targets = family->default_targets;

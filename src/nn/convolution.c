@@ -53,7 +53,8 @@ typedef struct scratch {
 
 static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory, scratch *s) {
   const ld_linear *layer = op->layer;
-  const size_t n = (size_t)(op->tile_rows * op->y.width), x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
+  const size_t n = (size_t)op->tile_rows * (size_t)op->y.width,
+               x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
   const size_t sizes[] = {is_pointwise(op) ? 0 : (size_t)layer->in * n, (size_t)ld_linear_spare(layer) * n,
                           dropped, dropped};
