@@ -16,6 +16,8 @@
  *     sentence, ...), and label. A label that is not a number is a name; an empty one means none. TSV has no
  *     quoting; CSV follows RFC 4180, separated by commas or semicolons. For a language model the text column
  *     is plain text.
+ *   - .conll, .bio: a line for each word with its tag, and blank lines between the texts: {"tokens", "tags"},
+ *     which .jsonl may have too, for a classifier of tokens.
  *   - .txt: raw text, one stream of tokens, cut into records after blank lines (and within long
  *     paragraphs).
  *   - a folder: class folders with PNG and JPEG files, whose label is the folder's name; or images without

@@ -1,4 +1,5 @@
-/* The version of the program's arithmetic, raised whenever the same run would get other bits.
+/* The version of the program's arithmetic, raised whenever the same run would get other bits: not for what no
+ * earlier program could run.
  *
  * Within a version the bits of an adapter are the same from every compiler, at every level of optimisation
  * and on every processor with AVX2 or AVX-512, since each number is a fixed sequence of roundings: products

@@ -24,7 +24,7 @@ typedef struct ld_field {
   const char *name;
   int n_rows;               /* T tokens, B images, B values */
   int n_segments;           /* B; 0 where each row is independent */
-  const int32_t *segment;   /* (B + 1) */
+  const int32_t *segment;   /* (B + 1); none is empty */
   const int32_t *ids;       /* (n_rows) */
   const int32_t *positions; /* (n_rows) position within the segment; of targets as the objective lays them */
   const int32_t *types;     /* (n_rows) first or second text of a pair; NULL: all 0 */

@@ -295,6 +295,7 @@ static bool images(inputs *in, ld_digest *digest) {
   return there;
 }
 
+/* Parts with matrix products come first, as many as OF_PRODUCTS of tests/unit/test_fingerprint.c. */
 static const struct {
   const char *name;
   bool (*run)(inputs *in, ld_digest *digest);

@@ -1,5 +1,6 @@
 /* Every build has this fingerprint: with any compiler, level of optimisation and kernel of fused
- * multiply-adds. An intended change raises LD_NUMERICS (base/numerics.h) and is recorded here. */
+ * multiply-adds. An intended change raises LD_NUMERICS (base/numerics.h) and is recorded here; a new part is
+ * only recorded. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
