@@ -14,10 +14,7 @@ void ld_feed_free(ld_feed *feed) {
   *feed = (ld_feed){0};
 }
 
-static bool reads_images(const ld_corpus *corpus) {
-  return !strcmp(ld_dataset_form(corpus->dataset)->input, LD_IMAGE);
-}
-
+/* Numbers of an image; 0 for text. */
 static size_t pixels_of(const ld_corpus *corpus) {
   const ld_image_rule *rule = &corpus->base->image_rule;
   return (size_t)rule->channels * (size_t)rule->height * (size_t)rule->width;
@@ -68,7 +65,7 @@ static void lay_beginning(const ld_corpus *corpus, ld_feed *feed) {
 
 static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, ld_sample *sample, ld_error *err) {
   const int rc = ld_dataset_read(corpus->dataset, &corpus->records[piece->record], sample, err);
-  if (rc || reads_images(corpus)) return rc;
+  if (rc || pixels_of(corpus)) return rc;
   const size_t end = (size_t)piece->first + (size_t)piece->count;
   if (corpus->plan->continuous ? end <= sample->tokens.n : end == sample->tokens.n) return 0;
   return ld_fail(err, LD_EMISMATCH, "%s: changed while it was in use", ld_dataset_path(corpus->dataset));
@@ -89,7 +86,7 @@ static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, in
                           .first = piece->first,
                           .count = piece->count,
                           .continues = plan->continuous && (p || begins)};
-    if (reads_images(corpus))
+    if (pixels_of(corpus))
       lay_image(corpus, &laid, epoch, n_rows, &feed->input);
     else
       lay_tokens(&feed->input, &laid);
@@ -108,7 +105,7 @@ static ld_batch batch_of(const ld_corpus *corpus, const ld_feed *feed) {
                     .ids = lane->ids,
                     .positions = lane->positions,
                     .types = lane->types};
-  if (reads_images(corpus))
+  if (pixels_of(corpus))
     input = (ld_field){.name = LD_IMAGE,
                        .n_rows = lane->n_rows,
                        .numbers = lane->numbers,

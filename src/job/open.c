@@ -61,6 +61,12 @@ static void name_head(ld_base *base, const ld_labels *labels) {
   ld_names_free(names, n);
 }
 
+static int check_learnable(const ld_job *j, int n_outputs, ld_error *err) {
+  const ld_objective *objective = j->base.objective;
+  const int rc = objective->suit_new ? objective->suit_new(&j->data->labels, n_outputs, err) : 0;
+  return rc ? ld_fail_prefix(err, rc, "%s", j->options.data) : 0;
+}
+
 /* Checks that a new head can be made for the labels. */
 static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
   const ld_options *options = &j->options;
@@ -68,14 +74,8 @@ static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
   if (j->base.unfit_head && !options->new_head)
     return ld_fail(err, LD_EUNSUPPORTED, "%s/config.json: %s: give --new-head to start with a new head",
                    options->model, j->base.unfit_head);
-  const ld_objective *objective = j->base.objective;
-  const bool one_is_enough = objective->named && objective->least_outputs == 1;
-  if (n_outputs == 1 && !one_is_enough && !options->labels && labels->kind != LD_LABEL_REAL)
-    return ld_fail(
-        err, LD_EMISMATCH,
-        "%s: every label is '%s', and one class alone cannot be learnt: give data of more classes, or "
-        "--labels with their number",
-        options->data, labels->n_names ? labels->names[0] : "0");
+  const int rc = options->labels ? 0 : check_learnable(j, n_outputs, err);
+  if (rc) return rc;
   if (labels->kind == LD_LABEL_NAME && (size_t)n_outputs < labels->n_names)
     return ld_fail(err, LD_EMISMATCH, "--labels %d: %s has %zu different labels", n_outputs, options->data,
                    labels->n_names);
@@ -87,11 +87,10 @@ static int choose_head(ld_job *j, ld_error *err) {
   const ld_labels *labels = &j->data->labels;
   ld_base *base = &j->base;
   if (!base->labels.n_names) return 0;
-  const bool needs_names = base->objective->by_output && (base->model->head->is_new || j->options.new_head);
-  if (labels->kind == LD_LABEL_NONE && needs_names)
-    return ld_fail(err, LD_EFORMAT, "%s: no record has a label, so there is no class to learn",
-                   j->options.data);
-  if (labels->kind == LD_LABEL_NONE) return 0; /* the plan will report it */
+  if (labels->kind == LD_LABEL_NONE) {
+    const bool is_new = base->model->head->is_new || j->options.new_head;
+    return is_new ? check_learnable(j, 0, err) : 0; /* the plan will report the rest */
+  }
   if (head_fits(base, &j->options, labels)) return 0;
   const int n = count_outputs(&j->options, labels);
   int rc = check_new_head(j, n, err);

@@ -192,11 +192,11 @@ int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
   return 0;
 }
 
-/* transformers' problem_type, which only heads for records have. */
+/* transformers' problem_type, which some heads do not have. */
 static int read_problem(ld_base *base, ld_error *err) {
   const char *problem;
   const int rc = ld_value_string(ld_model_folder_config(base->folder), "problem_type", NULL, &problem, err);
-  if (rc || !problem || base->model->family->head != LD_HEAD_RECORD) return rc;
+  if (rc || !problem || !base->objective->problem) return rc;
   set_problem(base, problem);
   choose_objective(base);
   if (base->objective->problem && !strcmp(base->objective->problem, problem)) return 0;

@@ -15,6 +15,15 @@ int ld_class_labels_suit(const ld_labels *labels, int n_outputs, ld_error *err) 
   return 0;
 }
 
+int ld_class_labels_suit_new(const ld_labels *labels, int n_outputs, ld_error *err) {
+  if (n_outputs != 1 || labels->kind == LD_LABEL_REAL) return 0;
+  return ld_fail(
+      err, LD_EMISMATCH,
+      "every label is '%s', and one class alone cannot be learnt: give data of more classes, or --labels "
+      "with their number",
+      labels->n_names ? labels->names[0] : "0");
+}
+
 int32_t ld_class_of(const ld_labels *labels, const char *name) {
   for (size_t i = 0; i < labels->n_names; i++)
     if (!strcmp(labels->names[i], name)) return (int32_t)i;

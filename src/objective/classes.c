@@ -84,6 +84,7 @@ const ld_objective ld_objective_classes = {
     .least_outputs = 2,
     .lay = lay,
     .suit = ld_class_labels_suit,
+    .suit_new = ld_class_labels_suit_new,
     .put_target = put_target,
     .loss = loss,
     .answer = answer,

@@ -1,8 +1,12 @@
-/* Multilabel: any number of classes for each text, also none; each class is a question of its own.
+/* Multilabel: any number of classes for each text, or none.
  *
- * A record is {"text": "rain and wind at sea", "labels": ["sea", "weather"]}; the list may be empty. Its targets are 0 or 1
- * for each class, so that the mean over all targets is transformers' loss: BCEWithLogitsLoss, the mean over records of
- * the mean over classes. A record with one label (ld_form_labelled) is one with a list of it alone.
+ * A record is {"text": "rain and wind at sea", "labels": ["sea", "weather"]}. It has a target for each class:
+ *
+ *   classes   home  sea  weather
+ *   targets      0    1        1
+ *
+ * The mean of the binary cross-entropy over all targets is transformers' loss (BCEWithLogitsLoss). A record with one
+ * label (ld_form_labelled) counts as a list of one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +83,12 @@ static void lay(const ld_laid *laid, ld_lane *targets) {
   }
 }
 
+static int suit_new(const ld_labels *labels, int n_outputs, ld_error *err) {
+  (void)n_outputs;
+  if (labels->kind != LD_LABEL_NONE) return 0;
+  return ld_fail(err, LD_EFORMAT, "no record has a label, so there is no class to learn");
+}
+
 /* ", labels sea weather" */
 static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
   ld_text_puts(out, ", labels");
@@ -141,6 +151,7 @@ const ld_objective ld_objective_multilabel = {
     .by_output = true,
     .lay = lay,
     .suit = ld_class_labels_suit,
+    .suit_new = suit_new,
     .put_target = put_target,
     .loss = loss,
     .answer = answer,

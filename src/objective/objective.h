@@ -76,6 +76,8 @@ typedef struct ld_objective {
   /* LD_EMISMATCH, naming no file, when data with these labels does not suit a head with so many outputs.
    * NULL: it has no labels. */
   int (*suit)(const ld_labels *labels, int n_outputs, ld_error *err);
+  /* The same when data with these labels cannot train a new head with so many outputs. NULL: any can. */
+  int (*suit_new)(const ld_labels *labels, int n_outputs, ld_error *err);
   /* What is to be predicted for a record, in words: ", label positive". NULL: the tokens of its text that are
    * targets. */
   void (*put_target)(const ld_field *targets, const ld_labels *labels, ld_text *out);
