@@ -2,7 +2,7 @@
  *
  * Where an object begins cannot be seen from the bytes around it, since braces may stand in strings and in other
  * objects. So the file is read through once when it is opened, and the beginnings of its records are kept. A record
- * goes to where the next one begins: behind its object stand a comma or the bracket that ends the array.
+ * goes to where the next one begins: its object is followed by a comma or by the bracket that ends the array.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,14 +28,14 @@ static size_t pass_blanks(const ld_bytes *text, size_t at) {
   return at;
 }
 
-/* The place behind a string that begins here; the length where it does not end. */
+/* The place after a string that begins here; the length if it does not end. */
 static size_t pass_string(const ld_bytes *text, size_t at) {
   for (at++; at < text->length && text->at[at] != '"'; at++)
     if (text->at[at] == '\\') at++;
   return at < text->length ? at + 1 : text->length;
 }
 
-/* The place behind the object that begins here, by its braces alone; 0 where it does not end. */
+/* The place after the object that begins here, by its braces alone; 0 if it does not end. */
 static size_t pass_object(const ld_bytes *text, size_t at) {
   size_t depth = 0;
   while (at < text->length) {
@@ -56,7 +56,7 @@ static int fail_at(const ld_dataset *dataset, size_t at, const char *what, ld_er
   return ld_data_fail_at(dataset, dataset->source->begin + at, ld_fail(err, LD_EFORMAT, "%s", what), err);
 }
 
-/* Moves *at to the object that is the first, or stands behind another one; *ended: there is none. */
+/* Moves *at to the object that is the first, or follows another one; *ended: there is none. */
 static int find_object(const ld_dataset *dataset, const ld_bytes *text, bool first, size_t *at, bool *ended,
                        ld_error *err) {
   size_t place = pass_blanks(text, *at);
@@ -68,7 +68,7 @@ static int find_object(const ld_dataset *dataset, const ld_bytes *text, bool fir
     *ended = !first && place < text->length && text->at[place] == ']';
     if (!*ended) return fail_at(dataset, place < text->length ? place : *at, want, err);
     *at = pass_blanks(text, place + 1);
-    return *at == text->length ? 0 : fail_at(dataset, *at, "something stands behind the array", err);
+    return *at == text->length ? 0 : fail_at(dataset, *at, "something follows the array", err);
   }
   place = pass_blanks(text, place + 1);
   if (first && place < text->length && text->at[place] == ']')

@@ -5,9 +5,7 @@
 #include "base/memory.h"
 #include "io/json.h"
 #include "linalg/rows.h"
-#include "nn/ops.h"
-#include "objective/class_labels.h"
-#include "objective/objective.h"
+#include "objective/classes_common.h"
 
 static const ld_data_form *const forms[] = {&ld_form_labelled, &ld_form_image, NULL};
 static const ld_metric metrics[] = {[LD_ACCURACY] = {.key = "accuracy", .name = "accuracy", .digits = 4},
@@ -23,20 +21,6 @@ static void lay(const ld_laid *laid, ld_lane *targets) {
 static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
   const int32_t class = targets->ids[0];
   if (class >= 0 && (size_t) class < labels->n_names) ld_text_printf(out, ", label %s", labels->names[class]);
-}
-
-static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
-  ld_tensor *outputs = ld_model_logits(model, tape, batch);
-  ld_op_class_loss(tape, outputs, ld_batch_field(batch, LD_TARGETS), sum);
-  return outputs;
-}
-
-static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out) {
-  const int32_t *targets = ld_batch_field(batch, LD_TARGETS)->ids;
-  for (int i = 0; i < outputs->rows; i++) {
-    const float *row = outputs->data + (size_t)i * (size_t)outputs->stride;
-    out[i] = (ld_answer){(uint32_t)targets[i], (uint32_t)ld_row_argmax(row, outputs->cols)};
-  }
 }
 
 static void score(const ld_answers *answers, ld_scores *out) {
@@ -83,11 +67,11 @@ const ld_objective ld_objective_classes = {
     .head = LD_HEAD_RECORD,
     .least_outputs = 2,
     .lay = lay,
-    .suit = ld_class_labels_suit,
-    .suit_new = ld_class_labels_suit_new,
+    .suit = ld_classes_suit,
+    .suit_new = ld_classes_suit_new,
     .put_target = put_target,
-    .loss = loss,
-    .answer = answer,
+    .loss = ld_classes_loss,
+    .answer = ld_classes_answer,
     .score = score,
     .put_prediction = put_prediction,
 };

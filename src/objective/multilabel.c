@@ -17,7 +17,7 @@
 #include "io/dataset/tokens.h"
 #include "io/json.h"
 #include "nn/ops.h"
-#include "objective/class_labels.h"
+#include "objective/classes_common.h"
 #include "objective/objective.h"
 
 static int take_labels(const ld_value *values, ld_sample *sample, ld_error *err) {
@@ -150,7 +150,7 @@ const ld_objective ld_objective_multilabel = {
     .least_outputs = 1,
     .by_output = true,
     .lay = lay,
-    .suit = ld_class_labels_suit,
+    .suit = ld_classes_suit,
     .suit_new = suit_new,
     .put_target = put_target,
     .loss = loss,

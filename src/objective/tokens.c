@@ -16,9 +16,7 @@
 #include "io/dataset/tokens.h"
 #include "io/json.h"
 #include "linalg/rows.h"
-#include "nn/ops.h"
-#include "objective/class_labels.h"
-#include "objective/objective.h"
+#include "objective/classes_common.h"
 
 /* A list of strings among the values, under either name; NULL with an error if it is anything else. */
 static const ld_value *list_of(const ld_value *values, const char *name, const char *other, ld_error *err) {
@@ -117,21 +115,6 @@ static void put_target(const ld_field *targets, const ld_labels *labels, ld_text
     ld_text_puts(out, n ? " " : ", tags ");
     ld_text_puts(out, n < MOST ? labels->names[targets->ids[t]] : "...");
     n++;
-  }
-}
-
-static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
-  ld_tensor *outputs = ld_model_logits(model, tape, batch);
-  ld_op_class_loss(tape, outputs, ld_batch_field(batch, LD_TARGETS), sum);
-  return outputs;
-}
-
-static void answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out) {
-  const int32_t *targets = ld_batch_field(batch, LD_TARGETS)->ids;
-  for (int t = 0; t < outputs->rows; t++) {
-    const float *row = outputs->data + (size_t)t * (size_t)outputs->stride;
-    if (targets[t] >= 0)
-      *out++ = (ld_answer){(uint32_t)targets[t], (uint32_t)ld_row_argmax(row, outputs->cols)};
   }
 }
 
@@ -247,11 +230,11 @@ const ld_objective ld_objective_tokens = {
     .loss_unit = "nats",
     .metrics = metrics,
     .lay = lay,
-    .suit = ld_class_labels_suit,
-    .suit_new = ld_class_labels_suit_new,
+    .suit = ld_classes_suit,
+    .suit_new = ld_classes_suit_new,
     .put_target = put_target,
-    .loss = loss,
-    .answer = answer,
+    .loss = ld_classes_loss,
+    .answer = ld_classes_answer,
     .score = score,
     .put_prediction = put_prediction,
 };

@@ -443,7 +443,7 @@ static const struct {
      "a.json: line 2: the object that begins here does not end"},
     {"a.json", "[{\"text\": \"a\"}",
      "a.json: line 1: expected a comma, or the bracket ] that ends the array"},
-    {"a.json", "[{\"text\": \"a\"}]\n\n[]", "a.json: line 3: something stands behind the array"},
+    {"a.json", "[{\"text\": \"a\"}]\n\n[]", "a.json: line 3: something follows the array"},
     {"a.json", "[{\"text\": \"a\"},\n{\"text\":\n 3}]", "a.json: line 2: text: expected a string"},
     {"a.json", "[{\"text\": \"a\"},\n{\"text\":\n \"a\" 3}]", "a.json: line 3, column 6: "},
     {"a.json", "[{\"text\": \"a\"},\n{\"prompt\": \"\"}]",

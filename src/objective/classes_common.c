@@ -1,8 +1,11 @@
-#include "objective/class_labels.h"
+#include "objective/classes_common.h"
 
 #include <string.h>
 
-int ld_class_labels_suit(const ld_labels *labels, int n_outputs, ld_error *err) {
+#include "linalg/rows.h"
+#include "nn/ops.h"
+
+int ld_classes_suit(const ld_labels *labels, int n_outputs, ld_error *err) {
   if (labels->kind == LD_LABEL_REAL)
     return ld_fail(
         err, LD_EMISMATCH,
@@ -15,13 +18,28 @@ int ld_class_labels_suit(const ld_labels *labels, int n_outputs, ld_error *err) 
   return 0;
 }
 
-int ld_class_labels_suit_new(const ld_labels *labels, int n_outputs, ld_error *err) {
+int ld_classes_suit_new(const ld_labels *labels, int n_outputs, ld_error *err) {
   if (n_outputs != 1 || labels->kind == LD_LABEL_REAL) return 0;
   return ld_fail(
       err, LD_EMISMATCH,
       "every label is '%s', and one class alone cannot be learnt: give data of more classes, or --labels "
       "with their number",
       labels->n_names ? labels->names[0] : "0");
+}
+
+ld_tensor *ld_classes_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
+  ld_tensor *outputs = ld_model_logits(model, tape, batch);
+  ld_op_class_loss(tape, outputs, ld_batch_field(batch, LD_TARGETS), sum);
+  return outputs;
+}
+
+void ld_classes_answer(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out) {
+  const int32_t *targets = ld_batch_field(batch, LD_TARGETS)->ids;
+  for (int t = 0; t < outputs->rows; t++) {
+    const float *row = outputs->data + (size_t)t * (size_t)outputs->stride;
+    if (targets[t] >= 0)
+      *out++ = (ld_answer){(uint32_t)targets[t], (uint32_t)ld_row_argmax(row, outputs->cols)};
+  }
 }
 
 int32_t ld_class_of(const ld_labels *labels, const char *name) {
