@@ -142,8 +142,7 @@ int ld_base_follow(ld_base *base, const ld_data_form *form, ld_error *err) {
 
 int ld_base_follow_problem(ld_base *base, const char *problem, ld_error *err) {
   const ld_purpose purpose = {.head = base->model->family->head, .problem = problem};
-  if (!problem) return 0;
-  if (!ld_objective_find(&purpose))
+  if (problem && !ld_objective_find(&purpose))
     return ld_fail(err, LD_EUNSUPPORTED, "problem_type \"%.64s\" is not supported", problem);
   set_problem(base, problem);
   choose_objective(base);

@@ -48,7 +48,8 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err);
 int ld_base_follow(ld_base *base, const ld_data_form *form, ld_error *err);
 int ld_base_follow_task(ld_base *base, const char *task_type, ld_error *err);
 
-/* The same by transformers' problem_type, the purpose of a head for records; does nothing for NULL. */
+/* The same for transformers' problem_type, which tells what a head for records is for; NULL: what its number of outputs
+ * tells. */
 int ld_base_follow_problem(ld_base *base, const char *problem, ld_error *err);
 
 /* Gives a classifier a head of n_outputs (0: as many as it has); with `fresh` always a new one. Call before

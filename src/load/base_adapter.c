@@ -353,10 +353,18 @@ static size_t list_choices(const ld_model *model, const ld_adapter *adapter, ld_
   return n;
 }
 
+/* An adapter with a head says what the head is for. This program's own adapters leave out what the number of outputs
+ * tells; of others it is not known. */
+static int follow_problem(ld_base *base, const ld_adapter *adapter, ld_error *err) {
+  const bool has_head = ld_adapter_module_at(adapter, base->model->head->path) != NULL;
+  const bool is_known = adapter->problem || (has_head && adapter->base_digest);
+  return is_known ? ld_base_follow_problem(base, adapter->problem, err) : 0;
+}
+
 int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, double dropout,
                   ld_error *err) {
   int rc = ld_base_follow_task(base, adapter->task_type, err);
-  if (!rc) rc = ld_base_follow_problem(base, adapter->problem, err);
+  if (!rc) rc = follow_problem(base, adapter, err);
   if (!rc) rc = follow_head(base, adapter, source, err);
   if (!rc) rc = check_adapter(base, adapter, source, err);
   if (rc) return rc;

@@ -65,6 +65,13 @@ ranks 2 train --model body --data texts.json --init-adapter one/peft --out more 
 expect_status 0 "--init-adapter"
 expect_text 'step +0 +validation loss 0\.0' err "it goes on"
 
+# An adapter for one label each is not continued with lists.
+printf '%s\n' '{"text": "mira saw", "label": "a"}' '{"text": "the river", "label": "b"}' >each.jsonl
+ranks 1 train --model body --data each.jsonl --steps 2 --out each
+expect_status 0 "one label each on the bare body"
+ranks 1 train --model body --data texts.jsonl --init-adapter each --out never
+expect_error 1 'texts\.jsonl: its records are of the form "several labels", which a model for "classes"' "--init-adapter for one label each"
+
 # A label for each record, of a base that says what it is for.
 printf 'text\tlabel\nthe river\tsea\nmira saw\thome\n' >single.tsv
 ranks 1 train --model whole --data single.tsv --out single --steps 2
