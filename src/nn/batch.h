@@ -13,11 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Names of fields. */
-#define LD_TEXT "text"   /* ids, positions and types by token; segments */
-#define LD_IMAGE "image" /* numbers (channels, B, height, width), normalised */
-#define LD_TARGETS                                                                                           \
-  "targets" /* "targets": ids, -1 for none, or numbers, NaN for none; one per token of the text, or one per segment */
+/* Names of fields.
+ *
+ *   text      ids, positions and types by token, in segments
+ *   image     numbers (channels, B, height, width), normalised
+ *   targets   ids, -1 for none, or numbers, NaN for none: one for each token of the text, for each segment, or
+ *             for each output of the head for each segment
+ */
+#define LD_TEXT "text"
+#define LD_IMAGE "image"
+#define LD_TARGETS "targets"
 
 /* Owns nothing. Members that a field does not have are NULL. */
 typedef struct ld_field {
