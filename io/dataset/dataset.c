@@ -102,6 +102,7 @@ static int finish(ld_dataset *dataset, int rc, ld_dataset **out, ld_error *err) 
   if (!rc) rc = detect_eos(dataset, err);
   if (!rc) dataset->first = dataset->source->begin;
   if (!rc && dataset->format->open) rc = dataset->format->open(dataset, err);
+  if (!rc && dataset->form->open) rc = dataset->form->open(dataset, err);
   dataset->options.chat_template = NULL; /* the layout has been found, and this is the caller's */
   dataset->options.own_template = NULL;
   if (rc)

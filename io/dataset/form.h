@@ -11,9 +11,10 @@ int ld_form_find_keys(ld_dataset *dataset, char *const *names, size_t n, const c
                       ld_error *err);
 void ld_data_keys_free(ld_data_keys *keys);
 
-/* The same by the first record, for data whose records each have their own names; finds the layout of
- * conversations too. */
+/* The same by the first record, for data whose records each have their own names. */
 int ld_form_find(ld_dataset *dataset, const ld_value *record, ld_error *err);
+
+/* Finds the layout of conversations. */
 int ld_form_find_layout(ld_dataset *dataset, ld_error *err);
 
 /* LD_EFORMAT when the record does not have the form; counts its unused keys. */

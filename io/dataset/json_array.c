@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/dataset/data_form.h"
 #include "io/dataset/form.h"
 #include "io/json.h"
 
@@ -118,7 +117,6 @@ static int array_open(ld_dataset *dataset, ld_error *err) {
   if (!record) return LD_EFORMAT;
   rc = ld_form_find(dataset, record, err);
   if (rc) ld_data_fail_at(dataset, offset, rc, err);
-  if (!rc && dataset->form->open) rc = dataset->form->open(dataset, err);
   ld_value_free(record);
   return rc;
 }

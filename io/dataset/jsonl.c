@@ -1,7 +1,6 @@
 /* JSONL: one JSON object per line, whose keys decide its form (form.c). Blank lines are ignored. */
 #include <string.h>
 
-#include "io/dataset/data_form.h"
 #include "io/dataset/form.h"
 #include "io/json.h"
 
@@ -65,7 +64,6 @@ static int jsonl_open(ld_dataset *dataset, ld_error *err) {
   if (!record) return LD_EFORMAT;
   int rc = ld_form_find(dataset, record, err);
   if (rc) ld_data_fail_at(dataset, offset, rc, err);
-  if (!rc && dataset->form->open) rc = dataset->form->open(dataset, err);
   ld_value_free(record);
   return rc;
 }
