@@ -55,6 +55,7 @@ typedef struct generator {
   const ld_base *base;
   ld_tape *tape;
   ld_cache cache;
+  int32_t length; /* of the cache */
   int32_t *ids, *positions;
   float *logits, *kept; /* kept: for the head's product */
 } generator;
@@ -62,7 +63,11 @@ typedef struct generator {
 static void generator_create(generator *g, const ld_base *base, int capacity) {
   const ld_model *model = base->model;
   *g = (generator){.base = base, .tape = ld_tape_create()};
-  g->cache = (ld_cache){.n_blocks = model->n_blocks, .capacity = capacity, .width = model->kv_width};
+  g->cache = (ld_cache){.n_blocks = model->n_blocks,
+                        .n_slots = 1,
+                        .capacity = capacity,
+                        .width = model->kv_width,
+                        .length = &g->length};
   const size_t count = (size_t)model->n_blocks * (size_t)capacity * (size_t)model->kv_width;
   g->cache.keys = ld_alloc(count, sizeof(float));
   g->cache.values = ld_alloc(count, sizeof(float));
@@ -93,25 +98,28 @@ static void head_logits(generator *g, const float *x) {
   ld_linear_forward(&p);
 }
 
+static const int32_t first_slot = 0;
+
 static ld_batch make_batch(const generator *g, int n, const int32_t segment[2]) {
   return (ld_batch){.fields = {{.name = LD_TEXT,
                                 .n_rows = n,
                                 .n_segments = 1,
                                 .segment = segment,
                                 .ids = g->ids,
-                                .positions = g->positions}},
-                    .cache = (ld_cache *)&g->cache};
+                                .positions = g->positions,
+                                .cache = (ld_cache *)&g->cache,
+                                .slot = &first_slot}}};
 }
 
 /* Sizes the tape for passes of n ids that follow up to `past` others. */
 static bool fit(generator *g, int n, int past) {
   const int32_t segment[2] = {0, n};
   const ld_batch batch = make_batch(g, n, segment);
-  const int length = g->cache.length;
-  g->cache.length = past;
+  const int32_t length = g->length;
+  g->length = past;
   ld_tape_begin(g->tape, LD_PASS_INFER, true, false);
   g->base->model->family->features(g->base->model, g->tape, &batch);
-  g->cache.length = length;
+  g->length = length;
   return ld_tape_reserve(g->tape);
 }
 
@@ -121,13 +129,13 @@ static void advance(generator *g, const int32_t *ids, int n) {
   const int32_t segment[2] = {0, n};
   for (int i = 0; i < n; i++) {
     g->ids[i] = ids[i];
-    g->positions[i] = g->cache.length + i;
+    g->positions[i] = g->length + i;
   }
   const ld_batch batch = make_batch(g, n, segment);
   ld_tape_begin(g->tape, LD_PASS_INFER, false, false);
   const ld_tensor *x = model->family->features(model, g->tape, &batch);
   head_logits(g, x->data + (size_t)(n - 1) * (size_t)x->stride);
-  g->cache.length += n;
+  g->length += n;
 }
 
 static int check_finite(const generator *g, ld_error *err) {
@@ -136,7 +144,7 @@ static int check_finite(const generator *g, ld_error *err) {
       return ld_fail(err, LD_ENUMERIC,
                      "%s: the logits after token %d are not finite: the model or the adapter holds NaN or "
                      "infinite values",
-                     ld_model_folder_path(g->base->folder), g->cache.length);
+                     ld_model_folder_path(g->base->folder), g->length);
   return 0;
 }
 
@@ -164,7 +172,7 @@ int ld_generate(const ld_base *base, const ld_options *options, const int32_t *p
     const int32_t id =
         ld_pick(g.logits, base->model->vocab, options->temperature, options->top_k, options->top_p, draw);
     if (is_stop(base, id) || !sink(id, user)) break;
-    if (g.cache.length == g.cache.capacity) break;
+    if (g.length == g.cache.capacity) break;
     advance(&g, &id, 1);
   }
   generator_free(&g);

@@ -174,7 +174,11 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
     ld_build_refuse(b, ld_build_key(b, s->heads), "(%d) must divide %s (%d)", n_heads,
                     ld_build_key(b, s->width), C);
   const int head_width = C / n_heads;
-  own->attention = (ld_attention){n_heads, n_heads, head_width, 1 / sqrtf((float)head_width), false, 0, 0};
+  own->attention = (ld_attention){.n_heads = n_heads,
+                                  .n_kv_heads = n_heads,
+                                  .head_dim = head_width,
+                                  .scale = 1 / sqrtf((float)head_width),
+                                  .block = LD_NO_CACHE};
   build_embeddings(b, s, own, n_types);
   if (b->failed) return own;
   own->blocks = ld_build_alloc(b, (size_t)model->n_blocks, sizeof *own->blocks);
@@ -232,7 +236,7 @@ static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k
   ld_tensor *q = ld_op_linear(t, x, &l[Q], batch);
   ld_tensor *key = ld_op_linear(t, x, &l[K], batch);
   ld_tensor *value = ld_op_linear(t, x, &l[V], batch);
-  ld_tensor *h = ld_op_attention(t, q, key, value, &own->attention, text, NULL);
+  ld_tensor *h = ld_op_attention(t, q, key, value, &own->attention, text, text);
   if (last) {
     h = ld_op_first_rows(t, h, text);
     x = ld_op_first_rows(t, x, text);
@@ -248,8 +252,10 @@ static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const bert *own = model->own;
   const bool by_record = model->family->head == LD_HEAD_RECORD;
-  const ld_embedding tables = {&own->words, &own->positions, own->has_types ? &own->types : NULL,
-                               own->padding};
+  const ld_embedding tables = {.words = &own->words,
+                               .positions = &own->positions,
+                               .types = own->has_types ? &own->types : NULL,
+                               .padding = own->padding};
   ld_tensor *x = ld_op_embedding(t, ld_batch_field(batch, LD_TEXT), &tables);
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {

@@ -38,7 +38,12 @@ static void build_block(ld_builder *b, gpt2_block *k, int layer, int C, int inne
   float scale = 1;
   if (ld_build_flag(b, "scale_attn_weights", true)) scale /= sqrtf((float)D);
   if (ld_build_flag(b, "scale_attn_by_inverse_layer_idx", false)) scale /= (float)(layer + 1);
-  k->attention = (ld_attention){n_heads, n_heads, D, scale, true, 0, layer};
+  k->attention = (ld_attention){.n_heads = n_heads,
+                                .n_kv_heads = n_heads,
+                                .head_dim = D,
+                                .scale = scale,
+                                .causal = true,
+                                .block = layer};
 }
 
 static const ld_key keys[] = {
@@ -105,11 +110,11 @@ static void build(ld_builder *b) {
 static ld_tensor *block_forward(ld_tape *t, const gpt2 *own, const gpt2_block *k, ld_tensor *x,
                                 const ld_batch *batch) {
   const int C = x->cols;
+  const ld_field *text = ld_batch_field(batch, LD_TEXT);
   ld_tensor *h = ld_op_layer_norm(t, x, k->ln_1_weight, k->ln_1_bias, own->eps);
   ld_tensor *qkv = ld_op_linear(t, h, &k->linears[ATTN], batch);
   h = ld_op_attention(t, ld_tape_columns(t, qkv, 0, C), ld_tape_columns(t, qkv, C, C),
-                      ld_tape_columns(t, qkv, 2 * C, C), &k->attention, ld_batch_field(batch, LD_TEXT),
-                      batch->cache);
+                      ld_tape_columns(t, qkv, 2 * C, C), &k->attention, text, text);
   x = ld_op_linear_accumulate(t, x, h, &k->linears[PROJ], batch);
   h = ld_op_layer_norm(t, x, k->ln_2_weight, k->ln_2_bias, own->eps);
   h = ld_op_linear(t, h, &k->linears[FC], batch);

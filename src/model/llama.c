@@ -134,7 +134,13 @@ static void build_block(ld_builder *b, llama_block *k, int i, const sizes *s) {
   ld_build_linear(b, &linears[DOWN], s->inner, s->C, s->mlp_bias, "model.layers.%d.mlp.down_proj", i);
   ld_build_block_end(b);
   const float scale = 1 / sqrtf((float)s->D);
-  k->attention = (ld_attention){s->n_heads, s->n_kv_heads, s->D, scale, true, layer_window(b, i), i};
+  k->attention = (ld_attention){.n_heads = s->n_heads,
+                                .n_kv_heads = s->n_kv_heads,
+                                .head_dim = s->D,
+                                .scale = scale,
+                                .causal = true,
+                                .window = layer_window(b, i),
+                                .block = i};
 }
 
 static void read_flags(ld_builder *b, sizes *s) {
@@ -260,6 +266,7 @@ static void build(ld_builder *b) {
 static ld_tensor *block_forward(ld_tape *t, const llama *own, const llama_block *k, ld_tensor *x,
                                 ld_tensor *angles, const ld_batch *batch) {
   const ld_linear *linears = k->linears;
+  const ld_field *text = ld_batch_field(batch, LD_TEXT);
   const int D = k->attention.head_dim;
   ld_tensor *h = ld_op_rms_norm(t, x, k->input_norm, x->cols, own->eps);
   ld_tensor *q = ld_op_linear(t, h, &linears[Q], batch);
@@ -269,7 +276,7 @@ static ld_tensor *block_forward(ld_tape *t, const llama *own, const llama_block 
   if (k->k_norm) key = ld_op_rms_norm(t, key, k->k_norm, D, own->eps);
   q = ld_op_rotary(t, q, angles);
   key = ld_op_rotary(t, key, angles);
-  h = ld_op_attention(t, q, key, value, &k->attention, ld_batch_field(batch, LD_TEXT), batch->cache);
+  h = ld_op_attention(t, q, key, value, &k->attention, text, text);
   x = ld_op_linear_accumulate(t, x, h, &linears[O], batch);
   h = ld_op_rms_norm(t, x, k->post_norm, x->cols, own->eps);
   ld_tensor *gate = ld_op_linear(t, h, &linears[GATE], batch);

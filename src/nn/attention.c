@@ -7,7 +7,7 @@
 #include "base/vmath.h"
 #include "linalg/rows.h"
 #include "linalg/tile_pick.h"
-#include "nn/ops.h"
+#include "nn/attention_step.h"
 
 /* Rows processed at a time: a few tiles' height, and few enough for their scores to stay in the second-level
  * cache at common lengths. */
@@ -20,16 +20,16 @@ enum { SLAB_KEYS = LD_BLOCK_WORDS / LD_CHAIN_WORDS * LD_CHAIN_WORDS, SLAB = ROWS
 
 typedef struct attention_op {
   ld_attention shape;
-  const ld_field *text;
-  ld_cache *cache; /* NULL: none */
-  ld_tensor *q, *k, *v, *y;
+  const ld_field *rows, *keys;
+  ld_cache *cache;          /* NULL: none */
+  ld_tensor *q, *k, *v, *y; /* k, v: NULL where all keys are in the cache */
   const ld_tile *tile;
   float *lse; /* (H, T): log of the sum of exp of each row's scores */
 } attention_op;
 
-/* One head of one sequence, with all its keys. */
+/* One head of one segment, with all its keys. */
 typedef struct sequence {
-  int n_rows, n_keys, past; /* past: keys before the first row, from the cache */
+  int n_rows, n_keys, past; /* past: keys before the segment's own, from the cache */
   const float *k, *v;
   int ldk, ldv;
 } sequence;
@@ -50,6 +50,7 @@ typedef struct room {
   float *P, *dP;              /* scores */
   float *packed;              /* scores as pairs */
   float *out;                 /* (ROWS, Dp) */
+  float *bias;                /* by distance, from that of the last row to the first key */
 } room;
 
 static const float zeros[LD_PANEL];
@@ -62,7 +63,8 @@ static int padded_width(const attention_op *op) {
   return round_up(op->shape.head_dim, LD_PANEL / 2);
 }
 
-static size_t carve(const attention_op *op, int n_keys, bool backward, float *memory, room *r) {
+/* For segments of up to so many rows and keys. */
+static size_t carve(const attention_op *op, int n_rows, int n_keys, bool backward, float *memory, room *r) {
   const size_t keys = (size_t)round_up(n_keys, LD_PANEL), Dp = (size_t)padded_width(op);
   const size_t whole = keys * Dp, back = backward ? whole : 0,
                scores = (size_t)(n_keys + SLAB_KEYS - 1) / SLAB_KEYS * SLAB;
@@ -82,7 +84,8 @@ static size_t carve(const attention_op *op, int n_keys, bool backward, float *me
                {&r->P, scores},
                {&r->dP, backward ? scores : 0},
                {&r->packed, pairs ? scores : 0},
-               {&r->out, ROWS * Dp}};
+               {&r->out, ROWS * Dp},
+               {&r->bias, op->shape.distance.bias ? (size_t)n_rows + (size_t)n_keys : 0}};
   size_t total = 0;
   for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
     *needs[i].place = memory ? memory + total : NULL;
@@ -247,11 +250,31 @@ static double exp_row(const part *p, float *scores, int i, int low, int high, fl
   return sum;
 }
 
+/* Lays a head's bias by distance; distance d is at r->bias[d + past + n_rows - 1]. */
+static void lay_bias(const attention_op *op, const sequence *s, int head, room *r) {
+  const int reach = op->shape.distance.reach, last = s->past + s->n_rows - 1;
+  const float *bias = op->shape.distance.bias;
+  if (!bias) return;
+  bias += (ptrdiff_t)head * (2 * reach + 1) + reach;
+  for (int d = -last; d < s->n_keys; d++)
+    r->bias[d + last] = bias[d < -reach ? -reach : d > reach ? reach : d];
+}
+
+static void add_bias(const attention_op *op, const sequence *s, const part *p, room *r) {
+  for (int i = 0; op->shape.distance.bias && i < p->n_rows; i++) {
+    int low, high;
+    visible(&op->shape, s, p->row + i, &low, &high);
+    const float *bias = r->bias + (s->n_rows - 1 - p->row - i);
+    FOR_PIECES(from, n, low, high) ld_row_add(score(r->P, i, from), bias + from, (size_t)n);
+  }
+}
+
 static void part_forward(const attention_op *op, const sequence *s, const part *p, const float *q, float *y,
                          float *lse, room *r) {
   const int D = op->shape.head_dim, Dp = padded_width(op);
   float factor[ROWS];
   find_scores(op, s, p, (scaled_rows){q, op->q->stride, op->shape.scale}, r->k_turned, r, r->P);
+  add_bias(op, s, p, r);
   for (int i = 0; i < p->n_rows; i++) {
     int low, high;
     float max = -INFINITY;
@@ -267,14 +290,26 @@ static void part_forward(const attention_op *op, const sequence *s, const part *
       y[(ptrdiff_t)i * op->y->stride + d] = r->out[(ptrdiff_t)i * Dp + d] * factor[i];
 }
 
-/* Keys and values of a sequence for one head: its own or, with a cache, those in it. */
-static sequence sequence_of(const attention_op *op, int begin, int length, int kv_head) {
+/* Rows of segment n. */
+static int length_of(const ld_field *field, int n) {
+  return field->segment[n + 1] - field->segment[n];
+}
+
+/* Where block and slot of segment n begin in a cache. */
+static size_t cached_at(const attention_op *op, int n) {
   const ld_cache *cache = op->cache;
-  const int column = kv_head * op->shape.head_dim;
-  sequence s = {.n_rows = length, .n_keys = length};
+  const size_t place = (size_t)op->shape.block * (size_t)cache->n_slots + (size_t)op->keys->slot[n];
+  return place * (size_t)cache->capacity * (size_t)cache->width;
+}
+
+/* Segment n, with the keys and values of one head: its own or, with a cache, those in it. */
+static sequence sequence_of(const attention_op *op, int n, int kv_head) {
+  const ld_cache *cache = op->cache;
+  const int column = kv_head * op->shape.head_dim, begin = op->keys->segment[n];
+  sequence s = {.n_rows = length_of(op->rows, n), .n_keys = length_of(op->keys, n)};
   if (cache) {
-    const size_t at = (size_t)op->shape.block * (size_t)cache->capacity * (size_t)cache->width;
-    s.past = cache->length;
+    const size_t at = cached_at(op, n);
+    s.past = cache->length[op->keys->slot[n]];
     s.n_keys += s.past;
     s.ldk = s.ldv = cache->width;
     s.k = cache->keys + at + column;
@@ -290,39 +325,58 @@ static sequence sequence_of(const attention_op *op, int begin, int length, int k
 
 static void fill_cache(const attention_op *op) {
   const ld_cache *cache = op->cache;
-  for (int t = 0; t < op->k->rows; t++) {
-    const size_t at = ((size_t)op->shape.block * (size_t)cache->capacity + (size_t)(cache->length + t)) *
-                      (size_t)cache->width;
-    memcpy(cache->keys + at, op->k->data + (size_t)t * (size_t)op->k->stride,
-           (size_t)cache->width * sizeof(float));
-    memcpy(cache->values + at, op->v->data + (size_t)t * (size_t)op->v->stride,
-           (size_t)cache->width * sizeof(float));
+  const size_t width = (size_t)cache->width;
+  for (int n = 0; n < op->keys->n_segments; n++) {
+    size_t at = cached_at(op, n) + (size_t)cache->length[op->keys->slot[n]] * width;
+    for (int t = op->keys->segment[n]; t < op->keys->segment[n + 1]; t++, at += width) {
+      memcpy(cache->keys + at, op->k->data + (ptrdiff_t)t * op->k->stride, width * sizeof(float));
+      memcpy(cache->values + at, op->v->data + (ptrdiff_t)t * op->v->stride, width * sizeof(float));
+    }
   }
+}
+
+static void head_forward(const attention_op *op, const sequence *s, int begin, int head, room *r) {
+  const int D = op->shape.head_dim;
+  lay_bias(op, s, head, r);
+  for (int row = 0; row < s->n_rows; row += ROWS) {
+    const part p = part_at(&op->shape, s, row);
+    const ptrdiff_t at = begin + row;
+    part_forward(op, s, &p, op->q->data + at * op->q->stride + head * D,
+                 op->y->data + at * op->y->stride + head * D,
+                 op->lse ? op->lse + (ptrdiff_t)head * op->q->rows + at : NULL, r);
+  }
+}
+
+static void segment_forward(const attention_op *op, int n, float *scratch) {
+  const int group = op->shape.n_heads / op->shape.n_kv_heads;
+  for (int head = 0; head < op->shape.n_heads; head++) {
+    const sequence s = sequence_of(op, n, head / group);
+    room r;
+    carve(op, s.n_rows, s.n_keys, false, scratch, &r);
+    if (head % group == 0) {
+      turn_keys(op, s.k, s.ldk, s.n_keys, r.k_turned);
+      lay_rows(op, s.v, s.ldv, s.n_keys, r.v_rows);
+    }
+    head_forward(op, &s, op->rows->segment[n], head, &r);
+  }
+}
+
+/* One row does not pay for laying out the keys. */
+static void step_forward(const attention_op *op, int n, float *scratch) {
+  const sequence s = sequence_of(op, n, 0);
+  const ptrdiff_t row = op->rows->segment[n];
+  ld_attention_step(&op->shape, op->q->data + row * op->q->stride, &(ld_seen){s.k, s.v, s.n_keys, s.ldk},
+                    s.past, scratch, op->y->data + row * op->y->stride);
 }
 
 static void attention_forward(ld_tape *tape, void *self) {
   attention_op *op = self;
-  const ld_attention *shape = &op->shape;
-  const int T = op->q->rows, D = shape->head_dim, group = shape->n_heads / shape->n_kv_heads;
-  room r;
-  if (op->cache) fill_cache(op);
-  for (int n = 0; n < op->text->n_segments; n++) {
-    const int begin = op->text->segment[n], length = op->text->segment[n + 1] - begin;
-    for (int head = 0; head < shape->n_heads; head++) {
-      const sequence s = sequence_of(op, begin, length, head / group);
-      carve(op, s.n_keys, false, ld_tape_scratch(tape), &r);
-      if (head % group == 0) {
-        turn_keys(op, s.k, s.ldk, s.n_keys, r.k_turned);
-        lay_rows(op, s.v, s.ldv, s.n_keys, r.v_rows);
-      }
-      for (int row = 0; row < length; row += ROWS) {
-        const part p = part_at(shape, &s, row);
-        const ptrdiff_t at = begin + row;
-        part_forward(op, &s, &p, op->q->data + at * op->q->stride + head * D,
-                     op->y->data + at * op->y->stride + head * D,
-                     op->lse ? op->lse + (ptrdiff_t)head * T + at : NULL, &r);
-      }
-    }
+  if (op->cache && op->k) fill_cache(op);
+  for (int n = 0; n < op->rows->n_segments; n++) {
+    if (op->cache && length_of(op->rows, n) == 1)
+      step_forward(op, n, ld_tape_scratch(tape));
+    else
+      segment_forward(op, n, ld_tape_scratch(tape));
   }
 }
 
@@ -361,6 +415,7 @@ typedef struct gradients {
 static void part_backward(const attention_op *op, const sequence *s, const part *p, const gradients *g,
                           room *r) {
   find_scores(op, s, p, (scaled_rows){g->q, op->q->stride, op->shape.scale}, r->k_turned, r, r->P);
+  add_bias(op, s, p, r);
   find_scores(op, s, p, (scaled_rows){g->dy, op->y->stride, 1}, r->v_turned, r, r->dP);
   for (int i = 0; i < p->n_rows; i++) {
     int low, high;
@@ -380,49 +435,55 @@ static void part_backward(const attention_op *op, const sequence *s, const part 
   add_rows(op, g->dq, op->q->stride, r->out, p->n_rows);
 }
 
+/* One head of the rows from `begin` on, with the gradients that are needed. */
+static void head_backward(const attention_op *op, const sequence *s, int begin, int head, room *r) {
+  const int D = op->shape.head_dim;
+  float *dq = ld_grad(op->q);
+  lay_bias(op, s, head, r);
+  for (int row = 0; row < s->n_rows; row += ROWS) {
+    const part p = part_at(&op->shape, s, row);
+    const ptrdiff_t at = begin + row;
+    const gradients g = {.q = op->q->data + at * op->q->stride + head * D,
+                         .dy = op->y->grad + at * op->y->stride + head * D,
+                         .lse = op->lse + (ptrdiff_t)head * op->q->rows + at,
+                         .dq = dq ? dq + at * op->q->stride + head * D : NULL,
+                         .keys = op->k->trained,
+                         .values = op->v->trained};
+    part_backward(op, s, &p, &g, r);
+  }
+}
+
 /* The heads that share keys and values. */
-static void group_backward(const attention_op *op, int begin, int length, int kv_head, room *r) {
-  const ld_attention *shape = &op->shape;
-  const sequence s = sequence_of(op, begin, length, kv_head);
-  const int D = shape->head_dim, Dp = padded_width(op), group = shape->n_heads / shape->n_kv_heads;
-  float *dq = ld_grad(op->q), *dk = ld_grad(op->k), *dv = ld_grad(op->v);
-  turn_keys(op, s.k, s.ldk, length, r->k_turned);
-  turn_keys(op, s.v, s.ldv, length, r->v_turned);
-  lay_rows(op, s.k, s.ldk, length, r->k_rows);
-  memset(r->dk, 0, (size_t)length * (size_t)Dp * sizeof(float));
-  memset(r->dv, 0, (size_t)length * (size_t)Dp * sizeof(float));
+static void group_backward(const attention_op *op, int n, int kv_head, room *r) {
+  const sequence s = sequence_of(op, n, kv_head);
+  const int D = op->shape.head_dim, Dp = padded_width(op), group = op->shape.n_heads / op->shape.n_kv_heads;
+  const ptrdiff_t begin = op->keys->segment[n];
+  float *dk = ld_grad(op->k), *dv = ld_grad(op->v);
+  turn_keys(op, s.k, s.ldk, s.n_keys, r->k_turned);
+  turn_keys(op, s.v, s.ldv, s.n_keys, r->v_turned);
+  lay_rows(op, s.k, s.ldk, s.n_keys, r->k_rows);
+  memset(r->dk, 0, (size_t)s.n_keys * (size_t)Dp * sizeof(float));
+  memset(r->dv, 0, (size_t)s.n_keys * (size_t)Dp * sizeof(float));
   for (int head = kv_head * group; head < (kv_head + 1) * group; head++)
-    for (int row = 0; row < length; row += ROWS) {
-      const part p = part_at(shape, &s, row);
-      const ptrdiff_t at = begin + row;
-      const gradients g = {.q = op->q->data + at * op->q->stride + head * D,
-                           .dy = op->y->grad + at * op->y->stride + head * D,
-                           .lse = op->lse + (ptrdiff_t)head * op->q->rows + at,
-                           .dq = dq ? dq + at * op->q->stride + head * D : NULL,
-                           .keys = dk != NULL,
-                           .values = dv != NULL};
-      part_backward(op, &s, &p, &g, r);
-    }
-  if (dk) add_rows(op, dk + (ptrdiff_t)begin * s.ldk + kv_head * D, s.ldk, r->dk, length);
-  if (dv) add_rows(op, dv + (ptrdiff_t)begin * s.ldv + kv_head * D, s.ldv, r->dv, length);
+    head_backward(op, &s, op->rows->segment[n], head, r);
+  if (dk) add_rows(op, dk + begin * s.ldk + kv_head * D, s.ldk, r->dk, s.n_keys);
+  if (dv) add_rows(op, dv + begin * s.ldv + kv_head * D, s.ldv, r->dv, s.n_keys);
 }
 
 static void attention_backward(ld_tape *tape, void *self) {
   attention_op *op = self;
-  for (int n = 0; n < op->text->n_segments; n++) {
-    const int begin = op->text->segment[n], length = op->text->segment[n + 1] - begin;
+  for (int n = 0; n < op->rows->n_segments; n++) {
     room r;
-    carve(op, length, true, ld_tape_scratch(tape), &r);
-    for (int kv_head = 0; kv_head < op->shape.n_kv_heads; kv_head++)
-      group_backward(op, begin, length, kv_head, &r);
+    carve(op, length_of(op->rows, n), length_of(op->keys, n), true, ld_tape_scratch(tape), &r);
+    for (int kv_head = 0; kv_head < op->shape.n_kv_heads; kv_head++) group_backward(op, n, kv_head, &r);
   }
 }
 
 /* Rows times keys that they see, over all segments. */
 static double n_scores(const attention_op *op) {
   double total = 0;
-  for (int n = 0; n < op->text->n_segments; n++) {
-    const sequence s = sequence_of(op, 0, op->text->segment[n + 1] - op->text->segment[n], 0);
+  for (int n = 0; n < op->rows->n_segments; n++) {
+    const sequence s = sequence_of(op, n, 0);
     for (int row = 0; row < s.n_rows; row++) {
       int low, high;
       visible(&op->shape, &s, row, &low, &high);
@@ -432,31 +493,43 @@ static double n_scores(const attention_op *op) {
   return total;
 }
 
-ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,
-                           const ld_field *text, ld_cache *cache) {
-  attention_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (attention_op){
-      .shape = *shape, .text = text, .cache = cache, .q = q, .k = k, .v = v, .tile = ld_gemm_tile()};
-  const bool trained = q->trained || k->trained || v->trained;
-  op->y = ld_tape_tensor(tape, q->rows, q->cols);
-  int longest = 0;
-  for (int s = 0; s < text->n_segments; s++) {
-    const int length = text->segment[s + 1] - text->segment[s];
-    if (length > longest) longest = length;
+/* The scratch that the largest segment needs. */
+static size_t scratch_of(const attention_op *op, bool trained) {
+  int most_rows = 0, most_keys = 0;
+  for (int n = 0; n < op->rows->n_segments; n++) {
+    const sequence s = sequence_of(op, n, 0);
+    if (s.n_rows > most_rows) most_rows = s.n_rows;
+    if (s.n_keys > most_keys) most_keys = s.n_keys;
   }
-  if (cache) longest += cache->length;
   room r;
+  return carve(op, most_rows, most_keys, trained, NULL, &r);
+}
+
+ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,
+                           const ld_field *rows, const ld_field *keys) {
+  attention_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (attention_op){.shape = *shape,
+                       .rows = rows,
+                       .keys = keys,
+                       .cache = shape->block == LD_NO_CACHE ? NULL : keys->cache,
+                       .q = q,
+                       .k = k,
+                       .v = v,
+                       .tile = ld_gemm_tile()};
+  const bool keys_trained = k && k->trained, values_trained = v && v->trained;
+  const bool trained = q->trained || keys_trained || values_trained;
+  op->y = ld_tape_tensor(tape, q->rows, q->cols);
   const double product = (double)shape->n_heads * shape->head_dim * n_scores(op);
-  const int n_back = v->trained + (q->trained || k->trained) + q->trained + k->trained;
+  const int n_back = values_trained + (q->trained || keys_trained) + q->trained + keys_trained;
   ld_tape_push(tape, (ld_op){.name = "attention",
                              .self = op,
                              .forward = attention_forward,
                              .backward = attention_backward,
                              .out = op->y,
-                             .in = LD_TENSORS(q, k, v),
+                             .in = LD_TENSORS(q, k, v), /* without k and v the list ends after q */
                              .backward_reads = LD_TENSORS(q, k, v),
                              .kept = {&op->lse, trained ? (size_t)shape->n_heads * (size_t)q->rows : 0},
-                             .scratch = carve(op, longest, trained, NULL, &r),
+                             .scratch = scratch_of(op, trained),
                              .work = {2 * product, product * n_back}});
   return op->y;
 }

@@ -16,11 +16,14 @@
 /* Names of fields.
  *
  *   text      ids, positions and types by token, in segments
+ *   source    the same of the text that an encoder-decoder reads; "text" is then the one that it writes, and
+ *             segment s of one belongs to segment s of the other
  *   image     numbers (channels, B, height, width), normalised
  *   targets   ids, -1 for none, or numbers, NaN for none: one for each token of the text, for each segment, or
  *             for each output of the head for each segment
  */
 #define LD_TEXT "text"
+#define LD_SOURCE "source"
 #define LD_IMAGE "image"
 #define LD_TARGETS "targets"
 
@@ -29,20 +32,21 @@ typedef struct ld_field {
   const char *name;
   int n_rows;               /* T tokens, B images, B values */
   int n_segments;           /* B; 0 where each row is independent */
-  const int32_t *segment;   /* (B + 1); none is empty */
+  const int32_t *segment;   /* (B + 1); empty ones only with a cache */
   const int32_t *ids;       /* (n_rows) */
   const int32_t *positions; /* (n_rows) position within the segment; of targets as the objective lays them */
   const int32_t *types;     /* (n_rows) first or second text of a pair; NULL: all 0 */
   const float *numbers;     /* (n_rows), or of images as above */
   int channels, height, width;
+  struct ld_cache *cache; /* generation: keys and values of each segment's previous rows; NULL otherwise */
+  const int32_t *slot;    /* (B) where in the cache those of each segment are */
 } ld_field;
 
 enum { LD_MAX_FIELDS = 8 };
 
 typedef struct ld_batch {
   ld_field fields[LD_MAX_FIELDS + 1]; /* the name is NULL after the last */
-  uint64_t seed, number;  /* identify its dropout: the run's seed and the microbatch's number in the run */
-  struct ld_cache *cache; /* generation: keys and values of the previous tokens; NULL otherwise */
+  uint64_t seed, number; /* identify its dropout: the run's seed and the microbatch's number in the run */
 } ld_batch;
 
 /* The field of that name. A missing field is a bug of the caller: the program ends. */
@@ -68,11 +72,12 @@ int ld_lane_add(ld_lane *lane, int n, size_t width);
 /* Makes the next row begin a segment. */
 void ld_lane_begin_segment(ld_lane *lane);
 
-/* Keys and values of one sequence so far, per block: (capacity, width) each. */
+/* Keys and values that generation keeps, by block of the model and by slot: a text in progress, or a source
+ * that has been read. */
 typedef struct ld_cache {
-  int n_blocks, capacity, width;
-  int length;           /* tokens in it; whoever runs the model adds the batch's after the forward pass */
-  float *keys, *values; /* (n_blocks, capacity, width) */
+  int n_blocks, n_slots, capacity, width;
+  int32_t *length; /* (n_slots) rows in it; whoever runs the model adds the batch's after the forward pass */
+  float *keys, *values; /* (n_blocks, n_slots, capacity, width) */
 } ld_cache;
 
 #endif

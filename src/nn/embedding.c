@@ -21,7 +21,7 @@ static void add_row(ld_tape *tape, const ld_weight *table, int32_t row, float *o
 static int32_t position_row(const embedding_op *op, int t, int32_t *n_counted) {
   const ld_field *text = op->text;
   const int32_t padding = op->tables.padding;
-  if (padding < 0) return text->positions[t];
+  if (padding < 0) return text->positions[t] + op->tables.first;
   if (text->positions[t] == 0) *n_counted = 0;
   return text->ids[t] == padding ? padding : padding + ++*n_counted;
 }
@@ -30,10 +30,12 @@ static int32_t position_row(const embedding_op *op, int t, int32_t *n_counted) {
 static void embedding_forward(ld_tape *tape, void *self) {
   embedding_op *op = self;
   const ld_field *text = op->text;
+  const float scale = op->tables.scale;
   int32_t n_counted = 0;
   for (int t = 0; t < op->y->rows; t++) {
     float *row = op->y->data + (size_t)t * (size_t)op->y->stride;
     read_row(op->tables.words, text->ids[t], row);
+    if (scale != 0) ld_row_scale(row, scale, op->y->cols);
     add_row(tape, op->tables.types, text->types ? text->types[t] : 0, row);
     add_row(tape, op->tables.positions, position_row(op, t, &n_counted), row);
   }

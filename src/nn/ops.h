@@ -17,9 +17,11 @@
 typedef struct ld_embedding {
   const ld_weight *words, *positions, *types;
   int32_t padding; /* -1 for none */
+  int first;       /* without padding: the row of position 0 */
+  float scale;     /* of the words; 0: 1 */
 } ld_embedding;
 
-/* y (T, C) = words[id] + types[type] + positions[position]. Frozen. Ids must be within the tables. */
+/* y (T, C) = scale words[id] + types[type] + positions[position]. Frozen. Ids must be within the tables. */
 ld_tensor *ld_op_embedding(ld_tape *tape, const ld_field *text, const ld_embedding *tables);
 
 /* y (T, out) of x (T, in); see ld_linear. `batch` names the dropout numbers. */
@@ -45,20 +47,32 @@ ld_tensor *ld_op_rotary_angles(ld_tape *tape, const ld_field *text, const float 
  * "RoFormer", 2021, in the half-split order of Llama. */
 ld_tensor *ld_op_rotary(ld_tape *tape, ld_tensor *x, ld_tensor *angles);
 
+/* What is added to the scores of a head by the distance from a row to a key: bias[d + reach] for d = key - row
+ * from -reach to reach, and the outermost of these for distances beyond. Raffel et al., "Exploring the Limits
+ * of Transfer Learning with a Unified Text-to-Text Transformer", 2020, section 2.1. */
+typedef struct ld_distance_bias {
+  const float *bias; /* (n_heads, 2 reach + 1) */
+  int reach;
+} ld_distance_bias;
+
 typedef struct ld_attention {
   int n_heads, n_kv_heads, head_dim;
   float scale;
   bool causal;
-  int window; /* a row sees itself and the window - 1 rows before it; 0 for no limit */
-  int block;  /* the cache's block that it uses in generation */
+  int window;                /* a row sees itself and the window - 1 rows before it; 0 for no limit */
+  int block;                 /* the cache's block that it uses in generation; LD_NO_CACHE for none */
+  ld_distance_bias distance; /* bias NULL: none */
 } ld_attention;
 
-/* softmax(scale q k^T) v within each segment of the text: q (T, H D), k and v (T, KV D), y (T, H D). With a
- * cache (may be NULL) the rows also see the tokens in it, and their keys and values are added to it. Rows are
- * processed in blocks; the backward pass recomputes the probabilities from their log-sum, so that no (T, T)
- * matrix is kept. Dao et al., "FlashAttention", 2022, section 3.1, for the backward formulas. */
+enum { LD_NO_CACHE = -1 };
+
+/* softmax(scale q k^T + bias) v for each segment of `rows` over the same segment of `keys`, which may be the
+ * same field: q (T, H D), k and v (S, KV D), y (T, H D). If `keys` has a cache, the rows also see what is in
+ * it, and k and v are added to it; k and v are NULL if keys has no rows. Rows are processed in blocks; the
+ * backward pass recomputes the probabilities from their log-sum, so that no (T, S) matrix is kept, nor one of
+ * the bias. Dao et al., "FlashAttention", 2022, section 3.1, for the backward formulas. */
 ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,
-                           const ld_field *text, ld_cache *cache);
+                           const ld_field *rows, const ld_field *keys);
 
 /* y (B, C): the first row of each segment of x (T, C), where encoders put their summary of the whole. */
 ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_field *text);

@@ -140,7 +140,8 @@ static void record_text(ld_tape *t, const layer *l, const float *const *vectors,
                         double *loss) {
   const ld_weight table = {ld_coded_floats(vectors[0]), VOCABULARY, WIDTH};
   const float *scale = vectors[1], *shift = vectors[2];
-  const ld_attention shape = {HEADS, HEADS, HEAD, 0.25f, true, 0, 0};
+  const ld_attention shape = {
+      .n_heads = HEADS, .n_kv_heads = HEADS, .head_dim = HEAD, .scale = 0.25f, .causal = true};
   const ld_field *text = ld_batch_field(batch, LD_TEXT);
   ld_tensor *angles = ld_op_rotary_angles(t, text, vectors[3], HEAD / 2, 1);
   const ld_embedding tables = {.words = &table, .positions = &table, .padding = -1};
@@ -151,7 +152,7 @@ static void record_text(ld_tape *t, const layer *l, const float *const *vectors,
   ld_tensor *v = ld_op_linear(t, h, &l[VALUE].linear, batch);
   q = ld_op_rotary(t, q, angles);
   k = ld_op_rotary(t, k, angles);
-  x = ld_op_linear_accumulate(t, x, ld_op_attention(t, q, k, v, &shape, text, NULL), &l[OUT].linear, batch);
+  x = ld_op_linear_accumulate(t, x, ld_op_attention(t, q, k, v, &shape, text, text), &l[OUT].linear, batch);
   h = ld_op_layer_norm(t, x, scale, shift, 1e-5f);
   q = ld_op_linear(t, h, &l[GATE].linear, batch);
   h = ld_op_swiglu(t, q, ld_op_linear(t, h, &l[UP].linear, batch));

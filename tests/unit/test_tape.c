@@ -217,7 +217,7 @@ Test(tape, a_block_may_have_several_outputs) {
 
 /* An encoder whose states both decoder blocks read. */
 static ld_tensor *record_decoder(net *n, ld_tensor *x) {
-  const ld_attention shape = {1, 1, C, 0.5f, false, 0, 0};
+  const ld_attention shape = {.n_heads = 1, .n_kv_heads = 1, .head_dim = C, .scale = 0.5f};
   begin(n);
   ld_tensor *states = ld_op_activation(n->tape, linear(n, x, 0), LD_GELU_ERF);
   end(n, LD_TENSORS(states));
@@ -225,7 +225,7 @@ static ld_tensor *record_decoder(net *n, ld_tensor *x) {
     begin(n);
     ld_tensor *h = ld_op_rms_norm(n->tape, x, n->scale, C, 1e-5f);
     ld_tensor *q = linear(n, h, k), *key = linear(n, states, k + 1);
-    h = ld_op_attention(n->tape, q, key, states, &shape, &n->batch.fields[0], NULL);
+    h = ld_op_attention(n->tape, q, key, states, &shape, &n->batch.fields[0], &n->batch.fields[0]);
     x = ld_op_linear_accumulate(n->tape, x, h, &n->layers[k + 2].linear, &n->batch);
     end(n, LD_TENSORS(x));
   }
