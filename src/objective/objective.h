@@ -9,18 +9,9 @@
 
 #include "io/dataset/forms.h"
 #include "io/dataset/label.h"
+#include "metric/metric.h"
 #include "model/model.h"
 #include "objective/score.h"
-
-/* A number that says how good a model is. */
-typedef struct ld_metric {
-  const char *key;   /* in metrics.jsonl: "macro_f1" */
-  const char *name;  /* for people: "macro F1" */
-  const char *title; /* where there is more room; NULL: the name */
-  bool falls;        /* lower is better */
-  bool of_loss;      /* computed from the loss */
-  int digits;        /* shown after the decimal point */
-} ld_metric;
 
 enum { LD_MAX_METRICS = 6 };
 
