@@ -104,7 +104,7 @@ int ld_added_load(ld_added_tokens *added, const json_t *json, const ld_component
   if (json && !json_is_null(json) && !json_is_array(json))
     return ld_fail(load->err, LD_EFORMAT, "%s: added_tokens must be a list", load->name);
   const ld_vocabulary *vocabulary = model->kind->model.vocabulary(model->data);
-  int32_t next = (int32_t)vocabulary->keys.n;
+  int32_t next = vocabulary->next;
   int rc = 0;
   for (size_t i = 0; !rc && i < json_array_size(json); i++) {
     ld_added token = {0};

@@ -255,11 +255,7 @@ static void index_tokens(bpe *b) {
     b->direct[c] = ld_keys_get(&b->vocabulary.keys, t.bytes, t.length);
     ld_text_free(&t);
   }
-  for (int byte = 0; byte < 256; byte++) {
-    char name[8];
-    snprintf(name, sizeof name, "<0x%02X>", (unsigned)byte);
-    b->byte_ids[byte] = ld_keys_get(&b->vocabulary.keys, name, 6);
-  }
+  ld_vocabulary_bytes(&b->vocabulary, b->byte_ids);
 }
 
 /* One entry of merges: "left right" or ["left", "right"]. */

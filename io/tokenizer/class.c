@@ -361,11 +361,8 @@ static const ld_token_class *choose_named(const ld_token_files *files, const cha
   return &as_it_stands;
 }
 
-/* The type of the file's model; early files do not name it. */
 static const char *model_type(const json_t *source) {
-  const json_t *model = json_object_get(source, "model");
-  const char *type = json_string_value(json_object_get(model, "type"));
-  return type ? type : json_object_get(model, "merges") ? "BPE" : "WordPiece";
+  return ld_model_type(json_object_get(source, "model"));
 }
 
 static const char *older_vocabulary(const ld_token_files *files) {

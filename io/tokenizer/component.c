@@ -92,6 +92,13 @@ int ld_component_load(ld_component *component, const json_t *json, const ld_load
              : ld_fail_prefix(load->err, LD_EFORMAT, "%s: %s", load->name, load->where);
 }
 
+const char *ld_model_type(const json_t *model) {
+  const char *type = json_string_value(json_object_get(model, "type"));
+  if (type) return type;
+  if (json_object_get(model, "merges")) return "BPE";
+  return json_is_array(json_object_get(model, "vocab")) ? "Unigram" : "WordPiece";
+}
+
 void ld_component_free(ld_component *component) {
   if (component->kind && component->kind->free_data && component->data)
     component->kind->free_data(component->data);

@@ -82,6 +82,9 @@ struct ld_component_kind {
 int ld_component_load(ld_component *component, const json_t *json, const ld_load *load);
 void ld_component_free(ld_component *component);
 
+/* The type of a model. Early files do not name it; then merges mean BPE, and a vocab with scores Unigram. */
+const char *ld_model_type(const json_t *model);
+
 /* For a Sequence: its data is ld_components, read from the array `key`, all of one family. */
 int ld_sequence_load(ld_component *component, const json_t *json, const char *key, const ld_load *load);
 void ld_sequence_free(void *data);

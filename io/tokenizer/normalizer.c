@@ -169,6 +169,24 @@ static int run_strip_accents(const void *data, ld_normal *normal, ld_error *err)
   return 0;
 }
 
+/* SentencePiece's "nmt": control characters are dropped, other blanks become spaces. */
+static void append_nmt(ld_text *out, uint32_t c) {
+  if ((c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f)
+    return;
+  const bool blank = c == '\t' || c == '\n' || c == '\f' || c == '\r' || c == 0x1680 ||
+                     (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+                     c == 0xfeff || c == 0xfffd;
+  ld_text_put_code(out, blank ? ' ' : c);
+}
+
+static int run_nmt(const void *data, ld_normal *normal, ld_error *err) {
+  (void)data;
+  (void)err;
+  ld_normal_each(normal, append_nmt);
+  return 0;
+}
+
+static const ld_component_kind nmt = {"Nmt", NULL, NULL, {run_nmt}};
 static const ld_component_kind lowercase = {"Lowercase", NULL, NULL, {run_lowercase}};
 static const ld_component_kind strip_accents = {"StripAccents", NULL, NULL, {run_strip_accents}};
 
@@ -195,6 +213,8 @@ const ld_component_kind *const ld_normalizer_kinds[] = {
     &NFD,
     &NFKC,
     &NFKD,
+    &nmt,
+    &ld_precompiled_normalizer,
     &ld_byte_level_normalizer,
     &ld_bert_normalizer,
     NULL,

@@ -26,16 +26,13 @@
 
 #include "io/tokenizer/tokenizer.h"
 
-static const ld_component_kind *const model_kinds[] = {&ld_bpe_kind, &ld_wordpiece_kind, NULL};
+static const ld_component_kind *const model_kinds[] = {&ld_bpe_kind, &ld_wordpiece_kind, &ld_unigram_kind,
+                                                       NULL};
 
-/* Early files do not name the type of their model; merges mean BPE, the prefix WordPiece. */
 static int load_model(ld_tokenizer *t, json_t *json, ld_load *load) {
   load->where = "model";
   if (!json_is_object(json)) return ld_fail(load->err, LD_EFORMAT, "%s: model is missing", load->name);
-  if (!json_object_get(json, "type") && json_object_get(json, "merges"))
-    json_object_set_new(json, "type", json_string("BPE"));
-  else if (!json_object_get(json, "type") && json_object_get(json, "continuing_subword_prefix"))
-    json_object_set_new(json, "type", json_string("WordPiece"));
+  if (!json_object_get(json, "type")) json_object_set_new(json, "type", json_string(ld_model_type(json)));
   load->kinds = model_kinds;
   return ld_component_load(&t->model, json, load);
 }

@@ -82,6 +82,33 @@ bool ld_is_other(uint32_t c) {
   return g[0] == 'C' && (g[1] == 'c' || g[1] == 'f' || g[1] == 'o') && !IN(c, not_other);
 }
 
+int ld_grapheme_class(uint32_t c) {
+  if (c < 0x80)
+    return c == '\r'              ? UTF8PROC_BOUNDCLASS_CR
+           : c == '\n'            ? UTF8PROC_BOUNDCLASS_LF
+           : c < ' ' || c == 0x7f ? UTF8PROC_BOUNDCLASS_CONTROL
+                                  : UTF8PROC_BOUNDCLASS_OTHER;
+  size_t low = 0, high = sizeof grapheme_classes / sizeof *grapheme_classes;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (c > grapheme_classes[middle].last)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (low < sizeof grapheme_classes / sizeof *grapheme_classes && c >= grapheme_classes[low].first)
+    return grapheme_classes[low].class;
+  return utf8proc_get_property((utf8proc_int32_t)c)->boundclass;
+}
+
+bool ld_is_indic_consonant(uint32_t c) {
+  return c >= 0x900 && IN(c, indic_consonants);
+}
+
+bool ld_is_indic_linker(uint32_t c) {
+  return c >= 0x900 && IN(c, indic_linkers);
+}
+
 void ld_lower_append(ld_text *out, uint32_t code) {
   if (code < 0x80) {
     const char c = (char)(code >= 'A' && code <= 'Z' ? code | 0x20 : code);

@@ -15,6 +15,11 @@ bool ld_is_punctuation(uint32_t code);
 bool ld_is_mark(uint32_t code);
 bool ld_is_nonspacing(uint32_t code); /* general category Mn */
 bool ld_is_other(uint32_t code);      /* Cc, Cf and Co */
+
+/* For grapheme clusters: the class, as UTF8PROC_BOUNDCLASS_*; and Unicode's Indic_Conjunct_Break. */
+int ld_grapheme_class(uint32_t code);
+bool ld_is_indic_consonant(uint32_t code);
+bool ld_is_indic_linker(uint32_t code);
 void ld_lower_append(ld_text *out, uint32_t code);
 
 typedef enum ld_form { LD_NFC, LD_NFD, LD_NFKC, LD_NFKD } ld_form;

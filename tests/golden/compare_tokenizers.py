@@ -7,8 +7,8 @@
 The first form runs N lines (and those of --text FILE) through each file, each also as an input of one text or
 two, cut at a random length or not. In the place of a file may stand a folder without a tokenizer.json, which
 transformers then makes a tokenizer of (--class NAME for a folder that does not tell its class). The second
-makes N tokenizers with parts and added tokens drawn at random around the models of the files, and runs N
-lines through each.
+makes N tokenizers with parts and added tokens drawn at random around the models of the files (of a Unigram file
+only the charsmap is used: the model is random too), and runs N lines through each.
 Exit status 1 when anything differs.
 """
 
@@ -21,16 +21,25 @@ import sys
 import tempfile
 
 from tokenizer_lines import WORDS, lines
-from tokenizer_parts import decoder, normalizer, post_processor, pre_tokenizer
+from tokenizer_parts import decoder, normalizer, post_processor, pre_tokenizer, unigram
 from tokenizers import Tokenizer
 
 SPECIALS = ["<s>", "<x>", "lamp", " the", "don't", "  ", "É", "\n", "THE", "a", "é", "ﬁ", "▁", "<|end|>", "<|end", "123", "é̂"]
 
 
+def charsmaps_in(part):
+    """The charsmaps of a normalizer."""
+    return [part["precompiled_charsmap"]] if "precompiled_charsmap" in part else [c for inner in part.get("normalizers", []) for c in charsmaps_in(inner)]
+
+
 def variant(rng, data):
     data = json.loads(json.dumps(data))
+    charsmaps, draw_normalizer = charsmaps_in(data.get("normalizer") or {}), normalizer
+    if isinstance(data["model"]["vocab"], list):
+        data["model"] = unigram(rng)
+        draw_normalizer = lambda rng: normalizer(rng, charsmaps=charsmaps or [None])
     model = data["model"]
-    for part, make, often in (("normalizer", normalizer, 0.6), ("pre_tokenizer", pre_tokenizer, 0.7), ("decoder", decoder, 0.5),
+    for part, make, often in (("normalizer", draw_normalizer, 0.6), ("pre_tokenizer", pre_tokenizer, 0.7), ("decoder", decoder, 0.5),
                               ("post_processor", post_processor, 0.5)):
         if rng.random() < often:
             data[part] = make(rng) if rng.random() < 0.9 else None
@@ -46,6 +55,8 @@ def variant(rng, data):
         data["added_tokens"] = [
             {"id": first + i, "content": text, **{k: rng.random() < 0.4 for k in ("single_word", "lstrip", "rstrip", "normalized", "special")}}
             for i, text in enumerate(rng.sample(SPECIALS, rng.randrange(7)))]
+    if model["type"] == "Unigram":
+        return data
     if rng.random() < 0.3:
         model["unk_token"] = rng.choice([None, next(iter(model["vocab"]))]) if model["type"] == "BPE" else rng.choice(["?", next(iter(model["vocab"]))])
     if model["type"] == "WordPiece":

@@ -6,10 +6,13 @@ PCRE2 and utf8proc do, because each of them carries the tables of another Unicod
 
 Everything is asked of the libraries themselves: `tokenizers` through Python, the other two through ctypes.
 """
+import base64
 import ctypes
+import json
+import struct
 import sys
 
-from tokenizers import Regex, __version__, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, __version__, normalizers, pre_tokenizers
 
 CODES = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 TEXT = "".join(map(chr, CODES))
@@ -57,9 +60,14 @@ def pcre2_category(name):
     return found
 
 
+class Property(ctypes.Structure):
+    _fields_ = [(f"field{i}", ctypes.c_uint16) for i in range(10)] + [("bits", ctypes.c_uint16)]
+
+
 class Utf8proc:
     def __init__(self):
         self.lib = ctypes.CDLL("libutf8proc.so.2")
+        self.lib.utf8proc_get_property.restype = ctypes.POINTER(Property)
         self.lib.utf8proc_category_string.restype = ctypes.c_char_p
         self.lib.utf8proc_tolower.restype = ctypes.c_int32
         for f in ("utf8proc_NFD", "utf8proc_NFKD"):
@@ -71,6 +79,9 @@ class Utf8proc:
     def lower(self, c):
         return self.lib.utf8proc_tolower(c)
 
+    def grapheme_class(self, c):
+        return self.lib.utf8proc_get_property(c).contents.bits >> 8
+
     def form(self, name, text):
         return getattr(self.lib, "utf8proc_" + name)(text.encode()).decode()
 
@@ -81,6 +92,66 @@ def numeric():
     for i, (_, (a, b)) in enumerate(pieces):
         sides[i % 2].update(CODES[a:b])
     return sides[0] if 0x30 in sides[0] else sides[1]
+
+
+def cluster_counter():
+    """A normalizer that makes one letter of a cluster of less than 6 bytes, and of each character of a longer one."""
+    units = [0] * 1024
+    units[0] = 256 << 10
+    for byte in range(1, 256):
+        units[256 + byte] = ((256 + byte) ^ 512) << 10 | 256 | byte
+    charsmap = struct.pack(f"<I{len(units)}I", 4 * len(units), *units) + b"Y\0"
+    part = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode()}
+    model = {"type": "Unigram", "unk_id": 0, "vocab": [["u", 0]]}
+    normalize = Tokenizer.from_str(json.dumps({"added_tokens": [], "normalizer": part, "model": model})).normalizer.normalize_str
+    return lambda text: len(normalize(text))
+
+
+def graphemes(u):
+    """The classes that differ from utf8proc's, as ranges, and the Indic consonants and linkers."""
+    count, mark, joiner, virama, ka = cluster_counter(), "\u0301", "\u200d", "\u094d", "\u0915"
+
+    def joined(left, right):
+        """Whether a character of three bytes goes on with what is left of it: with a mark it is a cluster by itself, or not."""
+        return count(left + right + mark) != count(left) + 1
+
+    codes = CODES[1:]
+    right = {c for c in codes if count("a" + chr(c)) == 1}
+    left = {c for c in codes if count(chr(c) + "a") == 1}
+    alone = {c for c in codes if c < 0x10000 and count(chr(c) + mark) == 2}
+    pictures = {c for c in codes if joined(chr(c) + joiner, "\u2122")}
+    spacing = {c for c in right if not joined("\u2764" + chr(c) + joiner, "\u2122")}
+    before_l, before_v, before_t = ({c for c in codes if joined(chr(c), jamo)} for jamo in "\u1100\u1161\u11a8")
+    consonants = {c for c in codes if joined(chr(c) + virama, ka)}
+    linkers = {c for c in right if joined(ka + chr(c), ka)}
+    assert {c for c in right if joined(ka + chr(c) + virama, ka)} == right - spacing - {0x200C} | {0x200D}
+
+    def library_class(c, own):
+        syllable = 0xAC00 <= c <= 0xD7A3
+        for codes, name in ((right & {0x200D}, "ZWJ"), (spacing, "SPACINGMARK"), (right, "EXTEND"), (left, "PREPEND"), (alone, "CONTROL"),
+                            (pictures, "EXTENDED_PICTOGRAPHIC"), (before_l, "L"), (before_v & before_t, "LV" if syllable else "V"),
+                            (before_t, "LVT" if syllable else "T")):
+            if c in codes:
+                return GRAPHEME_CLASSES.index(name)
+        # Between characters of four bytes nothing depends on these.
+        return own if own == 11 or (own == 4 and c > 0xFFFF) else 1
+
+    rows = []
+    for c in codes:
+        own = u.grapheme_class(c)
+        name = library_class(c, own)
+        if name == own or c in (0xA, 0xD):
+            continue
+        if rows and rows[-1][1] == c - 1 and rows[-1][2] == name:
+            rows[-1][1] = c
+        else:
+            rows.append([c, c, name])
+    return rows, consonants, linkers
+
+
+# In the order of UTF8PROC_BOUNDCLASS_*.
+GRAPHEME_CLASSES = ("START OTHER CR LF CONTROL EXTEND L V T LV LVT REGIONAL_INDICATOR SPACINGMARK PREPEND ZWJ E_BASE E_MODIFIER GLUE_AFTER_ZWJ "
+                    "E_BASE_GAZ EXTENDED_PICTOGRAPHIC").split()
 
 
 def print_ranges(name, comment, codes):
@@ -184,7 +255,15 @@ static const struct {{
     print("\n/* Lower case (Unicode 17) that utf8proc lacks: add `shift`. */")
     print("static const struct {\n  uint32_t first, last;\n  int32_t shift;\n} lower_added[] = {")
     print_rows([f"{{0x{a:x}, 0x{b:x}, {s}}}" for a, b, s in shifts])
-    print("};\n\n#endif")
+    print("};")
+    rows, consonants, linkers = graphemes(u)
+    print("\n/* Classes of graphemes (Unicode 17) that differ from utf8proc's, as UTF8PROC_BOUNDCLASS_*. */")
+    print("static const struct {\n  uint32_t first, last;\n  uint8_t class;\n} grapheme_classes[] = {")
+    print_rows([f"{{0x{a:x}, 0x{b:x}, {c}}}" for a, b, c in rows])
+    print("};")
+    print_ranges("indic_consonants", "Indic_Conjunct_Break=Consonant (Unicode 17).", consonants)
+    print_ranges("indic_linkers", "Indic_Conjunct_Break=Linker.", linkers)
+    print("\n#endif")
 
 
 sys.exit(main())

@@ -26,14 +26,16 @@ parts.jsonl tries parts by themselves: ["normalizer", part, text, normalised], [
 import json
 import os
 import random
+import unicodedata
 
-from tokenizer_lines import AWKWARD, BERT, lines, random_line
-from tokenizer_parts import REGEXES, decoder, normalizer, pre_tokenizer
+from tokenizer_lines import ALPHABETS, AWKWARD, BERT, lines, random_line
+from tokenizer_parts import REGEXES, charsmap_of, decoder, normalizer, pre_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertTokenizer
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizers")
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+SENTINELS = [f"<extra_id_{i}>" for i in range(3, -1, -1)]
 COUNT = 1600
 MERGES = 320
 BERT_COUNT = 480
@@ -151,6 +153,54 @@ def mistral():
     return tok
 
 
+def sentencepiece_charsmap():
+    """As SentencePiece's nmt_nfkc, of the characters that are in the lines."""
+    texts = set("".join(ALPHABETS) + "".join(AWKWARD)) - {"\0"} | {"e\u0301", "a\u030a", "\r\n"}
+    entries = {t: unicodedata.normalize("NFKC", t) for t in sorted(texts) if unicodedata.normalize("NFKC", t) != t}
+    entries |= {c: " " for c in "\t\n\r\u00a0\u1680\u200b\u200c\u200d\u2028\u2029\u2581\ufeff\ufffd"} | {"\r\n": " "}
+    entries |= {c: "" for c in "\u0001\u0007\u001b\u007f\u009f"}
+    return charsmap_of(entries)
+
+
+def unigram(size, pieces, normalizer, pre_tokenizer):
+    """Training breaks ties at random, so a file that is there is kept."""
+    tok = Tokenizer(models.Unigram())
+    tok.normalizer, tok.pre_tokenizer = normalizer, pre_tokenizer
+    trainer = trainers.UnigramTrainer(vocab_size=size, show_progress=False, special_tokens=pieces, unk_token="<unk>")
+    tok.train_from_iterator(training_text(), trainer)
+    return tok
+
+
+def t5():
+    """The layout of T5's old file, which names no type of model and has a Metaspace with older keys."""
+    path = os.path.join(HERE, "t5", "tokenizer.json")
+    if os.path.exists(path):
+        return Tokenizer.from_file(path)
+    part = {"type": "Precompiled", "precompiled_charsmap": sentencepiece_charsmap()}
+    normalizer = Tokenizer.from_str(json.dumps({"added_tokens": [], "normalizer": part, "model": {"type": "BPE", "vocab": {}, "merges": []}})).normalizer
+    tok = unigram(360, ["<pad>", "</s>", "<unk>"], normalizer, pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]))
+    tok.decoder = decoders.Metaspace()
+    tok.add_special_tokens([special(t) for t in SENTINELS])
+    tok.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    return tok
+
+
+def pegasus():
+    """The parts of Pegasus, with bytes for unknown characters."""
+    path = os.path.join(HERE, "pegasus", "tokenizer.json")
+    if os.path.exists(path):
+        return Tokenizer.from_file(path)
+    parts = [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
+    tok = unigram(520, ["<pad>", "</s>", "<unk>"], normalizers.Sequence(parts), pre_tokenizers.Metaspace())
+    data = json.loads(tok.to_str())
+    data["model"]["byte_fallback"] = True
+    data["model"]["vocab"] += [["<0x%02X>" % b, -12.5] for b in range(256)]
+    tok = Tokenizer.from_str(json.dumps(data))
+    tok.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tok.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A $B </s>", special_tokens=[("</s>", 1)])
+    return tok
+
+
 def mixed():
     """No model's: the parts that the others have not. Training with a prefix breaks ties at random, so a file that is
     there is kept."""
@@ -225,10 +275,10 @@ def bert_vocab():
     return BertTokenizer.from_pretrained(folder).backend_tokenizer
 
 
-STYLES = [gpt2, roberta, llama2, mistral, llama3, qwen2, smollm, mixed]
+STYLES = [gpt2, roberta, llama2, mistral, llama3, qwen2, smollm, mixed, t5, pegasus]
 BERT_STYLES = [bert, bert_cased, bert_accents, bert_raw, bert_vocab]
-INPUT_STYLES = {"bert", "bert_cased", "bert_vocab", "roberta", "gpt2", "llama3"}
-WORD_STYLES = {"bert", "bert_cased", "roberta", "gpt2", "llama2", "smollm"}
+INPUT_STYLES = {"bert", "bert_cased", "bert_vocab", "roberta", "gpt2", "llama3", "t5", "pegasus"}
+WORD_STYLES = {"bert", "bert_cased", "roberta", "gpt2", "llama2", "smollm", "t5"}
 
 
 def code(ids):
@@ -346,8 +396,14 @@ def write_lines(name, rows):
 def write_style(name, tok, texts, every_word):
     os.makedirs(os.path.join(HERE, name), exist_ok=True)
     assert tok.get_vocab_size() <= 64 * 64
+    data = json.loads(tok.to_str())
+    if name == "t5":
+        del data["model"]["type"], data["model"]["byte_fallback"]
+        for part in (data["decoder"], data["pre_tokenizer"]["pretokenizers"][1]):
+            del part["prepend_scheme"], part["split"]
+            part |= {"str_rep": "\u2581", "add_prefix_space": True}
     if name != "bert_vocab":
-        write_lines(name + "/tokenizer.json", [json.dumps(json.loads(tok.to_str()), ensure_ascii=False, separators=(",", ":"))])
+        write_lines(name + "/tokenizer.json", [json.dumps(data, ensure_ascii=False, separators=(",", ":"))])
     write_lines(name + "/expected.txt", expected(tok, texts))
     if name in INPUT_STYLES:
         write_lines(name + "/inputs.txt", inputs(tok, texts))
@@ -358,7 +414,7 @@ def write_style(name, tok, texts, every_word):
 def main():
     os.makedirs(HERE, exist_ok=True)
     toks = {style.__name__: style() for style in STYLES}
-    specials = sorted({t.content for tok in toks.values() for t in tok.get_added_tokens_decoder().values()})
+    specials = sorted({t.content for tok in toks.values() for t in tok.get_added_tokens_decoder().values()} - set(SENTINELS))
     texts = lines(COUNT, 7, specials, parts=6)
     write_lines("lines.jsonl", (json.dumps(text, ensure_ascii=False) for text in texts))
     every_word = words()

@@ -286,9 +286,8 @@ static const struct {
     {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}}", LD_EFORMAT, "merges[0]"},
     {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}}", LD_EUNSUPPORTED,
      "dropout"},
-    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", LD_EUNSUPPORTED, "\"Unigram\""},
-    {"{\"model\":{\"vocab\":[]}}", LD_EFORMAT, "type"},
-    {"{\"normalizer\":{\"type\":\"Precompiled\"}," MODEL "}", LD_EUNSUPPORTED, "\"Precompiled\""},
+    {"{\"model\":{\"type\":\"WordLevel\",\"vocab\":{}}}", LD_EUNSUPPORTED, "\"WordLevel\""},
+    {"{\"model\":{\"vocab\":{}}}", LD_EFORMAT, "WordPiece"},
     {"{\"normalizer\":{\"type\":\"Prepend\"}," MODEL "}", LD_EFORMAT, "prepend"},
     {"{\"normalizer\":" EIGHT(NESTED) EIGHT(NESTED) EIGHT(NESTED) "{\"type\":\"NFC\"}" EIGHT("]}") EIGHT("]}")
          EIGHT("]}") "," MODEL "}",

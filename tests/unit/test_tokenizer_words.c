@@ -71,6 +71,7 @@ Test(tokenizer_words, byte_level) {
 Test(tokenizer_words, others) {
   check_words("llama2");
   check_words("smollm");
+  check_words("t5");
 }
 
 /* At every limit the last ids remain, between the special ones; the first of them begins its word. */

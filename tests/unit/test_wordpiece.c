@@ -201,6 +201,11 @@ Test(wordpiece, inputs) {
   check_inputs("bert_vocab", BERT_LINES);
 }
 
+Test(wordpiece, inputs_of_unigram) {
+  check_inputs("t5", "lines.jsonl");
+  check_inputs("pegasus", "lines.jsonl");
+}
+
 Test(wordpiece, inputs_of_byte_level) {
   check_inputs("roberta", "lines.jsonl");
   check_inputs("gpt2", "lines.jsonl");
