@@ -27,6 +27,12 @@ WRITTEN = [
     ("B\u00fccher\u3000und\u00a0Stra\u00dfen\u2028\u4e2d\u6587", ["B\u00fccher und Stra\u00dfen \u4e2d\u6587\u5b57"]),
     ("", [""]), ("", ["word"]), ("word", [""]), ("...", ["..."]), ("word", ["word"]), ("\n", ["\n\n", "a"]),
 ]
+DOCUMENTS = [
+    (["The bank raised its rates.", "Nobody expected this.", "Don't panic, said the bank.", "It rained."], "The bank raised rates; nobody should panic.", 3),
+    # Only sets of n-grams give this choice: words of the summary are there twice.
+    (["a a f d b", "e e", "f", "f e e"], "e f a c a e", 2), (["c", "b d e c", "e c d d", "a c"], "c d d e e d", 2),
+    ([], "word", 3), (["word"], "", 3),
+]
 N_CASES, N_DOCUMENTS, N_WORDS, N_WORDS_MADE = 240, 60, 2000, 40000
 
 
@@ -45,9 +51,9 @@ def main():
                 bleu=short(text_scores.of_corpus(text_scores.BLEU(), [(text, references)])),
                 chrf=short(text_scores.of_corpus(text_scores.CHRF(), [(text, references)])))
         put(values=[short(v) for stem in (False, True) for v in text_scores.values(pairs, stem)])
-        for sentences, summary, most in text_scores.documents(0, N_DOCUMENTS):
+        for sentences, summary, most in DOCUMENTS + text_scores.documents(0, N_DOCUMENTS - len(DOCUMENTS)):
             put(sentences=sentences, summary=summary, most=most, chosen=text_scores.oracle(sentences, summary, most))
-        words = text_scores.words(0, N_WORDS_MADE)[::N_WORDS_MADE // N_WORDS] + text_scores.IRREGULAR
+        words = text_scores.words(0, N_WORDS_MADE)[::N_WORDS_MADE // N_WORDS] + text_scores.IRREGULAR + text_scores.SHORT
         put(words=words, stems=text_scores.stems(words))
 
 

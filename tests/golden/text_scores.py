@@ -16,11 +16,12 @@ SCORERS = [RougeScorer(ROUGE, use_stemmer=stem) for stem in (False, True)]
 STEMS = """relat condition ration valenc hesitanc digitiz conform radical different vile analog vietnam predicat operat feudal decis
 hope callous formal sensitiv triplicat form electric good reviv allow infer airlin gyroscop adjust defens irrit replac depend adopt commun
 activ angular effect bowdler probat rat ceas control roll happ sk enjo tr fl spy geo theo archaeo philo agre plaster bl motor s troubl siz
-hop tan fall hiss fizz fail fil d l t n matt pon caress cat die general ox yy say day b cr full help natur nation""".split()
+hop tan fall hiss fizz fail fil d l t n matt pon caress cat die general ox yy say day b cr full help natur nation play""".split()
 SUFFIXES = """s es ies sses ss ed eed ied ing ings y ying ational tional enci anci izer bli abli alli entli eli ousli ization ation ator alism
 iveness fulness ousness aliti iviti biliti fulli logi icate ative alize iciti ical ful ness al ance ence er ic able ible ant ement ment ent
 ion tion sion ou ism ate iti ous ive ize e ll l lle ally ably e""".split()
 IRREGULAR = "sky skies dying lying tying news innings inning outings outing cannings canning howe proceed exceed succeed".split()
+SHORT = "dies died ties tied lies lied spies spied plays playing played snowing boxing rowing yes yyyy syzygy toyed ions sses inged".split()
 COMMON = """the a of and in to that is was for on with as by at from it they which this were are had have been said not their its more than
 after new year first two percent government study model results show we propose method learning neural network training data language text
 summary people city police company market price report week day month 3 10 2019 1,500 2.5 U.S. it's don't state-of-the-art""".split()
@@ -98,7 +99,7 @@ def cases(seed, n, longest=60):
 
 def words(seed, n):
     rng = random.Random(seed)
-    out = set(IRREGULAR)
+    out = set(IRREGULAR + SHORT)
     for stem in STEMS:
         for suffix in SUFFIXES:
             out.add(stem + suffix)

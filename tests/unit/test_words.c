@@ -49,7 +49,9 @@ Test(words, split_is_pythons) {
   ld_words words = {0};
   add_text(&words, text);
   cr_assert_eq(words.n, 6, "U+200B is no space, nor is a byte that is no character");
-  add_text(&words, " \n\u2028");
-  cr_assert_eq(words.n, 6);
+  add_text(&words, " \t\n\v\f\r\x1c\x1d\x1e\x1f\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+                   "\u2008\u2009\u200a"
+                   "\u2028\u2029\u202f\u205f\u3000");
+  cr_assert_eq(words.n, 6, "white space is no word");
   ld_words_free(&words);
 }
