@@ -10,8 +10,8 @@
 #include "io/dataset/forms.h"
 #include "io/dataset/label.h"
 #include "metric/metric.h"
+#include "metric/score.h"
 #include "model/model.h"
-#include "objective/score.h"
 
 enum { LD_MAX_METRICS = 6 };
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "objective/score.h"
+#include "metric/score.h"
 
 /* The numbers wanted are those of scikit-learn 1.9.1 (accuracy_score, f1_score(average="macro"),
  * matthews_corrcoef, confusion_matrix) and SciPy 1.17.1 (pearsonr, spearmanr), made from the same generator.

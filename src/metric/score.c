@@ -1,4 +1,4 @@
-#include "objective/score.h"
+#include "metric/score.h"
 
 #include <assert.h>
 #include <math.h>
