@@ -41,6 +41,7 @@ static int make_prompt(const ld_options *options, ld_base *base, ld_ids *ids, ld
 
 typedef struct text_printer {
   ld_stream_decoder *decoder;
+  size_t n_printed; /* tokens */
   ld_text text;
   int rc;
   ld_error *err;
@@ -68,79 +69,21 @@ static void print_text(text_printer *p) {
   ld_text_clear(&p->text);
 }
 
-static bool print_token(int32_t id, void *user) {
+static bool print_tokens(int number, const ld_ids *ids, bool ends, void *user) {
+  (void)number;
+  (void)ends;
   text_printer *p = user;
-  ld_stream_decoder_push(p->decoder, id, &p->text);
+  for (; p->n_printed < ids->n; p->n_printed++)
+    ld_stream_decoder_push(p->decoder, ids->ids[p->n_printed], &p->text);
   print_text(p);
   return !p->rc;
 }
 
-/* Keys of generation_config.json that make transformers choose other tokens, and the values that have no
- * effect. */
-static const struct {
-  const char *key;
-  double idle;
-} settings[] = {
-    {"assistant_early_exit", 0},
-    {"bad_words_ids", 0},
-    {"begin_suppress_tokens", 0},
-    {"do_sample", 0},
-    {"dola_layers", 0},
-    {"encoder_no_repeat_ngram_size", 0},
-    {"encoder_repetition_penalty", 1},
-    {"exponential_decay_length_penalty", 0},
-    {"forced_bos_token_id", 0},
-    {"forced_eos_token_id", 0},
-    {"guidance_scale", 1},
-    {"min_length", 0},
-    {"min_new_tokens", 0},
-    {"no_repeat_ngram_size", 0},
-    {"num_beams", 1},
-    {"penalty_alpha", 0},
-    {"repetition_penalty", 1},
-    {"sequence_bias", 0},
-    {"stop_strings", 0},
-    {"suppress_tokens", 0},
-    {"token_healing", 0},
-};
-
-static bool is_idle(const ld_value *value, double idle) {
-  switch (value->type) {
-  case LD_NULL:
-    return true;
-  case LD_BOOLEAN:
-    return !value->boolean;
-  case LD_INTEGER:
-    return (double)value->integer == idle;
-  case LD_REAL:
-    return value->real == idle;
-  default:
-    return !value->n_items && !value->string;
-  }
-}
-
-/* generation_config.json may be NULL. */
-static void warn_of_settings(const ld_options *options, const ld_value *generation) {
-  ld_text names = {0};
-  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-    const ld_value *value = ld_value_member(generation, settings[i].key);
-    if (!value || is_idle(value, settings[i].idle)) continue;
-    if (strcmp(settings[i].key, "do_sample") || options->temperature <= 0)
-      ld_text_printf(&names, "%s%s", names.length ? ", " : "", settings[i].key);
-  }
-  if (names.length)
-    ld_warn(
-        "%s/generation_config.json: ignored, unlike in transformers: %s; --temperature, --top-k and --top-p "
-        "decide how tokens are chosen",
-        options->model, names.bytes);
-  ld_text_free(&names);
-}
-
-static int stream(const ld_options *options, const ld_base *base, const ld_ids *ids, ld_error *err) {
-  text_printer p = {.decoder = ld_stream_decoder_new(base->tokenizer, true), .err = err};
-  if (!options->chat)
+static int stream(ld_generator *generator, bool chat, const ld_ids *ids, ld_error *err) {
+  text_printer p = {.decoder = ld_stream_decoder_new(generator->base->tokenizer, true), .err = err};
+  if (!chat)
     for (size_t i = 0; i < ids->n; i++) ld_stream_decoder_push(p.decoder, ids->ids[i], &p.text);
-  const int rc = ld_generate(base, options, ids->ids, (int)ids->n, print_token, &p, err);
+  const int rc = ld_generate(generator, &(ld_prompt){.text = ids}, 1, print_tokens, &p, err);
   ld_stream_decoder_finish(p.decoder, &p.text);
   ld_text_puts(&p.text, "\n");
   if (!rc) print_text(&p);
@@ -153,15 +96,19 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   (void)path;
   ld_base base = {0};
   ld_ids ids = {0};
+  ld_generation_settings settings = {0};
+  ld_generator generator = {.base = &base, .settings = &settings, .comm = comm};
   int rc = ld_check_model(options->model, options->adapter, comm, err);
   if (!rc) rc = ld_base_open(options->model, &base, err);
   if (!rc && base.objective->put_prediction)
     rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,
                  base.model->family->model_type);
   if (!rc && options->adapter) rc = ld_distribute_adapt(comm, options, &base, err);
-  if (!rc) warn_of_settings(options, ld_model_folder_generation(base.folder));
   if (!rc) rc = make_prompt(options, &base, &ids, err);
-  if (!rc) rc = stream(options, &base, &ids, err);
+  if (!rc) rc = ld_generation_settings_find(&base, options, &settings, err);
+  if (!rc) rc = stream(&generator, options->chat, &ids, err);
+  ld_generator_free(&generator);
+  ld_generation_settings_free(&settings);
   ld_ids_free(&ids);
   ld_base_close(&base);
   return rc;

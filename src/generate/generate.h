@@ -1,20 +1,36 @@
-/* Text generation: one token after the other, with a cache of keys and values. */
+/* Generation: the texts that follow some prompts, which are written together. */
 #ifndef LD_GENERATE_H
 #define LD_GENERATE_H
 
-#include "load/base.h"
+#include "generate/decoder.h"
+#include "generate/settings.h"
+#include "mpi/comm.h"
 
-/* Called with each new id; returning false ends the generation. */
-typedef bool (*ld_token_sink)(int32_t id, void *user);
+/* What texts are generated with; all but the decoder is borrowed. Free with ld_generator_free. */
+typedef struct ld_generator {
+  const ld_base *base;
+  const ld_generation_settings *settings;
+  ld_comm *comm; /* polled meanwhile */
+  ld_decoder decoder;
+} ld_generator;
 
-/* Continues `prompt` (prompt.h) by at most options->max_tokens ids, until a stop id, the model's last
- * position, or until the sink returns false. Temperature 0 takes the likeliest token; otherwise the draw
- * depends on options->seed and the position. LD_ENUMERIC for logits that are not finite; LD_EMEMORY. Not
- * collective. */
-int ld_generate(const ld_base *base, const ld_options *options, const int32_t *prompt, int n_prompt,
-                ld_token_sink sink, void *user, ld_error *err);
+void ld_generator_free(ld_generator *generator);
 
-/* Draws from logits (V), which it overwrites; `draw` is uniform in [0, 1). */
-int32_t ld_pick(float *logits, int V, double temperature, int64_t top_k, double top_p, double draw);
+/* What is to be continued. */
+typedef struct ld_prompt {
+  const ld_ids *text;   /* at least one id */
+  const ld_ids *source; /* what an encoder-decoder reads; NULL for other models */
+  uint64_t record;      /* names its random numbers */
+} ld_prompt;
+
+/* Receives the text after prompt number i as far as it has settled, without the stop, whenever that may have
+ * grown; `ends`: this is all. Returning false ends it. */
+typedef bool (*ld_text_sink)(int i, const ld_ids *text, bool ends, void *user);
+
+/* Continues n prompts, whose ids are in the model's vocabulary. A text does not depend on the other prompts.
+ * LD_EMISMATCH for a prompt that leaves no room for a token, LD_ENUMERIC for logits that are not finite,
+ * LD_EMEMORY. Not collective. */
+int ld_generate(ld_generator *generator, const ld_prompt *prompts, int n, ld_text_sink sink, void *user,
+                ld_error *err);
 
 #endif

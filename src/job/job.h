@@ -4,6 +4,7 @@
 
 #include "data/distribute.h"
 #include "generate/prompt.h"
+#include "generate/settings.h"
 #include "io/hub/digests.h"
 #include "job/run.h"
 #include "mpi/comm.h"
@@ -16,10 +17,11 @@ typedef struct ld_job {
   char settings[LD_DIGEST_TEXT + 1];    /* digest of the base's config and tokenizer */
   char init_digest[LD_DIGEST_TEXT + 1]; /* digest of --init-adapter's adapter; empty without one */
   ld_base base;
-  ld_distributed model;    /* how the base reached this host */
-  ld_corpus *data, *valid; /* valid may be NULL */
-  ld_prompts prompts;      /* prompts whose texts are shown; rank 0's */
-  bool writes;             /* whether there are any */
+  ld_distributed model;           /* how the base reached this host */
+  ld_corpus *data, *valid;        /* valid may be NULL */
+  ld_prompts prompts;             /* prompts whose texts are shown; rank 0's */
+  ld_generation_settings samples; /* how those texts are written; rank 0's */
+  bool writes;                    /* whether there are any */
   ld_trainer trainer;
   ld_run run; /* rank 0's */
   char *config;

@@ -289,6 +289,7 @@ static int close_run(void *self, ld_error *err) {
 void ld_job_close(ld_job *j) {
   ld_comm_meanwhile(j->comm, close_run, j, NULL);
   ld_prompts_free(&j->prompts);
+  ld_generation_settings_free(&j->samples);
   ld_trainer_free(&j->trainer);
   ld_corpus_close(j->valid);
   ld_corpus_close(j->data);

@@ -19,7 +19,12 @@ static int find_prompts(void *self, ld_error *err) {
     const ld_chat_layout *of_data = layout ? ld_chat_find(layout, NULL, NULL, err) : NULL;
     rc = ld_prompts_read(o->sample_prompts, &j->base, of_data, o->chat_template, &j->prompts, err);
   }
-  if (!rc && j->prompts.stop >= 0) ld_base_stop_at(&j->base, j->prompts.stop);
+  if (rc) return rc;
+  ld_base_stop_at(&j->base, j->prompts.stop);
+  rc = ld_generation_settings_find(&j->base, o, &j->samples, err);
+  j->samples.temperature = 0;
+  j->samples.max_length = 0;
+  j->samples.max_new_tokens = LENGTH;
   return rc;
 }
 
@@ -32,41 +37,48 @@ int ld_job_open_prompts(ld_job *j, ld_error *err) {
   return rc;
 }
 
-/* A text being written. */
+/* The texts that follow the prompts. */
 typedef struct writing {
-  ld_comm *comm;
-  ld_stream_decoder *decoder;
-  ld_text text;
+  ld_job *job;
+  char *texts[LD_MOST_PROMPTS];
 } writing;
 
-static bool take_token(int32_t id, void *user) {
+static char *decode(const ld_job *j, const ld_ids *ids) {
+  ld_text text = {0};
+  ld_text_puts(&text, "");
+  ld_tokenizer_decode(j->base.tokenizer, ids->ids, ids->n, true, &text);
+  return text.bytes;
+}
+
+static bool take_text(int i, const ld_ids *ids, bool ends, void *user) {
   writing *w = user;
-  ld_stream_decoder_push(w->decoder, id, &w->text);
-  ld_comm_poll(w->comm);
+  if (ends) w->texts[i] = decode(w->job, ids);
   return true;
 }
 
-/* Runs in the thread that may call MPI, because long products poll it. */
-static int write_text(ld_job *j, const ld_ids *prompt, ld_error *err) {
-  ld_options greedy = j->options;
-  greedy.max_tokens = LENGTH;
-  greedy.temperature = 0;
-  writing w = {.comm = j->comm, .decoder = ld_stream_decoder_new(j->base.tokenizer, true)};
-  ld_text_puts(&w.text, "");
-  for (size_t i = 0; i < prompt->n; i++) ld_stream_decoder_push(w.decoder, prompt->ids[i], &w.text);
-  char *asked = ld_strndup(w.text.bytes, w.text.length);
-  ld_text_clear(&w.text);
-  int rc = ld_generate(&j->base, &greedy, prompt->ids, (int)prompt->n, take_token, &w, err);
-  ld_stream_decoder_finish(w.decoder, &w.text);
-  if (!rc) rc = ld_job_record_sample(j, asked, w.text.bytes, err);
-  ld_stream_decoder_free(w.decoder);
-  ld_text_free(&w.text);
-  free(asked);
+static int record(writing *w, int rc, ld_error *err) {
+  ld_job *j = w->job;
+  for (int i = 0; i < j->prompts.n; i++) {
+    char *asked = decode(j, &j->prompts.ids[i]);
+    if (!rc) rc = ld_job_record_sample(j, asked, w->texts[i], err);
+    free(w->texts[i]);
+    free(asked);
+  }
   return rc;
 }
 
+/* Runs in the thread that may call MPI, because long products poll it. */
+static int write_texts(ld_job *j, ld_error *err) {
+  writing w = {.job = j};
+  ld_prompt prompts[LD_MOST_PROMPTS];
+  ld_generator generator = {.base = &j->base, .settings = &j->samples, .comm = j->comm};
+  for (int i = 0; i < j->prompts.n; i++) prompts[i] = (ld_prompt){.text = &j->prompts.ids[i]};
+  const int rc = ld_generate(&generator, prompts, j->prompts.n, take_text, &w, err);
+  ld_generator_free(&generator);
+  return record(&w, rc, err);
+}
+
 int ld_job_sample(ld_job *j, ld_error *err) {
-  int rc = 0;
-  for (int i = 0; i < j->prompts.n && !rc; i++) rc = write_text(j, &j->prompts.ids[i], err);
+  const int rc = j->prompts.n ? write_texts(j, err) : 0;
   return j->writes ? ld_comm_agree(j->comm, rc, err) : 0;
 }

@@ -52,9 +52,14 @@ typedef struct ld_options {
   /* generate */
   char *prompt;
   bool chat;
-  int64_t max_tokens;
+  int64_t max_tokens, min_tokens;
   double temperature, top_p;
   int64_t top_k;
+  int64_t beams;
+  double length_penalty;
+  char *early_stopping; /* "no", "yes", "never"; NULL: not given */
+  double repetition_penalty;
+  int64_t no_repeat_ngram;
   /* merge */
   char *dtype;
 } ld_options;

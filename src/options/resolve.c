@@ -234,6 +234,12 @@ void ld_options_free(ld_options *options) {
   *options = (ld_options){0};
 }
 
+bool ld_options_given(const ld_options *options, size_t field) {
+  for (int i = 0; options->given && i < ld_n_options; i++)
+    if (options->given[i] && ld_option_table[i].name && ld_option_table[i].field == field) return true;
+  return false;
+}
+
 void ld_options_json(enum ld_command_bit command, const ld_options *options, bool defining, ld_text *out) {
   const char *comma = "";
   ld_text_puts(out, "{");

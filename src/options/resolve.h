@@ -17,6 +17,9 @@ int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_o
                        ld_error *err);
 void ld_options_free(ld_options *options);
 
+/* Whether the user gave the option with this field of ld_options, by its offset. */
+bool ld_options_given(const ld_options *options, size_t field);
+
 /* Appends the options of a command as a JSON object; with `defining` only those that the adapter's bits
  * depend on. */
 void ld_options_json(enum ld_command_bit command, const ld_options *options, bool defining, ld_text *out);

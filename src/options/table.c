@@ -23,6 +23,8 @@
 #define OF_ADAPTER LD_MARK_OF_ADAPTER
 #define ONCE LD_MARK_ONCE
 #define ROWS LD_MARK_ROWS
+#define WRITES (GENERATE | PREDICT)
+#define WRITERS "language, seq2seq"
 #define FIELD(name) offsetof(ld_options, name)
 
 /* clang-format off */
@@ -204,20 +206,49 @@ const ld_option ld_option_table[] = {
   {"profile", FLAG, FIELD(profile), TRAIN, 0, ONCE, "no", 0, 0, NULL,
    .help = "print at the end how the time of a step was spent, by operation, and write profile.json"},
 
-  {NULL, WORD, 0, GENERATE, 0, 0, NULL, 0, 0, NULL, .help = "Generation:"},
+  {NULL, WORD, 0, WRITES, 0, 0, NULL, 0, 0, NULL, .help = "Generation:"},
   {"prompt", WORD, FIELD(prompt), GENERATE, GENERATE, 0, NULL, 0, 0, "TEXT",
    .help = "the prompt"},
   {"chat", FLAG, FIELD(chat), GENERATE, 0, 0, "no", 0, 0, NULL,
    .help = "the prompt is a user's message to a chat model"},
-  {"max-tokens", INTEGER, FIELD(max_tokens), GENERATE, 0, 0, "256", 1, 1e9, "N",
-   .help = "generate at most N tokens",
+  {"max-tokens", INTEGER, FIELD(max_tokens), WRITES, 0, 0, "256", 1, 1e9, "N",
+   .meant = WRITERS,
+   .help = "generate at most N tokens (default: the model folder's max_new_tokens or max_length, else 256)",
    .elsewhere = "max-new-tokens"},
-  {"temperature", REAL, FIELD(temperature), GENERATE, 0, 0, "0", 0, 100, "X",
-   .help = "randomness of the choice; 0 always takes the most likely token"},
-  {"top-k", INTEGER, FIELD(top_k), GENERATE, 0, 0, "0", 0, 1e9, "N",
-   .help = "draw from the N most likely tokens (0: all)", .needs = "temperature", .needs_of = GENERATE},
-  {"top-p", REAL, FIELD(top_p), GENERATE, 0, 0, "1", 1e-6, 1, "P",
-   .help = "draw from the most likely tokens that together have probability P", .needs = "temperature", .needs_of = GENERATE},
+  {"min-tokens", INTEGER, FIELD(min_tokens), WRITES, 0, 0, "0", 0, 1e9, "N",
+   .meant = WRITERS,
+   .help = "generate at least N tokens (default: the model folder's min_new_tokens or min_length, else 0)",
+   .elsewhere = "min-new-tokens"},
+  {"temperature", REAL, FIELD(temperature), WRITES, 0, 0, "0", 0, 100, "X",
+   .meant = WRITERS,
+   .help = "randomness of the choice; 0 always takes the most likely token (default: 0, or as the model folder says with do_sample)"},
+  {"seed", INTEGER, FIELD(seed), PREDICT, 0, 0, "0", 0, 9e15, "N",
+   .meant = WRITERS,
+   .help = "seed of drawn tokens"},
+  {"top-k", INTEGER, FIELD(top_k), WRITES, 0, 0, "0", 0, 1e9, "N",
+   .meant = WRITERS,
+   .help = "draw from the N most likely tokens (0: all; default: the model folder's)"},
+  {"top-p", REAL, FIELD(top_p), WRITES, 0, 0, "1", 1e-6, 1, "P",
+   .meant = WRITERS,
+   .help = "draw from the most likely tokens that together have probability P (default: the model folder's)"},
+  {"beams", INTEGER, FIELD(beams), WRITES, 0, 0, "1", 1, 1024, "N",
+   .meant = WRITERS,
+   .help = "beam search with N sequences; 1: none (default: the model folder's num_beams)",
+   .elsewhere = "num-beams"},
+  {"length-penalty", REAL, FIELD(length_penalty), WRITES, 0, 0, "1", -100, 100, "X",
+   .meant = WRITERS,
+   .help = "beam search: scores are divided by the length to this power; above 0 favours longer texts (default: the model folder's)"},
+  {"early-stopping", CHOICE, FIELD(early_stopping), WRITES, 0, 0, NULL, 0, 0, "no|yes|never",
+   .meant = WRITERS,
+   .help = "beam search: end when the rest is worse (no), when N sequences have ended (yes), or when the rest cannot become better "
+   "(never) (default: the model folder's, else no)"},
+  {"repetition-penalty", REAL, FIELD(repetition_penalty), WRITES, 0, 0, "1", 1e-3, 1e3, "X",
+   .meant = WRITERS,
+   .help = "make tokens that the text has already less likely, above 1 (default: the model folder's)"},
+  {"no-repeat-ngram", INTEGER, FIELD(no_repeat_ngram), WRITES, 0, 0, "0", 0, 1e9, "N",
+   .meant = WRITERS,
+   .help = "let no run of N tokens occur twice; 0: let it (default: the model folder's no_repeat_ngram_size)",
+   .elsewhere = "no-repeat-ngram-size"},
   {"dtype", CHOICE, FIELD(dtype), MERGE, 0, 0, NULL, 0, 0, "f32|f16|bf16",
    .help = "number format of the merged weights (default: as each is stored)"},
 };

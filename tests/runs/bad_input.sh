@@ -290,12 +290,22 @@ mv out apart.out
 ranks 1 eval --model both --adapter both --data "$m/train.jsonl"
 [ "$(grep -o 'loss.*' out)" = "$(grep -o 'loss.*' apart.out)" ] || fail "two in a folder: another loss"
 
-# Settings of generation that change the text in transformers, but not here.
-base told && echo '{"eos_token_id": 319, "repetition_penalty": 1.2, "do_sample": true, "num_beams": 1, "min_length": 0}' >told/generation_config.json
+# Settings of generation: those that are not supported are named, and a wrong value is refused.
+base told && echo '{"eos_token_id": 319, "repetition_penalty": 1.2, "typical_p": 0.5, "stop_strings": ["a"], "num_beams": 1}' >told/generation_config.json
 ranks 1 generate --model told --prompt the --max-tokens 2
-expect_text 'told/generation_config.json: ignored, unlike in transformers: do_sample, repetition_penalty; --temp' err "settings of generation"
+expect_text 'told/generation_config.json: not supported and ignored, so that transformers may generate other texts: stop_strings' err "settings of generation"
 ranks 1 generate --model told --prompt the --max-tokens 2 --temperature 1
-expect_text 'unlike in transformers: repetition_penalty;' err "settings of generation, sampled"
+expect_text 'other texts: stop_strings, typical_p' err "settings of generation, sampled"
+echo '{"num_beams": 0}' >told/generation_config.json
+bad 1 'told/generation_config.json: num_beams: must be from 1 to 1024, but is 0' "no beams" generate --model told --prompt the
+echo '{"suppress_tokens": [1, 320]}' >told/generation_config.json
+bad 1 'told/generation_config.json: suppress_tokens: expected ids of tokens below 320' "unknown token" generate --model told --prompt the
+echo '{"early_stopping": "maybe"}' >told/generation_config.json
+bad 1 'told/generation_config.json: early_stopping: expected' "early stopping" generate --model told --prompt the
+echo '{"max_length": 2}' >told/generation_config.json
+bad 1 "max_length, which counts them, is 2: give --max-tokens" "prompt fills max_length" generate --model told --prompt "the harbour of the the the"
+bad 2 "--beams and --temperature do not go together" "beams and draws" generate --model "$m" --prompt x --beams 2 --temperature 1
+bad 2 "--length-penalty has no effect without --beams" "length penalty alone" generate --model "$m" --prompt x --length-penalty 2
 base elsewhere && sed -i '0,/{/s//{"transformers_weights": "other.safetensors",/' elsewhere/config.json
 bad 1 'elsewhere/config.json: transformers_weights is not supported: rename that file' "weights of another name" eval --model elsewhere --data "$m/train.jsonl"
 
