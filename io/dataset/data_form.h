@@ -6,6 +6,7 @@
 #ifndef LD_DATA_FORM_H
 #define LD_DATA_FORM_H
 
+#include "io/dataset/column.h"
 #include "io/dataset/parsed.h"
 #include "io/dataset/record.h"
 
@@ -16,15 +17,17 @@ struct ld_data_form {
   const char *more[4]; /* the values that it may also have */
   const char
       *list; /* the one of `keys` whose value is a list, which sets it apart from other forms; NULL: none */
-  bool by_columns;    /* its text is found by column names (column.h): in tables, and in JSON without keys */
-  bool pairs;         /* the text may come with a second text and a label */
-  bool packs;         /* several records share a row by default */
-  bool ends;          /* a text ends with the end token, if the model has one */
-  bool continuous;    /* records continue each other: one stream of tokens, which is never truncated */
-  const char *input;  /* the input that a model must take: "text" or "image" */
-  const char *record; /* a record's name in messages: "text" */
-  const char *row;    /* the name of a row of the batch: "text", or "row" where records are packed */
-  const char *target; /* what is predicted in a row: "word"; NULL: the row itself */
+  const ld_column_names
+      *columns;    /* the names by which its texts are found, in tables and in JSON; NULL: `keys` */
+  bool pairs;      /* the text may come with a second text and a label */
+  bool apart;      /* what is to be predicted is a text of its own: it follows the input's n_source tokens */
+  bool packs;      /* several records share a row by default */
+  bool ends;       /* a text ends with the end token, if the model has one */
+  bool continuous; /* records continue each other: one stream of tokens, which is never truncated */
+  const char *input;        /* the input that a model must take: "text" or "image" */
+  const char *record;       /* a record's name in messages: "text" */
+  const char *row;          /* the name of a row of the batch: "text", or "row" where records are packed */
+  const char *target;       /* what is predicted in a row: "word"; NULL: the row itself */
   const char *without_any;  /* why there is nothing to train, after "none of its 12 records has": "a label" */
   const char *unused_label; /* what a warning of unused labels adds; NULL: nothing */
   /* Called once the form of a data set is known: finds what else `make` needs. May be NULL. */

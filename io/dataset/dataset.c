@@ -29,7 +29,7 @@ static bool has_key(const ld_data_form *form, const char *name) {
 static const ld_data_form *form_for(const ld_data_format *format, const ld_data_form *const *forms) {
   for (; *forms; forms++)
     if (!strcmp((*forms)->input, format->image ? "image" : "text") &&
-        (*forms)->continuous == format->continuous && (!format->columns || (*forms)->by_columns) &&
+        (*forms)->continuous == format->continuous && (!format->columns || (*forms)->columns) &&
         (!format->key || has_key(*forms, format->key)))
       return *forms;
   return NULL;
@@ -162,6 +162,14 @@ const ld_dataset_options *ld_dataset_asked(const ld_dataset *dataset) {
   return &dataset->options;
 }
 
+const char *ld_dataset_text_key(const ld_dataset *dataset) {
+  return dataset->keys.text;
+}
+
+const char *ld_dataset_pair_key(const ld_dataset *dataset) {
+  return dataset->keys.pair;
+}
+
 ld_source *ld_dataset_source(const ld_dataset *dataset) {
   return dataset->source;
 }
@@ -192,6 +200,9 @@ static void clear(ld_sample *sample) {
   sample->n_parts = 0;
   ld_text_clear(&sample->tags);
   sample->listed = false;
+  sample->cut = 0;
+  sample->n_source = 0;
+  ld_text_clear(&sample->references);
 }
 
 int ld_dataset_parse(const ld_dataset *dataset, const ld_record *record, ld_parsed *out, ld_error *err) {
@@ -224,8 +235,9 @@ static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sam
 
 static void cut(const ld_dataset *dataset, ld_sample *sample) {
   const size_t most = (size_t)dataset->options.seq_len;
-  if (!dataset->form->continuous && dataset->options.seq_len > 0 && sample->tokens.n > most)
-    sample->tokens.n = most;
+  if (dataset->form->continuous || dataset->form->apart || !most || sample->tokens.n <= most) return;
+  sample->tokens.n = most;
+  sample->cut |= LD_CUT_INPUT;
 }
 
 int ld_dataset_read(const ld_dataset *dataset, const ld_record *record, ld_sample *sample, ld_error *err) {
@@ -265,13 +277,14 @@ static int add_tags(ld_label_set *labels, const ld_text *tags, ld_error *err) {
 /* Fills the record from the sample. */
 static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *labels, ld_record *record,
                    ld_error *err) {
-  record->n_tokens = (int32_t)sample->n_whole;
+  if (!sample->n_whole) return 0;
   record->n_parts = sample->n_parts;
-  if (!record->n_tokens) return 0;
   if (dataset->options.unlabelled) sample->label_kind = LD_LABEL_NONE;
   int rc = ld_label_set_add(labels, sample, record, err);
   if (rc) return ld_dataset_fail_at(dataset, record, rc, err);
   cut(dataset, sample);
+  record->n_tokens = (int32_t)(sample->tokens.n ? sample->tokens.n : sample->n_whole);
+  record->cut = sample->cut;
   for (size_t i = 0; i < sample->tokens.n; i++) record->n_targets += sample->target[i];
   record->n_targets += sample->listed;
   rc = add_tags(labels, &sample->tags, err);

@@ -61,6 +61,11 @@ const char *ld_dataset_path(const ld_dataset *dataset);
 /* The options it was opened with, for code that makes samples (data_form.h). */
 const ld_dataset_options *ld_dataset_asked(const ld_dataset *dataset);
 
+/* The names of a record's text and of the other text of its pair, of forms with columns (data_form.h). They belong
+ * to the data set. */
+const char *ld_dataset_text_key(const ld_dataset *dataset);
+const char *ld_dataset_pair_key(const ld_dataset *dataset);
+
 /* Where its bytes come from. Belongs to the data set. */
 ld_source *ld_dataset_source(const ld_dataset *dataset);
 

@@ -24,9 +24,9 @@ static const ld_data_form *form_of(const ld_data_form *const *forms, const ld_va
   return *forms;
 }
 
-/* The form whose text is found by column names; NULL for none. */
+/* The form whose texts are found by column names; NULL for none. */
 static const ld_data_form *form_by_columns(const ld_data_form *const *forms) {
-  while (*forms && !(*forms)->by_columns) forms++;
+  while (*forms && !(*forms)->columns) forms++;
   return *forms;
 }
 
@@ -87,16 +87,18 @@ static char *copy(const char *key) {
 
 int ld_form_find_keys(ld_dataset *dataset, char *const *names, size_t n, const char *what, ld_columns *found,
                       ld_error *err) {
-  const int rc = ld_columns_find(names, n, what, found, err);
-  if (rc) return rc;
   dataset->form = form_by_columns(dataset->options.forms);
-  const bool pairs = dataset->form->pairs, labels = pairs && !dataset->options.unlabelled;
+  const ld_column_names *known = dataset->form->columns;
+  const int rc = ld_columns_find(known, names, n, what, found, err);
+  if (rc) return rc;
+  const bool pairs = dataset->form->pairs, labels = pairs && known->labels && !dataset->options.unlabelled;
   const char *text = names[found->text - 1];
   if (!pairs) found->pair = 0;
   if (!labels) found->label = 0;
   ld_data_keys_free(&dataset->keys);
   dataset->keys.text = ld_strdup(text);
-  if (pairs) dataset->keys.pair = copy(found->pair ? names[found->pair - 1] : ld_columns_partner(text));
+  if (pairs)
+    dataset->keys.pair = copy(found->pair ? names[found->pair - 1] : ld_columns_partner(known, text));
   if (labels) dataset->keys.label = ld_strdup(found->label ? names[found->label - 1] : "label");
   return 0;
 }
@@ -148,10 +150,10 @@ int ld_form_check(const ld_dataset *dataset, const ld_value *record, ld_tally *u
   const bool same =
       own[0] ? form_of(dataset->options.forms, record) == dataset->form : ld_value_get(record, *text) != NULL;
   if (!same) return fail_other(record, own[0] ? own : text, dataset->form->list, err);
-  if (!own[0]) count_unused(record, by_columns, 3, unused);
-  if (!own[0]) return 0;
   const char *used[8];
   size_t n = 0;
+  for (int i = 0; i < 3 && !own[0]; i++)
+    if (by_columns[i]) used[n++] = by_columns[i];
   for (int i = 0; i < 4 && own[i]; i++) used[n++] = own[i];
   for (int i = 0; i < 4 && dataset->form->more[i]; i++) used[n++] = dataset->form->more[i];
   count_unused(record, used, n, unused);

@@ -123,14 +123,15 @@ const ld_data_form ld_form_chat = {LANGUAGE, .name = "chat", .keys = {"messages"
                                    .open = ld_form_find_layout, .make = make_chat};
 const ld_data_form ld_form_prompt = {LANGUAGE, .name = "prompt", .keys = {"prompt", "completion"},
                                      .ends = true, .make = make_prompt};
-const ld_data_form ld_form_text = {LANGUAGE,      .name = "text", .keys = {"text"}, .by_columns = true,
-                                   .packs = true, .ends = true,   .make = make_text};
+const ld_data_form ld_form_text = {
+    LANGUAGE,      .name = "text", .keys = {"text"}, .columns = &ld_columns_labelled,
+    .packs = true, .ends = true,   .make = make_text};
 const ld_data_form ld_form_raw = {LANGUAGE,      .name = "raw", .continuous = true,
                                   .packs = true, .ends = true,  .make = make_raw};
 const ld_data_form ld_form_labelled = {
     .name = "labelled",
     .takes = "a classifier of texts takes labelled records in files that end in",
-    .by_columns = true,
+    .columns = &ld_columns_labelled,
     .pairs = true,
     .input = "text",
     .record = "text",

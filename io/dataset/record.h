@@ -26,6 +26,8 @@ typedef struct ld_dataset_options {
   bool strict;                      /* an unreadable image is an error; otherwise it is skipped and counted */
   int32_t eos;                      /* id appended as the end of a text or completion; -1 for none */
   int seq_len;                      /* longer records are truncated when read; 0: never */
+  int target_len;                   /* the same for targets that are a text of their own */
+  const char *source_prefix;        /* put before each source; NULL: nothing; must outlive the dataset */
   bool mask_prompt;                 /* targets are completions and assistant turns only */
   const char *chat_template;        /* a name that ld_chat_find knows; NULL: the model's layout */
   const ld_chat_template *own_template; /* the model's; NULL for none; needed only while opening */
@@ -34,12 +36,15 @@ typedef struct ld_dataset_options {
 /* One record: its position, and what it holds. */
 typedef struct ld_record {
   uint64_t offset, bytes; /* in units of the source: bytes of a file; images */
-  int32_t n_tokens;       /* with special tokens and eos, before truncation; 1 for an image; never 0 */
+  int32_t n_tokens;       /* with special tokens and eos, after truncation; 1 for an image; never 0 */
   int32_t n_targets;      /* after truncation; can be 0; for labelled data 1 if there is a label */
   int32_t label;   /* a name's index in ld_labels, or the integer itself; -1 for none and for a real number */
   float value;     /* a label that is a number; NaN otherwise */
   int32_t n_parts; /* of tagged text, its words; otherwise 0 */
+  uint32_t cut;    /* what was truncated: LD_CUT_INPUT, LD_CUT_TARGET */
 } ld_record;
+
+enum { LD_CUT_INPUT = 1, LD_CUT_TARGET = 2 };
 
 /* A label as written in a record. */
 typedef enum ld_label_kind { LD_LABEL_NONE, LD_LABEL_NAME, LD_LABEL_INTEGER, LD_LABEL_REAL } ld_label_kind;
@@ -51,7 +56,11 @@ typedef struct ld_sample {
   ld_ids tokens;
   uint8_t *target;
   size_t room;
-  size_t n_whole; /* tokens before truncation */
+  size_t n_whole;  /* tokens before truncation */
+  uint32_t cut;    /* as in ld_record */
+  size_t n_source; /* of a source with its target: how many of the tokens are the source's; otherwise 0 */
+  ld_text
+      references; /* what a text made by the model is compared with: one or more texts, each ended by a NUL */
   ld_ids types;   /* of labelled text: the tokenizer's type ids, which tell the texts of a pair apart */
   ld_image image; /* fitted by the rule */
   ld_label_kind label_kind;

@@ -49,6 +49,7 @@ int ld_data_encode_input(const ld_dataset *dataset, const char *text, const char
   sample->n_whole = sample->tokens.n;
   if (!rc && most && sample->n_whole > most) {
     sample->tokens.n = sample->types.n = 0;
+    sample->cut |= LD_CUT_INPUT;
     input.most = most;
     rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
   }

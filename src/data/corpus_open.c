@@ -14,6 +14,11 @@ static int seq_len_of(const ld_base *base, const ld_options *options) {
   return !most || options->seq_len < most ? (int)options->seq_len : most;
 }
 
+static int target_len_of(const ld_base *base, const ld_options *options) {
+  const int most = base->model->max_positions;
+  return !most || options->target_len < most ? (int)options->target_len : most;
+}
+
 /* Every rank learns the labels of all parts; this rank's records then number names by the union. */
 static int join_labels(ld_corpus *corpus, ld_index *index, ld_comm *comm, ld_error *err) {
   ld_text mine = {0};
@@ -141,6 +146,10 @@ static void warn_of_records(const ld_corpus *corpus, int seq_len) {
   if (plan->n_cut)
     ld_warn("%s: %lld record%s longer than --seq-len %d tokens and truncated", path, (long long)plan->n_cut,
             ld_plural(plan->n_cut, " is", "s are"), seq_len);
+  if (plan->n_target_cut)
+    ld_warn("%s: %lld %s longer than --target-len %lld tokens and truncated", path,
+            (long long)plan->n_target_cut, ld_plural(plan->n_target_cut, "target is", "targets are"),
+            (long long)corpus->options->target_len);
   if (plan->n_idle)
     ld_warn("%s: %lld %s no %s and %s left out", path, (long long)plan->n_idle,
             ld_plural(plan->n_idle, "record has", "records have"), form->target ? form->target : "label",
@@ -149,15 +158,16 @@ static void warn_of_records(const ld_corpus *corpus, int seq_len) {
 
 static int plan_rows(ld_corpus *corpus, ld_error *err) {
   const ld_options *options = corpus->options;
-  const int seq_len = seq_len_of(corpus->base, options);
+  const int seq_len = seq_len_of(corpus->base, options), target_len = target_len_of(corpus->base, options);
   ld_length *lengths = ld_alloc((size_t)corpus->n_records, sizeof *lengths);
   for (int64_t i = 0; i < corpus->n_records; i++)
-    lengths[i] = (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets};
+    lengths[i] =
+        (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets, corpus->records[i].cut};
   const ld_data_form *form = ld_dataset_form(corpus->dataset);
   const bool pack = strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs;
   corpus->plan = form->continuous
                      ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
-                     : ld_plan_records(lengths, corpus->n_records, seq_len, pack);
+                     : ld_plan_records(lengths, corpus->n_records, seq_len + form->apart * target_len, pack);
   free(lengths);
   if (corpus->plan->n_targets) warn_of_records(corpus, seq_len);
   if (corpus->plan->n_targets) return 0;
@@ -184,6 +194,8 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
                                            .strict = options->strict,
                                            .eos = base->eos,
                                            .seq_len = seq_len_of(base, options),
+                                           .target_len = target_len_of(base, options),
+                                           .source_prefix = options->source_prefix,
                                            .mask_prompt = options->mask_prompt,
                                            .chat_template = options->chat_template,
                                            .own_template = base->chat_template};

@@ -8,8 +8,7 @@
 #include "io/dataset/tokens.h"
 
 void ld_feed_free(ld_feed *feed) {
-  ld_lane_free(&feed->input);
-  ld_lane_free(&feed->targets);
+  ld_lanes_free(&feed->lanes);
   ld_sample_free(&feed->sample);
   *feed = (ld_feed){0};
 }
@@ -20,32 +19,17 @@ static size_t pixels_of(const ld_corpus *corpus) {
   return (size_t)rule->channels * (size_t)rule->height * (size_t)rule->width;
 }
 
-/* Empties the lanes and makes room for so many tokens (images). */
-static void clear(const ld_corpus *corpus, size_t tokens, ld_feed *feed) {
-  ld_lane_clear(&feed->input);
-  ld_lane_clear(&feed->targets);
-  ld_lane_reserve(&feed->input, tokens, pixels_of(corpus));
-  ld_lane_reserve(&feed->targets, tokens, 0);
-}
-
-static void lay_token(ld_lane *lane, int32_t id, int32_t type) {
-  const int at = ld_lane_add(lane, 1, 0);
-  lane->ids[at] = id;
-  lane->types[at] = type;
-  lane->positions[at] = at - lane->segment[lane->n_segments - 1];
-}
-
-static void lay_tokens(ld_lane *lane, const ld_laid *laid) {
-  const ld_sample *sample = laid->sample;
-  if (!laid->continues) ld_lane_begin_segment(lane);
-  for (int i = laid->first; i < laid->first + laid->count; i++)
-    lay_token(lane, sample->tokens.ids[i], sample->types.n ? sample->types.ids[i] : 0);
+/* Empties the lanes and makes room for so many images. */
+static void clear(const ld_corpus *corpus, size_t images, ld_feed *feed) {
+  ld_lanes_clear(&feed->lanes);
+  if (pixels_of(corpus)) ld_lane_reserve(ld_lane_of(&feed->lanes, LD_IMAGE), images, pixels_of(corpus));
 }
 
 /* Lays the image of a record beside those of the other n_images. */
 static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoch, int n_images,
-                      ld_lane *lane) {
+                      ld_lanes *lanes) {
   const ld_options *options = corpus->options;
+  ld_lane *lane = ld_lane_of(lanes, LD_IMAGE);
   ld_augment augment = {0};
   if (epoch >= 0)
     augment = ld_augment_draw(options->flip, (int)options->crop, (uint64_t)options->seed, (uint64_t)epoch,
@@ -57,18 +41,20 @@ static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoc
 
 /* Continuous text begins with the beginning-of-text token, which nothing predicts. */
 static void lay_beginning(const ld_corpus *corpus, ld_feed *feed) {
-  ld_lane_begin_segment(&feed->input);
-  lay_token(&feed->input, corpus->base->bos, 0);
-  const int at = ld_lane_add(&feed->targets, 1, 0);
-  feed->targets.ids[at] = -1;
+  ld_lane *text = ld_lane_of(&feed->lanes, LD_TEXT), *targets = ld_lane_of(&feed->lanes, LD_TARGETS);
+  ld_lane_begin_segment(text);
+  ld_lane_add_token(text, corpus->base->bos, 0);
+  targets->ids[ld_lane_add(targets, 1, 0)] = -1;
 }
 
 static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, ld_sample *sample, ld_error *err) {
   const int rc = ld_dataset_read(corpus->dataset, &corpus->records[piece->record], sample, err);
   if (rc || pixels_of(corpus)) return rc;
   const size_t end = (size_t)piece->first + (size_t)piece->count;
-  if (corpus->plan->continuous ? end <= sample->tokens.n : end == sample->tokens.n) return 0;
-  return ld_fail(err, LD_EMISMATCH, "%s: changed while it was in use", ld_dataset_path(corpus->dataset));
+  if (corpus->plan->continuous ? end > sample->tokens.n : end != sample->tokens.n)
+    return ld_fail(err, LD_EMISMATCH, "%s: changed while it was in use", ld_dataset_path(corpus->dataset));
+  return ld_base_check_ids(corpus->base, sample->tokens.ids, sample->types.n ? sample->types.ids : NULL,
+                           sample->tokens.n, err);
 }
 
 static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, int n_rows, ld_feed *feed,
@@ -83,88 +69,107 @@ static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, in
     const ld_laid laid = {.sample = &feed->sample,
                           .record = &corpus->records[piece->record],
                           .labels = &corpus->base->labels,
+                          .model = corpus->base->model,
                           .first = piece->first,
                           .count = piece->count,
                           .continues = plan->continuous && (p || begins)};
-    if (pixels_of(corpus))
-      lay_image(corpus, &laid, epoch, n_rows, &feed->input);
-    else
-      lay_tokens(&feed->input, &laid);
-    corpus->base->objective->lay(&laid, &feed->targets);
+    if (pixels_of(corpus)) lay_image(corpus, &laid, epoch, n_rows, &feed->lanes);
+    corpus->base->objective->lay(&laid, &feed->lanes);
   }
   return 0;
 }
 
-static ld_batch batch_of(const ld_corpus *corpus, const ld_feed *feed) {
+static ld_batch batch_of(const ld_corpus *corpus, ld_feed *feed) {
   const ld_image_rule *rule = &corpus->base->image_rule;
-  const ld_lane *lane = &feed->input, *targets = &feed->targets;
-  ld_field input = {.name = LD_TEXT,
-                    .n_rows = lane->n_rows,
-                    .n_segments = lane->n_segments,
-                    .segment = lane->segment,
-                    .ids = lane->ids,
-                    .positions = lane->positions,
-                    .types = lane->types};
-  if (pixels_of(corpus))
-    input = (ld_field){.name = LD_IMAGE,
-                       .n_rows = lane->n_rows,
-                       .numbers = lane->numbers,
-                       .channels = rule->channels,
-                       .height = rule->height,
-                       .width = rule->width};
-  lane->segment[lane->n_segments] = lane->n_rows;
-  return (ld_batch){.fields = {input,
-                               {.name = LD_TARGETS,
-                                .n_rows = targets->n_rows,
-                                .ids = targets->ids,
-                                .positions = targets->positions,
-                                .numbers = targets->numbers}}};
+  ld_batch batch = {0};
+  for (int i = 0; i < feed->lanes.n; i++) {
+    ld_field *field = &batch.fields[i];
+    *field = ld_lane_field(&feed->lanes.list[i]);
+    if (!strcmp(field->name, LD_TARGETS)) field->smoothing = (float)corpus->options->label_smoothing;
+    if (strcmp(field->name, LD_IMAGE) != 0) continue;
+    field->n_segments = 0;
+    field->channels = rule->channels;
+    field->height = rule->height;
+    field->width = rule->width;
+  }
+  return batch;
+}
+
+/* A beginning-of-text token that the vocabulary lacks. */
+static int check_beginning(const ld_corpus *corpus, ld_error *err) {
+  const bool begins = corpus->plan->continuous && corpus->plan->bos;
+  return begins ? ld_base_check_ids(corpus->base, &corpus->base->bos, NULL, 1, err) : 0;
 }
 
 int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, int64_t epoch, ld_feed *feed,
                     ld_batch *batch, ld_error *err) {
-  size_t tokens = 0;
-  for (int i = 0; i < n_rows; i++) tokens += (size_t)corpus->plan->rows[rows[i]].n_tokens;
-  clear(corpus, tokens, feed);
-  for (int i = 0; i < n_rows; i++) {
-    const int rc = lay_row(corpus, &corpus->plan->rows[rows[i]], epoch, n_rows, feed, err);
-    if (rc) return rc;
-  }
-  *batch = batch_of(corpus, feed);
-  const ld_field *input = &batch->fields[0];
-  return input->ids ? ld_base_check_ids(corpus->base, input->ids, input->types, tokens, err) : 0;
+  clear(corpus, (size_t)n_rows, feed);
+  int rc = check_beginning(corpus, err);
+  for (int i = 0; i < n_rows && !rc; i++)
+    rc = lay_row(corpus, &corpus->plan->rows[rows[i]], epoch, n_rows, feed, err);
+  if (!rc) *batch = batch_of(corpus, feed);
+  return rc;
+}
+
+/* Whether what is to be predicted is a text of its own, so that a row has as many targets as it has tokens
+ * besides the input. */
+static bool is_apart(const ld_corpus *corpus) {
+  return ld_dataset_form(corpus->dataset)->apart;
+}
+
+ld_row_shape ld_corpus_shape_of(const ld_corpus *corpus, int n_tokens, int64_t n_targets) {
+  return (ld_row_shape){is_apart(corpus) ? n_tokens - (int)n_targets : n_tokens, (int)n_targets};
+}
+
+int ld_corpus_tokens_of(const ld_corpus *corpus, ld_row_shape shape) {
+  return is_apart(corpus) ? shape.n_input + shape.n_targets : shape.n_input;
 }
 
 ld_row_shape ld_corpus_longest(const ld_corpus *corpus) {
-  return (ld_row_shape){corpus->plan->longest, corpus->plan->longest};
+  const ld_plan *plan = corpus->plan;
+  if (!is_apart(corpus)) return (ld_row_shape){plan->longest, plan->longest};
+  return (ld_row_shape){plan->longest_input, plan->most_targets};
 }
 
-/* Fills in a record of that shape. Its first tokens are the targets, if the objective has any. */
-static void fill_blank(ld_row_shape shape, ld_sample *sample) {
+ld_row_shape ld_corpus_shape(const ld_corpus *corpus, int n_input) {
+  const ld_row_shape longest = ld_corpus_longest(corpus);
+  const int n_targets = (int)((int64_t)n_input * longest.n_targets / longest.n_input);
+  return (ld_row_shape){n_input, n_targets > 1 ? n_targets : 1};
+}
+
+/* Fills in a record of that shape. Its first tokens are the targets, or its last ones where these are a text of
+ * their own. */
+static void fill_blank(const ld_corpus *corpus, ld_row_shape shape, ld_sample *sample) {
+  const bool apart = is_apart(corpus);
+  const int n_tokens = pixels_of(corpus) ? 0 : ld_corpus_tokens_of(corpus, shape);
   sample->tokens.n = sample->types.n = sample->parts.n = 0;
-  for (int t = 0; t < shape.n_tokens; t++) {
+  for (int t = 0; t < n_tokens; t++) {
     ld_ids_push(&sample->tokens, 0);
     ld_ids_push(&sample->parts, 0);
   }
   ld_text_clear(&sample->tags);
-  ld_data_targets(sample, 0);
-  memset(sample->target, 0, (size_t)shape.n_tokens);
-  for (int t = 1; t < shape.n_tokens && t <= shape.n_targets; t++) sample->target[t] = 1;
+  sample->n_source = apart ? (size_t)shape.n_input : 0;
+  ld_data_targets(sample, apart ? sample->n_source : SIZE_MAX);
+  for (int t = 1; !apart && t < n_tokens && t <= shape.n_targets; t++) sample->target[t] = 1;
 }
 
 int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape, ld_feed *feed,
                     ld_batch *batch, ld_error *err) {
   const size_t pixels = (size_t)n_rows * pixels_of(corpus);
-  if (n_rows * shape.n_tokens > INT32_MAX / 2 || pixels > INT32_MAX / 2)
+  const int n_tokens = ld_corpus_tokens_of(corpus, shape);
+  if (n_rows * n_tokens > INT32_MAX / 2 || pixels > INT32_MAX / 2)
     return ld_fail(err, LD_EUSAGE, "--micro-batch %lld: that is too much for one pass", (long long)n_rows);
-  clear(corpus, (size_t)(n_rows * shape.n_tokens), feed);
-  fill_blank(shape, &feed->sample);
-  const ld_record record = {.n_tokens = shape.n_tokens, .n_targets = shape.n_targets};
-  const ld_laid laid = {
-      .sample = &feed->sample, .record = &record, .labels = &corpus->base->labels, .count = shape.n_tokens};
+  clear(corpus, (size_t)n_rows, feed);
+  fill_blank(corpus, shape, &feed->sample);
+  const ld_record record = {.n_tokens = n_tokens, .n_targets = shape.n_targets};
+  const ld_laid laid = {.sample = &feed->sample,
+                        .record = &record,
+                        .labels = &corpus->base->labels,
+                        .model = corpus->base->model,
+                        .count = n_tokens};
   for (int64_t row = 0; row < n_rows; row++) {
-    lay_tokens(&feed->input, &laid);
-    corpus->base->objective->lay(&laid, &feed->targets);
+    if (pixels) ld_lane_add(ld_lane_of(&feed->lanes, LD_IMAGE), 1, pixels_of(corpus));
+    corpus->base->objective->lay(&laid, &feed->lanes);
   }
   *batch = batch_of(corpus, feed);
   return 0;

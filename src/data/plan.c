@@ -5,13 +5,17 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "io/dataset/record.h"
 
 static void add_totals(ld_plan *plan) {
   for (int64_t i = 0; i < plan->n_rows; i++) {
     const ld_row *row = &plan->rows[i];
     plan->n_tokens += row->n_tokens;
     plan->n_targets += row->n_targets;
+    const int input = row->n_tokens - (int)row->n_targets;
     if (row->n_tokens > plan->longest) plan->longest = row->n_tokens;
+    if (input > plan->longest_input) plan->longest_input = input;
+    if (row->n_targets > plan->most_targets) plan->most_targets = (int)row->n_targets;
   }
 }
 
@@ -77,37 +81,33 @@ static void number_rows(int64_t *row_of, int64_t n) {
   free(number);
 }
 
-static int32_t cut(const ld_length *length, int seq_len) {
-  return length->n_tokens < seq_len ? length->n_tokens : seq_len;
-}
-
 static void pack_rows(const ld_length *lengths, int64_t n, int64_t used, int seq_len, int64_t *row_of) {
   item *items = ld_alloc((size_t)used, sizeof *items);
   for (int64_t i = 0, place = 0; i < n; i++)
-    if (lengths[i].n_targets) items[place] = (item){place, cut(&lengths[i], seq_len)}, place++;
+    if (lengths[i].n_targets) items[place] = (item){place, lengths[i].n_tokens}, place++;
   qsort(items, (size_t)used, sizeof *items, longer_first);
   best_fit(items, used, seq_len, row_of);
   free(items);
   number_rows(row_of, used);
 }
 
-static int64_t count_used(ld_plan *plan, const ld_length *lengths, int64_t n, int seq_len) {
+static int64_t count_used(ld_plan *plan, const ld_length *lengths, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
-    if (lengths[i].n_tokens > seq_len) plan->n_cut++;
+    plan->n_cut += (lengths[i].cut & LD_CUT_INPUT) != 0;
+    plan->n_target_cut += (lengths[i].cut & LD_CUT_TARGET) != 0;
     if (!lengths[i].n_targets) plan->n_idle++;
   }
   return n - plan->n_idle;
 }
 
 /* Makes the rows with their sizes, and finds where the pieces of each begin. */
-static void make_rows(ld_plan *plan, const ld_length *lengths, int64_t n, int seq_len,
-                      const int64_t *row_of) {
+static void make_rows(ld_plan *plan, const ld_length *lengths, int64_t n, const int64_t *row_of) {
   for (int64_t i = 0, place = 0; i < n; i++) {
     if (!lengths[i].n_targets) continue;
     ld_row *row = &plan->rows[row_of[place]];
     if (row_of[place++] == plan->n_rows) plan->n_rows++;
     row->n_pieces++;
-    row->n_tokens += cut(&lengths[i], seq_len);
+    row->n_tokens += lengths[i].n_tokens;
     row->n_targets += lengths[i].n_targets;
   }
   size_t first = 0;
@@ -119,18 +119,18 @@ static void make_rows(ld_plan *plan, const ld_length *lengths, int64_t n, int se
 
 ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool pack) {
   ld_plan *plan = ld_alloc(1, sizeof *plan);
-  const int64_t used = count_used(plan, lengths, n, seq_len);
+  const int64_t used = count_used(plan, lengths, n);
   int64_t *row_of = ld_alloc((size_t)used, sizeof *row_of);
   for (int64_t i = 0; i < used; i++) row_of[i] = i;
   if (pack) pack_rows(lengths, n, used, seq_len, row_of);
   plan->rows = ld_alloc((size_t)used, sizeof *plan->rows);
   plan->pieces = ld_alloc((size_t)used, sizeof *plan->pieces);
-  make_rows(plan, lengths, n, seq_len, row_of);
+  make_rows(plan, lengths, n, row_of);
   size_t *next = ld_alloc((size_t)plan->n_rows, sizeof *next);
   for (int64_t i = 0, place = 0; i < n; i++) {
     if (!lengths[i].n_targets) continue;
     const int64_t row = row_of[place++];
-    plan->pieces[plan->rows[row].first_piece + next[row]++] = (ld_row_piece){i, 0, cut(&lengths[i], seq_len)};
+    plan->pieces[plan->rows[row].first_piece + next[row]++] = (ld_row_piece){i, 0, lengths[i].n_tokens};
   }
   free(next);
   free(row_of);

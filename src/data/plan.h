@@ -26,19 +26,23 @@ typedef struct ld_plan {
   ld_row *rows;
   int64_t n_rows;
   ld_row_piece *pieces;
-  bool continuous; /* the pieces of a row are one text; otherwise each is its own segment */
-  bool bos;        /* a row of continuous text begins with the beginning-of-text token */
-  int longest;     /* tokens of the longest row */
+  bool continuous;                 /* the pieces of a row are one text; otherwise each is its own segment */
+  bool bos;                        /* a row of continuous text begins with the beginning-of-text token */
+  int longest;                     /* tokens of the longest row */
+  int longest_input, most_targets; /* of a row: tokens that are not targets, and targets */
   int64_t n_targets, n_tokens;
-  int64_t n_cut, n_idle; /* records truncated to seq_len; records left out because they have no target */
+  int64_t n_cut, n_target_cut; /* records of which the input, and the target, was truncated */
+  int64_t n_idle;              /* records left out because they have no target */
 } ld_plan;
 
 /* The length of a record, as in the dataset's index. */
 typedef struct ld_length {
   int32_t n_tokens, n_targets;
+  uint32_t cut; /* LD_CUT_INPUT, LD_CUT_TARGET */
 } ld_length;
 
-/* One record per row; with `pack` as many as fit, by best fit over decreasing lengths. */
+/* One record per row; with `pack` as many as fit in seq_len tokens, by best fit over decreasing lengths. No
+ * record is longer. */
 ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool pack);
 
 /* Windows of seq_len tokens over all records joined; with `bos` one of these is the beginning-of-text token. */

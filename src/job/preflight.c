@@ -180,12 +180,17 @@ static int show_sample(void *self, ld_error *err) {
   ld_batch batch;
   ld_text text = {0};
   const int rc = ld_corpus_batch(j->data, &row, 1, -1, &feed, &batch, err);
-  const ld_field *input = &batch.fields[0];
-  if (!rc && !input->ids)
-    ld_text_printf(&text, "image of %d x %d, %d channels", input->width, input->height, input->channels);
-  else if (!rc)
-    put_tokens(j->base.tokenizer, input, objective->put_target ? NULL : batch.fields[1].ids, &text);
-  if (!rc && objective->put_target) objective->put_target(&batch.fields[1], &j->base.labels, &text);
+  const ld_field *targets = rc ? NULL : ld_batch_field(&batch, LD_TARGETS);
+  for (const ld_field *field = batch.fields; !rc && field->name; field++) {
+    if (field == targets) continue;
+    const bool trained = !objective->put_target && field->n_rows == targets->n_rows;
+    ld_text_puts(&text, text.length ? " -> " : "");
+    if (field->width)
+      ld_text_printf(&text, "image of %d x %d, %d channels", field->width, field->height, field->channels);
+    else
+      put_tokens(j->base.tokenizer, field, trained ? targets->ids : NULL, &text);
+  }
+  if (!rc && objective->put_target) objective->put_target(targets, &j->base.labels, &text);
   if (!rc) ld_info("sample  %s%s", text.bytes, objective->put_target ? "" : "   (trained: [[ ]])");
   ld_text_free(&text);
   ld_feed_free(&feed);

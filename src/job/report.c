@@ -315,11 +315,12 @@ static void print_work(const ld_job *j, double tokens) {
   ld_feed feed = {0};
   ld_batch batch;
   double loss;
-  if (!ld_corpus_blank(j->data, 1, ld_corpus_longest(j->data), &feed, &batch, NULL)) {
+  const ld_row_shape shape = ld_corpus_longest(j->data);
+  if (!ld_corpus_blank(j->data, 1, shape, &feed, &batch, NULL)) {
     ld_tape_begin(tape, LD_PASS_TRAIN, true, j->options.recompute);
     j->base.objective->loss(j->base.model, tape, &batch, &loss);
     printf("work per step      about %.3f GFLOP\n",
-           ld_tape_work(tape) / j->data->plan->longest * tokens / 1e9);
+           ld_tape_work(tape) / ld_corpus_tokens_of(j->data, shape) * tokens / 1e9);
   }
   ld_feed_free(&feed);
 }

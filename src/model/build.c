@@ -139,6 +139,10 @@ void ld_build_check_padding(ld_builder *builder) {
 }
 
 enum ld_activation ld_build_activation(ld_builder *builder, const char *key, const char *fallback) {
+  return ld_build_activation_of(builder, key, ld_build_string(builder, key, fallback));
+}
+
+enum ld_activation ld_build_activation_of(ld_builder *builder, const char *key, const char *name) {
   static const struct {
     const char *name;
     enum ld_activation kind;
@@ -146,11 +150,24 @@ enum ld_activation ld_build_activation(ld_builder *builder, const char *key, con
                {"gelu_fast", LD_GELU_TANH}, {"gelu", LD_GELU_ERF},
                {"relu", LD_RELU},           {"silu", LD_SILU},
                {"swish", LD_SILU},          {"tanh", LD_TANH}};
-  const char *name = ld_build_string(builder, key, fallback);
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (!strcmp(known[i].name, name)) return known[i].kind;
   ld_build_refuse(builder, key, "\"%s\" is not supported", name);
   return LD_GELU_TANH;
+}
+
+int32_t ld_build_decoder_start(ld_builder *builder, int32_t fallback) {
+  static const char key[] = "decoder_start_token_id";
+  const ld_value *value = ld_value_get(builder->config, key);
+  const int64_t id = value ? value->integer : ld_build_has(builder, key) ? -1 : fallback;
+  if (!value && id < 0)
+    ld_build_refuse(builder, key,
+                    "is missing: give the token with which the decoder begins, for T5 the "
+                    "padding token (0)");
+  else if (id < 0 || id >= builder->model->vocab)
+    ld_build_refuse(builder, key, "(%lld) is not in the vocabulary: vocab_size is %d", (long long)id,
+                    builder->model->vocab);
+  return (int32_t)id;
 }
 
 void ld_build_block_begin(ld_builder *builder) {
@@ -326,6 +343,21 @@ static ld_weight matrix(ld_builder *builder, const char *name, int rows, int col
   return (ld_weight){ld_coded_of(tensor), rows, cols};
 }
 
+static float *table(ld_builder *builder, const char *name, int rows, int cols) {
+  const ld_weight weight = matrix(builder, name, rows, cols);
+  if (builder->failed) return NULL;
+  float *copy = ld_build_alloc(builder, (size_t)rows * (size_t)cols, sizeof *copy);
+  ld_weights_take(builder->weights, builder->block);
+  ld_coded_widen(copy, &weight.numbers, 0, (int64_t)rows * cols);
+  ld_weights_release(builder->weights, builder->block);
+  return copy;
+}
+
+float *ld_build_table(ld_builder *builder, int rows, int cols, const char *format, ...) {
+  FORMAT_NAME(format);
+  return table(builder, name, rows, cols);
+}
+
 float *ld_build_vector(ld_builder *builder, int n, const char *format, ...) {
   FORMAT_NAME(format);
   return vector(builder, name, n);
@@ -450,6 +482,27 @@ ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name) {
   model->config_ties = tied;
   const bool from_head = tied && !find(builder, name) && find(builder, LD_HEAD_WEIGHT);
   return matrix(builder, from_head ? LD_HEAD_WEIGHT : name, model->vocab, model->width);
+}
+
+ld_weight ld_build_shared_embedding(ld_builder *builder, bool tied, const char *const *names) {
+  const char *const *first = names;
+  while (first[1] && !find(builder, *first)) first++;
+  if (!find(builder, *first)) first = names;
+  const ld_weight embedding = ld_build_embedding(builder, tied, *first);
+  for (const char *const *other = first + 1; *first && *other && !builder->failed; other++) {
+    const ld_stored *copy = find(builder, *other);
+    if (!copy) continue;
+    const ld_weight same = matrix(builder, *other, embedding.rows, embedding.cols);
+    const int64_t n = (int64_t)same.rows * same.cols;
+    builder->model->n_parameters -= n;
+    if (!builder->failed && !ld_coded_same(&same.numbers, &embedding.numbers, n))
+      builder->failed =
+          ld_fail(builder->err, LD_EUNSUPPORTED,
+                  "%s: the tensors '%s' and '%s' differ, but are one embedding: remove the one that "
+                  "was not trained",
+                  builder->weights->source, *first, *other);
+  }
+  return embedding;
 }
 
 /* The stored head of a tied model, if it differs from the embedding; otherwise without data. */

@@ -63,8 +63,13 @@ void ld_build_warn(ld_builder *builder, const char *format, ...) __attribute__((
 void ld_build_refuse_flag(ld_builder *builder, const char *key);
 void ld_build_check_padding(ld_builder *builder);
 
-/* The activation function that the key names. */
+/* The activation function that the key names; and the one of that name, which `key` asks for. */
 enum ld_activation ld_build_activation(ld_builder *builder, const char *key, const char *fallback);
+enum ld_activation ld_build_activation_of(ld_builder *builder, const char *key, const char *name);
+
+/* The token with which an encoder-decoder begins to write; `fallback` where config.json does not have the key
+ * (-1: it must). */
+int32_t ld_build_decoder_start(ld_builder *builder, int32_t fallback);
 
 /* What is asked for between the two calls belongs to a block, which the forward pass begins and ends in the
  * same place (ld_tape_block_begin): its weights can be read while it runs. */
@@ -76,6 +81,8 @@ void ld_build_block_end(ld_builder *builder);
 float *ld_build_vector(ld_builder *builder, int n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 ld_weight ld_build_matrix(ld_builder *builder, int rows, int cols, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+float *ld_build_table(ld_builder *builder, int rows, int cols, const char *format, ...) /* a small matrix */
     __attribute__((format(printf, 4, 5)));
 
 /* Fills a linear module from "<path>.weight" and, with `bias`, "<path>.bias", and adds it to the model's
@@ -114,6 +121,10 @@ void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out
  * differs from the embedding is the head, whatever the flag says, and of two that are tied either may be
  * missing. */
 ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name);
+
+/* The same for an embedding that the folder may also hold under other names (NULL after the last): any of them
+ * will do, and those that are there must be equal. */
+ld_weight ld_build_shared_embedding(ld_builder *builder, bool tied, const char *const *names);
 void ld_build_head(ld_builder *builder, const ld_weight *embedding);
 
 #endif

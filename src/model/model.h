@@ -21,8 +21,8 @@ typedef struct ld_model ld_model;
 typedef struct ld_builder ld_builder;
 
 /* What a head's outputs are: for each token, the next token; one result for a record; for each token, its own
- * class. */
-typedef enum ld_head { LD_HEAD_NEXT_TOKEN, LD_HEAD_RECORD, LD_HEAD_TOKEN } ld_head;
+ * class; for each token of the text that an encoder-decoder writes, the next one. */
+typedef enum ld_head { LD_HEAD_NEXT_TOKEN, LD_HEAD_RECORD, LD_HEAD_TOKEN, LD_HEAD_SEQ2SEQ } ld_head;
 
 enum { LD_MAX_ARCHITECTURES = 6 };
 
@@ -37,7 +37,7 @@ typedef struct ld_family {
   const char *default_whole;   /* PEFT's default modules_to_save; NULL for none */
   const char *task_type;       /* PEFT's, for adapters of this family; NULL for none */
   ld_head head;
-  const char *input;           /* the field that it reads: LD_TEXT or LD_IMAGE */
+  const char *input;           /* the field that it reads: LD_TEXT, LD_IMAGE or LD_SOURCE */
   const char *image_processor; /* for a preprocessor_config.json that names none; NULL: no default */
   bool fan_in_fan_out;         /* linear weights are stored (in, out) */
   void (*build)(ld_builder *builder);
@@ -52,15 +52,21 @@ typedef struct ld_head_request {
   bool fresh;              /* new, even if a stored one fits */
 } ld_head_request;
 
+/* The token before a text is the text's last one, which names its language (mBART). */
+enum { LD_START_LAST = -2 };
+
 struct ld_model {
   const ld_family *family;
   void *own;                                   /* the family's own struct */
   const char *default_targets, *default_whole; /* the family's, unless the stored names need others */
-  int n_blocks, width, vocab, max_positions;   /* the last two: 0 without text */
-  int n_types;                                 /* of tokens, if the model has types; 0 otherwise */
-  int channels, image_size;                    /* of images: as in config.json; 0 without */
-  int kv_width;                                /* of a generation cache; 0 when the family cannot generate */
-  ld_linear *head;                             /* features to logits */
+  int n_blocks, width, vocab; /* blocks of the decoder, if there is an encoder too; vocab: 0 without text */
+  int n_encoder_blocks;       /* of an encoder-decoder; 0 for others */
+  int max_positions;          /* of a text; 0: no limit, or no text */
+  int32_t decoder_start;    /* of an encoder-decoder: the token before those that it writes; LD_START_LAST */
+  int n_types;              /* of tokens, if the model has types; 0 otherwise */
+  int channels, image_size; /* of images: as in config.json; 0 without */
+  int kv_width;             /* of a generation cache; 0 when the family cannot generate */
+  ld_linear *head;          /* features to logits */
   ld_linear **linears; /* all linear modules and convolutions in the model's order; a separate head is last */
   size_t n_linears, room_linears;
   bool head_tied;             /* the head shares the embedding's weight */

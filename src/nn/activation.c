@@ -153,3 +153,43 @@ ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up) {
                              .cheap = true});
   return op->y;
 }
+
+typedef struct product_op {
+  ld_tensor *a, *b, *y;
+} product_op;
+
+LD_VECTOR static void multiply(float *y, const float *a, const float *b, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = a[i] * b[i];
+}
+
+LD_VECTOR static void multiply_backward(float *dx, const float *dy, const float *other, size_t n) {
+  for (size_t i = 0; i < n; i++) dx[i] += dy[i] * other[i];
+}
+
+static void product_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  product_op *op = self;
+  multiply(op->y->data, op->a->data, op->b->data, count(op->y));
+}
+
+static void product_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  product_op *op = self;
+  float *da = ld_grad(op->a), *db = ld_grad(op->b);
+  if (da) multiply_backward(da, op->y->grad, op->b->data, count(op->y));
+  if (db) multiply_backward(db, op->y->grad, op->a->data, count(op->y));
+}
+
+ld_tensor *ld_op_multiply(ld_tape *tape, ld_tensor *a, ld_tensor *b) {
+  product_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (product_op){a, b, ld_tape_tensor(tape, a->rows, a->cols)};
+  ld_tape_push(tape, (ld_op){.name = "multiply",
+                             .self = op,
+                             .forward = product_forward,
+                             .backward = product_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(a, b),
+                             .backward_reads = LD_TENSORS(a, b),
+                             .cheap = true});
+  return op->y;
+}

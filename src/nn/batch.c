@@ -13,17 +13,31 @@ const ld_field *ld_batch_field(const ld_batch *batch, const char *name) {
   abort();
 }
 
-void ld_lane_clear(ld_lane *lane) {
-  lane->n_rows = lane->n_segments = 0;
+void ld_lanes_free(ld_lanes *lanes) {
+  for (int i = 0; i < lanes->n; i++) {
+    ld_lane *lane = &lanes->list[i];
+    free(lane->ids);
+    free(lane->positions);
+    free(lane->types);
+    free(lane->segment);
+    free(lane->numbers);
+  }
+  *lanes = (ld_lanes){0};
 }
 
-void ld_lane_free(ld_lane *lane) {
-  free(lane->ids);
-  free(lane->positions);
-  free(lane->types);
-  free(lane->segment);
-  free(lane->numbers);
-  *lane = (ld_lane){0};
+void ld_lanes_clear(ld_lanes *lanes) {
+  for (int i = 0; i < lanes->n; i++) lanes->list[i].n_rows = lanes->list[i].n_segments = 0;
+}
+
+ld_lane *ld_lane_of(ld_lanes *lanes, const char *name) {
+  for (int i = 0; i < lanes->n; i++)
+    if (!strcmp(lanes->list[i].name, name)) return &lanes->list[i];
+  if (lanes->n == LD_MAX_FIELDS) {
+    fprintf(stderr, "lora_dist: a batch with more than %d fields\n", LD_MAX_FIELDS);
+    abort();
+  }
+  lanes->list[lanes->n].name = name;
+  return &lanes->list[lanes->n++];
 }
 
 void ld_lane_reserve(ld_lane *lane, size_t rows, size_t width) {
@@ -41,7 +55,8 @@ void ld_lane_reserve(ld_lane *lane, size_t rows, size_t width) {
 
 int ld_lane_add(ld_lane *lane, int n, size_t width) {
   const int first = lane->n_rows;
-  ld_lane_reserve(lane, (size_t)first + (size_t)n, width);
+  const size_t rows = (size_t)first + (size_t)n;
+  if (rows > lane->room || rows * width > lane->number_room) ld_lane_reserve(lane, rows + rows / 2, width);
   lane->n_rows += n;
   return first;
 }
@@ -54,4 +69,23 @@ void ld_lane_begin_segment(ld_lane *lane) {
     lane->segment = ld_realloc(lane->segment, lane->segment_room, sizeof *lane->segment);
   }
   lane->segment[lane->n_segments++] = lane->n_rows;
+}
+
+void ld_lane_add_token(ld_lane *lane, int32_t id, int32_t type) {
+  const int at = ld_lane_add(lane, 1, 0);
+  lane->ids[at] = id;
+  lane->types[at] = type;
+  lane->positions[at] = at - lane->segment[lane->n_segments - 1];
+}
+
+ld_field ld_lane_field(ld_lane *lane) {
+  if (lane->n_segments) lane->segment[lane->n_segments] = lane->n_rows;
+  return (ld_field){.name = lane->name,
+                    .n_rows = lane->n_rows,
+                    .n_segments = lane->n_segments,
+                    .segment = lane->segment,
+                    .ids = lane->ids,
+                    .positions = lane->positions,
+                    .types = lane->types,
+                    .numbers = lane->numbers};
 }

@@ -37,6 +37,7 @@ typedef struct ld_field {
   const int32_t *positions; /* (n_rows) position within the segment; of targets as the objective lays them */
   const int32_t *types;     /* (n_rows) first or second text of a pair; NULL: all 0 */
   const float *numbers;     /* (n_rows), or of images as above */
+  float smoothing;          /* of target classes: the part of each that is spread over all classes */
   int channels, height, width;
   struct ld_cache *cache; /* generation: keys and values of each segment's previous rows; NULL otherwise */
   const int32_t *slot;    /* (B) where in the cache those of each segment are */
@@ -52,16 +53,28 @@ typedef struct ld_batch {
 /* The field of that name. A missing field is a bug of the caller: the program ends. */
 const ld_field *ld_batch_field(const ld_batch *batch, const char *name);
 
-/* The memory of a field that is being filled; reused, grown when needed. Zero-initialise. */
+/* The memory of a field that is being filled; reused, grown when needed. */
 typedef struct ld_lane {
+  const char *name; /* the field's */
   int n_rows, n_segments;
   int32_t *ids, *positions, *types, *segment;
   float *numbers;
   size_t room, segment_room, number_room;
 } ld_lane;
 
-void ld_lane_clear(ld_lane *lane);
-void ld_lane_free(ld_lane *lane);
+/* Those of a batch, in the order in which they were asked for. Zero-initialise, free with ld_lanes_free. */
+typedef struct ld_lanes {
+  ld_lane list[LD_MAX_FIELDS];
+  int n;
+} ld_lanes;
+
+void ld_lanes_free(ld_lanes *lanes);
+
+/* Empties all of them; their memory stays. */
+void ld_lanes_clear(ld_lanes *lanes);
+
+/* The lane of that field, which is added where there is none. Lanes do not move. */
+ld_lane *ld_lane_of(ld_lanes *lanes, const char *name);
 
 /* Makes room for so many rows in all, of `width` numbers each. */
 void ld_lane_reserve(ld_lane *lane, size_t rows, size_t width);
@@ -71,6 +84,12 @@ int ld_lane_add(ld_lane *lane, int n, size_t width);
 
 /* Makes the next row begin a segment. */
 void ld_lane_begin_segment(ld_lane *lane);
+
+/* Adds a token to the last segment. */
+void ld_lane_add_token(ld_lane *lane, int32_t id, int32_t type);
+
+/* The field of what is in the lane, which keeps owning it. */
+ld_field ld_lane_field(ld_lane *lane);
 
 /* Keys and values that generation keeps, by block of the model and by slot: a text in progress, or a source
  * that has been read. */

@@ -53,14 +53,18 @@ static size_t carve(const ld_tape *tape, const loss_op *op, float *memory, loss_
   return total;
 }
 
-/* The loss of one row, which is replaced by its gradient, softmax - onehot. */
-static double row_loss(float *logits, int target, int V) {
+/* The loss of one row, which is replaced by its gradient, softmax - target. The target is 1 - smoothing at its
+ * class, and smoothing / V more at every class (Szegedy et al., "Rethinking the Inception Architecture for
+ * Computer Vision", 2015, section 7). */
+static double row_loss(float *logits, int target, int V, float smoothing) {
   const float max = ld_row_max(logits, V);
-  const double at_target = (double)logits[target];
+  double wanted = (double)logits[target];
+  if (smoothing > 0) wanted += (double)smoothing * ((double)ld_row_sum(logits, V) / V - wanted);
   const double sum = ld_row_exp(logits, max, V);
   ld_row_scale(logits, (float)(1.0 / sum), V);
-  logits[target] -= 1.0f;
-  return log(sum) + (double)max - at_target;
+  for (int i = 0; smoothing > 0 && i < V; i++) logits[i] -= smoothing / (float)V;
+  logits[target] -= 1.0f - smoothing;
+  return log(sum) + (double)max - wanted;
 }
 
 /* Lists the rows of the next chunk: those with targets from *row on. Moves *row past them and returns their
@@ -135,7 +139,8 @@ static void loss_forward(ld_tape *tape, void *self) {
   for (int row = 0, n; (n = next_rows(op, &row, s.rows)) > 0;) {
     chunk_forward(op, &s, n);
     for (int i = 0; i < n; i++)
-      loss += row_loss(s.logits + (size_t)i * (size_t)V, op->targets->ids[s.rows[i]], V);
+      loss +=
+          row_loss(s.logits + (size_t)i * (size_t)V, op->targets->ids[s.rows[i]], V, op->targets->smoothing);
     if (ld_tape_training(tape)) chunk_gradient(op, &s, n);
   }
   if (s.seen && op->dx)
@@ -200,7 +205,7 @@ static void class_forward(ld_tape *tape, void *self) {
     memset(row, 0, (size_t)V * sizeof *row);
     if (op->targets->ids[i] < 0) continue;
     memcpy(row, op->outputs->data + (size_t)i * (size_t)V, (size_t)V * sizeof *row);
-    *op->loss += row_loss(row, op->targets->ids[i], V);
+    *op->loss += row_loss(row, op->targets->ids[i], V, op->targets->smoothing);
   }
 }
 

@@ -80,6 +80,9 @@ ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_field *text);
 enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_IDENTITY };
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind);
 
+/* y = a b, number by number, of two tensors of one shape. */
+ld_tensor *ld_op_multiply(ld_tape *tape, ld_tensor *a, ld_tensor *b);
+
 /* silu(gate) * up. Shazeer, "GLU Variants Improve Transformer", 2020. */
 ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up);
 

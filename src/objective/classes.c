@@ -13,7 +13,9 @@ static const ld_metric metrics[] = {[LD_ACCURACY] = {.key = "accuracy", .name = 
                                     [LD_MATTHEWS] = {.key = "matthews", .name = "Matthews", .digits = 4},
                                     {0}};
 
-static void lay(const ld_laid *laid, ld_lane *targets) {
+static void lay(const ld_laid *laid, ld_lanes *lanes) {
+  ld_lay_text(laid, lanes);
+  ld_lane *targets = ld_lane_of(lanes, LD_TARGETS);
   const int at = ld_lane_add(targets, 1, 0);
   targets->ids[at] = laid->record->label;
 }

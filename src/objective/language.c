@@ -10,7 +10,9 @@ static const ld_metric metrics[] = {
     {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
 /* A token is the target of the position before it, if that belongs to the same text. */
-static void lay(const ld_laid *laid, ld_lane *targets) {
+static void lay(const ld_laid *laid, ld_lanes *lanes) {
+  ld_lay_text(laid, lanes);
+  ld_lane *targets = ld_lane_of(lanes, LD_TARGETS);
   const int at = ld_lane_add(targets, laid->count, 0);
   int32_t *ids = targets->ids + at;
   for (int i = 0; i < laid->count; i++) {

@@ -71,7 +71,9 @@ static const ld_metric metrics[] = {
     {0}};
 
 /* Data for prediction has no labels. Each class then has target 0, so that it has an answer. */
-static void lay(const ld_laid *laid, ld_lane *targets) {
+static void lay(const ld_laid *laid, ld_lanes *lanes) {
+  ld_lay_text(laid, lanes);
+  ld_lane *targets = ld_lane_of(lanes, LD_TARGETS);
   const ld_text *tags = &laid->sample->tags;
   const int n = (int)laid->labels->n_names, at = ld_lane_add(targets, n, 0);
   int32_t *ids = targets->ids + at;

@@ -38,6 +38,7 @@ typedef struct ld_laid {
   const ld_sample *sample;
   const ld_record *record;
   const ld_labels *labels; /* the base's */
+  const ld_model *model;
   int first, count;
   bool continues; /* its first token continues the row before */
 } ld_laid;
@@ -61,9 +62,10 @@ typedef struct ld_objective {
   ld_head head;                     /* the kind of head that it needs, */
   int least_outputs, most_outputs;  /* with as many outputs; 0: any number */
   bool by_output;                   /* a record with labels has a target for each output, not one in all */
-  /* Adds the targets of a sample to the field "targets": ids (-1 for none) or numbers (NaN for none). Where a
-   * prediction needs it, `positions` gets the part of the record (a word) that each belongs to. */
-  void (*lay)(const ld_laid *laid, ld_lane *targets);
+  /* Adds a sample to the fields: its tokens, with ld_lay_text (images are there already), and to "targets" ids
+   * (-1 for none) or numbers (NaN for none). Where a prediction needs it, the targets' `positions` get the part
+   * of the record (a word) that each belongs to. */
+  void (*lay)(const ld_laid *laid, ld_lanes *lanes);
   /* LD_EMISMATCH, naming no file, when data with these labels does not suit a head with so many outputs.
    * NULL: it has no labels. */
   int (*suit)(const ld_labels *labels, int n_outputs, ld_error *err);
@@ -84,7 +86,10 @@ typedef struct ld_objective {
   void (*put_prediction)(const ld_labels *labels, const ld_outputs *outputs, ld_text *line);
 } ld_objective;
 
+/* Adds the tokens of a sample to the field "text"; nothing for an image. */
+void ld_lay_text(const ld_laid *laid, ld_lanes *lanes);
+
 extern const ld_objective ld_objective_language, ld_objective_value, ld_objective_classes,
-    ld_objective_tokens, ld_objective_multilabel;
+    ld_objective_tokens, ld_objective_multilabel, ld_objective_seq2seq;
 
 #endif

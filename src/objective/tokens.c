@@ -93,7 +93,9 @@ static const ld_metric metrics[] = {
     {0}};
 
 /* Data for prediction may have no tags. The first token of a word then has class 0, so that it has an answer. */
-static void lay(const ld_laid *laid, ld_lane *targets) {
+static void lay(const ld_laid *laid, ld_lanes *lanes) {
+  ld_lay_text(laid, lanes);
+  ld_lane *targets = ld_lane_of(lanes, LD_TARGETS);
   const ld_sample *sample = laid->sample;
   const char *tag = sample->tags.length ? sample->tags.bytes : NULL;
   const int at = ld_lane_add(targets, laid->count, 0);

@@ -12,7 +12,9 @@ static const ld_metric metrics[] = {
     [LD_SPEARMAN] = {.key = "spearman", .name = "Spearman", .title = "Spearman correlation", .digits = 4},
     {0}};
 
-static void lay(const ld_laid *laid, ld_lane *targets) {
+static void lay(const ld_laid *laid, ld_lanes *lanes) {
+  ld_lay_text(laid, lanes);
+  ld_lane *targets = ld_lane_of(lanes, LD_TARGETS);
   const int at = ld_lane_add(targets, 1, 1);
   targets->numbers[at] = laid->record->value;
 }

@@ -24,8 +24,10 @@ typedef struct ld_options {
   bool rslora;
   const char *lora_given; /* an option that an initial adapter decides but that was given; NULL: none */
   /* data */
-  int64_t batch_size, micro_batch, seq_len;
-  char *pack; /* "auto", "yes", "no" */
+  int64_t batch_size, micro_batch, seq_len, target_len;
+  char *pack;             /* "auto", "yes", "no" */
+  char *source_prefix;    /* NULL: none */
+  double label_smoothing; /* a share of each target */
   bool mask_prompt, shuffle;
   char *chat_template;
   int64_t labels; /* outputs of a classifier's head; 0: counted from the data */

@@ -10,14 +10,14 @@
 /* Lengths are rounded up to one of so many kinds, so that data of any size needs few passes. */
 enum { KINDS = 48 };
 
-/* The work of a sequence by its shape, found on demand. */
+/* The work of a row by its shape, found on demand. */
 typedef struct costs {
   const ld_corpus *corpus;
   const ld_options *options;
   ld_tape *tape;
   ld_feed feed;
   int unit;                          /* tokens from one kind to the next */
-  double work[KINDS + 1][KINDS + 1]; /* by kind of tokens and of targets; 0: not known */
+  double work[KINDS + 1][KINDS + 1]; /* by kind of input and of targets; 0: not known */
 } costs;
 
 static int find_work(costs *c, ld_row_shape shape, double *work, ld_error *err) {
@@ -36,21 +36,24 @@ static int kind_of(const costs *c, int n) {
 }
 
 /* Adds the work of a sequence: its kind's work, scaled to its length. */
-static int add_sequence(costs *c, int n_tokens, int64_t n_targets, double *sum, ld_error *err) {
-  const int tokens = kind_of(c, n_tokens), targets = kind_of(c, (int)n_targets);
-  double *work = &c->work[tokens][targets];
-  const int rc = *work > 0 ? 0 : find_work(c, (ld_row_shape){tokens * c->unit, targets * c->unit}, work, err);
-  *sum += *work * n_tokens / (tokens * c->unit);
+static int add_sequence(costs *c, ld_row_shape shape, double *sum, ld_error *err) {
+  const int input = kind_of(c, shape.n_input), targets = kind_of(c, shape.n_targets);
+  double *work = &c->work[input][targets];
+  const int rc = *work > 0 ? 0 : find_work(c, (ld_row_shape){input * c->unit, targets * c->unit}, work, err);
+  *sum += *work * shape.n_input / (input * c->unit);
   return rc;
 }
 
 static int add_row(costs *c, const ld_row *row, double *sum, ld_error *err) {
   const ld_plan *plan = c->corpus->plan;
-  if (plan->continuous) return add_sequence(c, row->n_tokens, row->n_targets, sum, err);
+  const ld_corpus *corpus = c->corpus;
+  if (plan->continuous)
+    return add_sequence(c, ld_corpus_shape_of(corpus, row->n_tokens, row->n_targets), sum, err);
   int rc = 0;
   for (int p = 0; p < row->n_pieces && !rc; p++) {
     const ld_row_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
-    rc = add_sequence(c, piece->count, c->corpus->records[piece->record].n_targets, sum, err);
+    const int64_t n_targets = corpus->records[piece->record].n_targets;
+    rc = add_sequence(c, ld_corpus_shape_of(corpus, piece->count, n_targets), sum, err);
   }
   return rc;
 }

@@ -12,10 +12,10 @@ typedef struct trial {
 enum { SHORT = 64, GROWTH = 4, REPEATED = 5 }; /* tokens of the first pass; growth from one to the next */
 static const double LONG = 0.2;                /* seconds: a pass this long is measured well enough */
 
-/* One pass over `n_rows` blank rows of n_tokens. */
+/* One pass over `n_rows` blank rows that read n_tokens each. */
 static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_error *err) {
   ld_batch batch;
-  const int rc = ld_corpus_blank(t->data, n_rows, (ld_row_shape){n_tokens, n_tokens}, &t->feed, &batch, err);
+  const int rc = ld_corpus_blank(t->data, n_rows, ld_corpus_shape(t->data, n_tokens), &t->feed, &batch, err);
   if (rc) return rc;
   double loss;
   const double began = ld_clock();
@@ -32,7 +32,7 @@ static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_
  * fastest counts: what only a first pass pays for (page faults of the model) and chance delays (other
  * programs) are not part of a step's cost. */
 static int try_passes(ld_trainer *t, trial *out, ld_error *err) {
-  const int64_t longest = t->data->plan->longest, micro = t->options->micro_batch;
+  const int64_t longest = ld_corpus_longest(t->data).n_input, micro = t->options->micro_batch;
   const int64_t most = micro < t->data->plan->n_rows ? micro : t->data->plan->n_rows;
   const double began = ld_clock();
   int64_t n_rows = 1, n_tokens = longest < SHORT ? longest : SHORT;

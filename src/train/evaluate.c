@@ -8,16 +8,23 @@
 #include "data/fetch.h"
 #include "train/exact.h"
 
+/* At least as long as both. */
+static ld_row_shape wider(ld_row_shape a, ld_row_shape b) {
+  return (ld_row_shape){a.n_input > b.n_input ? a.n_input : b.n_input,
+                        a.n_targets > b.n_targets ? a.n_targets : b.n_targets};
+}
+
 int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute, const ld_corpus *corpus,
                    const ld_corpus *second, size_t *bytes, ld_error *err) {
   ld_tape *tape = session->tape;
-  const ld_corpus *widest = second && second->plan->longest > corpus->plan->longest ? second : corpus;
+  ld_row_shape shape = ld_corpus_longest(corpus);
+  if (second) shape = wider(shape, ld_corpus_longest(second));
   int64_t rows = corpus->plan->n_rows;
   if (second && second->plan->n_rows > rows) rows = second->plan->n_rows;
   if (rows > session->micro_batch) rows = session->micro_batch;
   ld_batch batch;
   double loss;
-  const int rc = ld_corpus_blank(widest, rows, ld_corpus_longest(widest), session->feed, &batch, err);
+  const int rc = ld_corpus_blank(corpus, rows, shape, session->feed, &batch, err);
   if (rc) return rc;
   ld_tape_begin(tape, pass, true, recompute);
   corpus->base->objective->loss(session->model, tape, &batch, &loss);

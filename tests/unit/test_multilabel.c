@@ -55,19 +55,20 @@ Test(multilabel, a_list_may_have_any_number_of_labels) {
 
   /* as the batch has them, with the base's classes */
   char *names[] = {"home", "other", "sea"};
-  ld_lane targets = {0};
+  ld_lanes lanes = {0};
   const ld_labels labels = {.kind = LD_LABEL_NAME, .names = names, .n_names = 3};
   ld_laid laid = {.sample = &sample, .record = &s.index.records[0], .labels = &labels};
-  ld_objective_multilabel.lay(&laid, &targets);
-  cr_assert(targets.ids[0] == 1 && targets.ids[1] == 0 && targets.ids[2] == 1);
+  ld_objective_multilabel.lay(&laid, &lanes);
+  const ld_lane *targets = ld_lane_of(&lanes, LD_TARGETS);
+  cr_assert(targets->ids[0] == 1 && targets->ids[1] == 0 && targets->ids[2] == 1);
   cr_assert_eq(ld_dataset_read(s.dataset, &s.index.records[1], &sample, &err), 0, "%s", err.text);
-  ld_objective_multilabel.lay(&laid, &targets);
-  cr_assert(targets.ids[3] == 0 && targets.ids[4] == 0 && targets.ids[5] == 0);
+  ld_objective_multilabel.lay(&laid, &lanes);
+  cr_assert(targets->ids[3] == 0 && targets->ids[4] == 0 && targets->ids[5] == 0);
   const ld_record one = {.label = 1};
   laid.record = &one;
-  ld_objective_multilabel.lay(&laid, &targets);
-  cr_assert(targets.ids[6] == 0 && targets.ids[7] == 1 && targets.ids[8] == 0);
-  ld_lane_free(&targets);
+  ld_objective_multilabel.lay(&laid, &lanes);
+  cr_assert(targets->ids[6] == 0 && targets->ids[7] == 1 && targets->ids[8] == 0);
+  ld_lanes_free(&lanes);
   ld_sample_free(&sample);
   end(&s);
 }

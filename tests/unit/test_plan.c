@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "data/plan.h"
+#include "io/dataset/record.h"
 
 /* Every target is planned once, no row is too long, rows are as described. */
 static void check(const ld_plan *plan, const ld_length *lengths, int n, int seq_len) {
@@ -19,22 +20,23 @@ static void check(const ld_plan *plan, const ld_length *lengths, int n, int seq_
     cr_assert(tokens == row->n_tokens && tokens <= seq_len && tokens > 0);
   }
   for (int i = 0; i < n; i++) {
-    const int usable = lengths[i].n_tokens < seq_len || plan->continuous ? lengths[i].n_tokens : seq_len;
-    cr_assert(seen[i] == (lengths[i].n_targets ? usable : 0), "record %d: %d of %d", i, seen[i], usable);
+    const int whole = lengths[i].n_tokens;
+    cr_assert(seen[i] == (lengths[i].n_targets ? whole : 0), "record %d: %d of %d", i, seen[i], whole);
   }
   free(seen);
 }
 
-static const ld_length some[] = {{10, 9}, {3, 2},  {100, 49}, {50, 49}, {1, 0},
-                                 {7, 1},  {40, 5}, {43, 42},  {10, 3}};
+static const ld_length some[] = {{10, 9, 0}, {3, 2, 0}, {50, 49, LD_CUT_INPUT}, {50, 49, 0},
+                                 {1, 0, 0},  {7, 1, 0}, {40, 5, LD_CUT_TARGET}, {43, 42, 0},
+                                 {10, 3, 0}};
 enum { N_SOME = sizeof some / sizeof *some };
 
 Test(plan, one_record_a_row) {
   ld_plan *plan = ld_plan_records(some, N_SOME, 50, false);
   check(plan, some, N_SOME, 50);
   cr_assert(plan->n_rows == N_SOME - 1);
-  cr_assert(plan->n_cut == 1 && plan->n_idle == 1);
-  cr_assert(plan->longest == 50);
+  cr_assert(plan->n_cut == 1 && plan->n_target_cut == 1 && plan->n_idle == 1);
+  cr_assert(plan->longest == 50 && plan->most_targets == 49 && plan->longest_input == 35);
   for (int r = 1; r < plan->n_rows; r++)
     cr_assert(plan->pieces[plan->rows[r].first_piece].record >
               plan->pieces[plan->rows[r - 1].first_piece].record);
@@ -49,7 +51,7 @@ Test(plan, packing_fills_rows) {
 }
 
 Test(plan, stream_cuts_windows) {
-  const ld_length lengths[] = {{10, 10}, {3, 3}, {0, 0}, {100, 100}, {5, 5}};
+  const ld_length lengths[] = {{10, 10, 0}, {3, 3, 0}, {0, 0, 0}, {100, 100, 0}, {5, 5, 0}};
   for (int bos = 0; bos < 2; bos++) {
     ld_plan *plan = ld_plan_stream(lengths, 5, 16, bos);
     check(plan, lengths, 5, 16);
@@ -82,7 +84,7 @@ Test(plan, microbatches_hold_equally_many_tokens) {
   ld_length lengths[N];
   int64_t rows[N], scratch[2 * N];
   bool seen[N] = {false};
-  for (int i = 0; i < N; i++) lengths[i] = (ld_length){i * 7 % N + 2, 1};
+  for (int i = 0; i < N; i++) lengths[i] = (ld_length){i * 7 % N + 2, 1, 0};
   ld_plan *plan = ld_plan_records(lengths, N, 50, false);
   ld_plan_order(plan, 3, 0, true, rows);
   ld_plan_balance(plan, MICRO, rows, N, scratch);

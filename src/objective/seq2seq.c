@@ -1,0 +1,153 @@
+/* From one text to another: an encoder-decoder reads the source and learns to write the target.
+ *
+ * A record is {"document": "It rained for a week. ...", "summary": "A wet week."}, or the same under another of
+ * the names below. Both texts are encoded with the tokenizer's special tokens, and truncated separately. The
+ * decoder reads the target moved by one, behind the token that begins it:
+ *
+ *   source    It  rained  ...  </s>
+ *   text      <pad>  A    wet   week  .
+ *   targets   A      wet  week  .     </s> */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/dataset/dataset.h"
+#include "io/dataset/tokens.h"
+#include "nn/ops.h"
+#include "objective/objective.h"
+
+static const char *const pairs[][2] = {
+    {"source", "target"},      /* ours */
+    {"document", "summary"},   /* XSum, SciTLDR */
+    {"article", "highlights"}, /* CNN / Daily Mail */
+    {"article", "summary"},    /* Gigaword */
+    {"dialogue", "summary"},   /* SAMSum, DialogSum */
+    {"text", "summary"},       /* BillSum */
+    {"text", "highlights"},    /* others on the hub */
+    {"document", "highlights"},
+    {"prompt", "completion"}, /* as for a language model */
+    {NULL, NULL},
+};
+
+static const ld_column_names names = {
+    .pairs = pairs,
+    .advice = "name the text that is read \"source\" (or \"document\", \"article\", \"dialogue\", \"text\", "
+              "\"prompt\"), and the one that is written \"target\" (or \"summary\", \"highlights\", "
+              "\"completion\")"};
+
+static int encode_source(const ld_dataset *dataset, const char *text, ld_sample *sample, ld_error *err) {
+  const char *prefix = ld_dataset_asked(dataset)->source_prefix;
+  ld_text whole = {0};
+  ld_text_puts(&whole, prefix ? prefix : "");
+  ld_text_puts(&whole, text);
+  const int rc = ld_data_encode_input(dataset, whole.bytes, NULL, sample, err);
+  ld_text_free(&whole);
+  sample->n_source = sample->tokens.n;
+  sample->types.n = 0;
+  return rc;
+}
+
+static int encode_target(const ld_dataset *dataset, const char *text, ld_sample *sample, ld_error *err) {
+  const ld_dataset_options *asked = ld_dataset_asked(dataset);
+  ld_input input = {.text = text, .length = strlen(text)};
+  ld_ids ids = {0}, types = {0};
+  int rc = ld_tokenizer_encode_input(asked->tokenizer, &input, &ids, &types, err);
+  if (!rc && asked->target_len > 0 && ids.n > (size_t)asked->target_len) {
+    sample->cut |= LD_CUT_TARGET;
+    input.most = (size_t)asked->target_len;
+    ids.n = types.n = 0;
+    rc = ld_tokenizer_encode_input(asked->tokenizer, &input, &ids, &types, err);
+  }
+  for (size_t i = 0; i < ids.n && !rc; i++) ld_ids_push(&sample->tokens, ids.ids[i]);
+  ld_ids_free(&ids);
+  ld_ids_free(&types);
+  return rc;
+}
+
+/* The texts with which a text made by the model is compared: the target, or the list "references". */
+static int take_references(const ld_value *values, const char *target, ld_sample *sample, ld_error *err) {
+  const ld_value *list = ld_value_get(values, "references");
+  if (!list) ld_text_append(&sample->references, target, strlen(target) + 1);
+  if (list && (list->type != LD_LIST || !list->n_items))
+    return ld_fail(err, LD_EFORMAT, "references: expected a list of texts, found %s",
+                   list->type == LD_LIST ? "an empty one" : ld_value_type_name(list->type));
+  for (size_t i = 0; list && i < list->n_items; i++) {
+    if (list->items[i].type != LD_STRING)
+      return ld_fail(err, LD_EFORMAT, "references: item %zu is %s, expected a text", i + 1,
+                     ld_value_type_name(list->items[i].type));
+    ld_text_append(&sample->references, list->items[i].string, strlen(list->items[i].string) + 1);
+  }
+  return 0;
+}
+
+static int make(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                ld_sample *sample, ld_error *err) {
+  (void)record;
+  const bool unlabelled = ld_dataset_asked(dataset)->unlabelled;
+  const char *source, *target = NULL;
+  int rc = ld_data_string(parsed->values, ld_dataset_text_key(dataset), &source, err);
+  if (!rc && !unlabelled) rc = ld_data_string(parsed->values, ld_dataset_pair_key(dataset), &target, err);
+  if (rc || (!*source && !unlabelled)) return rc;
+  rc = encode_source(dataset, source, sample, err);
+  if (!rc && target) rc = encode_target(dataset, target, sample, err);
+  if (!rc && target) rc = take_references(parsed->values, target, sample, err);
+  if (!rc) ld_data_targets(sample, sample->n_source);
+  return rc;
+}
+
+static const ld_data_form source_target = {
+    .name = "seq2seq",
+    .takes = "an encoder-decoder takes files that end in",
+    .more = {"references"},
+    .columns = &names,
+    .pairs = true,
+    .apart = true,
+    .input = "text",
+    .record = "record",
+    .row = "pair",
+    .target = "target token",
+    .without_any = "a target (by the keys 'target', 'summary', 'highlights' or 'completion')",
+    .make = make};
+static const ld_data_form *const forms[] = {&source_target, NULL};
+
+static const ld_metric metrics[] = {
+    {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
+
+static void lay(const ld_laid *laid, ld_lanes *lanes) {
+  const ld_sample *sample = laid->sample;
+  const int32_t *ids = sample->tokens.ids, start = laid->model->decoder_start;
+  const size_t first = sample->n_source, n = sample->tokens.n;
+  ld_lane *source = ld_lane_of(lanes, LD_SOURCE), *text = ld_lane_of(lanes, LD_TEXT),
+          *targets = ld_lane_of(lanes, LD_TARGETS);
+  ld_lane_begin_segment(source);
+  for (size_t i = 0; i < first; i++) ld_lane_add_token(source, ids[i], 0);
+  ld_lane_begin_segment(text);
+  ld_lane_add_token(text, start == LD_START_LAST ? ids[n - 1] : start, 0);
+  for (size_t i = first; i + 1 < n; i++) ld_lane_add_token(text, ids[i], 0);
+  /* A source that is only predicted has a row without a target. */
+  const int at = ld_lane_add(targets, n > first ? (int)(n - first) : 1, 0);
+  targets->ids[at] = -1;
+  if (n > first) memcpy(targets->ids + at, ids + first, (n - first) * sizeof *ids);
+}
+
+static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
+  ld_op_cross_entropy(tape, model->family->features(model, tape, batch), model->head,
+                      ld_batch_field(batch, LD_TARGETS), batch, sum);
+  return NULL;
+}
+
+static void score(const ld_answers *answers, ld_scores *out) {
+  out->value[0] = exp(answers->loss);
+}
+
+const ld_objective ld_objective_seq2seq = {
+    .name = "seq2seq",
+    .model = "an encoder-decoder",
+    .forms = forms,
+    .loss_unit = "nats",
+    .metrics = metrics,
+    .head = LD_HEAD_SEQ2SEQ,
+    .lay = lay,
+    .loss = loss,
+    .score = score,
+};
