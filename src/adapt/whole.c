@@ -43,7 +43,7 @@ static void lay_out(ld_change *c) {
   const ld_linear *layer = c->layer;
   const double products = (double)layer->in * layer->out;
   ld_change_add(c, "weight", 2, (int64_t[]){layer->out, layer->in});
-  if (layer->bias) ld_change_add(c, "bias", 1, (int64_t[]){layer->out});
+  if (layer->bias && !layer->bias_fixed) ld_change_add(c, "bias", 1, (int64_t[]){layer->out});
   c->work = (ld_change_work){products, products, products};
 }
 

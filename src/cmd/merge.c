@@ -112,7 +112,7 @@ static void find_change(const ld_base *base, source *from) {
     if (layer->weight.numbers.data == from->stored->data ||
         (layer->is_new && is_named(model, layer, "weight", from->name)))
       set_change(from, base->params, i, "weight");
-    else if (layer->bias && is_named(model, layer, "bias", from->name))
+    else if (layer->bias && !layer->bias_fixed && is_named(model, layer, "bias", from->name))
       set_change(from, base->params, i, "bias");
   }
 }

@@ -19,6 +19,9 @@ extern const ld_family ld_distilbert_tokens;
 extern const ld_family ld_t5; /* t5.c, with its relatives: */
 extern const ld_family ld_mt5;
 extern const ld_family ld_umt5;
+extern const ld_family ld_bart; /* bart.c, with its relatives: */
+extern const ld_family ld_mbart;
+extern const ld_family ld_pegasus;
 extern const ld_family ld_resnet; /* resnet.c, with torchvision's names too: */
 extern const ld_family ld_resnet_cifar;
 

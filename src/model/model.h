@@ -37,7 +37,7 @@ typedef struct ld_family {
   const char *default_whole;   /* PEFT's default modules_to_save; NULL for none */
   const char *task_type;       /* PEFT's, for adapters of this family; NULL for none */
   ld_head head;
-  const char *input;           /* the field that it reads: LD_TEXT, LD_IMAGE or LD_SOURCE */
+  const char *input;           /* what it reads: LD_TEXT or LD_IMAGE */
   const char *image_processor; /* for a preprocessor_config.json that names none; NULL: no default */
   bool fan_in_fan_out;         /* linear weights are stored (in, out) */
   void (*build)(ld_builder *builder);
@@ -52,7 +52,8 @@ typedef struct ld_head_request {
   bool fresh;              /* new, even if a stored one fits */
 } ld_head_request;
 
-/* The token before a text is the text's last one, which names its language (mBART). */
+/* The token before a text is the text's last one, which names its language: as transformers does it for mBART, the
+ * one at the number of its tokens that are not padding. */
 enum { LD_START_LAST = -2 };
 
 struct ld_model {
@@ -63,6 +64,7 @@ struct ld_model {
   int n_encoder_blocks;       /* of an encoder-decoder; 0 for others */
   int max_positions;          /* of a text; 0: no limit, or no text */
   int32_t decoder_start;    /* of an encoder-decoder: the token before those that it writes; LD_START_LAST */
+  int32_t padding;          /* with LD_START_LAST: the padding id */
   int n_types;              /* of tokens, if the model has types; 0 otherwise */
   int channels, image_size; /* of images: as in config.json; 0 without */
   int kv_width;             /* of a generation cache; 0 when the family cannot generate */

@@ -7,11 +7,25 @@
 #include "model/build.h"
 #include "model/families.h"
 
-static const ld_family *const families[] = {
-    &ld_gpt2,        &ld_llama,          &ld_mistral,           &ld_qwen2,  &ld_qwen3,
-    &ld_bert,        &ld_roberta,        &ld_distilbert,        &ld_resnet, &ld_resnet_cifar,
-    &ld_bert_tokens, &ld_roberta_tokens, &ld_distilbert_tokens, &ld_t5,     &ld_mt5,
-    &ld_umt5};
+static const ld_family *const families[] = {&ld_gpt2,
+                                            &ld_llama,
+                                            &ld_mistral,
+                                            &ld_qwen2,
+                                            &ld_qwen3,
+                                            &ld_bert,
+                                            &ld_roberta,
+                                            &ld_distilbert,
+                                            &ld_resnet,
+                                            &ld_resnet_cifar,
+                                            &ld_bert_tokens,
+                                            &ld_roberta_tokens,
+                                            &ld_distilbert_tokens,
+                                            &ld_t5,
+                                            &ld_mt5,
+                                            &ld_umt5,
+                                            &ld_bart,
+                                            &ld_mbart,
+                                            &ld_pegasus};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 static bool serves(const ld_family *family, const char *architecture) {

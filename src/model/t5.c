@@ -312,7 +312,7 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
 
 #define FAMILY(type, ...)                                                                                    \
   {                                                                                                          \
-    .model_type = type, .architectures = {__VA_ARGS__}, .keys = {its_keys}, .input = LD_SOURCE,              \
+    .model_type = type, .architectures = {__VA_ARGS__}, .keys = {its_keys}, .input = LD_TEXT,                \
     .default_targets = "q,v", .task_type = "SEQ_2_SEQ_LM", .head = LD_HEAD_SEQ2SEQ, .build = build,          \
     .features = features,                                                                                    \
   }

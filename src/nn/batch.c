@@ -13,20 +13,26 @@ const ld_field *ld_batch_field(const ld_batch *batch, const char *name) {
   abort();
 }
 
-void ld_lanes_free(ld_lanes *lanes) {
-  for (int i = 0; i < lanes->n; i++) {
-    ld_lane *lane = &lanes->list[i];
-    free(lane->ids);
-    free(lane->positions);
-    free(lane->types);
-    free(lane->segment);
-    free(lane->numbers);
-  }
-  *lanes = (ld_lanes){0};
+void ld_lane_clear(ld_lane *lane) {
+  lane->n_rows = lane->n_segments = 0;
+}
+
+void ld_lane_free(ld_lane *lane) {
+  free(lane->ids);
+  free(lane->positions);
+  free(lane->types);
+  free(lane->segment);
+  free(lane->numbers);
+  *lane = (ld_lane){0};
 }
 
 void ld_lanes_clear(ld_lanes *lanes) {
-  for (int i = 0; i < lanes->n; i++) lanes->list[i].n_rows = lanes->list[i].n_segments = 0;
+  for (int i = 0; i < lanes->n; i++) ld_lane_clear(&lanes->list[i]);
+}
+
+void ld_lanes_free(ld_lanes *lanes) {
+  for (int i = 0; i < lanes->n; i++) ld_lane_free(&lanes->list[i]);
+  *lanes = (ld_lanes){0};
 }
 
 ld_lane *ld_lane_of(ld_lanes *lanes, const char *name) {

@@ -53,7 +53,7 @@ typedef struct ld_batch {
 /* The field of that name. A missing field is a bug of the caller: the program ends. */
 const ld_field *ld_batch_field(const ld_batch *batch, const char *name);
 
-/* The memory of a field that is being filled; reused, grown when needed. */
+/* The memory of a field that is being filled; reused, grown when needed. Zero-initialise. */
 typedef struct ld_lane {
   const char *name; /* the field's */
   int n_rows, n_segments;
@@ -61,6 +61,9 @@ typedef struct ld_lane {
   float *numbers;
   size_t room, segment_room, number_room;
 } ld_lane;
+
+void ld_lane_clear(ld_lane *lane);
+void ld_lane_free(ld_lane *lane);
 
 /* Those of a batch, in the order in which they were asked for. Zero-initialise, free with ld_lanes_free. */
 typedef struct ld_lanes {

@@ -113,16 +113,24 @@ static const ld_data_form *const forms[] = {&source_target, NULL};
 static const ld_metric metrics[] = {
     {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
+/* The token that begins what the decoder reads. */
+static int32_t start_of(const ld_model *model, const int32_t *target, size_t n) {
+  if (model->decoder_start != LD_START_LAST) return model->decoder_start;
+  size_t last = 0;
+  for (size_t i = 0; i < n; i++) last += target[i] != model->padding;
+  return n ? target[last ? last - 1 : n - 1] : model->padding;
+}
+
 static void lay(const ld_laid *laid, ld_lanes *lanes) {
   const ld_sample *sample = laid->sample;
-  const int32_t *ids = sample->tokens.ids, start = laid->model->decoder_start;
+  const int32_t *ids = sample->tokens.ids;
   const size_t first = sample->n_source, n = sample->tokens.n;
   ld_lane *source = ld_lane_of(lanes, LD_SOURCE), *text = ld_lane_of(lanes, LD_TEXT),
           *targets = ld_lane_of(lanes, LD_TARGETS);
   ld_lane_begin_segment(source);
   for (size_t i = 0; i < first; i++) ld_lane_add_token(source, ids[i], 0);
   ld_lane_begin_segment(text);
-  ld_lane_add_token(text, start == LD_START_LAST ? ids[n - 1] : start, 0);
+  ld_lane_add_token(text, start_of(laid->model, ids + first, n - first), 0);
   for (size_t i = first; i + 1 < n; i++) ld_lane_add_token(text, ids[i], 0);
   /* A source that is only predicted has a row without a target. */
   const int at = ld_lane_add(targets, n > first ? (int)(n - first) : 1, 0);

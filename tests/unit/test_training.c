@@ -190,6 +190,37 @@ static void check_images(const training *t) {
   ld_feed_free(&feed);
 }
 
+static void check_row(const training *t, int64_t row, const char *what, const int32_t *ids, int n) {
+  char *name = ld_format("row%d.%s", (int)row, what);
+  const ld_stored *want = ld_safetensors_find(t->golden, name);
+  cr_assert(want, "%s was not recorded", name);
+  cr_assert(want->shape[0] == n && !memcmp(ids, want->data, (size_t)n * sizeof *ids), "%s", name);
+  free(name);
+}
+
+static void check_pairs(const training *t) {
+  ld_feed feed = {0};
+  ld_error err;
+  for (int64_t row = 0; row < t->corpus->plan->n_rows; row++) {
+    ld_batch batch;
+    must(ld_corpus_batch(t->corpus, &row, 1, -1, &feed, &batch, &err), &err);
+    const ld_field *source = ld_batch_field(&batch, LD_SOURCE), *text = ld_batch_field(&batch, LD_TEXT),
+                   *targets = ld_batch_field(&batch, LD_TARGETS);
+    check_row(t, row, "source", source->ids, source->n_rows);
+    check_row(t, row, "target", targets->ids, targets->n_rows);
+    cr_assert_eq(text->n_rows, targets->n_rows);
+    cr_assert(!memcmp(text->ids + 1, targets->ids, (size_t)(text->n_rows - 1) * sizeof *text->ids));
+  }
+  ld_feed_free(&feed);
+}
+
+static void follow_pairs(const char *model, const char *run, const char *more) {
+  training t;
+  begin(&t, model, "train.jsonl", run, more);
+  check_pairs(&t);
+  follow_steps(&t, model, run);
+}
+
 static void follow_texts(const char *model, const char *more) {
   training t;
   begin(&t, model, "train.jsonl", "linear", more);
@@ -219,6 +250,20 @@ Test(training, llama3_cosine_schedule_with_weight_decay) {
 Test(training, llama_with_its_head_in_full) {
   follow("llama_whole", "linear", "");
   follow("llama_whole", "linear", "--micro-batch 2 --recompute");
+}
+
+Test(training, t5_from_one_text_to_another) {
+  follow_pairs("t5", "linear", "");
+  follow_pairs("t5", "linear", "--micro-batch 3 --recompute");
+}
+
+Test(training, bart_and_a_text_that_begins_with_its_last_token) {
+  follow_pairs("bart", "linear", "--micro-batch 2");
+  follow_pairs("mbart", "linear", "--micro-batch 4");
+}
+
+Test(training, t5_with_smoothed_targets) {
+  follow_pairs("t5", "smooth", "--micro-batch 2");
 }
 
 Test(training, bert_with_pairs_and_its_head) {
