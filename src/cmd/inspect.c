@@ -42,13 +42,18 @@ static void print_token(const char *name, int32_t id) {
 static void print_input(const ld_base *base) {
   const ld_model *model = base->model;
   const ld_image_rule *rule = &base->image_rule;
-  printf("blocks             %d of width %d", model->n_blocks, model->width);
+  printf("blocks             ");
+  if (model->n_encoder_blocks) printf("%d to read and ", model->n_encoder_blocks);
+  printf("%d%s of width %d", model->n_blocks, model->n_encoder_blocks ? " to write," : "", model->width);
   if (rule->width) {
     printf("\nimages             %d x %d, %d channels\n", rule->width, rule->height, rule->channels);
     return;
   }
-  printf(", %d positions\nvocabulary         %d (tokenizer %d)", model->max_positions, model->vocab,
-         ld_tokenizer_size(base->tokenizer));
+  if (model->max_positions)
+    printf(", %d positions", model->max_positions);
+  else
+    printf(", any number of positions");
+  printf("\nvocabulary         %d (tokenizer %d)", model->vocab, ld_tokenizer_size(base->tokenizer));
   if (model->kv_width) {
     print_token("bos", base->bos);
     print_token("eos", base->eos);

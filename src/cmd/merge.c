@@ -239,7 +239,7 @@ static void put_numbers(const ld_labels *labels, ld_text *out) {
   ld_text_puts(out, "}");
 }
 
-enum { MOST_MEMBERS = 8 };
+enum { MOST_MEMBERS = 9 };
 
 /* transformers loads weights as the type that config.json names. */
 static size_t type_members(const char *dtype, ld_json_member *members) {
@@ -256,7 +256,9 @@ static size_t type_members(const char *dtype, ld_json_member *members) {
 static size_t tie_members(const ld_model *model, ld_json_member *members) {
   if (!model->config_ties || (model->head_tied && !unties_head(model))) return 0;
   members[0] = (ld_json_member){"tie_word_embeddings", "false", false};
-  return 1;
+  if (!model->untied_key) return 1;
+  members[1] = (ld_json_member){model->untied_key, "true", false};
+  return 2;
 }
 
 /* A classifier's class, and what its outputs are. The texts are the caller's to free. */

@@ -63,8 +63,9 @@ static void describe_digests(const ld_job *j) {
 void ld_job_describe(const ld_job *j) {
   const ld_model *model = j->base.model;
   const size_t n_modules = j->base.params->n_changes;
+  const int n_blocks = model->n_encoder_blocks + model->n_blocks;
   ld_info("model   %s: %s, %d %s, %.2f M parameters; trained: %.3f M in %zu %s", j->options.model,
-          model->family->model_type, model->n_blocks, ld_plural(model->n_blocks, "block", "blocks"),
+          model->family->model_type, n_blocks, ld_plural(n_blocks, "block", "blocks"),
           (double)model->n_parameters / 1e6, (double)j->base.params->n_floats / 1e6, n_modules,
           ld_plural((long long)n_modules, "module", "modules"));
   describe_head(j);

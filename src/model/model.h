@@ -71,8 +71,9 @@ struct ld_model {
   ld_linear *head;          /* features to logits */
   ld_linear **linears; /* all linear modules and convolutions in the model's order; a separate head is last */
   size_t n_linears, room_linears;
-  bool head_tied;             /* the head shares the embedding's weight */
-  bool config_ties;           /* config.json's flag for that */
+  bool head_tied;         /* the head shares the embedding's weight */
+  bool config_ties;       /* config.json's flag for that */
+  const char *untied_key; /* a flag of config.json that must be true once the head is not tied; NULL: none */
   const char *embedding_name; /* of a language model: its tensor, "model.embed_tokens.weight" */
   const char **warnings;      /* about config.json */
   size_t n_warnings, room_warnings;

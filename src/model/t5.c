@@ -220,6 +220,7 @@ static void scale_output(ld_builder *b, t5 *own, bool by_default) {
   if (!ld_build_flag(b, "scale_decoder_outputs", by_default) || b->failed) return;
   const float scale = (float)pow(b->model->width, -0.5);
   for (int i = 0; i < b->model->width; i++) own->decoder.norm[i] *= scale;
+  b->model->untied_key = "scale_decoder_outputs";
 }
 
 static const char *const embeddings[] = {"shared.weight", "encoder.embed_tokens.weight",
