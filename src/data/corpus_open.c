@@ -133,6 +133,7 @@ static int fail_without_any(const ld_corpus *corpus, ld_error *err) {
                    ld_plural(corpus->n_skipped, "its only image cannot be read",
                              "none of its images can be read, of which the first"),
                    corpus->first_skipped.text);
+  if (!corpus->n_records) return ld_fail(err, LD_EFORMAT, "%s: none of its records has a token", path);
   return ld_fail(err, LD_EFORMAT, "%s: none of its %lld %s has %s", path, (long long)corpus->n_records,
                  ld_plural(corpus->n_records, "record", "records"),
                  ld_dataset_form(corpus->dataset)->without_any);

@@ -279,11 +279,12 @@ void ld_options_yaml(enum ld_command_bit command, const ld_options *options, con
 }
 
 /* The default is cut to the model's positions; a value that the user gave is an error. */
-static int check_positions(const ld_options *options, int positions, ld_error *err) {
-  const ld_option *o = ld_find_option(~0, "seq-len");
-  if (!positions || !options->given[o - ld_option_table] || options->seq_len <= positions) return 0;
-  return ld_fail(err, LD_EUSAGE, "--seq-len %lld: %s has only %d positions: give at most %d",
-                 (long long)options->seq_len, options->model, positions, positions);
+static int check_positions(const ld_options *options, const char *name, int64_t length, int positions,
+                           ld_error *err) {
+  const ld_option *o = ld_find_option(~0, name);
+  if (!positions || !options->given[o - ld_option_table] || length <= positions) return 0;
+  return ld_fail(err, LD_EUSAGE, "--%s %lld: %s has only %d positions: give at most %d", name,
+                 (long long)length, options->model, positions, positions);
 }
 
 int ld_options_suit(enum ld_command_bit command, const ld_options *options, const ld_objective *objective,
@@ -297,7 +298,9 @@ int ld_options_suit(enum ld_command_bit command, const ld_options *options, cons
     free(what);
     return LD_EUSAGE;
   }
-  return check_positions(options, model->max_positions, err);
+  const int most = model->max_positions,
+            rc = check_positions(options, "seq-len", options->seq_len, most, err);
+  return rc ? rc : check_positions(options, "target-len", options->target_len, most, err);
 }
 
 int ld_options_suit_data(const ld_options *options, const ld_data_form *form, const ld_data_form *other,
