@@ -34,6 +34,8 @@ furnish() {
     sentence "$i" "$i" >>book.txt
     printf '.\n\n' >>book.txt
   done
+  ln -s "$models/t5" models/t5
+  ln -s "$models/t5/train.jsonl" pairs.jsonl
   printf 'mira B-PER\nsaw O\nthe O\nriver B-LOC\n\nthe O\nkettle B-LOC\n' >names.conll
   cp names.conll test.conll
   cp train.tsv valid.tsv
