@@ -36,11 +36,18 @@ static int read_messages(const ld_value *list, ld_message *messages, ld_tally *u
   return 0;
 }
 
+/* The list of messages; NULL with LD_EFORMAT. */
+static const ld_value *list_of(const ld_value *record, ld_error *err) {
+  const ld_value *list = ld_value_get(record, "messages");
+  if (list && list->type == LD_LIST) return list;
+  ld_fail(err, LD_EFORMAT, "messages: expected a list of messages");
+  return NULL;
+}
+
 static int render(const ld_dataset *dataset, const ld_value *record, ld_tally *unused, rendered *out,
                   ld_error *err) {
-  const ld_value *list = ld_value_get(record, "messages");
-  if (!list || list->type != LD_LIST)
-    return ld_fail(err, LD_EFORMAT, "messages: expected a list of messages");
+  const ld_value *list = list_of(record, err);
+  if (!list) return LD_EFORMAT;
   ld_message *messages = ld_alloc(list->n_items, sizeof *messages);
   out->spans.items = ld_alloc(list->n_items, sizeof *out->spans.items);
   int rc = read_messages(list, messages, unused, err);
@@ -138,5 +145,22 @@ int ld_data_conversation(const ld_dataset *dataset, const ld_parsed *parsed, ld_
     ld_data_targets(sample, 1);
   ld_text_free(&chat.text);
   free(chat.spans.items);
+  return rc;
+}
+
+int ld_data_ask_conversation(const ld_dataset *dataset, const ld_parsed *parsed, ld_sample *sample,
+                             ld_error *err) {
+  const ld_value *list = list_of(parsed->values, err);
+  if (!list) return LD_EFORMAT;
+  ld_text text = {0};
+  ld_message *messages = ld_alloc(list->n_items, sizeof *messages);
+  int rc = read_messages(list, messages, parsed->unused, err);
+  const size_t n = list->n_items, last = n - 1;
+  const bool answered = !rc && n && !strcmp(messages[last].role, "assistant");
+  if (!rc) rc = ld_chat_render(dataset->layout, messages, answered ? last : n, true, &text, NULL, err);
+  if (!rc) rc = ld_data_encode(dataset, text.bytes, text.length, false, &sample->tokens, err);
+  if (!rc) rc = ld_data_ask(dataset, answered ? messages[last].content : NULL, sample, err);
+  free(messages);
+  ld_text_free(&text);
   return rc;
 }

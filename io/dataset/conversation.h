@@ -9,4 +9,9 @@
 int ld_data_conversation(const ld_dataset *dataset, const ld_parsed *parsed, ld_sample *sample,
                          ld_error *err);
 
+/* The tokens of {"messages": ...} up to where the assistant answers: the last message, which is then the
+ * reference, or after it. */
+int ld_data_ask_conversation(const ld_dataset *dataset, const ld_parsed *parsed, ld_sample *sample,
+                             ld_error *err);
+
 #endif

@@ -36,6 +36,12 @@ struct ld_data_form {
    * tokens leaves the sample empty. LD_EFORMAT names a key that is missing or has another type. */
   int (*make)(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed, ld_sample *sample,
               ld_error *err);
+  /* The same for a model that is to write what the record's last `n_answers` keys hold, which may be missing:
+   * the tokens are those that it continues or reads, at least one, without targets; what the record says
+   * itself becomes `references`. NULL: there is nothing to write in such records. */
+  int (*ask)(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed, ld_sample *sample,
+             ld_error *err);
+  int n_answers;
 };
 
 #endif

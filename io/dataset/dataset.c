@@ -222,7 +222,8 @@ static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sam
   int rc = ld_dataset_parse(dataset, record, &parsed, err);
   *there = !rc && !ld_parsed_is_empty(&parsed);
   if (*there) {
-    rc = dataset->form->make(dataset, record, &parsed, sample, err);
+    const bool asks = dataset->options.unlabelled && dataset->form->ask;
+    rc = (asks ? dataset->form->ask : dataset->form->make)(dataset, record, &parsed, sample, err);
     if (rc && !parsed.place) ld_data_fail_at(dataset, record->offset, rc, err);
   }
   ld_parsed_free(&parsed);

@@ -11,16 +11,25 @@
 #include "base/memory.h"
 #include "io/dataset/data_form.h"
 
-static bool has_keys(const ld_value *record, const ld_data_form *form) {
-  const char *const *key = form->keys;
-  while (*key && ld_value_get(record, *key)) key++;
-  if (*key || key == form->keys) return false;
+/* How many keys records of the form must have: those that are only asked about need no answers. */
+static size_t count_keys(const ld_data_form *form, bool asks) {
+  size_t n = 0;
+  while (form->keys[n]) n++;
+  return n - (asks ? (size_t)form->n_answers : 0);
+}
+
+static bool has_keys(const ld_value *record, const ld_data_form *form, bool asks) {
+  const size_t n = count_keys(form, asks);
+  size_t has = 0;
+  while (has < n && ld_value_get(record, form->keys[has])) has++;
+  if (has < n || !n) return false;
   return !form->list || ld_value_get(record, form->list)->type == LD_LIST;
 }
 
 /* The first form whose keys the record has; NULL when there is none. */
-static const ld_data_form *form_of(const ld_data_form *const *forms, const ld_value *record) {
-  while (*forms && !has_keys(record, *forms)) forms++;
+static const ld_data_form *form_of(const ld_dataset_options *options, const ld_value *record) {
+  const ld_data_form *const *forms = options->forms;
+  while (*forms && !has_keys(record, *forms, options->unlabelled)) forms++;
   return *forms;
 }
 
@@ -121,7 +130,7 @@ int ld_form_find_layout(ld_dataset *dataset, ld_error *err) {
 }
 
 int ld_form_find(ld_dataset *dataset, const ld_value *record, ld_error *err) {
-  const ld_data_form *form = form_of(dataset->options.forms, record),
+  const ld_data_form *form = form_of(&dataset->options, record),
                      *other = form_by_columns(dataset->options.forms);
   if (!form && other && !other->keys[0]) return find_by_columns(dataset, record, err);
   if (!form) return fail_unknown(dataset->options.forms, record, err);
@@ -148,7 +157,7 @@ int ld_form_check(const ld_dataset *dataset, const ld_value *record, ld_tally *u
   const char *const *own = dataset->form->keys, *const text[] = {keys->text, NULL};
   const char *const by_columns[] = {keys->text, keys->pair, keys->label};
   const bool same =
-      own[0] ? form_of(dataset->options.forms, record) == dataset->form : ld_value_get(record, *text) != NULL;
+      own[0] ? form_of(&dataset->options, record) == dataset->form : ld_value_get(record, *text) != NULL;
   if (!same) return fail_other(record, own[0] ? own : text, dataset->form->list, err);
   const char *used[8];
   size_t n = 0;

@@ -66,10 +66,31 @@ static int make_prompt(const ld_dataset *dataset, const ld_record *record, const
   return rc;
 }
 
+/* As far as the completion, if there is one, does not change the tokens: what the model saw in training. */
+static int ask_prompt(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                      ld_sample *sample, ld_error *err) {
+  const char *prompt, *completion = NULL;
+  const bool known = ld_value_get(parsed->values, "completion") != NULL;
+  int rc = ld_data_string(parsed->values, "prompt", &prompt, err);
+  if (!rc && known) rc = ld_data_string(parsed->values, "completion", &completion, err);
+  if (!rc && known) rc = make_prompt(dataset, record, parsed, sample, err);
+  if (!rc && !known) rc = ld_data_encode(dataset, prompt, strlen(prompt), true, &sample->tokens, err);
+  if (rc) return rc;
+  for (size_t i = 1; known && i < sample->tokens.n; i++)
+    if (sample->target[i]) sample->tokens.n = i;
+  return ld_data_ask(dataset, completion, sample, err);
+}
+
 static int make_chat(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
                      ld_sample *sample, ld_error *err) {
   (void)record;
   return ld_data_conversation(dataset, parsed, sample, err);
+}
+
+static int ask_chat(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                    ld_sample *sample, ld_error *err) {
+  (void)record;
+  return ld_data_ask_conversation(dataset, parsed, sample, err);
 }
 
 /* The label, if there is one. */
@@ -119,10 +140,12 @@ static int make_image(const ld_dataset *dataset, const ld_record *record, const 
   .unused_label = " (a language model learns only the texts: for labels give a classifier's --model)"
 #define LABEL "a label (by the key or column 'label', the HDF5 dataset 'labels', or class folders)"
 
-const ld_data_form ld_form_chat = {LANGUAGE, .name = "chat", .keys = {"messages"},
-                                   .open = ld_form_find_layout, .make = make_chat};
-const ld_data_form ld_form_prompt = {LANGUAGE, .name = "prompt", .keys = {"prompt", "completion"},
-                                     .ends = true, .make = make_prompt};
+const ld_data_form ld_form_chat = {
+    LANGUAGE,          .name = "chat", .keys = {"messages"}, .open = ld_form_find_layout,
+    .make = make_chat, .ask = ask_chat};
+const ld_data_form ld_form_prompt = {LANGUAGE,      .name = "prompt",    .keys = {"prompt", "completion"},
+                                     .ends = true,  .make = make_prompt, .ask = ask_prompt,
+                                     .n_answers = 1};
 const ld_data_form ld_form_text = {
     LANGUAGE,      .name = "text", .keys = {"text"}, .columns = &ld_columns_labelled,
     .packs = true, .ends = true,   .make = make_text};

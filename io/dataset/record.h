@@ -22,7 +22,7 @@ typedef struct ld_dataset_options {
   const ld_data_form *const *forms; /* the accepted forms; NULL after the last (data_form.h) */
   const ld_tokenizer *tokenizer;    /* for text; must outlive the dataset */
   const ld_image_rule *image_rule;  /* for images; must outlive the dataset */
-  bool unlabelled;                  /* labels are ignored */
+  bool unlabelled;                  /* for prediction: a sample has no labels, nor what a model is to write */
   bool strict;                      /* an unreadable image is an error; otherwise it is skipped and counted */
   int32_t eos;                      /* id appended as the end of a text or completion; -1 for none */
   int seq_len;                      /* longer records are truncated when read; 0: never */

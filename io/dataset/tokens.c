@@ -57,3 +57,23 @@ int ld_data_encode_input(const ld_dataset *dataset, const char *text, const char
     memset(sample->types.ids, 0, sample->types.n * sizeof *sample->types.ids);
   return rc;
 }
+
+int ld_data_ask(const ld_dataset *dataset, const char *reference, ld_sample *sample, ld_error *err) {
+  ld_ids *tokens = &sample->tokens;
+  const ld_dataset_options *options = &dataset->options;
+  const size_t most = options->seq_len > 0 ? (size_t)options->seq_len : SIZE_MAX;
+  while (tokens->n > 1 && tokens->ids[tokens->n - 1] == options->eos) tokens->n--;
+  /* A model without a beginning-of-text token can still begin after an end of text. */
+  if (!tokens->n && options->eos < 0)
+    return ld_fail(err, LD_EFORMAT, "the prompt is empty, and the tokenizer has no token that begins a text");
+  if (!tokens->n) ld_ids_push(tokens, options->eos);
+  sample->n_whole = tokens->n;
+  if (tokens->n > most) {
+    sample->cut |= LD_CUT_INPUT;
+    memmove(tokens->ids, tokens->ids + tokens->n - most, most * sizeof *tokens->ids);
+    tokens->n = most;
+  }
+  ld_data_targets(sample, SIZE_MAX);
+  if (reference) ld_text_append(&sample->references, reference, strlen(reference) + 1);
+  return 0;
+}

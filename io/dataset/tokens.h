@@ -19,6 +19,11 @@ void ld_data_end(const ld_dataset *dataset, ld_ids *ids);
 /* Sets the targets of a sample whose tokens are complete: 0 before token `from`, 1 from there on. */
 void ld_data_targets(ld_sample *sample, size_t from);
 
+/* Ends the sample of a record that a model is asked about: without an end of text, which some tokenizers add,
+ * and with its last seq_len tokens if it has more, since the text goes on after these. LD_EFORMAT where there
+ * is no token. `reference` is what the record says (NULL: nothing). */
+int ld_data_ask(const ld_dataset *dataset, const char *reference, ld_sample *sample, ld_error *err);
+
 /* The number of ids at the beginning that both have in common. */
 size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n);
 

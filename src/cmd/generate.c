@@ -100,7 +100,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   ld_generator generator = {.base = &base, .settings = &settings, .comm = comm};
   int rc = ld_check_model(options->model, options->adapter, comm, err);
   if (!rc) rc = ld_base_open(options->model, &base, err);
-  if (!rc && base.objective->put_prediction)
+  if (!rc && !base.objective->prompt)
     rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,
                  base.model->family->model_type);
   if (!rc && options->adapter) rc = ld_distribute_adapt(comm, options, &base, err);

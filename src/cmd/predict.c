@@ -1,4 +1,4 @@
-/* lora_dist predict: classifies each record, and prints one JSON object per record. */
+/* lora_dist predict: classifies each record, or writes its text, and prints one JSON object per record. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,6 +7,7 @@
 #include "data/corpus_open.h"
 #include "data/distribute.h"
 #include "data/once.h"
+#include "generate/records.h"
 #include "io/json.h"
 #include "job/check.h"
 #include "train/evaluate.h"
@@ -63,32 +64,52 @@ static int print_rest(row_printer *p, ld_error *err) {
   return rc ? rc : ld_print(&p->line, true, err);
 }
 
-static int predict(const ld_options *options, ld_comm *comm, const ld_base *base, const ld_corpus *corpus,
-                   ld_error *err) {
+/* The classes of the records. */
+static int classify(const ld_options *options, ld_comm *comm, const ld_corpus *corpus, row_printer *p,
+                    ld_error *err) {
+  const ld_base *base = corpus->base;
   ld_tape *tape = ld_tape_create();
   ld_feed feed = {0};
-  row_printer p = {.base = base, .corpus = corpus};
   const ld_session session = {comm, tape, &feed, base->model, (int)options->micro_batch};
   size_t bytes;
   int rc = ld_session_fit(&session, LD_PASS_INFER, options->recompute, corpus, NULL, &bytes, err);
   rc = ld_comm_agree(comm, rc, err);
-  if (!rc) rc = ld_predict(&session, corpus, print_row, &p, err);
-  if (!rc && ld_comm_rank(comm) == 0) rc = print_rest(&p, err);
-  ld_text_free(&p.line);
+  if (!rc) rc = ld_predict(&session, corpus, print_row, p, err);
   ld_feed_free(&feed);
   ld_tape_free(tape);
+  return rc;
+}
+
+/* Their texts. */
+static int write_texts(const ld_options *options, ld_comm *comm, ld_base *base, const ld_corpus *corpus,
+                       row_printer *p, ld_error *err) {
+  ld_generation_settings settings = {0};
+  ld_generator generator = {.base = base, .settings = &settings, .comm = comm};
+  int rc = ld_records_suit(base, corpus, err);
+  if (!rc) rc = ld_generation_settings_find(base, options, &settings, err);
+  rc = ld_comm_agree(comm, rc, err);
+  if (!rc) rc = ld_records_predict(&generator, corpus, print_row, p, err);
+  ld_generator_free(&generator);
+  ld_generation_settings_free(&settings);
+  return rc;
+}
+
+static int predict(const ld_options *options, ld_comm *comm, ld_base *base, const ld_corpus *corpus,
+                   ld_error *err) {
+  row_printer p = {.base = base, .corpus = corpus};
+  int rc = base->objective->prompt ? write_texts(options, comm, base, corpus, &p, err)
+                                   : classify(options, comm, corpus, &p, err);
+  if (!rc && ld_comm_rank(comm) == 0) rc = print_rest(&p, err);
+  ld_text_free(&p.line);
   return ld_comm_agree(comm, rc, err);
 }
 
 static int open_base(const ld_options *options, ld_comm *comm, ld_digests *digests, ld_base *base,
                      ld_error *err) {
-  int rc = ld_check_model(options->model, options->adapter, comm, err);
-  if (!rc)
-    rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, base,
-                                  err);
-  if (rc || base->objective->put_prediction) return rc;
-  return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model predicts text: use lora_dist generate", options->model,
-                 base->model->family->model_type);
+  const int rc = ld_check_model(options->model, options->adapter, comm, err);
+  return rc ? rc
+            : ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests,
+                                       base, err);
 }
 
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
@@ -111,8 +132,10 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
 const ld_command ld_command_predict = {
     .name = "predict",
     .bit = LD_CMD_PREDICT,
-    .summary = "classify the records of a data set",
-    .about = "Prints one JSON object per record: its label and the probability of each.",
+    .summary = "classify the records of a data set, or write their texts",
+    .about = "Prints one JSON object per record: its label and the probability of each, or the text that the "
+             "model "
+             "writes for it, and the one that the data has.",
     .uses_ranks = true,
     .run = run,
 };

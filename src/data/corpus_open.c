@@ -165,7 +165,8 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
     lengths[i] =
         (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets, corpus->records[i].cut};
   const ld_data_form *form = ld_dataset_form(corpus->dataset);
-  const bool pack = strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs;
+  const bool packs = strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs;
+  const bool pack = packs && corpus->labelled; /* what is predicted has a row of its own */
   corpus->plan = form->continuous
                      ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
                      : ld_plan_records(lengths, corpus->n_records, seq_len + form->apart * target_len, pack);

@@ -150,6 +150,18 @@ static int find_ids(const origin *from, const char *key, ld_ids *out, ld_error *
   return rc ? fail(from, rc, err) : 0;
 }
 
+/* As transformers finds it; the model knows its config.json's. */
+static int find_decoder_start(const origin *from, ld_generation_settings *out, ld_error *err) {
+  ld_ids own = {0}, bos = {0};
+  int rc = find_ids(from, "decoder_start_token_id", &own, err);
+  if (!rc) rc = find_ids(from, "bos_token_id", &bos, err);
+  const int32_t of_model = from->base->model->decoder_start;
+  out->decoder_start = own.n == 1 ? own.ids[0] : of_model >= 0 ? of_model : bos.n == 1 ? bos.ids[0] : -1;
+  ld_ids_free(&own);
+  ld_ids_free(&bos);
+  return rc;
+}
+
 /* Sequences of ids. One that is a stop alone does not count, as in transformers. */
 static int find_bad_words(const origin *from, ld_generation_settings *out, ld_error *err) {
   const ld_value *value = ld_value_get(from->folder, "bad_words_ids");
@@ -252,13 +264,17 @@ int ld_generation_settings_find(const ld_base *base, const ld_options *options, 
   const origin from = origin_of(base, options);
   const char *ignored = NULL;
   int rc = 0;
-  *out = (ld_generation_settings){
-      .vocab = base->model->vocab, .n_stops = base->n_stops, .seed = (uint64_t)options->seed};
+  *out = (ld_generation_settings){.vocab = base->model->vocab,
+                                  .n_stops = base->n_stops,
+                                  .seed = (uint64_t)options->seed,
+                                  .together = is_given(&from, OPTION(micro_batch)) ? (int)options->micro_batch
+                                                                                   : LD_TEXTS_TOGETHER};
   memcpy(out->stops, base->stops, sizeof out->stops);
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !rc; i++)
     rc = find_number(&from, &numbers[i], out, err);
   if (!rc) rc = find_early_stopping(&from, out, err);
   if (!rc) rc = settle_sampling(&from, out, &ignored, err);
+  if (!rc && base->model->n_encoder_blocks) rc = find_decoder_start(&from, out, err);
   if (!rc) rc = find_ids(&from, "forced_bos_token_id", &out->forced_bos, err);
   if (!rc) rc = find_ids(&from, "forced_eos_token_id", &out->forced_eos, err);
   if (!rc) rc = find_ids(&from, "suppress_tokens", &out->suppress, err);

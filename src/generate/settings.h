@@ -17,7 +17,7 @@ typedef enum ld_early_stopping {
   LD_EARLY_STOPPING_NEVER
 } ld_early_stopping;
 
-enum { LD_MOST_BEAMS = 1024 };
+enum { LD_MOST_BEAMS = 1024, LD_TEXTS_TOGETHER = 8 };
 
 typedef struct ld_generation_settings {
   int vocab;
@@ -32,6 +32,7 @@ typedef struct ld_generation_settings {
   int64_t top_k;      /* 0: all */
   double top_p;       /* 1: all */
   uint64_t seed;
+  int together; /* texts that are written at a time; it changes none of them */
 
   int64_t num_beams; /* 1: no beam search */
   double length_penalty;
@@ -39,6 +40,7 @@ typedef struct ld_generation_settings {
 
   double repetition_penalty;    /* 1: none */
   int64_t no_repeat_ngram_size; /* 0: any may be repeated */
+  int32_t decoder_start; /* decoder_start_token_id: what a text after a source begins with; -1: not known */
   ld_ids forced_bos,
       forced_eos; /* the only tokens that may come after the first, and as the last possible one */
   ld_ids suppress, begin_suppress; /* tokens that must not occur, or not as the first new one */

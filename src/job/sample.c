@@ -29,7 +29,7 @@ static int find_prompts(void *self, ld_error *err) {
 }
 
 int ld_job_open_prompts(ld_job *j, ld_error *err) {
-  if (j->base.objective->put_prediction || (!j->options.sample_prompts && !j->valid)) return 0;
+  if (!j->base.objective->prompt || (!j->options.sample_prompts && !j->valid)) return 0;
   const int rc = ld_comm_by_first(j->comm, find_prompts, j, err);
   int64_t n = j->prompts.n;
   ld_comm_max_i64(j->comm, &n, 1);

@@ -32,6 +32,11 @@ static void score(const ld_answers *answers, ld_scores *out) {
   out->value[0] = exp(answers->loss);
 }
 
+static void prompt(const ld_sample *sample, ld_ids *source, ld_ids *text) {
+  (void)source;
+  for (size_t i = 0; i < sample->tokens.n; i++) ld_ids_push(text, sample->tokens.ids[i]);
+}
+
 const ld_objective ld_objective_language = {
     .name = "language",
     .model = "a language model",
@@ -42,4 +47,5 @@ const ld_objective ld_objective_language = {
     .lay = lay,
     .loss = loss,
     .score = score,
+    .prompt = prompt,
 };

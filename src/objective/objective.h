@@ -81,8 +81,12 @@ typedef struct ld_objective {
   void (*answer)(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out);
   /* The metrics' values and, for classes, how often one was taken for another. */
   void (*score)(const ld_answers *answers, ld_scores *out);
+  /* What a model reads (source) or continues (text), to write a text for a record, whose sample comes from its
+   * form's `ask`. What it writes begins with the decoder's start token where `text` is left empty. NULL: it
+   * writes no texts. */
+  void (*prompt)(const ld_sample *sample, ld_ids *source, ld_ids *text);
   /* Appends the members of the JSON object that is a record's prediction; nulls for a record that cannot be
-   * read (outputs NULL). NULL: it predicts nothing for a record. */
+   * read (outputs NULL). NULL: its predictions are texts. */
   void (*put_prediction)(const ld_labels *labels, const ld_outputs *outputs, ld_text *line);
 } ld_objective;
 

@@ -83,15 +83,28 @@ static int take_references(const ld_value *values, const char *target, ld_sample
 static int make(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
                 ld_sample *sample, ld_error *err) {
   (void)record;
-  const bool unlabelled = ld_dataset_asked(dataset)->unlabelled;
-  const char *source, *target = NULL;
+  const char *source, *target;
   int rc = ld_data_string(parsed->values, ld_dataset_text_key(dataset), &source, err);
-  if (!rc && !unlabelled) rc = ld_data_string(parsed->values, ld_dataset_pair_key(dataset), &target, err);
-  if (rc || (!*source && !unlabelled)) return rc;
+  if (!rc) rc = ld_data_string(parsed->values, ld_dataset_pair_key(dataset), &target, err);
+  if (rc || !*source) return rc;
   rc = encode_source(dataset, source, sample, err);
-  if (!rc && target) rc = encode_target(dataset, target, sample, err);
-  if (!rc && target) rc = take_references(parsed->values, target, sample, err);
+  if (!rc) rc = encode_target(dataset, target, sample, err);
+  if (!rc) rc = take_references(parsed->values, target, sample, err);
   if (!rc) ld_data_targets(sample, sample->n_source);
+  return rc;
+}
+
+/* The references may be missing. */
+static int ask(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed, ld_sample *sample,
+               ld_error *err) {
+  (void)record;
+  const char *key = ld_dataset_pair_key(dataset), *source, *target = NULL;
+  int rc = ld_data_string(parsed->values, ld_dataset_text_key(dataset), &source, err);
+  if (!rc && key && ld_value_get(parsed->values, key)) rc = ld_data_string(parsed->values, key, &target, err);
+  if (!rc && target) rc = take_references(parsed->values, target, sample, err);
+  if (!rc) rc = encode_source(dataset, source, sample, err);
+  if (!rc && !sample->tokens.n) rc = ld_fail(err, LD_EFORMAT, "the source is empty");
+  if (!rc) ld_data_targets(sample, SIZE_MAX);
   return rc;
 }
 
@@ -107,7 +120,8 @@ static const ld_data_form source_target = {
     .row = "pair",
     .target = "target token",
     .without_any = "a target (by the keys 'target', 'summary', 'highlights' or 'completion')",
-    .make = make};
+    .make = make,
+    .ask = ask};
 static const ld_data_form *const forms[] = {&source_target, NULL};
 
 static const ld_metric metrics[] = {
@@ -132,7 +146,7 @@ static void lay(const ld_laid *laid, ld_lanes *lanes) {
   ld_lane_begin_segment(text);
   ld_lane_add_token(text, start_of(laid->model, ids + first, n - first), 0);
   for (size_t i = first; i + 1 < n; i++) ld_lane_add_token(text, ids[i], 0);
-  /* A source that is only predicted has a row without a target. */
+  /* A target without a token leaves the row without one. */
   const int at = ld_lane_add(targets, n > first ? (int)(n - first) : 1, 0);
   targets->ids[at] = -1;
   if (n > first) memcpy(targets->ids + at, ids + first, (n - first) * sizeof *ids);
@@ -148,6 +162,11 @@ static void score(const ld_answers *answers, ld_scores *out) {
   out->value[0] = exp(answers->loss);
 }
 
+static void prompt(const ld_sample *sample, ld_ids *source, ld_ids *text) {
+  (void)text;
+  for (size_t i = 0; i < sample->tokens.n; i++) ld_ids_push(source, sample->tokens.ids[i]);
+}
+
 const ld_objective ld_objective_seq2seq = {
     .name = "seq2seq",
     .model = "an encoder-decoder",
@@ -158,4 +177,5 @@ const ld_objective ld_objective_seq2seq = {
     .lay = lay,
     .loss = loss,
     .score = score,
+    .prompt = prompt,
 };

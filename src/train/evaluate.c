@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "data/fetch.h"
+#include "data/walk.h"
 #include "train/exact.h"
 
 /* At least as long as both. */
@@ -157,16 +158,21 @@ static int check_finite(const ld_corpus *corpus, int64_t row, const ld_outputs *
   return 0;
 }
 
-/* Runs rows [first, first + n) and appends their predictions, each ended by a NUL. */
-static int predict_rows(const ld_session *session, const ld_corpus *corpus, int64_t first, int n,
-                        ld_text *out, ld_error *err) {
-  const ld_objective *objective = corpus->base->objective;
+/* What ld_predict works with. */
+typedef struct predictor {
+  const ld_session *session;
+  const ld_corpus *corpus;
+} predictor;
+
+static int predict_rows(int64_t first, int n, ld_text *out, void *user, ld_error *err) {
+  const predictor *p = user;
+  const ld_corpus *corpus = p->corpus;
   pass done;
-  int rc = n ? run(session, corpus, first, n, &done, err) : 0;
+  int rc = run(p->session, corpus, first, n, &done, err);
   for (int i = 0; i < n && !rc; i++) {
     const ld_outputs outputs = outputs_of(&done, i, ld_corpus_record(corpus, first + i)->n_parts);
     rc = check_finite(corpus, first + i, &outputs, err);
-    if (!rc) objective->put_prediction(&corpus->base->labels, &outputs, out);
+    if (!rc) corpus->base->objective->put_prediction(&corpus->base->labels, &outputs, out);
     if (!rc) ld_text_append(out, "", 1);
   }
   return rc;
@@ -174,30 +180,7 @@ static int predict_rows(const ld_session *session, const ld_corpus *corpus, int6
 
 int ld_predict(const ld_session *session, const ld_corpus *corpus, ld_prediction_sink sink, void *user,
                ld_error *err) {
-  ld_comm *comm = session->comm;
-  const int micro_batch = session->micro_batch;
-  const int64_t n_rows = corpus->plan->n_rows, window = (int64_t)micro_batch * ld_comm_size(comm);
-  ld_text mine = {0};
-  int64_t until = 0, row = 0;
-  int rc = 0, sunk = 0; /* the sink's error, which only rank 0 knows: agreed on with the next window's */
-  for (int64_t begin = 0; begin < n_rows && !rc; begin += window) {
-    rc = ld_corpus_fetch_next(corpus, comm, begin, micro_batch, &until, 0, err);
-    if (rc) break;
-    const int64_t first = begin + (int64_t)micro_batch * ld_comm_rank(comm);
-    ld_text_clear(&mine);
-    if (!sunk)
-      rc = predict_rows(session, corpus, first, first < n_rows ? rows_from(corpus, first, micro_batch) : 0,
-                        &mine, err);
-    rc = ld_comm_agree(comm, sunk ? sunk : rc, err);
-    if (rc) break;
-    void *all;
-    size_t bytes;
-    ld_comm_gather_all(comm, mine.bytes, mine.length, &all, &bytes);
-    for (const char *at = all, *end = at + bytes; at < end && ld_comm_rank(comm) == 0 && !sunk;
-         at += strlen(at) + 1)
-      sunk = sink(row++, at, user, err);
-    free(all);
-  }
-  ld_text_free(&mine);
-  return rc ? rc : ld_comm_agree(comm, sunk, err);
+  predictor p = {session, corpus};
+  const ld_walk walk = {predict_rows, sink, &p, user};
+  return ld_corpus_walk(corpus, session->comm, session->micro_batch, &walk, err);
 }

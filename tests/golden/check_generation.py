@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares generated ids with transformers' `generate`, token by token, on seeded models.
 
-    python3 tests/golden/check_generation.py [--build BUILD] [--inputs N] [--models gpt2,llama3] [--seed S]
+    python3 tests/golden/check_generation.py [--build BUILD] [--inputs N] [--models gpt2,t5] [--seed S]
 
 Each setting is written to the generation_config.json of a copy of the model, and both sides read it from there. The inputs
 are random ids. All inputs run one by one, and again eight at a time, which must give the same ids. Where the two sides part,
@@ -50,22 +50,47 @@ def inputs_of(rng, n: int, vocab: int) -> list[list[int]]:
     return [rng.integers(0, vocab, size=int(rng.integers(1, 20))).tolist() for _ in range(n)]
 
 
-def reference(model, config, inputs, new: int) -> list[list[int]]:
+def reference(model, config, inputs) -> list[list[int]]:
     out = []
     for ids in inputs:
         with torch.no_grad():
             text = model.generate(torch.tensor([ids]), generation_config=config, attention_mask=torch.ones(1, len(ids), dtype=torch.long))
-        out.append(text[0, len(ids):].tolist())
+        out.append(text[0, 1 if model.config.is_encoder_decoder else len(ids):].tolist())
     return out
+
+
+def logits_of(model, prompt: list[int], text: list[int]) -> torch.Tensor:
+    """Those after each token of the text, and of what comes before it; text begins with a decoder's start token."""
+    with torch.no_grad():
+        if model.config.is_encoder_decoder:
+            return model(input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([text])).logits[0].float()
+        return model(torch.tensor([text])).logits[0].float()
+
+
+def beginning(model, config, prompt: list[int]) -> list[int]:
+    return [config.decoder_start_token_id if config.decoder_start_token_id is not None else config.bos_token_id] if model.config.is_encoder_decoder else prompt
 
 
 def ends_of(settings: dict, model, inputs) -> list[int]:
     eos = settings.get("eos_token_id", model.config.eos_token_id)
     if eos == OFTEN:
         with torch.no_grad():
-            liked = [model(torch.tensor([ids])).logits[0, -1].argmax().item() for ids in inputs[:50]]
+            start = beginning(model, model.generation_config, inputs[0])
+            liked = [logits_of(model, ids, start if model.config.is_encoder_decoder else ids)[-1].argmax().item() for ids in inputs[:50]]
         return [id for id, _ in collections.Counter(liked).most_common(3)]
     return eos if isinstance(eos, list) else [] if eos is None else [eos]
+
+
+def drop_tokenizer_end(folder: str):
+    """lora_dist also ends a text at the tokenizer's eos_token, since it trains with it; transformers' generate does not."""
+    path = os.path.join(folder, "tokenizer_config.json")
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    config["eos_token"] = None
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file)
 
 
 def without_end(text: list[int], ends: list[int]) -> list[int]:
@@ -75,18 +100,18 @@ def without_end(text: list[int], ends: list[int]) -> list[int]:
 def score(model, settings: dict, config, prompt: list[int], text: list[int], ends: list[int], most: int) -> float:
     """Of a text as the search adds it up: over its processed scores, with its end if it was not cut off."""
     best = -np.inf
+    begin = beginning(model, config, prompt)
     for end in [None] if len(text) == most else ends:
-        ids = prompt + text + ([] if end is None else [end])
-        with torch.no_grad():
-            logits = model(torch.tensor([ids])).logits[0].float()
+        ids = begin + text + ([] if end is None else [end])
+        logits = logits_of(model, prompt, ids)
         beams = config.num_beams and config.num_beams > 1
-        processors = model._get_logits_processor(generation_config=config, input_ids_seq_length=len(prompt), device="cpu", model_kwargs={})
+        processors = model._get_logits_processor(generation_config=config, input_ids_seq_length=len(begin), device="cpu", model_kwargs={})
         total = 0.0
-        for i in range(len(prompt), len(ids)):
+        for i in range(len(begin), len(ids)):
             row = logits[i - 1 : i]
             row = processors(torch.tensor([ids[:i]]), torch.log_softmax(row, -1) if beams else row)
             total += (row if beams else torch.log_softmax(row, -1))[0, ids[i]].item()
-        best = max(best, total / (len(ids) - len(prompt)) ** (config.length_penalty or 1.0) if beams else total)
+        best = max(best, total / (len(ids) - len(begin)) ** (config.length_penalty or 1.0) if beams else total)
     return best
 
 
@@ -101,10 +126,9 @@ def run_tool(tool: str, folder: str, inputs, together: int) -> list[list[int]]:
 def first_gap(model, config, prompt, ours, theirs) -> float:
     """Greedy: the gap between the two scores where the texts part."""
     n = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
-    ids = prompt + ours[:n]
-    with torch.no_grad():
-        row = model(torch.tensor([ids])).logits[0, -1:].float()
-    processors = model._get_logits_processor(generation_config=config, input_ids_seq_length=len(prompt), device="cpu", model_kwargs={})
+    ids = beginning(model, config, prompt) + ours[:n]
+    row = logits_of(model, prompt, ids)[-1:]
+    processors = model._get_logits_processor(generation_config=config, input_ids_seq_length=len(beginning(model, config, prompt)), device="cpu", model_kwargs={})
     best = torch.topk(processors(torch.tensor([ids]), row)[0], 2).values
     return (best[0] - best[1]).item()
 
@@ -113,18 +137,23 @@ def check(tool: str, case: str, name: str, settings: dict, n: int, seed: int, ne
     with tempfile.TemporaryDirectory() as top:
         folder = os.path.join(top, case)
         shutil.copytree(os.path.join(HERE, "models", case), folder, ignore=shutil.ignore_patterns("adapter*", "train*", "golden*"))
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        drop_tokenizer_end(folder)
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+            kind = json.load(file)["architectures"][0]
+        model = getattr(transformers, kind).from_pretrained(folder, dtype=torch.float32).eval()
         inputs = inputs_of(np.random.default_rng([seed, len(name)]), n, model.config.vocab_size)
         ends = ends_of(settings, model, inputs)
-        written = {"max_new_tokens": new, **settings, "eos_token_id": ends if len(ends) != 1 else ends[0]}
+        start = beginning(model, model.generation_config, [])
+        own = {"decoder_start_token_id": start[0]} if model.config.is_encoder_decoder else {}
+        written = {"max_new_tokens": new, **own, **settings, "eos_token_id": ends if len(ends) != 1 else ends[0]}
         with open(os.path.join(folder, "generation_config.json"), "w", encoding="utf-8") as file:
             json.dump(written, file)
         config = transformers.GenerationConfig.from_pretrained(folder)
         config.pad_token_id = 0
-        theirs = [without_end(text, ends) for text in reference(model, config, inputs, new)]
+        model.generation_config = config
+        theirs = [without_end(text, ends) for text in reference(model, config, inputs)]
         ours = run_tool(tool, folder, inputs, 1)
         together = run_tool(tool, folder, inputs, 8)
-        model.generation_config = config
         prepared = transformers.GenerationConfig.from_pretrained(folder)
         same, bad, widest = 0, 0, 0.0
         for prompt, a, b in zip(inputs, ours, theirs):
@@ -132,7 +161,7 @@ def check(tool: str, case: str, name: str, settings: dict, n: int, seed: int, ne
                 same += 1
                 continue
             prepared.update(**prepared._get_default_generation_params(), defaults_only=True)
-            prepared.max_length = len(prompt) + new
+            prepared.max_length = len(beginning(model, prepared, prompt)) + new
             model._prepare_special_tokens(prepared, True, device="cpu")
             if prepared.num_beams > 1:
                 gap = abs(score(model, settings, prepared, prompt, a, ends, new) - score(model, settings, prepared, prompt, b, ends, new))
@@ -154,7 +183,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.path.join(HERE, "../../build-developer"))
     parser.add_argument("--inputs", type=int, default=200)
-    parser.add_argument("--models", default="gpt2,llama3")
+    parser.add_argument("--models", default="gpt2,llama3,t5,t5_flan,bart,pegasus")
     parser.add_argument("--settings", default=",".join(SETTINGS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--new", type=int, default=16)

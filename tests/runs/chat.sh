@@ -26,6 +26,14 @@ learn llama2 --chat-template llama2
 ranks 1 "${ask[@]}" --adapter llama2 --chat-template chatml
 [ "$(xargs <out)" != Blue. ] || fail "--chat-template does not come before the run's"
 
+# A data set of conversations: the assistant's last message is what is asked for, or what comes after the last.
+echo '{"messages": [{"role": "user", "content": "name it"}]}' >>chat.jsonl
+ranks 2 predict --model m --adapter chatml --data chat.jsonl --max-tokens 12
+expect_status 0 "predict"
+[ "$(cat out)" = '{"prediction": "Blue.", "reference": "Blue."}
+{"prediction": "Blue."}' ] || fail "predict: $(cat out)"
+sed -i 2d chat.jsonl
+
 # The model's own template.
 warnings() { grep -c 'warning: .*chat template' err; }
 # own WHAT NUMBER REGEX: trains on two files with m's own template; the number of warnings.

@@ -116,6 +116,7 @@ same_output() { # WHAT ARGUMENT ...
 same_output "eval" eval --model gpt2 --data gpt2/train.jsonl --adapter text --micro-batch 3
 same_output "eval of a classifier" eval --model bert --data train.csv --adapter tsv/peft --micro-batch 3
 same_output "predict" predict --model bert --data train.tsv --adapter tsv --micro-batch 2
+same_output "predict texts" predict --model gpt2 --data gpt2/train.jsonl --max-tokens 6 --beams 2 --micro-batch 2
 same_output "predict images" predict --model resnet_cifar --data photos --adapter folder/adapter.h5
 same_output "predict one image" predict --model resnet_cifar --data photos/green/jpeg_420.jpg --adapter folder
 

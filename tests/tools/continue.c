@@ -4,7 +4,7 @@
  *   continue MODEL TOGETHER [THREADS] < ids
  *
  * One sequence per line, ids separated by spaces; TOGETHER of them are run at a time. Prints the ids of each
- * text, without the one that ends it. */
+ * text, without the one that ends it. An encoder-decoder reads the sequences. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +34,9 @@ static int work(ld_generator *generator, int together, ld_error *err) {
   size_t room = 0;
   int rc = 0;
   bool more = true;
+  const bool reads = generator->base->model->n_encoder_blocks > 0;
+  int32_t begin = generator->settings->decoder_start;
+  const ld_ids start = {&begin, 1, 1};
   ld_ids *ids = ld_alloc((size_t)together, sizeof *ids);
   ld_prompt *prompts = ld_alloc((size_t)together, sizeof *prompts);
   results r = {ld_alloc((size_t)together, sizeof(ld_ids))};
@@ -42,7 +45,8 @@ static int work(ld_generator *generator, int together, ld_error *err) {
     for (; n < together && (more = getline(&line, &room, stdin) > 0); n++) {
       ids[n].n = r.texts[n].n = 0;
       read_ids(line, &ids[n]);
-      prompts[n] = (ld_prompt){.text = &ids[n], .record = record++};
+      prompts[n] =
+          (ld_prompt){.text = reads ? &start : &ids[n], .source = reads ? &ids[n] : NULL, .record = record++};
     }
     rc = n ? ld_generate(generator, prompts, n, take_text, &r, err) : 0;
     for (int i = 0; i < n && !rc; i++) {

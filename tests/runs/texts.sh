@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Texts that a model writes for the records of a data set: a line for each in the data's order, the same on any
+# number of ranks and any number at a time, and the same that generate writes.
+. "$(dirname "$0")/lib.sh"
+g=$models/gpt2
+
+cat >prompts.jsonl <<'END'
+{"prompt": "the harbour", "completion": " is big"}
+{"prompt": "market"}
+
+{"prompt": ""}
+{"prompt": "the harbour of the", "completion": ""}
+{"prompt": "é\n\"q\" the market and the harbour and the"}
+{"prompt": "the window paints the"}
+{"prompt": "river", "completion": "side"}
+END
+
+# predict NAME ARGUMENT ...: on 1 to 4 ranks, with several numbers of texts at a time.
+predict() {
+  local name=$1 n
+  shift
+  ranks 1 predict --model "$g" --data prompts.jsonl "$@"
+  expect_status 0 "$name"
+  mv out "$name.out"
+  [ "$(wc -l <"$name.out")" = 7 ] || fail "$name: $(wc -l <"$name.out") lines"
+  for n in 2 3 4; do
+    ranks "$n" predict --model "$g" --data prompts.jsonl "$@"
+    expect_status 0 "$name on $n ranks"
+    cmp -s out "$name.out" || fail "$name: other lines on $n ranks"
+  done
+  for n in 1 2 5 64; do
+    ranks 2 predict --model "$g" --data prompts.jsonl --micro-batch "$n" "$@"
+    cmp -s out "$name.out" || fail "$name: other lines with $n at a time"
+  done
+}
+predict greedy --max-tokens 10
+predict beams --max-tokens 10 --beams 3 --no-repeat-ngram 2 --length-penalty 2 --min-tokens 3
+predict draws --max-tokens 10 --temperature 1 --top-k 50 --seed 4
+cmp -s greedy.out beams.out && fail "beams change nothing"
+[ "$(cut -d'"' -f4 draws.out | sort -u | wc -l)" -ge 6 ] || fail "draws do not depend on the record"
+expect_text '^\{"prediction": ".*", "reference": " is big"\}$' greedy.out "a record with its reference"
+sed -n 2p greedy.out | grep -q reference && fail "a reference where there is none"
+expect_text '^\{"prediction": ".*", "reference": ""\}$' greedy.out "an empty reference"
+
+# generate writes the same.
+text=$(sed -n 6p beams.out | cut -d'"' -f4)
+ranks 1 generate --model "$g" --prompt "the window paints the" --max-tokens 10 --beams 3 --no-repeat-ngram 2 --length-penalty 2 --min-tokens 3
+[ "$(cat out)" = "the window paints the$text" ] || fail "generate: '$(cat out)', predict: '$text'"
+
+# The folder's settings, and options that win over them.
+mkdir told && cp "$g"/*.json "$g/model.safetensors" told/
+echo '{"num_beams": 3, "no_repeat_ngram_size": 2, "length_penalty": 2, "min_new_tokens": 3, "max_new_tokens": 10}' >told/generation_config.json
+ranks 1 predict --model told --data prompts.jsonl
+cmp -s out beams.out || fail "the folder's settings give other texts than the options"
+ranks 1 predict --model told --data prompts.jsonl --beams 1 --no-repeat-ngram 0 --length-penalty 1 --min-tokens 0
+expect_status 2 "a length penalty for one beam"
+ranks 1 predict --model told --data prompts.jsonl --beams 1 --no-repeat-ngram 0 --min-tokens 0
+cmp -s out greedy.out || fail "options do not win over the folder's settings"
+rm told/generation_config.json
+sed -i '0,/{/s//{"num_beams": 3, "no_repeat_ngram_size": 2, "length_penalty": 2, "min_new_tokens": 3, "max_new_tokens": 10,/' told/config.json
+ranks 1 predict --model told --data prompts.jsonl
+cmp -s out beams.out || fail "an old folder's settings give other texts than the options"
+
+# Prompts that are too long keep their end.
+ranks 1 predict --model "$g" --data prompts.jsonl --seq-len 2 --max-tokens 3
+expect_status 0 "long prompts"
+expect_text 'longer than --seq-len 2 tokens and truncated' err "long prompts"
+
+echo '{"text": "the river"}' >text.jsonl
+bad 1 'text\.jsonl: its records are of the form "text", in which there is nothing to write .*"prompt"' "no prompts" predict --model "$g" --data text.jsonl
+echo '{"completion": "the river"}' >text.jsonl
+bad 1 'text\.jsonl: line 1: the record.s keys are "completion"' "a completion alone" predict --model "$g" --data text.jsonl
+echo '{"prompt": ["the river"]}' >text.jsonl
+bad 1 'text\.jsonl: line 1: prompt: expected a string' "a list" predict --model "$g" --data text.jsonl
+bad 2 '--beams does not apply to a classifier' "beams of a classifier" predict --model "$models/bert" --data "$models/bert/train.jsonl" --beams 2
