@@ -12,55 +12,27 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/tokenizer/class_parts.h"
+#include "io/tokenizer/class_unigram.h"
 #include "io/tokenizer/component.h"
 #include "io/tokenizer/folder.h"
 #include "io/tokenizer/kinds.h"
 #include "io/tokenizer/special_tokens.h"
 
-typedef struct ld_class_input {
-  const ld_token_files *files;
-  const ld_special_tokens *tokens;
-  json_t *vocab, *merges, *post_processor; /* from the file */
-  ld_error *err;
-} input;
-
-static int fail(const input *in, const char *key, const char *problem) {
-  return ld_fail(in->err, LD_EFORMAT, "%s: %s %s", in->files->settings_name, key, problem);
-}
-
-static int setting(const input *in, const char *key, bool fallback, bool *out) {
-  const json_t *value = json_object_get(in->files->settings, key);
-  *out = value ? json_is_true(value) : fallback;
-  return !value || json_is_boolean(value) ? 0 : fail(in, key, "must be true or false");
-}
-
-/* The same, with null for the fallback. */
-static int setting_or_null(const input *in, const char *key, bool fallback, bool *out) {
-  *out = fallback;
-  return json_is_null(json_object_get(in->files->settings, key)) ? 0 : setting(in, key, fallback, out);
-}
-
-static json_t *id_of(const input *in, int role) {
-  return json_object_get(in->tokens->ids, ld_special_token(in->tokens, role));
-}
-
-static int need(const input *in, int role) {
-  return ld_special_token_need(in->files, in->tokens, role, in->err);
-}
-
-static json_t *cls_sep(const input *in, const char *type) {
+static json_t *cls_sep(const ld_class_input *in, const char *type) {
   return json_pack("{s:s, s:[s,O], s:[s,O]}", "type", type, "sep", ld_special_token(in->tokens, LD_SEP),
-                   id_of(in, LD_SEP), "cls", ld_special_token(in->tokens, LD_CLS), id_of(in, LD_CLS));
+                   ld_class_id(in, LD_SEP), "cls", ld_special_token(in->tokens, LD_CLS),
+                   ld_class_id(in, LD_CLS));
 }
 
-static int build_bert(const input *in, json_t *root) {
+static int build_bert(const ld_class_input *in, json_t *root) {
   bool lower, chinese, strip = false;
-  int rc = setting(in, "do_lower_case", true, &lower);
-  if (!rc) rc = setting(in, "tokenize_chinese_chars", true, &chinese);
-  if (!rc) rc = setting_or_null(in, "strip_accents", lower, &strip);
-  if (!rc) rc = need(in, LD_UNK);
-  if (!rc) rc = need(in, LD_SEP);
-  if (!rc) rc = need(in, LD_CLS);
+  int rc = ld_class_setting(in, "do_lower_case", true, &lower);
+  if (!rc) rc = ld_class_setting(in, "tokenize_chinese_chars", true, &chinese);
+  if (!rc) rc = ld_class_setting_or_null(in, "strip_accents", lower, &strip);
+  if (!rc) rc = ld_class_need(in, LD_UNK);
+  if (!rc) rc = ld_class_need(in, LD_SEP);
+  if (!rc) rc = ld_class_need(in, LD_CLS);
   if (rc) return rc;
   const char *unknown = ld_special_token(in->tokens, LD_UNK);
   if (!json_object_get(in->vocab, unknown))
@@ -81,7 +53,7 @@ static int build_bert(const input *in, json_t *root) {
   return 0;
 }
 
-static json_t *bpe(const input *in, bool sentencepiece) {
+static json_t *bpe(const ld_class_input *in, bool sentencepiece) {
   return json_pack("{s:s, s:b, s:b, s:O, s:O}", "type", "BPE", "fuse_unk", sentencepiece, "byte_fallback",
                    sentencepiece, "vocab", in->vocab, "merges", in->merges);
 }
@@ -91,47 +63,9 @@ static json_t *byte_level(bool prefix_space, bool use_regex) {
                    "trim_offsets", true, "use_regex", use_regex);
 }
 
-static void append_special(const input *in, int role, int type, json_t *list) {
-  const char *token = ld_special_token(in->tokens, role);
-  json_array_append_new(list, json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", token, "type_id", type));
-}
-
-/* bos text eos, for text A or, with type 1, text B. */
-static void append_text(const input *in, int type, bool bos, bool eos, json_t *list) {
-  if (bos) append_special(in, LD_BOS, type, list);
-  json_array_append_new(list,
-                        json_pack("{s:{s:s, s:i}}", "Sequence", "id", type ? "B" : "A", "type_id", type));
-  if (eos) append_special(in, LD_EOS, type, list);
-}
-
-/* The file's post-processor; otherwise by add_bos_token and add_eos_token, which only count with an older
- * vocabulary. */
-static int post_process(const input *in, json_t *root) {
-  bool bos = false, eos = false;
-  int rc = 0;
-  if (in->post_processor) return json_object_set(root, "post_processor", in->post_processor), 0;
-  if (in->files->older) rc = setting(in, "add_bos_token", false, &bos);
-  if (!rc && in->files->older) rc = setting(in, "add_eos_token", false, &eos);
-  bos = bos && id_of(in, LD_BOS);
-  eos = eos && id_of(in, LD_EOS);
-  if (rc || (!bos && !eos)) return rc;
-  json_t *single = json_array(), *pair = json_array(), *special = json_object();
-  append_text(in, 0, bos, eos, single);
-  append_text(in, 0, bos, eos, pair);
-  append_text(in, 1, bos, eos, pair);
-  for (int role = LD_BOS; role <= LD_EOS; role++)
-    if (id_of(in, role))
-      json_object_set_new(special, ld_special_token(in->tokens, role),
-                          json_pack("{s:[O]}", "ids", id_of(in, role)));
-  json_object_set_new(root, "post_processor",
-                      json_pack("{s:s, s:o, s:o, s:o}", "type", "TemplateProcessing", "single", single,
-                                "pair", pair, "special_tokens", special));
-  return 0;
-}
-
-static int build_byte_level(const input *in, json_t *root) {
+static int build_byte_level(const ld_class_input *in, json_t *root) {
   bool prefix_space;
-  const int rc = setting(in, "add_prefix_space", false, &prefix_space);
+  const int rc = ld_class_setting(in, "add_prefix_space", false, &prefix_space);
   if (rc) return rc;
   json_object_set_new(root, "pre_tokenizer", byte_level(prefix_space, true));
   json_object_set_new(root, "decoder", json_pack("{s:s}", "type", "ByteLevel"));
@@ -139,25 +73,25 @@ static int build_byte_level(const input *in, json_t *root) {
   return 0;
 }
 
-static int build_gpt2(const input *in, json_t *root) {
+static int build_gpt2(const ld_class_input *in, json_t *root) {
   const int rc = build_byte_level(in, root);
-  return rc ? rc : post_process(in, root);
+  return rc ? rc : ld_class_post_process(in, root);
 }
 
-static int build_roberta(const input *in, json_t *root) {
-  int rc = need(in, LD_SEP);
-  if (!rc) rc = need(in, LD_CLS);
+static int build_roberta(const ld_class_input *in, json_t *root) {
+  int rc = ld_class_need(in, LD_SEP);
+  if (!rc) rc = ld_class_need(in, LD_CLS);
   if (!rc) rc = build_byte_level(in, root);
   if (!rc) json_object_set_new(root, "post_processor", cls_sep(in, "RobertaProcessing"));
   return rc;
 }
 
-static int build_qwen2(const input *in, json_t *root) {
+static int build_qwen2(const ld_class_input *in, json_t *root) {
   static const char pattern[] =
       "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
       "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
   bool prefix_space;
-  const int rc = setting_or_null(in, "add_prefix_space", false, &prefix_space);
+  const int rc = ld_class_setting_or_null(in, "add_prefix_space", false, &prefix_space);
   if (rc) return rc;
   json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
   json_object_set_new(root, "pre_tokenizer",
@@ -166,7 +100,7 @@ static int build_qwen2(const input *in, json_t *root) {
                                 "invert", false, byte_level(prefix_space, false)));
   json_object_set_new(root, "decoder", json_pack("{s:s}", "type", "ByteLevel"));
   json_object_set_new(root, "model", bpe(in, false));
-  return post_process(in, root);
+  return ld_class_post_process(in, root);
 }
 
 #define SPACE "\xe2\x96\x81" /* SentencePiece's visible space */
@@ -181,10 +115,10 @@ static json_t *decode_spaces(bool strip) {
 }
 
 /* Where a space is put before the text; with `legacy` also before each text after a special token. */
-static int build_llama(const input *in, json_t *root) {
+static int build_llama(const ld_class_input *in, json_t *root) {
   bool prefix_space, legacy;
-  int rc = setting_or_null(in, "add_prefix_space", true, &prefix_space);
-  if (!rc) rc = setting_or_null(in, "legacy", false, &legacy);
+  int rc = ld_class_setting_or_null(in, "add_prefix_space", true, &prefix_space);
+  if (!rc) rc = ld_class_setting_or_null(in, "legacy", false, &legacy);
   if (rc) return rc;
   const char *scheme = !prefix_space ? "never" : legacy ? "always" : "first";
   json_object_set_new(root, "pre_tokenizer",
@@ -192,10 +126,10 @@ static int build_llama(const input *in, json_t *root) {
                                 "prepend_scheme", scheme, "split", false));
   json_object_set_new(root, "decoder", decode_spaces(prefix_space));
   json_object_set_new(root, "model", bpe(in, true));
-  return post_process(in, root);
+  return ld_class_post_process(in, root);
 }
 
-static int build_gemma(const input *in, json_t *root) {
+static int build_gemma(const ld_class_input *in, json_t *root) {
   const char *unknown = ld_special_token(in->tokens, LD_UNK);
   json_t *model = bpe(in, true);
   if (unknown) json_object_set_new(model, "unk_token", json_string(unknown));
@@ -207,16 +141,16 @@ static int build_gemma(const input *in, json_t *root) {
                                 "behavior", "MergedWithPrevious", "invert", false));
   json_object_set_new(root, "decoder", decode_spaces(false));
   json_object_set_new(root, "model", model);
-  return post_process(in, root);
+  return ld_class_post_process(in, root);
 }
 
 /* The file's post-processor is ignored: add_bos_token and add_eos_token always decide. */
-static int build_gpt_neox(const input *in, json_t *root) {
-  input own = *in;
+static int build_gpt_neox(const ld_class_input *in, json_t *root) {
+  ld_class_input own = *in;
   own.post_processor = NULL;
   const int rc = build_byte_level(in, root);
   json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
-  return rc ? rc : post_process(&own, root);
+  return rc ? rc : ld_class_post_process(&own, root);
 }
 
 #define END "<|endoftext|>"
@@ -285,19 +219,29 @@ static const struct {
     {"Qwen2Tokenizer", &qwen2},
     {"GemmaTokenizer", &gemma},
     {"GPTNeoXTokenizer", &gpt_neox},
+    {"T5Tokenizer", &ld_t5_class},
+    {"XLMRobertaTokenizer", &ld_xlm_roberta_class},
+    {"AlbertTokenizer", &ld_albert_class},
+    {"DebertaV2Tokenizer", &ld_deberta_class},
+    {"PegasusTokenizer", &ld_pegasus_class},
+    {"MBartTokenizer", &ld_mbart_class},
+    {"MBart50Tokenizer", &ld_mbart50_class},
     {"PreTrainedTokenizer", &as_it_stands},
     {"TokenizersBackend", &as_it_stands},
     {"PythonBackend", &as_it_stands},
     {"BloomTokenizer", &as_it_stands},
 };
 
-/* Classes of transformers that build a BPE or WordPiece tokenizer by their own code. */
+/* Other classes of transformers that build a tokenizer by their own code. */
 static const char *const refused[] = {
-    "BertJapaneseTokenizer", "BertweetTokenizer",   "BlenderbotTokenizer", "CodeGenTokenizer",
-    "CodeLlamaTokenizer",    "CohereTokenizer",     "DebertaTokenizer",    "FunnelTokenizer",
-    "HerbertTokenizer",      "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer", "LukeTokenizer",
-    "MPNetTokenizer",        "MarkupLMTokenizer",   "OpenAIGPTTokenizer",  "PhobertTokenizer",
-    "Qwen3_5Tokenizer",      "Siglip2Tokenizer",    "SplinterTokenizer",   "WhisperTokenizer",
+    "BarthezTokenizer",    "BigBirdTokenizer",    "CamembertTokenizer", "FNetTokenizer",
+    "LayoutXLMTokenizer",  "MLukeTokenizer",      "NllbTokenizer",      "RemBertTokenizer",
+    "UdopTokenizer",       "XGLMTokenizer",       "XLNetTokenizer",     "BertJapaneseTokenizer",
+    "BertweetTokenizer",   "BlenderbotTokenizer", "CodeGenTokenizer",   "CodeLlamaTokenizer",
+    "CohereTokenizer",     "DebertaTokenizer",    "FunnelTokenizer",    "HerbertTokenizer",
+    "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer", "LukeTokenizer",      "MPNetTokenizer",
+    "MarkupLMTokenizer",   "OpenAIGPTTokenizer",  "PhobertTokenizer",   "Qwen3_5Tokenizer",
+    "Siglip2Tokenizer",    "SplinterTokenizer",   "WhisperTokenizer",
 };
 
 /* By config.json's model_type: the class that transformers uses when none is named; for some model types
@@ -307,10 +251,26 @@ static const struct {
   const ld_token_class *class;
   bool always;
 } models[] = {
-    {"bert", &bert, false},         {"distilbert", &bert, false},     {"electra", &bert, false},
-    {"gpt2", &gpt2, false},         {"roberta", &roberta, false},     {"qwen2", &qwen2, true},
-    {"qwen3", &qwen2, false},       {"mistral", &as_it_stands, true}, {"mixtral", &as_it_stands, true},
+    {"bert", &bert, false},
+    {"distilbert", &bert, false},
+    {"electra", &bert, false},
+    {"gpt2", &gpt2, false},
+    {"roberta", &roberta, false},
+    {"qwen2", &qwen2, true},
+    {"qwen3", &qwen2, false},
+    {"mistral", &as_it_stands, true},
+    {"mixtral", &as_it_stands, true},
     {"gpt_neox", &gpt_neox, false},
+    {"bart", &roberta, false},
+    {"t5", &ld_t5_class, false},
+    {"mt5", &ld_t5_class, false},
+    {"umt5", &as_it_stands, true},
+    {"pegasus", &ld_pegasus_class, false},
+    {"mbart", &ld_mbart_class, false},
+    {"mbart50", &ld_mbart50_class, false},
+    {"albert", &ld_albert_class, false},
+    {"deberta-v2", &ld_deberta_class, false},
+    {"xlm-roberta", &ld_xlm_roberta_class, false},
 };
 
 /* Whether `name` is `class` or its fast form. */
@@ -366,7 +326,8 @@ static const char *model_type(const json_t *source) {
 }
 
 static const char *older_vocabulary(const ld_token_files *files) {
-  return strcmp(model_type(files->source), "BPE") ? "vocab.txt" : "vocab.json";
+  const char *slash = strrchr(files->name, '/');
+  return slash ? slash + 1 : files->name;
 }
 
 static const ld_token_class *choose(const ld_token_files *files, const char *name) {
@@ -381,6 +342,7 @@ static const ld_token_class *choose(const ld_token_files *files, const char *nam
   if (!files->older) return registered ? registered : &as_it_stands;
   const char *vocabulary = older_vocabulary(files);
   if (registered && !strcmp(registered->vocabulary, vocabulary)) return registered;
+  if (!strcmp(model_type(files->source), "Unigram")) return registered ? registered : &as_it_stands;
   return strcmp(vocabulary, bert.vocabulary) ? &gpt2 : &bert;
 }
 
@@ -388,6 +350,17 @@ static const ld_token_class *choose(const ld_token_files *files, const char *nam
 static const char *model_name(const ld_token_files *files) {
   const char *model = json_string_value(json_object_get(files->config, "model_type"));
   return model ? model : "";
+}
+
+static int refuse_older(const ld_token_files *files, const char *name, ld_error *err) {
+  const char *slash = strrchr(files->name, '/');
+  char *folder = slash ? ld_strndup(files->name, (size_t)(slash - files->name)) : ld_strdup(".");
+  const int rc = ld_fail(
+      err, LD_EUNSUPPORTED,
+      "%s: tokenizer_class \"%.100s\" in tokenizer_config.json needs a tokenizer.json: " LD_SAVE_TOKENIZER,
+      files->name, name, folder, folder);
+  free(folder);
+  return rc;
 }
 
 static int check_class(const ld_token_files *files, const ld_token_class *class, const char *name,
@@ -400,10 +373,7 @@ static int check_class(const ld_token_files *files, const ld_token_class *class,
         "tokenizer.json as it is",
         files->settings_name, name);
   if (files->older && strcmp(class->vocabulary, older_vocabulary(files)))
-    return ld_fail(err, LD_EUNSUPPORTED,
-                   "%s: tokenizer_class \"%.100s\" in tokenizer_config.json needs a tokenizer.json: have "
-                   "transformers save one",
-                   files->name, name ? name : model_name(files));
+    return refuse_older(files, name ? name : model_name(files), err);
   if (class->build && strcmp(class->model, type))
     return ld_fail(err, LD_EUNSUPPORTED,
                    "%s: tokenizer_class %s is of a %s tokenizer, but tokenizer.json has %s: set it to "
@@ -419,19 +389,28 @@ int ld_token_class_choose(const ld_token_files *files, const ld_token_class **ou
   return check_class(files, *out, name, err);
 }
 
+void ld_token_class_arrange(const ld_token_class *class, const ld_token_files *files) {
+  json_t *pieces = json_object_get(files->source, "pieces"), *model = json_object_get(files->source, "model");
+  if (!files->older || !pieces) return;
+  json_object_set(files->settings, "additional_special_tokens", pieces);
+  if (class->arrange)
+    json_object_set_new(model, "vocab", class->arrange(files, json_object_get(model, "vocab")));
+}
+
 int ld_token_class_build(const ld_token_class *class, const ld_token_files *files,
                          const ld_special_tokens *tokens, json_t **root, ld_error *err) {
   const json_t *model = json_object_get(files->source, "model");
   json_t *post_processor = json_object_get(files->source, "post_processor");
-  const input in = {.files = files,
-                    .tokens = tokens,
-                    .vocab = json_object_get(model, "vocab"),
-                    .merges = json_object_get(model, "merges"),
-                    .post_processor = json_is_null(post_processor) ? NULL : post_processor,
-                    .err = err};
+  const ld_class_input in = {.files = files,
+                             .tokens = tokens,
+                             .vocab = json_object_get(model, "vocab"),
+                             .merges = json_object_get(model, "merges"),
+                             .post_processor = json_is_null(post_processor) ? NULL : post_processor,
+                             .err = err};
   *root = class->build ? json_pack("{s:s}", "version", "1.0") : json_copy(files->source);
   json_object_set(*root, "added_tokens", tokens->added);
   if (!class->build) return 0;
+  if (!strcmp(class->model, "Unigram")) return class->build(&in, *root);
   if (!json_is_object(in.vocab) || (!strcmp(class->model, "BPE") && !json_is_array(in.merges)))
     return ld_fail(err, LD_EFORMAT, "%s: model: vocab must be an object of ids%s", files->name,
                    strcmp(class->model, "BPE") ? "" : ", merges a list");
@@ -452,11 +431,11 @@ static int check_versions(const ld_token_files *files, ld_error *err) {
 }
 
 /* With it transformers replaces the pre-tokenizer of large vocabularies that are Mistral's. */
-static int check_mistral(const input *in) {
+static int check_mistral(const ld_class_input *in) {
   const char *model = json_string_value(json_object_get(in->files->config, "model_type"));
   const json_t *vocab = json_object_get(json_object_get(in->files->source, "model"), "vocab");
   bool repair;
-  const int rc = setting_or_null(in, "fix_mistral_regex", false, &repair);
+  const int rc = ld_class_setting_or_null(in, "fix_mistral_regex", false, &repair);
   if (rc || !repair || !model || strcmp(model, "mistral") || json_object_size(vocab) < 100000) return rc;
   return ld_fail(in->err, LD_EUNSUPPORTED,
                  "%s: fix_mistral_regex is not supported: have transformers save the repaired tokenizer.json",
@@ -472,28 +451,28 @@ static bool names_types(const json_t *inputs) {
 }
 
 /* When the settings do not say it, the file's own truncation has the side. */
-static int read_side(const input *in, bool *left) {
+static int read_side(const ld_class_input *in, bool *left) {
   const json_t *side = json_object_get(in->files->settings, "truncation_side");
   if (!side) side = json_object_get(json_object_get(in->files->source, "truncation"), "direction");
   const char *name = json_string_value(side);
   *left = name && (*name == 'l' || *name == 'L');
   if (!side || (name && (!strcmp(name + 1, "eft") || !strcmp(name + 1, "ight")))) return 0;
-  return fail(in, "truncation_side", "must be \"left\" or \"right\"");
+  return ld_class_fail(in, "truncation_side", "must be \"left\" or \"right\"");
 }
 
 #define CLEAN_BPE "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
 
 int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files,
                            const ld_component *model, ld_token_settings *out, ld_error *err) {
-  const input in = {.files = files, .err = err};
+  const ld_class_input in = {.files = files, .err = err};
   const json_t *inputs = json_object_get(files->settings, "model_input_names");
   bool clean, clean_bpe;
   int rc = check_versions(files, err);
-  if (!rc) rc = setting_or_null(&in, "split_special_tokens", false, &out->split_special);
+  if (!rc) rc = ld_class_setting_or_null(&in, "split_special_tokens", false, &out->split_special);
   if (!rc) rc = check_mistral(&in);
   if (!rc) rc = read_side(&in, &out->cut_left);
-  if (!rc) rc = setting_or_null(&in, "clean_up_tokenization_spaces", false, &clean);
-  if (!rc) rc = setting_or_null(&in, CLEAN_BPE, false, &clean_bpe);
+  if (!rc) rc = ld_class_setting_or_null(&in, "clean_up_tokenization_spaces", false, &clean);
+  if (!rc) rc = ld_class_setting_or_null(&in, CLEAN_BPE, false, &clean_bpe);
   if (rc) return rc;
   out->clean_up = clean && (clean_bpe || model->kind != &ld_bpe_kind);
   out->no_types = json_is_array(inputs) ? !names_types(inputs) : class->no_types;

@@ -7,24 +7,16 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "io/tokenizer/class_parts.h"
 #include "io/tokenizer/component.h"
 #include "io/tokenizer/folder.h"
 #include "io/tokenizer/special_tokens.h"
 
-struct ld_class_input;
-
-/* How transformers builds a tokenizer of this class. */
-typedef struct ld_token_class {
-  const char *model;      /* the type of model that it takes */
-  const char *vocabulary; /* the older vocabulary that it takes, or "" */
-  ld_token_rules special; /* its rules for special tokens */
-  bool no_types;          /* its model takes no token types */
-  /* Writes the parts of a tokenizer.json; NULL: the file stays as it is. */
-  int (*build)(const struct ld_class_input *in, json_t *root);
-} ld_token_class;
-
 /* The class that the settings name, or the one for config.json's model_type. */
 int ld_token_class_choose(const ld_token_files *files, const ld_token_class **out, ld_error *err);
+
+/* Arranges the pieces of a SentencePiece model, and its special tokens, as the class wants them. */
+void ld_token_class_arrange(const ld_token_class *class, const ld_token_files *files);
 
 /* The tokenizer.json that the class builds from the files. */
 int ld_token_class_build(const ld_token_class *class, const ld_token_files *files,

@@ -49,6 +49,7 @@ typedef struct ld_load {
   const ld_component_kind *const *kinds; /* the family's table; NULL after the last */
   const char *type;
   int depth;
+  bool exact; /* numbers were read by transformers, not by the library (see unigram.c) */
   ld_budget *budget;
   size_t *growth; /* the most bytes that the decoder's Replaces make of one byte */
   ld_error *err;

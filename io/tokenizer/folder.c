@@ -1,7 +1,7 @@
 /* The files of a tokenizer's folder: its vocabulary and the settings beside it, merged as in transformers
  * (5.24):
  *
- *   tokenizer.json           or, without one, vocab.txt, or vocab.json and merges.txt
+ *   tokenizer.json           or, without one, vocab.txt, or vocab.json and merges.txt, or a SentencePiece model
  *   tokenizer_config.json    the class with its options, and the special and added tokens
  *   special_tokens_map.json  used if there is no added_tokens_decoder; overrides tokenizer_config
  *   added_tokens.json        used if there is no added_tokens_decoder
@@ -16,6 +16,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "io/tokenizer/roles.h"
+#include "io/tokenizer/sentencepiece.h"
 #include "io/tokenizer/unicode.h"
 
 static int parse_object(const char *path, const ld_map *map, json_t **out, ld_error *err) {
@@ -90,6 +91,16 @@ static int read_lines(const char *path, void (*add)(json_t *out, size_t number, 
     each_line(&map, add, out);
   else
     rc = ld_fail(err, LD_EFORMAT, "%s: is not UTF-8", path);
+  ld_map_close(&map);
+  return rc;
+}
+
+static int read_sentencepiece(const char *path, ld_token_files *files, ld_error *err) {
+  ld_map map;
+  int rc = ld_map_open(path, &map, err);
+  if (rc) return rc;
+  files->bytes = map.length;
+  rc = ld_sentencepiece_read(map.bytes, map.length, path, &files->source, err);
   ld_map_close(&map);
   return rc;
 }
@@ -193,27 +204,43 @@ static bool has(const char *folder, const char *name) {
   return there;
 }
 
+/* The names that SentencePiece models have, by the class of the tokenizer. */
+static const char *const sentencepiece_names[] = {"spiece.model", "sentencepiece.bpe.model", "spm.model"};
+
+static bool is_sentencepiece(const char *name) {
+  for (size_t i = 0; i < sizeof sentencepiece_names / sizeof *sentencepiece_names; i++)
+    if (!strcmp(name, sentencepiece_names[i])) return true;
+  return false;
+}
+
 /* The vocabulary to use; NULL when there is none. */
 static const char *find_vocabulary(const char *folder) {
   if (has(folder, "tokenizer.json")) return "tokenizer.json";
   if (has(folder, "vocab.txt")) return "vocab.txt";
-  return has(folder, "vocab.json") && has(folder, "merges.txt") ? "vocab.json" : NULL;
+  if (has(folder, "vocab.json") && has(folder, "merges.txt")) return "vocab.json";
+  for (size_t i = 0; i < sizeof sentencepiece_names / sizeof *sentencepiece_names; i++)
+    if (has(folder, sentencepiece_names[i])) return sentencepiece_names[i];
+  return NULL;
 }
 
 /* Fails with a hint if the only vocabulary is one that is not supported. */
 static int no_vocabulary(const char *folder, ld_error *err) {
-  const bool model = has(folder, "tokenizer.model") || has(folder, "spiece.model");
-  return ld_fail(
-      err, LD_EFILE, "%s: has no tokenizer.json, vocab.txt, or vocab.json with merges.txt%s", folder,
-      model ? "; a SentencePiece model alone is not read: have transformers save a tokenizer.json" : "");
+  if (has(folder, "tokenizer.model"))
+    return ld_fail(err, LD_EFILE, "%s: a tokenizer.model alone is not read: " LD_SAVE_TOKENIZER, folder,
+                   folder, folder);
+  return ld_fail(err, LD_EFILE,
+                 "%s: has no tokenizer.json, vocab.txt, vocab.json with merges.txt, or SentencePiece model "
+                 "(spiece.model, sentencepiece.bpe.model, spm.model)",
+                 folder);
 }
 
 static int read_files(const char *folder, const char *vocabulary, ld_token_files *files, ld_error *err) {
   files->name = ld_path_join(folder, vocabulary);
   files->settings_name = ld_path_join(folder, "tokenizer_config.json");
   files->older = strcmp(vocabulary, "tokenizer.json") != 0;
-  const int rc = files->older ? read_vocabulary(folder, vocabulary, files, err)
-                              : read_sized(folder, vocabulary, &files->source, &files->bytes, err);
+  const int rc = is_sentencepiece(vocabulary) ? read_sentencepiece(files->name, files, err)
+                 : files->older               ? read_vocabulary(folder, vocabulary, files, err)
+                                : read_sized(folder, vocabulary, &files->source, &files->bytes, err);
   return rc ? rc : read_settings(folder, files, err);
 }
 
@@ -224,7 +251,7 @@ int ld_token_files_read(const char *path, ld_token_files *files, ld_error *err) 
     return vocabulary ? read_files(path, vocabulary, files, err) : no_vocabulary(path, err);
   }
   const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-  if (strcmp(base, "vocab.txt") && strcmp(base, "vocab.json")) {
+  if (strcmp(base, "vocab.txt") && strcmp(base, "vocab.json") && !is_sentencepiece(base)) {
     ld_map map;
     files->name = ld_strdup(path);
     files->settings_name = ld_strdup(path);

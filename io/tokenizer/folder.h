@@ -12,13 +12,18 @@ typedef struct ld_token_files {
   char *name, *settings_name; /* paths of the vocabulary and of tokenizer_config.json, for errors */
   json_t *source;             /* tokenizer.json; for an older vocabulary one with nothing but its model */
   size_t bytes;               /* of the vocabulary's file */
-  bool older;                 /* source was made from vocab.txt, or from vocab.json and merges.txt */
+  bool older;       /* source was made from vocab.txt, vocab.json and merges.txt, or a SentencePiece model */
   json_t *settings; /* tokenizer_config.json with the changes by special_tokens_map.json; never NULL */
   json_t *added;    /* added_tokens.json; NULL when it does not exist or is not used */
   json_t *config;   /* config.json; NULL when it does not exist */
 } ld_token_files;
 
-/* Reads a folder, a vocab.txt or vocab.json (with the settings beside it), or any other file as a
+/* The remedy for vocabularies that are not read; two arguments, both the folder. */
+#define LD_SAVE_TOKENIZER                                                                                    \
+  "have transformers save a tokenizer.json (python3 -c \"from transformers import AutoTokenizer as T; "      \
+  "T.from_pretrained('%s').save_pretrained('%s')\")"
+
+/* Reads a folder, a vocab.txt, vocab.json or SentencePiece model (with the settings beside it), or any other file as a
  * tokenizer.json alone. Freed with ld_token_files_free, also after an error. */
 int ld_token_files_read(const char *path, ld_token_files *files, ld_error *err);
 void ld_token_files_free(ld_token_files *files);

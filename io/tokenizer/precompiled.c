@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "io/tokenizer/base64.h"
 #include "io/tokenizer/component.h"
 #include "io/tokenizer/grapheme.h"
 #include "io/tokenizer/kinds.h"
@@ -25,28 +26,6 @@ typedef struct precompiled {
   char *replacements;
   size_t length;
 } precompiled;
-
-static int digit_of(char c) {
-  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const char *found = c ? strchr(digits, c) : NULL;
-  return found ? (int)(found - digits) : -1;
-}
-
-/* The bytes that base64 stands for; false when it is malformed. */
-static bool decode_base64(const char *s, size_t length, ld_text *out) {
-  if (length % 4) return false;
-  for (int pads = 0; pads < 2 && length && s[length - 1] == '='; pads++) length--;
-  uint32_t bits = 0;
-  char bytes[3];
-  for (size_t i = 0; i < length; i++) {
-    const int digit = digit_of(s[i]);
-    if (digit < 0) return false;
-    bits = bits << 6 | (uint32_t)digit;
-    if (i % 4) bytes[i % 4 - 1] = (char)(bits >> (6 - 2 * (i % 4)));
-    if (i % 4 == 3 || i + 1 == length) ld_text_append(out, bytes, i % 4);
-  }
-  return length % 4 != 1;
-}
 
 static uint32_t unit_at(const char *bytes) {
   const unsigned char *u = (const unsigned char *)bytes;
@@ -76,7 +55,7 @@ static int load_precompiled(ld_component *component, const json_t *json, ld_load
   int rc = ld_load_string(load, json, "precompiled_charsmap", &encoded, &length);
   if (rc) return rc;
   ld_text map = {0};
-  rc = decode_base64(encoded, length, &map)
+  rc = ld_base64_decode(&map, encoded, length)
            ? load_map(p, &map, load)
            : ld_load_fail(load, LD_EFORMAT, "precompiled_charsmap", "must be base64");
   ld_text_free(&map);

@@ -15,12 +15,14 @@
 
 typedef struct merging {
   const ld_token_files *files;
+  const ld_token_rules *rules;
   ld_special_tokens *out;
   json_t *there;    /* by content: tokenizer.json's tokens, if they are kept */
   json_t *by_index; /* descriptions from the files of added tokens */
   json_t *names;    /* the tokens of the roles, in order */
   json_t *named;    /* their contents */
   json_t *taken;    /* contents in `there` or `by_index` */
+  json_t *extra;    /* the settings' list of extra tokens, with the class's; may be NULL */
   json_t *more;     /* the tokens to add */
   ld_error *err;
 } merging;
@@ -180,13 +182,21 @@ static int name(const merging *m, const char *key, const json_t *token) {
   return 0;
 }
 
+/* A role's token without flags. */
+static json_t *plain_role(const merging *m, int role, const char *content) {
+  if (role != LD_MASK || !m->rules->mask_takes_space) return json_string(content);
+  return json_pack("{s:s, s:b, s:b}", "content", content, "lstrip", true, "normalized", true);
+}
+
 /* The seven roles; without a setting, the class's token. */
-static int name_roles(const merging *m, const ld_token_rules *rules) {
+static int name_roles(const merging *m) {
+  const ld_token_rules *rules = m->rules;
   int rc = 0;
   for (int i = 0; i < LD_N_ROLES && !rc; i++) {
     const json_t *value = json_object_get(m->files->settings, ld_token_roles[i]);
     if (json_is_null(value) || (!value && !rules->roles[i])) continue;
-    json_t *token = value ? json_incref((json_t *)value) : json_string(rules->roles[i]);
+    const char *plain = value ? json_string_value(value) : rules->roles[i];
+    json_t *token = plain ? plain_role(m, i, plain) : json_incref((json_t *)value);
     rc = name(m, ld_token_roles[i], token);
     if (!rc) m->out->roles[i] = json_string(content_of(token));
     json_decref(token);
@@ -210,9 +220,15 @@ static int name_others(const merging *m) {
 }
 
 /* The older name is used when the newer one is absent. */
-static const json_t *extra_of(const merging *m) {
-  const json_t *extra = json_object_get(m->files->settings, "extra_special_tokens");
-  return extra ? extra : json_object_get(m->files->settings, "additional_special_tokens");
+static int find_extra(merging *m) {
+  json_t *extra = json_object_get(m->files->settings, "extra_special_tokens");
+  json_t *additional = json_object_get(m->files->settings, "additional_special_tokens");
+  const bool given = additional && !json_is_null(additional);
+  m->extra = json_incref(extra ? extra : additional);
+  if (extra || !m->rules->add_extra || (given && !json_is_array(additional))) return 0;
+  m->extra = given ? json_copy(additional) : json_array();
+  if (given) json_decref(additional);
+  return m->rules->add_extra(m->files, m->extra, given, m->err);
 }
 
 static void add_special(const merging *m, const json_t *token) {
@@ -222,7 +238,7 @@ static void add_special(const merging *m, const json_t *token) {
 }
 
 static int add_specials(const merging *m) {
-  const json_t *extra = extra_of(m);
+  const json_t *extra = m->extra;
   if (extra && !json_is_null(extra) && !json_is_array(extra))
     return fail(m, "extra_special_tokens", "must be a list of tokens, or an object of them");
   for (size_t i = 0; i < json_array_size(m->names); i++) add_special(m, json_array_get(m->names, i));
@@ -236,7 +252,7 @@ static int add_specials(const merging *m) {
 
 /* A class that adds all special tokens again sets no flag but `special`. */
 static void add_again(const merging *m) {
-  const json_t *extra = extra_of(m);
+  const json_t *extra = m->extra;
   for (void *at = json_object_iter(m->named); at; at = json_object_iter_next(m->named, at)) {
     json_t *content = json_string(json_object_iter_key(at));
     json_array_append_new(m->more, entry_of(content, true));
@@ -255,21 +271,41 @@ static void list_skipped(const merging *m) {
     json_array_append_new(m->out->skipped, json_string(content_of(json_array_get(m->names, i))));
 }
 
+/* The ids of the added tokens that are in a list of tokens with scores; NULL for another vocabulary. */
+static json_t *ids_in_list(const merging *m, const json_t *vocab) {
+  if (!json_is_array(vocab)) return NULL;
+  json_t *ids = json_object(), *wanted = json_object();
+  for (size_t i = 0; i < json_array_size(m->out->added); i++) {
+    const char *content = content_of(json_array_get(m->out->added, i));
+    if (content) put(wanted, content);
+  }
+  for (size_t i = 0; i < json_array_size(vocab); i++) {
+    const char *token = json_string_value(json_array_get(json_array_get(vocab, i), 0));
+    if (token && contains(wanted, token)) json_object_set_new(ids, token, json_integer((json_int_t)i));
+  }
+  json_decref(wanted);
+  return ids;
+}
+
 /* The ids that the added tokens will have, by content: the vocabulary's, or the next free ones. */
 static void find_ids(const merging *m) {
   const json_t *vocab = json_object_get(json_object_get(m->files->source, "model"), "vocab");
-  json_int_t next = (json_int_t)json_object_size(vocab);
+  json_int_t next = (json_int_t)(json_is_array(vocab) ? json_array_size(vocab) : json_object_size(vocab));
+  json_t *ids = ids_in_list(m, vocab);
   for (size_t i = 0; i < json_array_size(m->out->added); i++) {
     const char *content = content_of(json_array_get(m->out->added, i));
     if (!content || !*content || contains(m->out->ids, content)) continue;
-    json_t *id = json_object_get(vocab, content);
+    json_t *id = json_object_get(ids ? ids : vocab, content);
     json_object_set_new(m->out->ids, content, id ? json_incref(id) : json_integer(next++));
   }
+  json_decref(ids);
 }
 
-static int merge(const merging *m, const ld_token_rules *rules) {
+static int merge(merging *m) {
+  const ld_token_rules *rules = m->rules;
   if (rules->kept) find_there(m);
-  int rc = name_roles(m, rules);
+  int rc = find_extra(m);
+  if (!rc) rc = name_roles(m);
   if (!rc) rc = name_others(m);
   if (!rc) rc = describe_all(m);
   if (rc) return rc;
@@ -289,6 +325,7 @@ int ld_special_tokens_merge(const ld_token_files *files, const ld_token_rules *r
                             ld_error *err) {
   *out = (ld_special_tokens){.ids = json_object(), .skipped = json_array()};
   merging m = {.files = files,
+               .rules = rules,
                .out = out,
                .there = json_object(),
                .by_index = json_object(),
@@ -297,7 +334,8 @@ int ld_special_tokens_merge(const ld_token_files *files, const ld_token_rules *r
                .taken = json_object(),
                .more = json_array(),
                .err = err};
-  const int rc = merge(&m, rules);
+  const int rc = merge(&m);
+  json_decref(m.extra);
   json_decref(m.there);
   json_decref(m.by_index);
   json_decref(m.names);

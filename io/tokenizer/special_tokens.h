@@ -22,6 +22,9 @@ typedef struct ld_token_rules {
   const char *roles[LD_N_ROLES]; /* the default tokens */
   bool plain;                    /* all special tokens are added without flags */
   bool kept;                     /* the added tokens of a tokenizer.json are kept */
+  bool mask_takes_space;         /* a mask_token that has no flags takes the blanks before it */
+  /* Changes additional_special_tokens, a copy of the settings' list, or empty if they have none (`given`). */
+  int (*add_extra)(const ld_token_files *files, json_t *list, bool given, ld_error *err);
 } ld_token_rules;
 
 /* Freed with ld_special_tokens_free, also after an error. */

@@ -79,14 +79,18 @@ static int load_parts(ld_tokenizer *t, json_t *json, ld_load *load) {
 }
 
 /* Makes a tokenizer from a tree, which it takes ownership of; `bytes` is the size of its file. */
-static int build(json_t *root, const char *name, size_t bytes, ld_tokenizer **out, ld_error *err) {
+static int build(json_t *root, ld_load load, size_t bytes, ld_tokenizer **out) {
+  const char *name = load.name;
+  ld_error *err = load.err;
   *out = NULL;
   const json_t *version = json_object_get(root, "version");
   ld_tokenizer *t = ld_alloc(1, sizeof *t);
   ld_budget budget;
   size_t growth = 1;
   ld_budget_start(&budget, bytes);
-  ld_load load = {.name = name, .where = "", .type = "", .budget = &budget, .growth = &growth, .err = err};
+  load.where = load.type = "";
+  load.budget = &budget;
+  load.growth = &growth;
   int rc;
   if (!json_is_object(root))
     rc = ld_fail(err, LD_EFORMAT, "%s: not a tokenizer.json (expected a JSON object)", name);
@@ -115,7 +119,7 @@ int ld_tokenizer_parse(const char *json, size_t length, const char *name, ld_tok
   if (!root)
     return ld_fail(err, LD_EFORMAT, "%s: line %d, column %d: %s", name, problem.line, problem.column,
                    problem.text);
-  return build(root, name, length, out, err);
+  return build(root, (ld_load){.name = name, .err = err}, length, out);
 }
 
 static void skip_named(ld_tokenizer *t, const ld_special_tokens *tokens) {
@@ -142,12 +146,14 @@ int ld_tokenizer_build(const ld_token_files *files, ld_tokenizer **out, ld_error
   *out = NULL;
   int rc = ld_token_class_choose(files, &class, err);
   if (rc) return rc;
+  ld_token_class_arrange(class, files);
   rc = ld_special_tokens_merge(files, &class->special, &tokens, err);
   if (!rc) rc = ld_token_class_build(class, files, &tokens, &root, err);
   if (rc)
     json_decref(root);
   else
-    rc = build(root, files->name, files->bytes, out, err);
+    rc = build(root, (ld_load){.name = files->name, .exact = class->build != NULL, .err = err}, files->bytes,
+               out);
   if (!rc) rc = read_settings(class, files, *out, err);
   const char *eos = ld_special_token(&tokens, LD_EOS);
   if (!rc && eos) (*out)->eos = ld_tokenizer_id(*out, eos);

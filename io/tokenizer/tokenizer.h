@@ -18,8 +18,9 @@
 
 typedef struct ld_tokenizer ld_tokenizer;
 
-/* Opens the tokenizer in the folder `path`: tokenizer.json; else vocab.txt; else vocab.json and merges.txt.
- * `path` may also be a tokenizer.json, which is then used alone, or a vocab.txt or vocab.json.
+/* Opens the tokenizer in the folder `path`: tokenizer.json; else vocab.txt; else vocab.json and merges.txt;
+ * else a SentencePiece model of the type Unigram. `path` may also be a tokenizer.json, which is then used
+ * alone, or one of the others.
  *
  * The folder's files are merged as in transformers (5.24): the class (tokenizer_class in
  * tokenizer_config.json or config.json, or config.json's model_type) with its options, and the special and

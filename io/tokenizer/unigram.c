@@ -248,12 +248,13 @@ static double score_of(const json_t *json) {
   return *text == '-' ? -score : score;
 }
 
-static void load_scores(unigram *u, const json_t *vocab) {
+static void load_scores(unigram *u, const json_t *vocab, bool exact) {
   const size_t n = json_array_size(vocab);
   double least = HUGE_VAL;
   u->scores = ld_alloc(n, sizeof *u->scores);
   for (size_t i = 0; i < n; i++) {
-    u->scores[i] = score_of(json_array_get(json_array_get(vocab, i), 1));
+    const json_t *score = json_array_get(json_array_get(vocab, i), 1);
+    u->scores[i] = exact ? json_number_value(score) : score_of(score);
     if (u->scores[i] < least) least = u->scores[i];
   }
   u->unknown_score = least - unknown_penalty;
@@ -275,7 +276,7 @@ static int load_unigram(ld_component *component, const json_t *json, ld_load *lo
   if (!rc) rc = load_unk_id(u, json, load);
   if (!rc) rc = ld_load_bool_or(load, json, "byte_fallback", false, &byte_fallback);
   if (rc) return rc;
-  load_scores(u, json_object_get(json, "vocab"));
+  load_scores(u, json_object_get(json, "vocab"), load->exact);
   build_trie(u);
   ld_vocabulary_bytes(&u->vocabulary, u->byte_ids);
   for (int byte = 0; !byte_fallback && byte < 256; byte++) u->byte_ids[byte] = -1;

@@ -1,12 +1,14 @@
 /* Any bytes as a tokenizer.json or, after a line of settings, as a file beside these settings: a
- * tokenizer.json ("T{...}\n{...}") or an older vocabulary ("O"). What opens encodes fixed texts, singly and
+ * tokenizer.json ("T{...}\n{...}"), an older vocabulary ("O") or a SentencePiece model ("S"). What opens encodes fixed texts, singly and
  * as truncated pairs, and decodes ids in and out of its range. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/tokenizer/folder.h"
 #include "io/tokenizer/post_processor.h"
+#include "io/tokenizer/sentencepiece.h"
 #include "io/tokenizer/tokenizer.h"
 #include "io/tokenizer/tokenizer_parts.h"
 
@@ -29,17 +31,29 @@ static void decode(const ld_tokenizer *tokenizer, const ld_ids *ids, bool skip_s
   ld_text_free(&stream);
 }
 
-/* "T{settings}\n{tokenizer.json or model}": the settings beside a file; "O": beside an older vocabulary. */
+/* "T{settings}\n{tokenizer.json or model}": the settings beside a file; "O": beside an older vocabulary; "S":
+ * beside a SentencePiece model, named after the settings' "file". */
 static int open_files(const char *s, size_t size, ld_tokenizer **out, ld_error *err) {
   *out = NULL;
   const char *line = memchr(s, '\n', size), *end = s + size;
   if (!line) return ld_fail(err, LD_EFORMAT, "no settings");
   json_t *settings = json_loadb(s + 1, (size_t)(line - s - 1), JSON_ALLOW_NUL, NULL);
-  json_t *source = json_loadb(line + 1, (size_t)(end - line - 1), JSON_ALLOW_NUL, NULL);
-  char name[] = "fuzz";
+  char name[64] = "fuzz";
+  json_t *source = NULL;
+  if (*s == 'S') {
+    const char *file = json_string_value(json_object_get(settings, "file"));
+    snprintf(name, sizeof name, "%s", file ? file : "spiece.model");
+    const int rc = ld_sentencepiece_read(line + 1, (size_t)(end - line - 1), name, &source, err);
+    if (rc) {
+      json_decref(settings);
+      return rc;
+    }
+  } else {
+    source = json_loadb(line + 1, (size_t)(end - line - 1), JSON_ALLOW_NUL, NULL);
+  }
   const ld_token_files files = {.name = name,
                                 .settings_name = name,
-                                .older = *s == 'O',
+                                .older = *s != 'T',
                                 .source = source,
                                 .settings = settings,
                                 .config = json_object_get(settings, "config"),
@@ -72,8 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ld_tokenizer *tokenizer;
   ld_error err = {0};
   const char *s = (const char *)data;
-  const int rc = size && strchr("TO", *s) && *s ? open_files(s, size, &tokenizer, &err)
-                                                : ld_tokenizer_parse(s, size, "fuzz", &tokenizer, &err);
+  const int rc = size && strchr("TOS", *s) && *s ? open_files(s, size, &tokenizer, &err)
+                                                 : ld_tokenizer_parse(s, size, "fuzz", &tokenizer, &err);
   if (rc) {
     if (tokenizer || err.code != rc || !*err.text) abort();
     return 0;

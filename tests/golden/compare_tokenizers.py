@@ -6,7 +6,8 @@
 
 The first form runs N lines (and those of --text FILE) through each file, each also as an input of one text or
 two, cut at a random length or not. In the place of a file may stand a folder without a tokenizer.json, which
-transformers then makes a tokenizer of (--class NAME for a folder that does not tell its class). The second
+transformers then makes a tokenizer of (--class NAME for a folder that does not tell its class, or to have
+transformers, not the library, read its tokenizer.json: AutoTokenizer). The second
 makes N tokenizers with parts and added tokens drawn at random around the models of the files (of a Unigram file
 only the charsmap is used: the model is random too), and runs N lines through each.
 Exit status 1 when anything differs.
@@ -84,7 +85,7 @@ def spellings_clash(data):
 
 def open_library(path, name):
     """The library's tokenizer of a file, or of a folder through transformers' class."""
-    if not os.path.isdir(path) or os.path.exists(os.path.join(path, "tokenizer.json")):
+    if not os.path.isdir(path) or (os.path.exists(os.path.join(path, "tokenizer.json")) and not name):
         return Tokenizer.from_file(os.path.join(path, "tokenizer.json") if os.path.isdir(path) else path)
     import transformers
     return getattr(transformers, name or "AutoTokenizer").from_pretrained(path).backend_tokenizer

@@ -9,7 +9,8 @@ lines.jsonl has one JSON string a line. STYLE/expected.txt has, for each of thos
   decoded  those ids decoded with special tokens kept, and
   skipped  with them skipped; each as a JSON string, or = where it is the line itself, or ~ as the column before
 and before them one line with the ids that the post-processor puts before and after. For BERT's styles the lines are
-those of bert.jsonl. bert_vocab is a folder with a vocab.txt instead, of which transformers makes the tokenizer.
+those of bert.jsonl. bert_vocab is a folder with a vocab.txt instead, spiece one with a SentencePiece model, of which
+transformers makes the tokenizer.
 
 STYLE/inputs.txt has inputs of one text or two, cut or not, a row each: number of the line, of the second text's line or
 -, most tokens (0: no limit), ids, type ids, a digit each.
@@ -28,10 +29,11 @@ import os
 import random
 import unicodedata
 
+from sentencepiece import SentencePieceTrainer
 from tokenizer_lines import ALPHABETS, AWKWARD, BERT, lines, random_line
 from tokenizer_parts import REGEXES, charsmap_of, decoder, normalizer, pre_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertTokenizer
+from transformers import BertTokenizer, T5Tokenizer
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizers")
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
@@ -186,7 +188,7 @@ def t5():
 
 
 def pegasus():
-    """The parts of Pegasus, with bytes for unknown characters."""
+    """The parts of Pegasus, with bytes for unknown characters, and the special tokens of other classes."""
     path = os.path.join(HERE, "pegasus", "tokenizer.json")
     if os.path.exists(path):
         return Tokenizer.from_file(path)
@@ -195,10 +197,29 @@ def pegasus():
     data = json.loads(tok.to_str())
     data["model"]["byte_fallback"] = True
     data["model"]["vocab"] += [["<0x%02X>" % b, -12.5] for b in range(256)]
+    data["model"]["vocab"] += [[piece, 0] for piece in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<s>", "<mask>", "en_XX", "de_DE")]
     tok = Tokenizer.from_str(json.dumps(data))
     tok.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     tok.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A $B </s>", special_tokens=[("</s>", 1)])
     return tok
+
+
+def spiece():
+    """A SentencePiece model alone, with rules of its own, of which transformers makes T5's tokenizer."""
+    folder = os.path.join(HERE, "spiece")
+    if not os.path.exists(os.path.join(folder, "spiece.model")):
+        os.makedirs(folder, exist_ok=True)
+        rules = {"\u00e9": "e", "e\u0301": "e", "\ufb01": "fi", "\t": " ", "\n": " ", "\u3000": " ", "\u0001": "", "\u00df": "ss", "\u2026": "..."}
+        with open(os.path.join(folder, "rules.tsv"), "w", encoding="utf-8") as f:
+            f.writelines(" ".join("%X" % ord(c) for c in a) + "\t" + " ".join("%X" % ord(c) for c in b) + "\n" for a, b in rules.items())
+        SentencePieceTrainer.train(
+            sentence_iterator=training_text(), model_prefix=os.path.join(folder, "spiece"), vocab_size=400, minloglevel=2, num_threads=1,
+            normalization_rule_tsv=os.path.join(folder, "rules.tsv"), pad_id=0, eos_id=1, unk_id=2, bos_id=-1, user_defined_symbols=["lamp"])
+        for name in ("rules.tsv", "spiece.vocab"):
+            os.remove(os.path.join(folder, name))
+        with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as f:
+            f.write(json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 4}, indent=2) + "\n")
+    return T5Tokenizer.from_pretrained(folder).backend_tokenizer
 
 
 def mixed():
@@ -275,7 +296,7 @@ def bert_vocab():
     return BertTokenizer.from_pretrained(folder).backend_tokenizer
 
 
-STYLES = [gpt2, roberta, llama2, mistral, llama3, qwen2, smollm, mixed, t5, pegasus]
+STYLES = [gpt2, roberta, llama2, mistral, llama3, qwen2, smollm, mixed, t5, pegasus, spiece]
 BERT_STYLES = [bert, bert_cased, bert_accents, bert_raw, bert_vocab]
 INPUT_STYLES = {"bert", "bert_cased", "bert_vocab", "roberta", "gpt2", "llama3", "t5", "pegasus"}
 WORD_STYLES = {"bert", "bert_cased", "roberta", "gpt2", "llama2", "smollm", "t5"}
@@ -402,7 +423,7 @@ def write_style(name, tok, texts, every_word):
         for part in (data["decoder"], data["pre_tokenizer"]["pretokenizers"][1]):
             del part["prepend_scheme"], part["split"]
             part |= {"str_rep": "\u2581", "add_prefix_space": True}
-    if name != "bert_vocab":
+    if name not in ("bert_vocab", "spiece"):
         write_lines(name + "/tokenizer.json", [json.dumps(data, ensure_ascii=False, separators=(",", ":"))])
     write_lines(name + "/expected.txt", expected(tok, texts))
     if name in INPUT_STYLES:

@@ -39,7 +39,11 @@ BASES = [("gpt2", ["GPT2Tokenizer", "GPT2TokenizerFast"], ["gpt2", "llama"]), ("
          ("llama3", ["PreTrainedTokenizerFast", "LlamaTokenizer"], ["llama"]), ("mistral", ["LlamaTokenizer"], ["mistral", "llama"]),
          ("qwen2", ["Qwen2Tokenizer", "PreTrainedTokenizerFast", "LlamaTokenizerFast"], ["qwen2", "qwen3"]), ("roberta", ["RobertaTokenizer"], ["roberta"]),
          ("smollm", ["GPT2Tokenizer", "PreTrainedTokenizerFast"], ["llama"]), ("bert", ["BertTokenizer", "BertTokenizerFast"], ["bert"]),
-         ("bert_cased", ["DistilBertTokenizer"], ["distilbert"]), ("bert_cased", ["BertTokenizer", "PreTrainedTokenizerFast"], ["bert"]), ("bert", ["ElectraTokenizer"], ["electra"])]
+         ("bert_cased", ["DistilBertTokenizer"], ["distilbert"]), ("bert_cased", ["BertTokenizer", "PreTrainedTokenizerFast"], ["bert"]), ("bert", ["ElectraTokenizer"], ["electra"]),
+         ("t5", ["T5Tokenizer", "T5TokenizerFast", "PreTrainedTokenizerFast"], ["t5", "mt5", "umt5"]), ("pegasus", ["PegasusTokenizer"], ["pegasus"]),
+         ("pegasus", ["MBartTokenizer", "MBart50TokenizerFast"], ["mbart"]), ("pegasus", ["XLMRobertaTokenizer"], ["xlm-roberta"]),
+         ("pegasus", ["AlbertTokenizerFast"], ["albert"]), ("pegasus", ["DebertaV2Tokenizer"], ["deberta-v2"])]
+UNIGRAM = ("t5", "pegasus")
 
 
 def token(content, typed=True, **flags):
@@ -52,6 +56,8 @@ def described(content, **flags):
 
 def cases(style, size, known):
     """(key, files beside the vocabulary), `size` the first free id, `known` an added token of the vocabulary."""
+    if style in UNIGRAM:
+        yield from unigram_cases(known)
     for key in ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "add_bos_token", "add_eos_token",
                 "legacy", "clean_up_tokenization_spaces", "do_basic_tokenize", "trim_offsets", "use_default_system_prompt",
                 "split_special_tokens", "spaces_between_special_tokens", "use_fast", "keep_accents", "fix_mistral_regex"):
@@ -112,6 +118,18 @@ def cases(style, size, known):
     yield "tokenizer_class (config.json)", {"tokenizer_config.json": {"tokenizer_class": None}, "config.json": {"tokenizer_class": "GPT2Tokenizer"}}
     yield "clean_up_tokenization_spaces (forced on BPE)", {"tokenizer_config.json": {"clean_up_tokenization_spaces": True, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": True}}
     yield "no settings", {}
+
+
+def unigram_cases(known):
+    """Keys that only classes with a Unigram model have."""
+    for key, values in (("split_by_punct", (True, False, None)), ("extra_ids", (0, 4, 100, 7)), ("offset", (2, 10, 103)), ("mask_token_sent", ("<|x|>", "<mask_1>", None)),
+                        ("src_lang", ("de_DE", "en_XX", None)), ("tgt_lang", ("de_DE", None)), ("unk_id", (0, 1, 2))):
+        for value in values:
+            yield key, {"tokenizer_config.json": {key: value}}
+    for tokens in (["<extra_id_0>"], [f"<extra_id_{i}>" for i in range(4)], ["<|x|>", token("<|y|>", special=True)], ["<mask_1>", "<|x|>"], ["de_DE", "<|x|>"], [known]):
+        for extra in ({}, {"extra_ids": 4}, {"extra_ids": 0}):
+            yield "additional_special_tokens and extra_ids (special_tokens_map.json)", {"special_tokens_map.json": {"additional_special_tokens": tokens}, "tokenizer_config.json": extra}
+            yield "additional_special_tokens and extra_ids", {"tokenizer_config.json": {"additional_special_tokens": tokens, **extra}}
 
 
 def read(style):
@@ -186,11 +204,11 @@ def all_cases():
     for style, classes, types in BASES:
         data = read(style)
         vocab = data["model"]["vocab"]
-        size = len(set(vocab) | {t["content"] for t in data["added_tokens"]})
+        size = len({v if isinstance(v, str) else v[0] for v in vocab} | {t["content"] for t in data["added_tokens"]})
         for model_type in types:
             for name in classes + [None]:
                 for vocabulary in ("tokenizer.json", "older"):
-                    if vocabulary == "older" and style in ("llama2", "llama3", "mistral", "smollm"):
+                    if vocabulary == "older" and style in ("llama2", "llama3", "mistral", "smollm", *UNIGRAM):
                         continue
                     for key, files in cases(style, size, data["added_tokens"][0]["content"]):
                         files = {"config.json": {"model_type": model_type, **files.get("config.json", {})}, **{k: v for k, v in files.items() if k != "config.json"}}

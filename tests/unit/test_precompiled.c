@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/utf8.h"
+#include "io/tokenizer/base64.h"
 #include "io/tokenizer/kinds.h"
 #include "io/tokenizer/normal.h"
 #include "io/tokenizer/normalizer.h"
@@ -78,19 +79,12 @@ static map small_map(void) {
 }
 
 static char *encode(const map *m) {
-  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   ld_text bytes = {0}, out = {0};
   for (size_t i = 0; i < 4; i++) ld_text_append(&bytes, &(char){(char)(m->size >> 8 * i)}, 1);
   for (size_t i = 0; i < sizeof m->units; i++)
     ld_text_append(&bytes, &(char){(char)(m->units[i / 4] >> 8 * (i % 4))}, 1);
   ld_text_append(&bytes, m->replacements, m->length);
-  for (size_t i = 0; i < bytes.length; i += 3) {
-    uint32_t bits = 0;
-    for (size_t k = i; k < i + 3; k++)
-      bits = bits << 8 | (k < bytes.length ? (unsigned char)bytes.bytes[k] : 0);
-    for (size_t k = 0; k < 4; k++)
-      ld_text_append(&out, i + k > bytes.length ? "=" : &digits[bits >> (18 - 6 * k) & 63], 1);
-  }
+  ld_base64_append(&out, bytes.bytes, bytes.length);
   ld_text_free(&bytes);
   return out.bytes;
 }
@@ -160,8 +154,8 @@ Test(precompiled, damaged_maps) {
   expect(m, "xB");
 }
 
-Test(precompiled, base64) {
-  static const char *const wrong[] = {"", "A", "AAA", "AA=A", "AAAA====", "AAAA", "*AAA", "A===", "AAAA\n"};
+Test(precompiled, no_map) {
+  static const char *const wrong[] = {"", "A", "AAAA", "AAAAAA=="};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     ld_normal normal = {0};
     ld_error err = {0};
