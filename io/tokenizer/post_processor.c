@@ -40,6 +40,12 @@ void ld_template_fill(const ld_template *template, const ld_ids texts[2], bool a
   }
 }
 
+void ld_template_free(ld_template *template) {
+  for (size_t i = 0; i < template->n; i++) ld_ids_free(&template->slots[i].special);
+  free(template->slots);
+  *template = (ld_template){0};
+}
+
 /* For one text, and for two. */
 typedef struct templates {
   ld_template of[2];
@@ -47,10 +53,7 @@ typedef struct templates {
 
 static void free_templates(void *data) {
   templates *t = data;
-  for (int k = 0; k < 2; k++) {
-    for (size_t i = 0; i < t->of[k].n; i++) ld_ids_free(&t->of[k].slots[i].special);
-    free(t->of[k].slots);
-  }
+  for (int k = 0; k < 2; k++) ld_template_free(&t->of[k]);
   free(t);
 }
 
@@ -62,6 +65,17 @@ static ld_slot *add_slot(ld_template *template, int text, int32_t type) {
   template->slots = ld_realloc(template->slots, template->n + 1, sizeof *template->slots);
   template->slots[template->n] = (ld_slot){.text = text, .type = type};
   return &template->slots[template->n++];
+}
+
+ld_template ld_template_replace(const ld_template *template, int32_t old, int32_t new) {
+  ld_template copy = {.copies = template->copies};
+  for (size_t i = 0; i < template->n; i++) {
+    const ld_slot *from = &template->slots[i];
+    ld_slot *to = add_slot(&copy, from->text, from->type);
+    for (size_t k = 0; k < from->special.n; k++)
+      ld_ids_push(&to->special, from->special.ids[k] == old ? new : from->special.ids[k]);
+  }
+  return copy;
 }
 
 /* Appends the ids of one entry of special_tokens, which the list `key` names. */

@@ -24,6 +24,11 @@ typedef struct ld_template {
 
 /* The template for a text or a pair; NULL: the texts one after the other, of types 0 and 1. */
 const ld_template *ld_template_of(const ld_component *post_processor, bool pair);
+
+/* A copy in which the special token `old` is `new`; freed with ld_template_free. */
+ld_template ld_template_replace(const ld_template *template, int32_t old, int32_t new);
+void ld_template_free(ld_template *template);
+
 size_t ld_template_added(const ld_template *template); /* special tokens in it */
 void ld_template_fill(const ld_template *template, const ld_ids texts[2], bool add_special, ld_ids *out,
                       ld_ids *types);

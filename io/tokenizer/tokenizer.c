@@ -15,6 +15,7 @@
 #include "io/tokenizer/ids.h"
 #include "io/tokenizer/keys.h"
 #include "io/tokenizer/kinds.h"
+#include "io/tokenizer/language.h"
 #include "io/tokenizer/normal.h"
 #include "io/tokenizer/normalizer.h"
 #include "io/tokenizer/pieces.h"
@@ -279,6 +280,34 @@ static void cut_longest_first(ld_ids texts[2], size_t most, bool left) {
   cut(&texts[!shorter], n2, left);
 }
 
+/* The language's token in a template; -1: it has none. */
+static int32_t language_in(const ld_tokenizer *t, const ld_template *template) {
+  for (size_t i = 0; template && i < template->n; i++) {
+    const ld_ids *special = &template->slots[i].special;
+    for (size_t k = 0; k < special->n; k++) {
+      const char *token = ld_tokenizer_token(t, special->ids[k]);
+      if (token && ld_is_language(token)) return special->ids[k];
+    }
+  }
+  return -1;
+}
+
+int ld_tokenizer_language(const ld_tokenizer *tokenizer, const char *language, int32_t *id, ld_error *err) {
+  if (language_in(tokenizer, ld_template_of(&tokenizer->post_processor, false)) < 0)
+    return ld_fail(err, LD_EMISMATCH, "the model's tokenizer has no languages: leave out \"%s\"", language);
+  *id = ld_is_language(language) ? ld_tokenizer_id(tokenizer, language) : -1;
+  if (*id >= 0) return 0;
+  ld_text list = {0};
+  for (size_t i = 0; i < tokenizer->added.n; i++) {
+    const ld_added *added = &tokenizer->added.items[i];
+    if (added->special && ld_is_language(added->content)) ld_text_printf(&list, " %s", added->content);
+  }
+  ld_fail(err, LD_EMISMATCH, "the model's tokenizer does not have the language \"%s\"; it has%s", language,
+          list.length ? list.bytes : " none");
+  ld_text_free(&list);
+  return LD_EMISMATCH;
+}
+
 int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *input, ld_ids *out,
                               ld_ids *types, ld_error *err) {
   const ld_template *template = ld_template_of(&tokenizer->post_processor, input->pair != NULL);
@@ -288,10 +317,18 @@ int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *inp
                    "%zu tokens at most leave no room for the %zu special tokens of an input: raise --seq-len",
                    most, added);
   ld_ids texts[2] = {0};
-  int rc = encode_text(tokenizer, input->text, input->length, false, &texts[0], err);
+  ld_template own = {0};
+  int32_t language = -1;
+  int rc = input->language ? ld_tokenizer_language(tokenizer, input->language, &language, err) : 0;
+  if (!rc && language >= 0) {
+    own = ld_template_replace(template, language_in(tokenizer, template), language);
+    template = &own;
+  }
+  if (!rc) rc = encode_text(tokenizer, input->text, input->length, false, &texts[0], err);
   if (!rc && input->pair) rc = encode_text(tokenizer, input->pair, input->pair_length, false, &texts[1], err);
   if (!rc && most) cut_longest_first(texts, most - added, tokenizer->settings.cut_left);
   if (!rc) ld_template_fill(template, texts, true, out, types);
+  ld_template_free(&own);
   ld_ids_free(&texts[0]);
   ld_ids_free(&texts[1]);
   return rc;

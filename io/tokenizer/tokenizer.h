@@ -53,15 +53,24 @@ typedef struct ld_input {
   const char *pair;
   size_t pair_length;
   size_t most; /* limit on tokens, with the special ones; 0: no limit */
+  /* "de_DE": its token stands where the post-processor has a language's (mBART "text </s> de_DE", mBART-50 and
+   * NLLB "de_DE text </s>"), for a source and for a target. NULL: src_lang of the settings or, without it, the
+   * class's default. */
+  const char *language;
 } ld_input;
 
 /* Appends the ids of an input, with what the post-processor adds, to `out`, and their type ids to `types`: as
  * the library's encode(text, pair) after enable_truncation(most, strategy="longest_first", direction by
  * truncation_side). LD_EFORMAT when a text is not UTF-8 or cannot be encoded (as above); LD_EMISMATCH when
- * `most` leaves no room for the special tokens (the library then truncates nothing). Neither list changes
- * after an error. */
+ * `most` leaves no room for the special tokens (the library then truncates nothing), or when the tokenizer
+ * does not have the language. Neither list changes after an error. */
 int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *input, ld_ids *out,
                               ld_ids *types, ld_error *err);
+
+/* The id of a language's token, "de_DE", if inputs of the tokenizer have one: LD_EMISMATCH if they do not, or
+ * if it does not have this language; the error lists those it has. Generation begins with this token of the
+ * target's language. */
+int ld_tokenizer_language(const ld_tokenizer *tokenizer, const char *language, int32_t *id, ld_error *err);
 
 /* Words that were split before: each is encoded separately. */
 typedef struct ld_words {

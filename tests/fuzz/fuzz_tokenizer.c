@@ -73,13 +73,21 @@ static void encode_inputs(const ld_tokenizer *tokenizer) {
   for (size_t i = 0; pair && i < pair->n; i++) texts += pair->slots[i].text >= 0;
   for (size_t most = 0; most < 12; most++) {
     ld_ids ids = {0}, types = {0};
-    const ld_input input = {text, 30, text, sizeof text - 1, most};
+    const ld_input input = {
+        .text = text, .length = 30, .pair = text, .pair_length = sizeof text - 1, .most = most};
     if (!ld_tokenizer_encode_input(tokenizer, &input, &ids, &types, NULL) &&
         (ids.n != types.n || (most && texts <= 2 && ids.n > 2 * most)))
       abort();
     ld_ids_free(&ids);
     ld_ids_free(&types);
   }
+  ld_ids ids = {0}, types = {0};
+  const ld_input input = {.text = text, .length = 30, .language = "en_XX"};
+  int32_t language = -1;
+  const int rc = ld_tokenizer_encode_input(tokenizer, &input, &ids, &types, NULL);
+  if (ld_tokenizer_language(tokenizer, "en_XX", &language, NULL) ? !rc : language < 0) abort();
+  ld_ids_free(&ids);
+  ld_ids_free(&types);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

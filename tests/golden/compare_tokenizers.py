@@ -116,6 +116,22 @@ def ask(tok, item):
         return None
 
 
+def with_languages(path, name, texts, rng):
+    """Inputs in languages, and what transformers makes of them, for the classes whose tokenizers have src_lang."""
+    import transformers
+    tok = getattr(transformers, name).from_pretrained(path)
+    if not hasattr(tok, "src_lang"):
+        return [], []
+    items, expected = [], []
+    for text in texts:
+        tok.src_lang = rng.choice(["de_DE", "en_XX", "ro_RO", "zh_CN"])
+        pair = rng.choice(texts) if rng.random() < 0.3 else None
+        items.append([text, pair, 0, tok.src_lang])
+        full = tok(text, pair, return_token_type_ids=True)
+        expected.append([full["input_ids"], full["token_type_ids"]])
+    return items, expected
+
+
 def with_inputs(texts, rng):
     """Each text by itself, then as an input: with or without a second text, uncut or cut."""
     return texts + [[text, rng.choice(texts) if rng.random() < 0.7 else None, rng.choice([0, rng.randrange(1, 40)])]
@@ -128,6 +144,9 @@ def compare(program, path, texts, name=None):
     tok.no_truncation()
     tok.no_padding()
     expected = [ask(tok, item) for item in texts]
+    if name:
+        more, wanted = with_languages(path, name, [text for text in texts if isinstance(text, str)][:2000], random.Random(1))
+        texts, expected = texts + more, expected + wanted
     run = subprocess.run([program, path], input="".join(json.dumps(t, ensure_ascii=False) + "\n" for t in texts).encode(), capture_output=True)
     got = run.stdout.split(b"\n")[:-1]
     if run.returncode or run.stderr or len(got) != len(texts):

@@ -3,10 +3,10 @@
  *   tokenize TOKENIZER < lines
  *
  * TOKENIZER is what ld_tokenizer_open takes. A line of the input is a JSON string; a list of a text, a second
- * one or null, and the limit on tokens (0 for none); or null. A line of the output is a JSON list: for a
- * string the ids without special tokens, the ids with them, and the latter decoded, with and without special
- * tokens; for a list the ids and their type ids; for null the id of eos_token, or -1, and whether the model
- * gets type ids. */
+ * one or null, the limit on tokens (0 for none) and perhaps a language; or null. A line of the output is a JSON
+ * list: for a string the ids without special tokens, the ids with them, and the latter decoded, with and
+ * without special tokens; for a list the ids and their type ids; for null the id of eos_token, or -1, and
+ * whether the model gets type ids. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,8 +58,12 @@ static void tokenize_input(const ld_tokenizer *tokenizer, const json_t *input, j
   const size_t most = (size_t)json_integer_value(json_array_get(input, 2));
   ld_ids ids = {0}, types = {0};
   ld_error err = {0};
-  const ld_input of = {json_string_value(text), json_string_length(text), json_string_value(pair),
-                       json_string_length(pair), most};
+  const ld_input of = {json_string_value(text),
+                       json_string_length(text),
+                       json_string_value(pair),
+                       json_string_length(pair),
+                       most,
+                       json_string_value(json_array_get(input, 3))};
   if (ld_tokenizer_encode_input(tokenizer, &of, &ids, &types, &err)) {
     json_array_append_new(out, json_string(err.text));
   } else {

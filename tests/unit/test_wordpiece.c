@@ -128,7 +128,7 @@ Test(wordpiece, gpt2_with_bos_and_new_tokens) {
   cr_assert_eq(ld_tokenizer_id(t, "kettle"), lamp + 1);
   cr_assert_eq(ld_tokenizer_id(t, "<b>"), lamp + 2);
   cr_assert(ld_tokenizer_is_special(t, lamp + 2) && !ld_tokenizer_is_special(t, lamp));
-  cr_assert(!ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, "kettle", 6, 0}, &ids, &types, NULL));
+  cr_assert(!ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, "kettle", 6, 0, NULL}, &ids, &types, NULL));
   const int32_t expected[] = {lamp + 2, lamp, lamp + 2, lamp + 1}, kinds[] = {0, 0, 1, 1};
   cr_assert(ids.n == 4 && !memcmp(ids.ids, expected, sizeof expected));
   cr_assert(types.n == 4 && !memcmp(types.ids, kinds, sizeof kinds));
@@ -166,8 +166,12 @@ static void check_input(const ld_tokenizer *t, const char *style, const json_t *
   const char *code = column(&rest), *digits = column(&rest);
   ld_ids expected = ids_of(code, strlen(code)), ids = {0}, types = {0};
   ld_error err = {0};
-  const ld_input input = {json_string_value(text), json_string_length(text), json_string_value(pair),
-                          json_string_length(pair), most};
+  const ld_input input = {json_string_value(text),
+                          json_string_length(text),
+                          json_string_value(pair),
+                          json_string_length(pair),
+                          most,
+                          NULL};
   cr_assert(!ld_tokenizer_encode_input(t, &input, &ids, &types, &err), "%s: %s: %s", style, row, err.text);
   expect_ids(style, row, &ids, &expected);
   cr_assert_eq(types.n, strlen(digits), "%s: %s", style, row);
@@ -220,7 +224,11 @@ Test(wordpiece, limits_are_reached_and_kept) {
     for (size_t m = 0; m <= 10; m++)
       for (size_t most = 3; most < 26; most++) {
         ld_ids ids = {0}, types = {0};
-        const ld_input input = {word, n ? 2 * n - 1 : 0, word, m ? 2 * m - 1 : 0, most};
+        const ld_input input = {.text = word,
+                                .length = n ? 2 * n - 1 : 0,
+                                .pair = word,
+                                .pair_length = m ? 2 * m - 1 : 0,
+                                .most = most};
         cr_assert(!ld_tokenizer_encode_input(t, &input, &ids, &types, NULL));
         cr_assert_eq(ids.n, n + m + 3 < most ? n + m + 3 : most);
         cr_assert_eq(types.n, ids.n);
@@ -234,16 +242,16 @@ Test(wordpiece, input_errors_leave_the_lists) {
   ld_tokenizer *t = open_style("bert");
   ld_ids ids = {0}, types = {0};
   ld_error err = {0};
-  cr_assert(!ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, "", 0, 3}, &ids, &types, NULL));
+  cr_assert(!ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, "", 0, 3, NULL}, &ids, &types, NULL));
   cr_assert_eq(ids.n, 3);
-  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, "", 0, 2}, &ids, &types, &err),
+  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, "", 0, 2, NULL}, &ids, &types, &err),
                LD_EMISMATCH);
   cr_assert(strstr(err.text, "3 special tokens"), "%s", err.text);
-  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, NULL, 0, 1}, &ids, &types, &err),
+  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"lamp", 4, NULL, 0, 1, NULL}, &ids, &types, &err),
                LD_EMISMATCH);
-  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"\xff", 1, NULL, 0, 0}, &ids, &types, &err),
+  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"\xff", 1, NULL, 0, 0, NULL}, &ids, &types, &err),
                LD_EFORMAT);
-  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"a", 1, "\xff", 1, 0}, &ids, &types, &err),
+  cr_assert_eq(ld_tokenizer_encode_input(t, &(ld_input){"a", 1, "\xff", 1, 0, NULL}, &ids, &types, &err),
                LD_EFORMAT);
   cr_assert(ids.n == 3 && types.n == 3);
   ld_ids_free(&ids);
