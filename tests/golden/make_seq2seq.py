@@ -62,7 +62,8 @@ def load_base(folder: str, attention: str = "eager"):
     """Weights as stored, computing in float32."""
     model, info = transformers.AutoModelForSeq2SeqLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation=attention, output_loading_info=True)
-    if info["missing_keys"] or info["mismatched_keys"]:
+    missing = [name for name in info["missing_keys"] if not (model.config.model_type == "pegasus" and "embed_positions" in name)]
+    if missing or info["mismatched_keys"]:
         fail(f"{folder}: transformers misses {info}")
     return model.eval()
 
@@ -77,6 +78,8 @@ def rewrite(folder: str, case, gen: torch.Generator):
         tensors["lm_head.weight"] = (noise * 2.5 / math.sqrt(noise.shape[1])).to(tensors[shared].dtype)
     for name in EMBEDDINGS if case.copies else ():
         tensors[shared.replace("shared.weight", name)] = tensors[shared].clone()
+    if case.no_positions:
+        tensors = {n: t for n, t in tensors.items() if "embed_positions" not in n}
     if case.bare:
         tensors = {n.removeprefix("model."): t for n, t in tensors.items()}
     save_file(tensors, path, metadata={"format": "pt"})

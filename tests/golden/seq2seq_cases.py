@@ -20,6 +20,7 @@ class Case:
     dtype: str = "float32"  # of the weights on disk
     own_head: bool = False  # lm_head.weight is stored, and is not the embedding
     bare: bool = False  # tensor names without the body's, as a bare model has them
+    no_positions: bool = False  # those of Pegasus are computed
     copies: bool = False  # the embedding is stored under its other names too
     dropped: tuple = ()  # keys that config.json lacks: the defaults of the class apply
     changed: dict = field(default_factory=dict)  # keys that config.json has otherwise
@@ -71,7 +72,7 @@ def bart_cases() -> list[Case]:
         Case("mbart", "mbart", bart(vocab_size=TRAIN_VOCAB, scale_embedding=True), dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"]),
              lengths=((9, 5), (2, 3), (30, 12)), runs=[Run("linear", "linear", 5e-3, 3)]),
         Case("mbart_bf16", "mbart", bart(decoder_layers=3), dict(r=4, lora_alpha=8, target_modules="all-linear"), dtype="bfloat16"),
-        Case("pegasus", "pegasus", bart(scale_embedding=True, activation_function="relu"), dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "fc1"])),
+        Case("pegasus", "pegasus", bart(scale_embedding=True, activation_function="relu"), dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "fc1"]), no_positions=True),
         Case("pegasus_odd", "pegasus", bart(d_model=45, encoder_attention_heads=5, decoder_attention_heads=3),
              dict(r=4, lora_alpha=8, target_modules="all-linear"), dtype="bfloat16"),
     ]
