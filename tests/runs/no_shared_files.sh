@@ -6,7 +6,7 @@
 
 images=$root/tests/golden/images
 mkdir here there
-for name in gpt2 bert resnet_cifar; do cp -r "$models/$name" here/; done
+for name in gpt2 t5 bert resnet_cifar; do cp -r "$models/$name" here/; done
 
 before=() # commands that start the program in each place
 
@@ -47,6 +47,8 @@ END
 steps=(--steps 9 --save-every 4 --eval-every 3)
 check text train --config job.yaml --model gpt2 --data gpt2/train.jsonl --valid gpt2/train.jsonl "${steps[@]}" --seed 5 --micro-batch 2
 [ -z "$(ls there)" ] || fail "something is written where nothing is: $(ls there)"
+
+check pairs train --model t5 --data t5/train.jsonl --valid t5/train.jsonl "${steps[@]}" --batch-size 6 --micro-batch 2 --lr 1e-2
 
 # Long records, spread over rows; more epochs than one.
 for ((i = 0; i < 3000; i++)); do
