@@ -28,8 +28,10 @@ typedef struct ld_dataset_options {
   int seq_len;                      /* longer records are truncated when read; 0: never */
   int target_len;                   /* the same for targets that are a text of their own */
   const char *source_prefix;        /* put before each source; NULL: nothing; must outlive the dataset */
-  bool mask_prompt;                 /* targets are completions and assistant turns only */
-  const char *chat_template;        /* a name that ld_chat_find knows; NULL: the model's layout */
+  const char *source_lang,
+      *target_lang;          /* as in ld_input; NULL: the tokenizer's default; must outlive it too */
+  bool mask_prompt;          /* targets are completions and assistant turns only */
+  const char *chat_template; /* a name that ld_chat_find knows; NULL: the model's layout */
   const ld_chat_template *own_template; /* the model's; NULL for none; needed only while opening */
 } ld_dataset_options;
 

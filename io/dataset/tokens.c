@@ -44,8 +44,11 @@ int ld_data_encode_input(const ld_dataset *dataset, const char *text, const char
                          ld_error *err) {
   const ld_tokenizer *tokenizer = dataset->options.tokenizer;
   const size_t most = dataset->options.seq_len > 0 ? (size_t)dataset->options.seq_len : 0;
-  ld_input input = {
-      .text = text, .length = strlen(text), .pair = pair, .pair_length = pair ? strlen(pair) : 0};
+  ld_input input = {.text = text,
+                    .length = strlen(text),
+                    .pair = pair,
+                    .pair_length = pair ? strlen(pair) : 0,
+                    .language = dataset->options.source_lang};
   int rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
   sample->n_whole = sample->tokens.n;
   if (!rc && most && sample->n_whole > most) {

@@ -198,6 +198,8 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
                                            .seq_len = seq_len_of(base, options),
                                            .target_len = target_len_of(base, options),
                                            .source_prefix = options->source_prefix,
+                                           .source_lang = options->source_lang,
+                                           .target_lang = options->target_lang,
                                            .mask_prompt = options->mask_prompt,
                                            .chat_template = options->chat_template,
                                            .own_template = base->chat_template};

@@ -162,6 +162,27 @@ static int find_decoder_start(const origin *from, ld_generation_settings *out, l
   return rc;
 }
 
+/* Texts in the language that was asked for begin with its token, where training puts it: before the text (mBART, whose
+ * decoder then begins with the last token of a target), or as the first token that is written. */
+static int find_language(const origin *from, const char *language, ld_generation_settings *out,
+                         ld_error *err) {
+  const ld_tokenizer *tokenizer = from->base->tokenizer;
+  ld_input empty = {.text = "", .language = language};
+  ld_ids around = {0}, types = {0};
+  int32_t id = -1;
+  int rc = ld_tokenizer_language(tokenizer, language, &id, err);
+  if (!rc) rc = ld_tokenizer_encode_input(tokenizer, &empty, &around, &types, err);
+  if (rc) ld_fail_prefix(err, rc, "--target-lang");
+  out->forced_bos.n = 0;
+  if (!rc && around.n > 1 && around.ids[0] == id)
+    ld_ids_push(&out->forced_bos, id);
+  else
+    out->decoder_start = id;
+  ld_ids_free(&around);
+  ld_ids_free(&types);
+  return rc;
+}
+
 /* Sequences of ids. One that is a stop alone does not count, as in transformers. */
 static int find_bad_words(const origin *from, ld_generation_settings *out, ld_error *err) {
   const ld_value *value = ld_value_get(from->folder, "bad_words_ids");
@@ -276,6 +297,7 @@ int ld_generation_settings_find(const ld_base *base, const ld_options *options, 
   if (!rc) rc = settle_sampling(&from, out, &ignored, err);
   if (!rc && base->model->n_encoder_blocks) rc = find_decoder_start(&from, out, err);
   if (!rc) rc = find_ids(&from, "forced_bos_token_id", &out->forced_bos, err);
+  if (!rc && options->target_lang) rc = find_language(&from, options->target_lang, out, err);
   if (!rc) rc = find_ids(&from, "forced_eos_token_id", &out->forced_eos, err);
   if (!rc) rc = find_ids(&from, "suppress_tokens", &out->suppress, err);
   if (!rc) rc = find_ids(&from, "begin_suppress_tokens", &out->begin_suppress, err);

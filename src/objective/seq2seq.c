@@ -49,7 +49,7 @@ static int encode_source(const ld_dataset *dataset, const char *text, ld_sample 
 
 static int encode_target(const ld_dataset *dataset, const char *text, ld_sample *sample, ld_error *err) {
   const ld_dataset_options *asked = ld_dataset_asked(dataset);
-  ld_input input = {.text = text, .length = strlen(text)};
+  ld_input input = {.text = text, .length = strlen(text), .language = asked->target_lang};
   ld_ids ids = {0}, types = {0};
   int rc = ld_tokenizer_encode_input(asked->tokenizer, &input, &ids, &types, err);
   if (!rc && asked->target_len > 0 && ids.n > (size_t)asked->target_len) {

@@ -25,9 +25,10 @@ typedef struct ld_options {
   const char *lora_given; /* an option that an initial adapter decides but that was given; NULL: none */
   /* data */
   int64_t batch_size, micro_batch, seq_len, target_len;
-  char *pack;             /* "auto", "yes", "no" */
-  char *source_prefix;    /* NULL: none */
-  double label_smoothing; /* a share of each target */
+  char *pack;                      /* "auto", "yes", "no" */
+  char *source_prefix;             /* NULL: none */
+  char *source_lang, *target_lang; /* NULL: the tokenizer's default */
+  double label_smoothing;          /* a share of each target */
   bool mask_prompt, shuffle;
   char *chat_template;
   int64_t labels; /* outputs of a classifier's head; 0: counted from the data */
