@@ -9,17 +9,15 @@
 #include "base/text.h"
 #include "linalg/codecs.h"
 #include "model/build.h"
+#include "model/encoder_decoder.h"
 #include "model/families.h"
-#include "nn/ops.h"
-
-enum { Q, K, V, O, N_PROJECTIONS };
 
 typedef struct norm {
   float *weight, *bias; /* NULL: there is none */
 } norm;
 
 typedef struct bart_attention {
-  ld_linear linears[N_PROJECTIONS];
+  ld_linear linears[LD_N_PROJECTIONS];
   norm norm;
   ld_attention shape;
 } bart_attention;
@@ -82,7 +80,7 @@ static void build_attention(ld_builder *b, bart_attention *a, int n_heads, const
                             const char *name) {
   static const char *const names[] = {"q_proj", "k_proj", "v_proj", "out_proj"};
   const int C = b->model->width, D = C / n_heads;
-  for (int i = 0; i < N_PROJECTIONS; i++)
+  for (int i = 0; i < LD_N_PROJECTIONS; i++)
     ld_build_linear(b, &a->linears[i], C, C, true, "model.%s.layers.%d.%s.%s", stack, block, name, names[i]);
   char *norm_name = ld_format("%s_layer_norm", name);
   a->norm = build_block_norm(b, stack, block, norm_name);
@@ -222,33 +220,21 @@ static void build(ld_builder *b) {
   if (!b->failed) build_logit_bias(b);
 }
 
-/* What a pass gives to each block; see t5.c. */
-typedef struct pass {
-  ld_tape *tape;
-  const ld_batch *batch;
-  const ld_field *source, *text;
-  ld_tensor *memory;
-} pass;
-
 static const float EPS = 1e-5f;
 
-static ld_tensor *normalise(const pass *p, ld_tensor *x, const norm *n) {
+static ld_tensor *normalise(const ld_stack_pass *p, ld_tensor *x, const norm *n) {
   return n->weight ? ld_op_layer_norm(p->tape, x, n->weight, n->bias, EPS) : x;
 }
 
-static ld_tensor *attend(const pass *p, const bart *own, const bart_attention *a, ld_tensor *x, bool cross) {
-  ld_tape *t = p->tape;
-  const ld_linear *l = a->linears;
-  ld_tensor *h = own->norm_before ? normalise(p, x, &a->norm) : x, *from = cross ? p->memory : h;
-  ld_tensor *q = ld_op_linear(t, h, &l[Q], p->batch);
-  ld_tensor *k = from ? ld_op_linear(t, from, &l[K], p->batch) : NULL;
-  ld_tensor *v = from ? ld_op_linear(t, from, &l[V], p->batch) : NULL;
-  h = ld_op_attention(t, q, k, v, &a->shape, p->text, cross ? p->source : p->text);
-  x = ld_op_linear_accumulate(t, x, h, &l[O], p->batch);
+static ld_tensor *attend(const ld_stack_pass *p, const bart *own, const bart_attention *a, ld_tensor *x,
+                         bool cross) {
+  ld_tensor *h = own->norm_before ? normalise(p, x, &a->norm) : x;
+  h = ld_stack_attend(p, a->linears, &a->shape, h, cross);
+  x = ld_op_linear_accumulate(p->tape, x, h, &a->linears[LD_O], p->batch);
   return own->norm_before ? x : normalise(p, x, &a->norm);
 }
 
-static ld_tensor *feed_forward(const pass *p, const bart *own, const bart_block *k, ld_tensor *x) {
+static ld_tensor *feed_forward(const ld_stack_pass *p, const bart *own, const bart_block *k, ld_tensor *x) {
   ld_tape *t = p->tape;
   ld_tensor *h = own->norm_before ? normalise(p, x, &k->norm) : x;
   h = ld_op_linear(t, h, &k->up, p->batch);
@@ -257,20 +243,22 @@ static ld_tensor *feed_forward(const pass *p, const bart *own, const bart_block 
   return own->norm_before ? x : normalise(p, x, &k->norm);
 }
 
-static ld_tensor *run_stack(const pass *p, const bart *own, const bart_stack *stack) {
-  ld_tape *t = p->tape;
+static ld_tensor *run_stack(const ld_stack_pass *p, const void *of) {
+  const bart *own = of;
+  const bart_stack *stack = p->source ? &own->decoder : &own->encoder;
   const ld_embedding tables = {.words = &own->shared,
                                .positions = &stack->positions,
                                .padding = -1,
                                .first = own->first_position,
                                .scale = own->scale};
+  ld_tape *t = p->tape;
   ld_tensor *x = ld_op_embedding(t, p->text, &tables);
   x = normalise(p, x, &stack->first);
   for (int i = 0; i < stack->n; i++) {
     const bart_block *k = &stack->blocks[i];
     ld_tape_block_begin(t);
     x = attend(p, own, &k->self, x, false);
-    if (stack == &own->decoder) x = attend(p, own, &k->cross, x, true);
+    if (p->source) x = attend(p, own, &k->cross, x, true);
     x = feed_forward(p, own, k, x);
     ld_tape_block_end(t, LD_TENSORS(x));
   }
@@ -278,12 +266,7 @@ static ld_tensor *run_stack(const pass *p, const bart *own, const bart_stack *st
 }
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
-  const bart *own = model->own;
-  const ld_field *source = ld_batch_field(batch, LD_SOURCE);
-  const pass reads = {.tape = t, .batch = batch, .text = source};
-  ld_tensor *memory = source->n_rows ? run_stack(&reads, own, &own->encoder) : NULL;
-  const pass writes = {t, batch, source, ld_batch_field(batch, LD_TEXT), memory};
-  return run_stack(&writes, own, &own->decoder);
+  return ld_stacks_run(t, batch, model->own, run_stack);
 }
 
 #define FAMILY(type, ...)                                                                                    \

@@ -7,14 +7,13 @@
 #include <string.h>
 
 #include "model/build.h"
+#include "model/encoder_decoder.h"
 #include "model/families.h"
-#include "nn/ops.h"
 
-enum { Q, K, V, O, N_PROJECTIONS };
 enum { IN, GATE, OUT, N_FEED }; /* wi or wi_1, wi_0, wo */
 
 typedef struct t5_attention {
-  ld_linear linears[N_PROJECTIONS];
+  ld_linear linears[LD_N_PROJECTIONS];
   float *norm; /* before it */
   ld_attention shape;
 } t5_attention;
@@ -93,9 +92,9 @@ static float *build_norm(ld_builder *b, const sizes *s, place p) {
 static void build_attention(ld_builder *b, const sizes *s, t5_attention *a, place p, const char *name) {
   static const char *const letters = "qkvo";
   const int C = s->width, inner = s->n_heads * s->head_dim;
-  for (int i = 0; i < N_PROJECTIONS; i++)
-    ld_build_linear(b, &a->linears[i], i == O ? inner : C, i == O ? C : inner, false, PLACE "%s.%c", OF(p),
-                    name, letters[i]);
+  for (int i = 0; i < LD_N_PROJECTIONS; i++)
+    ld_build_linear(b, &a->linears[i], i == LD_O ? inner : C, i == LD_O ? C : inner, false, PLACE "%s.%c",
+                    OF(p), name, letters[i]);
   a->norm = build_norm(b, s, p);
   a->shape = (ld_attention){.n_heads = s->n_heads,
                             .n_kv_heads = s->n_heads,
@@ -256,29 +255,15 @@ static void build(ld_builder *b) {
   ld_build_head(b, &own->shared);
 }
 
-/* What a pass gives to each block: the fields, and what the encoder made of the source (NULL in the encoder, and
- * in generation after the first pass). */
-typedef struct pass {
-  ld_tape *tape;
-  const ld_batch *batch;
-  const ld_field *source, *text;
-  ld_tensor *memory;
-} pass;
-
-/* x + attention(norm x) over the keys, which are made of `from`: the normalised x itself, or the memory. */
-static ld_tensor *attend(const pass *p, const t5 *own, const t5_attention *a, ld_tensor *x, bool cross) {
-  ld_tape *t = p->tape;
-  const ld_linear *l = a->linears;
-  const ld_field *rows = p->text, *keys = cross ? p->source : p->text;
-  ld_tensor *h = ld_op_rms_norm(t, x, a->norm, x->cols, own->eps), *from = cross ? p->memory : h;
-  ld_tensor *q = ld_op_linear(t, h, &l[Q], p->batch);
-  ld_tensor *k = from ? ld_op_linear(t, from, &l[K], p->batch) : NULL;
-  ld_tensor *v = from ? ld_op_linear(t, from, &l[V], p->batch) : NULL;
-  h = ld_op_attention(t, q, k, v, &a->shape, rows, keys);
-  return ld_op_linear_accumulate(t, x, h, &l[O], p->batch);
+/* x + attention(norm x) */
+static ld_tensor *attend(const ld_stack_pass *p, const t5 *own, const t5_attention *a, ld_tensor *x,
+                         bool cross) {
+  ld_tensor *h = ld_op_rms_norm(p->tape, x, a->norm, x->cols, own->eps);
+  h = ld_stack_attend(p, a->linears, &a->shape, h, cross);
+  return ld_op_linear_accumulate(p->tape, x, h, &a->linears[LD_O], p->batch);
 }
 
-static ld_tensor *feed_forward(const pass *p, const t5 *own, const t5_block *k, ld_tensor *x) {
+static ld_tensor *feed_forward(const ld_stack_pass *p, const t5 *own, const t5_block *k, ld_tensor *x) {
   ld_tape *t = p->tape;
   ld_tensor *h = ld_op_rms_norm(t, x, k->feed_norm, x->cols, own->eps), *gate = NULL;
   if (own->gated) gate = ld_op_activation(t, ld_op_linear(t, h, &k->feed[GATE], p->batch), own->activation);
@@ -287,15 +272,17 @@ static ld_tensor *feed_forward(const pass *p, const t5 *own, const t5_block *k, 
   return ld_op_linear_accumulate(t, x, h, &k->feed[OUT], p->batch);
 }
 
-static ld_tensor *run_stack(const pass *p, const t5 *own, const t5_stack *stack) {
-  ld_tape *t = p->tape;
+static ld_tensor *run_stack(const ld_stack_pass *p, const void *of) {
+  const t5 *own = of;
+  const t5_stack *stack = p->source ? &own->decoder : &own->encoder;
   const ld_embedding tables = {.words = &own->shared, .padding = -1};
+  ld_tape *t = p->tape;
   ld_tensor *x = ld_op_embedding(t, p->text, &tables);
   for (int i = 0; i < stack->n; i++) {
     const t5_block *k = &stack->blocks[i];
     ld_tape_block_begin(t);
     x = attend(p, own, &k->self, x, false);
-    if (stack == &own->decoder) x = attend(p, own, &k->cross, x, true);
+    if (p->source) x = attend(p, own, &k->cross, x, true);
     x = feed_forward(p, own, k, x);
     ld_tape_block_end(t, LD_TENSORS(x));
   }
@@ -303,12 +290,7 @@ static ld_tensor *run_stack(const pass *p, const t5 *own, const t5_stack *stack)
 }
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
-  const t5 *own = model->own;
-  const ld_field *source = ld_batch_field(batch, LD_SOURCE);
-  const pass reads = {.tape = t, .batch = batch, .text = source};
-  ld_tensor *memory = source->n_rows ? run_stack(&reads, own, &own->encoder) : NULL;
-  const pass writes = {t, batch, source, ld_batch_field(batch, LD_TEXT), memory};
-  return run_stack(&writes, own, &own->decoder);
+  return ld_stacks_run(t, batch, model->own, run_stack);
 }
 
 #define FAMILY(type, ...)                                                                                    \
