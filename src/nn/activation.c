@@ -46,11 +46,11 @@ LD_VECTOR static void silu_backward(float *dx, const float *dy, const float *x, 
   }
 }
 
-static void relu(float *y, const float *x, size_t n) {
+LD_VECTOR static void relu(float *y, const float *x, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;
 }
 
-static void relu_backward(float *dx, const float *dy, const float *x, size_t n) {
+LD_VECTOR static void relu_backward(float *dx, const float *dy, const float *x, size_t n) {
   for (size_t i = 0; i < n; i++) dx[i] += x[i] > 0 ? dy[i] : 0;
 }
 
