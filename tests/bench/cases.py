@@ -29,6 +29,7 @@ class Case:
     opponents: tuple
     rank: int = 8
     seq_len: int = 512
+    target_len: int = 0  # of encoder-decoders
     steps: int = 2
     warm: int = 1
     precision: str = "f32"
@@ -42,12 +43,28 @@ class Case:
 
     @property
     def language(self) -> bool:
-        return not self.images and self.data != "sst2"
+        return not self.images and self.data != "sst2" and not self.target_len
 
 
 G = Case("G", "gpt2", "text512", "c_attn", 8, (1, 2, 4), (Opponent(bar=1.3),), floor_bar=0.85)
 L = Case("L", "smollm", "text1024", "q_proj,v_proj", 4, (1, 2), (Opponent(bar=1.3),), seq_len=1024, floor_bar=0.85)
 L1 = Case("L1", "tinyllama", "text512", "all-linear", 2, (1,), (Opponent(),), rank=16, steps=1, process_gib=8)
+T5 = Case(
+    "T5",
+    "t5",
+    "summaries",
+    "q,v",
+    16,
+    (1, 2, 4, 8),
+    (
+        Opponent("padded", whole=True),
+        Opponent("padded, best micro-batch"),
+        Opponent("grouped by length", grouped=True, bar=1.3),
+    ),
+    target_len=80,
+    steps=4,
+    sweep_whole=True,
+)
 BF16 = (Opponent("autocast", bar=1.5), Opponent("autocast, bf16 base", base="bf16"))
 
 CASES = (
@@ -77,6 +94,8 @@ CASES = (
         steps=8,
         sweep_whole=True,
     ),
+    T5,
+    replace(T5, name="BART", model="bart", target="q_proj,v_proj"),
     Case("R50", "resnet50", "images224", "layer.1.convolution", 32, (4, 8, 16), (Opponent(bar=1.2),)),
     Case("R20", "resnet20", "images32", "conv1,conv2", 32, (4, 8, 16), (Opponent(bar=1.2),), steps=30, warm=5),
     replace(G, name="G-bf16", precision="bf16", opponents=BF16, floor_bar=None),

@@ -47,7 +47,7 @@ def causal_pairs(lengths: list[int]) -> float:
     return sum(n * (n + 1) / 2 for n in lengths)
 
 
-def gpt2(counter: Counter, config: dict, lengths: list[int], targets: int):
+def gpt2(counter: Counter, config: dict, lengths: list[int], targets: list[int]):
     width, rows, pairs = config["n_embd"], sum(lengths), causal_pairs(lengths)
     x = False
     for _ in range(config["n_layer"]):
@@ -56,10 +56,10 @@ def gpt2(counter: Counter, config: dict, lengths: list[int], targets: int):
         x = counter.linear("attn.c_proj", width, width, rows, qkv) or x
         inner = counter.linear("mlp.c_fc", width, 4 * width, rows, x)
         x = counter.linear("mlp.c_proj", 4 * width, width, rows, inner) or x
-    counter.flops += 2 * 2 * width * config["vocab_size"] * targets
+    counter.flops += 2 * 2 * width * config["vocab_size"] * sum(targets)
 
 
-def llama(counter: Counter, config: dict, lengths: list[int], targets: int):
+def llama(counter: Counter, config: dict, lengths: list[int], targets: list[int]):
     width, inner, rows, pairs = config["hidden_size"], config["intermediate_size"], sum(lengths), causal_pairs(lengths)
     kv = width // config["num_attention_heads"] * config["num_key_value_heads"]
     x = False
@@ -69,10 +69,10 @@ def llama(counter: Counter, config: dict, lengths: list[int], targets: int):
         x = counter.linear("o_proj", width, width, rows, q or k or v) or x
         gate, up = (counter.linear(name, width, inner, rows, x) for name in ("gate_proj", "up_proj"))
         x = counter.linear("down_proj", inner, width, rows, gate or up) or x
-    counter.flops += 2 * 2 * width * config["vocab_size"] * targets
+    counter.flops += 2 * 2 * width * config["vocab_size"] * sum(targets)
 
 
-def bert(counter: Counter, config: dict, lengths: list[int], targets: int):
+def bert(counter: Counter, config: dict, lengths: list[int], targets: list[int]):
     width, inner, rows = config["hidden_size"], config["intermediate_size"], sum(lengths)
     pairs, x = sum(n * n for n in lengths), False
     for layer in range(config["num_hidden_layers"]):
@@ -82,7 +82,60 @@ def bert(counter: Counter, config: dict, lengths: list[int], targets: int):
         x = counter.linear("attention.output.dense", width, width, rows, q or k or v) or x
         up = counter.linear("intermediate.dense", width, inner, rows, x)
         x = counter.linear("output.dense", inner, width, rows, up) or x
-    counter.flops += 2 * 2 * width * width * targets + 2 * 3 * width * config["num_labels"] * targets
+    counter.flops += 2 * (2 * width * width + 3 * width * config["num_labels"]) * sum(targets)
+
+
+def encoder_decoder(counter: Counter, shape: dict, lengths: list[int], targets: list[int]):
+    """The decoder reads as many tokens as are targets, the encoder the rest. Keys and values of cross-attention are made of the
+    encoder's rows."""
+    width, inner, heads = shape["width"], shape["inner"], shape["heads"]
+    sources = [n - m for n, m in zip(lengths, targets)]
+    q_name, k_name, v_name, o_name, up_name, down_name = shape["names"]
+
+    def attend(x: bool, rows: int, keys: bool, key_rows: int, pairs: float) -> bool:
+        q = counter.linear(q_name, width, heads, rows, x)
+        k, v = (counter.linear(name, width, heads, key_rows, keys) for name in (k_name, v_name))
+        counter.attention(pairs, heads, q, k, v)
+        return counter.linear(o_name, heads, width, rows, q or k or v) or x
+
+    def feed_forward(x: bool, rows: int) -> bool:
+        return counter.linear(down_name, inner, width, rows, counter.linear(up_name, width, inner, rows, x)) or x
+
+    memory, x = False, False
+    for _ in range(shape["encoder"]):
+        memory = attend(memory, sum(sources), memory, sum(sources), sum(n * n for n in sources))
+        memory = feed_forward(memory, sum(sources))
+    for _ in range(shape["decoder"]):
+        x = attend(x, sum(targets), x, sum(targets), causal_pairs(targets))
+        x = attend(x, sum(targets), memory, sum(sources), sum(n * m for n, m in zip(sources, targets)))
+        x = feed_forward(x, sum(targets))
+    counter.flops += 2 * 2 * width * shape["vocab"] * sum(targets)
+
+
+def t5(counter: Counter, config: dict, lengths: list[int], targets: list[int]):
+    shape = {
+        "width": config["d_model"],
+        "inner": config["d_ff"],
+        "heads": config["num_heads"] * config["d_kv"],
+        "encoder": config["num_layers"],
+        "decoder": config["num_decoder_layers"],
+        "vocab": config["vocab_size"],
+        "names": ("q", "k", "v", "o", "wi", "wo"),
+    }
+    encoder_decoder(counter, shape, lengths, targets)
+
+
+def bart(counter: Counter, config: dict, lengths: list[int], targets: list[int]):
+    shape = {
+        "width": config["d_model"],
+        "inner": config["encoder_ffn_dim"],
+        "heads": config["d_model"],
+        "encoder": config["encoder_layers"],
+        "decoder": config["decoder_layers"],
+        "vocab": config["vocab_size"],
+        "names": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+    }
+    encoder_decoder(counter, shape, lengths, targets)
 
 
 class Convolutions:
@@ -104,7 +157,7 @@ class Convolutions:
         self.counter.flops += 2 * width * n_out * self.images * (2 + trained)
 
 
-def resnet(counter: Counter, config: dict, lengths: list[int], targets: int):
+def resnet(counter: Counter, config: dict, lengths: list[int], targets: list[int]):
     net, side, n_in = Convolutions(counter, len(lengths)), 112, config["embedding_size"]
     x = net.convolve("embedder.convolution", config["num_channels"], n_in, 7, side, False)
     side = 56
@@ -120,7 +173,7 @@ def resnet(counter: Counter, config: dict, lengths: list[int], targets: int):
     net.head(n_in, config["num_labels"], x)
 
 
-def resnet_cifar(counter: Counter, config: dict, lengths: list[int], targets: int):
+def resnet_cifar(counter: Counter, config: dict, lengths: list[int], targets: list[int]):
     net, side, n_in = Convolutions(counter, len(lengths)), 32, 16
     x = net.convolve("conv1", config["num_channels"], 16, 3, side, False)
     for stage, width in enumerate((16, 32, 64)):
@@ -132,11 +185,12 @@ def resnet_cifar(counter: Counter, config: dict, lengths: list[int], targets: in
     net.head(64, config["num_labels"], x)
 
 
-FAMILIES = {"gpt2": gpt2, "llama": llama, "bert": bert, "resnet": resnet, "resnet_cifar": resnet_cifar}
+FAMILIES = {"gpt2": gpt2, "llama": llama, "bert": bert, "t5": t5, "bart": bart, "resnet": resnet, "resnet_cifar": resnet_cifar}
 
 
-def necessary_flops(folder: str, target: str, rank: int, lengths: list[int], targets: int) -> float:
-    """Of forward and backward over these samples (their numbers of tokens; of images 1 each) with `targets` target tokens together."""
+def necessary_flops(folder: str, target: str, rank: int, lengths: list[int], targets: list[int]) -> float:
+    """Of forward and backward over these samples: their numbers of tokens (of images 1 each), and how many of each are targets. Of
+    an encoder-decoder the tokens of source and target count together."""
     counter, config = Counter(target, rank), read_config(folder)
     FAMILIES[config["model_type"]](counter, config, lengths, targets)
     return counter.flops

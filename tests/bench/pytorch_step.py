@@ -27,7 +27,7 @@ import transformers  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
-LANGUAGE, IMAGES = ("gpt2", "llama"), ("resnet", "resnet_cifar")
+LANGUAGE, PAIRS, IMAGES = ("gpt2", "llama"), ("t5", "bart"), ("resnet", "resnet_cifar")
 
 
 def read_json(folder: str, name: str) -> dict:
@@ -45,11 +45,16 @@ def padded(rows: list[list[int]], fill: int) -> torch.Tensor:
     return torch.tensor([row + [fill] * (longest - len(row)) for row in rows])
 
 
+def cut(ids: list[int], most: int) -> list[int]:
+    """The last one, which ends the text, stays."""
+    return ids if len(ids) <= most else ids[: most - 1] + ids[-1:]
+
+
 class Language:
     """Texts, or prompts with completions of which the completions are learned. Padded to the longest of a micro-batch; without a mask
     where nothing is padded, so that attention takes its fastest way."""
 
-    def __init__(self, path: str, folder: str, config: dict, seq_len: int):
+    def __init__(self, path: str, folder: str, config: dict, args):
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
@@ -58,8 +63,8 @@ class Language:
             prompt = record.get("prompt", "")
             ids = tokenizer.encode(prompt + record.get("completion", record.get("text", ""))).ids + [config["eos_token_id"]]
             masked = len(tokenizer.encode(prompt).ids)
-            self.ids.append(ids[:seq_len])
-            self.labels.append(([-100] * masked + ids[masked:])[:seq_len])
+            self.ids.append(ids[: args.seq_len])
+            self.labels.append(([-100] * masked + ids[masked:])[: args.seq_len])
         self.lengths = [len(ids) for ids in self.ids]
         self.targets = [sum(label != -100 for label in labels[1:]) for labels in self.labels]
 
@@ -73,11 +78,31 @@ class Language:
         return model(**self.batch(rows), use_cache=False, num_items_in_batch=torch.tensor(n_targets)).loss
 
 
+class Pairs:
+    """Documents with summaries. Their lengths are those of both together, but batches of like lengths go by the documents'."""
+
+    def __init__(self, path: str, folder: str, config: dict, args):
+        from tokenizers import Tokenizer
+
+        tokenizer, records = Tokenizer.from_file(os.path.join(folder, "tokenizer.json")), read_lines(path)
+        self.pad = config["pad_token_id"]
+        self.ids = [cut(tokenizer.encode(record["document"]).ids, args.seq_len) for record in records]
+        self.labels = [cut(tokenizer.encode(record["summary"]).ids, args.target_len) for record in records]
+        self.targets, self.grouped_by = [len(ids) for ids in self.labels], [len(ids) for ids in self.ids]
+        self.lengths = [n + m for n, m in zip(self.grouped_by, self.targets)]
+
+    def loss(self, model, rows: list[int], n_targets: int) -> torch.Tensor:
+        inputs = {"input_ids": padded([self.ids[i] for i in rows], self.pad), "labels": padded([self.labels[i] for i in rows], -100)}
+        if len({len(self.ids[i]) for i in rows}) > 1:
+            inputs["attention_mask"] = padded([[1] * len(self.ids[i]) for i in rows], 0)
+        return model(**inputs, use_cache=False).loss * (sum(self.targets[i] for i in rows) / n_targets)
+
+
 class Sentences:
-    def __init__(self, path: str, folder: str, config: dict, seq_len: int):
+    def __init__(self, path: str, folder: str, config: dict, args):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         records = read_lines(path)
-        self.ids = tokenizer([record["text"] for record in records], truncation=True, max_length=seq_len)["input_ids"]
+        self.ids = tokenizer([record["text"] for record in records], truncation=True, max_length=args.seq_len)["input_ids"]
         self.labels = torch.tensor([record["label"] for record in records])
         self.lengths = [len(ids) for ids in self.ids]
         self.targets = [1] * len(self.ids)
@@ -91,7 +116,7 @@ class Sentences:
 class Images:
     """Decoded, scaled and normalised before the first step, all in memory."""
 
-    def __init__(self, path: str, folder: str, config: dict, seq_len: int):
+    def __init__(self, path: str, folder: str, config: dict, args):
         import h5py
 
         rule = read_json(folder, "preprocessor_config.json")
@@ -109,11 +134,11 @@ class Images:
 
 
 def open_data(args, config: dict):
-    kind = Language if config["model_type"] in LANGUAGE else Images if config["model_type"] in IMAGES else Sentences
-    return kind(args.data, args.model, config, args.seq_len)
+    kinds = {**dict.fromkeys(LANGUAGE, Language), **dict.fromkeys(PAIRS, Pairs), **dict.fromkeys(IMAGES, Images)}
+    return kinds.get(config["model_type"], Sentences)(args.data, args.model, config, args)
 
 
-def open_base(folder: str, config: dict, dtype: torch.dtype):
+def open_base(folder: str, config: dict, dtype: torch.dtype, attention: str):
     if config["model_type"] == "resnet_cifar":
         from classify_reference import CifarResNet
         from safetensors.torch import load_file
@@ -123,22 +148,27 @@ def open_base(folder: str, config: dict, dtype: torch.dtype):
         return model
     if config["model_type"] == "resnet":
         return transformers.AutoModelForImageClassification.from_pretrained(folder, dtype=dtype)
-    kind = transformers.AutoModelForCausalLM if config["model_type"] in LANGUAGE else transformers.AutoModelForSequenceClassification
-    return kind.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
+    kinds = {
+        **dict.fromkeys(LANGUAGE, transformers.AutoModelForCausalLM),
+        **dict.fromkeys(PAIRS, transformers.AutoModelForSeq2SeqLM),
+    }
+    kind = kinds.get(config["model_type"], transformers.AutoModelForSequenceClassification)
+    return kind.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
 
 
 def open_model(args, config: dict):
     """The base frozen, LoRA on the targets, a classifier's head trained whole as PEFT does by itself for texts."""
     family = config["model_type"]
+    task = "CAUSAL_LM" if family in LANGUAGE else "SEQ_2_SEQ_LM" if family in PAIRS else None if family in IMAGES else "SEQ_CLS"
     lora = LoraConfig(
-        task_type="CAUSAL_LM" if family in LANGUAGE else None if family in IMAGES else "SEQ_CLS",
+        task_type=task,
         r=args.rank,
         lora_alpha=args.alpha,
         target_modules=args.target if args.target == "all-linear" else args.target.split(","),
         fan_in_fan_out=family == "gpt2",
         modules_to_save={"resnet_cifar": ["linear"], "resnet": ["classifier"], "bert": ["classifier"]}.get(family),
     )
-    return get_peft_model(open_base(args.model, config, DTYPES[args.base]), lora).eval()
+    return get_peft_model(open_base(args.model, config, DTYPES[args.base], args.attention), lora).eval()
 
 
 class Trainer:
@@ -148,6 +178,8 @@ class Trainer:
         self.data = open_data(args, config)
         self.model = open_model(args, config)
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        if args.compile:
+            self.model.compile(dynamic=True)
         if args.processes > 1:
             self.model = torch.nn.parallel.DistributedDataParallel(self.model)
         self.optimizer = torch.optim.AdamW(self.trained, lr=2e-4, weight_decay=0.0)
@@ -155,7 +187,8 @@ class Trainer:
         if args.grouped:
             from transformers.trainer_pt_utils import get_length_grouped_indices
 
-            self.order = get_length_grouped_indices(self.data.lengths, args.batch, generator=torch.Generator().manual_seed(0))
+            lengths = getattr(self.data, "grouped_by", self.data.lengths)
+            self.order = get_length_grouped_indices(lengths, args.batch, generator=torch.Generator().manual_seed(0))
 
     def rows_of(self, step: int) -> list[int]:
         first = (step - 1) * self.args.batch
@@ -228,6 +261,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--alpha", type=float, default=16)
     parser.add_argument("--seq-len", type=int, default=512)
+    parser.add_argument("--target-len", type=int, default=128, help="of encoder-decoders")
+    parser.add_argument("--attention", choices=("sdpa", "eager"), default="sdpa")
+    parser.add_argument("--compile", action="store_true", help="by torch.compile, for all lengths at once")
     parser.add_argument("--batch", type=int, default=8, help="samples of a step, over all processes")
     parser.add_argument("--micro", type=int, default=1, help="samples that a process computes at a time")
     parser.add_argument("--steps", type=int, default=3)

@@ -41,7 +41,7 @@ class Base:
     def flops(self, length: int) -> float:
         """Of one sequence all of whose tokens are targets, LoRA on all linear modules."""
         counter = floor.Counter("all-linear", self.rank)
-        floor.FAMILIES[self.family](counter, self.config, [length], length)
+        floor.FAMILIES[self.family](counter, self.config, [length], [length])
         return counter.flops
 
     def message(self) -> float:

@@ -77,6 +77,50 @@ BERT = {
     "id2label": {"0": "0", "1": "1"},
     "label2id": {"0": 0, "1": 1},
 }
+T5 = {
+    "model_type": "t5",
+    "architectures": ["T5ForConditionalGeneration"],
+    "d_model": 768,
+    "d_kv": 64,
+    "d_ff": 3072,
+    "num_heads": 12,
+    "num_layers": 12,
+    "num_decoder_layers": 12,
+    "relative_attention_num_buckets": 32,
+    "relative_attention_max_distance": 128,
+    "feed_forward_proj": "relu",
+    "layer_norm_epsilon": 1e-6,
+    "dropout_rate": 0.0,
+    "vocab_size": 32128,
+    "pad_token_id": 0,
+    "decoder_start_token_id": 0,
+    "eos_token_id": 256,
+    "tie_word_embeddings": True,
+}
+BART = {
+    "model_type": "bart",
+    "architectures": ["BartForConditionalGeneration"],
+    "d_model": 768,
+    "encoder_layers": 6,
+    "decoder_layers": 6,
+    "encoder_attention_heads": 12,
+    "decoder_attention_heads": 12,
+    "encoder_ffn_dim": 3072,
+    "decoder_ffn_dim": 3072,
+    "max_position_embeddings": 1024,
+    "activation_function": "gelu",
+    "scale_embedding": False,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "vocab_size": 50265,
+    "bos_token_id": 0,
+    "pad_token_id": 1,
+    "decoder_start_token_id": 2,
+    "eos_token_id": 256,
+    "forced_eos_token_id": None,
+    "tie_word_embeddings": True,
+}
 RESNET50 = {
     "model_type": "resnet",
     "architectures": ["ResNetForImageClassification"],
@@ -208,6 +252,47 @@ def bert_tensors(config: dict) -> Tensors:
     return tensors
 
 
+def t5_tensors(config: dict) -> Tensors:
+    tensors, width, inner = Tensors(), config["d_model"], config["num_heads"] * config["d_kv"]
+    tensors.normal("shared.weight", (config["vocab_size"], width))
+    for stack, n in (("encoder", config["num_layers"]), ("decoder", config["num_decoder_layers"])):
+        for i in range(n):
+            kinds = ("SelfAttention", "EncDecAttention")[: 1 + (stack == "decoder")]
+            for layer, kind in enumerate(kinds):
+                part = f"{stack}.block.{i}.layer.{layer}"
+                for name in "qkv":
+                    tensors.linear(f"{part}.{kind}.{name}", width, inner, bias=False)
+                tensors.linear(f"{part}.{kind}.o", inner, width, bias=False)
+                tensors.norm(f"{part}.layer_norm", width, bias=False)
+            if not i:
+                bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+                tensors.normal(bias, (config["relative_attention_num_buckets"], config["num_heads"]), 0.5)
+            part = f"{stack}.block.{i}.layer.{len(kinds)}"
+            tensors.linear(f"{part}.DenseReluDense.wi", width, config["d_ff"], bias=False)
+            tensors.linear(f"{part}.DenseReluDense.wo", config["d_ff"], width, bias=False)
+            tensors.norm(f"{part}.layer_norm", width, bias=False)
+        tensors.norm(f"{stack}.final_layer_norm", width, bias=False)
+    return tensors
+
+
+def bart_tensors(config: dict) -> Tensors:
+    tensors, width = Tensors(), config["d_model"]
+    tensors.normal("model.shared.weight", (config["vocab_size"], width))
+    for stack in ("encoder", "decoder"):
+        tensors.normal(f"model.{stack}.embed_positions.weight", (config["max_position_embeddings"] + 2, width))
+        tensors.norm(f"model.{stack}.layernorm_embedding", width)
+        for i in range(config[f"{stack}_layers"]):
+            block, inner = f"model.{stack}.layers.{i}", config[f"{stack}_ffn_dim"]
+            for kind in ("self_attn", "encoder_attn")[: 1 + (stack == "decoder")]:
+                for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+                    tensors.linear(f"{block}.{kind}.{name}", width, width)
+                tensors.norm(f"{block}.{kind}_layer_norm", width)
+            tensors.linear(f"{block}.fc1", width, inner)
+            tensors.linear(f"{block}.fc2", inner, width)
+            tensors.norm(f"{block}.final_layer_norm", width)
+    return tensors
+
+
 def resnet_tensors(config: dict) -> Tensors:
     """The last normalisation of a block is small: nothing else keeps the sums of a random network from growing."""
     tensors, n_in = Tensors(), config["embedding_size"]
@@ -245,12 +330,25 @@ def write_json(folder: str, name: str, value: dict):
         json.dump(value, file, indent=1, ensure_ascii=False)
 
 
-def byte_tokenizer(folder: str):
-    """GPT-2's alphabet of 256 characters for the 256 bytes, and nothing else."""
+EOS = "</s>"
+
+
+def byte_tokenizer(folder: str, ends: bool = False, named: int = 0):
+    """GPT-2's alphabet of 256 characters for the 256 bytes, and nothing else; with a token that ends each text, whose id is 256, where
+    asked for. The other ids below `named` get names, which no text is encoded to: what a model writes with them can be read."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     moved = iter(range(256, 512))
     alphabet = [chr(byte if byte in plain else next(moved)) for byte in range(256)]
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    write_json(folder, "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    eos = {"SpecialToken": {"id": EOS, "type_id": 0}}
+    template = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}, eos],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, eos, {"Sequence": {"id": "B", "type_id": 0}}, eos],
+        "special_tokens": {EOS: {"id": EOS, "ids": [256], "tokens": [EOS]}},
+    }
     write_json(
         folder,
         "tokenizer.json",
@@ -258,10 +356,10 @@ def byte_tokenizer(folder: str):
             "version": "1.0",
             "truncation": None,
             "padding": None,
-            "added_tokens": [],
+            "added_tokens": [{"id": 256, "content": EOS, **flags}] if ends else [],
             "normalizer": None,
             "pre_tokenizer": level,
-            "post_processor": None,
+            "post_processor": template if ends else None,
             "decoder": level,
             "model": {
                 "type": "BPE",
@@ -271,7 +369,7 @@ def byte_tokenizer(folder: str):
                 "end_of_word_suffix": None,
                 "fuse_unk": False,
                 "byte_fallback": False,
-                "vocab": {character: i for i, character in enumerate(alphabet)},
+                "vocab": {**{character: i for i, character in enumerate(alphabet)}, **{f"<{i}>": i for i in range(256 + ends, named)}},
                 "merges": [],
             },
         },
@@ -302,9 +400,12 @@ def image_rule(folder: str, side: int):
 # name: config, tensors, stored type, what else the folder needs
 MODELS = {
     "gpt2": (GPT2, gpt2_tensors, "F32", lambda folder, data: byte_tokenizer(folder)),
+    "gpt2-writes": (GPT2, gpt2_tensors, "F32", lambda folder, data: byte_tokenizer(folder, named=GPT2["vocab_size"])),
     "smollm": (SMOLLM, llama_tensors, "F32", lambda folder, data: byte_tokenizer(folder)),
     "tinyllama": (TINYLLAMA, llama_tensors, "BF16", lambda folder, data: byte_tokenizer(folder)),
     "bert": (BERT, bert_tensors, "F32", word_pieces),
+    "t5": (T5, t5_tensors, "F32", lambda folder, data: byte_tokenizer(folder, ends=True, named=T5["vocab_size"])),
+    "bart": (BART, bart_tensors, "F32", lambda folder, data: byte_tokenizer(folder, ends=True, named=BART["vocab_size"])),
     "resnet50": (RESNET50, resnet_tensors, "F32", lambda folder, data: image_rule(folder, 224)),
     "resnet20": (RESNET20, resnet_cifar_tensors, "F32", lambda folder, data: image_rule(folder, 32)),
 }
@@ -342,6 +443,16 @@ def instructions(path: str, n: int):
     write_lines(path, records)
 
 
+def summaries(path: str, n: int):
+    """Documents of 60 to 512 tokens and summaries of 10 to 80 (the end token is one of each), log-normal about 200 and 30."""
+    random = np.random.default_rng(5)
+
+    def text(middle: float, spread: float, least: int, most: int) -> str:
+        return random_text(random, int(np.clip(np.exp(random.normal(math.log(middle), spread)), least, most)) - 1)
+
+    write_lines(path, ({"document": text(200, 0.6, 60, 512), "summary": text(30, 0.5, 10, 80)} for _ in range(n)))
+
+
 def sentences(path: str, data: str):
     """SST-2's training sentences in a random order."""
     with open(os.path.join(data, "text", "sst2-train.txt"), encoding="utf-8", newline="\n") as file:
@@ -364,6 +475,7 @@ DATA = {
     "text512": (".jsonl", lambda path, data: full_texts(path, 64, 512)),
     "text1024": (".jsonl", lambda path, data: full_texts(path, 32, 1024)),
     "instructions": (".jsonl", lambda path, data: instructions(path, 1024)),
+    "summaries": (".jsonl", lambda path, data: summaries(path, 512)),
     "sst2": (".jsonl", sentences),
     "images224": (".h5", lambda path, data: random_images(path, 96, 224)),
     "images32": (".h5", lambda path, data: random_images(path, 1024, 32)),
@@ -400,7 +512,8 @@ def data_file(work: str, name: str, data: str | None) -> str:
 
 
 def lengths_of(name: str, path: str, folder: str, seq_len: int) -> list[tuple[int, int]]:
-    """Tokens and target tokens of each sample, in the order of the file; images are one of each."""
+    """Tokens and target tokens of each sample, in the order of the file; images are one of each. The tokens of a document and its
+    summary count together."""
     if name.startswith("images"):
         import h5py
 
@@ -413,6 +526,8 @@ def lengths_of(name: str, path: str, folder: str, seq_len: int) -> list[tuple[in
 
         tokenizer = BertWordPieceTokenizer(os.path.join(folder, "vocab.txt"))
         return [(min(len(tokenizer.encode(record["text"]).ids), seq_len), 1) for record in records]
+    if "document" in records[0]:
+        return [(len(r["document"]) + len(r["summary"]) + 2, len(r["summary"]) + 1) for r in records]
     if "text" in records[0]:
         return [(len(record["text"]) + 1, len(record["text"])) for record in records]
     return [(len(r["prompt"]) + len(r["completion"]) + 1, len(r["completion"]) + 1) for r in records]

@@ -26,6 +26,7 @@ import shapes
 import table
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+MPI_ENV = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if os.getuid() == 0 else {}
 NAMES = [case.name for case in cases.CASES] + list(cases.SPECIAL)
 
 
@@ -69,7 +70,7 @@ class Bench:
         folder = os.path.join(self.work, "build")
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         source = os.path.dirname(os.path.dirname(HERE))
-        configure = ["cmake", "-S", source, "-B", folder, *generator, "-DCMAKE_BUILD_TYPE=Release"]
+        configure = ["cmake", "-S", source, "-B", folder, *generator, "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=ON"]
         for command in (configure, ["cmake", "--build", folder, "--parallel", "--target", target]):
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
@@ -112,16 +113,19 @@ class Bench:
             command += ["--seq-len", str(case.seq_len)]
         if case.language:
             command.append("--no-pack")
+        if case.target_len:
+            command += ["--target-len", str(case.target_len)]
         if case.precision != "f32":
             command += ["--precision", case.precision]
-        root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if os.getuid() == 0 else {}
-        env = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **root}
+        env = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **MPI_ENV}
         return processes.run(command, os.path.join(out, "metrics.jsonl"), self.log(f"{case.name}.ours"), env, steps, watch)
 
     def pytorch(self, case: cases.Case, opponent, setting: dict, batch: int, steps: int, watch=True) -> processes.Run:
         command = [sys.executable, "-B", os.path.join(HERE, "pytorch_step.py"), "--model", self.model(case), "--data", self.data(case)]
         command += ["--target", case.target, "--rank", str(case.rank), "--seq-len", str(case.seq_len), "--steps", str(steps)]
         command += ["--batch", str(batch), "--precision", case.precision, "--base", opponent.base]
+        if case.target_len:
+            command += ["--target-len", str(case.target_len)]
         for key, value in setting.items():
             command += [f"--{key}", str(value)]
         if opponent.grouped:
@@ -287,7 +291,7 @@ class CaseRounds:
         every = shapes.lengths_of(case.data, self.bench.data(case), folder, case.seq_len)
         chosen = [every[i % len(every)] for i in range(case.warm * batch, (case.warm + case.steps) * batch)]
         lengths = [n for n, _ in chosen]
-        return floor.necessary_flops(folder, case.target, case.rank, lengths, sum(n for _, n in chosen)) / sum(lengths)
+        return floor.necessary_flops(folder, case.target, case.rank, lengths, [n for _, n in chosen]) / sum(lengths)
 
     def result(self) -> dict:
         bars = {o.name: o.bar for o in self.case.opponents}
