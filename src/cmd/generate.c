@@ -13,6 +13,7 @@
 #include "generate/prompt.h"
 #include "io/chat/chat.h"
 #include "job/check.h"
+#include "options/resolve.h"
 #include "options/run_setting.h"
 
 static int find_layout(const ld_options *options, const ld_base *base, const ld_chat_layout **out,
@@ -26,15 +27,15 @@ static int find_layout(const ld_options *options, const ld_base *base, const ld_
   return *out ? 0 : err->code;
 }
 
-static int make_prompt(const ld_options *options, ld_base *base, ld_ids *ids, ld_error *err) {
+static int make_prompt(const ld_options *options, ld_base *base, ld_prompt *prompt, ld_error *err) {
   const ld_chat_layout *layout;
   int rc = options->chat ? find_layout(options, base, &layout, err) : 0;
   if (rc) return rc;
   if (options->chat) {
     ld_base_stop_at(base, ld_tokenizer_id(base->tokenizer, ld_chat_end(layout)));
-    rc = ld_prompt_of_messages(base, layout, &(ld_message){"user", options->prompt}, 1, ids, err);
+    rc = ld_prompt_of_messages(base, layout, &(ld_message){"user", options->prompt}, 1, prompt, err);
   } else {
-    rc = ld_prompt_of_text(base, options->prompt, ids, err);
+    rc = ld_prompt_of_text(base, options->source_prefix, options->prompt, prompt, err);
   }
   return rc ? ld_fail_prefix(err, rc, "--prompt") : 0;
 }
@@ -79,11 +80,12 @@ static bool print_tokens(int number, const ld_ids *ids, bool ends, void *user) {
   return !p->rc;
 }
 
-static int stream(ld_generator *generator, bool chat, const ld_ids *ids, ld_error *err) {
+static int stream(ld_generator *generator, bool chat, const ld_prompt *prompt, ld_error *err) {
   text_printer p = {.decoder = ld_stream_decoder_new(generator->base->tokenizer, true), .err = err};
   if (!chat)
-    for (size_t i = 0; i < ids->n; i++) ld_stream_decoder_push(p.decoder, ids->ids[i], &p.text);
-  const int rc = ld_generate(generator, &(ld_prompt){.text = ids}, 1, print_tokens, &p, err);
+    for (size_t i = 0; i < prompt->text.n; i++)
+      ld_stream_decoder_push(p.decoder, prompt->text.ids[i], &p.text);
+  const int rc = ld_generate(generator, prompt, 1, print_tokens, &p, err);
   ld_stream_decoder_finish(p.decoder, &p.text);
   ld_text_puts(&p.text, "\n");
   if (!rc) print_text(&p);
@@ -95,7 +97,7 @@ static int stream(ld_generator *generator, bool chat, const ld_ids *ids, ld_erro
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_base base = {0};
-  ld_ids ids = {0};
+  ld_prompt prompt = {0};
   ld_generation_settings settings = {0};
   ld_generator generator = {.base = &base, .settings = &settings, .comm = comm};
   int rc = ld_check_model(options->model, options->adapter, comm, err);
@@ -103,13 +105,14 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   if (!rc && !base.objective->prompt)
     rc = ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,
                  base.model->family->model_type);
+  if (!rc) rc = ld_options_suit(LD_CMD_GENERATE, options, base.objective, base.model, err);
   if (!rc && options->adapter) rc = ld_distribute_adapt(comm, options, &base, err);
-  if (!rc) rc = make_prompt(options, &base, &ids, err);
+  if (!rc) rc = make_prompt(options, &base, &prompt, err);
   if (!rc) rc = ld_generation_settings_find(&base, options, &settings, err);
-  if (!rc) rc = stream(&generator, options->chat, &ids, err);
+  if (!rc) rc = stream(&generator, options->chat, &prompt, err);
   ld_generator_free(&generator);
   ld_generation_settings_free(&settings);
-  ld_ids_free(&ids);
+  ld_prompt_free(&prompt);
   ld_base_close(&base);
   return rc;
 }

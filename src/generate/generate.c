@@ -21,9 +21,15 @@ typedef struct room {
   writing *list;
   int n, n_beams;
   ld_addition *additions; /* (n n_beams) */
+  int32_t start;          /* of a text whose prompt is only read */
   ld_text_sink sink;
   void *user;
 } room;
+
+/* What the text continues. */
+static ld_ids beginning_of(const room *r, const ld_prompt *prompt) {
+  return prompt->text.n ? prompt->text : (ld_ids){(int32_t *)&r->start, 1, 1};
+}
 
 void ld_generator_free(ld_generator *generator) {
   ld_decoder_free(&generator->decoder);
@@ -41,9 +47,10 @@ static int begin(room *r, ld_error *err) {
   ld_decoder_size size = {.n_slots = r->n * r->n_beams};
   for (int i = 0; i < r->n; i++) {
     const ld_prompt *p = &r->prompts[i];
-    const int rc = ld_generation_limit(g->settings, (int64_t)p->text->n, positions, &limit, err);
+    const ld_ids begin = beginning_of(r, p);
+    const int rc = ld_generation_limit(g->settings, (int64_t)begin.n, positions, &limit, err);
     if (rc) return rc;
-    r->list[i] = (writing){.search = ld_search_begin(g->settings, p->text, limit, p->record),
+    r->list[i] = (writing){.search = ld_search_begin(g->settings, &begin, limit, p->record),
                            .first_slot = i * r->n_beams,
                            .source = i,
                            .n_running = 1,
@@ -51,9 +58,9 @@ static int begin(room *r, ld_error *err) {
                            .next = ld_alloc((size_t)r->n_beams, sizeof(ld_continuation))};
     r->list[i].slots[0] = r->list[i].first_slot;
     if (limit > longest) longest = limit;
-    if (!p->source) continue;
+    if (!p->source.n) continue;
     size.n_sources = r->n;
-    if ((int)p->source->n > size.source_capacity) size.source_capacity = (int)p->source->n;
+    if ((int)p->source.n > size.source_capacity) size.source_capacity = (int)p->source.n;
   }
   size.capacity = (int)(longest - 1); /* the last token is not run */
   const int rc = ld_decoder_begin(&r->generator->decoder, g->base, size, err);
@@ -114,7 +121,9 @@ static int list_additions(const room *r, bool first) {
     const writing *w = &r->list[i];
     const ld_prompt *p = &r->prompts[i];
     if (first)
-      r->additions[n++] = (ld_addition){w->first_slot, p->text->ids, (int)p->text->n, w->source, p->source};
+      r->additions[n++] =
+          (ld_addition){w->first_slot, p->text.n ? p->text.ids : &r->start, p->text.n ? (int)p->text.n : 1,
+                        w->source, p->source.n ? &p->source : NULL};
     else if (w->search)
       for (int k = 0; k < w->n_running; k++)
         r->additions[n++] = (ld_addition){w->slots[k], &w->next[k].id, 1, w->source, NULL};
@@ -147,6 +156,7 @@ int ld_generate(ld_generator *generator, const ld_prompt *prompts, int n, ld_tex
             .n = n,
             .n_beams = n_beams,
             .additions = ld_alloc((size_t)n * (size_t)n_beams, sizeof(ld_addition)),
+            .start = generator->settings->decoder_start,
             .sink = sink,
             .user = user};
   int rc = begin(&r, err);

@@ -3,6 +3,7 @@
 #define LD_GENERATE_H
 
 #include "generate/decoder.h"
+#include "generate/prompt.h"
 #include "generate/settings.h"
 #include "mpi/comm.h"
 
@@ -15,13 +16,6 @@ typedef struct ld_generator {
 } ld_generator;
 
 void ld_generator_free(ld_generator *generator);
-
-/* What is to be continued. */
-typedef struct ld_prompt {
-  const ld_ids *text;   /* at least one id */
-  const ld_ids *source; /* what an encoder-decoder reads; NULL for other models */
-  uint64_t record;      /* names its random numbers */
-} ld_prompt;
 
 /* Receives the text after prompt number i as far as it has settled, without the stop, whenever that may have
  * grown; `ends`: this is all. Returning false ends it. */

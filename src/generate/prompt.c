@@ -1,171 +1,61 @@
 #include "generate/prompt.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
-#include "io/file.h"
-#include "io/json.h"
+#include "io/dataset/record.h"
 
-void ld_prompts_free(ld_prompts *prompts) {
-  for (int i = 0; i < prompts->n; i++) ld_ids_free(&prompts->ids[i]);
-  *prompts = (ld_prompts){.stop = -1};
+void ld_prompt_free(ld_prompt *prompt) {
+  ld_ids_free(&prompt->source);
+  ld_ids_free(&prompt->text);
+  *prompt = (ld_prompt){0};
 }
 
-/* Checks a prompt and removes an eos at its end, which some tokenizers add to every text. */
-static int settle(const ld_base *base, ld_ids *ids, ld_error *err) {
-  const size_t most = (size_t)base->model->max_positions;
+int ld_prompt_of_sample(const ld_base *base, const ld_sample *sample, ld_prompt *prompt, ld_error *err) {
+  base->objective->prompt(sample, &prompt->source, &prompt->text);
+  const int rc = ld_base_check_ids(base, prompt->source.ids, NULL, prompt->source.n, err);
+  return rc ? rc : ld_base_check_ids(base, prompt->text.ids, NULL, prompt->text.n, err);
+}
+
+/* A text that is continued does not end. */
+static int open_end(const ld_base *base, ld_ids *ids, ld_error *err) {
   while (ids->n > 1 && ids->ids[ids->n - 1] == base->eos) ids->n--;
   /* A model without a beginning-of-text token can still begin after an end of text. */
   if (!ids->n && base->eos < 0)
     return ld_fail(err, LD_EUSAGE, "the prompt is empty, and the tokenizer has no token that begins a text");
   if (!ids->n) ld_ids_push(ids, base->eos);
-  if (ids->n > most)
-    return ld_fail(err, LD_EMISMATCH, "the prompt has %zu tokens, but the model takes %zu", ids->n, most);
-  return ld_base_check_ids(base, ids->ids, NULL, ids->n, err);
-}
-
-int ld_prompt_of_text(const ld_base *base, const char *text, ld_ids *ids, ld_error *err) {
-  const int rc = ld_tokenizer_encode(base->tokenizer, text, strlen(text), true, ids, err);
-  return rc ? rc : settle(base, ids, err);
-}
-
-int ld_prompt_of_messages(const ld_base *base, const ld_chat_layout *layout, const ld_message *messages,
-                          size_t n, ld_ids *ids, ld_error *err) {
-  ld_text text = {0};
-  int rc = ld_chat_render(layout, messages, n, true, &text, NULL, err);
-  if (!rc) rc = ld_tokenizer_encode(base->tokenizer, text.bytes, text.length, false, ids, err);
-  ld_text_free(&text);
-  return rc ? rc : settle(base, ids, err);
-}
-
-/* A file of prompts as it is read. */
-typedef struct reading {
-  const ld_base *base;
-  const ld_chat_layout *layout; /* of the data; NULL: it holds no conversations */
-  const char *template;
-  bool json;
-  ld_prompts *prompts;
-} reading;
-
-/* Each turn is a role and a text; the texts belong to the list. */
-static int take_turns(const ld_value *list, ld_message *messages, ld_error *err) {
-  for (size_t i = 0; i < list->n_items; i++) {
-    const bool map = list->items[i].type == LD_MAP;
-    const ld_value *role = map ? ld_value_get(&list->items[i], "role") : NULL;
-    const ld_value *content = map ? ld_value_get(&list->items[i], "content") : NULL;
-    if (!role || role->type != LD_STRING || !content || content->type != LD_STRING)
-      return ld_fail(err, LD_EFORMAT,
-                     "messages[%zu]: expected an object with the strings \"role\" and \"content\"", i);
-    messages[i] = (ld_message){role->string, content->string};
-  }
   return 0;
 }
 
-static int take_messages(const reading *r, const ld_message *messages, size_t n, ld_ids *ids, ld_error *err) {
-  const ld_base *base = r->base;
-  const ld_chat_layout *layout =
-      r->layout ? r->layout : ld_chat_find(r->template, base->chat_template, base->tokenizer, err);
-  if (!layout) return err->code;
-  r->prompts->stop = ld_tokenizer_id(base->tokenizer, ld_chat_end(layout));
-  return ld_prompt_of_messages(base, layout, messages, n, ids, err);
+static int settle(const ld_base *base, const ld_sample *sample, ld_prompt *prompt, ld_error *err) {
+  const size_t most = (size_t)base->model->max_positions;
+  int rc = ld_prompt_of_sample(base, sample, prompt, err);
+  if (!rc && !prompt->source.n) rc = open_end(base, &prompt->text, err);
+  const size_t n = prompt->source.n ? prompt->source.n : prompt->text.n;
+  if (rc || !most || n <= most) return rc;
+  return ld_fail(err, LD_EMISMATCH, "the prompt has %zu tokens, but the model takes %zu", n, most);
 }
 
-static int take_record(const reading *r, const ld_value *record, ld_ids *ids, ld_error *err) {
-  const bool map = record->type == LD_MAP;
-  const ld_value *prompt = map ? ld_value_get(record, "prompt") : NULL;
-  const ld_value *list = map ? ld_value_get(record, "messages") : NULL;
-  if (prompt && prompt->type == LD_STRING) return ld_prompt_of_text(r->base, prompt->string, ids, err);
-  if (!list || list->type != LD_LIST || !list->n_items)
-    return ld_fail(err, LD_EFORMAT, "expected an object with \"prompt\", a string, or \"messages\", a list");
-  ld_message *messages = ld_alloc(list->n_items, sizeof *messages);
-  int rc = take_turns(list, messages, err);
-  if (!rc) rc = take_messages(r, messages, list->n_items, ids, err);
-  free(messages);
-  return rc;
-}
-
-static int take_json(const reading *r, const char *line, ld_ids *ids, ld_error *err) {
-  ld_value *record = ld_json_parse(line, strlen(line), "JSON", err);
-  const int rc = record ? take_record(r, record, ids, err) : err->code;
-  ld_value_free(record);
-  return rc;
-}
-
-/* One line, ended by a NUL. */
-static int take_line(const reading *r, const char *line, ld_error *err) {
-  ld_prompts *prompts = r->prompts;
-  if (!line[strspn(line, " \t")]) return 0;
-  if (prompts->n == LD_MOST_PROMPTS)
-    return ld_fail(err, LD_EUSAGE, "is one prompt too many: at most %d are generated from at each evaluation",
-                   (int)LD_MOST_PROMPTS);
-  ld_ids *ids = &prompts->ids[prompts->n++];
-  if (r->json) return take_json(r, line, ids, err);
-  if (!r->layout) return ld_prompt_of_text(r->base, line, ids, err);
-  return take_messages(r, &(ld_message){"user", line}, 1, ids, err);
-}
-
-int ld_prompts_read(const char *path, const ld_base *base, const ld_chat_layout *layout, const char *template,
-                    ld_prompts *prompts, ld_error *err) {
-  const char *ending = strrchr(path, '.');
-  const reading r = {base, layout, template, ending && !strcmp(ending, ".jsonl"), prompts};
-  ld_map map;
-  int rc = ld_map_open(path, &map, err), number = 1;
-  if (rc) return rc;
-  prompts->stop = -1;
-  for (size_t at = 0; !rc && at < map.length; number++) {
-    const char *begin = map.bytes + at, *end = memchr(begin, '\n', map.length - at);
-    const size_t length = end ? (size_t)(end - begin) : map.length - at;
-    char *line = ld_strndup(begin, length && begin[length - 1] == '\r' ? length - 1 : length);
-    rc = memchr(begin, 0, length) ? ld_fail(err, LD_EFORMAT, "holds a NUL byte: not a text")
-                                  : take_line(&r, line, err);
-    if (rc) ld_fail_prefix(err, rc, "%s: line %d", path, number);
-    free(line);
-    at += length + 1;
-  }
-  ld_map_close(&map);
-  if (!rc && !prompts->n) rc = ld_fail(err, LD_EUSAGE, "%s: has no prompts", path);
-  return rc;
-}
-
-/* The number of tokens of a record's prompt; 0 where nothing follows it. */
-static size_t prompt_of(const ld_sample *sample) {
-  enum { PLAIN = 16 }; /* tokens of plain text; of a short one, half */
-  const size_t n = sample->tokens.n;
-  size_t first = 0;
-  while (first < n && !sample->target[first]) first++;
-  if (first == n) return 0;
-  return first > 1 ? first : n / 2 < PLAIN ? n / 2 : PLAIN;
-}
-
-/* Takes the prompt of this record, if it has one. */
-static int choose(const ld_corpus *corpus, int64_t i, ld_sample *sample, ld_prompts *prompts, ld_error *err) {
-  const ld_base *base = corpus->base;
-  const int rc = ld_dataset_read(corpus->dataset, &corpus->records[i], sample, err);
-  const size_t n = rc ? 0 : prompt_of(sample), most = (size_t)base->model->max_positions;
-  if (!n || n >= most) return rc;
-  ld_ids *ids = &prompts->ids[prompts->n++];
-  if (corpus->plan->bos) ld_ids_push(ids, base->bos);
-  for (size_t k = 0; k < n; k++) ld_ids_push(ids, sample->tokens.ids[k]);
-  return ld_base_check_ids(base, ids->ids, NULL, ids->n, err);
-}
-
-int ld_prompts_choose(const ld_corpus *corpus, ld_prompts *prompts, ld_error *err) {
-  enum { WANTED = 2, TRIED = 100 };
-  const char *template = ld_dataset_layout(corpus->dataset);
-  const ld_tokenizer *tokenizer = corpus->base->tokenizer;
-  const ld_chat_layout *layout = template ? ld_chat_find(template, NULL, NULL, err) : NULL;
+int ld_prompt_of_text(const ld_base *base, const char *prefix, const char *text, ld_prompt *prompt,
+                      ld_error *err) {
   ld_sample sample = {0};
-  int64_t next = 0;
-  int rc = 0;
-  prompts->stop = layout ? ld_tokenizer_id(tokenizer, ld_chat_end(layout)) : -1;
-  for (int k = 0; k < WANTED && !rc; k++) {
-    const int64_t middle = corpus->n_records * k / WANTED;
-    int64_t i = middle > next ? middle : next;
-    const int64_t end = i + TRIED < corpus->n_records ? i + TRIED : corpus->n_records;
-    for (; i < end && prompts->n <= k && !rc; i++) rc = choose(corpus, i, &sample, prompts, err);
-    next = i;
-  }
+  ld_text whole = {0};
+  ld_text_puts(&whole, prefix ? prefix : "");
+  ld_text_puts(&whole, text);
+  int rc = ld_tokenizer_encode(base->tokenizer, whole.bytes, whole.length, true, &sample.tokens, err);
+  if (!rc) rc = settle(base, &sample, prompt, err);
+  ld_text_free(&whole);
+  ld_sample_free(&sample);
+  return rc;
+}
+
+int ld_prompt_of_messages(const ld_base *base, const ld_chat_layout *layout, const ld_message *messages,
+                          size_t n, ld_prompt *prompt, ld_error *err) {
+  ld_sample sample = {0};
+  ld_text text = {0};
+  int rc = ld_chat_render(layout, messages, n, true, &text, NULL, err);
+  if (!rc) rc = ld_tokenizer_encode(base->tokenizer, text.bytes, text.length, false, &sample.tokens, err);
+  if (!rc) rc = settle(base, &sample, prompt, err);
+  ld_text_free(&text);
   ld_sample_free(&sample);
   return rc;
 }

@@ -23,7 +23,6 @@ int ld_records_suit(ld_base *base, const ld_corpus *corpus, ld_error *err) {
 
 /* A record whose text is written. */
 typedef struct asked {
-  ld_ids source, text;
   char *written;
   ld_text references;
 } asked;
@@ -40,25 +39,18 @@ static int64_t record_of(const ld_corpus *corpus, int64_t row) {
 }
 
 /* Makes the prompt of a record. */
-static int ask(const ld_generator *g, const ld_corpus *corpus, int64_t i, ld_sample *sample, asked *out,
+static int ask(const ld_generator *g, const ld_corpus *corpus, int64_t i, ld_sample *sample, ld_prompt *out,
                ld_error *err) {
   const ld_base *base = g->base;
   const ld_record *record = &corpus->records[i];
   int64_t limit;
   int rc = ld_dataset_read(corpus->dataset, record, sample, err);
   if (rc) return rc;
-  base->objective->prompt(sample, &out->source, &out->text);
-  ld_text_append(&out->references, sample->references.bytes, sample->references.length);
-  if (!out->text.n && g->settings->decoder_start < 0)
-    return ld_fail(err, LD_EFORMAT,
-                   "%s: the model has no token to begin a text with: generation_config.json must have "
-                   "decoder_start_token_id",
-                   ld_model_folder_path(base->folder));
-  if (!out->text.n) ld_ids_push(&out->text, g->settings->decoder_start);
-  rc = ld_base_check_ids(base, out->text.ids, NULL, out->text.n, err);
-  if (!rc) rc = ld_base_check_ids(base, out->source.ids, NULL, out->source.n, err);
+  out->record = (uint64_t)i;
+  rc = ld_prompt_of_sample(base, sample, out, err);
   if (rc) return rc;
-  rc = ld_generation_limit(g->settings, (int64_t)out->text.n, base->model->max_positions, &limit, err);
+  const int64_t n = out->text.n ? (int64_t)out->text.n : 1;
+  rc = ld_generation_limit(g->settings, n, base->model->max_positions, &limit, err);
   return rc ? ld_dataset_fail_at(corpus->dataset, record, rc, err) : 0;
 }
 
@@ -78,17 +70,14 @@ int ld_records_write(ld_generator *g, const ld_corpus *corpus, int64_t first, in
   ld_sample sample = {0};
   int rc = 0;
   for (int i = 0; i < n && !rc; i++) {
-    const int64_t record = record_of(corpus, first + i);
-    asked *a = &b.list[i];
-    rc = ask(g, corpus, record, &sample, a, err);
-    b.prompts[i] = (ld_prompt){&a->text, a->source.n ? &a->source : NULL, (uint64_t)record};
+    rc = ask(g, corpus, record_of(corpus, first + i), &sample, &b.prompts[i], err);
+    ld_text_append(&b.list[i].references, sample.references.bytes, sample.references.length);
   }
   if (!rc) rc = ld_generate(g, b.prompts, n, take_text, &b, err);
   for (int i = 0; i < n; i++) {
     asked *a = &b.list[i];
     if (!rc) sink(first + i, a->written, &a->references, user);
-    ld_ids_free(&a->source);
-    ld_ids_free(&a->text);
+    ld_prompt_free(&b.prompts[i]);
     free(a->written);
     ld_text_free(&a->references);
   }

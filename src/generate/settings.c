@@ -159,7 +159,9 @@ static int find_decoder_start(const origin *from, ld_generation_settings *out, l
   out->decoder_start = own.n == 1 ? own.ids[0] : of_model >= 0 ? of_model : bos.n == 1 ? bos.ids[0] : -1;
   ld_ids_free(&own);
   ld_ids_free(&bos);
-  return rc;
+  if (rc || out->decoder_start >= 0) return rc;
+  rc = ld_fail(err, LD_EFORMAT, "decoder_start_token_id, the token with which a text begins, is missing");
+  return fail(from, rc, err);
 }
 
 /* Texts in the language that was asked for begin with its token, where training puts it: before the text (mBART, whose

@@ -40,7 +40,7 @@ typedef struct ld_generation_settings {
 
   double repetition_penalty;    /* 1: none */
   int64_t no_repeat_ngram_size; /* 0: any may be repeated */
-  int32_t decoder_start; /* decoder_start_token_id: what a text after a source begins with; -1: not known */
+  int32_t decoder_start;        /* decoder_start_token_id: of an encoder-decoder: what its texts begin with */
   ld_ids forced_bos,
       forced_eos; /* the only tokens that may come after the first, and as the last possible one */
   ld_ids suppress, begin_suppress; /* tokens that must not occur, or not as the first new one */

@@ -3,7 +3,7 @@
 #define LD_JOB_H
 
 #include "data/distribute.h"
-#include "generate/prompt.h"
+#include "generate/prompts.h"
 #include "generate/settings.h"
 #include "io/hub/digests.h"
 #include "job/run.h"

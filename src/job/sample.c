@@ -17,7 +17,7 @@ static int find_prompts(void *self, ld_error *err) {
     rc = ld_prompts_choose(j->valid, &j->prompts, err);
   } else {
     const ld_chat_layout *of_data = layout ? ld_chat_find(layout, NULL, NULL, err) : NULL;
-    rc = ld_prompts_read(o->sample_prompts, &j->base, of_data, o->chat_template, &j->prompts, err);
+    rc = ld_prompts_read(o->sample_prompts, &j->base, of_data, o, &j->prompts, err);
   }
   if (rc) return rc;
   ld_base_stop_at(&j->base, j->prompts.stop);
@@ -59,7 +59,8 @@ static bool take_text(int i, const ld_ids *ids, bool ends, void *user) {
 static int record(writing *w, int rc, ld_error *err) {
   ld_job *j = w->job;
   for (int i = 0; i < j->prompts.n; i++) {
-    char *asked = decode(j, &j->prompts.ids[i]);
+    const ld_prompt *prompt = &j->prompts.list[i];
+    char *asked = decode(j, prompt->source.n ? &prompt->source : &prompt->text);
     if (!rc) rc = ld_job_record_sample(j, asked, w->texts[i], err);
     free(w->texts[i]);
     free(asked);
@@ -70,10 +71,8 @@ static int record(writing *w, int rc, ld_error *err) {
 /* Runs in the thread that may call MPI, because long products poll it. */
 static int write_texts(ld_job *j, ld_error *err) {
   writing w = {.job = j};
-  ld_prompt prompts[LD_MOST_PROMPTS];
   ld_generator generator = {.base = &j->base, .settings = &j->samples, .comm = j->comm};
-  for (int i = 0; i < j->prompts.n; i++) prompts[i] = (ld_prompt){.text = &j->prompts.ids[i]};
-  const int rc = ld_generate(&generator, prompts, j->prompts.n, take_text, &w, err);
+  const int rc = ld_generate(&generator, j->prompts.list, j->prompts.n, take_text, &w, err);
   ld_generator_free(&generator);
   return record(&w, rc, err);
 }

@@ -150,6 +150,8 @@ def check(tool: str, case: str, name: str, settings: dict, n: int, seed: int, ne
             json.dump(written, file)
         config = transformers.GenerationConfig.from_pretrained(folder)
         config.pad_token_id = 0
+        # transformers' cache has a place for each layer of the encoder, whatever the decoder has.
+        config.use_cache = getattr(model.config, "num_decoder_layers", None) in (None, getattr(model.config, "num_layers", None))
         model.generation_config = config
         theirs = [without_end(text, ends) for text in reference(model, config, inputs)]
         ours = run_tool(tool, folder, inputs, 1)

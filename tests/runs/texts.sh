@@ -73,3 +73,36 @@ bad 1 'text\.jsonl: line 1: the record.s keys are "completion"' "a completion al
 echo '{"prompt": ["the river"]}' >text.jsonl
 bad 1 'text\.jsonl: line 1: prompt: expected a string' "a list" predict --model "$g" --data text.jsonl
 bad 2 '--beams does not apply to a classifier' "beams of a classifier" predict --model "$models/bert" --data "$models/bert/train.jsonl" --beams 2
+
+# Encoder-decoders: the document is read, the summary is the reference, or a list of references.
+cat >documents.jsonl <<'END'
+{"document": "the letter repairs the ladder. the market finds the kettle", "summary": "the river holds the lamp"}
+{"document": "the river opens the stone", "summary": "a stone", "references": ["a stone", "the stone"]}
+{"document": "the window warms the garden. the forest finds the engine. the lamp"}
+END
+for name in t5 bart mbart; do
+  ranks 1 predict --model "$models/$name" --data documents.jsonl --max-tokens 8 --beams 3 --no-repeat-ngram 1
+  expect_status 0 "$name"
+  mv out "$name.out"
+  expect_text '^\{"prediction": ".*", "reference": "the river holds the lamp"\}$' "$name.out" "$name: a reference"
+  expect_text '^\{"prediction": ".*", "references": \["a stone", "the stone"\]\}$' "$name.out" "$name: several"
+  expect_text '^\{"prediction": "[^"]*"\}$' "$name.out" "$name: none"
+  for n in 2 3; do
+    ranks "$n" predict --model "$models/$name" --data documents.jsonl --max-tokens 8 --beams 3 --no-repeat-ngram 1
+    cmp -s out "$name.out" || fail "$name: other lines on $n ranks"
+  done
+  ranks 1 generate --model "$models/$name" --prompt "the river opens the stone" --max-tokens 8 --beams 3 --no-repeat-ngram 1
+  expect_status 0 "$name: generate"
+  [ "$name" = t5 ] || [ "$(cat out)" = "$(sed -n 2p "$name.out" | cut -d'"' -f4)" ] || fail "$name: generate: '$(cat out)'"
+  ranks 2 predict --model "$models/$name" --data documents.jsonl --max-tokens 8 --source-prefix "the garden "
+  expect_status 0 "$name: a prefix"
+done
+ranks 2 train --model "$models/bart" --data documents.jsonl --valid "$models/bart/train.jsonl" --steps 2 --out summaries
+expect_status 1 "a record without a summary"
+sed -i 3d documents.jsonl
+ranks 2 train --model "$models/bart" --data documents.jsonl --valid "$models/bart/train.jsonl" --steps 2 --out summaries
+expect_status 0 "training"
+[ "$(grep -c '"event": "sample", .*"prompt": "the ' summaries/metrics.jsonl)" = 6 ] || fail "no samples of a training"
+mkdir no_start && cp "$models/mbart"/*.json "$models/mbart/model.safetensors" no_start/
+sed -i '/"\(decoder_start\|bos\)_token_id"/d' no_start/config.json no_start/generation_config.json
+bad 1 'no_start.*decoder_start_token_id' "no token to begin with" predict --model no_start --data documents.jsonl

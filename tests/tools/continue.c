@@ -35,18 +35,15 @@ static int work(ld_generator *generator, int together, ld_error *err) {
   int rc = 0;
   bool more = true;
   const bool reads = generator->base->model->n_encoder_blocks > 0;
-  int32_t begin = generator->settings->decoder_start;
-  const ld_ids start = {&begin, 1, 1};
-  ld_ids *ids = ld_alloc((size_t)together, sizeof *ids);
   ld_prompt *prompts = ld_alloc((size_t)together, sizeof *prompts);
   results r = {ld_alloc((size_t)together, sizeof(ld_ids))};
   for (uint64_t record = 0; more && !rc;) {
     int n = 0;
     for (; n < together && (more = getline(&line, &room, stdin) > 0); n++) {
-      ids[n].n = r.texts[n].n = 0;
-      read_ids(line, &ids[n]);
-      prompts[n] =
-          (ld_prompt){.text = reads ? &start : &ids[n], .source = reads ? &ids[n] : NULL, .record = record++};
+      ld_prompt_free(&prompts[n]);
+      r.texts[n].n = 0;
+      read_ids(line, reads ? &prompts[n].source : &prompts[n].text);
+      prompts[n].record = record++;
     }
     rc = n ? ld_generate(generator, prompts, n, take_text, &r, err) : 0;
     for (int i = 0; i < n && !rc; i++) {
@@ -55,10 +52,9 @@ static int work(ld_generator *generator, int together, ld_error *err) {
     }
   }
   for (int i = 0; i < together; i++) {
-    ld_ids_free(&ids[i]);
+    ld_prompt_free(&prompts[i]);
     ld_ids_free(&r.texts[i]);
   }
-  free(ids);
   free(prompts);
   free(r.texts);
   free(line);
