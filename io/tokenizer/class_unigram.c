@@ -235,7 +235,7 @@ static int find_language(const ld_class_input *in, const char **token, json_t **
 }
 
 static int put_language(const ld_class_input *in, json_t *root, const char *single, const char *pair) {
-  special language;
+  special language = {0};
   int rc = ld_class_need(in, LD_EOS);
   if (!rc) rc = find_language(in, &language.token, &language.id);
   if (rc) return rc;

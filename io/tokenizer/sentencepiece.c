@@ -43,7 +43,7 @@ static bool read_field(message *m, field *out) {
   uint64_t key, length;
   if (!read_varint(m, &key)) return false;
   *out = (field){.number = key >> 3 > UINT32_MAX ? UINT32_MAX : (uint32_t)(key >> 3)};
-  const int type = key & 7;
+  const int type = (int)(key & 7);
   if (type == VARINT) return read_varint(m, &out->value);
   if (type == LENGTH)
     length = read_varint(m, &length) ? length : UINT64_MAX;

@@ -24,7 +24,8 @@
 
 static const double unknown_penalty = 10;
 
-/* A trie of the pieces. The children of a node stand side by side, each with the byte that leads to it. */
+/* A trie of the pieces. The children of a node stand side by side, each with the byte that leads to it. A node
+ * without children stands for the rest of its piece. */
 typedef struct node {
   uint32_t children; /* the first one */
   uint16_t n_children;
@@ -92,8 +93,12 @@ static bool offer_pieces(work *w, size_t start, size_t end, size_t length) {
     if (!child) break;
     at = &u->nodes[child - u->bytes];
     if (at->id < 0) continue;
-    offer(w, start, i + 1, at->id, u->scores[at->id]);
-    found = found || i + 1 == end;
+    const ld_token_text piece = u->vocabulary.tokens[at->id];
+    const size_t read = i + 1 - start;
+    w->read += piece.length - read;
+    if (piece.length > length - start || memcmp(w->s + i + 1, piece.bytes + read, piece.length - read)) break;
+    offer(w, start, start + piece.length, at->id, u->scores[at->id]);
+    found = found || start + piece.length == end;
   }
   return found;
 }
@@ -172,7 +177,7 @@ static int compare_pieces(const void *a, const void *b) {
 
 /* The sorted pieces below a node, equal up to `depth`. */
 typedef struct below {
-  size_t first, end, depth;
+  uint32_t first, end, depth;
 } below;
 
 /* Adds the children of the node `at`, whose places among the sorted pieces are appended to `belows`. */
@@ -180,13 +185,14 @@ static size_t add_children(unigram *u, const ld_token_text *sorted, below *below
   below b = belows[at];
   node *parent = &u->nodes[at];
   *parent = (node){.children = (uint32_t)n, .id = -1};
-  if (b.first < b.end && sorted[b.first].length == b.depth) {
-    parent->id = ld_keys_get(&u->vocabulary.keys, sorted[b.first].bytes, b.depth);
+  const bool is_leaf = at && b.end - b.first == 1;
+  if (b.first < b.end && (is_leaf || sorted[b.first].length == b.depth)) {
+    parent->id = ld_keys_get(&u->vocabulary.keys, sorted[b.first].bytes, sorted[b.first].length);
     b.first++;
   }
   while (b.first < b.end) {
     const unsigned char byte = (unsigned char)sorted[b.first].bytes[b.depth];
-    const size_t first = b.first;
+    const uint32_t first = b.first;
     while (b.first < b.end && (unsigned char)sorted[b.first].bytes[b.depth] == byte) b.first++;
     u->bytes[n] = byte;
     belows[n++] = (below){first, b.first, b.depth + 1};
@@ -207,7 +213,7 @@ static void build_trie(unigram *u) {
   u->nodes = ld_alloc(most, sizeof *u->nodes);
   u->bytes = ld_alloc(most, sizeof *u->bytes);
   below *belows = ld_alloc(most, sizeof *belows);
-  belows[0] = (below){0, keys->n, 0};
+  belows[0] = (below){0, (uint32_t)keys->n, 0};
   size_t n = 1;
   for (size_t at = 0; at < n; at++) n = add_children(u, sorted, belows, at, n);
   u->nodes = ld_realloc(u->nodes, n, sizeof *u->nodes);
