@@ -30,6 +30,7 @@ struct ld_data_form {
   const char *target;       /* what is predicted in a row: "word"; NULL: the row itself */
   const char *without_any;  /* why there is nothing to train, after "none of its 12 records has": "a label" */
   const char *unused_label; /* what a warning of unused labels adds; NULL: nothing */
+  const char *cut_parts;    /* what LD_CUT_PARTS has left out of a record, in words; NULL: it has no parts */
   /* Called once the form of a data set is known: finds what else `make` needs. May be NULL. */
   int (*open)(ld_dataset *dataset, ld_error *err);
   /* Fills the sample, which comes empty. Tokens are not truncated, unless n_whole is set too; a text without

@@ -162,6 +162,11 @@ const ld_dataset_options *ld_dataset_asked(const ld_dataset *dataset) {
   return &dataset->options;
 }
 
+void ld_dataset_set_lengths(ld_dataset *dataset, int seq_len, int target_len) {
+  dataset->options.seq_len = seq_len;
+  dataset->options.target_len = target_len;
+}
+
 const char *ld_dataset_text_key(const ld_dataset *dataset) {
   return dataset->keys.text;
 }
@@ -198,6 +203,8 @@ static void clear(ld_sample *sample) {
   ld_text_clear(&sample->label_name);
   sample->parts.n = 0;
   sample->n_parts = 0;
+  ld_text_clear(&sample->sentences);
+  sample->chosen.n = 0;
   ld_text_clear(&sample->tags);
   sample->listed = false;
   sample->cut = 0;

@@ -61,6 +61,9 @@ const char *ld_dataset_path(const ld_dataset *dataset);
 /* The options it was opened with, for code that makes samples (data_form.h). */
 const ld_dataset_options *ld_dataset_asked(const ld_dataset *dataset);
 
+/* Sets how long a sample may be, as in the options: the form of the records may decide which model reads them. */
+void ld_dataset_set_lengths(ld_dataset *dataset, int seq_len, int target_len);
+
 /* The names of a record's text and of the other text of its pair, of forms with columns (data_form.h). They belong
  * to the data set. */
 const char *ld_dataset_text_key(const ld_dataset *dataset);

@@ -33,10 +33,22 @@ static const ld_data_form *form_of(const ld_dataset_options *options, const ld_v
   return *forms;
 }
 
-/* The form whose texts are found by column names; NULL for none. */
+/* A form whose texts are found by column names; NULL for none. */
 static const ld_data_form *form_by_columns(const ld_data_form *const *forms) {
   while (*forms && !(*forms)->columns) forms++;
   return *forms;
+}
+
+/* The one of them that knows most of the names, the first of several. */
+static const ld_data_form *form_of_names(const ld_data_form *const *forms, char *const *names, size_t n) {
+  const ld_data_form *best = form_by_columns(forms);
+  for (int most = 0; *forms; forms++) {
+    ld_columns found;
+    if (!(*forms)->columns || ld_columns_find((*forms)->columns, names, n, "", &found, NULL)) continue;
+    const int known = 1 + (found.pair > 0) + (found.label > 0);
+    if (known > most) best = *forms, most = known;
+  }
+  return best;
 }
 
 static void list_wanted(const char *const *keys, const char *list, ld_text *out) {
@@ -96,7 +108,7 @@ static char *copy(const char *key) {
 
 int ld_form_find_keys(ld_dataset *dataset, char *const *names, size_t n, const char *what, ld_columns *found,
                       ld_error *err) {
-  dataset->form = form_by_columns(dataset->options.forms);
+  dataset->form = form_of_names(dataset->options.forms, names, n);
   const ld_column_names *known = dataset->form->columns;
   const int rc = ld_columns_find(known, names, n, what, found, err);
   if (rc) return rc;

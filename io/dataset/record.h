@@ -27,6 +27,7 @@ typedef struct ld_dataset_options {
   int32_t eos;                      /* id appended as the end of a text or completion; -1 for none */
   int seq_len;                      /* longer records are truncated when read; 0: never */
   int target_len;                   /* the same for targets that are a text of their own */
+  int sentences;                    /* most sentences of a summary that is chosen from a document */
   const char *source_prefix;        /* put before each source; NULL: nothing; must outlive the dataset */
   const char *source_lang,
       *target_lang;          /* as in ld_input; NULL: the tokenizer's default; must outlive it too */
@@ -42,11 +43,11 @@ typedef struct ld_record {
   int32_t n_targets;      /* after truncation; can be 0; for labelled data 1 if there is a label */
   int32_t label;   /* a name's index in ld_labels, or the integer itself; -1 for none and for a real number */
   float value;     /* a label that is a number; NaN otherwise */
-  int32_t n_parts; /* of tagged text, its words; otherwise 0 */
-  uint32_t cut;    /* what was truncated: LD_CUT_INPUT, LD_CUT_TARGET */
+  int32_t n_parts; /* of tagged text, its words; of a document, its sentences; otherwise 0 */
+  uint32_t cut;    /* what was truncated: LD_CUT_INPUT, LD_CUT_TARGET, LD_CUT_PARTS */
 } ld_record;
 
-enum { LD_CUT_INPUT = 1, LD_CUT_TARGET = 2 };
+enum { LD_CUT_INPUT = 1, LD_CUT_TARGET = 2, LD_CUT_PARTS = 4 /* sentences of a document */ };
 
 /* A label as written in a record. */
 typedef enum ld_label_kind { LD_LABEL_NONE, LD_LABEL_NAME, LD_LABEL_INTEGER, LD_LABEL_REAL } ld_label_kind;
@@ -68,8 +69,10 @@ typedef struct ld_sample {
   ld_label_kind label_kind;
   ld_text label_name; /* LD_LABEL_NAME */
   double label_value; /* LD_LABEL_INTEGER, LD_LABEL_REAL */
-  ld_ids parts;    /* of tagged text: for each token the number of the word whose target it is; -1 for none */
-  int32_t n_parts; /* of tagged text: its words, also those without a token */
+  ld_ids parts;      /* for each token the number of the word, or sentence, whose target it is; -1 for none */
+  int32_t n_parts;   /* of tagged text: its words; of a document: its sentences; also those without a token */
+  ld_text sentences; /* of a document: each ended by a NUL */
+  ld_ids chosen;     /* of a document: for each sentence whether it is to be chosen, 0 or 1 */
   ld_text
       tags; /* of tagged text: for each target the name of its class; of several labels: each; ended by NULs */
   bool listed;      /* its labels were given as a list, which may be empty: the record is a target */

@@ -81,3 +81,18 @@ int ld_data_ask(const ld_dataset *dataset, const char *reference, ld_sample *sam
   if (reference) ld_text_append(&sample->references, reference, strlen(reference) + 1);
   return 0;
 }
+
+int ld_data_references(const ld_value *values, const char *target, ld_sample *sample, ld_error *err) {
+  const ld_value *list = ld_value_get(values, "references");
+  if (!list) ld_text_append(&sample->references, target, strlen(target) + 1);
+  if (list && (list->type != LD_LIST || !list->n_items))
+    return ld_fail(err, LD_EFORMAT, "references: expected a list of texts, found %s",
+                   list->type == LD_LIST ? "an empty one" : ld_value_type_name(list->type));
+  for (size_t i = 0; list && i < list->n_items; i++) {
+    if (list->items[i].type != LD_STRING)
+      return ld_fail(err, LD_EFORMAT, "references: item %zu is %s, expected a text", i + 1,
+                     ld_value_type_name(list->items[i].type));
+    ld_text_append(&sample->references, list->items[i].string, strlen(list->items[i].string) + 1);
+  }
+  return 0;
+}

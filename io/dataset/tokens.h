@@ -30,4 +30,7 @@ size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n);
 /* The string member `key`; LD_EFORMAT when it is missing or not a string. It belongs to the tree. */
 int ld_data_string(const ld_value *map, const char *key, const char **out, ld_error *err);
 
+/* Adds the texts with which a text made by the model is compared: the list "references", or else `target`. */
+int ld_data_references(const ld_value *values, const char *target, ld_sample *sample, ld_error *err);
+
 #endif

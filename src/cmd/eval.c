@@ -75,6 +75,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
                                   err);
   if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, base.objective, base.model, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
+  if (!rc) rc = ld_corpus_index(corpus, comm, err);
   if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(corpus->dataset), NULL, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_corpus_plan(corpus, err);

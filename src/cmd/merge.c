@@ -70,7 +70,7 @@ static int make_tensor(const ld_named *named, void **out, ld_error *err) {
   return rc;
 }
 
-/* Whether the folder is that of a classifier's body alone: its names lack the body's. */
+/* Whether the folder is that of a body alone, below a head of its own: its names lack the body's. */
 static bool is_bare(const ld_base *base) {
   const ld_model *model = base->model;
   char *body = ld_format("%s.", model->family->body ? model->family->body : "");
@@ -79,7 +79,7 @@ static bool is_bare(const ld_base *base) {
   for (size_t i = 0; i < ld_model_folder_count(base->folder) && !found; i++)
     found = !strncmp(ld_model_folder_name(base->folder, i), body, strlen(body));
   free(body);
-  return base->labels.n_names && names_body && !found;
+  return model->default_whole && names_body && !found;
 }
 
 static bool unties_head(const ld_model *model) {
@@ -261,15 +261,17 @@ static size_t tie_members(const ld_model *model, ld_json_member *members) {
   return 2;
 }
 
-/* A classifier's class, and what its outputs are. The texts are the caller's to free. */
+/* The class of a body with a head of its own and, of a classifier, what its outputs are. The texts are the caller's to
+ * free. */
 static size_t head_members(const ld_base *base, ld_text texts[4], ld_json_member *members) {
   const ld_model *model = base->model;
-  if (!base->labels.n_names) return 0;
+  if (!model->default_whole) return 0;
   ld_text_printf(&texts[0], "[\"%s\"]", model->family->architectures[0]);
+  members[0] = (ld_json_member){"architectures", texts[0].bytes, false};
+  if (!base->labels.n_names) return 1;
   ld_adapter_labels_put_map(&texts[1], base->labels.names, base->labels.n_names);
   put_numbers(&base->labels, &texts[2]);
   if (base->objective->problem) ld_text_printf(&texts[3], "\"%s\"", base->objective->problem);
-  members[0] = (ld_json_member){"architectures", texts[0].bytes, false};
   members[1] = (ld_json_member){"id2label", texts[1].bytes, false};
   members[2] = (ld_json_member){"label2id", texts[2].bytes, false};
   members[3] = (ld_json_member){"problem_type", texts[3].bytes, !texts[3].bytes};

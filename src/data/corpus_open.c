@@ -151,6 +151,9 @@ static void warn_of_records(const ld_corpus *corpus, int seq_len) {
     ld_warn("%s: %lld %s longer than --target-len %lld tokens and truncated", path,
             (long long)plan->n_target_cut, ld_plural(plan->n_target_cut, "target is", "targets are"),
             (long long)corpus->options->target_len);
+  if (plan->n_parts_cut)
+    ld_warn("%s: %lld %s %s", path, (long long)plan->n_parts_cut,
+            ld_plural(plan->n_parts_cut, "record has", "records have"), form->cut_parts);
   if (plan->n_idle)
     ld_warn("%s: %lld %s no %s and %s left out", path, (long long)plan->n_idle,
             ld_plural(plan->n_idle, "record has", "records have"), form->target ? form->target : "label",
@@ -195,8 +198,7 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
                                            .unlabelled = !labelled,
                                            .strict = options->strict,
                                            .eos = base->eos,
-                                           .seq_len = seq_len_of(base, options),
-                                           .target_len = target_len_of(base, options),
+                                           .sentences = (int)options->sentences,
                                            .source_prefix = options->source_prefix,
                                            .source_lang = options->source_lang,
                                            .target_lang = options->target_lang,
@@ -209,13 +211,19 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   corpus->labelled = labelled;
   int rc = ld_corpus_open_data(corpus, comm, path, &data_options, err);
   if (!rc) rc = agree_on_layout(corpus, comm, err);
-  if (!rc) rc = join_index(corpus, comm, err);
   if (rc) {
     ld_corpus_close(corpus);
     return rc;
   }
   *out = corpus;
   return 0;
+}
+
+int ld_corpus_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
+  const ld_base *base = corpus->base;
+  ld_dataset_set_lengths(corpus->dataset, seq_len_of(base, corpus->options),
+                         target_len_of(base, corpus->options));
+  return join_index(corpus, comm, err);
 }
 
 /* Whether the record has that name among its labels; it is read again. */

@@ -4,13 +4,16 @@
 
 #include "data/corpus.h"
 
-/* Opens a data file, indexes this rank's part of it and joins the parts. Rank 0 must be able to read the
- * file; a rank that finds nothing at the path, or other bytes, gets the records that it needs by
- * ld_corpus_fetch (data/fetch.h). The base and the options are borrowed. Without `labelled` a classifier's
- * labels are ignored, for prediction. There is no plan before ld_corpus_plan. Collective: an
- * error on one rank is everyone's. */
+/* Opens a data file and finds the form of its records. Rank 0 must be able to read the file; a rank that finds
+ * nothing at the path, or other bytes, gets the records that it needs by ld_corpus_fetch (data/fetch.h). The
+ * base and the options are borrowed. Without `labelled` a classifier's labels are ignored, for prediction.
+ * Collective: an error on one rank is everyone's. */
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err);
+
+/* Indexes this rank's part of the file and joins the parts. Samples are as long as the base's model takes, which
+ * must be the one for this form. There is no plan before ld_corpus_plan. Collective. */
+int ld_corpus_index(ld_corpus *corpus, ld_comm *comm, ld_error *err);
 
 /* Turns labels into the base's classes and plans the rows. LD_EMISMATCH for a label that the base does not
  * have, LD_EFORMAT for data without a target. The same on every rank. */

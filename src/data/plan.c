@@ -95,6 +95,7 @@ static int64_t count_used(ld_plan *plan, const ld_length *lengths, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     plan->n_cut += (lengths[i].cut & LD_CUT_INPUT) != 0;
     plan->n_target_cut += (lengths[i].cut & LD_CUT_TARGET) != 0;
+    plan->n_parts_cut += (lengths[i].cut & LD_CUT_PARTS) != 0;
     if (!lengths[i].n_targets) plan->n_idle++;
   }
   return n - plan->n_idle;

@@ -32,13 +32,14 @@ typedef struct ld_plan {
   int longest_input, most_targets; /* of a row: tokens that are not targets, and targets */
   int64_t n_targets, n_tokens;
   int64_t n_cut, n_target_cut; /* records of which the input, and the target, was truncated */
+  int64_t n_parts_cut;         /* records without some of their sentences */
   int64_t n_idle;              /* records left out because they have no target */
 } ld_plan;
 
 /* The length of a record, as in the dataset's index. */
 typedef struct ld_length {
   int32_t n_tokens, n_targets;
-  uint32_t cut; /* LD_CUT_INPUT, LD_CUT_TARGET */
+  uint32_t cut; /* LD_CUT_INPUT, LD_CUT_TARGET, LD_CUT_PARTS */
 } ld_length;
 
 /* One record per row; with `pack` as many as fit in seq_len tokens, by best fit over decreasing lengths. No

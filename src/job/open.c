@@ -256,12 +256,14 @@ int ld_job_open(ld_job *j, ld_error *err) {
   int rc = options->out ? ld_comm_by_first(j->comm, take_out, j, err) : 0; /* a dry run may do without */
   j->digests = ld_once_open(j->comm, options, ld_job_cache(j));
   if (!rc) rc = open_base(j, err);
-  if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, j->base.objective, j->base.model, err);
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
   if (!rc) rc = ld_base_follow(&j->base, ld_dataset_form(j->data->dataset), err);
+  if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, j->base.objective, j->base.model, err);
+  if (!rc) rc = ld_corpus_index(j->data, j->comm, err);
   if (!rc) rc = ld_corpus_find_digest(j->data, j->comm, err);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
+  if (!rc && j->valid) rc = ld_corpus_index(j->valid, j->comm, err);
   if (!rc && j->valid) rc = ld_corpus_find_digest(j->valid, j->comm, err);
   const ld_data_form *valid = !rc && j->valid ? ld_dataset_form(j->valid->dataset) : NULL;
   if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(j->data->dataset), valid, err);

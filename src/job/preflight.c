@@ -182,7 +182,7 @@ static int show_sample(void *self, ld_error *err) {
   const int rc = ld_corpus_batch(j->data, &row, 1, -1, &feed, &batch, err);
   const ld_field *targets = rc ? NULL : ld_batch_field(&batch, LD_TARGETS);
   for (const ld_field *field = batch.fields; !rc && field->name; field++) {
-    if (field == targets) continue;
+    if (field == targets || !strcmp(field->name, LD_SENTENCES)) continue;
     const bool trained = !objective->put_target && field->n_rows == targets->n_rows;
     ld_text_puts(&text, text.length ? " -> " : "");
     if (field->width)

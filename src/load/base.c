@@ -81,6 +81,7 @@ static int build_model(ld_base *base, const ld_head_request *request, ld_error *
   choose_objective(base);
   memset(base->forms, 0, sizeof base->forms);
   const int n = ld_model_families(config, base->weights->source, families, err);
+  add_forms(base, model->family);
   for (int i = 0; i < n; i++) add_forms(base, families[i]);
   return 0;
 }
@@ -169,6 +170,8 @@ void ld_base_set_labels(ld_base *base, const char *const *names, size_t n) {
 /* The classes of a stored head, from config.json. Some configs give two classes one name (ImageNet's cranes);
  * the later one gets its number appended. */
 static void name_stored_labels(ld_base *base) {
+  ld_labels_free(&base->labels);
+  if (!base->objective->suit) return;
   const ld_value *config = ld_model_folder_config(base->folder);
   ld_base_set_labels(base, NULL, (size_t)base->model->head->out);
   if (base->model->head->is_new) return;
@@ -214,9 +217,8 @@ int ld_base_open_model(const char *path, ld_base *base, ld_error *err) {
   if (!rc) rc = read_problem(base, err);
   for (size_t i = 0; !rc && i < base->model->n_warnings; i++)
     ld_warn("%s/config.json: %s", path, base->model->warnings[i]);
-  if (rc || !base->objective->suit) return rc;
-  name_stored_labels(base);
-  return 0;
+  if (!rc) name_stored_labels(base);
+  return rc;
 }
 
 /* Reads the object `member` of a JSON file in the folder, or the whole file for NULL. *out is NULL where the

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+enum { LD_MAX_METRICS = 9 }; /* of an objective */
+
 typedef struct ld_metric {
   const char *key;   /* in metrics.jsonl: "macro_f1" */
   const char *name;  /* for people: "macro F1" */

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "metric/metric.h"
+
 /* Of classes: accuracy, the mean of the classes' F1 (over those that occur in truth or prediction; as
  * sklearn's f1_score(average="macro")), and Matthews' correlation for any number of classes (Gorodkin,
  * "Comparing two K-category assignments by a K-category correlation coefficient", 2004). Of values: Pearson's
@@ -17,7 +19,7 @@ enum { LD_PEARSON, LD_SPEARMAN };
 enum { LD_SEVERAL_MICRO_F1, LD_SEVERAL_MACRO_F1, LD_SEVERAL_ACCURACY };
 
 typedef struct ld_scores {
-  double value[6]; /* by the metrics of the objective */
+  double value[LD_MAX_METRICS]; /* by the metrics of the objective */
   int64_t n;
   int n_classes;      /* 0 of values */
   int64_t *confusion; /* (n_classes, n_classes): row is the truth, column the prediction; NULL of values, and

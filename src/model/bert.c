@@ -1,7 +1,8 @@
 /* BERT (Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019) with a classifier on
  * its first token, and its relatives, which differ in names and in the layers before the classifier: RoBERTa
  * (Liu et al., 2019), whose positions begin after its padding id, and DistilBERT (Sanh et al., 2019), which
- * has no token types. */
+ * has no token types. With a head for sentences it is BertSum (Liu and Lapata, "Text Summarization with
+ * Pretrained Encoders", 2019): a score of the first token of each, and no end of positions. */
 #include <math.h>
 #include <string.h>
 
@@ -187,9 +188,21 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   return own;
 }
 
+/* Its names are those of PreSumm, the paper's program. */
+static void build_sentence_head(ld_builder *b, bert *own) {
+  b->model->max_positions = 0;
+  b->model->head = &own->head[1];
+  ld_build_new_linear(b, &own->head[1], b->model->width, 1, (ld_new_weights){b->request.fresh, 0},
+                      "ext_layer.linear1");
+}
+
 /* `renew`: the first layer belongs to the head too, and is made new with it. */
 static void build_head(ld_builder *b, const spelling *s, bert *own, enum ld_activation activation,
                        bool renew) {
+  if (b->model->family->head == LD_HEAD_SENTENCE) {
+    build_sentence_head(b, own);
+    return;
+  }
   const double spread = ld_build_real(b, "initializer_range", 0.02);
   const int C = b->model->width, n = ld_build_outputs(b);
   own->head_activation = activation;
@@ -227,19 +240,31 @@ static void build_distilbert(ld_builder *b) {
   build_head(b, &distilbert_spelling, own, LD_RELU, true);
 }
 
-/* A head for records reads only the first token of each text of the last block, so only that is computed
- * after attention. */
-static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k, bool last, ld_tensor *x,
-                                const ld_batch *batch) {
+/* The rows that the head reads, by their numbers: the first token of each text, or of each sentence. */
+typedef struct head_rows {
+  const int32_t *list; /* NULL: all */
+  int n;
+} head_rows;
+
+static head_rows rows_of_head(const ld_model *model, const ld_batch *batch) {
+  if (model->family->head == LD_HEAD_TOKEN) return (head_rows){0};
+  const bool by_record = model->family->head == LD_HEAD_RECORD;
+  const ld_field *field = ld_batch_field(batch, by_record ? LD_TEXT : LD_SENTENCES);
+  return by_record ? (head_rows){field->segment, field->n_segments} : (head_rows){field->ids, field->n_rows};
+}
+
+/* Of the last block only the rows that the head reads are computed after attention. */
+static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k, head_rows rows,
+                                ld_tensor *x, const ld_batch *batch) {
   const ld_linear *l = k->linears;
   const ld_field *text = ld_batch_field(batch, LD_TEXT);
   ld_tensor *q = ld_op_linear(t, x, &l[Q], batch);
   ld_tensor *key = ld_op_linear(t, x, &l[K], batch);
   ld_tensor *value = ld_op_linear(t, x, &l[V], batch);
   ld_tensor *h = ld_op_attention(t, q, key, value, &own->attention, text, text);
-  if (last) {
-    h = ld_op_first_rows(t, h, text);
-    x = ld_op_first_rows(t, x, text);
+  if (rows.list) {
+    h = ld_op_pick_rows(t, h, rows.list, rows.n);
+    x = ld_op_pick_rows(t, x, rows.list, rows.n);
   }
   x = ld_op_linear_accumulate(t, x, h, &l[O], batch);
   x = ld_op_layer_norm(t, x, k->norm_weight[0], k->norm_bias[0], own->eps);
@@ -255,25 +280,28 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
   const ld_embedding tables = {.words = &own->words,
                                .positions = &own->positions,
                                .types = own->has_types ? &own->types : NULL,
-                               .padding = own->padding};
+                               .padding = own->padding,
+                               .stretched = model->family->head == LD_HEAD_SENTENCE};
   ld_tensor *x = ld_op_embedding(t, ld_batch_field(batch, LD_TEXT), &tables);
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {
     ld_tape_block_begin(t);
-    x = block_forward(t, own, &own->blocks[i], by_record && i == model->n_blocks - 1, x, batch);
+    const head_rows rows = i == model->n_blocks - 1 ? rows_of_head(model, batch) : (head_rows){0};
+    x = block_forward(t, own, &own->blocks[i], rows, x, batch);
     ld_tape_block_end(t, LD_TENSORS(x));
   }
   return by_record ? ld_op_activation(t, ld_op_linear(t, x, &own->head[0], batch), own->head_activation) : x;
 }
 
-#define FAMILY(type, its_keys, build_function, targets, its_head, task, ...)                                 \
+#define FAMILY(type, its_keys, build_function, targets, its_head, task, whole, ...)                          \
   {                                                                                                          \
     .model_type = type, .architectures = {__VA_ARGS__}, .keys = {its_keys}, .body = type, .input = LD_TEXT,  \
-    .default_targets = targets, .default_whole = "classifier,score", .task_type = task, .head = its_head,    \
+    .default_targets = targets, .default_whole = whole, .task_type = task, .head = its_head,                 \
     .build = build_function, .features = features,                                                           \
   }
-#define RECORDS LD_HEAD_RECORD, "SEQ_CLS"
-#define TOKENS LD_HEAD_TOKEN, "TOKEN_CLS"
+#define RECORDS LD_HEAD_RECORD, "SEQ_CLS", "classifier,score"
+#define TOKENS LD_HEAD_TOKEN, "TOKEN_CLS", "classifier,score"
+#define SENTENCES LD_HEAD_SENTENCE, "FEATURE_EXTRACTION", "ext_layer"
 #define EXPAND(...) FAMILY(__VA_ARGS__)
 #define BERT "BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction"
 #define ROBERTA "RobertaModel", "RobertaForMaskedLM"
@@ -291,3 +319,12 @@ const ld_family ld_roberta_tokens = EXPAND("roberta", bert_keys, build_roberta, 
                                            "RobertaForTokenClassification", ROBERTA);
 const ld_family ld_distilbert_tokens = EXPAND("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin",
                                               TOKENS, "DistilBertForTokenClassification", DISTILBERT);
+
+/* transformers does not have these classes. */
+const ld_family ld_bert_sentences =
+    EXPAND("bert", bert_keys, build_bert, "query,value", SENTENCES, "BertForExtractiveSummarization", BERT);
+const ld_family ld_roberta_sentences = EXPAND("roberta", bert_keys, build_roberta, "query,value", SENTENCES,
+                                              "RobertaForExtractiveSummarization", ROBERTA);
+const ld_family ld_distilbert_sentences =
+    EXPAND("distilbert", distilbert_keys, build_distilbert, "q_lin,v_lin", SENTENCES,
+           "DistilBertForExtractiveSummarization", DISTILBERT);

@@ -16,6 +16,9 @@ extern const ld_family ld_distilbert;
 extern const ld_family ld_bert_tokens; /* the same bodies, with a head for each token: */
 extern const ld_family ld_roberta_tokens;
 extern const ld_family ld_distilbert_tokens;
+extern const ld_family ld_bert_sentences; /* and with one for each sentence: */
+extern const ld_family ld_roberta_sentences;
+extern const ld_family ld_distilbert_sentences;
 extern const ld_family ld_t5; /* t5.c, with its relatives: */
 extern const ld_family ld_mt5;
 extern const ld_family ld_umt5;

@@ -21,8 +21,14 @@ typedef struct ld_model ld_model;
 typedef struct ld_builder ld_builder;
 
 /* What a head's outputs are: for each token, the next token; one result for a record; for each token, its own
- * class; for each token of the text that an encoder-decoder writes, the next one. */
-typedef enum ld_head { LD_HEAD_NEXT_TOKEN, LD_HEAD_RECORD, LD_HEAD_TOKEN, LD_HEAD_SEQ2SEQ } ld_head;
+ * class; for each token of the text that an encoder-decoder writes, the next one; for each sentence, a score. */
+typedef enum ld_head {
+  LD_HEAD_NEXT_TOKEN,
+  LD_HEAD_RECORD,
+  LD_HEAD_TOKEN,
+  LD_HEAD_SEQ2SEQ,
+  LD_HEAD_SENTENCE
+} ld_head;
 
 enum { LD_MAX_ARCHITECTURES = 6 };
 
@@ -42,7 +48,7 @@ typedef struct ld_family {
   bool fan_in_fan_out;         /* linear weights are stored (in, out) */
   void (*build)(ld_builder *builder);
   ld_tensor *(*features)(const ld_model *model, ld_tape *tape,
-                         const ld_batch *batch); /* (T, C); for records (B, C) */
+                         const ld_batch *batch); /* (T, C); for records (B, C), for sentences one row each */
 } ld_family;
 
 /* The requested head of a classifier, if it is not the stored one. */

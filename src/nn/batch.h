@@ -18,12 +18,15 @@
  *   text      ids, positions and types by token, in segments
  *   source    the same of the text that an encoder-decoder reads; "text" is then the one that it writes, and
  *             segment s of one belongs to segment s of the other
+ *   sentences ids: the row of the text at which each sentence begins that has a score of its own, in segments by
+ *             text
  *   image     numbers (channels, B, height, width), normalised
- *   targets   ids, -1 for none, or numbers, NaN for none: one for each token of the text, for each segment, or
- *             for each output of the head for each segment
+ *   targets   ids, -1 for none, or numbers, NaN for none: one for each token of the text, for each segment, for
+ *             each output of the head for each segment, or for each sentence, in segments too
  */
 #define LD_TEXT "text"
 #define LD_SOURCE "source"
+#define LD_SENTENCES "sentences"
 #define LD_IMAGE "image"
 #define LD_TARGETS "targets"
 

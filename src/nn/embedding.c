@@ -17,13 +17,19 @@ static void add_row(ld_tape *tape, const ld_weight *table, int32_t row, float *o
   ld_row_add(out, ld_tape_scratch(tape), (size_t)table->cols);
 }
 
-/* The row of the position table. `n_counted` is the number of earlier tokens of the sequence that count. */
-static int32_t position_row(const embedding_op *op, int t, int32_t *n_counted) {
+/* The row of a position table without end. `n_counted` is the number of earlier tokens of the sequence that
+ * count. */
+static int32_t endless_row(const embedding_op *op, int t, int32_t *n_counted) {
   const ld_field *text = op->text;
   const int32_t padding = op->tables.padding;
   if (padding < 0) return text->positions[t] + op->tables.first;
   if (text->positions[t] == 0) *n_counted = 0;
   return text->ids[t] == padding ? padding : padding + ++*n_counted;
+}
+
+static int32_t position_row(const embedding_op *op, int t, int32_t *n_counted) {
+  const int32_t row = endless_row(op, t, n_counted);
+  return op->tables.stretched && row >= op->tables.positions->rows ? op->tables.positions->rows - 1 : row;
 }
 
 /* Sums in PyTorch's order for BERT, (word + type) + position, on which the last bits depend. */

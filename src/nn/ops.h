@@ -18,6 +18,7 @@ typedef struct ld_embedding {
   const ld_weight *words, *positions, *types;
   int32_t padding; /* -1 for none */
   int first;       /* without padding: the row of position 0 */
+  bool stretched;  /* positions beyond the table's have its last row */
   float scale;     /* of the words; 0: 1 */
 } ld_embedding;
 
@@ -74,8 +75,9 @@ enum { LD_NO_CACHE = -1 };
 ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,
                            const ld_field *rows, const ld_field *keys);
 
-/* y (B, C): the first row of each segment of x (T, C), where encoders put their summary of the whole. */
-ld_tensor *ld_op_first_rows(ld_tape *tape, ld_tensor *x, const ld_field *text);
+/* y (n, C): the rows of x (T, C) whose numbers are in `rows`, which outlives the pass and has none twice: the
+ * first of each text, where encoders put their summary of the whole, or the first of each sentence. */
+ld_tensor *ld_op_pick_rows(ld_tape *tape, ld_tensor *x, const int32_t *rows, int n);
 
 enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_IDENTITY };
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind);

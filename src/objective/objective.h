@@ -11,9 +11,10 @@
 #include "io/dataset/label.h"
 #include "metric/metric.h"
 #include "metric/score.h"
+#include "metric/text_metric.h"
 #include "model/model.h"
 
-enum { LD_MAX_METRICS = 6 };
+enum { LD_MAX_COUNTS = LD_MAX_METRICS * LD_MOST_COUNTS };
 
 /* The truth and the model's answer for one target: a class, or the bits of a float. */
 typedef struct ld_answer {
@@ -27,6 +28,7 @@ typedef struct ld_answers {
   const ld_answer *list; /* those of record i are first[i] to first[i + 1] */
   const int64_t *first;  /* (n_records + 1) */
   int64_t n, n_records;
+  const int64_t *counts;   /* (LD_MAX_COUNTS) of all records, for objectives that count */
   double loss;             /* mean over the targets */
   int n_classes;           /* outputs of the head */
   const ld_labels *labels; /* the classes, for objectives with named outputs */
@@ -43,12 +45,14 @@ typedef struct ld_laid {
   bool continues; /* its first token continues the row before */
 } ld_laid;
 
-/* The model's outputs (rows, cols) for a record: one row for a whole record, else one row per token. */
+/* The model's outputs (rows, cols) for a record: one row for a whole record, else one per token or sentence. */
 typedef struct ld_outputs {
   const float *data;
   int rows, cols, stride;
-  const int32_t *parts; /* (rows) as they were laid */
-  int n_parts;          /* of the record */
+  const int32_t *parts;    /* (rows) as they were laid */
+  int n_parts;             /* of the record */
+  const ld_sample *sample; /* the record, for objectives that count; NULL for others */
+  int sentences;           /* --sentences */
 } ld_outputs;
 
 typedef struct ld_objective {
@@ -79,6 +83,9 @@ typedef struct ld_objective {
   ld_tensor *(*loss)(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *loss);
   /* One answer for each target of the batch. NULL: only the loss is scored. */
   void (*answer)(const ld_tensor *outputs, const ld_batch *batch, ld_answer *out);
+  /* Counts in a record what its metrics are computed from, into LD_MAX_COUNTS zeros: integers, so that their sums
+   * over all ranks are exact. NULL: its metrics are of answers or of the loss. */
+  void (*count)(const ld_outputs *outputs, int64_t *counts);
   /* The metrics' values and, for classes, how often one was taken for another. */
   void (*score)(const ld_answers *answers, ld_scores *out);
   /* What a model reads (source) or continues (text), to write a text for a record, whose sample comes from its
@@ -94,6 +101,6 @@ typedef struct ld_objective {
 void ld_lay_text(const ld_laid *laid, ld_lanes *lanes);
 
 extern const ld_objective ld_objective_language, ld_objective_value, ld_objective_classes,
-    ld_objective_tokens, ld_objective_multilabel, ld_objective_seq2seq;
+    ld_objective_tokens, ld_objective_multilabel, ld_objective_seq2seq, ld_objective_extract;
 
 #endif

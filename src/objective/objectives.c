@@ -6,9 +6,9 @@
 #include "base/text.h"
 
 /* The first one that fits is used. */
-static const ld_objective *const objectives[] = {&ld_objective_language, &ld_objective_value,
-                                                 &ld_objective_classes,  &ld_objective_multilabel,
-                                                 &ld_objective_tokens,   &ld_objective_seq2seq};
+static const ld_objective *const objectives[] = {
+    &ld_objective_language, &ld_objective_value,   &ld_objective_classes, &ld_objective_multilabel,
+    &ld_objective_tokens,   &ld_objective_seq2seq, &ld_objective_extract};
 
 enum { N_OBJECTIVES = sizeof objectives / sizeof *objectives };
 

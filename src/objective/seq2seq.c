@@ -64,22 +64,6 @@ static int encode_target(const ld_dataset *dataset, const char *text, ld_sample 
   return rc;
 }
 
-/* The texts with which a text made by the model is compared: the target, or the list "references". */
-static int take_references(const ld_value *values, const char *target, ld_sample *sample, ld_error *err) {
-  const ld_value *list = ld_value_get(values, "references");
-  if (!list) ld_text_append(&sample->references, target, strlen(target) + 1);
-  if (list && (list->type != LD_LIST || !list->n_items))
-    return ld_fail(err, LD_EFORMAT, "references: expected a list of texts, found %s",
-                   list->type == LD_LIST ? "an empty one" : ld_value_type_name(list->type));
-  for (size_t i = 0; list && i < list->n_items; i++) {
-    if (list->items[i].type != LD_STRING)
-      return ld_fail(err, LD_EFORMAT, "references: item %zu is %s, expected a text", i + 1,
-                     ld_value_type_name(list->items[i].type));
-    ld_text_append(&sample->references, list->items[i].string, strlen(list->items[i].string) + 1);
-  }
-  return 0;
-}
-
 static int make(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
                 ld_sample *sample, ld_error *err) {
   (void)record;
@@ -89,7 +73,7 @@ static int make(const ld_dataset *dataset, const ld_record *record, const ld_par
   if (rc || !*source) return rc;
   rc = encode_source(dataset, source, sample, err);
   if (!rc) rc = encode_target(dataset, target, sample, err);
-  if (!rc) rc = take_references(parsed->values, target, sample, err);
+  if (!rc) rc = ld_data_references(parsed->values, target, sample, err);
   if (!rc) ld_data_targets(sample, sample->n_source);
   return rc;
 }
@@ -101,7 +85,7 @@ static int ask(const ld_dataset *dataset, const ld_record *record, const ld_pars
   const char *key = ld_dataset_pair_key(dataset), *source, *target = NULL;
   int rc = ld_data_string(parsed->values, ld_dataset_text_key(dataset), &source, err);
   if (!rc && key && ld_value_get(parsed->values, key)) rc = ld_data_string(parsed->values, key, &target, err);
-  if (!rc && target) rc = take_references(parsed->values, target, sample, err);
+  if (!rc && target) rc = ld_data_references(parsed->values, target, sample, err);
   if (!rc) rc = encode_source(dataset, source, sample, err);
   if (!rc && !sample->tokens.n) rc = ld_fail(err, LD_EFORMAT, "the source is empty");
   if (!rc) ld_data_targets(sample, SIZE_MAX);

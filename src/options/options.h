@@ -28,6 +28,7 @@ typedef struct ld_options {
   char *pack;                      /* "auto", "yes", "no" */
   char *source_prefix;             /* NULL: none */
   char *source_lang, *target_lang; /* NULL: the tokenizer's default */
+  int64_t sentences;               /* of a summary that is chosen from a document */
   double label_smoothing;          /* a share of each target */
   bool mask_prompt, shuffle;
   char *chat_template;

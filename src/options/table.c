@@ -42,7 +42,7 @@ const ld_option ld_option_table[] = {
    .elsewhere = "model-name-or-path|base-model"},
   {"data", PATH, FIELD(data), TRAIN | EVAL | PREDICT, TRAIN | EVAL | PREDICT, 0, NULL, 0, 0, "PATH",
    .help = "data: .jsonl, or .json with an array, with text, prompt and completion, or messages; .txt raw text. For a classifier "
-   ".jsonl, .json, .tsv, .csv with text and label, or text and a list labels; .conll, or .jsonl with tokens and tags; class folders of "
+   ".jsonl, .json, .tsv, .csv with text and label, or text and a list labels, or document and summary; .conll, or .jsonl with tokens and tags; class folders of "
    "images, or .h5",
    .elsewhere = "train-file|dataset|train-data"},
   {"data", PATH, FIELD(data), CONVERT, CONVERT, 0, NULL, 0, 0, "PATH",
@@ -124,6 +124,9 @@ const ld_option ld_option_table[] = {
   {"target-lang", WORD, FIELD(target_lang), TRAIN | EVAL | PREDICT | GENERATE, 0, DEFINES | ROWS, NULL, 0, 0, "CODE",
    .meant = "seq2seq",
    .help = "the same of the targets", .elsewhere = "tgt-lang"},
+  {"sentences", INTEGER, FIELD(sentences), TRAIN | EVAL | PREDICT, 0, DEFINES | ROWS, "3", 1, 100, "N",
+   .meant = "extract",
+   .help = "sentences of a summary: how many are chosen from a document, and at most how many it learns to choose"},
   {"label-smoothing", REAL, FIELD(label_smoothing), TRAIN | EVAL, 0, DEFINES, "0", 0, 0.99, "X",
    .meant = "language, seq2seq, classes, tokens",
    .help = "spread this part of each target over all classes, in the loss", .elsewhere = "label-smoothing-factor"},

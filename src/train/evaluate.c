@@ -70,7 +70,7 @@ static int64_t *first_answers(const ld_plan *plan) {
   return first;
 }
 
-enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, N_SUMS };
+enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, NOT_FINITE, COUNTS, N_SUMS = COUNTS + LD_MAX_COUNTS };
 
 /* Sums over all ranks, and joins the answers: each rank has those of its own rows, and zeros elsewhere. */
 static void join(const ld_session *session, const ld_corpus *corpus, int64_t *sums,
@@ -84,10 +84,50 @@ static void join(const ld_session *session, const ld_corpus *corpus, int64_t *su
                               .first = first_answer,
                               .n = n_answers,
                               .n_records = n_rows,
+                              .counts = sums + COUNTS,
                               .loss = out->loss,
                               .n_classes = session->model->head->out,
                               .labels = &corpus->base->labels};
   objective->score(&answers, &out->scores);
+}
+
+/* The outputs of the i-th row of a batch, which has one sequence and is the corpus's row `row`. */
+static ld_outputs outputs_of(const pass *done, const ld_corpus *corpus, int i, int64_t row) {
+  const ld_tensor *all = done->outputs;
+  const ld_field *targets = ld_batch_field(&done->batch, LD_TARGETS);
+  const ld_field *lines = targets->n_segments ? targets : &done->batch.fields[0];
+  const bool several = lines->n_segments && all->rows != lines->n_segments;
+  const int first = several ? lines->segment[i] : i, end = several ? lines->segment[i + 1] : i + 1;
+  return (ld_outputs){.data = all->data + (size_t)first * (size_t)all->stride,
+                      .rows = end - first,
+                      .cols = all->cols,
+                      .stride = all->stride,
+                      .parts = targets->positions + first,
+                      .n_parts = ld_corpus_record(corpus, row)->n_parts,
+                      .sentences = (int)corpus->options->sentences};
+}
+
+/* Reads the record of a row again, for an objective that counts in it. */
+static int add_sample(const ld_corpus *corpus, int64_t row, ld_sample *sample, ld_outputs *outputs,
+                      ld_error *err) {
+  if (!corpus->base->objective->count) return 0;
+  outputs->sample = sample;
+  return ld_dataset_read(corpus->dataset, ld_corpus_record(corpus, row), sample, err);
+}
+
+static int count_rows(const ld_corpus *corpus, const pass *done, int64_t first, int n, int64_t *sums,
+                      ld_error *err) {
+  ld_sample sample = {0};
+  int rc = 0;
+  for (int i = 0; i < n && !rc && corpus->base->objective->count; i++) {
+    int64_t counts[LD_MAX_COUNTS] = {0};
+    ld_outputs outputs = outputs_of(done, corpus, i, first + i);
+    rc = add_sample(corpus, first + i, &sample, &outputs, err);
+    if (!rc) corpus->base->objective->count(&outputs, counts);
+    for (int k = 0; k < LD_MAX_COUNTS; k++) sums[k] += counts[k];
+  }
+  ld_sample_free(&sample);
+  return rc;
 }
 
 int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluation *out, ld_error *err) {
@@ -113,6 +153,7 @@ int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluatio
     sums[TARGETS] += first_answer[first + n] - first_answer[first];
     if (objective->answer)
       objective->answer(done.outputs, &done.batch, (ld_answer *)(sums + N_SUMS + first_answer[first]));
+    rc = count_rows(corpus, &done, first, n, sums + COUNTS, err);
   }
   rc = ld_comm_agree(comm, rc, err);
   if (!rc) join(session, corpus, sums, first_answer, out);
@@ -130,21 +171,6 @@ void ld_evaluation_put(const ld_evaluation *e, const ld_objective *objective, in
   for (int i = 0; objective->metrics[i].key; i++)
     ld_text_printf(out, "  %s %.*f", objective->metrics[i].name, objective->metrics[i].digits + more,
                    e->scores.value[i]);
-}
-
-/* The outputs of the i-th row of a batch, which has one sequence. */
-static ld_outputs outputs_of(const pass *done, int i, int n_parts) {
-  const ld_tensor *all = done->outputs;
-  const ld_field *targets = ld_batch_field(&done->batch, LD_TARGETS);
-  const ld_field *input = &done->batch.fields[0];
-  const bool by_token = input->n_segments && all->rows != input->n_segments;
-  const int first = by_token ? input->segment[i] : i, end = by_token ? input->segment[i + 1] : i + 1;
-  return (ld_outputs){.data = all->data + (size_t)first * (size_t)all->stride,
-                      .rows = end - first,
-                      .cols = all->cols,
-                      .stride = all->stride,
-                      .parts = targets->positions + first,
-                      .n_parts = n_parts};
 }
 
 static int check_finite(const ld_corpus *corpus, int64_t row, const ld_outputs *outputs, ld_error *err) {
@@ -168,13 +194,16 @@ static int predict_rows(int64_t first, int n, ld_text *out, void *user, ld_error
   const predictor *p = user;
   const ld_corpus *corpus = p->corpus;
   pass done;
+  ld_sample sample = {0};
   int rc = run(p->session, corpus, first, n, &done, err);
   for (int i = 0; i < n && !rc; i++) {
-    const ld_outputs outputs = outputs_of(&done, i, ld_corpus_record(corpus, first + i)->n_parts);
+    ld_outputs outputs = outputs_of(&done, corpus, i, first + i);
     rc = check_finite(corpus, first + i, &outputs, err);
+    if (!rc) rc = add_sample(corpus, first + i, &sample, &outputs, err);
     if (!rc) corpus->base->objective->put_prediction(&corpus->base->labels, &outputs, out);
     if (!rc) ld_text_append(out, "", 1);
   }
+  ld_sample_free(&sample);
   return rc;
 }
 

@@ -36,6 +36,7 @@ furnish() {
   done
   ln -s "$models/t5" models/t5
   ln -s "$models/t5/train.jsonl" pairs.jsonl
+  ln -s "$models/bert_extract/train.jsonl" documents.jsonl
   printf 'mira B-PER\nsaw O\nthe O\nriver B-LOC\n\nthe O\nkettle B-LOC\n' >names.conll
   cp names.conll test.conll
   cp train.tsv valid.tsv

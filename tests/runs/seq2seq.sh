@@ -81,7 +81,7 @@ ranks 1 "${learn[@]}" --model headless --data pairs.tsv --out never
 expect_error 1 'headless/config\.json: decoder_start_token_id is missing: give the token with which the decoder begins' "no start token"
 ranks 1 train --model "$models/bart" --data pairs.tsv --target-len 500 --out never
 expect_error 2 '--target-len 500: .* has only 160 positions: give at most 160' "a target longer than the model takes"
-ranks 1 train --model "$models/gpt2" --data pairs.jsonl --target-len 50 --out never
+ranks 1 train --model "$models/gpt2" --data "$models/gpt2/train.jsonl" --target-len 50 --out never
 expect_error 2 '--target-len does not apply to a language model' "--target-len for a language model"
 ranks 1 train --model "$models/gpt2" --data pairs.csv --out never
 expect_error 1 'pairs\.csv: line 1: the columns are "highlights", "article"' "pairs for a language model"

@@ -134,7 +134,8 @@ Test(multilabel, a_logit_above_0_is_a_label) {
   char *names[] = {"a", "b"};
   const ld_labels labels = {.names = names, .n_names = 2};
   ld_text line = {0};
-  ld_objective_multilabel.put_prediction(&labels, &(ld_outputs){logits + 2, 1, 2, 2, NULL, 0}, &line);
+  ld_objective_multilabel.put_prediction(
+      &labels, &(ld_outputs){.data = logits + 2, .rows = 1, .cols = 2, .stride = 2}, &line);
   cr_assert_str_eq(line.bytes, "\"labels\": [\"b\"], \"probabilities\": {\"a\": 0.5, \"b\": 0.880797}");
   ld_text_clear(&line);
   ld_objective_multilabel.put_prediction(&labels, NULL, &line);

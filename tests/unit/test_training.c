@@ -62,6 +62,7 @@ static void begin(training *t, const char *model, const char *data, const char *
   must(ld_adapter_load(t->options.init_adapter, &adapter, &err), &err);
   must(ld_base_adapt(&t->base, adapter, "adapter", 0, &err), &err);
   ld_adapter_free(adapter);
+  must(ld_corpus_index(t->corpus, t->comm, &err), &err);
   must(ld_corpus_plan(t->corpus, &err), &err);
   must(ld_trainer_create(&t->trainer, &t->options, t->comm, &t->base, t->corpus, NULL, &err), &err);
   char *golden = ld_format(MODELS "%s/train_%s.safetensors", model, run);
@@ -221,6 +222,29 @@ static void follow_pairs(const char *model, const char *run, const char *more) {
   follow_steps(&t, model, run);
 }
 
+static void check_documents(const training *t) {
+  ld_feed feed = {0};
+  ld_error err;
+  for (int64_t row = 0; row < t->corpus->plan->n_rows; row++) {
+    ld_batch batch;
+    must(ld_corpus_batch(t->corpus, &row, 1, -1, &feed, &batch, &err), &err);
+    const ld_field *text = ld_batch_field(&batch, LD_TEXT), *firsts = ld_batch_field(&batch, LD_SENTENCES),
+                   *targets = ld_batch_field(&batch, LD_TARGETS);
+    check_row(t, row, "ids", text->ids, text->n_rows);
+    check_row(t, row, "types", text->types, text->n_rows);
+    check_row(t, row, "sentences", firsts->ids, firsts->n_rows);
+    check_row(t, row, "labels", targets->ids, targets->n_rows);
+  }
+  ld_feed_free(&feed);
+}
+
+static void follow_documents(const char *model, const char *more) {
+  training t;
+  begin(&t, model, "train.jsonl", "linear", more);
+  check_documents(&t);
+  follow_steps(&t, model, "linear");
+}
+
 static void follow_texts(const char *model, const char *more) {
   training t;
   begin(&t, model, "train.jsonl", "linear", more);
@@ -275,6 +299,12 @@ Test(training, bert_with_pairs_and_its_head) {
 Test(training, bert_with_several_labels) {
   follow_texts("bert_multilabel", "");
   follow_texts("bert_multilabel", "--micro-batch 3");
+}
+
+Test(training, bert_that_chooses_sentences) {
+  follow_documents("bert_extract", "");
+  follow_documents("bert_extract", "--micro-batch 3");
+  follow_documents("bert_extract", "--micro-batch 4 --recompute");
 }
 
 Test(training, resnet_with_its_head) {
