@@ -412,13 +412,13 @@ static json_t *arrange_t5(const ld_token_files *files, const json_t *pieces) {
 /* Masks and <unk_...> before the pieces. */
 static json_t *arrange_pegasus(const ld_token_files *files, const json_t *pieces) {
   const char *mask = role_of(files, "mask_token", "<mask_1>");
-  const char *sent = role_of(files, "mask_token_sent", "<mask_2>");
+  const char *sentence_mask = role_of(files, "mask_token_sent", "<mask_2>");
   int offset;
   json_t *list = json_array(), *unknown = json_array();
   add_piece(list, role_of(files, "pad_token", "<pad>"), 0);
   add_piece(list, role_of(files, "eos_token", "</s>"), 0);
   if (strcmp(mask, "None")) add_piece(list, mask, 0);
-  if (strcmp(sent, "None") && strcmp(sent, mask)) add_piece(list, sent, 0);
+  if (strcmp(sentence_mask, "None") && strcmp(sentence_mask, mask)) add_piece(list, sentence_mask, 0);
   if (!read_count(files, "offset", 103, &offset, NULL)) add_numbered(unknown, "<unk_%d>", 2, offset);
   for (size_t i = 0; i < json_array_size(unknown); i++)
     add_piece(list, json_string_value(json_array_get(unknown, i)), -100);
