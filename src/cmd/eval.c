@@ -1,4 +1,4 @@
-/* lora_dist eval: loss and perplexity, or a classifier's scores. */
+/* lora_dist eval: loss and perplexity, a classifier's scores, or those of written texts. */
 #include <math.h>
 #include <stdio.h>
 
@@ -8,6 +8,7 @@
 #include "data/corpus_open.h"
 #include "data/distribute.h"
 #include "data/once.h"
+#include "generate/scores.h"
 #include "job/check.h"
 #include "train/trainer.h"
 
@@ -64,6 +65,32 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
   return rc;
 }
 
+/* The texts that the model writes, beside the data's. */
+static int score_texts(const ld_options *options, ld_comm *comm, ld_base *base, ld_error *err) {
+  ld_corpus *asked = NULL;
+  ld_generation_settings settings = {0};
+  ld_generator generator = {.base = base, .settings = &settings, .comm = comm};
+  ld_text_scores scores;
+  ld_text line = {0};
+  int rc = ld_corpus_open(options->data, base, options, comm, false, &asked, err);
+  if (!rc) rc = ld_corpus_index(asked, comm, err);
+  if (!rc) rc = ld_corpus_plan(asked, err);
+  if (!rc) rc = ld_records_suit(base, asked, err);
+  if (!rc) rc = ld_generation_settings_find(base, options, &settings, err);
+  rc = ld_comm_agree(comm, rc, err);
+  if (!rc) rc = ld_text_scores_find(&generator, asked, 0, options->stem, &scores, err);
+  if (!rc && ld_comm_rank(comm) == 0) {
+    ld_text_scores_put(&scores, 2, &line);
+    ld_text_printf(&line, "  records %lld\n", (long long)scores.n);
+    rc = ld_print(&line, true, err);
+  }
+  ld_text_free(&line);
+  ld_generator_free(&generator);
+  ld_generation_settings_free(&settings);
+  ld_corpus_close(asked);
+  return ld_comm_agree(comm, rc, err);
+}
+
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_base base = {0};
@@ -80,6 +107,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = evaluate(options, comm, &base, corpus, err);
+  if (!rc && options->generate) rc = score_texts(options, comm, &base, err);
   ld_corpus_close(corpus);
   ld_base_close(&base);
   ld_digests_free(digests);
@@ -92,7 +120,7 @@ const ld_command ld_command_eval = {
     .summary = "evaluate a model or an adapter on a data set",
     .about = "Prints loss and perplexity on a data set, or a classifier's scores: accuracy, precision, "
              "recall, F1, "
-             "correlations.",
+             "correlations. With --generate also ROUGE, BLEU and chrF of the texts that the model writes.",
     .uses_ranks = true,
     .run = run,
 };

@@ -35,7 +35,7 @@ static int make_prompt(const ld_options *options, ld_base *base, ld_prompt *prom
     ld_base_stop_at(base, ld_tokenizer_id(base->tokenizer, ld_chat_end(layout)));
     rc = ld_prompt_of_messages(base, layout, &(ld_message){"user", options->prompt}, 1, prompt, err);
   } else {
-    rc = ld_prompt_of_text(base, options->source_prefix, options->prompt, prompt, err);
+    rc = ld_prompt_of_text(base, options, options->prompt, prompt, err);
   }
   return rc ? ld_fail_prefix(err, rc, "--prompt") : 0;
 }

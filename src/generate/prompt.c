@@ -35,13 +35,14 @@ static int settle(const ld_base *base, const ld_sample *sample, ld_prompt *promp
   return ld_fail(err, LD_EMISMATCH, "the prompt has %zu tokens, but the model takes %zu", n, most);
 }
 
-int ld_prompt_of_text(const ld_base *base, const char *prefix, const char *text, ld_prompt *prompt,
+int ld_prompt_of_text(const ld_base *base, const ld_options *options, const char *text, ld_prompt *prompt,
                       ld_error *err) {
   ld_sample sample = {0};
   ld_text whole = {0};
-  ld_text_puts(&whole, prefix ? prefix : "");
+  ld_text_puts(&whole, options->source_prefix ? options->source_prefix : "");
   ld_text_puts(&whole, text);
-  int rc = ld_tokenizer_encode(base->tokenizer, whole.bytes, whole.length, true, &sample.tokens, err);
+  const ld_input input = {.text = whole.bytes, .length = whole.length, .language = options->source_lang};
+  int rc = ld_tokenizer_encode_input(base->tokenizer, &input, &sample.tokens, &sample.types, err);
   if (!rc) rc = settle(base, &sample, prompt, err);
   ld_text_free(&whole);
   ld_sample_free(&sample);

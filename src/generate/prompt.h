@@ -18,10 +18,10 @@ void ld_prompt_free(ld_prompt *prompt);
  * LD_EMISMATCH for ids outside the vocabulary. */
 int ld_prompt_of_sample(const ld_base *base, const ld_sample *sample, ld_prompt *prompt, ld_error *err);
 
-/* The prompt of a text, with `prefix` (NULL: none) before it. It has at least one id, no more than the model's
+/* The prompt of a text, with the options' prefix and in their language, if it is a source. It has at least one id, no more than the model's
  * positions and, where it is continued, no end of text, which some tokenizers add. LD_EUSAGE for an empty one
  * where the tokenizer has no token that begins a text; LD_EMISMATCH for one that is too long. */
-int ld_prompt_of_text(const ld_base *base, const char *prefix, const char *text, ld_prompt *prompt,
+int ld_prompt_of_text(const ld_base *base, const ld_options *options, const char *text, ld_prompt *prompt,
                       ld_error *err);
 
 /* The same for a conversation, in a chat layout. */

@@ -51,7 +51,7 @@ static int take_record(const reading *r, const ld_value *record, ld_prompt *prom
   const ld_value *text = map ? ld_value_get(record, "prompt") : NULL;
   const ld_value *list = map ? ld_value_get(record, "messages") : NULL;
   if (text && text->type == LD_STRING)
-    return ld_prompt_of_text(r->base, r->options->source_prefix, text->string, prompt, err);
+    return ld_prompt_of_text(r->base, r->options, text->string, prompt, err);
   if (!list || list->type != LD_LIST || !list->n_items)
     return ld_fail(err, LD_EFORMAT, "expected an object with \"prompt\", a string, or \"messages\", a list");
   ld_message *messages = ld_alloc(list->n_items, sizeof *messages);
@@ -77,7 +77,7 @@ static int take_line(const reading *r, const char *line, ld_error *err) {
                    (int)LD_MOST_PROMPTS);
   ld_prompt *prompt = &prompts->list[prompts->n++];
   if (r->json) return take_json(r, line, prompt, err);
-  if (!r->layout) return ld_prompt_of_text(r->base, r->options->source_prefix, line, prompt, err);
+  if (!r->layout) return ld_prompt_of_text(r->base, r->options, line, prompt, err);
   return take_messages(r, &(ld_message){"user", line}, 1, prompt, err);
 }
 

@@ -159,9 +159,7 @@ static int find_decoder_start(const origin *from, ld_generation_settings *out, l
   out->decoder_start = own.n == 1 ? own.ids[0] : of_model >= 0 ? of_model : bos.n == 1 ? bos.ids[0] : -1;
   ld_ids_free(&own);
   ld_ids_free(&bos);
-  if (rc || out->decoder_start >= 0) return rc;
-  rc = ld_fail(err, LD_EFORMAT, "decoder_start_token_id, the token with which a text begins, is missing");
-  return fail(from, rc, err);
+  return rc;
 }
 
 /* Texts in the language that was asked for begin with its token, where training puts it: before the text (mBART, whose
@@ -300,6 +298,9 @@ int ld_generation_settings_find(const ld_base *base, const ld_options *options, 
   if (!rc && base->model->n_encoder_blocks) rc = find_decoder_start(&from, out, err);
   if (!rc) rc = find_ids(&from, "forced_bos_token_id", &out->forced_bos, err);
   if (!rc && options->target_lang) rc = find_language(&from, options->target_lang, out, err);
+  if (!rc && base->model->n_encoder_blocks && out->decoder_start < 0)
+    rc = fail(&from, ld_fail(err, LD_EFORMAT, "decoder_start_token_id, the token before a text, is missing"),
+              err);
   if (!rc) rc = find_ids(&from, "forced_eos_token_id", &out->forced_eos, err);
   if (!rc) rc = find_ids(&from, "suppress_tokens", &out->suppress, err);
   if (!rc) rc = find_ids(&from, "begin_suppress_tokens", &out->begin_suppress, err);

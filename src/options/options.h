@@ -64,6 +64,7 @@ typedef struct ld_options {
   char *early_stopping; /* "no", "yes", "never"; NULL: not given */
   double repetition_penalty;
   int64_t no_repeat_ngram;
+  bool generate, stem; /* eval */
   /* merge */
   char *dtype;
 } ld_options;

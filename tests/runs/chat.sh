@@ -32,6 +32,9 @@ ranks 2 predict --model m --adapter chatml --data chat.jsonl --max-tokens 12
 expect_status 0 "predict"
 [ "$(cat out)" = '{"prediction": "Blue.", "reference": "Blue."}
 {"prediction": "Blue."}' ] || fail "predict: $(cat out)"
+ranks 2 eval --model m --adapter chatml --data chat.jsonl --generate --max-tokens 12
+expect_status 0 "eval --generate"
+expect_text '^ROUGE-1 1\.000000  ROUGE-2 0\.000000  ROUGE-L 1\.000000  ROUGE-Lsum 1\.000000  BLEU [0-9.]+  chrF 100\.0000  records 1$' out "eval --generate"
 sed -i 2d chat.jsonl
 
 # The model's own template.

@@ -97,6 +97,17 @@ for name in t5 bart mbart; do
   ranks 2 predict --model "$models/$name" --data documents.jsonl --max-tokens 8 --source-prefix "the garden "
   expect_status 0 "$name: a prefix"
 done
+for n in 1 2 3; do
+  ranks "$n" eval --model "$models/bart" --data "$models/bart/train.jsonl" --generate --max-tokens 8 --beams 2 --no-repeat-ngram 1 --stem
+  expect_status 0 "eval --generate on $n ranks"
+  expect_text '^ROUGE-1 [0-9.]+  ROUGE-2 [0-9.]+  ROUGE-L [0-9.]+  ROUGE-Lsum [0-9.]+  BLEU [0-9.]+  chrF [0-9.]+  records 80$' out "eval --generate"
+  [ "$n" = 1 ] && mv out scores.out
+  [ "$n" = 1 ] || cmp -s out scores.out || fail "eval --generate: other scores on $n ranks"
+done
+bad 2 '--beams has no effect without --generate' "beams of a loss" eval --model "$g" --data prompts.jsonl --beams 2
+bad 2 '--generate does not apply to a classifier' "texts of a classifier" eval --model "$models/bert" --data "$models/bert/train.jsonl" --generate
+sed 's/, "completion": "[^"]*"//' prompts.jsonl >bare.jsonl
+bad 1 'bare\.jsonl: line 1: the record.s keys are "prompt"' "nothing to compare" eval --model "$g" --data bare.jsonl --generate
 ranks 2 train --model "$models/bart" --data documents.jsonl --valid "$models/bart/train.jsonl" --steps 2 --out summaries
 expect_status 1 "a record without a summary"
 sed -i 3d documents.jsonl
