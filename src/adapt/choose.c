@@ -100,7 +100,9 @@ static int choose_target(const ld_model *model, const ld_name *target, const boo
   bool any = false, any_whole = false;
   for (size_t i = 0; i < model->n_linears; i++) {
     const ld_linear *linear = model->linears[i];
-    if (all ? linear == model->head || linear->kernel.height : !fits(linear->path, target)) continue;
+    if (linear->by_column ||
+        (all ? linear == model->head || linear->kernel.height : !fits(linear->path, target)))
+      continue;
     if (whole[i])
       any_whole = true;
     else

@@ -243,6 +243,7 @@ static const ld_adapter_form form = {
 const ld_adapter_kind ld_adapter_dora = {
     .name = "dora",
     .form = &form,
+    .takes = ld_low_rank_takes,
     .lay_out = lay_out,
     .start = start,
     .update = update,

@@ -45,6 +45,7 @@ static const ld_adapter_form form = {
 const ld_adapter_kind ld_adapter_lora = {
     .name = "lora",
     .form = &form,
+    .takes = ld_low_rank_takes,
     .lay_out = ld_low_rank_lay_out,
     .start = ld_low_rank_start,
     .merge = merge,

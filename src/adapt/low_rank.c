@@ -5,6 +5,10 @@
 
 #include "base/rng.h"
 
+bool ld_low_rank_takes(const ld_linear *layer) {
+  return !layer->by_column;
+}
+
 void ld_low_rank_lay_out(ld_change *c) {
   const ld_kernel *k = &c->layer->kernel;
   const int R = c->rank, in = c->layer->in, out = c->layer->out, pixels = k->height * k->width;

@@ -8,6 +8,9 @@
 
 enum { LD_LORA_A, LD_LORA_B, LD_LORA_ROLES };
 
+/* Every layer that is a product. */
+bool ld_low_rank_takes(const ld_linear *layer);
+
 /* Adds A and B to the parameters, and the sizes that they need to the change. */
 void ld_low_rank_lay_out(ld_change *change);
 

@@ -1,5 +1,5 @@
 /* A module trained in full (PEFT's modules_to_save): its weight and bias are parameters, which begin as the
- * frozen ones. */
+ * frozen ones. Those of a norm are read by its operation (nn/norm.c), which multiplies no matrices. */
 #include <math.h>
 #include <string.h>
 
@@ -42,7 +42,7 @@ static bool takes(const ld_linear *layer) {
 static void lay_out(ld_change *c) {
   const ld_linear *layer = c->layer;
   const double products = (double)layer->in * layer->out;
-  ld_change_add(c, "weight", 2, (int64_t[]){layer->out, layer->in});
+  ld_change_add(c, "weight", layer->by_column ? 1 : 2, (int64_t[]){layer->out, layer->in});
   if (layer->bias && !layer->bias_fixed) ld_change_add(c, "bias", 1, (int64_t[]){layer->out});
   c->work = (ld_change_work){products, products, products};
 }
@@ -52,14 +52,15 @@ static void start_as_frozen(ld_change *c) {
   if (c->n_params > BIAS) memcpy(c->params[BIAS].data, c->layer->bias, c->params[BIAS].count * sizeof(float));
 }
 
-/* A layer that the folder does not have starts as in PyTorch or, with a spread, as in transformers. */
+/* A layer that the folder does not have starts as in PyTorch or, with a spread, as in transformers: a norm as the
+ * frozen one, with ones and zeros. */
 static void start(ld_change *c, uint64_t seed) {
   const ld_linear *layer = c->layer;
   const ld_stream stream = ld_rng_stream(seed, LD_RNG_INIT, ld_rng_name(layer->path), 0);
   const size_t n = c->params[WEIGHT].count;
   const float bound = 1.0f / sqrtf((float)layer->in);
   float *weight = c->params[WEIGHT].data;
-  if (!layer->is_new) {
+  if (!layer->is_new || layer->by_column) {
     start_as_frozen(c);
   } else if (layer->spread > 0) {
     for (size_t i = 0; i < n; i++) weight[i] = layer->spread * ld_rng_normal(&stream, i);

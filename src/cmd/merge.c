@@ -110,7 +110,7 @@ static void find_change(const ld_base *base, source *from) {
     const ld_linear *layer = base->params->choices[i].layer;
     if (layer == model->head && model->head_tied) continue;
     if (layer->weight.numbers.data == from->stored->data ||
-        (layer->is_new && is_named(model, layer, "weight", from->name)))
+        ((layer->is_new || layer->by_column) && is_named(model, layer, "weight", from->name)))
       set_change(from, base->params, i, "weight");
     else if (layer->bias && !layer->bias_fixed && is_named(model, layer, "bias", from->name))
       set_change(from, base->params, i, "bias");

@@ -127,7 +127,8 @@ int ld_corpus_tokens_of(const ld_corpus *corpus, ld_row_shape shape) {
 
 ld_row_shape ld_corpus_longest(const ld_corpus *corpus) {
   const ld_plan *plan = corpus->plan;
-  if (!is_apart(corpus)) return (ld_row_shape){plan->longest, plan->longest};
+  const int most = plan->most_targets < plan->longest ? plan->most_targets : plan->longest;
+  if (!is_apart(corpus)) return (ld_row_shape){plan->longest, most};
   return (ld_row_shape){plan->longest_input, plan->most_targets};
 }
 

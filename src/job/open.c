@@ -86,6 +86,7 @@ static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
 static int choose_head(ld_job *j, ld_error *err) {
   const ld_labels *labels = &j->data->labels;
   ld_base *base = &j->base;
+  if (j->options.head_layers) return ld_base_set_layers(base, (int)j->options.head_layers, err);
   if (!base->labels.n_names) return 0;
   if (labels->kind == LD_LABEL_NONE) {
     const bool is_new = base->model->head->is_new || j->options.new_head;

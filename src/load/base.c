@@ -188,10 +188,15 @@ static void name_stored_labels(ld_base *base) {
 int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
   free(base->unfit_head);
   base->unfit_head = NULL;
-  const int rc = build_model(base, &(ld_head_request){base->model->family, n_outputs, fresh}, err);
+  const int rc = build_model(
+      base, &(ld_head_request){.family = base->model->family, .n_outputs = n_outputs, .fresh = fresh}, err);
   if (rc) return rc;
   name_stored_labels(base);
   return 0;
+}
+
+int ld_base_set_layers(ld_base *base, int n_layers, ld_error *err) {
+  return build_model(base, &(ld_head_request){.family = base->model->family, .n_layers = n_layers}, err);
 }
 
 /* transformers' problem_type, which some heads do not have. */

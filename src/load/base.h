@@ -55,6 +55,10 @@ int ld_base_follow_problem(ld_base *base, const char *problem, ld_error *err);
 /* Gives a classifier a head of n_outputs (0: as many as it has); with `fresh` always a new one. Call before
  * anything is trained on the base. The labels are then numbers, until ld_base_set_labels names them. */
 int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err);
+
+/* Gives a head that scores sentences so many layers of its own. Call before anything is trained on the base. */
+int ld_base_set_layers(ld_base *base, int n_layers, ld_error *err);
+
 void ld_base_set_labels(ld_base *base, const char *const *names, size_t n);
 void ld_base_close(ld_base *base);
 

@@ -172,6 +172,20 @@ static int follow_head(ld_base *base, const ld_adapter *adapter, const char *sou
   return rc;
 }
 
+/* The head has the layers that the adapter holds. */
+static int follow_layers(ld_base *base, const ld_adapter *adapter, ld_error *err) {
+  const char *path = base->model->family->head_layers;
+  const size_t length = path ? strlen(path) : 0;
+  int n = 0;
+  for (size_t i = 0; path && i < adapter->n_modules; i++) {
+    const char *module = adapter->modules[i].path;
+    if (strncmp(module, path, length) != 0 || module[length] != '.') continue;
+    const int number = atoi(module + length + 1);
+    if (number >= n && number < LD_MOST_HEAD_LAYERS) n = number + 1;
+  }
+  return n ? ld_base_set_layers(base, n, err) : 0;
+}
+
 static int check_base(const ld_base *base, const char *recorded, const char *source, ld_error *err) {
   if (!recorded || !*recorded) return 0;
   if (!ld_model_folder_has_digest(base->folder, recorded))
@@ -366,6 +380,7 @@ int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, 
   int rc = ld_base_follow_task(base, adapter->task_type, err);
   if (!rc) rc = follow_problem(base, adapter, err);
   if (!rc) rc = follow_head(base, adapter, source, err);
+  if (!rc) rc = follow_layers(base, adapter, err);
   if (!rc) rc = check_adapter(base, adapter, source, err);
   if (rc) return rc;
   ld_choice *choices = ld_alloc(base->model->n_linears, sizeof *choices);

@@ -8,6 +8,7 @@
 
 #include "model/build.h"
 #include "model/families.h"
+#include "model/sentence_head.h"
 #include "nn/ops.h"
 
 enum { Q, K, V, O, UP, DOWN, N_LINEARS };
@@ -27,6 +28,7 @@ typedef struct bert {
   ld_attention attention;
   bert_block *blocks;
   ld_linear head[2]; /* from the first token's row to a vector, and from there to the outputs */
+  ld_sentence_head *sentence_head;
 } bert;
 
 /* What a relative calls its parts, below its body's name, and its keys in config.json. */
@@ -188,19 +190,12 @@ static bert *build_encoder(ld_builder *b, const spelling *s, int n_types) {
   return own;
 }
 
-/* Its names are those of PreSumm, the paper's program. */
-static void build_sentence_head(ld_builder *b, bert *own) {
-  b->model->max_positions = 0;
-  b->model->head = &own->head[1];
-  ld_build_new_linear(b, &own->head[1], b->model->width, 1, (ld_new_weights){b->request.fresh, 0},
-                      "ext_layer.linear1");
-}
-
 /* `renew`: the first layer belongs to the head too, and is made new with it. */
 static void build_head(ld_builder *b, const spelling *s, bert *own, enum ld_activation activation,
                        bool renew) {
   if (b->model->family->head == LD_HEAD_SENTENCE) {
-    build_sentence_head(b, own);
+    b->model->max_positions = 0;
+    own->sentence_head = ld_build_sentence_head(b);
     return;
   }
   const double spread = ld_build_real(b, "initializer_range", 0.02);
@@ -276,12 +271,12 @@ static ld_tensor *block_forward(ld_tape *t, const bert *own, const bert_block *k
 
 static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *batch) {
   const bert *own = model->own;
-  const bool by_record = model->family->head == LD_HEAD_RECORD;
+  const ld_head head = model->family->head;
   const ld_embedding tables = {.words = &own->words,
                                .positions = &own->positions,
                                .types = own->has_types ? &own->types : NULL,
                                .padding = own->padding,
-                               .stretched = model->family->head == LD_HEAD_SENTENCE};
+                               .stretched = head == LD_HEAD_SENTENCE};
   ld_tensor *x = ld_op_embedding(t, ld_batch_field(batch, LD_TEXT), &tables);
   x = ld_op_layer_norm(t, x, own->norm_weight, own->norm_bias, own->eps);
   for (int i = 0; i < model->n_blocks; i++) {
@@ -290,18 +285,20 @@ static ld_tensor *features(const ld_model *model, ld_tape *t, const ld_batch *ba
     x = block_forward(t, own, &own->blocks[i], rows, x, batch);
     ld_tape_block_end(t, LD_TENSORS(x));
   }
-  return by_record ? ld_op_activation(t, ld_op_linear(t, x, &own->head[0], batch), own->head_activation) : x;
+  if (head == LD_HEAD_SENTENCE) return ld_sentence_features(own->sentence_head, t, x, batch);
+  if (head == LD_HEAD_TOKEN) return x;
+  return ld_op_activation(t, ld_op_linear(t, x, &own->head[0], batch), own->head_activation);
 }
 
-#define FAMILY(type, its_keys, build_function, targets, its_head, task, whole, ...)                          \
+#define FAMILY(type, its_keys, build_function, targets, its_head, task, whole, layers, ...)                  \
   {                                                                                                          \
     .model_type = type, .architectures = {__VA_ARGS__}, .keys = {its_keys}, .body = type, .input = LD_TEXT,  \
     .default_targets = targets, .default_whole = whole, .task_type = task, .head = its_head,                 \
-    .build = build_function, .features = features,                                                           \
+    .head_layers = layers, .build = build_function, .features = features,                                    \
   }
-#define RECORDS LD_HEAD_RECORD, "SEQ_CLS", "classifier,score"
-#define TOKENS LD_HEAD_TOKEN, "TOKEN_CLS", "classifier,score"
-#define SENTENCES LD_HEAD_SENTENCE, "FEATURE_EXTRACTION", "ext_layer"
+#define RECORDS LD_HEAD_RECORD, "SEQ_CLS", "classifier,score", NULL
+#define TOKENS LD_HEAD_TOKEN, "TOKEN_CLS", "classifier,score", NULL
+#define SENTENCES LD_HEAD_SENTENCE, "FEATURE_EXTRACTION", "ext_layer", LD_SENTENCE_LAYERS
 #define EXPAND(...) FAMILY(__VA_ARGS__)
 #define BERT "BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction"
 #define ROBERTA "RobertaModel", "RobertaForMaskedLM"

@@ -476,6 +476,23 @@ void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out
   list_linear(builder, linear);
 }
 
+void ld_build_norm(ld_builder *builder, ld_linear *norm, int n, bool renew, const char *path_format, ...) {
+  FORMAT_NAME(path_format);
+  if (builder->failed) return;
+  char tensor[NAME_LENGTH + 8];
+  snprintf(tensor, sizeof tensor, "%s.weight", name);
+  *norm = (ld_linear){.path = own_path(builder, name), .in = 1, .out = n, .by_column = true};
+  norm->is_new = renew || !find(builder, tensor);
+  float *weight =
+      norm->is_new ? ld_build_alloc(builder, (size_t)n, sizeof *weight) : vector(builder, tensor, n);
+  snprintf(tensor, sizeof tensor, "%s.bias", name);
+  norm->bias =
+      norm->is_new ? ld_build_alloc(builder, (size_t)n, sizeof *norm->bias) : vector(builder, tensor, n);
+  for (int i = 0; norm->is_new && i < n; i++) weight[i] = 1;
+  norm->weight = (ld_weight){ld_coded_floats(weight), n, 1};
+  list_linear(builder, norm);
+}
+
 ld_weight ld_build_embedding(ld_builder *builder, bool tied, const char *name) {
   ld_model *model = builder->model;
   model->embedding_name = name;

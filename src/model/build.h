@@ -116,6 +116,11 @@ typedef struct ld_new_weights {
 void ld_build_new_linear(ld_builder *builder, ld_linear *linear, int in, int out, ld_new_weights how,
                          const char *path_format, ...) __attribute__((format(printf, 6, 7)));
 
+/* A norm's weight and bias (n) as a module that can be trained in full: the stored ones or, if there are none or with
+ * `renew`, ones and zeros. */
+void ld_build_norm(ld_builder *builder, ld_linear *norm, int n, bool renew, const char *path_format, ...)
+    __attribute__((format(printf, 5, 6)));
+
 /* The embedding of a language model (V, C), and its head, which is tied to it (config.json's flag) or
  * LD_HEAD_WEIGHT. `name` must live as long as the program. As in transformers 5, a stored lm_head.weight that
  * differs from the embedding is the head, whatever the flag says, and of two that are tied either may be

@@ -30,7 +30,7 @@ typedef enum ld_head {
   LD_HEAD_SENTENCE
 } ld_head;
 
-enum { LD_MAX_ARCHITECTURES = 6 };
+enum { LD_MAX_ARCHITECTURES = 6, LD_MOST_HEAD_LAYERS = 64 };
 
 typedef struct ld_family {
   const char *model_type; /* config.json's "model_type" */
@@ -43,6 +43,7 @@ typedef struct ld_family {
   const char *default_whole;   /* PEFT's default modules_to_save; NULL for none */
   const char *task_type;       /* PEFT's, for adapters of this family; NULL for none */
   ld_head head;
+  const char *head_layers;     /* the path of the layers that the head may have, before ".0"; NULL: none */
   const char *input;           /* what it reads: LD_TEXT or LD_IMAGE */
   const char *image_processor; /* for a preprocessor_config.json that names none; NULL: no default */
   bool fan_in_fan_out;         /* linear weights are stored (in, out) */
@@ -55,6 +56,7 @@ typedef struct ld_family {
 typedef struct ld_head_request {
   const ld_family *family; /* of the same body; NULL: by config.json's classes */
   int n_outputs;           /* 1: a number; 0: as in config.json */
+  int n_layers;            /* of a head that scores sentences; 0: as stored, none if there is no stored one */
   bool fresh;              /* new, even if a stored one fits */
 } ld_head_request;
 

@@ -46,7 +46,7 @@ typedef struct ld_field {
   const int32_t *slot;    /* (B) where in the cache those of each segment are */
 } ld_field;
 
-enum { LD_MAX_FIELDS = 8 };
+enum { LD_MAX_FIELDS = 8, LD_MOST_SENTENCES = 100 /* of a text that have scores */ };
 
 typedef struct ld_batch {
   ld_field fields[LD_MAX_FIELDS + 1]; /* the name is NULL after the last */

@@ -2,6 +2,7 @@
 
 #include "base/vmath.h"
 #include "linalg/rows.h"
+#include "nn/change.h"
 #include "nn/ops.h"
 
 typedef struct norm_op {
@@ -9,7 +10,8 @@ typedef struct norm_op {
   const float *weight, *bias;
   int width;
   float eps;
-  float *rstd; /* 1 / deviation of each run of `width`; for a layer norm followed by the mean of each */
+  ld_change *change; /* of weight and bias; NULL: they are frozen */
+  float *rstd;       /* 1 / deviation of each run of `width`; for a layer norm followed by the mean of each */
 } norm_op;
 
 /* Where run `run` starts in x, its gradient, y, or dy: runs are numbered across rows. */
@@ -89,7 +91,15 @@ LD_VECTOR static void layer_row_backward(float *dx, const float *dy, const float
   for (int i = 0; i < n; i++) dx[i] += rstd * (dy[i] * w[i] - shift - slope * (x[i] - mean));
 }
 
-/* With g = w dy and z = (x - mean) r:  dx = r (g - mean(g) - z mean(g z)). */
+LD_VECTOR static void row_gradients(float *dw, float *db, const float *dy, const float *x, float mean,
+                                    float rstd, int n) {
+  for (int i = 0; i < n; i++) {
+    dw[i] += dy[i] * (x[i] - mean) * rstd;
+    db[i] += dy[i];
+  }
+}
+
+/* With g = w dy and z = (x - mean) r:  dx = r (g - mean(g) - z mean(g z)), dw = sum dy z, db = sum dy. */
 static void layer_backward(ld_tape *tape, void *self) {
   (void)tape;
   norm_op *op = self;
@@ -97,8 +107,12 @@ static void layer_backward(ld_tape *tape, void *self) {
   const float *mean = op->rstd + n_runs(op);
   for (size_t r = 0; r < n_runs(op); r++) {
     const size_t at = run_start(op->x, op->width, r);
-    layer_row_backward(grad + at, op->y->grad + run_start(op->y, op->width, r), op->x->data + at, op->weight,
-                       mean[r], op->rstd[r], op->width);
+    const float *dy = op->y->grad + run_start(op->y, op->width, r);
+    if (op->change)
+      row_gradients(op->change->params[0].grad, op->change->params[1].grad, dy, op->x->data + at, mean[r],
+                    op->rstd[r], op->width);
+    if (!grad) continue;
+    layer_row_backward(grad + at, dy, op->x->data + at, op->weight, mean[r], op->rstd[r], op->width);
   }
 }
 
@@ -118,18 +132,33 @@ ld_tensor *ld_op_rms_norm(ld_tape *tape, ld_tensor *x, const float *weight, int 
   return op->y;
 }
 
-ld_tensor *ld_op_layer_norm(ld_tape *tape, ld_tensor *x, const float *weight, const float *bias, float eps) {
-  norm_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (norm_op){.x = x, .weight = weight, .bias = bias, .width = x->cols, .eps = eps};
-  op->y = ld_tape_tensor(tape, x->rows, x->cols);
+static ld_tensor *push_layer_norm(ld_tape *tape, norm_op *op, const ld_linear *norm) {
+  op->width = op->x->cols;
+  op->y = ld_tape_tensor(tape, op->x->rows, op->x->cols);
   ld_tape_push(tape, (ld_op){.name = "layer_norm",
                              .self = op,
                              .forward = layer_forward,
                              .backward = layer_backward,
                              .out = op->y,
-                             .in = LD_TENSORS(x),
-                             .backward_reads = LD_TENSORS(x),
+                             .in = LD_TENSORS(op->x),
+                             .backward_reads = LD_TENSORS(op->x),
+                             .layers = LD_LAYERS(norm),
                              .kept = {&op->rstd, 2 * n_runs(op)},
                              .cheap = true});
   return op->y;
+}
+
+ld_tensor *ld_op_layer_norm(ld_tape *tape, ld_tensor *x, const float *weight, const float *bias, float eps) {
+  norm_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (norm_op){.x = x, .weight = weight, .bias = bias, .eps = eps};
+  return push_layer_norm(tape, op, NULL);
+}
+
+ld_tensor *ld_op_trained_norm(ld_tape *tape, ld_tensor *x, const ld_linear *norm, float eps) {
+  norm_op *op = ld_tape_record(tape, sizeof *op);
+  ld_change *change = norm->change;
+  *op = (norm_op){.x = x, .eps = eps, .change = change};
+  op->weight = change ? change->params[0].data : norm->weight.numbers.data;
+  op->bias = change ? change->params[1].data : norm->bias;
+  return push_layer_norm(tape, op, norm);
 }

@@ -39,6 +39,13 @@ ld_tensor *ld_op_rms_norm(ld_tape *tape, ld_tensor *x, const float *weight, int 
 /* (x - mean) / sqrt(variance + eps) * weight + bias over each row. Ba et al., "Layer Normalization", 2016. */
 ld_tensor *ld_op_layer_norm(ld_tape *tape, ld_tensor *x, const float *weight, const float *bias, float eps);
 
+/* The same with weight and bias of a module that may be trained in full (by_column). */
+ld_tensor *ld_op_trained_norm(ld_tape *tape, ld_tensor *x, const ld_linear *norm, float eps);
+
+/* y (n, C) = x plus the row of `table` (.., C) at the position of each row of the field, or its last of n_rows. */
+ld_tensor *ld_op_add_positions(ld_tape *tape, ld_tensor *x, const ld_field *field, const float *table,
+                               int n_rows);
+
 /* y (T, 2 half): the cosines of position * frequency[i], then the sines, both times `scale`, for
  * ld_op_rotary. */
 ld_tensor *ld_op_rotary_angles(ld_tape *tape, const ld_field *text, const float *frequency, int half,

@@ -63,6 +63,7 @@ typedef struct ld_linear {
   bool transposed;                     /* GPT-2's Conv1D */
   float *bias;                         /* (out); NULL for none */
   bool bias_fixed;                     /* it is not the module's own, so nothing trains it */
+  bool by_column; /* of a norm: y = weight x + bias, column by column; weight (out), and in is 1 */
   ld_kernel kernel;
   bool is_new;              /* the folder has no such layer: weight and bias must still be set */
   float spread;             /* of a new layer: standard deviation of its first weights; 0: U(+-1/sqrt(in)) */

@@ -33,7 +33,7 @@
 
 /* As in PreSumm, but that a document of one or two sentences is kept, and its short sentences where it has no
  * others. */
-enum { MOST_SENTENCES = 100, LONGEST = 200 /* tokens */, SHORTEST = 5 /* words */ };
+enum { LONGEST = 200 /* tokens */, SHORTEST = 5 /* words */ };
 #define CUT_PARTS                                                                                            \
   "sentences of fewer than 5 words or beyond the first 100, which are left out, or of more than 200 "        \
   "tokens, which are "                                                                                       \
@@ -65,7 +65,7 @@ static const char **list_sentences(const ld_sample *sample) {
 }
 
 static void add_sentence(const char *text, size_t length, ld_sample *sample) {
-  if (sample->n_parts == MOST_SENTENCES) {
+  if (sample->n_parts == LD_MOST_SENTENCES) {
     sample->cut |= LD_CUT_PARTS;
     return;
   }
@@ -149,7 +149,7 @@ static int finish(const ld_dataset *dataset, bool is_known, ld_sample *sample, l
 
 static int choose_by_summary(const ld_dataset *dataset, const ld_value *values, const char *summary,
                              ld_sample *sample, ld_error *err) {
-  size_t chosen[MOST_SENTENCES];
+  size_t chosen[LD_MOST_SENTENCES];
   const char **list = list_sentences(sample);
   const size_t n =
       ld_oracle(list, (size_t)sample->n_parts, summary, (size_t)ld_dataset_asked(dataset)->sentences, chosen);
@@ -292,7 +292,7 @@ static size_t choose(const ld_outputs *outputs, const char *const *list, size_t 
 static void put_prediction(const ld_labels *labels, const ld_outputs *outputs, ld_text *line) {
   (void)labels;
   const char **list = list_sentences(outputs->sample);
-  size_t rows[MOST_SENTENCES];
+  size_t rows[LD_MOST_SENTENCES];
   const size_t n = choose(outputs, list, rows);
   ld_text_puts(line, "\"sentences\": [");
   for (size_t i = 0; i < n; i++) {
@@ -332,7 +332,7 @@ static void put_line(ld_text *text, const char *sentence) {
 static void write_summaries(const ld_outputs *outputs, ld_text *texts) {
   const ld_sample *sample = outputs->sample;
   const char **list = list_sentences(sample);
-  size_t rows[MOST_SENTENCES];
+  size_t rows[LD_MOST_SENTENCES];
   const size_t n = choose(outputs, list, rows);
   for (size_t i = 0; i < n; i++) put_line(&texts[OURS], list[outputs->parts[rows[i]]]);
   for (int i = 0; i < sample->n_parts && i < outputs->sentences; i++) put_line(&texts[LEAD], list[i]);
@@ -343,9 +343,9 @@ static void write_summaries(const ld_outputs *outputs, ld_text *texts) {
 
 static void count(const ld_outputs *outputs, int64_t *counts) {
   const ld_text *all = &outputs->sample->references;
-  const char *references[MOST_SENTENCES];
+  const char *references[LD_MOST_SENTENCES];
   size_t n = 0;
-  for (size_t at = 0; at < all->length && n < MOST_SENTENCES; at += strlen(all->bytes + at) + 1)
+  for (size_t at = 0; at < all->length && n < LD_MOST_SENTENCES; at += strlen(all->bytes + at) + 1)
     references[n++] = all->bytes + at;
   ld_text texts[N_SUMMARIES] = {0};
   write_summaries(outputs, texts);

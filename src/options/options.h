@@ -29,6 +29,7 @@ typedef struct ld_options {
   char *source_prefix;             /* NULL: none */
   char *source_lang, *target_lang; /* NULL: the tokenizer's default */
   int64_t sentences;               /* of a summary that is chosen from a document */
+  int64_t head_layers;             /* of a new head that scores sentences */
   double label_smoothing;          /* a share of each target */
   bool mask_prompt, shuffle;
   char *chat_template;

@@ -62,6 +62,39 @@ ranks 1 eval --model whole --data pairs.jsonl
 ranks 1 "${learn[@]}" --model whole --data pairs.jsonl --steps 1 --out again
 expect_status 0 "training the merged model"
 
+# A head with layers over the sentences.
+deep=("${learn[@]}" --data pairs.jsonl --steps 6 --lr 1e-3 --head-layers 2)
+ranks 1 "${deep[@]}" --out deep
+expect_status 0 "a head with layers"
+expect_text '"ext_layer.transformer_inter.1.feed_forward.layer_norm"' deep/peft/adapter_config.json "its names"
+ranks 3 "${deep[@]}" --stop-after 3 --out stopped
+ranks 2 "${deep[@]}" --out stopped
+expect_status 0 "a head with layers, resumed"
+cmp -s deep/peft/adapter_model.safetensors stopped/peft/adapter_model.safetensors || fail "a head with layers: other bits when resumed on other ranks"
+ranks 1 predict --model "$base" --adapter deep --data pairs.jsonl
+cp out predicted
+for adapter in deep/adapter.h5 deep/peft; do
+  ranks 3 predict --model "$base" --adapter "$adapter" --data pairs.jsonl
+  cmp -s out predicted || fail "a head with layers: other predictions by $adapter"
+done
+ranks 1 eval --model "$base" --adapter deep --data pairs.jsonl
+cp out scores
+ranks 1 merge --model "$base" --adapter deep --out deep_whole
+ranks 1 eval --model deep_whole --data pairs.jsonl
+[ "$(cut -c1-10 out)" = "$(cut -c1-10 scores)" ] || fail "a merged head with layers: $(cat out), not $(cat scores)"
+ranks 2 "${learn[@]}" --model deep_whole --data pairs.jsonl --steps 2 --out deep_again
+expect_status 0 "training a merged head with layers"
+ranks 1 merge --model deep_whole --adapter deep_again --out deep_twice
+expect_status 0 "merging it again"
+ranks 1 eval --model deep_whole --adapter deep_again --data pairs.jsonl
+cp out scores
+ranks 1 eval --model deep_twice --data pairs.jsonl
+[ "$(cut -c1-10 out)" = "$(cut -c1-10 scores)" ] || fail "merged twice: $(cat out), not $(cat scores)"
+ranks 1 "${deep[@]}" --target layer_norm --out never
+expect_error 2 "layer_norm" "an adapter of a norm"
+ranks 1 train --model "$models/bert" --data "$models/bert/train.jsonl" --head-layers 2 --out never
+expect_error 2 '--head-layers does not apply to a classifier' "layers for a classifier"
+
 # How many sentences; documents without any; positions beyond the model's 48.
 ranks 1 predict --model whole --data pairs.jsonl --sentences 1
 expect_text '^\{"sentences": \["[^"]*"\], "indexes": \[[0-9]+\], "scores": \[[0-9.e-]+\]\}$' out "one sentence"

@@ -77,7 +77,7 @@ static void check_case(const char *name, const char *config) {
 }
 
 Test(extract, every_body) {
-  cr_assert(for_cases("n_documents", check_case, "config.json") >= 3);
+  cr_assert(for_cases("n_documents", check_case, "config.json") >= 6);
 }
 
 typedef struct setting {

@@ -148,6 +148,23 @@ static void check_net(ld_tensor *(*record)(net *n, ld_tensor *x), int n_layers) 
   free_net(n);
 }
 
+/* Rows that move, and that get what belongs to their position. */
+static ld_tensor *record_rows(net *n, ld_tensor *x) {
+  static const int32_t rows[T] = {2, 0, 1, 5, 3, 4};
+  static const ld_field field = {.positions = rows};
+  begin(n);
+  ld_tensor *h = linear(n, x, 0);
+  ld_tensor *y = ld_op_pick_rows(n->tape, h, rows, T);
+  y = ld_op_add_positions(n->tape, y, &field, n->x, T - 2);
+  y = ld_op_swiglu(n->tape, h, y);
+  end(n, LD_TENSORS(y));
+  return linear(n, y, 1);
+}
+
+Test(tape, rows_move_and_get_positions) {
+  check_net(record_rows, 2);
+}
+
 /* An operation with five inputs: y = a b + b c + c d + d e. */
 enum { N_IN = 5 };
 typedef struct chain_op {
