@@ -45,13 +45,13 @@ static void close_tile(ld_text *page) {
   ld_text_puts(page, "</dd></div>\n");
 }
 
-/* The best evaluation is the one with the lowest loss; its other metrics need not be the best. */
-static void put_eval_tile(ld_text *page, const ld_run_record *r, int column, bool of_loss, int digits) {
+/* A number of the best evaluation; `decides`: by this one it is the best. */
+static void put_eval_tile(ld_text *page, const ld_run_record *r, int column, bool decides, int digits) {
   const ld_table *e = &r->evals;
   const size_t best = ld_run_record_best(r);
   ld_report_put_real(page, e->column[column][best], digits);
-  ld_text_puts(page, of_loss ? "<small>best, at step " : "<small>at the same step");
-  if (of_loss) ld_report_put_count(page, e->column[LD_COLUMN_STEP][best]);
+  ld_text_puts(page, decides ? "<small>best, at step " : "<small>at the same step");
+  if (decides) ld_report_put_count(page, e->column[LD_COLUMN_STEP][best]);
   ld_text_puts(page, "; first ");
   ld_report_put_real(page, e->column[column][0], digits);
   ld_text_puts(page, "</small>");
@@ -83,9 +83,10 @@ static void put_loss_tiles(ld_text *page, const ld_run_record *r) {
   if (e->n) {
     char *measure = measure_of(r);
     open_tile(page, "Validation loss");
-    put_eval_tile(page, r, LD_COLUMN_LOSS, true, 4);
+    put_eval_tile(page, r, LD_COLUMN_LOSS, !r->best_by_metric, 4);
     open_tile(page, measure);
-    put_eval_tile(page, r, LD_COLUMN_METRIC, r->metrics[0].of_loss, r->metrics[0].digits);
+    put_eval_tile(page, r, LD_COLUMN_METRIC, r->best_by_metric || r->metrics[0].of_loss,
+                  r->metrics[0].digits);
     free(measure);
   }
 }

@@ -120,6 +120,7 @@ static void take_start(ld_run_record *r, const ld_value *record, double *session
   r->trained = number(record, "trained_parameters");
   r->base = number(record, "base_parameters");
   r->total = number(record, "total_steps");
+  r->best_by_metric = string(record, "best") != NULL;
   r->data = size_of(ld_value_get(record, "data"));
   r->valid = size_of(ld_value_get(record, "valid"));
   r->cores = number(record, "cores");
@@ -288,10 +289,12 @@ void ld_run_record_free(ld_run_record *r) {
 }
 
 size_t ld_run_record_best(const ld_run_record *r) {
-  const double *loss = r->evals.column[LD_COLUMN_LOSS];
+  const bool by_metric = r->best_by_metric && r->n_metrics;
+  const double *value = r->evals.column[by_metric ? LD_COLUMN_METRIC : LD_COLUMN_LOSS];
+  const double sign = by_metric && !r->metrics[0].falls ? -1 : 1;
   size_t best = 0;
   for (size_t i = 1; i < r->evals.n; i++)
-    if (loss[i] < loss[best] || isnan(loss[best])) best = i;
+    if (sign * value[i] < sign * value[best] || isnan(value[best])) best = i;
   return best;
 }
 

@@ -24,12 +24,12 @@ enum {
   LD_STEP_COLUMNS
 };
 enum {
-  LD_MOST_METRICS = 6,
+  LD_MOST_METRICS = 14,
   LD_COLUMN_METRIC = LD_COLUMN_LR,
   LD_EVAL_COLUMNS = LD_COLUMN_METRIC + LD_MOST_METRICS
 };
-enum { LD_TABLE_COLUMNS = LD_STEP_COLUMNS };
-_Static_assert((int)LD_EVAL_COLUMNS <= (int)LD_TABLE_COLUMNS, "a table has room for both");
+enum { LD_TABLE_COLUMNS = LD_EVAL_COLUMNS };
+_Static_assert((int)LD_STEP_COLUMNS <= (int)LD_TABLE_COLUMNS, "a table has room for both");
 
 /* A number beside the loss that says how good the model is: column LD_COLUMN_METRIC + i of the evaluations. */
 typedef struct ld_run_metric {
@@ -78,6 +78,7 @@ typedef struct ld_run_record {
   double seconds;
   ld_run_metric metrics[LD_MOST_METRICS]; /* as recorded; for older records, as found in the evaluations */
   size_t n_metrics;                       /* the first is the one to show */
+  bool best_by_metric;                    /* it decides which evaluation is the best; otherwise the loss */
   char *target, *unit, *loss_unit;        /* "image", "images", "nats"; NULL when not recorded */
   ld_confusion confusion;
   ld_run_size data, valid;

@@ -97,6 +97,7 @@ static void put_trainer(ld_store *store, const ld_progress *p) {
   ld_store_put_integer(store, "trainer", "tokens", p->tokens);
   ld_store_put_real(store, "trainer", "best_loss", p->best_loss);
   ld_store_put_integer(store, "trainer", "best_step", p->best_step);
+  if (p->best_cost != p->best_loss) ld_store_put_real(store, "trainer", "best_cost", p->best_cost);
   if (p->n_exponents) ld_store_put_tensor(store, "trainer", "exponents", &exponents);
 }
 
@@ -297,6 +298,8 @@ static int take_trainer(ld_store *store, ld_checkpoint *c, ld_error *err) {
   if (!code) code = ld_store_real(store, "trainer", "best_loss", &p->best_loss, err);
   if (!code) code = ld_store_integer(store, "trainer", "best_step", -1, INT64_MAX, &p->best_step, err);
   p->seed = (uint64_t)seed;
+  /* There where it is not the loss. */
+  if (!code && ld_store_real(store, "trainer", "best_cost", &p->best_cost, NULL)) p->best_cost = p->best_loss;
   return code ? code : take_exponents(store, p, err);
 }
 

@@ -34,7 +34,8 @@ typedef struct ld_progress {
   int64_t position; /* rows of the current epoch already used */
   uint64_t seed;
   int64_t tokens;   /* target tokens seen */
-  double best_loss; /* best evaluation so far; infinity before the first */
+  double best_loss; /* of the best evaluation so far; infinity before the first */
+  double best_cost; /* what made it the best: its loss, or another metric, negated where higher is better */
   int64_t best_step;
   int32_t *exponents; /* of the exact sum, one for each tensor; NULL when n_exponents is 0 */
   size_t n_exponents;

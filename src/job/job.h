@@ -22,6 +22,8 @@ typedef struct ld_job {
   ld_prompts prompts;             /* prompts whose texts are shown; rank 0's */
   ld_generation_settings samples; /* how those texts are written; rank 0's */
   bool writes;                    /* whether there are any */
+  ld_corpus *asked;               /* the validation data as prompts, for --eval-generate; NULL without */
+  ld_generation_settings writing; /* how their texts are written */
   ld_trainer trainer;
   ld_run run; /* rank 0's */
   char *config;

@@ -12,6 +12,7 @@
 #include "data/once.h"
 #include "io/file.h"
 #include "job/check.h"
+#include "job/measure.h"
 #include "job/resume.h"
 #include "job/sample.h"
 #include "load/base_adapter.h"
@@ -280,6 +281,7 @@ int ld_job_open(ld_job *j, ld_error *err) {
     if (!rc) rc = create_trainer(j, err);
   }
   free(path);
+  if (!rc) rc = ld_job_open_measures(j, err);
   return rc ? rc : ld_job_open_prompts(j, err);
 }
 
@@ -293,6 +295,8 @@ void ld_job_close(ld_job *j) {
   ld_comm_meanwhile(j->comm, close_run, j, NULL);
   ld_prompts_free(&j->prompts);
   ld_generation_settings_free(&j->samples);
+  ld_generation_settings_free(&j->writing);
+  ld_corpus_close(j->asked);
   ld_trainer_free(&j->trainer);
   ld_corpus_close(j->valid);
   ld_corpus_close(j->data);

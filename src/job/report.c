@@ -81,9 +81,11 @@ static const char *unit(const ld_job *j) {
   return j->base.image_rule.width ? "images" : "tokens";
 }
 
-void ld_job_show_eval(const ld_job *j, const ld_evaluation *found) {
+void ld_job_show_eval(const ld_job *j, const ld_measured *found) {
   ld_text text = {0};
-  ld_evaluation_put(found, j->base.objective, 0, &text);
+  ld_evaluation_put(&found->evaluation, j->base.objective, 0, &text);
+  if (j->asked) ld_text_puts(&text, "  ");
+  if (j->asked) ld_text_scores_put(&found->texts, 0, &text);
   const int width = snprintf(NULL, 0, "%lld", (long long)j->trainer.total_steps);
   ld_info("step %*lld  validation %s", width, (long long)j->trainer.progress.step, text.bytes);
   ld_text_free(&text);
@@ -124,14 +126,22 @@ void ld_job_show_end(const ld_job *j) {
           100 * j->waits.network / j->in_steps, 100 * j->waits.ranks / j->in_steps);
 }
 
-/* [{"key": "accuracy", "name": "accuracy", "better": "higher", "digits": 4}, ...] */
-static void put_metrics(const ld_metric *metrics, ld_text *out) {
+/* {"key": "accuracy", "name": "accuracy", "better": "higher", "of_loss": false, "digits": 4} */
+static void put_metric(const ld_metric *m, ld_text *out) {
+  ld_text_printf(out,
+                 "%s{\"key\": \"%s\", \"name\": \"%s\", \"better\": \"%s\", \"of_loss\": %s, \"digits\": %d}",
+                 out->length > 1 ? ", " : "", m->key, m->title ? m->title : m->name,
+                 m->falls ? "lower" : "higher", m->of_loss ? "true" : "false", m->digits);
+}
+
+/* A list of them. The one that decides on the best comes first: that is the one to show. */
+static void put_metrics(const ld_job *j, ld_text *out) {
+  const int best = ld_job_best_metric(j);
+  const ld_metric *metric;
   ld_text_puts(out, "[");
-  for (const ld_metric *m = metrics; m->key; m++)
-    ld_text_printf(
-        out, "%s{\"key\": \"%s\", \"name\": \"%s\", \"better\": \"%s\", \"of_loss\": %s, \"digits\": %d}",
-        m > metrics ? ", " : "", m->key, m->title ? m->title : m->name, m->falls ? "lower" : "higher",
-        m->of_loss ? "true" : "false", m->digits);
+  if (best >= 0) put_metric(ld_job_metric(j, (size_t)best), out);
+  for (size_t i = 0; (metric = ld_job_metric(j, i)); i++)
+    if ((int)i != best) put_metric(metric, out);
   ld_text_puts(out, "]");
 }
 
@@ -174,8 +184,9 @@ int ld_job_record_start(ld_job *j, ld_error *err) {
   ld_metrics_string(m, "unit", unit(j));
   ld_metrics_string(m, "target", target(j));
   if (j->base.objective->loss_unit) ld_metrics_string(m, "loss_unit", j->base.objective->loss_unit);
-  put_metrics(j->base.objective->metrics, &metrics);
+  put_metrics(j, &metrics);
   ld_metrics_json(m, "metrics", metrics.bytes);
+  if (ld_job_best_metric(j) >= 0) ld_metrics_string(m, "best", j->options.best);
   ld_text_free(&metrics);
   ld_metrics_int(m, "ranks", ld_comm_size(j->comm));
   ld_metrics_int(m, "hosts", ld_comm_nodes(j->comm));
@@ -234,18 +245,19 @@ static int record_confusion(ld_job *j, const ld_scores *scores, ld_error *err) {
   return ld_metrics_end(m, err);
 }
 
-int ld_job_record_eval(ld_job *j, const ld_evaluation *found, double seconds, ld_error *err) {
+int ld_job_record_eval(ld_job *j, const ld_measured *found, double seconds, ld_error *err) {
   ld_metrics *m = j->run.metrics;
-  const ld_metric *metrics = j->base.objective->metrics;
+  const ld_metric *metric;
   ld_metrics_begin(m);
   ld_metrics_string(m, "event", "eval");
   ld_metrics_int(m, "step", j->trainer.progress.step);
-  ld_metrics_real(m, "loss", found->loss);
-  for (int i = 0; metrics[i].key; i++) ld_metrics_real(m, metrics[i].key, found->scores.value[i]);
+  ld_metrics_real(m, "loss", found->evaluation.loss);
+  for (size_t i = 0; (metric = ld_job_metric(j, i)); i++)
+    ld_metrics_real(m, metric->key, ld_job_metric_value(j, found, i));
   ld_metrics_real(m, "seconds", seconds);
   const int rc = ld_metrics_end(m, err);
   const bool last = j->trainer.progress.step == j->trainer.total_steps;
-  return rc || !last ? rc : record_confusion(j, &found->scores, err);
+  return rc || !last ? rc : record_confusion(j, &found->evaluation.scores, err);
 }
 
 int ld_job_record_sample(ld_job *j, const char *prompt, const char *text, ld_error *err) {

@@ -11,6 +11,7 @@
 #include "data/once.h"
 #include "io/report/report.h"
 #include "job/judge.h"
+#include "job/measure.h"
 #include "job/open.h"
 #include "job/preflight.h"
 #include "job/profile.h"
@@ -68,38 +69,29 @@ static int refresh_report(void *self, ld_error *err) {
 typedef struct record {
   ld_job *job;
   const ld_step_report *step;
-  const ld_evaluation *evaluation;
+  const ld_measured *measured;
   double seconds;
 } record;
 
 static int write_record(void *self, ld_error *err) {
   const record *r = self;
   return r->step ? ld_job_record_step(r->job, r->step, r->seconds, err)
-                 : ld_job_record_eval(r->job, r->evaluation, r->seconds, err);
+                 : ld_job_record_eval(r->job, r->measured, r->seconds, err);
 }
 
 static int evaluate(ld_job *j, ld_error *err) {
   const double began = ld_clock();
-  ld_trainer *t = &j->trainer;
-  ld_evaluation found;
-  const ld_session session = ld_trainer_session(t);
-  int rc = ld_evaluate(&session, j->valid, &found, err);
-  if (rc) return rc;
-  if (!isfinite(found.loss)) {
-    ld_evaluation_free(&found);
-    return ld_fail(err, LD_ENUMERIC, "step %lld: the loss on %s is not finite", (long long)t->progress.step,
-                   j->options.valid);
+  ld_measured found;
+  int rc = ld_job_measure(j, &found, err);
+  if (!rc) {
+    ld_job_show_eval(j, &found);
+    const bool better = ld_job_is_best(j, &found);
+    record line = {.job = j, .measured = &found, .seconds = ld_clock() - began};
+    rc = ld_comm_by_first(j->comm, write_record, &line, err);
+    if (!rc && better) rc = ld_comm_by_first(j->comm, save_best, j, err);
   }
-  ld_job_show_eval(j, &found);
-  const bool better = found.loss < t->progress.best_loss;
-  if (better) {
-    t->progress.best_loss = found.loss;
-    t->progress.best_step = t->progress.step;
-  }
-  record line = {.job = j, .evaluation = &found, .seconds = ld_clock() - began};
-  rc = ld_comm_by_first(j->comm, write_record, &line, err);
-  ld_evaluation_free(&found);
-  return !rc && better ? ld_comm_by_first(j->comm, save_best, j, err) : rc;
+  ld_measured_free(&found);
+  return rc;
 }
 
 /* Shows the current state of the model: the loss on the validation data, and texts. */

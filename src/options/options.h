@@ -50,6 +50,8 @@ typedef struct ld_options {
   int64_t threads;
   /* running */
   int64_t eval_every, save_every, keep; /* eval_every 0: at each epoch's end */
+  int64_t eval_generate;                /* records whose texts are written at each evaluation */
+  char *best;                           /* "loss", or the key of a metric */
   char *resume;                         /* "auto", "never" or a path */
   char *resume_override;                /* a list of option names; NULL for none */
   double time_limit, patience;          /* seconds; time_limit 0: none */
@@ -65,7 +67,8 @@ typedef struct ld_options {
   char *early_stopping; /* "no", "yes", "never"; NULL: not given */
   double repetition_penalty;
   int64_t no_repeat_ngram;
-  bool generate, stem; /* eval */
+  bool generate; /* eval */
+  bool stem;     /* eval, train */
   /* merge */
   char *dtype;
 } ld_options;

@@ -173,12 +173,25 @@ static int check_override(const char *list, ld_error *err) {
   return 0;
 }
 
+/* The option that another needs in this command. */
+static const ld_option *find_needed(int command, const char *needs) {
+  for (const char *at = needs; *at; at += strspn(at, "|")) {
+    const size_t length = strcspn(at, "|");
+    char *name = ld_strndup(at, length);
+    const ld_option *found = ld_find_option(command, name);
+    free(name);
+    if (found) return found;
+    at += length;
+  }
+  return NULL;
+}
+
 /* An option that has no effect without another must not be mistaken for one that works. */
 static int check_needs(int command, const ld_options *options, ld_error *err) {
   for (int i = 0; i < ld_n_options; i++) {
     const ld_option *o = &ld_option_table[i], *other;
     if (!options->given[i] || !(o->needs_of & command) || is_default(options, o)) continue;
-    other = ld_find_option(command, o->needs);
+    other = find_needed(command, o->needs);
     if (is_default(options, other))
       return ld_fail(err, LD_EUSAGE, "--%s has no effect without --%s: give both or neither", o->name,
                      other->name);

@@ -56,7 +56,7 @@ typedef struct ld_option {
   const char *forms;     /* the forms of data that it applies to (io/dataset/forms.h); NULL: all */
   const char *lacks;     /* why it does not apply to other data: "holds no messages" */
   const char *off;       /* the help of its --no- form; NULL: it has none */
-  const char *needs;     /* it has no effect unless this other option is given */
+  const char *needs;     /* it has no effect unless this other option is given; "a|b": that of the command */
   int needs_of;          /* in these commands */
   const char *elsewhere; /* its names in PEFT and transformers: "a|b"; NULL: the same, or none */
 } ld_option;

@@ -14,7 +14,8 @@ static uint64_t hash_state(const ld_trainer *t) {
   hash = ld_hash(hash, t->adamw.v, bytes);
   hash = ld_hash(hash, t->exact.exponent, t->exact.n_params * sizeof *t->exact.exponent);
   hash = ld_hash(hash, place, sizeof place);
-  return ld_hash(hash, &p->best_loss, sizeof p->best_loss);
+  hash = ld_hash(hash, &p->best_loss, sizeof p->best_loss);
+  return ld_hash(hash, &p->best_cost, sizeof p->best_cost);
 }
 
 static int count(const uint64_t *all, int n, uint64_t value) {

@@ -45,7 +45,7 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
                       const ld_corpus *data, const ld_corpus *valid, ld_error *err) {
   *t = (ld_trainer){
       .options = options, .comm = comm, .base = base, .data = data, .valid = valid, .order_epoch = -1};
-  t->progress = (ld_progress){.seed = (uint64_t)options->seed, .best_loss = INFINITY};
+  t->progress = (ld_progress){.seed = (uint64_t)options->seed, .best_loss = INFINITY, .best_cost = INFINITY};
   count_steps(t);
   t->order = ld_alloc((size_t)data->plan->n_rows, sizeof *t->order);
   t->scratch = ld_alloc(2 * (size_t)options->batch_size, sizeof *t->scratch);

@@ -137,6 +137,9 @@ def check(tool: str, case: str, name: str, settings: dict, n: int, seed: int, ne
     with tempfile.TemporaryDirectory() as top:
         folder = os.path.join(top, case)
         shutil.copytree(os.path.join(HERE, "models", case), folder, ignore=shutil.ignore_patterns("adapter*", "train*", "golden*"))
+        if not os.path.exists(os.path.join(folder, "tokenizer.json")):  # it only has to be there
+            for name_ in ("tokenizer.json", "tokenizer_config.json"):
+                shutil.copy(os.path.join(HERE, "models", "gpt2", name_), folder)
         drop_tokenizer_end(folder)
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
             kind = json.load(file)["architectures"][0]

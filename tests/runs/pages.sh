@@ -41,7 +41,7 @@ done
 offers "train" tr
 offers "${commands}help --help --version" ""
 offers "--weight-decay" train --model x --we
-offers "--no-pack --no-mask-prompt --no-shuffle" train --no-
+offers "--no-pack --no-mask-prompt --no-shuffle --no-repeat-ngram" train --no-
 offers "linear cosine constant" train --schedule ""
 offers "cosine" train --schedule = cos
 offers "auto yes no" train --pack =

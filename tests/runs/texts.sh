@@ -117,3 +117,24 @@ expect_status 0 "training"
 mkdir no_start && cp "$models/mbart"/*.json "$models/mbart/model.safetensors" no_start/
 sed -i '/"\(decoder_start\|bos\)_token_id"/d' no_start/config.json no_start/generation_config.json
 bad 1 'no_start.*decoder_start_token_id' "no token to begin with" predict --model no_start --data documents.jsonl
+
+# Scores during training, by which the best adapter is chosen, on any number of ranks and in a resumed run.
+learn=(train --model "$models/bart" --data "$models/bart/train.jsonl" --valid "$models/bart/train.jsonl" --steps 6 --eval-every 2 --save-every 2 --lr 1e-2
+  --eval-generate 10 --max-tokens 8 --no-repeat-ngram 1 --best chrf)
+scores() { grep '"event": "eval"' "$1/metrics.jsonl" | sed 's/, "seconds".*//'; }
+for n in 1 2 3; do
+  ranks "$n" "${learn[@]}" --out "scored$n"
+  expect_status 0 "scores during training on $n ranks"
+  expect_text '^step 6  validation loss [0-9.]+  perplexity [0-9.]+  ROUGE-1 [0-9.]+ .*chrF [0-9.]+$' err "scores during training"
+  [ "$(scores "scored$n")" = "$(scores scored1)" ] || fail "other scores on $n ranks"
+done
+[ "$(scores scored1 | grep -c rougeLsum)" = 4 ] || fail "scores are not recorded"
+best() { "$LORA_DIST" inspect "$1" | grep -o 'best loss.*'; }
+ranks 2 "${learn[@]}" --out again --resume scored1/checkpoints/step-00000004.h5
+expect_status 0 "resumed"
+[ "$(best again/checkpoints/step-00000006.h5)" = "$(best scored1/checkpoints/step-00000006.h5)" ] || fail "a resumed run forgets its best"
+expect_text 'Validation chrF' scored1/report.html "the report"
+bad 2 '--best bleu: the metrics of this run are loss, perplexity; --eval-generate adds those of texts' "a metric that is not there" \
+  train --model "$g" --data "$g/train.jsonl" --valid "$g/train.jsonl" --best bleu --out none
+bad 2 '--beams has no effect without --eval-generate' "beams of a training" train --model "$g" --data "$g/train.jsonl" --beams 2 --out none
+bad 2 '--eval-generate has no effect without --valid' "no validation data" train --model "$g" --data "$g/train.jsonl" --eval-generate 2 --out none

@@ -61,7 +61,7 @@ static ld_checkpoint *small_checkpoint(bool trainer, int64_t step) {
   c->has_trainer = trainer;
   if (!trainer) return c;
   c->m = moments(.5f), c->v = moments(100);
-  c->progress = (ld_progress){step, 1, 17, UINT64_MAX - 1, INT64_C(1) << 60, INFINITY, -1, NULL, 6};
+  c->progress = (ld_progress){step, 1, 17, UINT64_MAX - 1, INT64_C(1) << 60, INFINITY, -0.25, -1, NULL, 6};
   c->progress.exponents = ld_alloc(6, sizeof *c->progress.exponents);
   for (int i = 0; i < 6; i++) c->progress.exponents[i] = i - 3;
   return c;
@@ -129,6 +129,7 @@ static void same_trainer(const ld_checkpoint *a, const ld_checkpoint *b) {
   }
   cr_assert(p->step == q->step && p->epoch == q->epoch && p->position == q->position && p->seed == q->seed);
   cr_assert(p->tokens == q->tokens && p->best_step == q->best_step && p->best_loss == q->best_loss);
+  cr_assert_eq(p->best_cost, q->best_cost);
   cr_assert(p->n_exponents == q->n_exponents && memcmp(p->exponents, q->exponents, 6 * sizeof(int32_t)) == 0);
 }
 
