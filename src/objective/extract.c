@@ -36,8 +36,7 @@
 enum { LONGEST = 200 /* tokens */, SHORTEST = 5 /* words */ };
 #define CUT_PARTS                                                                                            \
   "sentences of fewer than 5 words or beyond the first 100, which are left out, or of more than 200 "        \
-  "tokens, which are "                                                                                       \
-  "truncated"
+  "tokens, which are truncated"
 
 static const char *const pairs[][2] = {
     {"document", "summary"},   /* ours, XSum, SciTLDR */
@@ -236,7 +235,7 @@ static const ld_data_form sentences = {DOCUMENT,
                                        .make = make_sentences};
 static const ld_data_form *const forms[] = {&document, &sentences, NULL};
 
-/* Types alternate where the model tells two apart. */
+/* Types alternate where the model has two. */
 static void lay(const ld_laid *laid, ld_lanes *lanes) {
   const ld_sample *sample = laid->sample;
   ld_lane *text = ld_lane_of(lanes, LD_TEXT), *firsts = ld_lane_of(lanes, LD_SENTENCES),

@@ -29,6 +29,7 @@ all() {
   adapter gpt2 "$1" --model "$m/gpt2" --data "$m/gpt2/train.jsonl" --batch-size 5 --dropout 0.1
   adapter llama3 "$1" --model "$m/llama3" --data "$m/llama3/train.jsonl" --batch-size 6 --micro-batch 2 --target all-linear --pack --seq-len 64
   adapter bert "$1" --model "$m/bert" --data "$m/bert/train.jsonl" --batch-size 6 --micro-batch 3 --target all-linear --dropout 0.1 --schedule cosine
+  adapter bert_extract "$1" --model "$m/bert_extract" --data "$m/bert_extract/train.jsonl" --batch-size 6 --micro-batch 2 --seq-len 60 --head-layers 1
   adapter resnet "$1" --model "$m/resnet_basic" --data photos --batch-size 4 --micro-batch 2 --flip --crop 2
   adapter resnet_cifar "$1" --model "$m/resnet_cifar" --data "$m/resnet_cifar/train.h5" --batch-size 4 --micro-batch 2 --flip --crop 2
 }

@@ -101,7 +101,7 @@ static inline char *recorded_name(const char *what, const ld_param *param) {
   return ld_format("%s.%s.%s", what, param->module, param->role + (low ? 5 : 0));
 }
 
-/* Whether the loss does not depend on it, so that nothing is recorded: a bias of keys moves all scores of a row alike. */
+/* Whether the loss does not depend on it, so that nothing is recorded: a bias of keys adds the same to all scores of a row. */
 static inline bool is_idle(const ld_param *param) {
   const char *end = strrchr(param->module, '.');
   return end && !strcmp(end, ".linear_keys") && !strcmp(param->role, "bias");
