@@ -46,6 +46,7 @@ static int encode(const ld_dataset *dataset, const ld_value *words, ld_sample *s
   const int rc = ld_tokenizer_encode_words(asked->tokenizer, &all, &sample->tokens, &sample->parts,
                                            &sample->n_whole, err);
   sample->n_parts = (int32_t)words->n_items;
+  if (sample->n_whole > sample->tokens.n) sample->cut |= LD_CUT_INPUT;
   for (size_t i = 0; i < sample->tokens.n && !rc; i++) ld_ids_push(&sample->types, 0);
   free(list);
   return rc;

@@ -6,7 +6,7 @@
 
 images=$root/tests/golden/images
 mkdir here there
-for name in gpt2 t5 bert resnet_cifar; do cp -r "$models/$name" here/; done
+for name in gpt2 t5 bert bert_extract resnet_cifar; do cp -r "$models/$name" here/; done
 
 before=() # commands that start the program in each place
 
@@ -49,6 +49,7 @@ check text train --config job.yaml --model gpt2 --data gpt2/train.jsonl --valid 
 [ -z "$(ls there)" ] || fail "something is written where nothing is: $(ls there)"
 
 check pairs train --model t5 --data t5/train.jsonl --valid t5/train.jsonl "${steps[@]}" --batch-size 6 --micro-batch 2 --lr 1e-2
+check documents train --model bert_extract --data bert_extract/train.jsonl --valid bert_extract/train.jsonl "${steps[@]}" --batch-size 6 --micro-batch 2 --lr 1e-2
 
 # Long records, spread over rows; more epochs than one.
 for ((i = 0; i < 3000; i++)); do
@@ -118,6 +119,8 @@ same_output() { # WHAT ARGUMENT ...
 same_output "eval" eval --model gpt2 --data gpt2/train.jsonl --adapter text --micro-batch 3
 same_output "eval of a classifier" eval --model bert --data train.csv --adapter tsv/peft --micro-batch 3
 same_output "predict" predict --model bert --data train.tsv --adapter tsv --micro-batch 2
+same_output "predict sentences" predict --model bert_extract --data bert_extract/train.jsonl --adapter documents --micro-batch 3
+same_output "eval of sentences" eval --model bert_extract --data bert_extract/train.jsonl --adapter documents --micro-batch 2
 same_output "predict texts" predict --model gpt2 --data gpt2/train.jsonl --max-tokens 6 --beams 2 --micro-batch 2
 same_output "predict images" predict --model resnet_cifar --data photos --adapter folder/adapter.h5
 same_output "predict one image" predict --model resnet_cifar --data photos/green/jpeg_420.jpg --adapter folder

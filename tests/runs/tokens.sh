@@ -58,6 +58,7 @@ ranks 2 predict --model whole --data words.jsonl
 expect_text '^\{"tags": \["[^"]+", null, "[^"]+", "[^"]+"\]\}$' out "a word without a token"
 ranks 2 predict --model whole --data words.jsonl --seq-len 4
 expect_text '^\{"tags": \["[^"]+", null, null, null\]\}$' out "words that were cut off"
+expect_text 'words\.jsonl: 1 record is longer than --seq-len 4 tokens and truncated' err "that they were"
 
 # Data for prediction may have words alone, and records without any.
 printf 'mira\nsaw\n\nthe\n' >bare.conll
