@@ -122,6 +122,7 @@ same_output "predict" predict --model bert --data train.tsv --adapter tsv --micr
 same_output "predict sentences" predict --model bert_extract --data bert_extract/train.jsonl --adapter documents --micro-batch 3
 same_output "eval of sentences" eval --model bert_extract --data bert_extract/train.jsonl --adapter documents --micro-batch 2
 same_output "predict texts" predict --model gpt2 --data gpt2/train.jsonl --max-tokens 6 --beams 2 --micro-batch 2
+same_output "scores of texts" eval --model t5 --data t5/train.jsonl --generate --max-tokens 6 --beams 2 --micro-batch 3
 same_output "predict images" predict --model resnet_cifar --data photos --adapter folder/adapter.h5
 same_output "predict one image" predict --model resnet_cifar --data photos/green/jpeg_420.jpg --adapter folder
 

@@ -76,5 +76,6 @@ int main(int argc, char **argv) {
   ld_generator_free(&generator);
   ld_generation_settings_free(&settings);
   ld_base_close(&base);
+  ld_comm_finish(generator.comm);
   return rc != 0;
 }
