@@ -39,13 +39,15 @@ static const ld_data_form *form_by_columns(const ld_data_form *const *forms) {
   return *forms;
 }
 
-/* The one of them that knows most of the names, the first of several. */
-static const ld_data_form *form_of_names(const ld_data_form *const *forms, char *const *names, size_t n) {
+/* The one of them that knows most of the names, the first of several; of a model whose head is settled the first that
+ * knows the text. */
+static const ld_data_form *form_of_names(const ld_dataset_options *options, char *const *names, size_t n) {
+  const ld_data_form *const *forms = options->forms;
   const ld_data_form *best = form_by_columns(forms);
   for (int most = 0; *forms; forms++) {
     ld_columns found;
     if (!(*forms)->columns || ld_columns_find((*forms)->columns, names, n, "", &found, NULL)) continue;
-    const int known = 1 + (found.pair > 0) + (found.label > 0);
+    const int known = options->settled ? 1 : 1 + (found.pair > 0) + (found.label > 0);
     if (known > most) best = *forms, most = known;
   }
   return best;
@@ -108,7 +110,7 @@ static char *copy(const char *key) {
 
 int ld_form_find_keys(ld_dataset *dataset, char *const *names, size_t n, const char *what, ld_columns *found,
                       ld_error *err) {
-  dataset->form = form_of_names(dataset->options.forms, names, n);
+  dataset->form = form_of_names(&dataset->options, names, n);
   const ld_column_names *known = dataset->form->columns;
   const int rc = ld_columns_find(known, names, n, what, found, err);
   if (rc) return rc;

@@ -20,15 +20,16 @@ typedef struct ld_data_form ld_data_form;
 
 typedef struct ld_dataset_options {
   const ld_data_form *const *forms; /* the accepted forms; NULL after the last (data_form.h) */
-  const ld_tokenizer *tokenizer;    /* for text; must outlive the dataset */
-  const ld_image_rule *image_rule;  /* for images; must outlive the dataset */
-  bool unlabelled;                  /* for prediction: a sample has no labels, nor what a model is to write */
-  bool strict;                      /* an unreadable image is an error; otherwise it is skipped and counted */
-  int32_t eos;                      /* id appended as the end of a text or completion; -1 for none */
-  int seq_len;                      /* longer records are truncated when read; 0: never */
-  int target_len;                   /* the same for targets that are a text of their own */
-  int sentences;                    /* most sentences of a summary that is chosen from a document */
-  const char *source_prefix;        /* put before each source; NULL: nothing; must outlive the dataset */
+  bool settled;                  /* the first forms are the model's; otherwise its head may follow the data */
+  const ld_tokenizer *tokenizer; /* for text; must outlive the dataset */
+  const ld_image_rule *image_rule; /* for images; must outlive the dataset */
+  bool unlabelled;                 /* for prediction: a sample has no labels, nor what a model is to write */
+  bool strict;                     /* an unreadable image is an error; otherwise it is skipped and counted */
+  int32_t eos;                     /* id appended as the end of a text or completion; -1 for none */
+  int seq_len;                     /* longer records are truncated when read; 0: never */
+  int target_len;                  /* the same for targets that are a text of their own */
+  int sentences;                   /* most sentences of a summary that is chosen from a document */
+  const char *source_prefix;       /* put before each source; NULL: nothing; must outlive the dataset */
   const char *source_lang,
       *target_lang;          /* as in ld_input; NULL: the tokenizer's default; must outlive it too */
   bool mask_prompt;          /* targets are completions and assistant turns only */

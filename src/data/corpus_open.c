@@ -193,6 +193,7 @@ static int agree_on_layout(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err) {
   const ld_dataset_options data_options = {.forms = base->forms,
+                                           .settled = base->params != NULL,
                                            .tokenizer = base->tokenizer,
                                            .image_rule = &base->image_rule,
                                            .unlabelled = !labelled,

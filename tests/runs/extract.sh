@@ -125,6 +125,14 @@ ranks 1 train --model "$models/bert" --data pairs.csv --out never
 expect_error 1 'pairs\.csv' "a classifier with a head"
 ranks 1 train --model "$models/gpt2" --data pairs.jsonl --sentences 2 --out never
 expect_status 1 "a language model"
-printf '%s\n' '{"text": "The river holds it.", "label": "x"}' >texts.jsonl
-ranks 1 eval --model "$base" --adapter one --data texts.jsonl
+printf '%s\n' '{"text": "The river holds it.", "summary": "a", "label": "x"}' '{"text": "The lamp.", "summary": "a", "label": "y"}' >texts.jsonl
+ranks 1 train --model "$base" --data texts.jsonl --steps 2 --out classes
+expect_status 0 "classes of texts that have summaries"
+sed 's/, "label": "."//' texts.jsonl >unlabelled.jsonl
+ranks 1 predict --model "$base" --adapter classes --data unlabelled.jsonl
+expect_text '^\{"label": ' out "classes of texts that have summaries, predicted"
+ranks 1 predict --model "$base" --adapter one --data unlabelled.jsonl
+expect_text '^\{"sentences": ' out "sentences of texts that have summaries"
+sed 's/"summary": "a", //' texts.jsonl >bare_texts.jsonl
+ranks 1 eval --model "$base" --adapter one --data bare_texts.jsonl
 expect_error 1 'texts\.jsonl: ' "texts with labels"
