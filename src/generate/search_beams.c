@@ -55,7 +55,7 @@ static void begin(ld_search *search) {
   b->finished = ld_alloc((size_t)b->n, sizeof *b->finished);
   b->spare = ld_alloc((size_t)b->n, sizeof *b->spare);
   b->candidates = ld_alloc((size_t)b->n_candidates, sizeof *b->candidates);
-  b->merged = ld_alloc((size_t)(b->n + b->n_candidates), sizeof *b->merged);
+  b->merged = ld_alloc((size_t)b->n + (size_t)b->n_candidates, sizeof *b->merged);
   b->row = ld_alloc((size_t)s->vocab, sizeof *b->row);
   for (int i = 0; i < b->n; i++) {
     for (size_t k = 0; k < search->prompt.n; k++) ld_ids_push(&b->running[i].ids, search->prompt.ids[k]);

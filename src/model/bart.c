@@ -98,8 +98,9 @@ static ld_weight make_sines(ld_builder *b, int n) {
   float *table = ld_build_alloc(b, (size_t)n * (size_t)C, sizeof *table);
   for (int row = 0; row < n; row++)
     for (int j = 0; j < C; j++) {
-      const double angle = row / pow(10000, 2 * (j / 2) / (double)C);
-      table[(size_t)row * (size_t)C + (size_t)(j % 2 ? half + j / 2 : j / 2)] =
+      const int pair = j / 2;
+      const double angle = row / pow(10000, 2.0 * pair / C);
+      table[(size_t)row * (size_t)C + (size_t)(j % 2 ? half + pair : pair)] =
           (float)(j % 2 ? cos(angle) : sin(angle));
     }
   return (ld_weight){ld_coded_floats(table), n, C};

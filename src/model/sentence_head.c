@@ -26,7 +26,8 @@ static void make_sines(ld_builder *b, ld_sentence_head *head) {
   head->sines = ld_build_alloc(b, (size_t)LD_MOST_SENTENCES * (size_t)C, sizeof *head->sines);
   for (int i = 0; i < LD_MOST_SENTENCES; i++)
     for (int c = 0; c < C; c++) {
-      const double angle = i * exp(-log(10000.0) * (c / 2 * 2) / C);
+      const int even = c / 2 * 2;
+      const double angle = i * exp(-log(10000.0) * even / C);
       head->sines[(size_t)i * (size_t)C + (size_t)c] = (float)(c % 2 ? cos(angle) : sin(angle));
     }
 }

@@ -314,7 +314,7 @@ static sequence sequence_of(const attention_op *op, int n, int kv_head) {
     s.ldk = s.ldv = cache->width;
     s.k = cache->keys + at + column;
     s.v = cache->values + at + column;
-  } else if (op->k->data) { /* a dry pass has none */
+  } else if (op->k && op->v && op->k->data) { /* a dry pass has no data */
     s.ldk = op->k->stride;
     s.ldv = op->v->stride;
     s.k = op->k->data + (size_t)begin * (size_t)s.ldk + (size_t)column;

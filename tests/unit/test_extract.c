@@ -124,7 +124,7 @@ static void end(setting *s) {
 static void check_sample(const ld_sample *s, int n, const int *chosen) {
   int next = 0;
   cr_assert_eq(s->n_parts, n);
-  cr_assert_eq(s->chosen.n, n);
+  cr_assert_eq(s->chosen.n, (size_t)n);
   for (int i = 0; i < n; i++) cr_assert_eq(s->chosen.ids[i], chosen[i], "sentence %d", i);
   for (size_t t = 0; t < s->tokens.n; t++) {
     cr_assert_eq(s->parts.ids[t] >= 0, t == 0 || s->tokens.ids[t - 1] == 3, "token %zu", t); /* 3: [SEP] */
