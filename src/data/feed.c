@@ -44,7 +44,8 @@ static void lay_beginning(const ld_corpus *corpus, ld_feed *feed) {
   ld_lane *text = ld_lane_of(&feed->lanes, LD_TEXT), *targets = ld_lane_of(&feed->lanes, LD_TARGETS);
   ld_lane_begin_segment(text);
   ld_lane_add_token(text, corpus->base->bos, 0);
-  targets->ids[ld_lane_add(targets, 1, 0)] = -1;
+  const int at = ld_lane_add(targets, 1, 0); /* which may move the ids */
+  targets->ids[at] = -1;
 }
 
 static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, ld_sample *sample, ld_error *err) {
