@@ -2,7 +2,7 @@
  *
  * A record is {"document": "It rained for a week. ...", "summary": "A wet week."}, or the same under another of
  * the names below. Both texts are encoded with the tokenizer's special tokens, and truncated separately. The
- * decoder reads the target moved by one, behind the token that begins it:
+ * decoder reads the target moved by one, after the token that begins it:
  *
  *   source    It  rained  ...  </s>
  *   text      <pad>  A    wet   week  .

@@ -30,6 +30,7 @@ import random
 import unicodedata
 
 from sentencepiece import SentencePieceTrainer
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from tokenizer_lines import ALPHABETS, AWKWARD, BERT, lines, random_line
 from tokenizer_parts import REGEXES, charsmap_of, decoder, normalizer, pre_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -204,6 +205,17 @@ def pegasus():
     return tok
 
 
+def forget_paths(path):
+    """Takes the folders of this machine out of a SentencePiece model."""
+    model = ModelProto()
+    with open(path, "rb") as f:
+        model.ParseFromString(f.read())
+    model.trainer_spec.ClearField("model_prefix")
+    model.normalizer_spec.ClearField("normalization_rule_tsv")
+    with open(path, "wb") as f:
+        f.write(model.SerializeToString())
+
+
 def spiece():
     """A SentencePiece model alone, with rules of its own, of which transformers makes T5's tokenizer."""
     folder = os.path.join(HERE, "spiece")
@@ -215,6 +227,7 @@ def spiece():
         SentencePieceTrainer.train(
             sentence_iterator=training_text(), model_prefix=os.path.join(folder, "spiece"), vocab_size=400, minloglevel=2, num_threads=1,
             normalization_rule_tsv=os.path.join(folder, "rules.tsv"), pad_id=0, eos_id=1, unk_id=2, bos_id=-1, user_defined_symbols=["lamp"])
+        forget_paths(os.path.join(folder, "spiece.model"))
         for name in ("rules.tsv", "spiece.vocab"):
             os.remove(os.path.join(folder, name))
         with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as f:
