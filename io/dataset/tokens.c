@@ -40,23 +40,28 @@ void ld_data_end(const ld_dataset *dataset, ld_ids *ids) {
   if (eos >= 0 && !(ids->n && ids->ids[ids->n - 1] == eos)) ld_ids_push(ids, eos);
 }
 
+int ld_data_encode_most(const ld_dataset *dataset, ld_input input, int most, ld_ids *ids, ld_ids *types,
+                        size_t *n_whole, ld_error *err) {
+  const ld_tokenizer *tokenizer = dataset->options.tokenizer;
+  const int rc = ld_tokenizer_encode_input(tokenizer, &input, ids, types, err);
+  *n_whole = ids->n;
+  if (rc || most <= 0 || ids->n <= (size_t)most) return rc;
+  ids->n = types->n = 0;
+  input.most = (size_t)most;
+  return ld_tokenizer_encode_input(tokenizer, &input, ids, types, err);
+}
+
 int ld_data_encode_input(const ld_dataset *dataset, const char *text, const char *pair, ld_sample *sample,
                          ld_error *err) {
   const ld_tokenizer *tokenizer = dataset->options.tokenizer;
-  const size_t most = dataset->options.seq_len > 0 ? (size_t)dataset->options.seq_len : 0;
-  ld_input input = {.text = text,
-                    .length = strlen(text),
-                    .pair = pair,
-                    .pair_length = pair ? strlen(pair) : 0,
-                    .language = dataset->options.source_lang};
-  int rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
-  sample->n_whole = sample->tokens.n;
-  if (!rc && most && sample->n_whole > most) {
-    sample->tokens.n = sample->types.n = 0;
-    sample->cut |= LD_CUT_INPUT;
-    input.most = most;
-    rc = ld_tokenizer_encode_input(tokenizer, &input, &sample->tokens, &sample->types, err);
-  }
+  const ld_input input = {.text = text,
+                          .length = strlen(text),
+                          .pair = pair,
+                          .pair_length = pair ? strlen(pair) : 0,
+                          .language = dataset->options.source_lang};
+  const int rc = ld_data_encode_most(dataset, input, dataset->options.seq_len, &sample->tokens,
+                                     &sample->types, &sample->n_whole, err);
+  if (sample->n_whole > sample->tokens.n) sample->cut |= LD_CUT_INPUT;
   if (!rc && !ld_tokenizer_has_types(tokenizer))
     memset(sample->types.ids, 0, sample->types.n * sizeof *sample->types.ids);
   return rc;

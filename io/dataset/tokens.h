@@ -9,6 +9,11 @@
 int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,
                    ld_error *err);
 
+/* Encodes an input with its special tokens into lists that are empty. One of more than `most` tokens (0: no limit)
+ * is truncated so that these stay; *n_whole is the number of tokens before that. */
+int ld_data_encode_most(const ld_dataset *dataset, ld_input input, int most, ld_ids *ids, ld_ids *types,
+                        size_t *n_whole, ld_error *err);
+
 /* Fills the sample with the input of an encoder, a text or a pair (NULL for none), cut to seq_len. */
 int ld_data_encode_input(const ld_dataset *dataset, const char *text, const char *pair, ld_sample *sample,
                          ld_error *err);

@@ -63,16 +63,11 @@ static void lay(ld_lane *lane, const int32_t *ids, int n, int32_t position) {
   }
 }
 
-static ld_field field_of(const char *name, const ld_lane *lane, ld_cache *cache, const int32_t *slots) {
-  lane->segment[lane->n_segments] = lane->n_rows;
-  return (ld_field){.name = name,
-                    .n_rows = lane->n_rows,
-                    .n_segments = lane->n_segments,
-                    .segment = lane->segment,
-                    .ids = lane->ids,
-                    .positions = lane->positions,
-                    .cache = cache,
-                    .slot = slots};
+static ld_field field_of(ld_lane *lane, ld_cache *cache, const int32_t *slots) {
+  ld_field field = ld_lane_field(lane);
+  field.cache = cache;
+  field.slot = slots;
+  return field;
 }
 
 static ld_batch batch_of(ld_decoder *d, const ld_addition *additions, int n) {
@@ -85,9 +80,9 @@ static ld_batch batch_of(ld_decoder *d, const ld_addition *additions, int n) {
     d->text_slots[i] = a->slot;
     d->source_slots[i] = a->source;
   }
-  const ld_field text = field_of(LD_TEXT, &d->text, &d->texts, d->text_slots);
+  const ld_field text = field_of(&d->text, &d->texts, d->text_slots);
   if (!d->sources.n_slots) return (ld_batch){.fields = {text}};
-  return (ld_batch){.fields = {field_of(LD_SOURCE, &d->source, &d->sources, d->source_slots), text}};
+  return (ld_batch){.fields = {field_of(&d->source, &d->sources, d->source_slots), text}};
 }
 
 static bool fit(const ld_decoder *d, ld_tape *tape, const ld_batch *batch) {
@@ -118,6 +113,8 @@ static int fit_steps(ld_decoder *d, ld_error *err) {
 int ld_decoder_begin(ld_decoder *d, const ld_base *base, ld_decoder_size size, ld_error *err) {
   const ld_model *model = base->model;
   d->base = base;
+  d->text.name = LD_TEXT;
+  d->source.name = LD_SOURCE;
   d->texts = (ld_cache){model->n_blocks, size.n_slots, size.capacity, model->kv_width, NULL, NULL, NULL};
   d->sources =
       (ld_cache){model->n_blocks, size.n_sources, size.source_capacity, model->kv_width, NULL, NULL, NULL};

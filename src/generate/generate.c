@@ -120,10 +120,10 @@ static int list_additions(const room *r, bool first) {
   for (int i = 0; i < r->n; i++) {
     const writing *w = &r->list[i];
     const ld_prompt *p = &r->prompts[i];
+    const ld_ids begin = beginning_of(r, p);
     if (first)
       r->additions[n++] =
-          (ld_addition){w->first_slot, p->text.n ? p->text.ids : &r->start, p->text.n ? (int)p->text.n : 1,
-                        w->source, p->source.n ? &p->source : NULL};
+          (ld_addition){w->first_slot, begin.ids, (int)begin.n, w->source, p->source.n ? &p->source : NULL};
     else if (w->search)
       for (int k = 0; k < w->n_running; k++)
         r->additions[n++] = (ld_addition){w->slots[k], &w->next[k].id, 1, w->source, NULL};

@@ -84,16 +84,11 @@ static bool is_short(const char *sentence) {
 /* Adds the sentence's tokens to the sample; its first one belongs to part `i`. */
 static int encode_one(const ld_dataset *dataset, const char *sentence, int32_t i, ld_sample *sample,
                       ld_error *err) {
-  const ld_tokenizer *tokenizer = ld_dataset_asked(dataset)->tokenizer;
+  const ld_input input = {.text = sentence, .length = strlen(sentence)};
   ld_ids ids = {0}, types = {0};
-  ld_input input = {.text = sentence, .length = strlen(sentence)};
-  int rc = ld_tokenizer_encode_input(tokenizer, &input, &ids, &types, err);
-  if (!rc && ids.n > LONGEST) {
-    sample->cut |= LD_CUT_PARTS;
-    input.most = LONGEST;
-    ids.n = types.n = 0;
-    rc = ld_tokenizer_encode_input(tokenizer, &input, &ids, &types, err);
-  }
+  size_t n_whole;
+  const int rc = ld_data_encode_most(dataset, input, LONGEST, &ids, &types, &n_whole, err);
+  if (n_whole > ids.n) sample->cut |= LD_CUT_PARTS;
   for (size_t t = 0; t < ids.n && !rc; t++) {
     ld_ids_push(&sample->tokens, ids.ids[t]);
     ld_ids_push(&sample->parts, t ? -1 : i);

@@ -1,13 +1,8 @@
 /* Language modelling: predicts each token from those before it. */
-#include <math.h>
-
-#include "nn/ops.h"
-#include "objective/objective.h"
+#include "objective/next_token.h"
 
 static const ld_data_form *const forms[] = {&ld_form_chat, &ld_form_prompt, &ld_form_text, &ld_form_raw,
                                             NULL};
-static const ld_metric metrics[] = {
-    {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
 /* A token is the target of the position before it, if that belongs to the same text. */
 static void lay(const ld_laid *laid, ld_lanes *lanes) {
@@ -22,16 +17,6 @@ static void lay(const ld_laid *laid, ld_lanes *lanes) {
   }
 }
 
-static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
-  ld_op_cross_entropy(tape, model->family->features(model, tape, batch), model->head,
-                      ld_batch_field(batch, LD_TARGETS), batch, sum);
-  return NULL;
-}
-
-static void score(const ld_answers *answers, ld_scores *out) {
-  out->value[0] = exp(answers->loss);
-}
-
 static void prompt(const ld_sample *sample, ld_ids *source, ld_ids *text) {
   (void)source;
   for (size_t i = 0; i < sample->tokens.n; i++) ld_ids_push(text, sample->tokens.ids[i]);
@@ -42,10 +27,10 @@ const ld_objective ld_objective_language = {
     .model = "a language model",
     .forms = forms,
     .loss_unit = "nats",
-    .metrics = metrics,
+    .metrics = ld_next_token_metrics,
     .head = LD_HEAD_NEXT_TOKEN,
     .lay = lay,
-    .loss = loss,
-    .score = score,
+    .loss = ld_next_token_loss,
+    .score = ld_next_token_score,
     .prompt = prompt,
 };

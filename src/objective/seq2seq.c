@@ -7,14 +7,12 @@
  *   source    It  rained  ...  </s>
  *   text      <pad>  A    wet   week  .
  *   targets   A      wet  week  .     </s> */
-#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "io/dataset/dataset.h"
 #include "io/dataset/tokens.h"
-#include "nn/ops.h"
-#include "objective/objective.h"
+#include "objective/next_token.h"
 
 static const char *const pairs[][2] = {
     {"source", "target"},      /* ours */
@@ -49,15 +47,11 @@ static int encode_source(const ld_dataset *dataset, const char *text, ld_sample 
 
 static int encode_target(const ld_dataset *dataset, const char *text, ld_sample *sample, ld_error *err) {
   const ld_dataset_options *asked = ld_dataset_asked(dataset);
-  ld_input input = {.text = text, .length = strlen(text), .language = asked->target_lang};
+  const ld_input input = {.text = text, .length = strlen(text), .language = asked->target_lang};
   ld_ids ids = {0}, types = {0};
-  int rc = ld_tokenizer_encode_input(asked->tokenizer, &input, &ids, &types, err);
-  if (!rc && asked->target_len > 0 && ids.n > (size_t)asked->target_len) {
-    sample->cut |= LD_CUT_TARGET;
-    input.most = (size_t)asked->target_len;
-    ids.n = types.n = 0;
-    rc = ld_tokenizer_encode_input(asked->tokenizer, &input, &ids, &types, err);
-  }
+  size_t n_whole;
+  const int rc = ld_data_encode_most(dataset, input, asked->target_len, &ids, &types, &n_whole, err);
+  if (n_whole > ids.n) sample->cut |= LD_CUT_TARGET;
   for (size_t i = 0; i < ids.n && !rc; i++) ld_ids_push(&sample->tokens, ids.ids[i]);
   ld_ids_free(&ids);
   ld_ids_free(&types);
@@ -108,9 +102,6 @@ static const ld_data_form source_target = {
     .ask = ask};
 static const ld_data_form *const forms[] = {&source_target, NULL};
 
-static const ld_metric metrics[] = {
-    {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
-
 /* The token that begins what the decoder reads. */
 static int32_t start_of(const ld_model *model, const int32_t *target, size_t n) {
   if (model->decoder_start != LD_START_LAST) return model->decoder_start;
@@ -136,16 +127,6 @@ static void lay(const ld_laid *laid, ld_lanes *lanes) {
   if (n > first) memcpy(targets->ids + at, ids + first, (n - first) * sizeof *ids);
 }
 
-static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
-  ld_op_cross_entropy(tape, model->family->features(model, tape, batch), model->head,
-                      ld_batch_field(batch, LD_TARGETS), batch, sum);
-  return NULL;
-}
-
-static void score(const ld_answers *answers, ld_scores *out) {
-  out->value[0] = exp(answers->loss);
-}
-
 static void prompt(const ld_sample *sample, ld_ids *source, ld_ids *text) {
   (void)text;
   for (size_t i = 0; i < sample->tokens.n; i++) ld_ids_push(source, sample->tokens.ids[i]);
@@ -156,10 +137,10 @@ const ld_objective ld_objective_seq2seq = {
     .model = "an encoder-decoder",
     .forms = forms,
     .loss_unit = "nats",
-    .metrics = metrics,
+    .metrics = ld_next_token_metrics,
     .head = LD_HEAD_SEQ2SEQ,
     .lay = lay,
-    .loss = loss,
-    .score = score,
+    .loss = ld_next_token_loss,
+    .score = ld_next_token_score,
     .prompt = prompt,
 };
