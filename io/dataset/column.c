@@ -84,13 +84,13 @@ const char *ld_columns_partner(const ld_column_names *known, const char *text) {
   return NULL;
 }
 
-/* A name as an error may show it: on one line, cut between characters. */
+/* A name as an error may show it, cut between characters. */
 static void put_name(const char *name, ld_text *out) {
   const size_t length = strlen(name);
   size_t n = length < 40 ? length : 40;
   while (n && n < length && ld_utf8_goes_on(name[n])) n--;
   ld_text_puts(out, "\"");
-  for (size_t i = 0; i < n; i++) ld_text_append(out, (uint8_t)name[i] < 0x20 ? " " : name + i, 1);
+  ld_text_append(out, name, n);
   ld_text_puts(out, n < length ? "...\"" : "\"");
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/utf8.h"
 
 /* Removes the middle of a text that is too long (a path of thousands of characters): a message has the file
@@ -18,16 +19,18 @@ static void shorten(ld_error *err, const char *whole, size_t length) {
   snprintf(err->text, sizeof err->text, "%.*s%s%s", (int)head, whole, gap, whole + tail);
 }
 
+/* What comes from a file may hold anything; the message stays one line of text. */
 static void put(ld_error *err, const char *format, va_list args) {
-  char *whole;
-  va_list again;
-  va_copy(again, args);
-  const int length = vsnprintf(err->text, sizeof err->text, format, args);
-  if (length >= (int)sizeof err->text && vasprintf(&whole, format, again) >= 0) {
-    shorten(err, whole, (size_t)length);
-    free(whole);
-  }
-  va_end(again);
+  char *whole = NULL;
+  ld_text line = {0};
+  if (vasprintf(&whole, format, args) < 0) return (void)snprintf(err->text, sizeof err->text, "%s", format);
+  ld_text_put_visible(&line, whole);
+  if (line.length >= sizeof err->text)
+    shorten(err, line.bytes, line.length);
+  else
+    snprintf(err->text, sizeof err->text, "%s", line.length ? line.bytes : "");
+  ld_text_free(&line);
+  free(whole);
 }
 
 int(ld_fail)(ld_error *err, int code, const char *format, ...) {

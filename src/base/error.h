@@ -23,11 +23,12 @@ enum ld_error_code {
 
 typedef struct ld_error {
   int code;        /* 0 when nothing failed */
-  char text[2048]; /* one sentence, no newline at its end */
+  char text[2048]; /* one sentence on one line */
 } ld_error;
 
 /* Fills `err` (which may be NULL) and returns `code`: `return ld_fail(err, LD_EFILE, "%s: ...", path);` A
- * text that is too long keeps its start and its end. */
+ * text that is too long keeps its start and its end; control characters are written as ld_text_put_visible
+ * does. */
 int ld_fail(ld_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #ifdef __clang_analyzer__ /* which does not look into other files: the code is returned, and is not 0 */

@@ -42,3 +42,11 @@ Test(error, what_just_fits_stays_whole) {
   ld_fail(&err, LD_EFILE, "%s", text);
   cr_assert_str_eq(err.text, text);
 }
+
+Test(error, text_from_a_file_stays_on_one_line) {
+  ld_error err;
+  ld_fail(&err, LD_EFORMAT, "data.jsonl: no key \"%s\"", "to\nken\t\x1b[2J\xff\u202e");
+  cr_assert_str_eq(err.text, "data.jsonl: no key \"to\\nken\\t\\x1b[2J\\xff\\u202e\"");
+  ld_fail_prefix(&err, LD_EFORMAT, "a\rb");
+  cr_assert_str_eq(err.text, "a\\x0db: data.jsonl: no key \"to\\nken\\t\\x1b[2J\\xff\\u202e\"");
+}
