@@ -281,41 +281,24 @@ static panel take_panel(const job *j, const gemm_block *b, int column, int n_til
   return p;
 }
 
-/* Memory that will be read soon, prefetched piece by piece between tiles: `lines` cache lines of each stored
- * row. */
-typedef struct fetch {
-  const char *at;
-  size_t stride;
-  int rows, lines, row, line;
-} fetch;
-
 /* The approximate position of number n; with a codec's long blocks it may be within one. */
 static size_t bytes_to(const ld_coded *numbers, size_t n) {
   return n * (size_t)numbers->codec->bytes / (size_t)numbers->codec->elements;
 }
 
 /* The first term's part of columns [column, column + n) in a block. */
-static fetch fetch_of(const job *j, const gemm_block *b, int column, int n) {
+static ld_fetch fetch_of(const job *j, const gemm_block *b, int column, int n) {
   term_part parts[LD_MAX_TERMS];
-  if (n <= 0 || !parts_of(j, b, parts)) return (fetch){0};
+  if (n <= 0 || !parts_of(j, b, parts)) return (ld_fetch){0};
   const ld_factor *right = &parts[0].term->right;
   const ld_coded *numbers = &right->numbers;
   const size_t k = (size_t)parts[0].k, first = (size_t)column, ld = (size_t)right->ld;
   const size_t begin = right->transposed ? first * ld + k : k * ld + first;
   const size_t along = (size_t)(right->transposed ? parts[0].n : n);
-  return (fetch){.at = (const char *)numbers->data + bytes_to(numbers, begin),
-                 .stride = bytes_to(numbers, ld),
-                 .rows = right->transposed ? n : parts[0].n,
-                 .lines = (int)((bytes_to(numbers, along) + 63) / 64)};
-}
-
-static void fetch_some(fetch *f, int n) {
-  for (; n > 0 && f->row < f->rows; n--) {
-    __builtin_prefetch(f->at + (size_t)f->row * f->stride + (size_t)f->line * 64, 0, 2);
-    if (++f->line < f->lines) continue;
-    f->line = 0;
-    f->row++;
-  }
+  return (ld_fetch){.at = (const char *)numbers->data + bytes_to(numbers, begin),
+                    .stride = (ptrdiff_t)bytes_to(numbers, ld),
+                    .rows = right->transposed ? n : parts[0].n,
+                    .lines = (int)((bytes_to(numbers, along) + 63) / 64)};
 }
 
 /* Where a piece of C begins, and what it starts from: rows of the piece `ld` apart. */
@@ -365,13 +348,14 @@ static piece piece_at(const job *j, bool fresh, int row, int rows, int column, i
 }
 
 /* Rows [row, row + rows) of the block, at most a tile's, times a panel. */
-static void run_tile(const job *j, const gemm_block *b, int row, int rows, const panel *right) {
+static void run_tile(const job *j, const gemm_block *b, int row, int rows, const panel *right,
+                     ld_fetch *fetch) {
   const bool by_columns = j->terms[0].left.transposed;
   ld_tile_function *tile =
       (by_columns ? setup.tile->by_columns : setup.tile->by_rows)[right->n <= LD_PANEL / 2];
   const float *a = left_block + (ptrdiff_t)row * (by_columns ? 1 : LD_BLOCK_STRIDE);
   const piece p = piece_at(j, b->word == 0, b->row + row, rows, right->column, right->n);
-  tile(rows, b->words, a, right->words, right->ld, p.start, p.ld_start, p.c, p.ldc);
+  tile(rows, b->words, a, right->words, right->ld, p.start, p.ld_start, p.c, p.ldc, fetch);
   if (p.c != edge) return;
   float *c = j->C + (b->row + row) * j->row + right->column * j->column;
   for (int i = 0; i < rows; i++)
@@ -387,13 +371,12 @@ static void run_group(const job *j, const gemm_block *b, int first, int last, in
   int n = 0;
   for (; column < end; column += LD_PANEL, n++)
     panels[n] = take_panel(j, b, column, n_tiles, right_panels[n]);
-  fetch f = fetch_of(j, b, next, j->N - next < GROUP * LD_PANEL ? j->N - next : GROUP * LD_PANEL);
-  const int each = (f.rows * f.lines + n_tiles * n - 1) / (n_tiles * n);
+  ld_fetch fetch = fetch_of(j, b, next, j->N - next < GROUP * LD_PANEL ? j->N - next : GROUP * LD_PANEL);
+  const int times = n_tiles * n * ((b->words + LD_FETCH_WORDS - 1) / LD_FETCH_WORDS);
+  fetch.each = (fetch.rows * fetch.lines + times - 1) / times;
   for (int row = first; row < last; row += height)
-    for (int i = 0; i < n; i++) {
-      fetch_some(&f, each);
-      run_tile(j, b, row, last - row < height ? last - row : height, &panels[i]);
-    }
+    for (int i = 0; i < n; i++)
+      run_tile(j, b, row, last - row < height ? last - row : height, &panels[i], &fetch);
 }
 
 /* A thread's part of a block: groups of panels, or rows of them when there are fewer groups than threads. */

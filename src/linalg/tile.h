@@ -21,13 +21,33 @@ enum {
   LD_CHAIN_WORDS = 192,  /* summed from zero; longer products may be cut at multiples of it */
   LD_BLOCK_WORDS = 800,  /* the most words of a row in a block */
   LD_BLOCK_STRIDE = 816, /* an odd number of cache lines, so that rows of a tile use different cache sets */
+  LD_FETCH_WORDS = 32,   /* how often a tile prefetches; divides LD_CHAIN_WORDS */
 };
+
+/* Memory that will be read soon: `lines` cache lines of each of `rows` rows, `stride` bytes apart. Tiles
+ * prefetch `each` of them every LD_FETCH_WORDS words: more at once would keep the processor waiting. */
+typedef struct ld_fetch {
+  const char *at;
+  ptrdiff_t stride;
+  int rows, lines, each;
+  int row, line; /* the next one */
+} ld_fetch;
+
+static inline void ld_fetch_next(ld_fetch *f) {
+  for (int n = f->each; n > 0 && f->row < f->rows; n--) {
+    __builtin_prefetch(f->at + f->row * f->stride + f->line * 64, 0, 2);
+    if (++f->line < f->lines) continue;
+    f->line = 0;
+    f->row++;
+  }
+}
 
 /* c (rows, 32 or 16) = start + a b, over `words` words of a and b from the beginning of a chain, or over some
  * words within one. `ldb` is the stride of b's rows, `ld_start` that of start, which may be 0 (one row for
- * all); start may be c. */
+ * all); start may be c. Meanwhile it prefetches; NULL for nothing. */
 typedef void ld_tile_function(int rows, int words, const float *a, const float *b, ptrdiff_t ldb,
-                              const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc);
+                              const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
+                              ld_fetch *fetch);
 
 typedef struct ld_tile {
   const char *name;

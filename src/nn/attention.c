@@ -156,7 +156,7 @@ static void find_scores(const attention_op *op, const sequence *s, const part *p
       if (high <= key || low >= key + LD_PANEL) continue;
       tile->by_rows[high - key <= LD_PANEL / 2](n, words, r->left + i * LD_BLOCK_STRIDE,
                                                 panels + (ptrdiff_t)key * words, LD_PANEL, zeros, 0,
-                                                score(scores, i, key), LD_BLOCK_STRIDE);
+                                                score(scores, i, key), LD_BLOCK_STRIDE, NULL);
     }
 }
 
@@ -201,7 +201,7 @@ static void over_keys(const attention_op *op, const sequence *s, const part *p, 
         float *c = out + (ptrdiff_t)i * Dp + d;
         tile->by_rows[Dp - d < LD_PANEL](n, to - from, score((float *)scores, i, from),
                                          right + (ptrdiff_t)from * Dp + d, Dp, fresh ? zeros : c,
-                                         fresh ? 0 : Dp, c, Dp);
+                                         fresh ? 0 : Dp, c, Dp, NULL);
       }
     }
   }
@@ -225,7 +225,7 @@ static void over_rows(const attention_op *op, const sequence *s, const part *p, 
     for (int d = 0; d < Dp; d += LD_PANEL) {
       float *c = out + (ptrdiff_t)key * Dp + d;
       tile->by_columns[Dp - d < LD_PANEL](n, to - from, score((float *)scores, from, key),
-                                          right + (ptrdiff_t)from * Dp + d, Dp, c, Dp, c, Dp);
+                                          right + (ptrdiff_t)from * Dp + d, Dp, c, Dp, c, Dp, NULL);
     }
   }
 }

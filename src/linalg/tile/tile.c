@@ -45,17 +45,21 @@ INLINE vec multiply_add(const float *left, vec right, vec sum) {
 
 /* Chain by chain. All but `words` and the pointers are constants where this is called. */
 INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, const float *a, const float *b,
-                 ptrdiff_t ldb, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {
+                 ptrdiff_t ldb, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
+                 ld_fetch *fetch) {
   _Alignas(64) float held[LD_TILE_ROWS * LD_PANEL]; /* between chains */
   do {
     float *to = words > LD_CHAIN_WORDS ? held : c;
     const ptrdiff_t ld_to = words > LD_CHAIN_WORDS ? LD_PANEL : ldc;
     vec sum[LD_TILE_ROWS][LD_PANEL / LANES], right[LD_PANEL / LANES];
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = (vec){0};
-    for (int k = words < LD_CHAIN_WORDS ? words : LD_CHAIN_WORDS; k > 0; k--, a += step, b += ldb) {
-      UNROLL for (int v = 0; v < vecs; v++) right[v] = load(b + v * LANES);
-      UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
-          multiply_add(a + i * row, right[v], sum[i][v]);
+    for (int left = words < LD_CHAIN_WORDS ? words : LD_CHAIN_WORDS; left > 0; left -= LD_FETCH_WORDS) {
+      for (int k = left < LD_FETCH_WORDS ? left : LD_FETCH_WORDS; k > 0; k--, a += step, b += ldb) {
+        UNROLL for (int v = 0; v < vecs; v++) right[v] = load(b + v * LANES);
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
+            multiply_add(a + i * row, right[v], sum[i][v]);
+      }
+      if (fetch) ld_fetch_next(fetch);
     }
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++)
         store(to + i * ld_to + v * LANES, load(start + i * ld_start + v * LANES) + sum[i][v]);
@@ -67,7 +71,7 @@ INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, c
 
 #define OF_ROWS(n, vecs, row, step)                                                                          \
   case n:                                                                                                    \
-    tile(n, vecs, row, step, words, a, b, ldb, start, ld_start, c, ldc);                                     \
+    tile(n, vecs, row, step, words, a, b, ldb, start, ld_start, c, ldc, fetch);                              \
     break;
 #if LD_TILE_ROWS == 14
 #define OF_MORE_ROWS(...)                                                                                    \
@@ -83,7 +87,7 @@ INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, c
 /* A function that goes to the tile of that many rows. */
 #define TILE_FUNCTION(name, ...)                                                                             \
   static void name(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,   \
-                   ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {                                            \
+                   ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {                           \
     switch (rows) {                                                                                          \
       OF_ROWS(1, __VA_ARGS__)                                                                                \
       OF_ROWS(2, __VA_ARGS__)                                                                                \
@@ -100,15 +104,15 @@ TILE_FUNCTION(by_columns, LD_PANEL / LANES, 1, LD_BLOCK_STRIDE)
 #else
 /* Too few registers for both halves at once. */
 static void by_rows(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,
-                    ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {
-  half_by_rows(rows, words, a, b, ldb, start, ld_start, c, ldc);
-  half_by_rows(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc);
+                    ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {
+  half_by_rows(rows, words, a, b, ldb, start, ld_start, c, ldc, fetch);
+  half_by_rows(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc, NULL);
 }
 
 static void by_columns(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,
-                       ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {
-  half_by_columns(rows, words, a, b, ldb, start, ld_start, c, ldc);
-  half_by_columns(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc);
+                       ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {
+  half_by_columns(rows, words, a, b, ldb, start, ld_start, c, ldc, fetch);
+  half_by_columns(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc, NULL);
 }
 #endif
 
