@@ -17,6 +17,7 @@
 #include "io/file.h"
 #include "linalg/gemm.h"
 #include "options/command_line.h"
+#include "options/run_setting.h"
 #include "train/kernels.h"
 
 static void print_help(FILE *out) {
@@ -85,6 +86,31 @@ static int read_config(const char *path, ld_comm *comm, ld_text *out, ld_error *
   return rc;
 }
 
+typedef struct record {
+  const char *adapter;
+  char *path; /* NULL: there is none */
+  ld_text text;
+} record;
+
+static int read_record(void *user, ld_error *err) {
+  record *r = user;
+  r->path = ld_run_record(r->adapter);
+  return r->path ? read_file(&(config_file){r->path, &r->text}, err) : 0;
+}
+
+/* Follows the run that the adapter comes from. Collective. */
+static int follow_run(enum ld_command_bit command, ld_comm *comm, ld_options *options, ld_error *err) {
+  record r = {.adapter = options->adapter};
+  if (!r.adapter) return 0;
+  int rc = ld_comm_by_first(comm, read_record, &r, err);
+  if (!rc) ld_comm_broadcast_text(comm, &r.text, 0);
+  if (!rc && r.text.length)
+    rc = ld_options_follow(command, r.path ? r.path : r.adapter, &r.text, options, err);
+  free(r.path);
+  ld_text_free(&r.text);
+  return ld_comm_agree(comm, rc, err);
+}
+
 static int fail_options(const ld_comm *comm, const char *mine, const char *first, ld_error *err) {
   size_t at = 0;
   while (mine[at] && mine[at] == first[at]) at++;
@@ -125,6 +151,7 @@ static int resolve(const ld_command_line *line, ld_comm *comm, ld_options *optio
   for (size_t i = 0; !rc && i < n; i++)
     rc = read_config(ld_command_line_config(line, i), comm, &configs[i], err);
   if (!rc) rc = ld_comm_agree(comm, ld_options_resolve(line, configs, options, err), err);
+  if (!rc) rc = follow_run(line->command, comm, options, err);
   for (size_t i = 0; i < n; i++) ld_text_free(&configs[i]);
   free(configs);
   return rc;

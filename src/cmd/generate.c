@@ -14,24 +14,13 @@
 #include "io/chat/chat.h"
 #include "job/check.h"
 #include "options/resolve.h"
-#include "options/run_setting.h"
-
-static int find_layout(const ld_options *options, const ld_base *base, const ld_chat_layout **out,
-                       ld_error *err) {
-  char *of_run = NULL;
-  const char *name = options->chat_template;
-  const int rc =
-      !name && options->adapter ? ld_run_setting(options->adapter, "chat-template", &of_run, err) : 0;
-  *out = rc ? NULL : ld_chat_find(name ? name : of_run, base->chat_template, base->tokenizer, err);
-  free(of_run);
-  return *out ? 0 : err->code;
-}
 
 static int make_prompt(const ld_options *options, ld_base *base, ld_prompt *prompt, ld_error *err) {
-  const ld_chat_layout *layout;
-  int rc = options->chat ? find_layout(options, base, &layout, err) : 0;
-  if (rc) return rc;
+  int rc;
   if (options->chat) {
+    const ld_chat_layout *layout =
+        ld_chat_find(options->chat_template, base->chat_template, base->tokenizer, err);
+    if (!layout) return err->code;
     ld_base_stop_at(base, ld_tokenizer_id(base->tokenizer, ld_chat_end(layout)));
     rc = ld_prompt_of_messages(base, layout, &(ld_message){"user", options->prompt}, 1, prompt, err);
   } else {

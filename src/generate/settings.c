@@ -162,6 +162,17 @@ static int find_decoder_start(const origin *from, ld_generation_settings *out, l
   return rc;
 }
 
+/* Without generation_config.json, transformers takes what its class for config.json has as the default. */
+static int find_forced_eos(const origin *from, ld_generation_settings *out, ld_error *err) {
+  static const char key[] = "forced_eos_token_id";
+  const ld_model *model = from->base->model;
+  const bool silent =
+      from->folder == ld_model_folder_config(from->base->folder) && !ld_value_member(from->folder, key);
+  if (silent && model->forced_eos >= 0 && model->forced_eos < model->vocab)
+    ld_ids_push(&out->forced_eos, model->forced_eos);
+  return find_ids(from, key, &out->forced_eos, err);
+}
+
 /* Texts in the language that was asked for begin with its token, where training puts it: before the text (mBART, whose
  * decoder then begins with the last token of a target), or as the first token that is written. */
 static int find_language(const origin *from, const char *language, ld_generation_settings *out,
@@ -301,7 +312,7 @@ int ld_generation_settings_find(const ld_base *base, const ld_options *options, 
   if (!rc && base->model->n_encoder_blocks && out->decoder_start < 0)
     rc = fail(&from, ld_fail(err, LD_EFORMAT, "decoder_start_token_id, the token before a text, is missing"),
               err);
-  if (!rc) rc = find_ids(&from, "forced_eos_token_id", &out->forced_eos, err);
+  if (!rc) rc = find_forced_eos(&from, out, err);
   if (!rc) rc = find_ids(&from, "suppress_tokens", &out->suppress, err);
   if (!rc) rc = find_ids(&from, "begin_suppress_tokens", &out->begin_suppress, err);
   if (!rc) rc = find_bad_words(&from, out, err);

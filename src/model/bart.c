@@ -47,14 +47,14 @@ typedef struct bart {
 /* The differences between the three. */
 typedef struct traits {
   const char *model_type;
-  int pad, start; /* the default ids; start: LD_START_LAST */
+  int pad, start, eos; /* the default ids; start: LD_START_LAST; eos: what ends a text that is cut off */
   bool norm_before, norm_first, norm_last, sines;
 } traits;
 
 static const traits known[] = {
-    {"bart", 1, 2, .norm_first = true},
-    {"mbart", 1, LD_START_LAST, .norm_before = true, .norm_first = true, .norm_last = true},
-    {"pegasus", 0, 0, .norm_before = true, .norm_last = true, .sines = true},
+    {"bart", 1, 2, 2, .norm_first = true},
+    {"mbart", 1, LD_START_LAST, 2, .norm_before = true, .norm_first = true, .norm_last = true},
+    {"pegasus", 0, 0, 1, .norm_before = true, .norm_last = true, .sines = true},
 };
 
 static const traits *traits_of(const ld_builder *b) {
@@ -211,6 +211,7 @@ static void build(ld_builder *b) {
   ld_build_refuse_flag(b, "is_decoder");
   ld_build_check_padding(b);
   model->padding = ld_build_index(b, "pad_token_id", t->pad);
+  model->forced_eos = t->eos;
   model->decoder_start = t->start == LD_START_LAST ? LD_START_LAST : ld_build_decoder_start(b, t->start);
   own->shared = ld_build_shared_embedding(b, ld_build_flag(b, "tie_word_embeddings", true), embeddings);
   build_stack(b, t, own, &own->encoder, &encoder_keys);

@@ -71,9 +71,10 @@ struct ld_model {
   int n_blocks, width, vocab; /* blocks of the decoder, if there is an encoder too; vocab: 0 without text */
   int n_encoder_blocks;       /* of an encoder-decoder; 0 for others */
   int max_positions;          /* of a text; 0: no limit, or no text */
-  int32_t decoder_start;    /* of an encoder-decoder: the token before those that it writes; LD_START_LAST */
-  int32_t padding;          /* with LD_START_LAST: the padding id */
-  int n_types;              /* of tokens, if the model has types; 0 otherwise */
+  int32_t decoder_start; /* of an encoder-decoder: the token before those that it writes; LD_START_LAST */
+  int32_t padding;       /* with LD_START_LAST: the padding id */
+  int32_t forced_eos;    /* the last token of a text that is cut off, if config.json does not say; -1: any */
+  int n_types;           /* of tokens, if the model has types; 0 otherwise */
   int channels, image_size; /* of images: as in config.json; 0 without */
   int kv_width;             /* of a generation cache; 0 when the family cannot generate */
   ld_linear *head;          /* features to logits */

@@ -159,6 +159,7 @@ int ld_model_build(const ld_value *config, const ld_weight_store *weights, const
   if (!family) return err->code;
   ld_model *model = ld_alloc(1, sizeof *model);
   model->family = family;
+  model->forced_eos = -1;
   model->default_targets = family->default_targets;
   model->default_whole = family->default_whole;
   ld_builder builder = {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/names.h"
 #include "io/json.h"
@@ -232,6 +233,35 @@ int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_o
       rc = apply_config(command, line->given[i].text, configs++, options, err);
   if (!rc) rc = apply_given(options, line, err);
   return rc ? rc : check_together(command, options, err);
+}
+
+static bool has_rows(enum ld_command_bit command) {
+  for (int i = 0; i < ld_n_options; i++)
+    if ((ld_option_table[i].commands & (int)command) && (ld_option_table[i].marks & LD_MARK_ROWS))
+      return true;
+  return false;
+}
+
+int ld_options_follow(enum ld_command_bit command, const char *path, const ld_text *record,
+                      ld_options *options, ld_error *err) {
+  if (!has_rows(command)) return 0;
+  const config c = {(int)command, path, true};
+  ld_value *root = ld_yaml_parse(record->bytes, record->length, path, err);
+  ld_text taken = {0};
+  int rc = root ? 0 : err->code;
+  for (size_t i = 0; !rc && ld_options_are_record(root) && i < root->n_items; i++) {
+    const ld_option *o = ld_find_option((int)command, root->items[i].key);
+    if (!o || !(o->marks & LD_MARK_ROWS) || options->given[o - ld_option_table]) continue;
+    rc = apply_entry(&c, &root->items[i], options, err);
+    if (rc) rc = ld_fail_prefix(err, rc, "%s: line %d", path, root->items[i].line);
+    if (rc || is_default(options, o)) continue;
+    ld_text_printf(&taken, "%s--%s ", taken.length ? ", " : "", o->name);
+    ld_option_put(options, o, &taken);
+  }
+  if (!rc && taken.length) ld_info("options of %s: %s", path, taken.bytes);
+  ld_text_free(&taken);
+  ld_value_free(root);
+  return rc;
 }
 
 static void free_string(ld_options *options, const ld_option *o) {

@@ -22,18 +22,24 @@ static int read_setting(const char *path, const char *key, char **value, ld_erro
   return rc;
 }
 
-int ld_run_setting(const char *adapter, const char *key, char **value, ld_error *err) {
-  char *folder = realpath(adapter, NULL);
-  int rc = 0;
-  *value = NULL;
-  for (int up = 0; folder && up < 3; up++) {
-    char *path = ld_path_join(folder, "run.yaml");
-    const bool there = ld_file_exists(path);
-    if (there) rc = read_setting(path, key, value, err);
+char *ld_run_record(const char *adapter) {
+  char *folder = realpath(adapter, NULL), *path = NULL;
+  for (int up = 0; folder && up < 3 && !path; up++) {
+    path = ld_path_join(folder, "run.yaml");
+    if (ld_file_exists(path)) break;
     free(path);
-    if (there || !strrchr(folder, '/')) break;
+    path = NULL;
+    if (!strrchr(folder, '/')) break;
     *strrchr(folder, '/') = 0;
   }
   free(folder);
+  return path;
+}
+
+int ld_run_setting(const char *adapter, const char *key, char **value, ld_error *err) {
+  char *path = ld_run_record(adapter);
+  *value = NULL;
+  const int rc = path ? read_setting(path, key, value, err) : 0;
+  free(path);
   return rc;
 }

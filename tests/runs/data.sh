@@ -131,3 +131,17 @@ same_bits whole/peft/adapter_model.safetensors short-1/peft/adapter_model.safete
 ranks 1 train --model "$g" --data long.jsonl --steps 1 --dry-run
 expect_status 0 "a long record"
 expect_text '^memory per rank .*longest record 7\.6' out "a long record"
+
+# Raw text begins with the token that the tokenizer puts first, as a record does.
+mkdir begins && cp "$g"/*.json "$g/model.safetensors" begins/
+sed 's/"post_processor": *null/"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [319], "tokens": ["<|endoftext|>"]}}}/' "$g/tokenizer.json" >begins/tokenizer.json
+for i in $(seq 400); do printf 'the market %d and the harbour. ' "$i"; done >long.txt
+printf '{"text": "%s"}\n' "$(cat long.txt)" >long.jsonl
+for data in long.txt long.jsonl; do
+  for model in begins "$g"; do
+    ranks 1 train --model "$model" --data "$data" --no-shuffle --seq-len 40 --batch-size 1 --steps 1 --out "$(basename "$model")-$data"
+    expect_status 0 "$data of $model"
+  done
+done
+[ "$(losses begins-long.txt)" = "$(losses begins-long.jsonl)" ] || fail "raw text: not the first token of a record"
+[ "$(losses begins-long.txt)" != "$(losses gpt2-long.txt)" ] || fail "raw text: the first token changes nothing"

@@ -57,6 +57,31 @@ ranks 1 merge --model "$base" --adapter one --out whole
 ranks 1 eval --model whole --data pairs.jsonl
 [ "$(cut -c1-10 out)" = "$(cut -c1-10 loss)" ] || fail "the merged model: $(cat out), not $(cat loss)"
 
+# Records are read as in the run that the adapter comes from, unless options say otherwise.
+told=(eval --model "$base" --data pairs.jsonl --adapter)
+ranks 1 "${told[@]}" prefixed/peft --source-prefix 'the window holds the lamp. '
+cp out loss
+for n in 1 3; do
+  ranks $n "${told[@]}" prefixed/peft
+  expect_status 0 "an adapter with its run on $n ranks"
+  cmp -s out loss || fail "not the run's prefix on $n ranks: $(cat out)"
+  expect_text '^options of .*prefixed/run\.yaml: --source-prefix "the window holds the lamp\. "$' err "the run's options"
+done
+ranks 1 "${told[@]}" prefixed --source-prefix 'a '
+cmp -s out loss && fail "--source-prefix does not come before the run's"
+cp -r prefixed/peft alone
+ranks 1 "${told[@]}" alone
+cmp -s out loss && fail "a prefix without a run"
+ranks 1 "${told[@]}" cut
+expect_text '^options of .*cut/run\.yaml: --seq-len 20, --target-len 5$' err "the run's lengths"
+ranks 1 predict --model "$base" --data pairs.jsonl --adapter prefixed --max-tokens 6
+cp out texts
+ranks 1 predict --model "$base" --data pairs.jsonl --adapter alone --max-tokens 6 --source-prefix 'the window holds the lamp. '
+cmp -s out texts || fail "predict does not use the run's prefix"
+sed -i 's/^seq-len: .*/seq-len: many/' cut/run.yaml
+ranks 1 "${told[@]}" cut
+expect_error 2 "cut/run\.yaml: line [0-9]+: .*'many'" "a record that makes no sense"
+
 # refused NAME LINE REGEX
 refused() {
   printf '%s\n' "$2" >"$1.jsonl"

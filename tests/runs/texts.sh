@@ -118,6 +118,20 @@ mkdir no_start && cp "$models/mbart"/*.json "$models/mbart/model.safetensors" no
 sed -i '/"\(decoder_start\|bos\)_token_id"/d' no_start/config.json no_start/generation_config.json
 bad 1 'no_start.*decoder_start_token_id' "no token to begin with" predict --model no_start --data documents.jsonl
 
+# BART's class ends a text that is cut off, unless config.json says otherwise.
+mkdir old && cp "$models/bart"/*.json "$models/bart/model.safetensors" old/ && rm old/generation_config.json
+cut_off() {
+  sed "$1" "$models/bart/config.json" >old/config.json
+  ranks 1 predict --model old --data documents.jsonl --max-tokens 6
+  expect_status 0 "$1"
+  cp out "$2.out"
+}
+cut_off '' stated
+cut_off '/"forced_eos_token_id"/d' silent
+cut_off 's/"forced_eos_token_id": 2/"forced_eos_token_id": null/' null
+cmp -s stated.out silent.out || fail "BART's default end of a text is not its class's"
+cmp -s stated.out null.out && fail "forced_eos_token_id changes nothing"
+
 # Scores during training, by which the best adapter is chosen, on any number of ranks and in a resumed run.
 learn=(train --model "$models/bart" --data "$models/bart/train.jsonl" --valid "$models/bart/train.jsonl" --steps 6 --eval-every 2 --save-every 2 --lr 1e-2
   --eval-generate 10 --max-tokens 8 --no-repeat-ngram 1 --best chrf)
