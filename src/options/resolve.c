@@ -258,7 +258,7 @@ int ld_options_follow(enum ld_command_bit command, const char *path, const ld_te
     ld_text_printf(&taken, "%s--%s ", taken.length ? ", " : "", o->name);
     ld_option_put(options, o, &taken);
   }
-  if (!rc && taken.length) ld_info("options of %s: %s", path, taken.bytes);
+  if (!rc && taken.length) ld_info("options from %s: %s", path, taken.bytes);
   ld_text_free(&taken);
   ld_value_free(root);
   return rc;

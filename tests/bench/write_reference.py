@@ -72,7 +72,8 @@ class Completions:
             common = 0
             while common < min(len(prompt), len(whole)) and prompt[common] == whole[common]:
                 common += 1
-            self.samples.append((whole[: args.seq_len], prompt, max(common, 1)))
+            whole = whole[: args.seq_len]
+            self.samples.append((whole, prompt, min(max(common, 1), len(whole))))
 
     def n_targets(self, i: int) -> int:
         whole, _, first = self.samples[i]

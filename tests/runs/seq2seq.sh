@@ -65,7 +65,7 @@ for n in 1 3; do
   ranks $n "${told[@]}" prefixed/peft
   expect_status 0 "an adapter with its run on $n ranks"
   cmp -s out loss || fail "not the run's prefix on $n ranks: $(cat out)"
-  expect_text '^options of .*prefixed/run\.yaml: --source-prefix "the window holds the lamp\. "$' err "the run's options"
+  expect_text '^options from .*prefixed/run\.yaml: --source-prefix "the window holds the lamp\. "$' err "the run's options"
 done
 ranks 1 "${told[@]}" prefixed --source-prefix 'a '
 cmp -s out loss && fail "--source-prefix does not come before the run's"
@@ -73,7 +73,7 @@ cp -r prefixed/peft alone
 ranks 1 "${told[@]}" alone
 cmp -s out loss && fail "a prefix without a run"
 ranks 1 "${told[@]}" cut
-expect_text '^options of .*cut/run\.yaml: --seq-len 20, --target-len 5$' err "the run's lengths"
+expect_text '^options from .*cut/run\.yaml: --seq-len 20, --target-len 5$' err "the run's lengths"
 ranks 1 predict --model "$base" --data pairs.jsonl --adapter prefixed --max-tokens 6
 cp out texts
 ranks 1 predict --model "$base" --data pairs.jsonl --adapter alone --max-tokens 6 --source-prefix 'the window holds the lamp. '
