@@ -27,6 +27,7 @@ from golden_common import (Steps, fail, fill_adapter, make_cases, options_of, re
 from golden_common import train as train_steps  # noqa: E402
 
 STEPS, BATCH, SOURCE_LEN, TARGET_LEN = 20, 4, 40, 16
+NOISE = 3e-5  # of float32; beyond it float64 judges
 EMBEDDINGS = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 
 
@@ -145,6 +146,11 @@ def draw_pairs(case, rng):
 def record_case(folder: str, case, rng) -> dict[str, float]:
     pairs = draw_pairs(case, rng)
     total, count, logits, grads = gradients(load_adapter(folder), pairs)
+    facts = noise_of(folder, pairs, logits, grads)
+    if max(facts.values()) > NOISE:
+        # float32 is not enough for this model: some score of its attention is large. float64 then judges.
+        total, count, logits, grads = gradients(load_adapter(folder).double(), pairs)
+        logits, grads = [x.float() for x in logits], {name: g.float() for name, g in grads.items()}
     with torch.no_grad():
         _, _, base_logits = batch_loss(load_base(folder), pairs)
     out = {"loss": torch.tensor([total], dtype=torch.float64),
@@ -157,22 +163,24 @@ def record_case(folder: str, case, rng) -> dict[str, float]:
         out[f"pair{i}.base_logits"] = base_logits[i].contiguous()
     out.update({f"grad.{name}": g for name, g in grads.items()})
     save_file(out, os.path.join(folder, "golden.safetensors"), metadata={"format": "pt"})
-    return measure(folder, pairs, total / count, logits, base_logits, grads)
+    return {**facts, "loss": total / count, **sizes_of(folder, logits, base_logits, grads)}
 
 
-def measure(folder: str, pairs, loss: float, logits, base_logits, grads) -> dict[str, float]:
-    """How far sdpa attention is from eager (the noise of float32), and that nothing recorded is near zero."""
+def noise_of(folder: str, pairs, logits, grads) -> dict[str, float]:
+    """How far sdpa attention is from eager: the noise of float32."""
     _, _, logits2, grads2 = gradients(load_adapter(folder, "sdpa"), pairs)
-    noise = {"logits_noise": max(relative(a, b) for a, b in zip(logits2, logits)),
-             "grad_noise": max(relative(grads2[k], grads[k]) for k in grads)}
-    sizes = {"loss": loss, "logits_std": torch.cat(logits).std().item(),
+    return {"logits_noise": max(relative(a, b) for a, b in zip(logits2, logits)),
+            "grad_noise": max(relative(grads2[k], grads[k]) for k in grads)}
+
+
+def sizes_of(folder: str, logits, base_logits, grads) -> dict[str, float]:
+    """Nothing recorded may be near zero."""
+    sizes = {"logits_std": torch.cat(logits).std().item(),
              "adapter_effect": min(relative(a, b) for a, b in zip(logits, base_logits)),
              "grad_min": min(g.abs().max().item() for g in grads.values())}
-    if max(noise.values()) > 3e-5:
-        fail(f"{folder}: sdpa and eager disagree: {noise}")
     if sizes["grad_min"] < 1e-4 or sizes["adapter_effect"] < 0.02:
         fail(f"{folder}: too weak to judge anything: {sizes}")
-    return {**noise, **sizes}
+    return sizes
 
 
 def write_text(folder: str, rng, vocab: int, rows: int):
