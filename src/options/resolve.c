@@ -247,9 +247,11 @@ int ld_options_follow(enum ld_command_bit command, const char *path, const ld_te
   if (!has_rows(command)) return 0;
   const config c = {(int)command, path, true};
   ld_value *root = ld_yaml_parse(record->bytes, record->length, path, err);
+  if (!root) return err->code;
+  const size_t n = ld_options_are_record(root) ? root->n_items : 0;
   ld_text taken = {0};
-  int rc = root ? 0 : err->code;
-  for (size_t i = 0; !rc && ld_options_are_record(root) && i < root->n_items; i++) {
+  int rc = 0;
+  for (size_t i = 0; i < n && !rc; i++) {
     const ld_option *o = ld_find_option((int)command, root->items[i].key);
     if (!o || !(o->marks & LD_MARK_ROWS) || options->given[o - ld_option_table]) continue;
     rc = apply_entry(&c, &root->items[i], options, err);
