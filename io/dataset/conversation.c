@@ -159,7 +159,7 @@ int ld_data_ask_conversation(const ld_dataset *dataset, const ld_parsed *parsed,
   const bool answered = !rc && n && !strcmp(messages[last].role, "assistant");
   if (!rc) rc = ld_chat_render(dataset->layout, messages, answered ? last : n, true, &text, NULL, err);
   if (!rc) rc = ld_data_encode(dataset, text.bytes, text.length, false, &sample->tokens, err);
-  if (!rc) rc = ld_data_ask(dataset, answered ? messages[last].content : NULL, sample, err);
+  if (!rc) rc = ld_data_ask(dataset, parsed->values, answered ? messages[last].content : NULL, sample, err);
   free(messages);
   ld_text_free(&text);
   return rc;

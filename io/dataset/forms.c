@@ -78,7 +78,7 @@ static int ask_prompt(const ld_dataset *dataset, const ld_record *record, const 
   if (rc) return rc;
   for (size_t i = 1; known && i < sample->tokens.n; i++)
     if (sample->target[i]) sample->tokens.n = i;
-  return ld_data_ask(dataset, completion, sample, err);
+  return ld_data_ask(dataset, parsed->values, completion, sample, err);
 }
 
 static int make_chat(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
@@ -140,11 +140,20 @@ static int make_image(const ld_dataset *dataset, const ld_record *record, const 
   .unused_label = " (a language model learns only the texts: for labels give a classifier's --model)"
 #define LABEL "a label (by the key or column 'label', the HDF5 dataset 'labels', or class folders)"
 
-const ld_data_form ld_form_chat = {
-    LANGUAGE,          .name = "chat", .keys = {"messages"}, .open = ld_form_find_layout,
-    .make = make_chat, .ask = ask_chat};
-const ld_data_form ld_form_prompt = {LANGUAGE,      .name = "prompt",    .keys = {"prompt", "completion"},
-                                     .ends = true,  .make = make_prompt, .ask = ask_prompt,
+const ld_data_form ld_form_chat = {LANGUAGE,
+                                   .name = "chat",
+                                   .keys = {"messages"},
+                                   .more = {"references"},
+                                   .open = ld_form_find_layout,
+                                   .make = make_chat,
+                                   .ask = ask_chat};
+const ld_data_form ld_form_prompt = {LANGUAGE,
+                                     .name = "prompt",
+                                     .keys = {"prompt", "completion"},
+                                     .more = {"references"},
+                                     .ends = true,
+                                     .make = make_prompt,
+                                     .ask = ask_prompt,
                                      .n_answers = 1};
 const ld_data_form ld_form_text = {
     LANGUAGE,      .name = "text", .keys = {"text"}, .columns = &ld_columns_labelled,

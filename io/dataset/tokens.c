@@ -67,7 +67,8 @@ int ld_data_encode_input(const ld_dataset *dataset, const char *text, const char
   return rc;
 }
 
-int ld_data_ask(const ld_dataset *dataset, const char *reference, ld_sample *sample, ld_error *err) {
+int ld_data_ask(const ld_dataset *dataset, const ld_value *values, const char *answer, ld_sample *sample,
+                ld_error *err) {
   ld_ids *tokens = &sample->tokens;
   const ld_dataset_options *options = &dataset->options;
   const size_t most = options->seq_len > 0 ? (size_t)options->seq_len : SIZE_MAX;
@@ -83,13 +84,12 @@ int ld_data_ask(const ld_dataset *dataset, const char *reference, ld_sample *sam
     tokens->n = most;
   }
   ld_data_targets(sample, SIZE_MAX);
-  if (reference) ld_text_append(&sample->references, reference, strlen(reference) + 1);
-  return 0;
+  return ld_data_references(values, answer, sample, err);
 }
 
 int ld_data_references(const ld_value *values, const char *target, ld_sample *sample, ld_error *err) {
   const ld_value *list = ld_value_get(values, "references");
-  if (!list) ld_text_append(&sample->references, target, strlen(target) + 1);
+  if (!list && target) ld_text_append(&sample->references, target, strlen(target) + 1);
   if (list && (list->type != LD_LIST || !list->n_items))
     return ld_fail(err, LD_EFORMAT, "references: expected a list of texts, found %s",
                    list->type == LD_LIST ? "an empty one" : ld_value_type_name(list->type));

@@ -26,8 +26,9 @@ void ld_data_targets(ld_sample *sample, size_t from);
 
 /* Ends the sample of a record that a model is asked about: without an end of text, which some tokenizers add,
  * and with its last seq_len tokens if it has more, since the text goes on after these. LD_EFORMAT where there
- * is no token. `reference` is what the record says (NULL: nothing). */
-int ld_data_ask(const ld_dataset *dataset, const char *reference, ld_sample *sample, ld_error *err);
+ * is no token. `answer` is what the record says itself, for ld_data_references. */
+int ld_data_ask(const ld_dataset *dataset, const ld_value *values, const char *answer, ld_sample *sample,
+                ld_error *err);
 
 /* The number of ids at the beginning that both have in common. */
 size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n);
@@ -35,7 +36,8 @@ size_t ld_data_common(const ld_ids *a, const int32_t *ids, size_t n);
 /* The string member `key`; LD_EFORMAT when it is missing or not a string. It belongs to the tree. */
 int ld_data_string(const ld_value *map, const char *key, const char **out, ld_error *err);
 
-/* Adds the texts with which a text made by the model is compared: the list "references", or else `target`. */
+/* Adds the texts with which a text made by the model is compared: the list "references", or
+ * else `target` (NULL: none). */
 int ld_data_references(const ld_value *values, const char *target, ld_sample *sample, ld_error *err);
 
 #endif

@@ -79,7 +79,7 @@ static int ask(const ld_dataset *dataset, const ld_record *record, const ld_pars
   const char *key = ld_dataset_pair_key(dataset), *source, *target = NULL;
   int rc = ld_data_string(parsed->values, ld_dataset_text_key(dataset), &source, err);
   if (!rc && key && ld_value_get(parsed->values, key)) rc = ld_data_string(parsed->values, key, &target, err);
-  if (!rc && target) rc = ld_data_references(parsed->values, target, sample, err);
+  if (!rc) rc = ld_data_references(parsed->values, target, sample, err);
   if (!rc) rc = encode_source(dataset, source, sample, err);
   if (!rc && !sample->tokens.n) rc = ld_fail(err, LD_EFORMAT, "the source is empty");
   if (!rc) ld_data_targets(sample, SIZE_MAX);

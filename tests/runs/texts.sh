@@ -42,6 +42,18 @@ expect_text '^\{"prediction": ".*", "reference": " is big"\}$' greedy.out "a rec
 sed -n 2p greedy.out | grep -q reference && fail "a reference where there is none"
 expect_text '^\{"prediction": ".*", "reference": ""\}$' greedy.out "an empty reference"
 
+# The best of several right answers counts.
+written=$(sed -n 1p greedy.out | cut -d'"' -f4)
+printf '{"prompt": "the harbour", "completion": " is big", "references": ["no", "%s"]}\n' "$written" >several.jsonl
+ranks 2 predict --model "$g" --data several.jsonl --max-tokens 10
+expect_text "\"references\": \[\"no\", \"$written\"\]" out "several references"
+! grep -q 'not used' err || fail "several references: $(cat err)"
+ranks 2 eval --model "$g" --data several.jsonl --max-tokens 10 --generate
+expect_text '^ROUGE-1 1\.0' out "the best of several references"
+sed -i 's/\["no.*\]/"no"/' several.jsonl
+ranks 1 predict --model "$g" --data several.jsonl --max-tokens 10
+expect_error 1 'several\.jsonl: line 1: references: expected a list of texts, found ' "references that are no list"
+
 # generate writes the same.
 text=$(sed -n 6p beams.out | cut -d'"' -f4)
 ranks 1 generate --model "$g" --prompt "the window paints the" --max-tokens 10 --beams 3 --no-repeat-ngram 2 --length-penalty 2 --min-tokens 3
