@@ -101,7 +101,7 @@ static int read_record(void *user, ld_error *err) {
 /* Follows the run that the adapter comes from. Collective. */
 static int follow_run(enum ld_command_bit command, ld_comm *comm, ld_options *options, ld_error *err) {
   record r = {.adapter = options->adapter};
-  if (!r.adapter) return 0;
+  if (!r.adapter || !ld_options_follow_runs(command)) return 0;
   int rc = ld_comm_by_first(comm, read_record, &r, err);
   if (!rc) ld_comm_broadcast_text(comm, &r.text, 0);
   if (!rc && r.text.length)

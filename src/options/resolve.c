@@ -235,7 +235,7 @@ int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_o
   return rc ? rc : check_together(command, options, err);
 }
 
-static bool has_rows(enum ld_command_bit command) {
+bool ld_options_follow_runs(enum ld_command_bit command) {
   for (int i = 0; i < ld_n_options; i++)
     if ((ld_option_table[i].commands & (int)command) && (ld_option_table[i].marks & LD_MARK_ROWS))
       return true;
@@ -244,7 +244,6 @@ static bool has_rows(enum ld_command_bit command) {
 
 int ld_options_follow(enum ld_command_bit command, const char *path, const ld_text *record,
                       ld_options *options, ld_error *err) {
-  if (!has_rows(command)) return 0;
   const config c = {(int)command, path, true};
   ld_value *root = ld_yaml_parse(record->bytes, record->length, path, err);
   if (!root) return err->code;

@@ -17,7 +17,10 @@ int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_o
                        ld_error *err);
 void ld_options_free(ld_options *options);
 
-/* Takes the options that decide how records become rows (LD_MARK_ROWS), where they were not given, from the
+/* Whether a command has options that decide how records become rows (LD_MARK_ROWS). */
+bool ld_options_follow_runs(enum ld_command_bit command);
+
+/* Takes the options that decide how records become rows, where they were not given, from the
  * record of the run that the adapter comes from, so that it reads what it has learned to read. Says which.
  * `record` is the file at `path`; the record of another program is left alone. */
 int ld_options_follow(enum ld_command_bit command, const char *path, const ld_text *record,
