@@ -128,7 +128,7 @@ const char *ld_path_base(const char *path) {
   return slash && slash[1] ? slash + 1 : path;
 }
 
-static char *parent_of(const char *path) {
+char *ld_path_parent(const char *path) {
   char *copy = without_slashes(path);
   char *slash = strrchr(copy, '/');
   if (!slash)
@@ -162,7 +162,7 @@ int ld_make_folders(const char *path, ld_error *err) {
 static char *nearest_place(const char *path) {
   char *place = without_slashes(path);
   while (access(place, F_OK) != 0 && strcmp(place, ".") != 0 && strcmp(place, "/") != 0) {
-    char *parent = parent_of(place);
+    char *parent = ld_path_parent(place);
     free(place);
     place = parent;
   }
@@ -240,7 +240,7 @@ static int sync_path(const char *path, bool folder, ld_error *err) {
 }
 
 static int sync_parent(const char *path, ld_error *err) {
-  char *parent = parent_of(path);
+  char *parent = ld_path_parent(path);
   const int code = sync_path(parent, true, err);
   free(parent);
   return code;
@@ -269,7 +269,7 @@ static char *part_of(const char *path) {
 }
 
 char *ld_file_begin(const char *path, ld_error *err) {
-  char *parent = parent_of(path), *part = NULL;
+  char *parent = ld_path_parent(path), *part = NULL;
   if (!ld_is_folder(parent))
     ld_fail(err, LD_EFILE, "%s: the folder %s does not exist", path, parent);
   else if (check_replaceable(path, err) == 0)
@@ -355,18 +355,25 @@ int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *
   return ld_file_end(part, path, code, err);
 }
 
-/* Only flat folders are ever made here, so a subfolder makes the last step fail and stays. */
-int ld_remove_folder(const char *path) {
+static int remove_folder(const char *path, bool subfolders) {
   size_t n;
   char **names = ld_folder_names(path, &n, NULL);
   if (!names) return -1;
   for (size_t i = 0; i < n; i++) {
     char *file = ld_path_join(path, names[i]);
-    unlink(file);
+    if (unlink(file) && subfolders) remove_folder(file, true);
     free(file);
   }
   ld_names_free(names, n);
   return rmdir(path);
+}
+
+int ld_remove_folder(const char *path) {
+  return remove_folder(path, false);
+}
+
+int ld_remove_tree(const char *path) {
+  return remove_folder(path, true);
 }
 
 /* Whether it is a real folder (not a link) that holds nothing but files. */
@@ -435,7 +442,7 @@ bool ld_file_same(const char *one, const char *other) {
 
 /* Replaces `path` with the folder above it. */
 static char *step_up(char *path) {
-  char *parent = parent_of(path);
+  char *parent = ld_path_parent(path);
   free(path);
   return parent;
 }
@@ -487,7 +494,7 @@ static char *real_place(const char *path) {
 }
 
 char *ld_folder_begin(const char *path, ld_error *err) {
-  char *place = real_place(path), *parent = parent_of(place), *part = NULL;
+  char *place = real_place(path), *parent = ld_path_parent(place), *part = NULL;
   if (!place[0] || strcmp(place, "/") == 0 || strcmp(place, ".") == 0 || strcmp(place, "..") == 0)
     ld_fail(err, LD_EUSAGE, "'%s': expected the name of a new folder", path);
   else if (access(place, F_OK) == 0 && !ld_is_folder(place))

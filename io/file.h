@@ -28,6 +28,9 @@ bool ld_is_folder(const char *path);
 /* "folder/name" in fresh memory; the caller frees. */
 char *ld_path_join(const char *folder, const char *name);
 
+/* The folder that the path is in: "." without a slash. The caller frees. */
+char *ld_path_parent(const char *path);
+
 /* The last name of a path, inside it; all of a path that ends in a slash. */
 const char *ld_path_base(const char *path);
 
@@ -53,6 +56,9 @@ int ld_file_fail(const char *path, const char *what, ld_error *err);
 /* Removes a folder of files and links. A folder with a subfolder stays, and so does the subfolder. Returns 0,
  * or -1 if it still exists. */
 int ld_remove_folder(const char *path);
+
+/* The same with its subfolders: for folders that this process made. */
+int ld_remove_tree(const char *path);
 
 /* Writes `path` atomically (to a temporary file beside it, synced, renamed):
  *   char *part = ld_file_begin(path, err);           a name beside it to write to, "path.tmp.<pid>"

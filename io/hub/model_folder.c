@@ -13,29 +13,37 @@
 #include "io/file.h"
 #include "io/hash.h"
 #include "io/hub/digests.h"
+#include "io/hub/pipeline.h"
 #include "io/hub/safetensors.h"
 #include "io/json.h"
 
-#define SINGLE "model.safetensors"
-#define INDEX "model.safetensors.index.json"
+/* Where a part of the model is: the whole folder, or a component of a diffusers folder. */
+typedef struct part {
+  const char *name;    /* of the component; "" for the whole folder */
+  const char *weights; /* the name of its files of weights up to the first dot */
+} part;
+
+static const part whole = {"", "model"};
 
 typedef struct shard {
-  char *name;
+  char *name; /* with its component's folder */
+  char *prefix; /* of its tensors' names: "unet." */
   ld_safetensors *file;
   ld_stamp stamp; /* when it was opened */
 } shard;
 
 typedef struct tensor {
-  const char *name;
+  char *name; /* with the component's */
   const ld_stored *stored;
   const shard *from;
 } tensor;
 
 struct ld_model_folder {
   char *path;
+  bool pipeline;
   ld_value *config, *generation, *tokenizer, *special; /* the last three may be NULL */
   shard *shards;
-  size_t n_shards;
+  size_t n_shards, room_shards;
   tensor *tensors; /* sorted by name */
   size_t n_tensors;
   char digest[LD_DIGEST_TEXT + 1], old_digest[LD_DIGEST_DIGITS + 1]; /* empty: not computed yet */
@@ -55,15 +63,25 @@ static int read_json(const ld_model_folder *folder, const char *name, bool neede
   return code;
 }
 
-static int add_shard(ld_model_folder *folder, size_t *room, const char *name, ld_error *err) {
-  folder->shards = ld_grow(folder->shards, folder->n_shards, room, sizeof *folder->shards);
+/* A name in a part, as one in the whole folder. The caller frees. */
+static char *name_in(const part *p, const char *name) {
+  return *p->name ? ld_path_join(p->name, name) : ld_strdup(name);
+}
+
+static int add_shard(ld_model_folder *folder, const part *p, const char *name, ld_error *err) {
+  folder->shards =
+      ld_grow(folder->shards, folder->n_shards, &folder->room_shards, sizeof *folder->shards);
   shard *s = &folder->shards[folder->n_shards];
-  char *path = ld_path_join(folder->path, name);
+  char *full = name_in(p, name), *path = ld_path_join(folder->path, full);
   s->stamp = ld_stamp_of(path);
   const int code = ld_safetensors_open(path, &s->file, err);
   free(path);
-  if (code) return code;
-  s->name = ld_strdup(name);
+  if (code) {
+    free(full);
+    return code;
+  }
+  s->name = full;
+  s->prefix = *p->name ? ld_format("%s.", p->name) : ld_strdup("");
   folder->n_shards++;
   return 0;
 }
@@ -80,9 +98,9 @@ static bool is_shard(const ld_value *item) {
 }
 
 /* Opens each shard that the index names, once. */
-static int open_shards(ld_model_folder *folder, const ld_value *map, const char *index, ld_error *err) {
+static int open_shards(ld_model_folder *folder, const part *p, const ld_value *map, const char *index,
+                       ld_error *err) {
   const char **names = ld_alloc(map->n_items, sizeof *names);
-  size_t room = 0;
   int code = 0;
   for (size_t i = 0; i < map->n_items && !code; i++) {
     const ld_value *item = &map->items[i];
@@ -94,7 +112,7 @@ static int open_shards(ld_model_folder *folder, const ld_value *map, const char 
   }
   if (!code) qsort(names, map->n_items, sizeof *names, by_string);
   for (size_t i = 0; i < map->n_items && !code; i++)
-    if (i == 0 || strcmp(names[i], names[i - 1]) != 0) code = add_shard(folder, &room, names[i], err);
+    if (i == 0 || strcmp(names[i], names[i - 1]) != 0) code = add_shard(folder, p, names[i], err);
   free(names);
   return code;
 }
@@ -111,7 +129,8 @@ static int collect(ld_model_folder *folder, ld_error *err) {
     const shard *from = &folder->shards[s];
     for (size_t i = 0; i < ld_safetensors_count(from->file); i++)
       folder->tensors[folder->n_tensors++] =
-          (tensor){ld_safetensors_name(from->file, i), ld_safetensors_tensor(from->file, i), from};
+          (tensor){ld_format("%s%s", from->prefix, ld_safetensors_name(from->file, i)),
+                   ld_safetensors_tensor(from->file, i), from};
   }
   qsort(folder->tensors, total, sizeof *folder->tensors, by_tensor);
   for (size_t i = 1; i < total; i++) {
@@ -124,21 +143,31 @@ static int collect(ld_model_folder *folder, ld_error *err) {
 }
 
 static const tensor *find(const ld_model_folder *folder, const char *name) {
-  const tensor key = {.name = name};
+  const tensor key = {.name = (char *)(uintptr_t)name}; /* only read */
   return bsearch(&key, folder->tensors, folder->n_tensors, sizeof key, by_tensor);
 }
 
-static int check_index(const ld_model_folder *folder, const ld_value *map, const char *index, ld_error *err) {
+static const shard *find_shard(const ld_model_folder *folder, const part *p, const char *name) {
+  char *full = name_in(p, name);
+  const shard *found = NULL;
+  for (size_t s = 0; s < folder->n_shards && !found; s++)
+    if (!strcmp(folder->shards[s].name, full)) found = &folder->shards[s];
+  free(full);
+  return found;
+}
+
+static int check_index(const ld_model_folder *folder, const part *p, const ld_value *map, const char *index,
+                       ld_error *err) {
   for (size_t i = 0; i < map->n_items; i++) {
-    const tensor *found = find(folder, map->items[i].key);
-    if (!found || strcmp(found->from->name, map->items[i].string) != 0)
+    const shard *from = find_shard(folder, p, map->items[i].string);
+    if (!ld_safetensors_find(from->file, map->items[i].key))
       return ld_fail(err, LD_EFORMAT, "%s: weight_map: tensor '%s' is not in %s", index, map->items[i].key,
                      map->items[i].string);
   }
   return 0;
 }
 
-static int open_by_index(ld_model_folder *folder, const char *index, ld_error *err) {
+static int open_by_index(ld_model_folder *folder, const part *p, const char *index, ld_error *err) {
   ld_value *root = ld_json_read(index, err);
   if (!root) return LD_EFORMAT;
   const ld_value *map = ld_value_get(root, "weight_map");
@@ -146,9 +175,8 @@ static int open_by_index(ld_model_folder *folder, const char *index, ld_error *e
   if (!map || map->type != LD_MAP || !map->n_items)
     code = ld_fail(err, LD_EFORMAT, "%s: weight_map: expected an object of tensor names and files", index);
   else {
-    code = open_shards(folder, map, index, err);
-    if (!code) code = collect(folder, err);
-    if (!code) code = check_index(folder, map, index, err);
+    code = open_shards(folder, p, map, index, err);
+    if (!code) code = check_index(folder, p, map, index, err);
   }
   ld_value_free(root);
   return code;
@@ -159,49 +187,100 @@ static bool ends_with(const char *text, const char *end) {
   return t >= e && !strcmp(text + t - e, end);
 }
 
+/* A pickle's name begins with this. */
+static const char *pickle_stem(const part *p) {
+  return *p->name && strcmp(p->weights, "model") != 0 ? p->weights : "pytorch_model";
+}
+
 /* One command for a single pickle and for several. */
-static int refuse_pickle(const ld_model_folder *folder, const char *name, ld_error *err) {
+static int refuse_pickle(const char *place, const part *p, const char *name, ld_error *err) {
   return ld_fail(
       err, LD_EFILE,
-      "%s: no " SINGLE "; '%s' is a pickle, which is not read. This converts it: python3 -c \"import "
+      "%s: no %s.safetensors; '%s' is a pickle, which is not read. This converts it: python3 -c \"import "
       "glob, torch; from safetensors.torch import save_file; w = {}; [w.update(torch.load(f, 'cpu', "
-      "weights_only=True)) for f in sorted(glob.glob('%s/pytorch_model*.bin'))]; save_file({k: "
-      "v.clone().contiguous() for k, v in w.items()}, '%s/" SINGLE "', {'format': 'pt'})\"",
-      folder->path, name, folder->path, folder->path);
+      "weights_only=True)) for f in sorted(glob.glob('%s/%s*.bin'))]; save_file({k: "
+      "v.clone().contiguous() for k, v in w.items()}, '%s/%s.safetensors', {'format': 'pt'})\"",
+      place, p->weights, name, place, pickle_stem(p), place, p->weights);
 }
 
 /* Says what was looked for, and what was found instead. */
-static int no_weights(const ld_model_folder *folder, ld_error *err) {
+static int no_weights(const char *place, const part *p, ld_error *err) {
   size_t n;
-  char **names = ld_folder_names(folder->path, &n, err);
+  char **names = ld_folder_names(place, &n, err);
   if (!names) return LD_EFILE;
-  const char *instead = NULL, *pickle = NULL;
+  const char *instead = NULL, *pickle = NULL, *stem = pickle_stem(p);
   for (size_t i = 0; i < n; i++) {
-    if (!pickle && !strncmp(names[i], "pytorch_model", 13) && ends_with(names[i], ".bin")) pickle = names[i];
+    if (!pickle && !strncmp(names[i], stem, strlen(stem)) && ends_with(names[i], ".bin")) pickle = names[i];
     if (strstr(names[i], ".safetensors") || strstr(names[i], ".bin") || strstr(names[i], ".gguf"))
       instead = names[i];
   }
-  const int code = pickle ? refuse_pickle(folder, pickle, err)
-                          : ld_fail(err, LD_EFILE, "%s: no weights: looked for %s or %s%s%s%s", folder->path,
-                                    SINGLE, INDEX, instead ? "; found '" : "", instead ? instead : "",
-                                    instead ? "', which is not one of them" : "");
+  const int code =
+      pickle ? refuse_pickle(place, p, pickle, err)
+             : ld_fail(err, LD_EFILE,
+                       "%s: no weights: looked for %s.safetensors or %s.safetensors.index.json%s%s%s", place,
+                       p->weights, p->weights, instead ? "; found '" : "", instead ? instead : "",
+                       instead ? "', which is not one of them" : "");
   ld_names_free(names, n);
   return code;
 }
 
-static int open_weights(ld_model_folder *folder, ld_error *err) {
-  char *single = ld_path_join(folder->path, SINGLE), *index = ld_path_join(folder->path, INDEX);
-  size_t room = 0;
-  int code;
-  if (ld_file_is_named(single)) {
-    code = add_shard(folder, &room, SINGLE, err);
-    if (!code) code = collect(folder, err);
-  } else if (ld_file_exists(index))
-    code = open_by_index(folder, index, err);
-  else
-    code = no_weights(folder, err);
+/* The first of the part's possible files of weights that is there, as a name in the part; NULL for none. A
+ * component may have only a variant in another type. The caller frees. */
+static char *find_weights(const char *root, const part *p, bool index) {
+  static const char *const singles[] = {".safetensors", ".fp16.safetensors", ".bf16.safetensors"};
+  static const char *const indices[] = {".safetensors.index.json", ".safetensors.index.fp16.json",
+                                        ".safetensors.index.bf16.json"};
+  for (int i = 0; i < (*p->name ? 3 : 1); i++) {
+    char *name = ld_format("%s%s", p->weights, index ? indices[i] : singles[i]);
+    char *full = name_in(p, name), *path = ld_path_join(root, full);
+    const bool found = index ? ld_file_exists(path) : ld_file_is_named(path);
+    free(full);
+    free(path);
+    if (found) return name;
+    free(name);
+  }
+  return NULL;
+}
+
+static int open_part(ld_model_folder *folder, const part *p, ld_error *err) {
+  char *single = find_weights(folder->path, p, false), *index = find_weights(folder->path, p, true);
+  char *place = ld_path_join(folder->path, p->name), *path = index ? ld_path_join(place, index) : NULL;
+  const int code = single  ? add_shard(folder, p, single, err)
+                   : index ? open_by_index(folder, p, path, err)
+                           : no_weights(place, p, err);
   free(single);
   free(index);
+  free(place);
+  free(path);
+  return code;
+}
+
+/* The parts of a folder with weights, those of a diffusers folder as its index (`config`) has them; NULL in
+ * the name ends them. */
+enum { MOST_PARTS = 8 };
+static void list_parts(bool pipeline, const ld_value *config, part parts[MOST_PARTS + 1]) {
+  int n = 0;
+  if (!pipeline) parts[n++] = whole;
+  for (const ld_component *c = ld_components; pipeline && c->name; c++)
+    if (c->weights && ld_value_get(config, c->name)) parts[n++] = (part){c->name, c->weights};
+  parts[n] = (part){0};
+}
+
+static int open_weights(ld_model_folder *folder, ld_error *err) {
+  part parts[MOST_PARTS + 1];
+  list_parts(folder->pipeline, folder->config, parts);
+  int code = 0;
+  for (const part *p = parts; p->name && !code; p++) code = open_part(folder, p, err);
+  return code ? code : collect(folder, err);
+}
+
+static int read_settings(ld_model_folder *folder, ld_error *err) {
+  folder->pipeline = ld_pipeline_is(folder->path);
+  if (folder->pipeline) return ld_pipeline_read(folder->path, &folder->config, err);
+  int code = read_json(folder, "config.json", true, &folder->config, err);
+  if (!code) code = read_json(folder, "generation_config.json", false, &folder->generation, err);
+  if (!code) code = read_json(folder, "tokenizer_config.json", false, &folder->tokenizer, err);
+  if (!code) code = read_json(folder, "special_tokens_map.json", false, &folder->special, err);
   return code;
 }
 
@@ -211,10 +290,7 @@ int ld_model_folder_open(const char *path, ld_model_folder **out, ld_error *err)
     return ld_fail(err, LD_EFILE, "%s: no such folder; expected a model folder with config.json", path);
   ld_model_folder *folder = ld_alloc(1, sizeof *folder);
   folder->path = ld_strdup(path);
-  int code = read_json(folder, "config.json", true, &folder->config, err);
-  if (!code) code = read_json(folder, "generation_config.json", false, &folder->generation, err);
-  if (!code) code = read_json(folder, "tokenizer_config.json", false, &folder->tokenizer, err);
-  if (!code) code = read_json(folder, "special_tokens_map.json", false, &folder->special, err);
+  int code = read_settings(folder, err);
   if (!code) code = open_weights(folder, err);
   if (code)
     ld_model_folder_close(folder);
@@ -228,27 +304,40 @@ typedef struct name_list {
   size_t n, room;
 } name_list;
 
-static void add_present(const char *folder, const char *name, name_list *list) {
-  char *path = ld_path_join(folder, name);
+static void add_present(const char *folder, const part *p, const char *name, name_list *list) {
+  char *full = name_in(p, name), *path = ld_path_join(folder, full);
   if (ld_file_exists(path)) {
     list->names = ld_grow(list->names, list->n, &list->room, sizeof *list->names);
-    list->names[list->n++] = ld_strdup(name);
+    list->names[list->n++] = ld_strdup(full);
   }
+  free(full);
   free(path);
 }
 
-static void add_shards(const char *folder, name_list *list) {
-  char *index = ld_path_join(folder, INDEX);
-  ld_value *root = ld_json_read(index, NULL);
+static void add_shards(const char *folder, const part *p, const char *index, name_list *list) {
+  char *full = name_in(p, index), *path = ld_path_join(folder, full);
+  ld_value *root = ld_json_read(path, NULL);
   const ld_value *map = ld_value_get(root, "weight_map");
   const size_t n = map && map->type == LD_MAP ? map->n_items : 0;
   const char **names = ld_alloc(n, sizeof *names);
   for (size_t i = 0; i < n; i++) names[i] = is_shard(&map->items[i]) ? map->items[i].string : "";
   qsort(names, n, sizeof *names, by_string);
+  add_present(folder, p, index, list);
   for (size_t i = 0; i < n; i++)
-    if (*names[i] && (!i || strcmp(names[i], names[i - 1]))) add_present(folder, names[i], list);
+    if (*names[i] && (!i || strcmp(names[i], names[i - 1]))) add_present(folder, p, names[i], list);
   free(names);
   ld_value_free(root);
+  free(full);
+  free(path);
+}
+
+static void add_weights(const char *folder, const part *p, name_list *list) {
+  char *single = find_weights(folder, p, false), *index = find_weights(folder, p, true);
+  if (single)
+    add_present(folder, p, single, list);
+  else if (index)
+    add_shards(folder, p, index, list);
+  free(single);
   free(index);
 }
 
@@ -268,17 +357,33 @@ const ld_model_file ld_model_files[] = {
     {"preprocessor_config.json", .is_read = true, .is_setting = true, .is_copied = true},
     {"processor_config.json", .is_read = true, .is_setting = true, .is_copied = true},
     {"tokenizer.model", .is_copied = true},
-    {INDEX, .is_read = true},
+    {"scheduler_config.json", .is_read = true, .is_setting = true},
     {0},
 };
 
+static void add_settings(const char *folder, const part *p, name_list *list) {
+  for (const ld_model_file *file = ld_model_files; file->name; file++)
+    if (file->is_read) add_present(folder, p, file->name, list);
+}
+
+/* A component's files need not be in the index of components to be distributed. */
+static void add_components(const char *folder, name_list *list) {
+  add_present(folder, &whole, LD_PIPELINE_INDEX, list);
+  for (const ld_component *c = ld_components; c->name; c++) {
+    const part p = {c->name, c->weights};
+    add_settings(folder, &p, list);
+    if (c->weights) add_weights(folder, &p, list);
+  }
+}
+
 char **ld_model_folder_files(const char *path, size_t *n) {
   name_list list = {0};
-  for (const ld_model_file *file = ld_model_files; file->name; file++)
-    if (file->is_read) add_present(path, file->name, &list);
-  add_present(path, SINGLE, &list);
-  const bool single = list.n && !strcmp(list.names[list.n - 1], SINGLE);
-  if (!single) add_shards(path, &list);
+  if (ld_pipeline_is(path)) {
+    add_components(path, &list);
+  } else {
+    add_settings(path, &whole, &list);
+    add_weights(path, &whole, &list);
+  }
   *n = list.n;
   return list.names;
 }
@@ -288,7 +393,9 @@ void ld_model_folder_close(ld_model_folder *folder) {
   for (size_t i = 0; i < folder->n_shards; i++) {
     ld_safetensors_close(folder->shards[i].file);
     free(folder->shards[i].name);
+    free(folder->shards[i].prefix);
   }
+  for (size_t i = 0; i < folder->n_tensors; i++) free(folder->tensors[i].name);
   free(folder->shards);
   free(folder->tensors);
   ld_value_free(folder->config);
@@ -324,6 +431,11 @@ const ld_stored *ld_model_folder_tensor(const ld_model_folder *folder, size_t in
   return folder->tensors[index].stored;
 }
 
+/* A tensor's name in its file. */
+static const char *own_name(const tensor *t) {
+  return t->name + strlen(t->from->prefix);
+}
+
 /* The sum of the tensors' hashes, so that neither their order nor their files matter. */
 static uint64_t hash_mapped(const ld_model_folder *folder, int n_threads) {
   ld_region *regions = ld_alloc(folder->n_tensors, sizeof *regions);
@@ -334,7 +446,7 @@ static uint64_t hash_mapped(const ld_model_folder *folder, int n_threads) {
   }
   ld_hash_regions(regions, folder->n_tensors, n_threads);
   for (size_t i = 0; i < folder->n_tensors; i++)
-    sum += ld_tensor_hash(folder->tensors[i].name, folder->tensors[i].stored, regions[i].hash);
+    sum += ld_tensor_hash(own_name(&folder->tensors[i]), folder->tensors[i].stored, regions[i].hash);
   free(regions);
   return sum;
 }
@@ -380,6 +492,9 @@ const ld_value *ld_model_folder_generation(const ld_model_folder *folder) {
 }
 
 static bool is_setting(const char *name) {
+  const char *slash = strrchr(name, '/');
+  if (slash) name = slash + 1;
+  if (!strcmp(name, LD_PIPELINE_INDEX)) return true;
   for (const ld_model_file *file = ld_model_files; file->name; file++)
     if (!strcmp(file->name, name)) return file->is_setting;
   return false;

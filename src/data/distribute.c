@@ -178,9 +178,11 @@ static int make_links(transfer *t, ld_error *err) {
     t->out->links = ld_strdup(folder);
   for (size_t i = 0; !rc && i < t->out->n_files; i++) {
     char *file = ld_format("/proc/%ld/fd/%d", (long)getpid(), t->out->files[i]);
-    char *link = ld_path_join(folder, link_name(t->list, i));
-    if (symlink(file, link)) rc = ld_fail(err, LD_EFILE, "%s: cannot be made: %s", link, strerror(errno));
+    char *link = ld_path_join(folder, link_name(t->list, i)), *place = ld_path_parent(link);
+    rc = ld_make_folders(place, err);
+    if (!rc && symlink(file, link)) rc = ld_fail(err, LD_EFILE, "%s: cannot be made: %s", link, strerror(errno));
     free(link);
+    free(place);
     free(file);
   }
   free(folder);
@@ -342,7 +344,7 @@ int ld_distribute_file(ld_comm *comm, const char *path, ld_digests *digests, ld_
 }
 
 void ld_distributed_close(ld_distributed *distributed) {
-  if (distributed->links) ld_remove_folder(distributed->links);
+  if (distributed->links) ld_remove_tree(distributed->links);
   for (size_t i = 0; i < distributed->n_files; i++) close(distributed->files[i]);
   free(distributed->files);
   free(distributed->links);
