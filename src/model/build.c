@@ -12,14 +12,26 @@
 
 enum { NAME_LENGTH = 256 };
 
-void *ld_build_alloc(ld_builder *builder, size_t count, size_t size) {
+void *ld_build_own(ld_builder *builder, void *memory) {
   ld_model *model = builder->model;
   model->owned = ld_grow(model->owned, model->n_owned, &model->room_owned, sizeof *model->owned);
-  return model->owned[model->n_owned++] = ld_alloc(count, size);
+  return model->owned[model->n_owned++] = memory;
+}
+
+void *ld_build_alloc(ld_builder *builder, size_t count, size_t size) {
+  return ld_build_own(builder, ld_alloc(count, size));
+}
+
+/* The folder of the config in use: the model's, or its component's. The caller frees. */
+static char *config_folder(const ld_builder *builder) {
+  const char *source = builder->weights->source, *component = builder->component;
+  return component ? ld_format("%s/%s", source, component) : ld_strdup(source);
 }
 
 static void config_failed(ld_builder *builder) {
-  builder->failed = ld_fail_prefix(builder->err, LD_EFORMAT, "%s/config.json", builder->weights->source);
+  char *folder = config_folder(builder);
+  builder->failed = ld_fail_prefix(builder->err, LD_EFORMAT, "%s/config.json", folder);
+  free(folder);
 }
 
 void ld_build_refuse(ld_builder *builder, const char *key, const char *format, ...) {
@@ -29,8 +41,28 @@ void ld_build_refuse(ld_builder *builder, const char *key, const char *format, .
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  builder->failed =
-      ld_fail(builder->err, LD_EUNSUPPORTED, "%s/config.json: %s %s", builder->weights->source, key, text);
+  char *folder = config_folder(builder);
+  builder->failed = ld_fail(builder->err, LD_EUNSUPPORTED, "%s/config.json: %s %s", folder, key, text);
+  free(folder);
+}
+
+bool ld_build_component_begin(ld_builder *builder, const char *name, const ld_key *keys) {
+  const ld_value *config = ld_value_get(builder->whole, name);
+  if (builder->failed || !config) return false;
+  builder->component = name;
+  builder->config = config;
+  builder->keys[0] = keys;
+  builder->keys[1] = NULL;
+  builder->depth_key = builder->bias_key = NULL;
+  builder->n_sizes = 0;
+  if (ld_keys_check(config, keys, builder->err)) config_failed(builder);
+  return !builder->failed;
+}
+
+void ld_build_component_end(ld_builder *builder) {
+  builder->component = NULL;
+  builder->config = builder->whole;
+  builder->unlisted = false;
 }
 
 void ld_build_warn(ld_builder *builder, const char *format, ...) {
@@ -45,7 +77,7 @@ void ld_build_warn(ld_builder *builder, const char *format, ...) {
 }
 
 const char *ld_build_key(const ld_builder *builder, const char *key) {
-  return ld_config_name(builder->config, builder->model->family->keys, key);
+  return ld_config_name(builder->config, builder->keys, key);
 }
 
 void ld_build_name_size(ld_builder *builder, const char *keys, int64_t size) {
@@ -319,11 +351,18 @@ static const ld_stored *require(ld_builder *builder, const char *name, const ld_
   return NULL;
 }
 
+/* Writes the component's name and a dot, if there is one, and returns its length. */
+static size_t put_component(const ld_builder *builder, char *name) {
+  if (!builder->component) return 0;
+  return (size_t)snprintf(name, NAME_LENGTH, "%s.", builder->component);
+}
+
 #define FORMAT_NAME(format)                                                                                  \
   char name[NAME_LENGTH];                                                                                    \
+  const size_t before = put_component(builder, name);                                                        \
   va_list args;                                                                                              \
   va_start(args, format);                                                                                    \
-  vsnprintf(name, sizeof name, format, args);                                                                \
+  vsnprintf(name + before, sizeof name - before, format, args);                                              \
   va_end(args)
 
 static float *vector(ld_builder *builder, const char *name, int n) {
@@ -337,8 +376,11 @@ static float *vector(ld_builder *builder, const char *name, int n) {
   return copy;
 }
 
+/* A module that nothing trains may be stored as a 1 x 1 convolution. */
 static ld_weight matrix(ld_builder *builder, const char *name, int rows, int cols) {
-  const ld_stored *tensor = require(builder, name, &(ld_shape){2, {rows, cols}});
+  const ld_stored *as_stored = builder->unlisted && !builder->failed ? find(builder, name) : NULL;
+  const int ndim = as_stored && as_stored->ndim == 4 ? 4 : 2;
+  const ld_stored *tensor = require(builder, name, &(ld_shape){ndim, {rows, cols, 1, 1}});
   if (!tensor) return (ld_weight){.rows = rows, .cols = cols};
   return (ld_weight){ld_coded_of(tensor), rows, cols};
 }
@@ -370,6 +412,7 @@ ld_weight ld_build_matrix(ld_builder *builder, int rows, int cols, const char *f
 
 static void list_linear(ld_builder *builder, ld_linear *linear) {
   ld_model *model = builder->model;
+  if (builder->unlisted) return;
   model->linears = ld_grow(model->linears, model->n_linears, &model->room_linears, sizeof(ld_linear *));
   model->linears[model->n_linears++] = linear;
 }
@@ -400,7 +443,7 @@ void ld_build_linear(ld_builder *builder, ld_linear *linear, int in, int out, bo
 }
 
 void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int channels, int out,
-                          ld_kernel kernel, const char *path_format, ...) {
+                          ld_kernel kernel, bool bias, const char *path_format, ...) {
   FORMAT_NAME(path_format);
   if (builder->failed) return;
   char *tensor_name = ld_format("%s.weight", name);
@@ -413,6 +456,11 @@ void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int chann
   set_place(builder, convolution);
   convolution->weight = (ld_weight){ld_coded_of(tensor), out, (int)in};
   convolution->kernel = kernel;
+  if (bias) {
+    char *bias_name = ld_format("%s.bias", name);
+    convolution->bias = vector(builder, bias_name, out);
+    free(bias_name);
+  }
   list_linear(builder, convolution);
 }
 

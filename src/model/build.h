@@ -12,7 +12,11 @@ enum { LD_BUILD_SIZES = 32 };
 
 struct ld_builder {
   ld_model *model;
-  const ld_value *config;
+  const ld_value *config; /* in use: the model's, or a component's */
+  const ld_value *whole;  /* the model's */
+  const ld_key *keys[LD_CONFIG_TABLES + 1]; /* of the config in use */
+  const char *component;                    /* NULL: none */
+  bool unlisted;                            /* modules are not listed in the model: nothing can train them */
   const ld_weight_store *weights;
   ld_head_request request;
   ld_error *err;
@@ -30,8 +34,15 @@ struct ld_builder {
   int n_sizes;
 };
 
-/* Zeroed memory that the model owns. */
+/* Zeroed memory that the model owns. The second gives it memory that somebody else allocated. */
 void *ld_build_alloc(ld_builder *builder, size_t count, size_t size);
+void *ld_build_own(ld_builder *builder, void *memory);
+
+/* A component of a diffusers model (io/hub/pipeline.h). Until the end config values are the component's, names
+ * of tensors and paths of modules get its name before them, and errors name its file. `keys` are those of its
+ * config. False: there is no such component, or its config is refused. */
+bool ld_build_component_begin(ld_builder *builder, const char *name, const ld_key *keys);
+void ld_build_component_end(ld_builder *builder);
 
 /* Config values, under the key or its alias. A size is an integer of at least 1; without a fallback (0) it is
  * required. */
@@ -97,10 +108,10 @@ bool ld_build_there(const ld_builder *builder, const char *format, ...) __attrib
 void ld_build_end(ld_builder *builder, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Fills a convolution without bias from "<path>.weight" (out, channels, kernel, kernel). */
+/* Fills a convolution from "<path>.weight" (out, channels, kernel, kernel) and, with `bias`, "<path>.bias". */
 void ld_build_convolution(ld_builder *builder, ld_linear *convolution, int channels, int out,
-                          ld_kernel kernel, const char *path_format, ...)
-    __attribute__((format(printf, 6, 7)));
+                          ld_kernel kernel, bool bias, const char *path_format, ...)
+    __attribute__((format(printf, 7, 8)));
 
 /* The number of outputs of the head: as requested, or by num_labels, or without it by id2label (2 when the
  * config has neither). */

@@ -27,5 +27,9 @@ extern const ld_family ld_mbart;
 extern const ld_family ld_pegasus;
 extern const ld_family ld_resnet; /* resnet.c, with torchvision's names too: */
 extern const ld_family ld_resnet_cifar;
+extern const ld_family ld_stable_diffusion; /* stable_diffusion.c, with its relatives: */
+extern const ld_family ld_sdxl;
+extern const ld_family ld_ddpm;
+extern const ld_family ld_ddim;
 
 #endif

@@ -19,15 +19,18 @@
 typedef struct ld_model ld_model;
 
 typedef struct ld_builder ld_builder;
+typedef struct ld_diffusion ld_diffusion; /* model/diffusion.h */
 
 /* What a head's outputs are: for each token, the next token; one result for a record; for each token, its own
- * class; for each token of the text that an encoder-decoder writes, the next one; for each sentence, a score. */
+ * class; for each token of the text that an encoder-decoder writes, the next one; for each sentence, a score; for each
+ * number of a noised picture, its noise. */
 typedef enum ld_head {
   LD_HEAD_NEXT_TOKEN,
   LD_HEAD_RECORD,
   LD_HEAD_TOKEN,
   LD_HEAD_SEQ2SEQ,
-  LD_HEAD_SENTENCE
+  LD_HEAD_SENTENCE,
+  LD_HEAD_NOISE
 } ld_head;
 
 enum { LD_MAX_ARCHITECTURES = 6, LD_MOST_HEAD_LAYERS = 64 };
@@ -49,7 +52,8 @@ typedef struct ld_family {
   bool fan_in_fan_out;         /* linear weights are stored (in, out) */
   void (*build)(ld_builder *builder);
   ld_tensor *(*features)(const ld_model *model, ld_tape *tape,
-                         const ld_batch *batch); /* (T, C); for records (B, C), for sentences one row each */
+                         const ld_batch *batch); /* (T, C); for records (B, C), for sentences one row each; NULL for
+                                                    models that make pictures (model/diffusion.h) */
 } ld_family;
 
 /* The requested head of a classifier, if it is not the stored one. */
@@ -76,6 +80,7 @@ struct ld_model {
   int32_t forced_eos;    /* the last token of a text that is cut off, if config.json does not say; -1: any */
   int n_types;           /* of tokens, if the model has types; 0 otherwise */
   int channels, image_size; /* of images: as in config.json; 0 without */
+  ld_diffusion *diffusion;  /* of a model that makes pictures out of noise; NULL for others */
   int kv_width;             /* of a generation cache; 0 when the family cannot generate */
   ld_linear *head;          /* features to logits */
   ld_linear **linears; /* all linear modules and convolutions in the model's order; a separate head is last */

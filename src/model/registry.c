@@ -28,7 +28,11 @@ static const ld_family *const families[] = {&ld_gpt2,
                                             &ld_umt5,
                                             &ld_bart,
                                             &ld_mbart,
-                                            &ld_pegasus};
+                                            &ld_pegasus,
+                                            &ld_stable_diffusion,
+                                            &ld_sdxl,
+                                            &ld_ddpm,
+                                            &ld_ddim};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 static bool serves(const ld_family *family, const char *architecture) {
@@ -163,7 +167,8 @@ int ld_model_build(const ld_value *config, const ld_weight_store *weights, const
   model->default_targets = family->default_targets;
   model->default_whole = family->default_whole;
   ld_builder builder = {
-      .model = model, .config = config, .weights = weights, .block = LD_NO_BLOCK, .err = err};
+      .model = model, .config = config, .whole = config, .weights = weights, .block = LD_NO_BLOCK, .err = err};
+  memcpy(builder.keys, family->keys, sizeof builder.keys);
   if (head) builder.request = *head;
   builder.failed = ld_config_check(config, family->keys, weights->source, err);
   check_shared(&builder, family);

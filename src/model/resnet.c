@@ -53,7 +53,7 @@ static ld_kernel square(int size, int stride) {
 
 static void build_unit(ld_builder *b, unit *u, int in, int out, ld_kernel kernel, const char *convolution,
                        const char *norm) {
-  ld_build_convolution(b, &u->convolution, in, out, kernel, "%s", convolution);
+  ld_build_convolution(b, &u->convolution, in, out, kernel, false, "%s", convolution);
   const float *weight = ld_build_vector(b, out, "%s.weight", norm),
               *bias = ld_build_vector(b, out, "%s.bias", norm);
   const float *mean = ld_build_vector(b, out, "%s.running_mean", norm);

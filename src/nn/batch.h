@@ -21,6 +21,11 @@
  *   sentences ids: the row of the text at which each sentence begins that has a score of its own, in segments by
  *             text
  *   image     numbers (channels, B, height, width), normalised
+ *   times     of noised pictures: ids are timesteps, numbers (1) the weights of the pictures' losses
+ *   noise     of noised pictures: numbers from N(0, 1), (channels, height, width) of what is denoised and, for a
+ *             model with an autoencoder, as many again to draw its latents with
+ *   classes   ids: of pictures, what they show
+ *   sizes     numbers (6): of a picture's file, of where it was cut, and of the cut (model/diffusion.h)
  *   targets   ids, -1 for none, or numbers, NaN for none: one for each token of the text, for each segment, for
  *             each output of the head for each segment, or for each sentence, in segments too
  */
@@ -28,6 +33,10 @@
 #define LD_SOURCE "source"
 #define LD_SENTENCES "sentences"
 #define LD_IMAGE "image"
+#define LD_TIMES "times"
+#define LD_NOISE "noise"
+#define LD_CLASSES "classes"
+#define LD_SIZES "sizes"
 #define LD_TARGETS "targets"
 
 /* Owns nothing. Members that a field does not have are NULL. */

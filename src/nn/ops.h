@@ -86,6 +86,9 @@ ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor 
  * first of each text, where encoders put their summary of the whole, or the first of each sentence. */
 ld_tensor *ld_op_pick_rows(ld_tape *tape, ld_tensor *x, const int32_t *rows, int n);
 
+/* y (T, A + B) of a (T, A) and b (T, B), or b (T k, B / k) as if it were (T, B). */
+ld_tensor *ld_op_join_columns(ld_tape *tape, ld_tensor *a, ld_tensor *b);
+
 enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_IDENTITY };
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind);
 
@@ -139,5 +142,14 @@ ld_maps ld_op_subsample(ld_tape *tape, ld_maps x, int channels);
 
 /* y (B, C): the mean of each map. */
 ld_tensor *ld_op_mean_pool(ld_tape *tape, ld_maps x);
+
+/* What an autoencoder draws: (mean + exp(log variance / 2) noise - shift) scaling, of moments (2 C, B H W), the means
+ * and then the log-variances, which are kept within -30 and 20. The noise of image b is (C, H, W) at noise + b *
+ * stride; without noise it is the mean. Frozen. Kingma and Welling, "Auto-Encoding Variational Bayes", 2013. */
+ld_maps ld_op_draw(ld_tape *tape, ld_maps moments, const float *noise, size_t stride, float scaling, float shift);
+
+/* y = signal[b] x + level[b] noise for image b, whose noise is (C, H, W) at noise + b * stride. Frozen. */
+ld_maps ld_op_mix_noise(ld_tape *tape, ld_maps x, const float *noise, size_t stride, const float *signal,
+                        const float *level);
 
 #endif

@@ -1,0 +1,52 @@
+/* What a model provides that makes pictures out of noise: it predicts the noise in a noised picture, mostly in
+ * the latents of an autoencoder. The objective "denoise" and the sampler see nothing else of it.
+ *
+ * Pictures are maps (3, B H W) in [-1, 1]; what is denoised are maps (channels, B h w). */
+#ifndef LD_DIFFUSION_H
+#define LD_DIFFUSION_H
+
+#include "diffusion/schedule.h"
+#include "model/model.h"
+#include "nn/ops.h"
+
+enum { LD_MOST_TEXT_ENCODERS = 2, LD_N_SIZES = 6 };
+
+/* What a picture is to show. Members that do not apply are NULL. */
+typedef struct ld_condition {
+  ld_tensor *states;      /* (S, C) of the texts */
+  const ld_field *text;   /* whose segments say which states belong to which picture */
+  ld_tensor *pooled;      /* (B, C') of the texts as wholes */
+  const float *sizes;     /* (B, LD_N_SIZES) height and width of the picture's file, top and left of its cut, height
+                             and width of the cut */
+  const int32_t *classes; /* (B) */
+} ld_condition;
+
+struct ld_diffusion {
+  const ld_value *scheduler; /* scheduler_config.json */
+  ld_schedule schedule;      /* of training */
+  int channels;              /* of what is denoised */
+  int factor;                /* pixels of a side over its maps'; 1: there is no autoencoder */
+  int size;                  /* pixels of a side in the base's training */
+  int multiple;              /* sides of pictures must be multiples of this many pixels */
+  int n_texts, text_len;     /* text encoders, and tokens of a text with its padding; 0 without */
+  int n_classes;             /* of pictures; 0: none */
+  bool sizes;                /* it reads the pictures' sizes */
+  /* Ids of the tokenizers' tokens; set by who opens them. */
+  int32_t bos, eos, padding[LD_MOST_TEXT_ENCODERS];
+  float scaling, shift;                   /* maps are (latent - shift) scaling */
+
+  /* Pictures to means and log-variances of latents (2 channels, B h w), and latents to pictures; NULL without
+   * an autoencoder. */
+  ld_maps (*encode)(const ld_model *model, ld_tape *tape, ld_maps pictures, const ld_batch *batch);
+  ld_maps (*decode)(const ld_model *model, ld_tape *tape, ld_maps latents, const ld_batch *batch);
+
+  /* What the batch's fields say of its pictures. */
+  ld_condition (*condition)(const ld_model *model, ld_tape *tape, const ld_batch *batch);
+
+  /* The prediction for maps at `times` (B), which live on the tape. The first `channels` of its maps count;
+   * others are variances. */
+  ld_maps (*denoise)(const ld_model *model, ld_tape *tape, ld_maps x, const float *times,
+                     const ld_condition *condition, const ld_batch *batch);
+};
+
+#endif
