@@ -24,8 +24,8 @@ typedef struct ld_term {
 enum { LD_MAX_TERMS = 4 };
 
 /* C (M, N) = start + bias + the sum of up to LD_MAX_TERMS terms: a layer and its adapter take one sweep over
- * C. start (M, N) may be C itself; bias (N) is added to each row; either may be NULL. Either all terms' left
- * factors are transposed, or none is. */
+ * C. start (M, N) may be C itself; bias (N) is added to each row or, `bias_by_row`, number i of bias (M) to row
+ * i; either may be NULL. Either all terms' left factors are transposed, or none is. */
 typedef struct ld_sum {
   int M, N;
   const ld_term *terms;
@@ -35,6 +35,7 @@ typedef struct ld_sum {
   const float *bias;
   float *C;
   int ldc;
+  bool bias_by_row;
 } ld_sum;
 
 /* A frozen weight as stored: (rows, cols), contiguous. */

@@ -313,6 +313,10 @@ LD_VECTOR static void add_lines(float *sum, const float *a, const float *b, int 
   for (int i = 0; i < n; i++) sum[i] = a[i] + b[i];
 }
 
+LD_VECTOR static void add_number(float *sum, const float *a, float b, int n) {
+  for (int i = 0; i < n; i++) sum[i] = a[i] + b;
+}
+
 /* Gathers at `edge` what the tiles of rows from `row` and columns from `column` start from. */
 static void gather_start(const job *j, bool fresh, int row, int rows, int column, int n) {
   const float *start = fresh ? j->start : j->C, *bias = fresh ? j->bias : NULL;
@@ -323,6 +327,8 @@ static void gather_start(const job *j, bool fresh, int row, int rows, int column
     const float *b = bias ? bias + (row + i) * j->bias_row + column * j->bias_column : zeros;
     if ((!start || start_column == 1) && (!bias || j->bias_column == 1))
       add_lines(edge + i * LD_PANEL, s, b, n);
+    else if ((!start || start_column == 1) && j->bias_column == 0)
+      add_number(edge + i * LD_PANEL, s, *b, n);
     else
       for (int k = 0; k < n; k++)
         edge[i * LD_PANEL + k] = s[start ? k * start_column : 0] + b[bias ? k * j->bias_column : 0];
@@ -468,7 +474,7 @@ void ld_gemm_sum(const ld_sum *sum) {
   }
   job j = {.M = M, .N = N, .n_terms = sum->n_terms, .terms = sum->terms};
   j.start = sum->start, j.start_row = sum->ld_start, j.start_column = 1;
-  j.bias = sum->bias, j.bias_row = 0, j.bias_column = 1;
+  j.bias = sum->bias, j.bias_row = sum->bias_by_row, j.bias_column = !sum->bias_by_row;
   j.C = sum->C, j.row = sum->ldc, j.column = 1;
   for (int i = 0; i < j.n_terms; i++) j.words += term_words(&j.terms[i]);
   /* A narrow result of a tall product over rows (the gradient of B): computed as rows, its right factor can

@@ -40,7 +40,8 @@ static void put_start(const ld_sum *sum) {
   for (int i = 0; i < sum->M; i++) {
     float *row = sum->C + (size_t)i * (size_t)sum->ldc;
     const float *from = sum->start ? sum->start + (size_t)i * (size_t)sum->ld_start : NULL;
-    for (int k = 0; k < sum->N; k++) row[k] = (from ? from[k] : 0) + (sum->bias ? sum->bias[k] : 0);
+    for (int k = 0; k < sum->N; k++)
+      row[k] = (from ? from[k] : 0) + (sum->bias ? sum->bias[sum->bias_by_row ? i : k] : 0);
   }
 }
 

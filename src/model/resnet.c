@@ -48,7 +48,7 @@ typedef struct plan {
 } plan;
 
 static ld_kernel square(int size, int stride) {
-  return (ld_kernel){size, size, stride, size / 2};
+  return (ld_kernel){size, size, stride, size / 2, 0};
 }
 
 static void build_unit(ld_builder *b, unit *u, int in, int out, ld_kernel kernel, const char *convolution,

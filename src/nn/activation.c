@@ -3,8 +3,27 @@
 
 typedef struct activation_op {
   enum ld_activation kind;
-  ld_tensor *x, *gate, *y; /* gate: only for SwiGLU */
+  ld_tensor *x, *y;
 } activation_op;
+
+/* Passes run over all numbers at once, or over each row where a view has others between them. */
+typedef struct span {
+  size_t n_runs, length;
+} span;
+
+static bool is_whole(const ld_tensor *tensor) {
+  return tensor->stride == tensor->cols;
+}
+
+static span span_of(const ld_tensor *a, const ld_tensor *b) {
+  const size_t rows = (size_t)a->rows, cols = (size_t)a->cols;
+  return is_whole(a) && is_whole(b) ? (span){1, rows * cols} : (span){rows, cols};
+}
+
+/* Where a run begins, in the data of a tensor and in its gradient. */
+static size_t run_at(const ld_tensor *tensor, size_t run) {
+  return run * (size_t)tensor->stride;
+}
 
 #define GELU_C 0.7978845608028654f /* sqrt(2 / pi) */
 
@@ -46,6 +65,19 @@ LD_VECTOR static void silu_backward(float *dx, const float *dy, const float *x, 
   }
 }
 
+#define QUICK_GELU_C 1.702f
+
+LD_VECTOR static void quick_gelu(float *y, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = x[i] * ld_sigmoidf(QUICK_GELU_C * x[i]);
+}
+
+LD_VECTOR static void quick_gelu_backward(float *dx, const float *dy, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float u = QUICK_GELU_C * x[i], s = ld_sigmoidf(u);
+    dx[i] += dy[i] * s * (1.0f + u * (1.0f - s));
+  }
+}
+
 LD_VECTOR static void relu(float *y, const float *x, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;
 }
@@ -75,22 +107,26 @@ static const struct {
     [LD_RELU] = {relu, relu_backward},
     [LD_SILU] = {silu, silu_backward},
     [LD_TANH] = {hyperbolic, hyperbolic_backward},
+    [LD_QUICK_GELU] = {quick_gelu, quick_gelu_backward},
 };
-
-static size_t count(const ld_tensor *tensor) {
-  return (size_t)tensor->rows * (size_t)tensor->cols;
-}
 
 static void activation_forward(ld_tape *tape, void *self) {
   (void)tape;
   activation_op *op = self;
-  kinds[op->kind].forward(op->y->data, op->x->data, count(op->x));
+  const ld_tensor *x = op->x, *y = op->y;
+  const span s = span_of(x, x);
+  for (size_t r = 0; r < s.n_runs; r++)
+    kinds[op->kind].forward(y->data + run_at(y, r), x->data + run_at(x, r), s.length);
 }
 
 static void activation_backward(ld_tape *tape, void *self) {
   (void)tape;
   activation_op *op = self;
-  kinds[op->kind].backward(ld_grad(op->x), op->y->grad, op->x->data, count(op->x));
+  const ld_tensor *x = op->x, *y = op->y;
+  const span s = span_of(x, x);
+  float *dx = ld_grad(x);
+  for (size_t r = 0; r < s.n_runs; r++)
+    kinds[op->kind].backward(dx + run_at(x, r), y->grad + run_at(y, r), x->data + run_at(x, r), s.length);
 }
 
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind) {
@@ -125,33 +161,80 @@ LD_VECTOR static void swiglu_up(float *dup, const float *dy, const float *gate, 
   for (size_t i = 0; i < n; i++) dup[i] += dy[i] * gate[i] * ld_sigmoidf(gate[i]);
 }
 
-static void swiglu_forward(ld_tape *tape, void *self) {
-  (void)tape;
-  activation_op *op = self;
-  swiglu(op->y->data, op->gate->data, op->x->data, count(op->y));
+/* hidden * gelu(gate), `x` is hidden. */
+LD_VECTOR static void geglu(float *y, const float *gate, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    y[i] = x[i] * (gate[i] * ld_normal_cdf(gate[i], ld_expf(-0.5f * gate[i] * gate[i])));
 }
 
-static void swiglu_backward(ld_tape *tape, void *self) {
+LD_VECTOR static void geglu_gate(float *dgate, const float *dy, const float *gate, const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float bell = ld_expf(-0.5f * gate[i] * gate[i]);
+    dgate[i] += dy[i] * x[i] * (ld_normal_cdf(gate[i], bell) + gate[i] * 0.39894228f * bell);
+  }
+}
+
+LD_VECTOR static void geglu_hidden(float *dx, const float *dy, const float *gate, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    dx[i] += dy[i] * (gate[i] * ld_normal_cdf(gate[i], ld_expf(-0.5f * gate[i] * gate[i])));
+}
+
+/* Products of x with an activation of the gate. */
+static const struct gated_kind {
+  const char *name;
+  void (*forward)(float *y, const float *gate, const float *x, size_t n);
+  void (*gate)(float *dgate, const float *dy, const float *gate, const float *x, size_t n);
+  void (*hidden)(float *dx, const float *dy, const float *gate, size_t n);
+} swiglu_kind = {"swiglu", swiglu, swiglu_gate, swiglu_up},
+  geglu_kind = {"geglu", geglu, geglu_gate, geglu_hidden};
+
+typedef struct gated_op {
+  const struct gated_kind *kind;
+  ld_tensor *x, *gate, *y;
+} gated_op;
+
+static void gated_forward(ld_tape *tape, void *self) {
   (void)tape;
-  activation_op *op = self;
-  float *dgate = ld_grad(op->gate), *dup = ld_grad(op->x);
-  if (dgate) swiglu_gate(dgate, op->y->grad, op->gate->data, op->x->data, count(op->y));
-  if (dup) swiglu_up(dup, op->y->grad, op->gate->data, count(op->y));
+  const gated_op *op = self;
+  const ld_tensor *x = op->x, *gate = op->gate, *y = op->y;
+  const span s = span_of(x, gate);
+  for (size_t r = 0; r < s.n_runs; r++)
+    op->kind->forward(y->data + run_at(y, r), gate->data + run_at(gate, r), x->data + run_at(x, r), s.length);
+}
+
+static void gated_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  const gated_op *op = self;
+  const ld_tensor *x = op->x, *gate = op->gate;
+  const span s = span_of(x, gate);
+  float *dgate = ld_grad(gate), *dx = ld_grad(x);
+  for (size_t r = 0; r < s.n_runs; r++) {
+    const float *dy = op->y->grad + run_at(op->y, r), *g = gate->data + run_at(gate, r);
+    if (dgate) op->kind->gate(dgate + run_at(gate, r), dy, g, x->data + run_at(x, r), s.length);
+    if (dx) op->kind->hidden(dx + run_at(x, r), dy, g, s.length);
+  }
+}
+
+static ld_tensor *push_gated(ld_tape *tape, const struct gated_kind *kind, ld_tensor *gate, ld_tensor *x) {
+  gated_op *op = ld_tape_record(tape, sizeof *op);
+  *op = (gated_op){kind, x, gate, ld_tape_tensor(tape, x->rows, x->cols)};
+  ld_tape_push(tape, (ld_op){.name = kind->name,
+                             .self = op,
+                             .forward = gated_forward,
+                             .backward = gated_backward,
+                             .out = op->y,
+                             .in = LD_TENSORS(gate, x),
+                             .backward_reads = LD_TENSORS(gate, x),
+                             .cheap = true});
+  return op->y;
 }
 
 ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up) {
-  activation_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (activation_op){.x = up, .gate = gate};
-  op->y = ld_tape_tensor(tape, up->rows, up->cols);
-  ld_tape_push(tape, (ld_op){.name = "swiglu",
-                             .self = op,
-                             .forward = swiglu_forward,
-                             .backward = swiglu_backward,
-                             .out = op->y,
-                             .in = LD_TENSORS(gate, up),
-                             .backward_reads = LD_TENSORS(gate, up),
-                             .cheap = true});
-  return op->y;
+  return push_gated(tape, &swiglu_kind, gate, up);
+}
+
+ld_tensor *ld_op_geglu(ld_tape *tape, ld_tensor *hidden, ld_tensor *gate) {
+  return push_gated(tape, &geglu_kind, gate, hidden);
 }
 
 typedef struct product_op {
@@ -169,15 +252,23 @@ LD_VECTOR static void multiply_backward(float *dx, const float *dy, const float 
 static void product_forward(ld_tape *tape, void *self) {
   (void)tape;
   product_op *op = self;
-  multiply(op->y->data, op->a->data, op->b->data, count(op->y));
+  const ld_tensor *a = op->a, *b = op->b, *y = op->y;
+  const span s = span_of(a, b);
+  for (size_t r = 0; r < s.n_runs; r++)
+    multiply(y->data + run_at(y, r), a->data + run_at(a, r), b->data + run_at(b, r), s.length);
 }
 
 static void product_backward(ld_tape *tape, void *self) {
   (void)tape;
   product_op *op = self;
-  float *da = ld_grad(op->a), *db = ld_grad(op->b);
-  if (da) multiply_backward(da, op->y->grad, op->b->data, count(op->y));
-  if (db) multiply_backward(db, op->y->grad, op->a->data, count(op->y));
+  const ld_tensor *a = op->a, *b = op->b;
+  const span s = span_of(a, b);
+  float *da = ld_grad(a), *db = ld_grad(b);
+  for (size_t r = 0; r < s.n_runs; r++) {
+    const float *dy = op->y->grad + run_at(op->y, r);
+    if (da) multiply_backward(da + run_at(a, r), dy, b->data + run_at(b, r), s.length);
+    if (db) multiply_backward(db + run_at(b, r), dy, a->data + run_at(a, r), s.length);
+  }
 }
 
 ld_tensor *ld_op_multiply(ld_tape *tape, ld_tensor *a, ld_tensor *b) {

@@ -22,6 +22,7 @@ void ld_product_sum(const ld_product *p, ld_side y, int n, const ld_part *parts,
                         .start = start.data,
                         .ld_start = start.ld,
                         .bias = bias,
+                        .bias_by_row = p->columns,
                         .C = y.data,
                         .ldc = y.ld});
 }

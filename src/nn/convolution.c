@@ -15,8 +15,9 @@ typedef struct convolution_op {
   const ld_batch *batch;
   ld_window window;
   ld_maps x, y;
-  int tile_rows; /* rows of the output in a tile; the images are stacked */
-  float *kept;   /* (layer's kept, B H W) of y */
+  const ld_tensor *residual; /* NULL for none */
+  int tile_rows;             /* rows of the output in a tile; the images are stacked */
+  float *kept;               /* (layer's kept, B H W) of y */
 } convolution_op;
 
 /* Output rows [row, row + n_rows), which are columns [column, column + n) of y. */
@@ -33,7 +34,7 @@ static tile tile_at(const convolution_op *op, int row) {
 /* With a 1 x 1 kernel that visits every pixel, the patches are the input itself. */
 static bool is_pointwise(const convolution_op *op) {
   const ld_kernel *k = &op->layer->kernel;
-  return k->height == 1 && k->width == 1 && k->stride == 1 && k->padding == 0;
+  return k->height == 1 && k->width == 1 && k->stride == 1 && k->padding == 0 && k->extra == 0;
 }
 
 /* The patches of a tile, (in, t->n), of `x`, which has the shape of the op's input. */
@@ -100,6 +101,7 @@ static void convolution_forward(ld_tape *tape, void *self) {
     ld_product p = product_of(op, &t, in, &s);
     ld_linear_read(&p);
     if (in != x) p = product_of(op, &t, x, &s);
+    if (op->residual) p.start = (ld_side){op->residual->data + t.column, op->y.x->cols};
     ld_linear_forward(&p);
   }
 }
@@ -136,17 +138,22 @@ static void convolution_backward(ld_tape *tape, void *self) {
                       (ld_side){dx, x->stride}, true);
 }
 
-ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, const ld_batch *batch) {
+static int tile_rows(const convolution_op *op, int N) {
+  int columns = PATCHES / op->layer->in;
+  if (columns < MIN_COLUMNS) columns = MIN_COLUMNS;
+  if (is_pointwise(op) || columns >= N) return op->y.n * op->y.height;
+  return columns < op->y.width ? 1 : columns / op->y.width;
+}
+
+ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x, const ld_linear *layer,
+                                     const ld_batch *batch) {
   convolution_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (convolution_op){.layer = layer, .batch = batch, .x = x};
+  *op = (convolution_op){.layer = layer, .batch = batch, .x = x, .residual = residual.x};
   op->window = ld_window_over(&layer->kernel, x.x->rows, x.n, x.height, x.width);
   op->y = (ld_maps){NULL, x.n, op->window.out_height, op->window.out_width};
   const int N = op->y.n * op->y.height * op->y.width;
   op->y.x = ld_tape_tensor(tape, layer->out, N);
-  int columns = PATCHES / layer->in;
-  if (columns < MIN_COLUMNS) columns = MIN_COLUMNS;
-  op->tile_rows = is_pointwise(op) || columns >= N ? op->y.n * op->y.height : columns / op->y.width;
-  if (op->tile_rows < 1) op->tile_rows = 1;
+  op->tile_rows = tile_rows(op, N);
   scratch s;
   ld_tape_push(tape, (ld_op){.name = "convolution",
                              .module = layer->path,
@@ -155,10 +162,15 @@ ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, cons
                              .backward = convolution_backward,
                              .out = op->y.x,
                              .in = LD_TENSORS(x.x),
+                             .accumulate = residual.x,
                              .backward_reads = LD_TENSORS(ld_linear_trains(layer) ? x.x : NULL),
                              .layers = LD_LAYERS(layer),
                              .kept = {&op->kept, (size_t)ld_linear_kept(layer) * (size_t)N},
                              .scratch = carve(tape, op, NULL, &s),
                              .work = ld_linear_work(layer, N, x.x->trained)});
   return op->y;
+}
+
+ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, const ld_batch *batch) {
+  return ld_op_convolution_accumulate(tape, (ld_maps){0}, x, layer, batch);
 }

@@ -152,7 +152,7 @@ static void max_pool_backward(ld_tape *tape, void *self) {
 ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int padding) {
   pool_op *op = ld_tape_record(tape, sizeof *op);
   const ld_window w =
-      ld_window_over(&(ld_kernel){size, size, stride, padding}, x.x->rows, x.n, x.height, x.width);
+      ld_window_over(&(ld_kernel){size, size, stride, padding, 0}, x.x->rows, x.n, x.height, x.width);
   *op = (pool_op){x, {NULL, x.n, w.out_height, w.out_width}, size, stride, padding};
   /* Every window must contain a pixel. */
   assert(x.height > 0 && x.width > 0 && padding < size && w.out_height > 0 && w.out_width > 0);

@@ -90,13 +90,38 @@ ld_tensor *ld_op_pick_rows(ld_tape *tape, ld_tensor *x, const int32_t *rows, int
 ld_tensor *ld_op_join_columns(ld_tape *tape, ld_tensor *a, ld_tensor *b);
 
 enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_IDENTITY };
+
+/* LD_QUICK_GELU is x sigmoid(1.702 x). Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2. */
+enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_QUICK_GELU, LD_IDENTITY };
+
+/* y = the activation of x, which may be a view. */
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind);
 
-/* y = a b, number by number, of two tensors of one shape. */
+/* y = a b, number by number, of two tensors of one shape, which may be views. */
 ld_tensor *ld_op_multiply(ld_tape *tape, ld_tensor *a, ld_tensor *b);
 
-/* silu(gate) * up. Shazeer, "GLU Variants Improve Transformer", 2020. */
+/* silu(gate) * up. Shazeer, "GLU Variants Improve Transformer", 2020. Both may be views. */
 ld_tensor *ld_op_swiglu(ld_tape *tape, ld_tensor *gate, ld_tensor *up);
+
+/* hidden * gelu(gate), with the normal distribution function; from the same paper. Both may be views: the two
+ * halves of the columns of a tensor. */
+ld_tensor *ld_op_geglu(ld_tape *tape, ld_tensor *hidden, ld_tensor *gate);
+
+/* y (n, width): half = width / 2 sines of scale * times[i] * f_k, f_k = 10000^(-k / (half - shift)), and the
+ * cosines of the same, which come first with `cosines_first`; an odd width ends with 0. Frozen. `times` (n) is
+ * borrowed until the pass ends. Ho et al., "Denoising Diffusion Probabilistic Models", 2020, appendix B, in the
+ * form of diffusers, with its roundings to float. */
+ld_tensor *ld_op_sinusoids(ld_tape *tape, const float *times, int n, int width, bool cosines_first,
+                           float shift, float scale);
+
+/* y (T, C) = x (1 + scale[b]) + shift[b] for shift and scale (B, C), where b = t / rows_each for row t of x; all
+ * three may be views. Peebles and Xie, "Scalable Diffusion Models with Transformers", 2023, section 3.2. */
+ld_tensor *ld_op_modulate(ld_tape *tape, ld_tensor *x, ld_tensor *shift, ld_tensor *scale, int rows_each);
+
+/* y (T, C) = residual + gate[b] x for gate (B, C), with b as above; from the same paper. x and gate may be views,
+ * residual is none. */
+ld_tensor *ld_op_gate_accumulate(ld_tape *tape, ld_tensor *residual, ld_tensor *x, ld_tensor *gate,
+                                 int rows_each);
 
 /* Cross-entropy of head(features) on the rows that have targets, summed (not averaged) into *loss. It works
  * in chunks of rows, so that a (T, V) matrix never exists; loss and gradient are computed in one pass. Ends
@@ -124,8 +149,36 @@ typedef struct ld_maps {
 /* A field of images as maps. Nothing is copied. */
 ld_maps ld_op_images(ld_tape *tape, const ld_field *images);
 
-/* Convolution with zero padding, without bias; see ld_linear. */
+/* Convolution with zero padding, plus the layer's bias if there is one; see ld_linear. */
 ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *convolution, const ld_batch *batch);
+
+/* The same plus `residual`, of the shape of the result. */
+ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x, const ld_linear *convolution,
+                                     const ld_batch *batch);
+
+/* (x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance of each of n_groups groups of
+ * neighbouring channels of each image, weight and bias (C) frozen; then its SiLU, with `silu`. n_groups divides C.
+ * Wu and He, "Group Normalization", 2018. */
+ld_maps ld_op_group_norm(ld_tape *tape, ld_maps x, const float *weight, const float *bias, int n_groups,
+                         float eps, bool silu);
+
+/* x plus values (B, C), one number per channel and image. It works in place: x is what an operation of the same
+ * block has just made, and nothing else may read it. values may be a view. */
+ld_maps ld_op_add_channels(ld_tape *tape, ld_maps x, ld_tensor *values);
+
+/* Maps (C, B H W) as rows (B H W, C), image by image, and the reverse; x of the latter may be a view. */
+ld_tensor *ld_op_rows_of_maps(ld_tape *tape, ld_maps x);
+ld_maps ld_op_maps_of_rows(ld_tape *tape, ld_tensor *x, int n, int height, int width);
+
+/* Maps plus rows x (B H W, C). */
+ld_maps ld_op_maps_of_rows_accumulate(ld_tape *tape, ld_maps residual, ld_tensor *x);
+
+/* Each pixel of the larger maps is the nearest one of x, as of torch.nn.functional.interpolate with mode
+ * "nearest". */
+ld_maps ld_op_upsample(ld_tape *tape, ld_maps x, int height, int width);
+
+/* The channels of a, then those of b, of the same images. */
+ld_maps ld_op_join(ld_tape *tape, ld_maps a, ld_maps b);
 
 /* y = scale x + shift (+ residual), with scale and shift (C) per channel: a frozen batch normalisation. Then
  * its positive part, with `relu`. residual.x may be NULL. Ioffe and Szegedy, "Batch Normalization", 2015,
@@ -151,5 +204,11 @@ ld_maps ld_op_draw(ld_tape *tape, ld_maps moments, const float *noise, size_t st
 /* y = signal[b] x + level[b] noise for image b, whose noise is (C, H, W) at noise + b * stride. Frozen. */
 ld_maps ld_op_mix_noise(ld_tape *tape, ld_maps x, const float *noise, size_t stride, const float *signal,
                         const float *level);
+
+/* Adds to *loss, for each image b, weight[b] times the mean of (x - target)^2 over its pixels in the first
+ * `channels` channels of x; target is (channels, B H W), weight (B), or NULL for ones, both borrowed until the
+ * pass ends. The other channels get no gradient. Ends the tape. */
+void ld_op_weighted_error(ld_tape *tape, ld_maps x, const float *target, const float *weight, int channels,
+                          double *loss);
 
 #endif

@@ -5,7 +5,7 @@
 #include "linalg/rows.h"
 
 static int output_size(int size, int kernel, const ld_kernel *k) {
-  const int room = size + 2 * k->padding - kernel;
+  const int room = size + 2 * k->padding + k->extra - kernel;
   return room < 0 ? 0 : room / k->stride + 1;
 }
 

@@ -46,7 +46,9 @@ typedef struct ld_param {
 
 /* How a convolution steps over its input; all 0 for a linear layer. */
 typedef struct ld_kernel {
-  int height, width, stride, padding;
+  int height, width, stride;
+  int padding; /* on all four sides */
+  int extra;   /* padding at the right and at the bottom beyond `padding` */
 } ld_kernel;
 
 /* y = x W^T + bias. W is frozen; `change` is what training adds to it or puts in its place.

@@ -156,7 +156,7 @@ static void record_text(ld_tape *t, const layer *l, const float *const *vectors,
   h = ld_op_layer_norm(t, x, scale, shift, 1e-5f);
   q = ld_op_linear(t, h, &l[GATE].linear, batch);
   h = ld_op_swiglu(t, q, ld_op_linear(t, h, &l[UP].linear, batch));
-  for (int kind = 0; kind < LD_IDENTITY; kind++) h = ld_op_activation(t, h, (enum ld_activation)kind);
+  for (int kind = 0; kind <= LD_TANH; kind++) h = ld_op_activation(t, h, (enum ld_activation)kind);
   x = ld_op_linear_accumulate(t, x, h, &l[DOWN].linear, batch);
   const ld_linear head = {.path = "", .in = WIDTH, .out = VOCABULARY, .weight = table};
   ld_op_cross_entropy(t, x, &head, ld_batch_field(batch, LD_TARGETS), batch, loss);
@@ -206,8 +206,8 @@ static bool image_model(inputs *in, ld_digest *digest) {
   const ld_field images = {
       .name = LD_IMAGE, .n_rows = B, .numbers = pixels, .channels = CHANNELS, .height = SIDE, .width = SIDE};
   const ld_batch batch = {.fields = {images, {.name = LD_TARGETS, .n_rows = B, .ids = targets}}, .seed = 1};
-  make_layer(in, &layers[0], CHANNELS, MAPS, (ld_kernel){3, 3, 1, 1});
-  make_layer(in, &layers[1], MAPS, CLASSES, (ld_kernel){1, 1, 1, 0});
+  make_layer(in, &layers[0], CHANNELS, MAPS, (ld_kernel){3, 3, 1, 1, 0});
+  make_layer(in, &layers[1], MAPS, CLASSES, (ld_kernel){1, 1, 1, 0, 0});
   return run_net(record_images, layers, 2, vectors, &batch, digest);
 }
 

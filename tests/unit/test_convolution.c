@@ -92,7 +92,7 @@ static double run(net *n, bool backward) {
 
 static net *make_net(const ld_adapter_kind *kind, ld_kernel second, double dropout) {
   net *n = ld_alloc(1, sizeof *n);
-  make_layer(&n->first, kind, C, 2, (ld_kernel){3, 3, 1, 1}, dropout, 1);
+  make_layer(&n->first, kind, C, 2, (ld_kernel){3, 3, 1, 1, 0}, dropout, 1);
   make_layer(&n->second, kind, 2, CLASSES, second, dropout, 2);
   fill(n->pixels, sizeof n->pixels / sizeof *n->pixels, 3);
   fill(n->scale, C2, 4);
@@ -154,13 +154,13 @@ static void check_net(ld_kernel second, double dropout) {
 }
 
 Test(convolution, gradients_are_slopes_of_the_loss) {
-  check_net((ld_kernel){3, 3, 2, 1}, 0);
-  check_net((ld_kernel){1, 1, 2, 0}, 0);
+  check_net((ld_kernel){3, 3, 2, 1, 0}, 0);
+  check_net((ld_kernel){1, 1, 2, 0, 0}, 0);
 }
 
 Test(convolution, gradients_with_dropout) {
-  check_net((ld_kernel){3, 3, 2, 1}, 0.4);
-  check_net((ld_kernel){1, 1, 2, 0}, 0.4);
+  check_net((ld_kernel){3, 3, 2, 1, 0}, 0.4);
+  check_net((ld_kernel){1, 1, 2, 0, 0}, 0.4);
 }
 
 /* The value under the kernel at (row, column) of image b, directly from the definition. */
@@ -187,7 +187,7 @@ static double defined(const layer *l, const float *x, int o, int b, int row, int
 }
 
 static void check_definition(ld_kernel kernel) {
-  net *n = make_net(&ld_adapter_lora, (ld_kernel){1, 1, 2, 0}, 0);
+  net *n = make_net(&ld_adapter_lora, (ld_kernel){1, 1, 2, 0, 0}, 0);
   free_layer(&n->first);
   make_layer(&n->first, &ld_adapter_lora, C, C2, kernel, 0, 6);
   ld_maps y = {0};
@@ -209,13 +209,13 @@ static void check_definition(ld_kernel kernel) {
 }
 
 Test(convolution, is_what_it_is_defined_to_be) {
-  check_definition((ld_kernel){3, 3, 1, 1});
-  check_definition((ld_kernel){3, 3, 2, 1});
-  check_definition((ld_kernel){1, 1, 1, 0});
-  check_definition((ld_kernel){1, 1, 2, 0});
-  check_definition((ld_kernel){7, 7, 2, 3});
-  check_definition((ld_kernel){3, 3, 3, 0});
-  check_definition((ld_kernel){5, 1, 2, 2});
+  check_definition((ld_kernel){3, 3, 1, 1, 0});
+  check_definition((ld_kernel){3, 3, 2, 1, 0});
+  check_definition((ld_kernel){1, 1, 1, 0, 0});
+  check_definition((ld_kernel){1, 1, 2, 0, 0});
+  check_definition((ld_kernel){7, 7, 2, 3, 0});
+  check_definition((ld_kernel){3, 3, 3, 0, 0});
+  check_definition((ld_kernel){5, 1, 2, 2, 0});
 }
 
 #ifndef NDEBUG

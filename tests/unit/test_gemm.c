@@ -63,7 +63,7 @@ static double worst(const ld_sum *of, const matrix *left, const matrix *right, b
   double most = 0;
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++) {
-      float want = (start ? start[i * ldc + j] : 0) + (bias ? bias[j] : 0), chain = 0;
+      float want = (start ? start[i * ldc + j] : 0) + (bias ? bias[of->bias_by_row ? i : j] : 0), chain = 0;
       double sum = (double)want, size = fabs(sum) + 1e-3;
       int n = 0;
       for (int t = 0; t < n_terms; t++)
@@ -98,13 +98,13 @@ static double try_one(int round, bool exact) {
     terms[t] = (ld_term){left[t].factor, right[t].factor, K, t ? 0.5f : 1};
   }
   const int ldc = N + below(4);
-  const bool accumulate = below(2), with_bias = below(2);
-  float *C = numbers(M * ldc), *before = numbers(M * ldc), *bias = numbers(N);
+  const bool accumulate = below(2), with_bias = below(2), by_row = with_bias && below(2);
+  float *C = numbers(M * ldc), *before = numbers(M * ldc), *bias = numbers(by_row ? M : N);
   memcpy(before, C, (size_t)(M * ldc) * sizeof *C);
   const float *start = accumulate ? C : NULL;
-  ld_gemm_sum(&(ld_sum){M, N, terms, n_terms, start, ldc, with_bias ? bias : NULL, C, ldc});
-  const ld_sum want = {M, N,  terms, n_terms, accumulate ? before : NULL, ldc, with_bias ? bias : NULL,
-                       C, ldc};
+  ld_gemm_sum(&(ld_sum){M, N, terms, n_terms, start, ldc, with_bias ? bias : NULL, C, ldc, by_row});
+  const ld_sum want = {M, N,   terms, n_terms, accumulate ? before : NULL, ldc, with_bias ? bias : NULL,
+                       C, ldc, by_row};
   const double off = worst(&want, left, right, exact);
   for (int i = 0; i < M; i++)
     cr_assert_arr_eq(C + i * ldc + N, before + i * ldc + N, (size_t)(ldc - N) * sizeof *C, "writes beside C");
@@ -180,10 +180,10 @@ Test(gemm, rows_do_not_see_each_other) {
 Test(gemm, nothing_to_multiply) {
   float C[6] = {1, 2, 3, 4, 5, 6}, bias[3] = {7, 8, 9};
   const ld_term none = {ld_float_factor(bias, 1, false), ld_float_factor(bias, 3, false), 0, 1};
-  ld_gemm_sum(&(ld_sum){2, 3, &none, 1, C, 3, NULL, C, 3});
+  ld_gemm_sum(&(ld_sum){2, 3, &none, 1, C, 3, NULL, C, 3, false});
   cr_assert_eq(C[5], 6);
-  ld_gemm_sum(&(ld_sum){2, 3, &none, 1, NULL, 0, bias, C, 3});
+  ld_gemm_sum(&(ld_sum){2, 3, &none, 1, NULL, 0, bias, C, 3, false});
   cr_assert_eq(C[3], 7);
-  ld_gemm_sum(&(ld_sum){2, 3, &none, 1, NULL, 0, NULL, C, 3});
+  ld_gemm_sum(&(ld_sum){2, 3, &none, 1, NULL, 0, NULL, C, 3, false});
   cr_assert_eq(C[4], 0);
 }
