@@ -28,6 +28,15 @@ static char *config_folder(const ld_builder *builder) {
   return component ? ld_format("%s/%s", source, component) : ld_strdup(source);
 }
 
+const char *ld_build_text(ld_builder *builder, const char *format, ...) {
+  char text[NAME_LENGTH];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  return strcpy(ld_build_alloc(builder, strlen(text) + 1, 1), text);
+}
+
 static void config_failed(ld_builder *builder) {
   char *folder = config_folder(builder);
   builder->failed = ld_fail_prefix(builder->err, LD_EFORMAT, "%s/config.json", folder);
@@ -46,10 +55,11 @@ void ld_build_refuse(ld_builder *builder, const char *key, const char *format, .
   free(folder);
 }
 
-bool ld_build_component_begin(ld_builder *builder, const char *name, const ld_key *keys) {
+bool ld_build_component_begin(ld_builder *builder, const char *name, const char *body, const ld_key *keys) {
   const ld_value *config = ld_value_get(builder->whole, name);
   if (builder->failed || !config) return false;
   builder->component = name;
+  builder->body = body;
   builder->config = config;
   builder->keys[0] = keys;
   builder->keys[1] = NULL;
@@ -61,6 +71,7 @@ bool ld_build_component_begin(ld_builder *builder, const char *name, const ld_ke
 
 void ld_build_component_end(ld_builder *builder) {
   builder->component = NULL;
+  builder->body = builder->model->family->body;
   builder->config = builder->whole;
   builder->unlisted = false;
 }
@@ -218,21 +229,21 @@ typedef struct spellings {
   int n;
 } spellings;
 
-static void add_spelling(spellings *all, const char *body, char *name) {
-  const size_t length = body ? strlen(body) : 0;
+static void add_spelling(const ld_builder *b, spellings *all, char *name) {
+  const size_t before = b->component ? strlen(b->component) + 1 : 0, length = b->body ? strlen(b->body) : 0;
   all->names[all->n++] = name;
-  if (length && !strncmp(name, body, length) && name[length] == '.')
-    all->names[all->n++] = ld_strdup(name + length + 1);
+  if (length && !strncmp(name + before, b->body, length) && name[before + length] == '.')
+    all->names[all->n++] = ld_format("%.*s%s", (int)before, name, name + before + length + 1);
 }
 
 static spellings spell(const ld_builder *builder, const char *name) {
   static const char *const old[][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
-  const char *body = builder->model->family->body, *end = strrchr(name, '.');
+  const char *end = strrchr(name, '.');
   spellings all = {0};
-  add_spelling(&all, body, ld_strdup(name));
+  add_spelling(builder, &all, ld_strdup(name));
   for (int i = 0; end && i < 2; i++)
     if (!strcmp(end, old[i][0]))
-      add_spelling(&all, body, ld_format("%.*s%s", (int)(end - name), name, old[i][1]));
+      add_spelling(builder, &all, ld_format("%.*s%s", (int)(end - name), name, old[i][1]));
   return all;
 }
 

@@ -16,6 +16,7 @@ struct ld_builder {
   const ld_value *whole;  /* the model's */
   const ld_key *keys[LD_CONFIG_TABLES + 1]; /* of the config in use */
   const char *component;                    /* NULL: none */
+  const char *body;                         /* the module whose name files may leave out; NULL: none */
   bool unlisted;                            /* modules are not listed in the model: nothing can train them */
   const ld_weight_store *weights;
   ld_head_request request;
@@ -38,10 +39,13 @@ struct ld_builder {
 void *ld_build_alloc(ld_builder *builder, size_t count, size_t size);
 void *ld_build_own(ld_builder *builder, void *memory);
 
+/* A text that the model owns: part of a name. */
+const char *ld_build_text(ld_builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* A component of a diffusers model (io/hub/pipeline.h). Until the end config values are the component's, names
- * of tensors and paths of modules get its name before them, and errors name its file. `keys` are those of its
- * config. False: there is no such component, or its config is refused. */
-bool ld_build_component_begin(ld_builder *builder, const char *name, const ld_key *keys);
+ * of tensors and paths of modules get its name before them, and errors name its file. Names of its tensors may lack
+ * `body` (NULL: none); `keys` are those of its config. False: there is no such component, or its config is refused. */
+bool ld_build_component_begin(ld_builder *builder, const char *name, const char *body, const ld_key *keys);
 void ld_build_component_end(ld_builder *builder);
 
 /* Config values, under the key or its alias. A size is an integer of at least 1; without a fallback (0) it is

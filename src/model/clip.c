@@ -1,10 +1,8 @@
 #include "model/clip.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 
 typedef struct block {
   float *norm1[2], *norm2[2]; /* weight and bias */
@@ -40,28 +38,24 @@ static const ld_key keys[] = {
     {NULL, 0, NULL},
 };
 
-/* Files have "text_model." before their names, or not. */
-static const char *body_of(const ld_builder *b) {
-  return ld_build_there(b, "text_model.final_layer_norm.weight") ? "text_model." : "";
+#define BODY "text_model" /* files may have its name before those of tensors, or not */
+
+static void build_norm(ld_builder *b, float *norm[2], int width, const char *path) {
+  norm[0] = ld_build_vector(b, width, "%s.weight", path);
+  norm[1] = ld_build_vector(b, width, "%s.bias", path);
 }
 
-static void build_norm(ld_builder *b, float *norm[2], int width, const char *body, const char *name) {
-  norm[0] = ld_build_vector(b, width, "%s%s.weight", body, name);
-  norm[1] = ld_build_vector(b, width, "%s%s.bias", body, name);
-}
-
-static void build_block(ld_builder *b, block *k, int width, int inner, const char *body, int i) {
+static void build_block(ld_builder *b, block *k, int width, int inner, int i) {
   ld_build_block_begin(b);
-  char *path = ld_format("%sencoder.layers.%d.", body, i);
-  build_norm(b, k->norm1, width, path, "layer_norm1");
-  ld_build_linear(b, &k->k, width, width, true, "%sself_attn.k_proj", path);
-  ld_build_linear(b, &k->v, width, width, true, "%sself_attn.v_proj", path);
-  ld_build_linear(b, &k->q, width, width, true, "%sself_attn.q_proj", path);
-  ld_build_linear(b, &k->out, width, width, true, "%sself_attn.out_proj", path);
-  build_norm(b, k->norm2, width, path, "layer_norm2");
-  ld_build_linear(b, &k->up, width, inner, true, "%smlp.fc1", path);
-  ld_build_linear(b, &k->down, inner, width, true, "%smlp.fc2", path);
-  free(path);
+  const char *path = ld_build_text(b, BODY ".encoder.layers.%d", i);
+  build_norm(b, k->norm1, width, ld_build_text(b, "%s.layer_norm1", path));
+  ld_build_linear(b, &k->k, width, width, true, "%s.self_attn.k_proj", path);
+  ld_build_linear(b, &k->v, width, width, true, "%s.self_attn.v_proj", path);
+  ld_build_linear(b, &k->q, width, width, true, "%s.self_attn.q_proj", path);
+  ld_build_linear(b, &k->out, width, width, true, "%s.self_attn.out_proj", path);
+  build_norm(b, k->norm2, width, ld_build_text(b, "%s.layer_norm2", path));
+  ld_build_linear(b, &k->up, width, inner, true, "%s.mlp.fc1", path);
+  ld_build_linear(b, &k->down, inner, width, true, "%s.mlp.fc2", path);
   ld_build_block_end(b);
 }
 
@@ -88,19 +82,18 @@ static void read_config(ld_builder *b, ld_clip *clip) {
 }
 
 ld_clip *ld_clip_build(ld_builder *b, const char *component) {
-  if (!ld_build_component_begin(b, component, keys)) return NULL;
+  if (!ld_build_component_begin(b, component, BODY, keys)) return NULL;
   ld_clip *clip = ld_build_alloc(b, 1, sizeof *clip);
-  const char *body = body_of(b);
   read_config(b, clip);
   const int inner = ld_build_size(b, "intermediate_size", 2048), width = clip->width;
   b->depth_key = "num_hidden_layers";
-  clip->words = ld_build_matrix(b, clip->vocab, width, "%sembeddings.token_embedding.weight", body);
-  clip->positions = ld_build_matrix(b, clip->length, width, "%sembeddings.position_embedding.weight", body);
+  clip->words = ld_build_matrix(b, clip->vocab, width, BODY ".embeddings.token_embedding.weight");
+  clip->positions = ld_build_matrix(b, clip->length, width, BODY ".embeddings.position_embedding.weight");
   clip->blocks = ld_build_alloc(b, (size_t)clip->n_blocks, sizeof *clip->blocks);
   for (int i = 0; i < clip->n_blocks && !b->failed; i++)
-    build_block(b, &clip->blocks[i], width, inner, body, i);
-  ld_build_end(b, "num_hidden_layers", "%sencoder.layers.%d.mlp.fc1.weight", body, clip->n_blocks);
-  build_norm(b, clip->norm, width, body, "final_layer_norm");
+    build_block(b, &clip->blocks[i], width, inner, i);
+  ld_build_end(b, "num_hidden_layers", BODY ".encoder.layers.%d.mlp.fc1.weight", clip->n_blocks);
+  build_norm(b, clip->norm, width, BODY ".final_layer_norm");
   if (ld_build_there(b, "text_projection.weight"))
     ld_build_linear(b, &clip->projection, width, ld_build_size(b, "projection_dim", 512), false,
                     "text_projection");

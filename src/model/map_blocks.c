@@ -1,9 +1,7 @@
 #include "model/map_blocks.h"
 
 #include <math.h>
-#include <stdlib.h>
 
-#include "base/text.h"
 
 ld_group_norm ld_build_group_norm(ld_builder *b, int channels, int groups, float eps, const char *path) {
   if (channels % groups)
@@ -22,25 +20,15 @@ void ld_build_same(ld_builder *b, ld_linear *convolution, int in, int out, const
   ld_build_convolution(b, convolution, in, out, (ld_kernel){3, 3, 1, 1, 0}, true, "%s", path);
 }
 
-static char *join(const char *path, const char *name) {
-  return ld_format("%s.%s", path, name);
-}
-
 void ld_build_res_block(ld_builder *b, ld_res_block *block, const ld_res_shape *s, const char *path) {
-  char *norm1 = join(path, "norm1"), *norm2 = join(path, "norm2"), *conv1 = join(path, "conv1"),
-       *conv2 = join(path, "conv2");
-  block->norm1 = ld_build_group_norm(b, s->in, s->groups, s->eps, norm1);
-  ld_build_same(b, &block->conv1, s->in, s->out, conv1);
+  block->norm1 = ld_build_group_norm(b, s->in, s->groups, s->eps, ld_build_text(b, "%s.norm1", path));
+  ld_build_same(b, &block->conv1, s->in, s->out, ld_build_text(b, "%s.conv1", path));
   if (s->time_width) ld_build_linear(b, &block->time, s->time_width, s->out, true, "%s.time_emb_proj", path);
-  block->norm2 = ld_build_group_norm(b, s->out, s->groups, s->eps, norm2);
-  ld_build_same(b, &block->conv2, s->out, s->out, conv2);
+  block->norm2 = ld_build_group_norm(b, s->out, s->groups, s->eps, ld_build_text(b, "%s.norm2", path));
+  ld_build_same(b, &block->conv2, s->out, s->out, ld_build_text(b, "%s.conv2", path));
   if (s->in != s->out)
     ld_build_convolution(b, &block->shortcut, s->in, s->out, (ld_kernel){1, 1, 1, 0, 0}, true,
                          "%s.conv_shortcut", path);
-  free(norm1);
-  free(norm2);
-  free(conv1);
-  free(conv2);
 }
 
 ld_maps ld_res_block_run(const ld_res_block *block, ld_tape *t, ld_maps x, ld_tensor *time,
@@ -59,9 +47,7 @@ void ld_build_map_attention(ld_builder *b, ld_map_attention *a, int channels, in
                                           {"query", "key", "value", "proj_attn"}};
   ld_linear *const layers[] = {&a->q, &a->k, &a->v, &a->out};
   const bool old = ld_build_there(b, "%s.query.weight", path);
-  char *norm = join(path, "group_norm");
-  a->norm = ld_build_group_norm(b, channels, groups, eps, norm);
-  free(norm);
+  a->norm = ld_build_group_norm(b, channels, groups, eps, ld_build_text(b, "%s.group_norm", path));
   for (int i = 0; i < 4; i++)
     ld_build_linear(b, layers[i], channels, channels, true, "%s.%s", path, names[old][i]);
   const int D = channels / n_heads;

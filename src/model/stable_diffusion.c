@@ -82,7 +82,7 @@ static void check_parts(ld_builder *b, const parts *own) {
   const int context = ld_unet_context_width(own->unet);
   int width = 0;
   for (int i = 0; i < own->n_texts; i++) width += ld_clip_width(own->texts[i]);
-  ld_build_component_begin(b, "unet", (const ld_key[]){{NULL, 0, NULL}});
+  ld_build_component_begin(b, "unet", NULL, (const ld_key[]){{NULL, 0, NULL}});
   if (context && context != width)
     ld_build_refuse(b, "cross_attention_dim", "(%d) is not the width of the text encoder's states (%d)", context,
                     width);

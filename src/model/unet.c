@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "model/map_blocks.h"
 
-enum { MAX_LEVELS = 8, MAX_UNITS = 6, PATH = 160 };
+enum { MAX_LEVELS = 8, MAX_UNITS = 6 };
 
 /* One layer of a transformer over pixels: attention to each other, to the text, and two linear layers. */
 typedef struct layer {
@@ -108,7 +108,7 @@ static const ld_key keys[] = {
 };
 
 /* Settings of which only one value is supported. */
-static void check_fixed(ld_builder *b) {
+static void check_fixed(ld_builder *b, bool conditional) {
   static const struct {
     const char *key, *only; /* NULL: null */
   } texts[] = {{"act_fn", "silu"},
@@ -117,7 +117,6 @@ static void check_fixed(ld_builder *b) {
                {"cross_attention_norm", NULL},
                {"downsample_type", "conv"},
                {"encoder_hid_dim_type", NULL},
-               {"mid_block_type", "UNetMidBlock2DCrossAttn"},
                {"resnet_time_scale_shift", "default"},
                {"time_embedding_act_fn", NULL},
                {"time_embedding_type", "positional"},
@@ -127,6 +126,10 @@ static void check_fixed(ld_builder *b) {
                                       "mid_block_only_cross_attention", "resnet_skip_time_act"};
   static const char *const numbers[] = {"encoder_hid_dim", "time_cond_proj_dim", "time_embedding_dim",
                                         "reverse_transformer_layers_per_block"};
+  const char *middle = conditional ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D";
+  const ld_value *named = ld_value_member(b->config, "mid_block_type");
+  if (named && (named->type != LD_STRING || strcmp(named->string, middle) != 0))
+    ld_build_refuse(b, "mid_block_type", "must be \"%s\"", middle);
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     const char *value = ld_build_string(b, texts[i].key, texts[i].only);
     if (value && (!texts[i].only || strcmp(value, texts[i].only) != 0))
@@ -247,7 +250,7 @@ static plan read_plan(ld_builder *b, ld_unet *unet) {
   const bool conditional = strcmp(class, "UNet2DModel") != 0;
   if (conditional && strcmp(class, "UNet2DConditionModel") != 0)
     ld_build_refuse(b, "_class_name", "\"%.64s\" is not supported", class);
-  check_fixed(b);
+  check_fixed(b, conditional);
   unet->channels = ld_build_size(b, "in_channels", conditional ? 4 : 3);
   unet->outputs = ld_build_size(b, "out_channels", conditional ? 4 : 3);
   unet->cosines_first = ld_build_flag(b, "flip_sin_to_cos", true);
@@ -265,8 +268,6 @@ static plan read_plan(ld_builder *b, ld_unet *unet) {
     ld_build_refuse(b, "down_block_types", "has cross-attention, but the class is UNet2DModel");
   if (conditional && (has(p.downs, unet->n_levels, TO_ITSELF) || has(p.ups, unet->n_levels, TO_ITSELF)))
     ld_build_refuse(b, "down_block_types", "with attention of a map to itself is not supported in this class");
-  if (ld_build_has(b, "mid_block_type") && !ld_value_get(b->config, "mid_block_type"))
-    ld_build_refuse(b, "mid_block_type", "null is not supported");
   read_heads(b, unet, &p);
   read_addition(b, unet);
   return p;
@@ -279,14 +280,13 @@ static void build_attention(ld_builder *b, ld_linear a[4], int C, int context, c
 }
 
 static void build_layer(ld_builder *b, layer *l, int C, int context, const char *path) {
-  char name[PATH];
   for (int i = 0; i < 3; i++) {
     l->norms[i][0] = ld_build_vector(b, C, "%s.norm%d.weight", path, i + 1);
     l->norms[i][1] = ld_build_vector(b, C, "%s.norm%d.bias", path, i + 1);
   }
-  snprintf(name, sizeof name, "%s.attn1", path);
+  const char *name = ld_build_text(b, "%s.attn1", path);
   build_attention(b, l->self, C, C, name);
-  snprintf(name, sizeof name, "%s.attn2", path);
+  name = ld_build_text(b, "%s.attn2", path);
   build_attention(b, l->cross, C, context, name);
   ld_build_linear(b, &l->up, C, 8 * C, true, "%s.ff.net.0.proj", path);
   ld_build_linear(b, &l->down, 4 * C, C, true, "%s.ff.net.2", path);
@@ -303,10 +303,9 @@ static void build_projection(ld_builder *b, const ld_unet *unet, ld_linear *line
 
 static void build_transformer(ld_builder *b, const ld_unet *unet, const plan *p, transformer *t, int at,
                               const char *path) {
-  char name[PATH];
   const int C = p->widths[at], D = C / p->heads[at];
   ld_build_block_begin(b);
-  snprintf(name, sizeof name, "%s.norm", path);
+  const char *name = ld_build_text(b, "%s.norm", path);
   t->norm = ld_build_group_norm(b, C, p->groups, 1e-6f, name);
   build_projection(b, unet, &t->in, C, path, "proj_in");
   ld_build_block_end(b);
@@ -314,7 +313,7 @@ static void build_transformer(ld_builder *b, const ld_unet *unet, const plan *p,
   t->layers = ld_build_alloc(b, (size_t)t->n, sizeof *t->layers);
   for (int i = 0; i < t->n && !b->failed; i++) {
     ld_build_block_begin(b);
-    snprintf(name, sizeof name, "%s.transformer_blocks.%d", path, i);
+    name = ld_build_text(b, "%s.transformer_blocks.%d", path, i);
     build_layer(b, &t->layers[i], C, unet->context, name);
     ld_build_block_end(b);
   }
@@ -331,14 +330,13 @@ static void build_transformer(ld_builder *b, const ld_unet *unet, const plan *p,
 /* A residual block of a level of that number, and the attention after it: the k-th in `path`. */
 static void build_unit(ld_builder *b, const ld_unet *unet, const plan *p, unit *u, int in, int at,
                        enum attends attends, const char *path, int k) {
-  char name[PATH];
   const int out = p->widths[at];
   ld_build_block_begin(b);
-  snprintf(name, sizeof name, "%s.resnets.%d", path, k);
+  const char *name = ld_build_text(b, "%s.resnets.%d", path, k);
   ld_build_res_block(b, &u->block, &(ld_res_shape){in, out, 4 * unet->width, p->groups, p->eps}, name);
   ld_build_block_end(b);
   u->attends = attends;
-  snprintf(name, sizeof name, "%s.attentions.%d", path, k);
+  name = ld_build_text(b, "%s.attentions.%d", path, k);
   if (attends == TO_TEXT) build_transformer(b, unet, p, &u->transformer, at, name);
   if (attends != TO_ITSELF) return;
   ld_build_block_begin(b);
@@ -348,11 +346,10 @@ static void build_unit(ld_builder *b, const ld_unet *unet, const plan *p, unit *
 
 static void build_down(ld_builder *b, ld_unet *unet, const plan *p, int i) {
   level *l = &unet->downs[i];
-  char path[PATH];
   const int before = i ? p->widths[i - 1] : p->widths[0], out = p->widths[i];
   l->n = p->units;
   l->units = ld_build_alloc(b, (size_t)l->n, sizeof *l->units);
-  snprintf(path, sizeof path, "down_blocks.%d", i);
+  const char *path = ld_build_text(b, "down_blocks.%d", i);
   for (int k = 0; k < l->n && !b->failed; k++)
     build_unit(b, unet, p, &l->units[k], k ? out : before, i, p->downs[i], path, k);
   ld_build_end(b, "layers_per_block", "%s.resnets.%d.conv1.weight", path, l->n);
@@ -380,16 +377,15 @@ static int skipped(const ld_unet *unet, const plan *p, int up, int k) {
 
 static void build_up(ld_builder *b, ld_unet *unet, const plan *p, int i) {
   level *l = &unet->ups[i];
-  char path[PATH];
   const int at = unet->n_levels - 1 - i, out = p->widths[at], before = i ? p->widths[at + 1] : out;
   l->n = p->units + 1;
   l->units = ld_build_alloc(b, (size_t)l->n, sizeof *l->units);
-  snprintf(path, sizeof path, "up_blocks.%d", i);
+  const char *path = ld_build_text(b, "up_blocks.%d", i);
   for (int k = 0; k < l->n && !b->failed; k++)
     build_unit(b, unet, p, &l->units[k], (k ? out : before) + skipped(unet, p, i, k), at, p->ups[i], path, k);
   ld_build_end(b, "layers_per_block", "%s.resnets.%d.conv1.weight", path, l->n);
   l->resizes = i + 1 < unet->n_levels;
-  snprintf(path, sizeof path, "up_blocks.%d.upsamplers.0.conv", i);
+  path = ld_build_text(b, "up_blocks.%d.upsamplers.0.conv", i);
   ld_build_block_begin(b);
   if (l->resizes) ld_build_same(b, &l->resize, out, out, path);
   ld_build_block_end(b);
@@ -407,7 +403,7 @@ static void build_times(ld_builder *b, ld_unet *unet) {
 }
 
 ld_unet *ld_unet_build(ld_builder *b) {
-  if (!ld_build_component_begin(b, "unet", keys)) return NULL;
+  if (!ld_build_component_begin(b, "unet", NULL, keys)) return NULL;
   ld_unet *unet = ld_build_alloc(b, 1, sizeof *unet);
   const plan p = read_plan(b, unet);
   if (b->failed) return NULL;

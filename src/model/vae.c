@@ -1,13 +1,12 @@
 #include "model/vae.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "model/map_blocks.h"
 
-enum { MAX_LEVELS = 8, PATH = 128 };
+enum { MAX_LEVELS = 8 };
 static const float EPS = 1e-6f;
 
 /* The blocks of one size of maps, and the convolution that changes the size after them. */
@@ -66,36 +65,33 @@ static const ld_key keys[] = {
 };
 
 static void build_level(ld_builder *b, level *l, const plan *p, int in, int out, int n, const char *path) {
-  char name[PATH];
   l->blocks = ld_build_alloc(b, (size_t)n, sizeof *l->blocks);
   l->n = n;
   for (int i = 0; i < n && !b->failed; i++) {
-    snprintf(name, sizeof name, "%s.resnets.%d", path, i);
+    const char *name = ld_build_text(b, "%s.resnets.%d", path, i);
     ld_build_res_block(b, &l->blocks[i], &(ld_res_shape){i ? out : in, out, 0, p->groups, EPS}, name);
   }
-  snprintf(name, sizeof name, "%s.resnets.%d.conv1.weight", path, n);
+  const char *name = ld_build_text(b, "%s.resnets.%d.conv1.weight", path, n);
   ld_build_end(b, "layers_per_block", "%s", name);
 }
 
 static void build_middle(ld_builder *b, middle *m, const plan *p, int width, const char *path) {
-  char name[PATH];
   const ld_res_shape shape = {width, width, 0, p->groups, EPS};
-  snprintf(name, sizeof name, "%s.resnets.0", path);
+  const char *name = ld_build_text(b, "%s.resnets.0", path);
   ld_build_res_block(b, &m->first, &shape, name);
   m->attends = p->attends;
-  snprintf(name, sizeof name, "%s.attentions.0", path);
+  name = ld_build_text(b, "%s.attentions.0", path);
   if (p->attends) ld_build_map_attention(b, &m->attention, width, 1, p->groups, EPS, name);
-  snprintf(name, sizeof name, "%s.resnets.1", path);
+  name = ld_build_text(b, "%s.resnets.1", path);
   ld_build_res_block(b, &m->second, &shape, name);
 }
 
 static void build_encoder(ld_builder *b, ld_vae *vae, const plan *p) {
   coder *c = &vae->encoder;
-  char path[PATH];
   int in = p->widths[0];
   ld_build_same(b, &c->in, p->pictures, in, "encoder.conv_in");
   for (int i = 0; i < vae->n_levels && !b->failed; i++) {
-    snprintf(path, sizeof path, "encoder.down_blocks.%d", i);
+    const char *path = ld_build_text(b, "encoder.down_blocks.%d", i);
     build_level(b, &c->levels[i], p, in, p->widths[i], p->layers, path);
     in = p->widths[i];
     c->levels[i].resizes = i + 1 < vae->n_levels;
@@ -110,17 +106,16 @@ static void build_encoder(ld_builder *b, ld_vae *vae, const plan *p) {
 
 static void build_decoder(ld_builder *b, ld_vae *vae, const plan *p) {
   coder *c = &vae->decoder;
-  char path[PATH];
   int in = p->widths[vae->n_levels - 1];
   ld_build_same(b, &c->in, vae->channels, in, "decoder.conv_in");
   build_middle(b, &c->middle, p, in, "decoder.mid_block");
   for (int i = 0; i < vae->n_levels && !b->failed; i++) {
     const int out = p->widths[vae->n_levels - 1 - i];
-    snprintf(path, sizeof path, "decoder.up_blocks.%d", i);
+    const char *path = ld_build_text(b, "decoder.up_blocks.%d", i);
     build_level(b, &c->levels[i], p, in, out, p->layers + 1, path);
     in = out;
     c->levels[i].resizes = i + 1 < vae->n_levels;
-    snprintf(path, sizeof path, "decoder.up_blocks.%d.upsamplers.0.conv", i);
+    path = ld_build_text(b, "%s.upsamplers.0.conv", path);
     if (c->levels[i].resizes) ld_build_same(b, &c->levels[i].resize, in, in, path);
   }
   c->norm = ld_build_group_norm(b, in, p->groups, EPS, "decoder.conv_norm_out");
@@ -161,7 +156,7 @@ static plan read_plan(ld_builder *b, ld_vae *vae) {
 }
 
 ld_vae *ld_vae_build(ld_builder *b) {
-  if (!ld_build_component_begin(b, "vae", keys)) return NULL;
+  if (!ld_build_component_begin(b, "vae", NULL, keys)) return NULL;
   ld_vae *vae = ld_build_alloc(b, 1, sizeof *vae);
   b->unlisted = true;
   const plan p = read_plan(b, vae);

@@ -89,8 +89,6 @@ ld_tensor *ld_op_pick_rows(ld_tape *tape, ld_tensor *x, const int32_t *rows, int
 /* y (T, A + B) of a (T, A) and b (T, B), or b (T k, B / k) as if it were (T, B). */
 ld_tensor *ld_op_join_columns(ld_tape *tape, ld_tensor *a, ld_tensor *b);
 
-enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_IDENTITY };
-
 /* LD_QUICK_GELU is x sigmoid(1.702 x). Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2. */
 enum ld_activation { LD_GELU_TANH, LD_GELU_ERF, LD_RELU, LD_SILU, LD_TANH, LD_QUICK_GELU, LD_IDENTITY };
 

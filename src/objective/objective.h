@@ -34,6 +34,13 @@ typedef struct ld_answers {
   const ld_labels *labels; /* the classes, for objectives with named outputs */
 } ld_answers;
 
+/* How pictures are noised for training; zeros: plainly. */
+typedef struct ld_noising {
+  double min_snr;         /* gamma of the loss's weights by signal-to-noise ratio; 0: all weights are 1 */
+  double offset;          /* of a noise that is the same for all pixels of a channel */
+  double caption_dropout; /* the part of the captions that are replaced by the empty one */
+} ld_noising;
+
 /* What is laid into a batch at a time: a record's sample or, for continuous text, its tokens [first, first +
  * count). */
 typedef struct ld_laid {
@@ -42,7 +49,13 @@ typedef struct ld_laid {
   const ld_labels *labels; /* the base's */
   const ld_model *model;
   int first, count;
+  int height, width; /* of its image in the batch; 0 without */
   bool continues; /* its first token continues the row before */
+  /* What random numbers are keyed by: the run's seed, the epoch (negative: an evaluation, which is the same each
+   * time), and the record's number. */
+  uint64_t seed;
+  int64_t epoch, number;
+  ld_noising noising;
 } ld_laid;
 
 /* The model's outputs (rows, cols) for a record: one row for a whole record, else one per token or sentence. */
@@ -101,6 +114,7 @@ typedef struct ld_objective {
 void ld_lay_text(const ld_laid *laid, ld_lanes *lanes);
 
 extern const ld_objective ld_objective_language, ld_objective_value, ld_objective_classes,
-    ld_objective_tokens, ld_objective_multilabel, ld_objective_seq2seq, ld_objective_extract;
+    ld_objective_tokens, ld_objective_multilabel, ld_objective_seq2seq, ld_objective_extract,
+    ld_objective_denoise;
 
 #endif

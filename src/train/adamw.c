@@ -55,7 +55,7 @@ double ld_clip(float *grad, size_t n, double max_norm) {
   return norm;
 }
 
-double ld_schedule(const ld_options *options, int64_t step, int64_t total) {
+double ld_learning_rate(const ld_options *options, int64_t step, int64_t total) {
   const double warmup = options->warmup > 1 ? options->warmup : ceil(options->warmup * (double)total);
   if ((double)step < warmup) return options->lr * (double)step / warmup;
   const double span = (double)total - warmup < 1 ? 1 : (double)total - warmup;

@@ -27,6 +27,6 @@ double ld_clip(float *grad, size_t n, double max_norm);
 
 /* The learning rate of step `step` (from 0) of `total`, as transformers' get_*_schedule_with_warmup: it rises
  * from 0 over `warmup` steps. A `warmup` of at most 1 is a fraction of the total, rounded up. */
-double ld_schedule(const ld_options *options, int64_t step, int64_t total);
+double ld_learning_rate(const ld_options *options, int64_t step, int64_t total);
 
 #endif

@@ -235,7 +235,7 @@ static bool optimizer(inputs *in, ld_digest *digest) {
     ld_exact_fit(&exact, 2);
     ld_exact_mean(&exact, 3);
     add_number(digest, ld_clip(param.grad, N, 1));
-    ld_adamw_step(&adamw, param.data, param.grad, ld_schedule(&options, step, 8), step + 1);
+    ld_adamw_step(&adamw, param.data, param.grad, ld_learning_rate(&options, step, 8), step + 1);
   }
   add_floats(digest, param.data, N);
   ld_exact_free(&exact);

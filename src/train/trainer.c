@@ -266,7 +266,7 @@ static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_
   ld_exact_mean(&t->exact, (double)counters[TARGETS]);
   lap(t, "sum gradients");
   report->grad_norm = ld_clip(params->grad, params->n_floats, t->options->clip);
-  report->lr = ld_schedule(t->options, step, t->total_steps);
+  report->lr = ld_learning_rate(t->options, step, t->total_steps);
   ld_adamw_step(&t->adamw, params->data, params->grad, report->lr, step + 1);
   ld_params_update(params);
   lap(t, "optimizer");

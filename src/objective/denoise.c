@@ -1,0 +1,156 @@
+/* Pictures out of noise: a picture is noised to a random degree, and the model learns to predict the noise (Ho et
+ * al., "Denoising Diffusion Probabilistic Models", 2020, algorithm 1). For a picture with the caption "a cat":
+ *
+ *   image   the picture                          times   t = 412, with the weight of its loss
+ *   text    <start> a cat <end> <end> ...        noise   numbers from N(0, 1)
+ *
+ * The loss of a picture is the mean over its numbers. All that is random depends on the seed, the epoch and the
+ * record; in an evaluation on the seed and the record alone. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "model/diffusion.h"
+#include "objective/objective.h"
+
+static const ld_data_form *const forms[] = {&ld_form_image, NULL};
+static const ld_metric metrics[] = {{0}};
+
+/* What the random numbers of a record are for. */
+enum { TIME, CAPTION, OFFSET, NOISE };
+
+static ld_stream stream_of(const ld_laid *laid, int what) {
+  const uint64_t epoch = laid->epoch < 0 ? 0 : (uint64_t)laid->epoch + 1;
+  return ld_rng_stream(laid->seed, LD_RNG_NOISE, epoch * (NOISE + 1) + (uint64_t)what, (uint64_t)laid->number);
+}
+
+static void lay_time(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
+  ld_lane *times = ld_lane_of(lanes, LD_TIMES);
+  const ld_stream stream = stream_of(laid, TIME);
+  const int at = ld_lane_add(times, 1, 1);
+  const int64_t t = (int64_t)((double)ld_rng_uniform(&stream, 0) * (double)d->schedule.n);
+  times->ids[at] = (int32_t)t;
+  times->numbers[at] =
+      laid->noising.min_snr > 0 ? (float)ld_schedule_min_snr(&d->schedule, t, laid->noising.min_snr) : 1;
+}
+
+/* The noise of a picture and, for a model with an autoencoder, that with which its latents are drawn. */
+static void lay_noise(const ld_laid *laid, const ld_diffusion *d, int height, int width, ld_lanes *lanes) {
+  const size_t map = (size_t)(height / d->factor) * (size_t)(width / d->factor);
+  const size_t n = map * (size_t)d->channels, all = d->encode ? 2 * n : n;
+  ld_lane *lane = ld_lane_of(lanes, LD_NOISE);
+  const int at = ld_lane_add(lane, 1, all);
+  float *noise = lane->numbers + (size_t)at * all;
+  ld_stream stream = stream_of(laid, NOISE);
+  for (size_t i = 0; i < all; i++) noise[i] = ld_rng_normal(&stream, i);
+  if (laid->noising.offset <= 0) return;
+  stream = stream_of(laid, OFFSET);
+  for (size_t c = 0; c < (size_t)d->channels; c++) {
+    const float offset = (float)laid->noising.offset * ld_rng_normal(&stream, c);
+    for (size_t i = 0; i < map; i++) noise[c * map + i] += offset;
+  }
+}
+
+static bool drops_caption(const ld_laid *laid) {
+  const ld_stream stream = stream_of(laid, CAPTION);
+  return laid->epoch >= 0 && (double)ld_rng_uniform(&stream, 0) < laid->noising.caption_dropout;
+}
+
+/* The caption's tokens, which have a first and an end token, and padding. */
+static void lay_caption(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
+  const ld_ids *tokens = &laid->sample->tokens;
+  ld_lane *text = ld_lane_of(lanes, LD_TEXT);
+  const int n = tokens->n < (size_t)d->text_len ? (int)tokens->n : d->text_len;
+  const bool empty = !n || drops_caption(laid);
+  ld_lane_begin_segment(text);
+  if (empty) {
+    ld_lane_add_token(text, d->bos, 0);
+    ld_lane_add_token(text, d->eos, 0);
+  }
+  for (int i = 0; !empty && i < n; i++) ld_lane_add_token(text, tokens->ids[i], 0);
+  for (int i = empty ? 2 : n; i < d->text_len; i++) ld_lane_add_token(text, d->padding[0], 0);
+}
+
+static void lay_sizes(const ld_laid *laid, int height, int width, ld_lanes *lanes) {
+  ld_lane *lane = ld_lane_of(lanes, LD_SIZES);
+  const int at = ld_lane_add(lane, 1, LD_N_SIZES);
+  const float sizes[LD_N_SIZES] = {(float)height, (float)width, 0, 0, (float)height, (float)width};
+  (void)laid;
+  memcpy(lane->numbers + (size_t)at * LD_N_SIZES, sizes, sizeof sizes);
+}
+
+static void lay_class(const ld_laid *laid, ld_lanes *lanes) {
+  ld_lane *lane = ld_lane_of(lanes, LD_CLASSES);
+  const int at = ld_lane_add(lane, 1, 0);
+  lane->ids[at] = laid->record->label > 0 ? laid->record->label : 0;
+}
+
+static void lay(const ld_laid *laid, ld_lanes *lanes) {
+  const ld_diffusion *d = laid->model->diffusion;
+  lay_time(laid, d, lanes);
+  lay_noise(laid, d, laid->height, laid->width, lanes);
+  if (d->n_texts) lay_caption(laid, d, lanes);
+  if (d->sizes) lay_sizes(laid, laid->height, laid->width, lanes);
+  if (d->n_classes) lay_class(laid, lanes);
+}
+
+/* The schedule's numbers for each picture of a batch. */
+typedef struct levels {
+  float *times, *signal, *noise, *target_signal, *target_noise; /* (B) each */
+} levels;
+
+/* The target is target_signal x + target_noise noise. */
+static void set_target(const ld_schedule *s, const levels *l, int b) {
+  l->target_signal[b] = s->prediction == LD_PREDICTION_V        ? -l->noise[b]
+                        : s->prediction == LD_PREDICTION_SAMPLE ? 1
+                        : s->prediction == LD_PREDICTION_FLOW   ? -1.0f
+                                                                : 0;
+  l->target_noise[b] = s->prediction == LD_PREDICTION_V        ? l->signal[b]
+                       : s->prediction == LD_PREDICTION_SAMPLE ? 0
+                                                               : 1.0f;
+}
+
+static levels find_levels(const ld_schedule *s, ld_tape *tape, const ld_field *times) {
+  const size_t n = (size_t)times->n_rows;
+  float *memory = ld_tape_record(tape, 5 * n * sizeof *memory);
+  const levels l = {memory, memory + n, memory + 2 * n, memory + 3 * n, memory + 4 * n};
+  for (int b = 0; b < times->n_rows; b++) {
+    const int32_t t = times->ids[b];
+    l.times[b] = ld_schedule_timestep(s, t);
+    l.signal[b] = s->signal[t];
+    l.noise[b] = s->noise[t];
+    set_target(s, &l, b);
+  }
+  return l;
+}
+
+static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
+  const ld_diffusion *d = model->diffusion;
+  const ld_field *times = ld_batch_field(batch, LD_TIMES);
+  const float *noise = ld_batch_field(batch, LD_NOISE)->numbers;
+  ld_maps x = ld_op_images(tape, ld_batch_field(batch, LD_IMAGE));
+  const size_t n = (size_t)d->channels * (size_t)(x.height / d->factor) * (size_t)(x.width / d->factor);
+  const size_t stride = d->encode ? 2 * n : n;
+  const levels l = find_levels(&d->schedule, tape, times);
+  if (d->encode) {
+    x = d->encode(model, tape, x, batch);
+    x = ld_op_draw(tape, x, noise + n, stride, d->scaling, d->shift);
+  }
+  const ld_maps target = ld_op_mix_noise(tape, x, noise, stride, l.target_signal, l.target_noise);
+  const ld_maps noised = ld_op_mix_noise(tape, x, noise, stride, l.signal, l.noise);
+  const ld_condition condition = d->condition(model, tape, batch);
+  const ld_maps y = d->denoise(model, tape, noised, l.times, &condition, batch);
+  ld_op_weighted_error(tape, y, target.x->data, times->numbers, d->channels, sum);
+  return NULL;
+}
+
+const ld_objective ld_objective_denoise = {
+    .name = "denoise",
+    .model = "a model that makes pictures out of noise",
+    .forms = forms,
+    .metrics = metrics,
+    .head = LD_HEAD_NOISE,
+    .lay = lay,
+    .loss = loss,
+};

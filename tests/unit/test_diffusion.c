@@ -1,0 +1,237 @@
+/* Models that make pictures against diffusers + PEFT, recorded in tests/golden/diffusion: the autoencoder, the
+ * prediction, the loss, every gradient of the adapter, and twenty steps of AdamW. */
+#include "golden.h"
+#include "model/diffusion.h"
+#include "nn/ops.h"
+#include "train/adamw.h"
+
+#define FOLDER LD_TESTS_DIR "/golden/diffusion"
+
+/* A case and its batch. */
+typedef struct fixture {
+  judged c;
+  ld_lanes lanes;
+  ld_batch batch;
+  int n, height, width;
+} fixture;
+
+static const ld_stored *stored(const fixture *f, const char *name) {
+  const ld_stored *tensor = ld_safetensors_find(f->c.golden, name);
+  cr_assert(tensor, "%s: %s was not recorded", f->c.name, name);
+  return tensor;
+}
+
+/* (B, C, H, W) to maps (C, B H W). */
+static float *maps_of(const ld_stored *t) {
+  const size_t B = (size_t)t->shape[0], C = (size_t)t->shape[1], size = (size_t)(t->shape[2] * t->shape[3]);
+  float *maps = ld_alloc(B * C * size, sizeof *maps);
+  for (size_t b = 0; b < B; b++)
+    for (size_t c = 0; c < C; c++)
+      memcpy(maps + (c * B + b) * size, (const float *)t->data + (b * C + c) * size, size * sizeof *maps);
+  return maps;
+}
+
+static void check_maps(const fixture *f, const char *name, const ld_tensor *x) {
+  const ld_stored *want = stored(f, name);
+  float *maps = maps_of(want);
+  cr_assert_eq(ld_stored_count(want), (int64_t)x->rows * x->cols, "%s: %s", f->c.name, name);
+  const double error = relative(x->data, maps, (size_t)ld_stored_count(want));
+  cr_assert(error < TOLERANCE, "%s: %s: %.2e", f->c.name, name, error);
+  free(maps);
+}
+
+static void check_rows(const fixture *f, const char *name, const ld_tensor *x) {
+  const ld_stored *want = stored(f, name);
+  cr_assert_eq(ld_stored_count(want), (int64_t)x->rows * x->cols, "%s: %s", f->c.name, name);
+  const double error = relative(x->data, want->data, (size_t)ld_stored_count(want));
+  cr_assert(error < TOLERANCE, "%s: %s: %.2e", f->c.name, name, error);
+}
+
+static ld_lane *add_lane(fixture *f, const char *name, int rows, size_t width) {
+  ld_lane *lane = ld_lane_of(&f->lanes, name);
+  ld_lane_add(lane, rows, width);
+  return lane;
+}
+
+static void lay_ids(fixture *f) {
+  const ld_stored *ids = stored(f, "ids");
+  ld_lane *text = ld_lane_of(&f->lanes, LD_TEXT);
+  for (int b = 0; b < f->n; b++) {
+    ld_lane_begin_segment(text);
+    for (int64_t i = 0; i < ids->shape[1]; i++)
+      ld_lane_add_token(text, ((const int32_t *)ids->data)[b * ids->shape[1] + i], 0);
+  }
+}
+
+static void lay_batch(fixture *f) {
+  const ld_diffusion *d = f->c.base.model->diffusion;
+  const ld_stored *image = stored(f, "image"), *noise = stored(f, "noise");
+  const size_t n = (size_t)ld_stored_count(noise) / (size_t)image->shape[0];
+  f->n = (int)image->shape[0];
+  f->height = (int)image->shape[2];
+  f->width = (int)image->shape[3];
+  float *maps = maps_of(image);
+  memcpy(add_lane(f, LD_IMAGE, f->n, (size_t)ld_stored_count(image) / (size_t)f->n)->numbers, maps,
+         (size_t)ld_stored_count(image) * sizeof *maps);
+  free(maps);
+  const size_t all = d->encode ? 2 * n : n;
+  float *numbers = add_lane(f, LD_NOISE, f->n, all)->numbers;
+  ld_lane *times = add_lane(f, LD_TIMES, f->n, 1);
+  for (int b = 0; b < f->n; b++) {
+    memcpy(numbers + (size_t)b * all, (const float *)noise->data + (size_t)b * n, n * sizeof *numbers);
+    if (d->encode)
+      memcpy(numbers + (size_t)b * all + n, (const float *)stored(f, "draw")->data + (size_t)b * n,
+             n * sizeof *numbers);
+    times->ids[b] = ((const int32_t *)stored(f, "times")->data)[b];
+    times->numbers[b] = (float)ld_schedule_min_snr(&d->schedule, times->ids[b], 5);
+    const float want = ((const float *)stored(f, "weights")->data)[b];
+    cr_assert(fabsf(times->numbers[b] - want) < 1e-4f * want, "weight %g, not %g", (double)times->numbers[b],
+              (double)want);
+  }
+  if (d->n_texts) lay_ids(f);
+  float *sizes = d->sizes ? add_lane(f, LD_SIZES, f->n, LD_N_SIZES)->numbers : NULL;
+  for (int b = 0; sizes && b < f->n; b++, sizes += LD_N_SIZES) {
+    sizes[0] = sizes[4] = (float)f->height;
+    sizes[1] = sizes[5] = (float)f->width;
+    sizes[2] = sizes[3] = 0;
+  }
+  if (d->n_classes)
+    memcpy(add_lane(f, LD_CLASSES, f->n, 0)->ids, stored(f, "classes")->data, (size_t)f->n * sizeof(int32_t));
+  for (int i = 0; i < f->lanes.n; i++) f->batch.fields[i] = ld_lane_field(&f->lanes.list[i]);
+  ld_field *field = f->batch.fields;
+  while (strcmp(field->name, LD_IMAGE) != 0) field++;
+  field->channels = 3;
+  field->height = f->height;
+  field->width = f->width;
+}
+
+/* Puts LoRA with the recorded matrices on the recorded modules. */
+static void put_adapter(fixture *f) {
+  const ld_model *model = f->c.base.model;
+  ld_choice *choices = ld_alloc(model->n_linears, sizeof *choices);
+  size_t n = 0;
+  for (size_t i = 0; i < model->n_linears; i++) {
+    char *name = ld_format("lora.%s.A", model->linears[i]->path);
+    if (ld_safetensors_find(f->c.golden, name))
+      choices[n++] = (ld_choice){model->linears[i], ld_adapter_kind_find("lora"), 3, 6, 2};
+    free(name);
+  }
+  f->c.base.params = ld_params_attach(choices, n, 0);
+  free(choices);
+  size_t recorded_ones = 0;
+  for (size_t i = 0; i < ld_safetensors_count(f->c.golden); i++)
+    recorded_ones += !strncmp(ld_safetensors_name(f->c.golden, i), "lora.", 5);
+  cr_assert_eq(f->c.base.params->n, recorded_ones, "%s: %zu of %zu matrices", f->c.name, f->c.base.params->n,
+               recorded_ones);
+  for (size_t i = 0; i < f->c.base.params->n; i++) {
+    ld_param *param = &f->c.base.params->list[i];
+    char *name = recorded_name("lora", param);
+    const ld_stored *value = stored(f, name);
+    cr_assert_eq((size_t)ld_stored_count(value), param->count);
+    memcpy(param->data, value->data, param->count * sizeof *param->data);
+    free(name);
+  }
+  ld_params_update(f->c.base.params);
+}
+
+static void open_fixture(fixture *f, const char *name) {
+  ld_error err;
+  char *path = ld_path_join(FOLDER, name), *golden = ld_path_join(path, "golden.safetensors");
+  *f = (fixture){.c = {.name = name}};
+  must(ld_model_folder_open(path, &f->c.base.folder, &err), &err);
+  f->c.base.weights = ld_weights_mapped(f->c.base.folder);
+  must(ld_model_build(ld_model_folder_config(f->c.base.folder), f->c.base.weights, NULL, &f->c.base.model, &err),
+       &err);
+  f->c.base.objective = ld_objective_of(f->c.base.model);
+  must(ld_safetensors_open(golden, &f->c.golden, &err), &err);
+  ld_diffusion *d = f->c.base.model->diffusion;
+  d->bos = 38;
+  d->eos = d->padding[0] = 39;
+  d->padding[1] = 0;
+  lay_batch(f);
+  put_adapter(f);
+  free(path);
+  free(golden);
+}
+
+static void close_fixture(fixture *f) {
+  ld_lanes_free(&f->lanes);
+  close_case(&f->c);
+}
+
+/* The parts of a pass, in inference. */
+static void check_parts(const fixture *f) {
+  const ld_model *model = f->c.base.model;
+  const ld_diffusion *d = model->diffusion;
+  ld_tape *tape = ld_tape_create();
+  for (int dry = 1; dry >= 0; dry--) {
+    ld_tape_begin(tape, LD_PASS_INFER, dry, false);
+    if (d->encode) {
+      ld_maps images = ld_op_images(tape, ld_batch_field(&f->batch, LD_IMAGE));
+      ld_maps moments = d->encode(model, tape, images, &f->batch);
+      const ld_maps latents = ld_op_draw(tape, moments, NULL, 0, 1, 0);
+      const ld_maps pictures = d->decode(model, tape, latents, &f->batch);
+      if (!dry) check_maps(f, "moments", moments.x);
+      if (!dry) check_maps(f, "decoded", pictures.x);
+    }
+    const ld_condition condition = d->condition(model, tape, &f->batch);
+    if (!dry && condition.states) check_rows(f, "states", condition.states);
+    if (!dry && condition.pooled) check_rows(f, "pooled", condition.pooled);
+    const ld_stored *noised = stored(f, "noised");
+    float *maps = maps_of(noised);
+    const float times[] = {17, 481, 950};
+    const ld_maps x = {ld_tape_input(tape, maps, (int)noised->shape[1], f->n * (int)(noised->shape[2] * noised->shape[3])),
+                       f->n, (int)noised->shape[2], (int)noised->shape[3]};
+    const ld_maps y = d->denoise(model, tape, x, times, &condition, &f->batch);
+    if (!dry) check_maps(f, "prediction", y.x);
+    free(maps);
+    if (dry) cr_assert(ld_tape_reserve(tape));
+  }
+  ld_tape_free(tape);
+}
+
+static double backward(fixture *f, ld_tape *tape, bool recompute) {
+  double loss = 0;
+  ld_params *params = f->c.base.params;
+  for (int dry = 1; dry >= 0; dry--) {
+    memset(params->grad, 0, params->n_floats * sizeof(float));
+    ld_tape_begin(tape, LD_PASS_TRAIN, dry, recompute);
+    f->c.base.objective->loss(f->c.base.model, tape, &f->batch, &loss);
+    ld_tape_backward(tape);
+    if (dry) cr_assert(ld_tape_reserve(tape));
+  }
+  return loss;
+}
+
+static void check_case(const char *name) {
+  fixture f;
+  open_fixture(&f, name);
+  ld_tape *tape = ld_tape_create();
+  check_parts(&f);
+  const double loss = backward(&f, tape, true);
+  cr_assert(loss == backward(&f, tape, false), "%s: the loss changes with recompute", name);
+  check_loss_of(&f.c, loss / f.n);
+  check_gradients_of(&f.c, f.n);
+  ld_tape_free(tape);
+  close_fixture(&f);
+}
+
+Test(diffusion, stable_diffusion_1) {
+  check_case("sd1");
+}
+
+Test(diffusion, stable_diffusion_2) {
+  check_case("sd2");
+}
+
+Test(diffusion, sdxl) {
+  check_case("sdxl");
+}
+
+Test(diffusion, pixels) {
+  check_case("ddpm");
+}
+
+Test(diffusion, pixels_of_classes) {
+  check_case("ddpm_classes");
+}
