@@ -4,6 +4,12 @@
 
 #include "base/text.h"
 
+static bool holds_numbers(const ld_value *list) {
+  for (size_t i = 0; i < list->n_items; i++)
+    if (list->items[i].type != LD_INTEGER && list->items[i].type != LD_REAL) return false;
+  return true;
+}
+
 static bool holds_only(const ld_value *list, ld_value_type type) {
   for (size_t i = 0; i < list->n_items; i++)
     if (list->items[i].type != type) return false;
@@ -25,7 +31,8 @@ static bool is_taken(unsigned takes, const ld_value *value) {
   case LD_LIST:
     return (takes & LD_TAKES_INTEGERS && holds_only(value, LD_INTEGER)) ||
            (takes & LD_TAKES_STRINGS && holds_only(value, LD_STRING)) ||
-           (takes & LD_TAKES_LISTS && holds_only(value, LD_LIST));
+           (takes & LD_TAKES_LISTS && holds_only(value, LD_LIST)) ||
+           (takes & LD_TAKES_NUMBERS && holds_numbers(value));
   case LD_MAP:
     return takes & LD_TAKES_MAP;
   }
@@ -45,6 +52,7 @@ static void describe(unsigned takes, ld_text *out) {
                {LD_TAKES_STRING, "a string"},
                {LD_TAKES_INTEGERS, "a list of integers"},
                {LD_TAKES_STRINGS, "a list of strings"},
+               {LD_TAKES_NUMBERS, "a list of numbers"},
                {LD_TAKES_LISTS, "a list of lists"},
                {LD_TAKES_MAP, "a map"},
                {LD_TAKES_NULL, "null"}};

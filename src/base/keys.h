@@ -15,8 +15,9 @@ enum {
   LD_TAKES_STRINGS = 32,
   LD_TAKES_MAP = 64,
   LD_TAKES_NULL = 128,
-  LD_TAKES_UP_TO_1 = 256, /* numbers only from 0 to 1 */
-  LD_TAKES_LISTS = 512,   /* a list of lists */
+  LD_TAKES_UP_TO_1 = 256,  /* numbers only from 0 to 1 */
+  LD_TAKES_LISTS = 512,    /* a list of lists */
+  LD_TAKES_NUMBERS = 1024, /* a list of numbers */
   LD_TAKES_NUMBER = LD_TAKES_INTEGER | LD_TAKES_REAL,
   LD_TAKES_SHARE = LD_TAKES_NUMBER | LD_TAKES_UP_TO_1,
   LD_TAKES_ID = LD_TAKES_INTEGER | LD_TAKES_NULL,
