@@ -160,24 +160,38 @@ typedef struct scaled_rows {
   float factor;
 } scaled_rows;
 
-/* scores (part, keys) = the rows (part, D) times the panels. */
-static void find_scores(const attention_op *op, const sequence *s, const part *p, scaled_rows rows,
-                        const float *panels, room *r, float *scores) {
+/* scores (part, keys) = the rows (part, D) times the panels, over SLAB_KEYS words of D from `first` on; those after the
+ * first ones are added. */
+static void add_scores(const attention_op *op, const sequence *s, const part *p, int first,
+                       const float *panels, const float *left, float *scores) {
   const ld_tile *tile = op->tile;
-  const int D = op->shape.head_dim, words = (D + tile->pair - 1) / tile->pair;
-  const int height = ld_tile_height(tile, p->n_rows);
-  for (int i = 0; i < p->n_rows; i++)
-    tile->copy(D, rows.x + (ptrdiff_t)i * rows.ld, rows.factor, r->left + i * LD_BLOCK_STRIDE);
+  const int words = lines_of(op, op->shape.head_dim), height = ld_tile_height(tile, p->n_rows);
+  const int n_words = words - first < SLAB_KEYS ? words - first : SLAB_KEYS;
   for (int key = p->low / LD_PANEL * LD_PANEL; key < p->high; key += LD_PANEL)
     for (int i = 0; i < p->n_rows; i += height) {
       const int n = p->n_rows - i < height ? p->n_rows - i : height;
       int low, high;
       visible_to(&op->shape, s, p->row + i, p->row + i + n - 1, &low, &high);
       if (high <= key || low >= key + LD_PANEL) continue;
-      tile->by_rows[high - key <= LD_PANEL / 2](n, words, r->left + i * LD_BLOCK_STRIDE,
-                                                panels + (ptrdiff_t)key * words, LD_PANEL, zeros, 0,
-                                                score(scores, i, key), LD_BLOCK_STRIDE, NULL);
+      float *c = score(scores, i, key);
+      tile->by_rows[high - key <= LD_PANEL / 2](
+          n, n_words, left + i * LD_BLOCK_STRIDE, panels + (ptrdiff_t)key * words + first * LD_PANEL,
+          LD_PANEL, first ? c : zeros, first ? LD_BLOCK_STRIDE : 0, c, LD_BLOCK_STRIDE, NULL);
     }
+}
+
+/* scores (part, keys) = the rows (part, D) times the panels. */
+static void find_scores(const attention_op *op, const sequence *s, const part *p, scaled_rows rows,
+                        const float *panels, room *r, float *scores) {
+  const ld_tile *tile = op->tile;
+  const int D = op->shape.head_dim, words = lines_of(op, D);
+  for (int first = 0; first < words; first += SLAB_KEYS) {
+    const int n = words - first < SLAB_KEYS ? words - first : SLAB_KEYS, column = first * tile->pair;
+    for (int i = 0; i < p->n_rows; i++)
+      tile->copy(D - column < n * tile->pair ? D - column : n * tile->pair,
+                 rows.x + (ptrdiff_t)i * rows.ld + column, rows.factor, r->left + i * LD_BLOCK_STRIDE);
+    add_scores(op, s, p, first, panels, r->left, scores);
+  }
 }
 
 /* The scores as the left factor of a product over keys. */
