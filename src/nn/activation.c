@@ -179,14 +179,26 @@ LD_VECTOR static void geglu_hidden(float *dx, const float *dy, const float *gate
     dx[i] += dy[i] * (gate[i] * ld_normal_cdf(gate[i], ld_expf(-0.5f * gate[i] * gate[i])));
 }
 
+/* Both at once: what they share is most of their work. */
+LD_VECTOR static void geglu_both(float *dgate, float *dx, const float *dy, const float *gate, const float *x,
+                                 size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float bell = ld_expf(-0.5f * gate[i] * gate[i]), cdf = ld_normal_cdf(gate[i], bell);
+    dgate[i] += dy[i] * x[i] * (cdf + gate[i] * 0.39894228f * bell);
+    dx[i] += dy[i] * (gate[i] * cdf);
+  }
+}
+
 /* Products of x with an activation of the gate. */
 static const struct gated_kind {
   const char *name;
   void (*forward)(float *y, const float *gate, const float *x, size_t n);
   void (*gate)(float *dgate, const float *dy, const float *gate, const float *x, size_t n);
   void (*hidden)(float *dx, const float *dy, const float *gate, size_t n);
-} swiglu_kind = {"swiglu", swiglu, swiglu_gate, swiglu_up},
-  geglu_kind = {"geglu", geglu, geglu_gate, geglu_hidden};
+  /* NULL: one after the other. */
+  void (*both)(float *dgate, float *dx, const float *dy, const float *gate, const float *x, size_t n);
+} swiglu_kind = {"swiglu", swiglu, swiglu_gate, swiglu_up, NULL},
+  geglu_kind = {"geglu", geglu, geglu_gate, geglu_hidden, geglu_both};
 
 typedef struct gated_op {
   const struct gated_kind *kind;
@@ -210,7 +222,12 @@ static void gated_backward(ld_tape *tape, void *self) {
   float *dgate = ld_grad(gate), *dx = ld_grad(x);
   for (size_t r = 0; r < s.n_runs; r++) {
     const float *dy = op->y->grad + run_at(op->y, r), *g = gate->data + run_at(gate, r);
-    if (dgate) op->kind->gate(dgate + run_at(gate, r), dy, g, x->data + run_at(x, r), s.length);
+    const float *from = x->data + run_at(x, r);
+    if (dgate && dx && op->kind->both) {
+      op->kind->both(dgate + run_at(gate, r), dx + run_at(x, r), dy, g, from, s.length);
+      continue;
+    }
+    if (dgate) op->kind->gate(dgate + run_at(gate, r), dy, g, from, s.length);
     if (dx) op->kind->hidden(dx + run_at(x, r), dy, g, s.length);
   }
 }

@@ -43,10 +43,10 @@ typedef struct part {
 /* Carved from the scratch. Words as in tile.h; Dp is D rounded up to half a panel. */
 typedef struct room {
   float *k_turned, *v_turned; /* (keys / 32, D words, 32) */
-  float *k_rows, *v_rows;     /* (key words, Dp) */
+  float *k_rows, *v_rows;     /* (Dp / 32, key words, 32); the last panel may be half as wide */
   float *dk, *dv;             /* (keys, Dp) */
   float *left;                /* rows of q or dy as a block */
-  float *q_rows, *dy_rows;    /* (row words, Dp) */
+  float *q_rows, *dy_rows;    /* (Dp / 32, row words, 32) */
   float *P, *dP;              /* scores */
   float *packed;              /* scores as pairs */
   float *out;                 /* (ROWS, Dp) */
@@ -127,10 +127,30 @@ static void turn_keys(const attention_op *op, const float *x, int ld, int n, flo
                    panels);
 }
 
+/* The panel of columns from d on of a right factor whose k are `lines` lines of words. Each panel is in one piece,
+ * so that its lines do not share a few cache sets when heads are wide. */
+typedef struct right_panel {
+  int width;    /* LD_PANEL or half of it */
+  ptrdiff_t at; /* of its first word */
+} right_panel;
+
+static right_panel panel_at(const attention_op *op, int lines, int d) {
+  const int rest = padded_width(op) - d;
+  return (right_panel){rest < LD_PANEL ? rest : LD_PANEL, (ptrdiff_t)d * lines};
+}
+
+/* Lines of words of n numbers of k. */
+static int lines_of(const attention_op *op, int n) {
+  return (n + op->tile->pair - 1) / op->tile->pair;
+}
+
 /* Lays n rows of x, D wide, as the right factor whose k are rows of x. */
 static void lay_rows(const attention_op *op, const float *x, int ld, int n, float *words) {
-  const int Dp = padded_width(op);
-  op->tile->lay(n, op->shape.head_dim, Dp, x, ld, 1, words, Dp);
+  const int D = op->shape.head_dim;
+  for (int d = 0; d < D; d += LD_PANEL) {
+    const right_panel to = panel_at(op, lines_of(op, n), d);
+    op->tile->lay(n, D - d < to.width ? D - d : to.width, to.width, x + d, ld, 1, words + to.at, to.width);
+  }
 }
 
 /* Rows of x, D wide, `ld` apart, times a factor. */
@@ -140,24 +160,38 @@ typedef struct scaled_rows {
   float factor;
 } scaled_rows;
 
-/* scores (part, keys) = the rows (part, D) times the panels. */
-static void find_scores(const attention_op *op, const sequence *s, const part *p, scaled_rows rows,
-                        const float *panels, room *r, float *scores) {
+/* scores (part, keys) = the rows (part, D) times the panels, over SLAB_KEYS words of D from `first` on; those after the
+ * first ones are added. */
+static void add_scores(const attention_op *op, const sequence *s, const part *p, int first,
+                       const float *panels, const float *left, float *scores) {
   const ld_tile *tile = op->tile;
-  const int D = op->shape.head_dim, words = (D + tile->pair - 1) / tile->pair;
-  const int height = ld_tile_height(tile, p->n_rows);
-  for (int i = 0; i < p->n_rows; i++)
-    tile->copy(D, rows.x + (ptrdiff_t)i * rows.ld, rows.factor, r->left + i * LD_BLOCK_STRIDE);
+  const int words = lines_of(op, op->shape.head_dim), height = ld_tile_height(tile, p->n_rows);
+  const int n_words = words - first < SLAB_KEYS ? words - first : SLAB_KEYS;
   for (int key = p->low / LD_PANEL * LD_PANEL; key < p->high; key += LD_PANEL)
     for (int i = 0; i < p->n_rows; i += height) {
       const int n = p->n_rows - i < height ? p->n_rows - i : height;
       int low, high;
       visible_to(&op->shape, s, p->row + i, p->row + i + n - 1, &low, &high);
       if (high <= key || low >= key + LD_PANEL) continue;
-      tile->by_rows[high - key <= LD_PANEL / 2](n, words, r->left + i * LD_BLOCK_STRIDE,
-                                                panels + (ptrdiff_t)key * words, LD_PANEL, zeros, 0,
-                                                score(scores, i, key), LD_BLOCK_STRIDE, NULL);
+      float *c = score(scores, i, key);
+      tile->by_rows[high - key <= LD_PANEL / 2](
+          n, n_words, left + i * LD_BLOCK_STRIDE, panels + (ptrdiff_t)key * words + first * LD_PANEL,
+          LD_PANEL, first ? c : zeros, first ? LD_BLOCK_STRIDE : 0, c, LD_BLOCK_STRIDE, NULL);
     }
+}
+
+/* scores (part, keys) = the rows (part, D) times the panels. */
+static void find_scores(const attention_op *op, const sequence *s, const part *p, scaled_rows rows,
+                        const float *panels, room *r, float *scores) {
+  const ld_tile *tile = op->tile;
+  const int D = op->shape.head_dim, words = lines_of(op, D);
+  for (int first = 0; first < words; first += SLAB_KEYS) {
+    const int n = words - first < SLAB_KEYS ? words - first : SLAB_KEYS, column = first * tile->pair;
+    for (int i = 0; i < p->n_rows; i++)
+      tile->copy(D - column < n * tile->pair ? D - column : n * tile->pair,
+                 rows.x + (ptrdiff_t)i * rows.ld + column, rows.factor, r->left + i * LD_BLOCK_STRIDE);
+    add_scores(op, s, p, first, panels, r->left, scores);
+  }
 }
 
 /* The scores as the left factor of a product over keys. */
@@ -182,29 +216,42 @@ static const float *left_by_columns(const attention_op *op, const part *p, float
 }
 
 /* out (part, Dp) = scores (part, keys) right (keys, Dp). */
-static void over_keys(const attention_op *op, const sequence *s, const part *p, const float *scores,
-                      const float *right, float *out) {
-  const ld_tile *tile = op->tile;
-  const int Dp = padded_width(op), pair = tile->pair, height = ld_tile_height(tile, p->n_rows);
-  for (int i = 0; i < p->n_rows; i += height) {
-    const int n = p->n_rows - i < height ? p->n_rows - i : height;
+typedef struct key_product {
+  const attention_op *op;
+  const sequence *s;
+  const part *p;
+  const float *scores, *right;
+  float *out;
+} key_product;
+
+/* Over the keys of one slab, which begins at word `slab`, for one panel. */
+static void keys_of_slab(const key_product *x, int slab, int d) {
+  const ld_tile *tile = x->op->tile;
+  const int Dp = padded_width(x->op), height = ld_tile_height(tile, x->p->n_rows);
+  const right_panel panel = panel_at(x->op, lines_of(x->op, x->s->n_keys), d);
+  for (int i = 0; i < x->p->n_rows; i += height) {
+    const int n = x->p->n_rows - i < height ? x->p->n_rows - i : height;
     int low, high;
-    visible_to(&op->shape, s, p->row + i, p->row + i + n - 1, &low, &high);
-    const int end = (high + pair - 1) / pair;
-    for (int from = low / pair, to; from < end; from = to) {
-      /* The first one ends where a chain begins. */
-      const int step = from % LD_CHAIN_WORDS ? LD_CHAIN_WORDS : SLAB_KEYS;
-      to = (from / step + 1) * step;
+    visible_to(&x->op->shape, x->s, x->p->row + i, x->p->row + i + n - 1, &low, &high);
+    const int first = low / tile->pair, last = lines_of(x->op, high);
+    const int end = last < slab + SLAB_KEYS ? last : slab + SLAB_KEYS;
+    float *c = x->out + (ptrdiff_t)i * Dp + d;
+    for (int from = first > slab ? first : slab, to; from < end; from = to) {
+      /* The first piece ends where a chain begins. */
+      to = from % LD_CHAIN_WORDS ? (from / LD_CHAIN_WORDS + 1) * LD_CHAIN_WORDS : end;
       to = to < end ? to : end;
-      const bool fresh = from == low / pair;
-      for (int d = 0; d < Dp; d += LD_PANEL) {
-        float *c = out + (ptrdiff_t)i * Dp + d;
-        tile->by_rows[Dp - d < LD_PANEL](n, to - from, score((float *)scores, i, from),
-                                         right + (ptrdiff_t)from * Dp + d, Dp, fresh ? zeros : c,
-                                         fresh ? 0 : Dp, c, Dp, NULL);
-      }
+      const bool fresh = from == first;
+      tile->by_rows[panel.width < LD_PANEL](n, to - from, score((float *)x->scores, i, from),
+                                            x->right + panel.at + (ptrdiff_t)from * panel.width, panel.width,
+                                            fresh ? zeros : c, fresh ? 0 : Dp, c, Dp, NULL);
     }
   }
+}
+
+static void over_keys(const key_product *x) {
+  const int first = x->p->low / x->op->tile->pair;
+  for (int slab = first / SLAB_KEYS * SLAB_KEYS; slab < lines_of(x->op, x->p->high); slab += SLAB_KEYS)
+    for (int d = 0; d < padded_width(x->op); d += LD_PANEL) keys_of_slab(x, slab, d);
 }
 
 /* out (keys, Dp) += scores^T (keys, part) right (part, Dp). */
@@ -224,8 +271,10 @@ static void over_rows(const attention_op *op, const sequence *s, const part *p, 
     to = (to + pair - 1) / pair;
     for (int d = 0; d < Dp; d += LD_PANEL) {
       float *c = out + (ptrdiff_t)key * Dp + d;
-      tile->by_columns[Dp - d < LD_PANEL](n, to - from, score((float *)scores, from, key),
-                                          right + (ptrdiff_t)from * Dp + d, Dp, c, Dp, c, Dp, NULL);
+      const right_panel panel = panel_at(op, lines_of(op, p->n_rows), d);
+      tile->by_columns[panel.width < LD_PANEL](n, to - from, score((float *)scores, from, key),
+                                               right + panel.at + (ptrdiff_t)from * panel.width, panel.width,
+                                               c, Dp, c, Dp, NULL);
     }
   }
 }
@@ -284,7 +333,7 @@ static void part_forward(const attention_op *op, const sequence *s, const part *
     factor[i] = 1.0f / sum;
     if (lse) lse[i] = max + (float)log((double)sum);
   }
-  over_keys(op, s, p, left_by_rows(op, p, r->P, r), r->v_rows, r->out);
+  over_keys(&(key_product){op, s, p, left_by_rows(op, p, r->P, r), r->v_rows, r->out});
   for (int i = 0; i < p->n_rows; i++)
     for (int d = 0; d < D; d++)
       y[(ptrdiff_t)i * op->y->stride + d] = r->out[(ptrdiff_t)i * Dp + d] * factor[i];
@@ -431,7 +480,7 @@ static void part_backward(const attention_op *op, const sequence *s, const part 
     over_rows(op, s, p, left_by_columns(op, p, r->dP, r), r->q_rows, r->dk);
   }
   if (!g->dq) return;
-  over_keys(op, s, p, left_by_rows(op, p, r->dP, r), r->k_rows, r->out);
+  over_keys(&(key_product){op, s, p, left_by_rows(op, p, r->dP, r), r->k_rows, r->out});
   add_rows(op, g->dq, op->q->stride, r->out, p->n_rows);
 }
 

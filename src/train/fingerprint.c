@@ -211,6 +211,54 @@ static bool image_model(inputs *in, ld_digest *digest) {
   return run_net(record_images, layers, 2, vectors, &batch, digest);
 }
 
+/* The same images through the operations of a diffusion model. */
+enum { WIDE = 8, TALL = 20, BROAD = 23 };
+enum { ENTRY, FIRST, SECOND, GATED, EXIT, N_DIFFUSION_LAYERS };
+
+static void record_diffusion(ld_tape *t, const layer *l, const float *const *vectors, const ld_batch *batch,
+                             double *loss) {
+  const float *weight = vectors[0], *bias = vectors[1], *times = vectors[2], *target = vectors[3];
+  ld_maps x = ld_op_images(t, ld_batch_field(batch, LD_IMAGE));
+  x = ld_op_convolution(t, x, &l[ENTRY].linear, batch);
+  ld_tensor *time = ld_op_sinusoids(t, times, B, 3 * WIDE, true, 0, 1);
+  time = ld_op_activation(t, time, LD_SILU);
+  ld_maps h = ld_op_group_norm(t, x, weight, bias, WIDE / 2, 1e-5f, true);
+  h = ld_op_convolution(t, h, &l[FIRST].linear, batch);
+  h = ld_op_add_channels(t, h, ld_tape_columns(t, time, 0, WIDE));
+  h = ld_op_group_norm(t, h, bias, weight, 2, 1e-5f, false);
+  x = ld_op_convolution_accumulate(t, x, h, &l[SECOND].linear, batch);
+  ld_tensor *rows = ld_op_rows_of_maps(t, x), *shift = ld_tape_columns(t, time, WIDE, WIDE);
+  rows = ld_op_modulate(t, rows, shift, ld_tape_columns(t, time, 2 * WIDE, WIDE), x.height * x.width);
+  rows = ld_op_linear(t, rows, &l[GATED].linear, batch);
+  ld_tensor *hidden = ld_tape_columns(t, rows, 0, WIDE);
+  rows = ld_op_geglu(t, hidden, ld_tape_columns(t, rows, WIDE, WIDE));
+  x = ld_op_maps_of_rows_accumulate(t, x, ld_op_activation(t, rows, LD_QUICK_GELU));
+  x = ld_op_upsample(t, ld_op_join(t, x, h), TALL, BROAD);
+  ld_op_weighted_error(t, ld_op_convolution(t, x, &l[EXIT].linear, batch), target, times, CHANNELS, loss);
+}
+
+static bool diffusion_model(inputs *in, ld_digest *digest) {
+  layer layers[N_DIFFUSION_LAYERS];
+  const uint64_t drawn = in->drawn;
+  static const float times[B] = {1, 420, 999};
+  const float *weight = numbers(in, WIDE), *bias = numbers(in, WIDE);
+  const float *target = numbers(in, CHANNELS * B * TALL * BROAD);
+  const float *const vectors[] = {weight, bias, times, target};
+  const float *pixels = numbers(in, CHANNELS * B * SIDE * SIDE);
+  const ld_field images = {
+      .name = LD_IMAGE, .n_rows = B, .numbers = pixels, .channels = CHANNELS, .height = SIDE, .width = SIDE};
+  const ld_batch batch = {.fields = {images}, .seed = 1};
+  make_layer(in, &layers[ENTRY], CHANNELS, WIDE, (ld_kernel){3, 3, 2, 0, 1});
+  make_layer(in, &layers[FIRST], WIDE, WIDE, (ld_kernel){3, 3, 1, 1, 0});
+  make_layer(in, &layers[SECOND], WIDE, WIDE, (ld_kernel){1, 1, 1, 0, 0});
+  make_layer(in, &layers[GATED], WIDE, 2 * WIDE, (ld_kernel){0});
+  make_layer(in, &layers[EXIT], 2 * WIDE, CHANNELS, (ld_kernel){3, 3, 1, 1, 0});
+  for (int i = 0; i < N_DIFFUSION_LAYERS; i++)
+    layers[i].linear.bias = numbers(in, (size_t)layers[i].linear.out);
+  in->drawn = drawn; /* the inputs of later parts do not depend on this one */
+  return run_net(record_diffusion, layers, N_DIFFUSION_LAYERS, vectors, &batch, digest);
+}
+
 /* Sums of gradients, clipping, AdamW and its learning rates. */
 static bool optimizer(inputs *in, ld_digest *digest) {
   enum { N = 201 };
@@ -304,6 +352,7 @@ static const struct {
     {"matrix products", products},
     {"a text model's passes", text_model},
     {"an image model's passes", image_model},
+    {"a diffusion model's passes", diffusion_model},
     {"the optimizer", optimizer},
     {"random numbers", random_numbers},
     {"functions of libm", libm_functions},

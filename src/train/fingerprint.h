@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LD_FINGERPRINT_PARTS = 7 };
+enum { LD_FINGERPRINT_PARTS = 8 };
 
 typedef struct ld_fingerprint {
   uint64_t part[LD_FINGERPRINT_PARTS];

@@ -3,12 +3,13 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/rng.h"
 #include "nn/ops.h"
 
-enum { HEADS = 4, KV_HEADS = 2, REACH = 5, MOST = 200, B = 3 };
+enum { HEADS = 4, KV_HEADS = 2, REACH = 5, MOST = 2000, B = 3, WIDEST = 1000 };
 
 typedef struct matrix {
   float *data;
@@ -50,7 +51,7 @@ static void expect_row(const ld_attention *shape, const matrix m[3], int row, in
 
 static void check(const ld_attention *shape, const matrix m[3], const ld_field *rows, const ld_field *keys,
                   const ld_tensor *y) {
-  double expected[64];
+  double expected[WIDEST];
   for (int n = 0; n < B; n++)
     for (int row = rows->segment[n]; row < rows->segment[n + 1]; row++)
       for (int head = 0; head < HEADS; head++) {
@@ -144,7 +145,7 @@ static ld_cache make_cache(int width, int capacity, int32_t *length) {
 
 static void check_cached(const ld_attention *shape, const matrix m[3], const int32_t *segment, int place,
                          int count, const ld_tensor *y) {
-  double expected[64];
+  double expected[WIDEST];
   for (int n = 0; n < B; n++)
     for (int i = 0; i < count; i++)
       for (int head = 0; head < HEADS; head++) {
@@ -209,7 +210,7 @@ static void over_cached(const ld_attention *given, const int32_t *its_keys) {
   const ld_field cached = {.n_segments = B, .segment = none, .cache = &cache, .slot = again};
   const matrix few[3] = {{m[0].data, B, m[0].cols}, {0}, {0}};
   const ld_tensor *y = attend(tape, shape, few, &step, &cached);
-  double expected[64];
+  double expected[WIDEST];
   for (int n = 0; n < B; n++)
     for (int head = 0; head < HEADS; head++) {
       const int source = again[n] == 2 ? 1 : 0;
@@ -225,4 +226,131 @@ static void over_cached(const ld_attention *given, const int32_t *its_keys) {
 
 Test(attention, over_a_text_in_the_cache) {
   all_shapes(over_cached, key_segment, false);
+}
+
+/* Gradients against the formula, of wide heads and of more keys than are laid out together. */
+typedef struct ending {
+  ld_tensor *y;
+  const float *dy;
+  float *found; /* y */
+} ending;
+
+static void end_forward(ld_tape *tape, void *self) {
+  (void)tape;
+  const ending *e = self;
+  memcpy(e->found, e->y->data, (size_t)e->y->rows * (size_t)e->y->cols * sizeof(float));
+}
+
+static void end_backward(ld_tape *tape, void *self) {
+  (void)tape;
+  const ending *e = self;
+  memcpy(ld_grad(e->y), e->dy, (size_t)e->y->rows * (size_t)e->y->cols * sizeof(float));
+}
+
+/* One segment with its gradients by the formula, (T or S, H D) each, in double. */
+typedef struct wanted {
+  double *q, *k, *v;
+} wanted;
+
+static double dot(const float *a, const float *b, int n) {
+  double sum = 0;
+  for (int i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+  return sum;
+}
+
+/* Adds the gradients of one row of one head, whose columns begin at `at`. */
+static void want_row(const ld_attention *shape, const matrix m[3], const float *dy, int row, int at,
+                     wanted *w) {
+  const int D = shape->head_dim, C = m[0].cols;
+  const float *q = m[0].data + row * C + at, *dout = dy + row * C + at;
+  double weights[MOST], sum = 0, delta = 0;
+  for (int key = 0; key < m[1].rows; key++)
+    sum += weights[key] = exp((double)shape->scale * dot(q, m[1].data + key * C + at, D));
+  for (int key = 0; key < m[1].rows; key++) {
+    weights[key] /= sum;
+    delta += weights[key] * dot(dout, m[2].data + key * C + at, D);
+  }
+  for (int key = 0; key < m[1].rows; key++) {
+    const int place = key * C + at;
+    const double slope = weights[key] * (dot(dout, m[2].data + place, D) - delta) * (double)shape->scale;
+    for (int d = 0; d < D; d++) {
+      w->q[row * C + at + d] += slope * (double)m[1].data[place + d];
+      w->k[place + d] += slope * (double)q[d];
+      w->v[place + d] += weights[key] * (double)dout[d];
+    }
+  }
+}
+
+static void check_near(const float *found, const double *want, int n, const char *what, int width) {
+  double most = 0, scale = 0;
+  for (int i = 0; i < n; i++) {
+    most = fmax(most, fabs((double)found[i] - want[i]));
+    scale = fmax(scale, fabs(want[i]));
+  }
+  cr_assert(most < 5e-6 * scale, "%s of heads %d wide: %.2e", what, width, most / scale);
+}
+
+/* One pass over T rows and S keys; t: q, k and v with their gradients. */
+static void go_back(ld_tape *tape, const ld_attention *shape, const matrix m[3], ending *e, ld_tensor *t[3]) {
+  static int32_t row_segment_of[2], key_segment_of[2];
+  row_segment_of[1] = m[0].rows;
+  key_segment_of[1] = m[1].rows;
+  const ld_field rows = {.n_rows = m[0].rows, .n_segments = 1, .segment = row_segment_of};
+  const ld_field keys = {.n_rows = m[1].rows, .n_segments = 1, .segment = key_segment_of};
+  for (int dry = 1; dry >= 0; dry--) {
+    ld_tape_begin(tape, LD_PASS_TRAIN, dry, false);
+    for (int i = 0; i < 3; i++) {
+      t[i] = ld_tape_input(tape, m[i].data, m[i].rows, m[i].cols);
+      t[i]->trained = true;
+    }
+    e->y = ld_op_attention(tape, t[0], t[1], t[2], shape, &rows, &keys);
+    ld_tape_push(tape, (ld_op){.name = "end",
+                               .self = e,
+                               .forward = end_forward,
+                               .backward = end_backward,
+                               .in = LD_TENSORS(e->y)});
+    ld_tape_backward(tape);
+    if (dry) cr_assert(ld_tape_reserve(tape));
+  }
+}
+
+static void check_gradients(int n_heads, int width, int n_rows, int n_keys) {
+  const int C = n_heads * width;
+  const ld_attention shape = {.n_heads = n_heads,
+                              .n_kv_heads = n_heads,
+                              .head_dim = width,
+                              .scale = 1 / sqrtf((float)width),
+                              .block = LD_NO_CACHE};
+  const matrix m[3] = {random_matrix(n_rows, C, 0), random_matrix(n_keys, C, 1), random_matrix(n_keys, C, 2)};
+  const matrix dy = random_matrix(n_rows, C, 3);
+  ld_tensor *t[3];
+  ending e = {.dy = dy.data, .found = ld_alloc((size_t)(n_rows * C), sizeof(float))};
+  ld_tape *tape = ld_tape_create();
+  go_back(tape, &shape, m, &e, t);
+  double *want[3], expected[WIDEST];
+  for (int i = 0; i < 3; i++) want[i] = ld_alloc((size_t)m[i].rows * (size_t)C, sizeof **want);
+  for (int row = 0; row < n_rows; row++)
+    for (int head = 0; head < n_heads; head++) {
+      want_row(&shape, m, dy.data, row, head * width, &(wanted){want[0], want[1], want[2]});
+      expect_row(&shape, m, row, row, 0, n_keys, head, expected);
+      check_near(e.found + row * C + head * width, expected, width, "output", width);
+    }
+  for (int i = 0; i < 3; i++) {
+    check_near(t[i]->grad, want[i], m[i].rows * C, i == 0 ? "dq" : i == 1 ? "dk" : "dv", width);
+    free(want[i]);
+    free(m[i].data);
+  }
+  free(dy.data);
+  free(e.found);
+  ld_tape_free(tape);
+}
+
+Test(attention, gradients) {
+  check_gradients(3, 40, 70, 77);
+  check_gradients(2, 64, 9, 1700);
+  check_gradients(2, 80, 61, 33);
+  check_gradients(2, 160, 60, 77);
+  check_gradients(1, 512, 58, 70);
+  check_gradients(1, 37, 3, 5);
+  check_gradients(1, 1000, 60, 35); /* wider than a block of the tile */
 }

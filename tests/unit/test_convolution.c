@@ -40,6 +40,8 @@ static void make_layer(layer *l, const ld_adapter_kind *kind, int in, int out, l
   fill(weight, (size_t)K * (size_t)out, 10 * id);
   for (int i = 0; i < K * out; i++) weight[i] /= sqrtf((float)K);
   l->linear = (ld_linear){.in = K, .out = out, .weight = {ld_coded_floats(weight), out, K}, .kernel = kernel};
+  l->linear.bias = ld_alloc((size_t)out, sizeof(float));
+  fill(l->linear.bias, (size_t)out, 10 * id + 9);
   l->change = (ld_change){.functions = &kind->functions,
                           .layer = &l->linear,
                           .params = l->params,
@@ -60,6 +62,7 @@ static void free_layer(layer *l) {
     free(l->params[i].data);
     free(l->params[i].grad);
   }
+  free(l->linear.bias);
   free((void *)l->linear.weight.numbers.data);
 }
 
@@ -81,8 +84,9 @@ static double run(net *n, bool backward) {
     ld_maps y = ld_op_affine(n->tape, x, n->scale, n->shift, (ld_maps){0}, true);
     y = ld_op_affine(n->tape, y, n->shift, n->scale, x, false);
     y = ld_op_max_pool(n->tape, y, 3, 2, 1);
-    x = ld_op_convolution(n->tape, y, &n->second.linear, &n->batch);
-    x = ld_op_affine(n->tape, x, n->scale, n->shift, ld_op_subsample(n->tape, y, CLASSES), false);
+    const ld_maps shortcut = ld_op_subsample(n->tape, y, CLASSES);
+    x = ld_op_convolution_accumulate(n->tape, shortcut, y, &n->second.linear, &n->batch);
+    x = ld_op_affine(n->tape, x, n->scale, n->shift, shortcut, false);
     ld_op_class_loss(n->tape, ld_op_mean_pool(n->tape, x), &n->batch.fields[1], &loss);
     if (backward) ld_tape_backward(n->tape);
     if (dry) cr_assert(ld_tape_reserve(n->tape));
@@ -172,7 +176,7 @@ static double at(const float *x, int c, int b, int row, int column) {
 static double defined(const layer *l, const float *x, int o, int b, int row, int column) {
   const ld_kernel *k = &l->linear.kernel;
   const float *weight = (const float *)l->linear.weight.numbers.data + o * l->linear.in;
-  double sum = 0;
+  double sum = (double)l->linear.bias[o];
   for (int c = 0; c < C; c++)
     for (int i = 0; i < k->height; i++)
       for (int j = 0; j < k->width; j++) {
@@ -216,6 +220,8 @@ Test(convolution, is_what_it_is_defined_to_be) {
   check_definition((ld_kernel){7, 7, 2, 3, 0});
   check_definition((ld_kernel){3, 3, 3, 0, 0});
   check_definition((ld_kernel){5, 1, 2, 2, 0});
+  check_definition((ld_kernel){3, 3, 2, 0, 1});
+  check_definition((ld_kernel){3, 2, 1, 1, 2});
 }
 
 #ifndef NDEBUG
