@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/tokenizer/class_clip.h"
 #include "io/tokenizer/class_parts.h"
 #include "io/tokenizer/class_unigram.h"
 #include "io/tokenizer/component.h"
@@ -219,6 +220,7 @@ static const struct {
     {"Qwen2Tokenizer", &qwen2},
     {"GemmaTokenizer", &gemma},
     {"GPTNeoXTokenizer", &gpt_neox},
+    {"CLIPTokenizer", &ld_clip_class},
     {"T5Tokenizer", &ld_t5_class},
     {"XLMRobertaTokenizer", &ld_xlm_roberta_class},
     {"AlbertTokenizer", &ld_albert_class},
@@ -261,6 +263,7 @@ static const struct {
     {"mistral", &as_it_stands, true},
     {"mixtral", &as_it_stands, true},
     {"gpt_neox", &gpt_neox, false},
+    {"clip", &ld_clip_class, false},
     {"bart", &roberta, false},
     {"t5", &ld_t5_class, false},
     {"mt5", &ld_t5_class, false},
@@ -460,6 +463,13 @@ static int read_side(const ld_class_input *in, bool *left) {
   return ld_class_fail(in, "truncation_side", "must be \"left\" or \"right\"");
 }
 
+/* Files without a limit have a huge number. */
+static int32_t read_most(const json_t *settings) {
+  const json_t *most = json_object_get(settings, "model_max_length");
+  const double n = json_number_value(most ? most : json_object_get(settings, "max_len"));
+  return n >= 1 && n <= INT32_MAX ? (int32_t)n : 0;
+}
+
 #define CLEAN_BPE "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
 
 int ld_token_settings_read(const ld_token_class *class, const ld_token_files *files,
@@ -475,6 +485,8 @@ int ld_token_settings_read(const ld_token_class *class, const ld_token_files *fi
   if (!rc) rc = ld_class_setting_or_null(&in, CLEAN_BPE, false, &clean_bpe);
   if (rc) return rc;
   out->clean_up = clean && (clean_bpe || model->kind != &ld_bpe_kind);
+  out->word_end = class->word_end;
+  out->most = read_most(files->settings);
   out->no_types = json_is_array(inputs) ? !names_types(inputs) : class->no_types;
   return 0;
 }

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "io/tokenizer/class_parts.h"
@@ -24,10 +25,12 @@ int ld_token_class_build(const ld_token_class *class, const ld_token_files *file
 
 /* Other settings, applied after the tokenizer is built. */
 typedef struct ld_token_settings {
-  bool no_types;      /* see ld_tokenizer_has_types */
-  bool clean_up;      /* decoded text: clean_up_tokenization_spaces */
-  bool cut_left;      /* texts are truncated at the start */
-  bool split_special; /* special tokens in a text are plain text */
+  bool no_types;        /* see ld_tokenizer_has_types */
+  bool clean_up;        /* decoded text: clean_up_tokenization_spaces */
+  bool cut_left;        /* texts are truncated at the start */
+  bool split_special;   /* special tokens in a text are plain text */
+  const char *word_end; /* see ld_token_class */
+  int32_t most;         /* model_max_length; 0: no limit */
 } ld_token_settings;
 
 /* `model` is the tokenizer's; for BPE the cleaning of spaces has its own setting. */

@@ -22,6 +22,7 @@ typedef struct ld_token_class {
   const char *vocabulary; /* the older vocabulary that it takes, or "" */
   ld_token_rules special; /* its rules for special tokens */
   bool no_types;          /* its model takes no token types */
+  const char *word_end;   /* "</w>": becomes a blank in decoded text, whose ends are stripped; or NULL */
   /* The class's list of pieces, of a SentencePiece model's; NULL: the same. */
   json_t *(*arrange)(const ld_token_files *files, const json_t *pieces);
   /* Writes the parts of a tokenizer.json; NULL: the file stays as it is. */

@@ -12,6 +12,7 @@
 #include "io/tokenizer/kinds.h"
 #include "io/tokenizer/regex.h"
 #include "io/tokenizer/stage.h"
+#include "io/tokenizer/word_end.h"
 
 static void pass_feed(ld_stage *stage, const char *bytes, size_t length) {
   ld_stage_feed(stage->next, bytes, length);
@@ -267,12 +268,16 @@ static void add_stages(ld_chain *chain, const ld_component *component) {
   for (size_t i = 0; i < components->n; i++) add_stages(chain, &components->items[i]);
 }
 
-void ld_chain_init(ld_chain *chain, const ld_component *decoder, bool clean_up) {
+void ld_chain_init(ld_chain *chain, const ld_component *decoder, const char *word_end, bool clean_up) {
   *chain = (ld_chain){0};
   if (decoder->kind)
     add_stages(chain, decoder);
   else
     add_stage(chain, &join_kind, NULL);
+  if (word_end) {
+    add_stage(chain, &ld_word_end_kind, word_end);
+    add_stage(chain, &ld_strip_ends_kind, NULL);
+  }
   if (clean_up) add_stage(chain, &clean_kind, NULL);
   add_stage(chain, &out_kind, NULL);
   for (size_t i = 0; i + 1 < chain->n; i++) chain->stages[i].next = &chain->stages[i + 1];

@@ -11,8 +11,9 @@ typedef struct ld_chain {
   ld_budget budget; /* the stages point to it, so a chain must not move */
 } ld_chain;
 
-/* With `clean_up` the whole text is cleaned up, and only appears at its end. */
-void ld_chain_init(ld_chain *chain, const ld_component *decoder, bool clean_up);
+/* What follows the decoder: `word_end` ("</w>", or NULL) becomes a space, and the text's ends are stripped; with
+ * `clean_up` the whole text is cleaned up, and only appears at its end. `word_end` belongs to the caller. */
+void ld_chain_init(ld_chain *chain, const ld_component *decoder, const char *word_end, bool clean_up);
 void ld_chain_token(ld_chain *chain, const char *bytes, size_t length, ld_text *out);
 void ld_chain_finish(ld_chain *chain, ld_text *out);
 void ld_chain_free(ld_chain *chain);

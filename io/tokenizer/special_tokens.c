@@ -23,6 +23,7 @@ typedef struct merging {
   json_t *named;    /* their contents */
   json_t *taken;    /* contents in `there` or `by_index` */
   json_t *extra;    /* the settings' list of extra tokens, with the class's; may be NULL */
+  json_t *specials; /* the special tokens that were looked at to be added */
   json_t *more;     /* the tokens to add */
   ld_error *err;
 } merging;
@@ -231,10 +232,17 @@ static int find_extra(merging *m) {
   return m->rules->add_extra(m->files, m->extra, given, m->err);
 }
 
+/* Of several tokens with one content, the last counts that is not the same as an earlier one. A spelling and a
+ * description are never the same. */
 static void add_special(const merging *m, const json_t *token) {
   const char *content = content_of(token);
-  if (!contains(m->taken, content))
-    json_array_append_new(m->more, entry_of(token, contains(m->named, content)));
+  if (contains(m->taken, content)) return;
+  json_t *plain = json_is_object(token) ? entry_of(token, false) : json_string(content);
+  bool again = false;
+  for (size_t i = 0; !again && i < json_array_size(m->specials); i++)
+    again = json_equal(json_array_get(m->specials, i), plain);
+  if (!again) json_array_append_new(m->more, entry_of(token, contains(m->named, content)));
+  json_array_append_new(m->specials, plain);
 }
 
 static int add_specials(const merging *m) {
@@ -332,6 +340,7 @@ int ld_special_tokens_merge(const ld_token_files *files, const ld_token_rules *r
                .names = json_array(),
                .named = json_object(),
                .taken = json_object(),
+               .specials = json_array(),
                .more = json_array(),
                .err = err};
   const int rc = merge(&m);
@@ -341,6 +350,7 @@ int ld_special_tokens_merge(const ld_token_files *files, const ld_token_rules *r
   json_decref(m.names);
   json_decref(m.named);
   json_decref(m.taken);
+  json_decref(m.specials);
   json_decref(m.more);
   return rc;
 }

@@ -105,7 +105,7 @@ static int build(json_t *root, ld_load load, size_t bytes, ld_tokenizer **out) {
     return rc;
   }
   index_spellings(t);
-  t->eos = -1;
+  t->eos = t->pad = -1;
   *out = t;
   return 0;
 }
@@ -140,6 +140,11 @@ static int read_settings(const ld_token_class *class, const ld_token_files *file
   return rc;
 }
 
+static int32_t id_of_role(const ld_tokenizer *t, const ld_special_tokens *tokens, int role) {
+  const char *token = ld_special_token(tokens, role);
+  return token ? ld_tokenizer_id(t, token) : -1;
+}
+
 int ld_tokenizer_build(const ld_token_files *files, ld_tokenizer **out, ld_error *err) {
   const ld_token_class *class;
   ld_special_tokens tokens;
@@ -156,8 +161,8 @@ int ld_tokenizer_build(const ld_token_files *files, ld_tokenizer **out, ld_error
     rc = build(root, (ld_load){.name = files->name, .exact = class->build != NULL, .err = err}, files->bytes,
                out);
   if (!rc) rc = read_settings(class, files, *out, err);
-  const char *eos = ld_special_token(&tokens, LD_EOS);
-  if (!rc && eos) (*out)->eos = ld_tokenizer_id(*out, eos);
+  if (!rc) (*out)->eos = id_of_role(*out, &tokens, LD_EOS);
+  if (!rc) (*out)->pad = id_of_role(*out, &tokens, LD_PAD);
   if (!rc) skip_named(*out, &tokens);
   ld_special_tokens_free(&tokens);
   if (!rc) return 0;
@@ -393,7 +398,7 @@ static void decode_id(const ld_tokenizer *t, ld_chain *chain, int32_t id, bool s
 void ld_tokenizer_decode(const ld_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
                          ld_text *out) {
   ld_chain chain;
-  ld_chain_init(&chain, &tokenizer->decoder, tokenizer->settings.clean_up);
+  ld_chain_init(&chain, &tokenizer->decoder, tokenizer->settings.word_end, tokenizer->settings.clean_up);
   for (size_t i = 0; i < n; i++) decode_id(tokenizer, &chain, ids[i], skip_special, out);
   ld_chain_finish(&chain, out);
   ld_chain_free(&chain);
@@ -403,7 +408,8 @@ ld_stream_decoder *ld_stream_decoder_new(const ld_tokenizer *tokenizer, bool ski
   ld_stream_decoder *decoder = ld_alloc(1, sizeof *decoder);
   decoder->tokenizer = tokenizer;
   decoder->skip_special = skip_special;
-  ld_chain_init(&decoder->chain, &tokenizer->decoder, tokenizer->settings.clean_up);
+  ld_chain_init(&decoder->chain, &tokenizer->decoder, tokenizer->settings.word_end,
+                tokenizer->settings.clean_up);
   return decoder;
 }
 
@@ -443,6 +449,14 @@ bool ld_tokenizer_has_types(const ld_tokenizer *tokenizer) {
 
 int32_t ld_tokenizer_eos(const ld_tokenizer *tokenizer) {
   return tokenizer->eos;
+}
+
+int32_t ld_tokenizer_pad(const ld_tokenizer *tokenizer) {
+  return tokenizer->pad;
+}
+
+int32_t ld_tokenizer_most(const ld_tokenizer *tokenizer) {
+  return tokenizer->settings.most;
 }
 
 int32_t ld_tokenizer_size(const ld_tokenizer *tokenizer) {

@@ -118,6 +118,14 @@ bool ld_tokenizer_has_types(const ld_tokenizer *tokenizer);
 /* The id of the eos_token in the folder's settings or its class; -1 when there is none. */
 int32_t ld_tokenizer_eos(const ld_tokenizer *tokenizer);
 
+/* The id of the pad_token in the folder's settings or its class, which fills a text up to a fixed length; -1
+ * when there is none. */
+int32_t ld_tokenizer_pad(const ld_tokenizer *tokenizer);
+
+/* The model_max_length of the folder's settings: how many tokens, with the special ones, its model takes; 0
+ * when it sets no limit. */
+int32_t ld_tokenizer_most(const ld_tokenizer *tokenizer);
+
 /* One more than the highest id. */
 int32_t ld_tokenizer_size(const ld_tokenizer *tokenizer);
 

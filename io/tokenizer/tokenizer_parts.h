@@ -14,7 +14,7 @@ struct ld_tokenizer {
   ld_added_tokens added;
   ld_token_text *spellings; /* by id; NULL bytes for a hole */
   uint8_t *skipped;         /* by id: whether decoding skips it along with special tokens */
-  int32_t size, eos;
+  int32_t size, eos, pad;
   ld_token_settings settings;
 };
 

@@ -9,8 +9,8 @@ lines.jsonl has one JSON string a line. STYLE/expected.txt has, for each of thos
   decoded  those ids decoded with special tokens kept, and
   skipped  with them skipped; each as a JSON string, or = where it is the line itself, or ~ as the column before
 and before them one line with the ids that the post-processor puts before and after. For BERT's styles the lines are
-those of bert.jsonl. bert_vocab is a folder with a vocab.txt instead, spiece one with a SentencePiece model, of which
-transformers makes the tokenizer.
+those of bert.jsonl, for CLIP's those of clip.jsonl. bert_vocab is a folder with a vocab.txt instead, clip_vocab one with
+vocab.json and merges.txt, spiece one with a SentencePiece model, of which transformers makes the tokenizer.
 
 STYLE/inputs.txt has inputs of one text or two, cut or not, a row each: number of the line, of the second text's line or
 -, most tokens (0: no limit), ids, type ids, a digit each.
@@ -29,12 +29,13 @@ import os
 import random
 import unicodedata
 
+from clip_folders import PARTS, train, write_old
 from sentencepiece import SentencePieceTrainer
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
-from tokenizer_lines import ALPHABETS, AWKWARD, BERT, lines, random_line
+from tokenizer_lines import ALPHABETS, AWKWARD, BERT, CLIP, lines, random_line
 from tokenizer_parts import REGEXES, charsmap_of, decoder, normalizer, pre_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertTokenizer, T5Tokenizer
+from transformers import BertTokenizer, CLIPTokenizer, T5Tokenizer
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizers")
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
@@ -43,6 +44,8 @@ COUNT = 1600
 MERGES = 320
 BERT_COUNT = 480
 BERT_SIZE = 420
+CLIP_COUNT = 480
+CLIP_MERGES = 200
 INPUTS = 240
 LISTS = 240
 
@@ -309,9 +312,42 @@ def bert_vocab():
     return BertTokenizer.from_pretrained(folder).backend_tokenizer
 
 
+def clip_model():
+    """Byte tokens, those that end a word, merges, special tokens, in CLIP's order."""
+    tokens, merges = train(training_text(), CLIP_MERGES)
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    return {token: i for i, token in enumerate(tokens)}, merges
+
+
+def clip():
+    """The layout of CLIP's file on the hub, by itself: the library leaves "</w>" in decoded text."""
+    vocab, merges = clip_model()
+    ends = ["<|startoftext|>", "<|endoftext|>"]
+    added = [{"id": vocab[token], "content": token, "single_word": False, "lstrip": False, "rstrip": False, "normalized": token == ends[0], "special": True} for token in ends]
+    model = {"type": "BPE", "dropout": None, "unk_token": ends[1], "continuing_subword_prefix": "", "end_of_word_suffix": "</w>", "fuse_unk": False, "vocab": vocab, "merges": merges}
+    processor = {"type": "RobertaProcessing", "sep": [ends[1], vocab[ends[1]]], "cls": [ends[0], vocab[ends[0]]], "trim_offsets": False, "add_prefix_space": False}
+    return Tokenizer.from_str(json.dumps({"version": "1.0", "added_tokens": added, **PARTS, "post_processor": processor, "model": model}))
+
+
+def clip_vocab():
+    """A diffusers folder as Stable Diffusion 2 has it, with a token of a textual inversion."""
+    folder = os.path.join(HERE, "clip_vocab")
+    vocab, merges = clip_model()
+    write_old(folder, vocab, merges)
+    plain = {"lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
+    described = {role: {"content": token, **plain} for role, token in (("bos_token", "<|startoftext|>"), ("eos_token", "<|endoftext|>"), ("unk_token", "<|endoftext|>"))}
+    settings = {"add_prefix_space": False, **{role: {"__type": "AddedToken", **token} for role, token in described.items()}, "do_lower_case": True, "errors": "replace",
+                "model_max_length": 77, "pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}
+    for name, value in (("tokenizer_config.json", settings), ("special_tokens_map.json", {**described, "pad_token": "!"}), ("added_tokens.json", {"<cat-toy>": len(vocab)})):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+            f.write(json.dumps(value, indent=2) + "\n")
+    return CLIPTokenizer.from_pretrained(folder).backend_tokenizer
+
+
 STYLES = [gpt2, roberta, llama2, mistral, llama3, qwen2, smollm, mixed, t5, pegasus, spiece]
 BERT_STYLES = [bert, bert_cased, bert_accents, bert_raw, bert_vocab]
-INPUT_STYLES = {"bert", "bert_cased", "bert_vocab", "roberta", "gpt2", "llama3", "t5", "pegasus"}
+CLIP_STYLES = [clip, clip_vocab]
+INPUT_STYLES = {"bert", "bert_cased", "bert_vocab", "clip_vocab", "roberta", "gpt2", "llama3", "t5", "pegasus"}
 WORD_STYLES = {"bert", "bert_cased", "roberta", "gpt2", "llama2", "smollm", "t5"}
 
 
@@ -436,7 +472,7 @@ def write_style(name, tok, texts, every_word):
         for part in (data["decoder"], data["pre_tokenizer"]["pretokenizers"][1]):
             del part["prepend_scheme"], part["split"]
             part |= {"str_rep": "\u2581", "add_prefix_space": True}
-    if name not in ("bert_vocab", "spiece"):
+    if name not in ("bert_vocab", "clip_vocab", "spiece"):
         write_lines(name + "/tokenizer.json", [json.dumps(data, ensure_ascii=False, separators=(",", ":"))])
     write_lines(name + "/expected.txt", expected(tok, texts))
     if name in INPUT_STYLES:
@@ -460,6 +496,10 @@ def main():
     write_lines("bert.jsonl", (json.dumps(text, ensure_ascii=False) for text in texts))
     for style in BERT_STYLES:
         os.makedirs(os.path.join(HERE, style.__name__), exist_ok=True)
+        write_style(style.__name__, style(), texts, every_word)
+    texts = lines(CLIP_COUNT, 15, ["<|startoftext|>", "<|endoftext|>", "<cat-toy>", "!"], parts=6, first=CLIP)
+    write_lines("clip.jsonl", (json.dumps(text, ensure_ascii=False) for text in texts))
+    for style in CLIP_STYLES:
         write_style(style.__name__, style(), texts, every_word)
 
 

@@ -45,6 +45,11 @@ ALPHABETS = [
 WORDS = "the of and lamp river kettle warms don't I'm we've 2024 x=1 caf\u00e9 Stra\u00dfe HELLO foo_bar http:// \u4f60\u597d".split()
 
 
+CLIP = ["a photo of a cat!", "A Photo of a <cat-toy>, by Monet", "<Cat-Toy>", "x<cat-toy>y<cat-toy>", "it's isn't we'll they'VE I'M o'clock 'tis", "12 apples, 3.14 x2y3 \u00bd\u2167\u0663", "</w>", "a</w>b </ w> </w",
+        "\x01\x1c\x1d\x7f a \x1f", " \x1c ", "a\u00a0b\u3000c\u2028d\u200be", "e\u0301 E\u0301 \u0130I\u0131 \u00df\u1e9e \u03a3\u03c3\u03c2", "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f",
+        "\u6771\u4eac\u306e\u5199\u771f \ud55c\uad6d", "<|startoftext|>a<|endoftext|>", "<|STARTOFTEXT|> <|EndOfText|>", "<|endoftext|", "!!! a! ! <!>", "lamp," * 40, "", " ", " \n\t ", "\ufffd\u0000x"]
+
+
 def random_char(rng):
     while True:
         c = rng.choice([rng.randrange(0x80), rng.randrange(0x800), rng.randrange(0x10000), rng.randrange(0x20000), rng.randrange(0x110000)])

@@ -7,13 +7,13 @@ contradicting tokenizer.json, special_tokens_map.json and added_tokens.json, for
 
 The first form makes a folder for each case out of the small vocabularies in tests/golden/tokenizers, opens it with
 AutoTokenizer and with the program tests/tools/tokenize, and compares on awkward texts the ids with and without special
-tokens, a pair's, the text decoded with and without special tokens, and the id of eos_token. It prints a table: how many cases of a
+tokens, a pair's, the text decoded with and without special tokens, and the ids of eos_token and pad_token. It prints a table: how many cases of a
 key agree, how many the program refuses, how many the reference cannot open (these are not compared). Exit status 1 when
 anything differs, or when a refusal does not name the key.
 
 The second form records some of the cases as a test: of each key and vocabulary the first that changes anything, and some
 that change nothing. settings.jsonl in tests/golden/tokenizers has a line for each: {"key", "style", "files": {name:
-content}, "eos", "types", "rows": [[text, ids with special tokens, cut to 7, those decoded without special tokens], ...]}.
+content}, "eos", "pad", "types", "rows": [[text, ids with special tokens, cut to 7, those decoded without special tokens], ...]}.
 """
 
 import argparse
@@ -42,7 +42,7 @@ BASES = [("gpt2", ["GPT2Tokenizer", "GPT2TokenizerFast"], ["gpt2", "llama"]), ("
          ("bert_cased", ["DistilBertTokenizer"], ["distilbert"]), ("bert_cased", ["BertTokenizer", "PreTrainedTokenizerFast"], ["bert"]), ("bert", ["ElectraTokenizer"], ["electra"]),
          ("t5", ["T5Tokenizer", "T5TokenizerFast", "PreTrainedTokenizerFast"], ["t5", "mt5", "umt5"]), ("pegasus", ["PegasusTokenizer"], ["pegasus"]),
          ("pegasus", ["MBartTokenizer", "MBart50TokenizerFast"], ["mbart"]), ("pegasus", ["XLMRobertaTokenizer"], ["xlm-roberta"]),
-         ("pegasus", ["AlbertTokenizerFast"], ["albert"]), ("pegasus", ["DebertaV2Tokenizer"], ["deberta-v2"])]
+         ("pegasus", ["AlbertTokenizerFast"], ["albert"]), ("pegasus", ["DebertaV2Tokenizer"], ["deberta-v2"]), ("clip", ["CLIPTokenizer", "CLIPTokenizerFast"], ["clip"])]
 UNIGRAM = ("t5", "pegasus")
 
 
@@ -181,7 +181,7 @@ def reference(folder):
                          cut(tok, text, None), cut(tok, text, "a <|x|> b")])
         except Exception as e:
             return None, repr(e)
-    return rows, tok.eos_token_id
+    return rows, [-1 if id is None else id for id in (tok.eos_token_id, tok.pad_token_id)]
 
 
 def program(path, folder):
@@ -191,13 +191,13 @@ def program(path, folder):
     if done.returncode:
         return None, done.stderr.strip(), ""
     out = [json.loads(line) for line in done.stdout.splitlines()]
-    n, (eos, has_types) = len(TEXTS), out[-1]
+    n, (eos, has_types, pad) = len(TEXTS), out[-1]
     failed = [row[0] for row in out[:-1] if isinstance(row[0], str)]
     if failed:
         return None, failed[0], done.stderr
     rows = [one + [pair[0], pair[1] if has_types else [0] * len(pair[1]), cut_one[0], cut_pair[0]]
             for one, cut_one, cut_pair, pair in zip(out[:n], out[n:], out[2 * n:], out[3 * n:])]
-    return rows, eos, done.stderr
+    return rows, [eos, pad], done.stderr
 
 
 def all_cases():
@@ -231,18 +231,18 @@ def compare(options):
         counts = table.setdefault(key, {"same": 0, "refused": 0, "reference fails": 0, "differs": 0, "unnamed": 0})
         with tempfile.TemporaryDirectory() as folder:
             make(folder, style, vocabulary, files)
-            expected, eos = reference(folder)
-            got, own_eos, warnings = program(options.program, folder)
+            expected, ends = reference(folder)
+            got, own_ends, warnings = program(options.program, folder)
         what = f"{key}: {style} {vocabulary} {show(files)}"
         if expected is None:
             counts["reference fails"] += 1
             if options.verbose:
-                print(f"{what}\n  reference: {eos[:200]}\n  program: {own_eos if got is None else 'opens it'}")
+                print(f"{what}\n  reference: {ends[:200]}\n  program: {own_ends if got is None else 'opens it'}")
         elif got is None:
             counts["refused"] += 1
             if options.verbose:
-                print(f"{what}\n  refused: {own_eos}")
-        elif got == expected and own_eos == (-1 if eos is None else eos):
+                print(f"{what}\n  refused: {own_ends}")
+        elif got == expected and own_ends == ends:
             counts["same"] += 1
             if options.verbose and warnings:
                 print(f"{what}\n  warns: {warnings}")
@@ -250,8 +250,8 @@ def compare(options):
             counts["differs"] += 1
             bad += 1
             print(f"DIFFERS {what}\n  warnings: {warnings.strip()}")
-            if own_eos != (-1 if eos is None else eos):
-                print(f"  eos: reference {eos}, program {own_eos}")
+            if own_ends != ends:
+                print(f"  eos and pad: reference {ends}, program {own_ends}")
             for text, e, g in zip(TEXTS, expected, got):
                 if e != g:
                     print(f"  {text!r}\n    reference {e}\n    program   {g}")
@@ -283,19 +283,19 @@ def record():
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 make(folder, style, vocabulary, files)
-                rows, eos = reference(folder)
+                rows, ends = reference(folder)
             if rows is None:
                 continue
             name = files["config.json"]["model_type"], files["tokenizer_config.json"].get("tokenizer_class")
             if key == "no settings":
-                plain[style] = name, rows, eos
+                plain[style] = name, rows, ends
             elif name != plain[style][0] and not key.startswith("tokenizer_class"):
                 continue
-            elif rows == plain[style][1] and eos == plain[style][2] and not (style == "gpt2" and key in IGNORED):
+            elif rows == plain[style][1] and ends[0] == plain[style][2][0] and not (style == "gpt2" and key in IGNORED):
                 continue
             done.add((style, key))
             picked = pick(rows, plain[style][1] if key != "no settings" else None)
-            line = {"key": key, "style": style, "files": files, "eos": -1 if eos is None else eos, "types": max(rows[0][5], default=0),
+            line = {"key": key, "style": style, "files": files, "eos": ends[0], "pad": ends[1], "types": max(rows[0][5], default=0),
                     "rows": [[TEXTS[i], rows[i][1], rows[i][6], rows[i][3]] for i in picked]}
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
     return 0

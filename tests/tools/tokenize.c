@@ -5,8 +5,8 @@
  * TOKENIZER is what ld_tokenizer_open takes. A line of the input is a JSON string; a list of a text, a second
  * one or null, the limit on tokens (0 for none) and perhaps a language; or null. A line of the output is a JSON
  * list: for a string the ids without special tokens, the ids with them, and the latter decoded, with and
- * without special tokens; for a list the ids and their type ids; for null the id of eos_token, or -1, and
- * whether the model gets type ids. */
+ * without special tokens; for a list the ids and their type ids; for null the id of eos_token, or -1,
+ * whether the model gets type ids, and the id of pad_token, or -1. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +77,8 @@ static void tokenize_input(const ld_tokenizer *tokenizer, const json_t *input, j
 static void tokenize_line(const ld_tokenizer *tokenizer, const char *line, size_t length) {
   json_t *input = json_loadb(line, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
   json_t *out = json_is_null(input)
-                    ? json_pack("[i, b]", ld_tokenizer_eos(tokenizer), ld_tokenizer_has_types(tokenizer))
+                    ? json_pack("[i, b, i]", ld_tokenizer_eos(tokenizer), ld_tokenizer_has_types(tokenizer),
+                                ld_tokenizer_pad(tokenizer))
                     : json_array();
   if (json_is_string(input))
     tokenize_text(tokenizer, input, out);

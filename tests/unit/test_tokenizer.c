@@ -152,7 +152,7 @@ static void check_decoder(const json_t *row, const char *line) {
   const json_t *tokens = json_array_get(row, 2), *expected = json_array_get(row, 3);
   ld_chain chain;
   ld_text out = {0};
-  ld_chain_init(&chain, &part, false);
+  ld_chain_init(&chain, &part, NULL, false);
   for (size_t i = 0; i < json_array_size(tokens); i++) {
     const json_t *token = json_array_get(tokens, i);
     ld_chain_token(&chain, json_string_value(token), json_string_length(token), &out);

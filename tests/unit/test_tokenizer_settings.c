@@ -63,6 +63,7 @@ Test(tokenizer_settings, are_merged_as_transformers_does) {
     size_t i;
     cr_assert(!ld_tokenizer_open(folder, &t, &err), "%s: %s", line, err.text);
     cr_assert_eq(ld_tokenizer_eos(t), json_integer_value(json_object_get(root, "eos")), "%s", line);
+    cr_assert_eq(ld_tokenizer_pad(t), json_integer_value(json_object_get(root, "pad")), "%s", line);
     if (json_integer_value(json_object_get(root, "types"))) cr_assert(ld_tokenizer_has_types(t), "%s", line);
     json_array_foreach(json_object_get(root, "rows"), i, row) check_row(t, line, row);
     ld_tokenizer_free(t);

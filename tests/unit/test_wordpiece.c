@@ -214,6 +214,7 @@ Test(wordpiece, inputs_of_byte_level) {
   check_inputs("roberta", "lines.jsonl");
   check_inputs("gpt2", "lines.jsonl");
   check_inputs("llama3", "lines.jsonl");
+  check_inputs("clip_vocab", "clip.jsonl");
 }
 
 /* Every limit, for texts of every length: never above it, and exactly at it whenever something was truncated. */
