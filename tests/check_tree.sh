@@ -8,9 +8,8 @@ build=${1:-}
 failed=0
 
 # From the ground up, a line per room: a file includes only headers of its own line or of lines above. There
-# are five towers on src/base, which do not know each other: io knows no ranks and no models, mpi knows no
-# files, computing (`nn`) knows neither, `met` (metrics) knows only numbers and texts, and `dif` (diffusion)
-# only noise. `*` sees them all.
+# are four towers on src/base, which do not know each other: io knows no ranks and no models, mpi knows no
+# files, computing (`nn`) knows neither, and `met` (metrics) knows only numbers and texts. `*` sees them all.
 rooms='
 *    src/base
 io   io/file io/hash io/json io/yaml io/digest io/hdf5_chunk io/hdf5_error
@@ -24,9 +23,9 @@ io   io/report
 mpi  mpi
 nn   src/linalg
 nn   src/nn
+nn   src/diffusion
 nn   src/model
 met  src/metric
-dif  src/diffusion
 *    src/adapt
 *    src/objective
 *    src/options

@@ -43,7 +43,7 @@ static void embedding_forward(ld_tape *tape, void *self) {
     read_row(op->tables.words, text->ids[t], row);
     if (scale != 0) ld_row_scale(row, scale, op->y->cols);
     add_row(tape, op->tables.types, text->types ? text->types[t] : 0, row);
-    add_row(tape, op->tables.positions, position_row(op, t, &n_counted), row);
+    if (op->tables.positions) add_row(tape, op->tables.positions, position_row(op, t, &n_counted), row);
   }
 }
 

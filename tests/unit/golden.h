@@ -92,7 +92,7 @@ static inline double relative(const float *a, const float *b, size_t n) {
     if (!(difference <= most)) most = difference;
     if (fabs((double)b[i]) > scale) scale = fabs((double)b[i]);
   }
-  return most / scale;
+  return scale > 0 ? most / scale : most;
 }
 
 /* "grad.model.layers.0.self_attn.q_proj.A" for its lora_A; the caller frees. */
