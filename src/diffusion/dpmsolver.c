@@ -126,7 +126,7 @@ static factors find_factors(const ld_sampling *s) {
   const bool second = own->order == 2 && s->at > 0 && !final;
   const double ratio = second ? (log(s->sigmas[s->at - 1]) - log(sigma)) / h : 1;
   const double twice = own->sde ? 2 * h : h, less = -expm1(-twice);
-  const double heun = 1 - less / twice;
+  const double heun = twice > 0 ? 1 - less / twice : 0;
   return (factors){
       .a = (float)(next * signal / (sigma * signal_of(sigma)) * (own->sde ? exp(-h) : 1)),
       .b = (float)(signal * less),

@@ -26,13 +26,25 @@ static int check_prediction(const ld_sampling *s, ld_error *err) {
                        s->sampler->name, ld_prediction_name(prediction));
 }
 
-static int check_numbers(const ld_sampling *s, ld_error *err) {
+static int check_finite(const ld_sampling *s, ld_error *err) {
   bool good = isfinite(s->init_noise_sigma);
   for (int64_t i = 0; i < s->n_calls; i++)
     good = good && isfinite(s->timesteps[i]) && isfinite(s->sigmas[i]) && isfinite(s->sigmas[i + 1]);
   return good ? 0
               : ld_fail(err, LD_ENUMERIC, "the scheduler %s has no finite noise levels for %lld steps",
                         s->sampler->name, (long long)s->settings.n_steps);
+}
+
+/* Sigmas fall; the last step may change nothing, from sigma_min to sigma_min. */
+static int check_falling(const ld_sampling *s, ld_error *err) {
+  for (int64_t i = 0; i < s->n_calls && s->sigmas[0] > 0; i++)
+    if (!(s->sigmas[i] > s->sigmas[i + 1] || (i == s->n_calls - 1 && s->sigmas[i] == s->sigmas[i + 1])))
+      return ld_fail(
+          err, LD_EFORMAT,
+          "the noise does not fall from step %lld of %lld to the next with the scheduler %s: choose "
+          "fewer steps, and check sigma_min and sigma_max",
+          (long long)i + 1, (long long)s->settings.n_steps, s->sampler->name);
+  return 0;
 }
 
 static int begin(ld_sampling *s, const ld_value *config, ld_error *err) {
@@ -47,7 +59,8 @@ static int begin(ld_sampling *s, const ld_value *config, ld_error *err) {
   s->sigmas = ld_alloc(room + 1, sizeof *s->sigmas);
   s->init_noise_sigma = 1;
   rc = s->sampler->begin(s, config, err);
-  return rc ? rc : check_numbers(s, err);
+  if (!rc) rc = check_finite(s, err);
+  return rc ? rc : check_falling(s, err);
 }
 
 int ld_sampling_begin(ld_sampling *s, const ld_sampler *sampler, const ld_value *config, const char *source,

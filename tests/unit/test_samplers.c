@@ -256,6 +256,10 @@ Test(samplers, configs_that_are_refused) {
       {"dpmsolver++", "{'solver_type': 'x'}", LD_EUNSUPPORTED, "solver_type"},
       {"dpmsolver++", "{'use_lu_lambdas': true}", LD_EUNSUPPORTED, "use_lu_lambdas"},
       {"dpmsolver++", "{'thresholding': true}", LD_EUNSUPPORTED, "thresholding"},
+      {"dpmsolver++", "{'timestep_spacing': 'leading', 'num_train_timesteps': 10}", LD_EFORMAT,
+       "fewer steps"},
+      {"dpmsolver++", "{'use_karras_sigmas': true, 'sigma_min': 20, 'sigma_max': 2}", LD_EFORMAT,
+       "sigma_min"},
       {"flow", "{'_class_name': 'DDPMScheduler'}", LD_EUNSUPPORTED, "prediction_type"},
       {"flow", "{'shift_terminal': 1}", LD_EFORMAT, "shift_terminal"},
   };
