@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-STEPS, LR, RANK, ALPHA = 20, 2e-3, 3, 6
+STEPS, LR, RANK, ALPHA = 20, 5e-4, 3, 6
 VOCAB, LENGTH, END = 40, 9, 39
 
 VAE = dict(in_channels=3, out_channels=3, block_out_channels=(8, 12), layers_per_block=1, latent_channels=4,

@@ -203,6 +203,31 @@ static double backward(fixture *f, ld_tape *tape, bool recompute) {
   return loss;
 }
 
+/* Twenty steps of AdamW on the batch: each loss, and the matrices after them. */
+static void check_steps(fixture *f, ld_tape *tape) {
+  ld_params *params = f->c.base.params;
+  const size_t n = params->n_floats;
+  ld_adamw adamw = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .n = n};
+  adamw.m = ld_alloc(n, sizeof *adamw.m);
+  adamw.v = ld_alloc(n, sizeof *adamw.v);
+  const ld_stored *losses = stored(f, "losses");
+  for (int64_t step = 1; step <= losses->shape[0]; step++) {
+    const double loss = backward(f, tape, false) / f->n, want = ((const double *)losses->data)[step - 1];
+    cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: step %d: loss %.9g, not %.9g", f->c.name, (int)step, loss,
+              want);
+    for (size_t i = 0; i < n; i++) params->grad[i] /= (float)f->n;
+    ld_adamw_step(&adamw, params->data, params->grad, 5e-4, step);
+    ld_params_update(params);
+  }
+  for (size_t i = 0; i < params->n; i++) {
+    char *name = recorded_name("after", &params->list[i]);
+    const double error = relative(params->list[i].data, stored(f, name)->data, params->list[i].count);
+    cr_assert(error < 1e-3, "%s: %s: %.2e", f->c.name, name, error);
+    free(name);
+  }
+  ld_adamw_free(&adamw);
+}
+
 static void check_case(const char *name) {
   fixture f;
   open_fixture(&f, name);
@@ -212,6 +237,7 @@ static void check_case(const char *name) {
   cr_assert(loss == backward(&f, tape, false), "%s: the loss changes with recompute", name);
   check_loss_of(&f.c, loss / f.n);
   check_gradients_of(&f.c, f.n);
+  check_steps(&f, tape);
   ld_tape_free(tape);
   close_fixture(&f);
 }
