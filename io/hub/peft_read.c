@@ -258,31 +258,6 @@ static int read_tensor(const reader *r, const char *key, const ld_stored *tensor
   return read_full(r, name, tensor);
 }
 
-/* Numbers in a path compare by value, so that layer 2 comes before layer 10. */
-static int compare_paths(const char *a, const char *b) {
-  while (*a && *b) {
-    const size_t x = strspn(a, "0123456789"), y = strspn(b, "0123456789");
-    if (x && y) {
-      if (x != y) return x < y ? -1 : 1;
-      const int order = memcmp(a, b, x);
-      if (order) return order;
-      a += x;
-      b += y;
-    } else if (*a != *b)
-      return (unsigned char)*a - (unsigned char)*b;
-    else
-      a++, b++;
-  }
-  return (unsigned char)*a - (unsigned char)*b;
-}
-
-/* Modules trained in full come last. */
-static int by_module(const void *a, const void *b) {
-  const ld_adapter_module *x = a, *y = b;
-  const int order = ld_adapter_is_whole(x) - ld_adapter_is_whole(y);
-  return order ? order : compare_paths(x->path, y->path);
-}
-
 /* The same path one layer lower: "model.layers.3.mlp.down_proj" for layer 4, when 4 is the only number in it;
  * NULL for others, and for layer 0. (A residual network numbers stages and layers, and their modules differ.)
  * The caller frees. */
@@ -350,7 +325,7 @@ static int read_adapter(reader *r) {
   r->adapter->problem = copy_or_null(ld_safetensors_metadata(r->tensors, LD_PEFT_PROBLEM));
   keep_saved(r);
   code = read_tensors(r);
-  if (!code) qsort(r->adapter->modules, r->adapter->n_modules, sizeof *r->adapter->modules, by_module);
+  if (!code) ld_adapter_sort(r->adapter);
   return code;
 }
 
