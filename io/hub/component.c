@@ -63,6 +63,16 @@ const char *ld_component_of(const char *path) {
   return NULL;
 }
 
+const char *ld_component_short(const char *path) {
+  const char *rest = after(path, "text_model");
+  return rest ? rest : path;
+}
+
+char *ld_component_long(const char *component, const char *path) {
+  const bool is_short = !strncmp(component, "text_encoder", 12) && !strncmp(path, "encoder.layers.", 15);
+  return ld_format("%s.%s%s", component, is_short ? "text_model." : "", path);
+}
+
 bool ld_component_all(const ld_adapter *adapter) {
   for (size_t i = 0; i < adapter->n_modules; i++)
     if (!ld_component_of(adapter->modules[i].path)) return false;

@@ -16,6 +16,13 @@ const char *ld_component_of(const char *path);
  * these do not tell. */
 const char *ld_component_guess(const char *path);
 
+/* CLIP's text model is below "text_model." on disk, in CLIPTextModelWithProjection and before transformers 5; its
+ * CLIPTextModel has the layers at the top. Here the paths are those on disk. This gives the path of a module
+ * of a part without "text_model." (inside `path`), and the full path for one with or without it, which the
+ * caller frees. */
+const char *ld_component_short(const char *path);
+char *ld_component_long(const char *component, const char *path);
+
 /* Whether the adapter is of an image generator: all its modules lie in parts. */
 bool ld_component_all(const ld_adapter *adapter);
 

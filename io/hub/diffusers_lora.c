@@ -15,7 +15,6 @@
 
 #define METADATA LD_DIFFUSERS_METADATA
 #define TEXT_ENCODER "text_encoder"
-#define TEXT_MODEL "text_model."
 
 enum { MOST_PARTS = 6 };
 
@@ -76,7 +75,7 @@ static void remove_processor(char *path) {
   if (at) memmove(at + 1, at + sizeof processor - 1, strlen(at + sizeof processor - 1) + 1);
 }
 
-/* A path within a part, as diffusers and transformers write it today; the caller frees. */
+/* The full path of a module, as diffusers and transformers name it today; the caller frees. */
 static char *modern_path(const char *component, const char *spelled) {
   static const char *const text[][2] = {
       {".to_q", ".q_proj"}, {".to_k", ".k_proj"}, {".to_v", ".v_proj"}, {".to_out", ".out_proj"}};
@@ -84,13 +83,15 @@ static char *modern_path(const char *component, const char *spelled) {
   char *path = ld_strdup(spelled);
   remove_processor(path);
   const char *dot = strrchr(path, '.'), *end = dot ? dot : "";
-  const char *front = is_text && begins(path, "encoder.layers.") ? TEXT_MODEL : "", *last = end;
+  const char *last = end;
   for (size_t i = 0; is_text && i < sizeof text / sizeof *text; i++)
     if (!strcmp(end, text[i][0])) last = text[i][1];
   if (!is_text && !strcmp(end, ".to_out")) last = ".to_out.0";
-  char *modern = ld_format("%s%.*s%s", front, (int)(strlen(path) - strlen(end)), path, last);
+  char *modern = ld_format("%.*s%s", (int)(strlen(path) - strlen(end)), path, last);
+  char *full = ld_component_long(component, modern);
+  free(modern);
   free(path);
-  return modern;
+  return full;
 }
 
 static part *part_of(reader *r, const char *component) {
@@ -116,8 +117,7 @@ static void make_parts(reader *r) {
     const char *component = ld_components[i] ? ld_components[i] : "";
     part *p = &r->parts[r->n_parts++];
     p->component = ld_strdup(component);
-    p->name =
-        ld_format("%s: " METADATA "%s%s", r->file.name, *component ? " of " : "", component);
+    p->name = ld_format("%s: " METADATA "%s%s", r->file.name, *component ? " of " : "", component);
     if (!ld_components[i]) break;
   }
 }
@@ -166,8 +166,7 @@ static int read_metadata(reader *r) {
   char *name = ld_format("%s: " METADATA, r->file.name);
   ld_value *tree = ld_json_parse(text, strlen(text), name, r->file.err);
   int rc = tree ? 0 : LD_EFORMAT;
-  if (!rc && tree->type != LD_MAP)
-    rc = ld_fail(r->file.err, LD_EFORMAT, "%s: expected a JSON object", name);
+  if (!rc && tree->type != LD_MAP) rc = ld_fail(r->file.err, LD_EFORMAT, "%s: expected a JSON object", name);
   if (!rc) sort_members(r, tree);
   r->has_metadata = !rc;
   ld_value_free(tree);
@@ -184,9 +183,10 @@ static int read_metadata(reader *r) {
 static int bad_key(const reader *r, const char *key) {
   if (begins(key, "base_model.model."))
     return ld_fail(r->file.err, LD_EFORMAT,
-                   "%s: '%s' is a name of PEFT's: give the folder with adapter_config.json", r->file.name, key);
-  return ld_fail(r->file.err, LD_EUNSUPPORTED,
-                 "%s: '%s' is not a tensor of a LoRA or DoRA that is supported", r->file.name, key);
+                   "%s: '%s' is a name of PEFT's: give the folder with adapter_config.json", r->file.name,
+                   key);
+  return ld_fail(r->file.err, LD_EUNSUPPORTED, "%s: '%s' is not a tensor of a LoRA or DoRA that is supported",
+                 r->file.name, key);
 }
 
 /* Gives a complete module its rank and alpha by the part's settings. `spelled` is its path as in the file. */
@@ -245,9 +245,7 @@ static int find_place(reader *r, const char *key, place *out) {
                    "%s: '%s' does not say which part of an image generator it belongs to (unet, transformer, "
                    "text_encoder, ...)",
                    r->file.name, key);
-  char *path = modern_path(component, out->spelled);
-  out->full = ld_format("%s.%s", component, path);
-  free(path);
+  out->full = modern_path(component, out->spelled);
   return 0;
 }
 

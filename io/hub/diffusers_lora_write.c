@@ -11,7 +11,7 @@
 #include "io/hub/safetensors.h"
 
 #define TEXT_ENCODER "text_encoder"
-#define TEXT_MODEL "text_model."
+#define MAGNITUDE "lora_magnitude_vector"
 
 static bool begins(const char *text, const char *with) {
   return !strncmp(text, with, strlen(with));
@@ -34,7 +34,9 @@ int ld_diffusers_lora_check(const ld_adapter *adapter, const char *name, ld_erro
   return ld_adapter_check(adapter, name, err);
 }
 
+/* transformers 5 finds a text encoder's magnitudes by the name of their own module's weight. */
 static const char *key_end(const char *role, bool is_text) {
+  if (!strcmp(role, MAGNITUDE)) return is_text ? MAGNITUDE ".weight" : MAGNITUDE;
   if (!strcmp(role, "lora_A")) return is_text ? "lora_linear_layer.down.weight" : "lora_A.weight";
   if (!strcmp(role, "lora_B")) return is_text ? "lora_linear_layer.up.weight" : "lora_B.weight";
   return role;
@@ -55,13 +57,6 @@ static size_t name_tensors(const ld_adapter *adapter, ld_named *tensors) {
   return n;
 }
 
-/* transformers 5 knows CLIPTextModel's modules without "text_model.", and older versions and
- * CLIPTextModelWithProjection with it. PEFT compares the ends of paths, so that the short ones fit both. */
-static void shorten_paths(ld_adapter *view) {
-  for (size_t i = 0; i < view->n_modules; i++)
-    if (begins(view->modules[i].path, TEXT_MODEL)) view->modules[i].path += strlen(TEXT_MODEL);
-}
-
 /* Every part with tensors has settings: diffusers would take PEFT's defaults for one without. */
 static int put_metadata(ld_text *out, const ld_adapter *adapter, const ld_adapter_form *const *forms,
                         const char *name, ld_error *err) {
@@ -70,7 +65,8 @@ static int put_metadata(ld_text *out, const ld_adapter *adapter, const ld_adapte
   for (size_t i = 0; ld_components[i] && !rc; i++) {
     ld_adapter view = ld_component_view(adapter, ld_components[i]);
     view.base_name = view.task_type = NULL;
-    if (begins(ld_components[i], TEXT_ENCODER)) shorten_paths(&view);
+    for (size_t k = 0; k < view.n_modules; k++) /* PEFT compares the ends of paths: short ones fit all */
+      view.modules[k].path = (char *)(uintptr_t)ld_component_short(view.modules[k].path);
     char *prefix = ld_format("%s.", ld_components[i]);
     if (view.n_modules) rc = ld_peft_put_config(out, prefix, &view, forms, name, err);
     free(prefix);
@@ -86,7 +82,8 @@ static int write_file(const char *path, const ld_adapter *adapter, const ld_adap
   int rc = put_metadata(&metadata, adapter, forms, name, err);
   ld_named *tensors = ld_alloc(ld_adapter_n_tensors(adapter), sizeof *tensors);
   const size_t n = name_tensors(adapter, tensors);
-  const ld_note notes[] = {{LD_PEFT_BASE_DIGEST, adapter->base_digest}, {LD_DIFFUSERS_METADATA, metadata.bytes}};
+  const ld_note notes[] = {{LD_PEFT_BASE_DIGEST, adapter->base_digest},
+                           {LD_DIFFUSERS_METADATA, metadata.bytes}};
   if (!rc) rc = ld_safetensors_write_noted(path, tensors, n, notes, 2, err);
   for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)tensors[i].name);
   free(tensors);
@@ -94,8 +91,8 @@ static int write_file(const char *path, const ld_adapter *adapter, const ld_adap
   return rc;
 }
 
-int ld_diffusers_lora_write(const char *folder, const ld_adapter *adapter, const ld_adapter_form *const *forms,
-                            ld_error *err) {
+int ld_diffusers_lora_write(const char *folder, const ld_adapter *adapter,
+                            const ld_adapter_form *const *forms, ld_error *err) {
   int rc = ld_diffusers_lora_check(adapter, folder, err);
   char *fresh = rc ? NULL : ld_folder_begin(folder, err);
   if (rc || !fresh) return rc ? rc : err ? err->code : LD_EFILE;

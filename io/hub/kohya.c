@@ -122,10 +122,11 @@ static int read_all(const ld_lora_file *f, const ld_safetensors *tensors, const 
   for (size_t i = 0; i < ld_safetensors_count(tensors) && !rc; i++)
     rc = put(f, names, ld_safetensors_name(tensors, i), ld_safetensors_tensor(tensors, i), &missing);
   if (!rc && missing.n)
-    rc = ld_fail(f->err, LD_EMISMATCH,
-                 "%s: %zu of its %zu tensors fit no module of the base, the first is '%s': the adapter is for "
-                 "another kind of model",
-                 f->name, missing.n, ld_safetensors_count(tensors), missing.first);
+    rc =
+        ld_fail(f->err, LD_EMISMATCH,
+                "%s: %zu of its %zu tensors fit no module of the base, the first is '%s': the adapter is for "
+                "another kind of model",
+                f->name, missing.n, ld_safetensors_count(tensors), missing.first);
   return rc ? rc : complete(f);
 }
 
@@ -133,7 +134,8 @@ static int read_tensors(const ld_safetensors *tensors, const ld_lora_file *f, co
                         size_t n_modules, ld_adapter **out) {
   if (!n_modules)
     return ld_fail(f->err, LD_EUNSUPPORTED,
-                   "%s: is in kohya's form, whose names can only be read with the base: give --model", f->name);
+                   "%s: is in kohya's form, whose names can only be read with the base: give --model",
+                   f->name);
   ld_lora_file filled = *f;
   filled.adapter = ld_alloc(1, sizeof *filled.adapter);
   ld_kohya_names *names = ld_kohya_names_new(modules, n_modules);
@@ -205,14 +207,14 @@ static int add_module(writer *w, size_t i, const char *path, ld_error *err) {
                    path, m->path);
   char *name = ld_kohya_name(w->names, m->path);
   if (!name)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: '%s' has no name in kohya's files: choose another --format", path,
-                   m->path);
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: '%s' has no name in kohya's files: choose another --format",
+                   path, m->path);
   for (size_t k = 0; k < m->n_tensors; k++)
     w->tensors[w->n++] = (ld_named){.name = ld_format("%s.%s", name, end_of(m->tensors[k].role)),
                                     .tensor = stored(&m->tensors[k])};
   w->alphas[i] = (float)(m->scaling * m->rank);
-  w->tensors[w->n++] = (ld_named){.name = ld_format("%s.alpha", name),
-                                  .tensor = {.data = &w->alphas[i], .dtype = LD_F32}};
+  w->tensors[w->n++] =
+      (ld_named){.name = ld_format("%s.alpha", name), .tensor = {.data = &w->alphas[i], .dtype = LD_F32}};
   free(name);
   return 0;
 }
@@ -250,8 +252,8 @@ int ld_kohya_write(const char *path, const ld_adapter *adapter, const char *cons
   int rc = ld_adapter_check(adapter, path, err);
   if (rc) return rc;
   if (!n_modules)
-    return ld_fail(err, LD_EUNSUPPORTED,
-                   "%s: kohya's names depend on the base: give its folder as --model", path);
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: kohya's names depend on the base: give its folder as --model",
+                   path);
   ld_kohya_names *names = ld_kohya_names_new(modules, n_modules);
   writer w = {.adapter = adapter, .names = names};
   w.tensors = ld_alloc(ld_adapter_n_tensors(adapter) + adapter->n_modules, sizeof *w.tensors);

@@ -96,8 +96,7 @@ static int check_field(const ld_value *field, const ld_adapter_form *const *form
   if (ld_keys_have(features, field->key))
     return is_off(field) ? 0
                          : ld_fail(err, LD_EUNSUPPORTED,
-                                   "%s: %s is on, which is not supported: " LD_PEFT_MERGE,
-                                   name, field->key);
+                                   "%s: %s is on, which is not supported: " LD_PEFT_MERGE, name, field->key);
   if (ld_keys_have(known, field->key) || !strcmp(field->key, IGNORED)) return 0;
   return check_unknown(field, name, err);
 }
@@ -119,8 +118,7 @@ static int check_task(const ld_value *config, const char *name, ld_error *err) {
   if (!task) return 0;
   for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
     if (!strcmp(tasks[i], task->string)) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s: task_type: PEFT knows no task '%s'", name,
-                 task->string);
+  return ld_fail(err, LD_EFORMAT, "%s: task_type: PEFT knows no task '%s'", name, task->string);
 }
 
 /* Initialisations that leave the base as it is; the others (PiSSA, OLoRA, ...) make the saved tensors
@@ -145,8 +143,7 @@ static int check_layers(const ld_value *config, const char *name, ld_error *err)
   const bool has_pattern = pattern && (pattern->n_items || (pattern->string && *pattern->string));
   const char *key = layers ? "layers_to_transform" : "layers_pattern";
   if (targets && targets->type == LD_STRING && (layers || pattern))
-    return ld_fail(err, LD_EFORMAT, "%s: %s needs a list in target_modules, not a string",
-                   name, key);
+    return ld_fail(err, LD_EFORMAT, "%s: %s needs a list in target_modules, not a string", name, key);
   if (has_pattern && !layers)
     return ld_fail(err, LD_EFORMAT, "%s: layers_pattern needs layers_to_transform", name);
   return 0;
@@ -155,8 +152,7 @@ static int check_layers(const ld_value *config, const char *name, ld_error *err)
 int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *forms, const char *name,
                          ld_error *err) {
   const char *type, *bias;
-  if (config->type != LD_MAP)
-    return ld_fail(err, LD_EFORMAT, "%s: expected a JSON object", name);
+  if (config->type != LD_MAP) return ld_fail(err, LD_EFORMAT, "%s: expected a JSON object", name);
   int rc = ld_keys_check(config, known, err);
   if (!rc) rc = ld_keys_check(config, features, err);
   if (!rc) rc = ld_value_string(config, "peft_type", "(none)", &type, err);
@@ -165,8 +161,7 @@ int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *f
   if (strcmp(type, "LORA") != 0)
     return ld_fail(err, LD_EUNSUPPORTED, "%s: peft_type: '%s' is not supported", name, type);
   if (strcmp(bias, "none") != 0)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: bias: '%s' is not supported: " LD_PEFT_MERGE,
-                   name, bias);
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: bias: '%s' is not supported: " LD_PEFT_MERGE, name, bias);
   for (size_t i = 0; i < config->n_items && !rc; i++) rc = check_field(&config->items[i], forms, name, err);
   if (!rc) rc = check_task(config, name, err);
   if (!rc) rc = check_layers(config, name, err);

@@ -295,13 +295,6 @@ static int write_text(const char *folder, const char *name, const ld_text *text,
   return code;
 }
 
-bool ld_peft_is_name(const char *name) {
-  static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "labels.json"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strcmp(names[i], name) == 0) return true;
-  return false;
-}
-
 /* A file of the old folder that is missing from the new one would keep the old folder from being replaced. */
 static bool has_labels_file(const char *folder) {
   char *place = ld_folder_present(folder), *path = ld_path_join(place, "labels.json");
@@ -379,8 +372,7 @@ int ld_peft_put_config(ld_text *out, const char *prefix, const ld_adapter *adapt
 
 int ld_peft_write(const char *folder, const ld_adapter *adapter, const ld_adapter_form *const *forms,
                   const char *const *all_modules, size_t n_all_modules, ld_error *err) {
-  writer w = {
-      .prefix = "", .adapter = adapter, .forms = forms, .all = all_modules, .n_all = n_all_modules};
+  writer w = {.prefix = "", .adapter = adapter, .forms = forms, .all = all_modules, .n_all = n_all_modules};
   char *part = NULL;
   int code = check(&w, folder, err);
   if (!code) code = find_form(&w, folder, err);
