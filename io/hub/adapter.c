@@ -201,3 +201,31 @@ int ld_adapter_check_finite(const ld_adapter *adapter, const char *name, ld_erro
     }
   return 0;
 }
+
+/* Numbers in a path compare by value, so that layer 2 comes before layer 10. */
+static int compare_paths(const char *a, const char *b) {
+  while (*a && *b) {
+    const size_t x = strspn(a, "0123456789"), y = strspn(b, "0123456789");
+    if (x && y) {
+      if (x != y) return x < y ? -1 : 1;
+      const int order = memcmp(a, b, x);
+      if (order) return order;
+      a += x;
+      b += y;
+    } else if (*a != *b)
+      return (unsigned char)*a - (unsigned char)*b;
+    else
+      a++, b++;
+  }
+  return (unsigned char)*a - (unsigned char)*b;
+}
+
+static int by_module(const void *a, const void *b) {
+  const ld_adapter_module *x = a, *y = b;
+  const int order = ld_adapter_is_whole(x) - ld_adapter_is_whole(y);
+  return order ? order : compare_paths(x->path, y->path);
+}
+
+void ld_adapter_sort(ld_adapter *adapter) {
+  if (adapter->n_modules) qsort(adapter->modules, adapter->n_modules, sizeof *adapter->modules, by_module);
+}

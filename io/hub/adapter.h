@@ -99,6 +99,9 @@ ld_adapter_tensor *ld_adapter_put(ld_adapter_module *module, const char *role, i
 ld_adapter_module *ld_adapter_module_at(const ld_adapter *adapter, const char *path);
 ld_adapter_tensor *ld_adapter_tensor_of(const ld_adapter_module *module, const char *role);
 
+/* Sorts the modules by their paths, in which numbers compare by value; those trained in full come last. */
+void ld_adapter_sort(ld_adapter *adapter);
+
 bool ld_adapter_is_whole(const ld_adapter_module *module);
 
 /* The number of tensors in all modules. */

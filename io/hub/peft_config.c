@@ -1,5 +1,6 @@
 #include "io/hub/peft_config.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -80,11 +81,11 @@ static int check_unknown(const ld_value *field, const char *name, ld_error *err)
   if (is_off(field)) return 0;
   if (field->type == LD_BOOLEAN || holds_more)
     return ld_fail(err, LD_EUNSUPPORTED,
-                   "%s: " FILE_NAME ": %s is an unknown key, and it %s: remove it, or set it to "
+                   "%s: %s is an unknown key, and it %s: remove it, or set it to "
                    "null, if the adapter does not depend on it",
                    name, field->key,
                    holds_more ? field->type == LD_MAP ? "holds a map" : "holds a list" : "is on");
-  ld_warn("%s: " FILE_NAME ": %s is an unknown key, and is ignored, as by PEFT", name, field->key);
+  ld_warn("%s: %s is an unknown key, and is ignored, as by PEFT", name, field->key);
   return 0;
 }
 
@@ -95,8 +96,7 @@ static int check_field(const ld_value *field, const ld_adapter_form *const *form
   if (ld_keys_have(features, field->key))
     return is_off(field) ? 0
                          : ld_fail(err, LD_EUNSUPPORTED,
-                                   "%s: " FILE_NAME ": %s is on, which is not supported: " LD_PEFT_MERGE,
-                                   name, field->key);
+                                   "%s: %s is on, which is not supported: " LD_PEFT_MERGE, name, field->key);
   if (ld_keys_have(known, field->key) || !strcmp(field->key, IGNORED)) return 0;
   return check_unknown(field, name, err);
 }
@@ -118,8 +118,7 @@ static int check_task(const ld_value *config, const char *name, ld_error *err) {
   if (!task) return 0;
   for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
     if (!strcmp(tasks[i], task->string)) return 0;
-  return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": task_type: PEFT knows no task '%s'", name,
-                 task->string);
+  return ld_fail(err, LD_EFORMAT, "%s: task_type: PEFT knows no task '%s'", name, task->string);
 }
 
 /* Initialisations that leave the base as it is; the others (PiSSA, OLoRA, ...) make the saved tensors
@@ -131,8 +130,7 @@ static int check_init(const ld_value *config, const char *name, ld_error *err) {
   for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
     if (strcmp(init->string, harmless[i]) == 0) return 0;
   return ld_fail(err, LD_EUNSUPPORTED,
-                 "%s: " FILE_NAME
-                 ": init_lora_weights: '%s' changes the base model; save the adapter again with "
+                 "%s: init_lora_weights: '%s' changes the base model; save the adapter again with "
                  "path_initial_model_for_weight_conversion",
                  name, init->string);
 }
@@ -145,28 +143,25 @@ static int check_layers(const ld_value *config, const char *name, ld_error *err)
   const bool has_pattern = pattern && (pattern->n_items || (pattern->string && *pattern->string));
   const char *key = layers ? "layers_to_transform" : "layers_pattern";
   if (targets && targets->type == LD_STRING && (layers || pattern))
-    return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": %s needs a list in target_modules, not a string",
-                   name, key);
+    return ld_fail(err, LD_EFORMAT, "%s: %s needs a list in target_modules, not a string", name, key);
   if (has_pattern && !layers)
-    return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": layers_pattern needs layers_to_transform", name);
+    return ld_fail(err, LD_EFORMAT, "%s: layers_pattern needs layers_to_transform", name);
   return 0;
 }
 
 int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *forms, const char *name,
                          ld_error *err) {
   const char *type, *bias;
-  if (config->type != LD_MAP)
-    return ld_fail(err, LD_EFORMAT, "%s: " FILE_NAME ": expected a JSON object", name);
+  if (config->type != LD_MAP) return ld_fail(err, LD_EFORMAT, "%s: expected a JSON object", name);
   int rc = ld_keys_check(config, known, err);
   if (!rc) rc = ld_keys_check(config, features, err);
   if (!rc) rc = ld_value_string(config, "peft_type", "(none)", &type, err);
   if (!rc) rc = ld_value_string(config, "bias", "none", &bias, err);
-  if (rc) return ld_fail_prefix(err, rc, "%s: " FILE_NAME, name);
+  if (rc) return ld_fail_prefix(err, rc, "%s", name);
   if (strcmp(type, "LORA") != 0)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": peft_type: '%s' is not supported", name, type);
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: peft_type: '%s' is not supported", name, type);
   if (strcmp(bias, "none") != 0)
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: " FILE_NAME ": bias: '%s' is not supported: " LD_PEFT_MERGE,
-                   name, bias);
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: bias: '%s' is not supported: " LD_PEFT_MERGE, name, bias);
   for (size_t i = 0; i < config->n_items && !rc; i++) rc = check_field(&config->items[i], forms, name, err);
   if (!rc) rc = check_task(config, name, err);
   if (!rc) rc = check_layers(config, name, err);
@@ -249,4 +244,45 @@ int ld_peft_config_selects(const ld_value *config, const char *path, const char 
   if (!rc && *selected && (!targets || targets->type == LD_LIST))
     rc = is_in_layers(config, path, selected, err);
   return rc ? ld_fail_prefix(err, rc, "%s", name) : 0;
+}
+
+static int check_rank(int64_t rank, const char *key, const char *name, ld_error *err) {
+  if (rank >= 1 && rank <= LD_MOST_RANK) return 0;
+  return ld_fail(err, LD_EFORMAT, "%s: %s: %" PRId64 " is not a rank", name, key, rank);
+}
+
+int ld_peft_config_common(const ld_value *config, const char *name, ld_adapter *a, ld_error *err) {
+  int64_t rank;
+  int rc = ld_value_int(config, "r", 8, &rank, err);
+  if (!rc) rc = ld_value_real(config, "lora_alpha", 8, &a->alpha, err);
+  if (!rc) rc = ld_value_real(config, "lora_dropout", 0, &a->dropout, err);
+  if (!rc) rc = ld_value_bool(config, "use_rslora", false, &a->rslora, err);
+  if (!rc) rc = ld_value_bool(config, "fan_in_fan_out", false, &a->fan_in_fan_out, err);
+  if (rc) return ld_fail_prefix(err, rc, "%s", name);
+  rc = check_rank(rank, "r", name, err);
+  a->rank = rc ? 0 : (int)rank;
+  return rc;
+}
+
+/* The member of rank_pattern or alpha_pattern for this path, which must have a type of the common key; NULL
+ * when there is none. */
+static int find_pattern(const ld_value *config, const char *key, unsigned takes, const char *path,
+                        const ld_value **found, ld_error *err) {
+  const ld_value *map = ld_value_get(config, key);
+  int rc = ld_peft_pattern(map, path, key, found, err);
+  if (!rc && *found) rc = ld_keys_check(map, (ld_key[]){{(*found)->key, takes, NULL}, {0}}, err);
+  return rc && *found ? ld_fail_prefix(err, rc, "%s", key) : rc;
+}
+
+int ld_peft_config_module(const ld_value *config, const ld_adapter *common, const char *path,
+                          const char *name, ld_adapter_module *module, ld_error *err) {
+  const ld_value *rank = NULL, *alpha = NULL;
+  int rc = find_pattern(config, "rank_pattern", LD_TAKES_INTEGER, path, &rank, err);
+  if (!rc) rc = find_pattern(config, "alpha_pattern", LD_TAKES_NUMBER, path, &alpha, err);
+  if (rc) return ld_fail_prefix(err, rc, "%s", name);
+  const int64_t value = rank ? rank->integer : common->rank;
+  module->alpha = alpha ? alpha->real : common->alpha;
+  rc = check_rank(value, "rank_pattern", name, err);
+  module->rank = rc ? 0 : (int)value;
+  return rc;
 }

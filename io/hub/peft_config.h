@@ -13,7 +13,7 @@
 
 /* Checks a config. LD_EFORMAT for a value of another type than PEFT takes; LD_EUNSUPPORTED for anything that
  * would change the numbers and is not known here, neither as a key nor as a flag of one of the forms. Warns
- * of keys that PEFT does not know and ignores. `name` is the folder. */
+ * of keys that PEFT does not know and ignores. `name` is the file: "DIR: adapter_config.json". */
 int ld_peft_config_check(const ld_value *config, const ld_adapter_form *const *forms, const char *name,
                          ld_error *err);
 
@@ -25,5 +25,13 @@ const ld_adapter_form *ld_peft_config_form(const ld_value *config, const ld_adap
  * depend on the model's family, it counts as selected. */
 int ld_peft_config_selects(const ld_value *config, const char *path, const char *name, bool *selected,
                            ld_error *err);
+
+/* Fills the adapter's common rank, alpha and dropout, and its flags, from a checked config. `name` is the
+ * file. */
+int ld_peft_config_common(const ld_value *config, const char *name, ld_adapter *adapter, ld_error *err);
+
+/* The rank and alpha of the module at `path`: those of the patterns, or else the common ones. */
+int ld_peft_config_module(const ld_value *config, const ld_adapter *common, const char *path,
+                          const char *name, ld_adapter_module *module, ld_error *err);
 
 #endif

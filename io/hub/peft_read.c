@@ -1,11 +1,8 @@
 #include "io/hub/peft_read.h"
 
-#include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/keys.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/value.h"
@@ -22,7 +19,8 @@
 #define BASE_COPY ".base_layer.weight"
 
 typedef struct reader {
-  const char *name; /* the folder, for errors */
+  const char *name;        /* the folder, for errors */
+  const char *config_name; /* and its adapter_config.json */
   const ld_adapter_form *const *forms;
   const ld_adapter_form *form; /* selected by the config */
   const ld_value *config;
@@ -35,55 +33,17 @@ static char *copy_or_null(const char *text) {
   return text && *text ? ld_strdup(text) : NULL;
 }
 
-static int check_rank(const reader *r, int64_t rank, const char *field) {
-  if (rank >= 1 && rank <= LD_MOST_RANK) return 0;
-  return ld_fail(r->err, LD_EFORMAT, "%s: adapter_config.json: %s: %" PRId64 " is not a rank", r->name, field,
-                 rank);
-}
-
 static int read_config(const reader *r) {
   ld_adapter *a = r->adapter;
-  int64_t rank;
   const char *base, *task;
-  int code = ld_value_int(r->config, "r", 8, &rank, r->err);
-  if (!code) code = ld_value_real(r->config, "lora_alpha", 8, &a->alpha, r->err);
-  if (!code) code = ld_value_real(r->config, "lora_dropout", 0, &a->dropout, r->err);
-  if (!code) code = ld_value_bool(r->config, "use_rslora", false, &a->rslora, r->err);
-  if (!code) code = ld_value_bool(r->config, "fan_in_fan_out", false, &a->fan_in_fan_out, r->err);
-  if (!code) code = ld_value_string(r->config, "base_model_name_or_path", NULL, &base, r->err);
+  int code = ld_value_string(r->config, "base_model_name_or_path", NULL, &base, r->err);
   if (!code) code = ld_value_string(r->config, "task_type", NULL, &task, r->err);
-  if (code) return ld_fail_prefix(r->err, code, "%s: adapter_config.json", r->name);
-  code = check_rank(r, rank, "r");
+  if (code) return ld_fail_prefix(r->err, code, "%s", r->config_name);
+  code = ld_peft_config_common(r->config, r->config_name, a, r->err);
   if (code) return code;
-  a->rank = (int)rank;
   a->base_name = copy_or_null(base);
   a->task_type = copy_or_null(task);
   return 0;
-}
-
-/* The member of rank_pattern or alpha_pattern for this path, which must have a type of the common key; NULL
- * when there is none. */
-static int find_pattern(const reader *r, const char *field, unsigned takes, const char *path,
-                        const ld_value **found) {
-  const ld_value *map = ld_value_get(r->config, field);
-  char *name = ld_format("adapter_config.json: %s", field);
-  int code = ld_peft_pattern(map, path, name, found, r->err);
-  if (!code && *found) code = ld_keys_check(map, (ld_key[]){{(*found)->key, takes, NULL}, {0}}, r->err);
-  if (code && *found) ld_fail_prefix(r->err, code, "%s", name);
-  free(name);
-  return code;
-}
-
-static int read_patterns(const reader *r, ld_adapter_module *m) {
-  const ld_value *rank = NULL, *alpha = NULL;
-  int code = find_pattern(r, "rank_pattern", LD_TAKES_INTEGER, m->path, &rank);
-  if (!code) code = find_pattern(r, "alpha_pattern", LD_TAKES_NUMBER, m->path, &alpha);
-  if (code) return ld_fail_prefix(r->err, code, "%s", r->name);
-  const int64_t value = rank ? rank->integer : r->adapter->rank;
-  m->alpha = alpha ? alpha->real : r->adapter->alpha;
-  code = check_rank(r, value, "rank_pattern");
-  m->rank = code ? 0 : (int)value;
-  return code;
 }
 
 static int bad_key(const reader *r, const char *key, const char *what) {
@@ -179,7 +139,7 @@ static int sort_roles(const reader *r, ld_adapter_module *m) {
 /* Called when all tensors are read. */
 static int finish_adapted(const reader *r, ld_adapter_module *m) {
   int code = sort_roles(r, m);
-  if (!code) code = read_patterns(r, m);
+  if (!code) code = ld_peft_config_module(r->config, r->adapter, m->path, r->config_name, m, r->err);
   if (!code) code = r->form->check(m, r->name, r->err);
   if (!code) m->scaling = ld_adapter_scaling(m->alpha, m->rank, r->adapter->rslora);
   return code;
@@ -298,31 +258,6 @@ static int read_tensor(const reader *r, const char *key, const ld_stored *tensor
   return read_full(r, name, tensor);
 }
 
-/* Numbers in a path compare by value, so that layer 2 comes before layer 10. */
-static int compare_paths(const char *a, const char *b) {
-  while (*a && *b) {
-    const size_t x = strspn(a, "0123456789"), y = strspn(b, "0123456789");
-    if (x && y) {
-      if (x != y) return x < y ? -1 : 1;
-      const int order = memcmp(a, b, x);
-      if (order) return order;
-      a += x;
-      b += y;
-    } else if (*a != *b)
-      return (unsigned char)*a - (unsigned char)*b;
-    else
-      a++, b++;
-  }
-  return (unsigned char)*a - (unsigned char)*b;
-}
-
-/* Modules trained in full come last. */
-static int by_module(const void *a, const void *b) {
-  const ld_adapter_module *x = a, *y = b;
-  const int order = ld_adapter_is_whole(x) - ld_adapter_is_whole(y);
-  return order ? order : compare_paths(x->path, y->path);
-}
-
 /* The same path one layer lower: "model.layers.3.mlp.down_proj" for layer 4, when 4 is the only number in it;
  * NULL for others, and for layer 0. (A residual network numbers stages and layers, and their modules differ.)
  * The caller frees. */
@@ -382,7 +317,7 @@ static int read_tensors(const reader *r) {
 }
 
 static int read_adapter(reader *r) {
-  int code = ld_peft_config_check(r->config, r->forms, r->name, r->err);
+  int code = ld_peft_config_check(r->config, r->forms, r->config_name, r->err);
   if (!code) code = read_config(r);
   if (code) return code;
   r->form = ld_peft_config_form(r->config, r->forms);
@@ -390,7 +325,7 @@ static int read_adapter(reader *r) {
   r->adapter->problem = copy_or_null(ld_safetensors_metadata(r->tensors, LD_PEFT_PROBLEM));
   keep_saved(r);
   code = read_tensors(r);
-  if (!code) qsort(r->adapter->modules, r->adapter->n_modules, sizeof *r->adapter->modules, by_module);
+  if (!code) ld_adapter_sort(r->adapter);
   return code;
 }
 
@@ -398,9 +333,16 @@ static int read_adapter(reader *r) {
 static int read_both(ld_value *config, ld_safetensors *tensors, const char *name,
                      const ld_adapter_form *const *forms, ld_adapter **out, ld_error *err) {
   ld_adapter *adapter = ld_alloc(1, sizeof *adapter);
-  reader r = {
-      .name = name, .forms = forms, .config = config, .tensors = tensors, .adapter = adapter, .err = err};
+  char *config_name = ld_format("%s: adapter_config.json", name);
+  reader r = {.name = name,
+              .config_name = config_name,
+              .forms = forms,
+              .config = config,
+              .tensors = tensors,
+              .adapter = adapter,
+              .err = err};
   const int code = read_adapter(&r);
+  free(config_name);
   adapter->source = tensors; /* it holds the copies */
   adapter->config = config;
   if (code)

@@ -170,12 +170,9 @@ static void put_string_or_null(ld_text *out, const char *string) {
     ld_text_puts(out, "null");
 }
 
-static const char *true_or_false(bool value) {
-  return value ? "true" : "false";
-}
-
 /* What goes into a PEFT folder: the adapter, what is derived from it, and how its kind is stored. */
 typedef struct writer {
+  const char *prefix; /* of the config's keys */
   const ld_adapter *adapter;
   const ld_adapter_form *const *forms;
   const ld_adapter_form *form; /* of all modules that are not trained in full; NULL if there are none */
@@ -184,40 +181,70 @@ typedef struct writer {
   ld_peft_saved saved;
 } writer;
 
-static void put_flags(ld_text *out, const writer *w) {
-  for (int i = 0; w->forms[i]; i++)
-    if (w->forms[i]->flag)
-      ld_text_printf(out, "  \"%s\": %s,\n", w->forms[i]->flag, true_or_false(w->forms[i] == w->form));
+static void put_key(ld_text *out, const writer *w, const char *key) {
+  ld_text_printf(out, "%s  \"%s%s\": ", out->length > 2 ? ",\n" : "", w->prefix, key);
 }
 
-/* Only fields that every PEFT knows: older versions refuse unknown ones. */
-static void put_config(ld_text *out, const writer *w) {
-  const ld_adapter *a = w->adapter;
-  ld_text_puts(out, "{\n  \"alpha_pattern\": ");
-  put_patterns(out, a, false);
-  ld_text_puts(out, ",\n  \"base_model_name_or_path\": ");
-  put_string_or_null(out, a->base_name);
-  ld_text_printf(out, ",\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": %s", true_or_false(a->fan_in_fan_out));
-  ld_text_puts(out, ",\n  \"inference_mode\": true,\n  \"init_lora_weights\": true");
-  ld_text_puts(out, ",\n  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n  \"lora_alpha\": ");
-  ld_json_number(out, a->alpha);
-  ld_text_puts(out, ",\n  \"lora_dropout\": ");
-  ld_json_number(out, a->dropout);
-  ld_text_puts(out, ",\n  \"modules_to_save\": ");
+static void put_flag(ld_text *out, const writer *w, const char *key, bool value) {
+  put_key(out, w, key);
+  ld_text_puts(out, value ? "true" : "false");
+}
+
+static void put_word(ld_text *out, const writer *w, const char *key, const char *word) {
+  put_key(out, w, key);
+  put_string_or_null(out, word);
+}
+
+static void put_number(ld_text *out, const writer *w, const char *key, double value) {
+  put_key(out, w, key);
+  ld_json_number(out, value);
+}
+
+static void put_flags(ld_text *out, const writer *w) {
+  for (int i = 0; w->forms[i]; i++)
+    if (w->forms[i]->flag) put_flag(out, w, w->forms[i]->flag, w->forms[i] == w->form);
+}
+
+static void put_saved(ld_text *out, const writer *w) {
+  put_key(out, w, "modules_to_save");
   if (w->saved.n)
     put_list(out, (const char *const *)w->saved.names, w->saved.n);
   else
     ld_text_puts(out, "null");
-  ld_text_printf(
-      out, ",\n  \"peft_type\": \"LORA\",\n  \"r\": %d,\n  \"rank_pattern\": ", a->rank > 0 ? a->rank : 1);
+}
+
+/* The members of the config, into an object that has just begun, or after others. Only fields that every PEFT
+ * knows: older versions refuse unknown ones. */
+static void put_members(ld_text *out, const writer *w) {
+  const ld_adapter *a = w->adapter;
+  put_key(out, w, "alpha_pattern");
+  put_patterns(out, a, false);
+  put_word(out, w, "base_model_name_or_path", a->base_name);
+  put_word(out, w, "bias", "none");
+  put_flag(out, w, "fan_in_fan_out", a->fan_in_fan_out);
+  put_flag(out, w, "inference_mode", true);
+  put_flag(out, w, "init_lora_weights", true);
+  put_word(out, w, "layers_pattern", NULL);
+  put_word(out, w, "layers_to_transform", NULL);
+  put_number(out, w, "lora_alpha", a->alpha);
+  put_number(out, w, "lora_dropout", a->dropout);
+  put_saved(out, w);
+  put_word(out, w, "peft_type", "LORA");
+  put_number(out, w, "r", a->rank > 0 ? a->rank : 1);
+  put_key(out, w, "rank_pattern");
   put_patterns(out, a, true);
-  ld_text_puts(out, ",\n  \"revision\": null,\n  \"target_modules\": ");
+  put_word(out, w, "revision", NULL);
+  put_key(out, w, "target_modules");
   put_targets(out, a, w->all, w->n_all);
-  ld_text_puts(out, ",\n  \"task_type\": ");
-  put_string_or_null(out, w->saved.task_type);
-  ld_text_puts(out, ",\n");
+  put_word(out, w, "task_type", w->saved.task_type);
   put_flags(out, w);
-  ld_text_printf(out, "  \"use_rslora\": %s\n}\n", true_or_false(a->rslora));
+  put_flag(out, w, "use_rslora", a->rslora);
+}
+
+static void put_config(ld_text *out, const writer *w) {
+  ld_text_puts(out, "{\n");
+  put_members(out, w);
+  ld_text_puts(out, "\n}\n");
 }
 
 static const char *key_of(const ld_adapter_form *form, const char *role) {
@@ -266,13 +293,6 @@ static int write_text(const char *folder, const char *name, const ld_text *text,
   const int code = ld_file_write(path, text->bytes, text->length, err);
   free(path);
   return code;
-}
-
-bool ld_peft_is_name(const char *name) {
-  static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "labels.json"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strcmp(names[i], name) == 0) return true;
-  return false;
 }
 
 /* A file of the old folder that is missing from the new one would keep the old folder from being replaced. */
@@ -340,9 +360,19 @@ int ld_peft_check(const ld_adapter *adapter, const char *const *all_modules, siz
   return code;
 }
 
+int ld_peft_put_config(ld_text *out, const char *prefix, const ld_adapter *adapter,
+                       const ld_adapter_form *const *forms, const char *name, ld_error *err) {
+  writer w = {.prefix = prefix, .adapter = adapter, .forms = forms};
+  int code = check(&w, name, err);
+  if (!code) code = find_form(&w, name, err);
+  if (!code) put_members(out, &w);
+  ld_peft_saved_free(&w.saved);
+  return code;
+}
+
 int ld_peft_write(const char *folder, const ld_adapter *adapter, const ld_adapter_form *const *forms,
                   const char *const *all_modules, size_t n_all_modules, ld_error *err) {
-  writer w = {.adapter = adapter, .forms = forms, .all = all_modules, .n_all = n_all_modules};
+  writer w = {.prefix = "", .adapter = adapter, .forms = forms, .all = all_modules, .n_all = n_all_modules};
   char *part = NULL;
   int code = check(&w, folder, err);
   if (!code) code = find_form(&w, folder, err);

@@ -3,6 +3,7 @@
 #ifndef LD_PEFT_WRITE_H
 #define LD_PEFT_WRITE_H
 
+#include "base/text.h"
 #include "io/hub/adapter.h"
 
 /* Writes a PEFT folder (float32) so that a killed run leaves the old one or the new one. An existing folder
@@ -23,8 +24,10 @@
 int ld_peft_write(const char *folder, const ld_adapter *adapter, const ld_adapter_form *const *forms,
                   const char *const *all_modules, size_t n_all_modules, ld_error *err);
 
-/* Whether ld_peft_write may write a file of that name into the folder. */
-bool ld_peft_is_name(const char *name);
+/* Appends the members of adapter_config.json, each key after `prefix` ("unet."), to an object that has just
+ * begun ("{\n") or has members already. Modules are named by their full paths. `name` stands for the file. */
+int ld_peft_put_config(ld_text *out, const char *prefix, const ld_adapter *adapter,
+                       const ld_adapter_form *const *forms, const char *name, ld_error *err);
 
 /* Checks in advance what ld_peft_write would refuse, before there is anything worth writing; `name` stands
  * for the folder. */

@@ -1,14 +1,13 @@
-/* lora_dist export and import: convert an adapter between its two forms on disk. */
+/* lora_dist export and import: convert an adapter between its forms on disk. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "adapt/kinds.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "io/file.h"
+#include "io/hub/adapter_formats.h"
 #include "io/hub/peft_read.h"
-#include "io/hub/peft_write.h"
 #include "io/state/checkpoint.h"
 #include "job/check.h"
 #include "load/base.h"
@@ -24,18 +23,35 @@ static int check_alone(const ld_adapter *adapter, const char *path, ld_error *er
   return rc ? rc : ld_peft_warn_of_gaps(adapter, path, err);
 }
 
-/* With the base, module names can be written as PEFT shortens them. The base must be the adapter's, which is
- * checked. */
-static int write_for(const char *model, ld_adapter *adapter, const ld_options *options, ld_error *err) {
-  ld_base base = {0};
-  size_t n = 0;
-  int rc = ld_base_open_model(model, &base, err);
-  if (!rc) rc = ld_base_adapt(&base, adapter, options->adapter, 0, err);
-  const char **paths = rc ? NULL : ld_base_module_paths(&base, &n);
-  if (!rc) rc = ld_peft_write(options->out, adapter, ld_adapter_forms(), paths, n, err);
-  free(paths);
-  ld_base_close(&base);
-  return rc;
+/* An adapter that is converted, and its base if that is there. */
+typedef struct work {
+  ld_base base;
+  bool has_base;
+  ld_adapter *adapter;
+} work;
+
+static void close_work(work *w) {
+  if (w->has_base) ld_base_close(&w->base);
+  ld_adapter_free(w->adapter);
+}
+
+/* Opens the base's folder; a name on a hub is none. */
+static int open_base(work *w, const char *model, ld_error *err) {
+  if (w->has_base || !model || !ld_is_folder(model)) return 0;
+  w->has_base = true;
+  return ld_base_open_model(model, &w->base, err);
+}
+
+static int load(work *w, const ld_options *options, ld_error *err) {
+  int rc = ld_check_new(options, err);
+  if (!rc) rc = open_base(w, options->model, err);
+  return rc ? rc : ld_adapter_load(options->adapter, w->has_base ? &w->base : NULL, &w->adapter, err);
+}
+
+/* The base must be the adapter's. */
+static int check(work *w, const ld_options *options, ld_error *err) {
+  if (w->has_base) return ld_base_adapt(&w->base, w->adapter, options->adapter, 0, err);
+  return check_alone(w->adapter, options->adapter, err);
 }
 
 /* The base that export uses: the given one, or else the one that the run records, if it exists. */
@@ -50,23 +66,29 @@ static int find_model(const ld_options *options, const ld_adapter *adapter, char
   return rc;
 }
 
+static int write_as(const ld_adapter_format *format, const work *w, const char *out, ld_error *err) {
+  const ld_adapter_context context = ld_base_context(w->has_base ? &w->base : NULL);
+  const int rc = format->write(out, w->adapter, &context, err);
+  free(context.modules);
+  return rc;
+}
+
 static int run_export(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
-  ld_adapter *adapter = NULL;
+  work w = {0};
   char *model = NULL;
-  int rc = ld_check_new(options, err);
-  if (!rc) rc = ld_adapter_load(options->adapter, &adapter, err);
-  if (!rc) rc = find_model(options, adapter, &model, err);
-  if (!rc && model) ld_adapter_set_base_path(adapter, model);
-  if (!rc && model && ld_is_folder(model)) {
-    rc = write_for(model, adapter, options, err);
-  } else if (!rc) {
-    rc = check_alone(adapter, options->adapter, err);
-    if (!rc) rc = ld_peft_write(options->out, adapter, ld_adapter_forms(), NULL, 0, err);
-  }
-  if (!rc) ld_info("%s: %zu modules for PEFT", options->out, adapter->n_modules);
-  ld_adapter_free(adapter);
+  int rc = load(&w, options, err);
+  if (!rc) rc = find_model(options, w.adapter, &model, err);
+  if (!rc && model) ld_adapter_set_base_path(w.adapter, model);
+  if (!rc) rc = open_base(&w, model, err);
+  if (!rc) rc = check(&w, options, err);
+  const ld_adapter_format *format = options->format ? ld_adapter_format_find(options->format)
+                                    : rc            ? NULL
+                                                    : ld_adapter_format_for(w.adapter);
+  if (!rc) rc = write_as(format, &w, options->out, err);
+  if (!rc) ld_info("%s: %zu modules for %s", options->out, w.adapter->n_modules, format->title);
+  close_work(&w);
   free(model);
   return rc;
 }
@@ -74,28 +96,28 @@ static int run_export(const ld_options *options, const char *path, ld_comm *comm
 static int run_import(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   (void)comm;
-  ld_checkpoint checkpoint = {.config = "{}"};
-  int rc = ld_check_new(options, err);
-  if (!rc) rc = ld_adapter_load(options->adapter, &checkpoint.adapter, err);
-  if (!rc) rc = check_alone(checkpoint.adapter, options->adapter, err);
+  work w = {0};
+  int rc = load(&w, options, err);
+  if (!rc) rc = check(&w, options, err);
+  ld_checkpoint checkpoint = {.config = "{}", .adapter = w.adapter};
   if (!rc) rc = ld_checkpoint_write(options->out, &checkpoint, err);
-  if (!rc) ld_info("%s: %zu modules", options->out, checkpoint.adapter->n_modules);
-  ld_adapter_free(checkpoint.adapter);
+  if (!rc) ld_info("%s: %zu modules", options->out, w.adapter->n_modules);
+  close_work(&w);
   return rc;
 }
 
 const ld_command ld_command_export = {
     .name = "export",
     .bit = LD_CMD_EXPORT,
-    .summary = "write an adapter as a PEFT folder",
-    .about = "Writes an adapter as a PEFT folder.",
+    .summary = "write an adapter for PEFT, diffusers, A1111 or ComfyUI",
+    .about = "Writes an adapter as a PEFT folder, or in another format that other programs read.",
     .run = run_export,
 };
 
 const ld_command ld_command_import = {
     .name = "import",
     .bit = LD_CMD_IMPORT,
-    .summary = "read a PEFT folder into an .h5 file",
-    .about = "Writes a PEFT adapter as an HDF5 file.",
+    .summary = "read an adapter of PEFT, diffusers or kohya into an .h5 file",
+    .about = "Writes an adapter from another program as an HDF5 file.",
     .run = run_import,
 };

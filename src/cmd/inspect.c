@@ -10,6 +10,7 @@
 #include "cmd/command.h"
 #include "cmd/inspect_run.h"
 #include "io/file.h"
+#include "io/hub/adapter_formats.h"
 #include "io/state/checkpoint_folder.h"
 #include "load/base.h"
 #include "load/base_adapter.h"
@@ -180,7 +181,7 @@ static int inspect_checkpoint(const char *path, ld_error *err) {
 static int inspect_adapter(const char *path, ld_error *err) {
   ld_adapter *adapter;
   char *base = NULL;
-  int rc = ld_adapter_load(path, &adapter, err);
+  int rc = ld_adapter_load(path, NULL, &adapter, err);
   if (rc) return rc;
   if (!adapter->base_name) rc = ld_run_setting(path, "model", &base, err);
   if (base) ld_adapter_set_base_path(adapter, base);
@@ -221,7 +222,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   (void)comm;
   if (!ld_file_exists(path) && !ld_is_folder(path))
     return ld_fail(err, LD_EFILE, "%s: no such file or folder", path);
-  if (!ld_is_folder(path))
+  if (!ld_is_folder(path) && !ld_adapter_format_at(path))
     return !strcmp(ld_path_base(path), "metrics.jsonl") ? fail_metrics(path, err)
                                                         : inspect_checkpoint(path, err);
   if (holds(path, "config.json") && !holds(path, "adapter_config.json")) return inspect_model(path, err);
@@ -232,7 +233,7 @@ const ld_command ld_command_inspect = {
     .name = "inspect",
     .bit = LD_CMD_INSPECT,
     .summary = "show what a model, an adapter or a run holds",
-    .about = "Prints what is in a model folder, a checkpoint, a PEFT folder or a run folder.",
+    .about = "Prints what is in a model folder, a checkpoint, an adapter or a run folder.",
     .takes_path = true,
     .run = run,
 };

@@ -13,6 +13,7 @@
 #include "data/once.h"
 #include "io/file.h"
 #include "io/hash.h"
+#include "io/hub/adapter_formats.h"
 #include "io/state/checkpoint_folder.h"
 #include "load/base_adapter.h"
 
@@ -54,24 +55,29 @@ static file_list list_file(const char *path) {
   return list;
 }
 
-static file_list list_peft(const char *path) {
-  static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "labels.json"};
-  enum { N = sizeof names / sizeof *names };
-  file_list list = {.root = ld_folder_present(path), .names = ld_alloc(N, sizeof(char *))};
-  for (size_t i = 0; i < N; i++) {
-    char *file = ld_path_join(list.root, names[i]);
-    if (ld_file_exists(file)) list.names[list.n++] = ld_strdup(names[i]);
+/* The files of a folder in one of the formats of adapters. */
+static file_list list_format(const ld_adapter_format *format, const char *path) {
+  file_list list = {.root = ld_folder_present(path), .names = ld_alloc(1, sizeof(char *))};
+  size_t room = 1;
+  for (size_t i = 0; format->files && format->files[i]; i++) {
+    char *file = ld_path_join(list.root, format->files[i]);
+    if (ld_file_exists(file)) {
+      list.names = ld_grow(list.names, list.n, &room, sizeof *list.names);
+      list.names[list.n++] = ld_strdup(format->files[i]);
+    }
     free(file);
   }
   return list;
 }
 
 static file_list list_adapter(const char *path) {
-  file_list list = list_peft(path);
-  if (list.n) return list;
+  for (size_t i = 0; ld_adapter_formats[i]; i++) {
+    file_list list = list_format(ld_adapter_formats[i], path);
+    if (list.n) return list;
+    free_list(&list);
+  }
   char *file = ld_adapter_file(path);
-  free_list(&list);
-  list = list_file(file);
+  file_list list = list_file(file);
   free(file);
   return list;
 }

@@ -120,7 +120,7 @@ typedef struct start_file {
 static int begin_from(void *self, ld_error *err) {
   ld_job *j = ((start_file *)self)->job;
   ld_adapter *adapter;
-  int rc = ld_adapter_load(((start_file *)self)->path, &adapter, err);
+  int rc = ld_adapter_load(((start_file *)self)->path, &j->base, &adapter, err);
   if (rc) return rc;
   adopt(j, adapter);
   ld_adapter_digest(adapter, j->init_digest);
@@ -197,7 +197,7 @@ static int read_init(void *self, ld_error *err) {
   ld_job *j = self;
   ld_adapter *adapter;
   (void)err;
-  if (ld_adapter_load(j->options.init_adapter, &adapter, NULL)) return 0;
+  if (ld_adapter_load(j->options.init_adapter, &j->base, &adapter, NULL)) return 0;
   ld_adapter_digest(adapter, j->init_digest);
   ld_adapter_free(adapter);
   return 0;

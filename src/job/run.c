@@ -3,10 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "adapt/kinds.h"
 #include "base/memory.h"
 #include "io/file.h"
-#include "io/hub/peft_write.h"
+#include "io/hub/adapter_formats.h"
 #include "io/state/checkpoint_folder.h"
 #include "job/run_claim.h"
 #include "load/base_adapter.h"
@@ -98,10 +97,10 @@ int ld_run_save_best(ld_run *run, const ld_trainer *trainer, ld_error *err) {
 
 int ld_run_check(const ld_base *base, const ld_options *options, ld_error *err) {
   ld_adapter *adapter = ld_base_adapter(base, options);
-  size_t n;
-  const char **paths = ld_base_module_paths(base, &n);
-  const int rc = ld_peft_check(adapter, paths, n, options->whole ? "--whole" : "the adapter", err);
-  free(paths);
+  const ld_adapter_context context = ld_base_context(base);
+  const int rc = ld_adapter_format_for(adapter)->check(adapter, &context,
+                                                       options->whole ? "--whole" : "the adapter", err);
+  free(context.modules);
   ld_adapter_free(adapter);
   return rc;
 }
@@ -109,13 +108,13 @@ int ld_run_check(const ld_base *base, const ld_options *options, ld_error *err) 
 int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err) {
   int rc = write_adapter(run, trainer, "adapter.h5", err);
   if (rc) return rc;
-  char *folder = ld_path_join(run->out, "peft");
   ld_adapter *adapter = ld_base_adapter(trainer->base, trainer->options);
-  size_t n;
-  const char **paths = ld_base_module_paths(trainer->base, &n);
+  const ld_adapter_format *format = ld_adapter_format_for(adapter);
+  const ld_adapter_context context = ld_base_context(trainer->base);
+  char *folder = ld_path_join(run->out, format->folder);
   ld_adapter_set_base_path(adapter, trainer->options->model);
-  rc = ld_peft_write(folder, adapter, ld_adapter_forms(), paths, n, err);
-  free(paths);
+  rc = format->write(folder, adapter, &context, err);
+  free(context.modules);
   ld_adapter_free(adapter);
   free(folder);
   return rc;

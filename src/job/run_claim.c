@@ -10,8 +10,7 @@
 
 #include "base/memory.h"
 #include "io/file.h"
-#include "io/hub/adapter.h"
-#include "io/hub/peft_write.h"
+#include "io/hub/adapter_formats.h"
 #include "io/state/checkpoint_folder.h"
 
 static const char *const files[] = {"lock",       "run.yaml",    "metrics.jsonl", "best.h5",
@@ -23,10 +22,21 @@ static bool is_file_name(const char *name) {
   return false;
 }
 
+/* The folder of a format of adapters, also in the middle of an exchange. */
+static bool is_adapter(const char *name) {
+  static const char end[] = ".being-replaced";
+  for (size_t i = 0; ld_adapter_formats[i]; i++) {
+    const char *folder = ld_adapter_formats[i]->folder;
+    const size_t length = folder ? strlen(folder) : 0;
+    if (folder && !strncmp(name, folder, length) && (!name[length] || !strcmp(name + length, end)))
+      return true;
+  }
+  return false;
+}
+
 /* Digests are written before a run begins, and say themselves whose they are (io/hub/digests.c). */
 static bool is_ours(const char *name) {
-  return is_file_name(name) || !strcmp(name, "peft") || !strcmp(name, "peft.being-replaced") ||
-         !strcmp(name, "digests.txt");
+  return is_file_name(name) || is_adapter(name) || !strcmp(name, "digests.txt");
 }
 
 /* Whether a run may write or remove this entry: by its name, or because a killed run left it. */
@@ -106,14 +116,14 @@ static int check_entry(const ld_options *options, const char *name, bool folder,
   return rc;
 }
 
-/* peft/ is replaced as a whole at the end, so files that somebody else put into it would be lost. That is
- * checked now. */
-static int check_peft(const char *folder, ld_error *err) {
+/* Such a folder is replaced as a whole at the end, so files that somebody else put into it would be lost. That
+ * is checked now. */
+static int check_adapter(const ld_adapter_format *format, const char *folder, ld_error *err) {
   size_t n;
   char **names = ld_folder_names(folder, &n, NULL);
   int rc = 0;
   for (size_t i = 0; names && i < n && !rc; i++)
-    if (!ld_peft_is_name(names[i]))
+    if (!ld_adapter_format_has(format, names[i]))
       rc = ld_fail(err, LD_EFILE,
                    "%s: contains '%s', which would be lost when the run ends: move it, or give another --out",
                    folder, names[i]);
@@ -126,24 +136,55 @@ static int check_entries(const ld_options *options, ld_error *err) {
   int rc = check_entry(options, "checkpoints", true, true, err);
   for (size_t i = 0; i < sizeof files / sizeof *files && !rc; i++)
     rc = check_entry(options, files[i], false, own, err);
-  return rc ? rc : check_entry(options, "peft", true, own, err);
-}
-
-int ld_run_claim(const ld_options *options, const char *checkpoints, ld_error *err) {
-  char *peft = ld_path_join(options->out, "peft");
-  int rc = check_inputs(options, options->out, is_ours, err);
-  if (!rc) rc = check_inputs(options, checkpoints, ld_checkpoint_is_name, err);
-  if (!rc) rc = check_inputs(options, peft, any_name, err);
-  if (!rc) rc = check_entries(options, err);
-  if (!rc) rc = check_peft(peft, err);
-  free(peft);
+  for (size_t i = 0; ld_adapter_formats[i] && !rc; i++)
+    if (ld_adapter_formats[i]->folder)
+      rc = check_entry(options, ld_adapter_formats[i]->folder, true, own, err);
   return rc;
 }
 
+/* Calls `look` for each folder of --out that an adapter may be written into. */
+static int for_adapters(const ld_options *options,
+                        int (*look)(const ld_options *, const ld_adapter_format *, const char *, ld_error *),
+                        ld_error *err) {
+  int rc = 0;
+  for (size_t i = 0; ld_adapter_formats[i] && !rc; i++) {
+    if (!ld_adapter_formats[i]->folder) continue;
+    char *folder = ld_path_join(options->out, ld_adapter_formats[i]->folder);
+    rc = look(options, ld_adapter_formats[i], folder, err);
+    free(folder);
+  }
+  return rc;
+}
+
+static int look_for_inputs(const ld_options *options, const ld_adapter_format *format, const char *folder,
+                           ld_error *err) {
+  (void)format;
+  return check_inputs(options, folder, any_name, err);
+}
+
+static int look_for_others(const ld_options *options, const ld_adapter_format *format, const char *folder,
+                           ld_error *err) {
+  (void)options;
+  return check_adapter(format, folder, err);
+}
+
+static int settle(const ld_options *options, const ld_adapter_format *format, const char *folder,
+                  ld_error *err) {
+  (void)options, (void)format, (void)err;
+  ld_folder_settle(folder);
+  return 0;
+}
+
+int ld_run_claim(const ld_options *options, const char *checkpoints, ld_error *err) {
+  int rc = check_inputs(options, options->out, is_ours, err);
+  if (!rc) rc = check_inputs(options, checkpoints, ld_checkpoint_is_name, err);
+  if (!rc) rc = for_adapters(options, look_for_inputs, err);
+  if (!rc) rc = check_entries(options, err);
+  return rc ? rc : for_adapters(options, look_for_others, err);
+}
+
 void ld_run_sweep(const ld_options *options, const char *checkpoints) {
-  char *peft = ld_path_join(options->out, "peft");
   ld_file_sweep(checkpoints, ld_checkpoint_is_name);
   ld_file_sweep(options->out, is_ours);
-  ld_folder_settle(peft);
-  free(peft);
+  for_adapters(options, settle, NULL);
 }

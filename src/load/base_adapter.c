@@ -10,9 +10,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/file.h"
+#include "io/hub/adapter_formats.h"
 #include "io/hub/peft_config.h"
 #include "io/hub/peft_pattern.h"
-#include "io/hub/peft_read.h"
 #include "io/hub/peft_saved.h"
 #include "io/state/checkpoint_folder.h"
 #include "linalg/codecs.h"
@@ -39,32 +39,37 @@ static int load_run(const char *path, ld_adapter **out, ld_error *err) {
     return 0;
   }
   return ld_fail(err, LD_EFILE,
-                 "%s: no adapter here: expected a checkpoint .h5, a PEFT folder with adapter_config.json, or "
-                 "a run folder "
-                 "with checkpoints/",
+                 "%s: no adapter here: expected a checkpoint .h5, a PEFT folder with adapter_config.json, "
+                 "diffusers' or kohya's .safetensors file of an image generator, or a run folder with "
+                 "checkpoints/",
                  path);
 }
 
-int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err) {
-  if (ld_is_folder(path)) {
-    char *config = ld_path_join(path, "adapter_config.json");
-    const bool peft = ld_file_exists(config);
-    free(config);
-    return peft ? ld_peft_read(path, ld_adapter_forms(), out, err) : load_run(path, out, err);
+ld_adapter_context ld_base_context(const ld_base *base) {
+  ld_adapter_context context = {.forms = ld_adapter_forms()};
+  if (!base) return context;
+  const ld_model *model = base->model;
+  const char **modules = ld_alloc(model->n_linears, sizeof *modules);
+  for (size_t i = 0; i < model->n_linears; i++) modules[i] = model->linears[i]->path;
+  context.modules = modules;
+  context.n_modules = model->n_linears;
+  return context;
+}
+
+int ld_adapter_load(const char *path, const ld_base *base, ld_adapter **out, ld_error *err) {
+  const ld_adapter_format *format = ld_adapter_format_at(path);
+  if (format) {
+    const ld_adapter_context context = ld_base_context(base);
+    const int rc = format->read(path, &context, out, err);
+    free(context.modules);
+    return rc;
   }
+  if (ld_is_folder(path)) return load_run(path, out, err);
   ld_checkpoint *checkpoint;
   const int rc = ld_checkpoint_read(path, &checkpoint, err);
   if (rc) return rc;
   *out = ld_checkpoint_take_adapter(checkpoint);
   return 0;
-}
-
-const char **ld_base_module_paths(const ld_base *base, size_t *n) {
-  const ld_model *model = base->model;
-  const char **paths = ld_alloc(model->n_linears, sizeof *paths);
-  for (size_t i = 0; i < model->n_linears; i++) paths[i] = model->linears[i]->path;
-  *n = model->n_linears;
-  return paths;
 }
 
 void ld_adapter_set_base_path(ld_adapter *adapter, const char *path) {
@@ -393,7 +398,7 @@ int ld_base_adapt(ld_base *base, const ld_adapter *adapter, const char *source, 
 
 int ld_base_adapt_from(ld_base *base, const char *path, bool other_base, ld_error *err) {
   ld_adapter *adapter;
-  int rc = ld_adapter_load(path, &adapter, err);
+  int rc = ld_adapter_load(path, base, &adapter, err);
   if (rc) return rc;
   if (other_base) ld_adapter_forget_base(adapter);
   rc = ld_base_adapt(base, adapter, path, 0, err);

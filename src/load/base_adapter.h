@@ -2,17 +2,19 @@
 #ifndef LD_BASE_ADAPTER_H
 #define LD_BASE_ADAPTER_H
 
+#include "io/hub/adapter_format.h"
 #include "load/base.h"
 
-/* The paths of all linear modules and convolutions of the base, for ld_peft_write. The caller frees the
- * array; the texts are the model's. */
-const char **ld_base_module_paths(const ld_base *base, size_t *n);
+/* What formats of adapters need to know of the base (NULL: nothing is known): all its linear modules and
+ * convolutions. The caller frees the array `modules`; its texts are the model's. */
+ld_adapter_context ld_base_context(const ld_base *base);
 
-/* Reads an adapter from an .h5 file, a PEFT folder, or a run folder (its latest good checkpoint). The caller
+/* Reads an adapter from an .h5 file, a file or folder of one of ld_adapter_formats, or a run folder (its
+ * latest good checkpoint). kohya's files can only be read with the base; else it may be NULL. The caller
  * frees. */
-int ld_adapter_load(const char *path, ld_adapter **out, ld_error *err);
+int ld_adapter_load(const char *path, const ld_base *base, ld_adapter **out, ld_error *err);
 
-/* The file that ld_adapter_load would read, unless the path is a PEFT folder: for a run folder its latest
+/* The file that ld_adapter_load would read, unless the path is a folder of another format: for a run folder its latest
  * good checkpoint, or else the path itself. The caller frees. */
 char *ld_adapter_file(const char *path);
 

@@ -16,6 +16,7 @@ typedef struct ld_options {
   char *cache;     /* a folder for digests of files; NULL for none */
   bool verify;     /* ignore kept digests */
   /* LoRA */
+  char *format; /* of ld_adapter_formats */
   char *method; /* a kind of src/adapt */
   int64_t rank;
   double alpha, dropout;

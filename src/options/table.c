@@ -40,6 +40,9 @@ const ld_option ld_option_table[] = {
    .help = "the base's folder, or its name on a hub, as the PEFT folder is to name it (default: the run's). With the folder "
    "modules have short names there",
    .elsewhere = "model-name-or-path|base-model"},
+  {"model", PATH, FIELD(model), IMPORT, 0, 0, NULL, 0, 0, "DIR",
+   .help = "the base's folder, by which the adapter is checked, and the names of kohya's files are understood",
+   .elsewhere = "model-name-or-path|base-model"},
   {"data", PATH, FIELD(data), TRAIN | EVAL | PREDICT, TRAIN | EVAL | PREDICT, 0, NULL, 0, 0, "PATH",
    .help = "data: .jsonl, or .json with an array, with text, prompt and completion, or messages; .txt raw text. For a classifier "
    ".jsonl, .json, .tsv, .csv with text and label, or text and a list labels, or document and summary; .conll, or .jsonl with tokens and tags; class folders of "
@@ -66,7 +69,11 @@ const ld_option ld_option_table[] = {
    .help = "HDF5 file to write, which must be new",
    .elsewhere = "output-dir"},
   {"adapter", PATH, FIELD(adapter), EVAL | PREDICT | GENERATE | MERGE | EXPORT | IMPORT, MERGE | EXPORT | IMPORT, 0, NULL, 0, 0, "PATH",
-   .help = "adapter: an .h5 checkpoint, a PEFT folder, or a run folder (its latest checkpoint)"},
+   .help = "adapter: an .h5 checkpoint, a PEFT folder, a run folder (its latest checkpoint), or diffusers' or kohya's "
+   ".safetensors file of an image generator"},
+  {"format", CHOICE, FIELD(format), EXPORT, 0, 0, NULL, 0, 0, "peft|diffusers|kohya",
+   .help = "peft, a PEFT folder; diffusers, for load_lora_weights; kohya, for A1111 and ComfyUI, where --out is a file "
+   "NAME.safetensors (default: peft; diffusers for an image generator)"},
   {"other-base", FLAG, FIELD(other_base), TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, ONCE, "no", 0, 0, NULL,
    .help = "accept an adapter that was trained on another base, such as the same model in another dtype",
    .needs = "adapter", .needs_of = EVAL | PREDICT | GENERATE},

@@ -59,7 +59,7 @@ static void begin(training *t, const char *model, const char *data, const char *
   must(ld_base_open(t->options.model, &t->base, &err), &err);
   must(ld_corpus_open(t->options.data, &t->base, &t->options, t->comm, true, &t->corpus, &err), &err);
   ld_adapter *adapter;
-  must(ld_adapter_load(t->options.init_adapter, &adapter, &err), &err);
+  must(ld_adapter_load(t->options.init_adapter, NULL, &adapter, &err), &err);
   must(ld_base_adapt(&t->base, adapter, "adapter", 0, &err), &err);
   ld_adapter_free(adapter);
   must(ld_corpus_index(t->corpus, t->comm, &err), &err);
