@@ -20,9 +20,9 @@
  *     which .jsonl may have too, for a classifier of tokens.
  *   - .txt: raw text, one stream of tokens, cut into records after blank lines (and within long
  *     paragraphs).
- *   - a folder: class folders with PNG and JPEG files, whose label is the folder's name; or images without
+ *   - a folder: class folders with PNG, JPEG and WebP files, whose label is the folder's name; or images without
  *     labels.
- *   - .png, .jpg, .jpeg: one image without a label.
+ *   - .png, .jpg, .jpeg, .webp: one image without a label.
  *   - .h5, .hdf5: images (N, H, W, C) or (N, H, W) uint8, and labels (N) integers, whose attribute `names`
  *     may name the classes.
  *

@@ -11,7 +11,7 @@
 #include "io/dataset/source.h"
 
 typedef struct ld_data_format {
-  const char *endings[4];   /* of the file's name, NULL after the last; "/" is a folder */
+  const char *endings[5];   /* of the file's name, NULL after the last; "/" is a folder */
   bool continuous, columns; /* what it holds, as in ld_data_form; columns: its values have names */
   const char *key;          /* a value that its records always have, so that a form must too; NULL: none */
   const char *image;        /* it holds images, which errors call so: "image 3"; NULL: text */

@@ -60,5 +60,7 @@ static int file_source(ld_dataset *dataset, const char *path, ld_error *err) {
   return rc;
 }
 
-const ld_data_format ld_data_image_file = {
-    .endings = {".png", ".jpg", ".jpeg"}, .image = "image", .source = file_source, .read = read_image};
+const ld_data_format ld_data_image_file = {.endings = {".png", ".jpg", ".jpeg", ".webp"},
+                                           .image = "image",
+                                           .source = file_source,
+                                           .read = read_image};

@@ -43,6 +43,20 @@ static double bicubic(double x) {
   return 0.0;
 }
 
+static double sinc(double x) {
+  const double pi_x = x * 3.14159265358979323846;
+  return x == 0.0 ? 1.0 : sin(pi_x) / pi_x;
+}
+
+static double lanczos(double x) {
+  return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+}
+
+/* By ld_resample: the filter, which is 0 beyond the reach on both sides. */
+static const struct {
+  double (*filter)(double x), reach;
+} kernels[] = {[LD_BILINEAR] = {bilinear, 1.0}, [LD_BICUBIC] = {bicubic, 2.0}, [LD_LANCZOS] = {lanczos, 3.0}};
+
 static int32_t to_fixed(double weight) {
   return (int32_t)(weight * WEIGHT_ONE + (weight < 0 ? -0.5 : 0.5));
 }
@@ -50,14 +64,14 @@ static int32_t to_fixed(double weight) {
 /* The weights of position `i` of the axis, which is pixel `at` when `in` pixels become `out`. */
 static void weigh(axis *a, int i, int in, int out, int at, ld_resample kind, double *scratch) {
   const double scale = (double)in / out, widened = scale > 1.0 ? scale : 1.0;
-  const double reach = (kind == LD_BICUBIC ? 2.0 : 1.0) * widened, center = (at + 0.5) * scale;
+  const double reach = kernels[kind].reach * widened, center = (at + 0.5) * scale;
   const double narrow = 1.0 / widened;
   const int from = center - reach + 0.5 < 0 ? 0 : (int)(center - reach + 0.5);
   const int to = center + reach + 0.5 > in ? in : (int)(center + reach + 0.5);
   double sum = 0;
   for (int t = 0; t < to - from; t++) {
     const double x = (t + from - center + 0.5) * narrow;
-    scratch[t] = kind == LD_BICUBIC ? bicubic(x) : bilinear(x);
+    scratch[t] = kernels[kind].filter(x);
     sum += scratch[t];
   }
   a->first[i] = from;
@@ -69,7 +83,7 @@ static void weigh(axis *a, int i, int in, int out, int at, ld_resample kind, dou
 /* `offset` is where the crop begins in the resized image; negative for padding. */
 static axis make_axis(int in, int out, int offset, int n, ld_resample kind) {
   const double scale = (double)in / out;
-  const double reach = (kind == LD_BICUBIC ? 2.0 : 1.0) * (scale > 1.0 ? scale : 1.0);
+  const double reach = kernels[kind].reach * (scale > 1.0 ? scale : 1.0);
   axis a = {.n = n, .taps = (int)ceil(reach) * 2 + 1};
   a.first = ld_alloc((size_t)n, sizeof *a.first);
   a.count = ld_alloc((size_t)n, sizeof *a.count);
@@ -224,27 +238,76 @@ static int check_size(const ld_image_rule *rule, int height, int width, const ch
       name, width, height, rule->loose, rule->width, rule->height);
 }
 
-int ld_image_fit(const ld_image *in, const ld_image_rule *rule, const char *name, ld_image *out,
-                 ld_error *err) {
+/* A resize, and the crop of its result. */
+typedef struct geometry {
+  ld_image_size resized, crop;
+  int down, right; /* where the crop begins; negative for padding */
+} geometry;
+
+static void fit(const ld_image *in, const ld_image_rule *rule, const geometry *g, ld_image *out) {
   ld_image grey = {0};
-  int height, width;
-  resized(in, rule, &height, &width);
-  const int rc = check_size(rule, height, width, name, err);
-  if (rc) return rc;
   if (in->channels == 3 && rule->channels == 1) {
     make_grey(in, &grey);
     in = &grey;
   }
-  make_room(out, rule->height, rule->width, rule->channels);
-  axis y = make_axis(in->height, height, crop_offset(height, rule->height, rule->crop_down), rule->height,
-                     rule->resample);
-  axis x = make_axis(in->width, width, crop_offset(width, rule->width, rule->crop_down), rule->width,
-                     rule->resample);
-  resample(in, &y, &x, columns_first(in, height, width), out->pixels);
+  make_room(out, g->crop.height, g->crop.width, rule->channels);
+  axis y = make_axis(in->height, g->resized.height, g->down, g->crop.height, rule->resample);
+  axis x = make_axis(in->width, g->resized.width, g->right, g->crop.width, rule->resample);
+  resample(in, &y, &x, columns_first(in, g->resized.height, g->resized.width), out->pixels);
   if (in->channels == 1 && rule->channels == 3)
-    repeat_grey(out->pixels, (size_t)rule->height * (size_t)rule->width);
+    repeat_grey(out->pixels, (size_t)g->crop.height * (size_t)g->crop.width);
   free_axis(&y);
   free_axis(&x);
   ld_image_free(&grey);
+}
+
+int ld_image_fit(const ld_image *in, const ld_image_rule *rule, const char *name, ld_image *out,
+                 ld_error *err) {
+  const ld_image_size size = {rule->height, rule->width};
+  if (rule->cover) {
+    ld_image_cover(in, rule, size, (ld_crop){0}, out);
+    return 0;
+  }
+  int height, width;
+  resized(in, rule, &height, &width);
+  const int rc = check_size(rule, height, width, name, err);
+  if (rc) return rc;
+  const geometry g = {{height, width},
+                      size,
+                      crop_offset(height, rule->height, rule->crop_down),
+                      crop_offset(width, rule->width, rule->crop_down)};
+  fit(in, rule, &g, out);
   return 0;
+}
+
+/* One side of the image after it was scaled; `least` is what it must cover. */
+static int scaled(int side, double scale, int least) {
+  const int whole = (int)(side * scale + 0.5);
+  return whole > least ? whole : least;
+}
+
+static ld_image_size covering(const ld_image *in, ld_image_size size) {
+  if (size.height == size.width) {
+    const ld_image_rule square = {.shortest_edge = size.height};
+    ld_image_size found;
+    resized(in, &square, &found.height, &found.width);
+    return found;
+  }
+  const bool wider = (double)in->width / in->height > (double)size.width / size.height;
+  const double scale = wider ? (double)size.height / in->height : (double)size.width / in->width;
+  return (ld_image_size){scaled(in->height, scale, size.height), scaled(in->width, scale, size.width)};
+}
+
+static int place_crop(int margin, bool drawn, float share) {
+  if (!drawn) return crop_offset(margin, 0, false);
+  const int at = (int)((double)share * (margin + 1));
+  return at < margin ? at : margin;
+}
+
+void ld_image_cover(const ld_image *in, const ld_image_rule *rule, ld_image_size size, ld_crop crop,
+                    ld_image *out) {
+  const ld_image_size whole = covering(in, size);
+  const geometry g = {whole, size, place_crop(whole.height - size.height, crop.drawn, crop.down),
+                      place_crop(whole.width - size.width, crop.drawn, crop.right)};
+  fit(in, rule, &g, out);
 }

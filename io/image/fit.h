@@ -9,11 +9,24 @@
 
 #include "io/image/image.h"
 #include "io/image/rule.h"
+#include "io/image/size.h"
+
+/* Where a crop lies in what is larger: in the middle, or drawn at random. */
+typedef struct ld_crop {
+  bool drawn;
+  float down,
+      right; /* drawn: from 0 to 1 (not included), the share of the margin that lies above and on the left */
+} ld_crop;
 
 /* Fits the image by the rule: resized, cropped, with the rule's channels (grey is repeated; colours become
  * grey by Pillow's weights). `in` and `out` must differ. LD_EFORMAT, with `name`, when the result has another
  * size than all images must have. */
 int ld_image_fit(const ld_image *in, const ld_image_rule *rule, const char *name, ld_image *out,
                  ld_error *err);
+
+/* The same for a rule that covers, to another size (size.h), with the crop placed. The longer side of a square is
+ * rounded down, as in torchvision's Resize; otherwise to the nearest, as in kohya's scripts. */
+void ld_image_cover(const ld_image *in, const ld_image_rule *rule, ld_image_size size, ld_crop crop,
+                    ld_image *out);
 
 #endif

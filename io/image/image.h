@@ -22,7 +22,8 @@ typedef struct ld_image {
   int height, width, channels;
   uint8_t *pixels;
   size_t room;
-  bool turned; /* decoding turned it upright, by the orientation in the file */
+  bool turned;  /* decoding turned it upright, by the orientation in the file */
+  bool blended; /* decoding put transparent pixels on white */
 } ld_image;
 
 void ld_image_free(ld_image *image);

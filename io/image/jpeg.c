@@ -94,7 +94,9 @@ static int read_pixels(decoder *d, const void *bytes, ld_image *out, ld_error *e
   return 0;
 }
 
-static int decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
+static int decode(const void *bytes, size_t length, const char *name, bool alpha, ld_image *out,
+                  ld_error *err) {
+  (void)alpha;
   decoder d = {.name = name, .length = length};
   d.jpeg.err = jpeg_std_error(&d.errors);
   d.jpeg.client_data = &d;
@@ -111,4 +113,4 @@ static int decode(const void *bytes, size_t length, const char *name, ld_image *
   return rc;
 }
 
-const ld_image_format ld_image_jpeg = {"\xff\xd8\xff", 3, decode};
+const ld_image_format ld_image_jpeg = {{".jpg", ".jpeg"}, "\xff\xd8\xff", 3, decode};

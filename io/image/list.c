@@ -8,14 +8,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/file.h"
+#include "io/image/decode.h"
 
 /* Deeper than any real tree; a link to a parent folder would have no end. */
 enum { DEEPEST = 32 };
-
-static bool is_image(const char *name) {
-  const char *dot = strrchr(name, '.');
-  return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
-}
 
 /* Counts a file that is not an image, by its ending; `where` is "" or adds the place. */
 static void count_other(const char *name, const char *where, ld_tally *others) {
@@ -81,7 +77,7 @@ static int add_images(const char *root, const char *folder, int class, ld_image_
   size_t n;
   char **names = ld_folder_names(full, &n, err);
   for (size_t i = 0; names && i < n; i++) {
-    const bool hidden = names[i][0] == '.', image = is_image(names[i]);
+    const bool hidden = names[i][0] == '.', image = ld_image_is_named(names[i]);
     if (!hidden && image && is_below(full, names[i], ld_file_exists)) {
       out->files = ld_grow(out->files, out->n, &out->room, sizeof *out->files);
       out->files[out->n++] = (ld_image_file){.path = ld_path_join(folder, names[i]), .class = class};
@@ -119,7 +115,8 @@ static int add_class(const char *root, int class, ld_image_list *out, ld_error *
   for (size_t i = 0; !rc && i < found.n; i++) rc = add_images(root, found.paths[i], class, out, err);
   if (!rc && out->n == before) {
     char *path = ld_path_join(root, name);
-    rc = fail_empty(path, "this class has no PNG or JPEG file: add some or remove the folder", out, err);
+    rc =
+        fail_empty(path, "this class has no PNG, JPEG or WebP file: add some or remove the folder", out, err);
     free(path);
   }
   ld_names_free(found.paths, found.n);
@@ -148,7 +145,8 @@ int ld_image_list_read(const char *folder, ld_image_list *out, ld_error *err) {
   else if (!rc)
     rc = add_images(folder, "", -1, out, err);
   if (!rc && !out->n)
-    rc = fail_empty(folder, "no PNG or JPEG files and no class folders with them in this folder", out, err);
+    rc = fail_empty(folder, "no PNG, JPEG or WebP files and no class folders with them in this folder", out,
+                    err);
   return rc;
 }
 
@@ -179,7 +177,7 @@ void ld_image_list_warn(const ld_image_list *list, const char *folder) {
   ld_text others = {0};
   if (!list->others.n) return;
   ld_tally_list(&list->others, "", &others);
-  ld_warn("%s: skipped, since only .png, .jpg and .jpeg are read: %s", folder, others.bytes);
+  ld_warn("%s: skipped, since only .png, .jpg, .jpeg and .webp are read: %s", folder, others.bytes);
   ld_text_free(&others);
 }
 

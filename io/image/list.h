@@ -3,7 +3,7 @@
  * Each subfolder is a class, with the images in it and in the folders below; images beside class folders are
  * ignored. A folder without subfolders holds images without classes. Names are sorted bytewise: classes, then
  * the folders of a class by their whole path, then the files of a folder. Images are files that end in .png,
- * .jpg or .jpeg, in any case. Other files, and names that begin with a dot, are skipped and counted. */
+ * .jpg, .jpeg or .webp, in any case. Other files, and names that begin with a dot, are skipped and counted. */
 #ifndef LD_IMAGE_LIST_H
 #define LD_IMAGE_LIST_H
 
@@ -24,7 +24,7 @@ typedef struct ld_image_list {
   size_t n, room;
   char **classes;
   size_t n_classes;
-  ld_tally others; /* skipped entries by kind: ".webp", "hidden", ... */
+  ld_tally others; /* skipped entries by kind: ".gif", "hidden", ... */
 } ld_image_list;
 
 /* LD_EFORMAT for a class or a folder without images. *out is zeroed first. The caller frees with

@@ -1,6 +1,6 @@
 /* The orientation that a camera recorded, and turning an image upright by it, as Pillow's
  * ImageOps.exif_transpose does. It comes from the tag Orientation of EXIF, which JPEG has in its segment
- * APP1, and PNG in its chunk eXIf or in a text that ImageMagick writes; without that tag, from
+ * APP1, WebP in its chunk EXIF, and PNG in its chunk eXIf or in a text that ImageMagick writes; without that tag, from
  * tiff:Orientation in XMP. Other texts of a PNG are not even inflated.
  *
  *   1 upright    2 mirrored          3 upside down               4 mirrored upside down
@@ -150,6 +150,18 @@ static void look_at_png(bytes b, notes *out) {
   }
 }
 
+static void look_at_webp(bytes b, notes *out) {
+  enum { HEAD = 12 /* of the file */, CHUNK_HEAD = 8 };
+  for (size_t at = HEAD; at + CHUNK_HEAD <= b.length;) {
+    const size_t length = number(b, at + 4, 4, true), rest = b.length - at - CHUNK_HEAD;
+    const bytes data = {b.at + at + CHUNK_HEAD, length};
+    if (length > rest) return;
+    if (!memcmp(b.at + at, "EXIF", 4) && !out->exif.at) out->exif = data;
+    if (!memcmp(b.at + at, "XMP ", 4)) out->xmp = (text){data, false};
+    at += CHUNK_HEAD + length + length % 2;
+  }
+}
+
 static int digit(uint8_t c) {
   return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
@@ -197,6 +209,8 @@ int ld_image_orientation(const void *file, size_t length) {
   notes found = {0};
   if (begins(b, "\xff\xd8", 2))
     look_at_jpeg(b, &found);
+  else if (begins(b, "RIFF", 4))
+    look_at_webp(b, &found);
   else
     look_at_png(b, &found);
   int64_t value = found.exif.at ? by_tiff(found.exif) : by_text(&found.profile, by_profile);
@@ -226,8 +240,9 @@ int ld_image_turn(ld_image *image, int orientation, const char *name, ld_error *
                           (size_t)(turns[orientation].from_right ? W - 1 - column : column);
       for (int c = 0; c < C; c++) *out++ = image->pixels[from * (size_t)C + (size_t)c];
     }
-  ld_image_free(image);
   upright.turned = true;
+  upright.blended = image->blended;
+  ld_image_free(image);
   *image = upright;
   return 0;
 }

@@ -4,7 +4,7 @@
 
 #include "io/image/image.h"
 
-/* The orientation of a PNG or JPEG file, 1 to 8 as EXIF counts; 1 (upright) when none is recorded. */
+/* The orientation of a PNG, JPEG or WebP file, 1 to 8 as EXIF counts; 1 (upright) when none is recorded. */
 int ld_image_orientation(const void *file, size_t length);
 
 /* Turns an image of that orientation upright, and sets `turned`. LD_EMEMORY when the machine does not have

@@ -1,5 +1,5 @@
-/* PNG by libpng. What Pillow's convert("RGB") ignores (transparency, gamma, texts, profiles) is not even
- * read: such chunks can hide more compressed data than the image. */
+/* PNG by libpng. What Pillow's convert("RGB") ignores (gamma, texts, profiles) is not even read: such chunks can hide
+ * more compressed data than the image. */
 #include <png.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -10,7 +10,9 @@ typedef struct png_source {
   const char *name;
   size_t length;
   ld_image *out;
-  int channels; /* 2: grey of 16 bits, see narrow */
+  bool alpha;   /* transparency is kept */
+  bool wide;    /* grey of 16 bits, see narrow */
+  int channels; /* bytes of a pixel */
   bool ended;   /* the chunk IEND was seen */
   int rc;       /* of an error that `err` holds already */
   ld_error *err;
@@ -29,15 +31,16 @@ static void on_warning(png_structp png, png_const_charp message) {
   (void)message;
 }
 
-/* Asks for 8-bit samples without alpha; true when the samples stay 16 bits wide (see narrow). */
-static bool choose_form(png_structp png, png_infop info) {
+/* Asks for 8-bit samples; true when the samples stay 16 bits wide, and have no transparency then (see narrow). */
+static bool choose_form(png_structp png, png_infop info, bool alpha) {
   const int color = png_get_color_type(png, info);
-  const bool wide = png_get_bit_depth(png, info) == 16;
+  const bool wide = png_get_bit_depth(png, info) == 16, wide_grey = wide && color == PNG_COLOR_TYPE_GRAY;
   if (color == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
   if (color == PNG_COLOR_TYPE_GRAY && !wide) png_set_expand_gray_1_2_4_to_8(png);
-  if (wide && color != PNG_COLOR_TYPE_GRAY) png_set_strip_16(png);
-  png_set_strip_alpha(png);
-  return wide && color == PNG_COLOR_TYPE_GRAY;
+  if (alpha && !wide_grey && png_get_valid(png, info, PNG_INFO_tRNS)) png_set_tRNS_to_alpha(png);
+  if (wide && !wide_grey) png_set_strip_16(png);
+  if (!alpha || wide_grey) png_set_strip_alpha(png);
+  return wide_grey;
 }
 
 /* Converts 16-bit grey to 8 bits as Pillow does: everything above 255 is 255. */
@@ -53,10 +56,10 @@ static void on_info(png_structp png, png_infop info) {
   const png_uint_32 width = png_get_image_width(png, info), height = png_get_image_height(png, info);
   if ((png_get_rowbytes(png, info) * height) / LD_MOST_INFLATED > s->length)
     png_error(png, "the file is too short for its pixels");
-  const bool wide = choose_form(png, info);
+  s->wide = choose_form(png, info, s->alpha);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
-  s->channels = wide ? 2 : png_get_channels(png, info);
+  s->channels = s->wide ? 2 : png_get_channels(png, info);
   if (png_get_rowbytes(png, info) != (size_t)width * (size_t)s->channels)
     png_error(png, "unknown kind of pixels");
   s->rc = ld_image_check_budget(height, width, s->length, s->name, s->err);
@@ -89,11 +92,12 @@ static void read_pixels(png_structp png, png_infop info, png_source *s, const vo
                          ? png_get_current_row_number(png) >= png_get_image_height(png, info)
                          : png_get_current_pass_number(png) >= PASSES;
   if (!whole) png_error(png, "too few rows");
-  if (s->channels == 2) narrow(s->out);
+  if (s->wide) narrow(s->out);
 }
 
-static int decode(const void *bytes, size_t length, const char *name, ld_image *out, ld_error *err) {
-  png_source s = {.name = name, .length = length, .out = out, .err = err};
+static int decode(const void *bytes, size_t length, const char *name, bool alpha, ld_image *out,
+                  ld_error *err) {
+  png_source s = {.name = name, .length = length, .out = out, .alpha = alpha, .err = err};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning);
   png_infop info = png ? png_create_info_struct(png) : NULL;
   int rc;
@@ -111,4 +115,4 @@ static int decode(const void *bytes, size_t length, const char *name, ld_image *
   return rc;
 }
 
-const ld_image_format ld_image_png = {"\x89PNG\r\n\x1a\n", 8, decode};
+const ld_image_format ld_image_png = {{".png"}, "\x89PNG\r\n\x1a\n", 8, decode};

@@ -310,6 +310,18 @@ static void set_imagenet(ld_image_rule *rule) {
   }
 }
 
+ld_image_rule ld_image_rule_cover(int channels, int height, int width, int step) {
+  ld_image_rule rule = {.cover = true,
+                        .step = step,
+                        .resample = LD_LANCZOS,
+                        .height = height,
+                        .width = width,
+                        .channels = channels,
+                        .scale = 1.0f / 255.0f};
+  for (int c = 0; c < LD_MAX_CHANNELS; c++) rule.mean[c] = rule.std[c] = 0.5f;
+  return rule;
+}
+
 int ld_image_rule_read(const ld_value *config, const char *name, const char *fallback, int channels, int size,
                        ld_image_rule *out, ld_error *err) {
   *out = (ld_image_rule){.channels = channels, .scale = 1, .std = {1, 1, 1, 1}};

@@ -11,11 +11,13 @@
 
 enum { LD_IMAGE_RULE_SIDE = 1 << 12 /* the longest side of a result */ };
 
-typedef enum ld_resample { LD_BILINEAR, LD_BICUBIC } ld_resample;
+typedef enum ld_resample { LD_BILINEAR, LD_BICUBIC, LD_LANCZOS } ld_resample;
 
 typedef struct ld_image_rule {
   int shortest_edge;               /* resize so that the shorter side has this; 0: off */
   int resize_height, resize_width; /* resize to this; 0: off */
+  bool cover; /* resize so that the image covers the result, and both have one side in common; then crop */
+  int step;   /* of `cover`: sides of the result must be multiples of this */
   ld_resample resample;
   int height, width; /* centre crop, padded with black where the image is smaller: the size of the result */
   bool crop_down;    /* round half of an odd margin down, as transformers does; torchvision: to even */
@@ -35,5 +37,10 @@ typedef struct ld_image_rule {
  * `name`, the file; LD_EUNSUPPORTED for another resample, processor or step. */
 int ld_image_rule_read(const ld_value *config, const char *name, const char *processor, int channels,
                        int size, ld_image_rule *out, ld_error *err);
+
+/* The rule of a model that makes images, as in diffusers' training scripts: resized by Lanczos so that they cover
+ * height x width, cropped, values from -1 to 1. The model takes sides that are multiples of `step`, which is at least 1.
+ * Other sizes may be chosen (size.h). */
+ld_image_rule ld_image_rule_cover(int channels, int height, int width, int step);
 
 #endif

@@ -10,7 +10,7 @@ work=${WORK:-$root/build-aarch64}
 sysroot=$work/sysroot
 lib=$sysroot/usr/lib/aarch64-linux-gnu
 packages="libc6-dev libgcc-12-dev libopenmpi-dev libopenblas-dev libhdf5-dev libcriterion-dev libjansson-dev libpcre2-dev libutf8proc-dev
-  libyaml-dev libpng-dev libjpeg-dev zlib1g-dev libxxhash-dev libgomp1"
+  libyaml-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev libxxhash-dev libgomp1"
 
 binfmt=/proc/sys/fs/binfmt_misc
 register() {

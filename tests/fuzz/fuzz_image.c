@@ -38,11 +38,14 @@ static void try_image(const uint8_t *bytes, size_t length) {
   ld_error err = {0};
   ld_image image = {0};
   const ld_image_rule rule = {.shortest_edge = 9, .height = 8, .width = 8, .channels = 1 + 2 * (length % 2)};
-  const int rc = ld_image_decode(bytes, length, "fuzz", &image, &err);
+  int rc = ld_image_decode(bytes, length, "fuzz", &image, &err);
   if (!rc)
     fit_and_free(&image, &rule);
   else if (!err.text[0])
     abort();
+  const ld_image_rule covers = ld_image_rule_cover(rule.channels, 8, 5 + (int)(length % 7), 1);
+  rc = ld_image_decode_on_white(bytes, length, "fuzz", &image, &err);
+  if (!rc) fit_and_free(&image, &covers);
   ld_image_free(&image);
 }
 

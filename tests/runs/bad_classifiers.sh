@@ -196,8 +196,8 @@ bad_images torn.h5 'torn\.h5: .*(damaged|truncated)'
 bad_images hollow.h5 'hollow\.h5: .*HDF5'
 mkdir -p nothing half/empty half/full broken/a broken/b
 cp "$golden"/rgb*.png half/full
-bad_images nothing 'nothing: no PNG or JPEG'
-bad_images half 'half/empty: .*no PNG or JPEG'
+bad_images nothing 'nothing: no PNG, JPEG or WebP'
+bad_images half 'half/empty: .*no PNG, JPEG or WebP'
 bad_images half/full 'half/full: none of its .* has a label'
 for class in a b; do head -c 100 "$golden/rgb8.png" >broken/$class/image.png; done
 bad_images broken 'broken: '

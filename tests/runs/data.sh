@@ -57,12 +57,12 @@ once 'warning: cut\.jsonl: 2 records have no target token and are left out$' "a 
 mkdir -p set/rose set/tulip splits/train/rose splits/valid/rose
 cp "$images"/{rgb8,rgb16}.png "$images/turned_6.jpg" set/rose
 cp "$images"/{wide,turned_png_exif}.png set/tulip
-touch set/rose/{a.webp,b.gif,c.WEBP,Thumbs.db} set/tulip/.a.png set/list.csv
+touch set/rose/{a.tiff,b.gif,c.TIFF,Thumbs.db} set/tulip/.a.png set/list.csv
 cp "$images/rgb8.png" splits/train/rose
 cp "$images/rgb8.png" splits/valid/rose
 for n in 1 2; do
   dry $n "$r" set
-  once 'warning: set: skipped, .*: \.db \(1\), \.webp \(2\), \.gif \(1\), hidden \(1\), \.csv beside the class folders \(1\)$' "images on $n ranks"
+  once 'warning: set: skipped, .*: \.db \(1\), \.tiff \(2\), \.gif \(1\), hidden \(1\), \.csv beside the class folders \(1\)$' "images on $n ranks"
   once 'images +set: 2 are turned upright' "images on $n ranks"
   dry $n "$r" "$images/names_more.h5"
   once 'not used: the names of classes without an image "e"$' "names on $n ranks"

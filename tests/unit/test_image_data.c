@@ -114,7 +114,7 @@ Test(image_data, class_folders_in_torchvisions_order) {
 
 Test(image_data, a_folder_of_images_has_no_labels) {
   char *folder = scratch_new();
-  fails_to_open(folder, "no PNG or JPEG files");
+  fails_to_open(folder, "no PNG, JPEG or WebP files");
   copy("rgb8.png", folder, "b.png");
   copy("jpeg_420.jpg", folder, "a.jpg");
   ld_dataset *dataset = open_data(folder);
@@ -140,8 +140,8 @@ Test(image_data, a_folder_of_images_has_no_labels) {
 
 Test(image_data, other_files_are_counted) {
   char *folder = class_folders();
-  scratch_text(folder, "b/1.webp", "");
-  scratch_text(folder, "b/2.WEBP", "");
+  scratch_text(folder, "b/1.gif", "");
+  scratch_text(folder, "b/2.GIF", "");
   scratch_text(folder, "b/notes", "");
   scratch_text(folder, "B/.DS_Store", "");
   scratch_text(folder, "c.png", "");
@@ -150,7 +150,7 @@ Test(image_data, other_files_are_counted) {
   ld_error err = {0};
   cr_assert_eq(ld_image_list_read(folder, &list, &err), 0, "%s", err.text);
   ld_tally_list(&list.others, "", &text);
-  cr_assert(strstr(text.bytes, ".webp (2)") && strstr(text.bytes, "no ending (1)"), "%s", text.bytes);
+  cr_assert(strstr(text.bytes, ".gif (2)") && strstr(text.bytes, "no ending (1)"), "%s", text.bytes);
   cr_assert(strstr(text.bytes, ".png beside the class folders (1)"), "%s", text.bytes);
   cr_assert(strstr(text.bytes, "hidden ("), "%s", text.bytes);
   ld_image_list_free(&list);
