@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 
-const char *const ld_components[] = {"unet",           "transformer",    "text_encoder",
+const char *const ld_component_names[] = {"unet",           "transformer",    "text_encoder",
                                      "text_encoder_2", "text_encoder_3", NULL};
 
 /* The first names within a part that are not those of a language model. */
@@ -53,12 +53,12 @@ const char *ld_component_guess(const char *path) {
 
 /* Language models have a "transformer" too. */
 const char *ld_component_of(const char *path) {
-  for (size_t i = 0; ld_components[i]; i++) {
-    const char *rest = after(path, ld_components[i]);
+  for (size_t i = 0; ld_component_names[i]; i++) {
+    const char *rest = after(path, ld_component_names[i]);
     if (!rest) continue;
-    if (strcmp(ld_components[i], "transformer") != 0) return ld_components[i];
+    if (strcmp(ld_component_names[i], "transformer") != 0) return ld_component_names[i];
     const char *guess = ld_component_guess(rest);
-    return guess && !strcmp(guess, "transformer") ? ld_components[i] : NULL;
+    return guess && !strcmp(guess, "transformer") ? ld_component_names[i] : NULL;
   }
   return NULL;
 }

@@ -6,7 +6,7 @@
 #include "io/hub/adapter.h"
 
 /* The parts that an adapter can change; NULL after the last. */
-extern const char *const ld_components[];
+extern const char *const ld_component_names[];
 
 /* The part that a module path lies in; NULL for a path of another kind of model, such as GPT-2's
  * "transformer.h.0.attn.c_attn". */

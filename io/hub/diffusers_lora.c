@@ -29,7 +29,7 @@ typedef struct part {
 typedef struct reader {
   ld_lora_file file;
   const ld_safetensors *tensors;
-  part parts[MOST_PARTS]; /* those of ld_components and "" */
+  part parts[MOST_PARTS]; /* those of ld_component_names and "" */
   size_t n_parts;
   bool has_metadata;
 } reader;
@@ -114,11 +114,11 @@ static part *split(reader *r, const char *text, const char **rest) {
 
 static void make_parts(reader *r) {
   for (size_t i = 0; i < MOST_PARTS; i++) {
-    const char *component = ld_components[i] ? ld_components[i] : "";
+    const char *component = ld_component_names[i] ? ld_component_names[i] : "";
     part *p = &r->parts[r->n_parts++];
     p->component = ld_strdup(component);
     p->name = ld_format("%s: " METADATA "%s%s", r->file.name, *component ? " of " : "", component);
-    if (!ld_components[i]) break;
+    if (!ld_component_names[i]) break;
   }
 }
 

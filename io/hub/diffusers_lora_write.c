@@ -62,12 +62,12 @@ static int put_metadata(ld_text *out, const ld_adapter *adapter, const ld_adapte
                         const char *name, ld_error *err) {
   int rc = 0;
   ld_text_puts(out, "{\n");
-  for (size_t i = 0; ld_components[i] && !rc; i++) {
-    ld_adapter view = ld_component_view(adapter, ld_components[i]);
+  for (size_t i = 0; ld_component_names[i] && !rc; i++) {
+    ld_adapter view = ld_component_view(adapter, ld_component_names[i]);
     view.base_name = view.task_type = NULL;
     for (size_t k = 0; k < view.n_modules; k++) /* PEFT compares the ends of paths: short ones fit all */
       view.modules[k].path = (char *)(uintptr_t)ld_component_short(view.modules[k].path);
-    char *prefix = ld_format("%s.", ld_components[i]);
+    char *prefix = ld_format("%s.", ld_component_names[i]);
     if (view.n_modules) rc = ld_peft_put_config(out, prefix, &view, forms, name, err);
     free(prefix);
     free(view.modules);

@@ -261,7 +261,7 @@ enum { MOST_PARTS = 8 };
 static void list_parts(bool pipeline, const ld_value *config, part parts[MOST_PARTS + 1]) {
   int n = 0;
   if (!pipeline) parts[n++] = whole;
-  for (const ld_component *c = ld_components; pipeline && c->name; c++)
+  for (const ld_pipeline_part *c = ld_pipeline_parts; pipeline && c->name; c++)
     if (c->weights && ld_value_get(config, c->name)) parts[n++] = (part){c->name, c->weights};
   parts[n] = (part){0};
 }
@@ -369,7 +369,7 @@ static void add_settings(const char *folder, const part *p, name_list *list) {
 /* A component's files need not be in the index of components to be distributed. */
 static void add_components(const char *folder, name_list *list) {
   add_present(folder, &whole, LD_PIPELINE_INDEX, list);
-  for (const ld_component *c = ld_components; c->name; c++) {
+  for (const ld_pipeline_part *c = ld_pipeline_parts; c->name; c++) {
     const part p = {c->name, c->weights};
     add_settings(folder, &p, list);
     if (c->weights) add_weights(folder, &p, list);

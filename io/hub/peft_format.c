@@ -27,8 +27,8 @@ static bool has_part(const char *folder, const char *component) {
 }
 
 static bool has_parts(const char *folder) {
-  for (size_t i = 0; ld_components[i]; i++)
-    if (has_part(folder, ld_components[i])) return true;
+  for (size_t i = 0; ld_component_names[i]; i++)
+    if (has_part(folder, ld_component_names[i])) return true;
   return false;
 }
 
@@ -99,8 +99,8 @@ static int read(const char *path, const ld_adapter_context *context, ld_adapter 
   int rc = 0;
   *out = NULL;
   if (has_config(path) || !has_parts(path)) return ld_peft_read(path, context->forms, out, err);
-  for (size_t i = 0; ld_components[i] && !rc; i++)
-    if (has_part(path, ld_components[i])) rc = read_part(path, ld_components[i], context->forms, out, err);
+  for (size_t i = 0; ld_component_names[i] && !rc; i++)
+    if (has_part(path, ld_component_names[i])) rc = read_part(path, ld_component_names[i], context->forms, out, err);
   if (!rc) ld_adapter_sort(*out);
   if (!rc) return 0;
   ld_adapter_free(*out);
@@ -151,8 +151,8 @@ static int write(const char *path, const ld_adapter *adapter, const ld_adapter_c
   if (!ld_component_all(adapter))
     return ld_peft_write(path, adapter, context->forms, context->modules, context->n_modules, err);
   int rc = ld_make_folders(path, err);
-  for (size_t i = 0; ld_components[i] && !rc; i++)
-    rc = write_part(path, ld_components[i], adapter, context, err);
+  for (size_t i = 0; ld_component_names[i] && !rc; i++)
+    rc = write_part(path, ld_component_names[i], adapter, context, err);
   return rc;
 }
 

@@ -9,7 +9,7 @@
 #include "io/file.h"
 #include "io/json.h"
 
-const ld_component ld_components[] = {
+const ld_pipeline_part ld_pipeline_parts[] = {
     {"unet", "config.json", "diffusion_pytorch_model"},
     {"transformer", "config.json", "diffusion_pytorch_model"},
     {"vae", "config.json", "diffusion_pytorch_model"},
@@ -44,7 +44,7 @@ static bool is_component(const ld_value *member) {
 }
 
 static bool is_known(const char *name) {
-  const ld_component *c = ld_components;
+  const ld_pipeline_part *c = ld_pipeline_parts;
   while (c->name && strcmp(c->name, name) != 0) c++;
   return c->name != NULL;
 }
@@ -68,7 +68,7 @@ static void move_members(ld_value *to, ld_value *from) {
   ld_value_free(from);
 }
 
-static int add_component(const char *folder, const ld_component *c, ld_value *all, size_t *room,
+static int add_component(const char *folder, const ld_pipeline_part *c, ld_value *all, size_t *room,
                          ld_error *err) {
   char *place = ld_path_join(folder, c->name), *path = c->config ? ld_path_join(place, c->config) : NULL;
   ld_value *config = NULL;
@@ -105,7 +105,7 @@ int ld_pipeline_read(const char *folder, ld_value **out, ld_error *err) {
     type->type = LD_STRING;
     type->string = ld_strdup(class);
   }
-  for (const ld_component *c = ld_components; c->name && !rc; c++) {
+  for (const ld_pipeline_part *c = ld_pipeline_parts; c->name && !rc; c++) {
     const ld_value *member = ld_value_get(index, c->name);
     if (member && is_component(member)) rc = add_component(folder, c, all, &room, err);
   }

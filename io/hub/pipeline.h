@@ -19,13 +19,13 @@
 #define LD_PIPELINE_INDEX "model_index.json"
 
 /* A component that is read. Others (a safety checker, a feature extractor) are ignored. */
-typedef struct ld_component {
+typedef struct ld_pipeline_part {
   const char *name;    /* its folder */
   const char *config;  /* its config file; NULL: none */
   const char *weights; /* the name of its files of weights up to ".safetensors"; NULL: none */
-} ld_component;
+} ld_pipeline_part;
 
-extern const ld_component ld_components[]; /* the name is NULL after the last */
+extern const ld_pipeline_part ld_pipeline_parts[]; /* the name is NULL after the last */
 
 /* Whether the folder is one of diffusers. */
 bool ld_pipeline_is(const char *folder);
