@@ -9,6 +9,7 @@
 #include "io/json.h"
 #include "io/state/checkpoint_folder.h"
 #include "load/weights.h"
+#include "model/diffusion.h"
 #include "model/registry.h"
 
 void ld_base_stop_at(ld_base *base, int32_t id) {
@@ -269,17 +270,76 @@ static int read_image_rule(ld_base *base, ld_error *err) {
   return rc;
 }
 
-int ld_base_open(const char *path, ld_base *base, ld_error *err) {
-  int rc = ld_base_open_model(path, base, err);
-  if (rc) return rc;
-  if (base->model->channels) return read_image_rule(base, err);
-  rc = ld_tokenizer_open(path, &base->tokenizer, err);
+static int open_text(const char *path, ld_base *base, ld_error *err) {
+  int rc = ld_tokenizer_open(path, &base->tokenizer, err);
   if (rc || !base->model->kv_width) return rc;
   rc = find_special_ids(base, err);
   return rc ? rc
             : ld_chat_template_read(path, ld_model_folder_token(base->folder, "bos_token"),
                                     ld_model_folder_token(base->folder, "eos_token"), &base->chat_template,
                                     err);
+}
+
+/* Two text encoders read the same ids: their tokenizers may differ in their padding alone. */
+static int check_second(const ld_base *base, const ld_tokenizer *second, const char *path, ld_error *err) {
+  for (int32_t id = 0; id < base->model->vocab; id++) {
+    const char *a = ld_tokenizer_token(base->tokenizer, id), *b = ld_tokenizer_token(second, id);
+    if ((!a && !b) || (a && b && !strcmp(a, b))) continue;
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: token %d is '%s', but '%s' in the first tokenizer", path, (int)id,
+                   b ? b : "", a ? a : "");
+  }
+  return 0;
+}
+
+static int open_prompt_tokenizer(ld_base *base, const char *name, int i, ld_error *err) {
+  ld_diffusion *d = base->model->diffusion;
+  ld_tokenizer *tokenizer = NULL;
+  char *path = ld_path_join(ld_model_folder_path(base->folder), name);
+  int rc = ld_tokenizer_open(path, &tokenizer, err);
+  if (!rc && i) rc = check_second(base, tokenizer, path, err);
+  if (!rc) {
+    d->padding[i] = ld_tokenizer_pad(tokenizer);
+    if (d->padding[i] < 0)
+      rc = ld_fail(err, LD_EFORMAT, "%s: has no padding token: give \"pad_token\" in tokenizer_config.json", path);
+  }
+  if (!i)
+    base->tokenizer = tokenizer;
+  else
+    ld_tokenizer_free(tokenizer);
+  free(path);
+  return rc;
+}
+
+/* The tokens around a prompt. */
+static int find_ends(ld_base *base, ld_error *err) {
+  ld_diffusion *d = base->model->diffusion;
+  ld_ids around = {0};
+  int rc = ld_tokenizer_encode(base->tokenizer, "", 0, true, &around, err);
+  if (!rc && around.n != 2)
+    rc = ld_fail(err, LD_EFORMAT, "%s/tokenizer: must put one token before a text and one after it",
+                 ld_model_folder_path(base->folder));
+  if (!rc) {
+    d->bos = around.ids[0];
+    d->eos = around.ids[1];
+  }
+  ld_ids_free(&around);
+  return rc;
+}
+
+static int open_pictures(ld_base *base, ld_error *err) {
+  static const char *const names[LD_MOST_TEXT_ENCODERS] = {"tokenizer", "tokenizer_2"};
+  const ld_diffusion *d = base->model->diffusion;
+  int rc = 0;
+  base->image_rule = ld_image_rule_cover(base->model->channels, d->size, d->size, d->multiple);
+  for (int i = 0; i < d->n_texts && !rc; i++) rc = open_prompt_tokenizer(base, names[i], i, err);
+  return rc || !d->n_texts ? rc : find_ends(base, err);
+}
+
+int ld_base_open(const char *path, ld_base *base, ld_error *err) {
+  int rc = ld_base_open_model(path, base, err);
+  if (rc) return rc;
+  if (base->model->diffusion) return open_pictures(base, err);
+  return base->model->channels ? read_image_rule(base, err) : open_text(path, base, err);
 }
 
 int ld_base_check_ids(const ld_base *base, const int32_t *ids, const int32_t *types, size_t n,
