@@ -18,12 +18,14 @@ struct ld_data_form {
   const char
       *list; /* the one of `keys` whose value is a list, which sets it apart from other forms; NULL: none */
   const ld_column_names
-      *columns;    /* the names by which its texts are found, in tables and in JSON; NULL: `keys` */
-  bool pairs;      /* the text may come with a second text and a label */
-  bool apart;      /* what is to be predicted is a text of its own: it follows the input's n_source tokens */
-  bool packs;      /* several records share a row by default */
-  bool ends;       /* a text ends with the end token, if the model has one */
-  bool continuous; /* records continue each other: one stream of tokens, which is never truncated */
+      *columns; /* the names by which its texts are found, in tables and in JSON; NULL: `keys` */
+  bool pairs;   /* the text may come with a second text and a label */
+  bool apart;   /* what is to be predicted is a text of its own: it follows the input's n_source tokens */
+  bool packs;   /* several records share a row by default */
+  bool ends;    /* a text ends with the end token, if the model has one */
+  bool
+      pictures; /* images are what is learnt: each has a caption, if the model has a tokenizer, and is a target */
+  bool continuous;          /* records continue each other: one stream of tokens, which is never truncated */
   const char *input;        /* the input that a model must take: "text" or "image" */
   const char *record;       /* a record's name in messages: "text" */
   const char *row;          /* the name of a row of the batch: "text", or "row" where records are packed */

@@ -14,8 +14,9 @@
 #include "io/dataset/tokens.h"
 
 static const ld_data_format *const formats[] = {
-    &ld_data_jsonl, &ld_data_json_array,   &ld_data_tsv,        &ld_data_csv,       &ld_data_raw,
-    &ld_data_conll, &ld_data_image_folder, &ld_data_image_file, &ld_data_image_hdf5};
+    &ld_data_jsonl,      &ld_data_json_array, &ld_data_tsv,          &ld_data_csv,
+    &ld_data_raw,        &ld_data_conll,      &ld_data_image_folder, &ld_data_picture_folder,
+    &ld_data_image_file, &ld_data_image_hdf5};
 
 enum { n_formats = sizeof formats / sizeof *formats };
 
@@ -26,21 +27,25 @@ static bool has_key(const ld_data_form *form, const char *name) {
 }
 
 /* The first form that records of the format can have; NULL for none. */
-static const ld_data_form *form_for(const ld_data_format *format, const ld_data_form *const *forms) {
-  for (; *forms; forms++)
-    if (!strcmp((*forms)->input, format->image ? "image" : "text") &&
+static const ld_data_form *form_for(const ld_data_format *format, const ld_dataset_options *options) {
+  for (const ld_data_form *const *forms = options->forms; *forms; forms++)
+    if (((*forms)->pictures && options->tokenizer) == format->captions &&
+        !strcmp((*forms)->input, format->image ? "image" : "text") &&
         (*forms)->continuous == format->continuous && (!format->columns || (*forms)->columns) &&
         (!format->key || has_key(*forms, format->key)))
       return *forms;
   return NULL;
 }
 
-static int fail_format(const char *path, const char *what, const ld_data_form *const *forms, ld_error *err) {
+static int fail_format(const char *path, const char *what, const ld_dataset_options *options, ld_error *err) {
   ld_text known = {0};
+  const ld_data_form *first = options->forms[0];
+  if (first->pictures)
+    ld_text_puts(&known, options->tokenizer ? "a folder of images with captions" : "a folder of images");
   for (size_t i = 0; i < n_formats; i++)
-    for (const char *const *ending = formats[i]->endings; form_for(formats[i], forms) && *ending; ending++)
+    for (const char *const *ending = formats[i]->endings; form_for(formats[i], options) && *ending; ending++)
       if (**ending != '/') ld_text_printf(&known, "%s%s", known.length ? ", " : "", *ending);
-  int rc = ld_fail(err, LD_EUNSUPPORTED, "%s: %s; %s %s", path, what, (*forms)->takes, known.bytes);
+  int rc = ld_fail(err, LD_EUNSUPPORTED, "%s: %s; %s %s", path, what, first->takes, known.bytes);
   ld_text_free(&known);
   return rc;
 }
@@ -50,8 +55,10 @@ static bool has_ending(const char *path, const char *ending) {
   return length >= n && !strcasecmp(path + length - n, ending);
 }
 
-/* The format for a file name, as an index into the table; n_formats for none. `what` receives its name. */
-static size_t known_format(const char *path, char what[32]) {
+/* The format for a file name, as an index into the table, the first that the model takes; n_formats for none. `what`
+ * receives its name. */
+static size_t known_format(const char *path, const ld_dataset_options *options, char what[32]) {
+  size_t found = n_formats;
   const bool folder = ld_is_folder(path);
   snprintf(what, 32, "%s", folder ? "a folder" : "unsupported file type");
   for (size_t i = 0; i < n_formats; i++)
@@ -59,18 +66,19 @@ static size_t known_format(const char *path, char what[32]) {
       const bool slash = **ending == '/';
       if (slash != folder || !(slash || has_ending(path, *ending))) continue;
       if (!slash) snprintf(what, 32, "a %s file", *ending);
-      return i;
+      if (form_for(formats[i], options)) return i;
+      found = i;
     }
-  return n_formats;
+  return found;
 }
 
-static int find_format(const char *path, const ld_data_form *const *forms, const ld_data_format **out,
+static int find_format(const char *path, const ld_dataset_options *options, const ld_data_format **out,
                        ld_error *err) {
   char what[32];
-  const size_t i = known_format(path, what);
+  const size_t i = known_format(path, options, what);
   if (i == n_formats && !ld_file_exists(path))
     return ld_fail(err, LD_EFILE, "%s: no such file or folder", path);
-  if (i == n_formats || !form_for(formats[i], forms)) return fail_format(path, what, forms, err);
+  if (i == n_formats || !form_for(formats[i], options)) return fail_format(path, what, options, err);
   *out = formats[i];
   return 0;
 }
@@ -93,7 +101,7 @@ static ld_dataset *create(const ld_data_format *format, const ld_dataset_options
   ld_dataset *dataset = ld_alloc(1, sizeof *dataset);
   dataset->format = format;
   dataset->options = *options;
-  dataset->form = form_for(format, options->forms);
+  dataset->form = form_for(format, options);
   return dataset;
 }
 
@@ -115,7 +123,7 @@ static int finish(ld_dataset *dataset, int rc, ld_dataset **out, ld_error *err) 
 int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_dataset **out, ld_error *err) {
   *out = NULL;
   const ld_data_format *format = NULL;
-  int rc = find_format(path, options->forms, &format, err);
+  int rc = find_format(path, options, &format, err);
   if (rc || !format) return rc;
   ld_dataset *dataset = create(format, options);
   rc = finish(dataset, format->source(dataset, path, err), out, err);
@@ -138,7 +146,7 @@ int ld_dataset_open_received(const char *path, const ld_dataset_options *options
   uint64_t format;
   *out = NULL;
   if (length >= sizeof format) memcpy(&format, bytes, sizeof format);
-  if (length < sizeof format || format >= n_formats || !form_for(formats[format], options->forms))
+  if (length < sizeof format || format >= n_formats || !form_for(formats[format], options))
     return ld_fail(err, LD_EFORMAT, "%s: its opening was received incomplete", path);
   ld_dataset *dataset = create(formats[format], options);
   const int rc =
@@ -199,7 +207,8 @@ static void clear(ld_sample *sample) {
   sample->tokens.n = sample->types.n = sample->n_whole = 0;
   sample->label_kind = LD_LABEL_NONE;
   sample->label_value = 0;
-  sample->turned = false;
+  sample->turned = sample->blended = false;
+  sample->size = 0;
   ld_text_clear(&sample->label_name);
   sample->parts.n = 0;
   sample->n_parts = 0;
@@ -293,8 +302,10 @@ static int measure(const ld_dataset *dataset, ld_sample *sample, ld_label_set *l
   cut(dataset, sample);
   record->n_tokens = (int32_t)(sample->tokens.n ? sample->tokens.n : sample->n_whole);
   record->cut = sample->cut;
+  record->size = sample->size;
   for (size_t i = 0; i < sample->tokens.n; i++) record->n_targets += sample->target[i];
   record->n_targets += sample->listed;
+  if (dataset->form->pictures) record->n_targets = 1;
   rc = add_tags(labels, &sample->tags, err);
   return rc ? ld_dataset_fail_at(dataset, record, rc, err) : 0;
 }
@@ -322,6 +333,7 @@ static int add_record(const ld_dataset *dataset, ld_record record, ld_sample *sc
     return 0;
   }
   out->n_turned += scratch->turned;
+  out->n_blended += scratch->blended;
   out->records = ld_grow(out->records, out->n, &out->room, sizeof *out->records);
   out->records[out->n++] = record;
   return 0;

@@ -22,6 +22,8 @@
  *     paragraphs).
  *   - a folder: class folders with PNG, JPEG and WebP files, whose label is the folder's name; or images without
  *     labels.
+ *     For a model that makes images from texts: images, also in folders below, with captions in metadata.jsonl,
+ *     metadata.csv or text files beside them, or one caption for all (picture_list.h).
  *   - .png, .jpg, .jpeg, .webp: one image without a label.
  *   - .h5, .hdf5: images (N, H, W, C) or (N, H, W) uint8, and labels (N) integers, whose attribute `names`
  *     may name the classes.
@@ -33,6 +35,8 @@
  *   - messages: the text of the chat layout, without further special tokens; targets are what the assistant
  *     says, with the tokens that end its turns.
  *   - raw: no special tokens, eos after the last record; all tokens are targets.
+ *   - picture: the caption with the tokenizer's special tokens, no eos, truncated so that these stay; the image is the
+ *     only target.
  *   - labelled: the text or the pair with the tokenizer's special tokens, no eos; truncated so that these
  *     stay; the label is the only target.
  * An eos that the tokenizer or the text already put at the end is not doubled.

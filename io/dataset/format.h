@@ -14,6 +14,7 @@ typedef struct ld_data_format {
   const char *endings[5];   /* of the file's name, NULL after the last; "/" is a folder */
   bool continuous, columns; /* what it holds, as in ld_data_form; columns: its values have names */
   const char *key;          /* a value that its records always have, so that a form must too; NULL: none */
+  bool captions;            /* each image has one */
   const char *image;        /* it holds images, which errors call so: "image 3"; NULL: text */
   /* Opens dataset->source where the data is: ld_data_map_text for text. */
   int (*source)(ld_dataset *dataset, const char *path, ld_error *err);
@@ -38,7 +39,8 @@ typedef struct ld_data_format {
 
 extern const ld_data_format ld_data_jsonl, ld_data_raw, ld_data_tsv, ld_data_csv; /* the tables: table.c */
 extern const ld_data_format ld_data_conll, ld_data_json_array;
-extern const ld_data_format ld_data_image_folder, ld_data_image_file, ld_data_image_hdf5;
+extern const ld_data_format ld_data_image_folder, ld_data_picture_folder;
+extern const ld_data_format ld_data_image_file, ld_data_image_hdf5;
 
 /* Names of values; NULL for a missing one. */
 typedef struct ld_data_keys {

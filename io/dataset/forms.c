@@ -133,6 +133,31 @@ static int make_image(const ld_dataset *dataset, const ld_record *record, const 
             : ld_image_fit(&parsed->image, dataset->options.image_rule, parsed->place, &sample->image, err);
 }
 
+static void fit_picture(const ld_dataset *dataset, const ld_image *image, ld_sample *sample) {
+  const ld_dataset_options *options = &dataset->options;
+  const ld_image_rule *rule = options->image_rule;
+  ld_image_size size = {rule->height, rule->width};
+  sample->size =
+      (uint16_t)ld_image_size_nearest(options->sizes, options->n_sizes, image->height, image->width);
+  if (options->n_sizes) size = options->sizes[sample->size];
+  ld_image_cover(image, rule, size, sample->crop, &sample->image);
+}
+
+static int make_picture(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,
+                        ld_sample *sample, ld_error *err) {
+  (void)record;
+  const ld_value *caption = ld_value_get(parsed->values, "caption");
+  const int rc = caption ? ld_data_encode_input(dataset, caption->string, NULL, sample, err)
+                         : take_label(parsed->values, "label", sample, err);
+  if (rc) return ld_fail_prefix(err, rc, "%s", parsed->place);
+  ld_data_targets(sample, SIZE_MAX);
+  sample->turned = parsed->image.turned;
+  sample->blended = parsed->image.blended;
+  if (!sample->n_whole) sample->n_whole = 1;
+  fit_picture(dataset, &parsed->image, sample);
+  return 0;
+}
+
 #define LANGUAGE                                                                                             \
   .takes = "a language model takes files that end in", .input = "text", .record = "record", .row = "row",    \
   .target = "target token",                                                                                  \
@@ -178,3 +203,11 @@ const ld_data_form ld_form_image = {
     .row = "image",
     .without_any = LABEL,
     .make = make_image};
+const ld_data_form ld_form_picture = {.name = "picture",
+                                      .takes = "a model that makes images takes",
+                                      .pictures = true,
+                                      .input = "image",
+                                      .record = "image",
+                                      .row = "image",
+                                      .without_any = "a use",
+                                      .make = make_picture};

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/dataset/data_form.h"
 #include "io/dataset/format.h"
 #include "io/dataset/source_folder.h"
 #include "io/image/decode.h"
@@ -15,7 +16,9 @@ static int read_image(const ld_dataset *dataset, const ld_record *record, const 
   const char *path = ld_source_path(dataset->source), *slash = bytes->name ? strchr(bytes->name, '/') : NULL;
   out->place = bytes->name ? ld_path_join(path, bytes->name) : ld_strdup(path);
   if (slash) ld_parsed_add_text(out, "label", bytes->name, (size_t)(slash - bytes->name));
-  return ld_image_decode(bytes->at, bytes->length, out->place, &out->image, err);
+  const bool picture = dataset->form->pictures;
+  return (picture ? ld_image_decode_on_white : ld_image_decode)(bytes->at, bytes->length, out->place,
+                                                                &out->image, err);
 }
 
 /* Moves the list's paths out of it, for a source that owns them. */

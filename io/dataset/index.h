@@ -13,6 +13,7 @@ typedef struct ld_index {
   ld_tally unused;        /* unused keys of records */
   size_t n_empty;         /* records whose text has no tokens: they are not in the index */
   size_t n_turned;        /* images that are not stored upright */
+  size_t n_blended;       /* images with transparency, which was put on white */
   size_t n_skipped;       /* unreadable images */
   ld_error first_skipped; /* the first one's error */
 } ld_index;

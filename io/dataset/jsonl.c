@@ -2,31 +2,15 @@
 #include <string.h>
 
 #include "io/dataset/form.h"
-#include "io/json.h"
-
-/* The parser sees the record as a file, so its line 1 is replaced by the file's line. */
-static void fail_syntax(const ld_dataset *dataset, uint64_t offset, const ld_error *inner, ld_error *err) {
-  static const char own[] = ": line 1, ", end[] = "end of file";
-  const bool replace = !strncmp(inner->text, own, sizeof own - 1);
-  const char *why = inner->text + (replace ? sizeof own - 1 : 0), *at = strstr(why, end);
-  const int before = at ? (int)(at - why) : (int)strlen(why);
-  ld_fail(err, LD_EFORMAT, "%s: line %zu%s%.*s%s%.1000s", dataset->source->path,
-          ld_data_line(dataset, offset), replace ? ", " : "", before, why, at ? "the end of the line" : "",
-          at ? at + sizeof end - 1 : "");
-}
+#include "io/dataset/json_line.h"
 
 /* Parses the object on a line. */
 static ld_value *parse(const ld_dataset *dataset, uint64_t offset, const char *line, size_t length,
                        ld_error *err) {
-  ld_error inner = {0};
   if (ld_data_check_text(dataset, offset, line, length, err)) return NULL;
-  while (length && (line[length - 1] == '\n' || line[length - 1] == '\r')) length--;
-  ld_value *value = ld_json_parse(line, length, "", &inner);
-  if (!value) fail_syntax(dataset, offset, &inner, err);
-  if (!value || value->type == LD_MAP) return value;
-  ld_data_fail_at(dataset, offset, ld_fail(err, LD_EFORMAT, "expected an object {...}"), err);
-  ld_value_free(value);
-  return NULL;
+  ld_value *value = ld_json_line("", 1, line, length, NULL);
+  if (value) return value;
+  return ld_json_line(dataset->source->path, ld_data_line(dataset, offset), line, length, err);
 }
 
 static int jsonl_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "io/chat/template.h"
 #include "io/image/image.h"
+#include "io/image/fit.h"
 #include "io/image/rule.h"
 #include "io/tokenizer/tokenizer.h"
 
@@ -23,13 +24,16 @@ typedef struct ld_dataset_options {
   bool settled;                  /* the first forms are the model's; otherwise its head may follow the data */
   const ld_tokenizer *tokenizer; /* for text; must outlive the dataset */
   const ld_image_rule *image_rule; /* for images; must outlive the dataset */
-  bool unlabelled;                 /* for prediction: a sample has no labels, nor what a model is to write */
-  bool strict;                     /* an unreadable image is an error; otherwise it is skipped and counted */
-  int32_t eos;                     /* id appended as the end of a text or completion; -1 for none */
-  int seq_len;                     /* longer records are truncated when read; 0: never */
-  int target_len;                  /* the same for targets that are a text of their own */
-  int sentences;                   /* most sentences of a summary that is chosen from a document */
-  const char *source_prefix;       /* put before each source; NULL: nothing; must outlive the dataset */
+  const ld_image_size *sizes;      /* the sizes that images get, by aspect ratio, as many as n_sizes; must */
+  int n_sizes;                     /* outlive the dataset; 0: the rule's */
+  const char *caption;       /* of images without their own; NULL: that is an error; must outlive it too */
+  bool unlabelled;           /* for prediction: a sample has no labels, nor what a model is to write */
+  bool strict;               /* an unreadable image is an error; otherwise it is skipped and counted */
+  int32_t eos;               /* id appended as the end of a text or completion; -1 for none */
+  int seq_len;               /* longer records are truncated when read; 0: never */
+  int target_len;            /* the same for targets that are a text of their own */
+  int sentences;             /* most sentences of a summary that is chosen from a document */
+  const char *source_prefix; /* put before each source; NULL: nothing; must outlive the dataset */
   const char *source_lang,
       *target_lang;          /* as in ld_input; NULL: the tokenizer's default; must outlive it too */
   bool mask_prompt;          /* targets are completions and assistant turns only */
@@ -45,7 +49,8 @@ typedef struct ld_record {
   int32_t label;   /* a name's index in ld_labels, or the integer itself; -1 for none and for a real number */
   float value;     /* a label that is a number; NaN otherwise */
   int32_t n_parts; /* of tagged text, its words; of a document, its sentences; otherwise 0 */
-  uint32_t cut;    /* what was truncated: LD_CUT_INPUT, LD_CUT_TARGET, LD_CUT_PARTS */
+  uint16_t cut;    /* what was truncated: LD_CUT_INPUT, LD_CUT_TARGET, LD_CUT_PARTS */
+  uint16_t size;   /* of an image: which of the options' sizes it has */
 } ld_record;
 
 enum { LD_CUT_INPUT = 1, LD_CUT_TARGET = 2, LD_CUT_PARTS = 4 /* sentences of a document */ };
@@ -60,13 +65,15 @@ typedef struct ld_sample {
   ld_ids tokens;
   uint8_t *target;
   size_t room;
-  size_t n_whole;  /* tokens before truncation */
-  uint32_t cut;    /* as in ld_record */
+  size_t n_whole; /* tokens before truncation */
+  uint16_t cut;   /* as in ld_record */
+  uint16_t size;
   size_t n_source; /* of a source with its target: how many of the tokens are the source's; otherwise 0 */
   ld_text
       references; /* what a text made by the model is compared with: one or more texts, each ended by a NUL */
   ld_ids types;   /* of labelled text: the tokenizer's type ids, which tell the texts of a pair apart */
   ld_image image; /* fitted by the rule */
+  ld_crop crop;   /* set by the caller, and kept: where the crop of a picture lies */
   ld_label_kind label_kind;
   ld_text label_name; /* LD_LABEL_NAME */
   double label_value; /* LD_LABEL_INTEGER, LD_LABEL_REAL */
@@ -78,6 +85,7 @@ typedef struct ld_sample {
       tags; /* of tagged text: for each target the name of its class; of several labels: each; ended by NULs */
   bool listed;      /* its labels were given as a list, which may be empty: the record is a target */
   bool turned;      /* the image was stored rotated, and is upright now */
+  bool blended;     /* it has transparency, which was put on white */
   ld_tally *unused; /* borrowed: where a record's unused keys are counted; NULL: nowhere */
 } ld_sample;
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/memory.h"
@@ -11,6 +12,7 @@
 
 typedef struct folder {
   char **names;
+  char **captions;  /* NULL: none */
   uint64_t *hashes; /* hash of each file's bytes once it was read; 0 before */
 } folder;
 
@@ -30,6 +32,17 @@ static int check_unchanged(uint64_t *hash, const char *path, const ld_map *map, 
   return 0;
 }
 
+/* Puts the caption before the bytes of the file, which are copied. */
+static void put_caption(const char *caption, ld_bytes *bytes) {
+  const size_t n = strlen(caption) + 1;
+  bytes->own = ld_realloc(NULL, n + bytes->length, 1);
+  memcpy(bytes->own, caption, n);
+  if (bytes->length) memcpy(bytes->own + n, bytes->at, bytes->length);
+  bytes->at = bytes->own;
+  bytes->length += n;
+  ld_map_close(&bytes->map);
+}
+
 static int folder_read(const ld_source *source, uint64_t offset, uint64_t n, ld_bytes *out, ld_error *err) {
   (void)n;
   const folder *f = source->own;
@@ -38,7 +51,10 @@ static int folder_read(const ld_source *source, uint64_t offset, uint64_t n, ld_
   if (!rc) rc = check_unchanged(&f->hashes[offset], path, &out->map, err);
   *out =
       (ld_bytes){.at = out->map.bytes, .length = out->map.length, .name = f->names[offset], .map = out->map};
-  if (rc) ld_bytes_free(out);
+  if (rc)
+    ld_bytes_free(out);
+  else if (f->captions)
+    put_caption(f->captions[offset], out);
   free(path);
   return rc;
 }
@@ -63,14 +79,19 @@ static size_t folder_unit_bytes(const ld_source *source) {
   return n ? sum / n + 1 : 1;
 }
 
-/* The folder itself and the names in it. Stamps of all files would take a system call for each, on every
+static uint64_t add_name(uint64_t hash, const folder *f, size_t i) {
+  hash = ld_hash_string(hash, f->names[i]);
+  return f->captions ? ld_hash_string(hash, f->captions[i]) : hash;
+}
+
+/* The folder itself and the names in it, with their captions. Stamps of all files would take a system call for each, on every
  * rank. */
 static uint64_t folder_stamp(const ld_source *source) {
   const folder *f = source->own;
   struct stat info = {0};
   (void)stat(source->path, &info);
   uint64_t hash = ld_hash_u64(ld_hash_u64(0, info.st_dev), info.st_ino);
-  for (size_t i = 0; i < source->length; i++) hash = ld_hash_string(hash, f->names[i]);
+  for (size_t i = 0; i < source->length; i++) hash = add_name(hash, f, i);
   return hash;
 }
 
@@ -91,7 +112,7 @@ static uint64_t hash_some(const ld_source *source, size_t first, size_t n, int n
   }
   ld_hash_regions(regions, n, n_threads);
   for (size_t i = 0; i < n; i++) {
-    hash = ld_hash_u64(ld_hash_string(hash, f->names[first + i]), regions[i].hash);
+    hash = ld_hash_u64(add_name(hash, f, first + i), regions[i].hash);
     if (maps[i].bytes) f->hashes[first + i] = regions[i].hash;
     ld_map_close(&maps[i]);
   }
@@ -159,6 +180,7 @@ static uint64_t folder_old_digest(const ld_source *source) {
 static void folder_close(ld_source *source) {
   folder *f = source->own;
   ld_names_free(f->names, source->length);
+  if (f->captions) ld_names_free(f->captions, source->length);
   free(f->hashes);
   free(f);
 }
@@ -177,5 +199,12 @@ ld_source *ld_source_folder(const char *path, char **names, size_t n) {
   source->length = n;
   f->names = names;
   f->hashes = ld_alloc(n, sizeof *f->hashes);
+  return source;
+}
+
+ld_source *ld_source_folder_captioned(const char *path, char **names, char **captions, size_t n) {
+  ld_source *source = ld_source_folder(path, names, n);
+  folder *f = source->own;
+  f->captions = captions;
   return source;
 }

@@ -9,4 +9,8 @@
  * changes after it was first read gives LD_EMISMATCH. */
 ld_source *ld_source_folder(const char *path, char **names, size_t n);
 
+/* The same with a caption for each file, which the source owns too: a record's bytes are the caption with its NUL, and
+ * then the file's. */
+ld_source *ld_source_folder_captioned(const char *path, char **names, char **captions, size_t n);
+
 #endif

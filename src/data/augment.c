@@ -11,9 +11,14 @@ ld_augment ld_augment_draw(bool flip, int crop, uint64_t seed, uint64_t epoch, u
   return augment;
 }
 
+ld_crop ld_crop_draw(uint64_t seed, uint64_t epoch, uint64_t record) {
+  const ld_stream stream = ld_rng_stream(seed, LD_RNG_AUGMENT, epoch, record);
+  return (ld_crop){true, ld_rng_uniform(&stream, 3), ld_rng_uniform(&stream, 4)};
+}
+
 void ld_image_put(const ld_image *image, const ld_image_rule *rule, const ld_augment *augment, int index,
                   int n, float *pixels) {
-  const int H = rule->height, W = rule->width, C = rule->channels;
+  const int H = image->height, W = image->width, C = rule->channels;
   for (int c = 0; c < C; c++) {
     const float mean = rule->mean[c], std = rule->std[c];
     float *out = pixels + ((size_t)c * (size_t)n + (size_t)index) * (size_t)H * (size_t)W;

@@ -4,8 +4,7 @@
 
 #include <stdbool.h>
 
-#include "io/image/image.h"
-#include "io/image/rule.h"
+#include "io/image/fit.h"
 
 /* What is done to one image: mirrored, and shifted by so many pixels, with black in the gaps. All zeros:
  * nothing. */
@@ -19,7 +18,10 @@ typedef struct ld_augment {
  * on seed, epoch and the record's number. */
 ld_augment ld_augment_draw(bool flip, int crop, uint64_t seed, uint64_t epoch, uint64_t record);
 
-/* Writes the image, which has the rule's size, as number `index` of `n` images side by side: channel c, pixel
+/* Where the crop of a picture lies, at random: the same for the same seed, epoch and record. */
+ld_crop ld_crop_draw(uint64_t seed, uint64_t epoch, uint64_t record);
+
+/* Writes the image, which has the size of the others, as number `index` of `n` images side by side: channel c, pixel
  * (y, x) goes to pixels[((c n + index) height + y) width + x], normalised by the rule. */
 void ld_image_put(const ld_image *image, const ld_image_rule *rule, const ld_augment *augment, int index,
                   int n, float *pixels);

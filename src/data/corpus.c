@@ -12,6 +12,7 @@ void ld_corpus_close(ld_corpus *corpus) {
   ld_labels_free(&corpus->labels);
   free(corpus->records);
   free(corpus->reads);
+  free(corpus->sizes);
   ld_dataset_close(corpus->dataset);
   free(corpus);
 }
@@ -25,6 +26,19 @@ size_t ld_corpus_bytes(const ld_corpus *corpus) {
     if (corpus->records[i].bytes > longest) longest = corpus->records[i].bytes;
   return (size_t)corpus->n_records * sizeof *corpus->records + READING * (size_t)longest +
          (corpus->plan ? ld_plan_bytes(corpus->plan) : 0);
+}
+
+ld_image_size ld_corpus_size(const ld_corpus *corpus, int size) {
+  const ld_image_rule *rule = &corpus->image_rule;
+  return corpus->n_sizes ? corpus->sizes[size] : (ld_image_size){rule->height, rule->width};
+}
+
+bool ld_corpus_has_size(const ld_corpus *corpus, int size) {
+  const ld_plan *plan = corpus->plan;
+  if (!plan->sizes) return size == 0;
+  for (int64_t i = 0; i < plan->n_rows; i++)
+    if (plan->sizes[i] == size) return true;
+  return false;
 }
 
 const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row) {

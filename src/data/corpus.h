@@ -11,6 +11,9 @@ typedef struct ld_corpus {
   const ld_base *base;
   const ld_options *options;
   bool labelled;
+  ld_image_rule image_rule; /* the base's, at the size that the options say */
+  ld_image_size *sizes;     /* of images that have several */
+  int n_sizes;              /* 0: all have the rule's */
   ld_dataset *dataset;
   ld_record *records; /* of all ranks, in file order */
   int64_t n_records;
@@ -31,6 +34,12 @@ int ld_corpus_check(const ld_corpus *corpus, ld_error *err);
 
 /* The memory that each rank needs for the index of the records, their plan, and reading the longest of them. */
 size_t ld_corpus_bytes(const ld_corpus *corpus);
+
+/* The size of images of that number (ld_record). */
+ld_image_size ld_corpus_size(const ld_corpus *corpus, int size);
+
+/* Whether a row has images of that size. */
+bool ld_corpus_has_size(const ld_corpus *corpus, int size);
 
 /* The first record of a row. */
 const ld_record *ld_corpus_record(const ld_corpus *corpus, int64_t row);

@@ -77,11 +77,11 @@ static void join_empty(const ld_corpus *corpus, const ld_index *index, ld_comm *
             ld_plural(n_empty, "record has no token and is", "records have no token and are"));
 }
 
-/* Counts over all ranks the images that were skipped, and those that were turned. */
+/* Counts over all ranks the images that were skipped, turned, and put on white. */
 static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
   const char *path = ld_dataset_path(corpus->dataset);
-  int64_t counts[2] = {(int64_t)index->n_skipped, (int64_t)index->n_turned};
-  ld_comm_sum_i64(comm, counts, 2);
+  int64_t counts[] = {(int64_t)index->n_skipped, (int64_t)index->n_turned, (int64_t)index->n_blended};
+  ld_comm_sum_i64(comm, counts, sizeof counts / sizeof *counts);
   corpus->n_skipped = counts[0];
   ld_error first = index->first_skipped; /* of the lowest rank that met one, as for an error */
   ld_comm_agree(comm, index->n_skipped ? first.code : 0, &first);
@@ -94,6 +94,9 @@ static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm)
   if (counts[1])
     ld_info("images  %s: %lld %s turned upright as the orientation in the file says", path,
             (long long)counts[1], ld_plural(counts[1], "is", "are"));
+  if (counts[2])
+    ld_info("images  %s: %lld %s transparent parts, which are put on white", path, (long long)counts[2],
+            ld_plural(counts[2], "has", "have"));
 }
 
 /* Gives every rank all records. */
@@ -144,7 +147,10 @@ static void warn_of_records(const ld_corpus *corpus, int seq_len) {
   const char *path = ld_dataset_path(corpus->dataset);
   const ld_plan *plan = corpus->plan;
   const ld_data_form *form = ld_dataset_form(corpus->dataset);
-  if (plan->n_cut)
+  if (plan->n_cut && form->pictures)
+    ld_warn("%s: %lld caption%s longer than %d tokens and truncated", path, (long long)plan->n_cut,
+            ld_plural(plan->n_cut, " is", "s are"), seq_len);
+  else if (plan->n_cut)
     ld_warn("%s: %lld record%s longer than --seq-len %d tokens and truncated", path, (long long)plan->n_cut,
             ld_plural(plan->n_cut, " is", "s are"), seq_len);
   if (plan->n_target_cut)
@@ -165,8 +171,8 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
   const int seq_len = seq_len_of(corpus->base, options), target_len = target_len_of(corpus->base, options);
   ld_length *lengths = ld_alloc((size_t)corpus->n_records, sizeof *lengths);
   for (int64_t i = 0; i < corpus->n_records; i++)
-    lengths[i] =
-        (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets, corpus->records[i].cut};
+    lengths[i] = (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets,
+                             corpus->records[i].cut, corpus->records[i].size};
   const ld_data_form *form = ld_dataset_form(corpus->dataset);
   const bool packs = strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs;
   const bool pack = packs && corpus->labelled; /* what is predicted has a row of its own */
@@ -190,12 +196,37 @@ static int agree_on_layout(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
   return ld_comm_agree(comm, rc, err);
 }
 
+/* Finds the sizes of images by the options. */
+static int choose_sizes(ld_corpus *corpus, ld_error *err) {
+  const ld_options *options = corpus->options;
+  ld_image_rule *rule = &corpus->image_rule;
+  *rule = corpus->base->image_rule;
+  if (!rule->cover) return 0;
+  ld_image_size size = {rule->height, rule->width};
+  const int rc = options->resolution ? ld_image_size_parse(options->resolution, rule->step, &size, err) : 0;
+  if (rc) return rc;
+  rule->height = size.height;
+  rule->width = size.width;
+  if (!options->buckets) return 0;
+  corpus->sizes = ld_alloc(LD_MOST_SIZES, sizeof *corpus->sizes);
+  corpus->n_sizes = ld_image_sizes(size, rule->step, corpus->sizes);
+  return 0;
+}
+
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    bool labelled, ld_corpus **out, ld_error *err) {
+  ld_corpus *corpus = ld_alloc(1, sizeof *corpus);
+  corpus->base = base;
+  corpus->options = options;
+  corpus->labelled = labelled;
+  int rc = choose_sizes(corpus, err); /* the same on every rank */
   const ld_dataset_options data_options = {.forms = base->forms,
                                            .settled = base->params != NULL,
                                            .tokenizer = base->tokenizer,
-                                           .image_rule = &base->image_rule,
+                                           .image_rule = &corpus->image_rule,
+                                           .sizes = corpus->sizes,
+                                           .n_sizes = corpus->n_sizes,
+                                           .caption = options->caption,
                                            .unlabelled = !labelled,
                                            .strict = options->strict,
                                            .eos = base->eos,
@@ -206,11 +237,7 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
                                            .mask_prompt = options->mask_prompt,
                                            .chat_template = options->chat_template,
                                            .own_template = base->chat_template};
-  ld_corpus *corpus = ld_alloc(1, sizeof *corpus);
-  corpus->base = base;
-  corpus->options = options;
-  corpus->labelled = labelled;
-  int rc = ld_corpus_open_data(corpus, comm, path, &data_options, err);
+  if (!rc) rc = ld_corpus_open_data(corpus, comm, path, &data_options, err);
   if (!rc) rc = agree_on_layout(corpus, comm, err);
   if (rc) {
     ld_corpus_close(corpus);

@@ -13,16 +13,21 @@ void ld_feed_free(ld_feed *feed) {
   *feed = (ld_feed){0};
 }
 
-/* Numbers of an image; 0 for text. */
-static size_t pixels_of(const ld_corpus *corpus) {
-  const ld_image_rule *rule = &corpus->base->image_rule;
-  return (size_t)rule->channels * (size_t)rule->height * (size_t)rule->width;
+static bool has_images(const ld_corpus *corpus) {
+  return corpus->image_rule.channels > 0;
+}
+
+/* Numbers of an image of that size; 0 for text. */
+static size_t pixels_of(const ld_corpus *corpus, int size) {
+  const ld_image_size sides = ld_corpus_size(corpus, size);
+  return (size_t)corpus->image_rule.channels * (size_t)sides.height * (size_t)sides.width;
 }
 
 /* Empties the lanes and makes room for so many images. */
-static void clear(const ld_corpus *corpus, size_t images, ld_feed *feed) {
+static void clear(const ld_corpus *corpus, size_t images, int size, ld_feed *feed) {
   ld_lanes_clear(&feed->lanes);
-  if (pixels_of(corpus)) ld_lane_reserve(ld_lane_of(&feed->lanes, LD_IMAGE), images, pixels_of(corpus));
+  if (has_images(corpus))
+    ld_lane_reserve(ld_lane_of(&feed->lanes, LD_IMAGE), images, pixels_of(corpus, size));
 }
 
 /* Lays the image of a record beside those of the other n_images. */
@@ -36,7 +41,7 @@ static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoc
                               (uint64_t)(laid->record - corpus->records));
   ld_lane_begin_segment(lane);
   const int at = ld_lane_add(lane, 1, 0);
-  ld_image_put(&laid->sample->image, &corpus->base->image_rule, &augment, at, n_images, lane->numbers);
+  ld_image_put(&laid->sample->image, &corpus->image_rule, &augment, at, n_images, lane->numbers);
 }
 
 /* Continuous text begins with the beginning-of-text token, which nothing predicts. */
@@ -48,9 +53,19 @@ static void lay_beginning(const ld_corpus *corpus, ld_feed *feed) {
   targets->ids[at] = -1;
 }
 
-static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, ld_sample *sample, ld_error *err) {
+/* Where the crop of a record's picture lies. */
+static ld_crop crop_of(const ld_corpus *corpus, int64_t record, int64_t epoch) {
+  const ld_options *options = corpus->options;
+  const bool random = corpus->image_rule.cover && options->cut && !strcmp(options->cut, "random");
+  if (!random || epoch < 0) return (ld_crop){0};
+  return ld_crop_draw((uint64_t)options->seed, (uint64_t)epoch, (uint64_t)record);
+}
+
+static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, int64_t epoch, ld_sample *sample,
+                      ld_error *err) {
+  sample->crop = crop_of(corpus, piece->record, epoch);
   const int rc = ld_dataset_read(corpus->dataset, &corpus->records[piece->record], sample, err);
-  if (rc || pixels_of(corpus)) return rc;
+  if (rc || (has_images(corpus) && !sample->tokens.n)) return rc;
   const size_t end = (size_t)piece->first + (size_t)piece->count;
   if (corpus->plan->continuous ? end > sample->tokens.n : end != sample->tokens.n)
     return ld_fail(err, LD_EMISMATCH, "%s: changed while it was in use", ld_dataset_path(corpus->dataset));
@@ -65,7 +80,7 @@ static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, in
   if (begins) lay_beginning(corpus, feed);
   for (int p = 0; p < row->n_pieces; p++) {
     const ld_row_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
-    const int rc = read_piece(corpus, piece, &feed->sample, err);
+    const int rc = read_piece(corpus, piece, epoch, &feed->sample, err);
     if (rc) return rc;
     const ld_laid laid = {.sample = &feed->sample,
                           .record = &corpus->records[piece->record],
@@ -74,14 +89,14 @@ static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, in
                           .first = piece->first,
                           .count = piece->count,
                           .continues = plan->continuous && (p || begins)};
-    if (pixels_of(corpus)) lay_image(corpus, &laid, epoch, n_rows, &feed->lanes);
+    if (has_images(corpus)) lay_image(corpus, &laid, epoch, n_rows, &feed->lanes);
     corpus->base->objective->lay(&laid, &feed->lanes);
   }
   return 0;
 }
 
-static ld_batch batch_of(const ld_corpus *corpus, ld_feed *feed) {
-  const ld_image_rule *rule = &corpus->base->image_rule;
+static ld_batch batch_of(const ld_corpus *corpus, int size, ld_feed *feed) {
+  const ld_image_size sides = ld_corpus_size(corpus, size);
   ld_batch batch = {0};
   for (int i = 0; i < feed->lanes.n; i++) {
     ld_field *field = &batch.fields[i];
@@ -89,9 +104,9 @@ static ld_batch batch_of(const ld_corpus *corpus, ld_feed *feed) {
     if (!strcmp(field->name, LD_TARGETS)) field->smoothing = (float)corpus->options->label_smoothing;
     if (strcmp(field->name, LD_IMAGE) != 0) continue;
     field->n_segments = 0;
-    field->channels = rule->channels;
-    field->height = rule->height;
-    field->width = rule->width;
+    field->channels = corpus->image_rule.channels;
+    field->height = sides.height;
+    field->width = sides.width;
   }
   return batch;
 }
@@ -104,11 +119,12 @@ static int check_beginning(const ld_corpus *corpus, ld_error *err) {
 
 int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, int64_t epoch, ld_feed *feed,
                     ld_batch *batch, ld_error *err) {
-  clear(corpus, (size_t)n_rows, feed);
+  const int size = corpus->plan->sizes ? corpus->plan->sizes[rows[0]] : 0;
+  clear(corpus, (size_t)n_rows, size, feed);
   int rc = check_beginning(corpus, err);
   for (int i = 0; i < n_rows && !rc; i++)
     rc = lay_row(corpus, &corpus->plan->rows[rows[i]], epoch, n_rows, feed, err);
-  if (!rc) *batch = batch_of(corpus, feed);
+  if (!rc) *batch = batch_of(corpus, size, feed);
   return rc;
 }
 
@@ -118,8 +134,8 @@ static bool is_apart(const ld_corpus *corpus) {
   return ld_dataset_form(corpus->dataset)->apart;
 }
 
-ld_row_shape ld_corpus_shape_of(const ld_corpus *corpus, int n_tokens, int64_t n_targets) {
-  return (ld_row_shape){is_apart(corpus) ? n_tokens - (int)n_targets : n_tokens, (int)n_targets};
+ld_row_shape ld_corpus_shape_of(const ld_corpus *corpus, int n_tokens, int64_t n_targets, int size) {
+  return (ld_row_shape){is_apart(corpus) ? n_tokens - (int)n_targets : n_tokens, (int)n_targets, size};
 }
 
 int ld_corpus_tokens_of(const ld_corpus *corpus, ld_row_shape shape) {
@@ -129,21 +145,23 @@ int ld_corpus_tokens_of(const ld_corpus *corpus, ld_row_shape shape) {
 ld_row_shape ld_corpus_longest(const ld_corpus *corpus) {
   const ld_plan *plan = corpus->plan;
   const int most = plan->most_targets < plan->longest ? plan->most_targets : plan->longest;
-  if (!is_apart(corpus)) return (ld_row_shape){plan->longest, most};
-  return (ld_row_shape){plan->longest_input, plan->most_targets};
+  if (!is_apart(corpus)) return (ld_row_shape){plan->longest, most, 0};
+  return (ld_row_shape){plan->longest_input, plan->most_targets, 0};
 }
 
 ld_row_shape ld_corpus_shape(const ld_corpus *corpus, int n_input) {
   const ld_row_shape longest = ld_corpus_longest(corpus);
   const int n_targets = (int)((int64_t)n_input * longest.n_targets / longest.n_input);
-  return (ld_row_shape){n_input, n_targets > 1 ? n_targets : 1};
+  const int size = corpus->plan->sizes ? corpus->plan->sizes[corpus->plan->n_rows / 2] : 0;
+  return (ld_row_shape){n_input, n_targets > 1 ? n_targets : 1, size};
 }
 
 /* Fills in a record of that shape. Its first tokens are the targets, or its last ones where these are a text of
  * their own. */
 static void fill_blank(const ld_corpus *corpus, ld_row_shape shape, ld_sample *sample) {
   const bool apart = is_apart(corpus);
-  const int n_tokens = pixels_of(corpus) ? 0 : ld_corpus_tokens_of(corpus, shape);
+  const bool captions = corpus->base->tokenizer != NULL; /* images may have none */
+  const int n_tokens = has_images(corpus) && !captions ? 0 : ld_corpus_tokens_of(corpus, shape);
   sample->tokens.n = sample->types.n = sample->parts.n = 0;
   for (int t = 0; t < n_tokens; t++) {
     ld_ids_push(&sample->tokens, 0);
@@ -157,11 +175,11 @@ static void fill_blank(const ld_corpus *corpus, ld_row_shape shape, ld_sample *s
 
 int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape, ld_feed *feed,
                     ld_batch *batch, ld_error *err) {
-  const size_t pixels = (size_t)n_rows * pixels_of(corpus);
+  const size_t pixels = (size_t)n_rows * pixels_of(corpus, shape.size);
   const int n_tokens = ld_corpus_tokens_of(corpus, shape);
   if (n_rows * n_tokens > INT32_MAX / 2 || pixels > INT32_MAX / 2)
     return ld_fail(err, LD_EUSAGE, "--micro-batch %lld: that is too much for one pass", (long long)n_rows);
-  clear(corpus, (size_t)n_rows, feed);
+  clear(corpus, (size_t)n_rows, shape.size, feed);
   fill_blank(corpus, shape, &feed->sample);
   const ld_record record = {.n_tokens = n_tokens, .n_targets = shape.n_targets};
   const ld_laid laid = {.sample = &feed->sample,
@@ -170,9 +188,9 @@ int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape,
                         .model = corpus->base->model,
                         .count = n_tokens};
   for (int64_t row = 0; row < n_rows; row++) {
-    if (pixels) ld_lane_add(ld_lane_of(&feed->lanes, LD_IMAGE), 1, pixels_of(corpus));
+    if (pixels) ld_lane_add(ld_lane_of(&feed->lanes, LD_IMAGE), 1, pixels_of(corpus, shape.size));
     corpus->base->objective->lay(&laid, &feed->lanes);
   }
-  *batch = batch_of(corpus, feed);
+  *batch = batch_of(corpus, shape.size, feed);
   return 0;
 }

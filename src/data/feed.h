@@ -23,15 +23,17 @@ int ld_corpus_batch(const ld_corpus *corpus, const int64_t *rows, int n_rows, in
  * are among these tokens or a text of their own. */
 typedef struct ld_row_shape {
   int n_input, n_targets;
+  int size; /* of its image (ld_corpus_size) */
 } ld_row_shape;
 
-/* The shape of a record, or of a row of continuous text. */
-ld_row_shape ld_corpus_shape_of(const ld_corpus *corpus, int n_tokens, int64_t n_targets);
+/* The shape of a record, or of a row of continuous text (size 0). */
+ld_row_shape ld_corpus_shape_of(const ld_corpus *corpus, int n_tokens, int64_t n_targets, int size);
 
 /* How many tokens rows of that shape have in all. */
 int ld_corpus_tokens_of(const ld_corpus *corpus, ld_row_shape shape);
 
-/* The shape of a row that would need the most memory: the longest, with as many targets as it could have. */
+/* The shape of a row that would need the most memory: the longest, with as many targets as it could have. Its image has
+ * size 0, for the caller to change. */
 ld_row_shape ld_corpus_longest(const ld_corpus *corpus);
 
 /* The same for a row that reads n_input tokens. */

@@ -215,6 +215,22 @@ int ld_corpus_fetch(const ld_corpus *corpus, ld_comm *comm, const int64_t *rows,
   return ld_comm_agree(comm, rc, err);
 }
 
+int ld_corpus_owner(int64_t first, int64_t micro_batch, const ld_comm *comm) {
+  return (int)(first / micro_batch % ld_comm_size(comm));
+}
+
+/* The owners of the n rows from `first` on, and how many of them to fetch at once, in whole microbatches. */
+static int64_t own_rows(const ld_corpus *corpus, const ld_comm *comm, int64_t first, int64_t micro_batch,
+                        const int64_t *rows, int *owners, int64_t n) {
+  const int64_t most = ld_corpus_window(corpus, rows, n, micro_batch * ld_comm_size(comm));
+  int64_t i = 0;
+  for (int64_t taken; i < most; i += taken) {
+    taken = ld_plan_take(corpus->plan, NULL, first + i, n - i, micro_batch);
+    for (int64_t k = i; k < i + taken; k++) owners[k] = ld_corpus_owner(first + i, micro_batch, comm);
+  }
+  return i;
+}
+
 int ld_corpus_fetch_next(const ld_corpus *corpus, ld_comm *comm, int64_t first, int64_t micro_batch,
                          int64_t *until, int rc, ld_error *err) {
   if (!ld_corpus_is_fetched(corpus) || first < *until) return rc;
@@ -223,14 +239,10 @@ int ld_corpus_fetch_next(const ld_corpus *corpus, ld_comm *comm, int64_t first, 
     *until = corpus->plan->n_rows; /* on all ranks: no rank fetches again before the end of the walk */
     return rc;
   }
-  const int size = ld_comm_size(comm);
   int64_t n = corpus->plan->n_rows - first, *rows = ld_alloc((size_t)n, sizeof *rows);
   int *owners = ld_alloc((size_t)n, sizeof *owners);
-  for (int64_t i = 0; i < n; i++) {
-    rows[i] = first + i;
-    owners[i] = (int)((first + i) / micro_batch % size);
-  }
-  n = ld_corpus_window(corpus, rows, n, micro_batch * size);
+  for (int64_t i = 0; i < n; i++) rows[i] = first + i;
+  n = own_rows(corpus, comm, first, micro_batch, rows, owners, n);
   *until = first + n;
   rc = ld_corpus_fetch(corpus, comm, rows, owners, n, err);
   if (rc) *until = corpus->plan->n_rows;

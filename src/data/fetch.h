@@ -32,6 +32,9 @@ int ld_corpus_fetch(const ld_corpus *corpus, ld_comm *comm, const int64_t *rows,
  * else a multiple of `unit`. The same on every rank. */
 int64_t ld_corpus_window(const ld_corpus *corpus, const int64_t *rows, int64_t n, int64_t unit);
 
+/* The rank of the microbatch that begins with row `first`, in a walk through all rows in order. */
+int ld_corpus_owner(int64_t first, int64_t micro_batch, const ld_comm *comm);
+
 /* For a walk through all rows in order, whose microbatches go to the ranks in turn: once `first`, the walk's
  * position, reaches *until, fetches the next rows and moves *until on. Passes on `rc`, the code of this
  * rank's walk so far; where rows are fetched, an error becomes everyone's. Collective. */

@@ -118,6 +118,39 @@ static void make_rows(ld_plan *plan, const ld_length *lengths, int64_t n, const 
   }
 }
 
+/* A row and the size of its images. */
+typedef struct sized_row {
+  ld_row row;
+  uint16_t size;
+} sized_row;
+
+static int by_size(const void *a, const void *b) {
+  const sized_row *x = a, *y = b;
+  if (x->size != y->size) return x->size < y->size ? -1 : 1;
+  return x->row.first_piece < y->row.first_piece ? -1 : 1;
+}
+
+/* Sorts the rows by size, if they have several, so that those of one size stand together. */
+static void sort_by_size(ld_plan *plan, const ld_length *lengths) {
+  const size_t n = (size_t)plan->n_rows;
+  sized_row *rows = ld_alloc(n, sizeof *rows);
+  bool sized = false;
+  for (size_t r = 0; r < n; r++) {
+    const ld_row *row = &plan->rows[r];
+    rows[r] = (sized_row){*row, lengths[plan->pieces[row->first_piece].record].size};
+    sized = sized || rows[r].size;
+  }
+  if (sized) {
+    qsort(rows, n, sizeof *rows, by_size);
+    plan->sizes = ld_alloc(n, sizeof *plan->sizes);
+  }
+  for (size_t r = 0; sized && r < n; r++) {
+    plan->rows[r] = rows[r].row;
+    plan->sizes[r] = rows[r].size;
+  }
+  free(rows);
+}
+
 ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool pack) {
   ld_plan *plan = ld_alloc(1, sizeof *plan);
   const int64_t used = count_used(plan, lengths, n);
@@ -135,6 +168,7 @@ ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool 
   }
   free(next);
   free(row_of);
+  sort_by_size(plan, lengths);
   add_totals(plan);
   return plan;
 }
@@ -176,6 +210,7 @@ void ld_plan_free(ld_plan *plan) {
   if (!plan) return;
   free(plan->rows);
   free(plan->pieces);
+  free(plan->sizes);
   free(plan);
 }
 
@@ -201,11 +236,45 @@ static int compare_keys(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+int64_t ld_plan_take(const ld_plan *plan, const int64_t *rows, int64_t first, int64_t n, int64_t micro) {
+  const int64_t most = n < micro ? n : micro;
+  for (int64_t i = 1; plan->sizes && i < most; i++) {
+    const int64_t a = rows ? rows[first + i] : first + i, b = rows ? rows[first] : first;
+    if (plan->sizes[a] != plan->sizes[b]) return i;
+  }
+  return most;
+}
+
+int64_t ld_plan_microbatches(const ld_plan *plan, const int64_t *rows, int64_t n, int64_t micro) {
+  int64_t count = 0;
+  for (int64_t first = 0; first < n; first += ld_plan_take(plan, rows, first, n - first, micro)) count++;
+  return count;
+}
+
+int64_t ld_plan_most_microbatches(const ld_plan *plan, int64_t n, int64_t micro) {
+  return plan->sizes ? n : (n + micro - 1) / micro;
+}
+
+/* Puts rows of one size together, otherwise in their order. */
+static void gather_sizes(const ld_plan *plan, int64_t *rows, int64_t n, int64_t *scratch) {
+  int64_t *keys = scratch, *before = scratch + n;
+  for (int64_t i = 0; i < n; i++) {
+    keys[i] = ((int64_t)plan->sizes[rows[i]] << 32) + i;
+    before[i] = rows[i];
+  }
+  qsort(keys, (size_t)n, sizeof *keys, compare_keys);
+  for (int64_t i = 0; i < n; i++) rows[i] = before[keys[i] & UINT32_MAX];
+}
+
 /* Assigns the rows, longest first, to the microbatches, back and forth. */
 void ld_plan_balance(const ld_plan *plan, int64_t micro, int64_t *rows, int64_t n, int64_t *scratch) {
   const int64_t n_micro = (n + micro - 1) / micro;
   int64_t *keys = scratch, *before = scratch + n, next = 0;
   bool same = true;
+  if (plan->sizes) {
+    gather_sizes(plan, rows, n, scratch);
+    return;
+  }
   for (int64_t i = 0; i < n; i++) {
     const int32_t tokens = plan->rows[rows[i]].n_tokens;
     same = same && tokens == plan->rows[rows[0]].n_tokens;

@@ -26,9 +26,10 @@ typedef struct ld_plan {
   ld_row *rows;
   int64_t n_rows;
   ld_row_piece *pieces;
-  bool continuous;                 /* the pieces of a row are one text; otherwise each is its own segment */
-  bool bos;                        /* a row of continuous text begins with the beginning-of-text token */
-  int longest;                     /* tokens of the longest row */
+  uint16_t *sizes; /* of the rows' images; rows of one size stand together; NULL: all have size 0 */
+  bool continuous; /* the pieces of a row are one text; otherwise each is its own segment */
+  bool bos;        /* a row of continuous text begins with the beginning-of-text token */
+  int longest;     /* tokens of the longest row */
   int longest_input, most_targets; /* of a row: tokens that are not targets, and targets */
   int64_t n_targets, n_tokens;
   int64_t n_cut, n_target_cut; /* records of which the input, and the target, was truncated */
@@ -39,7 +40,8 @@ typedef struct ld_plan {
 /* The length of a record, as in the dataset's index. */
 typedef struct ld_length {
   int32_t n_tokens, n_targets;
-  uint32_t cut; /* LD_CUT_INPUT, LD_CUT_TARGET, LD_CUT_PARTS */
+  uint16_t cut;  /* LD_CUT_INPUT, LD_CUT_TARGET, LD_CUT_PARTS */
+  uint16_t size; /* of its image */
 } ld_length;
 
 /* One record per row; with `pack` as many as fit in seq_len tokens, by best fit over decreasing lengths. No
@@ -60,8 +62,17 @@ int64_t ld_plan_steps(const ld_plan *plan, int64_t batch_size);
 /* Writes the order of the rows in an epoch to order (n_rows). */
 void ld_plan_order(const ld_plan *plan, uint64_t seed, int64_t epoch, bool shuffle, int64_t *order);
 
+/* How many of the n rows are one microbatch: at most `micro`, of one size. rows NULL: the plan's own order from row
+ * `first` on; otherwise rows[first], ... */
+int64_t ld_plan_take(const ld_plan *plan, const int64_t *rows, int64_t first, int64_t n, int64_t micro);
+
+/* How many microbatches n rows have, and how many any n rows have at most. */
+int64_t ld_plan_microbatches(const ld_plan *plan, const int64_t *rows, int64_t n, int64_t micro);
+int64_t ld_plan_most_microbatches(const ld_plan *plan, int64_t n, int64_t micro);
+
 /* Rearranges the n rows of one step so that its microbatches, `micro` consecutive rows each, hold about the
- * same number of tokens; otherwise ranks wait for the longest. `scratch` holds 2 n numbers. */
+ * same number of tokens; otherwise ranks wait for the longest. Rows of several sizes are put together by size
+ * instead. `scratch` holds 2 n numbers. */
 void ld_plan_balance(const ld_plan *plan, int64_t micro, int64_t *rows, int64_t n, int64_t *scratch);
 
 #endif

@@ -95,6 +95,19 @@ size_t ld_tape_bytes(const ld_tape *tape) {
   return tape->data.peak + tape->grads.peak + tape->scratch_floats * sizeof(float);
 }
 
+static void raise(size_t *a, size_t *b) {
+  if (*a < *b)
+    *a = *b;
+  else
+    *b = *a;
+}
+
+void ld_tape_need_most(ld_tape *tape, ld_tape_room *most) {
+  raise(&tape->data.peak, &most->data);
+  raise(&tape->grads.peak, &most->grads);
+  raise(&tape->scratch_floats, &most->scratch_floats);
+}
+
 bool ld_tape_reserve(ld_tape *tape) {
   return ld_arena_reserve(&tape->data, tape->data.peak) && ld_arena_reserve(&tape->grads, tape->grads.peak) &&
          ld_arena_reserve(&tape->scratch, tape->scratch_floats * sizeof(float));

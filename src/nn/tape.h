@@ -91,6 +91,14 @@ void ld_tape_begin(ld_tape *tape, enum ld_pass pass, bool dry, bool recompute);
 /* After a dry pass: the bytes that the pass needs in all. */
 size_t ld_tape_bytes(const ld_tape *tape);
 
+/* After a dry pass: makes the tape count as much memory as that pass and those before it need, of which `most` is
+ * the record. It is zeroed before the first. So passes of several shapes find room. */
+typedef struct ld_tape_room {
+  size_t data, grads, scratch_floats;
+} ld_tape_room;
+
+void ld_tape_need_most(ld_tape *tape, ld_tape_room *most);
+
 /* After a dry pass: takes the memory for passes up to that size. False when the system does not have enough. */
 bool ld_tape_reserve(ld_tape *tape) __attribute__((warn_unused_result));
 

@@ -39,6 +39,10 @@ typedef struct ld_options {
   bool flip;    /* augmentation of images */
   int64_t crop; /* pixels of padding */
   bool strict;
+  char *resolution;  /* of images to learn; NULL: the base's */
+  bool buckets;      /* sizes by aspect ratio */
+  char *cut;         /* "center", "random" */
+  char *caption;     /* of images without one; NULL: none */
   char *labels_file; /* convert */
   /* training */
   double epochs;

@@ -16,8 +16,8 @@ typedef struct costs {
   const ld_options *options;
   ld_tape *tape;
   ld_feed feed;
-  int unit;                          /* tokens from one kind to the next */
-  double work[KINDS + 1][KINDS + 1]; /* by kind of input and of targets; 0: not known */
+  int unit;                             /* tokens from one kind to the next */
+  double (*work)[KINDS + 1][KINDS + 1]; /* by size of the image, kind of input and of targets; 0: not known */
 } costs;
 
 static int find_work(costs *c, ld_row_shape shape, double *work, ld_error *err) {
@@ -38,8 +38,9 @@ static int kind_of(const costs *c, int n) {
 /* Adds the work of a sequence: its kind's work, scaled to its length. */
 static int add_sequence(costs *c, ld_row_shape shape, double *sum, ld_error *err) {
   const int input = kind_of(c, shape.n_input), targets = kind_of(c, shape.n_targets);
-  double *work = &c->work[input][targets];
-  const int rc = *work > 0 ? 0 : find_work(c, (ld_row_shape){input * c->unit, targets * c->unit}, work, err);
+  double *work = &c->work[shape.size][input][targets];
+  const ld_row_shape rounded = {input * c->unit, targets * c->unit, shape.size};
+  const int rc = *work > 0 ? 0 : find_work(c, rounded, work, err);
   *sum += *work * shape.n_input / (input * c->unit);
   return rc;
 }
@@ -48,12 +49,12 @@ static int add_row(costs *c, const ld_row *row, double *sum, ld_error *err) {
   const ld_plan *plan = c->corpus->plan;
   const ld_corpus *corpus = c->corpus;
   if (plan->continuous)
-    return add_sequence(c, ld_corpus_shape_of(corpus, row->n_tokens, row->n_targets), sum, err);
+    return add_sequence(c, ld_corpus_shape_of(corpus, row->n_tokens, row->n_targets, 0), sum, err);
   int rc = 0;
   for (int p = 0; p < row->n_pieces && !rc; p++) {
     const ld_row_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
-    const int64_t n_targets = corpus->records[piece->record].n_targets;
-    rc = add_sequence(c, ld_corpus_shape_of(corpus, piece->count, n_targets), sum, err);
+    const ld_record *record = &corpus->records[piece->record];
+    rc = add_sequence(c, ld_corpus_shape_of(corpus, piece->count, record->n_targets, record->size), sum, err);
   }
   return rc;
 }
@@ -61,10 +62,10 @@ static int add_row(costs *c, const ld_row *row, double *sum, ld_error *err) {
 int ld_assignment_create(ld_assignment *a, const ld_corpus *corpus, ld_tape *tape, const ld_options *options,
                          int n_ranks, ld_error *err) {
   const ld_plan *plan = corpus->plan;
-  const size_t most = (size_t)((options->batch_size + options->micro_batch - 1) / options->micro_batch);
+  const size_t most = (size_t)ld_plan_most_microbatches(plan, options->batch_size, options->micro_batch);
   costs *c = ld_alloc(1, sizeof *c);
   int rc = 0;
-  *a = (ld_assignment){.micro = options->micro_batch, .n_ranks = n_ranks};
+  *a = (ld_assignment){.plan = plan, .micro = options->micro_batch, .n_ranks = n_ranks};
   a->row_work = ld_alloc((size_t)plan->n_rows, sizeof *a->row_work);
   a->work = ld_alloc(most, sizeof *a->work);
   a->load = ld_alloc((size_t)n_ranks, sizeof *a->load);
@@ -72,6 +73,7 @@ int ld_assignment_create(ld_assignment *a, const ld_corpus *corpus, ld_tape *tap
   c->corpus = corpus;
   c->options = options;
   c->tape = tape;
+  c->work = ld_alloc(corpus->n_sizes ? (size_t)corpus->n_sizes : 1, sizeof *c->work);
   c->unit = (plan->longest + KINDS - 1) / KINDS;
   for (int64_t i = 0; i < plan->n_rows && !rc; i++) {
     double work = 0;
@@ -79,6 +81,7 @@ int ld_assignment_create(ld_assignment *a, const ld_corpus *corpus, ld_tape *tap
     a->row_work[i] = llround(work);
   }
   ld_feed_free(&c->feed);
+  free(c->work);
   free(c);
   return rc;
 }
@@ -92,9 +95,12 @@ void ld_assignment_free(ld_assignment *a) {
 }
 
 const int *ld_assign_step(ld_assignment *a, const int64_t *rows, int64_t n_rows) {
-  const int64_t n = (n_rows + a->micro - 1) / a->micro;
-  for (int64_t i = 0; i < n; i++) a->work[i] = (ld_work){0, i};
-  for (int64_t i = 0; i < n_rows; i++) a->work[i / a->micro].amount += a->row_work[rows[i]];
+  int64_t n = 0;
+  for (int64_t first = 0, taken; first < n_rows; first += taken, n++) {
+    taken = ld_plan_take(a->plan, rows, first, n_rows - first, a->micro);
+    a->work[n] = (ld_work){0, n};
+    for (int64_t i = first; i < first + taken; i++) a->work[n].amount += a->row_work[rows[i]];
+  }
   ld_assign_work(a->work, n, a->load, a->n_ranks, a->owner);
   return a->owner;
 }

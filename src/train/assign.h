@@ -16,6 +16,7 @@ typedef struct ld_work {
 } ld_work;
 
 typedef struct ld_assignment {
+  const ld_plan *plan;
   int64_t *row_work; /* (rows of the plan) floating-point operations */
   ld_work *work;     /* of the step's microbatches */
   int64_t *load;     /* (n_ranks) */

@@ -12,17 +12,13 @@
 /* At least as long as both. */
 static ld_row_shape wider(ld_row_shape a, ld_row_shape b) {
   return (ld_row_shape){a.n_input > b.n_input ? a.n_input : b.n_input,
-                        a.n_targets > b.n_targets ? a.n_targets : b.n_targets};
+                        a.n_targets > b.n_targets ? a.n_targets : b.n_targets, 0};
 }
 
-int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute, const ld_corpus *corpus,
-                   const ld_corpus *second, size_t *bytes, ld_error *err) {
+/* A dry pass over rows of that shape. */
+static int try_shape(const ld_session *session, enum ld_pass pass, bool recompute, const ld_corpus *corpus,
+                     int64_t rows, ld_row_shape shape, ld_error *err) {
   ld_tape *tape = session->tape;
-  ld_row_shape shape = ld_corpus_longest(corpus);
-  if (second) shape = wider(shape, ld_corpus_longest(second));
-  int64_t rows = corpus->plan->n_rows;
-  if (second && second->plan->n_rows > rows) rows = second->plan->n_rows;
-  if (rows > session->micro_batch) rows = session->micro_batch;
   ld_batch batch;
   double loss;
   const int rc = ld_corpus_blank(corpus, rows, shape, session->feed, &batch, err);
@@ -30,8 +26,26 @@ int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute,
   ld_tape_begin(tape, pass, true, recompute);
   corpus->base->objective->loss(session->model, tape, &batch, &loss);
   if (pass == LD_PASS_TRAIN) ld_tape_backward(tape);
-  *bytes = ld_tape_bytes(tape);
-  if (ld_tape_reserve(tape)) return 0;
+  return 0;
+}
+
+int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute, const ld_corpus *corpus,
+                   const ld_corpus *second, size_t *bytes, ld_error *err) {
+  ld_row_shape shape = ld_corpus_longest(corpus);
+  if (second) shape = wider(shape, ld_corpus_longest(second));
+  int64_t rows = corpus->plan->n_rows;
+  if (second && second->plan->n_rows > rows) rows = second->plan->n_rows;
+  if (rows > session->micro_batch) rows = session->micro_batch;
+  ld_tape_room most = {0};
+  for (int size = 0; size < (corpus->n_sizes ? corpus->n_sizes : 1); size++) {
+    if (!ld_corpus_has_size(corpus, size) && !(second && ld_corpus_has_size(second, size))) continue;
+    shape.size = size;
+    const int rc = try_shape(session, pass, recompute, corpus, rows, shape, err);
+    if (rc) return rc;
+    ld_tape_need_most(session->tape, &most);
+  }
+  *bytes = ld_tape_bytes(session->tape);
+  if (ld_tape_reserve(session->tape)) return 0;
   return ld_fail(err, LD_EMEMORY,
                  "out of memory: activations need %.1f MiB per rank, more than is available: lower "
                  "--micro-batch or --seq-len, use --recompute, or " LD_MEMORY_REMEDY,
@@ -56,11 +70,6 @@ static int run(const ld_session *session, const ld_corpus *corpus, int64_t first
   ld_tape_begin(session->tape, LD_PASS_INFER, false, false);
   out->outputs = corpus->base->objective->loss(session->model, session->tape, &out->batch, &out->loss);
   return 0;
-}
-
-static int rows_from(const ld_corpus *corpus, int64_t first, int micro_batch) {
-  const int64_t rest = corpus->plan->n_rows - first;
-  return rest < micro_batch ? (int)rest : micro_batch;
 }
 
 /* Where each row's answers begin in the list of all; the caller frees. */
@@ -138,14 +147,14 @@ int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluatio
   int64_t *first_answer = first_answers(plan);
   const int64_t n_rows = plan->n_rows, n_answers = objective->answer ? first_answer[n_rows] : 0;
   int64_t *sums = ld_alloc((size_t)(N_SUMS + n_answers), sizeof *sums);
-  int64_t number = 0, until = 0;
-  int rc = 0;
+  int64_t until = 0;
+  int rc = 0, n;
   *out = (ld_evaluation){.n_rows = n_rows};
-  for (int64_t first = 0; first < n_rows; first += micro_batch, number++) {
+  for (int64_t first = 0; first < n_rows; first += n) {
     ld_comm_poll(comm);
     rc = ld_corpus_fetch_next(corpus, comm, first, micro_batch, &until, rc, err);
-    if (rc || number % ld_comm_size(comm) != ld_comm_rank(comm)) continue;
-    const int n = rows_from(corpus, first, micro_batch);
+    n = (int)ld_plan_take(plan, NULL, first, n_rows - first, micro_batch);
+    if (rc || ld_corpus_owner(first, micro_batch, comm) != ld_comm_rank(comm)) continue;
     pass done;
     rc = run(session, corpus, first, n, &done, err);
     if (rc) continue; /* the other ranks still wait for the records that are fetched together */

@@ -148,8 +148,8 @@ int64_t ld_trainer_rows(ld_trainer *t, int64_t step, const int64_t **rows) {
   return rows_from(t, first);
 }
 
-static int64_t n_microbatches(const ld_trainer *t, int64_t n_rows) {
-  return (n_rows + t->options->micro_batch - 1) / t->options->micro_batch;
+static int64_t n_microbatches(const ld_trainer *t, const int64_t *rows, int64_t n_rows) {
+  return ld_plan_microbatches(t->data->plan, rows, n_rows, t->options->micro_batch);
 }
 
 /* Fetches the records of the steps from `step` on, as many as fit in one exchange, in the epoch's current
@@ -166,7 +166,10 @@ static int fetch_records(ld_trainer *t, int64_t step, ld_error *err) {
   for (int64_t begin = 0; begin < n; begin += batch) {
     const int64_t count = n - begin < batch ? n - begin : batch;
     const int *owner = ld_assign_step(&t->assignment, rows + begin, count);
-    for (int64_t i = 0; i < count; i++) owners[begin + i] = owner[i / t->options->micro_batch];
+    for (int64_t i = 0, taken; i < count; i += taken, owner++) {
+      taken = ld_plan_take(t->data->plan, rows + begin, i, count - i, t->options->micro_batch);
+      for (int64_t k = i; k < i + taken; k++) owners[begin + k] = *owner;
+    }
   }
   t->fetched_until = step + (n + batch - 1) / batch;
   const int rc = ld_corpus_fetch(t->data, t->comm, rows, owners, n, err);
@@ -206,14 +209,15 @@ static int microbatch(ld_trainer *t, const int64_t *rows, int n_rows, uint64_t n
 
 /* This rank's microbatches of the step. */
 static int my_microbatches(ld_trainer *t, int64_t step, const int64_t *rows, int64_t n_rows, ld_error *err) {
-  const int64_t micro = t->options->micro_batch, n = n_microbatches(t, n_rows);
-  const int64_t per_step = n_microbatches(t, t->options->batch_size);
+  const ld_plan *plan = t->data->plan;
+  const int64_t micro = t->options->micro_batch, n = n_microbatches(t, rows, n_rows);
+  const int64_t per_step = ld_plan_most_microbatches(plan, t->options->batch_size, micro);
   const int *owner = ld_assign_step(&t->assignment, rows, n_rows), me = ld_comm_rank(t->comm);
   int64_t last = n - 1;
   while (last >= 0 && owner[last] != me) last--;
-  for (int64_t i = 0; i <= last; i++) {
+  for (int64_t i = 0, first = 0, count; i <= last; i++, first += count) {
+    count = ld_plan_take(plan, rows, first, n_rows - first, micro);
     if (owner[i] != me) continue;
-    const int64_t first = i * micro, count = n_rows - first < micro ? n_rows - first : micro;
     const int rc = microbatch(t, rows + first, (int)count, (uint64_t)(step * per_step + i), i == last, err);
     if (rc) return rc;
   }
@@ -261,7 +265,7 @@ static int take_step(ld_trainer *t, bool stop_asked, ld_step_report *report, ld_
     lap(t, "allreduce");
     if (rc) return rc;
     report->tries++;
-  } while (!ld_exact_fit(&t->exact, n_microbatches(t, n_rows)));
+  } while (!ld_exact_fit(&t->exact, n_microbatches(t, rows, n_rows)));
   const int64_t *counters = t->exact.sums;
   ld_exact_mean(&t->exact, (double)counters[TARGETS]);
   lap(t, "sum gradients");

@@ -26,9 +26,9 @@ static void check(const ld_plan *plan, const ld_length *lengths, int n, int seq_
   free(seen);
 }
 
-static const ld_length some[] = {{10, 9, 0}, {3, 2, 0}, {50, 49, LD_CUT_INPUT}, {50, 49, 0},
-                                 {1, 0, 0},  {7, 1, 0}, {40, 5, LD_CUT_TARGET}, {43, 42, 0},
-                                 {10, 3, 0}};
+static const ld_length some[] = {{10, 9, 0, 0}, {3, 2, 0, 0}, {50, 49, LD_CUT_INPUT, 0}, {50, 49, 0, 0},
+                                 {1, 0, 0, 0},  {7, 1, 0, 0}, {40, 5, LD_CUT_TARGET, 0}, {43, 42, 0, 0},
+                                 {10, 3, 0, 0}};
 enum { N_SOME = sizeof some / sizeof *some };
 
 Test(plan, one_record_a_row) {
@@ -51,7 +51,7 @@ Test(plan, packing_fills_rows) {
 }
 
 Test(plan, stream_cuts_windows) {
-  const ld_length lengths[] = {{10, 10, 0}, {3, 3, 0}, {0, 0, 0}, {100, 100, 0}, {5, 5, 0}};
+  const ld_length lengths[] = {{10, 10, 0, 0}, {3, 3, 0, 0}, {0, 0, 0, 0}, {100, 100, 0, 0}, {5, 5, 0, 0}};
   for (int bos = 0; bos < 2; bos++) {
     ld_plan *plan = ld_plan_stream(lengths, 5, 16, bos);
     check(plan, lengths, 5, 16);
@@ -84,7 +84,7 @@ Test(plan, microbatches_hold_equally_many_tokens) {
   ld_length lengths[N];
   int64_t rows[N], scratch[2 * N];
   bool seen[N] = {false};
-  for (int i = 0; i < N; i++) lengths[i] = (ld_length){i * 7 % N + 2, 1, 0};
+  for (int i = 0; i < N; i++) lengths[i] = (ld_length){i * 7 % N + 2, 1, 0, 0};
   ld_plan *plan = ld_plan_records(lengths, N, 50, false);
   ld_plan_order(plan, 3, 0, true, rows);
   ld_plan_balance(plan, MICRO, rows, N, scratch);
@@ -102,5 +102,36 @@ Test(plan, microbatches_hold_equally_many_tokens) {
   for (int i = 0; i < N; i++) rows[i] = i;
   ld_plan_balance(plan, MICRO, rows, N, scratch);
   for (int i = 0; i < N; i++) cr_assert(rows[i] == i);
+  ld_plan_free(plan);
+}
+
+/* Rows of three sizes: together in the plan, and in each step; a microbatch has one size. */
+Test(plan, sizes_do_not_mix) {
+  enum { N_ROWS = 40, STEP = 10, PER_MICRO = 3 };
+  ld_length lengths[N_ROWS];
+  for (int i = 0; i < N_ROWS; i++) lengths[i] = (ld_length){5, 1, 0, (uint16_t)(i * 7 % 3)};
+  ld_plan *plan = ld_plan_records(lengths, N_ROWS, 100, false);
+  cr_assert(plan->sizes && plan->n_rows == N_ROWS);
+  int64_t order[N_ROWS], scratch[2 * STEP], n_seen = 0;
+  for (int64_t r = 0; r < N_ROWS; r++) {
+    cr_assert(!r || plan->sizes[r] >= plan->sizes[r - 1]);
+    cr_assert_eq(plan->sizes[r], lengths[plan->pieces[plan->rows[r].first_piece].record].size);
+  }
+  ld_plan_order(plan, 3, 0, true, order);
+  for (int64_t first = 0; first < N_ROWS; first += STEP) {
+    ld_plan_balance(plan, PER_MICRO, order + first, STEP, scratch);
+    int64_t count = 0;
+    for (int64_t i = 0, n; i < STEP; i += n, count++) {
+      n = ld_plan_take(plan, order + first, i, STEP - i, PER_MICRO);
+      cr_assert(n >= 1 && n <= PER_MICRO);
+      for (int64_t k = i; k < i + n; k++)
+        cr_assert_eq(plan->sizes[order[first + k]], plan->sizes[order[first + i]]);
+      n_seen += n;
+    }
+    cr_assert_eq(count, ld_plan_microbatches(plan, order + first, STEP, PER_MICRO));
+    cr_assert_leq(count, ld_plan_most_microbatches(plan, STEP, PER_MICRO));
+    cr_assert_leq(count, STEP / PER_MICRO + 3);
+  }
+  cr_assert_eq(n_seen, N_ROWS);
   ld_plan_free(plan);
 }
