@@ -14,7 +14,7 @@
 #include "model/diffusion.h"
 #include "objective/objective.h"
 
-static const ld_data_form *const forms[] = {&ld_form_image, NULL};
+static const ld_data_form *const forms[] = {&ld_form_picture, NULL};
 static const ld_metric metrics[] = {{0}};
 
 /* What the random numbers of a record are for. */
