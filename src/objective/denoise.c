@@ -93,6 +93,15 @@ static void lay(const ld_laid *laid, ld_lanes *lanes) {
   if (d->n_texts) lay_caption(laid, d, lanes);
   if (d->sizes) lay_sizes(laid, laid->height, laid->width, lanes);
   if (d->n_classes) lay_class(laid, lanes);
+  ld_lane *targets = ld_lane_of(lanes, LD_TARGETS); /* the picture as a whole */
+  const int at = ld_lane_add(targets, 1, 0);
+  targets->ids[at] = 0;
+}
+
+static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
+  (void)targets;
+  (void)labels;
+  ld_text_puts(out, ", with noise");
 }
 
 /* The schedule's numbers for each picture of a batch. */
@@ -152,5 +161,6 @@ const ld_objective ld_objective_denoise = {
     .metrics = metrics,
     .head = LD_HEAD_NOISE,
     .lay = lay,
+    .put_target = put_target,
     .loss = loss,
 };
