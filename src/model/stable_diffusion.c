@@ -131,6 +131,7 @@ static void describe(ld_builder *b, const parts *own, bool conditional) {
   if (own->n_texts) d->text_len = ld_clip_length(own->texts[0]);
   model->channels = own->vae ? 3 : d->channels;
   model->image_size = d->size;
+  model->n_blocks = b->n_blocks;
   model->width = ld_unet_context_width(own->unet);
   model->vocab = own->n_texts ? ld_clip_vocab(own->texts[0]) : 0;
   model->max_positions = d->text_len;
