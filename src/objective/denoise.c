@@ -14,7 +14,7 @@
 #include "model/diffusion.h"
 #include "objective/objective.h"
 
-static const ld_data_form *const forms[] = {&ld_form_image, NULL};
+static const ld_data_form *const forms[] = {&ld_form_picture, NULL};
 static const ld_metric metrics[] = {{0}};
 
 /* What the random numbers of a record are for. */
@@ -76,6 +76,15 @@ static void lay(const ld_laid *laid, ld_lanes *lanes) {
   if (d->n_texts) lay_caption(laid, d, lanes);
   if (d->sizes) ld_diffusion_lay_sizes(laid->height, laid->width, ld_lane_of(lanes, LD_SIZES));
   if (d->n_classes) lay_class(laid, lanes);
+  ld_lane *targets = ld_lane_of(lanes, LD_TARGETS); /* the picture as a whole */
+  const int at = ld_lane_add(targets, 1, 0);
+  targets->ids[at] = 0;
+}
+
+static void put_target(const ld_field *targets, const ld_labels *labels, ld_text *out) {
+  (void)targets;
+  (void)labels;
+  ld_text_puts(out, ", with noise");
 }
 
 /* The schedule's numbers for each picture of a batch. */
@@ -135,5 +144,6 @@ const ld_objective ld_objective_denoise = {
     .metrics = metrics,
     .head = LD_HEAD_NOISE,
     .lay = lay,
+    .put_target = put_target,
     .loss = loss,
 };
