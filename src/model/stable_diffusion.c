@@ -111,6 +111,12 @@ static void read_schedule(ld_builder *b, ld_diffusion *d) {
   ld_build_own(b, d->schedule.signal);
 }
 
+/* A setting of the pipeline. */
+static void read_zero_empty(ld_builder *b, ld_diffusion *d) {
+  const int rc = ld_value_bool(b->whole, LD_ZERO_EMPTY, true, &d->zero_empty, b->err);
+  if (rc) b->failed = ld_fail_prefix(b->err, rc, "%s/model_index.json", b->weights->source);
+}
+
 static void describe(ld_builder *b, const parts *own, bool conditional) {
   ld_model *model = b->model;
   ld_diffusion *d = model->diffusion = ld_build_alloc(b, 1, sizeof *d);
@@ -129,6 +135,7 @@ static void describe(ld_builder *b, const parts *own, bool conditional) {
   d->size = d->factor * (size ? size : conditional ? 64 : 32);
   d->multiple = d->factor * ld_unet_multiple(own->unet);
   if (own->n_texts) d->text_len = ld_clip_length(own->texts[0]);
+  if (!b->failed && own->n_texts == 2) read_zero_empty(b, d);
   model->channels = own->vae ? 3 : d->channels;
   model->image_size = d->size;
   model->n_blocks = b->n_blocks;
