@@ -90,6 +90,20 @@ static int add_component(const char *folder, const ld_pipeline_part *c, ld_value
   return rc;
 }
 
+/* Moves the names of classes, which a pipeline has beside its components. */
+static void move_labels(ld_value *all, ld_value *index, size_t *room) {
+  for (size_t i = 0; i < index->n_items; i++) {
+    ld_value *labels = &index->items[i];
+    if (strcmp(labels->key, "id2label") != 0 || labels->type != LD_MAP) continue;
+    ld_value *member = ld_value_add(all, ld_strdup(labels->key), room);
+    member->type = LD_MAP;
+    member->items = labels->items;
+    member->n_items = labels->n_items;
+    labels->items = NULL;
+    labels->n_items = 0;
+  }
+}
+
 int ld_pipeline_read(const char *folder, ld_value **out, ld_error *err) {
   char *path = ld_path_join(folder, LD_PIPELINE_INDEX);
   ld_value *index = NULL, *all = ld_alloc(1, sizeof *all);
@@ -109,6 +123,7 @@ int ld_pipeline_read(const char *folder, ld_value **out, ld_error *err) {
     const ld_value *member = ld_value_get(index, c->name);
     if (member && is_component(member)) rc = add_component(folder, c, all, &room, err);
   }
+  if (!rc) move_labels(all, index, &room);
   if (!rc) note_ignored(folder, index);
   ld_value_free(index);
   free(path);

@@ -179,7 +179,9 @@ static void check_parts(const fixture *f) {
     if (!dry && condition.pooled) check_rows(f, "pooled", condition.pooled);
     const ld_stored *noised = stored(f, "noised");
     float *maps = maps_of(noised);
-    const float times[] = {17, 481, 950};
+    float times[3];
+    for (int b = 0; b < f->n; b++)
+      times[b] = ld_schedule_timestep(&d->schedule, ((const int32_t *)stored(f, "times")->data)[b]);
     const ld_maps x = {ld_tape_input(tape, maps, (int)noised->shape[1], f->n * (int)(noised->shape[2] * noised->shape[3])),
                        f->n, (int)noised->shape[2], (int)noised->shape[3]};
     const ld_maps y = d->denoise(model, tape, x, times, &condition, &f->batch);
@@ -260,4 +262,12 @@ Test(diffusion, pixels) {
 
 Test(diffusion, pixels_of_classes) {
   check_case("ddpm_classes");
+}
+
+Test(diffusion, transformer) {
+  check_case("dit");
+}
+
+Test(diffusion, transformer_with_flow_matching) {
+  check_case("dit_flow");
 }
