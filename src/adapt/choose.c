@@ -101,7 +101,7 @@ static int choose_target(const ld_model *model, const ld_name *target, const boo
   for (size_t i = 0; i < model->n_linears; i++) {
     const ld_linear *linear = model->linears[i];
     if (linear->by_column ||
-        (all ? linear == model->head || linear->kernel.height : !fits(linear->path, target)))
+        (all ? linear == model->head || linear->kernel.height || linear->aside : !fits(linear->path, target)))
       continue;
     if (whole[i])
       any_whole = true;
@@ -139,6 +139,9 @@ int ld_choose(const ld_model *model, const ld_selection *selection, ld_choice **
        *whole = ld_alloc(model->n_linears, sizeof *whole);
   int rc = choose_whole(model, selection->whole, whole, err);
   if (!rc) rc = choose_targets(model, selection->targets, whole, chosen, err);
+  if (!rc && selection->texts && !model->text_targets)
+    rc = ld_fail(err, LD_EUSAGE, "--text-encoder: this model has no text encoder");
+  if (!rc && selection->texts) rc = choose_targets(model, model->text_targets, whole, chosen, err);
   *choices = rc ? NULL : ld_alloc(model->n_linears, sizeof **choices);
   *n = 0;
   for (size_t i = 0; i < model->n_linears && !rc; i++) {

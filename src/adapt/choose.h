@@ -12,6 +12,7 @@ typedef struct ld_selection {
   const char
       *targets; /* modules that take an adapter: the path of each, or its end after a dot, or "all-linear" */
   const char *whole; /* modules that are trained in full: as in PEFT's modules_to_save */
+  bool texts;        /* and the model's text_targets */
   ld_choice like;    /* kind, rank, alpha and scaling of the adapters */
 } ld_selection;
 

@@ -73,6 +73,12 @@ static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, int64_
                            sample->tokens.n, err);
 }
 
+static ld_noising noising_of(const ld_corpus *corpus) {
+  const ld_options *o = corpus->options;
+  return (ld_noising){
+      .min_snr = o->min_snr, .offset = o->noise_offset, .caption_dropout = o->caption_dropout};
+}
+
 static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, int n_rows, ld_feed *feed,
                    ld_error *err) {
   const ld_plan *plan = corpus->plan;
@@ -88,7 +94,13 @@ static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, in
                           .model = corpus->base->model,
                           .first = piece->first,
                           .count = piece->count,
-                          .continues = plan->continuous && (p || begins)};
+                          .height = feed->sample.image.height,
+                          .width = feed->sample.image.width,
+                          .continues = plan->continuous && (p || begins),
+                          .seed = (uint64_t)corpus->options->seed,
+                          .epoch = epoch,
+                          .number = piece->record,
+                          .noising = noising_of(corpus)};
     if (has_images(corpus)) lay_image(corpus, &laid, epoch, n_rows, &feed->lanes);
     corpus->base->objective->lay(&laid, &feed->lanes);
   }
@@ -182,11 +194,14 @@ int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape,
   clear(corpus, (size_t)n_rows, shape.size, feed);
   fill_blank(corpus, shape, &feed->sample);
   const ld_record record = {.n_tokens = n_tokens, .n_targets = shape.n_targets};
+  const ld_image_size sides = ld_corpus_size(corpus, shape.size);
   const ld_laid laid = {.sample = &feed->sample,
                         .record = &record,
                         .labels = &corpus->base->labels,
                         .model = corpus->base->model,
-                        .count = n_tokens};
+                        .count = n_tokens,
+                        .height = sides.height,
+                        .width = sides.width};
   for (int64_t row = 0; row < n_rows; row++) {
     if (pixels) ld_lane_add(ld_lane_of(&feed->lanes, LD_IMAGE), 1, pixels_of(corpus, shape.size));
     corpus->base->objective->lay(&laid, &feed->lanes);

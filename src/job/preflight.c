@@ -171,6 +171,10 @@ static void put_tokens(const ld_tokenizer *tokenizer, const ld_field *row, const
   ld_text_free(&part);
 }
 
+static bool is_shown(const ld_field *field) {
+  return !strcmp(field->name, LD_TEXT) || !strcmp(field->name, LD_SOURCE) || !strcmp(field->name, LD_IMAGE);
+}
+
 /* The plan's first sample as it is trained. Only rank 0 decodes it, because it has the data. */
 static int show_sample(void *self, ld_error *err) {
   const ld_job *j = self;
@@ -182,7 +186,7 @@ static int show_sample(void *self, ld_error *err) {
   const int rc = ld_corpus_batch(j->data, &row, 1, -1, &feed, &batch, err);
   const ld_field *targets = rc ? NULL : ld_batch_field(&batch, LD_TARGETS);
   for (const ld_field *field = batch.fields; !rc && field->name; field++) {
-    if (field == targets || !strcmp(field->name, LD_SENTENCES)) continue;
+    if (!is_shown(field)) continue;
     const bool trained = !objective->put_target && field->n_rows == targets->n_rows;
     ld_text_puts(&text, text.length ? " -> " : "");
     if (field->width)

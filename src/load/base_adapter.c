@@ -419,6 +419,7 @@ int ld_base_adapt_fresh(ld_base *base, const ld_options *options, ld_error *err)
   const ld_selection selection = {
       .targets = options->target,
       .whole = options->whole ? options->whole : default_whole(base, options),
+      .texts = options->text_encoder,
       .like = {.kind = ld_adapter_kind_find(options->method),
                .rank = rank,
                .alpha = options->alpha,

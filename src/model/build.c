@@ -73,7 +73,7 @@ void ld_build_component_end(ld_builder *builder) {
   builder->component = NULL;
   builder->body = builder->model->family->body;
   builder->config = builder->whole;
-  builder->unlisted = false;
+  builder->unlisted = builder->aside = false;
 }
 
 void ld_build_warn(ld_builder *builder, const char *format, ...) {
@@ -425,6 +425,7 @@ ld_weight ld_build_matrix(ld_builder *builder, int rows, int cols, const char *f
 static void list_linear(ld_builder *builder, ld_linear *linear) {
   ld_model *model = builder->model;
   if (builder->unlisted) return;
+  linear->aside = builder->aside;
   model->linears = ld_grow(model->linears, model->n_linears, &model->room_linears, sizeof(ld_linear *));
   model->linears[model->n_linears++] = linear;
 }

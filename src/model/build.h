@@ -18,6 +18,7 @@ struct ld_builder {
   const char *component;                    /* NULL: none */
   const char *body;                         /* the module whose name files may leave out; NULL: none */
   bool unlisted;                            /* modules are not listed in the model: nothing can train them */
+  bool aside;                               /* they are ld_linear.aside */
   const ld_weight_store *weights;
   ld_head_request request;
   ld_error *err;

@@ -84,6 +84,7 @@ static void read_config(ld_builder *b, ld_clip *clip) {
 ld_clip *ld_clip_build(ld_builder *b, const char *component) {
   if (!ld_build_component_begin(b, component, BODY, keys)) return NULL;
   ld_clip *clip = ld_build_alloc(b, 1, sizeof *clip);
+  b->aside = true;
   read_config(b, clip);
   const int inner = ld_build_size(b, "intermediate_size", 2048), width = clip->width;
   b->depth_key = "num_hidden_layers";

@@ -105,6 +105,7 @@ static void describe(ld_builder *b, const parts *own, bool conditional) {
   ld_model *model = b->model;
   model->width = ld_unet_context_width(own->unet);
   model->vocab = own->n_texts ? ld_clip_vocab(own->texts[0]) : 0;
+  if (own->n_texts) model->text_targets = "q_proj,k_proj,v_proj,out_proj";
   model->head = ld_unet_head(own->unet);
 }
 

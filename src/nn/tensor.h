@@ -67,6 +67,7 @@ typedef struct ld_linear {
   bool bias_fixed;                     /* it is not the module's own, so nothing trains it */
   bool by_column; /* of a norm: y = weight x + bias, column by column; weight (out), and in is 1 */
   ld_kernel kernel;
+  bool aside;               /* of a part that is only trained when asked for: "all-linear" leaves it out */
   bool is_new;              /* the folder has no such layer: weight and bias must still be set */
   float spread;             /* of a new layer: standard deviation of its first weights; 0: U(+-1/sqrt(in)) */
   struct ld_change *change; /* nn/change.h; NULL: nothing in it is trained */

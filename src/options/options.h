@@ -43,7 +43,9 @@ typedef struct ld_options {
   bool buckets;      /* sizes by aspect ratio */
   char *cut;         /* "center", "random" */
   char *caption;     /* of images without one; NULL: none */
-  char *labels_file; /* convert */
+  double min_snr, noise_offset, caption_dropout; /* how pictures are noised */
+  bool text_encoder;                             /* the texts' encoders are trained too */
+  char *labels_file;                             /* convert */
   /* training */
   double epochs;
   int64_t steps; /* 0: epochs decide */
