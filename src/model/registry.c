@@ -32,7 +32,8 @@ static const ld_family *const families[] = {&ld_gpt2,
                                             &ld_stable_diffusion,
                                             &ld_sdxl,
                                             &ld_ddpm,
-                                            &ld_ddim};
+                                            &ld_ddim,
+                                            &ld_dit};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 static bool serves(const ld_family *family, const char *architecture) {
