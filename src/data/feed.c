@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "data/augment.h"
 #include "io/dataset/tokens.h"
+#include "io/hash.h"
 
 void ld_feed_free(ld_feed *feed) {
   ld_lanes_free(&feed->lanes);
@@ -30,6 +31,25 @@ static void clear(const ld_corpus *corpus, size_t images, int size, ld_feed *fee
     ld_lane_reserve(ld_lane_of(&feed->lanes, LD_IMAGE), images, pixels_of(corpus, size));
 }
 
+/* Names what a model is given of an image: the record, and whether it is mirrored. */
+static uint64_t image_key(const ld_corpus *corpus, int64_t record, bool flip) {
+  return ld_hash_u64(ld_hash_string(flip, ld_dataset_path(corpus->dataset)), (uint64_t)record);
+}
+
+/* Names each text of a field by its tokens. */
+static void set_text_keys(ld_lane *lane) {
+  lane->is_input = true;
+  for (int s = 0; s < lane->n_segments; s++) {
+    const int first = lane->segment[s], end = s + 1 < lane->n_segments ? lane->segment[s + 1] : lane->n_rows;
+    const size_t bytes = (size_t)(end - first) * sizeof *lane->ids;
+    ld_lane_set_key(lane, s, ld_hash(ld_hash(0, lane->ids + first, bytes), lane->types + first, bytes));
+  }
+}
+
+static bool is_text(const ld_lane *lane) {
+  return !strcmp(lane->name, LD_TEXT) || !strcmp(lane->name, LD_SOURCE);
+}
+
 /* Lays the image of a record beside those of the other n_images. */
 static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoch, int n_images,
                       ld_lanes *lanes) {
@@ -42,6 +62,9 @@ static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoc
   ld_lane_begin_segment(lane);
   const int at = ld_lane_add(lane, 1, 0);
   ld_image_put(&laid->sample->image, &corpus->image_rule, &augment, at, n_images, lane->numbers);
+  lane->is_input = true;
+  if (!augment.down && !augment.right && !laid->sample->crop.drawn && (epoch < 0 || !options->crop))
+    ld_lane_set_key(lane, at, image_key(corpus, laid->number, augment.flip));
 }
 
 /* Continuous text begins with the beginning-of-text token, which nothing predicts. */
@@ -111,6 +134,7 @@ static ld_batch batch_of(const ld_corpus *corpus, int size, ld_feed *feed) {
   ld_batch batch = {0};
   for (int i = 0; i < feed->lanes.n; i++) {
     ld_field *field = &batch.fields[i];
+    if (is_text(&feed->lanes.list[i])) set_text_keys(&feed->lanes.list[i]);
     *field = ld_lane_field(&feed->lanes.list[i]);
     if (!strcmp(field->name, LD_TARGETS)) field->smoothing = (float)corpus->options->label_smoothing;
     if (strcmp(field->name, LD_IMAGE) != 0) continue;
@@ -184,6 +208,15 @@ static void fill_blank(const ld_corpus *corpus, ld_row_shape shape, ld_sample *s
   for (int t = 1; !apart && t < n_tokens && t <= shape.n_targets; t++) sample->target[t] = 1;
 }
 
+/* An image has a key where one of an epoch would have it. */
+static void lay_blank(const ld_corpus *corpus, size_t pixels, ld_feed *feed) {
+  const ld_options *options = corpus->options;
+  ld_lane *lane = ld_lane_of(&feed->lanes, LD_IMAGE);
+  const int at = ld_lane_add(lane, 1, pixels);
+  lane->is_input = true;
+  if (!options->crop && !(options->cut && !strcmp(options->cut, "random"))) ld_lane_set_key(lane, at, (uint64_t)at);
+}
+
 int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape, ld_feed *feed,
                     ld_batch *batch, ld_error *err) {
   const size_t pixels = (size_t)n_rows * pixels_of(corpus, shape.size);
@@ -202,7 +235,7 @@ int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape,
                         .height = sides.height,
                         .width = sides.width};
   for (int64_t row = 0; row < n_rows; row++) {
-    if (pixels) ld_lane_add(ld_lane_of(&feed->lanes, LD_IMAGE), 1, pixels_of(corpus, shape.size));
+    if (pixels) lay_blank(corpus, pixels_of(corpus, shape.size), feed);
     corpus->base->objective->lay(&laid, &feed->lanes);
   }
   *batch = batch_of(corpus, shape.size, feed);

@@ -24,6 +24,11 @@ const char *ld_model_label(const ld_value *config, int index) {
   return name && name->type == LD_STRING ? name->string : NULL;
 }
 
+ld_tensor *ld_model_features(const ld_model *model, ld_tape *tape, const ld_batch *batch) {
+  ld_tape_prefix_begin(tape, batch);
+  return model->family->features(model, tape, batch);
+}
+
 ld_tensor *ld_model_logits(const ld_model *model, ld_tape *tape, const ld_batch *batch) {
-  return ld_op_linear(tape, model->family->features(model, tape, batch), model->head, batch);
+  return ld_op_linear(tape, ld_model_features(model, tape, batch), model->head, batch);
 }

@@ -104,6 +104,9 @@ void ld_model_free(ld_model *model);
  * num_labels states another number of classes. */
 const char *ld_model_label(const ld_value *config, int index);
 
+/* The family's features. What its frozen layers make of the batch is kept (nn/keep.h). */
+ld_tensor *ld_model_features(const ld_model *model, ld_tape *tape, const ld_batch *batch);
+
 /* Logits (T, V) of every row, or a classifier's outputs (B, n). */
 ld_tensor *ld_model_logits(const ld_model *model, ld_tape *tape, const ld_batch *batch);
 

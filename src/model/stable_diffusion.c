@@ -138,6 +138,7 @@ static void describe(ld_builder *b, const parts *own, bool conditional) {
   if (!b->failed && own->n_texts == 2) read_zero_empty(b, d);
   model->channels = own->vae ? 3 : d->channels;
   model->image_size = d->size;
+  model->n_blocks = b->n_blocks;
   model->width = ld_unet_context_width(own->unet);
   model->vocab = own->n_texts ? ld_clip_vocab(own->texts[0]) : 0;
   model->max_positions = d->text_len;

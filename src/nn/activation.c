@@ -134,6 +134,7 @@ ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind
   activation_op *op = ld_tape_record(tape, sizeof *op);
   *op = (activation_op){.kind = kind, .x = x};
   op->y = ld_tape_tensor(tape, x->rows, x->cols);
+  op->y->maps = x->maps;
   ld_tape_push(tape, (ld_op){.name = "activation",
                              .self = op,
                              .forward = activation_forward,

@@ -44,7 +44,7 @@ static void channels_backward(ld_tape *tape, void *self) {
 ld_maps ld_op_add_channels(ld_tape *tape, ld_maps x, ld_tensor *values) {
   channels_op *op = ld_tape_record(tape, sizeof *op);
   const bool in_place = x.x->trained || !values->trained;
-  *op = (channels_op){x, values, in_place ? x.x : ld_tape_tensor(tape, x.x->rows, x.x->cols)};
+  *op = (channels_op){x, values, in_place ? x.x : ld_tape_maps(tape, x.x->rows, x.n, x.height, x.width)};
   ld_tape_push(tape, (ld_op){.name = "add_channels",
                              .self = op,
                              .forward = channels_forward,

@@ -15,6 +15,7 @@ const ld_field *ld_batch_field(const ld_batch *batch, const char *name) {
 
 void ld_lane_clear(ld_lane *lane) {
   lane->n_rows = lane->n_segments = 0;
+  lane->keyed = false;
 }
 
 void ld_lane_free(ld_lane *lane) {
@@ -23,6 +24,7 @@ void ld_lane_free(ld_lane *lane) {
   free(lane->types);
   free(lane->segment);
   free(lane->numbers);
+  free(lane->keys);
   *lane = (ld_lane){0};
 }
 
@@ -67,6 +69,15 @@ int ld_lane_add(ld_lane *lane, int n, size_t width) {
   return first;
 }
 
+void ld_lane_set_key(ld_lane *lane, int s, uint64_t key) {
+  if ((size_t)s >= lane->key_room) {
+    lane->key_room = (size_t)s + (size_t)s / 2 + 8;
+    lane->keys = ld_realloc(lane->keys, lane->key_room, sizeof *lane->keys);
+  }
+  lane->keys[s] = key;
+  lane->keyed = true;
+}
+
 /* One more, for the end of the last segment. */
 void ld_lane_begin_segment(ld_lane *lane) {
   const size_t places = (size_t)lane->n_segments + 2;
@@ -93,5 +104,7 @@ ld_field ld_lane_field(ld_lane *lane) {
                     .ids = lane->ids,
                     .positions = lane->positions,
                     .types = lane->types,
+                    .is_input = lane->is_input,
+                    .keys = lane->keyed ? lane->keys : NULL,
                     .numbers = lane->numbers};
 }

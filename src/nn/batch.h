@@ -10,6 +10,7 @@
 #ifndef LD_BATCH_H
 #define LD_BATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,9 @@ typedef struct ld_field {
   const int32_t *positions; /* (n_rows) position within the segment; of targets as the objective lays them */
   const int32_t *types;     /* (n_rows) first or second text of a pair; NULL: all 0 */
   const float *numbers;     /* (n_rows), or of images as above */
+  bool is_input;            /* a model reads it */
+  const uint64_t *keys; /* of an input, (n_segments, or n_rows without segments): equal where the contents are; NULL:
+                           they are not known to come again */
   float smoothing;          /* of target classes: the part of each that is spread over all classes */
   int channels, height, width;
   struct ld_cache *cache; /* generation: keys and values of each segment's previous rows; NULL otherwise */
@@ -71,7 +75,9 @@ typedef struct ld_lane {
   int n_rows, n_segments;
   int32_t *ids, *positions, *types, *segment;
   float *numbers;
-  size_t room, segment_room, number_room;
+  uint64_t *keys;    /* of the field's samples */
+  bool is_input, keyed; /* the field's; keyed: it has keys */
+  size_t room, segment_room, number_room, key_room;
 } ld_lane;
 
 void ld_lane_clear(ld_lane *lane);
@@ -96,6 +102,9 @@ void ld_lane_reserve(ld_lane *lane, size_t rows, size_t width);
 
 /* Adds n rows of `width` numbers each and returns the first one's index. The caller writes their contents. */
 int ld_lane_add(ld_lane *lane, int n, size_t width);
+
+/* Gives sample s a key, and the field with it: each of its samples must get one (ld_field.keys). */
+void ld_lane_set_key(ld_lane *lane, int s, uint64_t key);
 
 /* Makes the next row begin a segment. */
 void ld_lane_begin_segment(ld_lane *lane);

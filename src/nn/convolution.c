@@ -152,7 +152,7 @@ ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x,
   op->window = ld_window_over(&layer->kernel, x.x->rows, x.n, x.height, x.width);
   op->y = (ld_maps){NULL, x.n, op->window.out_height, op->window.out_width};
   const int N = op->y.n * op->y.height * op->y.width;
-  op->y.x = ld_tape_tensor(tape, layer->out, N);
+  op->y.x = ld_tape_maps(tape, layer->out, op->y.n, op->y.height, op->y.width);
   op->tile_rows = tile_rows(op, N);
   scratch s;
   ld_tape_push(tape, (ld_op){.name = "convolution",

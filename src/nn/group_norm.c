@@ -173,7 +173,7 @@ ld_maps ld_op_group_norm(ld_tape *tape, ld_maps x, const float *weight, const fl
                    .size = x.height * x.width,
                    .eps = eps,
                    .silu = silu};
-  op->y = ld_tape_tensor(tape, x.x->rows, x.x->cols);
+  op->y = ld_tape_maps(tape, x.x->rows, x.n, x.height, x.width);
   const size_t group = (size_t)op->n_channels * (size_t)op->size;
   ld_tape_push(tape, (ld_op){.name = "group_norm",
                              .self = op,

@@ -28,7 +28,7 @@ static void join_backward(ld_tape *tape, void *self) {
 
 ld_maps ld_op_join(ld_tape *tape, ld_maps a, ld_maps b) {
   join_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (join_op){a.x, b.x, ld_tape_tensor(tape, a.x->rows + b.x->rows, a.x->cols)};
+  *op = (join_op){a.x, b.x, ld_tape_maps(tape, a.x->rows + b.x->rows, a.n, a.height, a.width)};
   ld_tape_push(tape, (ld_op){.name = "join",
                              .self = op,
                              .forward = join_forward,

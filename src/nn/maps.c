@@ -10,8 +10,9 @@
 
 ld_maps ld_op_images(ld_tape *tape, const ld_field *images) {
   const int n = images->n_rows, size = images->height * images->width;
-  return (ld_maps){ld_tape_input(tape, images->numbers, images->channels, n * size), n, images->height,
-                   images->width};
+  ld_tensor *x = ld_tape_input(tape, images->numbers, images->channels, n * size);
+  x->maps = n;
+  return (ld_maps){x, n, images->height, images->width};
 }
 
 typedef struct affine_op {
@@ -72,7 +73,7 @@ ld_maps ld_op_affine(ld_tape *tape, ld_maps x, const float *scale, const float *
                      bool relu) {
   affine_op *op = ld_tape_record(tape, sizeof *op);
   *op = (affine_op){x.x, residual.x, NULL, scale, shift, relu};
-  op->y = ld_tape_tensor(tape, x.x->rows, x.x->cols);
+  op->y = ld_tape_maps(tape, x.x->rows, x.n, x.height, x.width);
   ld_tape_push(tape, (ld_op){.name = "affine",
                              .self = op,
                              .forward = affine_forward,
@@ -156,7 +157,7 @@ ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int paddi
   *op = (pool_op){x, {NULL, x.n, w.out_height, w.out_width}, size, stride, padding};
   /* Every window must contain a pixel. */
   assert(x.height > 0 && x.width > 0 && padding < size && w.out_height > 0 && w.out_width > 0);
-  op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * w.out_height * w.out_width);
+  op->y.x = ld_tape_maps(tape, x.x->rows, x.n, w.out_height, w.out_width);
   ld_tape_push(tape, (ld_op){.name = "max_pool",
                              .self = op,
                              .forward = max_pool_forward,
@@ -202,7 +203,7 @@ static void subsample_backward(ld_tape *tape, void *self) {
 ld_maps ld_op_subsample(ld_tape *tape, ld_maps x, int channels) {
   pool_op *op = ld_tape_record(tape, sizeof *op);
   *op = (pool_op){.x = x, .y = {NULL, x.n, (x.height + 1) / 2, (x.width + 1) / 2}};
-  op->y.x = ld_tape_tensor(tape, channels, x.n * op->y.height * op->y.width);
+  op->y.x = ld_tape_maps(tape, channels, x.n, op->y.height, op->y.width);
   ld_tape_push(tape, (ld_op){.name = "subsample",
                              .self = op,
                              .forward = subsample_forward,

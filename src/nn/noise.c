@@ -55,7 +55,7 @@ static ld_maps push(ld_tape *tape, const char *name, void (*forward)(ld_tape *ta
   noise_op *op = ld_tape_record(tape, sizeof *op);
   *op = what;
   op->y = what.x;
-  op->y.x = ld_tape_tensor(tape, channels, what.x.x->cols);
+  op->y.x = ld_tape_maps(tape, channels, what.x.n, what.x.height, what.x.width);
   ld_tape_push(tape, (ld_op){.name = name,
                              .self = op,
                              .forward = forward,

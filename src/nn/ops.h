@@ -144,6 +144,13 @@ typedef struct ld_maps {
   int n, height, width; /* B, H, W */
 } ld_maps;
 
+/* A tensor for maps of n images. For operations. */
+static inline ld_tensor *ld_tape_maps(ld_tape *tape, int channels, int n, int height, int width) {
+  ld_tensor *tensor = ld_tape_tensor(tape, channels, n * height * width);
+  tensor->maps = n;
+  return tensor;
+}
+
 /* A field of images as maps. Nothing is copied. */
 ld_maps ld_op_images(ld_tape *tape, const ld_field *images);
 

@@ -15,7 +15,7 @@
 #include "linalg/rows.h"
 #include "nn/weight_store.h"
 
-enum { RECORD_BYTES = 64 << 20, MAX_FREE = 256 };
+enum { RECORD_BYTES = 64 << 20, MAX_FREE = 256, MOST_OUTPUTS = 8 };
 
 typedef struct entry {
   ld_op op;      /* its lists are the tape's */
@@ -30,6 +30,15 @@ typedef struct block {
   bool goes_back;               /* some of them have a backward to run */
 } block;
 
+enum part_kind { NO_PART, PART, PREFIX };
+
+/* Operations from `first` on, which have not run yet. */
+typedef struct recording {
+  enum part_kind kind;
+  size_t first, first_block;
+  const ld_batch *batch; /* of a prefix */
+} recording;
+
 struct ld_tape {
   enum ld_pass pass;
   bool dry, recompute;
@@ -38,6 +47,12 @@ struct ld_tape {
   block *blocks;
   size_t n_blocks, room_blocks;
   bool in_block;
+  recording part; /* that is being recorded */
+  int n_parts;
+  size_t released;    /* bytes, by the last part */
+  size_t kept_floats; /* of all parts */
+  bool reads_late; /* an operation reads of the prefix more than its outputs, so there is none */
+  const ld_keeper *keeper;
   ld_arena records; /* op records, lists and tensor heads: address space only until touched */
   ld_arena data;    /* activations */
   ld_arena grads;   /* gradients of activations */
@@ -75,7 +90,11 @@ void ld_tape_free(ld_tape *tape) {
 
 void ld_tape_begin(ld_tape *tape, enum ld_pass pass, bool dry, bool recompute) {
   tape->pass = pass;
+  if (dry && !tape->dry) tape->reads_late = false;
   tape->dry = dry;
+  tape->part = (recording){0};
+  tape->n_parts = 0;
+  tape->kept_floats = 0;
   tape->recompute = recompute;
   tape->n_ops = tape->n_blocks = 0;
   tape->in_block = false;
@@ -111,6 +130,10 @@ void ld_tape_need_most(ld_tape *tape, ld_tape_room *most) {
 bool ld_tape_reserve(ld_tape *tape) {
   return ld_arena_reserve(&tape->data, tape->data.peak) && ld_arena_reserve(&tape->grads, tape->grads.peak) &&
          ld_arena_reserve(&tape->scratch, tape->scratch_floats * sizeof(float));
+}
+
+size_t ld_tape_kept_floats(const ld_tape *tape) {
+  return tape->kept_floats;
 }
 
 bool ld_tape_training(const ld_tape *tape) {
@@ -229,8 +252,14 @@ static void run_forward(ld_tape *tape, const ld_op *op, enum ld_profile_part par
   if (tape->poll) tape->poll(tape->poll_user);
 }
 
+/* Whether the tensor was made by a part that has ended, and is not one of its outputs. */
+static bool is_gone(const ld_tape *tape, const ld_tensor *tensor) {
+  return tensor->part && (tensor->part != tape->n_parts || !tape->part.kind);
+}
+
 /* Of a block that has ended, only its outputs may be read. */
 static bool is_there(const ld_tape *tape, ld_tensor *tensor) {
+  if (is_gone(tape, owner(tensor))) return false;
   return !owner(tensor)->block || owner(tensor)->block == open_block(tape);
 }
 
@@ -273,19 +302,48 @@ static void take_memory(ld_tape *tape, const entry *e, bool stays) {
     *kept->place = ld_arena_take(&tape->data, kept->count * sizeof(float));
 }
 
+static void end_prefix(ld_tape *tape, size_t last, const ld_op *next);
+
+/* An operation after the prefix reads a tensor of it that is not among its outputs: this kind of pass has no prefix. A
+ * dry pass finds that, and counts the memory again that was released. */
+static void read_late(ld_tape *tape, const ld_op *op) {
+  for (ld_tensor *const *t = op->in; *t; t++) {
+    if (!is_gone(tape, owner(*t))) continue;
+    assert(tape->dry && tape->keeper);
+    owner(*t)->part = 0;
+    if (!tape->reads_late) tape->data.peak += tape->released;
+    tape->reads_late = true;
+  }
+}
+
+static bool has_change(const ld_op *op) {
+  for (const ld_linear *const *l = op->layers; *l; l++)
+    if ((*l)->change) return true;
+  return false;
+}
+
+/* The tensor belongs to the part that is being recorded, if any. */
+static void note_part(const ld_tape *tape, const ld_op *op) {
+  if (op->out && tape->part.kind) owner(op->out)->part = tape->n_parts;
+}
+
 void ld_tape_push(ld_tape *tape, ld_op op) {
   op.in = copy_list(tape, op.in);
   op.backward_reads = copy_list(tape, op.backward_reads);
   op.layers = copy_list(tape, op.layers);
   const entry e = {op, op.out && is_input(&op, op.out)};
   if (op.out && !e.in_place) op.out->trained = tape->pass == LD_PASS_TRAIN && has_trained(&op);
+  const bool ends = tape->part.kind == PREFIX && !tape->in_block && (has_change(&op) || !op.out);
+  if (ends) end_prefix(tape, tape->n_ops, &op);
+  read_late(tape, &op);
+  note_part(tape, &op);
   note_reads(tape, &op);
   note_weights(tape, &op);
   if (op.scratch > tape->scratch_floats) tape->scratch_floats = op.scratch;
   tape->work += op.work.forward + (goes_back(tape, &op) ? op.work.backward : 0);
   tape->ops = ld_grow(tape->ops, tape->n_ops, &tape->room_ops, sizeof *tape->ops);
   tape->ops[tape->n_ops++] = e;
-  if (tape->in_block) return;
+  if (tape->in_block || tape->part.kind) return;
   take_memory(tape, &e, true);
   if (!tape->dry) run_forward(tape, &op, LD_PROFILE_FORWARD);
 }
@@ -352,18 +410,173 @@ static void block_backward(ld_tape *tape, const block *b) {
   ld_weights_release(store, b->number);
 }
 
-void ld_tape_block_end(ld_tape *tape, ld_tensor *const *outputs) {
-  block *b = &tape->blocks[tape->n_blocks];
-  b->last = tape->n_ops;
-  for (; *outputs; outputs++) owner(*outputs)->block = 0;
-  find_again(tape, b);
+static void run_block(ld_tape *tape, const block *b) {
+  tape->in_block = true;
   for (size_t k = b->first; k < b->last; k++) take_memory(tape, &tape->ops[k], true);
   const size_t mark = tape->data.used;
   for (size_t k = b->first; k < b->last; k++) take_memory(tape, &tape->ops[k], false);
   if (!tape->dry) block_forward(tape, b);
   tape->data.used = mark;
+  tape->in_block = false;
+}
+
+void ld_tape_block_end(ld_tape *tape, ld_tensor *const *outputs) {
+  block *b = &tape->blocks[tape->n_blocks];
+  b->last = tape->n_ops;
+  for (; *outputs; outputs++) owner(*outputs)->block = 0;
+  find_again(tape, b);
   tape->n_blocks++;
   tape->in_block = false;
+  bool changes = false;
+  for (size_t k = b->first; k < b->last; k++) changes = changes || has_change(&tape->ops[k].op);
+  if (tape->part.kind == PREFIX && changes) end_prefix(tape, b->first, NULL);
+  if (!tape->part.kind) run_block(tape, &tape->blocks[tape->n_blocks - 1]);
+}
+
+/* Runs operations, and blocks from number `b` on, that were recorded before. */
+static void run_recorded(ld_tape *tape, size_t first, size_t last, size_t b) {
+  for (size_t k = first; k < last;) {
+    while (b < tape->n_blocks && tape->blocks[b].last <= k) b++;
+    if (b < tape->n_blocks && tape->blocks[b].first == k) {
+      run_block(tape, &tape->blocks[b]);
+      k = tape->blocks[b++].last;
+      continue;
+    }
+    take_memory(tape, &tape->ops[k], true);
+    if (!tape->dry) run_forward(tape, &tape->ops[k].op, LD_PROFILE_FORWARD);
+    k++;
+  }
+}
+
+/* Releases the memory above `mark` except for the outputs, which move there. */
+static void compact(ld_tape *tape, size_t mark, ld_tensor *const *outputs) {
+  const size_t before = tape->data.used;
+  ld_tensor *sorted[MOST_OUTPUTS];
+  int n = 0;
+  for (; *outputs; outputs++) {
+    int at = n++;
+    for (; at > 0 && sorted[at - 1]->data > (*outputs)->data; at--) sorted[at] = sorted[at - 1];
+    sorted[at] = *outputs;
+  }
+  tape->data.used = mark;
+  for (int i = 0; i < n; i++) {
+    float *to = ld_arena_take(&tape->data, count_of(sorted[i]) * sizeof(float));
+    if (!tape->dry) memmove(to, sorted[i]->data, count_of(sorted[i]) * sizeof(float));
+    sorted[i]->data = to;
+  }
+  tape->released = before - tape->data.used;
+}
+
+/* Names an output among all of a pass. */
+static uint64_t number_of(const ld_tape *tape, int output) {
+  return (uint64_t)tape->n_parts * MOST_OUTPUTS + (uint64_t)output;
+}
+
+static bool read_kept(ld_tape *tape, const ld_kept_samples *samples, ld_tensor *const *outputs) {
+  for (int i = 0; outputs[i]; i++)
+    if (!ld_kept_has(tape->keeper, samples, number_of(tape, i))) return false;
+  double since = ld_profile_clock(tape->profile);
+  for (int i = 0; outputs[i]; i++) {
+    outputs[i]->data = ld_arena_take(&tape->data, count_of(outputs[i]) * sizeof(float));
+    if (!ld_kept_read(tape->keeper, samples, number_of(tape, i), outputs[i], ld_tape_scratch(tape))) return false;
+  }
+  ld_profile_lap(tape->profile, &since, "read kept results", NULL, LD_PROFILE_FORWARD, 0);
+  return true;
+}
+
+static void write_kept(ld_tape *tape, const ld_kept_samples *samples, ld_tensor *const *outputs) {
+  double since = ld_profile_clock(tape->profile);
+  for (int i = 0; outputs[i]; i++)
+    ld_kept_write(tape->keeper, samples, number_of(tape, i), outputs[i], ld_tape_scratch(tape));
+  ld_profile_lap(tape->profile, &since, "keep results", NULL, LD_PROFILE_FORWARD, 0);
+}
+
+/* Whether operations [first, last) are enough work that reading their outputs takes less time. */
+static bool is_worth(const ld_tape *tape, size_t first, size_t last, ld_tensor *const *outputs) {
+  double work = 0, numbers = 0;
+  for (size_t k = first; k < last; k++) work += tape->ops[k].op.work.forward;
+  for (; *outputs; outputs++) numbers += (double)count_of(*outputs);
+  return work >= tape->keeper->least_work * numbers;
+}
+
+/* The samples whose outputs can be kept. */
+static ld_kept_samples samples_of(ld_tape *tape, const ld_batch *batch, const ld_field *field,
+                                  ld_tensor *const *outputs) {
+  const int n = batch ? ld_kept_count(batch, field) : 0;
+  if (!n) return (ld_kept_samples){0};
+  uint64_t *keys = ld_tape_record(tape, (size_t)n * sizeof *keys);
+  const ld_kept_samples samples = ld_kept_samples_of(batch, field, keys);
+  for (; *outputs; outputs++) {
+    const size_t room = ld_kept_floats(&samples, *outputs);
+    if (room > tape->scratch_floats) tape->scratch_floats = room;
+  }
+  return samples;
+}
+
+/* Runs the part, whose last operation is before `last`, or reads what is kept of it. */
+static void run_part(ld_tape *tape, size_t last, const ld_batch *batch, const ld_field *field,
+                     ld_tensor *const *outputs) {
+  const recording p = tape->part;
+  tape->part = (recording){0};
+  bool trained = false;
+  for (size_t k = p.first; k < last; k++) trained = trained || goes_back(tape, &tape->ops[k].op);
+  for (int i = 0; outputs[i]; i++) outputs[i]->part = 0;
+  const bool keeps = !trained && tape->keeper && is_worth(tape, p.first, last, outputs);
+  const ld_kept_samples samples = keeps ? samples_of(tape, batch, field, outputs) : (ld_kept_samples){0};
+  if (samples.n)
+    for (int i = 0; outputs[i]; i++) tape->kept_floats += count_of(outputs[i]);
+  const size_t mark = tape->data.used;
+  if (samples.n && !tape->dry && read_kept(tape, &samples, outputs)) return;
+  tape->data.used = mark;
+  run_recorded(tape, p.first, last, p.first_block);
+  if (!trained) compact(tape, mark, outputs);
+  if (samples.n && !tape->dry) write_kept(tape, &samples, outputs);
+}
+
+void ld_tape_part_begin(ld_tape *tape) {
+  if (tape->part.kind == PREFIX) end_prefix(tape, tape->n_ops, NULL);
+  tape->part = (recording){PART, tape->n_ops, tape->n_blocks, NULL};
+  tape->n_parts++;
+}
+
+void ld_tape_part_end(ld_tape *tape, const ld_batch *batch, const ld_field *samples, ld_tensor *const *outputs) {
+  run_part(tape, tape->n_ops, batch, samples, outputs);
+}
+
+void ld_tape_prefix_begin(ld_tape *tape, const ld_batch *batch) {
+  if (!tape->keeper || tape->reads_late || !ld_kept_count(batch, NULL)) return;
+  tape->part = (recording){PREFIX, tape->n_ops, tape->n_blocks, batch};
+  tape->n_parts++;
+}
+
+void ld_tape_keep(ld_tape *tape, const ld_keeper *keeper) {
+  tape->keeper = keeper;
+}
+
+/* Adds the tensor to the outputs, if the part that is being recorded made it. */
+static int add_output(const ld_tape *tape, ld_tensor *tensor, ld_tensor **outputs, int n) {
+  if (!tensor || owner(tensor)->part != tape->n_parts) return n;
+  for (int i = 0; i < n; i++)
+    if (outputs[i] == owner(tensor)) return n;
+  assert(n < MOST_OUTPUTS);
+  outputs[n++] = owner(tensor);
+  return n;
+}
+
+static int add_inputs(const ld_tape *tape, const ld_op *op, ld_tensor **outputs, int n) {
+  for (ld_tensor *const *t = op->in; *t; t++) n = add_output(tape, *t, outputs, n);
+  return add_output(tape, op->accumulate, outputs, n);
+}
+
+/* The prefix ends before operation `last`; `next` is one that is not recorded yet. */
+static void end_prefix(ld_tape *tape, size_t last, const ld_op *next) {
+  ld_tensor *outputs[MOST_OUTPUTS + 1] = {0};
+  int n = 0;
+  for (size_t k = last; k < tape->n_ops; k++)
+    if (tape->ops[k].op.out) owner(tape->ops[k].op.out)->part = 0;
+  for (size_t k = last; k < tape->n_ops; k++) n = add_inputs(tape, &tape->ops[k].op, outputs, n);
+  if (next) add_inputs(tape, next, outputs, n);
+  run_part(tape, last, tape->part.batch, NULL, outputs);
 }
 
 /* Gives `tensor` a gradient of zeros if it has none yet. */

@@ -25,6 +25,7 @@
 #include <stddef.h>
 
 #include "base/memory.h"
+#include "nn/keep.h"
 #include "nn/profile.h"
 #include "nn/tensor.h"
 
@@ -125,6 +126,23 @@ void ld_tape_push(ld_tape *tape, ld_op op);
  * may read only its outputs, which stay for the whole pass. */
 void ld_tape_block_begin(ld_tape *tape);
 void ld_tape_block_end(ld_tape *tape, ld_tensor *const *outputs);
+
+/* A part of a pass: what is pushed between begin and end, blocks too. It runs at its end, and later operations may read
+ * only its outputs, so that the memory of the rest is free again, unless something in it is trained. With a keeper,
+ * outputs that depend on nothing but one field of the batch (`samples`; NULL: on all that the model reads) are kept, and
+ * it does not run where all of them are. */
+void ld_tape_part_begin(ld_tape *tape);
+void ld_tape_part_end(ld_tape *tape, const ld_batch *batch, const ld_field *samples, ld_tensor *const *outputs);
+
+/* The same for what is pushed up to the first operation or block that training changes: with a keeper, and keys of
+ * the batch. Its outputs are what that one reads. */
+void ld_tape_prefix_begin(ld_tape *tape, const ld_batch *batch);
+
+/* Keeps the outputs of parts of later passes; NULL, the default, keeps nothing. The keeper is borrowed. */
+void ld_tape_keep(ld_tape *tape, const ld_keeper *keeper);
+
+/* After a forward pass, dry or not: the numbers of its batch that are kept. */
+size_t ld_tape_kept_floats(const ld_tape *tape);
 
 /* Walks the tape from its end. The last operation must be one that needs no gradient of its output (a loss). */
 void ld_tape_backward(ld_tape *tape);

@@ -21,8 +21,10 @@ struct ld_tensor {
   bool trained;    /* something that it depends on is trained, so it has a gradient */
   ld_tensor *base; /* of a view: the tensor some of whose columns it shows */
   int column;      /* of a view: its first column in base */
+  int maps;        /* of feature maps: images side by side in its columns; 0: its rows are tokens or samples */
 
   /* Set by the planner (nn/tape.c), for a tensor that is not a view. */
+  int part;       /* the number of the part that made it, from 1; 0: none */
   int block;      /* the number of the block that it ends with, from 1; 0: it stays for the whole pass */
   bool read_back; /* its data is read in the backward pass */
   bool costly;    /* it is too much work to compute again, or its inputs do not exist any more */

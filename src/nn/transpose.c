@@ -84,9 +84,11 @@ static void transpose_backward(ld_tape *tape, void *self) {
   if (dx.data) transpose((matrix){op->y->grad, (size_t)op->y->stride}, op->y->rows, op->y->cols, dx, dx);
 }
 
-static ld_tensor *push_transpose(ld_tape *tape, const char *name, ld_tensor *x, ld_tensor *residual) {
+static ld_tensor *push_transpose(ld_tape *tape, const char *name, ld_tensor *x, int maps,
+                                 ld_tensor *residual) {
   transpose_op *op = ld_tape_record(tape, sizeof *op);
   *op = (transpose_op){x, residual, ld_tape_tensor(tape, x->cols, x->rows)};
+  op->y->maps = maps;
   ld_tape_push(tape, (ld_op){.name = name,
                              .self = op,
                              .forward = transpose_forward,
@@ -99,14 +101,14 @@ static ld_tensor *push_transpose(ld_tape *tape, const char *name, ld_tensor *x, 
 }
 
 ld_tensor *ld_op_rows_of_maps(ld_tape *tape, ld_maps x) {
-  return push_transpose(tape, "rows_of_maps", x.x, NULL);
+  return push_transpose(tape, "rows_of_maps", x.x, 0, NULL);
 }
 
 ld_maps ld_op_maps_of_rows(ld_tape *tape, ld_tensor *x, int n, int height, int width) {
-  return (ld_maps){push_transpose(tape, "maps_of_rows", x, NULL), n, height, width};
+  return (ld_maps){push_transpose(tape, "maps_of_rows", x, n, NULL), n, height, width};
 }
 
 ld_maps ld_op_maps_of_rows_accumulate(ld_tape *tape, ld_maps residual, ld_tensor *x) {
-  residual.x = push_transpose(tape, "maps_of_rows", x, residual.x);
+  residual.x = push_transpose(tape, "maps_of_rows", x, residual.n, residual.x);
   return residual;
 }

@@ -75,7 +75,7 @@ ld_maps ld_op_upsample(ld_tape *tape, ld_maps x, int height, int width) {
   *op = (upsample_op){.x = x, .y = {NULL, x.n, height, width}};
   op->column = ld_tape_record(tape, (size_t)width * sizeof *op->column);
   for (int i = 0; i < width; i++) op->column[i] = source(i, x.width, width);
-  op->y.x = ld_tape_tensor(tape, x.x->rows, x.n * height * width);
+  op->y.x = ld_tape_maps(tape, x.x->rows, x.n, height, width);
   ld_tape_push(tape, (ld_op){.name = "upsample",
                              .self = op,
                              .forward = upsample_forward,

@@ -126,12 +126,18 @@ static ld_tensor *loss(const ld_model *model, ld_tape *tape, const ld_batch *bat
   const size_t stride = d->encode ? 2 * n : n;
   const levels l = find_levels(&d->schedule, tape, times);
   if (d->encode) {
+    ld_tape_part_begin(tape);
     x = d->encode(model, tape, x, batch);
+    ld_tape_part_end(tape, batch, ld_batch_field(batch, LD_IMAGE), LD_TENSORS(x.x));
     x = ld_op_draw(tape, x, noise + n, stride, d->scaling, d->shift);
   }
   const ld_maps target = ld_op_mix_noise(tape, x, noise, stride, l.target_signal, l.target_noise);
   const ld_maps noised = ld_op_mix_noise(tape, x, noise, stride, l.signal, l.noise);
+  ld_tape_part_begin(tape);
   const ld_condition condition = d->condition(model, tape, batch);
+  ld_tape_part_end(tape, batch, d->n_texts ? ld_batch_field(batch, LD_TEXT) : NULL,
+                   LD_TENSORS(condition.states ? condition.states : condition.pooled,
+                              condition.states ? condition.pooled : NULL));
   const ld_maps y = d->denoise(model, tape, noised, l.times, &condition, batch);
   ld_op_weighted_error(tape, y, target.x->data, times->numbers, d->channels, sum);
   return NULL;

@@ -8,7 +8,7 @@ const ld_metric ld_next_token_metrics[] = {
     {.key = "perplexity", .name = "perplexity", .falls = true, .of_loss = true, .digits = 2}, {0}};
 
 ld_tensor *ld_next_token_loss(const ld_model *model, ld_tape *tape, const ld_batch *batch, double *sum) {
-  ld_op_cross_entropy(tape, model->family->features(model, tape, batch), model->head,
+  ld_op_cross_entropy(tape, ld_model_features(model, tape, batch), model->head,
                       ld_batch_field(batch, LD_TARGETS), batch, sum);
   return NULL;
 }

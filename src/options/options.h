@@ -63,6 +63,8 @@ typedef struct ld_options {
   char *resume_override;                /* a list of option names; NULL for none */
   double time_limit, patience;          /* seconds; time_limit 0: none */
   bool mixed_cpus, dry_run, profile;
+  char *reuse;   /* results of frozen layers: "auto", "yes", "no" */
+  char *scratch; /* folder for them; NULL: TMPDIR, or /tmp */
   /* generate */
   char *prompt;
   bool chat;

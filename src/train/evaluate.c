@@ -29,13 +29,17 @@ static int try_shape(const ld_session *session, enum ld_pass pass, bool recomput
   return 0;
 }
 
+int64_t ld_session_rows(const ld_session *session, const ld_corpus *corpus, const ld_corpus *second) {
+  int64_t rows = corpus->plan->n_rows;
+  if (second && second->plan->n_rows > rows) rows = second->plan->n_rows;
+  return rows > session->micro_batch ? session->micro_batch : rows;
+}
+
 int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute, const ld_corpus *corpus,
                    const ld_corpus *second, size_t *bytes, ld_error *err) {
   ld_row_shape shape = ld_corpus_longest(corpus);
   if (second) shape = wider(shape, ld_corpus_longest(second));
-  int64_t rows = corpus->plan->n_rows;
-  if (second && second->plan->n_rows > rows) rows = second->plan->n_rows;
-  if (rows > session->micro_batch) rows = session->micro_batch;
+  const int64_t rows = ld_session_rows(session, corpus, second);
   ld_tape_room most = {0};
   for (int size = 0; size < (corpus->n_sizes ? corpus->n_sizes : 1); size++) {
     if (!ld_corpus_has_size(corpus, size) && !(second && ld_corpus_has_size(second, size))) continue;

@@ -25,6 +25,9 @@ typedef struct ld_session {
 int ld_session_fit(const ld_session *session, enum ld_pass pass, bool recompute, const ld_corpus *corpus,
                    const ld_corpus *second, size_t *bytes, ld_error *err);
 
+/* The most rows that a microbatch of theirs has. */
+int64_t ld_session_rows(const ld_session *session, const ld_corpus *corpus, const ld_corpus *second);
+
 /* Loss and scores. The session must have been fitted to the corpus. Free with ld_evaluation_free. Collective. */
 int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluation *out, ld_error *err);
 void ld_evaluation_free(ld_evaluation *evaluation);

@@ -9,6 +9,8 @@
 #include "data/fetch.h"
 #include "load/base_adapter.h"
 
+enum { RESULTS = 4 /* that are kept of a sample, in most cases */ };
+
 /* The counters that travel before the gradients' exact sums. */
 enum { LOSS, TARGETS = LOSS + LD_LOSS_WORDS, TOKENS, NOT_FINITE, FAILED, STOP, BUSY };
 _Static_assert((int)BUSY < (int)LD_EXACT_COUNTERS, "the sums hold all counters");
@@ -41,6 +43,16 @@ void ld_trainer_count_gradients(ld_trainer *t, bool count) {
   ld_tape_on_trained(t->tape, count ? layer_trained : NULL, t);
 }
 
+/* Results of frozen layers are kept where a later epoch reads them. */
+static void open_reuse(ld_trainer *t) {
+  const char *how = t->options->reuse;
+  if (!strcmp(how, "no") || t->options->dry_run || t->total_steps <= t->steps_per_epoch) return;
+  const int64_t variants = t->options->flip ? 2 : 1, n_valid = t->valid ? t->valid->n_records : 0;
+  t->reuse = ld_reuse_open(t->comm, t->options->scratch, RESULTS * (variants * t->data->n_records + n_valid),
+                           !strcmp(how, "yes"));
+  if (t->reuse) ld_tape_keep(t->tape, ld_reuse_keeper(t->reuse));
+}
+
 int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, ld_base *base,
                       const ld_corpus *data, const ld_corpus *valid, ld_error *err) {
   *t = (ld_trainer){
@@ -53,12 +65,14 @@ int ld_trainer_create(ld_trainer *t, const ld_options *options, ld_comm *comm, l
   ld_reduce_create(&t->reduce, comm, &t->exact);
   ld_adamw_create(&t->adamw, options, base->params->n_floats);
   t->tape = ld_tape_create();
+  open_reuse(t);
   ld_tape_on_poll(t->tape, poll, t);
   ld_trainer_count_gradients(t, true);
   int rc = ld_assignment_create(&t->assignment, data, t->tape, options, ld_comm_size(comm), err);
   const ld_session session = ld_trainer_session(t);
   if (!rc)
     rc = ld_session_fit(&session, LD_PASS_TRAIN, options->recompute, data, valid, &t->activation_bytes, err);
+  t->kept_floats = (double)ld_tape_kept_floats(t->tape) / (double)ld_session_rows(&session, data, valid);
   return ld_comm_agree(comm, rc, err);
 }
 
@@ -68,6 +82,7 @@ ld_session ld_trainer_session(ld_trainer *t) {
 
 void ld_trainer_free(ld_trainer *t) {
   ld_tape_free(t->tape);
+  ld_reuse_close(t->reuse);
   ld_feed_free(&t->feed);
   ld_reduce_free(&t->reduce);
   ld_exact_free(&t->exact);

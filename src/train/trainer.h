@@ -3,6 +3,7 @@
 #define LD_TRAINER_H
 
 #include "data/feed.h"
+#include "data/reuse.h"
 #include "io/state/checkpoint.h"
 #include "load/base.h"
 #include "mpi/comm.h"
@@ -42,6 +43,8 @@ typedef struct ld_trainer {
   ld_progress progress;
   int64_t steps_per_epoch, total_steps;
   ld_origin origin;
+  ld_reuse *reuse;         /* NULL: nothing is kept */
+  double kept_floats;      /* of a sample of the largest kind */
   size_t activation_bytes; /* of this rank, with scratch */
   int64_t *order;          /* of the rows in the current epoch */
   int64_t *scratch;        /* for ld_plan_balance */
