@@ -72,7 +72,7 @@ CASES = {
                  vae=dict(VAE, scaling_factor=0.13025), texts=[
                      dict(TEXT, hidden_act="quick_gelu"),
                      dict(TEXT, hidden_size=8, num_attention_heads=2, hidden_act="gelu", projection_dim=10)],
-                 scheduler=(DDPMScheduler, SCALED), targets=ATTENTION,
+                 scheduler=(DDPMScheduler, dict(SCALED, clip_sample=False)), targets=ATTENTION,
                  text_targets=["q_proj", "out_proj"], size=(16, 24)),
     "ddpm": dict(pipeline="DDPMPipeline", unet=dict(PIXELS, downsample_padding=0, flip_sin_to_cos=False, freq_shift=1),
                  scheduler=(DDPMScheduler, {}), targets=["to_q", "to_out.0", "conv1", "downsamplers.0.conv", "conv_in"],
@@ -137,8 +137,9 @@ def save(folder, case, parts):
 
 
 def save_tokenizer(folder, padding):
-    """CLIP's class with a vocabulary of 40: some letters, alone and at the end of a word, and a few merges."""
-    letters = "acdeghiknortblu"
+    """CLIP's class with a vocabulary of 40: some letters, alone and at the end of a word, and a few merges. The padding, which
+    is a token of its own wherever it stands in a text, is in no prompt."""
+    letters = "uacdeghiknortbl"
     merges = ["c a", "ca t</w>", "d o", "do g</w>", "r e", "re d</w>", "i n", "in k</w>"]
     tokens = [*letters, *(c + "</w>" for c in letters), *(m.replace(" ", "") for m in merges), START_TEXT, END_TEXT]
     os.makedirs(folder)
@@ -370,7 +371,8 @@ def make_samples(name, case, folder, seed):
     parts = build(case, torch.Generator().manual_seed(seed + zlib.crc32(name.encode())))
     gen = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()) + 1)
     pipe = open_pipeline(folder, case, parts)
-    own, samples = pipe.scheduler, {}
+    # As the folder has it: in memory it says what is a default of its class, and the pipeline sets clip_sample and steps_offset.
+    own, samples = case["scheduler"][0].from_pretrained(os.path.join(folder, "scheduler")), {}
     runs = [(s, s, NEGATIVE, GUIDANCE) for s in SAMPLERS]
     if "texts" in case:
         runs += [("none", None, None, GUIDANCE), ("plain", None, None, 1.0)]
@@ -382,7 +384,6 @@ def make_samples(name, case, folder, seed):
         pipe.scheduler = getattr(diffusers, SAMPLERS[scheduler]).from_config(own.config) if scheduler else own
         pixels = sample_texts(pipe, case, draws, negative, guidance) if "texts" in case else sample_pixels(pipe, case, draws)
         samples[key + ".noise"], samples[key + ".pixels"] = torch.cat(draws.list), pixels
-
     save_file({k: v.float().contiguous().clone() for k, v in samples.items()}, os.path.join(folder, "samples.safetensors"))
 
 
@@ -400,4 +401,5 @@ def main():
             make_samples(name, case, os.path.join(args.out, name), args.seed)
 
 
-main()
+if __name__ == "__main__":
+    main()
