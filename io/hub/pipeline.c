@@ -90,6 +90,16 @@ static int add_component(const char *folder, const ld_pipeline_part *c, ld_value
   return rc;
 }
 
+/* Settings of a pipeline are flags beside the components. */
+static void add_flags(const ld_value *index, ld_value *all, size_t *room) {
+  for (size_t i = 0; i < index->n_items; i++) {
+    if (index->items[i].type != LD_BOOLEAN) continue;
+    ld_value *flag = ld_value_add(all, ld_strdup(index->items[i].key), room);
+    flag->type = LD_BOOLEAN;
+    flag->boolean = index->items[i].boolean;
+  }
+}
+
 /* Moves the names of classes, which a pipeline has beside its components. */
 static void move_labels(ld_value *all, ld_value *index, size_t *room) {
   for (size_t i = 0; i < index->n_items; i++) {
@@ -123,6 +133,7 @@ int ld_pipeline_read(const char *folder, ld_value **out, ld_error *err) {
     const ld_value *member = ld_value_get(index, c->name);
     if (member && is_component(member)) rc = add_component(folder, c, all, &room, err);
   }
+  if (!rc) add_flags(index, all, &room);
   if (!rc) move_labels(all, index, &room);
   if (!rc) note_ignored(folder, index);
   ld_value_free(index);

@@ -205,7 +205,7 @@ static int choose_sizes(ld_corpus *corpus, ld_error *err) {
   if (!rule->cover) return 0;
   ld_image_size size = {rule->height, rule->width};
   const int rc = options->resolution ? ld_image_size_parse(options->resolution, rule->step, &size, err) : 0;
-  if (rc) return rc;
+  if (rc) return ld_fail_prefix(err, rc, "--resolution");
   rule->height = size.height;
   rule->width = size.width;
   if (!options->buckets) return 0;

@@ -94,6 +94,7 @@ static void step(ld_sampling *s, const float *prediction, const float *noise, fl
 const ld_sampler ld_sampler_ddpm = {
     .name = "ddpm",
     .class_name = "DDPMScheduler",
+    .every_timestep = true,
     .keys = keys,
     .off = off,
     .predictions = 1 << LD_PREDICTION_EPSILON | 1 << LD_PREDICTION_V | 1 << LD_PREDICTION_SAMPLE,

@@ -255,6 +255,18 @@ static double show_network(ld_job *j) {
   return seconds;
 }
 
+/* What frozen layers make of a sample, and where it stays for later epochs. */
+static void show_reuse(const ld_job *j) {
+  const ld_trainer *t = &j->trainer;
+  if (!t->reuse || t->kept_floats <= 0) return;
+  const double each = t->kept_floats * sizeof(float);
+  const double all = each * (double)(j->data->plan->n_rows + (j->valid ? j->valid->plan->n_rows : 0)) *
+                     (j->options.flip ? 2 : 1);
+  ld_info("reuse   what frozen layers make of a sample, up to %.1f KiB, is computed once and kept in %s: up to %.1f "
+          "MiB on each host",
+          each / 1024, ld_reuse_folder(t->reuse), all / MIB);
+}
+
 static int show_time(ld_job *j, double network, ld_error *err) {
   char all[32], step[32], trial[32];
   const ld_estimate *e = &j->estimate;
@@ -298,6 +310,7 @@ int ld_job_preflight(ld_job *j, ld_error *err) {
   free(hosts);
   free(places);
   warn_of_settings(j);
+  show_reuse(j);
   const int rc = show_time(j, show_network(j), err);
   return rc ? rc : ld_comm_by_first(j->comm, show_sample, j, err);
 }

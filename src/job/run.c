@@ -105,6 +105,13 @@ int ld_run_check(const ld_base *base, const ld_options *options, ld_error *err) 
   return rc;
 }
 
+const char *ld_run_hub_folder(const ld_base *base, const ld_options *options) {
+  ld_adapter *adapter = ld_base_adapter(base, options);
+  const char *folder = ld_adapter_format_for(adapter)->folder;
+  ld_adapter_free(adapter);
+  return folder;
+}
+
 int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err) {
   int rc = write_adapter(run, trainer, "adapter.h5", err);
   if (rc) return rc;

@@ -39,7 +39,10 @@ int ld_run_save_best(ld_run *run, const ld_trainer *trainer, ld_error *err);
  * last. LD_EUNSUPPORTED names the module that PEFT could not load. */
 int ld_run_check(const ld_base *base, const ld_options *options, ld_error *err);
 
-/* Writes adapter.h5 and peft/. */
+/* The name of the folder in a run's in which others find the adapter: "peft", or "diffusers". */
+const char *ld_run_hub_folder(const ld_base *base, const ld_options *options);
+
+/* Writes adapter.h5 and that folder. */
 int ld_run_finish(ld_run *run, const ld_trainer *trainer, ld_error *err);
 
 #endif

@@ -192,7 +192,7 @@ static int finish(ld_job *j, ld_error *err) {
             (long long)j->trainer.total_steps, j->options.out);
   else
     ld_job_show_end(j);
-  ld_info("done: %s (adapter.h5, peft, report.html)", j->options.out);
+  ld_info("done: %s (adapter.h5, %s, report.html)", j->options.out, ld_run_hub_folder(&j->base, &j->options));
   return 0;
 }
 

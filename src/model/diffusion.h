@@ -9,6 +9,9 @@
 #include "model/model.h"
 #include "nn/ops.h"
 
+/* The key of model_index.json that is zero_empty. */
+#define LD_ZERO_EMPTY "force_zeros_for_empty_prompt"
+
 enum { LD_MOST_TEXT_ENCODERS = 2, LD_N_SIZES = 6 };
 
 /* What a picture is to show. Members that do not apply are NULL. */
@@ -34,6 +37,7 @@ struct ld_diffusion {
   int n_classes;             /* of pictures; 0: none */
   int null_class;            /* the class of a picture that may show anything; 0: there is none */
   bool sizes;                /* it reads the pictures' sizes */
+  bool zero_empty;           /* without a negative prompt guidance starts from zeros, not from the empty text's states */
   /* Ids of the tokenizers' tokens; set by who opens them. */
   int32_t bos, eos, padding[LD_MOST_TEXT_ENCODERS];
   float scaling, shift;     /* maps are (latent - shift) scaling */
@@ -52,6 +56,13 @@ struct ld_diffusion {
   ld_maps (*denoise)(const ld_model *model, ld_tape *tape, ld_maps x, const float *times,
                      const ld_condition *condition, const ld_batch *batch);
 };
+
+/* Adds a text of n tokens, with the first and the end token around it, as a segment of text_len tokens: the end token
+ * is the last of a text that is too long, and a shorter one is padded. n = 0: the empty text. */
+void ld_diffusion_lay_text(const ld_diffusion *d, const int32_t *ids, size_t n, ld_lane *text);
+
+/* Adds the sizes of a picture that is whole. */
+void ld_diffusion_lay_sizes(int height, int width, ld_lane *sizes);
 
 /* For a family's build function: the model's diffusion, with what all such models have in common, the schedule and
  * the autoencoder (NULL: none). The family sets `known`: channels, outputs, condition, denoise, and what applies of

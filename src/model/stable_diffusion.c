@@ -89,6 +89,12 @@ static void check_parts(ld_builder *b, const parts *own) {
   ld_build_component_end(b);
 }
 
+/* A setting of the pipeline. */
+static void read_zero_empty(ld_builder *b, ld_diffusion *d) {
+  const int rc = ld_value_bool(b->whole, LD_ZERO_EMPTY, true, &d->zero_empty, b->err);
+  if (rc) b->failed = ld_fail_prefix(b->err, rc, "%s/model_index.json", b->weights->source);
+}
+
 static void describe(ld_builder *b, const parts *own, bool conditional) {
   const int size = ld_unet_size(own->unet);
   ld_build_diffusion(b, own->vae,
@@ -103,6 +109,8 @@ static void describe(ld_builder *b, const parts *own, bool conditional) {
                                      .condition = condition,
                                      .denoise = denoise});
   ld_model *model = b->model;
+  if (!b->failed && own->n_texts == 2) read_zero_empty(b, model->diffusion);
+  model->n_blocks = b->n_blocks;
   model->width = ld_unet_context_width(own->unet);
   model->vocab = own->n_texts ? ld_clip_vocab(own->texts[0]) : 0;
   if (own->n_texts) model->text_targets = "q_proj,k_proj,v_proj,out_proj";

@@ -67,27 +67,10 @@ static bool drops_condition(const ld_laid *laid) {
   return laid->epoch >= 0 && (double)ld_rng_uniform(&stream, 0) < laid->noising.caption_dropout;
 }
 
-/* The caption's tokens, which have a first and an end token, and padding. */
+/* The caption's tokens, which have a first and an end token. */
 static void lay_caption(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
   const ld_ids *tokens = &laid->sample->tokens;
-  ld_lane *text = ld_lane_of(lanes, LD_TEXT);
-  const int n = tokens->n < (size_t)d->text_len ? (int)tokens->n : d->text_len;
-  const bool empty = !n || drops_condition(laid);
-  ld_lane_begin_segment(text);
-  if (empty) {
-    ld_lane_add_token(text, d->bos, 0);
-    ld_lane_add_token(text, d->eos, 0);
-  }
-  for (int i = 0; !empty && i < n; i++) ld_lane_add_token(text, tokens->ids[i], 0);
-  for (int i = empty ? 2 : n; i < d->text_len; i++) ld_lane_add_token(text, d->padding[0], 0);
-}
-
-static void lay_sizes(const ld_laid *laid, int height, int width, ld_lanes *lanes) {
-  ld_lane *lane = ld_lane_of(lanes, LD_SIZES);
-  const int at = ld_lane_add(lane, 1, LD_N_SIZES);
-  const float sizes[LD_N_SIZES] = {(float)height, (float)width, 0, 0, (float)height, (float)width};
-  (void)laid;
-  memcpy(lane->numbers + (size_t)at * LD_N_SIZES, sizes, sizeof sizes);
+  ld_diffusion_lay_text(d, tokens->ids, drops_condition(laid) ? 0 : tokens->n, ld_lane_of(lanes, LD_TEXT));
 }
 
 static void lay_class(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
@@ -102,7 +85,7 @@ static void lay(const ld_laid *laid, ld_lanes *lanes) {
   lay_time(laid, d, lanes);
   lay_noise(laid, d, laid->height, laid->width, lanes);
   if (d->n_texts) lay_caption(laid, d, lanes);
-  if (d->sizes) lay_sizes(laid, laid->height, laid->width, lanes);
+  if (d->sizes) ld_diffusion_lay_sizes(laid->height, laid->width, ld_lane_of(lanes, LD_SIZES));
   if (d->n_classes) lay_class(laid, d, lanes);
   ld_lane *targets = ld_lane_of(lanes, LD_TARGETS); /* the picture as a whole */
   const int at = ld_lane_add(targets, 1, 0);

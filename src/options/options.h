@@ -76,7 +76,16 @@ typedef struct ld_options {
   char *early_stopping; /* "no", "yes", "never"; NULL: not given */
   double repetition_penalty;
   int64_t no_repeat_ngram;
-  bool generate; /* eval */
+  /* pictures */
+  char *prompts;          /* a file; NULL: none */
+  char *negative_prompt;  /* NULL: none */
+  int64_t picture_class;  /* -1: none */
+  int64_t images;         /* for each prompt */
+  int64_t sampling_steps; /* 0: the scheduler's default */
+  double guidance;
+  char *size;      /* NULL: the base's */
+  char *scheduler; /* NULL: the one that the folder names */
+  bool generate;   /* eval */
   bool stem;     /* eval, train */
   /* merge */
   char *dtype;

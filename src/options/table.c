@@ -25,6 +25,7 @@
 #define ROWS LD_MARK_ROWS
 #define WRITES (GENERATE | PREDICT | EVAL | TRAIN)
 #define WRITERS "language, seq2seq"
+#define PAINTS (GENERATE | TRAIN)
 #define FIELD(name) offsetof(ld_options, name)
 
 /* clang-format off */
@@ -34,7 +35,8 @@ const ld_option ld_option_table[] = {
    .help = "Hugging Face model folder: config.json, *.safetensors, and tokenizer.json, vocab.txt or preprocessor_config.json",
    .elsewhere = "model-name-or-path|base-model"},
   {"model", PATH, FIELD(model), GENERATE, GENERATE, 0, NULL, 0, 0, "DIR",
-   .help = "Hugging Face folder of a language model: config.json, *.safetensors, and tokenizer.json",
+   .help = "Hugging Face folder of a language model: config.json, *.safetensors, and tokenizer.json; or diffusers folder of an "
+   "image generator, with model_index.json",
    .elsewhere = "model-name-or-path|base-model"},
   {"model", PATH, FIELD(model), EXPORT, 0, 0, NULL, 0, 0, "DIR",
    .help = "the base's folder, or its name on a hub, as the PEFT folder is to name it (default: the run's). With the folder "
@@ -56,12 +58,15 @@ const ld_option ld_option_table[] = {
    .help = "validation data, evaluated while training",
    .elsewhere = "validation-file|eval-data"},
   {"sample-prompts", PATH, FIELD(sample_prompts), TRAIN, 0, 0, NULL, 0, 0, "FILE",
-   .meant = "language",
-   .help = "prompts, one a line (.jsonl: prompt, or messages): what the model writes is in the report, before training and at "
-   "each evaluation (default: two of the validation data)"},
+   .meant = "language, denoise",
+   .help = "prompts, one a line (.jsonl: prompt, or messages): what the model writes or draws is in the report, before training "
+   "and at each evaluation (default for texts: two of the validation data)"},
   {"out", PATH, FIELD(out), TRAIN, TRAIN, 0, NULL, 0, 0, "DIR",
    .help = "folder of the run: what it leaves there is resumed by the same command",
    .elsewhere = "output-dir"},
+  {"out", PATH, FIELD(out), GENERATE, 0, 0, NULL, 0, 0, "PATH",
+   .meant = "denoise",
+   .help = "of an image generator: file NAME.png, or folder for several pictures, which must be new"},
   {"out", PATH, FIELD(out), MERGE | EXPORT, MERGE | EXPORT, 0, NULL, 0, 0, "DIR",
    .help = "folder to write, which must be new or empty",
    .elsewhere = "output-dir"},
@@ -233,7 +238,7 @@ const ld_option ld_option_table[] = {
    .help = "recompute each block in the backward pass instead of keeping it: less memory, a third more work",
    .elsewhere = "gradient-checkpointing"},
 
-  {NULL, WORD, 0, TRAIN | EVAL | PREDICT, 0, 0, NULL, 0, 0, NULL, .help = "Running:"},
+  {NULL, WORD, 0, TRAIN | EVAL | PREDICT | GENERATE, 0, 0, NULL, 0, 0, NULL, .help = "Running:"},
   {"eval-every", INTEGER, FIELD(eval_every), TRAIN, 0, 0, "0", 0, 1e12, "N",
    .help = "evaluate every N steps (0: at the end of each epoch)", .needs = "valid", .needs_of = TRAIN,
    .elsewhere = "eval-steps"},
@@ -257,9 +262,9 @@ const ld_option ld_option_table[] = {
    .help = "options that may differ from the checkpoint's, by name (lr,steps,batch-size); also data, base and kernels"},
   {"time-limit", DURATION, FIELD(time_limit), TRAIN, 0, ONCE, "0", 0, 1e9, "TIME",
    .help = "write a checkpoint and stop with status 75 before this time is over: seconds, 90m, 12h or H:MM:SS (0: no limit)"},
-  {"patience", DURATION, FIELD(patience), TRAIN | EVAL | PREDICT, 0, ONCE, "30", 1, 1e6, "TIME",
+  {"patience", DURATION, FIELD(patience), TRAIN | EVAL | PREDICT | GENERATE, 0, ONCE, "30", 1, 1e6, "TIME",
    .help = "how long a host may be unresponsive before all ranks end with an error"},
-  {"mixed-cpus", FLAG, FIELD(mixed_cpus), TRAIN | EVAL | PREDICT, 0, 0, "no", 0, 0, NULL,
+  {"mixed-cpus", FLAG, FIELD(mixed_cpus), TRAIN | EVAL | PREDICT | GENERATE, 0, 0, "no", 0, 0, NULL,
    .help = "let each rank keep its own kernels where processors round differently, at the cost of reproducibility"},
   {"reuse", CHOICE, FIELD(reuse), TRAIN, 0, ONCE, "auto", 0, 0, "auto|yes|no",
    .help = "keep what frozen layers alone make of a sample in --scratch, and read it in later epochs: where that is faster, always, or never; the adapter is the same"},
@@ -271,9 +276,38 @@ const ld_option ld_option_table[] = {
    .help = "print at the end how the time of a step was spent, by operation, and write profile.json"},
 
   {NULL, WORD, 0, WRITES, 0, 0, NULL, 0, 0, NULL, .help = "Generation:"},
-  {"prompt", WORD, FIELD(prompt), GENERATE, GENERATE, 0, NULL, 0, 0, "TEXT",
+  {"prompt", WORD, FIELD(prompt), GENERATE, 0, 0, NULL, 0, 0, "TEXT",
    .help = "the prompt"},
+  {"prompts", PATH, FIELD(prompts), GENERATE, 0, 0, NULL, 0, 0, "FILE",
+   .meant = "denoise",
+   .help = "images: many prompts instead of one, one a line (.jsonl: prompt); of a model of classes, their numbers"},
+  {"negative-prompt", WORD, FIELD(negative_prompt), PAINTS, 0, 0, NULL, 0, 0, "TEXT",
+   .meant = "denoise", .needs = "sample-prompts", .needs_of = TRAIN,
+   .help = "images: what they are not to show"},
+  {"class", INTEGER, FIELD(picture_class), GENERATE, 0, 0, "-1", -1, 1 << 30, "N",
+   .meant = "denoise",
+   .help = "images: the class to show, of a model that was trained with classes"},
+  {"images", INTEGER, FIELD(images), GENERATE, 0, 0, "1", 1, 1e9, "N",
+   .meant = "denoise",
+   .help = "images: how many for each prompt, each from noise of its own"},
+  {"steps", INTEGER, FIELD(sampling_steps), GENERATE, 0, 0, "0", 0, 1e6, "N",
+   .meant = "denoise",
+   .help = "images: steps from noise to picture (0: 50; with ddpm all timesteps of the training)", .elsewhere = "num-inference-steps"},
+  {"sample-steps", INTEGER, FIELD(sampling_steps), TRAIN, 0, 0, "0", 0, 1e6, "N",
+   .meant = "denoise", .needs = "sample-prompts", .needs_of = TRAIN,
+   .help = "images: steps from noise to picture (0: 50; with ddpm all timesteps of the training)"},
+  {"guidance", REAL, FIELD(guidance), PAINTS, 0, 0, "7.5", 0, 1000, "X",
+   .meant = "denoise", .needs = "sample-prompts", .needs_of = TRAIN,
+   .help = "images: how far they follow the prompt beyond the negative or empty one; up to 1: no guidance, in half the time",
+   .elsewhere = "guidance-scale"},
+  {"size", WORD, FIELD(size), PAINTS, 0, 0, NULL, 0, 0, "N|WxH",
+   .meant = "denoise", .needs = "sample-prompts", .needs_of = TRAIN,
+   .help = "images: N x N pixels, or W x H (default: the base's size)"},
+  {"scheduler", WORD, FIELD(scheduler), PAINTS, 0, 0, NULL, 0, 0, "NAME",
+   .meant = "denoise", .needs = "sample-prompts", .needs_of = TRAIN,
+   .help = "images: how noise is removed: ddim, ddpm, pndm, euler, euler_ancestral, dpmsolver++ or flow (default: as the folder says)"},
   {"chat", FLAG, FIELD(chat), GENERATE, 0, 0, "no", 0, 0, NULL,
+   .meant = WRITERS,
    .help = "the prompt is a user's message to a chat model"},
   {"generate", FLAG, FIELD(generate), EVAL, 0, 0, "no", 0, 0, NULL,
    .meant = WRITERS,

@@ -1,29 +1,37 @@
 #!/usr/bin/env python3
 """Makes the golden diffusion models: tiny seeded diffusers folders, and what diffusers and PEFT compute with them.
 
-    python3 make_diffusion.py [--out DIR] [--seed S] [--only NAME,...]
+    python3 make_diffusion.py [--out DIR] [--seed S] [--only NAME,...] [--samples]
 
 Each case is a folder of diffusers with one file more, golden.safetensors: a batch (image, ids, timesteps, noise),
 the autoencoder's moments and a picture decoded from latents, the text encoders' states, the prediction, the loss,
 every gradient of a LoRA adapter, and 20 steps of AdamW. Every case depends on (seed, its name) alone.
+
+samples.safetensors beside it has pictures that the pipelines of diffusers make from the folder, ten steps with each
+scheduler: "<scheduler>.noise" (calls, c, h, w), what is drawn before the first call of the model and after each, and
+"<scheduler>.pixels" (3, H, W) from 0 to 1. For texts the guidance is 5, the prompt "a red cat" and the negative prompt
+"dog in the ink"; "none" is the case's own scheduler without a negative prompt, "plain" without guidance.
 """
 
 import argparse
 import json
 import os
 import shutil
+import sys
 import zlib
 
 import torch
-from diffusers import (AutoencoderKL, DDIMScheduler, DDPMScheduler, DiTTransformer2DModel, FlowMatchEulerDiscreteScheduler,
-                       UNet2DConditionModel, UNet2DModel)
+import diffusers
+from diffusers import (AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, DiTTransformer2DModel,
+                       FlowMatchEulerDiscreteScheduler, UNet2DConditionModel, UNet2DModel)
 from peft import LoraConfig, inject_adapter_in_model
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 STEPS, LR, RANK, ALPHA = 20, 5e-4, 3, 6
 VOCAB, LENGTH, END = 40, 9, 39
+START_TEXT, END_TEXT = "<|startoftext|>", "<|endoftext|>"
 
 VAE = dict(in_channels=3, out_channels=3, block_out_channels=(8, 12), layers_per_block=1, latent_channels=4,
            norm_num_groups=4, sample_size=16, down_block_types=("DownEncoderBlock2D",) * 2,
@@ -115,6 +123,10 @@ def save(folder, case, parts):
         part.save_pretrained(os.path.join(folder, name))
         library = "transformers" if name.startswith("text") else "diffusers"
         index[name] = [library, type(part).__name__]
+    for i in range(len(case.get("texts", []))):
+        name = "tokenizer" + ("_2" if i else "")
+        save_tokenizer(os.path.join(folder, name), 0 if i else END)
+        index[name] = ["transformers", "CLIPTokenizer"]
     if "transformer" in case:
         index["id2label"] = {str(i): f"thing {i}" for i in range(case["transformer"]["num_embeds_ada_norm"])}
     with open(os.path.join(folder, "model_index.json"), "w") as f:
@@ -122,6 +134,22 @@ def save(folder, case, parts):
         f.write("\n")
     if case.get("old_names"):
         rename_old(folder)
+
+
+def save_tokenizer(folder, padding):
+    """CLIP's class with a vocabulary of 40: some letters, alone and at the end of a word, and a few merges."""
+    letters = "acdeghiknortblu"
+    merges = ["c a", "ca t</w>", "d o", "do g</w>", "r e", "re d</w>", "i n", "in k</w>"]
+    tokens = [*letters, *(c + "</w>" for c in letters), *(m.replace(" ", "") for m in merges), START_TEXT, END_TEXT]
+    os.makedirs(folder)
+    files = {"vocab.json": json.dumps({t: i for i, t in enumerate(tokens)}) + "\n",
+             "merges.txt": "#version: 0.2\n" + "\n".join(merges) + "\n",
+             "tokenizer_config.json": json.dumps({
+                 "tokenizer_class": "CLIPTokenizer", "bos_token": START_TEXT, "eos_token": END_TEXT,
+                 "unk_token": END_TEXT, "pad_token": tokens[padding], "model_max_length": LENGTH}, indent=2) + "\n"}
+    for name, text in files.items():
+        with open(os.path.join(folder, name), "w") as f:
+            f.write(text)
 
 
 def pad(ids, padding):
@@ -143,6 +171,7 @@ def build(case, gen):
         part.eval().requires_grad_(False)
     cls, settings = case["scheduler"]
     parts["scheduler"] = cls(**settings)
+    parts["scheduler"].register_to_config(skip_prk_steps=True)  # for PNDM, as the folders on the hub have it
     return parts
 
 
@@ -278,15 +307,97 @@ def make(name, case, folder, seed):
     print(f"{name}: loss {losses[0]:.6f} to {losses[-1]:.6f}, {len(trained)} matrices")
 
 
+SAMPLERS = {"ddim": "DDIMScheduler", "ddpm": "DDPMScheduler", "pndm": "PNDMScheduler", "euler": "EulerDiscreteScheduler",
+            "euler_ancestral": "EulerAncestralDiscreteScheduler", "dpmsolver++": "DPMSolverMultistepScheduler"}
+PROMPT, NEGATIVE, GUIDANCE, CALLS = "a red cat", "dog in the ink", 5.0, 10
+
+
+class Draws:
+    """Stands in for the schedulers' randn_tensor, and remembers what it gave."""
+
+    def __init__(self, gen):
+        self.gen, self.list = gen, []
+
+    def __call__(self, shape, *args, **kwargs):
+        self.list.append(torch.randn(shape, generator=self.gen))
+        return self.list[-1]
+
+
+def draw_from(draws):
+    for name in SAMPLERS.values():
+        module = sys.modules[getattr(diffusers, name).__module__]
+        if hasattr(module, "randn_tensor"):
+            module.randn_tensor = draws
+
+
+def open_pipeline(folder, case, parts):
+    """The pipeline of the parts; the autoencoder's old names are not for diffusers' own reader."""
+    if "texts" not in case:
+        return DDPMPipeline(**parts)
+    for name in list(parts):
+        if name.startswith("text"):
+            tokenizer = name.replace("text_encoder", "tokenizer")
+            parts[tokenizer] = CLIPTokenizer.from_pretrained(os.path.join(folder, tokenizer))
+    if case["pipeline"] == "StableDiffusionPipeline":
+        parts.update(safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    pipe = getattr(diffusers, case["pipeline"])(**parts)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def sample_texts(pipe, case, draws, negative, guidance):
+    h, w = 16, 24
+    start = draws((1, 4, h // 2, w // 2))
+    more = {"add_watermarker": False} if "XL" in case["pipeline"] else {}
+    return pipe(PROMPT, negative_prompt=negative, guidance_scale=guidance, height=h, width=w, latents=start,
+                num_inference_steps=CALLS, output_type="pt", **more).images[0]
+
+
+def sample_pixels(pipe, case, draws):
+    """As DDPMPipeline does it, with any scheduler, size and class."""
+    scheduler = pipe.scheduler
+    scheduler.set_timesteps(CALLS)
+    x = draws((1, 3, *case["size"])) * scheduler.init_noise_sigma
+    labels = {"class_labels": torch.tensor([3])} if "num_class_embeds" in case["unet"] else {}
+    for t in scheduler.timesteps:
+        y = pipe.unet(scheduler.scale_model_input(x, t), t, **labels).sample
+        x = scheduler.step(y, t, x).prev_sample
+    return (x / 2 + 0.5).clamp(0, 1)[0]
+
+
+@torch.no_grad()
+def make_samples(name, case, folder, seed):
+    parts = build(case, torch.Generator().manual_seed(seed + zlib.crc32(name.encode())))
+    gen = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()) + 1)
+    pipe = open_pipeline(folder, case, parts)
+    own, samples = pipe.scheduler, {}
+    runs = [(s, s, NEGATIVE, GUIDANCE) for s in SAMPLERS]
+    if "texts" in case:
+        runs += [("none", None, None, GUIDANCE), ("plain", None, None, 1.0)]
+    for key, scheduler, negative, guidance in runs:
+        if scheduler in ("pndm", "euler_ancestral") and case["scheduler"][1].get("prediction_type") == "sample":
+            continue
+        draws = Draws(gen)
+        draw_from(draws)
+        pipe.scheduler = getattr(diffusers, SAMPLERS[scheduler]).from_config(own.config) if scheduler else own
+        pixels = sample_texts(pipe, case, draws, negative, guidance) if "texts" in case else sample_pixels(pipe, case, draws)
+        samples[key + ".noise"], samples[key + ".pixels"] = torch.cat(draws.list), pixels
+
+    save_file({k: v.float().contiguous().clone() for k, v in samples.items()}, os.path.join(folder, "samples.safetensors"))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", default=os.path.join(HERE, "diffusion"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="")
+    parser.add_argument("--samples", action="store_true", help="only samples.safetensors, of folders that are there")
     args = parser.parse_args()
     for name, case in CASES.items():
         if not args.only or name in args.only.split(","):
-            make(name, case, os.path.join(args.out, name), args.seed)
+            if not args.samples:
+                make(name, case, os.path.join(args.out, name), args.seed)
+            make_samples(name, case, os.path.join(args.out, name), args.seed)
 
 
 main()

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Models that make pictures: the bits of an adapter on 1 to 4 ranks and through kills, with buckets, crops, flips and
+# captions that are left out; results of frozen layers that are kept; input that is wrong.
+. "$(dirname "$0")/lib.sh"
+
+m=$root/tests/golden/diffusion/sd1
+pixels=$root/tests/golden/diffusion/ddpm_classes
+images=$root/tests/golden/images
+
+# ok WHAT N ARGUMENT ...
+ok() {
+  local what=$1
+  shift
+  ranks "$@"
+  expect_status 0 "$what"
+}
+lora() { echo "$1/diffusers/pytorch_lora_weights.safetensors"; }
+same_adapter() { same_bits "$(lora "$1")" "$(lora "$2")"; }
+differ() { # RUN RUN WHAT
+  ! cmp -s "$(lora "$1")" "$(lora "$2")" || fail "$3 changes nothing"
+}
+
+mkdir photos
+cp "$images"/{rgb8,grey4,tall,rgb16,palette8,wide}.png photos
+for i in rgb8 grey4 tall rgb16 palette8 wide; do
+  printf '{"file_name": "%s.png", "text": "a picture of %s"}\n' "$i" "$i"
+done >photos/metadata.jsonl
+
+job_is=(train --model "$m" --data photos --valid photos --resolution 16 --batch-size 5 --micro-batch 2 --lr 1e-2 --seed 3)
+long=("${job_is[@]}" --steps 9 --eval-every 4 --save-every 4 --caption-dropout 0.3 --flip --min-snr 5 --noise-offset 0.1)
+for n in 1 2 3 4; do
+  ok "train on $n ranks" "$n" "${long[@]}" --out "n-$n"
+  same_adapter n-1 "n-$n"
+  same_bits n-1/checkpoints/step-00000004.h5 "n-$n/checkpoints/step-00000004.h5"
+done
+expect_text '6 images of 16 x 16' err "train"
+for how in yes no; do
+  ok "--reuse $how" 2 "${long[@]}" --reuse "$how" --out "reuse-$how"
+  same_adapter n-1 "reuse-$how"
+done
+ok "--recompute" 2 "${long[@]}" --recompute --out recomputed
+same_adapter n-1 recomputed
+ok "a scratch folder that is not there" 2 "${long[@]}" --reuse yes --scratch nowhere --out no-scratch
+expect_text 'nowhere: results of frozen layers cannot be kept there' err "--scratch"
+same_adapter n-1 no-scratch
+
+short=("${job_is[@]}" --steps 4 --no-shuffle)
+ok "plain" 1 "${short[@]}" --out plain
+ok "buckets on 1 rank" 1 "${short[@]}" --buckets --out buckets-1
+ok "buckets on 3 ranks" 3 "${short[@]}" --buckets --reuse yes --out buckets-3
+same_adapter buckets-1 buckets-3
+differ plain buckets-1 "--buckets"
+for option in "--cut random" "--flip" "--caption-dropout 0.5" "--noise-offset 0.1" "--min-snr 5" "--text-encoder" "--seed 9"; do
+  # shellcheck disable=SC2086
+  ok "$option" 2 "${short[@]}" $option --out "with${option// /}"
+  differ plain "with${option// /}" "$option"
+done
+ok "no autoencoder, classes" 2 train --model "$pixels" --data photos --caption x --resolution 8x12 --steps 3 --out classes
+expect_text 'the model takes no captions' err "captions for a model of classes" || true
+
+# Killed and resumed on other numbers of ranks.
+until_step() { # STEP RANKS
+  start "$2" "${long[@]}" --steps 40 --save-every 3 --out killed
+  await_step killed "$1"
+  kill_job
+  expect_status 137 "killed at step $1"
+}
+ok "undisturbed" 1 "${long[@]}" --steps 40 --save-every 3 --out whole
+until_step 5 2
+until_step 14 3
+ok "resumed" 2 "${long[@]}" --steps 40 --save-every 3 --out killed
+same_adapter whole killed
