@@ -81,24 +81,30 @@ static enum ld_activation read_activation(ld_builder *b) {
 }
 
 static void read_width(ld_builder *b, dit *own) {
-  const int heads = ld_build_size(b, "num_attention_heads", 16), D = ld_build_size(b, "attention_head_dim", 72);
+  const int heads = ld_build_size(b, "num_attention_heads", 16),
+            D = ld_build_size(b, "attention_head_dim", 72);
   const int64_t width = (int64_t)heads * D;
   if (width % 4 || width > MOST_WIDTH) {
-    ld_build_refuse(b, "attention_head_dim", "times num_attention_heads (%lld) must be a multiple of 4 up to %d",
-                    (long long)width, MOST_WIDTH);
+    ld_build_refuse(b, "attention_head_dim",
+                    "times num_attention_heads (%lld) must be a multiple of 4 up to %d", (long long)width,
+                    MOST_WIDTH);
     return;
   }
   own->width = (int)width;
   ld_build_name_size(b, "num_attention_heads times attention_head_dim", width);
-  own->attention = (ld_attention){
-      .n_heads = heads, .n_kv_heads = heads, .head_dim = D, .scale = 1 / sqrtf((float)D), .block = LD_NO_CACHE};
+  own->attention = (ld_attention){.n_heads = heads,
+                                  .n_kv_heads = heads,
+                                  .head_dim = D,
+                                  .scale = 1 / sqrtf((float)D),
+                                  .block = LD_NO_CACHE};
 }
 
 static void read_config(ld_builder *b, dit *own) {
   check_class(b);
   read_width(b, own);
   own->channels = ld_build_size(b, "in_channels", 4);
-  own->outputs = ld_value_get(b->config, "out_channels") ? ld_build_size(b, "out_channels", 0) : own->channels;
+  own->outputs =
+      ld_value_get(b->config, "out_channels") ? ld_build_size(b, "out_channels", 0) : own->channels;
   own->patch = ld_build_size(b, "patch_size", 2);
   own->size = ld_build_size(b, "sample_size", 32);
   own->n_layers = ld_build_size(b, "num_layers", 28);
@@ -110,11 +116,13 @@ static void read_config(ld_builder *b, dit *own) {
   if (ld_build_has(b, "num_embeds_ada_norm") && !ld_value_get(b->config, "num_embeds_ada_norm"))
     ld_build_refuse(b, "num_embeds_ada_norm", "must not be null");
   if (own->outputs != own->channels && own->outputs != 2 * own->channels)
-    ld_build_refuse(b, "out_channels", "(%d) must be in_channels (%d) or, with learned variances, twice as many",
-                    own->outputs, own->channels);
+    ld_build_refuse(b, "out_channels",
+                    "(%d) must be in_channels (%d) or, with learned variances, twice as many", own->outputs,
+                    own->channels);
   if (own->patch > 1 << 10 || own->size < own->patch || own->size > 1 << 16)
-    ld_build_refuse(b, "sample_size", "(%d) must be at least patch_size (%d), and these at most 65536 and 1024",
-                    own->size, own->patch);
+    ld_build_refuse(b, "sample_size",
+                    "(%d) must be at least patch_size (%d), and these at most 65536 and 1024", own->size,
+                    own->patch);
 }
 
 static void build_embedder(ld_builder *b, const dit *own, embedder *e, int i) {
@@ -163,8 +171,8 @@ static dit *build_transformer(ld_builder *b) {
   own->ones = norm;
   own->zeros = norm + C;
   b->depth_key = "num_layers";
-  ld_build_convolution(b, &own->patches, own->channels, C, (ld_kernel){own->patch, own->patch, own->patch, 0, 0},
-                       true, "pos_embed.proj");
+  ld_build_convolution(b, &own->patches, own->channels, C,
+                       (ld_kernel){own->patch, own->patch, own->patch, 0, 0}, true, "pos_embed.proj");
   build_layers(b, own);
   ld_build_block_begin(b);
   ld_build_linear(b, &own->modulation, C, 2 * C, true, "proj_out_1");
@@ -230,7 +238,8 @@ static ld_tensor *run_layers(const pass *p, ld_tensor *x, ld_tensor *first) {
   return x;
 }
 
-static pass begin(const dit *own, ld_tape *tape, const ld_batch *batch, ld_maps patches, const int32_t *classes) {
+static pass begin(const dit *own, ld_tape *tape, const ld_batch *batch, ld_maps patches,
+                  const int32_t *classes) {
   ld_field *field = ld_tape_record(tape, sizeof *field);
   *field = (ld_field){.name = LD_CLASSES, .n_rows = patches.n, .ids = classes};
   return (pass){.own = own,
@@ -269,8 +278,8 @@ static ld_condition condition(const ld_model *model, ld_tape *tape, const ld_bat
 static void check_vae(ld_builder *b, const dit *own, const ld_vae *vae) {
   ld_build_component_begin(b, "transformer", NULL, keys);
   if (own->channels != ld_vae_channels(vae))
-    ld_build_refuse(b, "in_channels", "(%d) is not the number of the autoencoder's channels (%d)", own->channels,
-                    ld_vae_channels(vae));
+    ld_build_refuse(b, "in_channels", "(%d) is not the number of the autoencoder's channels (%d)",
+                    own->channels, ld_vae_channels(vae));
   ld_build_component_end(b);
 }
 

@@ -42,7 +42,7 @@ static void unpatch_backward(ld_tape *tape, void *self) {
 ld_maps ld_op_unpatch(ld_tape *tape, ld_tensor *x, int n, int height, int width, int size) {
   unpatch_op *op = ld_tape_record(tape, sizeof *op);
   *op = (unpatch_op){x, {NULL, n, height * size, width * size}, size};
-  op->y.x = ld_tape_tensor(tape, x->cols / (size * size), x->rows * size * size);
+  op->y.x = ld_tape_maps(tape, x->cols / (size * size), n, op->y.height, op->y.width);
   ld_tape_push(tape, (ld_op){.name = "unpatch",
                              .self = op,
                              .forward = unpatch_forward,

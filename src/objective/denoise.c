@@ -76,8 +76,8 @@ static void lay_caption(const ld_laid *laid, const ld_diffusion *d, ld_lanes *la
 static void lay_class(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
   ld_lane *lane = ld_lane_of(lanes, LD_CLASSES);
   const int at = ld_lane_add(lane, 1, 0);
-  const bool none = d->null_class && drops_condition(laid);
-  lane->ids[at] = none ? d->null_class : laid->record->label > 0 ? laid->record->label : 0;
+  const bool none = laid->record->label < 0 || (d->null_class && drops_condition(laid));
+  lane->ids[at] = none ? d->null_class : laid->record->label;
 }
 
 static void lay(const ld_laid *laid, ld_lanes *lanes) {

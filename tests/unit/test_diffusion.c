@@ -140,7 +140,8 @@ static void open_fixture(fixture *f, const char *name) {
   *f = (fixture){.c = {.name = name}};
   must(ld_model_folder_open(path, &f->c.base.folder, &err), &err);
   f->c.base.weights = ld_weights_mapped(f->c.base.folder);
-  must(ld_model_build(ld_model_folder_config(f->c.base.folder), f->c.base.weights, NULL, &f->c.base.model, &err),
+  must(ld_model_build(ld_model_folder_config(f->c.base.folder), f->c.base.weights, NULL, &f->c.base.model,
+                      &err),
        &err);
   f->c.base.objective = ld_objective_of(f->c.base.model);
   must(ld_safetensors_open(golden, &f->c.golden, &err), &err);
@@ -182,8 +183,9 @@ static void check_parts(const fixture *f) {
     float times[3];
     for (int b = 0; b < f->n; b++)
       times[b] = ld_schedule_timestep(&d->schedule, ((const int32_t *)stored(f, "times")->data)[b]);
-    const ld_maps x = {ld_tape_input(tape, maps, (int)noised->shape[1], f->n * (int)(noised->shape[2] * noised->shape[3])),
-                       f->n, (int)noised->shape[2], (int)noised->shape[3]};
+    const ld_maps x = {
+        ld_tape_input(tape, maps, (int)noised->shape[1], f->n * (int)(noised->shape[2] * noised->shape[3])),
+        f->n, (int)noised->shape[2], (int)noised->shape[3]};
     const ld_maps y = d->denoise(model, tape, x, times, &condition, &f->batch);
     if (!dry) check_maps(f, "prediction", y.x);
     free(maps);
@@ -215,8 +217,8 @@ static void check_steps(fixture *f, ld_tape *tape) {
   const ld_stored *losses = stored(f, "losses");
   for (int64_t step = 1; step <= losses->shape[0]; step++) {
     const double loss = backward(f, tape, false) / f->n, want = ((const double *)losses->data)[step - 1];
-    cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: step %d: loss %.9g, not %.9g", f->c.name, (int)step, loss,
-              want);
+    cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: step %d: loss %.9g, not %.9g", f->c.name, (int)step,
+              loss, want);
     for (size_t i = 0; i < n; i++) params->grad[i] /= (float)f->n;
     ld_adamw_step(&adamw, params->data, params->grad, 5e-4, step);
     ld_params_update(params);
@@ -314,7 +316,7 @@ static void count_times(const fixture *f, bool logit_normal, int tenths[10]) {
   for (int i = 0; i < 10; i++) tenths[i] = 0;
   for (int i = 0; i < 1000; i++) {
     ld_laid laid = laid_of(f, &record, i);
-      laid.noising.logit_normal = logit_normal;
+    laid.noising.logit_normal = logit_normal;
     f->c.base.objective->lay(&laid, &lanes);
     const int32_t t = ld_lane_of(&lanes, LD_TIMES)->ids[i];
     cr_assert(t >= 0 && t < 1000, "t = %d", (int)t);
@@ -368,6 +370,7 @@ Test(diffusion, transformer_that_is_not_supported) {
   refuse("norm_type", 0, "ada_norm_single", "norm_type \"ada_norm_single\" is not supported");
   refuse("activation_fn", 0, "geglu", "activation_fn \"geglu\" is not supported");
   refuse("out_channels", 5, NULL, "out_channels (5) must be in_channels (4) or");
-  refuse("attention_head_dim", 7, NULL, "attention_head_dim times num_attention_heads (14) must be a multiple of 4");
+  refuse("attention_head_dim", 7, NULL,
+         "attention_head_dim times num_attention_heads (14) must be a multiple of 4");
   refuse("sample_size", 1, NULL, "sample_size (1) must be at least patch_size (2)");
 }

@@ -217,8 +217,7 @@ static ld_maps pad(net *n, ld_maps x) {
   float *identity = constant(n, C * C, 0);
   for (int i = 0; i < C; i++) identity[i * C + i] = 1;
   ld_linear *l = own(n, sizeof *l);
-  *l = (ld_linear){
-      .in = C, .out = C, .weight = {ld_coded_floats(identity), C, C}, .kernel = {1, 1, 1, 0, 1}};
+  *l = (ld_linear){.in = C, .out = C, .weight = {ld_coded_floats(identity), C, C}, .kernel = {1, 1, 1, 0, 1}};
   return ld_op_convolution(n->tape, x, l, &n->batch);
 }
 
@@ -331,7 +330,8 @@ static double number_of(const ld_value *map, const char *key) {
 }
 
 static void close_to(const char *name, const char *what, double found, double want) {
-  cr_assert(fabs(found - want) < 1e-4 * fmax(1, fabs(want)), "%s: %s: %.8g, not %.8g", name, what, found, want);
+  cr_assert(fabs(found - want) < 1e-4 * fmax(1, fabs(want)), "%s: %s: %.8g, not %.8g", name, what, found,
+            want);
 }
 
 static void check_output(const char *name, const ld_tensor *y, const ld_value *want) {
@@ -357,7 +357,8 @@ static void check(const char *name, ld_maps shape, int channels, ld_maps (*run)(
   for (int i = 0; i < channels * pixels; i++) x[i] = (float)sin(0.37 * i + 0.1 * cos(i));
   const ld_value *outputs = ld_value_get(n.golden, "outputs");
   for (size_t i = 0; i < outputs->n_items; i++) {
-    question q = {(int)number_of(&outputs->items[i], "t"), (int)number_of(&outputs->items[i], "class"), shape};
+    question q = {(int)number_of(&outputs->items[i], "t"), (int)number_of(&outputs->items[i], "class"),
+                  shape};
     for (int dry = 1; dry >= 0; dry--) {
       ld_tape_begin(n.tape, LD_PASS_INFER, dry, false);
       q.x.x = ld_tape_input(n.tape, x, channels, pixels);
