@@ -13,10 +13,11 @@ enum { LD_MOST_TEXT_ENCODERS = 2, LD_N_SIZES = 6 };
 
 /* What a picture is to show. Members that do not apply are NULL. */
 typedef struct ld_condition {
-  ld_tensor *states;      /* (S, C) of the texts */
-  const ld_field *text;   /* whose segments say which states belong to which picture */
-  ld_tensor *pooled;      /* (B, C') of the texts as wholes */
-  const float *sizes;     /* (B, LD_N_SIZES) height and width of the picture's file, top and left of its cut, height
+  ld_tensor *states;    /* (S, C) of the texts */
+  const ld_field *text; /* whose segments say which states belong to which picture */
+  ld_tensor *pooled;    /* (B, C') of the texts as wholes */
+  const float
+      *sizes; /* (B, LD_N_SIZES) height and width of the picture's file, top and left of its cut, height
                              and width of the cut */
   const int32_t *classes; /* (B) */
 } ld_condition;
@@ -33,7 +34,7 @@ struct ld_diffusion {
   bool sizes;                /* it reads the pictures' sizes */
   /* Ids of the tokenizers' tokens; set by who opens them. */
   int32_t bos, eos, padding[LD_MOST_TEXT_ENCODERS];
-  float scaling, shift;                   /* maps are (latent - shift) scaling */
+  float scaling, shift; /* maps are (latent - shift) scaling */
 
   /* Pictures to means and log-variances of latents (2 channels, B h w), and latents to pictures; NULL without
    * an autoencoder. */

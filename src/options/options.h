@@ -44,6 +44,8 @@ typedef struct ld_options {
   char *cut;         /* "center", "random" */
   char *caption;     /* of images without one; NULL: none */
   char *labels_file; /* convert */
+  char *tokenizer;   /* convert: a folder to copy it from; NULL: none */
+  char *prediction;  /* convert; NULL: as the file or its kind has it */
   /* training */
   double epochs;
   int64_t steps; /* 0: epochs decide */

@@ -140,7 +140,8 @@ static void open_fixture(fixture *f, const char *name) {
   *f = (fixture){.c = {.name = name}};
   must(ld_model_folder_open(path, &f->c.base.folder, &err), &err);
   f->c.base.weights = ld_weights_mapped(f->c.base.folder);
-  must(ld_model_build(ld_model_folder_config(f->c.base.folder), f->c.base.weights, NULL, &f->c.base.model, &err),
+  must(ld_model_build(ld_model_folder_config(f->c.base.folder), f->c.base.weights, NULL, &f->c.base.model,
+                      &err),
        &err);
   f->c.base.objective = ld_objective_of(f->c.base.model);
   must(ld_safetensors_open(golden, &f->c.golden, &err), &err);
@@ -180,8 +181,9 @@ static void check_parts(const fixture *f) {
     const ld_stored *noised = stored(f, "noised");
     float *maps = maps_of(noised);
     const float times[] = {17, 481, 950};
-    const ld_maps x = {ld_tape_input(tape, maps, (int)noised->shape[1], f->n * (int)(noised->shape[2] * noised->shape[3])),
-                       f->n, (int)noised->shape[2], (int)noised->shape[3]};
+    const ld_maps x = {
+        ld_tape_input(tape, maps, (int)noised->shape[1], f->n * (int)(noised->shape[2] * noised->shape[3])),
+        f->n, (int)noised->shape[2], (int)noised->shape[3]};
     const ld_maps y = d->denoise(model, tape, x, times, &condition, &f->batch);
     if (!dry) check_maps(f, "prediction", y.x);
     free(maps);
@@ -213,8 +215,8 @@ static void check_steps(fixture *f, ld_tape *tape) {
   const ld_stored *losses = stored(f, "losses");
   for (int64_t step = 1; step <= losses->shape[0]; step++) {
     const double loss = backward(f, tape, false) / f->n, want = ((const double *)losses->data)[step - 1];
-    cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: step %d: loss %.9g, not %.9g", f->c.name, (int)step, loss,
-              want);
+    cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: step %d: loss %.9g, not %.9g", f->c.name, (int)step,
+              loss, want);
     for (size_t i = 0; i < n; i++) params->grad[i] /= (float)f->n;
     ld_adamw_step(&adamw, params->data, params->grad, 5e-4, step);
     ld_params_update(params);
