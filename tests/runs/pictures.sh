@@ -55,8 +55,16 @@ for option in "--cut random" "--flip" "--caption-dropout 0.5" "--noise-offset 0.
   ok "$option" 2 "${short[@]}" $option --out "with${option// /}"
   differ plain "with${option// /}" "$option"
 done
-ok "no autoencoder, classes" 2 train --model "$pixels" --data photos --caption x --resolution 8x12 --steps 3 --out classes
-expect_text 'the model takes no captions' err "captions for a model of classes" || true
+ranks 2 train --model "$pixels" --data photos --resolution 8x12 --steps 3 --out none
+expect_error 'its images have no classes, but the model makes images of 5' "images without classes"
+mkdir -p things/{0,1,2}
+cp photos/{rgb8,grey4}.png things/0
+cp photos/{tall,rgb16}.png things/1
+cp photos/{palette8,wide}.png things/2
+for n in 1 3; do
+  ok "classes on $n ranks" "$n" train --model "$pixels" --data things --resolution 8x12 --batch-size 4 --micro-batch 2 --steps 3 --out "classes-$n"
+done
+same_adapter classes-1 classes-3
 
 # Killed and resumed on other numbers of ranks.
 until_step() { # STEP RANKS
