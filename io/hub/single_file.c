@@ -70,7 +70,7 @@ static int write_scheduler(const ld_ldm *ldm, const char *folder, ld_error *err)
 
 static int write_tokenizers(const ld_ldm *ldm, char *const sources[], const char *folder, ld_error *err) {
   int rc = 0;
-  for (int i = 0; i < ldm->n_texts && !rc; i++) {
+  for (int i = 0; i < LD_LDM_TEXTS && i < ldm->n_texts && !rc; i++) {
     char *place = ld_path_join(folder, tokenizers[i]);
     rc = ld_clip_files_write(sources[i], place, ldm->paddings[i], err);
     free(place);
@@ -101,7 +101,7 @@ static void report(const ld_ldm *ldm, const char *out, bool complete) {
             ld_plural((long long)ldm->n_others, "tensor is no", "tensors are no"), ldm->other,
             ldm->n_others == 1 ? "" : ", ...");
   ld_info("%s: %zu tensors in %d components", out, n, ldm->n_components);
-  for (int i = 0; i < ldm->n_texts && !complete; i++)
+  for (int i = 0; i < LD_LDM_TEXTS && i < ldm->n_texts && !complete; i++)
     ld_warn("%s/%s: is not complete: put CLIP's vocab.json and merges.txt there, which no checkpoint holds "
             "(or give "
             "--tokenizer)",
@@ -115,7 +115,7 @@ int ld_single_file_convert(const char *path, const ld_single_request *request, c
   ld_ldm *ldm = NULL;
   int rc = open_file(path, &file, err);
   if (!rc) rc = ld_ldm_read(file, path, request->prediction, &ldm, err);
-  for (int i = 0; !rc && i < ldm->n_texts && request->tokenizer; i++)
+  for (int i = 0; !rc && i < LD_LDM_TEXTS && i < ldm->n_texts && request->tokenizer; i++)
     rc = ld_clip_files_find(request->tokenizer, tokenizers[i], &sources[i], err);
   if (!rc) rc = write_folder(ldm, sources, out, err);
   if (!rc) report(ldm, out, request->tokenizer != NULL);
