@@ -16,10 +16,11 @@ enum { LD_MOST_TEXT_ENCODERS = 2, LD_N_SIZES = 6 };
 
 /* What a picture is to show. Members that do not apply are NULL. */
 typedef struct ld_condition {
-  ld_tensor *states;      /* (S, C) of the texts */
-  const ld_field *text;   /* whose segments say which states belong to which picture */
-  ld_tensor *pooled;      /* (B, C') of the texts as wholes */
-  const float *sizes;     /* (B, LD_N_SIZES) height and width of the picture's file, top and left of its cut, height
+  ld_tensor *states;    /* (S, C) of the texts */
+  const ld_field *text; /* whose segments say which states belong to which picture */
+  ld_tensor *pooled;    /* (B, C') of the texts as wholes */
+  const float
+      *sizes; /* (B, LD_N_SIZES) height and width of the picture's file, top and left of its cut, height
                              and width of the cut */
   const int32_t *classes; /* (B) */
 } ld_condition;
@@ -34,10 +35,11 @@ struct ld_diffusion {
   int n_texts, text_len;     /* text encoders, and tokens of a text with its padding; 0 without */
   int n_classes;             /* of pictures; 0: none */
   bool sizes;                /* it reads the pictures' sizes */
-  bool zero_empty;           /* without a negative prompt guidance starts from zeros, not from the empty text's states */
+  bool
+      zero_empty; /* without a negative prompt guidance starts from zeros, not from the empty text's states */
   /* Ids of the tokenizers' tokens; set by who opens them. */
   int32_t bos, eos, padding[LD_MOST_TEXT_ENCODERS];
-  float scaling, shift;                   /* maps are (latent - shift) scaling */
+  float scaling, shift; /* maps are (latent - shift) scaling */
 
   /* Pictures to means and log-variances of latents (2 channels, B h w), and latents to pictures; NULL without
    * an autoencoder. */
