@@ -100,6 +100,20 @@ static void add_flags(const ld_value *index, ld_value *all, size_t *room) {
   }
 }
 
+/* Moves the names of classes, which a pipeline has beside its components. */
+static void move_labels(ld_value *all, ld_value *index, size_t *room) {
+  for (size_t i = 0; i < index->n_items; i++) {
+    ld_value *labels = &index->items[i];
+    if (strcmp(labels->key, "id2label") != 0 || labels->type != LD_MAP) continue;
+    ld_value *member = ld_value_add(all, ld_strdup(labels->key), room);
+    member->type = LD_MAP;
+    member->items = labels->items;
+    member->n_items = labels->n_items;
+    labels->items = NULL;
+    labels->n_items = 0;
+  }
+}
+
 int ld_pipeline_read(const char *folder, ld_value **out, ld_error *err) {
   char *path = ld_path_join(folder, LD_PIPELINE_INDEX);
   ld_value *index = NULL, *all = ld_alloc(1, sizeof *all);
@@ -120,6 +134,7 @@ int ld_pipeline_read(const char *folder, ld_value **out, ld_error *err) {
     if (member && is_component(member)) rc = add_component(folder, c, all, &room, err);
   }
   if (!rc) add_flags(index, all, &room);
+  if (!rc) move_labels(all, index, &room);
   if (!rc) note_ignored(folder, index);
   ld_value_free(index);
   free(path);

@@ -31,8 +31,9 @@ extern const ld_pipeline_part ld_pipeline_parts[]; /* the name is NULL after the
 bool ld_pipeline_is(const char *folder);
 
 /* Reads the index and the configs of its components into one map: {"model_type": the pipeline's class, "unet":
- * {...}, "scheduler": {...}, ...}; components without a config file are empty maps, and those that the index
- * does not name, or names as null, are missing. Flags of the index are members too. The caller frees. LD_EFILE or LD_EFORMAT names the component. */
+ * {...}, "scheduler": {...}, ..., "id2label": the names of classes}; components without a config file are empty maps,
+ * and those that the index does not name, or names as null, are missing. Flags of the index are members too. The caller
+ * frees. LD_EFILE or LD_EFORMAT names the component. */
 int ld_pipeline_read(const char *folder, ld_value **out, ld_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "data/fetch.h"
+#include "model/diffusion.h"
 
 static int seq_len_of(const ld_base *base, const ld_options *options) {
   const int most = base->model->max_positions;
@@ -279,6 +280,34 @@ static int fail_unknown_name(const ld_corpus *corpus, int rc, ld_error *err) {
                                : ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
 }
 
+static int check_class(const ld_labels *labels, const ld_labels *classes, const ld_diffusion *d, ld_error *err) {
+  if (labels->kind == LD_LABEL_NONE && !d->null_class)
+    return ld_fail(err, LD_EMISMATCH, "its images have no classes, but the model makes images of %d", d->n_classes);
+  if (labels->kind == LD_LABEL_REAL || (labels->kind == LD_LABEL_INTEGER && labels->largest >= d->n_classes))
+    return ld_fail(err, LD_EMISMATCH, "its labels must be classes from 0 to %d", d->n_classes - 1);
+  for (size_t i = 0; i < labels->n_names; i++)
+    if (!ld_labels_have(classes, labels->names[i]))
+      return ld_fail(err, LD_EMISMATCH,
+                     "the class \"%s\" is not among the model's %d (\"%s\", ...): name it as id2label in "
+                     "model_index.json does, or by its number if there are no names",
+                     labels->names[i], d->n_classes, classes->names[0]);
+  return 0;
+}
+
+/* Turns the names of classes into those of the pictures that the base makes; a base without classes ignores them. */
+static int map_classes(ld_corpus *corpus, ld_error *err) {
+  const ld_diffusion *d = corpus->base->model->diffusion;
+  if (!d->n_classes) return 0;
+  ld_labels classes = ld_base_picture_classes(corpus->base);
+  ld_index view = {.records = corpus->records, .n = (size_t)corpus->n_records, .labels = corpus->labels};
+  int rc = check_class(&corpus->labels, &classes, d, err);
+  if (rc) ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
+  if (!rc) rc = ld_index_renumber(&view, &classes, err);
+  corpus->labels = view.labels;
+  ld_labels_free(&classes);
+  return rc;
+}
+
 /* Turns names into the base's classes. */
 static int map_names(ld_corpus *corpus, ld_error *err) {
   ld_index view = {.records = corpus->records, .n = (size_t)corpus->n_records, .labels = corpus->labels};
@@ -301,10 +330,13 @@ int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
   const ld_base *base = corpus->base;
   const ld_labels *labels = &corpus->labels;
   int rc = check_form(corpus, err);
-  if (!rc && corpus->labelled && labels->kind != LD_LABEL_NONE)
+  if (!rc && corpus->labelled && labels->kind != LD_LABEL_NONE && base->objective->suit)
     rc = base->objective->suit(labels, base->model->head->out, err);
   if (rc) ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
-  if (!rc && labels->kind == LD_LABEL_NAME) rc = map_names(corpus, err);
+  if (!rc && base->model->diffusion)
+    rc = map_classes(corpus, err);
+  else if (!rc && labels->kind == LD_LABEL_NAME)
+    rc = map_names(corpus, err);
   /* A record that is only predicted has a row, whatever it holds. */
   for (int64_t i = 0; !corpus->labelled && i < corpus->n_records; i++)
     if (!corpus->records[i].n_targets) corpus->records[i].n_targets = 1;

@@ -98,7 +98,8 @@ static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, int64_
 
 static ld_noising noising_of(const ld_corpus *corpus) {
   const ld_options *o = corpus->options;
-  return (ld_noising){o->min_snr, o->noise_offset, o->caption_dropout};
+  return (ld_noising){
+      .min_snr = o->min_snr, .offset = o->noise_offset, .caption_dropout = o->caption_dropout};
 }
 
 static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, int n_rows, ld_feed *feed,

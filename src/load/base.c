@@ -168,22 +168,38 @@ void ld_base_set_labels(ld_base *base, const char *const *names, size_t n) {
     base->labels.names[base->labels.n_names++] = names ? ld_strdup(names[i]) : ld_format("%zu", i);
 }
 
-/* The classes of a stored head, from config.json. Some configs give two classes one name (ImageNet's cranes);
- * the later one gets its number appended. */
+/* Replaces numbers by the names in id2label; whether there are any. Some configs give two classes one name (ImageNet's
+ * cranes); the later one gets its number appended. */
+static bool take_names(ld_labels *labels, const ld_value *config) {
+  bool named = false;
+  for (size_t i = 0; i < labels->n_names; i++) {
+    const char *name = ld_model_label(config, (int)i);
+    if (!name) continue;
+    const ld_labels before = {.names = labels->names, .n_names = i};
+    free(labels->names[i]);
+    labels->names[i] = ld_labels_have(&before, name) ? ld_format("%s (%zu)", name, i) : ld_strdup(name);
+    named = true;
+  }
+  return named;
+}
+
+/* The classes of a stored head. */
 static void name_stored_labels(ld_base *base) {
   ld_labels_free(&base->labels);
   if (!base->objective->suit) return;
-  const ld_value *config = ld_model_folder_config(base->folder);
   ld_base_set_labels(base, NULL, (size_t)base->model->head->out);
   if (base->model->head->is_new) return;
-  for (size_t i = 0; i < base->labels.n_names; i++) {
-    const char *name = ld_model_label(config, (int)i);
-    if (!name) continue;
-    const ld_labels before = {.names = base->labels.names, .n_names = i};
-    free(base->labels.names[i]);
-    base->labels.names[i] = ld_labels_have(&before, name) ? ld_format("%s (%zu)", name, i) : ld_strdup(name);
-    base->labels_named = true;
-  }
+  base->labels_named = take_names(&base->labels, ld_model_folder_config(base->folder));
+}
+
+ld_labels ld_base_picture_classes(const ld_base *base) {
+  const ld_diffusion *d = base->model->diffusion;
+  ld_labels classes = {.kind = LD_LABEL_NAME};
+  if (!d || !d->n_classes) return classes;
+  classes.names = ld_alloc((size_t)d->n_classes, sizeof *classes.names);
+  for (int i = 0; i < d->n_classes; i++) classes.names[classes.n_names++] = ld_format("%d", i);
+  take_names(&classes, ld_model_folder_config(base->folder));
+  return classes;
 }
 
 int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err) {
@@ -285,8 +301,8 @@ static int check_second(const ld_base *base, const ld_tokenizer *second, const c
   for (int32_t id = 0; id < base->model->vocab; id++) {
     const char *a = ld_tokenizer_token(base->tokenizer, id), *b = ld_tokenizer_token(second, id);
     if ((!a && !b) || (a && b && !strcmp(a, b))) continue;
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: token %d is '%s', but '%s' in the first tokenizer", path, (int)id,
-                   b ? b : "", a ? a : "");
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: token %d is '%s', but '%s' in the first tokenizer", path,
+                   (int)id, b ? b : "", a ? a : "");
   }
   return 0;
 }
@@ -300,7 +316,8 @@ static int open_prompt_tokenizer(ld_base *base, const char *name, int i, ld_erro
   if (!rc) {
     d->padding[i] = ld_tokenizer_pad(tokenizer);
     if (d->padding[i] < 0)
-      rc = ld_fail(err, LD_EFORMAT, "%s: has no padding token: give \"pad_token\" in tokenizer_config.json", path);
+      rc = ld_fail(err, LD_EFORMAT, "%s: has no padding token: give \"pad_token\" in tokenizer_config.json",
+                   path);
   }
   if (!i)
     base->tokenizer = tokenizer;

@@ -60,6 +60,10 @@ int ld_base_set_head(ld_base *base, int n_outputs, bool fresh, ld_error *err);
 int ld_base_set_layers(ld_base *base, int n_layers, ld_error *err);
 
 void ld_base_set_labels(ld_base *base, const char *const *names, size_t n);
+
+/* The classes of the pictures that the base makes, none if it knows none. The caller frees. */
+ld_labels ld_base_picture_classes(const ld_base *base);
+
 void ld_base_close(ld_base *base);
 
 /* Adds an id at which generation ends; -1 adds nothing. */

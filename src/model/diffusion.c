@@ -1,5 +1,11 @@
 #include "model/diffusion.h"
 
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "model/build.h"
+#include "model/vae.h"
+
 void ld_diffusion_lay_text(const ld_diffusion *d, const int32_t *ids, size_t n, ld_lane *text) {
   const size_t most = (size_t)d->text_len, kept = n < most ? n : most;
   ld_lane_begin_segment(text);
@@ -17,4 +23,46 @@ void ld_diffusion_lay_sizes(int height, int width, ld_lane *lane) {
   sizes[0] = sizes[4] = (float)height;
   sizes[1] = sizes[5] = (float)width;
   sizes[2] = sizes[3] = 0;
+}
+
+static ld_maps encode(const ld_model *model, ld_tape *tape, ld_maps pictures, const ld_batch *batch) {
+  return ld_vae_encode(model->diffusion->vae, tape, pictures, batch);
+}
+
+static ld_maps decode(const ld_model *model, ld_tape *tape, ld_maps latents, const ld_batch *batch) {
+  return ld_vae_decode(model->diffusion->vae, tape, latents, batch);
+}
+
+static void read_schedule(ld_builder *b, ld_diffusion *d) {
+  d->scheduler = ld_value_get(b->whole, "scheduler");
+  if (b->failed) return;
+  char *source = ld_format("%s/scheduler/scheduler_config.json", b->weights->source);
+  const int rc = ld_schedule_read(d->scheduler, source, &d->schedule, b->err);
+  free(source);
+  if (rc) b->failed = rc;
+  ld_build_own(b, d->schedule.signal);
+}
+
+void ld_build_diffusion(ld_builder *b, const ld_vae *vae, const ld_diffusion *known) {
+  ld_model *model = b->model;
+  ld_diffusion *d = model->diffusion = ld_build_alloc(b, 1, sizeof *d);
+  *d = *known;
+  d->vae = vae;
+  d->factor = vae ? ld_vae_factor(vae) : 1;
+  d->size *= d->factor;
+  d->multiple *= d->factor;
+  d->scaling = vae ? ld_vae_scaling(vae) : 1;
+  d->shift = vae ? ld_vae_shift(vae) : 0;
+  d->encode = vae ? encode : NULL;
+  d->decode = vae ? decode : NULL;
+  model->channels = vae ? 3 : d->channels;
+  model->image_size = d->size;
+  model->max_positions = d->text_len;
+  read_schedule(b, d);
+}
+
+void ld_build_need(ld_builder *b, const void *part, const char *name) {
+  if (part || b->failed) return;
+  b->failed = ld_fail(b->err, LD_EFORMAT, "%s/model_index.json: the component '%s' is missing",
+                      b->weights->source, name);
 }

@@ -29,17 +29,19 @@ struct ld_diffusion {
   const ld_value *scheduler; /* scheduler_config.json */
   ld_schedule schedule;      /* of training */
   int channels;              /* of what is denoised */
+  int outputs;               /* channels of a prediction */
   int factor;                /* pixels of a side over its maps'; 1: there is no autoencoder */
   int size;                  /* pixels of a side in the base's training */
   int multiple;              /* sides of pictures must be multiples of this many pixels */
   int n_texts, text_len;     /* text encoders, and tokens of a text with its padding; 0 without */
   int n_classes;             /* of pictures; 0: none */
+  int null_class;            /* the class of a picture that may show anything; 0: there is none */
   bool sizes;                /* it reads the pictures' sizes */
-  bool
-      zero_empty; /* without a negative prompt guidance starts from zeros, not from the empty text's states */
+  bool zero_empty;           /* without a negative prompt guidance starts from zeros, not the empty text's states */
   /* Ids of the tokenizers' tokens; set by who opens them. */
   int32_t bos, eos, padding[LD_MOST_TEXT_ENCODERS];
-  float scaling, shift; /* maps are (latent - shift) scaling */
+  float scaling, shift;     /* maps are (latent - shift) scaling */
+  const struct ld_vae *vae; /* NULL: it works on pixels */
 
   /* Pictures to means and log-variances of latents (2 channels, B h w), and latents to pictures; NULL without
    * an autoencoder. */
@@ -61,5 +63,13 @@ void ld_diffusion_lay_text(const ld_diffusion *d, const int32_t *ids, size_t n, 
 
 /* Adds the sizes of a picture that is whole. */
 void ld_diffusion_lay_sizes(int height, int width, ld_lane *sizes);
+
+/* For a family's build function: the model's diffusion, with what all such models have in common, the schedule and
+ * the autoencoder (NULL: none). The family sets `known`: channels, outputs, condition, denoise, and what applies of
+ * the rest, `size` and `multiple` in pixels of the maps that are denoised. */
+void ld_build_diffusion(ld_builder *builder, const struct ld_vae *vae, const ld_diffusion *known);
+
+/* Refuses a folder without this component, whose part is NULL then. */
+void ld_build_need(ld_builder *builder, const void *part, const char *name);
 
 #endif

@@ -31,5 +31,6 @@ extern const ld_family ld_stable_diffusion; /* stable_diffusion.c, with its rela
 extern const ld_family ld_sdxl;
 extern const ld_family ld_ddpm;
 extern const ld_family ld_ddim;
+extern const ld_family ld_dit; /* dit.c */
 
 #endif

@@ -5,10 +5,8 @@
  *   SDXL (Podell et al., "SDXL", 2023): the same with two text encoders, whose states stand side by side, and with
  *   the sizes of the pictures.
  *   DDPM (Ho et al., "Denoising Diffusion Probabilistic Models", 2020): pixels, with a class or without. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "model/build.h"
 #include "model/clip.h"
 #include "model/diffusion.h"
@@ -22,16 +20,6 @@ typedef struct parts {
   ld_clip *texts[LD_MOST_TEXT_ENCODERS];
   int n_texts;
 } parts;
-
-static ld_maps encode(const ld_model *model, ld_tape *tape, ld_maps pictures, const ld_batch *batch) {
-  const parts *own = model->own;
-  return ld_vae_encode(own->vae, tape, pictures, batch);
-}
-
-static ld_maps decode(const ld_model *model, ld_tape *tape, ld_maps latents, const ld_batch *batch) {
-  const parts *own = model->own;
-  return ld_vae_decode(own->vae, tape, latents, batch);
-}
 
 static ld_maps denoise(const ld_model *model, ld_tape *tape, ld_maps x, const float *times,
                        const ld_condition *condition, const ld_batch *batch) {
@@ -84,8 +72,8 @@ static void check_parts(ld_builder *b, const parts *own) {
   for (int i = 0; i < own->n_texts; i++) width += ld_clip_width(own->texts[i]);
   ld_build_component_begin(b, "unet", NULL, (const ld_key[]){{NULL, 0, NULL}});
   if (context && context != width)
-    ld_build_refuse(b, "cross_attention_dim", "(%d) is not the width of the text encoder's states (%d)", context,
-                    width);
+    ld_build_refuse(b, "cross_attention_dim", "(%d) is not the width of the text encoder's states (%d)",
+                    context, width);
   if (own->vae && ld_unet_channels(own->unet) != ld_vae_channels(own->vae))
     ld_build_refuse(b, "in_channels", "(%d) is not the number of the autoencoder's channels (%d)",
                     ld_unet_channels(own->unet), ld_vae_channels(own->vae));
@@ -95,20 +83,11 @@ static void check_parts(ld_builder *b, const parts *own) {
   if (ld_unet_size_width(own->unet) &&
       (own->n_texts != 2 || ld_unet_added_width(own->unet) != ld_clip_pooled_width(own->texts[1])))
     ld_build_refuse(b, "projection_class_embeddings_input_dim",
-                    "asks for a second text encoder whose texts have %d numbers", ld_unet_added_width(own->unet));
+                    "asks for a second text encoder whose texts have %d numbers",
+                    ld_unet_added_width(own->unet));
   if (own->n_texts == 2 && !ld_unet_size_width(own->unet))
     ld_build_refuse(b, "addition_embed_type", "is missing: two text encoders need \"text_time\"");
   ld_build_component_end(b);
-}
-
-static void read_schedule(ld_builder *b, ld_diffusion *d) {
-  d->scheduler = ld_value_get(b->whole, "scheduler");
-  if (b->failed) return;
-  char *source = ld_format("%s/scheduler/scheduler_config.json", b->weights->source);
-  const int rc = ld_schedule_read(d->scheduler, source, &d->schedule, b->err);
-  free(source);
-  if (rc) b->failed = rc;
-  ld_build_own(b, d->schedule.signal);
 }
 
 /* A setting of the pipeline. */
@@ -118,48 +97,32 @@ static void read_zero_empty(ld_builder *b, ld_diffusion *d) {
 }
 
 static void describe(ld_builder *b, const parts *own, bool conditional) {
-  ld_model *model = b->model;
-  ld_diffusion *d = model->diffusion = ld_build_alloc(b, 1, sizeof *d);
   const int size = ld_unet_size(own->unet);
-  *d = (ld_diffusion){.channels = ld_unet_channels(own->unet),
-                      .factor = own->vae ? ld_vae_factor(own->vae) : 1,
-                      .n_texts = own->n_texts,
-                      .n_classes = ld_unet_n_classes(own->unet),
-                      .sizes = ld_unet_size_width(own->unet) > 0,
-                      .scaling = own->vae ? ld_vae_scaling(own->vae) : 1,
-                      .shift = own->vae ? ld_vae_shift(own->vae) : 0,
-                      .encode = own->vae ? encode : NULL,
-                      .decode = own->vae ? decode : NULL,
-                      .condition = condition,
-                      .denoise = denoise};
-  d->size = d->factor * (size ? size : conditional ? 64 : 32);
-  d->multiple = d->factor * ld_unet_multiple(own->unet);
-  if (own->n_texts) d->text_len = ld_clip_length(own->texts[0]);
-  if (!b->failed && own->n_texts == 2) read_zero_empty(b, d);
-  model->channels = own->vae ? 3 : d->channels;
-  model->image_size = d->size;
+  ld_build_diffusion(b, own->vae,
+                     &(ld_diffusion){.channels = ld_unet_channels(own->unet),
+                                     .outputs = ld_unet_outputs(own->unet),
+                                     .size = size ? size : conditional ? 64 : 32,
+                                     .multiple = ld_unet_multiple(own->unet),
+                                     .n_texts = own->n_texts,
+                                     .text_len = own->n_texts ? ld_clip_length(own->texts[0]) : 0,
+                                     .n_classes = ld_unet_n_classes(own->unet),
+                                     .sizes = ld_unet_size_width(own->unet) > 0,
+                                     .condition = condition,
+                                     .denoise = denoise});
+  ld_model *model = b->model;
+  if (!b->failed && own->n_texts == 2) read_zero_empty(b, model->diffusion);
   model->n_blocks = b->n_blocks;
   model->width = ld_unet_context_width(own->unet);
   model->vocab = own->n_texts ? ld_clip_vocab(own->texts[0]) : 0;
-  model->max_positions = d->text_len;
   if (own->n_texts) model->text_targets = "q_proj,k_proj,v_proj,out_proj";
   model->head = ld_unet_head(own->unet);
-  read_schedule(b, d);
 }
 
 static parts *build_parts(ld_builder *b) {
   parts *own = b->model->own = ld_build_alloc(b, 1, sizeof *own);
   own->unet = ld_unet_build(b);
-  if (!own->unet && !b->failed)
-    b->failed = ld_fail(b->err, LD_EFORMAT, "%s/model_index.json: the component 'unet' is missing",
-                        b->weights->source);
+  ld_build_need(b, own->unet, "unet");
   return own;
-}
-
-static void need(ld_builder *b, const void *part, const char *name) {
-  if (part || b->failed) return;
-  b->failed = ld_fail(b->err, LD_EFORMAT, "%s/model_index.json: the component '%s' is missing",
-                      b->weights->source, name);
 }
 
 static void build_latent(ld_builder *b) {
@@ -167,10 +130,10 @@ static void build_latent(ld_builder *b) {
   parts *own = build_parts(b);
   const bool two = !strcmp(b->model->family->model_type, "StableDiffusionXLPipeline");
   own->vae = ld_vae_build(b);
-  need(b, own->vae, "vae");
+  ld_build_need(b, own->vae, "vae");
   for (int i = 0; i < (two ? 2 : 1); i++) {
     own->texts[i] = ld_clip_build(b, names[i]);
-    need(b, own->texts[i], names[i]);
+    ld_build_need(b, own->texts[i], names[i]);
   }
   own->n_texts = two ? 2 : 1;
   if (!b->failed) check_parts(b, own);
@@ -189,7 +152,8 @@ static void build_pixels(ld_builder *b) {
     .head = LD_HEAD_NOISE, .input = LD_IMAGE, .build = building                                              \
   }
 
-const ld_family ld_stable_diffusion = FAMILY("StableDiffusionPipeline", "to_q,to_k,to_v,to_out.0", build_latent, NULL);
+const ld_family ld_stable_diffusion =
+    FAMILY("StableDiffusionPipeline", "to_q,to_k,to_v,to_out.0", build_latent, NULL);
 const ld_family ld_sdxl = FAMILY("StableDiffusionXLPipeline", "to_q,to_k,to_v,to_out.0", build_latent, NULL);
 const ld_family ld_ddpm = FAMILY("DDPMPipeline", "to_q,to_k,to_v,to_out.0", build_pixels, NULL);
 const ld_family ld_ddim = FAMILY("DDIMPipeline", "to_q,to_k,to_v,to_out.0", build_pixels, NULL);

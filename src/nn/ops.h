@@ -175,6 +175,15 @@ ld_maps ld_op_add_channels(ld_tape *tape, ld_maps x, ld_tensor *values);
 ld_tensor *ld_op_rows_of_maps(ld_tape *tape, ld_maps x);
 ld_maps ld_op_maps_of_rows(ld_tape *tape, ld_tensor *x, int n, int height, int width);
 
+/* Each row (B H W, S S C) as a square of S x S pixels of larger maps (C, B H S W S): its numbers are those of the
+ * square's pixels line by line, each with its C channels. x may be a view. */
+ld_maps ld_op_unpatch(ld_tape *tape, ld_tensor *x, int n, int height, int width, int size);
+
+/* y (B H W, C) = x, the rows of maps of that size, plus sines and cosines of each pixel's column (C / 2 numbers) and
+ * of its row. They count from 0 to `base` whatever the size of the maps. C is a multiple of 4. x is not a view. From
+ * the DiT paper above, in the form of diffusers. */
+ld_tensor *ld_op_add_grid(ld_tape *tape, ld_tensor *x, int height, int width, float base);
+
 /* Maps plus rows x (B H W, C). */
 ld_maps ld_op_maps_of_rows_accumulate(ld_tape *tape, ld_maps residual, ld_tensor *x);
 
@@ -204,7 +213,8 @@ ld_tensor *ld_op_mean_pool(ld_tape *tape, ld_maps x);
 /* What an autoencoder draws: (mean + exp(log variance / 2) noise - shift) scaling, of moments (2 C, B H W), the means
  * and then the log-variances, which are kept within -30 and 20. The noise of image b is (C, H, W) at noise + b *
  * stride; without noise it is the mean. Frozen. Kingma and Welling, "Auto-Encoding Variational Bayes", 2013. */
-ld_maps ld_op_draw(ld_tape *tape, ld_maps moments, const float *noise, size_t stride, float scaling, float shift);
+ld_maps ld_op_draw(ld_tape *tape, ld_maps moments, const float *noise, size_t stride, float scaling,
+                   float shift);
 
 /* y = signal[b] x + level[b] noise for image b, whose noise is (C, H, W) at noise + b * stride. Frozen. */
 ld_maps ld_op_mix_noise(ld_tape *tape, ld_maps x, const float *noise, size_t stride, const float *signal,

@@ -6,6 +6,7 @@
  *
  * The loss of a picture is the mean over its numbers. All that is random depends on the seed, the epoch and the
  * record; in an evaluation on the seed and the record alone. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,14 +23,24 @@ enum { TIME, CAPTION, OFFSET, NOISE };
 
 static ld_stream stream_of(const ld_laid *laid, int what) {
   const uint64_t epoch = laid->epoch < 0 ? 0 : (uint64_t)laid->epoch + 1;
-  return ld_rng_stream(laid->seed, LD_RNG_NOISE, epoch * (NOISE + 1) + (uint64_t)what, (uint64_t)laid->number);
+  return ld_rng_stream(laid->seed, LD_RNG_NOISE, epoch * (NOISE + 1) + (uint64_t)what,
+                       (uint64_t)laid->number);
+}
+
+/* Evenly, or as in Esser et al., "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis", 2024,
+ * section 3.1: of flow matching, whose noise level is then shifted by the schedule. */
+static int64_t draw_time(const ld_laid *laid, int64_t n) {
+  const ld_stream stream = stream_of(laid, TIME);
+  if (!laid->noising.logit_normal) return (int64_t)((double)ld_rng_uniform(&stream, 0) * (double)n);
+  const float u = (float)(1 / (1 + exp(-(double)ld_rng_normal(&stream, 0))));
+  const int64_t t = (int64_t)((double)u * (double)n);
+  return t < n ? t : n - 1;
 }
 
 static void lay_time(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
   ld_lane *times = ld_lane_of(lanes, LD_TIMES);
-  const ld_stream stream = stream_of(laid, TIME);
   const int at = ld_lane_add(times, 1, 1);
-  const int64_t t = (int64_t)((double)ld_rng_uniform(&stream, 0) * (double)d->schedule.n);
+  const int64_t t = draw_time(laid, d->schedule.n);
   times->ids[at] = (int32_t)t;
   times->numbers[at] =
       laid->noising.min_snr > 0 ? (float)ld_schedule_min_snr(&d->schedule, t, laid->noising.min_snr) : 1;
@@ -52,7 +63,7 @@ static void lay_noise(const ld_laid *laid, const ld_diffusion *d, int height, in
   }
 }
 
-static bool drops_caption(const ld_laid *laid) {
+static bool drops_condition(const ld_laid *laid) {
   const ld_stream stream = stream_of(laid, CAPTION);
   return laid->epoch >= 0 && (double)ld_rng_uniform(&stream, 0) < laid->noising.caption_dropout;
 }
@@ -60,13 +71,14 @@ static bool drops_caption(const ld_laid *laid) {
 /* The caption's tokens, which have a first and an end token. */
 static void lay_caption(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
   const ld_ids *tokens = &laid->sample->tokens;
-  ld_diffusion_lay_text(d, tokens->ids, drops_caption(laid) ? 0 : tokens->n, ld_lane_of(lanes, LD_TEXT));
+  ld_diffusion_lay_text(d, tokens->ids, drops_condition(laid) ? 0 : tokens->n, ld_lane_of(lanes, LD_TEXT));
 }
 
-static void lay_class(const ld_laid *laid, ld_lanes *lanes) {
+static void lay_class(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
   ld_lane *lane = ld_lane_of(lanes, LD_CLASSES);
   const int at = ld_lane_add(lane, 1, 0);
-  lane->ids[at] = laid->record->label > 0 ? laid->record->label : 0;
+  const bool none = laid->record->label < 0 || (d->null_class && drops_condition(laid));
+  lane->ids[at] = none ? d->null_class : laid->record->label;
 }
 
 static void lay(const ld_laid *laid, ld_lanes *lanes) {
@@ -75,7 +87,7 @@ static void lay(const ld_laid *laid, ld_lanes *lanes) {
   lay_noise(laid, d, laid->height, laid->width, lanes);
   if (d->n_texts) lay_caption(laid, d, lanes);
   if (d->sizes) ld_diffusion_lay_sizes(laid->height, laid->width, ld_lane_of(lanes, LD_SIZES));
-  if (d->n_classes) lay_class(laid, lanes);
+  if (d->n_classes) lay_class(laid, d, lanes);
   ld_lane *targets = ld_lane_of(lanes, LD_TARGETS); /* the picture as a whole */
   const int at = ld_lane_add(targets, 1, 0);
   targets->ids[at] = 0;

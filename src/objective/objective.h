@@ -38,7 +38,8 @@ typedef struct ld_answers {
 typedef struct ld_noising {
   double min_snr;         /* gamma of the loss's weights by signal-to-noise ratio; 0: all weights are 1 */
   double offset;          /* of a noise that is the same for all pixels of a channel */
-  double caption_dropout; /* the part of the captions that are replaced by the empty one */
+  double caption_dropout; /* the part of the captions that are replaced by the empty one, and of the classes by none */
+  bool logit_normal;      /* timesteps are drawn more often from the middle: n / (1 + e^-z), z from N(0, 1) */
 } ld_noising;
 
 /* What is laid into a batch at a time: a record's sample or, for continuous text, its tokens [first, first +
@@ -50,7 +51,7 @@ typedef struct ld_laid {
   const ld_model *model;
   int first, count;
   int height, width; /* of its image in the batch; 0 without */
-  bool continues; /* its first token continues the row before */
+  bool continues;    /* its first token continues the row before */
   /* What random numbers are keyed by: the run's seed, the epoch (negative: an evaluation, which is the same each
    * time), and the record's number. */
   uint64_t seed;

@@ -22,7 +22,8 @@ import zlib
 
 import torch
 import diffusers
-from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DConditionModel, UNet2DModel
+from diffusers import (AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, DiTTransformer2DModel,
+                       FlowMatchEulerDiscreteScheduler, UNet2DConditionModel, UNet2DModel)
 from peft import LoraConfig, inject_adapter_in_model
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -43,6 +44,8 @@ UNET = dict(sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, bl
 PIXELS = dict(sample_size=8, in_channels=3, out_channels=3, layers_per_block=2, block_out_channels=(8, 12),
               norm_num_groups=4, attention_head_dim=4, down_block_types=("DownBlock2D", "AttnDownBlock2D"),
               up_block_types=("AttnUpBlock2D", "UpBlock2D"))
+DIT = dict(num_attention_heads=2, attention_head_dim=8, in_channels=4, out_channels=8, num_layers=2, sample_size=6,
+           num_embeds_ada_norm=5)
 SCALED = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 
@@ -77,6 +80,17 @@ CASES = {
     "ddpm_classes": dict(pipeline="DDPMPipeline", unet=dict(PIXELS, num_class_embeds=5, attention_head_dim=None),
                          scheduler=(DDPMScheduler, dict(beta_schedule="squaredcos_cap_v2", prediction_type="sample")),
                          targets=["to_v", "conv2", "conv_out"], size=(8, 12)),
+    # learned variances; 3 x 3 patches; the last class is none
+    "dit": dict(pipeline="DiTPipeline", transformer=DIT, vae=VAE, scheduler=(DDIMScheduler, {}), targets=ATTENTION,
+                size=(12, 12), classes=[4, 0, 5]),
+    # flow matching; a size that is not the base's; every other module
+    "dit_flow": dict(pipeline="DiTPipeline",
+                     transformer=dict(DIT, out_channels=None, sample_size=8, attention_bias=False,
+                                      activation_fn="gelu", norm_elementwise_affine=True, norm_eps=1e-6),
+                     vae=dict(VAE, shift_factor=0.1), scheduler=(FlowMatchEulerDiscreteScheduler, dict(shift=3.0)),
+                     targets=["to_k", "pos_embed.proj", "timestep_embedder.linear_1", "timestep_embedder.linear_2",
+                              "norm1.linear", "ff.net.0.proj", "ff.net.2", "proj_out_1", "proj_out_2"],
+                     size=(12, 12), spread=0.1),
 }
 
 
@@ -86,7 +100,8 @@ def fill(model, gen):
         if p.ndim == 1:
             p.data = 1 + 0.2 * noise if name.endswith("weight") else 0.2 * noise
         else:
-            p.data = noise * (0.5 if "embed" in name else 1.3 / (p[0].numel() ** 0.5))
+            table = "embed" in name and not name.startswith("pos_embed") and "embedder.linear" not in name
+            p.data = noise * (0.5 if table else 1.3 / (p[0].numel() ** 0.5))
 
 
 def rename_old(folder):
@@ -112,6 +127,8 @@ def save(folder, case, parts):
         name = "tokenizer" + ("_2" if i else "")
         save_tokenizer(os.path.join(folder, name), 0 if i else END)
         index[name] = ["transformers", "CLIPTokenizer"]
+    if "transformer" in case:
+        index["id2label"] = {str(i): f"thing {i}" for i in range(case["transformer"]["num_embeds_ada_norm"])}
     with open(os.path.join(folder, "model_index.json"), "w") as f:
         json.dump(index, f, indent=2)
         f.write("\n")
@@ -141,7 +158,10 @@ def pad(ids, padding):
 
 
 def build(case, gen):
-    parts = {"unet": (UNet2DConditionModel if "vae" in case else UNet2DModel)(**case["unet"])}
+    if "transformer" in case:
+        parts = {"transformer": DiTTransformer2DModel(**case["transformer"])}
+    else:
+        parts = {"unet": (UNet2DConditionModel if "vae" in case else UNet2DModel)(**case["unet"])}
     if "vae" in case:
         parts["vae"] = AutoencoderKL(**case["vae"])
     for i, text in enumerate(case.get("texts", [])):
@@ -156,7 +176,7 @@ def build(case, gen):
     return parts
 
 
-def add_lora(name, part, targets, gen):
+def add_lora(name, part, targets, gen, spread=0.3):
     config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=targets)
     inject_adapter_in_model(config, part)
     trained = {}
@@ -164,7 +184,7 @@ def add_lora(name, part, targets, gen):
         if ".lora_" not in key:
             continue
         module, which = key.split(".lora_")
-        p.data = 0.3 * torch.randn(p.shape, generator=gen)
+        p.data = spread * torch.randn(p.shape, generator=gen)
         p.requires_grad_(True)
         if name.startswith("text") and not module.startswith("text_"):
             module = "text_model." + module  # files have it, whatever the version calls the module
@@ -172,29 +192,47 @@ def add_lora(name, part, targets, gen):
     return trained
 
 
-def snr_weights(case, alphas, t, gamma=5.0):
+def is_flow(scheduler):
+    return isinstance(scheduler, FlowMatchEulerDiscreteScheduler)
+
+
+def snr_weights(case, scheduler, t, gamma=5.0):
+    if is_flow(scheduler):
+        return torch.ones(len(t))
+    alphas = scheduler.alphas_cumprod
     snr = alphas[t] / (1 - alphas[t])
     prediction = case["scheduler"][1].get("prediction_type", "epsilon")
     clipped = torch.minimum(snr, torch.full_like(snr, gamma))
     return {"epsilon": clipped / snr, "v_prediction": clipped / (snr + 1), "sample": clipped}[prediction]
 
 
+def mix(case, scheduler, x, data):
+    """The noised maps, the target, and the times as the model is told them."""
+    times, noise = data["times"], data["noise"]
+    if is_flow(scheduler):  # whose timesteps go down
+        told = scheduler.timesteps.flip(0)[times]
+        return scheduler.scale_noise(x, told, noise), noise - x, told
+    noised = scheduler.add_noise(x, noise, times)
+    prediction = case["scheduler"][1].get("prediction_type", "epsilon")
+    target = {"epsilon": noise, "sample": x}.get(prediction)
+    if target is None:
+        target = scheduler.get_velocity(x, noise, times)
+    return noised, target, times
+
+
 def run(case, parts, data, record=None):
     """The loss; with `record` its parts go there."""
-    unet, scheduler = parts["unet"], parts["scheduler"]
+    denoiser = parts["transformer" if "transformer" in case else "unet"]
     x = data["image"]
     if "vae" in parts:
         moments = parts["vae"].encode(x).latent_dist.parameters
         mean, logvar = moments.chunk(2, 1)
-        x = (mean + torch.exp(0.5 * logvar.clamp(-30, 20)) * data["draw"]) * parts["vae"].config.scaling_factor
+        x = mean + torch.exp(0.5 * logvar.clamp(-30, 20)) * data["draw"]
+        x = (x - (parts["vae"].config.shift_factor or 0)) * parts["vae"].config.scaling_factor
         if record is not None:
             record["moments"] = moments
             record["decoded"] = parts["vae"].decode(mean).sample
-    noised = scheduler.add_noise(x, data["noise"], data["times"])
-    prediction = case["scheduler"][1].get("prediction_type", "epsilon")
-    target = {"epsilon": data["noise"], "sample": x}.get(prediction)
-    if target is None:
-        target = scheduler.get_velocity(x, data["noise"], data["times"])
+    noised, target, told = mix(case, parts["scheduler"], x, data)
     args = {}
     if "texts" in case:
         first = parts["text_encoder"](data["ids"], output_hidden_states=True)
@@ -207,14 +245,14 @@ def run(case, parts, data, record=None):
                         added_cond_kwargs={"text_embeds": second[0], "time_ids": sizes})
             if record is not None:
                 record["pooled"] = second[0]
-    elif "num_class_embeds" in case["unet"]:
+    elif "transformer" in case or "num_class_embeds" in case["unet"]:
         args["class_labels"] = data["classes"]
-    y = unet(noised, data["times"], **args).sample
+    y = denoiser(noised, told, **args).sample
     if record is not None:
         record.update({"noised": noised, "prediction": y})
         if "encoder_hidden_states" in args:
             record["states"] = args["encoder_hidden_states"]
-    per_image = ((y - target) ** 2).mean((1, 2, 3))
+    per_image = ((y[:, :target.shape[1]] - target) ** 2).mean((1, 2, 3))
     return (per_image * data["weights"]).mean()
 
 
@@ -224,12 +262,12 @@ def make_data(case, gen, scheduler):
     channels = 4 if "vae" in case else 3
     latent = (b, channels, h // factor, w // factor)
     data = {"image": torch.rand(b, 3, h, w, generator=gen) * 2 - 1, "noise": torch.randn(latent, generator=gen),
-            "times": torch.tensor([17, 481, 950]), "classes": torch.tensor([4, 0, 2])}
+            "times": torch.tensor([17, 481, 950]), "classes": torch.tensor(case.get("classes", [4, 0, 2]))}
     if factor == 2:
         data["draw"] = torch.randn(latent, generator=gen)
         ids = [[38, 5, 7, 9, END], [38, END], [38, *range(1, LENGTH - 1), END][:LENGTH]]
         data["ids"], data["ids_2"] = pad(ids, END), pad(ids, 0)
-    data["weights"] = snr_weights(case, scheduler.alphas_cumprod, data["times"])
+    data["weights"] = snr_weights(case, scheduler, data["times"])
     return data
 
 
@@ -241,7 +279,8 @@ def make(name, case, folder, seed):
     save(folder, case, parts)
     data = make_data(case, gen, parts["scheduler"])
     golden = {k: v.to(torch.int32) if v.dtype == torch.int64 else v for k, v in data.items()}
-    trained = add_lora("unet", parts["unet"], case["targets"], gen)
+    denoiser = "transformer" if "transformer" in case else "unet"
+    trained = add_lora(denoiser, parts[denoiser], case["targets"], gen, case.get("spread", 0.3))
     for i in range(len(case.get("texts", [])) if "text_targets" in case else 0):
         part = "text_encoder" + ("_2" if i else "")
         trained.update(add_lora(part, parts[part], case["text_targets"], gen))

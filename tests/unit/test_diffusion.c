@@ -140,7 +140,8 @@ static void open_fixture(fixture *f, const char *name) {
   *f = (fixture){.c = {.name = name}};
   must(ld_model_folder_open(path, &f->c.base.folder, &err), &err);
   f->c.base.weights = ld_weights_mapped(f->c.base.folder);
-  must(ld_model_build(ld_model_folder_config(f->c.base.folder), f->c.base.weights, NULL, &f->c.base.model, &err),
+  must(ld_model_build(ld_model_folder_config(f->c.base.folder), f->c.base.weights, NULL, &f->c.base.model,
+                      &err),
        &err);
   f->c.base.objective = ld_objective_of(f->c.base.model);
   must(ld_safetensors_open(golden, &f->c.golden, &err), &err);
@@ -179,9 +180,12 @@ static void check_parts(const fixture *f) {
     if (!dry && condition.pooled) check_rows(f, "pooled", condition.pooled);
     const ld_stored *noised = stored(f, "noised");
     float *maps = maps_of(noised);
-    const float times[] = {17, 481, 950};
-    const ld_maps x = {ld_tape_input(tape, maps, (int)noised->shape[1], f->n * (int)(noised->shape[2] * noised->shape[3])),
-                       f->n, (int)noised->shape[2], (int)noised->shape[3]};
+    float times[3];
+    for (int b = 0; b < f->n; b++)
+      times[b] = ld_schedule_timestep(&d->schedule, ((const int32_t *)stored(f, "times")->data)[b]);
+    const ld_maps x = {
+        ld_tape_input(tape, maps, (int)noised->shape[1], f->n * (int)(noised->shape[2] * noised->shape[3])),
+        f->n, (int)noised->shape[2], (int)noised->shape[3]};
     const ld_maps y = d->denoise(model, tape, x, times, &condition, &f->batch);
     if (!dry) check_maps(f, "prediction", y.x);
     free(maps);
@@ -213,8 +217,8 @@ static void check_steps(fixture *f, ld_tape *tape) {
   const ld_stored *losses = stored(f, "losses");
   for (int64_t step = 1; step <= losses->shape[0]; step++) {
     const double loss = backward(f, tape, false) / f->n, want = ((const double *)losses->data)[step - 1];
-    cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: step %d: loss %.9g, not %.9g", f->c.name, (int)step, loss,
-              want);
+    cr_assert(fabs(loss - want) < TOLERANCE * want, "%s: step %d: loss %.9g, not %.9g", f->c.name, (int)step,
+              loss, want);
     for (size_t i = 0; i < n; i++) params->grad[i] /= (float)f->n;
     ld_adamw_step(&adamw, params->data, params->grad, 5e-4, step);
     ld_params_update(params);
@@ -260,4 +264,113 @@ Test(diffusion, pixels) {
 
 Test(diffusion, pixels_of_classes) {
   check_case("ddpm_classes");
+}
+
+Test(diffusion, transformer) {
+  check_case("dit");
+}
+
+Test(diffusion, transformer_with_flow_matching) {
+  check_case("dit_flow");
+}
+
+/* ---- what is drawn for a record */
+
+static ld_laid laid_of(const fixture *f, const ld_record *record, int number) {
+  static const ld_sample empty;
+  return (ld_laid){.sample = &empty,
+                   .record = record,
+                   .model = f->c.base.model,
+                   .height = f->height,
+                   .width = f->width,
+                   .seed = 1,
+                   .number = number};
+}
+
+/* The class of a record with label 3, of an epoch (negative: an evaluation), when that part of them are dropped. */
+static int32_t class_laid(const fixture *f, double dropout, int64_t epoch) {
+  const ld_record record = {.label = 3};
+  ld_lanes lanes = {0};
+  ld_laid laid = laid_of(f, &record, 0);
+  laid.epoch = epoch;
+  laid.noising.caption_dropout = dropout;
+  f->c.base.objective->lay(&laid, &lanes);
+  const int32_t class = ld_lane_of(&lanes, LD_CLASSES)->ids[0];
+  ld_lanes_free(&lanes);
+  return class;
+}
+
+Test(diffusion, dropped_class_is_none) {
+  fixture f;
+  open_fixture(&f, "dit");
+  cr_assert_eq(class_laid(&f, 0, 0), 3);
+  cr_assert_eq(class_laid(&f, 1, 0), 5);
+  cr_assert_eq(class_laid(&f, 1, -1), 3);
+  close_fixture(&f);
+}
+
+/* How many of 1000 records' timesteps are in each tenth of 1000. */
+static void count_times(const fixture *f, bool logit_normal, int tenths[10]) {
+  const ld_record record = {.label = 0};
+  ld_lanes lanes = {0};
+  for (int i = 0; i < 10; i++) tenths[i] = 0;
+  for (int i = 0; i < 1000; i++) {
+    ld_laid laid = laid_of(f, &record, i);
+    laid.noising.logit_normal = logit_normal;
+    f->c.base.objective->lay(&laid, &lanes);
+    const int32_t t = ld_lane_of(&lanes, LD_TIMES)->ids[i];
+    cr_assert(t >= 0 && t < 1000, "t = %d", (int)t);
+    tenths[t / 100]++;
+  }
+  ld_lanes_free(&lanes);
+}
+
+/* A tenth each, or by the logistic distribution of a normal number: 0.014 in the first tenth, 0.157 in the fifth. */
+Test(diffusion, timesteps_are_drawn_as_asked) {
+  fixture f;
+  int tenths[10];
+  open_fixture(&f, "dit_flow");
+  count_times(&f, false, tenths);
+  for (int i = 0; i < 10; i++) cr_assert(abs(tenths[i] - 100) < 40, "tenth %d: %d", i, tenths[i]);
+  count_times(&f, true, tenths);
+  for (int i = 0; i < 10; i += 9) cr_assert(tenths[i] < 30, "tenth %d: %d", i, tenths[i]);
+  for (int i = 4; i < 6; i++) cr_assert(abs(tenths[i] - 157) < 45, "tenth %d: %d", i, tenths[i]);
+  close_fixture(&f);
+}
+
+/* ---- configs that are refused */
+
+static ld_value *member(ld_value *map, const char *key) {
+  for (size_t i = 0; i < map->n_items; i++)
+    if (!strcmp(map->items[i].key, key)) return &map->items[i];
+  cr_assert_fail("no member %s", key);
+  return NULL;
+}
+
+/* Sets a number or, with `text`, a text in the transformer's config, and expects an error with `message`. */
+static void refuse(const char *key, int64_t number, const char *text, const char *message) {
+  ld_error err;
+  ld_model_folder *folder;
+  ld_model *model;
+  must(ld_model_folder_open(FOLDER "/dit", &folder, &err), &err);
+  ld_weight_store *weights = ld_weights_mapped(folder);
+  ld_value *value = member(member((ld_value *)ld_model_folder_config(folder), "transformer"), key);
+  ld_value_clear(value);
+  value->type = text ? LD_STRING : LD_INTEGER;
+  value->integer = number;
+  if (text) value->string = ld_strdup(text);
+  cr_assert(ld_model_build(ld_model_folder_config(folder), weights, NULL, &model, &err) < 0, "%s", key);
+  cr_assert(strstr(err.text, message) && strstr(err.text, "dit/transformer/config.json"), "%s", err.text);
+  free(weights);
+  ld_model_folder_close(folder);
+}
+
+Test(diffusion, transformer_that_is_not_supported) {
+  refuse("_class_name", 0, "PixArtTransformer2DModel", "_class_name \"PixArtTransformer2DModel\"");
+  refuse("norm_type", 0, "ada_norm_single", "norm_type \"ada_norm_single\" is not supported");
+  refuse("activation_fn", 0, "geglu", "activation_fn \"geglu\" is not supported");
+  refuse("out_channels", 5, NULL, "out_channels (5) must be in_channels (4) or");
+  refuse("attention_head_dim", 7, NULL,
+         "attention_head_dim times num_attention_heads (14) must be a multiple of 4");
+  refuse("sample_size", 1, NULL, "sample_size (1) must be at least patch_size (2)");
 }
