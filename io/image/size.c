@@ -24,13 +24,11 @@ int ld_image_size_parse(const char *text, int step, ld_image_size *out, ld_error
     at++;
     good = read_side(&at, &out->height);
   }
-  if (!good || *at)
-    return ld_fail(err, LD_EUSAGE, "%s: expected a number of pixels, or WIDTHxHEIGHT", text);
+  if (!good || *at) return ld_fail(err, LD_EUSAGE, "%s: expected a number of pixels, or WIDTHxHEIGHT", text);
   if (out->width > LD_IMAGE_RULE_SIDE || out->height > LD_IMAGE_RULE_SIDE)
     return ld_fail(err, LD_EUSAGE, "%s: sides have at most %d pixels", text, LD_IMAGE_RULE_SIDE);
   if (out->width % step || out->height % step)
-    return ld_fail(err, LD_EUSAGE, "%s: this model takes sides that are multiples of %d", text,
-                   step);
+    return ld_fail(err, LD_EUSAGE, "%s: this model takes sides that are multiples of %d", text, step);
   return 0;
 }
 

@@ -220,7 +220,8 @@ static void take_sample(ld_run_record *r, const ld_value *record, double step) {
 static bool is_picture(const char *file) {
   static const char folder[] = "samples/";
   const size_t n = sizeof folder - 1, length = strlen(file);
-  return length > n + 4 && !strncmp(file, folder, n) && !strchr(file + n, '/') && !strcmp(file + length - 4, ".png");
+  return length > n + 4 && !strncmp(file, folder, n) && !strchr(file + n, '/') &&
+         !strcmp(file + length - 4, ".png");
 }
 
 /* Drops the pictures from `step` on. */

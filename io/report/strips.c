@@ -59,7 +59,8 @@ void ld_report_put_strips(ld_text *page, const ld_run_record *r, const char *fol
   if (!r->n_strips) return;
   const ld_run_strip *columns = longest(r);
   const size_t n = columns->n < LD_REPORT_PICTURES ? columns->n : LD_REPORT_PICTURES;
-  ld_text_puts(page, "<section><h2>Pictures while it learns</h2>\n<div class=\"wide\"><table class=\"strips\"><tr><th></th>");
+  ld_text_puts(page, "<section><h2>Pictures while it learns</h2>\n<div class=\"wide\"><table "
+                     "class=\"strips\"><tr><th></th>");
   for (size_t c = 0; c < n; c++) {
     ld_text_puts(page, "<th>step ");
     ld_report_put_count(page, columns->step[chosen(c, columns->n)]);

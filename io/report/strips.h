@@ -5,7 +5,9 @@
 #include "base/text.h"
 #include "io/report/run.h"
 
-enum { LD_REPORT_PICTURES = 8 }; /* the most of a row; of more, some between the first and the last are left out */
+enum {
+  LD_REPORT_PICTURES = 8
+}; /* the most of a row; of more, some between the first and the last are left out */
 
 /* Appends a <section> with the pictures themselves, from the run folder, unless there are none. A picture that cannot
  * be read is left out. */

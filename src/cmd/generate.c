@@ -1,5 +1,5 @@
 /* lora_dist generate: makes what the model is for, texts or pictures; one file for each kind. */
-#include "cmd/generate.h"
+#include "cmd/generate_kind.h"
 
 #include "cmd/command.h"
 #include "data/distribute.h"
@@ -16,7 +16,8 @@ static const ld_generate_kind *find_kind(const ld_base *base) {
 }
 
 /* Everything that the options and the base decide. */
-static int check(const ld_options *options, const ld_base *base, const ld_generate_kind *kind, ld_error *err) {
+static int check(const ld_options *options, const ld_base *base, const ld_generate_kind *kind,
+                 ld_error *err) {
   if (!kind)
     return ld_fail(err, LD_EUNSUPPORTED, "%s: a %s model classifies: use lora_dist predict", options->model,
                    base->model->family->model_type);
@@ -28,8 +29,8 @@ static int open_base(const ld_options *options, ld_comm *comm, ld_digests *diges
                      ld_error *err) {
   const int rc = ld_check_model(options->model, options->adapter, comm, err);
   return rc ? rc
-            : ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, base,
-                                       err);
+            : ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests,
+                                       base, err);
 }
 
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "cmd/generate.h"
+#include "cmd/generate_kind.h"
 #include "generate/pictures.h"
 #include "io/file.h"
 #include "io/image/png_write.h"
@@ -23,7 +23,8 @@ static bool is_file(const char *out) {
 }
 
 static int check(const ld_options *options, ld_error *err) {
-  if (!options->out) return ld_fail(err, LD_EUSAGE, "--out PATH is missing: give a file NAME.png or a folder");
+  if (!options->out)
+    return ld_fail(err, LD_EUSAGE, "--out PATH is missing: give a file NAME.png or a folder");
   if (options->prompt && options->prompts)
     return ld_fail(err, LD_EUSAGE, "--prompt and --prompts do not go together: leave one out");
   return options->prompts && options->picture_class >= 0
@@ -114,8 +115,8 @@ static int end(void *user, ld_error *err) {
     free(path);
   }
   if (!rc)
-    ld_info("%s: %lld %s of %d x %d, %lld steps of %s", out, n, ld_plural(n, "picture", "pictures"), d->settings.width,
-            d->settings.height, (long long)d->settings.n_steps, d->settings.sampler->name);
+    ld_info("%s: %lld %s of %d x %d, %lld steps of %s", out, n, ld_plural(n, "picture", "pictures"),
+            d->settings.width, d->settings.height, (long long)d->settings.n_steps, d->settings.sampler->name);
   return rc;
 }
 

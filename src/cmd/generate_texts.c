@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/print.h"
-#include "cmd/generate.h"
+#include "cmd/generate_kind.h"
 #include "generate/generate.h"
 #include "generate/prompt.h"
 #include "io/chat/chat.h"

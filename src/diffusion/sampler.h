@@ -31,7 +31,8 @@ typedef struct ld_sampler {
   const char *const
       *off;             /* flags that change its numbers, and must be false or missing; NULL after the last */
   unsigned predictions; /* what the model may predict: a bit, 1 << LD_PREDICTION_..., for each */
-  bool every_timestep; /* it is meant to visit every timestep of the training: so many steps are its default */
+  bool
+      every_timestep; /* it is meant to visit every timestep of the training: so many steps are its default */
   /* Reads its keys, and sets n_calls, timesteps, and what else of ld_sampling it needs. The rest is set,
    * timesteps and sigmas have room for n_steps + 1 numbers, init_noise_sigma is 1. Errors name the key. */
   int (*begin)(ld_sampling *s, const ld_value *config, ld_error *err);

@@ -44,14 +44,16 @@ struct ld_picture_maker {
 };
 
 bool ld_picture_is_guided(const ld_base *base, const ld_picture_settings *settings) {
-  return settings->guidance > 1 && base->model->diffusion->n_texts > 0;
+  const ld_diffusion *d = base->model->diffusion;
+  return settings->guidance > 1 && (d->n_texts || d->null_class);
 }
 
 static void lay(ld_picture_maker *m, const ld_picture_request *r) {
   const ld_diffusion *d = m->d;
   ld_lanes_clear(&m->lanes);
   for (int i = 0; i < m->n; i++) {
-    const ld_ids *ids = m->n == 2 && i == 0 ? r->negative : r->prompt;
+    const bool without = m->n == 2 && i == 0;
+    const ld_ids *ids = without ? r->negative : r->prompt;
     if (d->n_texts)
       ld_diffusion_lay_text(d, ids ? ids->ids : NULL, ids ? ids->n : 0, ld_lane_of(&m->lanes, LD_TEXT));
     if (d->sizes)
@@ -59,7 +61,7 @@ static void lay(ld_picture_maker *m, const ld_picture_request *r) {
     if (!d->n_classes) continue;
     ld_lane *classes = ld_lane_of(&m->lanes, LD_CLASSES);
     const int at = ld_lane_add(classes, 1, 0);
-    classes->ids[at] = r->class;
+    classes->ids[at] = without && d->null_class ? d->null_class : r->class;
   }
   m->batch = (ld_batch){.seed = 0};
   for (int i = 0; i < m->lanes.n; i++) m->batch.fields[i] = ld_lane_field(&m->lanes.list[i]);
@@ -127,10 +129,11 @@ static int fit(ld_picture_maker *m, ld_error *err) {
   ld_tape_need_most(m->tape, &most);
   const double bytes = (double)ld_tape_bytes(m->tape);
   if (ld_tape_reserve(m->tape)) return 0;
-  return ld_fail(err, LD_EMEMORY,
-                 "out of memory: a picture of %d x %d needs %.1f MiB per rank, more than is available: give a smaller "
-                 "--size, or " LD_MEMORY_REMEDY,
-                 m->settings->width, m->settings->height, bytes / 0x1p20);
+  return ld_fail(
+      err, LD_EMEMORY,
+      "out of memory: a picture of %d x %d needs %.1f MiB per rank, more than is available: give a smaller "
+      "--size, or " LD_MEMORY_REMEDY,
+      m->settings->width, m->settings->height, bytes / 0x1p20);
 }
 
 static int begin_sampling(ld_picture_maker *m, ld_error *err) {
@@ -138,7 +141,8 @@ static int begin_sampling(ld_picture_maker *m, ld_error *err) {
                                          .n = (size_t)m->d->channels * m->size,
                                          .learned_variance = m->outputs == 2 * m->d->channels};
   char *source = ld_format("%s/scheduler/scheduler_config.json", ld_model_folder_path(m->base->folder));
-  const int rc = ld_sampling_begin(&m->sampling, m->settings->sampler, m->d->scheduler, source, &settings, err);
+  const int rc =
+      ld_sampling_begin(&m->sampling, m->settings->sampler, m->d->scheduler, source, &settings, err);
   free(source);
   return rc;
 }
@@ -202,7 +206,8 @@ static void put_input(ld_picture_maker *m) {
 static void take_prediction(ld_picture_maker *m, const float *y) {
   const float s = (float)m->settings->guidance;
   for (int c = 0; c < m->outputs; c++) {
-    const float *without = y + (size_t)c * (size_t)m->n * m->size, *with = without + (size_t)(m->n - 1) * m->size;
+    const float *without = y + (size_t)c * (size_t)m->n * m->size,
+                *with = without + (size_t)(m->n - 1) * m->size;
     float *out = m->prediction + (size_t)c * m->size;
     const bool mixes = m->n == 2 && c < m->d->channels;
     for (size_t i = 0; i < m->size; i++) out[i] = mixes ? without[i] + s * (with[i] - without[i]) : with[i];
@@ -212,8 +217,7 @@ static void take_prediction(ld_picture_maker *m, const float *y) {
 static void step(ld_picture_maker *m, const ld_picture_request *r) {
   ld_sampling *s = &m->sampling;
   const int64_t call = s->at;
-  if (r->name)
-    ld_progress_line("%s  step %lld/%lld", r->name, (long long)call + 1, (long long)s->n_calls);
+  if (r->name) ld_progress_line("%s  step %lld/%lld", r->name, (long long)call + 1, (long long)s->n_calls);
   put_input(m);
   m->times[0] = m->times[1] = s->timesteps[call];
   take_prediction(m, predict(m, false).x->data);
@@ -237,10 +241,11 @@ static int take_pixels(ld_picture_maker *m, ld_error *err) {
   for (size_t i = 0; i < n; i++) {
     const float value = x->data[i] * 0.5f + 0.5f;
     if (!isfinite(value))
-      return ld_fail(err, LD_ENUMERIC,
-                     "%s: the picture has pixels that are not finite: the model or the adapter holds NaN or infinite "
-                     "values, or the scheduler does not suit it",
-                     ld_model_folder_path(m->base->folder));
+      return ld_fail(
+          err, LD_ENUMERIC,
+          "%s: the picture has pixels that are not finite: the model or the adapter holds NaN or infinite "
+          "values, or the scheduler does not suit it",
+          ld_model_folder_path(m->base->folder));
     m->pixels[i] = value < 0 ? 0 : value > 1 ? 1 : value;
   }
   return 0;

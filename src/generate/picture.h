@@ -11,8 +11,8 @@
 typedef struct ld_picture_settings {
   const ld_sampler *sampler;
   int64_t n_steps;
-  /* Each prediction is u + guidance (p - u), with p the one for the prompt and u the one for the negative prompt. Not
-   * above 1: it is p alone, and so for a model without texts. Ho and Salimans, "Classifier-Free Diffusion Guidance",
+  /* Each prediction is u + guidance (p - u), with p the one for the prompt and u the one for the negative prompt or for
+   * no class. Not above 1: it is p alone, and so for a model that has neither. Ho and Salimans, "Classifier-Free Diffusion Guidance",
    * 2022, equation 6. */
   double guidance;
   int height, width; /* in pixels */

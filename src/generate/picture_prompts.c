@@ -35,7 +35,7 @@ static int read_class(const ld_base *base, const char *text, int32_t *out, ld_er
   const long long class = strtoll(text, &end, 10);
   if (end == text || end[strspn(end, " \t")])
     return ld_fail(err, LD_EUSAGE, "expected the number of a class, because the model takes no text");
-  *out = (int32_t)class;
+  *out = (int32_t) class;
   return check_class(base, class, err);
 }
 
@@ -90,7 +90,8 @@ static int take_class(const ld_base *base, const ld_options *options, ld_picture
     return ld_fail(err, LD_EUSAGE, "--class does not apply to %s, which has no classes: leave it out",
                    options->model);
   if (options->picture_class < 0)
-    return ld_fail(err, LD_EUSAGE, "--class N is missing: the model's classes are numbered from 0 to %d", n - 1);
+    return ld_fail(err, LD_EUSAGE, "--class N is missing: the model's classes are numbered from 0 to %d",
+                   n - 1);
   prompt->class = (int32_t)options->picture_class;
   const int rc = check_class(base, options->picture_class, err);
   return rc ? ld_fail_prefix(err, rc, "--class") : 0;
@@ -103,7 +104,8 @@ int ld_picture_prompts_take(const ld_base *base, const ld_options *options, ld_p
       return ld_fail(err, LD_EUSAGE, "--class does not apply to %s, which takes a text: give --prompt",
                      options->model);
     if (!options->prompt)
-      return ld_fail(err, LD_EUSAGE, "--prompt TEXT is missing: say what the picture is to show, or give --prompts");
+      return ld_fail(err, LD_EUSAGE,
+                     "--prompt TEXT is missing: say what the picture is to show, or give --prompts");
     const int rc = add(base, options->prompt, prompts, err);
     return rc ? ld_fail_prefix(err, rc, "--prompt") : 0;
   }
@@ -120,7 +122,8 @@ int ld_picture_prompts_avoid(const ld_base *base, const ld_picture_settings *set
                              ld_picture_prompts *prompts, ld_error *err) {
   if (!negative) return 0;
   if (!base->model->diffusion->n_texts)
-    return ld_fail(err, LD_EUSAGE, "--negative-prompt does not apply to %s, which takes no text: leave it out",
+    return ld_fail(err, LD_EUSAGE,
+                   "--negative-prompt does not apply to %s, which takes no text: leave it out",
                    ld_model_folder_path(base->folder));
   if (!ld_picture_is_guided(base, settings))
     return ld_fail(err, LD_EUSAGE, "--negative-prompt has no effect with --guidance %g: give more than 1",

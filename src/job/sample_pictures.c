@@ -49,7 +49,8 @@ int ld_job_open_pictures(ld_job *j, ld_error *err) {
 
 static int take(void *user, int64_t i, const ld_image *image, ld_error *err) {
   ld_job *j = user;
-  char *name = ld_format(FOLDER "/step-%08lld-%lld.png", (long long)j->trainer.progress.step, (long long)i + 1);
+  char *name =
+      ld_format(FOLDER "/step-%08lld-%lld.png", (long long)j->trainer.progress.step, (long long)i + 1);
   char *path = ld_path_join(j->options.out, name);
   ld_text png = {0};
   int rc = ld_png_encode(image, &png, err);

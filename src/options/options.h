@@ -39,10 +39,10 @@ typedef struct ld_options {
   bool flip;    /* augmentation of images */
   int64_t crop; /* pixels of padding */
   bool strict;
-  char *resolution;  /* of images to learn; NULL: the base's */
-  bool buckets;      /* sizes by aspect ratio */
-  char *cut;         /* "center", "random" */
-  char *caption;     /* of images without one; NULL: none */
+  char *resolution;                              /* of images to learn; NULL: the base's */
+  bool buckets;                                  /* sizes by aspect ratio */
+  char *cut;                                     /* "center", "random" */
+  char *caption;                                 /* of images without one; NULL: none */
   double min_snr, noise_offset, caption_dropout; /* how pictures are noised */
   bool text_encoder;                             /* the texts' encoders are trained too */
   char *labels_file; /* convert */
@@ -88,7 +88,7 @@ typedef struct ld_options {
   char *size;      /* NULL: the base's */
   char *scheduler; /* NULL: the one that the folder names */
   bool generate;   /* eval */
-  bool stem;     /* eval, train */
+  bool stem;       /* eval, train */
   /* merge */
   char *dtype;
 } ld_options;

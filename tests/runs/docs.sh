@@ -34,6 +34,8 @@ furnish() {
     sentence "$i" "$i" >>book.txt
     printf '.\n\n' >>book.txt
   done
+  ln -s "$root/tests/golden/diffusion/sd1" models/sd
+  printf 'a red cat\nthe dog in the ink\n' >prompts.txt
   ln -s "$models/t5" models/t5
   ln -s "$models/t5/train.jsonl" pairs.jsonl
   ln -s "$models/bert_extract/train.jsonl" documents.jsonl

@@ -50,7 +50,8 @@ static void draw(void *user, int64_t call, float *x, size_t n) {
 
 static void encode(const fixture *f, const char *text, ld_ids *out) {
   ld_error err;
-  if (f->base.tokenizer) must(ld_tokenizer_encode(f->base.tokenizer, text, strlen(text), true, out, &err), &err);
+  if (f->base.tokenizer)
+    must(ld_tokenizer_encode(f->base.tokenizer, text, strlen(text), true, out, &err), &err);
 }
 
 /* Makes the picture `key` and returns the largest difference of a pixel; negative where none is recorded. */
@@ -95,7 +96,8 @@ static void check_case(const char *name, int n_schedulers) {
   open_fixture(&f, name);
   for (size_t i = 0; (sampler = ld_sampler_at(i)); i++)
     if (stored(&f, sampler->name, "pixels")) {
-      check(&f, sampler->name, &(ld_picture_settings){.sampler = sampler, .n_steps = 10, .guidance = 5}, true);
+      check(&f, sampler->name, &(ld_picture_settings){.sampler = sampler, .n_steps = 10, .guidance = 5},
+            true);
       n++;
     }
   cr_assert_eq(n, n_schedulers, "%s: %d schedulers", name, n);

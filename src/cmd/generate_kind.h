@@ -1,6 +1,6 @@
 /* What the command generate makes: one kind for each sort of model. */
-#ifndef LD_CMD_GENERATE_H
-#define LD_CMD_GENERATE_H
+#ifndef LD_GENERATE_KIND_H
+#define LD_GENERATE_KIND_H
 
 #include "load/base.h"
 #include "mpi/comm.h"
