@@ -265,6 +265,15 @@ static void list_parts(bool pipeline, const ld_value *config, part parts[MOST_PA
   parts[n] = (part){0};
 }
 
+const char *ld_model_folder_part(const ld_model_folder *folder, size_t i, const char **weights) {
+  part parts[MOST_PARTS + 1];
+  list_parts(folder->pipeline, folder->config, parts);
+  size_t n = 0;
+  while (parts[n].name && n < i) n++;
+  *weights = parts[n].weights;
+  return parts[n].name;
+}
+
 static int open_weights(ld_model_folder *folder, ld_error *err) {
   part parts[MOST_PARTS + 1];
   list_parts(folder->pipeline, folder->config, parts);
@@ -356,7 +365,7 @@ const ld_model_file ld_model_files[] = {
     {"preprocessor_config.json", .is_read = true, .is_setting = true, .is_copied = true},
     {"processor_config.json", .is_read = true, .is_setting = true, .is_copied = true},
     {"tokenizer.model", .is_copied = true},
-    {"scheduler_config.json", .is_read = true, .is_setting = true},
+    {"scheduler_config.json", .is_read = true, .is_setting = true, .is_copied = true},
     {0},
 };
 

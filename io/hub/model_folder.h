@@ -37,6 +37,11 @@ char **ld_model_folder_files(const char *path, size_t *n);
 const char *ld_model_folder_path(const ld_model_folder *folder);
 const ld_value *ld_model_folder_config(const ld_model_folder *folder);
 
+/* The i-th part of the folder that has weights: "" for the whole folder, or the name of a component of a diffusers
+ * folder (pipeline.h), which its tensors' names begin with; NULL after the last. *weights receives the name of its file of
+ * weights without the ending. */
+const char *ld_model_folder_part(const ld_model_folder *folder, size_t i, const char **weights);
+
 /* NULL when there is none. */
 const ld_stored *ld_model_folder_find(const ld_model_folder *folder, const char *name);
 

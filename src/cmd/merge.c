@@ -12,6 +12,7 @@
 #include "io/file.h"
 #include "io/hub/adapter_labels.h"
 #include "io/hub/model_folder.h"
+#include "io/hub/pipeline.h"
 #include "io/hub/safetensors.h"
 #include "io/json.h"
 #include "job/check.h"
@@ -195,28 +196,55 @@ static int refuse_packed(const ld_named *named, ld_error *err) {
                  ld_dtype_name(named->tensor.dtype));
 }
 
+/* Describes the tensor to write; `named` is its name in its file. */
+static int describe(const ld_options *options, const ld_base *base, const source *from, const char *named,
+                    ld_named *out, ld_error *err) {
+  *out = (ld_named){.name = named, .tensor = shape_of(base, from)};
+  const ld_dtype stored = out->tensor.dtype;
+  out->tensor.dtype = wanted_type(options, stored);
+  if (!from->choice && out->tensor.dtype == stored) return 0;
+  out->make = make_tensor;
+  out->user = from;
+  return ld_dtype_is_float(out->tensor.dtype) ? 0 : refuse_packed(out, err);
+}
+
+/* The name of a tensor within a part; NULL when it belongs to another. */
+static const char *name_within(const char *name, const char *part) {
+  const size_t length = strlen(part);
+  if (!length) return name;
+  return !strncmp(name, part, length) && name[length] == '.' ? name + length + 1 : NULL;
+}
+
+/* Writes the weights of one part of the folder. */
+static int write_part(const ld_options *options, const ld_base *base, const source *sources, size_t n,
+                      const char *folder, const char *part, const char *weights, ld_error *err) {
+  ld_named *tensors = ld_alloc(n, sizeof *tensors);
+  char *place = ld_path_join(folder, part), *file = ld_format("%s.safetensors", weights);
+  char *path = ld_path_join(place, file);
+  size_t n_here = 0;
+  int rc = *part ? ld_make_folders(place, err) : 0;
+  for (size_t i = 0; i < n && !rc; i++) {
+    const char *name = name_within(sources[i].name, part);
+    if (name) rc = describe(options, base, &sources[i], name, &tensors[n_here++], err);
+  }
+  if (!rc) rc = ld_safetensors_write(path, tensors, n_here, err);
+  free(place);
+  free(file);
+  free(path);
+  free(tensors);
+  return rc;
+}
+
 static int write_weights(const ld_options *options, const ld_base *base, const char *folder, ld_error *err) {
   const size_t most = ld_model_folder_count(base->folder) + base->params->n + 2; /* by untie */
-  ld_named *tensors = ld_alloc(most, sizeof *tensors);
   source *sources = ld_alloc(most, sizeof *sources);
   const size_t n = list_sources(base, sources);
+  const char *part, *weights;
   int rc = 0;
-  for (size_t i = 0; i < n && !rc; i++) {
-    const source *from = &sources[i];
-    tensors[i] = (ld_named){.name = from->name, .tensor = shape_of(base, from)};
-    const ld_dtype stored = tensors[i].tensor.dtype;
-    tensors[i].tensor.dtype = wanted_type(options, stored);
-    if (!from->choice && tensors[i].tensor.dtype == stored) continue;
-    if (!ld_dtype_is_float(tensors[i].tensor.dtype)) rc = refuse_packed(&tensors[i], err);
-    tensors[i].make = make_tensor;
-    tensors[i].user = from;
-  }
-  char *path = ld_path_join(folder, "model.safetensors");
-  if (!rc) rc = ld_safetensors_write(path, tensors, n, err);
-  free(path);
+  for (size_t i = 0; !rc && (part = ld_model_folder_part(base->folder, i, &weights)); i++)
+    rc = write_part(options, base, sources, n, folder, part, weights, err);
   for (size_t i = 0; i < n; i++) free(sources[i].name);
   free(sources);
-  free(tensors);
   return rc;
 }
 
@@ -297,14 +325,39 @@ static int write_config(const ld_base *base, const char *from, const char *to, c
   return rc;
 }
 
-static int copy_companion(const ld_options *options, const ld_base *base, const char *folder,
+/* Copies a file of the folder's part `place` ("": the folder itself), if it is there. */
+static int copy_companion(const ld_options *options, const ld_base *base, const char *folder, const char *place,
                           const char *name, ld_error *err) {
-  char *from = ld_path_join(options->model, name), *to = ld_path_join(folder, name);
+  char *in = ld_path_join(options->model, place), *out = ld_path_join(folder, place);
+  char *from = ld_path_join(in, name), *to = ld_path_join(out, name);
   int rc = 0;
-  if (!strcmp(name, "config.json"))
+  if (!*place && !strcmp(name, "config.json"))
     rc = write_config(base, from, to, options->dtype, err);
-  else if (ld_file_exists(from))
-    rc = copy_file(from, to, err);
+  else if (ld_file_exists(from)) {
+    if (*place) rc = ld_make_folders(out, err);
+    if (!rc) rc = copy_file(from, to, err);
+  }
+  free(in);
+  free(out);
+  free(from);
+  free(to);
+  return rc;
+}
+
+static int copy_companions(const ld_options *options, const ld_base *base, const char *folder, const char *place,
+                           ld_error *err) {
+  int rc = 0;
+  for (const ld_model_file *file = ld_model_files; !rc && file->name; file++)
+    if (file->is_copied) rc = copy_companion(options, base, folder, place, file->name, err);
+  return rc;
+}
+
+/* What a diffusers folder has besides weights. */
+static int copy_components(const ld_options *options, const ld_base *base, const char *folder, ld_error *err) {
+  char *from = ld_path_join(options->model, LD_PIPELINE_INDEX), *to = ld_path_join(folder, LD_PIPELINE_INDEX);
+  int rc = copy_file(from, to, err);
+  for (const ld_pipeline_part *p = ld_pipeline_parts; !rc && p->name; p++)
+    rc = copy_companions(options, base, folder, p->name, err);
   free(from);
   free(to);
   return rc;
@@ -314,8 +367,9 @@ static int write_folder(const ld_options *options, const ld_base *base, ld_error
   char *part = ld_folder_begin(options->out, err);
   if (!part) return err->code;
   int rc = write_weights(options, base, part, err);
-  for (const ld_model_file *file = ld_model_files; !rc && file->name; file++)
-    if (file->is_copied) rc = copy_companion(options, base, part, file->name, err);
+  if (!rc)
+    rc = ld_pipeline_is(options->model) ? copy_components(options, base, part, err)
+                                        : copy_companions(options, base, part, "", err);
   return ld_folder_end(part, options->out, rc, err);
 }
 
