@@ -580,7 +580,7 @@ static int take_place(const char *part, const char *path, ld_error *err) {
 
 int ld_folder_end(char *part, const char *path, int code, ld_error *err) {
   if (!code) code = take_place(part, path, err);
-  if (code) ld_remove_folder(part);
+  if (code) ld_remove_tree(part);
   free(part);
   return code;
 }

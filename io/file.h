@@ -87,7 +87,8 @@ int ld_close_written(int fd, const char *path, int code, ld_error *err);
 /* Writes `length` bytes to `path` atomically. */
 int ld_file_write(const char *path, const void *bytes, size_t length, ld_error *err);
 
-/* Writes a folder of plain files atomically, as a whole:
+/* Writes a folder of plain files, or of folders of them whose files were written by ld_file_write, atomically,
+ * as a whole:
  *   char *part = ld_folder_begin(path, err);         makes the folder "path.tmp.<pid>"
  *   code = ... write files into part ...
  *   return ld_folder_end(part, path, code, err);     fsync of files and folder, which then takes the

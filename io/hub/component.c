@@ -5,7 +5,7 @@
 #include "base/memory.h"
 
 const char *const ld_component_names[] = {"unet",           "transformer",    "text_encoder",
-                                     "text_encoder_2", "text_encoder_3", NULL};
+                                          "text_encoder_2", "text_encoder_3", NULL};
 
 /* The first names within a part that are not those of a language model. */
 static const struct {

@@ -26,7 +26,7 @@ typedef struct part {
 static const part whole = {"", "model"};
 
 typedef struct shard {
-  char *name; /* with its component's folder */
+  char *name;   /* with its component's folder */
   char *prefix; /* of its tensors' names: "unet." */
   ld_safetensors *file;
   ld_stamp stamp; /* when it was opened */
@@ -69,8 +69,7 @@ static char *name_in(const part *p, const char *name) {
 }
 
 static int add_shard(ld_model_folder *folder, const part *p, const char *name, ld_error *err) {
-  folder->shards =
-      ld_grow(folder->shards, folder->n_shards, &folder->room_shards, sizeof *folder->shards);
+  folder->shards = ld_grow(folder->shards, folder->n_shards, &folder->room_shards, sizeof *folder->shards);
   shard *s = &folder->shards[folder->n_shards];
   char *full = name_in(p, name), *path = ld_path_join(folder->path, full);
   s->stamp = ld_stamp_of(path);

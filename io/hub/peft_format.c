@@ -100,7 +100,8 @@ static int read(const char *path, const ld_adapter_context *context, ld_adapter 
   *out = NULL;
   if (has_config(path) || !has_parts(path)) return ld_peft_read(path, context->forms, out, err);
   for (size_t i = 0; ld_component_names[i] && !rc; i++)
-    if (has_part(path, ld_component_names[i])) rc = read_part(path, ld_component_names[i], context->forms, out, err);
+    if (has_part(path, ld_component_names[i]))
+      rc = read_part(path, ld_component_names[i], context->forms, out, err);
   if (!rc) ld_adapter_sort(*out);
   if (!rc) return 0;
   ld_adapter_free(*out);

@@ -8,7 +8,7 @@ static const char LD_REPORT_HEAD[] =
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
     "<meta name=\"color-scheme\" content=\"light dark\">\n"
     "<meta http-equiv=\"Content-Security-Policy\" "
-    "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n";
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n";
 
 /* Paper is white: the dark colours are for screens only. */
 static const char LD_REPORT_STYLE[] =
@@ -95,6 +95,10 @@ static const char LD_REPORT_STYLE[] =
     ".confusion th{border:0;padding:4px 9px}\n"
     ".confusion .zero{color:var(--soft)}\n"
     ".many tr:first-child th{text-align:center}\n"
+    "table.strips.strips{width:auto;max-width:none}\n"
+    ".strips th,.strips td{text-align:left;border:0;padding:4px 8px 4px 0}\n"
+    ".strips td:first-child{white-space:normal;min-width:120px;max-width:200px}\n"
+    ".strips img{display:block;width:144px;height:auto;image-rendering:auto;border-radius:4px}\n"
     ".many tr:first-child span{writing-mode:vertical-rl;transform:rotate(180deg)}\n"
     "footer{font-size:13px;margin-top:20px}\n"
     "@media(max-width:780px){.tiles.tiles{grid-template-columns:1fr 1fr}}\n"

@@ -14,6 +14,7 @@
 #include "io/report/page.h"
 #include "io/report/run.h"
 #include "io/report/scores.h"
+#include "io/report/strips.h"
 #include "io/report/text.h"
 #include "io/yaml.h"
 
@@ -449,7 +450,7 @@ static void put_heading(ld_text *page, const ld_run_record *r, const ld_value *s
 }
 
 static void put_page(ld_text *page, const ld_run_record *r, const ld_value *settings, const char *yaml,
-                     const char *title) {
+                     const char *folder, const char *title) {
   put_heading(page, r, settings, title);
   put_gist(page, r);
   ld_text_puts(page, "<dl class=\"tiles\">\n");
@@ -461,6 +462,7 @@ static void put_page(ld_text *page, const ld_run_record *r, const ld_value *sett
   put_charts(page, r);
   ld_report_put_scores(page, r);
   put_samples(page, r);
+  ld_report_put_strips(page, r, folder);
   put_facts(page, r, string(settings, "trained"));
   put_settings(page, settings, yaml);
   ld_text_puts(page, "<footer>Made by lora_dist from metrics.jsonl and run.yaml.</footer>\n</main>\n");
@@ -489,7 +491,7 @@ int ld_report_write(const char *run_folder, const char *title, ld_error *err) {
     ld_value *settings;
     ld_text page = {0};
     char *yaml = read_settings(config, &settings);
-    put_page(&page, &r, settings, yaml, title ? title : run_folder);
+    put_page(&page, &r, settings, yaml, run_folder, title ? title : run_folder);
     code = ld_file_write(report, page.bytes, page.length, err);
     ld_text_free(&page);
     ld_value_free(settings);

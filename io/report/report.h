@@ -14,6 +14,8 @@
  *   confusion  step, labels: a list of names, counts: a list for each label as truth, of how often each label
  *              was predicted; the last one is shown, of up to LD_REPORT_CLASSES (run.h) labels
  *   sample     step, prompt, text: of each prompt the first and the last text are shown side by side
+ *              step, number, prompt, image: of each number a strip of pictures over the steps; image is the name of a
+ *              PNG file in the folder `samples`, which the page takes in
  *   end        seconds
  *
  * Every key but "event" and "step" may be missing or null. Other events and keys, and lines that are not JSON

@@ -216,6 +216,40 @@ static void take_sample(ld_run_record *r, const ld_value *record, double step) {
   s->step[which] = step;
 }
 
+/* Files are in the folder of pictures, whatever metrics.jsonl says. */
+static bool is_picture(const char *file) {
+  static const char folder[] = "samples/";
+  const size_t n = sizeof folder - 1, length = strlen(file);
+  return length > n + 4 && !strncmp(file, folder, n) && !strchr(file + n, '/') && !strcmp(file + length - 4, ".png");
+}
+
+/* Drops the pictures from `step` on. */
+static void rewind_strip(ld_run_strip *s, double step) {
+  while (s->n && s->step[s->n - 1] >= step) free(s->file[--s->n]);
+}
+
+static void take_picture(ld_run_record *r, const ld_value *record, double step) {
+  const char *file = string(record, "image"), *prompt = string(record, "prompt");
+  const double which = number(record, "number");
+  if (!file || isnan(which) || !is_picture(file)) return;
+  size_t i = 0;
+  while (i < r->n_strips && r->strips[i].number != which) i++;
+  if (i == LD_REPORT_SAMPLES) return;
+  ld_run_strip *s = &r->strips[i];
+  if (i == r->n_strips) {
+    *s = (ld_run_strip){.number = which, .prompt = ld_strdup(prompt ? prompt : "")};
+    r->n_strips++;
+  }
+  rewind_strip(s, step);
+  if (s->n == s->room) {
+    s->room = s->room ? 2 * s->room : 8;
+    s->step = ld_realloc(s->step, s->room, sizeof *s->step);
+    s->file = ld_realloc(s->file, s->room, sizeof *s->file);
+  }
+  s->step[s->n] = step;
+  s->file[s->n++] = ld_strdup(file);
+}
+
 static void take_stop(ld_run_record *r, const ld_value *record) {
   const char *reason = string(record, "reason");
   free(r->stopped);
@@ -238,6 +272,8 @@ static void take_record(ld_run_record *r, const ld_value *record, double *sessio
     take_step(r, record, step, session);
   else if (!strcmp(event, "eval"))
     take_eval(r, record, step, session);
+  else if (!strcmp(event, "sample") && string(record, "image"))
+    take_picture(r, record, step);
   else if (!strcmp(event, "sample"))
     take_sample(r, record, step);
   else if (!strcmp(event, "confusion"))
@@ -285,6 +321,12 @@ void ld_run_record_free(ld_run_record *r) {
     free(r->samples[i].prompt);
     free(r->samples[i].text[0]);
     free(r->samples[i].text[1]);
+  }
+  for (size_t i = 0; i < r->n_strips; i++) {
+    rewind_strip(&r->strips[i], -INFINITY);
+    free(r->strips[i].prompt);
+    free(r->strips[i].step);
+    free(r->strips[i].file);
   }
 }
 

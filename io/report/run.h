@@ -52,6 +52,15 @@ typedef struct ld_run_sample {
   char *text[2]; /* NULL: none */
 } ld_run_sample;
 
+/* The pictures that it made for a prompt, by increasing step. */
+typedef struct ld_run_strip {
+  double number; /* of the prompt in its list */
+  char *prompt;
+  double *step;
+  char **file; /* "samples/step-00000100-1.png" */
+  size_t n, room;
+} ld_run_strip;
+
 enum { LD_REPORT_SAMPLES = 16 }; /* the most prompts whose texts are shown */
 
 /* The size of a data set; NaN where it was not recorded. */
@@ -86,6 +95,8 @@ typedef struct ld_run_record {
   double cores, memory; /* cores that rank 0 may use; free bytes on its host */
   ld_run_sample samples[LD_REPORT_SAMPLES];
   size_t n_samples;
+  ld_run_strip strips[LD_REPORT_SAMPLES];
+  size_t n_strips;
 } ld_run_record;
 
 /* Reads metrics.jsonl. The caller frees with ld_run_record_free, also after an error. */

@@ -9,7 +9,7 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
-#include "io/tokenizer/base64.h"
+#include "base/base64.h"
 #include "io/tokenizer/component.h"
 #include "io/tokenizer/grapheme.h"
 #include "io/tokenizer/kinds.h"

@@ -10,7 +10,7 @@
 
 #include "base/text.h"
 #include "base/utf8.h"
-#include "io/tokenizer/base64.h"
+#include "base/base64.h"
 #include "io/tokenizer/component.h"
 
 typedef struct message {

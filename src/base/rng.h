@@ -15,7 +15,15 @@ typedef struct ld_stream {
 } ld_stream;
 
 /* What a stream is for, so that different uses never share one. */
-enum ld_rng_use { LD_RNG_INIT = 1, LD_RNG_SHUFFLE, LD_RNG_DROPOUT, LD_RNG_SAMPLE, LD_RNG_AUGMENT, LD_RNG_NOISE, LD_RNG_PICTURE };
+enum ld_rng_use {
+  LD_RNG_INIT = 1,
+  LD_RNG_SHUFFLE,
+  LD_RNG_DROPOUT,
+  LD_RNG_SAMPLE,
+  LD_RNG_AUGMENT,
+  LD_RNG_NOISE,
+  LD_RNG_PICTURE
+};
 
 /* The stream of (seed, use, a, b): for instance (seed, LD_RNG_DROPOUT, step, module). */
 ld_stream ld_rng_stream(uint64_t seed, enum ld_rng_use use, uint64_t a, uint64_t b);

@@ -186,7 +186,8 @@ static int make_links(transfer *t, ld_error *err) {
     char *file = ld_format("/proc/%ld/fd/%d", (long)getpid(), t->out->files[i]);
     char *link = ld_path_join(folder, link_name(t->list, i)), *place = ld_path_parent(link);
     rc = ld_make_folders(place, err);
-    if (!rc && symlink(file, link)) rc = ld_fail(err, LD_EFILE, "%s: cannot be made: %s", link, strerror(errno));
+    if (!rc && symlink(file, link))
+      rc = ld_fail(err, LD_EFILE, "%s: cannot be made: %s", link, strerror(errno));
     free(link);
     free(place);
     free(file);

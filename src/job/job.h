@@ -3,6 +3,7 @@
 #define LD_JOB_H
 
 #include "data/distribute.h"
+#include "generate/pictures.h"
 #include "generate/prompts.h"
 #include "generate/settings.h"
 #include "io/hub/digests.h"
@@ -21,7 +22,9 @@ typedef struct ld_job {
   ld_corpus *data, *valid;        /* valid may be NULL */
   ld_prompts prompts;             /* prompts whose texts are shown; rank 0's */
   ld_generation_settings samples; /* how those texts are written; rank 0's */
-  bool writes;                    /* whether there are any */
+  ld_picture_prompts shown;       /* prompts whose pictures are shown; every rank's */
+  ld_picture_settings drawing;    /* how those pictures are made */
+  bool writes;                    /* whether there are any texts or pictures */
   ld_corpus *asked;               /* the validation data as prompts, for --eval-generate; NULL without */
   ld_generation_settings writing; /* how their texts are written */
   ld_trainer trainer;

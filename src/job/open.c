@@ -294,6 +294,7 @@ static int close_run(void *self, ld_error *err) {
 void ld_job_close(ld_job *j) {
   ld_comm_meanwhile(j->comm, close_run, j, NULL);
   ld_prompts_free(&j->prompts);
+  ld_picture_prompts_free(&j->shown);
   ld_generation_settings_free(&j->samples);
   ld_generation_settings_free(&j->writing);
   ld_corpus_close(j->asked);

@@ -270,6 +270,17 @@ int ld_job_record_sample(ld_job *j, const char *prompt, const char *text, ld_err
   return ld_metrics_end(m, err);
 }
 
+int ld_job_record_picture(ld_job *j, int64_t number, const char *prompt, const char *file, ld_error *err) {
+  ld_metrics *m = j->run.metrics;
+  ld_metrics_begin(m);
+  ld_metrics_string(m, "event", "sample");
+  ld_metrics_int(m, "step", j->trainer.progress.step);
+  ld_metrics_int(m, "number", number);
+  ld_metrics_string(m, "prompt", prompt);
+  ld_metrics_string(m, "image", file);
+  return ld_metrics_end(m, err);
+}
+
 int ld_job_record_end(ld_job *j, ld_error *err) {
   ld_metrics *m = j->run.metrics;
   ld_metrics_begin(m);

@@ -17,6 +17,7 @@ int ld_job_record_start(ld_job *job, ld_error *err);
 int ld_job_record_step(ld_job *job, const ld_step_report *report, double seconds, ld_error *err);
 int ld_job_record_eval(ld_job *job, const ld_measured *measured, double seconds, ld_error *err);
 int ld_job_record_sample(ld_job *job, const char *prompt, const char *text, ld_error *err);
+int ld_job_record_picture(ld_job *job, int64_t number, const char *prompt, const char *file, ld_error *err);
 int ld_job_record_end(ld_job *job, ld_error *err);
 int ld_job_record_stop(ld_job *job, ld_error *err);
 

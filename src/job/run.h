@@ -1,6 +1,7 @@
 /* A run folder: the files that training leaves, written by rank 0.
  *
- *   run.yaml  metrics.jsonl  checkpoints/step-00000100.h5 ...  best.h5  adapter.h5  peft/  report.html */
+ *   run.yaml  metrics.jsonl  checkpoints/step-00000100.h5 ...  best.h5  adapter.h5  peft/  report.html
+ *   samples/step-00000100-1.png ... (of an image generator, with --sample-prompts) */
 #ifndef LD_RUN_H
 #define LD_RUN_H
 

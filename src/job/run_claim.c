@@ -134,6 +134,7 @@ static int check_adapter(const ld_adapter_format *format, const char *folder, ld
 static int check_entries(const ld_options *options, ld_error *err) {
   const bool own = ld_run_is_folder(options->out);
   int rc = check_entry(options, "checkpoints", true, true, err);
+  if (!rc) rc = check_entry(options, "samples", true, own, err);
   for (size_t i = 0; i < sizeof files / sizeof *files && !rc; i++)
     rc = check_entry(options, files[i], false, own, err);
   for (size_t i = 0; ld_adapter_formats[i] && !rc; i++)

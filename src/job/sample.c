@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "generate/generate.h"
 #include "job/report.h"
+#include "job/sample_pictures.h"
 
 enum { LENGTH = 48 }; /* tokens of a text, at most */
 
@@ -29,6 +30,7 @@ static int find_prompts(void *self, ld_error *err) {
 }
 
 int ld_job_open_prompts(ld_job *j, ld_error *err) {
+  if (j->base.model->diffusion) return ld_job_open_pictures(j, err);
   if (!j->base.objective->prompt || (!j->options.sample_prompts && !j->valid)) return 0;
   const int rc = ld_comm_by_first(j->comm, find_prompts, j, err);
   int64_t n = j->prompts.n;
@@ -78,6 +80,7 @@ static int write_texts(ld_job *j, ld_error *err) {
 }
 
 int ld_job_sample(ld_job *j, ld_error *err) {
+  if (j->shown.n) return ld_job_sample_pictures(j, err);
   const int rc = j->prompts.n ? write_texts(j, err) : 0;
   return j->writes ? ld_comm_agree(j->comm, rc, err) : 0;
 }

@@ -301,8 +301,8 @@ static int check_second(const ld_base *base, const ld_tokenizer *second, const c
   for (int32_t id = 0; id < base->model->vocab; id++) {
     const char *a = ld_tokenizer_token(base->tokenizer, id), *b = ld_tokenizer_token(second, id);
     if ((!a && !b) || (a && b && !strcmp(a, b))) continue;
-    return ld_fail(err, LD_EUNSUPPORTED, "%s: token %d is '%s', but '%s' in the first tokenizer", path, (int)id,
-                   b ? b : "", a ? a : "");
+    return ld_fail(err, LD_EUNSUPPORTED, "%s: token %d is '%s', but '%s' in the first tokenizer", path,
+                   (int)id, b ? b : "", a ? a : "");
   }
   return 0;
 }
@@ -316,7 +316,8 @@ static int open_prompt_tokenizer(ld_base *base, const char *name, int i, ld_erro
   if (!rc) {
     d->padding[i] = ld_tokenizer_pad(tokenizer);
     if (d->padding[i] < 0)
-      rc = ld_fail(err, LD_EFORMAT, "%s: has no padding token: give \"pad_token\" in tokenizer_config.json", path);
+      rc = ld_fail(err, LD_EFORMAT, "%s: has no padding token: give \"pad_token\" in tokenizer_config.json",
+                   path);
   }
   if (!i)
     base->tokenizer = tokenizer;

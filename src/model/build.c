@@ -189,10 +189,14 @@ enum ld_activation ld_build_activation_of(ld_builder *builder, const char *key, 
   static const struct {
     const char *name;
     enum ld_activation kind;
-  } known[] = {{"gelu_new", LD_GELU_TANH},  {"gelu_pytorch_tanh", LD_GELU_TANH},
-               {"gelu_fast", LD_GELU_TANH}, {"gelu", LD_GELU_ERF},
-               {"relu", LD_RELU},           {"silu", LD_SILU},
-               {"swish", LD_SILU},          {"tanh", LD_TANH},
+  } known[] = {{"gelu_new", LD_GELU_TANH},
+               {"gelu_pytorch_tanh", LD_GELU_TANH},
+               {"gelu_fast", LD_GELU_TANH},
+               {"gelu", LD_GELU_ERF},
+               {"relu", LD_RELU},
+               {"silu", LD_SILU},
+               {"swish", LD_SILU},
+               {"tanh", LD_TANH},
                {"quick_gelu", LD_QUICK_GELU}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (!strcmp(known[i].name, name)) return known[i].kind;

@@ -12,8 +12,8 @@ enum { LD_BUILD_SIZES = 32 };
 
 struct ld_builder {
   ld_model *model;
-  const ld_value *config; /* in use: the model's, or a component's */
-  const ld_value *whole;  /* the model's */
+  const ld_value *config;                   /* in use: the model's, or a component's */
+  const ld_value *whole;                    /* the model's */
   const ld_key *keys[LD_CONFIG_TABLES + 1]; /* of the config in use */
   const char *component;                    /* NULL: none */
   const char *body;                         /* the module whose name files may leave out; NULL: none */

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-
 typedef struct block {
   float *norm1[2], *norm2[2]; /* weight and bias */
   ld_linear q, k, v, out, up, down;
@@ -91,8 +90,7 @@ ld_clip *ld_clip_build(ld_builder *b, const char *component) {
   clip->words = ld_build_matrix(b, clip->vocab, width, BODY ".embeddings.token_embedding.weight");
   clip->positions = ld_build_matrix(b, clip->length, width, BODY ".embeddings.position_embedding.weight");
   clip->blocks = ld_build_alloc(b, (size_t)clip->n_blocks, sizeof *clip->blocks);
-  for (int i = 0; i < clip->n_blocks && !b->failed; i++)
-    build_block(b, &clip->blocks[i], width, inner, i);
+  for (int i = 0; i < clip->n_blocks && !b->failed; i++) build_block(b, &clip->blocks[i], width, inner, i);
   ld_build_end(b, "num_hidden_layers", BODY ".encoder.layers.%d.mlp.fc1.weight", clip->n_blocks);
   build_norm(b, clip->norm, width, BODY ".final_layer_norm");
   if (ld_build_there(b, "text_projection.weight"))
@@ -161,7 +159,8 @@ ld_clip_states ld_clip_run(const ld_clip *clip, ld_tape *tape, const ld_field *t
   }
   if (n < clip->n_blocks) states.before = x;
   if (!wanted.last && !wanted.pooled) return states;
-  if (wanted.pooled && !wanted.last) x = ld_op_pick_rows(tape, x, find_ends(clip, tape, text), text->n_segments);
+  if (wanted.pooled && !wanted.last)
+    x = ld_op_pick_rows(tape, x, find_ends(clip, tape, text), text->n_segments);
   x = ld_op_layer_norm(tape, x, clip->norm[0], clip->norm[1], clip->eps);
   states.last = x;
   if (!wanted.pooled) return states;

@@ -2,7 +2,6 @@
 
 #include <math.h>
 
-
 ld_group_norm ld_build_group_norm(ld_builder *b, int channels, int groups, float eps, const char *path) {
   if (channels % groups)
     ld_build_refuse(b, "norm_num_groups", "(%d) must divide the %d channels of '%s'", groups, channels, path);

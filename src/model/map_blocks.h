@@ -30,7 +30,8 @@ typedef struct ld_res_shape {
   float eps;
 } ld_res_shape;
 
-void ld_build_res_block(ld_builder *builder, ld_res_block *block, const ld_res_shape *shape, const char *path);
+void ld_build_res_block(ld_builder *builder, ld_res_block *block, const ld_res_shape *shape,
+                        const char *path);
 
 /* `time` is silu of the time's embedding (B, time width); NULL: none. */
 ld_maps ld_res_block_run(const ld_res_block *block, ld_tape *tape, ld_maps x, ld_tensor *time,

@@ -51,8 +51,9 @@ typedef struct ld_family {
   const char *image_processor; /* for a preprocessor_config.json that names none; NULL: no default */
   bool fan_in_fan_out;         /* linear weights are stored (in, out) */
   void (*build)(ld_builder *builder);
-  ld_tensor *(*features)(const ld_model *model, ld_tape *tape,
-                         const ld_batch *batch); /* (T, C); for records (B, C), for sentences one row each; NULL for
+  ld_tensor *(*features)(
+      const ld_model *model, ld_tape *tape,
+      const ld_batch *batch); /* (T, C); for records (B, C), for sentences one row each; NULL for
                                                     models that make pictures (model/diffusion.h) */
 } ld_family;
 

@@ -167,8 +167,13 @@ int ld_model_build(const ld_value *config, const ld_weight_store *weights, const
   model->forced_eos = -1;
   model->default_targets = family->default_targets;
   model->default_whole = family->default_whole;
-  ld_builder builder = {
-      .model = model, .config = config, .whole = config, .body = family->body, .weights = weights, .block = LD_NO_BLOCK, .err = err};
+  ld_builder builder = {.model = model,
+                        .config = config,
+                        .whole = config,
+                        .body = family->body,
+                        .weights = weights,
+                        .block = LD_NO_BLOCK,
+                        .err = err};
   memcpy(builder.keys, family->keys, sizeof builder.keys);
   if (head) builder.request = *head;
   builder.failed = ld_config_check(config, family->keys, weights->source, err);

@@ -72,8 +72,8 @@ static void check_parts(ld_builder *b, const parts *own) {
   for (int i = 0; i < own->n_texts; i++) width += ld_clip_width(own->texts[i]);
   ld_build_component_begin(b, "unet", NULL, (const ld_key[]){{NULL, 0, NULL}});
   if (context && context != width)
-    ld_build_refuse(b, "cross_attention_dim", "(%d) is not the width of the text encoder's states (%d)", context,
-                    width);
+    ld_build_refuse(b, "cross_attention_dim", "(%d) is not the width of the text encoder's states (%d)",
+                    context, width);
   if (own->vae && ld_unet_channels(own->unet) != ld_vae_channels(own->vae))
     ld_build_refuse(b, "in_channels", "(%d) is not the number of the autoencoder's channels (%d)",
                     ld_unet_channels(own->unet), ld_vae_channels(own->vae));
@@ -83,7 +83,8 @@ static void check_parts(ld_builder *b, const parts *own) {
   if (ld_unet_size_width(own->unet) &&
       (own->n_texts != 2 || ld_unet_added_width(own->unet) != ld_clip_pooled_width(own->texts[1])))
     ld_build_refuse(b, "projection_class_embeddings_input_dim",
-                    "asks for a second text encoder whose texts have %d numbers", ld_unet_added_width(own->unet));
+                    "asks for a second text encoder whose texts have %d numbers",
+                    ld_unet_added_width(own->unet));
   if (own->n_texts == 2 && !ld_unet_size_width(own->unet))
     ld_build_refuse(b, "addition_embed_type", "is missing: two text encoders need \"text_time\"");
   ld_build_component_end(b);
@@ -151,7 +152,8 @@ static void build_pixels(ld_builder *b) {
     .head = LD_HEAD_NOISE, .input = LD_IMAGE, .build = building                                              \
   }
 
-const ld_family ld_stable_diffusion = FAMILY("StableDiffusionPipeline", "to_q,to_k,to_v,to_out.0", build_latent, NULL);
+const ld_family ld_stable_diffusion =
+    FAMILY("StableDiffusionPipeline", "to_q,to_k,to_v,to_out.0", build_latent, NULL);
 const ld_family ld_sdxl = FAMILY("StableDiffusionXLPipeline", "to_q,to_k,to_v,to_out.0", build_latent, NULL);
 const ld_family ld_ddpm = FAMILY("DDPMPipeline", "to_q,to_k,to_v,to_out.0", build_pixels, NULL);
 const ld_family ld_ddim = FAMILY("DDIMPipeline", "to_q,to_k,to_v,to_out.0", build_pixels, NULL);

@@ -12,7 +12,7 @@ enum { MAX_LEVELS = 8, MAX_UNITS = 6 };
 
 /* One layer of a transformer over pixels: attention to each other, to the text, and two linear layers. */
 typedef struct layer {
-  float *norms[3][2]; /* weight and bias */
+  float *norms[3][2];                    /* weight and bias */
   ld_linear self[4], cross[4], up, down; /* q, k, v, out */
 } layer;
 
@@ -122,8 +122,9 @@ static void check_fixed(ld_builder *b, bool conditional) {
                {"time_embedding_type", "positional"},
                {"timestep_post_act", NULL},
                {"upsample_type", "conv"}};
-  static const char *const flags[] = {"class_embeddings_concat",      "dual_cross_attention", "only_cross_attention",
-                                      "mid_block_only_cross_attention", "resnet_skip_time_act"};
+  static const char *const flags[] = {"class_embeddings_concat", "dual_cross_attention",
+                                      "only_cross_attention", "mid_block_only_cross_attention",
+                                      "resnet_skip_time_act"};
   static const char *const numbers[] = {"encoder_hid_dim", "time_cond_proj_dim", "time_embedding_dim",
                                         "reverse_transformer_layers_per_block"};
   const char *middle = conditional ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D";
@@ -144,7 +145,8 @@ static void check_fixed(ld_builder *b, bool conditional) {
     if (ld_value_get(b->config, numbers[i])) ld_build_refuse(b, numbers[i], "is not supported");
   if (ld_build_size(b, "conv_in_kernel", 3) != 3 || ld_build_size(b, "conv_out_kernel", 3) != 3)
     ld_build_refuse(b, "conv_in_kernel", "must be 3, and so must conv_out_kernel");
-  if (ld_build_real(b, "mid_block_scale_factor", 1) != 1 || ld_build_real(b, "resnet_out_scale_factor", 1) != 1)
+  if (ld_build_real(b, "mid_block_scale_factor", 1) != 1 ||
+      ld_build_real(b, "resnet_out_scale_factor", 1) != 1)
     ld_build_refuse(b, "mid_block_scale_factor", "must be 1, and so must resnet_out_scale_factor");
 }
 
@@ -218,7 +220,8 @@ static void read_sizes(ld_builder *b, ld_unet *unet, plan *p) {
   int units[MAX_LEVELS];
   read_each(b, "layers_per_block", 2, unet->n_levels, units);
   p->units = units[0];
-  if (p->units > MAX_UNITS) ld_build_refuse(b, "layers_per_block", "(%d) must be at most %d", p->units, MAX_UNITS);
+  if (p->units > MAX_UNITS)
+    ld_build_refuse(b, "layers_per_block", "(%d) must be at most %d", p->units, MAX_UNITS);
   for (int i = 1; i < unet->n_levels; i++)
     if (units[i] != units[0]) ld_build_refuse(b, "layers_per_block", "must be the same for all blocks");
   p->groups = ld_build_size(b, "norm_num_groups", 32);
@@ -235,13 +238,14 @@ static void read_sizes(ld_builder *b, ld_unet *unet, plan *p) {
 static void read_addition(ld_builder *b, ld_unet *unet) {
   const char *type = ld_build_string(b, "addition_embed_type", NULL);
   if (!type) return;
-  if (strcmp(type, "text_time") != 0) ld_build_refuse(b, "addition_embed_type", "\"%.64s\" is not supported", type);
+  if (strcmp(type, "text_time") != 0)
+    ld_build_refuse(b, "addition_embed_type", "\"%.64s\" is not supported", type);
   unet->size_width = ld_build_size(b, "addition_time_embed_dim", 0);
   unet->added_width =
       ld_build_size(b, "projection_class_embeddings_input_dim", 0) - LD_N_SIZES * unet->size_width;
   if (unet->added_width < 1)
-    ld_build_refuse(b, "projection_class_embeddings_input_dim", "must be above %d times addition_time_embed_dim",
-                    LD_N_SIZES);
+    ld_build_refuse(b, "projection_class_embeddings_input_dim",
+                    "must be above %d times addition_time_embed_dim", LD_N_SIZES);
 }
 
 static plan read_plan(ld_builder *b, ld_unet *unet) {
@@ -267,7 +271,8 @@ static plan read_plan(ld_builder *b, ld_unet *unet) {
   if (!conditional && (has(p.downs, unet->n_levels, TO_TEXT) || has(p.ups, unet->n_levels, TO_TEXT)))
     ld_build_refuse(b, "down_block_types", "has cross-attention, but the class is UNet2DModel");
   if (conditional && (has(p.downs, unet->n_levels, TO_ITSELF) || has(p.ups, unet->n_levels, TO_ITSELF)))
-    ld_build_refuse(b, "down_block_types", "with attention of a map to itself is not supported in this class");
+    ld_build_refuse(b, "down_block_types",
+                    "with attention of a map to itself is not supported in this class");
   read_heads(b, unet, &p);
   read_addition(b, unet);
   return p;
@@ -493,8 +498,7 @@ static ld_tensor *run_layer(const pass *p, const transformer *t, const layer *l,
 static ld_tensor *enter(const pass *p, const transformer *t, ld_maps x) {
   ld_tape *tape = p->tape;
   ld_maps h = ld_group_norm_run(&t->norm, tape, x, false);
-  if (p->unet->linear_projection)
-    return ld_op_linear(tape, ld_op_rows_of_maps(tape, h), &t->in, p->batch);
+  if (p->unet->linear_projection) return ld_op_linear(tape, ld_op_rows_of_maps(tape, h), &t->in, p->batch);
   return ld_op_rows_of_maps(tape, ld_op_convolution(tape, h, &t->in, p->batch));
 }
 
@@ -584,16 +588,15 @@ static ld_tensor *embed_rest(const pass *p, int n) {
     return ld_op_embedding(tape, classes, &(ld_embedding){.words = &unet->classes, .padding = -1});
   }
   if (!unet->size_width) return NULL;
-  ld_tensor *sizes =
-      ld_op_sinusoids(tape, c->sizes, n * LD_N_SIZES, unet->size_width, unet->cosines_first, unet->freq_shift, 1);
+  ld_tensor *sizes = ld_op_sinusoids(tape, c->sizes, n * LD_N_SIZES, unet->size_width, unet->cosines_first,
+                                     unet->freq_shift, 1);
   return embed(p, ld_op_join_columns(tape, c->pooled, sizes), NULL, &unet->add1, &unet->add2);
 }
 
 static ld_tensor *embed_time(const pass *p, int n, const float *times) {
   const ld_unet *unet = p->unet;
   ld_tensor *rest = embed_rest(p, n);
-  ld_tensor *x =
-      ld_op_sinusoids(p->tape, times, n, unet->width, unet->cosines_first, unet->freq_shift, 1);
+  ld_tensor *x = ld_op_sinusoids(p->tape, times, n, unet->width, unet->cosines_first, unet->freq_shift, 1);
   return ld_op_activation(p->tape, embed(p, x, rest, &unet->time1, &unet->time2), LD_SILU);
 }
 

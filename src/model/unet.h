@@ -17,7 +17,7 @@ int ld_unet_outputs(const ld_unet *unet);
 int ld_unet_size(const ld_unet *unet);          /* sample_size: of a side of the maps; 0: not known */
 int ld_unet_context_width(const ld_unet *unet); /* of the texts' states; 0: it has no attention to them */
 int ld_unet_n_classes(const ld_unet *unet);     /* 0: none */
-int ld_unet_multiple(const ld_unet *unet);      /* sides that every level divides evenly are multiples of this */
+int ld_unet_multiple(const ld_unet *unet); /* sides that every level divides evenly are multiples of this */
 
 /* Of what is added to the time's embedding, in SDXL: the width of its text part, and of the embedding of each of the
  * picture's sizes; 0 without. */

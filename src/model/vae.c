@@ -150,8 +150,7 @@ static plan read_plan(ld_builder *b, ld_vae *vae) {
     ld_build_refuse(b, "in_channels", "must be 3, and so must out_channels");
   check_types(b, "down_block_types", "DownEncoderBlock2D");
   check_types(b, "up_block_types", "UpDecoderBlock2D");
-  if (ld_value_get(b->config, "latents_mean"))
-    ld_build_refuse(b, "latents_mean", "is not supported");
+  if (ld_value_get(b->config, "latents_mean")) ld_build_refuse(b, "latents_mean", "is not supported");
   return p;
 }
 

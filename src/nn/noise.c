@@ -65,7 +65,8 @@ static ld_maps push(ld_tape *tape, const char *name, void (*forward)(ld_tape *ta
   return op->y;
 }
 
-ld_maps ld_op_draw(ld_tape *tape, ld_maps moments, const float *noise, size_t stride, float scaling, float shift) {
+ld_maps ld_op_draw(ld_tape *tape, ld_maps moments, const float *noise, size_t stride, float scaling,
+                   float shift) {
   return push(tape, "draw latents", draw_forward, moments.x->rows / 2,
               (noise_op){.x = moments, .noise = noise, .stride = stride, .scaling = scaling, .shift = shift});
 }

@@ -213,7 +213,8 @@ ld_tensor *ld_op_mean_pool(ld_tape *tape, ld_maps x);
 /* What an autoencoder draws: (mean + exp(log variance / 2) noise - shift) scaling, of moments (2 C, B H W), the means
  * and then the log-variances, which are kept within -30 and 20. The noise of image b is (C, H, W) at noise + b *
  * stride; without noise it is the mean. Frozen. Kingma and Welling, "Auto-Encoding Variational Bayes", 2013. */
-ld_maps ld_op_draw(ld_tape *tape, ld_maps moments, const float *noise, size_t stride, float scaling, float shift);
+ld_maps ld_op_draw(ld_tape *tape, ld_maps moments, const float *noise, size_t stride, float scaling,
+                   float shift);
 
 /* y = signal[b] x + level[b] noise for image b, whose noise is (C, H, W) at noise + b * stride. Frozen. */
 ld_maps ld_op_mix_noise(ld_tape *tape, ld_maps x, const float *noise, size_t stride, const float *signal,

@@ -23,7 +23,8 @@ enum { TIME, CAPTION, OFFSET, NOISE };
 
 static ld_stream stream_of(const ld_laid *laid, int what) {
   const uint64_t epoch = laid->epoch < 0 ? 0 : (uint64_t)laid->epoch + 1;
-  return ld_rng_stream(laid->seed, LD_RNG_NOISE, epoch * (NOISE + 1) + (uint64_t)what, (uint64_t)laid->number);
+  return ld_rng_stream(laid->seed, LD_RNG_NOISE, epoch * (NOISE + 1) + (uint64_t)what,
+                       (uint64_t)laid->number);
 }
 
 /* Evenly, or as in Esser et al., "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis", 2024,

@@ -51,7 +51,7 @@ typedef struct ld_laid {
   const ld_model *model;
   int first, count;
   int height, width; /* of its image in the batch; 0 without */
-  bool continues; /* its first token continues the row before */
+  bool continues;    /* its first token continues the row before */
   /* What random numbers are keyed by: the run's seed, the epoch (negative: an evaluation, which is the same each
    * time), and the record's number. */
   uint64_t seed;

@@ -8,8 +8,7 @@
 /* The first one that fits is used. */
 static const ld_objective *const objectives[] = {
     &ld_objective_language, &ld_objective_value,   &ld_objective_classes, &ld_objective_multilabel,
-    &ld_objective_tokens,   &ld_objective_seq2seq, &ld_objective_extract,
-    &ld_objective_denoise};
+    &ld_objective_tokens,   &ld_objective_seq2seq, &ld_objective_extract, &ld_objective_denoise};
 
 enum { N_OBJECTIVES = sizeof objectives / sizeof *objectives };
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes again the seeds of the targets model, folder, images, convert, report and options from ../golden and from here.
+"""Makes again the seeds of the targets model, folder, images, convert, report, options and single_file from ../golden and from here.
 
     python3 tests/fuzz/make_seeds.py
 """
@@ -89,6 +89,12 @@ def options():
     put("options", "recorded", b'\1{"rank": 8, "alpha": 16, "dropout": 0.1, "target": null, "lr": 2e-4, "steps": 7}')
 
 
+def single_file(name):
+    lines = (golden / "single_files" / f"{name}.txt").read_text().splitlines()
+    words = [line.split()[1:] for line in lines if line.startswith("from ")]
+    put("single_file", name, "".join(f"{key} {shape}\n" for key, _, shape in words).encode())
+
+
 for name in ["gpt2_bf16", "llama_head", "qwen3_old", "qwen2_window", "bert_regression", "roberta_bare", "distilbert_bare",
              "resnet_basic", "resnet_bottleneck_down", "resnet_cifar_new"]:
     model(name)
@@ -104,3 +110,5 @@ for name in ["good", "broken_image", "few_labels", "channels_first", "external"]
 convert()
 report()
 options()
+for name in ["sd1", "sd2", "sdxl"]:
+    single_file(name)

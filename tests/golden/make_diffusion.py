@@ -72,7 +72,7 @@ CASES = {
                  vae=dict(VAE, scaling_factor=0.13025), texts=[
                      dict(TEXT, hidden_act="quick_gelu"),
                      dict(TEXT, hidden_size=8, num_attention_heads=2, hidden_act="gelu", projection_dim=10)],
-                 scheduler=(DDPMScheduler, SCALED), targets=ATTENTION,
+                 scheduler=(DDPMScheduler, dict(SCALED, clip_sample=False)), targets=ATTENTION,
                  text_targets=["q_proj", "out_proj"], size=(16, 24)),
     "ddpm": dict(pipeline="DDPMPipeline", unet=dict(PIXELS, downsample_padding=0, flip_sin_to_cos=False, freq_shift=1),
                  scheduler=(DDPMScheduler, {}), targets=["to_q", "to_out.0", "conv1", "downsamplers.0.conv", "conv_in"],
@@ -82,7 +82,7 @@ CASES = {
                          targets=["to_v", "conv2", "conv_out"], size=(8, 12)),
     # learned variances; 3 x 3 patches; the last class is none
     "dit": dict(pipeline="DiTPipeline", transformer=DIT, vae=VAE, scheduler=(DDIMScheduler, SCALED), targets=ATTENTION,
-                size=(12, 12), classes=[4, 0, 5], samplers=["ddim", "ddpm"]),
+                size=(12, 12), classes=[4, 0, 5]),
     # flow matching; a size that is not the base's; every other module
     "dit_flow": dict(pipeline="DiTPipeline",
                      transformer=dict(DIT, out_channels=None, sample_size=8, attention_bias=False,
@@ -137,8 +137,9 @@ def save(folder, case, parts):
 
 
 def save_tokenizer(folder, padding):
-    """CLIP's class with a vocabulary of 40: some letters, alone and at the end of a word, and a few merges."""
-    letters = "acdeghiknortblu"
+    """CLIP's class with a vocabulary of 40: some letters, alone and at the end of a word, and a few merges. The padding, which
+    is a token of its own wherever it stands in a text, is in no prompt."""
+    letters = "uacdeghiknortbl"
     merges = ["c a", "ca t</w>", "d o", "do g</w>", "r e", "re d</w>", "i n", "in k</w>"]
     tokens = [*letters, *(c + "</w>" for c in letters), *(m.replace(" ", "") for m in merges), START_TEXT, END_TEXT]
     os.makedirs(folder)
@@ -388,9 +389,10 @@ def make_samples(name, case, folder, seed):
     parts = build(case, torch.Generator().manual_seed(seed + zlib.crc32(name.encode())))
     gen = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()) + 1)
     pipe = open_pipeline(folder, case, parts)
-    own, samples = pipe.scheduler, {}
+    # As the folder has it: in memory it says what is a default of its class, and the pipeline sets clip_sample and steps_offset.
+    own, samples = case["scheduler"][0].from_pretrained(os.path.join(folder, "scheduler")), {}
     samplers = FLOW_SAMPLERS if is_flow(own) else SAMPLERS
-    runs = [(s, s, NEGATIVE, GUIDANCE) for s in case.get("samplers", samplers)]
+    runs = [(s, s, NEGATIVE, GUIDANCE) for s in samplers]
     if "texts" in case:
         runs += [("none", None, None, GUIDANCE), ("plain", None, None, 1.0)]
     for key, scheduler, negative, guidance in runs:
@@ -404,7 +406,6 @@ def make_samples(name, case, folder, seed):
         else:
             pixels = (sample_classes if "transformer" in case else sample_pixels)(pipe, case, draws)
         samples[key + ".noise"], samples[key + ".pixels"] = torch.cat(draws.list), pixels
-
     save_file({k: v.float().contiguous().clone() for k, v in samples.items()}, os.path.join(folder, "samples.safetensors"))
 
 
@@ -422,4 +423,5 @@ def main():
             make_samples(name, case, os.path.join(args.out, name), args.seed)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -125,7 +125,7 @@ put_bytes() {
 bad() {
   local expected=$1 regex=$2 what=$3 n numbers=1
   shift 3
-  [[ $1 != train && $1 != eval && $1 != predict && $1 != trian ]] || numbers="1 2"
+  [[ $1 != train && $1 != eval && $1 != predict && $1 != generate && $1 != trian ]] || numbers="1 2"
   for n in $numbers; do
     ranks "$n" "$@"
     expect_error "$expected" "$regex" "$what, $n ranks"

@@ -1,4 +1,4 @@
-#include "io/tokenizer/base64.h"
+#include "base/base64.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

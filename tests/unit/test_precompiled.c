@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/utf8.h"
-#include "io/tokenizer/base64.h"
+#include "base/base64.h"
 #include "io/tokenizer/kinds.h"
 #include "io/tokenizer/normal.h"
 #include "io/tokenizer/normalizer.h"

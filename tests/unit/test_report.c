@@ -6,6 +6,7 @@
 #include "io/report/chart.h"
 #include "io/report/report.h"
 #include "io/report/run.h"
+#include "io/report/strips.h"
 #include "scratch.h"
 
 /* The report of a folder with these files (NULL: without); the caller frees. */
@@ -569,4 +570,49 @@ Test(report, errors) {
   cr_assert(strstr(err.text, "report.html"));
   free(blocked);
   scratch_end(folder);
+}
+
+/* A PNG file as far as the report looks. */
+static const char png[] = "\x89PNG\r\n\x1a\nxyz";
+
+Test(report, pictures_over_the_steps) {
+  char *folder = scratch_new(), *pictures = ld_path_join(folder, "samples"), *path = ld_path_join(folder, "report.html");
+  ld_text metrics = {0};
+  ld_error err = {0};
+  cr_assert_eq(ld_make_folders(pictures, &err), 0, "%s", err.text);
+  for (int i = 0; i < 20; i++) {
+    char *name = ld_format("s-%d.png", i);
+    if (i != 19) free(scratch_file(pictures, name, png, sizeof png - 1));
+    ld_text_printf(&metrics, "{\"event\":\"sample\",\"step\":%d,\"number\":1,\"prompt\":\"<cat>\",\"image\":\"samples/%s\"}\n",
+                   10 * i, name);
+    free(name);
+  }
+  ld_text_puts(&metrics, "{\"event\":\"sample\",\"step\":0,\"number\":2,\"prompt\":\"p\",\"image\":\"../../x.png\"}\n"
+                         "{\"event\":\"sample\",\"step\":0,\"number\":3,\"prompt\":\"q\",\"image\":\"samples/../y.png\"}\n"
+                         "{\"event\":\"sample\",\"step\":10,\"number\":1,\"prompt\":\"<cat>\",\"image\":\"samples/s-3.png\"}\n");
+  scratch_text(folder, "metrics.jsonl", metrics.bytes);
+  cr_assert_eq(ld_report_write(folder, NULL, &err), 0, "%s", err.text);
+  size_t length;
+  char *page = scratch_read(path, &length);
+  expect(page, "<th>step 0</th><th>step 10</th></tr>"); /* what follows step 10 was computed again */
+  expect(page, "<img alt=\"&lt;cat&gt;\" src=\"data:image/png;base64,iVBORw0KGgp4eXo=\">");
+  cr_assert_eq(count(page, "<img "), 2);
+  cr_assert_eq(count(page, "<tr><td>"), 1);
+  free(page);
+  free(path);
+  free(pictures);
+  ld_text_free(&metrics);
+  scratch_end(folder);
+}
+
+Test(report, more_pictures_than_are_shown) {
+  ld_text metrics = {0};
+  for (int i = 0; i < 40; i++)
+    ld_text_printf(&metrics, "{\"event\":\"sample\",\"step\":%d,\"number\":1,\"prompt\":\"p\",\"image\":\"samples/%d.png\"}\n", i, i);
+  char *page = report_of(metrics.bytes, NULL, NULL);
+  cr_assert_eq(count(page, "<th>step "), LD_REPORT_PICTURES);
+  expect(page, "<th>step 39</th></tr>");
+  refuse(page, "<img ");
+  free(page);
+  ld_text_free(&metrics);
 }

@@ -129,7 +129,7 @@ Test(sampling, pixels_of_classes) {
 }
 
 Test(sampling, transformer) {
-  check_case("dit", 2);
+  check_case("dit", 6);
 }
 
 Test(sampling, transformer_with_flow_matching) {
