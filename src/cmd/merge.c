@@ -326,8 +326,8 @@ static int write_config(const ld_base *base, const char *from, const char *to, c
 }
 
 /* Copies a file of the folder's part `place` ("": the folder itself), if it is there. */
-static int copy_companion(const ld_options *options, const ld_base *base, const char *folder, const char *place,
-                          const char *name, ld_error *err) {
+static int copy_companion(const ld_options *options, const ld_base *base, const char *folder,
+                          const char *place, const char *name, ld_error *err) {
   char *in = ld_path_join(options->model, place), *out = ld_path_join(folder, place);
   char *from = ld_path_join(in, name), *to = ld_path_join(out, name);
   int rc = 0;
@@ -344,8 +344,8 @@ static int copy_companion(const ld_options *options, const ld_base *base, const 
   return rc;
 }
 
-static int copy_companions(const ld_options *options, const ld_base *base, const char *folder, const char *place,
-                           ld_error *err) {
+static int copy_companions(const ld_options *options, const ld_base *base, const char *folder,
+                           const char *place, ld_error *err) {
   int rc = 0;
   for (const ld_model_file *file = ld_model_files; !rc && file->name; file++)
     if (file->is_copied) rc = copy_companion(options, base, folder, place, file->name, err);
@@ -353,7 +353,8 @@ static int copy_companions(const ld_options *options, const ld_base *base, const
 }
 
 /* What a diffusers folder has besides weights. */
-static int copy_components(const ld_options *options, const ld_base *base, const char *folder, ld_error *err) {
+static int copy_components(const ld_options *options, const ld_base *base, const char *folder,
+                           ld_error *err) {
   char *from = ld_path_join(options->model, LD_PIPELINE_INDEX), *to = ld_path_join(folder, LD_PIPELINE_INDEX);
   int rc = copy_file(from, to, err);
   for (const ld_pipeline_part *p = ld_pipeline_parts; !rc && p->name; p++)

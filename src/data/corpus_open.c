@@ -280,9 +280,11 @@ static int fail_unknown_name(const ld_corpus *corpus, int rc, ld_error *err) {
                                : ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
 }
 
-static int check_class(const ld_labels *labels, const ld_labels *classes, const ld_diffusion *d, ld_error *err) {
+static int check_class(const ld_labels *labels, const ld_labels *classes, const ld_diffusion *d,
+                       ld_error *err) {
   if (labels->kind == LD_LABEL_NONE && !d->null_class)
-    return ld_fail(err, LD_EMISMATCH, "its images have no classes, but the model makes images of %d", d->n_classes);
+    return ld_fail(err, LD_EMISMATCH, "its images have no classes, but the model makes images of %d",
+                   d->n_classes);
   if (labels->kind == LD_LABEL_REAL || (labels->kind == LD_LABEL_INTEGER && labels->largest >= d->n_classes))
     return ld_fail(err, LD_EMISMATCH, "its labels must be classes from 0 to %d", d->n_classes - 1);
   for (size_t i = 0; i < labels->n_names; i++)

@@ -215,7 +215,8 @@ static void lay_blank(const ld_corpus *corpus, size_t pixels, ld_feed *feed) {
   ld_lane *lane = ld_lane_of(&feed->lanes, LD_IMAGE);
   const int at = ld_lane_add(lane, 1, pixels);
   lane->is_input = true;
-  if (!options->crop && !(options->cut && !strcmp(options->cut, "random"))) ld_lane_set_key(lane, at, (uint64_t)at);
+  if (!options->crop && !(options->cut && !strcmp(options->cut, "random")))
+    ld_lane_set_key(lane, at, (uint64_t)at);
 }
 
 int ld_corpus_blank(const ld_corpus *corpus, int64_t n_rows, ld_row_shape shape, ld_feed *feed,

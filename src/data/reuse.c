@@ -96,9 +96,10 @@ static void write_result(void *self, uint64_t key, const float *numbers, size_t 
   const uint64_t place = atomic_fetch_add(&r->table->end, n * sizeof *numbers);
   if (!write_at(r, numbers, n, place)) {
     r->full = true;
-    ld_warn("%s: no more results of frozen layers can be kept there (%s): those that are missing are computed in "
-            "each epoch; --scratch names another folder",
-            r->folder, strerror(errno ? errno : ENOSPC));
+    ld_warn(
+        "%s: no more results of frozen layers can be kept there (%s): those that are missing are computed in "
+        "each epoch; --scratch names another folder",
+        r->folder, strerror(errno ? errno : ENOSPC));
     return;
   }
   while (!atomic_compare_exchange_strong(&s->key, &none, key)) {
@@ -165,9 +166,10 @@ ld_reuse *ld_reuse_open(ld_comm *comm, const char *folder, int64_t n_results, bo
   ld_comm_max_i64(comm, &failed, 1);
   if (!failed) return r;
   if (!here)
-    ld_warn("%s: results of frozen layers cannot be kept there (%s), and are computed in each epoch; --scratch "
-            "names another folder",
-            r->folder, strerror(why));
+    ld_warn(
+        "%s: results of frozen layers cannot be kept there (%s), and are computed in each epoch; --scratch "
+        "names another folder",
+        r->folder, strerror(why));
   ld_reuse_close(r);
   return NULL;
 }

@@ -262,7 +262,8 @@ static void show_reuse(const ld_job *j) {
   const double each = t->kept_floats * sizeof(float);
   const double all = each * (double)(j->data->plan->n_rows + (j->valid ? j->valid->plan->n_rows : 0)) *
                      (j->options.flip ? 2 : 1);
-  ld_info("reuse   what frozen layers make of a sample, up to %.1f KiB, is computed once and kept in %s: up to %.1f "
+  ld_info("reuse   what frozen layers make of a sample, up to %.1f KiB, is computed once and kept in %s: up "
+          "to %.1f "
           "MiB on each host",
           each / 1024, ld_reuse_folder(t->reuse), all / MIB);
 }

@@ -37,7 +37,7 @@ struct ld_diffusion {
   int n_classes;             /* of pictures; 0: none */
   int null_class;            /* the class of a picture that may show anything; 0: there is none */
   bool sizes;                /* it reads the pictures' sizes */
-  bool zero_empty;           /* without a negative prompt guidance starts from zeros, not the empty text's states */
+  bool zero_empty; /* without a negative prompt guidance starts from zeros, not the empty text's states */
   /* Ids of the tokenizers' tokens; set by who opens them. */
   int32_t bos, eos, padding[LD_MOST_TEXT_ENCODERS];
   float scaling, shift;     /* maps are (latent - shift) scaling */

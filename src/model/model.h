@@ -73,7 +73,7 @@ struct ld_model {
   const ld_family *family;
   void *own;                                   /* the family's own struct */
   const char *default_targets, *default_whole; /* the family's, unless the stored names need others */
-  const char *text_targets; /* of text encoders that are trained on request; NULL: there are none */
+  const char *text_targets;   /* of text encoders that are trained on request; NULL: there are none */
   int n_blocks, width, vocab; /* blocks of the decoder, if there is an encoder too; vocab: 0 without text */
   int n_encoder_blocks;       /* of an encoder-decoder; 0 for others */
   int max_positions;          /* of a text; 0: no limit, or no text */

@@ -101,7 +101,9 @@ static void describe(ld_builder *b, const parts *own, bool conditional) {
   ld_build_diffusion(b, own->vae,
                      &(ld_diffusion){.channels = ld_unet_channels(own->unet),
                                      .outputs = ld_unet_outputs(own->unet),
-                                     .size = size ? size : conditional ? 64 : 32,
+                                     .size = size          ? size
+                                             : conditional ? 64
+                                                           : 32,
                                      .multiple = ld_unet_multiple(own->unet),
                                      .n_texts = own->n_texts,
                                      .text_len = own->n_texts ? ld_clip_length(own->texts[0]) : 0,

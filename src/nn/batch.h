@@ -51,9 +51,10 @@ typedef struct ld_field {
   const int32_t *types;     /* (n_rows) first or second text of a pair; NULL: all 0 */
   const float *numbers;     /* (n_rows), or of images as above */
   bool is_input;            /* a model reads it */
-  const uint64_t *keys; /* of an input, (n_segments, or n_rows without segments): equal where the contents are; NULL:
+  const uint64_t
+      *keys; /* of an input, (n_segments, or n_rows without segments): equal where the contents are; NULL:
                            they are not known to come again */
-  float smoothing;          /* of target classes: the part of each that is spread over all classes */
+  float smoothing; /* of target classes: the part of each that is spread over all classes */
   int channels, height, width;
   struct ld_cache *cache; /* generation: keys and values of each segment's previous rows; NULL otherwise */
   const int32_t *slot;    /* (B) where in the cache those of each segment are */
@@ -75,7 +76,7 @@ typedef struct ld_lane {
   int n_rows, n_segments;
   int32_t *ids, *positions, *types, *segment;
   float *numbers;
-  uint64_t *keys;    /* of the field's samples */
+  uint64_t *keys;       /* of the field's samples */
   bool is_input, keyed; /* the field's; keyed: it has keys */
   size_t room, segment_room, number_room, key_room;
 } ld_lane;

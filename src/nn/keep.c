@@ -87,8 +87,8 @@ bool ld_kept_read(const ld_keeper *keeper, const ld_kept_samples *samples, uint6
   return true;
 }
 
-void ld_kept_write(const ld_keeper *keeper, const ld_kept_samples *samples, uint64_t number, const ld_tensor *t,
-                   float *room) {
+void ld_kept_write(const ld_keeper *keeper, const ld_kept_samples *samples, uint64_t number,
+                   const ld_tensor *t, float *room) {
   for (int s = 0; s < samples->n; s++) {
     const uint64_t key = key_of(samples, number, s);
     if (keeper->has(keeper->self, key)) continue;

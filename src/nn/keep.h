@@ -9,15 +9,16 @@
 /* Who keeps them. A key names a sample's part of one result. */
 typedef struct ld_keeper {
   void *self;
-  double least_work; /* multiply-adds for each number; what is less work is computed again. 0: everything is kept */
+  double
+      least_work; /* multiply-adds for each number; what is less work is computed again. 0: everything is kept */
   bool (*has)(void *self, uint64_t key);
-  bool (*read)(void *self, uint64_t key, float *out, size_t n);         /* false: it cannot be read */
+  bool (*read)(void *self, uint64_t key, float *out, size_t n);            /* false: it cannot be read */
   void (*write)(void *self, uint64_t key, const float *numbers, size_t n); /* which may fail without a word */
 } ld_keeper;
 
 /* The samples of a batch: those of the fields that have keys. */
 typedef struct ld_kept_samples {
-  int n;               /* 0: nothing can be kept */
+  int n; /* 0: nothing can be kept */
   const ld_batch *batch;
   const uint64_t *keys; /* (n) */
 } ld_kept_samples;

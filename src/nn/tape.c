@@ -51,7 +51,7 @@ struct ld_tape {
   int n_parts;
   size_t released;    /* bytes, by the last part */
   size_t kept_floats; /* of all parts */
-  bool reads_late; /* an operation reads of the prefix more than its outputs, so there is none */
+  bool reads_late;    /* an operation reads of the prefix more than its outputs, so there is none */
   const ld_keeper *keeper;
   ld_arena records; /* op records, lists and tensor heads: address space only until touched */
   ld_arena data;    /* activations */
@@ -478,7 +478,8 @@ static bool read_kept(ld_tape *tape, const ld_kept_samples *samples, ld_tensor *
   double since = ld_profile_clock(tape->profile);
   for (int i = 0; outputs[i]; i++) {
     outputs[i]->data = ld_arena_take(&tape->data, count_of(outputs[i]) * sizeof(float));
-    if (!ld_kept_read(tape->keeper, samples, number_of(tape, i), outputs[i], ld_tape_scratch(tape))) return false;
+    if (!ld_kept_read(tape->keeper, samples, number_of(tape, i), outputs[i], ld_tape_scratch(tape)))
+      return false;
   }
   ld_profile_lap(tape->profile, &since, "read kept results", NULL, LD_PROFILE_FORWARD, 0);
   return true;
@@ -539,7 +540,8 @@ void ld_tape_part_begin(ld_tape *tape) {
   tape->n_parts++;
 }
 
-void ld_tape_part_end(ld_tape *tape, const ld_batch *batch, const ld_field *samples, ld_tensor *const *outputs) {
+void ld_tape_part_end(ld_tape *tape, const ld_batch *batch, const ld_field *samples,
+                      ld_tensor *const *outputs) {
   run_part(tape, tape->n_ops, batch, samples, outputs);
 }
 

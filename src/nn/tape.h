@@ -132,7 +132,8 @@ void ld_tape_block_end(ld_tape *tape, ld_tensor *const *outputs);
  * outputs that depend on nothing but one field of the batch (`samples`; NULL: on all that the model reads) are kept, and
  * it does not run where all of them are. */
 void ld_tape_part_begin(ld_tape *tape);
-void ld_tape_part_end(ld_tape *tape, const ld_batch *batch, const ld_field *samples, ld_tensor *const *outputs);
+void ld_tape_part_end(ld_tape *tape, const ld_batch *batch, const ld_field *samples,
+                      ld_tensor *const *outputs);
 
 /* The same for what is pushed up to the first operation or block that training changes: with a keeper, and keys of
  * the batch. Its outputs are what that one reads. */

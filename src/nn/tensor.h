@@ -21,7 +21,7 @@ struct ld_tensor {
   bool trained;    /* something that it depends on is trained, so it has a gradient */
   ld_tensor *base; /* of a view: the tensor some of whose columns it shows */
   int column;      /* of a view: its first column in base */
-  int maps;        /* of feature maps: images side by side in its columns; 0: its rows are tokens or samples */
+  int maps; /* of feature maps: images side by side in its columns; 0: its rows are tokens or samples */
 
   /* Set by the planner (nn/tape.c), for a tensor that is not a view. */
   int part;       /* the number of the part that made it, from 1; 0: none */

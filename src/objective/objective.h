@@ -36,10 +36,11 @@ typedef struct ld_answers {
 
 /* How pictures are noised for training; zeros: plainly. */
 typedef struct ld_noising {
-  double min_snr;         /* gamma of the loss's weights by signal-to-noise ratio; 0: all weights are 1 */
-  double offset;          /* of a noise that is the same for all pixels of a channel */
-  double caption_dropout; /* the part of the captions that are replaced by the empty one, and of the classes by none */
-  bool logit_normal;      /* timesteps are drawn more often from the middle: n / (1 + e^-z), z from N(0, 1) */
+  double min_snr; /* gamma of the loss's weights by signal-to-noise ratio; 0: all weights are 1 */
+  double offset;  /* of a noise that is the same for all pixels of a channel */
+  double
+      caption_dropout; /* the part of the captions that are replaced by the empty one, and of the classes by none */
+  bool logit_normal; /* timesteps are drawn more often from the middle: n / (1 + e^-z), z from N(0, 1) */
 } ld_noising;
 
 /* What is laid into a batch at a time: a record's sample or, for continuous text, its tokens [first, first +

@@ -45,9 +45,9 @@ typedef struct ld_options {
   char *caption;                                 /* of images without one; NULL: none */
   double min_snr, noise_offset, caption_dropout; /* how pictures are noised */
   bool text_encoder;                             /* the texts' encoders are trained too */
-  char *labels_file; /* convert */
-  char *tokenizer;   /* convert: a folder to copy it from; NULL: none */
-  char *prediction;  /* convert; NULL: as the file or its kind has it */
+  char *labels_file;                             /* convert */
+  char *tokenizer;                               /* convert: a folder to copy it from; NULL: none */
+  char *prediction;                              /* convert; NULL: as the file or its kind has it */
   /* training */
   double epochs;
   int64_t steps; /* 0: epochs decide */

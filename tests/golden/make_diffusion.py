@@ -81,7 +81,7 @@ CASES = {
                          scheduler=(DDPMScheduler, dict(beta_schedule="squaredcos_cap_v2", prediction_type="sample")),
                          targets=["to_v", "conv2", "conv_out"], size=(8, 12)),
     # learned variances; 3 x 3 patches; the last class is none
-    "dit": dict(pipeline="DiTPipeline", transformer=DIT, vae=VAE, scheduler=(DDIMScheduler, {}), targets=ATTENTION,
+    "dit": dict(pipeline="DiTPipeline", transformer=DIT, vae=VAE, scheduler=(DDIMScheduler, SCALED), targets=ATTENTION,
                 size=(12, 12), classes=[4, 0, 5]),
     # flow matching; a size that is not the base's; every other module
     "dit_flow": dict(pipeline="DiTPipeline",
@@ -310,6 +310,7 @@ def make(name, case, folder, seed):
 
 SAMPLERS = {"ddim": "DDIMScheduler", "ddpm": "DDPMScheduler", "pndm": "PNDMScheduler", "euler": "EulerDiscreteScheduler",
             "euler_ancestral": "EulerAncestralDiscreteScheduler", "dpmsolver++": "DPMSolverMultistepScheduler"}
+FLOW_SAMPLERS = {"flow": "FlowMatchEulerDiscreteScheduler"}
 PROMPT, NEGATIVE, GUIDANCE, CALLS = "a red cat", "dog in the ink", 5.0, 10
 
 
@@ -333,6 +334,8 @@ def draw_from(draws):
 
 def open_pipeline(folder, case, parts):
     """The pipeline of the parts; the autoencoder's old names are not for diffusers' own reader."""
+    if "transformer" in case:
+        return diffusers.DiTPipeline(**parts)
     if "texts" not in case:
         return DDPMPipeline(**parts)
     for name in list(parts):
@@ -366,6 +369,21 @@ def sample_pixels(pipe, case, draws):
     return (x / 2 + 0.5).clamp(0, 1)[0]
 
 
+def sample_classes(pipe, case, draws):
+    """As DiTPipeline does it, with any scheduler and size, and with the table's last class as none, which is 1000 there."""
+    scheduler, vae = pipe.scheduler, pipe.vae.config
+    scheduler.set_timesteps(CALLS)
+    x = draws((1, 4, case["size"][0] // 2, case["size"][1] // 2)) * getattr(scheduler, "init_noise_sigma", 1)
+    labels = torch.tensor([3, case["transformer"]["num_embeds_ada_norm"]])
+    for t in scheduler.timesteps:
+        both = torch.cat([x, x])
+        both = scheduler.scale_model_input(both, t) if hasattr(scheduler, "scale_model_input") else both
+        y = pipe.transformer(both, timestep=t.expand(2), class_labels=labels).sample[:, :4]
+        x = scheduler.step(y[1:] + GUIDANCE * (y[:1] - y[1:]), t, x).prev_sample
+    x = pipe.vae.decode(x / vae.scaling_factor + (vae.shift_factor or 0)).sample
+    return (x / 2 + 0.5).clamp(0, 1)[0]
+
+
 @torch.no_grad()
 def make_samples(name, case, folder, seed):
     parts = build(case, torch.Generator().manual_seed(seed + zlib.crc32(name.encode())))
@@ -373,7 +391,8 @@ def make_samples(name, case, folder, seed):
     pipe = open_pipeline(folder, case, parts)
     # As the folder has it: in memory it says what is a default of its class, and the pipeline sets clip_sample and steps_offset.
     own, samples = case["scheduler"][0].from_pretrained(os.path.join(folder, "scheduler")), {}
-    runs = [(s, s, NEGATIVE, GUIDANCE) for s in SAMPLERS]
+    samplers = FLOW_SAMPLERS if is_flow(own) else SAMPLERS
+    runs = [(s, s, NEGATIVE, GUIDANCE) for s in samplers]
     if "texts" in case:
         runs += [("none", None, None, GUIDANCE), ("plain", None, None, 1.0)]
     for key, scheduler, negative, guidance in runs:
@@ -381,8 +400,11 @@ def make_samples(name, case, folder, seed):
             continue
         draws = Draws(gen)
         draw_from(draws)
-        pipe.scheduler = getattr(diffusers, SAMPLERS[scheduler]).from_config(own.config) if scheduler else own
-        pixels = sample_texts(pipe, case, draws, negative, guidance) if "texts" in case else sample_pixels(pipe, case, draws)
+        pipe.scheduler = getattr(diffusers, samplers[scheduler]).from_config(own.config) if scheduler else own
+        if "texts" in case:
+            pixels = sample_texts(pipe, case, draws, negative, guidance)
+        else:
+            pixels = (sample_classes if "transformer" in case else sample_pixels)(pipe, case, draws)
         samples[key + ".noise"], samples[key + ".pixels"] = torch.cat(draws.list), pixels
     save_file({k: v.float().contiguous().clone() for k, v in samples.items()}, os.path.join(folder, "samples.safetensors"))
 
