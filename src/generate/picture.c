@@ -45,11 +45,7 @@ struct ld_picture_maker {
 
 bool ld_picture_is_guided(const ld_base *base, const ld_picture_settings *settings) {
   const ld_diffusion *d = base->model->diffusion;
-<<<<<<< HEAD
-  return settings->guidance > 1 && (d->n_texts || d->null_class);
-=======
   return settings->guidance > 1 && (d->n_texts > 0 || d->null_class > 0);
->>>>>>> dit
 }
 
 static void lay(ld_picture_maker *m, const ld_picture_request *r) {
@@ -65,11 +61,7 @@ static void lay(ld_picture_maker *m, const ld_picture_request *r) {
     if (!d->n_classes) continue;
     ld_lane *classes = ld_lane_of(&m->lanes, LD_CLASSES);
     const int at = ld_lane_add(classes, 1, 0);
-<<<<<<< HEAD
     classes->ids[at] = without && d->null_class ? d->null_class : r->class;
-=======
-    classes->ids[at] = m->n == 2 && i == 0 ? d->null_class : r->class;
->>>>>>> dit
   }
   m->batch = (ld_batch){.seed = 0};
   for (int i = 0; i < m->lanes.n; i++) m->batch.fields[i] = ld_lane_field(&m->lanes.list[i]);

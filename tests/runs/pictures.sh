@@ -55,18 +55,6 @@ for option in "--cut random" "--flip" "--caption-dropout 0.5" "--noise-offset 0.
   ok "$option" 2 "${short[@]}" $option --out "with${option// /}"
   differ plain "with${option// /}" "$option"
 done
-<<<<<<< HEAD
-ranks 2 train --model "$pixels" --data photos --resolution 8x12 --steps 3 --out none
-expect_error 'its images have no classes, but the model makes images of 5' "images without classes"
-mkdir -p things/{0,1,2}
-cp photos/{rgb8,grey4}.png things/0
-cp photos/{tall,rgb16}.png things/1
-cp photos/{palette8,wide}.png things/2
-for n in 1 3; do
-  ok "classes on $n ranks" "$n" train --model "$pixels" --data things --resolution 8x12 --batch-size 4 --micro-batch 2 --steps 3 --out "classes-$n"
-done
-same_adapter classes-1 classes-3
-=======
 mkdir -p classes/{0,3} things/"thing "{0,4}
 cp photos/{rgb8,tall,wide}.png classes/0
 cp photos/{rgb16,palette8}.png classes/3
@@ -84,7 +72,6 @@ for dit in dit dit_flow; do
 done
 ranks 1 "${of_things[@]}" --model "$root/tests/golden/diffusion/dit" --data classes --out nothing
 expect_error 1 'classes: the class "0" is not among the model.s 5 .*name it as id2label' "a class that is not known"
->>>>>>> dit
 
 # Killed and resumed on other numbers of ranks.
 until_step() { # STEP RANKS
