@@ -130,6 +130,14 @@ Test(sampling, pixels_of_classes) {
   check_case("ddpm_classes", 4);
 }
 
+Test(sampling, latents_of_classes) {
+  check_case("dit", 2);
+}
+
+Test(sampling, latents_of_classes_by_flow) {
+  check_case("dit_flow", 1);
+}
+
 /* A picture depends on its number and the seed alone. */
 Test(sampling, noise_follows_seed_and_number) {
   fixture f;
