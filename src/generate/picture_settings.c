@@ -30,8 +30,9 @@ int ld_picture_settings_find(const ld_base *base, const ld_options *options, ld_
   free(source);
   if (!rc) rc = find_size(d, options->size, out, err);
   if (!rc && !d->n_texts && !d->null_class && ld_options_given(options, offsetof(ld_options, guidance)))
-    rc = ld_fail(err, LD_EUSAGE, "--guidance does not apply to %s, which was not trained for it: leave it out",
-                 options->model);
+    rc =
+        ld_fail(err, LD_EUSAGE, "--guidance does not apply to %s, which was not trained for it: leave it out",
+                options->model);
   if (rc) return rc;
   out->n_steps = options->sampling_steps ? options->sampling_steps : usual_steps(out->sampler, &d->schedule);
   return 0;

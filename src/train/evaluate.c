@@ -101,7 +101,7 @@ static void join(const ld_session *session, const ld_corpus *corpus, int64_t *su
                               .loss = out->loss,
                               .n_classes = session->model->head->out,
                               .labels = &corpus->base->labels};
-  objective->score(&answers, &out->scores);
+  if (objective->score) objective->score(&answers, &out->scores);
 }
 
 /* The outputs of the i-th row of a batch, which has one sequence and is the corpus's row `row`. */
