@@ -101,11 +101,7 @@ typedef struct ld_objective {
   /* Counts in a record what its metrics are computed from, into LD_MAX_COUNTS zeros: integers, so that their sums
    * over all ranks are exact. NULL: its metrics are of answers or of the loss. */
   void (*count)(const ld_outputs *outputs, int64_t *counts);
-<<<<<<< HEAD
-  /* The metrics' values and, for classes, how often one was taken for another. NULL: the loss is all there is. */
-=======
   /* The metrics' values and, for classes, how often one was taken for another. NULL: it has no metrics. */
->>>>>>> sampling
   void (*score)(const ld_answers *answers, ld_scores *out);
   /* What a model reads (source) or continues (text), to write a text for a record, whose sample comes from its
    * form's `ask`. What it writes begins with the decoder's start token where `text` is left empty. NULL: it

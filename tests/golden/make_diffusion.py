@@ -369,7 +369,6 @@ def sample_pixels(pipe, case, draws):
     return (x / 2 + 0.5).clamp(0, 1)[0]
 
 
-<<<<<<< HEAD
 def sample_classes(pipe, case, draws):
     """As DiTPipeline does it, with any scheduler and size, and with the table's last class as none, which is 1000 there."""
     scheduler, vae = pipe.scheduler, pipe.vae.config
@@ -383,42 +382,12 @@ def sample_classes(pipe, case, draws):
         x = scheduler.step(y[1:] + GUIDANCE * (y[:1] - y[1:]), t, x).prev_sample
     x = pipe.vae.decode(x / vae.scaling_factor + (vae.shift_factor or 0)).sample
     return (x / 2 + 0.5).clamp(0, 1)[0]
-=======
-def sample_classes(parts, scheduler, case, draws):
-    """As DiTPipeline does it, with any scheduler and size: guided away from the class that stands for none."""
-    model, factor = parts["transformer"], 2
-    scheduler.set_timesteps(CALLS)
-    x = draws((1, 4, *(side // factor for side in case["size"]))) * getattr(scheduler, "init_noise_sigma", 1.0)
-    labels = torch.tensor([3, model.config.num_embeds_ada_norm])
-    for t in scheduler.timesteps:
-        twice = torch.cat([x, x])
-        if hasattr(scheduler, "scale_model_input"):
-            twice = scheduler.scale_model_input(twice, t)
-        y, none = model(twice, timestep=t[None].expand(2), class_labels=labels).sample[:, :4].chunk(2)
-        x = scheduler.step(none + GUIDANCE * (y - none), t, x).prev_sample
-    vae = parts["vae"].config
-    pixels = parts["vae"].decode(x / vae.scaling_factor + (vae.shift_factor or 0)).sample
-    return (pixels / 2 + 0.5).clamp(0, 1)[0]
-
-
-def make_class_samples(case, folder, parts, gen):
-    samples = {}
-    for key in ("flow",) if case["scheduler"][0] is FlowMatchEulerDiscreteScheduler else ("euler", "dpmsolver++"):
-        own, draws = case["scheduler"][0].from_pretrained(os.path.join(folder, "scheduler")), Draws(gen)
-        scheduler = own if key == "flow" else getattr(diffusers, SAMPLERS[key]).from_config(own.config)
-        samples[key + ".pixels"] = sample_classes(parts, scheduler, case, draws)
-        samples[key + ".noise"] = torch.cat(draws.list)
-    return samples
->>>>>>> sampling
 
 
 @torch.no_grad()
 def make_samples(name, case, folder, seed):
     parts = build(case, torch.Generator().manual_seed(seed + zlib.crc32(name.encode())))
     gen = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()) + 1)
-    if "transformer" in parts:
-        samples = make_class_samples(case, folder, parts, gen)
-        return save_file({k: v.float().contiguous().clone() for k, v in samples.items()}, os.path.join(folder, "samples.safetensors"))
     pipe = open_pipeline(folder, case, parts)
     # As the folder has it: in memory it says what is a default of its class, and the pipeline sets clip_sample and steps_offset.
     own, samples = case["scheduler"][0].from_pretrained(os.path.join(folder, "scheduler")), {}

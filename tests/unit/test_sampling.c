@@ -130,19 +130,11 @@ Test(sampling, pixels_of_classes) {
   check_case("ddpm_classes", 4);
 }
 
-<<<<<<< HEAD
 Test(sampling, transformer) {
   check_case("dit", 6);
 }
 
 Test(sampling, transformer_with_flow_matching) {
-=======
-Test(sampling, latents_of_classes) {
-  check_case("dit", 2);
-}
-
-Test(sampling, latents_of_classes_by_flow) {
->>>>>>> sampling
   check_case("dit_flow", 1);
 }
 
