@@ -51,6 +51,7 @@ ld_tensor *ld_op_embedding(ld_tape *tape, const ld_field *text, const ld_embeddi
   embedding_op *op = ld_tape_record(tape, sizeof *op);
   *op = (embedding_op){text, *tables, NULL};
   op->y = ld_tape_tensor(tape, text->n_rows, tables->words->cols);
+  op->y->rows_of = text;
   ld_tape_push(tape, (ld_op){.name = "embedding",
                              .self = op,
                              .forward = embedding_forward,

@@ -38,19 +38,12 @@ typedef struct place {
   size_t first, rows, width, stride;
 } place;
 
-/* The field in whose rows the tensor is divided; NULL: each sample has as many rows as any other. */
-static const ld_field *divided_by(const ld_kept_samples *samples, const ld_tensor *t) {
-  for (const ld_field *f = samples->batch->fields; f->name; f++)
-    if (f->n_segments == samples->n && f->n_rows == t->rows) return f;
-  return NULL;
-}
-
 static place place_of(const ld_kept_samples *samples, const ld_tensor *t, int s) {
   if (t->maps) {
     const size_t width = (size_t)(t->cols / t->maps);
     return (place){(size_t)s * width, (size_t)t->rows, width, (size_t)t->cols};
   }
-  const ld_field *f = divided_by(samples, t);
+  const ld_field *f = t->rows_of && t->rows_of->n_segments == samples->n ? t->rows_of : NULL;
   const size_t each = (size_t)(t->rows / samples->n), width = (size_t)t->cols;
   const size_t first = f ? (size_t)f->segment[s] : (size_t)s * each;
   const size_t rows = f ? (size_t)(f->segment[s + 1] - f->segment[s]) : each;

@@ -29,6 +29,7 @@ ld_tensor *ld_op_rotary_angles(ld_tape *tape, const ld_field *text, const float 
                                float scale) {
   angles_op *op = ld_tape_record(tape, sizeof *op);
   *op = (angles_op){text, frequency, scale, ld_tape_tensor(tape, text->n_rows, 2 * half)};
+  op->y->rows_of = text;
   ld_tape_push(tape, (ld_op){.name = "rotary_angles", .self = op, .forward = angles_forward, .out = op->y});
   return op->y;
 }

@@ -168,6 +168,7 @@ ld_tensor *ld_tape_input(ld_tape *tape, const float *data, int rows, int cols) {
 ld_tensor *ld_tape_columns(ld_tape *tape, ld_tensor *base, int column, int cols) {
   ld_tensor *view = ld_tape_record(tape, sizeof *view);
   *view = (ld_tensor){.rows = base->rows, .cols = cols, .stride = base->stride, .trained = base->trained};
+  view->rows_of = base->rows_of;
   view->base = base->base ? base->base : base;
   view->column = base->column + column;
   return view;
@@ -322,6 +323,12 @@ static bool has_change(const ld_op *op) {
   return false;
 }
 
+/* An operation works row by row, unless its output has another number of rows. */
+static void note_rows(const ld_op *op) {
+  for (ld_tensor *const *t = op->in; *t && op->out && !op->out->rows_of; t++)
+    if ((*t)->rows_of && (*t)->rows == op->out->rows) op->out->rows_of = (*t)->rows_of;
+}
+
 /* The tensor belongs to the part that is being recorded, if any. */
 static void note_part(const ld_tape *tape, const ld_op *op) {
   if (op->out && tape->part.kind) owner(op->out)->part = tape->n_parts;
@@ -337,6 +344,7 @@ void ld_tape_push(ld_tape *tape, ld_op op) {
   if (ends) end_prefix(tape, tape->n_ops, &op);
   read_late(tape, &op);
   note_part(tape, &op);
+  note_rows(&op);
   note_reads(tape, &op);
   note_weights(tape, &op);
   if (op.scratch > tape->scratch_floats) tape->scratch_floats = op.scratch;

@@ -18,9 +18,10 @@ struct ld_tensor {
   float *data;
   float *grad; /* same layout; exists only from its first use in the backward pass to its last */
   int rows, cols, stride;
-  bool trained;    /* something that it depends on is trained, so it has a gradient */
-  ld_tensor *base; /* of a view: the tensor some of whose columns it shows */
-  int column;      /* of a view: its first column in base */
+  bool trained;            /* something that it depends on is trained, so it has a gradient */
+  ld_tensor *base;         /* of a view: the tensor some of whose columns it shows */
+  int column;              /* of a view: its first column in base */
+  const ld_field *rows_of; /* whose rows it has one for one; NULL: of none */
   int maps; /* of feature maps: images side by side in its columns; 0: its rows are tokens or samples */
 
   /* Set by the planner (nn/tape.c), for a tensor that is not a view. */
