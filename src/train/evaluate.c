@@ -159,7 +159,7 @@ int ld_evaluate(const ld_session *session, const ld_corpus *corpus, ld_evaluatio
     rc = ld_corpus_fetch_next(corpus, comm, first, micro_batch, &until, rc, err);
     n = (int)ld_plan_take(plan, NULL, first, n_rows - first, micro_batch);
     if (rc || ld_corpus_owner(first, micro_batch, comm) != ld_comm_rank(comm)) continue;
-    pass done;
+    pass done = {0};
     rc = run(session, corpus, first, n, &done, err);
     if (rc) continue; /* the other ranks still wait for the records that are fetched together */
     sums[NOT_FINITE] += !ld_exact_add_loss(sums + LOSS, done.loss);
@@ -206,7 +206,7 @@ typedef struct predictor {
 static int predict_rows(int64_t first, int n, ld_text *out, void *user, ld_error *err) {
   const predictor *p = user;
   const ld_corpus *corpus = p->corpus;
-  pass done;
+  pass done = {0};
   ld_sample sample = {0};
   int rc = run(p->session, corpus, first, n, &done, err);
   for (int i = 0; i < n && !rc; i++) {
