@@ -89,4 +89,4 @@ printf '{"prompt": 3}\n' >number.jsonl
 bad 1 'number.jsonl: line 1: expected an object with "prompt"' "a prompt that is a number" generate --model "$sd" --prompts number.jsonl --out x
 : >empty.txt
 bad 2 'empty.txt: has no prompts' "an empty file of prompts" generate --model "$sd" --prompts empty.txt --out x
-[ ! -e x ] && [ ! -e x.png ] || fail "a refused command leaves something"
+if [ -e x ] || [ -e x.png ]; then fail "a refused command leaves something"; fi
