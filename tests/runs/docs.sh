@@ -36,6 +36,11 @@ furnish() {
   done
   ln -s "$root/tests/golden/diffusion/sd1" models/sd
   printf 'a red cat\nthe dog in the ink\n' >prompts.txt
+  mkdir pictures
+  for i in rgb8 tall wide rgb16; do
+    cp "$root/tests/golden/images/$i.png" pictures
+    printf 'a picture of %s\n' "$i" >"pictures/$i.txt"
+  done
   ln -s "$models/t5" models/t5
   ln -s "$models/t5/train.jsonl" pairs.jsonl
   ln -s "$models/bert_extract/train.jsonl" documents.jsonl
