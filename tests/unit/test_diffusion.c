@@ -232,6 +232,66 @@ static void check_steps(fixture *f, ld_tape *tape) {
   ld_adamw_free(&adamw);
 }
 
+/* A keeper in memory. */
+typedef struct kept {
+  uint64_t keys[64];
+  float *numbers[64];
+  int n, n_read;
+} kept;
+
+static int find_kept(const kept *k, uint64_t key) {
+  int i = 0;
+  while (i < k->n && k->keys[i] != key) i++;
+  return i;
+}
+
+static bool has_kept(void *self, uint64_t key) {
+  const kept *k = self;
+  return find_kept(k, key) < k->n;
+}
+
+static bool read_kept(void *self, uint64_t key, float *out, size_t n) {
+  kept *k = self;
+  memcpy(out, k->numbers[find_kept(k, key)], n * sizeof *out);
+  k->n_read++;
+  return true;
+}
+
+static void write_kept(void *self, uint64_t key, const float *numbers, size_t n) {
+  kept *k = self;
+  k->keys[k->n] = key;
+  k->numbers[k->n] = ld_alloc(n, sizeof *numbers);
+  memcpy(k->numbers[k->n++], numbers, n * sizeof *numbers);
+}
+
+/* What the autoencoder and the text encoders make of the batch is kept, and read again with the same bits. */
+static void check_reuse(fixture *f, ld_tape *tape) {
+  static const uint64_t keys[] = {11, 22, 33};
+  kept k = {.n = 0};
+  const ld_keeper keeper = {&k, 0, has_kept, read_kept, write_kept};
+  const ld_params *params = f->c.base.params;
+  bool texts_trained = false;
+  for (size_t i = 0; i < params->n_changes; i++)
+    texts_trained = texts_trained || params->choices[i].layer->aside;
+  float *grad = ld_alloc(params->n_floats, sizeof *grad);
+  const double loss = backward(f, tape, false);
+  memcpy(grad, params->grad, params->n_floats * sizeof *grad);
+  for (ld_field *field = f->batch.fields; field->name; field++)
+    if (!strcmp(field->name, LD_IMAGE) || !strcmp(field->name, LD_TEXT)) field->keys = keys;
+  ld_tape_keep(tape, &keeper);
+  for (int time = 0; time < 2; time++) {
+    cr_assert(backward(f, tape, time) == loss, "%s: the loss changes", f->c.name);
+    cr_assert_arr_eq(params->grad, grad, params->n_floats * sizeof *grad);
+  }
+  const ld_diffusion *d = f->c.base.model->diffusion;
+  const int results = (d->encode ? 1 : 0) + (texts_trained ? 0 : d->n_texts);
+  cr_assert_eq(k.n, f->n * results, "%s: %d results are kept, not %d", f->c.name, k.n, f->n * results);
+  cr_assert_eq(k.n_read, k.n);
+  ld_tape_keep(tape, NULL);
+  for (int i = 0; i < k.n; i++) free(k.numbers[i]);
+  free(grad);
+}
+
 static void check_case(const char *name) {
   fixture f;
   open_fixture(&f, name);
@@ -241,6 +301,7 @@ static void check_case(const char *name) {
   cr_assert(loss == backward(&f, tape, false), "%s: the loss changes with recompute", name);
   check_loss_of(&f.c, loss / f.n);
   check_gradients_of(&f.c, f.n);
+  check_reuse(&f, tape);
   check_steps(&f, tape);
   ld_tape_free(tape);
   close_fixture(&f);
