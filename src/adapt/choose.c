@@ -27,9 +27,14 @@ bool ld_is_targeted(const ld_linear *linear, const char *targets) {
   return false;
 }
 
-static const char *last_part(const char *path) {
-  const char *dot = strrchr(path, '.');
-  return dot ? dot + 1 : path;
+const char *ld_module_name(const char *path) {
+  const char *name = path + strlen(path);
+  bool number = true;
+  while (name > path && (name[-1] != '.' || number)) {
+    name--;
+    number = number && ((*name >= '0' && *name <= '9') || *name == '.');
+  }
+  return name;
 }
 
 /* The last names in the paths of a model's modules, each once; the caller frees the array. */
@@ -37,7 +42,7 @@ static const char **list_names(const ld_model *model, size_t *n) {
   const char **names = ld_alloc(model->n_linears, sizeof *names);
   *n = 0;
   for (size_t i = 0; i < model->n_linears; i++) {
-    const char *name = last_part(model->linears[i]->path);
+    const char *name = ld_module_name(model->linears[i]->path);
     size_t k = 0;
     while (k < *n && strcmp(names[k], name)) k++;
     if (k == *n) names[(*n)++] = name;
@@ -49,7 +54,7 @@ static int no_module(const ld_model *model, const char *option, const ld_name *n
   size_t n;
   const char **names = list_names(model, &n);
   char *wrong = ld_format("%.*s", (int)name->length, name->at);
-  const ld_hint hint = ld_suggest(last_part(wrong), names, n, "");
+  const ld_hint hint = ld_suggest(ld_module_name(wrong), names, n, "");
   ld_text list = {0};
   for (size_t i = 0; i < n && list.length < 200; i++) ld_text_printf(&list, "%s%s", i ? ", " : "", names[i]);
   const int rc = ld_fail(err, LD_EUSAGE, "%s: no module of this %s model matches '%s'%s; there are %s",

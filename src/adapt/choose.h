@@ -26,6 +26,9 @@ int ld_choose(const ld_model *model, const ld_selection *selection, ld_choice **
 /* Whether one of the targets, as above, names the layer. */
 bool ld_is_targeted(const ld_linear *layer, const char *targets);
 
+/* The last name in a module's path, with the one before it if it is a number: "q_proj", "to_out.0". */
+const char *ld_module_name(const char *path);
+
 /* The layer of that path; NULL when there is none. */
 ld_linear *ld_model_layer(const ld_model *model, const char *path);
 

@@ -11,6 +11,7 @@
 #include "cmd/inspect_run.h"
 #include "io/file.h"
 #include "io/hub/adapter_formats.h"
+#include "io/hub/pipeline.h"
 #include "io/state/checkpoint_folder.h"
 #include "load/base.h"
 #include "load/base_adapter.h"
@@ -225,7 +226,8 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   if (!ld_is_folder(path) && !ld_adapter_format_at(path))
     return !strcmp(ld_path_base(path), "metrics.jsonl") ? fail_metrics(path, err)
                                                         : inspect_checkpoint(path, err);
-  if (holds(path, "config.json") && !holds(path, "adapter_config.json")) return inspect_model(path, err);
+  if (ld_pipeline_is(path) || (holds(path, "config.json") && !holds(path, "adapter_config.json")))
+    return inspect_model(path, err);
   return ld_is_run(path) ? inspect_run(path, err) : inspect_adapter(path, err);
 }
 

@@ -104,6 +104,13 @@ static int predict(const ld_options *options, ld_comm *comm, ld_base *base, cons
   return ld_comm_agree(comm, rc, err);
 }
 
+static int check_predicts(const ld_base *base, ld_error *err) {
+  const ld_objective *objective = base->objective;
+  if (objective->prompt || objective->put_prediction) return 0;
+  return ld_fail(err, LD_EUSAGE, "%s is %s, which says nothing of a record: use generate",
+                 ld_model_folder_path(base->folder), objective->model);
+}
+
 static int open_base(const ld_options *options, ld_comm *comm, ld_digests *digests, ld_base *base,
                      ld_error *err) {
   const int rc = ld_check_model(options->model, options->adapter, comm, err);
@@ -118,6 +125,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   ld_corpus *corpus = NULL;
   ld_digests *digests = ld_once_open(comm, options, options->cache);
   int rc = open_base(options, comm, digests, &base, err);
+  if (!rc) rc = check_predicts(&base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, base.objective, base.model, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, false, &corpus, err);
   if (!rc) rc = ld_corpus_index(corpus, comm, err);

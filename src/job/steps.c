@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapt/choose.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/numerics.h"
@@ -201,10 +202,7 @@ static int finish(ld_job *j, ld_error *err) {
 static void put_trained(const ld_params *params, ld_text *out) {
   ld_tally names = {0};
   const size_t n = params->n_changes;
-  for (size_t i = 0; i < n; i++) {
-    const char *path = params->choices[i].layer->path, *dot = strrchr(path, '.');
-    ld_tally_add(&names, dot ? dot + 1 : path, 0);
-  }
+  for (size_t i = 0; i < n; i++) ld_tally_add(&names, ld_module_name(params->choices[i].layer->path), 0);
   ld_text_printf(out, "trained: \"%zu %s: ", n, ld_plural((long long)n, "module", "modules"));
   ld_tally_list(&names, "", out);
   ld_text_puts(out, "\"\n");

@@ -108,7 +108,7 @@ typedef struct ld_objective {
    * writes no texts. */
   void (*prompt)(const ld_sample *sample, ld_ids *source, ld_ids *text);
   /* Appends the members of the JSON object that is a record's prediction; nulls for a record that cannot be
-   * read (outputs NULL). NULL: its predictions are texts. */
+   * read (outputs NULL). NULL: its predictions are texts, or there are none. */
   void (*put_prediction)(const ld_labels *labels, const ld_outputs *outputs, ld_text *line);
 } ld_objective;
 
