@@ -148,14 +148,14 @@ static int read_tensors(const ld_safetensors *tensors, const ld_lora_file *f, co
   return rc;
 }
 
-int ld_kohya_parse(const void *bytes, size_t length, const char *name, const ld_adapter_form *const *forms,
-                   const char *const *modules, size_t n_modules, ld_adapter **out, ld_error *err) {
+int ld_kohya_parse(const void *bytes, size_t length, const char *name, const ld_adapter_context *context,
+                   ld_adapter **out, ld_error *err) {
   ld_safetensors *tensors;
   *out = NULL;
   int rc = ld_safetensors_parse(bytes, length, name, &tensors, err);
   if (rc) return rc;
-  const ld_lora_file f = {.name = name, .forms = forms, .err = err};
-  rc = read_tensors(tensors, &f, modules, n_modules, out);
+  const ld_lora_file f = {.name = name, .forms = context->forms, .err = err};
+  rc = read_tensors(tensors, &f, context->modules, context->n_modules, out);
   ld_safetensors_close(tensors);
   return rc;
 }

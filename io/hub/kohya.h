@@ -6,7 +6,7 @@
 #ifndef LD_KOHYA_H
 #define LD_KOHYA_H
 
-#include "io/hub/adapter.h"
+#include "io/hub/adapter_format.h"
 
 /* Whether it is a file (or the pytorch_lora_weights.safetensors of a folder) with such names. */
 bool ld_kohya_is(const char *path);
@@ -18,8 +18,8 @@ int ld_kohya_read(const char *path, const ld_adapter_form *const *forms, const c
                   size_t n_modules, ld_adapter **out, ld_error *err);
 
 /* The same from a file's bytes. */
-int ld_kohya_parse(const void *bytes, size_t length, const char *name, const ld_adapter_form *const *forms,
-                   const char *const *modules, size_t n_modules, ld_adapter **out, ld_error *err);
+int ld_kohya_parse(const void *bytes, size_t length, const char *name, const ld_adapter_context *context,
+                   ld_adapter **out, ld_error *err);
 
 /* Writes the file (float32). rsLoRA's scale becomes an alpha. LD_EUNSUPPORTED for a module that is trained in
  * full or has no name there. */

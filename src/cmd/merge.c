@@ -215,17 +215,25 @@ static const char *name_within(const char *name, const char *part) {
   return !strncmp(name, part, length) && name[length] == '.' ? name + length + 1 : NULL;
 }
 
+/* All that is to be written. */
+typedef struct merged {
+  const ld_options *options;
+  const ld_base *base;
+  source *sources;
+  size_t n;
+} merged;
+
 /* Writes the weights of one part of the folder. */
-static int write_part(const ld_options *options, const ld_base *base, const source *sources, size_t n,
-                      const char *folder, const char *part, const char *weights, ld_error *err) {
-  ld_named *tensors = ld_alloc(n, sizeof *tensors);
+static int write_part(const merged *m, const char *folder, const char *part, const char *weights,
+                      ld_error *err) {
+  ld_named *tensors = ld_alloc(m->n, sizeof *tensors);
   char *place = ld_path_join(folder, part), *file = ld_format("%s.safetensors", weights);
   char *path = ld_path_join(place, file);
   size_t n_here = 0;
   int rc = *part ? ld_make_folders(place, err) : 0;
-  for (size_t i = 0; i < n && !rc; i++) {
-    const char *name = name_within(sources[i].name, part);
-    if (name) rc = describe(options, base, &sources[i], name, &tensors[n_here++], err);
+  for (size_t i = 0; i < m->n && !rc; i++) {
+    const char *name = name_within(m->sources[i].name, part);
+    if (name) rc = describe(m->options, m->base, &m->sources[i], name, &tensors[n_here++], err);
   }
   if (!rc) rc = ld_safetensors_write(path, tensors, n_here, err);
   free(place);
@@ -237,14 +245,14 @@ static int write_part(const ld_options *options, const ld_base *base, const sour
 
 static int write_weights(const ld_options *options, const ld_base *base, const char *folder, ld_error *err) {
   const size_t most = ld_model_folder_count(base->folder) + base->params->n + 2; /* by untie */
-  source *sources = ld_alloc(most, sizeof *sources);
-  const size_t n = list_sources(base, sources);
+  merged m = {options, base, ld_alloc(most, sizeof *m.sources), 0};
   const char *part, *weights;
   int rc = 0;
+  m.n = list_sources(base, m.sources);
   for (size_t i = 0; !rc && (part = ld_model_folder_part(base->folder, i, &weights)); i++)
-    rc = write_part(options, base, sources, n, folder, part, weights, err);
-  for (size_t i = 0; i < n; i++) free(sources[i].name);
-  free(sources);
+    rc = write_part(&m, folder, part, weights, err);
+  for (size_t i = 0; i < m.n; i++) free(m.sources[i].name);
+  free(m.sources);
   return rc;
 }
 

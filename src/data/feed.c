@@ -98,8 +98,10 @@ static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, int64_
 
 static ld_noising noising_of(const ld_corpus *corpus) {
   const ld_options *o = corpus->options;
-  return (ld_noising){
-      .min_snr = o->min_snr, .offset = o->noise_offset, .caption_dropout = o->caption_dropout};
+  return (ld_noising){.min_snr = o->min_snr,
+                      .offset = o->noise_offset,
+                      .caption_dropout = o->caption_dropout,
+                      .logit_normal = o->timesteps && !strcmp(o->timesteps, "logit-normal")};
 }
 
 static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, int n_rows, ld_feed *feed,

@@ -348,7 +348,8 @@ static int open_pictures(ld_base *base, ld_error *err) {
   const ld_diffusion *d = base->model->diffusion;
   int rc = 0;
   base->image_rule = ld_image_rule_cover(base->model->channels, d->size, d->size, d->multiple);
-  for (int i = 0; i < d->n_texts && !rc; i++) rc = open_prompt_tokenizer(base, names[i], i, err);
+  for (int i = 0; i < d->n_texts && i < LD_MOST_TEXT_ENCODERS && !rc; i++)
+    rc = open_prompt_tokenizer(base, names[i], i, err);
   return rc || !d->n_texts ? rc : find_ends(base, err);
 }
 

@@ -256,7 +256,8 @@ static ld_maps denoise(const ld_model *model, ld_tape *tape, ld_maps maps, const
   const ld_maps patches = ld_op_convolution(tape, maps, &own->patches, batch);
   pass p = begin(own, tape, batch, patches, condition->classes);
   ld_tensor *x = ld_op_rows_of_maps(tape, patches);
-  x = ld_op_add_grid(tape, x, patches.height, patches.width, (float)(own->size / own->patch));
+  const int side = own->size / own->patch; /* of its training, in whole patches */
+  x = ld_op_add_grid(tape, x, patches.height, patches.width, (float)side);
   p.times = ld_op_sinusoids(tape, times, maps.n, TIME_WIDTH, true, 1, 1);
   ld_tensor *c = embed(&p, &own->layers[0].embedder);
   x = run_layers(&p, x, c);

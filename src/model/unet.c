@@ -217,7 +217,7 @@ static void read_sizes(ld_builder *b, ld_unet *unet, plan *p) {
   unet->n_levels = ld_build_sizes(b, "block_out_channels", p->widths, 0, MAX_LEVELS);
   if (!unet->n_levels) ld_build_refuse(b, "block_out_channels", "is missing");
   read_each(b, "transformer_layers_per_block", 1, unet->n_levels, p->layers);
-  int units[MAX_LEVELS];
+  int units[MAX_LEVELS] = {0};
   read_each(b, "layers_per_block", 2, unet->n_levels, units);
   p->units = units[0];
   if (p->units > MAX_UNITS)
@@ -332,18 +332,23 @@ static void build_transformer(ld_builder *b, const ld_unet *unet, const plan *p,
                             .block = LD_NO_CACHE};
 }
 
-/* A residual block of a level of that number, and the attention after it: the k-th in `path`. */
-static void build_unit(ld_builder *b, const ld_unet *unet, const plan *p, unit *u, int in, int at,
-                       enum attends attends, const char *path, int k) {
-  const int out = p->widths[at];
+/* Where a unit stands: the k-th of `path`, on a level of that number. */
+typedef struct spot {
+  const char *path;
+  int k, level, in; /* in: channels that it reads */
+  enum attends attends;
+} spot;
+
+static void build_unit(ld_builder *b, const ld_unet *unet, const plan *p, unit *u, spot s) {
+  const int out = p->widths[s.level];
+  const ld_res_shape shape = {s.in, out, 4 * unet->width, p->groups, p->eps};
   ld_build_block_begin(b);
-  const char *name = ld_build_text(b, "%s.resnets.%d", path, k);
-  ld_build_res_block(b, &u->block, &(ld_res_shape){in, out, 4 * unet->width, p->groups, p->eps}, name);
+  ld_build_res_block(b, &u->block, &shape, ld_build_text(b, "%s.resnets.%d", s.path, s.k));
   ld_build_block_end(b);
-  u->attends = attends;
-  name = ld_build_text(b, "%s.attentions.%d", path, k);
-  if (attends == TO_TEXT) build_transformer(b, unet, p, &u->transformer, at, name);
-  if (attends != TO_ITSELF) return;
+  u->attends = s.attends;
+  const char *name = ld_build_text(b, "%s.attentions.%d", s.path, s.k);
+  if (s.attends == TO_TEXT) build_transformer(b, unet, p, &u->transformer, s.level, name);
+  if (s.attends != TO_ITSELF) return;
   ld_build_block_begin(b);
   ld_build_map_attention(b, &u->attention, out, p->head_dim ? out / p->head_dim : 1, p->groups, p->eps, name);
   ld_build_block_end(b);
@@ -356,7 +361,7 @@ static void build_down(ld_builder *b, ld_unet *unet, const plan *p, int i) {
   l->units = ld_build_alloc(b, (size_t)l->n, sizeof *l->units);
   const char *path = ld_build_text(b, "down_blocks.%d", i);
   for (int k = 0; k < l->n && !b->failed; k++)
-    build_unit(b, unet, p, &l->units[k], k ? out : before, i, p->downs[i], path, k);
+    build_unit(b, unet, p, &l->units[k], (spot){path, k, i, k ? out : before, p->downs[i]});
   ld_build_end(b, "layers_per_block", "%s.resnets.%d.conv1.weight", path, l->n);
   l->resizes = i + 1 < unet->n_levels;
   const ld_kernel kernel = p->padding ? (ld_kernel){3, 3, 2, 1, 0} : (ld_kernel){3, 3, 2, 0, 1};
@@ -369,8 +374,8 @@ static void build_middle(ld_builder *b, ld_unet *unet, const plan *p) {
   const int at = unet->n_levels - 1, C = p->widths[at];
   unet->middle.n = 2;
   unet->middle.units = ld_build_alloc(b, 2, sizeof *unet->middle.units);
-  build_unit(b, unet, p, &unet->middle.units[0], C, at, p->middle, "mid_block", 0);
-  build_unit(b, unet, p, &unet->middle.units[1], C, at, NOTHING, "mid_block", 1);
+  build_unit(b, unet, p, &unet->middle.units[0], (spot){"mid_block", 0, at, C, p->middle});
+  build_unit(b, unet, p, &unet->middle.units[1], (spot){"mid_block", 1, at, C, NOTHING});
 }
 
 /* The k-th block on the way up reads, beside what came before, the output of one on the way down, from the end.
@@ -387,7 +392,8 @@ static void build_up(ld_builder *b, ld_unet *unet, const plan *p, int i) {
   l->units = ld_build_alloc(b, (size_t)l->n, sizeof *l->units);
   const char *path = ld_build_text(b, "up_blocks.%d", i);
   for (int k = 0; k < l->n && !b->failed; k++)
-    build_unit(b, unet, p, &l->units[k], (k ? out : before) + skipped(unet, p, i, k), at, p->ups[i], path, k);
+    build_unit(b, unet, p, &l->units[k],
+               (spot){path, k, at, (k ? out : before) + skipped(unet, p, i, k), p->ups[i]});
   ld_build_end(b, "layers_per_block", "%s.resnets.%d.conv1.weight", path, l->n);
   l->resizes = i + 1 < unet->n_levels;
   path = ld_build_text(b, "up_blocks.%d.upsamplers.0.conv", i);

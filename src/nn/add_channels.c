@@ -9,7 +9,7 @@ typedef struct channels_op {
   ld_tensor *values, *y; /* y: x itself, in place */
 } channels_op;
 
-LD_VECTOR static void add_number(float *y, const float *x, float value, int n) {
+LD_VECTOR static void add_to_channel(float *y, const float *x, float value, int n) {
   for (int i = 0; i < n; i++) y[i] = x[i] + value;
 }
 
@@ -27,8 +27,8 @@ static void channels_forward(ld_tape *tape, void *self) {
   const channels_op *op = self;
   for (int c = 0; c < op->y->rows; c++)
     for (int b = 0; b < op->x.n; b++)
-      add_number(op->y->data + map_at(op, c, b), op->x.x->data + map_at(op, c, b),
-                 op->values->data[value_at(op, c, b)], op->x.height * op->x.width);
+      add_to_channel(op->y->data + map_at(op, c, b), op->x.x->data + map_at(op, c, b),
+                     op->values->data[value_at(op, c, b)], op->x.height * op->x.width);
 }
 
 /* The gradient of x is that of y: the tape passes it on. */

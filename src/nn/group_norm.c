@@ -44,7 +44,7 @@ typedef struct moments {
   double n, mean, squares;
 } moments;
 
-LD_VECTOR static float centred_squares(const float *x, float mean, int n) {
+LD_VECTOR static float squares_about(const float *x, float mean, int n) {
   LD_SUM(sum, n, (x[i] - mean) * (x[i] - mean));
   return sum;
 }
@@ -52,7 +52,7 @@ LD_VECTOR static float centred_squares(const float *x, float mean, int n) {
 /* Adds n numbers. Chan et al., "Algorithms for Computing the Sample Variance", 1983, equation 2.1. */
 static void add_piece(moments *m, const float *x, int n) {
   const float mean = ld_row_sum(x, n) / (float)n;
-  const double squares = (double)centred_squares(x, mean, n), apart = (double)mean - m->mean;
+  const double squares = (double)squares_about(x, mean, n), apart = (double)mean - m->mean;
   const double all = m->n + n;
   m->squares += squares + apart * apart * m->n * n / all;
   m->mean += apart * n / all;
@@ -116,8 +116,8 @@ LD_VECTOR static float centred_dot(const float *g, const float *x, float mean, i
   return sum;
 }
 
-LD_VECTOR static void add_gradient(float *dx, const float *g, const float *x, channel_norm m, float shift,
-                                   float slope, int n) {
+LD_VECTOR static void add_norm_gradient(float *dx, const float *g, const float *x, channel_norm m,
+                                        float shift, float slope, int n) {
   for (int i = 0; i < n; i++) dx[i] += m.rstd * (g[i] - shift - slope * (x[i] - m.mean));
 }
 
@@ -155,8 +155,8 @@ static void group_backward(ld_tape *tape, void *self) {
       for (int c = 0; c < n; c++) {
         const channel_norm m = norm_of(op, first + c, image);
         const size_t at = run_at(op, first + c, image);
-        add_gradient(dx + at, g + (size_t)c * (size_t)op->size, op->x->data + at, m, (float)(s.sum / count),
-                     (float)(s.sum_x / count) * m.rstd * m.rstd, op->size);
+        add_norm_gradient(dx + at, g + (size_t)c * (size_t)op->size, op->x->data + at, m,
+                          (float)(s.sum / count), (float)(s.sum_x / count) * m.rstd * m.rstd, op->size);
       }
     }
 }

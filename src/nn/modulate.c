@@ -42,7 +42,7 @@ LD_VECTOR static void row_backward(float *dx, const float *dy, const float *scal
   for (int i = 0; i < n; i++) dx[i] += dy[i] * (one + scale[i]);
 }
 
-LD_VECTOR static void multiply(float *product, const float *a, const float *b, int n) {
+LD_VECTOR static void multiply_rows(float *product, const float *a, const float *b, int n) {
   for (int i = 0; i < n; i++) product[i] = a[i] * b[i];
 }
 
@@ -52,8 +52,8 @@ static void scale_backward(const modulate_op *op, int first, int last, float *ds
   for (int row = first; row < last; row += ROWS) {
     const int n = last - row < ROWS ? last - row : ROWS;
     for (int i = 0; i < n; i++)
-      multiply(products + (ptrdiff_t)i * C, op->y->grad + row_at(op->y, row + i),
-               op->x->data + row_at(op->x, row + i), C);
+      multiply_rows(products + (ptrdiff_t)i * C, op->y->grad + row_at(op->y, row + i),
+                    op->x->data + row_at(op->x, row + i), C);
     ld_rows_add(dscale, products, (size_t)C, n, C);
   }
 }

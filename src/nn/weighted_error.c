@@ -14,7 +14,8 @@ LD_VECTOR static float squared_error(const float *x, const float *target, int n)
   return sum;
 }
 
-LD_VECTOR static void add_gradient(float *dx, const float *x, const float *target, float factor, int n) {
+LD_VECTOR static void add_error_gradient(float *dx, const float *x, const float *target, float factor,
+                                         int n) {
   for (int i = 0; i < n; i++) dx[i] += factor * (x[i] - target[i]);
 }
 
@@ -49,8 +50,8 @@ static void error_backward(ld_tape *tape, void *self) {
   float *dx = ld_grad(op->x.x);
   for (int c = 0; dx && c < op->channels; c++)
     for (int b = 0; b < op->x.n; b++)
-      add_gradient(dx + map_at(op, c, b), op->x.x->data + map_at(op, c, b), op->target + map_at(op, c, b),
-                   (float)(2 * factor_of(op, b)), size_of(op));
+      add_error_gradient(dx + map_at(op, c, b), op->x.x->data + map_at(op, c, b),
+                         op->target + map_at(op, c, b), (float)(2 * factor_of(op, b)), size_of(op));
 }
 
 void ld_op_weighted_error(ld_tape *tape, ld_maps x, const float *target, const float *weight, int channels,

@@ -44,6 +44,7 @@ typedef struct ld_options {
   char *cut;                                     /* "center", "random" */
   char *caption;                                 /* of images without one; NULL: none */
   double min_snr, noise_offset, caption_dropout; /* how pictures are noised */
+  char *timesteps;                               /* "uniform", "logit-normal" */
   bool text_encoder;                             /* the texts' encoders are trained too */
   char *labels_file;                             /* convert */
   char *tokenizer;                               /* convert: a folder to copy it from; NULL: none */

@@ -18,20 +18,20 @@ static void check(int rc, ld_adapter *adapter, const ld_error *err) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const char *const modules[] = {"unet.conv_in",
-                                        "unet.time_embedding.linear_1",
-                                        "unet.down_blocks.0.resnets.0.conv1",
-                                        "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
-                                        "unet.down_blocks.0.downsamplers.0.conv",
-                                        "unet.up_blocks.0.upsamplers.0.conv",
-                                        "text_encoder.text_model.encoder.layers.0.mlp.fc1"};
+  static const char *modules[] = {"unet.conv_in",
+                                  "unet.time_embedding.linear_1",
+                                  "unet.down_blocks.0.resnets.0.conv1",
+                                  "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
+                                  "unet.down_blocks.0.downsamplers.0.conv",
+                                  "unet.up_blocks.0.upsamplers.0.conv",
+                                  "text_encoder.text_model.encoder.layers.0.mlp.fc1"};
   ld_adapter *adapter;
   ld_error err = {0};
   int rc = ld_diffusers_lora_parse(data, size, "fuzz", ld_adapter_forms(), &adapter, &err);
   check(rc, adapter, &err);
   err = (ld_error){0};
-  rc = ld_kohya_parse(data, size, "fuzz", ld_adapter_forms(), modules, sizeof modules / sizeof *modules,
-                      &adapter, &err);
+  const ld_adapter_context context = {ld_adapter_forms(), modules, sizeof modules / sizeof *modules};
+  rc = ld_kohya_parse(data, size, "fuzz", &context, &adapter, &err);
   check(rc, adapter, &err);
   return 0;
 }

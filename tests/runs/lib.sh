@@ -139,7 +139,10 @@ same_bits() {
 # Compares what depends only on base, data, options and seed, of two finished runs.
 same_run() {
   local name
-  for name in adapter.h5 peft/adapter_model.safetensors peft/adapter_config.json; do same_bits "$1/$name" "$2/$name"; done
+  same_bits "$1/adapter.h5" "$2/adapter.h5"
+  for name in peft/adapter_model.safetensors peft/adapter_config.json diffusers/pytorch_lora_weights.safetensors; do
+    [ ! -e "$1/$name" ] || same_bits "$1/$name" "$2/$name"
+  done
   [ ! -f "$1/best.h5" ] || same_bits "$1/best.h5" "$2/best.h5"
   losses "$1" >losses.1
   losses "$2" >losses.2

@@ -46,6 +46,14 @@ lr: 1e-2
 END
 steps=(--steps 9 --save-every 4 --eval-every 3)
 check text train --config job.yaml --model gpt2 --data gpt2/train.jsonl --valid gpt2/train.jsonl "${steps[@]}" --seed 5 --micro-batch 2
+mkdir here/photos
+for i in rgb8 grey4 tall wide; do
+  cp "$images/$i.png" here/photos
+  printf 'a picture of %s\n' "$i" >"here/photos/$i.txt"
+done
+cp -r "$root/tests/golden/diffusion/sd1" here/sd1
+rm -f here/sd1/{golden,samples}.safetensors
+check pictures train --config job.yaml --model sd1 --data photos --valid photos --resolution 16 --micro-batch 2 --steps 3 --buckets --reuse yes
 [ -z "$(ls there)" ] || fail "something is written where nothing is: $(ls there)"
 
 check pairs train --model t5 --data t5/train.jsonl --valid t5/train.jsonl "${steps[@]}" --batch-size 6 --micro-batch 2 --lr 1e-2

@@ -50,7 +50,7 @@ ok "buckets on 1 rank" 1 "${short[@]}" --buckets --out buckets-1
 ok "buckets on 3 ranks" 3 "${short[@]}" --buckets --reuse yes --out buckets-3
 same_adapter buckets-1 buckets-3
 differ plain buckets-1 "--buckets"
-for option in "--cut random" "--flip" "--caption-dropout 0.5" "--noise-offset 0.1" "--min-snr 5" "--text-encoder" "--seed 9"; do
+for option in "--cut random" "--flip" "--caption-dropout 0.5" "--noise-offset 0.1" "--min-snr 5" "--timesteps logit-normal" "--text-encoder" "--seed 9"; do
   # shellcheck disable=SC2086
   ok "$option" 2 "${short[@]}" $option --out "with${option// /}"
   differ plain "with${option// /}" "$option"
