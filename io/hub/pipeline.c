@@ -28,8 +28,28 @@ bool ld_pipeline_is(const char *folder) {
   return is;
 }
 
+/* diffusers writes the default of one number, "no limit", as Python spells it and JSON does not: `"lambda_min_clipped":
+ * -Infinity`. Here it becomes the lowest number that has as many letters. */
+static void spell_infinity(char *text) {
+  static const char key[] = "\"lambda_min_clipped\"", python[] = "-Infinity", json[] = "-1e+00308";
+  char *at = strstr(text, key);
+  if (!at) return;
+  at += strlen(key);
+  at += strspn(at, " \t\n\r:");
+  if (!strncmp(at, python, strlen(python))) memcpy(at, json, strlen(json));
+}
+
 static int read_map(const char *path, ld_value **out, ld_error *err) {
-  *out = ld_json_read(path, err);
+  ld_map map;
+  *out = NULL;
+  const int rc = ld_map_open(path, &map, err);
+  if (rc) return rc;
+  ld_text text = {0};
+  ld_text_append(&text, map.bytes, map.length);
+  ld_map_close(&map);
+  spell_infinity(text.bytes);
+  *out = ld_json_parse(text.bytes, text.length, path, err);
+  ld_text_free(&text);
   if (!*out) return err->code;
   if ((*out)->type == LD_MAP) return 0;
   ld_value_free(*out);

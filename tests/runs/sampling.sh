@@ -32,6 +32,11 @@ same_bits one.png many-1/00001.png
 ok "another seed" 1 "${draw[@]}" --seed 4 --out seed.png
 ok "no guidance" 1 "${draw[@]}" --guidance 1 --out plain.png
 ok "a negative prompt" 1 "${draw[@]}" --negative-prompt "dog" --out not.png
+cp -r "$sd" dpm # as diffusers saves this scheduler
+printf '{"_class_name": "DPMSolverMultistepScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+  "lambda_min_clipped": -Infinity}' >dpm/scheduler/scheduler_config.json
+ok "a number that JSON does not have" 1 generate --model dpm --prompt "a red cat" --steps 4 --out infinity.png
+expect_text '4 steps of dpmsolver' err "a number that JSON does not have"
 ok "another scheduler" 1 "${draw[@]}" --scheduler dpmsolver++ --out solver.png
 for other in seed plain not solver; do ! cmp -s one.png $other.png || fail "$other changes nothing"; done
 
