@@ -38,15 +38,22 @@ typedef struct place {
   size_t first, rows, width, stride;
 } place;
 
+static bool by_field(const ld_kept_samples *samples, const ld_tensor *t) {
+  return t->rows_of && t->rows_of->n_segments == samples->n;
+}
+
+bool ld_kept_divides(const ld_kept_samples *samples, const ld_tensor *t) {
+  return t->maps == samples->n || by_field(samples, t) || (!t->maps && t->rows == samples->n);
+}
+
 static place place_of(const ld_kept_samples *samples, const ld_tensor *t, int s) {
   if (t->maps) {
     const size_t width = (size_t)(t->cols / t->maps);
     return (place){(size_t)s * width, (size_t)t->rows, width, (size_t)t->cols};
   }
-  const ld_field *f = t->rows_of && t->rows_of->n_segments == samples->n ? t->rows_of : NULL;
-  const size_t each = (size_t)(t->rows / samples->n), width = (size_t)t->cols;
-  const size_t first = f ? (size_t)f->segment[s] : (size_t)s * each;
-  const size_t rows = f ? (size_t)(f->segment[s + 1] - f->segment[s]) : each;
+  const int32_t *segment = by_field(samples, t) ? t->rows_of->segment : NULL;
+  const size_t first = (size_t)(segment ? segment[s] : s), width = (size_t)t->cols;
+  const size_t rows = segment ? (size_t)(segment[s + 1] - segment[s]) : 1;
   return (place){first * width, rows, width, width};
 }
 

@@ -27,6 +27,10 @@ typedef struct ld_kept_samples {
 ld_kept_samples ld_kept_samples_of(const ld_batch *batch, const ld_field *field, uint64_t *keys);
 int ld_kept_count(const ld_batch *batch, const ld_field *field); /* of those samples */
 
+/* Whether it is known which part of the tensor is of which sample: of maps, of rows of a field, and where each sample
+ * has one row. */
+bool ld_kept_divides(const ld_kept_samples *samples, const ld_tensor *tensor);
+
 /* The floats of the largest part that a sample has in the tensor. */
 size_t ld_kept_floats(const ld_kept_samples *samples, const ld_tensor *tensor);
 

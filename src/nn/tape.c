@@ -515,6 +515,8 @@ static ld_kept_samples samples_of(ld_tape *tape, const ld_batch *batch, const ld
   if (!n) return (ld_kept_samples){0};
   uint64_t *keys = ld_tape_record(tape, (size_t)n * sizeof *keys);
   const ld_kept_samples samples = ld_kept_samples_of(batch, field, keys);
+  for (int i = 0; outputs[i]; i++)
+    if (!ld_kept_divides(&samples, outputs[i])) return (ld_kept_samples){0};
   for (; *outputs; outputs++) {
     const size_t room = ld_kept_floats(&samples, *outputs);
     if (room > tape->scratch_floats) tape->scratch_floats = room;

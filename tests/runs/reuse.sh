@@ -41,6 +41,13 @@ same gpt2 gpt2 --data "$models/gpt2/train.jsonl" --target h.1.attn.c_attn --pack
 same llama llama3 --data "$models/llama3/train.jsonl" --target layers.1.self_attn.q_proj "${small[@]}"
 same t5 t5 --data "$models/t5/train.jsonl" --target decoder.block.1.layer.0.SelfAttention.q "${small[@]}"
 
+# A document has as many results as sentences: nothing says here which are whose, so they are computed each time.
+for how in yes no; do
+  run_on 2 train --model "$models/bert_extract" --data "$models/bert_extract/train.jsonl" --target none --epochs 3 --lr 1e-2 --seq-len 60 --reuse $how --out "extract-$how" "${small[@]}"
+  expect_status 0 "sentences, --reuse $how"
+done
+same_run extract-no extract-yes
+
 # Crops are drawn anew in each epoch: nothing can be read again.
 run_on 2 train --model "$models/resnet_basic" --data photos --target none --crop 2 --epochs 3 --reuse yes --profile --out crop "${small[@]}"
 expect_status 0 "--crop"
