@@ -57,7 +57,7 @@ void ld_build_refuse(ld_builder *builder, const char *key, const char *format, .
 
 bool ld_build_component_begin(ld_builder *builder, const char *name, const char *body, const ld_key *keys) {
   const ld_value *config = ld_value_get(builder->whole, name);
-  if (builder->failed || !config) return false;
+  if (builder->failed || !config || config->type != LD_MAP) return false;
   builder->component = name;
   builder->body = body;
   builder->config = config;

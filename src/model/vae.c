@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "model/map_blocks.h"
 
-enum { MAX_LEVELS = 8 };
+enum { MAX_BLOCKS = 64, MAX_LEVELS = 8 };
 static const float EPS = 1e-6f;
 
 /* The blocks of one size of maps, and the convolution that changes the size after them. */
@@ -132,6 +132,8 @@ static void check_types(ld_builder *b, const char *key, const char *only) {
 static plan read_plan(ld_builder *b, ld_vae *vae) {
   plan p = {.widths = {64}};
   vae->n_levels = ld_build_sizes(b, "block_out_channels", p.widths, 1, MAX_LEVELS);
+  if (ld_build_size(b, "layers_per_block", 1) > MAX_BLOCKS)
+    ld_build_refuse(b, "layers_per_block", "must be at most %d", MAX_BLOCKS);
   p.layers = ld_build_size(b, "layers_per_block", 1);
   p.groups = ld_build_size(b, "norm_num_groups", 32);
   p.pictures = ld_build_size(b, "in_channels", 3);

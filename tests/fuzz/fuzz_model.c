@@ -75,6 +75,7 @@ static void run(const ld_model *model) {
                           .height = SIDE,
                           .width = SIDE};
   const ld_batch batch = {.fields = {!strcmp(model->family->input, LD_IMAGE) ? image : text}};
+  if (model->diffusion) return; /* its passes need more than one field */
   if (!strcmp(model->family->input, LD_IMAGE) ? model->channels > LD_MAX_DIMS : model->max_positions < TOKENS)
     return;
   ld_tape *tape = ld_tape_create();
