@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What frozen layers make of a sample is computed once and read in later epochs: the same bits as without that, for
-# adapters in the upper layers only, on any number of ranks, with a disk that is full and after a kill.
+# adapters in the upper layers only, on any number of ranks.
 . "$(dirname "$0")/lib.sh"
 
 # same NAME MODEL ARGUMENT ...: trains with and without, and compares. The profile says whether results were read.
@@ -37,7 +37,7 @@ small=(--batch-size 4 --micro-batch 2)
 same head resnet_basic --data photos --target none "${small[@]}"
 same mirrored resnet_basic --data photos --target none --flip "${small[@]}"
 same bert bert --data "$models/bert/train.jsonl" --target layer.1.attention.self.query "${small[@]}" --dropout 0.1
-same gpt2 gpt2 --data "$models/gpt2/train.jsonl" --target h.1.attn.c_attn --pack yes "${small[@]}"
+same gpt2 gpt2 --data "$models/gpt2/train.jsonl" --target h.1.attn.c_attn --pack "${small[@]}"
 same llama llama3 --data "$models/llama3/train.jsonl" --target layers.1.self_attn.q_proj "${small[@]}"
 same t5 t5 --data "$models/t5/train.jsonl" --target decoder.block.1.layer.0.SelfAttention.q "${small[@]}"
 
