@@ -48,7 +48,7 @@ for how in yes no; do
 done
 same_run extract-no extract-yes
 
-# Crops are drawn anew in each epoch: nothing can be read again.
+# Crops are drawn again in each epoch, so nothing of them is kept.
 run_on 2 train --model "$models/resnet_basic" --data photos --target none --crop 2 --epochs 3 --reuse yes --profile --out crop "${small[@]}"
 expect_status 0 "--crop"
 ! grep -q 'read kept results' crop/profile.json || fail "crops are read again"

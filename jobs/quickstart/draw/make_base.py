@@ -50,13 +50,13 @@ class Muon:
     """Momentum made orthogonal, for matrices and for kernels as matrices; those of one shape are stepped at once."""
 
     def __init__(self, parameters, momentum=0.95, decay=0.02):
-        self.momentum, self.decay, self.alike = momentum, decay, collections.defaultdict(list)
+        self.momentum, self.decay, self.by_shape = momentum, decay, collections.defaultdict(list)
         for p in parameters:
-            self.alike[tuple(p.flatten(1).shape)].append(p)
-        self.kept = {shape: torch.zeros(len(ps), *shape) for shape, ps in self.alike.items()}
+            self.by_shape[tuple(p.flatten(1).shape)].append(p)
+        self.kept = {shape: torch.zeros(len(ps), *shape) for shape, ps in self.by_shape.items()}
 
     def step(self, lr):
-        for shape, ps in self.alike.items():
+        for shape, ps in self.by_shape.items():
             gradient, kept = torch.stack([p.grad.flatten(1) for p in ps]), self.kept[shape]
             kept.lerp_(gradient, 1 - self.momentum)
             change = orthogonal(gradient.lerp(kept, self.momentum)) * (0.2 * max(shape) ** 0.5)
