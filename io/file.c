@@ -128,6 +128,11 @@ const char *ld_path_base(const char *path) {
   return slash && slash[1] ? slash + 1 : path;
 }
 
+const char *ld_temporary_folder(void) {
+  const char *folder = getenv("TMPDIR");
+  return folder && *folder ? folder : "/tmp";
+}
+
 char *ld_path_parent(const char *path) {
   char *copy = without_slashes(path);
   char *slash = strrchr(copy, '/');

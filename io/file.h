@@ -28,6 +28,9 @@ bool ld_is_folder(const char *path);
 /* "folder/name" in fresh memory; the caller frees. */
 char *ld_path_join(const char *folder, const char *name);
 
+/* The folder for temporary files: TMPDIR, or /tmp. */
+const char *ld_temporary_folder(void);
+
 /* The folder that the path is in: "." without a slash. The caller frees. */
 char *ld_path_parent(const char *path);
 

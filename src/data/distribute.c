@@ -173,8 +173,7 @@ static const char *link_name(const file_list *list, size_t i) {
 /* A folder in which the files in memory appear under their names. They belong to this process, so only links
  * can outlive it. */
 static int make_links(transfer *t, ld_error *err) {
-  const char *temporary = getenv("TMPDIR");
-  char *folder = ld_path_join(temporary && *temporary ? temporary : "/tmp", "lora_dist.XXXXXX");
+  char *folder = ld_path_join(ld_temporary_folder(), "lora_dist.XXXXXX");
   int rc = 0;
   if (!mkdtemp(folder))
     rc = ld_fail(err, LD_EFILE,

@@ -154,9 +154,8 @@ static bool open_file(ld_comm *node, ld_reuse *r, uint64_t n_slots) {
 ld_reuse *ld_reuse_open(ld_comm *comm, const char *folder, int64_t n_results, bool all) {
   ld_comm *node = ld_comm_of_node(comm);
   ld_reuse *r = ld_alloc(1, sizeof *r);
-  const char *temporary = getenv("TMPDIR");
   r->file = -1;
-  r->folder = ld_strdup(folder ? folder : temporary && *temporary ? temporary : "/tmp");
+  r->folder = ld_strdup(folder ? folder : ld_temporary_folder());
   r->keeper = (ld_keeper){r, all ? 0 : LEAST_WORK, has, read_result, write_result};
   errno = 0;
   const bool here = open_file(node, r, slots_for(n_results));

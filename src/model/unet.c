@@ -2,10 +2,8 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "model/map_blocks.h"
 
 enum { MAX_LEVELS = 8, MAX_UNITS = 6 };

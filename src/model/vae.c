@@ -1,9 +1,7 @@
 #include "model/vae.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "model/map_blocks.h"
 
 enum { MAX_BLOCKS = 64, MAX_LEVELS = 8 };

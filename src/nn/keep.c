@@ -24,7 +24,7 @@ int ld_kept_count(const ld_batch *batch, const ld_field *field) {
 }
 
 ld_kept_samples ld_kept_samples_of(const ld_batch *batch, const ld_field *field, uint64_t *keys) {
-  const ld_kept_samples samples = {ld_kept_count(batch, field), batch, keys};
+  const ld_kept_samples samples = {ld_kept_count(batch, field), keys};
   for (int s = 0; s < samples.n; s++) {
     keys[s] = 0;
     for (const ld_field *f = batch->fields; f->name; f++)

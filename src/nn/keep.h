@@ -18,8 +18,7 @@ typedef struct ld_keeper {
 
 /* The samples of a batch: those of the fields that have keys. */
 typedef struct ld_kept_samples {
-  int n; /* 0: nothing can be kept */
-  const ld_batch *batch;
+  int n;                /* 0: nothing can be kept */
   const uint64_t *keys; /* (n) */
 } ld_kept_samples;
 

@@ -7,10 +7,8 @@
  * The loss of a picture is the mean over its numbers. All that is random depends on the seed, the epoch and the
  * record; in an evaluation on the seed and the record alone. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/rng.h"
 #include "model/diffusion.h"
 #include "objective/objective.h"
