@@ -1,5 +1,5 @@
-/* The two conversions to float32 run over all frozen weights in every pass. Their loops have a fixed length
- * and no branch, so that compilers vectorise them at -O2 as well as at -O3. */
+/* The two conversions to float32 run over all frozen weights in every pass, often over few numbers at a time.
+ * Their loops have no branch, so that compilers vectorise them; for half precision, x86 has an instruction. */
 #include "base/dtype.h"
 
 #include <assert.h>
@@ -7,7 +7,10 @@
 
 #include "base/vmath.h"
 
-enum { BLOCK = 64 };
+#if defined(__x86_64__) && !defined(LD_SANITIZED)
+#define HAS_HALF_INSTRUCTION
+#include <immintrin.h>
+#endif
 
 static const struct {
   const char *text;
@@ -87,14 +90,33 @@ static inline float float_of_half(uint16_t half) {
   return float_of(sign | (tiny & subnormal) | (~tiny & normal));
 }
 
-LD_VECTOR static void f32_from_f16(float *restrict out, const uint16_t *restrict in, int64_t blocks) {
-  for (int64_t b = 0; b < blocks; b++)
-    for (int i = 0; i < BLOCK; i++) out[b * BLOCK + i] = float_of_half(in[b * BLOCK + i]);
+LD_VECTOR static void f32_from_f16(float *restrict out, const uint16_t *restrict in, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = float_of_half(in[i]);
 }
 
-LD_VECTOR static void f32_from_bf16(float *restrict out, const uint16_t *restrict in, int64_t blocks) {
-  for (int64_t b = 0; b < blocks; b++)
-    for (int i = 0; i < BLOCK; i++) out[b * BLOCK + i] = float_of((uint32_t)in[b * BLOCK + i] << 16);
+LD_VECTOR static void f32_from_bf16(float *restrict out, const uint16_t *restrict in, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = float_of((uint32_t)in[i] << 16);
+}
+
+#ifdef HAS_HALF_INSTRUCTION
+/* The same numbers, eight at a time; a signalling NaN becomes a quiet one. */
+__attribute__((target("avx,f16c"))) static void f32_from_f16_by_eights(float *out, const uint16_t *in,
+                                                                       int64_t n) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(in + i))));
+  for (; i < n; i++) out[i] = float_of_half(in[i]);
+}
+#endif
+
+static void widen_half(float *out, const uint16_t *in, int64_t n) {
+#ifdef HAS_HALF_INSTRUCTION
+  if (__builtin_cpu_supports("avx2")) { /* all processors with AVX2 have it */
+    f32_from_f16_by_eights(out, in, n);
+    return;
+  }
+#endif
+  f32_from_f16(out, in, n);
 }
 
 static uint16_t half_of(float value) {
@@ -124,10 +146,7 @@ void ld_dtype_to_f32(float *out, const void *data, ld_dtype dtype, int64_t start
     return;
   }
   const uint16_t *in = (const uint16_t *)data + start;
-  const int64_t blocks = n / BLOCK, done = blocks * BLOCK;
-  (dtype == LD_F16 ? f32_from_f16 : f32_from_bf16)(out, in, blocks);
-  for (int64_t i = done; i < n; i++)
-    out[i] = dtype == LD_F16 ? float_of_half(in[i]) : float_of((uint32_t)in[i] << 16);
+  (dtype == LD_F16 ? widen_half : f32_from_bf16)(out, in, n);
 }
 
 void ld_dtype_from_f32(void *out, const float *data, ld_dtype dtype, int64_t n) {

@@ -16,6 +16,12 @@
  * third level, streams past. So the right factor, the weights, is read from memory once per block. */
 enum { BLOCK_ROWS = 1536, GROUP = 3 };
 
+/* Where all of the right factor is in those panels, the block stays in the second-level cache instead. */
+enum { SMALL_BLOCK = 48 << 10, LEAST_ROWS = 48 };
+
+/* The most rows of a transposed block, and how many lines of it are laid out before they are cut into strips. */
+enum { TURNED_ROWS = 800, LINES = 8, LINE = TURNED_ROWS + 2 * LD_MOST_TILE_ROWS };
+
 /* With fewer multiply-adds a second thread costs more than it saves. */
 #define LEAST_SHARED 2e5
 
@@ -29,13 +35,13 @@ static struct {
   void *user;
 } setup;
 
-/* Rows of words, or words of rows when the left factor is transposed. */
-_Static_assert((int)BLOCK_ROWS >= (int)LD_BLOCK_WORDS, "a transposed block has a line for each word");
+/* Rows of words; when the left factor is transposed strips, of a tile's rows each (tile.h). */
 static _Alignas(64) float left_block[BLOCK_ROWS * LD_BLOCK_STRIDE];
 
 /* Of each thread. */
 static _Thread_local _Alignas(64) float right_panels[GROUP][LD_BLOCK_WORDS * LD_PANEL];
 static _Thread_local _Alignas(64) float widened[2 * LD_BLOCK_WORDS * LD_PANEL];
+static _Thread_local _Alignas(64) float lines_to_cut[LINES * LINE];
 static _Thread_local _Alignas(64) float edge[LD_MOST_TILE_ROWS * LD_PANEL];
 
 static const float zeros[LD_PANEL];
@@ -53,6 +59,7 @@ typedef struct job {
 /* Rows [row, row + rows) of C and words [word, word + words) of the terms. */
 typedef struct gemm_block {
   int row, rows, word, words;
+  int height; /* of its tiles */
 } gemm_block;
 
 /* A term's part in a block: its numbers [k, k + n) are words [at, ...) of the block. */
@@ -212,25 +219,37 @@ static lines lines_of(const ld_factor *factor, int row, int rows, int column, in
   return (lines){widened, n};
 }
 
+/* Some words of all rows of a transposed left factor's block, as strips. */
+static void fill_strips(const gemm_block *b, const term_part *of, int k, int n) {
+  const ld_tile *tile = setup.tile;
+  const lines from = lines_of(&of->term->left, of->k + k, n, b->row, b->rows);
+  tile->lay(n, b->rows, b->rows, from.at, from.ld, of->term->scale, lines_to_cut, LINE);
+  const int word = of->at + k / tile->pair, n_words = (n + tile->pair - 1) / tile->pair;
+  tile->cut(n_words, b->rows, b->height, lines_to_cut, LINE, left_block + word * tile->strip,
+            (ptrdiff_t)b->words * tile->strip);
+}
+
+/* Some of a row of the left factor's block. */
+static void fill_row(const gemm_block *b, const term_part *of, int i) {
+  const ld_term *term = of->term;
+  float *words = left_block + i * LD_BLOCK_STRIDE + of->at;
+  if (setup.tile->pair == 1 && term->scale == 1)
+    ld_coded_widen(words, &term->left.numbers, (int64_t)(b->row + i) * term->left.ld + of->k, of->n);
+  else
+    setup.tile->copy(of->n, lines_of(&term->left, b->row + i, 1, of->k, of->n).at, term->scale, words);
+}
+
 /* A thread's part of the left factor's block: rows of it, or words of all rows when it is transposed. */
 static void fill_block(const job *j, const gemm_block *b, int thread, int n_threads) {
   term_part parts[LD_MAX_TERMS];
-  const int n = parts_of(j, b, parts), pair = setup.tile->pair;
+  const int n = parts_of(j, b, parts), step = LINES * setup.tile->pair;
   for (int p = 0; p < n; p++) {
     const term_part *of = &parts[p];
-    const ld_factor *left = &of->term->left;
-    const float scale = of->term->scale;
-    if (left->transposed)
-      for (int k = thread * pair; k < of->n; k += n_threads * pair) {
-        const int rows = of->n - k < pair ? of->n - k : pair;
-        const lines from = lines_of(left, of->k + k, rows, b->row, b->rows);
-        setup.tile->lay(rows, b->rows, b->rows, from.at, from.ld, scale,
-                        left_block + (of->at + k / pair) * LD_BLOCK_STRIDE, LD_BLOCK_STRIDE);
-      }
+    if (of->term->left.transposed)
+      for (int k = thread * step; k < of->n; k += n_threads * step)
+        fill_strips(b, of, k, of->n - k < step ? of->n - k : step);
     else
-      for (int i = thread; i < b->rows; i += n_threads)
-        setup.tile->copy(of->n, lines_of(left, b->row + i, 1, of->k, of->n).at, scale,
-                         left_block + i * LD_BLOCK_STRIDE + of->at);
+      for (int i = thread; i < b->rows; i += n_threads) fill_row(b, of, i);
   }
 }
 
@@ -243,7 +262,10 @@ static void fill_panel(const job *j, const gemm_block *b, int column, int n, flo
     const term_part *of = &parts[p];
     const ld_factor *right = &of->term->right;
     float *panel = memory + of->at * LD_PANEL;
-    if (right->transposed) {
+    if (!right->transposed && n == LD_PANEL && setup.tile->pair == 1) {
+      for (int k = 0; k < of->n; k++)
+        ld_coded_widen(panel + k * LD_PANEL, &right->numbers, (int64_t)(of->k + k) * right->ld + column, n);
+    } else if (right->transposed) {
       const lines from = lines_of(right, column, n, of->k, of->n);
       setup.tile->turn(of->n, n, padded, from.at, from.ld, 1, panel);
     } else {
@@ -356,10 +378,10 @@ static piece piece_at(const job *j, bool fresh, int row, int rows, int column, i
 /* Rows [row, row + rows) of the block, at most a tile's, times a panel. */
 static void run_tile(const job *j, const gemm_block *b, int row, int rows, const panel *right,
                      ld_fetch *fetch) {
-  const bool by_columns = j->terms[0].left.transposed;
-  ld_tile_function *tile =
-      (by_columns ? setup.tile->by_columns : setup.tile->by_rows)[right->n <= LD_PANEL / 2];
-  const float *a = left_block + (ptrdiff_t)row * (by_columns ? 1 : LD_BLOCK_STRIDE);
+  const bool strips = j->terms[0].left.transposed, half = right->n <= LD_PANEL / 2;
+  ld_tile_function *tile = strips ? setup.tile->by_strips[half] : setup.tile->by_rows[half];
+  const float *a = left_block + (ptrdiff_t)row * (strips ? 0 : LD_BLOCK_STRIDE);
+  if (strips) a += (ptrdiff_t)(row / b->height) * b->words * setup.tile->strip;
   const piece p = piece_at(j, b->word == 0, b->row + row, rows, right->column, right->n);
   tile(rows, b->words, a, right->words, right->ld, p.start, p.ld_start, p.c, p.ldc, fetch);
   if (p.c != edge) return;
@@ -371,7 +393,7 @@ static void run_tile(const job *j, const gemm_block *b, int row, int rows, const
 /* Rows [first, last) of the block times the panels that begin within [column, end). Meanwhile, what is needed
  * next, from column `next` on, is prefetched. */
 static void run_group(const job *j, const gemm_block *b, int first, int last, int column, int end, int next) {
-  const int rows = last - first, height = ld_tile_height(setup.tile, rows);
+  const int rows = last - first, height = b->height;
   const int n_tiles = (rows + height - 1) / height;
   panel panels[GROUP];
   int n = 0;
@@ -393,7 +415,9 @@ static void run_block(const job *j, const gemm_block *b, int thread, int n_threa
     const int column = unit / n_slices * width, slice = unit % n_slices;
     const int end = column + width < j->N ? column + width : j->N;
     const int next = (unit + n_threads) / n_slices * width;
-    const int first = b->rows * slice / n_slices, last = b->rows * (slice + 1) / n_slices;
+    const int n_tiles = (b->rows + b->height - 1) / b->height,
+              end_row = n_tiles * (slice + 1) / n_slices * b->height;
+    const int first = n_tiles * slice / n_slices * b->height, last = end_row < b->rows ? end_row : b->rows;
     if (first < last) run_group(j, b, first, last, column, end, next == column ? j->N : next);
   }
 }
@@ -411,14 +435,24 @@ static int block_words(int words) {
   return words <= LD_BLOCK_WORDS ? words : even_cut(words, chains * LD_CHAIN_WORDS, LD_CHAIN_WORDS);
 }
 
+/* The rows of a block of so many words. */
+static int block_rows(const job *j, int words) {
+  const int most = j->terms[0].left.transposed ? TURNED_ROWS : BLOCK_ROWS;
+  int rows = even_cut(j->M, most, 1);
+  if (j->N <= GROUP * LD_PANEL) {
+    const int some = SMALL_BLOCK / words < LEAST_ROWS ? LEAST_ROWS : SMALL_BLOCK / words;
+    if (some < rows) rows = even_cut(j->M, some, setup.tile->rows);
+  }
+  return rows;
+}
+
 static void run(const job *j, int thread, int n_threads) {
-  /* A line of a transposed block holds all rows. */
-  const int most = j->terms[0].left.transposed ? LD_BLOCK_STRIDE : BLOCK_ROWS;
-  const int rows = even_cut(j->M, most, 1), words = block_words(j->words);
+  const int words = block_words(j->words), rows = block_rows(j, words);
   for (int row = 0; row < j->M; row += rows)
     for (int word = 0; word < j->words; word += words) {
-      const gemm_block b = {row, j->M - row < rows ? j->M - row : rows, word,
-                            j->words - word < words ? j->words - word : words};
+      gemm_block b = {row, j->M - row < rows ? j->M - row : rows, word,
+                      j->words - word < words ? j->words - word : words, 0};
+      b.height = ld_tile_height(setup.tile, b.rows);
       fill_block(j, &b, thread, n_threads);
 #pragma omp barrier
       run_block(j, &b, thread, n_threads);

@@ -52,12 +52,14 @@ typedef void ld_tile_function(int rows, int words, const float *a, const float *
 typedef struct ld_tile {
   const char *name;
   int rows;   /* the most rows of a tile */
+  int strip;  /* words between the words of a strip; at least `rows` */
   int pair;   /* numbers per word: 1, or 2 for bfloat16 */
   bool fused; /* multiply-adds are fused: results are the same on every processor that has them */
 
   /* [0]: over 32 columns, [1]: over 16. */
   ld_tile_function *by_rows[2];    /* word k of row i at a[i * LD_BLOCK_STRIDE + k] */
   ld_tile_function *by_columns[2]; /* word k of row i at a[k * LD_BLOCK_STRIDE + i] */
+  ld_tile_function *by_strips[2];  /* word k of row i at a[k * strip + i] */
 
   /* words[] = factor * x[0 .. n); a last odd number is paired with 0. */
   void (*copy)(int n, const float *x, float factor, float *words);
@@ -67,6 +69,12 @@ typedef struct ld_tile {
    * become 0. */
   void (*lay)(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *words,
               ptrdiff_t ld_words);
+
+  /* Strips from n lines of words, `ld` apart: columns [i, i + height) of the lines become strip i / height, its
+   * words at `to`, those of the next strip `ld_strip` further. Reads up to `strip` words from the last column that
+   * begins a strip. */
+  void (*cut)(int n, int n_columns, int height, const float *lines, ptrdiff_t ld, float *to,
+              ptrdiff_t ld_strip);
 
   /* Columns of a panel from rows of a matrix: word k of column j at panel[k * LD_PANEL + j] from x[j * ld +
    * k...], of n numbers each; columns from n_columns to `padded` become 0. */

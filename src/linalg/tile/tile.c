@@ -15,7 +15,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
-enum { LANES = LD_TILE_LANES, HALF = LD_PANEL / 2 };
+enum { LANES = LD_TILE_LANES, HALF = LD_PANEL / 2, STRIP = (LD_TILE_ROWS + 7) / 8 * 8 };
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* of any alignment */
 
@@ -98,9 +98,11 @@ INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, c
 
 TILE_FUNCTION(half_by_rows, HALF / LANES, LD_BLOCK_STRIDE, 1)
 TILE_FUNCTION(half_by_columns, HALF / LANES, 1, LD_BLOCK_STRIDE)
+TILE_FUNCTION(half_by_strips, HALF / LANES, 1, STRIP)
 #if LD_TILE_ROWS == 14
 TILE_FUNCTION(by_rows, LD_PANEL / LANES, LD_BLOCK_STRIDE, 1)
 TILE_FUNCTION(by_columns, LD_PANEL / LANES, 1, LD_BLOCK_STRIDE)
+TILE_FUNCTION(by_strips, LD_PANEL / LANES, 1, STRIP)
 #else
 /* Too few registers for both halves at once. */
 static void by_rows(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,
@@ -113,6 +115,12 @@ static void by_columns(int rows, int words, const float *a, const float *b, ptrd
                        ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {
   half_by_columns(rows, words, a, b, ldb, start, ld_start, c, ldc, fetch);
   half_by_columns(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc, NULL);
+}
+
+static void by_strips(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,
+                      ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {
+  half_by_strips(rows, words, a, b, ldb, start, ld_start, c, ldc, fetch);
+  half_by_strips(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc, NULL);
 }
 #endif
 
@@ -184,6 +192,13 @@ static void lay(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, 
   }
 }
 #endif
+
+static void cut(int n, int n_columns, int height, const float *lines, ptrdiff_t ld, float *to,
+                ptrdiff_t ld_strip) {
+  for (int i = 0; i < n_columns; i += height, to += ld_strip)
+    for (int k = 0; k < n; k++)
+      UNROLL for (int v = 0; v < STRIP; v += LANES) store(to + k * STRIP + v, load(lines + k * ld + i + v));
+}
 
 typedef int32_t order __attribute__((vector_size(4 * LANES)));
 
@@ -265,7 +280,10 @@ const ld_tile LD_TILE_NAME = {
     .pair = PAIR,
     .by_rows = {by_rows, half_by_rows},
     .by_columns = {by_columns, half_by_columns},
+    .by_strips = {by_strips, half_by_strips},
+    .strip = STRIP,
     .copy = copy,
     .lay = lay,
+    .cut = cut,
     .turn = turn,
 };
