@@ -81,6 +81,11 @@ static const char *unit(const ld_job *j) {
   return j->base.image_rule.width ? "images" : "tokens";
 }
 
+/* How many of these a step read. */
+static int64_t amount(const ld_job *j, const ld_step_report *r) {
+  return j->base.image_rule.width ? r->n_targets : r->n_tokens;
+}
+
 void ld_job_show_eval(const ld_job *j, const ld_measured *found) {
   ld_text text = {0};
   ld_evaluation_put(&found->evaluation, j->base.objective, 0, &text);
@@ -100,7 +105,7 @@ static void put_time(char *text, size_t size, const ld_job *j, int64_t step) {
 }
 
 void ld_job_show_step(ld_job *j, const ld_step_report *r, double seconds) {
-  const double at = ld_clock(), rate = (double)r->n_tokens / seconds;
+  const double at = ld_clock(), rate = (double)amount(j, r) / seconds;
   const int64_t total = j->trainer.total_steps;
   char time_text[48], text[256];
   j->in_steps += seconds;
@@ -209,7 +214,7 @@ int ld_job_record_step(ld_job *j, const ld_step_report *r, double seconds, ld_er
   ld_metrics_real(m, "lr", r->lr);
   ld_metrics_real(m, "grad_norm", r->grad_norm);
   ld_metrics_int(m, "target_tokens", r->n_targets);
-  ld_metrics_int(m, "tokens", r->n_tokens);
+  ld_metrics_int(m, "tokens", amount(j, r));
   ld_metrics_real(m, "seconds", seconds);
   ld_metrics_real(m, "wait_network", r->waits.network);
   ld_metrics_real(m, "wait_ranks", r->waits.ranks);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The quickstarts do what they say: the loss falls, the text afterwards is what the adapter was trained for and the
-# text before is not, and they can be run again.
+# The quickstarts do what they say: the loss falls, what the model makes afterwards is what the adapter was trained
+# for and what it made before is not, and they can be run again.
 . "$(dirname "$0")/lib.sh"
 
 # learns RUN: the validation loss has fallen to less than half.
@@ -31,3 +31,12 @@ grep -q "The railway choir comes to Langwick" before || fail "no headline before
 ! grep -q "in aid of" before || fail "a summary before training"
 tr '\n' ' ' <after | grep -q "in aid of the school" || fail "no summary after training"
 learns news
+
+# Painted before, in ink afterwards.
+"$root/jobs/quickstart.sh" draw "$scratch/ink" >quick 2>err || fail "quickstart draw: status $?"
+head -c 4 ink/before.png | grep -q PNG || fail "no picture before"
+head -c 4 ink/after.png | grep -q PNG || fail "no picture after"
+! cmp -s ink/before.png ink/after.png || fail "the adapter draws what the base paints"
+[ "$(ls ink/samples | wc -l)" -eq 20 ] || fail "not four samples at each of five evaluations"
+grep -q 'samples' ink/report.html || fail "no samples in the report"
+learns ink
