@@ -59,7 +59,8 @@ typedef struct job {
 /* Rows [row, row + rows) of C and words [word, word + words) of the terms. */
 typedef struct gemm_block {
   int row, rows, word, words;
-  int height; /* of its tiles */
+  int height;                    /* of its tiles */
+  const struct gemm_block *next; /* NULL where that is not to be prefetched */
 } gemm_block;
 
 /* A term's part in a block: its numbers [k, k + n) are words [at, ...) of the block. */
@@ -308,19 +309,32 @@ static size_t bytes_to(const ld_coded *numbers, size_t n) {
   return n * (size_t)numbers->codec->bytes / (size_t)numbers->codec->elements;
 }
 
+/* Columns [first, first + n) of rows [row, row + rows) of a factor as stored. */
+static ld_fetch fetch_stored(const ld_factor *factor, int row, int rows, int first, int n) {
+  const ld_coded *numbers = &factor->numbers;
+  return (ld_fetch){.at = (const char *)numbers->data +
+                          bytes_to(numbers, (size_t)row * (size_t)factor->ld + (size_t)first),
+                    .stride = (ptrdiff_t)bytes_to(numbers, (size_t)factor->ld),
+                    .rows = rows,
+                    .lines = (int)((bytes_to(numbers, (size_t)n) + 63) / 64)};
+}
+
 /* The first term's part of columns [column, column + n) in a block. */
 static ld_fetch fetch_of(const job *j, const gemm_block *b, int column, int n) {
   term_part parts[LD_MAX_TERMS];
   if (n <= 0 || !parts_of(j, b, parts)) return (ld_fetch){0};
   const ld_factor *right = &parts[0].term->right;
-  const ld_coded *numbers = &right->numbers;
-  const size_t k = (size_t)parts[0].k, first = (size_t)column, ld = (size_t)right->ld;
-  const size_t begin = right->transposed ? first * ld + k : k * ld + first;
-  const size_t along = (size_t)(right->transposed ? parts[0].n : n);
-  return (ld_fetch){.at = (const char *)numbers->data + bytes_to(numbers, begin),
-                    .stride = (ptrdiff_t)bytes_to(numbers, ld),
-                    .rows = right->transposed ? n : parts[0].n,
-                    .lines = (int)((bytes_to(numbers, along) + 63) / 64)};
+  return right->transposed ? fetch_stored(right, column, n, parts[0].k, parts[0].n)
+                           : fetch_stored(right, parts[0].k, parts[0].n, column, n);
+}
+
+/* The first term's part of a block of the left factor; NULL: nothing. */
+static ld_fetch fetch_block(const job *j, const gemm_block *b) {
+  term_part parts[LD_MAX_TERMS];
+  if (!b || !parts_of(j, b, parts)) return (ld_fetch){0};
+  const ld_factor *left = &parts[0].term->left;
+  return left->transposed ? fetch_stored(left, parts[0].k, parts[0].n, b->row, b->rows)
+                          : fetch_stored(left, b->row, b->rows, parts[0].k, parts[0].n);
 }
 
 /* Where a piece of C begins, and what it starts from: rows of the piece `ld` apart. */
@@ -391,7 +405,7 @@ static void run_tile(const job *j, const gemm_block *b, int row, int rows, const
 }
 
 /* Rows [first, last) of the block times the panels that begin within [column, end). Meanwhile, what is needed
- * next, from column `next` on, is prefetched. */
+ * next, from column `next` on or, after the last one, of the next block, is prefetched. */
 static void run_group(const job *j, const gemm_block *b, int first, int last, int column, int end, int next) {
   const int rows = last - first, height = b->height;
   const int n_tiles = (rows + height - 1) / height;
@@ -399,7 +413,9 @@ static void run_group(const job *j, const gemm_block *b, int first, int last, in
   int n = 0;
   for (; column < end; column += LD_PANEL, n++)
     panels[n] = take_panel(j, b, column, n_tiles, right_panels[n]);
-  ld_fetch fetch = fetch_of(j, b, next, j->N - next < GROUP * LD_PANEL ? j->N - next : GROUP * LD_PANEL);
+  ld_fetch fetch = next < j->N
+                       ? fetch_of(j, b, next, j->N - next < GROUP * LD_PANEL ? j->N - next : GROUP * LD_PANEL)
+                       : fetch_block(j, b->next);
   const int times = n_tiles * n * ((b->words + LD_FETCH_WORDS - 1) / LD_FETCH_WORDS);
   fetch.each = (fetch.rows * fetch.lines + times - 1) / times;
   for (int row = first; row < last; row += height)
@@ -435,24 +451,35 @@ static int block_words(int words) {
   return words <= LD_BLOCK_WORDS ? words : even_cut(words, chains * LD_CHAIN_WORDS, LD_CHAIN_WORDS);
 }
 
+/* Whether blocks are to stay in the second-level cache: all of the right factor is in one group of panels. */
+static bool has_small_blocks(const job *j) {
+  return j->N <= GROUP * LD_PANEL;
+}
+
 /* The rows of a block of so many words. */
 static int block_rows(const job *j, int words) {
-  const int most = j->terms[0].left.transposed ? TURNED_ROWS : BLOCK_ROWS;
-  int rows = even_cut(j->M, most, 1);
-  if (j->N <= GROUP * LD_PANEL) {
-    const int some = SMALL_BLOCK / words < LEAST_ROWS ? LEAST_ROWS : SMALL_BLOCK / words;
-    if (some < rows) rows = even_cut(j->M, some, setup.tile->rows);
-  }
-  return rows;
+  const int rows = even_cut(j->M, j->terms[0].left.transposed ? TURNED_ROWS : BLOCK_ROWS, 1);
+  const int some = SMALL_BLOCK / words < LEAST_ROWS ? LEAST_ROWS : SMALL_BLOCK / words;
+  return has_small_blocks(j) && some < rows ? even_cut(j->M, some, setup.tile->rows) : rows;
+}
+
+static gemm_block block_at(const job *j, int row, int rows, int word, int words) {
+  gemm_block b = {.row = row, .rows = j->M - row < rows ? j->M - row : rows};
+  b.word = word, b.words = j->words - word < words ? j->words - word : words;
+  b.height = ld_tile_height(setup.tile, b.rows);
+  return b;
 }
 
 static void run(const job *j, int thread, int n_threads) {
   const int words = block_words(j->words), rows = block_rows(j, words);
   for (int row = 0; row < j->M; row += rows)
     for (int word = 0; word < j->words; word += words) {
-      gemm_block b = {row, j->M - row < rows ? j->M - row : rows, word,
-                      j->words - word < words ? j->words - word : words, 0};
-      b.height = ld_tile_height(setup.tile, b.rows);
+      gemm_block b = block_at(j, row, rows, word, words), next;
+      const bool last = word + words >= j->words;
+      if (has_small_blocks(j) && n_threads == 1 && (!last || row + rows < j->M)) {
+        next = block_at(j, last ? row + rows : row, rows, last ? 0 : word + words, words);
+        b.next = &next;
+      }
       fill_block(j, &b, thread, n_threads);
 #pragma omp barrier
       run_block(j, &b, thread, n_threads);
