@@ -25,7 +25,8 @@ int ld_picture_settings_find(const ld_base *base, const ld_options *options, ld_
                              ld_error *err) {
   const ld_diffusion *d = base->model->diffusion;
   char *source = ld_format("%s/scheduler/scheduler_config.json", options->model);
-  *out = (ld_picture_settings){.guidance = options->guidance, .seed = (uint64_t)options->seed};
+  *out = (ld_picture_settings){.guidance = options->guidance > 0 ? options->guidance : (double)d->guidance,
+                               .seed = (uint64_t)options->seed};
   int rc = ld_sampler_choose(d->scheduler, options->scheduler, source, &out->sampler, err);
   free(source);
   if (!rc) rc = find_size(d, options->size, out, err);

@@ -36,6 +36,7 @@ struct ld_diffusion {
   int n_texts, text_len;     /* text encoders, and tokens of a text with its padding; 0 without */
   int n_classes;             /* of pictures; 0: none */
   int null_class;            /* the class of a picture that may show anything; 0: there is none */
+  float guidance;            /* when nobody says otherwise, as in diffusers' pipeline of the family */
   bool sizes;                /* it reads the pictures' sizes */
   bool zero_empty; /* without a negative prompt guidance starts from zeros, not the empty text's states */
   /* Ids of the tokenizers' tokens; set by who opens them. */

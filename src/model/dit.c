@@ -299,6 +299,7 @@ static void build(ld_builder *b) {
                                      .multiple = own->patch,
                                      .n_classes = own->n_classes,
                                      .null_class = own->n_classes,
+                                     .guidance = 4,
                                      .condition = condition,
                                      .denoise = denoise});
   model->width = own->width;

@@ -108,6 +108,7 @@ static void describe(ld_builder *b, const parts *own, bool conditional) {
                                      .n_texts = own->n_texts,
                                      .text_len = own->n_texts ? ld_clip_length(own->texts[0]) : 0,
                                      .n_classes = ld_unet_n_classes(own->unet),
+                                     .guidance = own->n_texts == 2 ? 5 : 7.5F,
                                      .sizes = ld_unet_size_width(own->unet) > 0,
                                      .condition = condition,
                                      .denoise = denoise});

@@ -68,6 +68,7 @@ class Run:
     command: list[str]
     steps: list[dict] = field(default_factory=list)
     first_step_after: float = 0.0  # seconds from launch
+    seconds: float = 0.0  # from launch to end
     node_mib: float = 0.0
     process_mib: float = 0.0
     error: str | None = None
@@ -110,4 +111,28 @@ def run(command: list[str], steps_file: str | None, log: str, env: dict, expecte
         result.error = f"status {process.returncode}: " + next((line for line in said if "rror: " in line), " / ".join(said[-3:]))
     elif len(result.steps) != expected:
         result.error = f"reported {len(result.steps)} steps, not {expected}"
+    return result
+
+
+def run_whole(command: list[str], log: str, env: dict) -> Run:
+    """A program that reports no steps: how long it takes, and its memory."""
+    result = Run(command)
+    with open(log, "w", encoding="utf-8") as out, open(log + ".err", "w", encoding="utf-8") as errors:
+        begin = time.perf_counter()
+        process = subprocess.Popen(command, stdout=out, stderr=errors, env={**os.environ, **env}, stdin=subprocess.DEVNULL)
+    memory = Memory(process.pid)
+    memory.period = 1.0
+    memory.start()
+    try:
+        status = process.wait()
+        result.seconds = time.perf_counter() - begin
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        memory.stop()
+    result.node_mib, result.process_mib = memory.node / 1024, memory.process / 1024
+    if status:
+        said = (read(log + ".err") or read(log)).strip().splitlines()
+        result.error = f"status {status}: " + " / ".join(said[-3:])
     return result
