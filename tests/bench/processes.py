@@ -42,7 +42,8 @@ def kibibytes(text: str, key: str) -> int:
 class Memory(threading.Thread):
     """The largest sum of proportional set sizes over the tree (a page that n processes share counts 1/n in each, so once in all), and
     the largest resident set of any one process. Ten times a second until `settle`, when the first step is over and has touched all
-    that a step touches; then seldom, since walking the page tables takes time from what is measured."""
+    that a step touches; then seldom, since walking the page tables takes time from what is measured. Of processes so large that a look
+    takes long, it never takes more than a twentieth of the time."""
 
     def __init__(self, root: int):
         super().__init__(daemon=True)
@@ -53,10 +54,12 @@ class Memory(threading.Thread):
         self.period = 2.0
 
     def run(self):
-        while not self.ended.wait(self.period):
-            pids = tree(self.root)
+        looked = 0.0
+        while not self.ended.wait(max(self.period, 20 * looked)):
+            begin, pids = time.perf_counter(), tree(self.root)
             self.node = max(self.node, sum(kibibytes(read(f"/proc/{pid}/smaps_rollup"), "Pss:") for pid in pids))
             self.process = max([self.process, *(kibibytes(read(f"/proc/{pid}/status"), "VmHWM:") for pid in pids)])
+            looked = time.perf_counter() - begin
 
     def stop(self):
         self.ended.set()
