@@ -37,6 +37,6 @@ learns news
 head -c 4 ink/before.png | grep -q PNG || fail "no picture before"
 head -c 4 ink/after.png | grep -q PNG || fail "no picture after"
 ! cmp -s ink/before.png ink/after.png || fail "the adapter draws what the base paints"
-[ "$(ls ink/samples | wc -l)" -eq 20 ] || fail "not four samples at each of five evaluations"
+[ "$(find ink/samples -name "*.png" | wc -l)" -eq 20 ] || fail "not four samples at each of five evaluations"
 grep -q 'samples' ink/report.html || fail "no samples in the report"
 learns ink
