@@ -180,8 +180,13 @@ int ld_tokenizer_open(const char *path, ld_tokenizer **out, ld_error *err) {
   return rc;
 }
 
+void ld_tokenizer_follow(ld_tokenizer *tokenizer, ld_tokenizer *next) {
+  tokenizer->next = next;
+}
+
 void ld_tokenizer_free(ld_tokenizer *tokenizer) {
   if (!tokenizer) return;
+  ld_tokenizer_free(tokenizer->next);
   ld_component_free(&tokenizer->normalizer);
   ld_component_free(&tokenizer->pre_tokenizer);
   ld_component_free(&tokenizer->model);
@@ -254,7 +259,7 @@ static int encode_text(const ld_tokenizer *t, const char *text, size_t length, b
   return rc;
 }
 
-int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
+static int encode_alone(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
                         ld_ids *out, ld_error *err) {
   const ld_template *template = ld_template_of(&tokenizer->post_processor, false);
   if (!template) return encode_text(tokenizer, text, length, false, out, err);
@@ -263,6 +268,14 @@ int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t 
   if (!rc) ld_template_fill(template, texts, add_special, out, NULL);
   ld_ids_free(&texts[0]);
   return rc;
+}
+
+int ld_tokenizer_encode(const ld_tokenizer *tokenizer, const char *text, size_t length, bool add_special,
+                        ld_ids *out, ld_error *err) {
+  const int rc = encode_alone(tokenizer, text, length, add_special, out, err);
+  if (rc || !add_special || !tokenizer->next) return rc;
+  ld_ids_push(out, LD_NEXT_TOKENIZER);
+  return ld_tokenizer_encode(tokenizer->next, text, length, true, out, err);
 }
 
 static void cut(ld_ids *text, size_t n, bool left) {
@@ -313,7 +326,7 @@ int ld_tokenizer_language(const ld_tokenizer *tokenizer, const char *language, i
   return LD_EMISMATCH;
 }
 
-int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *input, ld_ids *out,
+static int encode_input_alone(const ld_tokenizer *tokenizer, const ld_input *input, ld_ids *out,
                               ld_ids *types, ld_error *err) {
   const ld_template *template = ld_template_of(&tokenizer->post_processor, input->pair != NULL);
   const size_t added = ld_template_added(template), most = input->most;
@@ -337,6 +350,15 @@ int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *inp
   ld_ids_free(&texts[0]);
   ld_ids_free(&texts[1]);
   return rc;
+}
+
+int ld_tokenizer_encode_input(const ld_tokenizer *tokenizer, const ld_input *input, ld_ids *out,
+                              ld_ids *types, ld_error *err) {
+  const int rc = encode_input_alone(tokenizer, input, out, types, err);
+  if (rc || !tokenizer->next) return rc;
+  ld_ids_push(out, LD_NEXT_TOKENIZER);
+  ld_ids_push(types, 0);
+  return ld_tokenizer_encode_input(tokenizer->next, input, out, types, err);
 }
 
 /* How many special ids a template puts before the text. */

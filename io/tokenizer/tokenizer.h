@@ -40,6 +40,13 @@ int ld_tokenizer_build(const struct ld_token_files *files, ld_tokenizer **out, l
 
 void ld_tokenizer_free(ld_tokenizer *tokenizer);
 
+/* Between the ids of two tokenizers. */
+enum { LD_NEXT_TOKENIZER = -1 };
+
+/* For models that read a text by two tokenizers: from now on, what the first one encodes with its special ids is
+ * followed by LD_NEXT_TOKENIZER and by the ids of `next` for the same text. The first one frees `next`. */
+void ld_tokenizer_follow(ld_tokenizer *tokenizer, ld_tokenizer *next);
+
 /* Appends the ids of `length` bytes of UTF-8 to `out`; with `add_special` also what the post-processor adds
  * around a single text (bos, eos, ...). LD_EFORMAT when the text is not UTF-8, or when it has characters that
  * are not in the vocabulary and unk_token is not either. */

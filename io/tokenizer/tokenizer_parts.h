@@ -16,6 +16,7 @@ struct ld_tokenizer {
   uint8_t *skipped;         /* by id: whether decoding skips it along with special tokens */
   int32_t size, eos, pad;
   ld_token_settings settings;
+  ld_tokenizer *next; /* ld_tokenizer_follow; NULL: none */
 };
 
 #endif

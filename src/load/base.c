@@ -296,7 +296,9 @@ static int open_text(const char *path, ld_base *base, ld_error *err) {
                                     err);
 }
 
-/* Two text encoders read the same ids: their tokenizers may differ in their padding alone. */
+_Static_assert((int)LD_SECOND_TEXT == (int)LD_NEXT_TOKENIZER, "what tokenizers give is what models take");
+
+/* Two text encoders have one vocabulary: their tokenizers may differ in padding, and so in added tokens. */
 static int check_second(const ld_base *base, const ld_tokenizer *second, const char *path, ld_error *err) {
   for (int32_t id = 0; id < base->model->vocab; id++) {
     const char *a = ld_tokenizer_token(base->tokenizer, id), *b = ld_tokenizer_token(second, id);
@@ -307,22 +309,15 @@ static int check_second(const ld_base *base, const ld_tokenizer *second, const c
   return 0;
 }
 
-static int open_prompt_tokenizer(ld_base *base, const char *name, int i, ld_error *err) {
-  ld_diffusion *d = base->model->diffusion;
-  ld_tokenizer *tokenizer = NULL;
+static int open_prompt_tokenizer(const ld_base *base, const char *name, ld_tokenizer **out, int32_t *padding,
+                                 ld_error *err) {
   char *path = ld_path_join(ld_model_folder_path(base->folder), name);
-  int rc = ld_tokenizer_open(path, &tokenizer, err);
-  if (!rc && i) rc = check_second(base, tokenizer, path, err);
-  if (!rc) {
-    d->padding[i] = ld_tokenizer_pad(tokenizer);
-    if (d->padding[i] < 0)
-      rc = ld_fail(err, LD_EFORMAT, "%s: has no padding token: give \"pad_token\" in tokenizer_config.json",
-                   path);
-  }
-  if (!i)
-    base->tokenizer = tokenizer;
-  else
-    ld_tokenizer_free(tokenizer);
+  int rc = ld_tokenizer_open(path, out, err);
+  if (!rc && base->tokenizer) rc = check_second(base, *out, path, err);
+  if (!rc) *padding = ld_tokenizer_pad(*out);
+  if (!rc && *padding < 0)
+    rc = ld_fail(err, LD_EFORMAT, "%s: has no padding token: give \"pad_token\" in tokenizer_config.json",
+                 path);
   free(path);
   return rc;
 }
@@ -344,13 +339,17 @@ static int find_ends(ld_base *base, ld_error *err) {
 }
 
 static int open_pictures(ld_base *base, ld_error *err) {
-  static const char *const names[LD_MOST_TEXT_ENCODERS] = {"tokenizer", "tokenizer_2"};
-  const ld_diffusion *d = base->model->diffusion;
-  int rc = 0;
+  ld_diffusion *d = base->model->diffusion;
+  ld_tokenizer *first = NULL, *second = NULL;
   base->image_rule = ld_image_rule_cover(base->model->channels, d->size, d->size, d->multiple);
-  for (int i = 0; i < d->n_texts && i < LD_MOST_TEXT_ENCODERS && !rc; i++)
-    rc = open_prompt_tokenizer(base, names[i], i, err);
-  return rc || !d->n_texts ? rc : find_ends(base, err);
+  if (!d->n_texts) return 0;
+  int rc = open_prompt_tokenizer(base, "tokenizer", &first, &d->padding[0], err);
+  base->tokenizer = first;
+  if (!rc) rc = find_ends(base, err);
+  if (rc || d->n_texts < 2) return rc;
+  rc = open_prompt_tokenizer(base, "tokenizer_2", &second, &d->padding[1], err);
+  ld_tokenizer_follow(first, second);
+  return rc;
 }
 
 int ld_base_open(const char *path, ld_base *base, ld_error *err) {

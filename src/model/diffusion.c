@@ -6,15 +6,23 @@
 #include "model/build.h"
 #include "model/vae.h"
 
+/* Token i of a text of n, cut or padded. */
+static int32_t token_at(const ld_diffusion *d, const int32_t *ids, size_t n, int i, int32_t padding) {
+  if (!n) return i == 0 ? d->bos : i == 1 ? d->eos : padding;
+  if ((size_t)i >= n) return padding;
+  return n > (size_t)d->text_len && i == d->text_len - 1 ? d->eos : ids[i];
+}
+
 void ld_diffusion_lay_text(const ld_diffusion *d, const int32_t *ids, size_t n, ld_lane *text) {
-  const size_t most = (size_t)d->text_len, kept = n < most ? n : most;
+  size_t first = 0;
+  while (first < n && ids[first] != LD_SECOND_TEXT) first++;
+  const size_t second = first < n ? n - first - 1 : 0;
   ld_lane_begin_segment(text);
-  if (!n) {
-    ld_lane_add_token(text, d->bos, 0);
-    ld_lane_add_token(text, d->eos, 0);
+  for (int i = 0; i < d->text_len; i++) {
+    const int32_t also =
+        d->n_texts > 1 ? token_at(d, second ? ids + first + 1 : NULL, second, i, d->padding[1]) : 0;
+    ld_lane_add_token(text, token_at(d, ids, first, i, d->padding[0]), also);
   }
-  for (size_t i = 0; i < kept; i++) ld_lane_add_token(text, n > most && i == most - 1 ? d->eos : ids[i], 0);
-  for (size_t i = n ? kept : 2; i < most; i++) ld_lane_add_token(text, d->padding[0], 0);
 }
 
 void ld_diffusion_lay_sizes(int height, int width, ld_lane *lane) {

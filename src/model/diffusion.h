@@ -12,7 +12,11 @@
 /* The key of model_index.json that is zero_empty. */
 #define LD_ZERO_EMPTY "force_zeros_for_empty_prompt"
 
-enum { LD_MOST_TEXT_ENCODERS = 2, LD_N_SIZES = 6 };
+enum {
+  LD_MOST_TEXT_ENCODERS = 2,
+  LD_N_SIZES = 6,
+  LD_SECOND_TEXT = -1 /* between the tokens of two encoders */
+};
 
 /* What a picture is to show. Members that do not apply are NULL. */
 typedef struct ld_condition {
@@ -59,7 +63,8 @@ struct ld_diffusion {
 };
 
 /* Adds a text of n tokens, with the first and the end token around it, as a segment of text_len tokens: the end token
- * is the last of a text that is too long, and a shorter one is padded. n = 0: the empty text. */
+ * is the last of a text that is too long, and a shorter one is padded. n = 0: the empty text. Of two text encoders, the
+ * tokens of the second follow LD_SECOND_TEXT, and become the segment's types. */
 void ld_diffusion_lay_text(const ld_diffusion *d, const int32_t *ids, size_t n, ld_lane *text);
 
 /* Adds the sizes of a picture that is whole. */

@@ -27,19 +27,12 @@ static ld_maps denoise(const ld_model *model, ld_tape *tape, ld_maps x, const fl
   return ld_unet_run(own->unet, tape, x, times, condition, batch);
 }
 
-/* The same texts with the padding of another tokenizer: after the first end token. */
-static const ld_field *pad_again(ld_tape *tape, const ld_field *text, int32_t eos, int32_t padding) {
-  int32_t *ids = ld_tape_record(tape, (size_t)text->n_rows * sizeof *ids);
+/* The texts as the second tokenizer reads them. */
+static const ld_field *second_text(ld_tape *tape, const ld_field *text) {
   ld_field *again = ld_tape_record(tape, sizeof *again);
-  for (int s = 0; s < text->n_segments; s++) {
-    bool ended = false;
-    for (int32_t i = text->segment[s]; i < text->segment[s + 1]; i++) {
-      ids[i] = ended ? padding : text->ids[i];
-      ended = ended || (i > text->segment[s] && text->ids[i] == eos);
-    }
-  }
   *again = *text;
-  again->ids = ids;
+  again->ids = text->types;
+  again->types = NULL;
   return again;
 }
 
@@ -54,9 +47,8 @@ static ld_condition condition(const ld_model *model, ld_tape *tape, const ld_bat
     c.states = two ? first.before : first.last;
   }
   if (own->n_texts == 2) {
-    const ld_field *text = pad_again(tape, c.text, model->diffusion->eos, model->diffusion->padding[1]);
-    const ld_clip_states second =
-        ld_clip_run(own->texts[1], tape, text, (ld_clip_wanted){.before = true, .pooled = true}, batch);
+    const ld_clip_states second = ld_clip_run(own->texts[1], tape, second_text(tape, c.text),
+                                              (ld_clip_wanted){.before = true, .pooled = true}, batch);
     c.states = ld_op_join_columns(tape, c.states, second.before);
     c.pooled = second.pooled;
     c.sizes = ld_batch_field(batch, LD_SIZES)->numbers;

@@ -16,7 +16,7 @@
 
 /* Names of fields.
  *
- *   text      ids, positions and types by token, in segments
+ *   text      ids, positions and types by token, in segments; of two text encoders, types are the second one's ids
  *   source    the same of the text that an encoder-decoder reads; "text" is then the one that it writes, and
  *             segment s of one belongs to segment s of the other
  *   sentences ids: the row of the text at which each sentence begins that has a score of its own, in segments by

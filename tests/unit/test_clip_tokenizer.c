@@ -41,6 +41,34 @@ Test(clip_tokenizer, truncates_within_the_ends) {
   ld_tokenizer_free(t);
 }
 
+/* Of two text encoders each reads what its own tokenizer makes of the text: in the second one, "!" is the padding and
+ * so a token of its own, which takes no part in a word. */
+Test(clip_tokenizer, one_after_another) {
+  const char *const text = "a lamp!";
+  ld_tokenizer *file = open_style("clip"), *folder = open_style("clip_vocab");
+  ld_ids first = {0}, second = {0}, both = {0}, input_ids = {0}, types = {0};
+  cr_assert(!ld_tokenizer_encode(file, text, strlen(text), true, &first, NULL));
+  cr_assert(!ld_tokenizer_encode(folder, text, strlen(text), true, &second, NULL));
+  ld_tokenizer_follow(file, folder);
+  cr_assert(!ld_tokenizer_encode(file, text, strlen(text), true, &both, NULL));
+  const ld_input input = {.text = text, .length = strlen(text)};
+  cr_assert(!ld_tokenizer_encode_input(file, &input, &input_ids, &types, NULL));
+  cr_assert_eq(both.n, first.n + 1 + second.n);
+  cr_assert(!memcmp(both.ids, first.ids, first.n * sizeof *both.ids));
+  cr_assert_eq(both.ids[first.n], LD_NEXT_TOKENIZER);
+  cr_assert(!memcmp(both.ids + first.n + 1, second.ids, second.n * sizeof *both.ids));
+  cr_assert(second.n != first.n || memcmp(first.ids, second.ids, first.n * sizeof *first.ids));
+  cr_assert_eq(input_ids.n, both.n);
+  cr_assert_eq(types.n, both.n);
+  cr_assert(!memcmp(input_ids.ids, both.ids, both.n * sizeof *both.ids));
+  ld_ids_free(&first);
+  ld_ids_free(&second);
+  ld_ids_free(&both);
+  ld_ids_free(&input_ids);
+  ld_ids_free(&types);
+  ld_tokenizer_free(file);
+}
+
 static void expect_text(const ld_tokenizer *t, const ld_ids *ids, const char *expected) {
   json_t *text = json_string(expected);
   expect_decoded(t, expected, ids, false, text);

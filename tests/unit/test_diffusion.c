@@ -54,12 +54,17 @@ static ld_lane *add_lane(fixture *f, const char *name, int rows, size_t width) {
 }
 
 static void lay_ids(fixture *f) {
+  const ld_diffusion *d = f->c.base.model->diffusion;
   const ld_stored *ids = stored(f, "ids");
   ld_lane *text = ld_lane_of(&f->lanes, LD_TEXT);
   for (int b = 0; b < f->n; b++) {
+    bool ended = false; /* the second tokenizer has another padding */
     ld_lane_begin_segment(text);
-    for (int64_t i = 0; i < ids->shape[1]; i++)
-      ld_lane_add_token(text, ((const int32_t *)ids->data)[b * ids->shape[1] + i], 0);
+    for (int64_t i = 0; i < ids->shape[1]; i++) {
+      const int32_t id = ((const int32_t *)ids->data)[b * ids->shape[1] + i];
+      ld_lane_add_token(text, id, ended ? d->padding[1] : id);
+      ended = ended || (i && id == d->eos);
+    }
   }
 }
 
