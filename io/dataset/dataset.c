@@ -252,7 +252,8 @@ static int read_whole(const ld_dataset *dataset, const ld_record *record, ld_sam
 
 static void cut(const ld_dataset *dataset, ld_sample *sample) {
   const size_t most = (size_t)dataset->options.seq_len;
-  if (dataset->form->continuous || dataset->form->apart || !most || sample->tokens.n <= most) return;
+  if (dataset->form->continuous || dataset->form->apart || !most || ld_data_longest(&sample->tokens) <= most)
+    return;
   sample->tokens.n = most;
   sample->cut |= LD_CUT_INPUT;
 }

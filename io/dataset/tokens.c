@@ -40,12 +40,21 @@ void ld_data_end(const ld_dataset *dataset, ld_ids *ids) {
   if (eos >= 0 && !(ids->n && ids->ids[ids->n - 1] == eos)) ld_ids_push(ids, eos);
 }
 
+size_t ld_data_longest(const ld_ids *ids) {
+  size_t longest = 0;
+  for (size_t i = 0, n = 0; i < ids->n; i++) {
+    n = ids->ids[i] == LD_NEXT_TOKENIZER ? 0 : n + 1;
+    if (n > longest) longest = n;
+  }
+  return longest;
+}
+
 int ld_data_encode_most(const ld_dataset *dataset, ld_input input, int most, ld_ids *ids, ld_ids *types,
                         size_t *n_whole, ld_error *err) {
   const ld_tokenizer *tokenizer = dataset->options.tokenizer;
   const int rc = ld_tokenizer_encode_input(tokenizer, &input, ids, types, err);
-  *n_whole = ids->n;
-  if (rc || most <= 0 || ids->n <= (size_t)most) return rc;
+  *n_whole = ld_data_longest(ids);
+  if (rc || most <= 0 || *n_whole <= (size_t)most) return rc;
   ids->n = types->n = 0;
   input.most = (size_t)most;
   return ld_tokenizer_encode_input(tokenizer, &input, ids, types, err);
@@ -61,7 +70,7 @@ int ld_data_encode_input(const ld_dataset *dataset, const char *text, const char
                           .language = dataset->options.source_lang};
   const int rc = ld_data_encode_most(dataset, input, dataset->options.seq_len, &sample->tokens,
                                      &sample->types, &sample->n_whole, err);
-  if (sample->n_whole > sample->tokens.n) sample->cut |= LD_CUT_INPUT;
+  if (sample->n_whole > ld_data_longest(&sample->tokens)) sample->cut |= LD_CUT_INPUT;
   if (!rc && !ld_tokenizer_has_types(tokenizer))
     memset(sample->types.ids, 0, sample->types.n * sizeof *sample->types.ids);
   return rc;

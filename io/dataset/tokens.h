@@ -9,6 +9,9 @@
 int ld_data_encode(const ld_dataset *dataset, const char *text, size_t length, bool add_special, ld_ids *out,
                    ld_error *err);
 
+/* The tokens of a text; of one that several tokenizers encoded, the most of any (LD_NEXT_TOKENIZER). */
+size_t ld_data_longest(const ld_ids *ids);
+
 /* Encodes an input with its special tokens into lists that are empty. One of more than `most` tokens (0: no limit)
  * is truncated so that these stay; *n_whole is the number of tokens before that. */
 int ld_data_encode_most(const ld_dataset *dataset, ld_input input, int most, ld_ids *ids, ld_ids *types,

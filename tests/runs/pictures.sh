@@ -85,3 +85,15 @@ until_step 5 2
 until_step 14 3
 ok "resumed" 2 "${long[@]}" --steps 40 --save-every 3 --out killed
 same_adapter whole killed
+
+# Two text encoders: a caption has its tokens twice, but is too long only if one of the two has too many.
+mkdir short long-caption
+cp "$images/rgb8.png" short/
+cp "$images/rgb8.png" long-caption/
+echo "a red cat in" >short/rgb8.txt
+echo "a red cat in a red ink and a red dog in ink" >long-caption/rgb8.txt
+xl=(train --model "$root/tests/golden/diffusion/sdxl" --resolution 16 --batch-size 1 --steps 2 --lr 1e-2)
+ok "short captions, two encoders" 1 "${xl[@]}" --data short --out xl-short
+! grep -q truncated err || fail "a caption that fits is called truncated"
+ok "long captions, two encoders" 1 "${xl[@]}" --data long-caption --out xl-long
+expect_text '1 caption is longer than 9 tokens and truncated' err "a long caption"
