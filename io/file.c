@@ -33,6 +33,12 @@ static int fail_open(const char *path, int error, ld_error *err) {
   return ld_fail(err, LD_EFILE, "%s: cannot open: %s", path, strerror(error));
 }
 
+static int fail_map(const char *path, double bytes, int error, ld_error *err) {
+  if (error != ENOMEM) return ld_fail(err, LD_EFILE, "%s: cannot map: %s", path, strerror(error));
+  return ld_fail(err, LD_EMEMORY, "out of memory: %s: the system refused to map %.1f MiB: " LD_MEMORY_REMEDY,
+                 path, bytes / 1048576);
+}
+
 int ld_map_open(const char *path, ld_map *map, ld_error *err) {
   map->bytes = NULL;
   map->length = 0;
@@ -48,7 +54,7 @@ int ld_map_open(const char *path, ld_map *map, ld_error *err) {
   if (!code && info.st_size > 0) {
     void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
     if (bytes == MAP_FAILED)
-      code = ld_fail(err, LD_EFILE, "%s: cannot map: %s", path, strerror(errno));
+      code = fail_map(path, (double)info.st_size, errno, err);
     else {
       map->bytes = bytes;
       map->length = (size_t)info.st_size;
