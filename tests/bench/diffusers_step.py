@@ -12,15 +12,14 @@ pictures is never counted. Prints one JSON object for each step as it ends.
 import argparse
 import contextlib
 import json
-import multiprocessing
 import os
-import tempfile
 import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 import diffusers  # noqa: E402
+import forks  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
@@ -152,11 +151,6 @@ def work(rank: int, args, meeting: str):
         dist.barrier()
 
 
-def follow(rank: int, args, meeting: str):
-    work(rank, args, meeting)
-    os._exit(0)
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", required=True)
@@ -181,19 +175,5 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def main():
-    """As pytorch_step.py: the other processes are forks, and all end without taking down gloo's threads."""
-    args = parse()
-    with tempfile.TemporaryDirectory() as folder:
-        context, meeting = multiprocessing.get_context("fork"), os.path.join(folder, "meeting")
-        others = [context.Process(target=follow, args=(rank, args, meeting)) for rank in range(1, args.processes)]
-        for process in others:
-            process.start()
-        work(0, args, meeting)
-        for process in others:
-            process.join()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    main()
+    forks.run(parse(), work)

@@ -11,14 +11,13 @@ Prints one JSON object for each step as it ends.
 
 import argparse
 import json
-import multiprocessing
 import os
-import tempfile
 import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
+import forks  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
@@ -248,11 +247,6 @@ def work(rank: int, args, meeting: str):
         dist.barrier()
 
 
-def follow(rank: int, args, meeting: str):
-    work(rank, args, meeting)
-    os._exit(0)
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", required=True)
@@ -278,20 +272,5 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def main():
-    """The other processes are forks: they share what is imported, and start at once. What was measured is printed by then, so all end
-    without taking down gloo's threads, which at times wait for each other."""
-    args = parse()
-    with tempfile.TemporaryDirectory() as folder:
-        context, meeting = multiprocessing.get_context("fork"), os.path.join(folder, "meeting")
-        others = [context.Process(target=follow, args=(rank, args, meeting)) for rank in range(1, args.processes)]
-        for process in others:
-            process.start()
-        work(0, args, meeting)
-        for process in others:
-            process.join()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    main()
+    forks.run(parse(), work)
