@@ -125,6 +125,9 @@ int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_data
   const ld_data_format *format = NULL;
   int rc = find_format(path, options, &format, err);
   if (rc || !format) return rc;
+  if (options->class_data && !format->captions)
+    return ld_fail(err, LD_EUSAGE,
+                   "--class-data: goes with a folder of images with captions, which %s is not", path);
   ld_dataset *dataset = create(format, options);
   rc = finish(dataset, format->source(dataset, path, err), out, err);
   if (!rc && format->scan) rc = format->scan(dataset, err);
@@ -196,7 +199,8 @@ void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const l
 }
 
 int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
-  const char *file = ld_source_name(dataset->source, record->offset), *path = dataset->source->path;
+  const char *file = ld_source_name(dataset->source, record->offset);
+  const char *path = record->prior ? dataset->options.class_data : dataset->source->path;
   if (file) return ld_fail_prefix(err, rc, "%s/%s", path, file);
   const char *image = dataset->format->image;
   if (image) return ld_fail_prefix(err, rc, "%s: %s %" PRIu64, path, image, record->offset);
@@ -348,7 +352,9 @@ int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index 
   int rc = 0;
   for (uint64_t at = part_begin(dataset, part, n_parts), end; !rc && at < stop; at = end) {
     end = next(dataset, at);
-    rc = add_record(dataset, (ld_record){.offset = at, .bytes = end - at}, &scratch, &labels, out, err);
+    const bool prior = dataset->first_prior && at >= dataset->first_prior;
+    const ld_record record = {.offset = at, .bytes = end - at, .prior = prior};
+    rc = add_record(dataset, record, &scratch, &labels, out, err);
   }
   ld_sample_free(&scratch);
   ld_label_set_free(&labels);

@@ -51,6 +51,8 @@ struct ld_dataset {
   const ld_data_format *format;
   ld_source *source;
   uint64_t first; /* where records begin */
+  uint64_t
+      first_prior; /* where those of the options' class_data begin, if this rank has them; 0: there are none */
   ld_dataset_options options;
   const ld_data_form *form;
   ld_data_keys keys;            /* of text, except for forms whose keys have one name only */

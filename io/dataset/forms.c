@@ -140,7 +140,7 @@ static void fit_picture(const ld_dataset *dataset, const ld_image *image, ld_sam
   sample->size =
       (uint16_t)ld_image_size_nearest(options->sizes, options->n_sizes, image->height, image->width);
   if (options->n_sizes) size = options->sizes[sample->size];
-  ld_image_cover(image, rule, size, sample->crop, &sample->image);
+  sample->origin = ld_image_cover(image, rule, size, sample->crop, &sample->image);
 }
 
 static int make_picture(const ld_dataset *dataset, const ld_record *record, const ld_parsed *parsed,

@@ -27,6 +27,8 @@ typedef struct ld_dataset_options {
   const ld_image_size *sizes;      /* the sizes that images get, by aspect ratio, as many as n_sizes; must */
   int n_sizes;                     /* outlive the dataset; 0: the rule's */
   const char *caption;       /* of images without their own; NULL: that is an error; must outlive it too */
+  const char *class_data,    /* a folder of further images, whose records are `prior`; NULL: none; must */
+      *class_caption;        /* outlive it; the same as `caption`, of these; must too */
   bool unlabelled;           /* for prediction: a sample has no labels, nor what a model is to write */
   bool strict;               /* an unreadable image is an error; otherwise it is skipped and counted */
   int32_t eos;               /* id appended as the end of a text or completion; -1 for none */
@@ -49,7 +51,8 @@ typedef struct ld_record {
   int32_t label;   /* a name's index in ld_labels, or the integer itself; -1 for none and for a real number */
   float value;     /* a label that is a number; NaN otherwise */
   int32_t n_parts; /* of tagged text, its words; of a document, its sentences; otherwise 0 */
-  uint16_t cut;    /* what was truncated: LD_CUT_INPUT, LD_CUT_TARGET, LD_CUT_PARTS */
+  uint8_t cut;     /* what was truncated: LD_CUT_INPUT, LD_CUT_TARGET, LD_CUT_PARTS */
+  bool prior;      /* an image of the options' class_data */
   uint16_t size;   /* of an image: which of the options' sizes it has */
 } ld_record;
 
@@ -66,14 +69,15 @@ typedef struct ld_sample {
   uint8_t *target;
   size_t room;
   size_t n_whole; /* tokens before truncation */
-  uint16_t cut;   /* as in ld_record */
+  uint8_t cut;    /* as in ld_record */
   uint16_t size;
   size_t n_source; /* of a source with its target: how many of the tokens are the source's; otherwise 0 */
   ld_text
       references; /* what a text made by the model is compared with: one or more texts, each ended by a NUL */
   ld_ids types;   /* of labelled text: the tokenizer's type ids, which tell the texts of a pair apart */
   ld_image image; /* fitted by the rule */
-  ld_crop crop;   /* set by the caller, and kept: where the crop of a picture lies */
+  ld_image_origin origin; /* of a picture */
+  ld_crop crop;           /* set by the caller, and kept: where the crop of a picture lies */
   ld_label_kind label_kind;
   ld_text label_name; /* LD_LABEL_NAME */
   double label_value; /* LD_LABEL_INTEGER, LD_LABEL_REAL */

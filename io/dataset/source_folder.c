@@ -11,6 +11,8 @@
 #include "io/hash.h"
 
 typedef struct folder {
+  char *second; /* the folder of the files from `first_second` on; NULL: none */
+  size_t first_second;
   char **names;
   char **captions;  /* NULL: none */
   uint64_t *hashes; /* hash of each file's bytes once it was read; 0 before */
@@ -18,7 +20,7 @@ typedef struct folder {
 
 static char *file_path(const ld_source *source, uint64_t i) {
   const folder *f = source->own;
-  return ld_path_join(source->path, f->names[i]);
+  return ld_path_join(f->second && i >= f->first_second ? f->second : source->path, f->names[i]);
 }
 
 /* A run must see the same bytes as at first. A file that has changed is an error. */
@@ -80,17 +82,23 @@ static size_t folder_unit_bytes(const ld_source *source) {
 }
 
 static uint64_t add_name(uint64_t hash, const folder *f, size_t i) {
+  if (f->second && i == f->first_second) hash = ld_hash_u64(hash, i);
   hash = ld_hash_string(hash, f->names[i]);
   return f->captions ? ld_hash_string(hash, f->captions[i]) : hash;
 }
 
-/* The folder itself and the names in it, with their captions. Stamps of all files would take a system call for each, on every
- * rank. */
+static uint64_t add_place(uint64_t hash, const char *path) {
+  struct stat info = {0};
+  (void)stat(path, &info);
+  return ld_hash_u64(ld_hash_u64(hash, info.st_dev), info.st_ino);
+}
+
+/* The folders themselves and the names in them, with their captions. Stamps of all files would take a system call for each,
+ * on every rank. */
 static uint64_t folder_stamp(const ld_source *source) {
   const folder *f = source->own;
-  struct stat info = {0};
-  (void)stat(source->path, &info);
-  uint64_t hash = ld_hash_u64(ld_hash_u64(0, info.st_dev), info.st_ino);
+  uint64_t hash = add_place(0, source->path);
+  if (f->second) hash = add_place(hash, f->second);
   for (size_t i = 0; i < source->length; i++) hash = add_name(hash, f, i);
   return hash;
 }
@@ -181,6 +189,7 @@ static void folder_close(ld_source *source) {
   folder *f = source->own;
   ld_names_free(f->names, source->length);
   if (f->captions) ld_names_free(f->captions, source->length);
+  free(f->second);
   free(f->hashes);
   free(f);
 }
@@ -207,4 +216,23 @@ ld_source *ld_source_folder_captioned(const char *path, char **names, char **cap
   folder *f = source->own;
   f->captions = captions;
   return source;
+}
+
+/* Moves the texts of b behind those of a. */
+static char **join(char **a, size_t n_a, char **b, size_t n_b) {
+  a = ld_realloc(a, n_a + n_b, sizeof *a);
+  memcpy(a + n_a, b, n_b * sizeof *b);
+  free(b);
+  return a;
+}
+
+void ld_source_folder_add(ld_source *source, const char *path, char **names, char **captions, size_t n) {
+  folder *f = source->own;
+  const size_t before = f->first_second = source->length;
+  f->second = ld_strdup(path);
+  f->names = join(f->names, before, names, n);
+  f->captions = join(f->captions, before, captions, n);
+  free(f->hashes);
+  source->length += n;
+  f->hashes = ld_alloc(source->length, sizeof *f->hashes);
 }

@@ -13,4 +13,7 @@ ld_source *ld_source_folder(const char *path, char **names, size_t n);
  * then the file's. */
 ld_source *ld_source_folder_captioned(const char *path, char **names, char **captions, size_t n);
 
+/* Adds the files of a second folder, at most once, behind those of a source with captions. */
+void ld_source_folder_add(ld_source *source, const char *path, char **names, char **captions, size_t n);
+
 #endif

@@ -304,10 +304,11 @@ static int place_crop(int margin, bool drawn, float share) {
   return at < margin ? at : margin;
 }
 
-void ld_image_cover(const ld_image *in, const ld_image_rule *rule, ld_image_size size, ld_crop crop,
-                    ld_image *out) {
+ld_image_origin ld_image_cover(const ld_image *in, const ld_image_rule *rule, ld_image_size size,
+                               ld_crop crop, ld_image *out) {
   const ld_image_size whole = covering(in, size);
   const geometry g = {whole, size, place_crop(whole.height - size.height, crop.drawn, crop.down),
                       place_crop(whole.width - size.width, crop.drawn, crop.right)};
   fit(in, rule, &g, out);
+  return (ld_image_origin){in->height, in->width, g.down, g.right, whole.width - size.width - g.right};
 }

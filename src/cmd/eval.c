@@ -72,7 +72,7 @@ static int score_texts(const ld_options *options, ld_comm *comm, ld_base *base, 
   ld_generator generator = {.base = base, .settings = &settings, .comm = comm};
   ld_text_scores scores;
   ld_text line = {0};
-  int rc = ld_corpus_open(options->data, base, options, comm, false, &asked, err);
+  int rc = ld_corpus_open(options->data, base, options, comm, LD_CORPUS_ASK, &asked, err);
   if (!rc) rc = ld_corpus_index(asked, comm, err);
   if (!rc) rc = ld_corpus_plan(asked, err);
   if (!rc) rc = ld_records_suit(base, asked, err);
@@ -101,7 +101,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
     rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base,
                                   err);
   if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, base.objective, base.model, err);
-  if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, true, &corpus, err);
+  if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, LD_CORPUS_SCORE, &corpus, err);
   if (!rc) rc = ld_corpus_index(corpus, comm, err);
   if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(corpus->dataset), NULL, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);

@@ -127,7 +127,7 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   int rc = open_base(options, comm, digests, &base, err);
   if (!rc) rc = check_predicts(&base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, base.objective, base.model, err);
-  if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, false, &corpus, err);
+  if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, LD_CORPUS_ASK, &corpus, err);
   if (!rc) rc = ld_corpus_index(corpus, comm, err);
   if (!rc) ld_once_keep(comm, digests, options->cache);
   if (!rc) rc = ld_corpus_plan(corpus, err);

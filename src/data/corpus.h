@@ -7,6 +7,13 @@
 #include "load/base.h"
 #include "mpi/comm.h"
 
+/* What a data set is used for. */
+typedef enum ld_corpus_use {
+  LD_CORPUS_LEARN, /* to train, with the options' class_data */
+  LD_CORPUS_SCORE, /* to compare with what the model makes of it */
+  LD_CORPUS_ASK    /* to predict; its labels are ignored */
+} ld_corpus_use;
+
 typedef struct ld_corpus {
   const ld_base *base;
   const ld_options *options;
@@ -15,11 +22,11 @@ typedef struct ld_corpus {
   ld_image_size *sizes;     /* of images that have several */
   int n_sizes;              /* 0: all have the rule's */
   ld_dataset *dataset;
-  ld_record *records; /* of all ranks, in file order */
-  int64_t n_records;
-  int64_t n_skipped;      /* unreadable images */
-  ld_error first_skipped; /* the first one's error */
-  bool *reads;            /* (n_ranks) whether a rank reads the data itself (data/fetch.h) */
+  ld_record *records;         /* of all ranks, in file order */
+  int64_t n_records, n_prior; /* n_prior: those of class_data */
+  int64_t n_skipped;          /* unreadable images */
+  ld_error first_skipped;     /* the first one's error */
+  bool *reads;                /* (n_ranks) whether a rank reads the data itself (data/fetch.h) */
   int n_ranks, n_readers;
   int64_t unit_bytes; /* ld_source_unit_bytes, where some ranks do not */
   ld_labels labels;   /* of a classifier's data: names or numbers as written */

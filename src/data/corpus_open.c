@@ -167,19 +167,40 @@ static void warn_of_records(const ld_corpus *corpus, int seq_len) {
             ld_plural(plan->n_idle, "is", "are"));
 }
 
+/* Counts the pictures of the class, with each of which goes one to learn. */
+static int count_prior(ld_corpus *corpus, ld_error *err) {
+  const char *path = ld_dataset_path(corpus->dataset), *class_data = corpus->options->class_data;
+  corpus->n_prior = 0;
+  for (int64_t i = 0; i < corpus->n_records; i++) corpus->n_prior += corpus->records[i].prior;
+  if (!ld_dataset_asked(corpus->dataset)->class_data) return 0;
+  if (!corpus->n_prior || corpus->n_prior == corpus->n_records)
+    return ld_fail(err, LD_EFORMAT, "%s: none of its images can be read",
+                   corpus->n_prior ? path : class_data);
+  if (corpus->options->batch_size % 2)
+    return ld_fail(err, LD_EUSAGE,
+                   "--batch-size %lld: with --class-data half of a batch is from there: give an even number",
+                   (long long)corpus->options->batch_size);
+  return 0;
+}
+
 static int plan_rows(ld_corpus *corpus, ld_error *err) {
   const ld_options *options = corpus->options;
   const int seq_len = seq_len_of(corpus->base, options), target_len = target_len_of(corpus->base, options);
   ld_length *lengths = ld_alloc((size_t)corpus->n_records, sizeof *lengths);
-  for (int64_t i = 0; i < corpus->n_records; i++)
-    lengths[i] = (ld_length){corpus->records[i].n_tokens, corpus->records[i].n_targets,
-                             corpus->records[i].cut, corpus->records[i].size};
+  for (int64_t i = 0; i < corpus->n_records; i++) {
+    const ld_record *r = &corpus->records[i];
+    lengths[i] = (ld_length){r->n_tokens, r->n_targets, r->cut, r->prior, r->size};
+  }
   const ld_data_form *form = ld_dataset_form(corpus->dataset);
   const bool packs = strcmp(options->pack, "auto") ? !strcmp(options->pack, "yes") : form->packs;
   const bool pack = packs && corpus->labelled; /* what is predicted has a row of its own */
-  corpus->plan = form->continuous
-                     ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
-                     : ld_plan_records(lengths, corpus->n_records, seq_len + form->apart * target_len, pack);
+  if (corpus->n_prior)
+    corpus->plan = ld_plan_pairs(lengths, corpus->n_records);
+  else
+    corpus->plan =
+        form->continuous
+            ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
+            : ld_plan_records(lengths, corpus->n_records, seq_len + form->apart * target_len, pack);
   free(lengths);
   if (corpus->plan->n_targets) warn_of_records(corpus, seq_len);
   if (corpus->plan->n_targets) return 0;
@@ -215,11 +236,11 @@ static int choose_sizes(ld_corpus *corpus, ld_error *err) {
 }
 
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
-                   bool labelled, ld_corpus **out, ld_error *err) {
+                   ld_corpus_use use, ld_corpus **out, ld_error *err) {
   ld_corpus *corpus = ld_alloc(1, sizeof *corpus);
   corpus->base = base;
   corpus->options = options;
-  corpus->labelled = labelled;
+  corpus->labelled = use != LD_CORPUS_ASK;
   int rc = choose_sizes(corpus, err); /* the same on every rank */
   const ld_dataset_options data_options = {.forms = base->forms,
                                            .settled = base->params != NULL,
@@ -228,7 +249,9 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
                                            .sizes = corpus->sizes,
                                            .n_sizes = corpus->n_sizes,
                                            .caption = options->caption,
-                                           .unlabelled = !labelled,
+                                           .class_data = use == LD_CORPUS_LEARN ? options->class_data : NULL,
+                                           .class_caption = options->class_caption,
+                                           .unlabelled = !corpus->labelled,
                                            .strict = options->strict,
                                            .eos = base->eos,
                                            .sentences = (int)options->sentences,
@@ -344,5 +367,6 @@ int ld_corpus_plan(ld_corpus *corpus, ld_error *err) {
     if (!corpus->records[i].n_targets) corpus->records[i].n_targets = 1;
   for (int64_t i = 0; base->objective->by_output && i < corpus->n_records; i++)
     corpus->records[i].n_targets *= base->model->head->out;
+  if (!rc) rc = count_prior(corpus, err);
   return rc ? rc : plan_rows(corpus, err);
 }

@@ -6,10 +6,9 @@
 
 /* Opens a data file and finds the form of its records. Rank 0 must be able to read the file; a rank that finds
  * nothing at the path, or other bytes, gets the records that it needs by ld_corpus_fetch (data/fetch.h). The
- * base and the options are borrowed. Without `labelled` a classifier's labels are ignored, for prediction.
- * Collective: an error on one rank is everyone's. */
+ * base and the options are borrowed. Collective: an error on one rank is everyone's. */
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
-                   bool labelled, ld_corpus **out, ld_error *err);
+                   ld_corpus_use use, ld_corpus **out, ld_error *err);
 
 /* Indexes this rank's part of the file and joins the parts. Samples are as long as the base's model takes, which
  * must be the one for this form. There is no plan before ld_corpus_plan. Collective. */

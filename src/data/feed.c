@@ -50,8 +50,8 @@ static bool is_text(const ld_lane *lane) {
   return !strcmp(lane->name, LD_TEXT) || !strcmp(lane->name, LD_SOURCE);
 }
 
-/* Lays the image of a record beside those of the other n_images. */
-static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoch, int n_images,
+/* Lays the image of a record beside those of the other n_images. Returns whether it was mirrored. */
+static bool lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoch, int n_images,
                       ld_lanes *lanes) {
   const ld_options *options = corpus->options;
   ld_lane *lane = ld_lane_of(lanes, LD_IMAGE);
@@ -64,7 +64,8 @@ static void lay_image(const ld_corpus *corpus, const ld_laid *laid, int64_t epoc
   ld_image_put(&laid->sample->image, &corpus->image_rule, &augment, at, n_images, lane->numbers);
   lane->is_input = true;
   if (!augment.down && !augment.right && !laid->sample->crop.drawn && (epoch < 0 || !options->crop))
-    ld_lane_set_key(lane, at, image_key(corpus, laid->number, augment.flip));
+    ld_lane_set_key(lane, at, image_key(corpus, laid->record - corpus->records, augment.flip));
+  return augment.flip;
 }
 
 /* Continuous text begins with the beginning-of-text token, which nothing predicts. */
@@ -99,6 +100,7 @@ static int read_piece(const ld_corpus *corpus, const ld_row_piece *piece, int64_
 static ld_noising noising_of(const ld_corpus *corpus) {
   const ld_options *o = corpus->options;
   return (ld_noising){.min_snr = o->min_snr,
+                      .prior_weight = o->prior_weight,
                       .offset = o->noise_offset,
                       .caption_dropout = o->caption_dropout,
                       .logit_normal = o->timesteps && !strcmp(o->timesteps, "logit-normal")};
@@ -113,20 +115,20 @@ static int lay_row(const ld_corpus *corpus, const ld_row *row, int64_t epoch, in
     const ld_row_piece *piece = &plan->pieces[row->first_piece + (size_t)p];
     const int rc = read_piece(corpus, piece, epoch, &feed->sample, err);
     if (rc) return rc;
-    const ld_laid laid = {.sample = &feed->sample,
-                          .record = &corpus->records[piece->record],
-                          .labels = &corpus->base->labels,
-                          .model = corpus->base->model,
-                          .first = piece->first,
-                          .count = piece->count,
-                          .height = feed->sample.image.height,
-                          .width = feed->sample.image.width,
-                          .continues = plan->continuous && (p || begins),
-                          .seed = (uint64_t)corpus->options->seed,
-                          .epoch = epoch,
-                          .number = piece->record,
-                          .noising = noising_of(corpus)};
-    if (has_images(corpus)) lay_image(corpus, &laid, epoch, n_rows, &feed->lanes);
+    ld_laid laid = {.sample = &feed->sample,
+                    .record = &corpus->records[piece->record],
+                    .labels = &corpus->base->labels,
+                    .model = corpus->base->model,
+                    .first = piece->first,
+                    .count = piece->count,
+                    .height = feed->sample.image.height,
+                    .width = feed->sample.image.width,
+                    .continues = plan->continuous && (p || begins),
+                    .seed = (uint64_t)corpus->options->seed,
+                    .epoch = epoch,
+                    .number = plan->paired ? piece - plan->pieces : piece->record,
+                    .noising = noising_of(corpus)};
+    if (has_images(corpus)) laid.mirrored = lay_image(corpus, &laid, epoch, n_rows, &feed->lanes);
     corpus->base->objective->lay(&laid, &feed->lanes);
   }
   return 0;

@@ -173,6 +173,40 @@ ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool 
   return plan;
 }
 
+/* The records that are prior, or the others; the caller frees. */
+static int64_t *list_records(const ld_length *lengths, int64_t n, bool prior, int64_t *n_found) {
+  int64_t *list = ld_alloc((size_t)n, sizeof *list);
+  *n_found = 0;
+  for (int64_t i = 0; i < n; i++)
+    if (lengths[i].prior == prior) list[(*n_found)++] = i;
+  return list;
+}
+
+ld_plan *ld_plan_pairs(const ld_length *lengths, int64_t n) {
+  ld_plan *plan = ld_alloc(1, sizeof *plan);
+  int64_t n_of[2], next[2] = {0, 0};
+  int64_t *const lists[] = {list_records(lengths, n, false, &n_of[0]),
+                            list_records(lengths, n, true, &n_of[1])};
+  count_used(plan, lengths, n);
+  plan->paired = true;
+  plan->n_rows = 2 * (n_of[0] > n_of[1] ? n_of[0] : n_of[1]);
+  plan->rows = ld_alloc((size_t)plan->n_rows, sizeof *plan->rows);
+  plan->pieces = ld_alloc((size_t)plan->n_rows, sizeof *plan->pieces);
+  plan->sizes = ld_alloc((size_t)plan->n_rows, sizeof *plan->sizes);
+  for (int64_t r = 0; r < plan->n_rows; r++) {
+    const int64_t kind = r % 2, record = lists[kind][next[kind]];
+    next[kind] = next[kind] + 1 < n_of[kind] ? next[kind] + 1 : 0;
+    const int32_t n_tokens = lengths[record].n_tokens;
+    plan->rows[r] = (ld_row){(size_t)r, 1, n_tokens, r % 2 == 0};
+    plan->pieces[r] = (ld_row_piece){record, 0, n_tokens};
+    plan->sizes[r] = lengths[record].size;
+  }
+  free(lists[0]);
+  free(lists[1]);
+  add_totals(plan);
+  return plan;
+}
+
 ld_plan *ld_plan_stream(const ld_length *lengths, int64_t n, int seq_len, bool bos) {
   ld_plan *plan = ld_alloc(1, sizeof *plan);
   plan->continuous = true;
@@ -228,7 +262,9 @@ void ld_plan_order(const ld_plan *plan, uint64_t seed, int64_t epoch, bool shuff
   for (int64_t i = 0; i < plan->n_rows; i++) order[i] = i;
   if (!shuffle) return;
   const ld_stream stream = ld_rng_stream(seed, LD_RNG_SHUFFLE, (uint64_t)epoch, 0);
-  ld_rng_permute(&stream, order, plan->n_rows);
+  const int64_t n = plan->paired ? plan->n_rows / 2 : plan->n_rows;
+  ld_rng_permute(&stream, order, n);
+  for (int64_t i = plan->n_rows; plan->paired && i-- > 0;) order[i] = 2 * order[i / 2] + i % 2;
 }
 
 static int compare_keys(const void *a, const void *b) {

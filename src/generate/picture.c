@@ -48,6 +48,12 @@ bool ld_picture_is_guided(const ld_base *base, const ld_picture_settings *settin
   return settings->guidance > 1 && (d->n_texts > 0 || d->null_class > 0);
 }
 
+/* Those of a picture that is whole. */
+static void lay_sizes(const ld_picture_settings *s, ld_lanes *lanes) {
+  const int sizes[LD_N_SIZES] = {s->height, s->width, 0, 0, s->height, s->width};
+  ld_diffusion_lay_sizes(sizes, ld_lane_of(lanes, LD_SIZES));
+}
+
 static void lay(ld_picture_maker *m, const ld_picture_request *r) {
   const ld_diffusion *d = m->d;
   ld_lanes_clear(&m->lanes);
@@ -56,8 +62,7 @@ static void lay(ld_picture_maker *m, const ld_picture_request *r) {
     const ld_ids *ids = without ? r->negative : r->prompt;
     if (d->n_texts)
       ld_diffusion_lay_text(d, ids ? ids->ids : NULL, ids ? ids->n : 0, ld_lane_of(&m->lanes, LD_TEXT));
-    if (d->sizes)
-      ld_diffusion_lay_sizes(m->settings->height, m->settings->width, ld_lane_of(&m->lanes, LD_SIZES));
+    if (d->sizes) lay_sizes(m->settings, &m->lanes);
     if (!d->n_classes) continue;
     ld_lane *classes = ld_lane_of(&m->lanes, LD_CLASSES);
     const int at = ld_lane_add(classes, 1, 0);

@@ -49,7 +49,7 @@ static int check_best(const ld_job *j, ld_error *err) {
 int ld_job_open_measures(ld_job *j, ld_error *err) {
   int rc = check_best(j, err);
   if (rc || !writes_texts(j)) return rc;
-  rc = ld_corpus_open(j->options.valid, &j->base, &j->options, j->comm, false, &j->asked, err);
+  rc = ld_corpus_open(j->options.valid, &j->base, &j->options, j->comm, LD_CORPUS_ASK, &j->asked, err);
   if (!rc) rc = ld_corpus_index(j->asked, j->comm, err);
   if (!rc) rc = ld_corpus_plan(j->asked, err);
   if (!rc) rc = ld_records_suit(&j->base, j->asked, err);

@@ -243,6 +243,7 @@ static int take_out(void *self, ld_error *err) {
   const char *out = j->options.out;
   int rc = ld_check_not_model(&j->options, err);
   if (!rc) rc = ld_check_outside("data", j->options.data, out, err);
+  if (!rc) rc = ld_check_outside("class-data", j->options.class_data, out, err);
   if (!rc) rc = ld_check_outside("valid", j->options.valid, out, err);
   if (!rc) rc = ld_check_outside("sample-prompts", j->options.sample_prompts, out, err);
   if (!rc) rc = ld_folder_check(out, err);
@@ -258,13 +259,13 @@ int ld_job_open(ld_job *j, ld_error *err) {
   int rc = options->out ? ld_comm_by_first(j->comm, take_out, j, err) : 0; /* a dry run may do without */
   j->digests = ld_once_open(j->comm, options, ld_job_cache(j));
   if (!rc) rc = open_base(j, err);
-  if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, true, &j->data, err);
+  if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, LD_CORPUS_LEARN, &j->data, err);
   if (!rc) rc = ld_base_follow(&j->base, ld_dataset_form(j->data->dataset), err);
   if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, j->base.objective, j->base.model, err);
   if (!rc) rc = ld_corpus_index(j->data, j->comm, err);
   if (!rc) rc = ld_corpus_find_digest(j->data, j->comm, err);
   if (!rc && options->valid)
-    rc = ld_corpus_open(options->valid, &j->base, options, j->comm, true, &j->valid, err);
+    rc = ld_corpus_open(options->valid, &j->base, options, j->comm, LD_CORPUS_SCORE, &j->valid, err);
   if (!rc && j->valid) rc = ld_corpus_index(j->valid, j->comm, err);
   if (!rc && j->valid) rc = ld_corpus_find_digest(j->valid, j->comm, err);
   const ld_data_form *valid = !rc && j->valid ? ld_dataset_form(j->valid->dataset) : NULL;

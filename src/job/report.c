@@ -18,9 +18,10 @@ static void describe_data(const ld_job *j) {
   const ld_plan *plan = j->data->plan;
   const ld_data_form *form = ld_dataset_form(j->data->dataset);
   const ld_image_rule *rule = &j->base.image_rule;
-  const long long n = (long long)j->data->n_records, rows = (long long)plan->n_rows;
+  const long long n = (long long)(j->data->n_records - j->data->n_prior), rows = (long long)plan->n_rows;
   ld_text line = {0};
   ld_text_printf(&line, "%lld %s%s", n, form->record, ld_plural(n, "", "s"));
+  if (j->data->n_prior) ld_text_printf(&line, " and %lld of their class", (long long)j->data->n_prior);
   if (rows != n) ld_text_printf(&line, " in %lld row%s", rows, ld_plural(rows, "", "s"));
   if (rule->width)
     ld_text_printf(&line, " of %d x %d", rule->width, rule->height);
@@ -83,7 +84,7 @@ static const char *unit(const ld_job *j) {
 
 /* How many of these a step read. */
 static int64_t amount(const ld_job *j, const ld_step_report *r) {
-  return j->base.image_rule.width ? r->n_targets : r->n_tokens;
+  return j->base.image_rule.width ? r->n_targets * (1 + j->data->plan->paired) : r->n_tokens;
 }
 
 void ld_job_show_eval(const ld_job *j, const ld_measured *found) {

@@ -25,12 +25,9 @@ void ld_diffusion_lay_text(const ld_diffusion *d, const int32_t *ids, size_t n, 
   }
 }
 
-void ld_diffusion_lay_sizes(int height, int width, ld_lane *lane) {
+void ld_diffusion_lay_sizes(const int sizes[LD_N_SIZES], ld_lane *lane) {
   const int at = ld_lane_add(lane, 1, LD_N_SIZES); /* which may move the numbers */
-  float *sizes = lane->numbers + (size_t)at * LD_N_SIZES;
-  sizes[0] = sizes[4] = (float)height;
-  sizes[1] = sizes[5] = (float)width;
-  sizes[2] = sizes[3] = 0;
+  for (int i = 0; i < LD_N_SIZES; i++) lane->numbers[at * LD_N_SIZES + i] = (float)sizes[i];
 }
 
 static ld_maps encode(const ld_model *model, ld_tape *tape, ld_maps pictures, const ld_batch *batch) {

@@ -67,8 +67,8 @@ struct ld_diffusion {
  * tokens of the second follow LD_SECOND_TEXT, and become the segment's types. */
 void ld_diffusion_lay_text(const ld_diffusion *d, const int32_t *ids, size_t n, ld_lane *text);
 
-/* Adds the sizes of a picture that is whole. */
-void ld_diffusion_lay_sizes(int height, int width, ld_lane *sizes);
+/* Adds the sizes of a picture. */
+void ld_diffusion_lay_sizes(const int sizes[LD_N_SIZES], ld_lane *lane);
 
 /* For a family's build function: the model's diffusion, with what all such models have in common, the schedule and
  * the autoencoder (NULL: none). The family sets `known`: channels, outputs, condition, denoise, and what applies of

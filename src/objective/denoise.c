@@ -35,13 +35,19 @@ static int64_t draw_time(const ld_laid *laid, int64_t n) {
   return t < n ? t : n - 1;
 }
 
+/* Of the loss, as in diffusers' train_dreambooth.py. */
+static float weight_of(const ld_laid *laid, const ld_schedule *schedule, int64_t t) {
+  const ld_noising *noising = &laid->noising;
+  if (laid->record->prior) return (float)noising->prior_weight;
+  return noising->min_snr > 0 ? (float)ld_schedule_min_snr(schedule, t, noising->min_snr) : 1;
+}
+
 static void lay_time(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
   ld_lane *times = ld_lane_of(lanes, LD_TIMES);
   const int at = ld_lane_add(times, 1, 1);
   const int64_t t = draw_time(laid, d->schedule.n);
   times->ids[at] = (int32_t)t;
-  times->numbers[at] =
-      laid->noising.min_snr > 0 ? (float)ld_schedule_min_snr(&d->schedule, t, laid->noising.min_snr) : 1;
+  times->numbers[at] = weight_of(laid, &d->schedule, t);
 }
 
 /* The noise of a picture and, for a model with an autoencoder, that with which its latents are drawn. */
@@ -72,6 +78,14 @@ static void lay_caption(const ld_laid *laid, const ld_diffusion *d, ld_lanes *la
   ld_diffusion_lay_text(d, tokens->ids, drops_condition(laid) ? 0 : tokens->n, ld_lane_of(lanes, LD_TEXT));
 }
 
+/* As in diffusers' train_text_to_image_lora_sdxl.py, which mirrors a picture before it is cut. */
+static void lay_sizes(const ld_laid *laid, ld_lanes *lanes) {
+  const ld_image_origin *o = &laid->sample->origin;
+  const int sizes[LD_N_SIZES] = {o->height,    o->width,   o->down, laid->mirrored ? o->rest : o->right,
+                                 laid->height, laid->width};
+  ld_diffusion_lay_sizes(sizes, ld_lane_of(lanes, LD_SIZES));
+}
+
 static void lay_class(const ld_laid *laid, const ld_diffusion *d, ld_lanes *lanes) {
   ld_lane *lane = ld_lane_of(lanes, LD_CLASSES);
   const int at = ld_lane_add(lane, 1, 0);
@@ -84,7 +98,7 @@ static void lay(const ld_laid *laid, ld_lanes *lanes) {
   lay_time(laid, d, lanes);
   lay_noise(laid, d, laid->height, laid->width, lanes);
   if (d->n_texts) lay_caption(laid, d, lanes);
-  if (d->sizes) ld_diffusion_lay_sizes(laid->height, laid->width, ld_lane_of(lanes, LD_SIZES));
+  if (d->sizes) lay_sizes(laid, lanes);
   if (d->n_classes) lay_class(laid, d, lanes);
   ld_lane *targets = ld_lane_of(lanes, LD_TARGETS); /* the picture as a whole */
   const int at = ld_lane_add(targets, 1, 0);

@@ -36,8 +36,9 @@ typedef struct ld_answers {
 
 /* How pictures are noised for training; zeros: plainly. */
 typedef struct ld_noising {
-  double min_snr; /* gamma of the loss's weights by signal-to-noise ratio; 0: all weights are 1 */
-  double offset;  /* of a noise that is the same for all pixels of a channel */
+  double min_snr;      /* gamma of the loss's weights by signal-to-noise ratio; 0: all weights are 1 */
+  double prior_weight; /* of the loss of a record that is prior, which min_snr leaves alone */
+  double offset;       /* of a noise that is the same for all pixels of a channel */
   double
       caption_dropout; /* the part of the captions that are replaced by the empty one, and of the classes by none */
   bool logit_normal; /* timesteps are drawn more often from the middle: n / (1 + e^-z), z from N(0, 1) */
@@ -52,9 +53,10 @@ typedef struct ld_laid {
   const ld_model *model;
   int first, count;
   int height, width; /* of its image in the batch; 0 without */
+  bool mirrored;     /* its image is laid so */
   bool continues;    /* its first token continues the row before */
   /* What random numbers are keyed by: the run's seed, the epoch (negative: an evaluation, which is the same each
-   * time), and the record's number. */
+   * time), and a number: the record's or, where an epoch may have a record more than once, its row's. */
   uint64_t seed;
   int64_t epoch, number;
   ld_noising noising;

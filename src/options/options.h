@@ -39,10 +39,12 @@ typedef struct ld_options {
   bool flip;    /* augmentation of images */
   int64_t crop; /* pixels of padding */
   bool strict;
-  char *resolution;                              /* of images to learn; NULL: the base's */
-  bool buckets;                                  /* sizes by aspect ratio */
-  char *cut;                                     /* "center", "random" */
-  char *caption;                                 /* of images without one; NULL: none */
+  char *resolution;                 /* of images to learn; NULL: the base's */
+  bool buckets;                     /* sizes by aspect ratio */
+  char *cut;                        /* "center", "random" */
+  char *caption;                    /* of images without one; NULL: none */
+  char *class_data, *class_caption; /* pictures of the class that a subject belongs to; NULL: none */
+  double prior_weight;              /* of their loss */
   double min_snr, noise_offset, caption_dropout; /* how pictures are noised */
   char *timesteps;                               /* "uniform", "logit-normal" */
   bool text_encoder;                             /* the texts' encoders are trained too */

@@ -73,6 +73,33 @@ done
 ranks 1 "${of_things[@]}" --model "$root/tests/golden/diffusion/dit" --data classes --out nothing
 expect_error 1 'classes: the class "0" is not among the model.s 5 .*name it as id2label' "a class that is not known"
 
+# Pictures of the class: their loss is added with its weight; the bits do not depend on ranks, nor on where the files lie.
+mkdir class
+cp "$images"/{wide,rgb8}.png class
+of_class=(train --model "$m" --data photos --resolution 16 --class-data class --class-caption "a picture" --lr 1e-2)
+beside=("${of_class[@]}" --batch-size 4 --micro-batch 2 --flip)
+for n in 1 2 3 4; do
+  ok "pictures of the class on $n ranks" "$n" "${beside[@]}" --steps 5 --out "class-$n"
+  same_adapter class-1 "class-$n"
+done
+expect_text '6 images and 2 of their class in 12 rows' err "--class-data"
+first_loss() { # WEIGHT
+  ok "--prior-weight $1" 1 "${beside[@]}" --steps 1 --prior-weight "$1" --out "weight-$1"
+  sed -n 's/.*"event": "step".*"loss": \([-+.e0-9]*\).*/\1/p' "weight-$1/metrics.jsonl"
+}
+losses="$(first_loss 0) $(first_loss 1) $(first_loss 3)"
+echo "$losses" | awk '{ exit !($2 - $1 > 0.1 && ($3 - $1 - 3 * ($2 - $1)) ^ 2 < 1e-10) }' || fail "--prior-weight 0, 1, 3: losses $losses"
+ranks 1 "${of_class[@]}" --batch-size 5 --out nothing
+expect_error 2 '--batch-size 5: with --class-data half of a batch is from there: give an even number' "an odd batch"
+ranks 1 train --model "$m" --data photos --class-data nowhere --out nothing
+expect_error 1 'nowhere: ' "class data that is not there"
+ranks 1 "${job_is[@]}" --prior-weight 2 --out nothing
+expect_error 2 '--prior-weight has no effect without --class-data' "a weight of nothing"
+ranks 1 train --model "$root/tests/golden/diffusion/dit" --data things --class-data class --out nothing
+expect_error 2 '--class-data: goes with a folder of images with captions, which things is not' "classes and --class-data"
+ranks 1 "${job_is[@]}" --crop 2 --out nothing
+expect_error 2 '--crop does not apply to photos, which holds images to learn, of which --cut random' "--crop"
+
 # Killed and resumed on other numbers of ranks.
 until_step() { # STEP RANKS
   start "$2" "${long[@]}" --steps 40 --save-every 3 --out killed

@@ -242,11 +242,46 @@ Test(picture_data, a_size_by_aspect_ratio) {
     cr_assert(centre.image.height == want.height && centre.image.width == want.width);
     cr_assert(drawn.image.height == want.height && drawn.image.width == want.width);
   }
+  /* The last file has 61 x 45 pixels, and covers 24 x 16 with 24 x 18: the cut lies one below the edge, or at it. */
+  const ld_image_origin *c = &centre.origin, *d = &drawn.origin;
+  cr_assert(c->height == 45 && c->width == 61 && c->down == 1 && c->right == 0 && c->rest == 0);
+  cr_assert(d->height == 45 && d->width == 61 && d->down == 0 && d->right == 0);
   cr_assert_neq(memcmp(centre.image.pixels, drawn.image.pixels, 16 * 24 * 3), 0);
   ld_sample_free(&centre);
   ld_sample_free(&drawn);
   ld_index_free(&index);
   ld_dataset_close(dataset);
+  end(&s);
+}
+
+Test(picture_data, class_data_comes_after) {
+  setting s = begin();
+  char *class_data = scratch_new();
+  put_picture(class_data, "a.png", "photo.jpg");
+  s.options.class_data = class_data;
+  s.options.class_caption = "the";
+  ld_dataset *dataset = open_data(&s), *other;
+  ld_index index = index_all(dataset);
+  ld_sample sample = {0};
+  ld_error err = {0};
+  char with[LD_DIGEST_TEXT + 1], without[LD_DIGEST_TEXT + 1];
+  cr_assert_eq(index.n, 4);
+  for (size_t i = 0; i < 4; i++) cr_assert_eq(index.records[i].prior, i == 3);
+  cr_assert_eq(ld_dataset_read(dataset, &index.records[3], &sample, &err), 0, "%s", err.text);
+  cr_assert(sample.origin.width == 61 && sample.tokens.n == 3);
+  cr_assert_eq(ld_dataset_fail_at(dataset, &index.records[3], ld_fail(&err, LD_EFORMAT, "wrong"), &err),
+               LD_EFORMAT);
+  cr_assert(!strncmp(err.text, class_data, strlen(class_data)), "%s", err.text);
+  s.options.class_data = NULL;
+  other = open_data(&s);
+  data_digest(dataset, with);
+  data_digest(other, without);
+  cr_assert_str_neq(with, without);
+  ld_sample_free(&sample);
+  ld_index_free(&index);
+  ld_dataset_close(dataset);
+  ld_dataset_close(other);
+  scratch_end(class_data);
   end(&s);
 }
 

@@ -26,9 +26,10 @@ static void check(const ld_plan *plan, const ld_length *lengths, int n, int seq_
   free(seen);
 }
 
-static const ld_length some[] = {{10, 9, 0, 0}, {3, 2, 0, 0}, {50, 49, LD_CUT_INPUT, 0}, {50, 49, 0, 0},
-                                 {1, 0, 0, 0},  {7, 1, 0, 0}, {40, 5, LD_CUT_TARGET, 0}, {43, 42, 0, 0},
-                                 {10, 3, 0, 0}};
+static const ld_length some[] = {
+    {10, 9, 0, 0, 0}, {3, 2, 0, 0, 0}, {50, 49, LD_CUT_INPUT, 0, 0}, {50, 49, 0, 0, 0},
+    {1, 0, 0, 0, 0},  {7, 1, 0, 0, 0}, {40, 5, LD_CUT_TARGET, 0, 0}, {43, 42, 0, 0, 0},
+    {10, 3, 0, 0, 0}};
 enum { N_SOME = sizeof some / sizeof *some };
 
 Test(plan, one_record_a_row) {
@@ -51,7 +52,8 @@ Test(plan, packing_fills_rows) {
 }
 
 Test(plan, stream_cuts_windows) {
-  const ld_length lengths[] = {{10, 10, 0, 0}, {3, 3, 0, 0}, {0, 0, 0, 0}, {100, 100, 0, 0}, {5, 5, 0, 0}};
+  const ld_length lengths[] = {
+      {10, 10, 0, 0, 0}, {3, 3, 0, 0, 0}, {0, 0, 0, 0, 0}, {100, 100, 0, 0, 0}, {5, 5, 0, 0, 0}};
   for (int bos = 0; bos < 2; bos++) {
     ld_plan *plan = ld_plan_stream(lengths, 5, 16, bos);
     check(plan, lengths, 5, 16);
@@ -84,7 +86,7 @@ Test(plan, microbatches_hold_equally_many_tokens) {
   ld_length lengths[N];
   int64_t rows[N], scratch[2 * N];
   bool seen[N] = {false};
-  for (int i = 0; i < N; i++) lengths[i] = (ld_length){i * 7 % N + 2, 1, 0, 0};
+  for (int i = 0; i < N; i++) lengths[i] = (ld_length){i * 7 % N + 2, 1, 0, 0, 0};
   ld_plan *plan = ld_plan_records(lengths, N, 50, false);
   ld_plan_order(plan, 3, 0, true, rows);
   ld_plan_balance(plan, MICRO, rows, N, scratch);
@@ -109,7 +111,7 @@ Test(plan, microbatches_hold_equally_many_tokens) {
 Test(plan, sizes_do_not_mix) {
   enum { N_ROWS = 40, STEP = 10, PER_MICRO = 3 };
   ld_length lengths[N_ROWS];
-  for (int i = 0; i < N_ROWS; i++) lengths[i] = (ld_length){5, 1, 0, (uint16_t)(i * 7 % 3)};
+  for (int i = 0; i < N_ROWS; i++) lengths[i] = (ld_length){5, 1, 0, 0, (uint16_t)(i * 7 % 3)};
   ld_plan *plan = ld_plan_records(lengths, N_ROWS, 100, false);
   cr_assert(plan->sizes && plan->n_rows == N_ROWS);
   int64_t order[N_ROWS], scratch[2 * STEP], n_seen = 0;
@@ -133,5 +135,32 @@ Test(plan, sizes_do_not_mix) {
     cr_assert_leq(count, STEP / PER_MICRO + 3);
   }
   cr_assert_eq(n_seen, N_ROWS);
+  ld_plan_free(plan);
+}
+
+/* 7 records, of which 2 are prior: five pairs, which stay together in each order. */
+Test(plan, pairs_have_one_of_each_kind) {
+  enum { N = 7, N_ROWS = 10 };
+  ld_length lengths[N];
+  int64_t order[N_ROWS];
+  int n_used[N] = {0};
+  for (int i = 0; i < N; i++) lengths[i] = (ld_length){3 + i, 1, 0, i >= 5, (uint16_t)(i % 2)};
+  ld_plan *plan = ld_plan_pairs(lengths, N);
+  cr_assert(plan->paired && plan->n_rows == N_ROWS && plan->n_targets == N_ROWS / 2);
+  ld_plan_order(plan, 3, 1, true, order);
+  bool moved = false;
+  for (int i = 0; i < N_ROWS; i++) {
+    const ld_row *row = &plan->rows[order[i]];
+    const ld_row_piece *piece = &plan->pieces[row->first_piece];
+    cr_assert(order[i] % 2 == i % 2 && (i % 2 == 0 || order[i] == order[i - 1] + 1));
+    cr_assert(lengths[piece->record].prior == (i % 2 == 1) && row->n_targets == (i % 2 == 0));
+    cr_assert(row->n_pieces == 1 && piece->count == row->n_tokens && piece->count == 3 + piece->record);
+    cr_assert_eq(plan->sizes[order[i]], lengths[piece->record].size);
+    n_used[piece->record]++;
+    moved = moved || order[i] != i;
+  }
+  cr_assert(moved);
+  for (int i = 0; i < 5; i++) cr_assert_eq(n_used[i], 1);
+  cr_assert(n_used[5] == 3 && n_used[6] == 2);
   ld_plan_free(plan);
 }

@@ -57,7 +57,8 @@ static void begin(training *t, const char *model, const char *data, const char *
   *t = (training){.comm = ld_comm_alone()};
   read_options(&t->options, model, data, run, more);
   must(ld_base_open(t->options.model, &t->base, &err), &err);
-  must(ld_corpus_open(t->options.data, &t->base, &t->options, t->comm, true, &t->corpus, &err), &err);
+  must(ld_corpus_open(t->options.data, &t->base, &t->options, t->comm, LD_CORPUS_LEARN, &t->corpus, &err),
+       &err);
   ld_adapter *adapter;
   must(ld_adapter_load(t->options.init_adapter, NULL, &adapter, &err), &err);
   must(ld_base_adapt(&t->base, adapter, "adapter", 0, &err), &err);
