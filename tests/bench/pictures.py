@@ -152,6 +152,8 @@ class Rounds:
         if key not in self.bench.sweeps:
             rates = {json.dumps(s): self.theirs(s, 2) for s in self.settings()}
             rates = {s: found["seconds"] for s, found in rates.items() if found}
+            if not rates:
+                speed.fail(f"{key}: diffusers ran with none of its settings: see {self.bench.log('')}")
             self.bench.sweeps[key] = {"best": json.loads(min(rates, key=rates.get)), "rates": rates}
             speed.save(self.bench.sweep_file, self.bench.sweeps)
         return self.bench.sweeps[key]["best"]
