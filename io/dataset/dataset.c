@@ -200,7 +200,7 @@ void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const l
 
 int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int rc, ld_error *err) {
   const char *file = ld_source_name(dataset->source, record->offset);
-  const char *path = record->prior ? dataset->options.class_data : dataset->source->path;
+  const char *path = ld_data_path_of(dataset, record);
   if (file) return ld_fail_prefix(err, rc, "%s/%s", path, file);
   const char *image = dataset->format->image;
   if (image) return ld_fail_prefix(err, rc, "%s: %s %" PRIu64, path, image, record->offset);

@@ -18,6 +18,10 @@ int ld_data_map_text(ld_dataset *dataset, const char *path, ld_error *err) {
   return 0;
 }
 
+const char *ld_data_path_of(const ld_dataset *dataset, const ld_record *record) {
+  return record->prior ? dataset->options.class_data : dataset->source->path;
+}
+
 bool ld_data_is_blank(const char *text, size_t length) {
   for (size_t i = 0; i < length; i++)
     if (!text[i] || !strchr(" \t\r\n", text[i])) return false;

@@ -50,9 +50,8 @@ typedef struct ld_data_keys {
 struct ld_dataset {
   const ld_data_format *format;
   ld_source *source;
-  uint64_t first; /* where records begin */
-  uint64_t
-      first_prior; /* where those of the options' class_data begin, if this rank has them; 0: there are none */
+  uint64_t first;       /* where records begin */
+  uint64_t first_prior; /* where those of class_data begin; 0: there are none, or this rank has no files */
   ld_dataset_options options;
   const ld_data_form *form;
   ld_data_keys keys;            /* of text, except for forms whose keys have one name only */
@@ -68,6 +67,9 @@ int ld_data_map_text(ld_dataset *dataset, const char *path, ld_error *err);
 bool ld_data_is_text(const char *text, size_t length);
 
 bool ld_data_is_blank(const char *text, size_t length);
+
+/* The path of the data set or, for a record that is prior, of class_data. */
+const char *ld_data_path_of(const ld_dataset *dataset, const ld_record *record);
 
 /* The number, from 1, of the line that contains this byte. It counts from the beginning of the file, so use
  * it for errors only. 0 where this rank does not have the file. */

@@ -1,5 +1,4 @@
-/* Images in a folder, each with a caption, and those of the options' class_data behind them. Units are images; a record's
- * bytes are the caption with its NUL, then the file's. */
+/* Images in a folder, each with a caption, followed by those of class_data. Units are images; a record's bytes are the caption with its NUL, then the file's. */
 #include <string.h>
 
 #include "io/dataset/format.h"
@@ -9,7 +8,7 @@
 
 static int read_picture(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
                         ld_parsed *out, ld_error *err) {
-  const char *path = record->prior ? dataset->options.class_data : ld_source_path(dataset->source);
+  const char *path = ld_data_path_of(dataset, record);
   const char *end = bytes->length ? memchr(bytes->at, 0, bytes->length) : NULL;
   if (!end || !bytes->name) return ld_fail(err, LD_EFORMAT, "%s: a record was received incomplete", path);
   const size_t n = (size_t)(end - bytes->at);

@@ -218,7 +218,7 @@ ld_source *ld_source_folder_captioned(const char *path, char **names, char **cap
   return source;
 }
 
-/* Moves the texts of b behind those of a. */
+/* Appends the texts of b to those of a, and frees the list b. */
 static char **join(char **a, size_t n_a, char **b, size_t n_b) {
   a = ld_realloc(a, n_a + n_b, sizeof *a);
   memcpy(a + n_a, b, n_b * sizeof *b);

@@ -13,7 +13,8 @@ ld_source *ld_source_folder(const char *path, char **names, size_t n);
  * then the file's. */
 ld_source *ld_source_folder_captioned(const char *path, char **names, char **captions, size_t n);
 
-/* Adds the files of a second folder, at most once, behind those of a source with captions. */
+/* Appends the files of a second folder, with a caption for each, to a source with captions, which owns the lists then. A
+ * source has at most one such folder. */
 void ld_source_folder_add(ld_source *source, const char *path, char **names, char **captions, size_t n);
 
 #endif

@@ -167,7 +167,7 @@ static void warn_of_records(const ld_corpus *corpus, int seq_len) {
             ld_plural(plan->n_idle, "is", "are"));
 }
 
-/* Counts the pictures of the class, with each of which goes one to learn. */
+/* Counts the pictures of the class, each of which is paired with one to learn, and checks that pairs can be made. */
 static int count_prior(ld_corpus *corpus, ld_error *err) {
   const char *path = ld_dataset_path(corpus->dataset), *class_data = corpus->options->class_data;
   corpus->n_prior = 0;
@@ -196,11 +196,10 @@ static int plan_rows(ld_corpus *corpus, ld_error *err) {
   const bool pack = packs && corpus->labelled; /* what is predicted has a row of its own */
   if (corpus->n_prior)
     corpus->plan = ld_plan_pairs(lengths, corpus->n_records);
+  else if (form->continuous)
+    corpus->plan = ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0);
   else
-    corpus->plan =
-        form->continuous
-            ? ld_plan_stream(lengths, corpus->n_records, seq_len, corpus->base->bos >= 0)
-            : ld_plan_records(lengths, corpus->n_records, seq_len + form->apart * target_len, pack);
+    corpus->plan = ld_plan_records(lengths, corpus->n_records, seq_len + form->apart * target_len, pack);
   free(lengths);
   if (corpus->plan->n_targets) warn_of_records(corpus, seq_len);
   if (corpus->plan->n_targets) return 0;
