@@ -92,8 +92,8 @@ static void update(ld_change *c) {
   if (!c->own) c->own = begin(c);
   scales *s = c->own;
   const ld_product p = {.layer = c->layer, .T = R};
-  const ld_part part = ld_frozen_part(c->layer, (ld_side){A, in});
-  ld_product_sum(&p, (ld_side){s->AW, out}, out, &part, 1, (ld_side){0}, NULL);
+  const ld_part part = ld_frozen_part(c->layer, ld_side_at(A, in));
+  ld_product_sum(&p, ld_side_at(s->AW, out), out, &part, 1, (ld_side){0}, NULL);
   ld_gemm(R, R, (ld_term){ld_float_factor(A, in, false), ld_float_factor(A, in, true), in, 1}, 0, s->AA, R);
   for (int i = 0; i < out; i++) {
     const double norm = norm_of(c, s, (size_t)i);
@@ -122,7 +122,7 @@ static void start(ld_change *c, uint64_t seed) {
 
 /* The columns of a matrix (T, ...) from `column` on. */
 static ld_side from_column(const ld_product *p, ld_side side, int column) {
-  return (ld_side){side.data + (size_t)column * (p->columns ? (size_t)side.ld : 1), side.ld};
+  return ld_side_at(side.data + (size_t)column * (p->columns ? (size_t)side.ld : 1), side.ld);
 }
 
 /* What a product keeps: h (T, R), then v (T, out). */

@@ -29,6 +29,15 @@ void ld_coded_widen(float *out, const ld_coded *from, int64_t first, int64_t n) 
     widen_ragged(out, from, first, n);
 }
 
+void ld_coded_widen_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
+                          int lines, int n) {
+  if (from->codec->widen_lines) {
+    from->codec->widen_lines(out, ld, from, first, stride, lines, n);
+    return;
+  }
+  for (int i = 0; i < lines; i++) ld_coded_widen(out + i * ld, from, first + i * stride, n);
+}
+
 bool ld_coded_same(const ld_coded *a, const ld_coded *b, int64_t n) {
   enum { STRIP = 1024 };
   float x[STRIP], y[STRIP];

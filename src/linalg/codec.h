@@ -13,6 +13,7 @@
 #define LD_CODEC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/dtype.h"
 
@@ -24,6 +25,9 @@ typedef struct ld_codec {
   int step;            /* `widen` begins and ends at multiples of it */
   /* out[0 .. n) = numbers [first, first + n), exactly as the reference implementation computes them. */
   void (*widen)(float *out, const ld_coded *from, int64_t first, int64_t n);
+  /* The same for `lines` strips that begin `stride` numbers apart, to lines of out `ld` apart. NULL: one by one. */
+  void (*widen_lines)(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
+                      int lines, int n);
 } ld_codec;
 
 enum { LD_CODEC_STEP = 64 }; /* the largest step */
@@ -39,6 +43,10 @@ extern const ld_codec ld_codec_f32, ld_codec_f16, ld_codec_bf16;
 
 /* out[0 .. n) = numbers [first, first + n), for any strip, whatever the codec's step. */
 void ld_coded_widen(float *out, const ld_coded *from, int64_t first, int64_t n);
+
+/* The same for `lines` strips that begin `stride` numbers apart; those of out begin `ld` apart. */
+void ld_coded_widen_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
+                          int lines, int n);
 
 /* Whether two arrays hold the same n numbers. */
 bool ld_coded_same(const ld_coded *a, const ld_coded *b, int64_t n);

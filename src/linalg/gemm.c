@@ -214,9 +214,7 @@ typedef struct lines {
 static lines lines_of(const ld_factor *factor, int row, int rows, int column, int n) {
   const float *floats = ld_coded_in_place(&factor->numbers);
   if (floats) return (lines){floats + (size_t)row * (size_t)factor->ld + (size_t)column, factor->ld};
-  for (int i = 0; i < rows; i++)
-    ld_coded_widen(widened + (size_t)i * (size_t)n, &factor->numbers,
-                   (int64_t)(row + i) * factor->ld + column, n);
+  ld_coded_widen_lines(widened, n, &factor->numbers, (int64_t)row * factor->ld + column, factor->ld, rows, n);
   return (lines){widened, n};
 }
 
@@ -264,8 +262,8 @@ static void fill_panel(const job *j, const gemm_block *b, int column, int n, flo
     const ld_factor *right = &of->term->right;
     float *panel = memory + of->at * LD_PANEL;
     if (!right->transposed && n == LD_PANEL && setup.tile->pair == 1) {
-      for (int k = 0; k < of->n; k++)
-        ld_coded_widen(panel + k * LD_PANEL, &right->numbers, (int64_t)(of->k + k) * right->ld + column, n);
+      ld_coded_widen_lines(panel, LD_PANEL, &right->numbers, (int64_t)of->k * right->ld + column, right->ld,
+                           of->n, n);
     } else if (right->transposed) {
       const lines from = lines_of(right, column, n, of->k, of->n);
       setup.tile->turn(of->n, n, padded, from.at, from.ld, 1, panel);

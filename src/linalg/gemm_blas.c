@@ -57,10 +57,8 @@ static slice take_slice(const ld_factor *factor, bool over_k, int outer, int fir
   if (floats)
     return (slice){floats + (over_k ? (size_t)first * (size_t)factor->ld : (size_t)first), factor->ld};
   const int lines = over_k ? n : outer, length = over_k ? outer : n;
-  for (int i = 0; i < lines; i++) {
-    const int64_t at = over_k ? (int64_t)(first + i) * factor->ld : (int64_t)i * factor->ld + first;
-    ld_coded_widen(memory + (size_t)i * (size_t)length, &factor->numbers, at, length);
-  }
+  const int64_t at = over_k ? (int64_t)first * factor->ld : first;
+  ld_coded_widen_lines(memory, length, &factor->numbers, at, factor->ld, lines, length);
   return (slice){memory, length};
 }
 

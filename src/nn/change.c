@@ -2,10 +2,15 @@
 
 #include "linalg/gemm.h"
 
+static ld_factor factor_of(ld_side side, bool transposed) {
+  if (side.made) return (ld_factor){*side.made, transposed, side.ld};
+  return ld_float_factor(side.data, side.ld, transposed);
+}
+
 /* A product by rows multiplies x (T, K) by the transposed weight (K, n); one by columns the weight (n, K) by
  * x (K, T). */
 static ld_term term_of(const ld_product *p, const ld_part *part) {
-  ld_factor x = ld_float_factor(part->x.data, part->x.ld, false), weight = part->weight;
+  ld_factor x = factor_of(part->x, false), weight = part->weight;
   if (p->columns) return (ld_term){weight, x, part->K, part->scale};
   weight.transposed = !weight.transposed;
   return (ld_term){x, weight, part->K, part->scale};
@@ -29,10 +34,8 @@ void ld_product_sum(const ld_product *p, ld_side y, int n, const ld_part *parts,
 
 void ld_product_outer(const ld_product *p, float *grad, ld_side left, int M, ld_side right, int N,
                       float scale) {
-  ld_gemm(M, N,
-          (ld_term){ld_float_factor(left.data, left.ld, !p->columns),
-                    ld_float_factor(right.data, right.ld, p->columns), p->T, scale},
-          1, grad, N);
+  ld_gemm(M, N, (ld_term){factor_of(left, !p->columns), factor_of(right, p->columns), p->T, scale}, 1, grad,
+          N);
 }
 
 ld_part ld_frozen_part(const ld_linear *layer, ld_side x) {
@@ -44,5 +47,5 @@ ld_part ld_frozen_back(const ld_linear *layer, ld_side dy) {
 }
 
 ld_side ld_product_scratch(const ld_product *p, int n) {
-  return (ld_side){p->scratch, p->columns ? p->T : n};
+  return ld_side_at(p->scratch, p->columns ? p->T : n);
 }

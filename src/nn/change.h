@@ -13,11 +13,17 @@
 
 typedef struct ld_change ld_change;
 
-/* A matrix of a product: (T, n), rows `ld` apart; of a product by columns (n, T). */
+/* A matrix of a product: (T, n), rows `ld` apart; of a product by columns (n, T). Instead of `data`, one that is only
+ * read may have `made`: numbers that are made as the product reads them. */
 typedef struct ld_side {
   float *data;
   int ld;
+  const ld_coded *made;
 } ld_side;
+
+static inline ld_side ld_side_at(float *data, int ld) {
+  return (ld_side){.data = data, .ld = ld};
+}
 
 /* One product of a layer. `x` is read: the layer's input, which for `read` and `gradients` has gone through
  * dropout; for `input` it is where the input's gradient goes. */

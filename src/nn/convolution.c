@@ -1,14 +1,23 @@
-/* Convolution as a product with the patches under the kernel, a few rows of the output at a time, so that
- * their patches stay in the second-level cache. Chellapilla et al., "High Performance Convolutional Neural
- * Networks for Document Processing", 2006, section 3.1. */
+/* Convolution as a product with the patches under the kernel, which are made as the product reads them. The backward
+ * product gives the gradient of the patches, some at a time, which is added to that of their sources. Chellapilla et al.,
+ * "High Performance Convolutional Neural Networks for Document Processing", 2006, section 3.1. */
 #include <string.h>
 
 #include "nn/linear.h"
 #include "nn/ops.h"
 #include "nn/patches.h"
 
-/* About this many floats of patches exist at a time, but never fewer columns than a fast product needs. */
-enum { PATCHES = 1 << 18, MIN_COLUMNS = 384 };
+/* Columns of a product: so many that the weight is seldom laid out, and few enough for the result to stay in the
+ * third-level cache. */
+enum { COLUMNS = 4096 };
+
+/* Where patches or their gradient are in memory: about PATCHES floats, which stay in the second-level cache, but never
+ * fewer columns than a fast product needs. Where that is too many for the cache, the more the better. */
+enum { PATCHES = 1 << 18, LEAST_COLUMNS = 384, MANY_COLUMNS = 1024, LONG = 2048 };
+
+/* Patches are made where that pays: where they would not be in a cache, each is used often, and the product reads its
+ * right factor once, which with fewer columns it does not. */
+enum { LEAST_MADE = 4 * PATCHES, LEAST_OUTPUTS = 64, LEAST_ONCE = 128 };
 
 typedef struct convolution_op {
   const ld_linear *layer;
@@ -16,7 +25,7 @@ typedef struct convolution_op {
   ld_window window;
   ld_maps x, y;
   const ld_tensor *residual; /* NULL for none */
-  int tile_rows;             /* rows of the output in a tile; the images are stacked */
+  int rows, back_rows;       /* of the output in a tile, forward and backward; the images are stacked */
   float *kept;               /* (layer's kept, B H W) of y */
 } convolution_op;
 
@@ -25,9 +34,9 @@ typedef struct tile {
   int row, n_rows, column, n;
 } tile;
 
-static tile tile_at(const convolution_op *op, int row) {
-  const int rest = op->y.n * op->y.height - row;
-  const int n_rows = rest < op->tile_rows ? rest : op->tile_rows;
+/* At most `most` rows from `row` on. */
+static tile tile_at(const convolution_op *op, int row, int most) {
+  const int rest = op->y.n * op->y.height - row, n_rows = rest < most ? rest : most;
   return (tile){row, n_rows, row * op->y.width, n_rows * op->y.width};
 }
 
@@ -37,27 +46,52 @@ static bool is_pointwise(const convolution_op *op) {
   return k->height == 1 && k->width == 1 && k->stride == 1 && k->padding == 0 && k->extra == 0;
 }
 
-/* The patches of a tile, (in, t->n), of `x`, which has the shape of the op's input. */
-static const float *patches(const convolution_op *op, const float *x, const tile *t, float *memory) {
-  if (is_pointwise(op)) return x + t->column;
-  ld_patches_take(&op->window, x, t->row, t->n_rows, memory);
-  return memory;
+/* Whether products make the patches as they read them. */
+static bool makes(const convolution_op *op) {
+  const ld_linear *layer = op->layer;
+  const int N = op->y.x->cols;
+  return !is_pointwise(op) && layer->out >= LEAST_OUTPUTS && N >= LEAST_ONCE &&
+         (double)layer->in * N > LEAST_MADE;
+}
+
+static int larger(int a, int b) {
+  return a > b ? a : b;
+}
+
+/* Rows of the output, of which there are at most `all`, with at most so many columns. */
+static int rows_of(const convolution_op *op, int columns) {
+  const int rows = columns / larger(op->y.width, 1), all = op->y.n * op->y.height;
+  return rows < all ? larger(rows, 1) : all;
+}
+
+static void set_tiles(convolution_op *op) {
+  const int in = op->layer->in, fit = PATCHES / in;
+  const bool in_memory = !is_pointwise(op);
+  op->rows = rows_of(op, in_memory && !makes(op) ? larger(fit, LEAST_COLUMNS) : COLUMNS);
+  op->back_rows = rows_of(op, in_memory ? larger(fit, in < LONG ? LEAST_COLUMNS : MANY_COLUMNS) : COLUMNS);
+}
+
+/* Columns whose patches, or the gradients of which, are in memory at a time. */
+static int patch_columns(const convolution_op *op) {
+  const int back = op->x.x->trained ? op->back_rows : 0;
+  if (is_pointwise(op)) return 0;
+  return larger(makes(op) ? 0 : larger(op->rows, op->back_rows), back) * op->y.width;
 }
 
 /* Carved from the scratch. */
 typedef struct scratch {
-  float *patches;  /* (in, tile) */
-  float *spare;    /* (layer's spare, tile) */
+  float *patches;  /* (in, patch_columns) */
+  float *spare;    /* (layer's spare, tile of the backward pass) */
   float *dropped;  /* x after dropout, in x's shape */
   float *gradient; /* in the backward pass, the gradient of that */
 } scratch;
 
 static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory, scratch *s) {
   const ld_linear *layer = op->layer;
-  const size_t n = (size_t)op->tile_rows * (size_t)op->y.width,
+  const size_t n = (size_t)op->back_rows * (size_t)op->y.width,
                x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
-  const size_t sizes[] = {is_pointwise(op) ? 0 : (size_t)layer->in * n, (size_t)ld_linear_spare(layer) * n,
+  const size_t sizes[] = {(size_t)layer->in * (size_t)patch_columns(op), (size_t)ld_linear_spare(layer) * n,
                           dropped, dropped};
   float **const places[] = {&s->patches, &s->spare, &s->dropped, &s->gradient};
   size_t total = 0;
@@ -72,23 +106,42 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
 static const float *change_input(const ld_tape *tape, const convolution_op *op, const scratch *s) {
   const ld_tensor *x = op->x.x;
   if (!ld_linear_drops(tape, op->layer)) return x->data;
-  ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, (ld_side){x->data, x->stride},
-                    (ld_side){s->dropped, x->cols}, false);
+  ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, ld_side_at(x->data, x->stride),
+                    ld_side_at(s->dropped, x->cols), false);
   return s->dropped;
 }
 
+/* The patches of a tile, as numbers that are made as they are read. */
+typedef struct made_patches {
+  ld_patches from;
+  ld_coded numbers;
+} made_patches;
+
+/* The patches of `in`, which has x's shape: in place, made, or laid out at `memory`. */
+static ld_side patches_of(const convolution_op *op, const tile *t, const float *in, float *memory,
+                          made_patches *made) {
+  if (is_pointwise(op)) return ld_side_at((float *)in + t->column, op->x.x->cols);
+  if (!makes(op)) {
+    ld_patches_take(&op->window, in, t->row, t->n_rows, memory);
+    return ld_side_at(memory, t->n);
+  }
+  made->from = (ld_patches){&op->window, in, t->row, t->n_rows};
+  made->numbers = ld_patches_coded(&made->from);
+  return (ld_side){.ld = t->n, .made = &made->numbers};
+}
+
 /* The product of a tile with the patches of `in`, which has x's shape; NULL where they are not read. */
-static ld_product product_of(const convolution_op *op, const tile *t, const float *in, const scratch *s) {
+static ld_product product_of(const convolution_op *op, const tile *t, const float *in, const scratch *s,
+                             made_patches *made) {
   const int N = op->y.x->cols;
-  return (ld_product){
-      .layer = op->layer,
-      .T = t->n,
-      .columns = true,
-      .dropped = s->dropped != NULL,
-      .x = {in ? (float *)patches(op, in, t, s->patches) : NULL, is_pointwise(op) ? op->x.x->cols : t->n},
-      .y = {op->y.x->data + t->column, N},
-      .kept = {op->kept ? op->kept + t->column : NULL, N},
-      .scratch = s->spare};
+  return (ld_product){.layer = op->layer,
+                      .T = t->n,
+                      .columns = true,
+                      .dropped = s->dropped != NULL,
+                      .x = in ? patches_of(op, t, in, s->patches, made) : (ld_side){0},
+                      .y = ld_side_at(op->y.x->data + t->column, N),
+                      .kept = ld_side_at(op->kept ? op->kept + t->column : NULL, N),
+                      .scratch = s->spare};
 }
 
 static void convolution_forward(ld_tape *tape, void *self) {
@@ -96,12 +149,13 @@ static void convolution_forward(ld_tape *tape, void *self) {
   scratch s;
   carve(tape, op, ld_tape_scratch(tape), &s);
   const float *x = op->x.x->data, *in = change_input(tape, op, &s);
-  for (int row = 0; row < op->y.n * op->y.height; row += op->tile_rows) {
-    const tile t = tile_at(op, row);
-    ld_product p = product_of(op, &t, in, &s);
+  for (int row = 0; row < op->y.n * op->y.height; row += op->rows) {
+    const tile t = tile_at(op, row, op->rows);
+    made_patches made;
+    ld_product p = product_of(op, &t, in, &s, &made);
     ld_linear_read(&p);
-    if (in != x) p = product_of(op, &t, x, &s);
-    if (op->residual) p.start = (ld_side){op->residual->data + t.column, op->y.x->cols};
+    if (in != x) p = product_of(op, &t, x, &s, &made);
+    if (op->residual) p.start = ld_side_at(op->residual->data + t.column, op->y.x->cols);
     ld_linear_forward(&p);
   }
 }
@@ -110,7 +164,7 @@ static void convolution_forward(ld_tape *tape, void *self) {
 static void input_gradient(const convolution_op *op, const tile *t, ld_product p, const scratch *s,
                            enum ld_through through, float *dx) {
   const bool direct = is_pointwise(op);
-  p.x.data = direct ? dx + t->column : s->patches;
+  p.x = direct ? ld_side_at(dx + t->column, op->x.x->cols) : ld_side_at(s->patches, t->n);
   p.start = direct ? p.x : (ld_side){0};
   ld_linear_input(&p, through);
   if (!direct) ld_patches_add(&op->window, s->patches, t->row, t->n_rows, dx);
@@ -125,24 +179,18 @@ static void convolution_backward(ld_tape *tape, void *self) {
   float *dx = ld_grad(x);
   const float *in = ld_linear_trains(op->layer) ? change_input(tape, op, &s) : NULL;
   if (dx && drops) memset(s.gradient, 0, (size_t)x->rows * (size_t)x->cols * sizeof(float));
-  for (int row = 0; row < op->y.n * op->y.height; row += op->tile_rows) {
-    const tile t = tile_at(op, row);
-    ld_product p = product_of(op, &t, in, &s);
+  for (int row = 0; row < op->y.n * op->y.height; row += op->back_rows) {
+    const tile t = tile_at(op, row, op->back_rows);
+    made_patches made;
+    ld_product p = product_of(op, &t, in, &s, &made);
     p.y.data = op->y.x->grad + t.column;
     ld_linear_gradients(&p);
     if (dx) input_gradient(op, &t, p, &s, drops ? LD_THROUGH_BASE : LD_THROUGH_ALL, dx);
     if (dx && drops) input_gradient(op, &t, p, &s, LD_THROUGH_CHANGE, s.gradient);
   }
   if (dx && drops)
-    ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, (ld_side){s.gradient, x->cols},
-                      (ld_side){dx, x->stride}, true);
-}
-
-static int tile_rows(const convolution_op *op, int N) {
-  int columns = PATCHES / op->layer->in;
-  if (columns < MIN_COLUMNS) columns = MIN_COLUMNS;
-  if (is_pointwise(op) || columns >= N) return op->y.n * op->y.height;
-  return columns < op->y.width ? 1 : columns / op->y.width;
+    ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, ld_side_at(s.gradient, x->cols),
+                      ld_side_at(dx, x->stride), true);
 }
 
 ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x, const ld_linear *layer,
@@ -153,7 +201,7 @@ ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x,
   op->y = (ld_maps){NULL, x.n, op->window.out_height, op->window.out_width};
   const int N = op->y.n * op->y.height * op->y.width;
   op->y.x = ld_tape_maps(tape, layer->out, op->y.n, op->y.height, op->y.width);
-  op->tile_rows = tile_rows(op, N);
+  set_tiles(op);
   scratch s;
   ld_tape_push(tape, (ld_op){.name = "convolution",
                              .module = layer->path,

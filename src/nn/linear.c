@@ -93,13 +93,13 @@ static ld_product product_of(ld_tape *tape, const linear_op *op) {
 
 /* x after dropout, (T, in), is placed after the product's scratch. */
 static ld_side dropped_place(const ld_product *p) {
-  return (ld_side){p->scratch + (size_t)p->T * (size_t)ld_linear_spare(p->layer), p->layer->in};
+  return ld_side_at(p->scratch + (size_t)p->T * (size_t)ld_linear_spare(p->layer), p->layer->in);
 }
 
 static ld_side drop(const linear_op *op, const ld_product *p) {
   const ld_side to = dropped_place(p);
-  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, (ld_side){op->x->data, op->x->stride},
-                    (ld_side){to.data, op->x->cols}, false);
+  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, ld_side_at(op->x->data, op->x->stride),
+                    ld_side_at(to.data, op->x->cols), false);
   return to;
 }
 
@@ -108,7 +108,7 @@ static void linear_forward(ld_tape *tape, void *self) {
   ld_product p = product_of(tape, op), seen = p;
   if (p.dropped) seen.x = drop(op, &p);
   ld_linear_read(&seen);
-  if (op->residual) p.start = (ld_side){op->residual->data, op->residual->stride};
+  if (op->residual) p.start = ld_side_at(op->residual->data, op->residual->stride);
   ld_linear_forward(&p);
 }
 
@@ -118,14 +118,14 @@ static void dropped_input(const linear_op *op, const ld_product *p, ld_side dx) 
   way.x = dropped_place(p);
   way.start = (ld_side){0};
   ld_linear_input(&way, LD_THROUGH_CHANGE);
-  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, (ld_side){way.x.data, op->x->cols}, dx, true);
+  ld_linear_dropout(op->layer, op->batch, p->T, op->x->cols, ld_side_at(way.x.data, op->x->cols), dx, true);
   way.x = way.start = dx;
   ld_linear_input(&way, LD_THROUGH_BASE);
 }
 
 static void linear_backward(ld_tape *tape, void *self) {
   const linear_op *op = self;
-  const ld_side dx = {ld_grad(op->x), op->x->stride};
+  const ld_side dx = ld_side_at(ld_grad(op->x), op->x->stride);
   ld_product p = product_of(tape, op);
   p.y.data = op->y->grad;
   if (p.dropped) p.x = drop(op, &p);

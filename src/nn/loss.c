@@ -131,8 +131,8 @@ static void loss_forward(ld_tape *tape, void *self) {
   carve(tape, op, ld_tape_scratch(tape), &s);
   if (op->dx) memset(op->dx, 0, all);
   if (s.seen) {
-    ld_linear_dropout(op->head, op->batch, x->rows, C, (ld_side){x->data, x->stride}, (ld_side){s.dropped, C},
-                      false);
+    ld_linear_dropout(op->head, op->batch, x->rows, C, ld_side_at(x->data, x->stride),
+                      ld_side_at(s.dropped, C), false);
     memset(s.dropped_grad, 0, all);
   }
   double loss = 0;
@@ -144,7 +144,7 @@ static void loss_forward(ld_tape *tape, void *self) {
     if (ld_tape_training(tape)) chunk_gradient(op, &s, n);
   }
   if (s.seen && op->dx)
-    ld_linear_dropout(op->head, op->batch, x->rows, C, (ld_side){s.dropped_grad, C}, (ld_side){op->dx, C},
+    ld_linear_dropout(op->head, op->batch, x->rows, C, ld_side_at(s.dropped_grad, C), ld_side_at(op->dx, C),
                       true);
   *op->loss = loss;
 }

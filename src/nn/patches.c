@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/vmath.h"
 #include "linalg/rows.h"
 
 static int output_size(int size, int kernel, const ld_kernel *k) {
@@ -123,4 +124,92 @@ void ld_patches_take(const ld_window *w, const float *x, int row, int n_rows, fl
 
 void ld_patches_add(const ld_window *w, float *patches, int row, int n_rows, float *x) {
   move_runs(w, x, row, n_rows, patches, add_run);
+}
+
+/* Output pixels side by side in a row: `n` of them from number `at` on. The first sees pixel (y, x) of its image, which
+ * begins `image` numbers into a channel's maps, under the kernel's first number. */
+typedef struct span {
+  int at, n, y, x;
+  ptrdiff_t image;
+} span;
+
+enum { MOST_SPANS = 32 };
+
+/* Fills in the spans of output pixels [column, column + n); returns how many there are. */
+static int spans_of(const ld_patches *p, int column, int n, span spans[MOST_SPANS]) {
+  const ld_window *w = p->window;
+  const ld_kernel *k = &w->kernel;
+  int n_spans = 0;
+  for (int at = 0; at < n; n_spans++) {
+    const int row = p->row + (column + at) / w->out_width, x = (column + at) % w->out_width;
+    const int rest = w->out_width - x;
+    span *s = &spans[n_spans];
+    *s = (span){at, rest < n - at ? rest : n - at, row % w->out_height * k->stride - k->padding,
+                x * k->stride - k->padding, (ptrdiff_t)(row / w->out_height) * w->in_height * w->in_width};
+    at += s->n;
+  }
+  return n_spans;
+}
+
+/* The number of a channel, and the place in the kernel, of a line of the matrix. */
+typedef struct place {
+  int channel, i, j;
+} place;
+
+static void next_place(const ld_kernel *k, place *p) {
+  if (++p->j < k->width) return;
+  p->j = 0;
+  if (++p->i < k->height) return;
+  p->i = 0;
+  p->channel++;
+}
+
+LD_VECTOR static void make_span(const ld_window *w, const span *s, const float *maps, int i, int j,
+                                float *out) {
+  const int y = s->y + i, x = s->x + j, stride = w->kernel.stride;
+  const float *row = maps + s->image + (ptrdiff_t)y * w->in_width;
+  int low = x < 0 ? (stride - 1 - x) / stride : 0;
+  int high = x < w->in_width ? (w->in_width - 1 - x) / stride + 1 : 0;
+  if (high > s->n) high = s->n;
+  if (y < 0 || y >= w->in_height || low > high) low = high = s->n;
+  for (int t = 0; t < low; t++) out[t] = 0;
+  if (stride == 1)
+    for (int t = low; t < high; t++) out[t] = row[x + t];
+  else
+    for (int t = low; t < high; t++) out[t] = row[x + t * stride];
+  for (int t = high; t < s->n; t++) out[t] = 0;
+}
+
+static void make_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
+                       int lines, int n) {
+  const ld_patches *p = from->data;
+  const ld_window *w = p->window;
+  const ld_kernel *k = &w->kernel;
+  const int line = (int)(first / stride), column = (int)(first % stride), area = k->height * k->width;
+  const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
+  for (int at = 0; at < n; at += MOST_SPANS) {
+    span spans[MOST_SPANS];
+    const int n_spans = spans_of(p, column + at, n - at < MOST_SPANS ? n - at : MOST_SPANS, spans);
+    place of = {line / area, line % area / k->width, line % k->width};
+    for (int l = 0; l < lines; l++, next_place(k, &of))
+      for (int s = 0; s < n_spans; s++)
+        make_span(w, &spans[s], p->x + (size_t)of.channel * map, of.i, of.j, out + l * ld + at + spans[s].at);
+  }
+}
+
+static void make_strip(float *out, const ld_coded *from, int64_t first, int64_t n) {
+  const ld_patches *p = from->data;
+  const int64_t columns = (int64_t)p->n_rows * p->window->out_width;
+  while (n > 0) {
+    const int64_t rest = columns - first % columns, here = rest < n ? rest : n;
+    make_lines(out, here, from, first, columns, 1, (int)here);
+    out += here, first += here, n -= here;
+  }
+}
+
+static const ld_codec made = {
+    .name = "patches", .elements = 1, .step = 1, .widen = make_strip, .widen_lines = make_lines};
+
+ld_coded ld_patches_coded(const ld_patches *patches) {
+  return (ld_coded){&made, patches, NULL};
 }

@@ -18,6 +18,15 @@ ld_window ld_window_over(const ld_kernel *kernel, int channels, int n, int heigh
  * height width) to out (channels * kernel size, n_rows * out_width). */
 void ld_patches_take(const ld_window *window, const float *x, int row, int n_rows, float *out);
 
+/* The same matrix as numbers that are made as they are read; both structs are borrowed. */
+typedef struct ld_patches {
+  const ld_window *window;
+  const float *x;
+  int row, n_rows;
+} ld_patches;
+
+ld_coded ld_patches_coded(const ld_patches *patches);
+
 /* Adds each number of the patches to its source in x. Overwrites those that have no source. */
 void ld_patches_add(const ld_window *window, float *patches, int row, int n_rows, float *x);
 

@@ -34,8 +34,13 @@ static void widen_within(float *out, const ld_coded *from, int64_t first, int64_
     out[i] = (float)blocks[i / BLOCK].numbers[i % BLOCK] * blocks[i / BLOCK].scale;
 }
 
-static const ld_codec codecs[] = {{"scales beside", BLOCK, BLOCK, 16, widen_beside},
-                                  {"scales within", BLOCK, sizeof(block), BLOCK, widen_within}};
+static const ld_codec codecs[] = {
+    {.name = "scales beside", .elements = BLOCK, .bytes = BLOCK, .step = 16, .widen = widen_beside},
+    {.name = "scales within",
+     .elements = BLOCK,
+     .bytes = sizeof(block),
+     .step = BLOCK,
+     .widen = widen_within}};
 enum { N_CODECS = sizeof codecs / sizeof *codecs };
 
 /* The same numbers twice. */

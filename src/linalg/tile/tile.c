@@ -15,6 +15,13 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
+/* How many words of k are written out: what the loop itself costs shows where a tile has few rows. */
+#if LD_TILE_ROWS == 6
+#define UNROLL_WORDS _Pragma("GCC unroll 4")
+#else
+#define UNROLL_WORDS
+#endif
+
 enum { LANES = LD_TILE_LANES, HALF = LD_PANEL / 2, STRIP = (LD_TILE_ROWS + 7) / 8 * 8 };
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* of any alignment */
@@ -54,7 +61,8 @@ INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, c
     vec sum[LD_TILE_ROWS][LD_PANEL / LANES], right[LD_PANEL / LANES];
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = (vec){0};
     for (int left = words < LD_CHAIN_WORDS ? words : LD_CHAIN_WORDS; left > 0; left -= LD_FETCH_WORDS) {
-      for (int k = left < LD_FETCH_WORDS ? left : LD_FETCH_WORDS; k > 0; k--, a += step, b += ldb) {
+      UNROLL_WORDS for (int k = left < LD_FETCH_WORDS ? left : LD_FETCH_WORDS; k > 0;
+                        k--, a += step, b += ldb) {
         UNROLL for (int v = 0; v < vecs; v++) right[v] = load(b + v * LANES);
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
             multiply_add(a + i * row, right[v], sum[i][v]);

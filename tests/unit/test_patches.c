@@ -1,0 +1,146 @@
+/* Patches that are made as a product reads them are those that are laid out, and products with them have the same bits. */
+#include <criterion/criterion.h>
+#include <math.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "linalg/codecs.h"
+#include "nn/ops.h"
+#include "nn/patches.h"
+
+static float *numbers(size_t n, uint64_t name) {
+  float *x = ld_alloc(n, sizeof *x);
+  const ld_stream stream = ld_rng_stream(5, LD_RNG_INIT, name, 0);
+  for (size_t i = 0; i < n; i++) x[i] = ld_rng_normal(&stream, i);
+  return x;
+}
+
+/* A window over random maps, and the patches of some output rows in both forms. */
+typedef struct fixture {
+  ld_window window;
+  float *x, *laid;
+  int row, n_rows, lines, columns;
+  ld_patches from;
+  ld_coded made;
+} fixture;
+
+static void make(fixture *f, ld_kernel kernel, int channels, int n, int height, int width) {
+  f->window = ld_window_over(&kernel, channels, n, height, width);
+  f->x = numbers((size_t)channels * (size_t)n * (size_t)height * (size_t)width, 1);
+  const int rows = n * f->window.out_height;
+  f->row = rows / 5;
+  f->n_rows = rows - f->row - rows / 7;
+  f->lines = channels * kernel.height * kernel.width;
+  f->columns = f->n_rows * f->window.out_width;
+  f->laid = ld_alloc((size_t)f->lines * (size_t)f->columns, sizeof(float));
+  ld_patches_take(&f->window, f->x, f->row, f->n_rows, f->laid);
+  f->from = (ld_patches){&f->window, f->x, f->row, f->n_rows};
+  f->made = ld_patches_coded(&f->from);
+}
+
+static void release(fixture *f) {
+  free(f->x);
+  free(f->laid);
+}
+
+/* Windows of a few lines and columns, and a strip that runs over ends of lines. */
+static void check_reading(const fixture *f) {
+  float found[7 * 80];
+  for (int line = 0; line < f->lines; line += 5)
+    for (int column = 0; column < f->columns; column += 31) {
+      const int lines = f->lines - line < 7 ? f->lines - line : 7;
+      const int n = f->columns - column < 71 ? f->columns - column : 71;
+      ld_coded_widen_lines(found, 80, &f->made, (int64_t)line * f->columns + column, f->columns, lines, n);
+      for (int l = 0; l < lines; l++)
+        cr_assert_arr_eq(found + (ptrdiff_t)l * 80, f->laid + (ptrdiff_t)(line + l) * f->columns + column,
+                         (size_t)n * sizeof *found, "%d numbers of line %d from %d", n, line + l, column);
+    }
+  float *all = ld_alloc((size_t)f->lines * (size_t)f->columns, sizeof *all);
+  const int64_t skip = f->columns / 2;
+  ld_coded_widen(all, &f->made, skip, (int64_t)f->lines * f->columns - skip);
+  cr_assert_arr_eq(all, f->laid + skip, ((size_t)f->lines * (size_t)f->columns - (size_t)skip) * sizeof *all);
+  free(all);
+}
+
+/* The same bits; OpenBLAS sums over k in slices of a factor that it cannot read in place. */
+static void check_same(const float *found, const float *want, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    cr_assert(ld_gemm_fused() ? found[i] == want[i] : fabsf(found[i] - want[i]) < 1e-4f, "%zu: %g, not %g", i,
+              (double)found[i], (double)want[i]);
+}
+
+/* As the right factor, upright (K = lines) and transposed (K = columns). */
+static void check_products(const fixture *f) {
+  enum { M = 20 };
+  for (int transposed = 0; transposed < 2; transposed++) {
+    const int K = transposed ? f->columns : f->lines, N = transposed ? f->lines : f->columns;
+    float *left = numbers((size_t)M * (size_t)K, 2), *C[2];
+    for (int made = 0; made < 2; made++) {
+      const ld_factor right = {made ? f->made : ld_coded_floats(f->laid), transposed, f->columns};
+      C[made] = ld_alloc((size_t)M * (size_t)N, sizeof **C);
+      ld_gemm(M, N, (ld_term){ld_float_factor(left, K, false), right, K, 1}, 0, C[made], N);
+    }
+    check_same(C[1], C[0], (size_t)M * (size_t)N);
+    free(left);
+    free(C[0]);
+    free(C[1]);
+  }
+}
+
+static void check(ld_kernel kernel, int channels, int n, int height, int width) {
+  fixture f;
+  make(&f, kernel, channels, n, height, width);
+  check_reading(&f);
+  check_products(&f);
+  release(&f);
+}
+
+Test(patches, made_are_those_laid_out) {
+  check((ld_kernel){3, 3, 1, 1, 0}, 3, 2, 9, 64);
+  check((ld_kernel){3, 3, 1, 1, 0}, 5, 3, 7, 6);
+  check((ld_kernel){3, 3, 2, 1, 0}, 4, 2, 16, 15);
+  check((ld_kernel){7, 7, 2, 3, 0}, 3, 2, 20, 33);
+  check((ld_kernel){5, 1, 2, 2, 0}, 2, 2, 13, 12);
+  check((ld_kernel){3, 3, 2, 0, 1}, 3, 1, 32, 32);
+  check((ld_kernel){3, 2, 1, 1, 2}, 2, 3, 8, 5);
+  check((ld_kernel){1, 1, 2, 0, 0}, 6, 2, 10, 11);
+  check((ld_kernel){2, 2, 2, 0, 0}, 3, 4, 8, 1 + 1);
+  check((ld_kernel){3, 3, 1, 4, 0}, 2, 2, 1, 1);
+}
+
+/* A convolution so large that it makes its patches. */
+Test(patches, large_convolution_is_the_product) {
+  enum { IN = 64, OUT = 70, SIDE = 48, AREA = SIDE * SIDE };
+  float *x = numbers(IN * AREA, 1), *weight = numbers((size_t)OUT * IN * 9, 2), *bias = numbers(OUT, 3);
+  const ld_linear layer = {.in = IN * 9,
+                           .out = OUT,
+                           .weight = {ld_coded_floats(weight), OUT, IN * 9},
+                           .bias = bias,
+                           .kernel = {3, 3, 1, 1, 0}};
+  const ld_window window = ld_window_over(&layer.kernel, IN, 1, SIDE, SIDE);
+  float *laid = ld_alloc((size_t)IN * 9 * AREA, sizeof *laid), *want = ld_alloc(OUT * AREA, sizeof *want);
+  ld_patches_take(&window, x, 0, SIDE, laid);
+  const ld_term term = {ld_weight_factor(&layer.weight, false), ld_float_factor(laid, AREA, false), layer.in,
+                        1};
+  ld_gemm_sum(&(ld_sum){.M = OUT,
+                        .N = AREA,
+                        .terms = &term,
+                        .n_terms = 1,
+                        .bias = bias,
+                        .bias_by_row = true,
+                        .C = want,
+                        .ldc = AREA});
+  const ld_batch batch = {0};
+  ld_tape *tape = ld_tape_create();
+  ld_maps y = {0};
+  for (int dry = 1; dry >= 0; dry--) {
+    ld_tape_begin(tape, LD_PASS_INFER, dry, false);
+    ld_tensor *in = ld_tape_input(tape, x, IN, AREA);
+    in->maps = 1;
+    y = ld_op_convolution(tape, (ld_maps){in, 1, SIDE, SIDE}, &layer, &batch);
+    if (dry) cr_assert(ld_tape_reserve(tape));
+  }
+  check_same(y.x->data, want, OUT * AREA);
+  ld_tape_free(tape);
+  free(x), free(weight), free(bias), free(laid), free(want);
+}
