@@ -8,10 +8,11 @@
  *
  * 1: each number of a product was one chain of fused multiply-adds.
  * 2: a product is summed in chains of LD_CHAIN_WORDS, a row in blocks of LD_SUM_BLOCK.
- * 3: exp and related functions with fused multiply-adds. */
+ * 3: exp and related functions with fused multiply-adds.
+ * 4: the gradients of a wide convolution's patches are added up in longer stretches. */
 #ifndef LD_NUMERICS_H
 #define LD_NUMERICS_H
 
-enum { LD_NUMERICS = 3 };
+enum { LD_NUMERICS = 4 };
 
 #endif

@@ -80,7 +80,10 @@ static void join_empty(const ld_corpus *corpus, const ld_index *index, ld_comm *
 
 /* Counts over all ranks the images that were skipped, turned, and put on white. */
 static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
-  const char *path = ld_dataset_path(corpus->dataset);
+  const char *class_data = ld_dataset_asked(corpus->dataset)->class_data;
+  ld_text path = {0};
+  ld_text_printf(&path, "%s%s%s", ld_dataset_path(corpus->dataset), class_data ? " and " : "",
+                 class_data ? class_data : "");
   int64_t counts[] = {(int64_t)index->n_skipped, (int64_t)index->n_turned, (int64_t)index->n_blended};
   ld_comm_sum_i64(comm, counts, sizeof counts / sizeof *counts);
   corpus->n_skipped = counts[0];
@@ -89,15 +92,16 @@ static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm)
   corpus->first_skipped = first;
   if (counts[0] && !(corpus->labelled && !corpus->n_records)) { /* otherwise fail_without_any reports it */
     ld_warn("skipped: %s", first.text);
-    ld_warn("%s: %lld unreadable %s skipped (--strict makes that an error)", path, (long long)counts[0],
+    ld_warn("%s: %lld unreadable %s skipped (--strict makes that an error)", path.bytes, (long long)counts[0],
             ld_plural(counts[0], "image is", "images are"));
   }
   if (counts[1])
-    ld_info("images  %s: %lld %s turned upright as the orientation in the file says", path,
+    ld_info("images  %s: %lld %s turned upright as the orientation in the file says", path.bytes,
             (long long)counts[1], ld_plural(counts[1], "is", "are"));
   if (counts[2])
-    ld_info("images  %s: %lld %s transparent parts, which are put on white", path, (long long)counts[2],
+    ld_info("images  %s: %lld %s transparent parts, which are put on white", path.bytes, (long long)counts[2],
             ld_plural(counts[2], "has", "have"));
+  ld_text_free(&path);
 }
 
 /* Gives every rank all records. */

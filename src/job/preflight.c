@@ -269,15 +269,18 @@ static void show_reuse(const ld_job *j) {
 }
 
 static int show_time(ld_job *j, double network, ld_error *err) {
-  char all[32], step[32], trial[32];
+  char all[32], step[32], trial[32], first[32], of_first[80] = "";
   const ld_estimate *e = &j->estimate;
   const int rc = ld_estimate_make(&j->trainer, network, &j->estimate, err);
   if (rc || !e->steps) return rc;
   ld_put_duration(all, sizeof all, e->rest);
   ld_put_duration(step, sizeof step, e->step);
   ld_put_duration(trial, sizeof trial, e->trial);
-  ld_info("time    about %s for %lld %s of %s (estimated from a trial of %s)", all, (long long)e->steps,
-          ld_plural(e->steps, "step", "steps"), step, trial);
+  ld_put_duration(first, sizeof first, e->first);
+  if (strcmp(first, step) != 0)
+    snprintf(of_first, sizeof of_first, ", in the first epoch of %s, as nothing is kept yet", first);
+  ld_info("time    about %s for %lld %s of %s%s (estimated from a trial of %s)", all, (long long)e->steps,
+          ld_plural(e->steps, "step", "steps"), step, of_first, trial);
   return 0;
 }
 

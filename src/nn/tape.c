@@ -51,6 +51,7 @@ struct ld_tape {
   int n_parts;
   size_t released;    /* bytes, by the last part */
   size_t kept_floats; /* of all parts */
+  double kept_work;   /* multiply-adds that made them */
   bool reads_late;    /* an operation reads of the prefix more than its outputs, so there is none */
   const ld_keeper *keeper;
   ld_arena records; /* op records, lists and tensor heads: address space only until touched */
@@ -95,6 +96,7 @@ void ld_tape_begin(ld_tape *tape, enum ld_pass pass, bool dry, bool recompute) {
   tape->part = (recording){0};
   tape->n_parts = 0;
   tape->kept_floats = 0;
+  tape->kept_work = 0;
   tape->recompute = recompute;
   tape->n_ops = tape->n_blocks = 0;
   tape->in_block = false;
@@ -134,6 +136,10 @@ bool ld_tape_reserve(ld_tape *tape) {
 
 size_t ld_tape_kept_floats(const ld_tape *tape) {
   return tape->kept_floats;
+}
+
+double ld_tape_kept_work(const ld_tape *tape) {
+  return 2 * tape->kept_work;
 }
 
 bool ld_tape_training(const ld_tape *tape) {
@@ -500,10 +506,9 @@ static void write_kept(ld_tape *tape, const ld_kept_samples *samples, ld_tensor 
   ld_profile_lap(tape->profile, &since, "keep results", NULL, LD_PROFILE_FORWARD, 0);
 }
 
-/* Whether operations [first, last) are enough work that reading their outputs takes less time. */
-static bool is_worth(const ld_tape *tape, size_t first, size_t last, ld_tensor *const *outputs) {
-  double work = 0, numbers = 0;
-  for (size_t k = first; k < last; k++) work += tape->ops[k].op.work.forward;
+/* Whether so many multiply-adds are enough that reading what they make takes less time. */
+static bool is_worth(const ld_tape *tape, double work, ld_tensor *const *outputs) {
+  double numbers = 0;
   for (; *outputs; outputs++) numbers += (double)count_of(*outputs);
   return work >= tape->keeper->least_work * numbers;
 }
@@ -530,12 +535,16 @@ static void run_part(ld_tape *tape, size_t last, const ld_batch *batch, const ld
   const recording p = tape->part;
   tape->part = (recording){0};
   bool trained = false;
-  for (size_t k = p.first; k < last; k++) trained = trained || goes_back(tape, &tape->ops[k].op);
+  double work = 0;
+  for (size_t k = p.first; k < last; k++) {
+    trained = trained || goes_back(tape, &tape->ops[k].op);
+    work += tape->ops[k].op.work.forward;
+  }
   for (int i = 0; outputs[i]; i++) outputs[i]->part = 0;
-  const bool keeps = !trained && tape->keeper && is_worth(tape, p.first, last, outputs);
+  const bool keeps = !trained && tape->keeper && is_worth(tape, work, outputs);
   const ld_kept_samples samples = keeps ? samples_of(tape, batch, field, outputs) : (ld_kept_samples){0};
-  if (samples.n)
-    for (int i = 0; outputs[i]; i++) tape->kept_floats += count_of(outputs[i]);
+  if (samples.n) tape->kept_work += work;
+  for (int i = 0; samples.n && outputs[i]; i++) tape->kept_floats += count_of(outputs[i]);
   const size_t mark = tape->data.used;
   if (samples.n && !tape->dry && read_kept(tape, &samples, outputs)) return;
   tape->data.used = mark;

@@ -142,8 +142,10 @@ void ld_tape_prefix_begin(ld_tape *tape, const ld_batch *batch);
 /* Keeps the outputs of parts of later passes; NULL, the default, keeps nothing. The keeper is borrowed. */
 void ld_tape_keep(ld_tape *tape, const ld_keeper *keeper);
 
-/* After a forward pass, dry or not: the numbers of its batch that are kept. */
+/* After a forward pass, dry or not: the numbers of its batch that are kept, and the floating-point operations that a
+ * later pass over it saves by that, which are part of ld_tape_work. */
 size_t ld_tape_kept_floats(const ld_tape *tape);
+double ld_tape_kept_work(const ld_tape *tape);
 
 /* Walks the tape from its end. The last operation must be one that needs no gradient of its output (a loss). */
 void ld_tape_backward(ld_tape *tape);

@@ -4,9 +4,10 @@
 
 #include "base/machine.h"
 
-/* A trial pass: its floating-point operations and seconds, and those of its forward half. */
+/* A trial pass: its floating-point operations, those of them that make what later passes reuse, and its seconds and those
+ * of its forward half. */
 typedef struct trial {
-  double work, seconds, forward;
+  double work, kept, seconds, forward;
 } trial;
 
 enum { SHORT = 64, GROWTH = 4, REPEATED = 5 }; /* tokens of the first pass; growth from one to the next */
@@ -23,6 +24,7 @@ static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_
   t->base->objective->loss(t->base->model, t->tape, &batch, &loss);
   out->forward = ld_clock() - began;
   out->work = ld_tape_work(t->tape);
+  out->kept = ld_tape_kept_work(t->tape);
   ld_tape_backward(t->tape);
   out->seconds = ld_clock() - began;
   return 0;
@@ -30,7 +32,7 @@ static int try_pass(ld_trainer *t, int64_t n_rows, int n_tokens, trial *out, ld_
 
 /* Larger and larger passes, up to a whole microbatch. The last one is repeated while that is quick, and the
  * fastest counts: what only a first pass pays for (page faults of the model) and chance delays (other
- * programs) are not part of a step's cost. */
+ * programs) are not part of a step's cost. Not where a pass reuses what the one before it made. */
 static int try_passes(ld_trainer *t, trial *out, ld_error *err) {
   const int64_t longest = ld_corpus_longest(t->data).n_input, micro = t->options->micro_batch;
   const int64_t most = micro < t->data->plan->n_rows ? micro : t->data->plan->n_rows;
@@ -44,7 +46,7 @@ static int try_passes(ld_trainer *t, trial *out, ld_error *err) {
       n_rows = n_rows * GROWTH < most ? n_rows * GROWTH : most;
     rc = try_pass(t, n_rows, (int)n_tokens, out, err);
   }
-  for (int i = 1; i < REPEATED && !rc && ld_clock() - began < 2 * LONG; i++) {
+  for (int i = 1; i < REPEATED && !rc && !out->kept && ld_clock() - began < 2 * LONG; i++) {
     trial again;
     rc = try_pass(t, n_rows, (int)n_tokens, &again, err);
     if (!rc && again.seconds < out->seconds) *out = again;
@@ -86,10 +88,12 @@ int ld_estimate_make(ld_trainer *t, double network, ld_estimate *e, ld_error *er
   ld_comm_max_f64(t->comm, &rate, 1);
   const int64_t left = t->total_steps - t->progress.step;
   const double pass = rate * mean_load(t), epoch = pass * (double)t->steps_per_epoch;
-  *e = (ld_estimate){.step = pass + network, .steps = left > 0 ? left : 0};
-  e->rest = e->step * (double)e->steps;
+  const double kept = found.work > 0 ? found.kept / found.work : 0;
+  *e = (ld_estimate){.step = pass * (1 - kept) + network, .first = pass + network, .steps = left > 0 ? left : 0};
+  const int64_t first = e->steps < t->steps_per_epoch ? e->steps : t->steps_per_epoch;
+  e->rest = e->first * (double)first + e->step * (double)(e->steps - first);
   if (t->valid && found.seconds > 0)
-    e->rest += n_evaluations(t, left) * epoch * found.forward / found.seconds *
+    e->rest += n_evaluations(t, left) * epoch * fmax(found.forward / found.seconds - kept, 0) *
                (double)t->valid->plan->n_tokens / (double)t->data->plan->n_tokens;
   e->trial = ld_clock() - began;
   return 0;

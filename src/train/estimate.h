@@ -6,6 +6,7 @@
 
 typedef struct ld_estimate {
   double step;   /* seconds of a step, on the slowest rank, with its sums over the network */
+  double first;  /* of one that makes what later epochs reuse; the same as `step` where nothing is kept */
   double rest;   /* seconds for all remaining steps, with their evaluations */
   double trial;  /* seconds that the trial took */
   int64_t steps; /* remaining */
