@@ -71,11 +71,13 @@ static void set_tiles(convolution_op *op) {
   op->back_rows = rows_of(op, in_memory ? larger(fit, in < LONG ? LEAST_COLUMNS : MANY_COLUMNS) : COLUMNS);
 }
 
-/* Columns whose patches, or the gradients of which, are in memory at a time. */
+/* Columns whose patches, or the gradients of which, are in memory at a time. Where patches are made, as many as fewer
+ * images need, of which they are taken: a pass over these finds room. */
 static int patch_columns(const convolution_op *op) {
-  const int back = op->x.x->trained ? op->back_rows : 0;
   if (is_pointwise(op)) return 0;
-  return larger(makes(op) ? 0 : larger(op->rows, op->back_rows), back) * op->y.width;
+  const int fewer = larger(LEAST_ONCE, LEAST_MADE / op->layer->in);
+  const int taken = makes(op) ? rows_of(op, larger(fewer, op->y.width)) : op->rows;
+  return larger(taken, op->x.x->trained || !makes(op) ? op->back_rows : 0) * op->y.width;
 }
 
 /* Carved from the scratch. */

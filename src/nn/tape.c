@@ -340,6 +340,14 @@ static void note_part(const ld_tape *tape, const ld_op *op) {
   if (op->out && tape->part.kind) owner(op->out)->part = tape->n_parts;
 }
 
+/* A pass that needs more than was reserved ends the process here instead of writing over its end. */
+static void need_scratch(ld_tape *tape, size_t floats) {
+  if (floats > tape->scratch_floats) tape->scratch_floats = floats;
+  if (tape->dry) return;
+  tape->scratch.used = 0;
+  ld_arena_take(&tape->scratch, floats * sizeof(float));
+}
+
 void ld_tape_push(ld_tape *tape, ld_op op) {
   op.in = copy_list(tape, op.in);
   op.backward_reads = copy_list(tape, op.backward_reads);
@@ -353,7 +361,7 @@ void ld_tape_push(ld_tape *tape, ld_op op) {
   note_rows(&op);
   note_reads(tape, &op);
   note_weights(tape, &op);
-  if (op.scratch > tape->scratch_floats) tape->scratch_floats = op.scratch;
+  need_scratch(tape, op.scratch);
   tape->work += op.work.forward + (goes_back(tape, &op) ? op.work.backward : 0);
   tape->ops = ld_grow(tape->ops, tape->n_ops, &tape->room_ops, sizeof *tape->ops);
   tape->ops[tape->n_ops++] = e;

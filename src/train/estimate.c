@@ -89,7 +89,8 @@ int ld_estimate_make(ld_trainer *t, double network, ld_estimate *e, ld_error *er
   const int64_t left = t->total_steps - t->progress.step;
   const double pass = rate * mean_load(t), epoch = pass * (double)t->steps_per_epoch;
   const double kept = found.work > 0 ? found.kept / found.work : 0;
-  *e = (ld_estimate){.step = pass * (1 - kept) + network, .first = pass + network, .steps = left > 0 ? left : 0};
+  *e = (ld_estimate){
+      .step = pass * (1 - kept) + network, .first = pass + network, .steps = left > 0 ? left : 0};
   const int64_t first = e->steps < t->steps_per_epoch ? e->steps : t->steps_per_epoch;
   e->rest = e->first * (double)first + e->step * (double)(e->steps - first);
   if (t->valid && found.seconds > 0)

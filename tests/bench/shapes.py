@@ -386,6 +386,7 @@ def image_rule(folder: str, side: int):
         folder,
         "preprocessor_config.json",
         {
+            "image_processor_type": "ViTImageProcessor",
             "do_resize": True,
             "size": {"height": side, "width": side},
             "do_rescale": True,

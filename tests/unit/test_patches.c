@@ -108,6 +108,28 @@ Test(patches, made_are_those_laid_out) {
   check((ld_kernel){3, 3, 1, 4, 0}, 2, 2, 1, 1);
 }
 
+/* Passes over fewer images, which may take what many images make, find room in what was reserved for many. */
+Test(patches, fewer_images_find_room) {
+  enum { IN = 64, OUT = 64, SIDE = 14, AREA = SIDE * SIDE, MOST = 16 };
+  float *x = numbers((size_t)IN * AREA * MOST, 1), *weight = numbers((size_t)OUT * IN * 9, 2);
+  const ld_linear layer = {
+      .in = IN * 9, .out = OUT, .weight = {ld_coded_floats(weight), OUT, IN * 9}, .kernel = {3, 3, 1, 1, 0}};
+  const ld_batch batch = {0};
+  for (int trained = 0; trained < 2; trained++) {
+    ld_tape *tape = ld_tape_create();
+    for (int n = MOST; n > 0; n--) {
+      ld_tape_begin(tape, LD_PASS_TRAIN, n == MOST, false);
+      ld_tensor *in = ld_tape_input(tape, x, IN, AREA * n);
+      in->maps = n;
+      in->trained = trained;
+      ld_op_convolution(tape, (ld_maps){in, n, SIDE, SIDE}, &layer, &batch);
+      if (n == MOST) cr_assert(ld_tape_reserve(tape));
+    }
+    ld_tape_free(tape);
+  }
+  free(x), free(weight);
+}
+
 /* A convolution so large that it makes its patches. */
 Test(patches, large_convolution_is_the_product) {
   enum { IN = 64, OUT = 70, SIDE = 48, AREA = SIDE * SIDE };
