@@ -25,7 +25,7 @@ static int begin(ld_sampling *s, const ld_value *config, ld_error *err) {
   ddim *own = s->own = ld_alloc(1, sizeof *own);
   bool one;
   int rc = ld_spacing_begin(s, config, LD_SPACING_LEADING, true, err);
-  if (!rc) rc = ld_sampling_read_clip(config, &own->range, err);
+  if (!rc) rc = ld_sampling_read_clip(s, config, &own->range, err);
   if (!rc) rc = ld_value_bool(config, "set_alpha_to_one", true, &one, err);
   if (rc) return rc;
   own->final_alpha_bar = one ? 1 : s->schedule.alpha_bar[0];

@@ -30,7 +30,7 @@ typedef struct ddpm {
 static int begin(ld_sampling *s, const ld_value *config, ld_error *err) {
   ddpm *own = s->own = ld_alloc(1, sizeof *own);
   int variance, rc = ld_spacing_begin(s, config, LD_SPACING_LEADING, true, err);
-  if (!rc) rc = ld_sampling_read_clip(config, &own->range, err);
+  if (!rc) rc = ld_sampling_read_clip(s, config, &own->range, err);
   if (!rc) rc = ld_scheduler_choice(config, "variance_type", variance_types, FIXED_SMALL, &variance, err);
   if (rc) return rc;
   own->variance = (variance_type)variance;

@@ -98,7 +98,7 @@ static int begin(ld_sampling *s, const ld_value *config, ld_error *err) {
   double last;
   int rc = read_method(config, own, err);
   if (!rc) rc = read_top(s, config, &top, err);
-  if (!rc) rc = ld_spacing_read(config, LD_SPACING_LINSPACE, &spacing, err);
+  if (!rc) rc = ld_spacing_read(s, config, LD_SPACING_LINSPACE, &spacing, err);
   if (!rc) rc = ld_spacing_fill(s, &spacing, top, n_points, true, err);
   if (!rc) rc = ld_sigma_curve_read(config, &curve, err);
   if (!rc) rc = ld_sigma_read_final(s, config, &last, err);

@@ -37,7 +37,7 @@ static int begin(ld_sampling *s, const ld_value *config, ld_error *err) {
   ld_sigma_curve curve;
   double last;
   int rc = check_types(config, err);
-  if (!rc) rc = ld_spacing_read(config, LD_SPACING_LINSPACE, &spacing, err);
+  if (!rc) rc = ld_spacing_read(s, config, LD_SPACING_LINSPACE, &spacing, err);
   if (!rc) rc = ld_spacing_fill(s, &spacing, s->schedule.n, s->settings.n_steps, false, err);
   if (!rc) rc = ld_sigma_curve_read(config, &curve, err);
   if (!rc) rc = ld_sigma_read_final(s, config, &last, err);

@@ -9,7 +9,7 @@ static const ld_key keys[] = {LD_SPACING_KEYS, {NULL, 0, NULL}};
 
 static int begin(ld_sampling *s, const ld_value *config, ld_error *err) {
   ld_spacing spacing;
-  int rc = ld_spacing_read(config, LD_SPACING_LINSPACE, &spacing, err);
+  int rc = ld_spacing_read(s, config, LD_SPACING_LINSPACE, &spacing, err);
   if (!rc) rc = ld_spacing_fill(s, &spacing, s->schedule.n, s->settings.n_steps, false, err);
   if (rc) return rc;
   for (int64_t i = 0; i < s->n_calls; i++) s->sigmas[i] = (float)ld_sigma_at(&s->schedule, s->timesteps[i]);

@@ -105,10 +105,17 @@ int ld_sampling_check_signal(const ld_sampling *s, ld_error *err) {
              : 0;
 }
 
-int ld_sampling_read_clip(const ld_value *config, float *range, ld_error *err) {
+bool ld_sampling_overrules(const ld_sampling *s, const ld_value *config, const char *key) {
+  const ld_value *class_name = ld_value_get(config, "_class_name");
+  const bool own = class_name && class_name->string && !strcmp(class_name->string, s->sampler->class_name);
+  return s->settings.overrule && (own || ld_value_get(config, key));
+}
+
+int ld_sampling_read_clip(ld_sampling *s, const ld_value *config, float *range, ld_error *err) {
   bool clip;
   double limit = 1;
   int rc = ld_value_bool(config, "clip_sample", true, &clip, err);
+  if (clip && ld_sampling_overrules(s, config, "clip_sample")) clip = false, s->overruled = true;
   if (!rc) rc = ld_scheduler_positive(config, "clip_sample_range", &limit, err);
   *range = clip ? (float)limit : INFINITY;
   return rc;

@@ -49,6 +49,8 @@ typedef struct ld_sampling_settings {
   int64_t n_steps;       /* 1 to num_train_timesteps */
   size_t n;              /* numbers of a sample; several samples may run as one */
   bool learned_variance; /* the model predicts 2 n numbers: the second half is the variance */
+  bool overrule; /* as StableDiffusionPipeline of diffusers: steps_offset is 1 and clip_sample false in the
+                          * scheduler that it opens, and, where the file has them, in one that is made from it */
 } ld_sampling_settings;
 
 /* One run of a sampler. */
@@ -62,6 +64,7 @@ struct ld_sampling {
   float *sigmas;          /* (n_calls + 1): noise over signal; only for samplers that count in it */
   float init_noise_sigma; /* what the noise from which it starts is multiplied by */
   bool needs_noise;       /* a step adds noise: n numbers from N(0, 1), new ones for each */
+  bool overruled;         /* `overrule` changed a value */
   void *own;              /* the sampler's; freed with free() */
 };
 
@@ -102,8 +105,11 @@ static inline float ld_denoised(ld_prediction prediction, float signal, float no
  * noise: from that alone no sample follows. */
 int ld_sampling_check_signal(const ld_sampling *s, ld_error *err);
 
+/* For `begin`: whether the settings overrule the config's key. */
+bool ld_sampling_overrules(const ld_sampling *s, const ld_value *config, const char *key);
+
 /* For `begin`: the limits of clip_sample, to *range; infinity if nothing is clipped. */
-int ld_sampling_read_clip(const ld_value *config, float *range, ld_error *err);
+int ld_sampling_read_clip(ld_sampling *s, const ld_value *config, float *range, ld_error *err);
 static inline float ld_clipped(float x, float range) {
   return x > range ? range : x < -range ? -range : x;
 }

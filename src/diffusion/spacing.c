@@ -4,12 +4,16 @@
 
 #include "diffusion/scheduler_config.h"
 
-int ld_spacing_read(const ld_value *config, ld_spacing_kind fallback, ld_spacing *out, ld_error *err) {
+int ld_spacing_read(ld_sampling *s, const ld_value *config, ld_spacing_kind fallback, ld_spacing *out,
+                    ld_error *err) {
   static const char *const names[] = {"linspace", "leading", "trailing", NULL};
   int kind, rc = ld_scheduler_choice(config, "timestep_spacing", names, fallback, &kind, err);
   if (rc) return rc;
   out->kind = (ld_spacing_kind)kind;
-  return ld_value_int(config, "steps_offset", 0, &out->offset, err);
+  rc = ld_value_int(config, "steps_offset", 0, &out->offset, err);
+  if (out->offset != 1 && ld_sampling_overrules(s, config, "steps_offset"))
+    out->offset = 1, s->overruled = true;
+  return rc;
 }
 
 /* The i-th timestep of numpy's linspace and arange, which round in these places. */
@@ -55,6 +59,6 @@ int ld_spacing_fill(ld_sampling *s, const ld_spacing *spacing, int64_t top, int6
 int ld_spacing_begin(ld_sampling *s, const ld_value *config, ld_spacing_kind fallback, bool rounded,
                      ld_error *err) {
   ld_spacing spacing;
-  const int rc = ld_spacing_read(config, fallback, &spacing, err);
+  const int rc = ld_spacing_read(s, config, fallback, &spacing, err);
   return rc ? rc : ld_spacing_fill(s, &spacing, s->schedule.n, s->settings.n_steps, rounded, err);
 }

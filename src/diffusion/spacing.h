@@ -23,7 +23,8 @@ typedef struct ld_spacing {
   }
 
 /* `fallback` is the spacing of a config that names none. */
-int ld_spacing_read(const ld_value *config, ld_spacing_kind fallback, ld_spacing *out, ld_error *err);
+int ld_spacing_read(ld_sampling *s, const ld_value *config, ld_spacing_kind fallback, ld_spacing *out,
+                    ld_error *err);
 
 /* The steps' timesteps, falling, which all lie below `top`, to s->timesteps; `rounded` to integers or as they
  * are. `n_points` is n_steps, or n_steps + 1 for a spacing that leaves out the last point of linspace and

@@ -144,10 +144,15 @@ static int fit(ld_picture_maker *m, ld_error *err) {
 static int begin_sampling(ld_picture_maker *m, ld_error *err) {
   const ld_sampling_settings settings = {.n_steps = m->settings->n_steps,
                                          .n = (size_t)m->d->channels * m->size,
-                                         .learned_variance = m->outputs == 2 * m->d->channels};
+                                         .learned_variance = m->outputs == 2 * m->d->channels,
+                                         .overrule = m->d->overrule};
   char *source = ld_format("%s/scheduler/scheduler_config.json", ld_model_folder_path(m->base->folder));
   const int rc =
       ld_sampling_begin(&m->sampling, m->settings->sampler, m->d->scheduler, source, &settings, err);
+  if (!rc && m->sampling.overruled)
+    ld_info("sampler %s: taken with steps_offset 1 and clip_sample false, as diffusers' "
+            "StableDiffusionPipeline takes it",
+            source);
   free(source);
   return rc;
 }

@@ -42,6 +42,7 @@ struct ld_diffusion {
   int null_class;            /* the class of a picture that may show anything; 0: there is none */
   float guidance;            /* when nobody says otherwise, as in diffusers' pipeline of the family */
   bool sizes;                /* it reads the pictures' sizes */
+  bool overrule;             /* its pipeline overrules scheduler_config.json: diffusion/sampler.h */
   bool zero_empty; /* without a negative prompt guidance starts from zeros, not the empty text's states */
   /* Ids of the tokenizers' tokens; set by who opens them. */
   int32_t bos, eos, padding[LD_MOST_TEXT_ENCODERS];

@@ -102,6 +102,7 @@ static void describe(ld_builder *b, const parts *own, bool conditional) {
                                      .n_classes = ld_unet_n_classes(own->unet),
                                      .guidance = own->n_texts == 2 ? 5 : 7.5F,
                                      .sizes = ld_unet_size_width(own->unet) > 0,
+                                     .overrule = own->n_texts == 1,
                                      .condition = condition,
                                      .denoise = denoise});
   ld_model *model = b->model;

@@ -388,9 +388,10 @@ def sample_classes(pipe, case, draws):
 def make_samples(name, case, folder, seed):
     parts = build(case, torch.Generator().manual_seed(seed + zlib.crc32(name.encode())))
     gen = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()) + 1)
+    # As the folder has it, for in memory it says what is a default of its class; StableDiffusionPipeline sets clip_sample and steps_offset.
+    parts["scheduler"] = case["scheduler"][0].from_pretrained(os.path.join(folder, "scheduler"))
     pipe = open_pipeline(folder, case, parts)
-    # As the folder has it: in memory it says what is a default of its class, and the pipeline sets clip_sample and steps_offset.
-    own, samples = case["scheduler"][0].from_pretrained(os.path.join(folder, "scheduler")), {}
+    own, samples = pipe.scheduler, {}
     samplers = FLOW_SAMPLERS if is_flow(own) else SAMPLERS
     runs = [(s, s, NEGATIVE, GUIDANCE) for s in samplers]
     if "texts" in case:
@@ -400,7 +401,8 @@ def make_samples(name, case, folder, seed):
             continue
         draws = Draws(gen)
         draw_from(draws)
-        pipe.scheduler = getattr(diffusers, samplers[scheduler]).from_config(own.config) if scheduler else own
+        other = getattr(diffusers, samplers[scheduler]) if scheduler else type(own)
+        pipe.scheduler = own if other is type(own) else other.from_config(own.config)
         if "texts" in case:
             pixels = sample_texts(pipe, case, draws, negative, guidance)
         else:

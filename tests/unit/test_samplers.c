@@ -278,6 +278,35 @@ Test(samplers, keys_of_other_classes_are_ignored) {
   cr_assert(!begin("flow", "{'timestep_spacing': 'even', 'nobody': 1}", 10, &err), "%s", err.text);
 }
 
+/* What a config means to ddim where StableDiffusionPipeline overrules it: the offset is the last timestep, and the last step
+ * leads to what the prediction means, clipped or not. */
+static void check_overruled(const char *text, int64_t offset, bool clips) {
+  ld_error err;
+  ld_sampling s;
+  float sample[N], prediction[N] = {0};
+  ld_value *config = parse(text);
+  const ld_sampling_settings settings = {.n_steps = 10, .n = N, .overrule = true};
+  cr_assert(!ld_sampling_begin(&s, ld_sampler_find("ddim"), config, source, &settings, &err), "%s", err.text);
+  for (int i = 0; i < N; i++) sample[i] = 5;
+  s.at = s.n_calls - 1;
+  cr_assert_eq((int64_t)s.timesteps[s.at], offset, "%s: %g", text, (double)s.timesteps[s.at]);
+  ld_sampling_step(&s, prediction, NULL, sample);
+  cr_assert_eq(sample[0] < 1.5f, clips, "%s: %g", text, (double)sample[0]);
+  ld_sampling_end(&s);
+  ld_value_free(config);
+}
+
+/* As diffusers 0.42 does: its own scheduler is overruled in any case; one of another class is made from the file, and what
+ * is missing there has that class's default. */
+Test(samplers, stable_diffusion_overrules_its_file) {
+  check_overruled("{'_class_name': 'DDIMScheduler'}", 1, false);
+  check_overruled("{'_class_name': 'DDIMScheduler', 'clip_sample': true, 'steps_offset': 3}", 1, false);
+  check_overruled("{'_class_name': 'PNDMScheduler'}", 0, true);
+  check_overruled("{'_class_name': 'PNDMScheduler', 'clip_sample': true, 'steps_offset': 0}", 1, false);
+  check_overruled("{'_class_name': 'PNDMScheduler', 'steps_offset': 0}", 1, true);
+  check_overruled("{'_class_name': 'PNDMScheduler', 'clip_sample': false}", 0, false);
+}
+
 /* numpy makes a step too many of some: 61 of 1000. */
 Test(samplers, any_numberof_steps) {
   static const char *const configs[] = {"{'timestep_spacing': 'linspace', 'skip_prk_steps': true}",
