@@ -157,9 +157,9 @@ static void find_logits(ld_decoder *d, const ld_tensor *x, int n) {
            (size_t)head->in * sizeof *d->last);
   const ld_product p = {.layer = head,
                         .T = n,
-                        .x = {d->last, head->in},
-                        .y = {d->logits, head->out},
-                        .kept = {d->kept, ld_linear_kept(head)}};
+                        .x = ld_side_at(d->last, head->in),
+                        .y = ld_side_at(d->logits, head->out),
+                        .kept = ld_side_at(d->kept, ld_linear_kept(head))};
   ld_linear_read(&p);
   ld_linear_forward(&p);
 }

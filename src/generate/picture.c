@@ -150,8 +150,9 @@ static int begin_sampling(ld_picture_maker *m, ld_error *err) {
   const int rc =
       ld_sampling_begin(&m->sampling, m->settings->sampler, m->d->scheduler, source, &settings, err);
   if (!rc && m->sampling.overruled)
-    ld_warn("%s: steps_offset is taken as 1 and clip_sample as false, as diffusers' StableDiffusionPipeline does",
-            source);
+    ld_warn(
+        "%s: steps_offset is taken as 1 and clip_sample as false, as diffusers' StableDiffusionPipeline does",
+        source);
   free(source);
   return rc;
 }

@@ -85,9 +85,9 @@ static ld_product product_of(ld_tape *tape, const linear_op *op) {
   return (ld_product){.layer = op->layer,
                       .T = op->x->rows,
                       .dropped = ld_linear_drops(tape, op->layer),
-                      .x = {op->x->data, op->x->stride},
-                      .y = {op->y->data, op->y->stride},
-                      .kept = {op->kept, ld_linear_kept(op->layer)},
+                      .x = ld_side_at(op->x->data, op->x->stride),
+                      .y = ld_side_at(op->y->data, op->y->stride),
+                      .kept = ld_side_at(op->kept, ld_linear_kept(op->layer)),
                       .scratch = ld_tape_scratch(tape)};
 }
 

@@ -91,9 +91,9 @@ static ld_product product_of(const loss_op *op, const loss_scratch *s, int n, fl
   return (ld_product){.layer = head,
                       .T = n,
                       .dropped = s->seen != NULL,
-                      .x = {x, head->in},
-                      .y = {s->logits, head->out},
-                      .kept = {s->kept, ld_linear_kept(head)},
+                      .x = ld_side_at(x, head->in),
+                      .y = ld_side_at(s->logits, head->out),
+                      .kept = ld_side_at(s->kept, ld_linear_kept(head)),
                       .scratch = s->spare};
 }
 
