@@ -1,4 +1,5 @@
-/* Images in a folder, each with a caption, followed by those of class_data. Units are images; a record's bytes are the caption with its NUL, then the file's. */
+/* Images in a folder, each with a caption, followed by those of class_data. Units are images; a record's bytes are the
+ * caption with its NUL, then the file's. */
 #include <string.h>
 
 #include "io/dataset/format.h"

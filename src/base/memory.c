@@ -63,6 +63,11 @@ bool ld_memory_is_there(size_t bytes) {
   return memory != MAP_FAILED && !munmap(memory, bytes);
 }
 
+/* Whole cache lines. */
+static size_t in_lines(size_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
 void ld_arena_init(ld_arena *arena) {
   memset(arena, 0, sizeof *arena);
 }
@@ -70,6 +75,7 @@ void ld_arena_init(ld_arena *arena) {
 bool ld_arena_reserve(ld_arena *arena, size_t bytes) {
   ld_arena_free(arena);
   if (!bytes) return true;
+  bytes = in_lines(bytes);
   void *memory =
       mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return false;
@@ -80,7 +86,7 @@ bool ld_arena_reserve(ld_arena *arena, size_t bytes) {
 
 void *ld_arena_take(ld_arena *arena, size_t bytes) {
   const size_t start = arena->used;
-  arena->used = start + (bytes + 63) / 64 * 64;
+  arena->used = start + in_lines(bytes);
   if (arena->used > arena->peak) arena->peak = arena->used;
   if (!arena->memory) return NULL;
   if (arena->used > arena->size) {

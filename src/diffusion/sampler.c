@@ -115,7 +115,7 @@ int ld_sampling_read_clip(ld_sampling *s, const ld_value *config, float *range, 
   bool clip;
   double limit = 1;
   int rc = ld_value_bool(config, "clip_sample", true, &clip, err);
-  if (clip && ld_sampling_overrules(s, config, "clip_sample")) clip = false, s->overruled = true;
+  if (!rc && clip && ld_sampling_overrules(s, config, "clip_sample")) clip = false, s->overruled = true;
   if (!rc) rc = ld_scheduler_positive(config, "clip_sample_range", &limit, err);
   *range = clip ? (float)limit : INFINITY;
   return rc;

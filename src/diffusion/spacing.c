@@ -11,7 +11,7 @@ int ld_spacing_read(ld_sampling *s, const ld_value *config, ld_spacing_kind fall
   if (rc) return rc;
   out->kind = (ld_spacing_kind)kind;
   rc = ld_value_int(config, "steps_offset", 0, &out->offset, err);
-  if (out->offset != 1 && ld_sampling_overrules(s, config, "steps_offset"))
+  if (!rc && out->offset != 1 && ld_sampling_overrules(s, config, "steps_offset"))
     out->offset = 1, s->overruled = true;
   return rc;
 }

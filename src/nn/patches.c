@@ -126,8 +126,8 @@ void ld_patches_add(const ld_window *w, float *patches, int row, int n_rows, flo
   move_runs(w, x, row, n_rows, patches, add_run);
 }
 
-/* Output pixels side by side in a row: `n` of them from number `at` on. The first sees pixel (y, x) of its image, which
- * begins `image` numbers into a channel's maps, under the kernel's first number. */
+/* Output pixels side by side in a row: `n` of them from number `at` on, the first of which is (y, x) of its image. That
+ * begins `image` numbers into a channel's maps. */
 typedef struct span {
   int at, n, y, x;
   ptrdiff_t image;
@@ -138,14 +138,13 @@ enum { MOST_SPANS = 32 };
 /* Fills in the spans of output pixels [column, column + n); returns how many there are. */
 static int spans_of(const ld_patches *p, int column, int n, span spans[MOST_SPANS]) {
   const ld_window *w = p->window;
-  const ld_kernel *k = &w->kernel;
   int n_spans = 0;
   for (int at = 0; at < n; n_spans++) {
     const int row = p->row + (column + at) / w->out_width, x = (column + at) % w->out_width;
     const int rest = w->out_width - x;
     span *s = &spans[n_spans];
-    *s = (span){at, rest < n - at ? rest : n - at, row % w->out_height * k->stride - k->padding,
-                x * k->stride - k->padding, (ptrdiff_t)(row / w->out_height) * w->in_height * w->in_width};
+    *s = (span){at, rest < n - at ? rest : n - at, row % w->out_height, x,
+                (ptrdiff_t)(row / w->out_height) * w->in_height * w->in_width};
     at += s->n;
   }
   return n_spans;
@@ -166,18 +165,18 @@ static void next_place(const ld_kernel *k, place *p) {
 
 LD_VECTOR static void make_span(const ld_window *w, const span *s, const float *maps, int i, int j,
                                 float *out) {
-  const int y = s->y + i, x = s->x + j, stride = w->kernel.stride;
+  const ld_kernel *k = &w->kernel;
+  const int stride = k->stride, y = s->y * stride - k->padding + i, x = s->x * stride - k->padding + j;
   const float *row = maps + s->image + (ptrdiff_t)y * w->in_width;
-  int low = x < 0 ? (stride - 1 - x) / stride : 0;
-  int high = x < w->in_width ? (w->in_width - 1 - x) / stride + 1 : 0;
-  if (high > s->n) high = s->n;
-  if (y < 0 || y >= w->in_height || low > high) low = high = s->n;
-  for (int t = 0; t < low; t++) out[t] = 0;
+  int low, high;
+  inside(s->x, s->n, j, w->in_width, k, &low, &high);
+  if (y < 0 || y >= w->in_height) low = high = 0;
+  zero(out, low);
   if (stride == 1)
     for (int t = low; t < high; t++) out[t] = row[x + t];
   else
     for (int t = low; t < high; t++) out[t] = row[x + t * stride];
-  for (int t = high; t < s->n; t++) out[t] = 0;
+  zero(out + high, s->n - high);
 }
 
 static void make_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,

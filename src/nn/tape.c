@@ -131,7 +131,7 @@ void ld_tape_need_most(ld_tape *tape, ld_tape_room *most) {
 
 bool ld_tape_reserve(ld_tape *tape) {
   return ld_arena_reserve(&tape->data, tape->data.peak) && ld_arena_reserve(&tape->grads, tape->grads.peak) &&
-         ld_arena_reserve(&tape->scratch, (tape->scratch_floats * sizeof(float) + 63) / 64 * 64);
+         ld_arena_reserve(&tape->scratch, tape->scratch_floats * sizeof(float));
 }
 
 size_t ld_tape_kept_floats(const ld_tape *tape) {
