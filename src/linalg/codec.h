@@ -19,10 +19,14 @@
 
 typedef struct ld_coded ld_coded;
 
+/* Forms that a tile can read as they are stored: a number after the other. */
+enum ld_plain { LD_PLAIN_NONE, LD_PLAIN_F32, LD_PLAIN_F16, LD_PLAIN_BF16, LD_N_PLAIN };
+
 typedef struct ld_codec {
   const char *name;    /* for errors: "BF16" */
   int elements, bytes; /* of a block, as in base/dtype.h for the type */
   int step;            /* `widen` begins and ends at multiples of it */
+  enum ld_plain plain; /* whether they have such a form */
   /* out[0 .. n) = numbers [first, first + n), exactly as the reference implementation computes them. */
   void (*widen)(float *out, const ld_coded *from, int64_t first, int64_t n);
   /* The same for `lines` strips that begin `stride` numbers apart, to lines of out `ld` apart. NULL: one by one. */

@@ -7,9 +7,9 @@
 #endif
 
 #include "base/text.h"
-#include "base/vmath.h"
 #include "linalg/codecs.h"
 #include "linalg/gemm_blas.h"
+#include "linalg/gemm_few.h"
 #include "linalg/tile_pick.h"
 
 /* A few panels of the right factor stay in the second-level cache while a block of the left factor, from the
@@ -46,28 +46,12 @@ static _Thread_local _Alignas(64) float edge[LD_MOST_TILE_ROWS * LD_PANEL];
 
 static const float zeros[LD_PANEL];
 
-/* A product as the loops see it: strides instead of a transposed result. */
-typedef struct job {
-  int M, N, n_terms, words; /* words of all terms, one after the other */
-  const ld_term *terms;
-  const float *start, *bias;
-  ptrdiff_t start_row, start_column, bias_row, bias_column;
-  float *C;
-  ptrdiff_t row, column; /* of C */
-} job;
-
 /* Rows [row, row + rows) of C and words [word, word + words) of the terms. */
 typedef struct gemm_block {
   int row, rows, word, words;
   int height;                    /* of its tiles */
   const struct gemm_block *next; /* NULL where that is not to be prefetched */
 } gemm_block;
-
-/* A term's part in a block: its numbers [k, k + n) are words [at, ...) of the block. */
-typedef struct term_part {
-  const ld_term *term;
-  int k, n, at;
-} term_part;
 
 const char *ld_gemm_kind(void) {
   return ld_gemm_fused() ? "fused" : ld_gemm_kernel();
@@ -181,47 +165,10 @@ bool ld_gemm_fused(void) {
   return !setup.blas && setup.tile->fused;
 }
 
-static int term_words(const ld_term *term) {
-  return (term->K + setup.tile->pair - 1) / setup.tile->pair;
-}
-
-/* Fills parts[] with the terms' parts in the block; returns their number. */
-static int parts_of(const job *j, const gemm_block *b, term_part parts[LD_MAX_TERMS]) {
-  const int pair = setup.tile->pair;
-  int n = 0, first = 0; /* the term's first word */
-  for (int i = 0; i < j->n_terms; i++) {
-    const int last = first + term_words(&j->terms[i]);
-    const int from = first > b->word ? first : b->word;
-    const int to = last < b->word + b->words ? last : b->word + b->words;
-    if (from < to) {
-      const int k = (from - first) * pair, end = (to - first) * pair;
-      const int K = j->terms[i].K;
-      parts[n++] = (term_part){&j->terms[i], k, (end < K ? end : K) - k, from - b->word};
-    }
-    first = last;
-  }
-  return n;
-}
-
-/* Rows of floats, `ld` apart. */
-typedef struct lines {
-  const float *at;
-  ptrdiff_t ld;
-} lines;
-
-/* Stored rows [row, row + rows), numbers [column, column + n) of each; in place if they are floats, otherwise
- * through `widened`, which must have room for them. */
-static lines lines_of(const ld_factor *factor, int row, int rows, int column, int n) {
-  const float *floats = ld_coded_in_place(&factor->numbers);
-  if (floats) return (lines){floats + (size_t)row * (size_t)factor->ld + (size_t)column, factor->ld};
-  ld_coded_widen_lines(widened, n, &factor->numbers, (int64_t)row * factor->ld + column, factor->ld, rows, n);
-  return (lines){widened, n};
-}
-
 /* Some words of all rows of a transposed left factor's block, as strips. */
-static void fill_strips(const gemm_block *b, const term_part *of, int k, int n) {
+static void fill_strips(const gemm_block *b, const ld_term_part *of, int k, int n) {
   const ld_tile *tile = setup.tile;
-  const lines from = lines_of(&of->term->left, of->k + k, n, b->row, b->rows);
+  const ld_lines from = ld_factor_lines(&of->term->left, of->k + k, n, b->row, b->rows, widened);
   tile->lay(n, b->rows, b->rows, from.at, from.ld, of->term->scale, lines_to_cut, LINE);
   const int word = of->at + k / tile->pair, n_words = (n + tile->pair - 1) / tile->pair;
   tile->cut(n_words, b->rows, b->height, lines_to_cut, LINE, left_block + word * tile->strip,
@@ -229,21 +176,22 @@ static void fill_strips(const gemm_block *b, const term_part *of, int k, int n) 
 }
 
 /* Some of a row of the left factor's block. */
-static void fill_row(const gemm_block *b, const term_part *of, int i) {
+static void fill_row(const gemm_block *b, const ld_term_part *of, int i) {
   const ld_term *term = of->term;
   float *words = left_block + i * LD_BLOCK_STRIDE + of->at;
   if (setup.tile->pair == 1 && term->scale == 1)
     ld_coded_widen(words, &term->left.numbers, (int64_t)(b->row + i) * term->left.ld + of->k, of->n);
   else
-    setup.tile->copy(of->n, lines_of(&term->left, b->row + i, 1, of->k, of->n).at, term->scale, words);
+    setup.tile->copy(of->n, ld_factor_lines(&term->left, b->row + i, 1, of->k, of->n, widened).at,
+                     term->scale, words);
 }
 
 /* A thread's part of the left factor's block: rows of it, or words of all rows when it is transposed. */
-static void fill_block(const job *j, const gemm_block *b, int thread, int n_threads) {
-  term_part parts[LD_MAX_TERMS];
-  const int n = parts_of(j, b, parts), step = LINES * setup.tile->pair;
+static void fill_block(const ld_job *j, const gemm_block *b, int thread, int n_threads) {
+  ld_term_part parts[LD_MAX_TERMS];
+  const int n = ld_job_parts(j, b->word, b->words, parts), step = LINES * setup.tile->pair;
   for (int p = 0; p < n; p++) {
-    const term_part *of = &parts[p];
+    const ld_term_part *of = &parts[p];
     if (of->term->left.transposed)
       for (int k = thread * step; k < of->n; k += n_threads * step)
         fill_strips(b, of, k, of->n - k < step ? of->n - k : step);
@@ -253,32 +201,32 @@ static void fill_block(const job *j, const gemm_block *b, int thread, int n_thre
 }
 
 /* Columns [column, column + n) of the right factor as a panel at `memory`. */
-static void fill_panel(const job *j, const gemm_block *b, int column, int n, float *memory) {
-  term_part parts[LD_MAX_TERMS];
-  const int n_parts = parts_of(j, b, parts);
+static void fill_panel(const ld_job *j, const gemm_block *b, int column, int n, float *memory) {
+  ld_term_part parts[LD_MAX_TERMS];
+  const int n_parts = ld_job_parts(j, b->word, b->words, parts);
   const int padded = n <= LD_PANEL / 2 ? LD_PANEL / 2 : LD_PANEL;
   for (int p = 0; p < n_parts; p++) {
-    const term_part *of = &parts[p];
+    const ld_term_part *of = &parts[p];
     const ld_factor *right = &of->term->right;
     float *panel = memory + of->at * LD_PANEL;
     if (!right->transposed && n == LD_PANEL && setup.tile->pair == 1) {
       ld_coded_widen_lines(panel, LD_PANEL, &right->numbers, (int64_t)of->k * right->ld + column, right->ld,
                            of->n, n);
     } else if (right->transposed) {
-      const lines from = lines_of(right, column, n, of->k, of->n);
+      const ld_lines from = ld_factor_lines(right, column, n, of->k, of->n, widened);
       setup.tile->turn(of->n, n, padded, from.at, from.ld, 1, panel);
     } else {
-      const lines from = lines_of(right, of->k, of->n, column, n);
+      const ld_lines from = ld_factor_lines(right, of->k, of->n, column, n, widened);
       setup.tile->lay(of->n, n, padded, from.at, from.ld, 1, panel, LD_PANEL);
     }
   }
 }
 
 /* The right factor itself, if it can serve as a panel and is used too rarely to be worth copying. */
-static const float *panel_in_place(const job *j, const gemm_block *b, int column, int n, int n_tiles) {
-  term_part parts[LD_MAX_TERMS];
+static const float *panel_in_place(const ld_job *j, const gemm_block *b, int column, int n, int n_tiles) {
+  ld_term_part parts[LD_MAX_TERMS];
   if (n_tiles > 2 || setup.tile->pair != 1 || (n != LD_PANEL && n != LD_PANEL / 2)) return NULL;
-  const int n_parts = parts_of(j, b, parts);
+  const int n_parts = ld_job_parts(j, b->word, b->words, parts);
   const ld_factor *right = &parts[0].term->right;
   const float *floats = ld_coded_in_place(&right->numbers);
   if (n_parts != 1 || right->transposed || !floats) return NULL;
@@ -292,7 +240,7 @@ typedef struct panel {
   int column, n;
 } panel;
 
-static panel take_panel(const job *j, const gemm_block *b, int column, int n_tiles, float *memory) {
+static panel take_panel(const ld_job *j, const gemm_block *b, int column, int n_tiles, float *memory) {
   panel p = {.column = column, .n = j->N - column < LD_PANEL ? j->N - column : LD_PANEL};
   p.words = panel_in_place(j, b, column, p.n, n_tiles);
   p.ld = p.words ? j->terms[0].right.ld : LD_PANEL;
@@ -302,37 +250,22 @@ static panel take_panel(const job *j, const gemm_block *b, int column, int n_til
   return p;
 }
 
-/* The approximate position of number n; with a codec's long blocks it may be within one. */
-static size_t bytes_to(const ld_coded *numbers, size_t n) {
-  return n * (size_t)numbers->codec->bytes / (size_t)numbers->codec->elements;
-}
-
-/* Columns [first, first + n) of rows [row, row + rows) of a factor as stored. */
-static ld_fetch fetch_stored(const ld_factor *factor, int row, int rows, int first, int n) {
-  const ld_coded *numbers = &factor->numbers;
-  return (ld_fetch){.at = (const char *)numbers->data +
-                          bytes_to(numbers, (size_t)row * (size_t)factor->ld + (size_t)first),
-                    .stride = (ptrdiff_t)bytes_to(numbers, (size_t)factor->ld),
-                    .rows = rows,
-                    .lines = (int)((bytes_to(numbers, (size_t)n) + 63) / 64)};
-}
-
 /* The first term's part of columns [column, column + n) in a block. */
-static ld_fetch fetch_of(const job *j, const gemm_block *b, int column, int n) {
-  term_part parts[LD_MAX_TERMS];
-  if (n <= 0 || !parts_of(j, b, parts)) return (ld_fetch){0};
+static ld_fetch fetch_of(const ld_job *j, const gemm_block *b, int column, int n) {
+  ld_term_part parts[LD_MAX_TERMS];
+  if (n <= 0 || !ld_job_parts(j, b->word, b->words, parts)) return (ld_fetch){0};
   const ld_factor *right = &parts[0].term->right;
-  return right->transposed ? fetch_stored(right, column, n, parts[0].k, parts[0].n)
-                           : fetch_stored(right, parts[0].k, parts[0].n, column, n);
+  return right->transposed ? ld_factor_fetch(right, column, n, parts[0].k, parts[0].n)
+                           : ld_factor_fetch(right, parts[0].k, parts[0].n, column, n);
 }
 
 /* The first term's part of a block of the left factor; NULL: nothing. */
-static ld_fetch fetch_block(const job *j, const gemm_block *b) {
-  term_part parts[LD_MAX_TERMS];
-  if (!b || !parts_of(j, b, parts)) return (ld_fetch){0};
+static ld_fetch fetch_block(const ld_job *j, const gemm_block *b) {
+  ld_term_part parts[LD_MAX_TERMS];
+  if (!b || !ld_job_parts(j, b->word, b->words, parts)) return (ld_fetch){0};
   const ld_factor *left = &parts[0].term->left;
-  return left->transposed ? fetch_stored(left, parts[0].k, parts[0].n, b->row, b->rows)
-                          : fetch_stored(left, b->row, b->rows, parts[0].k, parts[0].n);
+  return left->transposed ? ld_factor_fetch(left, parts[0].k, parts[0].n, b->row, b->rows)
+                          : ld_factor_fetch(left, b->row, b->rows, parts[0].k, parts[0].n);
 }
 
 /* Where a piece of C begins, and what it starts from: rows of the piece `ld` apart. */
@@ -343,34 +276,8 @@ typedef struct piece {
   ptrdiff_t ldc;
 } piece;
 
-LD_VECTOR static void add_lines(float *sum, const float *a, const float *b, int n) {
-  for (int i = 0; i < n; i++) sum[i] = a[i] + b[i];
-}
-
-LD_VECTOR static void add_number(float *sum, const float *a, float b, int n) {
-  for (int i = 0; i < n; i++) sum[i] = a[i] + b;
-}
-
-/* Gathers at `edge` what the tiles of rows from `row` and columns from `column` start from. */
-static void gather_start(const job *j, bool fresh, int row, int rows, int column, int n) {
-  const float *start = fresh ? j->start : j->C, *bias = fresh ? j->bias : NULL;
-  const ptrdiff_t start_row = fresh ? j->start_row : j->row,
-                  start_column = fresh ? j->start_column : j->column;
-  for (int i = 0; i < rows; i++) {
-    const float *s = start ? start + (row + i) * start_row + column * start_column : zeros;
-    const float *b = bias ? bias + (row + i) * j->bias_row + column * j->bias_column : zeros;
-    if ((!start || start_column == 1) && (!bias || j->bias_column == 1))
-      add_lines(edge + i * LD_PANEL, s, b, n);
-    else if ((!start || start_column == 1) && j->bias_column == 0)
-      add_number(edge + i * LD_PANEL, s, *b, n);
-    else
-      for (int k = 0; k < n; k++)
-        edge[i * LD_PANEL + k] = s[start ? k * start_column : 0] + b[bias ? k * j->bias_column : 0];
-  }
-}
-
 /* C or its start in place if tiles can use them, else at `edge`. */
-static piece piece_at(const job *j, bool fresh, int row, int rows, int column, int n) {
+static piece piece_at(const ld_job *j, bool fresh, int row, int rows, int column, int n) {
   const bool whole = j->column == 1 && (n == LD_PANEL || n == LD_PANEL / 2);
   float *c = j->C + row * j->row + column * j->column;
   piece p = {edge, LD_PANEL, whole ? c : edge, whole ? j->row : LD_PANEL};
@@ -383,12 +290,12 @@ static piece piece_at(const job *j, bool fresh, int row, int rows, int column, i
   else if (whole && !j->start && !j->bias)
     p.start = zeros, p.ld_start = 0;
   else
-    gather_start(j, fresh, row, rows, column, n);
+    ld_job_start(j, fresh, row, rows, column, n, edge);
   return p;
 }
 
 /* Rows [row, row + rows) of the block, at most a tile's, times a panel. */
-static void run_tile(const job *j, const gemm_block *b, int row, int rows, const panel *right,
+static void run_tile(const ld_job *j, const gemm_block *b, int row, int rows, const panel *right,
                      ld_fetch *fetch) {
   const bool strips = j->terms[0].left.transposed, half = right->n <= LD_PANEL / 2;
   ld_tile_function *tile = strips ? setup.tile->by_strips[half] : setup.tile->by_rows[half];
@@ -404,7 +311,8 @@ static void run_tile(const job *j, const gemm_block *b, int row, int rows, const
 
 /* Rows [first, last) of the block times the panels that begin within [column, end). Meanwhile, what is needed
  * next, from column `next` on or, after the last one, of the next block, is prefetched. */
-static void run_group(const job *j, const gemm_block *b, int first, int last, int column, int end, int next) {
+static void run_group(const ld_job *j, const gemm_block *b, int first, int last, int column, int end,
+                      int next) {
   const int rows = last - first, height = b->height;
   const int n_tiles = (rows + height - 1) / height;
   panel panels[GROUP];
@@ -422,7 +330,7 @@ static void run_group(const job *j, const gemm_block *b, int first, int last, in
 }
 
 /* A thread's part of a block: groups of panels, or rows of them when there are fewer groups than threads. */
-static void run_block(const job *j, const gemm_block *b, int thread, int n_threads) {
+static void run_block(const ld_job *j, const gemm_block *b, int thread, int n_threads) {
   const int width = GROUP * LD_PANEL, n_groups = (j->N + width - 1) / width;
   const int n_slices = n_groups < n_threads ? n_threads : 1;
   for (int unit = thread; unit < n_groups * n_slices; unit += n_threads) {
@@ -450,25 +358,29 @@ static int block_words(int words) {
 }
 
 /* Whether blocks are to stay in the second-level cache: all of the right factor is in one group of panels. */
-static bool has_small_blocks(const job *j) {
+static bool has_small_blocks(const ld_job *j) {
   return j->N <= GROUP * LD_PANEL;
 }
 
 /* The rows of a block of so many words. */
-static int block_rows(const job *j, int words) {
+static int block_rows(const ld_job *j, int words) {
   const int rows = even_cut(j->M, j->terms[0].left.transposed ? TURNED_ROWS : BLOCK_ROWS, 1);
   const int some = SMALL_BLOCK / words < LEAST_ROWS ? LEAST_ROWS : SMALL_BLOCK / words;
   return has_small_blocks(j) && some < rows ? even_cut(j->M, some, setup.tile->rows) : rows;
 }
 
-static gemm_block block_at(const job *j, int row, int rows, int word, int words) {
+static gemm_block block_at(const ld_job *j, int row, int rows, int word, int words) {
   gemm_block b = {.row = row, .rows = j->M - row < rows ? j->M - row : rows};
   b.word = word, b.words = j->words - word < words ? j->words - word : words;
   b.height = ld_tile_height(setup.tile, b.rows);
   return b;
 }
 
-static void run(const job *j, int thread, int n_threads) {
+static void run(const ld_job *j, int thread, int n_threads) {
+  if (ld_gemm_is_few(j)) {
+    ld_gemm_few(j, thread, n_threads);
+    return;
+  }
   const int words = block_words(j->words), rows = block_rows(j, words);
   for (int row = 0; row < j->M; row += rows)
     for (int word = 0; word < j->words; word += words) {
@@ -486,7 +398,7 @@ static void run(const job *j, int thread, int n_threads) {
     }
 }
 
-static void run_threads(const job *j) {
+static void run_threads(const ld_job *j) {
 #ifdef _OPENMP
   if (setup.threads > 1 && (double)j->M * j->N * j->words > LEAST_SHARED) {
 #pragma omp parallel num_threads(setup.threads)
@@ -498,7 +410,7 @@ static void run_threads(const job *j) {
 }
 
 /* Nothing to multiply: C = start + bias. */
-static void put_start(const job *j) {
+static void put_start(const ld_job *j) {
   for (int i = 0; i < j->M; i++)
     for (int k = 0; k < j->N; k++)
       j->C[i * j->row + k * j->column] = (j->start ? j->start[i * j->start_row + k * j->start_column] : 0) +
@@ -506,13 +418,13 @@ static void put_start(const job *j) {
 }
 
 /* The same product with C transposed: C^T = right^T left^T. */
-static void turn_job(job *j, ld_term *term) {
+static void turn_job(ld_job *j, ld_term *term) {
   const ld_factor left = term->left;
   term->left = term->right;
   term->left.transposed = !term->right.transposed;
   term->right = left;
   term->right.transposed = !left.transposed;
-  const job from = *j;
+  const ld_job from = *j;
   j->M = from.N;
   j->N = from.M;
   j->row = from.column;
@@ -531,11 +443,11 @@ void ld_gemm_sum(const ld_sum *sum) {
     ld_gemm_blas(sum);
     return;
   }
-  job j = {.M = M, .N = N, .n_terms = sum->n_terms, .terms = sum->terms};
+  ld_job j = {.tile = setup.tile, .M = M, .N = N, .n_terms = sum->n_terms, .terms = sum->terms};
   j.start = sum->start, j.start_row = sum->ld_start, j.start_column = 1;
   j.bias = sum->bias, j.bias_row = sum->bias_by_row, j.bias_column = !sum->bias_by_row;
   j.C = sum->C, j.row = sum->ldc, j.column = 1;
-  for (int i = 0; i < j.n_terms; i++) j.words += term_words(&j.terms[i]);
+  for (int i = 0; i < j.n_terms; i++) j.words += ld_term_words(setup.tile, &j.terms[i]);
   /* A narrow result of a tall product over rows (the gradient of B): computed as rows, its right factor can
    * stay in place. */
   ld_term turned = j.terms[0];

@@ -15,9 +15,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "linalg/codec.h"
+
 enum {
   LD_MOST_TILE_ROWS = 14,
-  LD_PANEL = 32,         /* columns of a panel; half a panel is the narrowest right factor */
+  LD_PANEL = 32,       /* columns of a panel; half a panel is the narrowest right factor */
+  LD_FEW_COLUMNS = 16, /* of a product of few rows at a time: more streams than that from memory are slower */
   LD_CHAIN_WORDS = 192,  /* summed from zero; longer products may be cut at multiples of it */
   LD_BLOCK_WORDS = 800,  /* the most words of a row in a block */
   LD_BLOCK_STRIDE = 816, /* an odd number of cache lines, so that rows of a tile use different cache sets */
@@ -49,6 +52,12 @@ typedef void ld_tile_function(int rows, int words, const float *a, const float *
                               const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
                               ld_fetch *fetch);
 
+/* sum (rows, n_columns), `ld_sum` apart, += x w, over n words within a chain. Row i of x is at x[i * ldx]; rows of w
+ * are `ldw` numbers apart. Sums up to LD_FEW_COLUMNS may be written over. Meanwhile memory `ahead` bytes behind what is
+ * read is prefetched. */
+typedef void ld_few_function(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,
+                             ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead);
+
 typedef struct ld_tile {
   const char *name;
   int rows;   /* the most rows of a tile */
@@ -79,6 +88,10 @@ typedef struct ld_tile {
   /* Columns of a panel from rows of a matrix: word k of column j at panel[k * LD_PANEL + j] from x[j * ld +
    * k...], of n numbers each; columns from n_columns to `padded` become 0. */
   void (*turn)(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *panel);
+
+  /* For products of few rows (gemm_few.h), where a word is a float: [0] for a weight with a row for each column of the
+   * result, [1] for one with a row for each k; by the form in which its numbers are stored. NULL: no such. */
+  ld_few_function *few[LD_N_PLAIN][2];
 } ld_tile;
 
 #endif

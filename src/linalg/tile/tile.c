@@ -222,20 +222,43 @@ INLINE vec pick(vec low, vec high, order place) {
 #endif
 }
 
-/* Turns a square of words: each round swaps what lies `far` rows below with what lies `far` words to the
- * right. */
-INLINE void turn_square(vec row[LANES]) {
+/* The same four places in each 16 bytes of two vectors, of which number 4 + e is element e of the second. Processors
+ * move such numbers in one instruction. */
+INLINE order each_four(int a, int b, int c, int d) {
+  const int four[4] = {a, b, c, d};
+  order place;
+  UNROLL for (int e = 0; e < LANES; e++) place[e] = four[e % 4] % 4 + e / 4 * 4 + four[e % 4] / 4 * LANES;
+  return place;
+}
+
+/* Swaps what lies `far` rows below with what lies `far` words to the right. */
+INLINE void swap_far(vec row[LANES], int far) {
   order place;
   UNROLL for (int e = 0; e < LANES; e++) place[e] = e;
-  UNROLL for (int far = LANES / 2; far; far /= 2) {
-    const order right = (place & far) != 0; /* -1 or 0 */
-    UNROLL for (int i = 0; i < LANES; i++) {
-      if (i & far) continue;
-      const vec upper = row[i], lower = row[i + far];
-      row[i] = pick(upper, lower, place + (right & (LANES - far)));
-      row[i + far] = pick(upper, lower, place + far + (right & (LANES - far)));
-    }
+  const order right = (place & far) != 0; /* -1 or 0 */
+  UNROLL for (int i = 0; i < LANES; i++) {
+    if (i & far) continue;
+    const vec upper = row[i], lower = row[i + far];
+    row[i] = pick(upper, lower, place + (right & (LANES - far)));
+    row[i + far] = pick(upper, lower, place + far + (right & (LANES - far)));
   }
+}
+
+/* Turns a square of words: squares of four words first, then whole ones. */
+INLINE void turn_square(vec row[LANES]) {
+  const order low = each_four(0, 4, 1, 5), high = each_four(2, 6, 3, 7);
+  const order low_pair = each_four(0, 1, 4, 5), high_pair = each_four(2, 3, 6, 7);
+  UNROLL for (int i = 0; i < LANES / 4; i++) {
+    vec *four = row + 4 * i;
+    const vec a = pick(four[0], four[1], low), b = pick(four[0], four[1], high);
+    const vec c = pick(four[2], four[3], low), d = pick(four[2], four[3], high);
+    four[0] = pick(a, c, low_pair);
+    four[1] = pick(a, c, high_pair);
+    four[2] = pick(b, d, low_pair);
+    four[3] = pick(b, d, high_pair);
+  }
+  if (LANES > 4) swap_far(row, LANES / 2);
+  if (LANES > 8) swap_far(row, LANES / 4);
 }
 
 /* The next LANES words of a column. */
@@ -279,6 +302,163 @@ static void turn(int n, int n_columns, int padded, const float *x, ptrdiff_t ld,
   }
 }
 
+#ifndef LD_TILE_BF16
+enum { FEW_ROWS = 4, GROUPS = LD_FEW_COLUMNS / LANES, CACHE_LINE = 64 };
+typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
+
+/* Numbers [at, at + LANES) of w. */
+INLINE vec read(enum ld_plain form, const void *w, ptrdiff_t at) {
+  const void *half = (const uint16_t *)w + at;
+  if (form == LD_PLAIN_F32) return load((const float *)w + at);
+#if defined(__AVX512F__)
+  const __m256i halves = _mm256_loadu_si256(half);
+  if (form == LD_PLAIN_F16) return (vec)_mm512_cvtph_ps(halves);
+  return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+#elif defined(__AVX2__)
+  const __m128i halves = _mm_loadu_si128(half);
+  if (form == LD_PLAIN_F16) return (vec)_mm256_cvtph_ps(halves);
+  return (vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16);
+#else
+  (void)half;
+  return (vec){0}; /* the table has no such form */
+#endif
+}
+
+INLINE float read_one(enum ld_plain form, const void *w, ptrdiff_t at) {
+  if (form == LD_PLAIN_F32) return ((const float *)w)[at];
+  const uint16_t half = ((const uint16_t *)w)[at];
+#ifdef __F16C__
+  if (form == LD_PLAIN_F16) return _cvtsh_ss(half);
+#endif
+  const uint32_t word = (uint32_t)half << 16;
+  float value;
+  memcpy(&value, &word, sizeof value);
+  return value;
+}
+
+/* The bytes of a number. */
+INLINE int size_of(enum ld_plain form) {
+  return form == LD_PLAIN_F32 ? 4 : 2;
+}
+
+/* panel (numbers of a cache line, LD_FEW_COLUMNS) from the line at at[j] + offset of each column j. All of a line is used
+ * at once: where columns are a power of two apart, it is soon displaced. Two numbers of bfloat16 are turned as a word. */
+INLINE void turn_lines(enum ld_plain form, const char *const *at, ptrdiff_t offset, ptrdiff_t ahead,
+                       float *panel) {
+  const bool pairs = form == LD_PLAIN_BF16;
+  const int numbers = CACHE_LINE / size_of(form);
+  UNROLL for (int g = 0; g < LD_FEW_COLUMNS; g += LANES) {
+    UNROLL for (int k = 0; k < numbers; k += pairs ? 2 * LANES : LANES) {
+      vec row[LANES];
+      UNROLL for (int j = 0; j < LANES; j++) {
+        const char *from = at[g + j] + offset;
+        row[j] = pairs ? load((const float *)(const void *)(from + 2 * k)) : read(form, from, k);
+        if (k == 0) __builtin_prefetch(from + ahead, 0, 2);
+      }
+      turn_square(row);
+      UNROLL for (int e = 0; e < LANES; e++) {
+        float *to = panel + (k + (pairs ? 2 * e : e)) * LD_FEW_COLUMNS + g;
+        store(to, pairs ? (vec)((bits)row[e] << 16) : row[e]);
+        if (pairs) store(to + LD_FEW_COLUMNS, (vec)((bits)row[e] & 0xffff0000u));
+      }
+    }
+  }
+}
+
+/* sums (rows, LD_FEW_COLUMNS) += x (rows, n) panel */
+INLINE void add_panel(int rows, int n, const float *x, ptrdiff_t ldx, const float *panel,
+                      vec sums[FEW_ROWS][GROUPS]) {
+  for (int k = 0; k < n; k++)
+    UNROLL for (int g = 0; g < GROUPS; g++) UNROLL for (int i = 0; i < rows; i++) sums[i][g] =
+        multiply_add(x + i * ldx + k, load(panel + k * LD_FEW_COLUMNS + g * LANES), sums[i][g]);
+}
+
+INLINE void few_turned_rows(enum ld_plain form, int rows, int n, const float *x, ptrdiff_t ldx,
+                            const char *const *at, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {
+  const int size = size_of(form), numbers = CACHE_LINE / size;
+  _Alignas(64) float panel[CACHE_LINE / 2 * LD_FEW_COLUMNS];
+  vec sums[FEW_ROWS][GROUPS];
+  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < GROUPS; g++) sums[i][g] =
+      load(sum + i * ld_sum + g * LANES);
+  int k = 0;
+  for (; k + numbers <= n; k += numbers) {
+    turn_lines(form, at, k * size, ahead, panel);
+    add_panel(rows, numbers, x + k, ldx, panel, sums);
+  }
+  for (int e = 0; e < n - k; e++)
+    for (int j = 0; j < LD_FEW_COLUMNS; j++) panel[e * LD_FEW_COLUMNS + j] = read_one(form, at[j], k + e);
+  add_panel(rows, n - k, x + k, ldx, panel, sums);
+  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < GROUPS; g++)
+      store(sum + i * ld_sum + g * LANES, sums[i][g]);
+}
+
+INLINE void few_turned(enum ld_plain form, int rows, int n, int n_columns, const float *x, ptrdiff_t ldx,
+                       const void *w, ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {
+  const char *at[LD_FEW_COLUMNS]; /* those beyond the last repeat it */
+  for (int j = 0; j < LD_FEW_COLUMNS; j++)
+    at[j] = (const char *)w + (j < n_columns ? j : n_columns - 1) * ldw * size_of(form);
+  for (; rows > 0; rows -= FEW_ROWS, x += FEW_ROWS * ldx, sum += FEW_ROWS * ld_sum) {
+    if (rows == 1)
+      few_turned_rows(form, 1, n, x, ldx, at, sum, ld_sum, ahead);
+    else if (rows == 2)
+      few_turned_rows(form, 2, n, x, ldx, at, sum, ld_sum, ahead);
+    else if (rows == 3)
+      few_turned_rows(form, 3, n, x, ldx, at, sum, ld_sum, ahead);
+    else
+      few_turned_rows(form, 4, n, x, ldx, at, sum, ld_sum, ahead);
+  }
+}
+
+/* n rows of w, a constant where this is called; those after them are prefetched. */
+INLINE void few_add(enum ld_plain form, int n, int n_columns, const float *x, const void *w, ptrdiff_t at,
+                    ptrdiff_t ldw, float *sum) {
+  const char *next = (const char *)w + (at + n * ldw) * size_of(form);
+  const ptrdiff_t stride = ldw * size_of(form);
+  int j = 0;
+  for (; j + CACHE_LINE / size_of(form) <= n_columns; next += CACHE_LINE) {
+    UNROLL for (int k = 0; k < n; k++) __builtin_prefetch(next + k * stride);
+    UNROLL for (int v = 0; v < CACHE_LINE / size_of(form); v += LANES, j += LANES) {
+      vec to = load(sum + j);
+      UNROLL for (int k = 0; k < n; k++) to = multiply_add(x + k, read(form, w, at + k * ldw + j), to);
+      store(sum + j, to);
+    }
+  }
+  for (; j < n_columns; j++)
+    for (int k = 0; k < n; k++)
+      sum[j] = multiply_add(x + k, (vec){read_one(form, w, at + k * ldw + j)}, (vec){sum[j]})[0];
+}
+
+INLINE void few_lines(enum ld_plain form, int rows, int n, int n_columns, const float *x, ptrdiff_t ldx,
+                      const void *w, ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum) {
+  enum { LINES = 4 };
+  int k = 0;
+  for (; k + LINES <= n; k += LINES)
+    for (int i = 0; i < rows; i++)
+      few_add(form, LINES, n_columns, x + i * ldx + k, w, k * ldw, ldw, sum + i * ld_sum);
+  for (; k < n; k++)
+    for (int i = 0; i < rows; i++)
+      few_add(form, 1, n_columns, x + i * ldx + k, w, k * ldw, ldw, sum + i * ld_sum);
+}
+
+/* The two functions for a form of numbers. */
+#define FEW_FUNCTIONS(name, form)                                                                            \
+  static void name##_turned(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,    \
+                            ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {                  \
+    few_turned(form, rows, n, n_columns, x, ldx, w, ldw, sum, ld_sum, ahead);                                \
+  }                                                                                                          \
+  static void name##_lines(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,     \
+                           ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {                   \
+    (void)ahead;                                                                                             \
+    few_lines(form, rows, n, n_columns, x, ldx, w, ldw, sum, ld_sum);                                        \
+  }
+
+FEW_FUNCTIONS(f32, LD_PLAIN_F32)
+FEW_FUNCTIONS(bf16, LD_PLAIN_BF16)
+#ifdef __F16C__
+FEW_FUNCTIONS(f16, LD_PLAIN_F16)
+#endif
+#endif
+
 const ld_tile LD_TILE_NAME = {
     .name = LD_TILE_TEXT,
     .rows = LD_TILE_ROWS,
@@ -294,4 +474,11 @@ const ld_tile LD_TILE_NAME = {
     .lay = lay,
     .cut = cut,
     .turn = turn,
+#ifndef LD_TILE_BF16
+    .few[LD_PLAIN_F32] = {f32_turned, f32_lines},
+    .few[LD_PLAIN_BF16] = {bf16_turned, bf16_lines},
+#ifdef __F16C__
+    .few[LD_PLAIN_F16] = {f16_turned, f16_lines},
+#endif
+#endif
 };

@@ -1,0 +1,135 @@
+/* A weight is stored in one of two ways, and each has its loop:
+ *
+ *   a row for each column of C         ld_tile.few_turned: squares of the weight are turned in registers, so that
+ *                                      a vector has one k of several columns
+ *   a row for each k                   ld_tile.few_lines: a few rows at a time are added to the sums of many
+ *                                      columns
+ *
+ * Both add up a chain (tile.h) in the order of k, over strips of columns. */
+#include "linalg/gemm_few.h"
+
+#include <string.h>
+
+#include "linalg/codecs.h"
+#include "linalg/rows.h"
+
+enum {
+  MOST_ROWS = 8,
+  LEFT = 1 << 20, /* numbers of the left factor */
+  WIDE = 512,     /* columns of a strip over rows of k */
+  WORDS = LD_CHAIN_WORDS,
+};
+
+static _Alignas(64) float left[LEFT]; /* (M, words), each times its term's scale */
+
+/* Of each thread. */
+static _Thread_local _Alignas(64) float widened[LD_PANEL * WORDS];
+static _Thread_local _Alignas(64) float sums[MOST_ROWS * WIDE], chain[MOST_ROWS * WIDE];
+
+bool ld_gemm_is_few(const ld_job *job) {
+  if (job->M > MOST_ROWS || !job->tile->few[LD_PLAIN_F32][0] || (int64_t)job->M * job->words > LEFT)
+    return false;
+  for (int i = 0; i < job->n_terms; i++)
+    if (job->terms[i].left.transposed) return false;
+  return job->column == 1;
+}
+
+static void fill_left(const ld_job *job) {
+  ld_term_part parts[LD_MAX_TERMS];
+  const int n = ld_job_parts(job, 0, job->words, parts);
+  for (int p = 0; p < n; p++)
+    for (int i = 0; i < job->M; i++) {
+      const ld_term *term = parts[p].term;
+      float *to = left + i * job->words + parts[p].at;
+      ld_coded_widen(to, &term->left.numbers, (int64_t)i * term->left.ld, term->K);
+      if (term->scale != 1) job->tile->copy(term->K, to, term->scale, to);
+    }
+}
+
+/* Columns [column, column + n) of C. */
+typedef struct strip {
+  int column, n;
+} strip;
+
+/* Rows of a weight in a form that the tile reads. */
+typedef struct weight_rows {
+  ld_few_function *const *few;
+  const void *at;
+  ptrdiff_t ld;
+} weight_rows;
+
+/* Stored rows [row, row + rows) of a factor, numbers [column, column + n) of each: in place or widened. */
+static weight_rows rows_of(const ld_tile *tile, const ld_factor *right, int row, int rows, int column,
+                           int n) {
+  const ld_codec *codec = right->numbers.codec;
+  if (tile->few[codec->plain][0])
+    return (weight_rows){tile->few[codec->plain],
+                         (const char *)right->numbers.data +
+                             ((size_t)row * (size_t)right->ld + (size_t)column) * (size_t)codec->bytes,
+                         right->ld};
+  const ld_lines lines = ld_factor_lines(right, row, rows, column, n, widened);
+  return (weight_rows){tile->few[LD_PLAIN_F32], lines.at, lines.ld};
+}
+
+/* Add the words of a part to the chain: word 0 of the part is word `word` of the left factor. */
+static void add_turned(const ld_job *job, const ld_term_part *of, strip s, int word, ptrdiff_t ahead) {
+  for (int first = 0; first < s.n; first += LD_FEW_COLUMNS) {
+    const int n = s.n - first < LD_FEW_COLUMNS ? s.n - first : LD_FEW_COLUMNS;
+    const weight_rows w = rows_of(job->tile, &of->term->right, s.column + first, n, of->k, of->n);
+    w.few[0](job->M, of->n, n, left + word, job->words, w.at, w.ld, chain + first, WIDE, ahead);
+  }
+}
+
+static void add_lines(const ld_job *job, const ld_term_part *of, strip s, int word, ptrdiff_t ahead) {
+  enum { LINES = LD_PANEL * WORDS / WIDE };
+  for (int k = 0; k < of->n; k += LINES) {
+    const int n = of->n - k < LINES ? of->n - k : LINES;
+    const weight_rows w = rows_of(job->tile, &of->term->right, of->k + k, n, s.column, s.n);
+    w.few[1](job->M, n, s.n, left + word + k, job->words, w.at, w.ld, chain, WIDE, ahead);
+  }
+}
+
+/* How far behind the first term's words [word, ...) of a strip lie those that a product needs next, in bytes; 0:
+ * that is not known. */
+static ptrdiff_t ahead_of(const ld_job *job, int word) {
+  const ld_factor *right = &job->terms[0].right;
+  const ptrdiff_t K = job->terms[0].K, bytes = right->numbers.codec->bytes;
+  if (!right->transposed || right->numbers.codec->elements != 1) return 0;
+  return (word + WORDS < K ? WORDS : (ptrdiff_t)LD_FEW_COLUMNS * right->ld - word) * bytes;
+}
+
+/* Adds a chain, words [word, ...), to the sums of a strip. */
+static void add_chain(const ld_job *job, strip s, int word) {
+  ld_term_part parts[LD_MAX_TERMS];
+  const int n = ld_job_parts(job, word, WORDS, parts);
+  for (int i = 0; i < job->M; i++) memset(chain + i * WIDE, 0, (size_t)s.n * sizeof *chain);
+  for (int p = 0; p < n; p++) {
+    const ptrdiff_t ahead = p ? 0 : ahead_of(job, word);
+    (parts[p].term->right.transposed ? add_turned : add_lines)(job, &parts[p], s, word + parts[p].at, ahead);
+  }
+  for (int i = 0; i < job->M; i++) ld_row_add(sums + i * WIDE, chain + i * WIDE, (size_t)s.n);
+}
+
+static void run_strip(const ld_job *job, strip s) {
+  for (int column = 0; column < s.n; column += LD_PANEL)
+    for (int i = 0; i < job->M; i++)
+      ld_job_start(job, true, i, 1, s.column + column, s.n - column < LD_PANEL ? s.n - column : LD_PANEL,
+                   sums + i * WIDE + column);
+  for (int word = 0; word < job->words; word += WORDS) add_chain(job, s, word);
+  for (int i = 0; i < job->M; i++)
+    memcpy(job->C + i * job->row + s.column, sums + i * WIDE, (size_t)s.n * sizeof *sums);
+}
+
+void ld_gemm_few(const ld_job *job, int thread, int n_threads) {
+  const int width = job->terms[0].right.transposed ? LD_FEW_COLUMNS : WIDE;
+  if (thread == 0) fill_left(job);
+#pragma omp barrier
+  const int n_strips = (job->N + width - 1) / width;
+  const int first = (int)((int64_t)n_strips * thread / n_threads),
+            last = (int)((int64_t)n_strips * (thread + 1) / n_threads);
+  for (int i = first; i < last; i++) {
+    const int column = i * width;
+    run_strip(job, (strip){column, job->N - column < width ? job->N - column : width});
+  }
+#pragma omp barrier
+}
