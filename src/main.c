@@ -190,13 +190,60 @@ static bool is_bf16(const ld_options *options) {
   return options->precision && !strcmp(options->precision, "bf16");
 }
 
-static int n_threads(const ld_options *options) {
-  return options->threads ? (int)options->threads : 1;
+/* Without a number of threads: one for each core that this rank may use, as far as they can be started. */
+static void settle_threads(ld_options *options, const ld_comm *comm) {
+  uint64_t cores[LD_CORE_WORDS];
+  if (options->threads) return;
+  ld_machine_cores(cores);
+  const int share = ld_machine_count_cores(cores) / ld_comm_node_size(comm);
+  options->threads = share > 1 && ld_machine_can_start(share - 1) ? share : 1;
+}
+
+/* The precision of the run in that folder; NULL where there is none. */
+static int read_precision(const char *folder, char **precision, ld_error *err) {
+  char *path = ld_path_join(folder, "run.yaml");
+  const bool exists = ld_file_exists(path);
+  free(path);
+  *precision = NULL;
+  return exists ? ld_run_setting(folder, "precision", precision, err) : 0;
+}
+
+/* What --precision auto means here. */
+static int choose_precision(const ld_options *options, double speed, ld_text *choice, ld_error *err) {
+  char *recorded;
+  const int rc = read_precision(options->out, &recorded, err);
+  ld_text_puts(choice, recorded ? recorded : speed > 1 ? "bf16" : "f32");
+  if (!rc && recorded)
+    ld_info("precision %s, as the run in %s", recorded, options->out);
+  else if (!rc && speed > 0)
+    ld_info(
+        "precision %s: products of bfloat16 have %.2f times the speed of float32 here (measured just now)",
+        choice->bytes, speed);
+  else if (!rc)
+    ld_info("precision %s: not all ranks' processors multiply bfloat16", choice->bytes);
+  free(recorded);
+  return rc;
+}
+
+/* Replaces "auto" by what rank 0 chooses, for all ranks and for the record. Collective. */
+static int settle_precision(ld_options *options, ld_comm *comm, ld_error *err) {
+  if (!options->precision || strcmp(options->precision, "auto") != 0) return 0;
+  const double speed = ld_kernels_bf16_speed((int)options->threads);
+  int64_t lacking = speed <= 0;
+  ld_comm_max_i64(comm, &lacking, 1);
+  ld_text choice = {0};
+  int rc = ld_comm_rank(comm) ? 0 : choose_precision(options, lacking ? 0 : speed, &choice, err);
+  rc = ld_comm_agree(comm, rc, err);
+  if (!rc) ld_comm_broadcast_text(comm, &choice, 0);
+  if (rc) return rc;
+  free(options->precision);
+  options->precision = choice.bytes;
+  return 0;
 }
 
 static int set_up_products(const ld_options *options, const ld_comm *comm, ld_error *err) {
   const enum ld_precision precision = is_bf16(options) ? LD_PRECISION_BF16 : LD_PRECISION_F32;
-  const int rc = ld_gemm_setup(n_threads(options), precision, err);
+  const int rc = ld_gemm_setup((int)options->threads, precision, err);
   if (!rc && options->threads > 1 && !ld_machine_can_start((int)options->threads - 1))
     return ld_fail(err, LD_ESYSTEM,
                    "--threads %lld: host %s does not start so many: give fewer, or raise the limit (ulimit "
@@ -229,13 +276,15 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (!rc && ld_comm_size(comm) > 1) rc = agree_on_options(command->bit, &options, comm, &err);
   if (!rc && command->takes_path && !line->path)
     rc = ld_fail(&err, LD_EUSAGE, "the path is missing: lora_dist %s PATH", command->name);
+  settle_threads(&options, comm);
+  if (!rc) rc = settle_precision(&options, comm, &err);
   if (!rc) rc = set_up_products(&options, comm, &err);
   rc = ld_comm_agree(comm, rc, &err);
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
   if (ld_comm_size(comm) > 1)
     ld_gemm_between(poll_ranks, comm); /* a product of many rows can take a minute */
   if (!rc) rc = ld_kernels_agree(comm, ld_version_build(), options.mixed_cpus, &err);
-  if (!rc && speak && is_bf16(&options)) ld_kernels_time_bf16(n_threads(&options));
+  if (!rc && speak && is_bf16(&options)) ld_kernels_check_bf16((int)options.threads);
   if (!rc) rc = command->run(&options, line->path, comm, &err);
   ld_options_free(&options);
   ld_command_line_free(line);

@@ -15,8 +15,9 @@
 
 enum {
   MOST_ROWS = 8,
-  LEFT = 1 << 20, /* numbers of the left factor */
-  WIDE = 512,     /* columns of a strip over rows of k */
+  LEAST_RIGHT = 1 << 16, /* numbers of the right factors: fewer are not worth the care */
+  LEFT = 1 << 20,        /* numbers of the left factor */
+  WIDE = 512,            /* columns of a strip over rows of k */
   WORDS = LD_CHAIN_WORDS,
 };
 
@@ -27,11 +28,12 @@ static _Thread_local _Alignas(64) float widened[LD_PANEL * WORDS];
 static _Thread_local _Alignas(64) float sums[MOST_ROWS * WIDE], chain[MOST_ROWS * WIDE];
 
 bool ld_gemm_is_few(const ld_job *job) {
-  if (job->M > MOST_ROWS || !job->tile->few[LD_PLAIN_F32][0] || (int64_t)job->M * job->words > LEFT)
+  const ld_tile *tile = job->tile;
+  if (job->M > MOST_ROWS || !tile->few[job->terms[0].right.numbers.codec->plain][0] || job->column != 1)
     return false;
   for (int i = 0; i < job->n_terms; i++)
     if (job->terms[i].left.transposed) return false;
-  return job->column == 1;
+  return (int64_t)job->words * job->N >= LEAST_RIGHT && (int64_t)job->M * job->words <= LEFT;
 }
 
 static void fill_left(const ld_job *job) {

@@ -114,13 +114,15 @@ static int apply_config(int command, const char *path, const ld_text *text, ld_o
   return rc;
 }
 
-static int apply_defaults(ld_options *options, ld_error *err) {
-  for (int i = 0; i < ld_n_options; i++) {
-    const int rc = ld_option_table[i].fallback
-                       ? ld_option_set(options, &ld_option_table[i], ld_option_table[i].fallback, err)
-                       : 0;
-    if (rc) return rc;
-  }
+/* Of options that are not the command's too, but where two have a name in common its own counts. */
+static int apply_defaults(int command, ld_options *options, ld_error *err) {
+  for (int own = 0; own < 2; own++)
+    for (int i = 0; i < ld_n_options; i++) {
+      const ld_option *o = &ld_option_table[i];
+      if (!o->fallback || own != ((o->commands & command) != 0)) continue;
+      const int rc = ld_option_set(options, o, o->fallback, err);
+      if (rc) return rc;
+    }
   options->lora_given = NULL;
   return 0;
 }
@@ -227,7 +229,7 @@ int ld_options_resolve(const ld_command_line *line, const ld_text *configs, ld_o
   *options = (ld_options){0};
   const int command = (int)line->command;
   options->given = ld_alloc((size_t)ld_n_options, sizeof *options->given);
-  int rc = apply_defaults(options, err);
+  int rc = apply_defaults(command, options, err);
   for (size_t i = 0; !rc && i < line->n; i++)
     if (is_config(line->given[i].option))
       rc = apply_config(command, line->given[i].text, configs++, options, err);

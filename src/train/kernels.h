@@ -18,8 +18,11 @@ int ld_versions_agree(ld_comm *comm, const char *version, ld_error *err);
  * and a warning says what that costs. Collective. */
 int ld_kernels_agree(ld_comm *comm, const char *build, bool mixed, ld_error *err);
 
-/* Times a short bf16 product against one in float32 (--precision bf16) and warns when it is slower. For one
- * rank, after ld_gemm_setup with the same threads; leaves the setup unchanged. */
-void ld_kernels_time_bf16(int threads);
+/* The speed of bfloat16 products over float32 ones, measured in a few milliseconds; 0 where this processor has none. For
+ * ranks that are to be set up for bfloat16: leaves them so. Call ld_gemm_setup after it otherwise. */
+double ld_kernels_bf16_speed(int threads);
+
+/* For one rank of a job with --precision bf16: warns when that is slower. */
+void ld_kernels_check_bf16(int threads);
 
 #endif

@@ -81,6 +81,17 @@ if [[ $flags == *avx2* ]]; then
   expect_text 'warning: --mixed-cpus: the ranks compute different bits \(.*functions of libm' err "a rank with another libm, --mixed-cpus"
 fi
 
+# The choice is made once, for the run.
+run auto 2 --steps 4 --save-every 2 --precision auto
+expect_text 'precision (f32|bf16): ' err "what --precision auto takes"
+chosen=$(sed -n 's/^precision: "\(.*\)"$/\1/p' auto/run.yaml)
+[[ $chosen == f32 || $chosen == bf16 ]] || fail "run.yaml has the precision '$chosen'"
+rm auto/checkpoints/step-00000004.h5
+run auto 1 --steps 4 --save-every 2 --precision auto
+expect_text "precision $chosen, as the run in auto" err "--precision auto of a run that has begun"
+run chosen 1 --steps 4 --save-every 2 --precision "$chosen"
+same_adapter auto chosen
+
 if [[ $flags != *avx512_bf16* ]]; then
   ranks 1 train --model "$m" --data "$m/train.jsonl" --out none --precision bf16
   expect_error 2 'AVX512-BF16' "bf16 without the instructions"
