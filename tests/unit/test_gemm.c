@@ -149,7 +149,7 @@ Test(gemm, openblas) {
 Test(gemm, bf16) {
   unsetenv("LORA_DIST_KERNEL");
   if (ld_gemm_setup(1, LD_PRECISION_BF16, NULL)) cr_skip_test("this processor has no products of bfloat16");
-  for (int round = 0; round < 120; round++) cr_assert_leq(try_one(round, false), 0.01);
+  for (int round = 0; round < 120; round++) cr_assert_leq(try_one(round, false, false), 0.01);
 }
 
 Test(gemm, kernels_have_names) {
