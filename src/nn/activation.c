@@ -1,9 +1,12 @@
+#include <string.h>
+
 #include "base/vmath.h"
 #include "nn/ops.h"
 
 typedef struct activation_op {
   enum ld_activation kind;
   ld_tensor *x, *y;
+  bool fresh; /* x's gradient is */
 } activation_op;
 
 /* Passes run over all numbers at once, or over each row where a view has others between them. */
@@ -124,9 +127,15 @@ static void activation_backward(ld_tape *tape, void *self) {
   activation_op *op = self;
   const ld_tensor *x = op->x, *y = op->y;
   const span s = span_of(x, x);
-  float *dx = ld_grad(x);
-  for (size_t r = 0; r < s.n_runs; r++)
-    kinds[op->kind].backward(dx + run_at(x, r), y->grad + run_at(y, r), x->data + run_at(x, r), s.length);
+  for (size_t r = 0; r < s.n_runs; r++) {
+    const float *dy = y->grad + run_at(y, r), *from = x->data + run_at(x, r);
+    float *dx = ld_grad(x) + run_at(x, r);
+    for (size_t i = 0, n; i < s.length; i += n) {
+      n = s.length - i < LD_GRAD_STRIP ? s.length - i : LD_GRAD_STRIP;
+      if (op->fresh) memset(dx + i, 0, n * sizeof *dx);
+      kinds[op->kind].backward(dx + i, dy + i, from + i, n);
+    }
+  }
 }
 
 ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind) {
@@ -142,6 +151,7 @@ ld_tensor *ld_op_activation(ld_tape *tape, ld_tensor *x, enum ld_activation kind
                              .out = op->y,
                              .in = LD_TENSORS(x),
                              .backward_reads = LD_TENSORS(x),
+                             .fresh = &op->fresh,
                              .cheap = true});
   return op->y;
 }

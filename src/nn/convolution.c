@@ -27,6 +27,7 @@ typedef struct convolution_op {
   const ld_tensor *residual; /* NULL for none */
   int rows, back_rows;       /* of the output in a tile, forward and backward; the images are stacked */
   float *kept;               /* (layer's kept, B H W) of y */
+  bool fresh;                /* x's gradient is */
 } convolution_op;
 
 /* Output rows [row, row + n_rows), which are columns [column, column + n) of y. */
@@ -167,7 +168,7 @@ static void input_gradient(const convolution_op *op, const tile *t, ld_product p
                            enum ld_through through, float *dx) {
   const bool direct = is_pointwise(op);
   p.x = direct ? ld_side_at(dx + t->column, op->x.x->cols) : ld_side_at(s->patches, t->n);
-  p.start = direct ? p.x : (ld_side){0};
+  p.start = direct && !(op->fresh && through != LD_THROUGH_CHANGE) ? p.x : (ld_side){0};
   ld_linear_input(&p, through);
   if (!direct) ld_patches_add(&op->window, s->patches, t->row, t->n_rows, dx);
 }
@@ -215,6 +216,7 @@ ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x,
                              .accumulate = residual.x,
                              .backward_reads = LD_TENSORS(ld_linear_trains(layer) ? x.x : NULL),
                              .layers = LD_LAYERS(layer),
+                             .fresh = is_pointwise(op) ? &op->fresh : NULL,
                              .kept = {&op->kept, (size_t)ld_linear_kept(layer) * (size_t)N},
                              .scratch = carve(tape, op, NULL, &s),
                              .work = ld_linear_work(layer, N, x.x->trained)});

@@ -78,6 +78,7 @@ typedef struct linear_op {
   const ld_batch *batch;
   ld_tensor *x, *residual, *y; /* residual: NULL for none */
   float *kept;
+  bool fresh; /* x's gradient is */
 } linear_op;
 
 /* The product of the whole operation in the forward pass. */
@@ -134,7 +135,8 @@ static void linear_backward(ld_tape *tape, void *self) {
   if (p.dropped) {
     dropped_input(op, &p, dx);
   } else {
-    p.x = p.start = dx;
+    p.x = dx;
+    p.start = op->fresh ? (ld_side){0} : dx;
     ld_linear_input(&p, LD_THROUGH_ALL);
   }
 }
@@ -155,6 +157,7 @@ ld_tensor *ld_op_linear_accumulate(ld_tape *tape, ld_tensor *residual, ld_tensor
                              .accumulate = residual,
                              .backward_reads = LD_TENSORS(ld_linear_trains(layer) ? x : NULL),
                              .layers = LD_LAYERS(layer),
+                             .fresh = dropped ? NULL : &op->fresh,
                              .kept = {&op->kept, T * (size_t)ld_linear_kept(layer)},
                              .scratch = T * ((size_t)ld_linear_spare(layer) + dropped),
                              .work = ld_linear_work(layer, x->rows, x->trained)});

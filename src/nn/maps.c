@@ -19,6 +19,7 @@ typedef struct affine_op {
   ld_tensor *x, *residual, *y;
   const float *scale, *shift;
   bool relu;
+  bool fresh; /* x's gradient is */
 } affine_op;
 
 LD_VECTOR static void affine_row(float *y, const float *x, float scale, float shift, int n) {
@@ -41,46 +42,46 @@ static void affine_forward(ld_tape *tape, void *self) {
   }
 }
 
-/* dx += scale dy where y is positive. */
-LD_VECTOR static void positive_backward(float *dx, const float *dy, const float *y, float scale, int n) {
-  for (int i = 0; i < n; i++) dx[i] += y[i] > 0 ? scale * dy[i] : 0;
+/* dy = 0 where y is not positive. */
+LD_VECTOR static void positive_backward(float *dy, const float *y, int n) {
+  for (int i = 0; i < n; i++) dy[i] = y[i] > 0 ? dy[i] : 0;
 }
 
 LD_VECTOR static void scaled_add(float *dx, const float *dy, float scale, int n) {
   for (int i = 0; i < n; i++) dx[i] += scale * dy[i];
 }
 
-static void affine_row_backward(const affine_op *op, float *dx, size_t at, float scale) {
-  if (!dx) return;
-  if (op->relu)
-    positive_backward(dx + at, op->y->grad + at, op->y->data + at, scale, op->y->cols);
-  else
-    scaled_add(dx + at, op->y->grad + at, scale, op->y->cols);
-}
-
+/* What the relu lets through is the gradient of the residual too, to which the tape hands it on. */
 static void affine_backward(ld_tape *tape, void *self) {
   (void)tape;
   const affine_op *op = self;
-  float *dx = ld_grad(op->x), *dresidual = op->residual ? ld_grad(op->residual) : NULL;
-  for (int c = 0; c < op->y->rows; c++) {
-    const size_t at = (size_t)c * (size_t)op->y->cols;
-    affine_row_backward(op, dx, at, op->scale[c]);
-    affine_row_backward(op, dresidual, at, 1);
-  }
+  const int n = op->y->cols;
+  for (int c = 0; c < op->y->rows; c++)
+    for (int i = 0, some; i < n; i += some) {
+      const size_t at = (size_t)c * (size_t)n + (size_t)i;
+      float *dx = ld_grad(op->x);
+      some = n - i < LD_GRAD_STRIP ? n - i : LD_GRAD_STRIP;
+      if (op->relu) positive_backward(op->y->grad + at, op->y->data + at, some);
+      if (!dx) continue;
+      if (op->fresh) memset(dx + at, 0, (size_t)some * sizeof *dx);
+      scaled_add(dx + at, op->y->grad + at, op->scale[c], some);
+    }
 }
 
 ld_maps ld_op_affine(ld_tape *tape, ld_maps x, const float *scale, const float *shift, ld_maps residual,
                      bool relu) {
   affine_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (affine_op){x.x, residual.x, NULL, scale, shift, relu};
+  *op = (affine_op){x.x, residual.x, NULL, scale, shift, relu, false};
   op->y = ld_tape_maps(tape, x.x->rows, x.n, x.height, x.width);
   ld_tape_push(tape, (ld_op){.name = "affine",
                              .self = op,
                              .forward = affine_forward,
                              .backward = affine_backward,
                              .out = op->y,
-                             .in = LD_TENSORS(x.x, residual.x),
+                             .in = LD_TENSORS(x.x),
+                             .accumulate = residual.x,
                              .backward_reads = LD_TENSORS(relu ? op->y : NULL),
+                             .fresh = &op->fresh,
                              .cheap = true});
   x.x = op->y;
   return x;

@@ -608,9 +608,12 @@ static void end_prefix(ld_tape *tape, size_t last, const ld_op *next) {
   run_part(tape, last, tape->part.batch, NULL, outputs);
 }
 
-/* Gives `tensor` a gradient of zeros if it has none yet. */
-static void live_grad(ld_tape *tape, ld_tensor *tensor) {
+/* Gives `tensor` a gradient if it has none yet: of zeros, or, with `fresh`, one that is still to be written, if it is not
+ * a view. */
+static void live_grad(ld_tape *tape, ld_tensor *tensor, bool *fresh) {
+  const bool whole = owner(tensor) == tensor;
   tensor = owner(tensor);
+  if (fresh) *fresh = false;
   if (!tensor->trained || tensor->grad) return;
   const size_t count = count_of(tensor);
   for (int i = tape->n_free - 1; i >= 0; i--) {
@@ -620,10 +623,12 @@ static void live_grad(ld_tape *tape, ld_tensor *tensor) {
     break;
   }
   if (!tensor->grad) tensor->grad = ld_arena_take(&tape->grads, count * sizeof(float));
-  if (!tape->dry)
-    memset(tensor->grad, 0, count * sizeof(float));
-  else
+  if (tape->dry)
     tensor->grad = (float *)&tape->grads; /* any address: a dry pass only asks whether there is one */
+  else if (fresh && whole)
+    *fresh = true;
+  else
+    memset(tensor->grad, 0, count * sizeof(float));
 }
 
 static void drop_grad(ld_tape *tape, ld_tensor *tensor) {
@@ -649,7 +654,7 @@ static void backward_op(ld_tape *tape, const entry *e) {
   const ld_op *op = &e->op;
   if (op->out && !owner(op->out)->grad) return;
   double since = ld_profile_clock(tape->profile);
-  for (ld_tensor *const *t = op->in; *t; t++) live_grad(tape, *t);
+  for (ld_tensor *const *t = op->in; *t; t++) live_grad(tape, *t, op->fresh);
   ld_profile_lap(tape->profile, &since, "zero", NULL, LD_PROFILE_BACKWARD, 0);
   if (!tape->dry) op->backward(tape, op->self);
   ld_profile_lap(tape->profile, &since, op->name, op->module, LD_PROFILE_BACKWARD, op->work.backward);

@@ -64,7 +64,7 @@ typedef struct ld_op {
    * made the tensor, before any other operation has read it. */
   ld_tensor *const *in;
 
-  /* Out is this tensor plus something, so it receives out's gradient unchanged; backward adds nothing to it.
+  /* Out is this tensor plus something, so it receives out's gradient, as backward leaves it; backward adds nothing to it.
    * It has out's shape, is not a view, and is not among `in`. */
   ld_tensor *accumulate;
 
@@ -74,11 +74,18 @@ typedef struct ld_op {
   /* The layers whose weights it reads, and whose changes it trains. */
   const ld_linear *const *layers;
 
+  /* NULL: a gradient begins with zeros, and backward adds to it. Otherwise `in` is a single tensor, and before backward
+   * this says whether its gradient is fresh: not zeroed, so that backward writes all of it. */
+  bool *fresh;
+
   ld_kept kept;
   size_t scratch; /* floats at ld_tape_scratch while it runs */
   bool cheap; /* its forward costs little compared with a product of layers: a pass or two over its inputs */
   ld_op_work work;
 } ld_op;
+
+/* Where backward adds number by number, it zeroes so many of a fresh gradient at a time: they are still in the cache. */
+enum { LD_GRAD_STRIP = 2048 };
 
 enum ld_pass { LD_PASS_INFER, LD_PASS_TRAIN };
 
