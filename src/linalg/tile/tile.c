@@ -1,15 +1,19 @@
 /* The tile in the compiler's own vectors. This file is compiled once per kind of processor (CMakeLists.txt):
  * LD_TILE_NAME is the table's name, LD_TILE_LANES the floats of a vector register, LD_TILE_ROWS what fits: of
- * 32 registers 14 rows of two sums, two of the panel and a spread number, of 16 registers 6 rows over half a
- * panel.
+ * 32 registers of AVX-512 14 rows of two sums, two of the panel and a spread number; of 16 registers of AVX2 or
+ * 32 of NEON, which are half and a quarter as wide, 6 rows over half a panel.
  */
 #include "linalg/tile.h"
 
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __FMA__
+#if defined(LD_TILE_NEON)
+#include <arm_neon.h>
+#define FUSED
+#elif defined(__FMA__)
 #include <immintrin.h>
+#define FUSED
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -43,6 +47,8 @@ INLINE vec multiply_add(const float *left, vec right, vec sum) {
   return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)right);
 #elif defined(__AVX512F__)
   return (vec)_mm512_fmadd_ps(_mm512_set1_ps(*left), (__m512)right, (__m512)sum);
+#elif defined(LD_TILE_NEON)
+  return (vec)vfmaq_n_f32((float32x4_t)sum, (float32x4_t)right, *left);
 #elif defined(__FMA__)
   return (vec)_mm256_fmadd_ps(_mm256_set1_ps(*left), (__m256)right, (__m256)sum);
 #else
@@ -282,7 +288,7 @@ static void turn(int n, int n_columns, int padded, const float *x, ptrdiff_t ld,
 const ld_tile LD_TILE_NAME = {
     .name = LD_TILE_TEXT,
     .rows = LD_TILE_ROWS,
-#ifdef __FMA__
+#ifdef FUSED
     .fused = true,
 #endif
     .pair = PAIR,
