@@ -11,7 +11,8 @@
 
 /* Only for static functions: clang 14 gives others a wrong name.
  *
- * Elsewhere than on x86 there is one version: every 64-bit ARM has the same vectors, and fused multiply-adds.
+ * On 64-bit ARM one version is enough: all of these processors have the same vectors, and fused
+ * multiply-adds. At -O2, gcc makes vectors only of loops of known length.
  *
  * The versions are chosen by functions that run before a sanitizer is ready, so builds with one do without.
  * gcc 12 knows levels of x86-64 ("arch=haswell" would mean Intel's only); clang and older gcc choose by
