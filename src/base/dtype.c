@@ -1,5 +1,6 @@
 /* The two conversions to float32 run over all frozen weights in every pass, often over few numbers at a time.
- * Their loops have no branch, so that compilers vectorise them; for half precision, x86 has an instruction. */
+ * Their loops have no branch, so that compilers vectorise them; for half precision, x86 and ARM have an
+ * instruction. */
 #include "base/dtype.h"
 
 #include <assert.h>
@@ -8,8 +9,9 @@
 #include "base/vmath.h"
 
 #if defined(__x86_64__) && !defined(LD_SANITIZED)
-#define HAS_HALF_INSTRUCTION
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 static const struct {
@@ -98,8 +100,8 @@ LD_VECTOR static void f32_from_bf16(float *restrict out, const uint16_t *restric
   for (int64_t i = 0; i < n; i++) out[i] = float_of((uint32_t)in[i] << 16);
 }
 
-#ifdef HAS_HALF_INSTRUCTION
-/* The same numbers, eight at a time; a signalling NaN becomes a quiet one. */
+/* With the instruction a signalling NaN becomes a quiet one; all other numbers are the same. */
+#if defined(__x86_64__) && !defined(LD_SANITIZED)
 __attribute__((target("avx,f16c"))) static void f32_from_f16_by_eights(float *out, const uint16_t *in,
                                                                        int64_t n) {
   int64_t i = 0;
@@ -107,17 +109,25 @@ __attribute__((target("avx,f16c"))) static void f32_from_f16_by_eights(float *ou
     _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(in + i))));
   for (; i < n; i++) out[i] = float_of_half(in[i]);
 }
-#endif
 
 static void widen_half(float *out, const uint16_t *in, int64_t n) {
-#ifdef HAS_HALF_INSTRUCTION
-  if (__builtin_cpu_supports("avx2")) { /* all processors with AVX2 have it */
+  if (__builtin_cpu_supports("avx2")) /* all processors with AVX2 have it */
     f32_from_f16_by_eights(out, in, n);
-    return;
-  }
-#endif
+  else
+    f32_from_f16(out, in, n);
+}
+#elif defined(__aarch64__)
+static void widen_half(float *out, const uint16_t *in, int64_t n) {
+  const int64_t whole = n & ~(int64_t)3;
+  for (int64_t i = 0; i < whole; i += 4)
+    vst1q_f32(out + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(in + i))));
+  f32_from_f16(out + whole, in + whole, n - whole);
+}
+#else
+static void widen_half(float *out, const uint16_t *in, int64_t n) {
   f32_from_f16(out, in, n);
 }
+#endif
 
 static uint16_t half_of(float value) {
   const uint32_t bits = bits_of(value), magnitude = bits & 0x7fffffffu;

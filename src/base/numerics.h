@@ -2,9 +2,9 @@
  * earlier program could run.
  *
  * Within a version the bits of an adapter are the same from every compiler, at every level of optimisation
- * and on every processor with AVX2 or AVX-512, since each number is a fixed sequence of roundings: products
- * as in linalg/tile.h, sums as in linalg/rows.h, exp and related functions as in vmath.h; nothing else is
- * fused. Functions of libm (log, sin, cos, pow) are used only in double and rounded to float.
+ * and on every processor with AVX2, AVX-512 or NEON, since each number is a fixed sequence of roundings:
+ * products as in linalg/tile.h, sums as in linalg/rows.h, exp and related functions as in vmath.h; nothing
+ * else is fused. Functions of libm (log, sin, cos, pow) are used only in double and rounded to float.
  *
  * 1: each number of a product was one chain of fused multiply-adds.
  * 2: a product is summed in chains of LD_CHAIN_WORDS, a row in blocks of LD_SUM_BLOCK.

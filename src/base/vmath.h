@@ -11,6 +11,9 @@
 
 /* Only for static functions: clang 14 gives others a wrong name.
  *
+ * On 64-bit ARM one version is enough: all of these processors have the same vectors, and fused
+ * multiply-adds. At -O2, gcc makes vectors only of loops of known length.
+ *
  * The versions are chosen by functions that run before a sanitizer is ready, so builds with one do without.
  * gcc 12 knows levels of x86-64 ("arch=haswell" would mean Intel's only); clang and older gcc choose by
  * single features, of which "avx2" does not include fused multiply-add. */
@@ -21,7 +24,9 @@
 #define LD_SANITIZED
 #endif
 #endif
-#if !defined(__x86_64__) || !defined(__gnu_linux__) || defined(LD_SANITIZED)
+#if defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__) && !defined(LD_SANITIZED)
+#define LD_VECTOR __attribute__((optimize("O3")))
+#elif !defined(__x86_64__) || !defined(__gnu_linux__) || defined(LD_SANITIZED)
 #define LD_VECTOR
 #elif defined(__clang__) && __clang_major__ >= 14
 #define LD_VECTOR __attribute__((target_clones("avx512dq", "fma", "default")))

@@ -2,8 +2,8 @@
  *
  * Products are our own where the processor has fused multiply-adds on wide vectors (tile.h), and OpenBLAS's
  * elsewhere. In our own, each number of a result is made of chains of fused multiply-adds, added in the order
- * of k (tile.h). So a row has the same bits in every batch, on any number of threads, with AVX2 as with
- * AVX-512, and from every compiler.
+ * of k (tile.h). So a row has the same bits in every batch, on any number of threads, with AVX2, AVX-512 and
+ * ARM's NEON, and from every compiler.
  *
  * Do not call it from two threads at once: products share their working memory. */
 #ifndef LD_GEMM_H
@@ -24,7 +24,7 @@ enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
 
 /* Sets up the whole process, before the first product: the threads of one product, and whether its factors
  * are rounded to bfloat16 (sums stay float32). The environment variable LORA_DIST_KERNEL names kernels other
- * than the best: avx512, avx2, plain or openblas. LD_EUSAGE when this processor does not have what is asked
+ * than the best: avx512, avx2, neon, plain or openblas. LD_EUSAGE when this processor does not have what is asked
  * for; then nothing changes. May be called again. */
 int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err);
 

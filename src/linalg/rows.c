@@ -8,8 +8,11 @@ LD_VECTOR static float row_max(const float *x, int n) {
   float lanes[LD_LANES], max = -INFINITY;
   for (int l = 0; l < LD_LANES; l++) lanes[l] = -INFINITY;
   int i = 0;
-  for (; i + LD_LANES <= n; i += LD_LANES)
+  /* gcc 12 makes vectors of the inner loop only as long as it is one. */
+  for (; i + LD_LANES <= n; i += LD_LANES) {
+#pragma GCC unroll 1
     for (int l = 0; l < LD_LANES; l++) lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
+  }
   for (int l = 0; l < LD_LANES; l++) max = lanes[l] > max ? lanes[l] : max;
   for (; i < n; i++) max = x[i] > max ? x[i] : max;
   return max;

@@ -7,6 +7,9 @@ extern const ld_tile ld_tile_plain;
 #ifdef LD_X86_TILES
 extern const ld_tile ld_tile_avx2, ld_tile_avx512, ld_tile_bf16;
 #endif
+#ifdef LD_ARM_TILES
+extern const ld_tile ld_tile_neon;
+#endif
 
 /* Processor requirements of the tiles, the best tile first. */
 static bool has_nothing(void) {
@@ -32,6 +35,9 @@ static const struct {
 #ifdef LD_X86_TILES
     {&ld_tile_avx512, has_avx512},
     {&ld_tile_avx2, has_avx2},
+#endif
+#ifdef LD_ARM_TILES
+    {&ld_tile_neon, has_nothing}, /* every 64-bit ARM has it */
 #endif
     {&ld_tile_plain, has_nothing},
 };

@@ -34,6 +34,11 @@ fail() {
   [ ! -s err ] || sed 's/^/      | /' err | tail -n 15
 }
 
+# The kernels that the program uses on this processor: avx512, avx2, neon, or OpenBLAS's name of others.
+own_kernel() {
+  "$LORA_DIST" --version | sed -n 's/^kernels *\([^ ]*\).*/\1/p'
+}
+
 # ranks N ARGUMENT ...: the program on N ranks; on one without mpirun. Leaves out, err and $status.
 ranks() {
   local n=$1

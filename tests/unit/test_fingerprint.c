@@ -31,6 +31,10 @@ Test(fingerprint, avx2) {
   check("avx2");
 }
 
+Test(fingerprint, neon) {
+  check("neon");
+}
+
 Test(fingerprint, plain) {
   check("plain");
 }

@@ -136,9 +136,16 @@ Test(gemm, avx2_is_chains) {
   try_many("avx2", 1, true, 0);
 }
 
+Test(gemm, neon_is_chains) {
+  try_many("neon", 1, true, 0);
+}
+
 Test(gemm, threads_change_no_bit) {
-  try_many("avx512", 3, true, 0);
-  try_many("avx2", 2, true, 0);
+  unsetenv("LORA_DIST_KERNEL");
+  cr_assert_eq(ld_gemm_setup(1, LD_PRECISION_F32, NULL), 0);
+  if (!ld_gemm_fused()) cr_skip_test("this processor has no fused multiply-adds");
+  try_many("", 3, true, 0);
+  try_many("", 2, true, 0);
 }
 
 Test(gemm, openblas) {

@@ -1,15 +1,19 @@
 /* The tile in the compiler's own vectors. This file is compiled once per kind of processor (CMakeLists.txt):
  * LD_TILE_NAME is the table's name, LD_TILE_LANES the floats of a vector register, LD_TILE_ROWS what fits: of
- * 32 registers 14 rows of two sums, two of the panel and a spread number, of 16 registers 6 rows over half a
- * panel.
+ * 32 registers of AVX-512 14 rows of two sums, two of the panel and a spread number; of 16 registers of AVX2 or
+ * 32 of NEON, which are half and a quarter as wide, 6 rows over half a panel.
  */
 #include "linalg/tile.h"
 
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __FMA__
+#if defined(LD_TILE_NEON)
+#include <arm_neon.h>
+#define FUSED
+#elif defined(__FMA__)
 #include <immintrin.h>
+#define FUSED
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -43,6 +47,8 @@ INLINE vec multiply_add(const float *left, vec right, vec sum) {
   return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)right);
 #elif defined(__AVX512F__)
   return (vec)_mm512_fmadd_ps(_mm512_set1_ps(*left), (__m512)right, (__m512)sum);
+#elif defined(LD_TILE_NEON)
+  return (vec)vfmaq_n_f32((float32x4_t)sum, (float32x4_t)right, *left);
 #elif defined(__FMA__)
   return (vec)_mm256_fmadd_ps(_mm256_set1_ps(*left), (__m256)right, (__m256)sum);
 #else
@@ -306,34 +312,33 @@ static void turn(int n, int n_columns, int padded, const float *x, ptrdiff_t ld,
 enum { FEW_ROWS = 4, GROUPS = LD_FEW_COLUMNS / LANES, CACHE_LINE = 64 };
 typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
 
+#if defined(__F16C__) || defined(LD_TILE_NEON)
+#define READS_F16
+#endif
+
 /* Numbers [at, at + LANES) of w. */
 INLINE vec read(enum ld_plain form, const void *w, ptrdiff_t at) {
-  const void *half = (const uint16_t *)w + at;
+  typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+  const uint16_t *half = (const uint16_t *)w + at;
   if (form == LD_PLAIN_F32) return load((const float *)w + at);
 #if defined(__AVX512F__)
-  const __m256i halves = _mm256_loadu_si256(half);
-  if (form == LD_PLAIN_F16) return (vec)_mm512_cvtph_ps(halves);
-  return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+  const __m256i words = _mm256_loadu_si256((const void *)half);
+  if (form == LD_PLAIN_F16) return (vec)_mm512_cvtph_ps(words);
+  return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16);
 #elif defined(__AVX2__)
-  const __m128i halves = _mm_loadu_si128(half);
-  if (form == LD_PLAIN_F16) return (vec)_mm256_cvtph_ps(halves);
-  return (vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16);
-#else
-  (void)half;
-  return (vec){0}; /* the table has no such form */
+  const __m128i words = _mm_loadu_si128((const void *)half);
+  if (form == LD_PLAIN_F16) return (vec)_mm256_cvtph_ps(words);
+  return (vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16);
+#elif defined(LD_TILE_NEON)
+  if (form == LD_PLAIN_F16) return (vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(half)));
 #endif
+  return (vec)(__builtin_convertvector(*(const halves *)(const void *)half, bits) << 16);
 }
 
 INLINE float read_one(enum ld_plain form, const void *w, ptrdiff_t at) {
   if (form == LD_PLAIN_F32) return ((const float *)w)[at];
-  const uint16_t half = ((const uint16_t *)w)[at];
-#ifdef __F16C__
-  if (form == LD_PLAIN_F16) return _cvtsh_ss(half);
-#endif
-  const uint32_t word = (uint32_t)half << 16;
-  float value;
-  memcpy(&value, &word, sizeof value);
-  return value;
+  uint16_t one[LANES] = {((const uint16_t *)w)[at]};
+  return read(form, one, 0)[0];
 }
 
 /* The bytes of a number. */
@@ -454,7 +459,7 @@ INLINE void few_lines(enum ld_plain form, int rows, int n, int n_columns, const 
 
 FEW_FUNCTIONS(f32, LD_PLAIN_F32)
 FEW_FUNCTIONS(bf16, LD_PLAIN_BF16)
-#ifdef __F16C__
+#ifdef READS_F16
 FEW_FUNCTIONS(f16, LD_PLAIN_F16)
 #endif
 #endif
@@ -462,7 +467,7 @@ FEW_FUNCTIONS(f16, LD_PLAIN_F16)
 const ld_tile LD_TILE_NAME = {
     .name = LD_TILE_TEXT,
     .rows = LD_TILE_ROWS,
-#ifdef __FMA__
+#ifdef FUSED
     .fused = true,
 #endif
     .pair = PAIR,
@@ -477,7 +482,7 @@ const ld_tile LD_TILE_NAME = {
 #ifndef LD_TILE_BF16
     .few[LD_PLAIN_F32] = {f32_turned, f32_lines},
     .few[LD_PLAIN_BF16] = {bf16_turned, bf16_lines},
-#ifdef __F16C__
+#ifdef READS_F16
     .few[LD_PLAIN_F16] = {f16_turned, f16_lines},
 #endif
 #endif
