@@ -7,6 +7,10 @@ ENOUGH = 0.75  # of the steps that were asked for; with fewer there is no number
 ATTEMPTS = 3  # runs until each step was taken undisturbed
 
 
+class Disturbed(Exception):
+    """Others used the cores in each attempt."""
+
+
 def disturbed(step: dict) -> bool:
     return step["others"] > LIMIT
 

@@ -27,6 +27,8 @@ import workbench
 # name: the model folder of shapes.py, and the type in which it is stored
 MODELS = {"gpt2": ("gpt2-writes", "f32"), "gpt2-bf16": ("gpt2-writes-bf16", "bf16"), "tinyllama-bf16": ("tinyllama-writes", "bf16")}
 SHORT = 8  # tokens of the prompts whose time is taken off
+KEYS = ("decoding", "prompts")
+LONGEST = 300.0  # seconds for writing the texts once
 SLOW = 0.7  # of the best: a way that is slower is not measured again
 WARM, TIMES = 1, 3  # of transformers in a process: what is not counted, and what is
 COLUMNS = ("model", "cores", "texts", "against", "decoding", "prompts", "ours, tokens per second", "theirs", "of memory, ours", "theirs")
@@ -72,7 +74,7 @@ class Case:
         self.folder, self.dtype = MODELS[name]
         self.model = shapes.model_folder(bench.work, self.folder, None)
         self.data, self.short = self.prompts(bench.args.prompt), self.prompts(SHORT)
-        self.ways, self.rounds = self.all_ways(), []
+        self.ways, self.failed, self.rounds = self.all_ways(), {}, []
 
     def prompts(self, length: int) -> str:
         os.makedirs(os.path.join(self.bench.work, "data"), exist_ok=True)
@@ -119,18 +121,17 @@ class Case:
     def followed(self, way: Way, command: list[str]) -> dict | None:
         env = {"OMP_NUM_THREADS": str(way.threads), "TORCHINDUCTOR_CACHE_DIR": os.path.join(self.bench.work, "compiled")}
         log, count = self.bench.log(f"{self.name}.decode.theirs"), counting.Count(WARM, TIMES)
-        limit = cases.COMPILE_LIMIT
+        limit = cases.COMPILE_LIMIT if "compiled" in way.form else LONGEST
 
         def attempt():
             return processes.run(command, None, log, env, WARM + TIMES, watch=False, limit=limit)
 
         run = counting.repeated(count, attempt)
-        if run.error or not count.steps:
-            error = run.error or "others used the cores each time"
-            self.bench.note(f"{self.name}, {self.cores} cores, {self.texts} texts, {way.name}: {error}")
+        if run.error:
+            self.failed[way] = run.error
             return None
         if not count.enough:
-            self.bench.note(f"{self.name}, {way.name}: {len(count.kept)} of {TIMES} times were undisturbed")
+            raise counting.Disturbed
         prompt, decode = (median(step[key] for step in count.steps) for key in ("prompt_seconds", "decode_seconds"))
         return self.rates(prompt, decode, run.steps[-1]["text"])
 
@@ -138,29 +139,36 @@ class Case:
         prompts = self.texts * self.bench.args.prompt / prompt_seconds
         return {"prompts": prompts, "decoding": self.texts * (self.bench.args.tokens - 1) / decode_seconds, "text": text}
 
+    def is_measured(self, way: Way) -> bool:
+        return any(way.name in found for found in self.rounds)
+
     def slow(self, way: Way) -> bool:
-        """Much slower than another way of the same side, in all that was measured."""
-        keys = [key for key in ("decoding", "prompts") if any(way.name in found for found in self.rounds)]
-        return bool(keys) and all(self.middle(way, key) < SLOW * self.middle(self.best(way.side, key), key) for key in keys)
+        """Much slower than other ways of the same side, in both that is measured."""
+        rates = [(self.middle(way, key), self.middle(self.best(way.side, key), key)) for key in KEYS if self.is_measured(way)]
+        return bool(rates) and all(rate < SLOW * best for rate, best in rates)
+
+    def attempt(self, way: Way) -> dict | None:
+        said = f"{self.name}, {self.cores} cores, {self.texts} texts, {way.name}"
+        try:
+            rates = self.ours(way) if way.side == "ours" else self.theirs(way)
+        except counting.Disturbed:
+            self.bench.note(f"{said}: others used the cores each time: not counted")
+            return None
+        rate = f"{rates['decoding']:.1f} tokens per second, prompts {rates['prompts']:.0f}" if rates else self.failed[way]
+        workbench.say(f"  {said}: {rate}")
+        return rates
 
     def round(self, number: int, memory: float):
         """Every second round goes the other way. A way that failed or was slow is not tried again."""
-        slow, found = [way for way in self.ways if self.slow(way)], {"memory": memory}
-        for way in self.ways[:: -1 if number % 2 else 1]:
-            rates = None if way in slow else self.ours(way) if way.side == "ours" else self.theirs(way)
-            if not rates:
-                continue
-            found[way.name] = rates
-            said = f"{rates['decoding']:.1f} tokens per second, prompts {rates['prompts']:.0f}"
-            workbench.say(f"  {self.name}, {self.cores} cores, {self.texts} texts, {way.name}: {said}")
-        self.rounds.append(found)
-        self.ways = [way for way in self.ways if any(way.name in found for found in self.rounds)]
+        ways = [way for way in self.ways if way not in self.failed and not self.slow(way)]
+        found = {way.name: self.attempt(way) for way in ways[:: -1 if number % 2 else 1]}
+        self.rounds.append({"memory": memory, **{name: rates for name, rates in found.items() if rates}})
 
     def middle(self, way: Way, key: str) -> float:
         return median(found[way.name][key] for found in self.rounds if way.name in found)
 
     def best(self, side: str, key: str) -> Way | None:
-        ways = [way for way in self.ways if way.side == side]
+        ways = [way for way in self.ways if way.side == side and self.is_measured(way)]
         return max(ways, key=lambda way: self.middle(way, key), default=None)
 
     def of_memory(self, way: Way) -> str:
@@ -188,11 +196,17 @@ class Case:
         return f"{len(os.path.commonprefix(texts)) / max(map(len, texts)):.0%}"
 
     def rows(self) -> list[list[str]]:
-        return [self.row(side) for side in ("transformers", "llama.cpp") if self.best(side, "decoding")]
+        sides = [side for side in ("transformers", "llama.cpp") if self.best(side, KEYS[0])]
+        return [self.row(side) for side in sides if self.best("ours", KEYS[0])]
 
     def way_rows(self) -> list[list[str]]:
         first = [self.name, str(self.cores), str(self.texts)]
-        return [[*first, way.name, *(table.number(self.middle(way, key)) for key in ("decoding", "prompts"))] for way in self.ways]
+        return [[*first, way.name, *self.way_cells(way)] for way in self.ways]
+
+    def way_cells(self, way: Way) -> list[str]:
+        if self.is_measured(way):
+            return [table.number(self.middle(way, key)) for key in KEYS]
+        return [self.failed.get(way, "too few undisturbed runs"), ""]
 
 
 def render(measured: list[Case], machine: dict, notes: list[str], n_rounds: int) -> str:

@@ -12,6 +12,7 @@ import json
 import os
 from statistics import median
 
+import counting
 import processes
 import shapes
 import table
@@ -71,24 +72,34 @@ class Pair:
         """Every second round goes the other way, so that what drifts falls on both."""
         sides = [("ours", self.ours)]
         sides += [(f"{p} × {t}", lambda p=p, t=t: self.theirs(p, t)) for p, t in self.layouts]
-        found = {side: run() for side, run in sides[:: -1 if number % 2 else 1]}
+        found = {}
+        for side, run in sides[:: -1 if number % 2 else 1]:
+            said = f"{self.name}, {self.cores} cores, {self.beams} beams, {side}"
+            try:
+                found[side] = run()
+                workbench.say(f"  {said}: {found[side]['seconds']:.2f} s")
+            except counting.Disturbed:
+                self.bench.note(f"{said}: others used the cores each time: not counted")
         self.rounds.append(found)
-        for side, value in found.items():
-            workbench.say(f"  {self.name}, {self.cores} cores, {self.beams} beams, {side}: {value['seconds']:.2f} s")
 
-    def rate(self, side: str) -> float:
-        return self.bench.batch * self.bench.cores * self.bench.tokens / median(found[side]["seconds"] for found in self.rounds)
+    def rate(self, found: dict) -> float:
+        return self.bench.batch * self.bench.cores * self.bench.tokens / found["seconds"]
 
     def rows(self) -> list[list[str]]:
         rows = []
         for n, threads in self.layouts:
             side = f"{n} × {threads}"
-            ratio = median(found[side]["seconds"] / found["ours"]["seconds"] for found in self.rounds)
-            texts = [found["texts"] for found in (self.rounds[0]["ours"], self.rounds[0][side])]
-            same = sum(ours == theirs for ours, theirs in zip(*texts, strict=True))
-            cells = [self.name, str(self.cores), str(self.beams), side, f"**{ratio:.2f}**"]
-            rows.append([*cells, table.number(self.rate("ours")), table.number(self.rate(side)), f"{same} of {len(texts[0])}"])
+            cells = [self.name, str(self.cores), str(self.beams), side]
+            both = [(found["ours"], found[side]) for found in self.rounds if {"ours", side} <= set(found)]
+            rows.append(cells + (self.results(both) if both else ["too few runs", "", "", ""]))
         return rows
+
+    def results(self, both: list[tuple[dict, dict]]) -> list[str]:
+        ratio = median(theirs["seconds"] / ours["seconds"] for ours, theirs in both)
+        texts = [found["texts"] for found in both[0]]
+        same = sum(ours == theirs for ours, theirs in zip(*texts, strict=True))
+        rates = [table.number(median(map(self.rate, found))) for found in zip(*both)]
+        return [f"**{ratio:.2f}**", *rates, f"{same} of {len(texts[0])}"]
 
 
 def render(pairs: list[Pair], machine: dict, notes: list[str], n_rounds: int) -> str:

@@ -72,6 +72,13 @@ def share_cell(case: dict, side: str, peak: float) -> str:
     return f"{case['flops_per_token'] * rate / (peak * 1e9):.0%}" if rate else ""
 
 
+def ratio_cell(rounds: list[dict], opponent: str) -> str:
+    """With the number of rounds where not all have both rates."""
+    n = sum("tokens_per_second" in found.get("ours", ()) and "tokens_per_second" in found.get(opponent, ()) for found in rounds)
+    some = "" if n == len(rounds) else f" ({n} of {len(rounds)} rounds)"
+    return f"**{ratio(rounds, 'ours', opponent):.2f}**{some}" if n else TOO_FEW
+
+
 def left_out_cell(rounds: list[dict], side: str) -> str:
     """Over all rounds, of those that were taken, the repeated ones among them."""
     found = sides(rounds, side)
@@ -94,8 +101,7 @@ def case_rows(name: str, case: dict, peak: float) -> list[list[str]]:
             row[at + 8] = left_out_cell(rounds, side)
             row[at + 10] = setting_text(sides(rounds, side)[0]["setting"])
         row[6] += f" ({case['floor_bar']:.0%})" if row[6] and case["floor_bar"] else ""
-        found = opponent and ratio(rounds, "ours", opponent)
-        row[2] = f"**{found:.2f}**" if found else TOO_FEW if sides(rounds, "ours") and opponent else ""
+        row[2] = ratio_cell(rounds, opponent) if sides(rounds, "ours") and opponent else ""
         row[3] = f"{case['bars'][opponent]:.1f}" if opponent and case["bars"][opponent] else ""
         rows.append(list(row.values()))
     return rows

@@ -97,15 +97,14 @@ class Bench:
         return "AVX512-BF16" not in subprocess.run(command, capture_output=True, text=True).stderr
 
     def whole(self, command: list[str], log: str, threads: int, watch_memory=False) -> processes.Run:
-        """A whole run that nobody disturbed, or (with a note) the last of several."""
+        """A run as a whole that nobody disturbed."""
         for _ in range(counting.ATTEMPTS):
             run = processes.run_whole(command, log, environment(threads), watch_memory)
             if run.error:
                 fail(f"{' '.join(command)}: {run.error}")
             if run.others <= counting.LIMIT:
                 return run
-        self.note(f"{os.path.basename(log)}: others used the cores in each of {counting.ATTEMPTS} runs; the last one counts")
-        return run
+        raise counting.Disturbed
 
     def on_each_core(self, program: str, n: int) -> list[dict]:
         """What the program prints on each of n cores at the same time, again where others disturbed it."""
