@@ -106,6 +106,8 @@ class Case:
         n, length = self.bench.args.tokens, self.bench.args.prompt
         whole, texts = self.ours_once(way, self.data, n)
         first, short = self.ours_once(way, self.data, 1)[0], self.ours_once(way, self.short, 1)[0]
+        if not short < first < whole:
+            raise counting.Disturbed
         return self.rates((first - short) * length / (length - SHORT), whole - first, texts[0])
 
     def theirs(self, way: Way) -> dict | None:

@@ -14,7 +14,7 @@ from watch import Memory, Others, read, status, tree
 
 LONGEST_STEP = 1200.0  # seconds without a step after which a run counts as hung
 HUNG = "did not finish"
-GRACE = 5.0  # seconds from asking a process to end to killing it
+GRACE = 10.0  # seconds from asking a process to end to killing it
 PR_SET_CHILD_SUBREAPER = 36
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
