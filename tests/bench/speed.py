@@ -85,7 +85,7 @@ class Search:
 
     def __init__(self, bench: Bench, name: str, case: cases.Case, attempt):
         self.bench, self.name, self.case, self.attempt = bench, name, case, attempt
-        self.rates, self.failed = {}, {}
+        self.rates, self.failed, self.disturbed = {}, {}, False
 
     def rate(self, setting: dict) -> float | None:
         """Per second; None where it failed."""
@@ -96,6 +96,7 @@ class Search:
             self.failed[json.dumps(setting)] = run.error
             return None
         if not count.enough:
+            self.disturbed = True
             self.bench.note(f"{self.name}, {table.setting_text(setting)}: others disturbed the search")
         rate = rates(count.steps or [min(run.steps[count.warm :], key=lambda step: step["seconds"])])["tokens_per_second"]
         say(f"  {self.name}: {table.setting_text(setting)}: {rate:.0f} per second")
@@ -117,14 +118,14 @@ class Search:
 
     def result(self) -> dict:
         best = json.loads(max(self.rates, key=self.rates.get)) if self.rates else None
-        return {"best": best, "rates": self.rates, "failed": self.failed}
+        return {"best": best, "rates": self.rates, "failed": self.failed, "disturbed": self.disturbed}
 
 
 def searched(bench: Bench, key: str, search) -> dict:
-    """What search() finds, or found in an earlier run in the same folder."""
+    """What search() finds, or found undisturbed in an earlier run in the same folder."""
     if key not in bench.sweeps:
         bench.sweeps[key] = search()
-        workbench.save(bench.sweep_file, bench.sweeps)
+        workbench.save(bench.sweep_file, {k: found for k, found in bench.sweeps.items() if not found.get("disturbed")})
     return bench.sweeps[key]
 
 
