@@ -1,8 +1,16 @@
 """Runs the processes of an opponent."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import tempfile
+
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run(args, work):
@@ -21,5 +29,6 @@ def run(args, work):
 
 
 def follow(work, rank: int, args, meeting: str):
+    end_with_parent()
     work(rank, args, meeting)
     os._exit(0)

@@ -10,14 +10,14 @@ are measured.
 import argparse
 import json
 import os
-import subprocess
-import sys
-import time
 from statistics import median
 
+import counting
+import processes
 import shapes
-import speed
 import table
+import watch
+import workbench
 
 # name: the model folder of shapes.py
 MODELS = {"t5": "t5", "bart": "bart", "gpt2": "gpt2-writes"}
@@ -42,23 +42,19 @@ class Pair:
         self.rounds = []
 
     def make_data(self, n: int) -> str:
-        pairs = shapes.data_file(self.bench.work, "summaries", None)
+        pairs = shapes.data_file(self.bench.work, "summaries", 256, None)
         path = os.path.join(self.bench.work, "data", f"write-{self.name}-{n}.jsonl")
         return shapes.make(path, lambda beside: write_data(beside, pairs, n, decoder=self.name == "gpt2"))
 
     def command(self, data: str, n_tokens: int) -> list[str]:
-        command = ["mpirun", "--bind-to", "core", "-np", str(self.cores), self.bench.program, "predict"]
+        command = [*workbench.on_ranks(self.cores), self.bench.program, "predict"]
         command += ["--model", self.model, "--data", data, "--micro-batch", str(self.bench.batch), "--beams", str(self.beams)]
         return command + ["--max-tokens", str(n_tokens), "--min-tokens", str(n_tokens), "--temperature", "0", "--seq-len", "512"]
 
     def run(self, command: list[str], threads: int) -> tuple[float, list[str]]:
         """Seconds from launch to end, and the lines that it prints."""
-        env = {**os.environ, **speed.MPI_ENV, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": str(threads)}
-        begin = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, env=env)
-        if done.returncode:
-            speed.fail(f"{' '.join(command)}:\n{done.stderr}")
-        return time.perf_counter() - begin, done.stdout.splitlines()
+        log = self.bench.log(f"generate.{self.name}")
+        return self.bench.whole(command, log, threads).seconds, watch.read(log).splitlines()
 
     def ours(self) -> dict:
         """Without what it takes to start and to write one token for one record."""
@@ -67,7 +63,7 @@ class Pair:
         return {"seconds": whole - start, "start": start, "texts": [json.loads(line)["prediction"] for line in lines]}
 
     def theirs(self, processes: int, threads: int) -> dict:
-        command = [sys.executable, "-B", os.path.join(speed.HERE, "pytorch_generate.py"), "--model", self.model, "--data", self.data]
+        command = [*workbench.by_python("pytorch_generate.py"), "--model", self.model, "--data", self.data]
         command += ["--tokens", str(self.bench.tokens), "--beams", str(self.beams), "--batch", str(self.bench.batch)]
         command += ["--processes", str(processes), "--threads", str(threads)]
         return json.loads(self.run(command, threads)[1][-1])
@@ -76,77 +72,70 @@ class Pair:
         """Every second round goes the other way, so that what drifts falls on both."""
         sides = [("ours", self.ours)]
         sides += [(f"{p} × {t}", lambda p=p, t=t: self.theirs(p, t)) for p, t in self.layouts]
-        found = {side: run() for side, run in sides[:: -1 if number % 2 else 1]}
+        found = {}
+        for side, run in sides[:: -1 if number % 2 else 1]:
+            said = f"{self.name}, {self.cores} cores, {self.beams} beams, {side}"
+            try:
+                found[side] = run()
+                workbench.say(f"  {said}: {found[side]['seconds']:.2f} s")
+            except counting.Disturbed:
+                self.bench.note(f"{said}: others used the cores each time: not counted")
         self.rounds.append(found)
-        for side, value in found.items():
-            speed.say(f"  {self.name}, {self.cores} cores, {self.beams} beams, {side}: {value['seconds']:.2f} s")
 
-    def rate(self, side: str) -> float:
-        return self.bench.batch * self.bench.cores * self.bench.tokens / median(found[side]["seconds"] for found in self.rounds)
+    def rate(self, found: dict) -> float:
+        return self.bench.batch * self.bench.cores * self.bench.tokens / found["seconds"]
 
     def rows(self) -> list[list[str]]:
         rows = []
-        for processes, threads in self.layouts:
-            side = f"{processes} × {threads}"
-            ratio = median(found[side]["seconds"] / found["ours"]["seconds"] for found in self.rounds)
-            texts = [found["texts"] for found in (self.rounds[0]["ours"], self.rounds[0][side])]
-            same = sum(ours == theirs for ours, theirs in zip(*texts, strict=True))
-            cells = [self.name, str(self.cores), str(self.beams), side, f"**{ratio:.2f}**"]
-            rows.append([*cells, table.number(self.rate("ours")), table.number(self.rate(side)), f"{same} of {len(texts[0])}"])
+        for n, threads in self.layouts:
+            side = f"{n} × {threads}"
+            cells = [self.name, str(self.cores), str(self.beams), side]
+            both = [(found["ours"], found[side]) for found in self.rounds if {"ours", side} <= set(found)]
+            rows.append(cells + (self.results(both) if both else ["too few runs", "", "", ""]))
         return rows
 
+    def results(self, both: list[tuple[dict, dict]]) -> list[str]:
+        ratio = median(theirs["seconds"] / ours["seconds"] for ours, theirs in both)
+        texts = [found["texts"] for found in both[0]]
+        same = sum(ours == theirs for ours, theirs in zip(*texts, strict=True))
+        rates = [table.number(median(map(self.rate, found))) for found in zip(*both)]
+        return [f"**{ratio:.2f}**", *rates, f"{same} of {len(texts[0])}"]
 
-def render(pairs: list[Pair], machine: dict, n_rounds: int) -> str:
+
+def render(pairs: list[Pair], machine: dict, notes: list[str], n_rounds: int) -> str:
     rows = [list(COLUMNS)]
     for pair in pairs:
         rows += pair.rows()
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return "\n".join(
-        [
-            *table.aligned(rows),
-            "",
-            f"{machine['cpu']}; {versions}; medians of {n_rounds} rounds; "
-            f"load average {machine['load_before']:.1f} before and {os.getloadavg()[0]:.1f} after.",
-        ]
-    )
+    return "\n".join([*table.aligned(rows), "", workbench.machine_line(machine, n_rounds), *(f"Note: {note}." for note in notes)])
 
 
 def parse() -> argparse.Namespace:
-    available = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)} (default: all)")
     parser.add_argument("--beams", default="1,4", help="numbers of beams (1,4)")
     parser.add_argument("--batch", type=int, default=8, help="texts written together, of which each core writes so many (8)")
     parser.add_argument("--tokens", type=int, default=64, help="tokens of each text (64)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--work", default="speed-work", help="builds, models and data are kept here")
-    parser.add_argument("--out", help="every number as JSON (default: generate.json in --work)")
-    parser.add_argument("--cores", type=int, default=available, help=f"most cores to use ({available}); one is measured, too")
-    parser.add_argument("--program", help="a built lora_dist, instead of building one")
+    workbench.add_options(parser, "generate.json")
     args = parser.parse_args()
-    args.models = args.models.split(",")
-    unknown = [name for name in args.models if name not in MODELS]
-    if unknown:
-        parser.error(f"--models: {', '.join(unknown)}: not one of {', '.join(MODELS)}")
-    args.sweep = False
+    args.models = workbench.chosen(parser, "--models", args.models, MODELS)
     return args
 
 
 def main():
     args = parse()
-    bench = speed.Bench(args)
+    bench = workbench.Bench(args)
     bench.batch, bench.tokens = args.batch, args.tokens
-    machine, beams = speed.machine(bench), [int(n) for n in args.beams.split(",")]
+    machine, beams = workbench.machine(bench), [int(n) for n in args.beams.split(",")]
     pairs = [Pair(bench, name, n, b) for name in args.models for n in sorted({1, args.cores}) for b in beams]
     out = args.out or os.path.join(bench.work, "generate.json")
     for number in range(args.rounds):
-        speed.say(f"round {number + 1}")
+        workbench.say(f"round {number + 1}")
         for pair in pairs:
             pair.round(number)
         found = [{"model": p.name, "cores": p.cores, "beams": p.beams, "rounds": p.rounds} for p in pairs]
-        speed.save(out, {"machine": machine, "pairs": found})
-    print(render(pairs, machine, args.rounds))
+        workbench.save(out, {"machine": machine, "pairs": found})
+    print(render(pairs, machine, bench.notes, args.rounds))
 
 
 if __name__ == "__main__":
-    main()
+    processes.guarded(main)

@@ -11,15 +11,15 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from statistics import median
 
+import counting
 import processes
 import shapes
-import speed
 import table
+import workbench
+from cases import COMPILE_LIMIT
 
 CASES = ("256x1", "256x4", "512x1", "512x1-recompute", "draw")
 N_PICTURES, WARM, STEPS = 4, 4, 3  # our first steps also encode the pictures, and find the scale of their gradients
@@ -137,7 +137,7 @@ class Rounds:
         n = max(N_PICTURES, self.batch)
         name = os.path.join(bench.work, "data", f"pictures{n}")
         self.data = shapes.make(name, lambda folder: write_pictures(folder, n))
-        speed.say(f"{case.name} {case.precision}: settings")
+        workbench.say(f"{case.name} {case.precision}: settings")
         self.setting = self.best_setting()
 
     def settings(self) -> list[dict]:
@@ -153,26 +153,29 @@ class Rounds:
             rates = {json.dumps(s): self.theirs(s, 2) for s in self.settings()}
             rates = {s: found["seconds"] for s, found in rates.items() if found}
             if not rates:
-                speed.fail(f"{key}: diffusers ran with none of its settings: see {self.bench.log('')}")
+                workbench.fail(f"{key}: diffusers ran with none of its settings: see {self.bench.log('')}")
             self.bench.sweeps[key] = {"best": json.loads(min(rates, key=rates.get)), "rates": rates}
-            speed.save(self.bench.sweep_file, self.bench.sweeps)
+            workbench.save(self.bench.sweep_file, self.bench.sweeps)
         return self.bench.sweeps[key]["best"]
 
     def measured(self, side: str, command: list[str], steps_file: str | None, n: int, warm: int, threads: int) -> dict | None:
-        env = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": str(threads), **speed.MPI_ENV}
-        run = processes.run(command, steps_file, self.bench.log(f"{self.case.name}.{side}"), env, n)
-        if run.error:
-            self.bench.note(f"{self.case.name} {self.case.precision}, {side}: {run.error}")
+        env, count = workbench.environment(threads), counting.Count(warm, n - warm)
+        log = self.bench.log(f"{self.case.name}.{side}")
+        limit = COMPILE_LIMIT if "--compile" in command else processes.LONGEST_STEP
+        run = counting.repeated(count, lambda: processes.run(command, steps_file, log, env, n, limit=limit))
+        if run.error or not count.enough:
+            few = f"{len(count.kept)} of {count.n} steps were undisturbed, too few"
+            self.bench.note(f"{self.case.name} {self.case.precision}, {side}: {run.error or few}")
             return None
-        each = [step["seconds"] for step in run.steps[warm:]]
-        speed.say(f"  {self.case.name} {self.case.precision}, {side}: {' '.join(f'{s:.2f}' for s in each)} s, {run.node_mib:.0f} MiB")
+        each = [step["seconds"] for step in count.steps]
+        workbench.say(f"  {self.case.name} {self.case.precision}, {side}: {' '.join(f'{s:.2f}' for s in each)} s, {run.node_mib:.0f} MiB")
         return {"seconds": median(each), "each": each, "node_mib": run.node_mib}
 
     def ours(self) -> dict | None:
         out = os.path.join(self.bench.work, "run")
         shutil.rmtree(out, ignore_errors=True)
         n = max(WARM, 2 * -(-max(N_PICTURES, self.batch) // self.batch)) + STEPS
-        command = ["mpirun", "--bind-to", "core", "-np", str(self.bench.cores), self.bench.program, "train", "--model", self.model]
+        command = [*workbench.on_ranks(self.bench.cores), self.bench.program, "train", "--model", self.model]
         command += ["--data", self.data, "--out", out, "--resolution", str(self.case.side), "--batch-size", str(self.batch)]
         command += ["--micro-batch", str(self.case.each), "--steps", str(n), "--save-every", "1000000", "--precision", self.case.precision]
         if self.case.recompute:
@@ -180,7 +183,7 @@ class Rounds:
         return self.measured("ours", command, os.path.join(out, "metrics.jsonl"), n, n - STEPS, 1)
 
     def theirs(self, setting: dict, n: int) -> dict | None:
-        command = [sys.executable, "-B", os.path.join(speed.HERE, "diffusers_step.py"), "--model", self.model, "--data", self.data]
+        command = [*workbench.by_python("diffusers_step.py"), "--model", self.model, "--data", self.data]
         command += ["--resolution", str(self.case.side), "--batch", str(self.batch), "--micro", str(self.batch // setting["processes"])]
         command += ["--steps", str(n), "--precision", self.case.precision]
         command += ["--processes", str(setting["processes"]), "--threads", str(setting["threads"])]
@@ -214,13 +217,13 @@ class Drawing(Rounds):
 
     def ours(self) -> dict | None:
         out = os.path.join(self.bench.work, "drawn")
-        command = ["mpirun", "--bind-to", "core", "-np", str(self.bench.cores), self.bench.program, "generate", "--model", self.model]
+        command = [*workbench.on_ranks(self.bench.cores), self.bench.program, "generate", "--model", self.model]
         command += ["--prompt", "a cat", "--images", str(self.batch), "--size", str(self.case.side), "--out", out]
         few, many = (self.whole("ours", [*command, "--steps", str(n)], 1) for n in (2, 12))
         return few and many and self.step("ours", few, many)
 
     def theirs(self, setting: dict, n: int) -> dict | None:
-        command = [sys.executable, "-B", os.path.join(speed.HERE, "diffusers_step.py"), "--model", self.model, "--data", self.data]
+        command = [*workbench.by_python("diffusers_step.py"), "--model", self.model, "--data", self.data]
         command += ["--resolution", str(self.case.side), "--batch", str(self.batch), "--micro", str(self.batch // setting["processes"])]
         command += ["--processes", str(setting["processes"]), "--threads", str(setting["threads"]), "--precision", self.case.precision]
         command += [f"--{name}" for name in setting["options"]]
@@ -228,9 +231,13 @@ class Drawing(Rounds):
         return few and many and self.step("theirs", few, many)
 
     def whole(self, side: str, command: list[str], threads: int) -> processes.Run | None:
-        env = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": str(threads), **speed.MPI_ENV}
-        shutil.rmtree(os.path.join(self.bench.work, "drawn"), ignore_errors=True)
-        return processes.run_whole(command, self.bench.log(f"draw.{side}"), env)
+        for _ in range(counting.ATTEMPTS):
+            shutil.rmtree(os.path.join(self.bench.work, "drawn"), ignore_errors=True)
+            run = processes.run_whole(command, self.bench.log(f"draw.{side}"), workbench.environment(threads))
+            if run.error or run.others <= counting.LIMIT:
+                return run
+        self.bench.note(f"draw {self.case.precision}, {side}: others used the cores each time: not counted")
+        return None
 
     def step(self, side: str, few: processes.Run, many: processes.Run) -> dict | None:
         for run in (few, many):
@@ -238,66 +245,44 @@ class Drawing(Rounds):
                 self.bench.note(f"draw {self.case.precision}, {side}: {run.error}")
                 return None
         seconds = (many.seconds - few.seconds) / 10
-        speed.say(f"  draw {self.case.precision}, {side}: {seconds:.2f} s a step, {many.node_mib:.0f} MiB")
+        workbench.say(f"  draw {self.case.precision}, {side}: {seconds:.2f} s a step, {many.node_mib:.0f} MiB")
         return {"seconds": seconds, "each": [seconds], "node_mib": many.node_mib}
 
 
 def render(measured: list[Rounds], machine: dict, notes: list[str], n_rounds: int) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return "\n".join(
-        [
-            *table.aligned([list(COLUMNS), *(case.row() for case in measured)]),
-            "",
-            f"{machine['cpu']}, {machine['cores']} cores; {versions}; medians of {n_rounds} rounds; "
-            f"load average {machine['load_before']:.1f} before and {os.getloadavg()[0]:.1f} after.",
-            *(f"Note: {note}." for note in notes),
-        ]
-    )
+    rows = table.aligned([list(COLUMNS), *(case.row() for case in measured)])
+    return "\n".join([*rows, "", workbench.machine_line(machine, n_rounds), *(f"Note: {note}." for note in notes)])
 
 
 def parse() -> argparse.Namespace:
-    available = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cases", default=",".join(CASES), help=f"of {', '.join(CASES)} (default: all)")
     parser.add_argument("--precisions", default="f32,bf16")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--work", default="speed-work", help="builds, models and data are kept here")
-    parser.add_argument("--out", help="every number as JSON (default: pictures.json in --work)")
-    parser.add_argument("--cores", type=int, default=available, help=f"cores to use ({available})")
-    parser.add_argument("--sweep", action="store_true", help="search for the opponent's settings again")
-    parser.add_argument("--program", help="a built lora_dist, instead of building one")
+    workbench.add_options(parser, "pictures.json")
+    parser.set_defaults(rounds=2)
     args = parser.parse_args()
-    unknown = [name for name in args.cases.split(",") if name not in CASES]
-    if unknown:
-        parser.error(f"--cases: {', '.join(unknown)}: not one of {', '.join(CASES)}")
+    args.cases = workbench.chosen(parser, "--cases", args.cases, CASES)
     return args
-
-
-def has_bf16(bench) -> bool:
-    """Ours refuses it where the processor has no such product."""
-    command = [bench.program, "train", "--dry-run", "--precision", "bf16", "--model", "none", "--data", "none", "--out", "none"]
-    said = subprocess.run(command, capture_output=True, text=True).stderr
-    return "AVX512-BF16" not in said
 
 
 def main():
     args = parse()
-    bench = speed.Bench(args)
-    machine, out = speed.machine(bench), args.out or os.path.join(bench.work, "pictures.json")
+    bench = workbench.Bench(args)
+    machine, out = workbench.machine(bench), args.out or os.path.join(bench.work, "pictures.json")
     precisions = args.precisions.split(",")
-    if "bf16" in precisions and not has_bf16(bench):
+    if "bf16" in precisions and not bench.has_bf16():
         precisions.remove("bf16")
         bench.note("bf16: this processor has no AVX512-BF16, without which lora_dist refuses it")
     kinds = {"draw": Drawing}
-    measured = [kinds.get(name, Rounds)(bench, Case(name, p)) for p in precisions for name in args.cases.split(",")]
+    measured = [kinds.get(name, Rounds)(bench, Case(name, p)) for p in precisions for name in args.cases]
     for number in range(args.rounds):
-        speed.say(f"round {number + 1}")
+        workbench.say(f"round {number + 1}")
         for case in measured:
             case.round(number)
         found = [{"case": c.case.name, "precision": c.case.precision, "setting": c.setting, "rounds": c.rounds} for c in measured]
-        speed.save(out, {"machine": machine, "cases": found, "notes": bench.notes})
+        workbench.save(out, {"machine": machine, "cases": found, "notes": bench.notes})
     print(render(measured, machine, bench.notes, args.rounds))
 
 
 if __name__ == "__main__":
-    main()
+    processes.guarded(main)

@@ -1,69 +1,67 @@
-"""Runs a program to its end, reads the steps that it reports, and watches the memory of all its processes."""
+"""Runs a program to its end, reads the steps that it reports, and leaves nothing of it behind."""
 
+import contextlib
+import ctypes
 import json
 import os
+import signal
 import subprocess
-import threading
+import sys
 import time
 from dataclasses import dataclass, field
 
+from watch import Memory, Others, read, status, tree
+
 LONGEST_STEP = 1200.0  # seconds without a step after which a run counts as hung
+HUNG = "did not finish"
+GRACE = 10.0  # seconds from asking a process to end to killing it
+PR_SET_CHILD_SUBREAPER = 36
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-def read(path: str) -> str:
+def send(pid: int, number: signal.Signals):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def running_below() -> dict[int, int]:
+    """The processes below this one that have not ended, and their parents."""
+    fields = {pid: status(pid) for pid in tree(os.getpid())[1:]}
+    return {pid: int(f[1]) for pid, f in fields.items() if f and f[0] != "Z"}
+
+
+def end_all():
+    """Ends what runs below this program. Its children are asked to; mpirun then tells its ranks. Who loses its parent becomes a child
+    of this program (see `guarded`), and is asked, too. What is left after a while is killed."""
+    begin, asked = time.monotonic(), set()
+    while alive := running_below():
+        if time.monotonic() - begin > GRACE:
+            for pid in alive:
+                send(pid, signal.SIGKILL)
+        for pid in {pid for pid, parent in alive.items() if parent == os.getpid()} - asked:
+            asked.add(pid)
+            send(pid, signal.SIGTERM)
+        time.sleep(0.02)
+
+
+def leave(number: int, _):
+    """Once: what follows while all is being ended is ignored."""
+    for other in ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def guarded(main):
+    """Runs main(). However that ends, by SIGTERM or Ctrl-C too, nothing that it started is left."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    for number in ENDING:
+        signal.signal(number, leave)
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def tree(root: int) -> list[int]:
-    """The process and all below it."""
-    children = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            fields = read(f"/proc/{name}/stat").rpartition(")")[2].split()
-            if len(fields) > 1:
-                children.setdefault(int(fields[1]), []).append(int(name))
-    found = [root]
-    for pid in found:
-        found += children.get(pid, [])
-    return found
-
-
-def kibibytes(text: str, key: str) -> int:
-    for line in text.splitlines():
-        if line.startswith(key):
-            return int(line.split()[1])
-    return 0
-
-
-class Memory(threading.Thread):
-    """The largest sum of proportional set sizes over the tree (a page that n processes share counts 1/n in each, so once in all), and
-    the largest resident set of any one process. Ten times a second until `settle`, when the first step is over and has touched all
-    that a step touches; then seldom, since walking the page tables takes time from what is measured. Of processes so large that a look
-    takes long, it never takes more than a twentieth of the time."""
-
-    def __init__(self, root: int):
-        super().__init__(daemon=True)
-        self.root, self.node, self.process = root, 0, 0
-        self.period, self.ended = 0.1, threading.Event()
-
-    def settle(self):
-        self.period = 2.0
-
-    def run(self):
-        looked = 0.0
-        while not self.ended.wait(max(self.period, 20 * looked)):
-            begin, pids = time.perf_counter(), tree(self.root)
-            self.node = max(self.node, sum(kibibytes(read(f"/proc/{pid}/smaps_rollup"), "Pss:") for pid in pids))
-            self.process = max([self.process, *(kibibytes(read(f"/proc/{pid}/status"), "VmHWM:") for pid in pids)])
-            looked = time.perf_counter() - begin
-
-    def stop(self):
-        self.ended.set()
-        self.join()
+        main()
+    finally:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        end_all()
 
 
 @dataclass
@@ -72,6 +70,7 @@ class Run:
     steps: list[dict] = field(default_factory=list)
     first_step_after: float = 0.0  # seconds from launch
     seconds: float = 0.0  # from launch to end
+    others: float = 0.0  # cores that others took until the first step, or until the end where there are no steps
     node_mib: float = 0.0
     process_mib: float = 0.0
     error: str | None = None
@@ -82,60 +81,99 @@ def read_steps(path: str) -> list[dict]:
     return [json.loads(line) for line in read(path).split("\n")[:-1] if line.startswith('{"event": "step"')]
 
 
-def run(command: list[str], steps_file: str | None, log: str, env: dict, expected: int, watch: bool = True) -> Run:
-    """Steps are read from `steps_file`, or (None) from what it prints; another number of them than `expected` is an error."""
-    result = Run(command)
-    steps_file = steps_file or log
+@contextlib.contextmanager
+def started(command: list[str], log: str, env: dict):
+    """In a session of its own, so that Ctrl-C reaches this program alone."""
+    env = {**os.environ, **env}
     with open(log, "w", encoding="utf-8") as out, open(log + ".err", "w", encoding="utf-8") as errors:
-        begin = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, stderr=errors, env={**os.environ, **env}, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=out, stderr=errors, env=env, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield process
+    finally:
+        end_all()
+        process.wait()
+
+
+@contextlib.contextmanager
+def watched(process: subprocess.Popen, result: Run, watch: bool):
     memory = Memory(process.pid)
     if watch:
         memory.start()
     try:
-        n_steps, last = 0, begin
-        while process.poll() is None and time.perf_counter() - last < LONGEST_STEP:
-            time.sleep(0.2 if n_steps else 0.01)
-            if len(read_steps(steps_file)) > n_steps:
-                n_steps, last = len(read_steps(steps_file)), time.perf_counter()
-            if n_steps and not result.first_step_after:
-                result.first_step_after = last - begin
-                memory.settle()
+        yield memory
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
         if watch:
             memory.stop()
-    result.steps = read_steps(steps_file)
-    result.node_mib, result.process_mib = memory.node / 1024, memory.process / 1024
-    if process.returncode or not result.steps:
-        said = (read(log + ".err") or read(log)).strip().splitlines()
-        result.error = f"status {process.returncode}: " + next((line for line in said if "rror: " in line), " / ".join(said[-3:]))
+        result.node_mib, result.process_mib = memory.node / 1024, memory.process / 1024
+
+
+def last_words(log: str) -> str:
+    said = (read(log + ".err") or read(log)).strip().splitlines()
+    return next((line for line in said if "rror: " in line), " / ".join(said[-3:]))
+
+
+def judge(steps: list[dict], ends: list[float], others: Others):
+    """How many cores others took in each step. Of steps that were noticed together, each ended when the next one began."""
+    for i in range(len(steps) - 2, -1, -1):
+        ends[i] = min(ends[i], ends[i + 1] - steps[i + 1]["seconds"])
+    for step, end in zip(steps, ends):
+        step["others"] = others.share(end - step["seconds"], end)
+
+
+def follow(process: subprocess.Popen, steps_file: str, limit: float, on_first) -> tuple[list[float], bool]:
+    """The moments when steps were noticed, and whether it ended by itself before `limit` seconds passed without one."""
+    ends, size, last = [], 0, time.perf_counter()
+    while process.poll() is None:
+        time.sleep(0.05 if ends else 0.01)
+        now, n = time.perf_counter(), len(ends)
+        if os.path.exists(steps_file) and os.path.getsize(steps_file) > size:
+            size = os.path.getsize(steps_file)
+            ends += [now] * (len(read_steps(steps_file)) - n)
+        if len(ends) > n:
+            last = now
+            if not n:
+                on_first(now)
+        if now - last > limit:
+            return ends, False
+    ends += [time.perf_counter()] * (len(read_steps(steps_file)) - len(ends))
+    return ends, True
+
+
+def run(command: list[str], steps_file: str | None, log: str, env: dict, expected: int, watch=True, limit=LONGEST_STEP) -> Run:
+    """Steps are read from `steps_file`, or (None) from what it prints; another number of them than `expected` is an error, as is
+    none for `limit` seconds."""
+    result, steps_file = Run(command), steps_file or log
+
+    def on_first(now: float):
+        result.first_step_after = now - begin
+        memory.settle()
+
+    with Others() as others:
+        begin = time.perf_counter()
+        with started(command, log, env) as process, watched(process, result, watch) as memory:
+            ends, ended = follow(process, steps_file, limit, on_first)
+    result.steps = read_steps(steps_file)[: len(ends)]
+    judge(result.steps, ends, others)
+    result.others = others.share(begin, begin + result.first_step_after)
+    if not ended:
+        result.error = f"{HUNG}: no step for {limit:.0f} s"
+    elif process.returncode or not result.steps:
+        result.error = f"status {process.returncode}: {last_words(log)}"
     elif len(result.steps) != expected:
         result.error = f"reported {len(result.steps)} steps, not {expected}"
     return result
 
 
-def run_whole(command: list[str], log: str, env: dict) -> Run:
-    """A program that reports no steps: how long it takes, and its memory."""
+def run_whole(command: list[str], log: str, env: dict, watch=True) -> Run:
+    """A program that reports no steps: how long it takes, and its memory. What it prints is in `log`."""
     result = Run(command)
-    with open(log, "w", encoding="utf-8") as out, open(log + ".err", "w", encoding="utf-8") as errors:
+    with Others() as others:
         begin = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, stderr=errors, env={**os.environ, **env}, stdin=subprocess.DEVNULL)
-    memory = Memory(process.pid)
-    memory.period = 1.0
-    memory.start()
-    try:
-        status = process.wait()
-        result.seconds = time.perf_counter() - begin
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
-        memory.stop()
-    result.node_mib, result.process_mib = memory.node / 1024, memory.process / 1024
-    if status:
-        said = (read(log + ".err") or read(log)).strip().splitlines()
-        result.error = f"status {status}: " + " / ".join(said[-3:])
+        with started(command, log, env) as process, watched(process, result, watch) as memory:
+            memory.period = 1.0
+            code = process.wait()
+            end = time.perf_counter()
+    result.seconds, result.others = end - begin, others.share(begin, end)
+    if code:
+        result.error = f"status {code}: {last_words(log)}"
     return result

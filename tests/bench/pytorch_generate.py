@@ -16,6 +16,7 @@ import warnings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import forks  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
@@ -66,6 +67,7 @@ class Writer:
 
 
 def work(part: int, args, barrier, results):
+    forks.end_with_parent()
     writer = Writer(args)
     writer.write([writer.ids[0][:4]], 2)
     barrier.wait()

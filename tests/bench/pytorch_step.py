@@ -3,8 +3,8 @@
 
     python3 pytorch_step.py --model DIR --data FILE --target c_attn [--processes 2 --threads 1 --micro 2 ...]
 
-It opens the folder and the data that lora_dist opens and takes the samples in the order of the file (or grouped by length). Scaled
-dot product attention, AdamW without weight decay, gradients of the whole batch accumulated without traffic and reduced once, the norm
+It opens the folder and the data that lora_dist opens and takes the samples in the order of the file (or grouped by length), round
+and round. Scaled dot product attention, AdamW without weight decay, gradients of the whole batch accumulated without traffic and reduced once, the norm
 cut at 1, the base without dropout and with fixed BatchNorm statistics. Tokenising and decoding are done before the first step.
 Prints one JSON object for each step as it ends.
 """
@@ -123,11 +123,13 @@ class Images:
             pixels, labels = file["images"][:], file["labels"][:]
         scaled = pixels.astype(np.float32) * np.float32(rule["rescale_factor"])
         scaled = (scaled - np.float32(rule["image_mean"])) / np.float32(rule["image_std"])
-        self.pixels, self.labels = torch.from_numpy(scaled.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels)
+        self.form = torch.channels_last if args.channels_last else torch.contiguous_format
+        self.pixels = torch.from_numpy(scaled.transpose(0, 3, 1, 2)).contiguous(memory_format=self.form)
+        self.labels = torch.from_numpy(labels)
         self.lengths = self.targets = [1] * len(labels)
 
     def loss(self, model, rows: list[int], n_targets: int) -> torch.Tensor:
-        out = model(self.pixels[rows])
+        out = model(self.pixels[rows].contiguous(memory_format=self.form))
         logits = out if torch.is_tensor(out) else out.logits
         return F.cross_entropy(logits, self.labels[rows], reduction="sum") / n_targets
 
@@ -170,6 +172,16 @@ def open_model(args, config: dict):
     return get_peft_model(open_base(args.model, config, DTYPES[args.base], args.attention), lora).eval()
 
 
+def grouped(lengths: list[int], batch: int) -> list[int]:
+    """Batches of like lengths, as the Trainer makes them of much data: sorted within 50 batches. They are taken in an order whose first
+    ones are long and short."""
+    from transformers.trainer_pt_utils import get_length_grouped_indices
+
+    order = get_length_grouped_indices(lengths, batch, mega_batch_mult=50, generator=torch.Generator().manual_seed(0))
+    starts = sorted(range(0, len(order), batch), key=lambda start: start // batch * 0.618 % 1)
+    return [i for start in starts for i in order[start : start + batch]]
+
+
 class Trainer:
     def __init__(self, args, rank: int):
         config = read_json(args.model, "config.json")
@@ -177,17 +189,16 @@ class Trainer:
         self.data = open_data(args, config)
         self.model = open_model(args, config)
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        if args.channels_last:
+            self.model.to(memory_format=torch.channels_last)
         if args.compile:
-            self.model.compile(dynamic=True)
+            self.model.compile(dynamic=args.compile == "dynamic")
         if args.processes > 1:
             self.model = torch.nn.parallel.DistributedDataParallel(self.model)
         self.optimizer = torch.optim.AdamW(self.trained, lr=2e-4, weight_decay=0.0)
         self.order = list(range(len(self.data.lengths)))
         if args.grouped:
-            from transformers.trainer_pt_utils import get_length_grouped_indices
-
-            lengths = getattr(self.data, "grouped_by", self.data.lengths)
-            self.order = get_length_grouped_indices(lengths, args.batch, generator=torch.Generator().manual_seed(0))
+            self.order = grouped(getattr(self.data, "grouped_by", self.data.lengths), args.batch)
 
     def rows_of(self, step: int) -> list[int]:
         first = (step - 1) * self.args.batch
@@ -212,7 +223,7 @@ class Trainer:
         return loss + self.micro_batch(mine[-1], n_targets)
 
     def step(self, number: int) -> dict:
-        begin = time.perf_counter()
+        begin, compiled = time.perf_counter(), self.n_compiled()
         rows = self.rows_of(number)
         n_targets = sum(self.data.targets[i] for i in rows)
         self.optimizer.zero_grad(set_to_none=True)
@@ -221,7 +232,12 @@ class Trainer:
         self.optimizer.step()
         seconds = time.perf_counter() - begin
         tokens = sum(self.data.lengths[i] for i in rows)
-        return {"event": "step", "step": number, "loss": self.total(loss), "seconds": seconds, "tokens": tokens, "target_tokens": n_targets}
+        found = {"event": "step", "step": number, "loss": self.total(loss), "seconds": seconds}
+        return {**found, "tokens": tokens, "target_tokens": n_targets, "compiled": self.n_compiled() - compiled}
+
+    def n_compiled(self) -> int:
+        """Graphs until now. Where nothing is compiled the module is not even loaded, which takes seconds."""
+        return torch._dynamo.utils.counters["stats"]["unique_graphs"] if self.args.compile else 0
 
     def total(self, loss: float) -> float:
         if self.args.processes == 1:
@@ -257,7 +273,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seq-len", type=int, default=512)
     parser.add_argument("--target-len", type=int, default=128, help="of encoder-decoders")
     parser.add_argument("--attention", choices=("sdpa", "eager"), default="sdpa")
-    parser.add_argument("--compile", action="store_true", help="by torch.compile, for all lengths at once")
+    parser.add_argument("--compile", choices=("static", "dynamic"), help="by torch.compile, for each shape or for all at once")
+    parser.add_argument("--channels-last", action="store_true", help="of images: the memory format")
     parser.add_argument("--batch", type=int, default=8, help="samples of a step, over all processes")
     parser.add_argument("--micro", type=int, default=1, help="samples that a process computes at a time")
     parser.add_argument("--steps", type=int, default=3)

@@ -402,8 +402,10 @@ def image_rule(folder: str, side: int):
 MODELS = {
     "gpt2": (GPT2, gpt2_tensors, "F32", lambda folder, data: byte_tokenizer(folder)),
     "gpt2-writes": (GPT2, gpt2_tensors, "F32", lambda folder, data: byte_tokenizer(folder, named=GPT2["vocab_size"])),
+    "gpt2-writes-bf16": (GPT2, gpt2_tensors, "BF16", lambda folder, data: byte_tokenizer(folder, named=GPT2["vocab_size"])),
     "smollm": (SMOLLM, llama_tensors, "F32", lambda folder, data: byte_tokenizer(folder)),
     "tinyllama": (TINYLLAMA, llama_tensors, "BF16", lambda folder, data: byte_tokenizer(folder)),
+    "tinyllama-writes": (TINYLLAMA, llama_tensors, "BF16", lambda folder, data: byte_tokenizer(folder, named=TINYLLAMA["vocab_size"])),
     "bert": (BERT, bert_tensors, "F32", word_pieces),
     "t5": (T5, t5_tensors, "F32", lambda folder, data: byte_tokenizer(folder, ends=True, named=T5["vocab_size"])),
     "bart": (BART, bart_tensors, "F32", lambda folder, data: byte_tokenizer(folder, ends=True, named=BART["vocab_size"])),
@@ -454,11 +456,13 @@ def summaries(path: str, n: int):
     write_lines(path, ({"document": text(200, 0.6, 60, 512), "summary": text(30, 0.5, 10, 80)} for _ in range(n)))
 
 
-def sentences(path: str, data: str):
+def sentences(path: str, n: int, data: str):
     """SST-2's training sentences in a random order."""
     with open(os.path.join(data, "text", "sst2-train.txt"), encoding="utf-8", newline="\n") as file:
         lines = [line.rstrip("\n").partition(" ") for line in file]
-    order = np.random.default_rng(3).permutation(len(lines))
+    order = np.random.default_rng(3).permutation(len(lines))[:n]
+    if len(order) < n:
+        fail(f"text/sst2-train.txt has {len(order)} sentences, not {n}")
     write_lines(path, ({"text": lines[i][2], "label": int(lines[i][0])} for i in order))
 
 
@@ -471,15 +475,15 @@ def random_images(path: str, n: int, side: int):
         file["labels"] = random.integers(0, 10, n).astype(np.int64)
 
 
-# name: ending, maker
+# name: ending, maker of so many samples
 DATA = {
-    "text512": (".jsonl", lambda path, data: full_texts(path, 64, 512)),
-    "text1024": (".jsonl", lambda path, data: full_texts(path, 32, 1024)),
-    "instructions": (".jsonl", lambda path, data: instructions(path, 1024)),
-    "summaries": (".jsonl", lambda path, data: summaries(path, 512)),
+    "text512": (".jsonl", lambda path, n, data: full_texts(path, n, 512)),
+    "text1024": (".jsonl", lambda path, n, data: full_texts(path, n, 1024)),
+    "instructions": (".jsonl", lambda path, n, data: instructions(path, n)),
+    "summaries": (".jsonl", lambda path, n, data: summaries(path, n)),
     "sst2": (".jsonl", sentences),
-    "images224": (".h5", lambda path, data: random_images(path, 96, 224)),
-    "images32": (".h5", lambda path, data: random_images(path, 1024, 32)),
+    "images224": (".h5", lambda path, n, data: random_images(path, n, 224)),
+    "images32": (".h5", lambda path, n, data: random_images(path, n, 32)),
 }
 NEED_DATA = ("bert", "sst2")
 
@@ -506,10 +510,10 @@ def model_folder(work: str, name: str, data: str | None) -> str:
     return make(os.path.join(work, "models", name), write)
 
 
-def data_file(work: str, name: str, data: str | None) -> str:
+def data_file(work: str, name: str, n: int, data: str | None) -> str:
     ending, write = DATA[name]
     os.makedirs(os.path.join(work, "data"), exist_ok=True)
-    return make(os.path.join(work, "data", name + ending), lambda path: write(path, data))
+    return make(os.path.join(work, "data", f"{name}-{n}{ending}"), lambda path: write(path, n, data))
 
 
 def lengths_of(name: str, path: str, folder: str, seq_len: int) -> list[tuple[int, int]]:

@@ -1,8 +1,10 @@
 """The numbers of speed.py as one markdown table, ratios first; larger ratios are better everywhere."""
 
+import json
 from statistics import median
 
 import cases
+import workbench
 
 COLUMNS = (
     "case",
@@ -17,66 +19,111 @@ COLUMNS = (
     "theirs",
     "MiB in all",
     "theirs",
+    "steps left out",
+    "theirs",
     "ours ran as",
     "theirs",
 )
+FORM_COLUMNS = ("case", "against", "form", "per second")
+TOO_FEW = "too few steps"
 
 
 def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def middle(rounds: list[dict], side: str, key: str) -> float:
-    return median(found[side][key] for found in rounds if side in found)
+def sides(rounds: list[dict], side: str) -> list[dict]:
+    return [found[side] for found in rounds if side in found]
+
+
+def middle(rounds: list[dict], side: str, key: str) -> float | None:
+    """The median over the rounds that have it: rates are missing where others disturbed too many steps."""
+    values = [found[key] for found in sides(rounds, side) if key in found]
+    return median(values) if values else None
 
 
 def ratio(rounds: list[dict], above: str, below: str, key: str = "tokens_per_second") -> float | None:
     """The median over the rounds of the ratio within a round."""
-    both = [found for found in rounds if above in found and below in found]
+    both = [found for found in rounds if key in found.get(above, ()) and key in found.get(below, ())]
     return median(found[above][key] / found[below][key] for found in both) if both else None
 
 
 def setting_text(setting: dict) -> str:
     if "ranks" in setting:
         return f"{setting['ranks']} ranks, micro {setting['micro']}"
-    return f"{setting['processes']} × {setting['threads']}, micro {setting['micro']}"
+    return f"{setting['form']}, {setting['processes']} × {setting['threads']}, micro {setting['micro']}"
 
 
-def speed_cells(rounds: list[dict], side: str) -> tuple[str, str]:
-    tokens, targets = middle(rounds, side, "tokens_per_second"), middle(rounds, side, "targets_per_second")
-    return number(tokens), number(targets)
+def kept_text(found: dict) -> str:
+    return f"{found['kept']} of {found['asked']} were undisturbed"
+
+
+def speed_cell(rounds: list[dict], side: str, unit: str = "") -> str:
+    """Per second; in brackets targets, where that is another number."""
+    rates = [middle(rounds, side, key) for key in ("tokens_per_second", "targets_per_second")]
+    if not rates[0]:
+        return f"{TOO_FEW}: " + "; ".join(map(kept_text, sides(rounds, side)))
+    tokens, targets = map(number, rates)
+    return tokens if not unit else f"{tokens} ({targets})" if unit == "tokens" and targets != tokens else f"{tokens} {unit}"
+
+
+def share_cell(case: dict, side: str, peak: float) -> str:
+    rate = middle(case["rounds"], side, "tokens_per_second")
+    return f"{case['flops_per_token'] * rate / (peak * 1e9):.0%}" if rate else ""
+
+
+def ratio_cell(rounds: list[dict], opponent: str) -> str:
+    """With the number of rounds where not all have both rates."""
+    n = sum("tokens_per_second" in found.get("ours", ()) and "tokens_per_second" in found.get(opponent, ()) for found in rounds)
+    some = "" if n == len(rounds) else f" ({n} of {len(rounds)} rounds)"
+    return f"**{ratio(rounds, 'ours', opponent):.2f}**{some}" if n else TOO_FEW
+
+
+def left_out_cell(rounds: list[dict], side: str) -> str:
+    """Over all rounds, of those that were taken, the repeated ones among them."""
+    found = sides(rounds, side)
+    left_out = sum(value["left_out"] for value in found)
+    return f"{left_out} of {left_out + sum(value['kept'] for value in found)}" if left_out else "0"
 
 
 def case_rows(name: str, case: dict, peak: float) -> list[list[str]]:
     rounds, rows = case["rounds"], []
-    has_ours = any("ours" in found for found in rounds)
-
-    def share(side: str) -> str:
-        return f"{case['flops_per_token'] * middle(rounds, side, 'tokens_per_second') / (peak * 1e9):.0%}"
-
-    opponents = [o for o in case["bars"] if any(o in found for found in rounds)]
+    opponents = [o for o in case["bars"] if sides(rounds, o)]
     for opponent in opponents or [None]:
-        row = [name, opponent or "", "", "", "", "", "", "", "", "", "", "", "", ""]
-        if has_ours:
-            tokens, targets = speed_cells(rounds, "ours")
-            row[4] = f"{tokens} ({targets})" if case["unit"] == "tokens" and targets != tokens else f"{tokens} {case['unit']}"
-            row[6] = share("ours") + (f" ({case['floor_bar']:.0%})" if case["floor_bar"] else "")
-            row[8], row[10] = (number(middle(rounds, "ours", key)) for key in ("process_mib", "node_mib"))
-            row[12] = setting_text(next(found["ours"]["setting"] for found in rounds if "ours" in found))
-        if opponent:
-            tokens, targets = speed_cells(rounds, opponent)
-            row[5], row[7] = tokens, share(opponent)
-            row[9], row[11] = (number(middle(rounds, opponent, key)) for key in ("process_mib", "node_mib"))
-            row[13] = setting_text(next(found[opponent]["setting"] for found in rounds if opponent in found))
-            found = ratio(rounds, "ours", opponent)
-            row[2] = f"**{found:.2f}**" if found else ""
-            row[3] = f"{case['bars'][opponent]:.1f}" if case["bars"][opponent] else ""
-        rows.append(row)
+        row = dict.fromkeys(range(len(COLUMNS)), "")
+        row[0], row[1] = name, opponent or ""
+        for side, at in (("ours", 4), (opponent, 5)):
+            if not sides(rounds, side):
+                continue
+            row[at] = speed_cell(rounds, side, case["unit"] if at == 4 else "")
+            row[at + 2] = share_cell(case, side, peak)
+            row[at + 4], row[at + 6] = (number(middle(rounds, side, key)) for key in ("process_mib", "node_mib"))
+            row[at + 8] = left_out_cell(rounds, side)
+            row[at + 10] = setting_text(sides(rounds, side)[0]["setting"])
+        row[6] += f" ({case['floor_bar']:.0%})" if row[6] and case["floor_bar"] else ""
+        row[2] = ratio_cell(rounds, opponent) if sides(rounds, "ours") and opponent else ""
+        row[3] = f"{case['bars'][opponent]:.1f}" if opponent and case["bars"][opponent] else ""
+        rows.append(list(row.values()))
+    return rows
+
+
+def form_rows(name: str, case: dict) -> list[list[str]]:
+    """How fast each form of PyTorch was in the search, by its best setting, or why it does not count."""
+    rows = []
+    for opponent, found in case["searches"].items():
+        best = {}
+        for setting, rate in sorted(found["rates"].items(), key=lambda item: item[1]):
+            best[json.loads(setting)["form"]] = (json.loads(setting), number(rate))
+        for setting, error in found["failed"].items():
+            best.setdefault(json.loads(setting)["form"], (json.loads(setting), error))
+        if len(best) > 1:
+            rows += [[name, opponent, setting_text(setting), result] for setting, result in best.values()]
     return rows
 
 
 def short_row(name: str, against: str, value: float, bar: float, ours: str, theirs: str) -> list[str]:
-    return [name, against, f"**{value:.2f}**", f"{bar:.1f}", ours, theirs, *[""] * 8]
+    cells = [name, against, f"**{value:.2f}**", f"{bar:.1f}", ours, theirs]
+    return cells + [""] * (len(COLUMNS) - len(cells))
 
 
 def memory_row(memory: dict) -> list[list[str]]:
@@ -94,7 +141,8 @@ def precision_rows(found: dict) -> list[list[str]]:
         if not name.endswith("-bf16") or not plain:
             continue
         fast, slow = (middle(c["rounds"], "ours", "tokens_per_second") for c in (case, plain))
-        rows.append(short_row(name, "ours in f32", fast / slow, cases.BF16_BAR, number(fast), number(slow)))
+        if fast and slow:
+            rows.append(short_row(name, "ours in f32", fast / slow, cases.BF16_BAR, number(fast), number(slow)))
     return rows
 
 
@@ -150,17 +198,18 @@ def render(results: dict) -> str:
     rows += start_row(found["start"]) if "start" in found else []
     rows += scale_rows(found["scale"]) if "scale" in found else []
     n_rounds = max((len(case["rounds"]) for case in found.values()), default=0)
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
         *aligned(rows),
         "",
-        f"{machine['cpu']}, {machine['cores']} cores; {versions}; medians of {n_rounds} rounds; "
-        f"load average {machine['load_before']:.1f} before and {machine['load_after']:.1f} after.",
+        workbench.machine_line(machine, n_rounds),
         "Best rate of a matrix product, all cores: " + "; ".join(f"{p} {b['gflops']:.0f} GFLOP/s ({b['of']})" for p, b in best.items()) + ".",
     ]
     if results["ours_only"]:
         lines.append("PyTorch was not run: its numbers are of an earlier run.")
     lines += [f"Note: {note}." for note in results.get("notes", [])]
+    forms = [row for name, case in plain.items() for row in form_rows(name, case)]
+    if forms:
+        lines += ["", "Forms of PyTorch, in the search; the fastest one is measured:", "", *aligned([list(FORM_COLUMNS), *forms])]
     for name, profile in results.get("profiles", {}).items():
         lines += profile_lines(name, profile)
     return "\n".join(lines)
