@@ -280,6 +280,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (!rc) rc = settle_precision(&options, comm, &err);
   if (!rc) rc = set_up_products(&options, comm, &err);
   rc = ld_comm_agree(comm, rc, &err);
+  if (!rc) ld_kernels_choose();
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
   if (ld_comm_size(comm) > 1)
     ld_gemm_between(poll_ranks, comm); /* a product of many rows can take a minute */

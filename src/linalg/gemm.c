@@ -137,6 +137,18 @@ int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err) {
   return 0;
 }
 
+bool ld_gemm_use(const char *kernel) {
+  const ld_tile *tile = ld_tile_pick(kernel);
+  if (!tile || !tile->fused || !ld_gemm_fused() || tile->pair != setup.tile->pair) return false;
+  setup.tile = tile;
+  setup.name = tile->name;
+  return true;
+}
+
+const char *ld_gemm_kernel_name(int i) {
+  return ld_tile_name(i);
+}
+
 void ld_gemm_between(void (*between)(void *user), void *user) {
   setup.between = between;
   setup.user = user;

@@ -28,6 +28,14 @@ enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
  * for; then nothing changes. May be called again. */
 int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err);
 
+/* Switches to the kernels of that name. False, and nothing changes, when this processor lacks them, or when they would
+ * give other bits than the present ones. */
+bool ld_gemm_use(const char *kernel);
+
+/* The name of the i-th of the program's own kernels, from 0, whether this processor has them or not; NULL when there are
+ * no more. */
+const char *ld_gemm_kernel_name(int i);
+
 /* Sets a function that the thread of a product calls periodically during a long one, for work that cannot
  * wait for its end. NULL for none. */
 void ld_gemm_between(void (*between)(void *user), void *user);

@@ -205,20 +205,59 @@ static double time_product(const float *A, const float *B, float *C) {
   return ld_clock() - since;
 }
 
+/* The factors and the result of the products that are timed. */
+typedef struct trial {
+  float *A, *B, *C;
+} trial;
+
+static trial begin_trial(void) {
+  return (trial){ld_alloc(ROWS * WIDTH, sizeof(float)), ld_alloc(WIDTH * WIDTH, sizeof(float)),
+                 ld_alloc(ROWS * WIDTH, sizeof(float))};
+}
+
+static void end_trial(trial *t) {
+  free(t->A);
+  free(t->B);
+  free(t->C);
+}
+
+static void take_less(double *best, double time) {
+  if (time < *best) *best = time;
+}
+
+void ld_kernels_choose(void) {
+  enum { MOST = 8 };
+  const char *first = ld_gemm_kernel(), *names[MOST];
+  double best[MOST];
+  int n = 0, fastest = 0;
+  if (getenv("LORA_DIST_KERNEL")) return;
+  for (int i = 0; n < MOST && ld_gemm_kernel_name(i); i++)
+    if (ld_gemm_use(ld_gemm_kernel_name(i))) names[n] = ld_gemm_kernel_name(i), best[n++] = 1e9;
+  if (n < 2) return;
+  trial t = begin_trial();
+  for (int round = 0; round < ROUNDS; round++)
+    for (int i = 0; i < n && ld_gemm_use(names[i]); i++) take_less(&best[i], time_product(t.A, t.B, t.C));
+  end_trial(&t);
+  for (int i = 1; i < n; i++)
+    if (best[i] < 0.95 * best[fastest]) fastest = i;
+  ld_gemm_use(names[fastest]);
+  const int other = fastest ? 0 : 1;
+  if (strcmp(names[fastest], first) != 0)
+    ld_info(
+        "kernels %s, %.2f times as fast as %s on this processor (measured just now; the bits are the same)",
+        names[fastest], best[other] / best[fastest], names[other]);
+}
+
 double ld_kernels_bf16_speed(int threads) {
   static const enum ld_precision precisions[] = {LD_PRECISION_F32, LD_PRECISION_BF16};
-  float *A = ld_alloc(ROWS * WIDTH, sizeof *A), *B = ld_alloc(WIDTH * WIDTH, sizeof *B);
-  float *C = ld_alloc(ROWS * WIDTH, sizeof *C);
+  trial t = begin_trial();
   double best[2] = {1e9, 1e9};
   bool has = true;
   for (int i = 0; has && i < 2 * ROUNDS; i++) {
     has = !ld_gemm_setup(threads, precisions[i % 2], NULL);
-    const double time = has ? time_product(A, B, C) : 0;
-    if (has && time < best[i % 2]) best[i % 2] = time;
+    if (has) take_less(&best[i % 2], time_product(t.A, t.B, t.C));
   }
-  free(A);
-  free(B);
-  free(C);
+  end_trial(&t);
   return has ? best[0] / best[1] : 0;
 }
 

@@ -18,6 +18,11 @@ int ld_versions_agree(ld_comm *comm, const char *version, ld_error *err);
  * and a warning says what that costs. Collective. */
 int ld_kernels_agree(ld_comm *comm, const char *build, bool mixed, ld_error *err);
 
+/* Of the kernels that give the same bits as the present ones, takes the fastest on this processor, measured in some
+ * milliseconds; says so when it is not the one that was taken. Not when the environment names one. After
+ * ld_gemm_setup. */
+void ld_kernels_choose(void);
+
 /* The speed of bfloat16 products over float32 ones, measured in a few milliseconds; 0 where this processor has none. For
  * ranks that are to be set up for bfloat16: leaves them so. Call ld_gemm_setup after it otherwise. */
 double ld_kernels_bf16_speed(int threads);
