@@ -2,7 +2,7 @@
 # The program built for 64-bit ARM: without a warning, and in qemu it computes the bits that are recorded of x86, in tests of its parts and in
 # whole trainings.
 #   tests/check_arm.sh                      checks
-#   tests/check_arm.sh CTEST ARGUMENT ...   builds all unit tests too, and runs those in qemu: -R '^unit/' takes half an hour
+#   tests/check_arm.sh CTEST ARGUMENT ...   builds all unit tests too, and runs those in qemu: -R '^unit/' takes a quarter of an hour
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/check_lib.sh
