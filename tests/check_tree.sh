@@ -12,7 +12,7 @@ failed=0
 # files, computing (`nn`) knows neither, and `met` (metrics) knows only numbers and texts. `*` sees them all.
 rooms='
 *    src/base
-io   io/file io/hash io/json io/yaml io/digest io/hdf5_chunk io/hdf5_error
+io   io/file io/kept_file io/hash io/json io/yaml io/digest io/hdf5_chunk io/hdf5_error
 io   io/hub
 io   io/state
 io   io/tokenizer

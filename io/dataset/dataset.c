@@ -362,6 +362,31 @@ int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index 
   return rc;
 }
 
+static void put_text(const char *name, const char *value, ld_text *out) {
+  if (value) ld_text_printf(out, "%s ", name);
+  if (value) ld_text_put_visible(out, value);
+  if (value) ld_text_puts(out, "\n");
+}
+
+void ld_dataset_put_key(const ld_dataset *dataset, ld_text *out) {
+  const ld_dataset_options *o = &dataset->options;
+  const ld_image_rule *rule = o->image_rule;
+  ld_text_printf(out, "format %s %s\n", *dataset->format->endings, dataset->form->name);
+  put_text("layout", ld_dataset_layout(dataset), out);
+  ld_text_printf(out, "lengths %d %d %d\n", o->seq_len, o->target_len, o->sentences);
+  ld_text_printf(out, "end %d %d\n", o->eos, dataset->adds_eos);
+  ld_text_printf(out, "choices %d %d %d %d\n", o->unlabelled, o->strict, o->mask_prompt, o->settled);
+  put_text("source-prefix", o->source_prefix, out);
+  put_text("source-lang", o->source_lang, out);
+  put_text("target-lang", o->target_lang, out);
+  put_text("caption", o->caption, out);
+  put_text("class-data", o->class_data ? "yes" : NULL, out);
+  put_text("class-caption", o->class_caption, out);
+  if (rule) ld_text_printf(out, "image %d %d %d\n", rule->channels, rule->height, rule->width);
+  for (int i = 0; i < o->n_sizes; i++)
+    ld_text_printf(out, "size %d %d\n", o->sizes[i].height, o->sizes[i].width);
+}
+
 const char *ld_dataset_layout(const ld_dataset *dataset) {
   return dataset->layout ? ld_chat_name(dataset->layout) : NULL;
 }

@@ -2,7 +2,8 @@
  *
  * The bytes of a data set come from a file, from a folder, or from rank 0 (source.h). An index of records
  * (where each begins, its length, its label) is built in parts, one by each rank with the data. After the
- * parts are joined in order, any rank can read any record again. Nothing tokenised or decoded is kept.
+ * parts are joined in order, any rank can read any record again. What is tokenised or decoded is not kept, except
+ * for the index, as a file (index_file.h).
  *
  * Forms, chosen by ending, by keys, and by what the model takes:
  *   - .jsonl: one object per line, {"text"}, {"prompt", "completion"} or {"messages": [{"role", "content"},
@@ -84,6 +85,10 @@ void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const l
  * the same list for every n_parts, except that numbers of label names count within a part. An error names the
  * line. LD_EFORMAT for labels that mix names and numbers. *out is zeroed first, and empty on failure. */
 int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index *out, ld_error *err);
+
+/* Appends lines of text that name all that an index follows from besides the data's bytes, the tokenizer and the rule of
+ * images: format, form, layout and options. Data sets with the same lines and the same of those have the same index. */
+void ld_dataset_put_key(const ld_dataset *dataset, ld_text *out);
 
 /* Parses one record without making a sample of it. The caller zeroes *out, except for `unused`, and frees it,
  * also after an error. It stays empty where there is no record. LD_EFORMAT names the file and the line or

@@ -19,6 +19,7 @@ typedef struct ld_dataset ld_dataset;
 
 typedef struct ld_data_form ld_data_form;
 
+/* What changes the index of the records belongs into ld_dataset_put_key too. */
 typedef struct ld_dataset_options {
   const ld_data_form *const *forms; /* the accepted forms; NULL after the last (data_form.h) */
   bool settled;                  /* the first forms are the model's; otherwise its head may follow the data */

@@ -60,6 +60,10 @@ const char *ld_source_path(const ld_source *source) {
   return source->path;
 }
 
+uint64_t ld_source_length(const ld_source *source) {
+  return source->length;
+}
+
 const char *ld_source_name(const ld_source *source, uint64_t offset) {
   return source->kind->name ? source->kind->name(source, offset) : NULL;
 }

@@ -24,6 +24,9 @@ void ld_source_close(ld_source *source); /* NULL is fine */
 
 const char *ld_source_path(const ld_source *source);
 
+/* Its units. */
+uint64_t ld_source_length(const ld_source *source);
+
 /* The name of the file at `offset`, relative to the folder; NULL for other sources. Belongs to the source. */
 const char *ld_source_name(const ld_source *source, uint64_t offset);
 

@@ -7,6 +7,7 @@
 #include "adapt/kinds.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "data/corpus_index.h"
 #include "data/corpus_open.h"
 #include "data/fetch.h"
 #include "data/once.h"
@@ -251,7 +252,7 @@ static int take_out(void *self, ld_error *err) {
 }
 
 const char *ld_job_cache(const ld_job *j) {
-  return j->options.cache ? j->options.cache : j->options.out;
+  return ld_once_folder(&j->options, j->options.out);
 }
 
 int ld_job_open(ld_job *j, ld_error *err) {
@@ -262,11 +263,11 @@ int ld_job_open(ld_job *j, ld_error *err) {
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, LD_CORPUS_LEARN, &j->data, err);
   if (!rc) rc = ld_base_follow(&j->base, ld_dataset_form(j->data->dataset), err);
   if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, j->base.objective, j->base.model, err);
-  if (!rc) rc = ld_corpus_index(j->data, j->comm, err);
+  if (!rc) rc = ld_corpus_index(j->data, j->comm, ld_job_cache(j), err);
   if (!rc) rc = ld_corpus_find_digest(j->data, j->comm, err);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, LD_CORPUS_SCORE, &j->valid, err);
-  if (!rc && j->valid) rc = ld_corpus_index(j->valid, j->comm, err);
+  if (!rc && j->valid) rc = ld_corpus_index(j->valid, j->comm, ld_job_cache(j), err);
   if (!rc && j->valid) rc = ld_corpus_find_digest(j->valid, j->comm, err);
   const ld_data_form *valid = !rc && j->valid ? ld_dataset_form(j->valid->dataset) : NULL;
   if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(j->data->dataset), valid, err);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/memory.h"
+#include "io/dataset/index_file.h"
 #include "io/file.h"
 #include "io/hub/adapter_formats.h"
 #include "io/state/checkpoint_folder.h"
@@ -34,9 +35,11 @@ static bool is_adapter(const char *name) {
   return false;
 }
 
-/* Digests are written before a run begins, and say themselves whose they are (io/hub/digests.c). */
+/* Digests and indexes are written before a run begins, and say themselves whose they are (io/hub/digests.c,
+ * io/dataset/index_file.c). */
 static bool is_ours(const char *name) {
-  return is_file_name(name) || is_adapter(name) || !strcmp(name, "digests.txt");
+  return is_file_name(name) || is_adapter(name) || !strcmp(name, "digests.txt") ||
+         ld_index_file_is_name(name);
 }
 
 /* Whether a run may write or remove this entry: by its name, or because a killed run left it. */

@@ -95,7 +95,8 @@ const ld_option ld_option_table[] = {
    .help = "accept an adapter that was trained on another base, such as the same model in another dtype",
    .needs = "adapter", .needs_of = EVAL | PREDICT | GENERATE},
   {"cache", PATH, FIELD(cache), TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, 0, NULL, 0, 0, "DIR",
-   .help = "folder for digests of model and data, so that the next start need not read all of them again (train: --out)"},
+   .help = "folder for what the next start can use again: digests of model and data, and the index of the data; none: nothing "
+   "is kept (train: --out)"},
   {"verify", FLAG, FIELD(verify), TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, ONCE, "no", 0, 0, NULL,
    .help = "read every byte of model and data, whatever digests are kept"},
   {"config", PATH, FIELD(config), TRAIN | EVAL | PREDICT | GENERATE, 0, ONCE, NULL, 0, 0, "FILE",
