@@ -45,7 +45,7 @@ static void sweep(const char *folder, bool (*is_ours)(const char *name)) {
 static int begin(ld_kept_file *f, ld_error *err) {
   f->part = ld_file_begin(f->path, err);
   if (!f->part) return LD_EFILE;
-  f->file = open(f->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  f->file = open(f->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (f->file < 0) return ld_file_fail(f->part, "cannot create", err);
   (void)flock(f->file, LOCK_EX | LOCK_NB);
   return 0;

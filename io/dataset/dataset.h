@@ -48,6 +48,7 @@
 #define LD_DATASET_H
 
 #include "io/dataset/index.h"
+#include "io/dataset/joined.h"
 #include "io/dataset/parsed.h"
 #include "io/dataset/source.h"
 
@@ -59,6 +60,15 @@ int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int r
  * frees with ld_dataset_close. */
 int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_dataset **out, ld_error *err);
 void ld_dataset_close(ld_dataset *dataset);
+
+/* Whether the model takes a folder as it is, and whether it takes a file of that name, perhaps compressed, as text. */
+bool ld_dataset_takes_folder(const char *path, const ld_dataset_options *options);
+bool ld_dataset_takes_text(const char *path, const ld_dataset_options *options);
+
+/* How files of this one's format are joined, with `several` of them, and the number of the format. LD_EUNSUPPORTED where
+ * the model does not take it, and where its files cannot be read as one. */
+int ld_dataset_join_rule(const char *path, bool several, const ld_dataset_options *options, size_t *format,
+                         ld_join_rule *rule, ld_error *err);
 
 const ld_data_form *ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);

@@ -42,6 +42,10 @@ typedef struct ld_dataset_options {
   bool mask_prompt;          /* targets are completions and assistant turns only */
   const char *chat_template; /* a name that ld_chat_find knows; NULL: the model's layout */
   const ld_chat_template *own_template; /* the model's; NULL for none; needed only while opening */
+  const char *joined, /* the file that stands for several or compressed ones (joined.h); NULL: none */
+      *joined_name;   /* the first one's name, which decides on the format; both needed only while opening */
+  int joined_threads; /* as in ld_joined_open, with joined_hash */
+  uint64_t joined_hash;
 } ld_dataset_options;
 
 /* One record: its position, and what it holds. */

@@ -56,7 +56,7 @@ void ld_source_old_digest(const ld_source *source, char digest[17]);
 /* LD_EMISMATCH when the mapped file, which has this digest, has changed since it was opened. A file that was
  * only touched, or that was replaced while the old one is still mapped, gives one warning. While its stamp
  * stays the same, only the stamp is read. A folder's files are checked when they are read; a received source
- * has none. */
+ * has none, and joined files are a copy. */
 int ld_source_check(ld_source *source, const char *digest, ld_error *err);
 
 /* For the formats. A source of this kind without a file; the kind fills in the rest. */

@@ -57,7 +57,7 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
   if (!rc && !isfinite(found.loss))
     rc = ld_fail(err, LD_ENUMERIC,
                  "%s: the loss is not finite: the model or the adapter holds NaN or infinite values",
-                 options->data);
+                 ld_dataset_path(corpus->dataset));
   if (!rc && ld_comm_rank(comm) == 0) rc = print_evaluation(&found, corpus, err);
   rc = ld_comm_agree(comm, rc, err);
   ld_evaluation_free(&found);

@@ -66,7 +66,7 @@ static void name_head(ld_base *base, const ld_labels *labels) {
 static int check_learnable(const ld_job *j, int n_outputs, ld_error *err) {
   const ld_objective *objective = j->base.objective;
   const int rc = objective->suit_new ? objective->suit_new(&j->data->labels, n_outputs, err) : 0;
-  return rc ? ld_fail_prefix(err, rc, "%s", j->options.data) : 0;
+  return rc ? ld_fail_prefix(err, rc, "%s", ld_dataset_path(j->data->dataset)) : 0;
 }
 
 /* Checks that a new head can be made for the labels. */
@@ -79,8 +79,8 @@ static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
   const int rc = options->labels ? 0 : check_learnable(j, n_outputs, err);
   if (rc) return rc;
   if (labels->kind == LD_LABEL_NAME && (size_t)n_outputs < labels->n_names)
-    return ld_fail(err, LD_EMISMATCH, "--labels %d: %s has %zu different labels", n_outputs, options->data,
-                   labels->n_names);
+    return ld_fail(err, LD_EMISMATCH, "--labels %d: %s has %zu different labels", n_outputs,
+                   ld_dataset_path(j->data->dataset), labels->n_names);
   return 0;
 }
 
@@ -180,7 +180,8 @@ static int check_valid(const ld_job *j, ld_error *err) {
   if (!j->valid || j->data->labels.kind != LD_LABEL_NAME) return 0;
   if (j->valid->labels.kind != LD_LABEL_INTEGER && j->valid->labels.kind != LD_LABEL_REAL) return 0;
   return ld_fail(err, LD_EMISMATCH, "%s: has numbers as labels, but %s has names ('%s'): use names in both",
-                 j->options.valid, j->options.data, j->data->labels.names[0]);
+                 ld_dataset_path(j->valid->dataset), ld_dataset_path(j->data->dataset),
+                 j->data->labels.names[0]);
 }
 
 /* Checks what is trained, and plans the data by the base's current head. */

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "io/dataset/index_file.h"
+#include "io/dataset/joined.h"
 #include "io/file.h"
 #include "io/hub/adapter_formats.h"
 #include "io/state/checkpoint_folder.h"
@@ -39,7 +40,7 @@ static bool is_adapter(const char *name) {
  * io/dataset/index_file.c). */
 static bool is_ours(const char *name) {
   return is_file_name(name) || is_adapter(name) || !strcmp(name, "digests.txt") ||
-         ld_index_file_is_name(name);
+         ld_index_file_is_name(name) || ld_joined_is_name(name);
 }
 
 /* Whether a run may write or remove this entry: by its name, or because a killed run left it. */
@@ -54,11 +55,18 @@ static bool is_used(const char *name, bool (*ours)(const char *name)) {
 static int check_input(const ld_options *options, const char *path, ld_error *err) {
   const char *const inputs[] = {options->data, options->valid, options->init_adapter};
   static const char *const names[] = {"data", "valid", "init-adapter"};
+  int rc = 0;
   for (int i = 0; i < 3; i++)
-    if (inputs[i] && ld_file_same(inputs[i], path))
-      return ld_fail(err, LD_EUSAGE, "--%s %s is %s, which this run would replace: choose another --out",
-                     names[i], inputs[i], path);
-  return 0;
+    for (const char *at = inputs[i]; at && !rc;
+         at = strchr(at, '\n')) { /* --data and --valid may be several */
+      at += *at == '\n';
+      char *input = ld_strndup(at, strcspn(at, "\n"));
+      if (ld_file_same(input, path))
+        rc = ld_fail(err, LD_EUSAGE, "--%s %s is %s, which this run would replace: choose another --out",
+                     names[i], input, path);
+      free(input);
+    }
+  return rc;
 }
 
 /* Fails when an entry of `folder` that a run uses is an input or contains one. */
