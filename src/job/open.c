@@ -15,6 +15,7 @@
 #include "job/check.h"
 #include "job/measure.h"
 #include "job/resume.h"
+#include "job/run_claim.h"
 #include "job/sample.h"
 #include "load/base_adapter.h"
 #include "options/resolve.h"
@@ -249,6 +250,7 @@ static int take_out(void *self, ld_error *err) {
   if (!rc) rc = ld_check_outside("valid", j->options.valid, out, err);
   if (!rc) rc = ld_check_outside("sample-prompts", j->options.sample_prompts, out, err);
   if (!rc) rc = ld_folder_check(out, err);
+  j->new_out = !ld_is_folder(out);
   return rc ? rc : ld_run_lock(&j->run, &j->options, err);
 }
 
@@ -289,8 +291,10 @@ int ld_job_open(ld_job *j, ld_error *err) {
 }
 
 static int close_run(void *self, ld_error *err) {
+  ld_job *j = self;
   (void)err;
-  ld_run_close(&((ld_job *)self)->run);
+  if (j->new_out && !j->run.metrics) ld_run_forget(j->options.out); /* refused before it began */
+  ld_run_close(&j->run);
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "io/dataset/index_file.h"
@@ -193,6 +194,18 @@ int ld_run_claim(const ld_options *options, const char *checkpoints, ld_error *e
   if (!rc) rc = for_adapters(options, look_for_inputs, err);
   if (!rc) rc = check_entries(options, err);
   return rc ? rc : for_adapters(options, look_for_others, err);
+}
+
+void ld_run_forget(const char *folder) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, NULL);
+  for (size_t i = 0; names && i < n; i++) {
+    char *path = ld_path_join(folder, names[i]);
+    if (ld_index_file_is_name(names[i]) || ld_joined_is_name(names[i])) unlink(path);
+    free(path);
+  }
+  if (names) ld_names_free(names, n);
+  rmdir(folder);
 }
 
 void ld_run_sweep(const ld_options *options, const char *checkpoints) {
