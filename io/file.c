@@ -39,7 +39,7 @@ static int fail_map(const char *path, double bytes, int error, ld_error *err) {
                  path, bytes / 1048576);
 }
 
-int ld_map_open(const char *path, ld_map *map, ld_error *err) {
+static int open_map(const char *path, int access, int flags, ld_map *map, ld_error *err) {
   map->bytes = NULL;
   map->length = 0;
   /* Without O_NONBLOCK a pipe in place of a file would wait for its other end. */
@@ -52,7 +52,7 @@ int ld_map_open(const char *path, ld_map *map, ld_error *err) {
   else if (!S_ISREG(info.st_mode))
     code = ld_fail(err, LD_EFILE, "%s: not a regular file", path);
   if (!code && info.st_size > 0) {
-    void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    void *bytes = mmap(NULL, (size_t)info.st_size, access, flags, fd, 0);
     if (bytes == MAP_FAILED)
       code = fail_map(path, (double)info.st_size, errno, err);
     else {
@@ -68,6 +68,14 @@ int ld_map_open(const char *path, ld_map *map, ld_error *err) {
                    path);
   }
   return code;
+}
+
+int ld_map_open(const char *path, ld_map *map, ld_error *err) {
+  return open_map(path, PROT_READ, MAP_SHARED, map, err);
+}
+
+int ld_map_open_own(const char *path, ld_map *map, ld_error *err) {
+  return open_map(path, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, map, err);
 }
 
 void ld_map_close(ld_map *map) {

@@ -20,6 +20,10 @@ typedef struct ld_map {
 int ld_map_open(const char *path, ld_map *map, ld_error *err);
 void ld_map_close(ld_map *map);
 
+/* The same, but what this process writes to the bytes is its own: it changes neither the file nor what other
+ * processes see. */
+int ld_map_open_own(const char *path, ld_map *map, ld_error *err);
+
 bool ld_file_exists(const char *path); /* a regular file, or a link to one */
 bool ld_file_is_named(
     const char *path); /* anything of that name, also a folder or a broken link, which opening may refuse */

@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages="build-essential cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libhdf5-dev
   libjansson-dev libpcre2-dev libutf8proc-dev libyaml-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev
-  libxxhash-dev"
+  libzstd-dev libxxhash-dev"
 
 missing=
 for package in $packages "$@"; do

@@ -12,7 +12,7 @@ failed=0
 # files, computing (`nn`) knows neither, and `met` (metrics) knows only numbers and texts. `*` sees them all.
 rooms='
 *    src/base
-io   io/file io/hash io/json io/yaml io/digest io/hdf5_chunk io/hdf5_error
+io   io/file io/kept_file io/hash io/json io/yaml io/digest io/hdf5_chunk io/hdf5_error
 io   io/hub
 io   io/state
 io   io/tokenizer
@@ -131,7 +131,8 @@ only 'pcre2\.h' '^io/'
 only 'png\.h' '^io/image/png(_write)?\.c$'
 only 'jpeglib\.h' '^io/image/jpeg\.c$'
 only 'webp/' '^io/image/webp\.c$'
-only 'zlib\.h' '^io/(image/(convert_idx|orientation)|hdf5_chunk)\.c$'
+only 'zlib\.h' '^io/(image/(convert_idx|orientation)|hdf5_chunk|dataset/packing_gzip)\.c$'
+only 'zstd\.h' '^io/dataset/packing_zstd\.c$'
 only 'xxhash\.h' '^io/hash\.c$'
 only 'yaml\.h' '^io/yaml\.c$'
 

@@ -87,6 +87,7 @@ static int conll_open(ld_dataset *dataset, ld_error *err) {
 const ld_data_format ld_data_conll = {.endings = {".conll", ".bio"},
                                       .key = "tokens",
                                       .source = ld_data_map_text,
+                                      .between = "\n",
                                       .open = conll_open,
                                       .next = conll_next,
                                       .read = conll_read};

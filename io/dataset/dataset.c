@@ -9,7 +9,10 @@
 #include "base/memory.h"
 #include "io/dataset/data_form.h"
 #include "io/dataset/form.h"
+#include "io/dataset/foreign.h"
 #include "io/dataset/format.h"
+#include "io/dataset/joined.h"
+#include "io/dataset/packings.h"
 #include "io/dataset/source_received.h"
 #include "io/dataset/tokens.h"
 
@@ -75,11 +78,47 @@ static size_t known_format(const char *path, const ld_dataset_options *options, 
 static int find_format(const char *path, const ld_dataset_options *options, const ld_data_format **out,
                        ld_error *err) {
   char what[32];
-  const size_t i = known_format(path, options, what);
+  char *bare = ld_packing_bare_name(path);
+  const size_t i = known_format(ld_is_folder(path) ? path : bare, options, what);
+  free(bare);
   if (i == n_formats && !ld_file_exists(path))
     return ld_fail(err, LD_EFILE, "%s: no such file or folder", path);
   if (i == n_formats || !form_for(formats[i], options)) return fail_format(path, what, options, err);
   *out = formats[i];
+  return 0;
+}
+
+bool ld_dataset_takes_folder(const char *path, const ld_dataset_options *options) {
+  char what[32];
+  const size_t i = known_format(path, options, what);
+  return i < n_formats && form_for(formats[i], options);
+}
+
+bool ld_dataset_takes_text(const char *path, const ld_dataset_options *options) {
+  char what[32];
+  char *bare = ld_packing_bare_name(path);
+  const size_t i = known_format(bare, options, what);
+  free(bare);
+  return i < n_formats && formats[i]->source == ld_data_map_text && form_for(formats[i], options);
+}
+
+int ld_dataset_join_rule(const char *path, bool several, const ld_dataset_options *options, size_t *format,
+                         ld_join_rule *rule, ld_error *err) {
+  const ld_data_format *found = NULL;
+  const int rc = find_format(path, options, &found, err);
+  if (rc || !found) return rc;
+  if (found->source != ld_data_map_text)
+    return ld_fail(
+        err, LD_EUNSUPPORTED,
+        "%s: is neither compressed text nor one of several files of text: unpack it, and give it alone",
+        path);
+  if (several && !found->between)
+    return ld_fail(err, LD_EUNSUPPORTED,
+                   "%s: a %s file is a whole of its own and is not read with others: give it alone, or make "
+                   ".jsonl of it",
+                   path, *found->endings);
+  *rule = (ld_join_rule){found->between ? found->between : "", found->header};
+  for (*format = 0; formats[*format] != found;) ++*format;
   return 0;
 }
 
@@ -113,6 +152,7 @@ static int finish(ld_dataset *dataset, int rc, ld_dataset **out, ld_error *err) 
   if (!rc && dataset->form->open) rc = dataset->form->open(dataset, err);
   dataset->options.chat_template = NULL; /* the layout has been found, and this is the caller's */
   dataset->options.own_template = NULL;
+  dataset->options.joined = dataset->options.joined_name = NULL;
   if (rc)
     ld_dataset_close(dataset);
   else
@@ -123,7 +163,8 @@ static int finish(ld_dataset *dataset, int rc, ld_dataset **out, ld_error *err) 
 int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_dataset **out, ld_error *err) {
   *out = NULL;
   const ld_data_format *format = NULL;
-  int rc = find_format(path, options, &format, err);
+  int rc = options->joined ? 0 : ld_foreign_check(path, err);
+  if (!rc) rc = find_format(options->joined ? options->joined_name : path, options, &format, err);
   if (rc || !format) return rc;
   if (options->class_data && !format->captions)
     return ld_fail(err, LD_EUSAGE,
@@ -360,6 +401,31 @@ int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index 
   ld_label_set_free(&labels);
   if (rc) ld_index_free(out);
   return rc;
+}
+
+static void put_text(const char *name, const char *value, ld_text *out) {
+  if (value) ld_text_printf(out, "%s ", name);
+  if (value) ld_text_put_visible(out, value);
+  if (value) ld_text_puts(out, "\n");
+}
+
+void ld_dataset_put_key(const ld_dataset *dataset, ld_text *out) {
+  const ld_dataset_options *o = &dataset->options;
+  const ld_image_rule *rule = o->image_rule;
+  ld_text_printf(out, "format %s %s\n", *dataset->format->endings, dataset->form->name);
+  put_text("layout", ld_dataset_layout(dataset), out);
+  ld_text_printf(out, "lengths %d %d %d\n", o->seq_len, o->target_len, o->sentences);
+  ld_text_printf(out, "end %d %d\n", o->eos, dataset->adds_eos);
+  ld_text_printf(out, "choices %d %d %d %d\n", o->unlabelled, o->strict, o->mask_prompt, o->settled);
+  put_text("source-prefix", o->source_prefix, out);
+  put_text("source-lang", o->source_lang, out);
+  put_text("target-lang", o->target_lang, out);
+  put_text("caption", o->caption, out);
+  put_text("class-data", o->class_data ? "yes" : NULL, out);
+  put_text("class-caption", o->class_caption, out);
+  if (rule) ld_text_printf(out, "image %d %d %d\n", rule->channels, rule->height, rule->width);
+  for (int i = 0; i < o->n_sizes; i++)
+    ld_text_printf(out, "size %d %d\n", o->sizes[i].height, o->sizes[i].width);
 }
 
 const char *ld_dataset_layout(const ld_dataset *dataset) {

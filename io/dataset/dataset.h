@@ -2,7 +2,8 @@
  *
  * The bytes of a data set come from a file, from a folder, or from rank 0 (source.h). An index of records
  * (where each begins, its length, its label) is built in parts, one by each rank with the data. After the
- * parts are joined in order, any rank can read any record again. Nothing tokenised or decoded is kept.
+ * parts are joined in order, any rank can read any record again. What is tokenised or decoded is not kept, except
+ * for the index, as a file (index_file.h).
  *
  * Forms, chosen by ending, by keys, and by what the model takes:
  *   - .jsonl: one object per line, {"text"}, {"prompt", "completion"} or {"messages": [{"role", "content"},
@@ -47,6 +48,7 @@
 #define LD_DATASET_H
 
 #include "io/dataset/index.h"
+#include "io/dataset/joined.h"
 #include "io/dataset/parsed.h"
 #include "io/dataset/source.h"
 
@@ -58,6 +60,15 @@ int ld_dataset_fail_at(const ld_dataset *dataset, const ld_record *record, int r
  * frees with ld_dataset_close. */
 int ld_dataset_open(const char *path, const ld_dataset_options *options, ld_dataset **out, ld_error *err);
 void ld_dataset_close(ld_dataset *dataset);
+
+/* Whether the model takes a folder as it is, and whether it takes a file of that name, perhaps compressed, as text. */
+bool ld_dataset_takes_folder(const char *path, const ld_dataset_options *options);
+bool ld_dataset_takes_text(const char *path, const ld_dataset_options *options);
+
+/* How files of this one's format are joined, with `several` of them, and the number of the format. LD_EUNSUPPORTED where
+ * the model does not take it, and where its files cannot be read as one. */
+int ld_dataset_join_rule(const char *path, bool several, const ld_dataset_options *options, size_t *format,
+                         ld_join_rule *rule, ld_error *err);
 
 const ld_data_form *ld_dataset_form(const ld_dataset *dataset);
 const char *ld_dataset_path(const ld_dataset *dataset);
@@ -84,6 +95,10 @@ void ld_dataset_warn_unused(const ld_dataset *dataset, const char *what, const l
  * the same list for every n_parts, except that numbers of label names count within a part. An error names the
  * line. LD_EFORMAT for labels that mix names and numbers. *out is zeroed first, and empty on failure. */
 int ld_dataset_index(const ld_dataset *dataset, int part, int n_parts, ld_index *out, ld_error *err);
+
+/* Appends lines of text that name all that an index follows from besides the data's bytes, the tokenizer and the rule of
+ * images: format, form, layout and options. Data sets with the same lines and the same of those have the same index. */
+void ld_dataset_put_key(const ld_dataset *dataset, ld_text *out);
 
 /* Parses one record without making a sample of it. The caller zeroes *out, except for `unused`, and frees it,
  * also after an error. It stays empty where there is no record. LD_EFORMAT names the file and the line or

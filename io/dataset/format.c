@@ -6,9 +6,32 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "io/dataset/column.h"
+#include "io/dataset/foreign.h"
+#include "io/dataset/joined.h"
+#include "io/dataset/packings.h"
+
+/* The mapped file, or the joined one that stands for it. */
+static int map_file(ld_dataset *dataset, const char *path, ld_error *err) {
+  const ld_dataset_options *o = &dataset->options;
+  if (!o->joined) return ld_source_map(path, &ld_source_file, &dataset->source, err);
+  ld_joined *joined;
+  const int rc = ld_joined_open(o->joined, o->joined_threads, o->joined_hash, &joined, err);
+  if (!rc) dataset->source = ld_source_joined(path, joined);
+  return rc;
+}
+
+/* Other programs' files under the name of a text. */
+static int check_start(const ld_map *map, const char *path, ld_error *err) {
+  const ld_packing *packing = ld_packing_of_bytes(map->bytes, map->length);
+  if (!packing) return ld_foreign_check(path, err);
+  return ld_fail(err, LD_EFORMAT,
+                 "%s: is %s data, and its name does not say so: give it a name that ends in %s", path,
+                 packing->name, packing->ending);
+}
 
 int ld_data_map_text(ld_dataset *dataset, const char *path, ld_error *err) {
-  const int rc = ld_source_map(path, &ld_source_file, &dataset->source, err);
+  int rc = map_file(dataset, path, err);
+  if (!rc && !dataset->source->joined) rc = check_start(&dataset->source->map, path, err);
   if (rc) return rc;
   ld_source *source = dataset->source;
   const char *text = source->map.bytes;
@@ -28,17 +51,28 @@ bool ld_data_is_blank(const char *text, size_t length) {
   return true;
 }
 
+const char *ld_data_file(const ld_dataset *dataset, uint64_t offset) {
+  const ld_source *source = dataset->source;
+  return source->joined ? ld_joined_find(source->joined, offset)->path : source->path;
+}
+
 size_t ld_data_line(const ld_dataset *dataset, uint64_t offset) {
-  const char *at = dataset->source->map.bytes, *end = at + offset;
+  const ld_source *source = dataset->source;
+  const char *at = source->map.bytes, *end = at + offset;
   size_t line = 1;
   if (!at) return 0;
+  if (source->joined) {
+    const ld_joined_part *part = ld_joined_find(source->joined, offset);
+    at += part->begin;
+    line = part->line;
+  }
   while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) at++, line++;
   return line;
 }
 
 int ld_data_fail_at(const ld_dataset *dataset, uint64_t offset, int rc, ld_error *err) {
   const size_t line = ld_data_line(dataset, offset);
-  return line ? ld_fail_prefix(err, rc, "%s: line %zu", dataset->source->path, line)
+  return line ? ld_fail_prefix(err, rc, "%s: line %zu", ld_data_file(dataset, offset), line)
               : ld_fail_prefix(err, rc, "%s", dataset->source->path);
 }
 

@@ -15,6 +15,8 @@ typedef struct ld_data_format {
   bool continuous, columns; /* what it holds, as in ld_data_form; columns: its values have names */
   const char *key;          /* a value that its records always have, so that a form must too; NULL: none */
   bool captions;            /* each image has one */
+  const char *between;      /* several files can be read as one with this between them; NULL: they cannot */
+  bool header;              /* the first line of such files is the same, and counts once */
   const char *image;        /* it holds images, which errors call so: "image 3"; NULL: text */
   /* Opens dataset->source where the data is: ld_data_map_text for text. */
   int (*source)(ld_dataset *dataset, const char *path, ld_error *err);
@@ -70,6 +72,9 @@ bool ld_data_is_blank(const char *text, size_t length);
 
 /* The path of the data set or, for a record that is prior, of class_data. */
 const char *ld_data_path_of(const ld_dataset *dataset, const ld_record *record);
+
+/* The path of the file that holds this byte. */
+const char *ld_data_file(const ld_dataset *dataset, uint64_t offset);
 
 /* The number, from 1, of the line that contains this byte. It counts from the beginning of the file, so use
  * it for errors only. 0 where this rank does not have the file. */

@@ -4,10 +4,12 @@
 #define LD_INDEX_H
 
 #include "io/dataset/label.h"
+#include "io/file.h"
 
-/* The index of a part. Free with ld_index_free. */
+/* The index of a part, or of all of them. Free with ld_index_free. */
 typedef struct ld_index {
-  ld_record *records;
+  ld_record *records; /* its own, or in `map` */
+  ld_map map;         /* of a file with the index (index_file.h); empty without one */
   size_t n, room;
   ld_labels labels;
   ld_tally unused;        /* unused keys of records */

@@ -90,7 +90,7 @@ static int fail_syntax(const ld_dataset *dataset, uint64_t offset, const ld_erro
   int length = 0;
   if (sscanf(inner->text, ": line %zu%n", &line, &length) != 1)
     return ld_data_fail_at(dataset, offset, ld_fail(err, LD_EFORMAT, "%s", inner->text), err);
-  return ld_fail(err, LD_EFORMAT, "%s: line %zu%.1000s", dataset->source->path,
+  return ld_fail(err, LD_EFORMAT, "%s: line %zu%.1000s", ld_data_file(dataset, offset),
                  ld_data_line(dataset, offset) + line - 1, inner->text + length);
 }
 

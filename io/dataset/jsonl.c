@@ -10,7 +10,7 @@ static ld_value *parse(const ld_dataset *dataset, uint64_t offset, const char *l
   if (ld_data_check_text(dataset, offset, line, length, err)) return NULL;
   ld_value *value = ld_json_line("", 1, line, length, NULL);
   if (value) return value;
-  return ld_json_line(dataset->source->path, ld_data_line(dataset, offset), line, length, err);
+  return ld_json_line(ld_data_file(dataset, offset), ld_data_line(dataset, offset), line, length, err);
 }
 
 static int jsonl_read(const ld_dataset *dataset, const ld_record *record, const ld_bytes *bytes,
@@ -54,6 +54,7 @@ static int jsonl_open(ld_dataset *dataset, ld_error *err) {
 
 const ld_data_format ld_data_jsonl = {.endings = {".jsonl"},
                                       .source = ld_data_map_text,
+                                      .between = "",
                                       .open = jsonl_open,
                                       .next = jsonl_next,
                                       .read = jsonl_read};

@@ -80,5 +80,9 @@ static int raw_read(const ld_dataset *dataset, const ld_record *record, const ld
   return rc;
 }
 
-const ld_data_format ld_data_raw = {
-    .endings = {".txt"}, .continuous = true, .source = ld_data_map_text, .next = raw_next, .read = raw_read};
+const ld_data_format ld_data_raw = {.endings = {".txt"},
+                                    .continuous = true,
+                                    .source = ld_data_map_text,
+                                    .between = "\n",
+                                    .next = raw_next,
+                                    .read = raw_read};

@@ -19,6 +19,7 @@ typedef struct ld_dataset ld_dataset;
 
 typedef struct ld_data_form ld_data_form;
 
+/* What changes the index of the records belongs into ld_dataset_put_key too. */
 typedef struct ld_dataset_options {
   const ld_data_form *const *forms; /* the accepted forms; NULL after the last (data_form.h) */
   bool settled;                  /* the first forms are the model's; otherwise its head may follow the data */
@@ -41,6 +42,10 @@ typedef struct ld_dataset_options {
   bool mask_prompt;          /* targets are completions and assistant turns only */
   const char *chat_template; /* a name that ld_chat_find knows; NULL: the model's layout */
   const ld_chat_template *own_template; /* the model's; NULL for none; needed only while opening */
+  const char *joined, /* the file that stands for several or compressed ones (joined.h); NULL: none */
+      *joined_name;   /* the first one's name, which decides on the format; both needed only while opening */
+  int joined_threads; /* as in ld_joined_open, with joined_hash */
+  uint64_t joined_hash;
 } ld_dataset_options;
 
 /* One record: its position, and what it holds. */

@@ -60,6 +60,10 @@ const char *ld_source_path(const ld_source *source) {
   return source->path;
 }
 
+uint64_t ld_source_length(const ld_source *source) {
+  return source->length;
+}
+
 const char *ld_source_name(const ld_source *source, uint64_t offset) {
   return source->kind->name ? source->kind->name(source, offset) : NULL;
 }
@@ -125,7 +129,7 @@ static bool has_changed(void *self) {
 }
 
 int ld_source_check(ld_source *source, const char *digest, ld_error *err) {
-  if (!source->map.bytes) return 0;
+  if (!source->map.bytes || source->joined) return 0; /* a copy of the files stays as it is */
   const ld_stamp now = ld_stamp_of(source->path), was = source->stamp;
   if (now.id == was.id) return 0;
   source->stamp = now;

@@ -24,6 +24,9 @@ void ld_source_close(ld_source *source); /* NULL is fine */
 
 const char *ld_source_path(const ld_source *source);
 
+/* Its units. */
+uint64_t ld_source_length(const ld_source *source);
+
 /* The name of the file at `offset`, relative to the folder; NULL for other sources. Belongs to the source. */
 const char *ld_source_name(const ld_source *source, uint64_t offset);
 
@@ -53,7 +56,7 @@ void ld_source_old_digest(const ld_source *source, char digest[17]);
 /* LD_EMISMATCH when the mapped file, which has this digest, has changed since it was opened. A file that was
  * only touched, or that was replaced while the old one is still mapped, gives one warning. While its stamp
  * stays the same, only the stamp is read. A folder's files are checked when they are read; a received source
- * has none. */
+ * has none, and joined files are a copy. */
 int ld_source_check(ld_source *source, const char *digest, ld_error *err);
 
 /* For the formats. A source of this kind without a file; the kind fills in the rest. */

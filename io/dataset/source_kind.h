@@ -10,6 +10,7 @@
 #include "io/hub/digests.h"
 
 typedef struct ld_source ld_source;
+typedef struct ld_joined ld_joined;
 
 /* Bytes of a source while they are held. */
 typedef struct ld_bytes {
@@ -35,12 +36,13 @@ typedef struct ld_source_kind {
 struct ld_source {
   const ld_source_kind *kind;
   char *path;
-  uint64_t length;  /* in units */
-  uint64_t begin;   /* where a text begins: after a byte order mark */
-  ld_bytes opening; /* what a rank without the data receives to open it; borrowed */
-  ld_map map;       /* of one file; empty for other kinds */
-  ld_stamp stamp;   /* of that file, when it was opened */
-  void *own;        /* the kind's */
+  uint64_t length;         /* in units */
+  uint64_t begin;          /* where a text begins: after a byte order mark */
+  ld_bytes opening;        /* what a rank without the data receives to open it; borrowed */
+  ld_map map;              /* of one file; empty for other kinds */
+  ld_stamp stamp;          /* of that file, when it was opened */
+  const ld_joined *joined; /* several or compressed files, of which `map` is a copy (joined.h); NULL: none */
+  void *own;               /* the kind's */
 };
 
 #endif

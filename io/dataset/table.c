@@ -343,6 +343,8 @@ static void table_close(ld_dataset *dataset) {
 
 const ld_data_format ld_data_tsv = {.endings = {".tsv"},
                                     .source = ld_data_map_text,
+                                    .between = "",
+                                    .header = true,
                                     .columns = true,
                                     .open = tsv_open,
                                     .close = table_close,
@@ -351,6 +353,8 @@ const ld_data_format ld_data_tsv = {.endings = {".tsv"},
                                     .read = table_read};
 const ld_data_format ld_data_csv = {.endings = {".csv"},
                                     .source = ld_data_map_text,
+                                    .between = "",
+                                    .header = true,
                                     .columns = true,
                                     .open = csv_open,
                                     .close = table_close,

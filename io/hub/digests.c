@@ -36,6 +36,7 @@ struct ld_digests {
   known_file *entries;
   size_t n, room;
   double bytes, seconds;
+  bool gave_up;
 };
 
 void ld_digest_show(uint64_t hash, char text[LD_DIGEST_TEXT + 1]) {
@@ -98,6 +99,14 @@ void ld_digests_free(ld_digests *d) {
 
 int ld_digests_threads(const ld_digests *d) {
   return d->n_threads;
+}
+
+void ld_digests_give_up(ld_digests *d) {
+  d->gave_up = true;
+}
+
+bool ld_digests_gave_up(const ld_digests *d) {
+  return d->gave_up;
 }
 
 void ld_digests_cost(const ld_digests *d, double *bytes, double *seconds) {

@@ -64,6 +64,10 @@ void ld_digests_add(ld_digests *digests, const char *path, const ld_stamp *stamp
                     const ld_contents *contents);
 int64_t ld_digests_now(void);
 
+/* Notes that nothing can be kept for the next start, which a warning has said; whether that was noted. */
+void ld_digests_give_up(ld_digests *digests);
+bool ld_digests_gave_up(const ld_digests *digests);
+
 /* The bytes read so far, and the seconds that it took. */
 void ld_digests_cost(const ld_digests *digests, double *bytes, double *seconds);
 

@@ -1,5 +1,6 @@
 #include "io/hub/model_folder.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -523,6 +524,25 @@ void ld_model_folder_settings(const char *path, char digest[LD_DIGEST_TEXT + 1])
   }
   ld_names_free(names, n);
   ld_digest_show(hash, digest);
+}
+
+void ld_model_folder_put_vocabularies(const char *path, ld_text *out) {
+  size_t n;
+  char **names = ld_folder_names(path, &n, NULL);
+  for (size_t i = 0; names && i < n; i++) {
+    const size_t length = strlen(names[i]);
+    ld_map map = {0};
+    char *file = ld_path_join(path, names[i]);
+    const bool is = length > 6 && !strcmp(names[i] + length - 6, ".model");
+    if (is && !ld_map_open(file, &map, NULL)) {
+      ld_text_puts(out, "vocabulary ");
+      ld_text_put_visible(out, names[i]);
+      ld_text_printf(out, " %016" PRIx64 "\n", ld_hash(0, map.bytes, map.length));
+    }
+    ld_map_close(&map);
+    free(file);
+  }
+  if (names) ld_names_free(names, n);
 }
 
 uint64_t ld_model_folder_stamp(const ld_model_folder *folder) {

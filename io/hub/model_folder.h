@@ -10,6 +10,7 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "base/value.h"
 #include "io/hub/digests.h"
 
@@ -64,6 +65,10 @@ int ld_model_folder_find_digest(const ld_model_folder *folder, ld_digests *diges
  * and image rule, by name. It is separate from the digest above, so that a model that another library saved
  * again is still the base of its adapters. */
 void ld_model_folder_settings(const char *path, char digest[LD_DIGEST_TEXT + 1]);
+
+/* Appends a line for each vocabulary of SentencePiece in the folder, which those digests leave out, with the hash of its
+ * bytes. */
+void ld_model_folder_put_vocabularies(const char *path, ld_text *out);
 
 /* One number for the files of weights: ranks of a host with the same number mapped the same files. */
 uint64_t ld_model_folder_stamp(const ld_model_folder *folder);

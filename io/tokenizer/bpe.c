@@ -3,11 +3,13 @@
  *
  * Symbols are a linked list in an array, candidate pairs a heap by rank and position, so a word of n
  * characters takes O(n log n): with Llama 2's files a whole text is one word. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "io/hash.h"
 #include "io/tokenizer/component.h"
 #include "io/tokenizer/ids.h"
 #include "io/tokenizer/keys.h"
@@ -25,7 +27,18 @@ typedef struct merge {
 
 #define NO_PAIR UINT64_MAX
 
+/* A short word and its ids, which most words of a text were before. */
+enum { KNOWN_WORDS = 1 << 15, KNOWN_BYTES = 30, KNOWN_IDS = 8 };
+
+typedef struct known_word {
+  uint8_t length, n_ids; /* length 0: free */
+  char bytes[KNOWN_BYTES];
+  int32_t ids[KNOWN_IDS];
+} known_word;
+
 typedef struct bpe {
+  known_word *known; /* KNOWN_WORDS by their hash, the last one of each; used by one thread at a time */
+  atomic_flag known_used;
   ld_vocabulary vocabulary;
   merge *merges; /* hash table */
   size_t n_slots;
@@ -60,6 +73,7 @@ typedef struct work {
   candidate *heap;
   size_t n_symbols, room_symbols, n_heap, room_heap;
   ld_text spelled;
+  known_word *known; /* NULL while another thread uses them */
 } work;
 
 static uint64_t pair_of(int32_t left, int32_t right) {
@@ -219,17 +233,42 @@ static int tokenize_word(const bpe *b, work *w, const char *s, size_t length, ld
   return rc;
 }
 
+static void remember_word(known_word *known, const char *s, size_t length, const int32_t *ids, size_t n) {
+  if (n > KNOWN_IDS) return;
+  known->length = (uint8_t)length;
+  known->n_ids = (uint8_t)n;
+  memcpy(known->bytes, s, length);
+  for (size_t i = 0; i < n; i++) known->ids[i] = ids[i];
+}
+
+/* The same for a word that may be known. A word's ids depend on nothing else. */
+static int recall_word(const bpe *b, work *w, const char *s, size_t length, ld_error *err) {
+  if (!w->known || !length || length > KNOWN_BYTES) return tokenize_word(b, w, s, length, err);
+  known_word *known = &w->known[ld_hash(0, s, length) % KNOWN_WORDS];
+  if (known->length == length && !memcmp(known->bytes, s, length)) {
+    for (int i = 0; i < known->n_ids; i++) ld_ids_push(w->out, known->ids[i]);
+    return 0;
+  }
+  const size_t before = w->out->n;
+  const int rc = tokenize_word(b, w, s, length, err);
+  if (!rc) remember_word(known, s, length, w->out->ids + before, w->out->n - before);
+  return rc;
+}
+
 static int tokenize(const void *data, const ld_pieces *pieces, ld_ids *out, ld_error *err) {
   const bpe *b = data;
-  work w = {.out = out};
+  atomic_flag *used = (atomic_flag *)(uintptr_t)&b->known_used;
+  const bool alone = !atomic_flag_test_and_set(used);
+  work w = {.out = out, .known = alone ? b->known : NULL};
   int rc = 0;
   for (size_t i = 0; !rc && i < pieces->n; i++) {
     const ld_piece *piece = &pieces->items[i];
     if (piece->id >= 0)
       ld_ids_push(out, piece->id);
     else
-      rc = tokenize_word(b, &w, pieces->bytes + piece->start, piece->length, err);
+      rc = recall_word(b, &w, pieces->bytes + piece->start, piece->length, err);
   }
+  if (alone) atomic_flag_clear(used);
   free(w.symbols);
   free(w.heap);
   ld_text_free(&w.spelled);
@@ -357,6 +396,8 @@ static int load_options(bpe *b, const json_t *json, const ld_load *load) {
 
 static int load_bpe(ld_component *component, const json_t *json, ld_load *load) {
   bpe *b = component->data = ld_alloc(1, sizeof *b);
+  b->known = ld_alloc(KNOWN_WORDS, sizeof *b->known);
+  atomic_flag_clear(&b->known_used);
   int rc = load_options(b, json, load);
   if (!rc) rc = ld_vocabulary_load(&b->vocabulary, json, load);
   if (!rc) index_tokens(b);
@@ -368,6 +409,7 @@ static int load_bpe(ld_component *component, const json_t *json, ld_load *load) 
 static void free_bpe(void *data) {
   bpe *b = data;
   ld_vocabulary_free(&b->vocabulary);
+  free(b->known);
   free(b->first);
   free(b->last);
   free(b->merges);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/print.h"
 #include "cmd/command.h"
+#include "data/corpus_index.h"
 #include "data/corpus_open.h"
 #include "data/distribute.h"
 #include "data/once.h"
@@ -56,7 +57,7 @@ static int evaluate(const ld_options *options, ld_comm *comm, ld_base *base, con
   if (!rc && !isfinite(found.loss))
     rc = ld_fail(err, LD_ENUMERIC,
                  "%s: the loss is not finite: the model or the adapter holds NaN or infinite values",
-                 options->data);
+                 ld_dataset_path(corpus->dataset));
   if (!rc && ld_comm_rank(comm) == 0) rc = print_evaluation(&found, corpus, err);
   rc = ld_comm_agree(comm, rc, err);
   ld_evaluation_free(&found);
@@ -73,7 +74,7 @@ static int score_texts(const ld_options *options, ld_comm *comm, ld_base *base, 
   ld_text_scores scores;
   ld_text line = {0};
   int rc = ld_corpus_open(options->data, base, options, comm, LD_CORPUS_ASK, &asked, err);
-  if (!rc) rc = ld_corpus_index(asked, comm, err);
+  if (!rc) rc = ld_corpus_index(asked, comm, ld_once_folder(options, NULL), err);
   if (!rc) rc = ld_corpus_plan(asked, err);
   if (!rc) rc = ld_records_suit(base, asked, err);
   if (!rc) rc = ld_generation_settings_find(base, options, &settings, err);
@@ -95,16 +96,16 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   (void)path;
   ld_base base = {0};
   ld_corpus *corpus = NULL;
-  ld_digests *digests = ld_once_open(comm, options, options->cache);
+  ld_digests *digests = ld_once_open(comm, options, ld_once_folder(options, NULL));
   int rc = ld_check_model(options->model, options->adapter, comm, err);
   if (!rc)
     rc = ld_distribute_open_ready(comm, options->model, options->adapter, options->other_base, digests, &base,
                                   err);
   if (!rc) rc = ld_options_suit(LD_CMD_EVAL, options, base.objective, base.model, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, LD_CORPUS_SCORE, &corpus, err);
-  if (!rc) rc = ld_corpus_index(corpus, comm, err);
+  if (!rc) rc = ld_corpus_index(corpus, comm, ld_once_folder(options, NULL), err);
   if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(corpus->dataset), NULL, err);
-  if (!rc) ld_once_keep(comm, digests, options->cache);
+  if (!rc) ld_once_keep(comm, digests, ld_once_folder(options, NULL));
   if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = evaluate(options, comm, &base, corpus, err);
   if (!rc && options->generate) rc = score_texts(options, comm, &base, err);

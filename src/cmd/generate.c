@@ -36,9 +36,9 @@ static int open_base(const ld_options *options, ld_comm *comm, ld_digests *diges
 static int run(const ld_options *options, const char *path, ld_comm *comm, ld_error *err) {
   (void)path;
   ld_base base = {0};
-  ld_digests *digests = ld_once_open(comm, options, options->cache);
+  ld_digests *digests = ld_once_open(comm, options, ld_once_folder(options, NULL));
   int rc = open_base(options, comm, digests, &base, err);
-  if (!rc) ld_once_keep(comm, digests, options->cache);
+  if (!rc) ld_once_keep(comm, digests, ld_once_folder(options, NULL));
   const ld_generate_kind *kind = rc ? NULL : find_kind(&base);
   if (!rc) rc = ld_comm_agree(comm, check(options, &base, kind, err), err);
   if (!rc) rc = kind->run(options, &base, comm, err);

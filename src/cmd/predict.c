@@ -4,6 +4,7 @@
 
 #include "base/print.h"
 #include "cmd/command.h"
+#include "data/corpus_index.h"
 #include "data/corpus_open.h"
 #include "data/distribute.h"
 #include "data/once.h"
@@ -123,13 +124,13 @@ static int run(const ld_options *options, const char *path, ld_comm *comm, ld_er
   (void)path;
   ld_base base = {0};
   ld_corpus *corpus = NULL;
-  ld_digests *digests = ld_once_open(comm, options, options->cache);
+  ld_digests *digests = ld_once_open(comm, options, ld_once_folder(options, NULL));
   int rc = open_base(options, comm, digests, &base, err);
   if (!rc) rc = check_predicts(&base, err);
   if (!rc) rc = ld_options_suit(LD_CMD_PREDICT, options, base.objective, base.model, err);
   if (!rc) rc = ld_corpus_open(options->data, &base, options, comm, LD_CORPUS_ASK, &corpus, err);
-  if (!rc) rc = ld_corpus_index(corpus, comm, err);
-  if (!rc) ld_once_keep(comm, digests, options->cache);
+  if (!rc) rc = ld_corpus_index(corpus, comm, ld_once_folder(options, NULL), err);
+  if (!rc) ld_once_keep(comm, digests, ld_once_folder(options, NULL));
   if (!rc) rc = ld_corpus_plan(corpus, err);
   if (!rc) rc = predict(options, comm, &base, corpus, err);
   ld_corpus_close(corpus);

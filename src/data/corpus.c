@@ -10,11 +10,25 @@ void ld_corpus_close(ld_corpus *corpus) {
   if (!corpus) return;
   ld_plan_free(corpus->plan);
   ld_labels_free(&corpus->labels);
-  free(corpus->records);
+  if (!corpus->map.bytes) free(corpus->records);
+  ld_map_close(&corpus->map);
   free(corpus->reads);
   free(corpus->sizes);
   ld_dataset_close(corpus->dataset);
   free(corpus);
+}
+
+static int shorten(int64_t length, const ld_corpus *corpus) {
+  const int most = corpus->base->model->max_positions;
+  return !most || length < most ? (int)length : most;
+}
+
+int ld_corpus_seq_len(const ld_corpus *corpus) {
+  return shorten(corpus->options->seq_len, corpus);
+}
+
+int ld_corpus_target_len(const ld_corpus *corpus) {
+  return shorten(corpus->options->target_len, corpus);
 }
 
 size_t ld_corpus_bytes(const ld_corpus *corpus) {
@@ -24,8 +38,13 @@ size_t ld_corpus_bytes(const ld_corpus *corpus) {
   uint64_t longest = 0;
   for (int64_t i = 0; i < corpus->n_records; i++)
     if (corpus->records[i].bytes > longest) longest = corpus->records[i].bytes;
-  return (size_t)corpus->n_records * sizeof *corpus->records + READING * (size_t)longest +
+  const size_t records = (size_t)corpus->n_records * sizeof *corpus->records;
+  return records - ld_corpus_shared_bytes(corpus) + READING * (size_t)longest +
          (corpus->plan ? ld_plan_bytes(corpus->plan) : 0);
+}
+
+size_t ld_corpus_shared_bytes(const ld_corpus *corpus) {
+  return corpus->map.bytes ? (size_t)corpus->n_records * sizeof *corpus->records : 0;
 }
 
 ld_image_size ld_corpus_size(const ld_corpus *corpus, int size) {

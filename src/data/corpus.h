@@ -22,7 +22,8 @@ typedef struct ld_corpus {
   ld_image_size *sizes;     /* of images that have several */
   int n_sizes;              /* 0: all have the rule's */
   ld_dataset *dataset;
-  ld_record *records;         /* of all ranks, in file order */
+  ld_record *records;         /* of all ranks, in file order; this process's own, or in `map` */
+  ld_map map;                 /* of an index that the ranks of the host share; empty without one */
   int64_t n_records, n_prior; /* n_prior: those of class_data */
   int64_t n_skipped;          /* unreadable images */
   ld_error first_skipped;     /* the first one's error */
@@ -39,8 +40,14 @@ void ld_corpus_close(ld_corpus *corpus);
 /* LD_EMISMATCH when the data file, whose digest is known, has changed since it was opened. Not collective. */
 int ld_corpus_check(const ld_corpus *corpus, ld_error *err);
 
-/* The memory that each rank needs for the index of the records, their plan, and reading the longest of them. */
+/* How many tokens a sample, and a target that is a text of its own, may have. */
+int ld_corpus_seq_len(const ld_corpus *corpus);
+int ld_corpus_target_len(const ld_corpus *corpus);
+
+/* The memory that each rank needs for the index of the records, their plan, and reading the longest of them; and what the
+ * ranks of a host need once, because they share the index. */
 size_t ld_corpus_bytes(const ld_corpus *corpus);
+size_t ld_corpus_shared_bytes(const ld_corpus *corpus);
 
 /* The size of images of that number (ld_record). */
 ld_image_size ld_corpus_size(const ld_corpus *corpus, int size);

@@ -10,130 +10,6 @@
 #include "data/fetch.h"
 #include "model/diffusion.h"
 
-static int seq_len_of(const ld_base *base, const ld_options *options) {
-  const int most = base->model->max_positions;
-  return !most || options->seq_len < most ? (int)options->seq_len : most;
-}
-
-static int target_len_of(const ld_base *base, const ld_options *options) {
-  const int most = base->model->max_positions;
-  return !most || options->target_len < most ? (int)options->target_len : most;
-}
-
-/* Every rank learns the labels of all parts; this rank's records then number names by the union. */
-static int join_labels(ld_corpus *corpus, ld_index *index, ld_comm *comm, ld_error *err) {
-  ld_text mine = {0};
-  void *all;
-  size_t bytes, n = 0;
-  ld_labels_put(&index->labels, &mine);
-  ld_comm_gather_all(comm, mine.bytes, mine.length, &all, &bytes);
-  ld_text_free(&mine);
-  ld_labels *parts = ld_alloc((size_t)ld_comm_size(comm), sizeof *parts);
-  int rc = 0;
-  for (const char *at = all, *end = at + bytes; !rc && at < end && n < (size_t)ld_comm_size(comm); n++)
-    rc = ld_labels_take(&at, end, &parts[n], err);
-  if (!rc) rc = ld_labels_merge(parts, n, &corpus->labels, err);
-  if (rc) ld_fail_prefix(err, rc, "%s", ld_dataset_path(corpus->dataset));
-  if (!rc) rc = ld_index_renumber(index, &corpus->labels, err);
-  for (size_t i = 0; i < n; i++) ld_labels_free(&parts[i]);
-  free(parts);
-  free(all);
-  return ld_comm_agree(comm, rc, err);
-}
-
-/* Reads all of a part, which takes time in proportion to its size. */
-typedef struct index_work {
-  const ld_dataset *dataset;
-  int part, n_parts;
-  ld_index *out;
-} index_work;
-
-static int index_part(void *user, ld_error *err) {
-  const index_work *work = user;
-  return ld_dataset_index(work->dataset, work->part, work->n_parts, work->out, err);
-}
-
-/* Adds up all ranks' counts of unused records; rank 0 reports them. */
-static void join_unused(const ld_corpus *corpus, const ld_tally *mine, ld_comm *comm) {
-  ld_text bytes = {0};
-  ld_tally joined = {0};
-  void *all;
-  size_t length;
-  ld_tally_put(mine, &bytes);
-  ld_comm_gather_all(comm, bytes.bytes, bytes.length, &all, &length);
-  ld_text_free(&bytes);
-  const char *at = all, *end = at + length;
-  while (at < end && ld_tally_take(&at, end, &joined)) continue;
-  ld_dataset_warn_unused(corpus->dataset, "the keys", &joined);
-  ld_tally_free(&joined);
-  free(all);
-}
-
-/* Counts over all ranks the records without a token, which are left out. */
-static void join_empty(const ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
-  int64_t n_empty = (int64_t)index->n_empty;
-  ld_comm_sum_i64(comm, &n_empty, 1);
-  if (n_empty)
-    ld_warn("%s: %lld %s left out", ld_dataset_path(corpus->dataset), (long long)n_empty,
-            ld_plural(n_empty, "record has no token and is", "records have no token and are"));
-}
-
-/* Counts over all ranks the images that were skipped, turned, and put on white. */
-static void join_images(ld_corpus *corpus, const ld_index *index, ld_comm *comm) {
-  const char *class_data = ld_dataset_asked(corpus->dataset)->class_data;
-  ld_text path = {0};
-  ld_text_printf(&path, "%s%s%s", ld_dataset_path(corpus->dataset), class_data ? " and " : "",
-                 class_data ? class_data : "");
-  int64_t counts[] = {(int64_t)index->n_skipped, (int64_t)index->n_turned, (int64_t)index->n_blended};
-  ld_comm_sum_i64(comm, counts, sizeof counts / sizeof *counts);
-  corpus->n_skipped = counts[0];
-  ld_error first = index->first_skipped; /* of the lowest rank that met one, as for an error */
-  ld_comm_agree(comm, index->n_skipped ? first.code : 0, &first);
-  corpus->first_skipped = first;
-  if (counts[0] && !(corpus->labelled && !corpus->n_records)) { /* otherwise fail_without_any reports it */
-    ld_warn("skipped: %s", first.text);
-    ld_warn("%s: %lld unreadable %s skipped (--strict makes that an error)", path.bytes, (long long)counts[0],
-            ld_plural(counts[0], "image is", "images are"));
-  }
-  if (counts[1])
-    ld_info("images  %s: %lld %s turned upright as the orientation in the file says", path.bytes,
-            (long long)counts[1], ld_plural(counts[1], "is", "are"));
-  if (counts[2])
-    ld_info("images  %s: %lld %s transparent parts, which are put on white", path.bytes, (long long)counts[2],
-            ld_plural(counts[2], "has", "have"));
-  ld_text_free(&path);
-}
-
-/* Gives every rank all records. */
-static void join_records(ld_corpus *corpus, ld_index *index, ld_comm *comm) {
-  void *all;
-  size_t bytes;
-  ld_comm_gather_all(comm, index->records, index->n * sizeof *index->records, &all, &bytes);
-  corpus->records = all;
-  corpus->n_records = (int64_t)(bytes / sizeof *index->records);
-  free(index->records);
-  index->records = NULL;
-  index->n = 0;
-}
-
-static int join_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
-  ld_index index = {0};
-  const int rank = ld_comm_rank(comm);
-  index_work work = {corpus->dataset, 0, corpus->n_readers, &index};
-  for (int i = 0; i < rank; i++) work.part += corpus->reads[i];
-  int rc = corpus->reads[rank] ? ld_comm_meanwhile(comm, index_part, &work, err) : 0;
-  rc = ld_comm_agree(comm, rc, err);
-  if (!rc) rc = join_labels(corpus, &index, comm, err);
-  if (!rc) {
-    join_records(corpus, &index, comm);
-    join_unused(corpus, &index.unused, comm);
-    join_empty(corpus, &index, comm);
-    join_images(corpus, &index, comm);
-  }
-  ld_index_free(&index);
-  return rc;
-}
-
 static int fail_without_any(const ld_corpus *corpus, ld_error *err) {
   const char *path = ld_dataset_path(corpus->dataset);
   if (!corpus->n_records && corpus->n_skipped)
@@ -189,7 +65,7 @@ static int count_prior(ld_corpus *corpus, ld_error *err) {
 
 static int plan_rows(ld_corpus *corpus, ld_error *err) {
   const ld_options *options = corpus->options;
-  const int seq_len = seq_len_of(corpus->base, options), target_len = target_len_of(corpus->base, options);
+  const int seq_len = ld_corpus_seq_len(corpus), target_len = ld_corpus_target_len(corpus);
   ld_length *lengths = ld_alloc((size_t)corpus->n_records, sizeof *lengths);
   for (int64_t i = 0; i < corpus->n_records; i++) {
     const ld_record *r = &corpus->records[i];
@@ -272,13 +148,6 @@ int ld_corpus_open(const char *path, const ld_base *base, const ld_options *opti
   }
   *out = corpus;
   return 0;
-}
-
-int ld_corpus_index(ld_corpus *corpus, ld_comm *comm, ld_error *err) {
-  const ld_base *base = corpus->base;
-  ld_dataset_set_lengths(corpus->dataset, seq_len_of(base, corpus->options),
-                         target_len_of(base, corpus->options));
-  return join_index(corpus, comm, err);
 }
 
 /* Whether the record has that name among its labels; it is read again. */

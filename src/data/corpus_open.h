@@ -1,4 +1,5 @@
-/* Opening data: joins the index over the ranks, matches labels with the base's, and plans the rows. */
+/* Opening data: finds the form of its records, and, once it is indexed, matches labels with the base's and plans the
+ * rows. */
 #ifndef LD_CORPUS_OPEN_H
 #define LD_CORPUS_OPEN_H
 
@@ -9,10 +10,6 @@
  * base and the options are borrowed. Collective: an error on one rank is everyone's. */
 int ld_corpus_open(const char *path, const ld_base *base, const ld_options *options, ld_comm *comm,
                    ld_corpus_use use, ld_corpus **out, ld_error *err);
-
-/* Indexes this rank's part of the file and joins the parts. Samples are as long as the base's model takes, which
- * must be the one for this form. There is no plan before ld_corpus_plan. Collective. */
-int ld_corpus_index(ld_corpus *corpus, ld_comm *comm, ld_error *err);
 
 /* Turns labels into the base's classes and plans the rows. LD_EMISMATCH for a label that the base does not
  * have, LD_EFORMAT for data without a target. The same on every rank. */

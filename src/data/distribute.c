@@ -425,9 +425,9 @@ int ld_distribute_digest(ld_comm *comm, ld_model_folder *folder, ld_digests *dig
 }
 
 int ld_distribute_adapt(ld_comm *comm, const ld_options *options, ld_base *base, ld_error *err) {
-  ld_digests *digests = ld_once_open(comm, options, options->cache);
+  ld_digests *digests = ld_once_open(comm, options, ld_once_folder(options, NULL));
   int rc = ld_distribute_digest(comm, base->folder, digests, err);
-  if (!rc) ld_once_keep(comm, digests, options->cache);
+  if (!rc) ld_once_keep(comm, digests, ld_once_folder(options, NULL));
   if (!rc) rc = ld_base_adapt_from(base, options->adapter, options->other_base, err);
   ld_digests_free(digests);
   return rc;

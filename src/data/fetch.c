@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "data/join.h"
 #include "data/once.h"
 #include "io/dataset/source_received.h"
 
@@ -99,8 +100,8 @@ static int open_received(ld_corpus *corpus, ld_comm *comm, const char *path,
   return ld_comm_agree(comm, rc, err);
 }
 
-int ld_corpus_open_data(ld_corpus *corpus, ld_comm *comm, const char *path, const ld_dataset_options *options,
-                        ld_error *err) {
+static int open_everywhere(ld_corpus *corpus, ld_comm *comm, const char *path,
+                           const ld_dataset_options *options, ld_error *err) {
   open_work work = {path, options, &corpus->dataset};
   const bool first = ld_comm_rank(comm) == 0;
   ld_error unseen = {0};
@@ -108,6 +109,16 @@ int ld_corpus_open_data(ld_corpus *corpus, ld_comm *comm, const char *path, cons
   rc = ld_comm_agree(comm, first ? rc : 0, err);
   if (!rc) rc = find_readers(corpus, comm, err);
   return rc || !ld_corpus_is_fetched(corpus) ? rc : open_received(corpus, comm, path, options, err);
+}
+
+int ld_corpus_open_data(ld_corpus *corpus, ld_comm *comm, const char *path, const ld_dataset_options *options,
+                        ld_error *err) {
+  ld_dataset_options all = *options;
+  ld_join join;
+  int rc = ld_join_begin(&join, path, corpus, &all, comm, err);
+  if (!rc) rc = open_everywhere(corpus, comm, join.label.bytes, &all, err);
+  ld_join_end(&join, comm);
+  return rc;
 }
 
 int ld_corpus_find_digest(ld_corpus *corpus, ld_comm *comm, ld_error *err) {

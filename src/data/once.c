@@ -63,6 +63,11 @@ static int read_kept(void *self, ld_error *err) {
   return 0;
 }
 
+const char *ld_once_folder(const ld_options *options, const char *own) {
+  if (!options->cache) return own;
+  return strcmp(options->cache, "none") ? options->cache : NULL;
+}
+
 ld_digests *ld_once_open(ld_comm *comm, const ld_options *options, const char *folder) {
   ld_digests *digests = ld_digests_create(ld_comm_host(comm), n_threads(comm, options));
   if (!folder || options->verify) return digests;
@@ -91,10 +96,12 @@ void ld_once_keep(ld_comm *comm, ld_digests *digests, const char *folder) {
   ld_text_free(&mine);
   keeping k = {digests, folder};
   ld_error why = {0};
-  if (ld_comm_rank(comm) == 0 && bytes) {
+  if (ld_comm_rank(comm) == 0 && bytes && !ld_digests_gave_up(digests)) {
     ld_digests_take(digests, all, bytes, true);
-    if (ld_comm_meanwhile(comm, keep, &k, &why))
+    if (ld_comm_meanwhile(comm, keep, &k, &why)) {
+      ld_digests_give_up(digests);
       ld_warn("%s; the digests are not kept, so the next start reads all files again", why.text);
+    }
   }
   free(all);
 }

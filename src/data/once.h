@@ -16,6 +16,9 @@ int ld_once_a_host(ld_comm *comm, uint64_t see, int (*find)(void *user, ld_error
  * compare them. `there`: this rank sees them at all. Collective. */
 bool ld_once_is_one_copy(ld_comm *comm, bool there, uint64_t see);
 
+/* The folder for what is kept for the next start: --cache, or by default `own` (NULL: none); NULL with --cache none. */
+const char *ld_once_folder(const ld_options *options, const char *own);
+
 /* The digests known before anything is read: rank 0's digests.txt in `folder` (NULL: none); with --verify, no
  * digests. The caller frees. Collective. */
 ld_digests *ld_once_open(ld_comm *comm, const ld_options *options, const char *folder);

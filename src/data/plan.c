@@ -25,39 +25,51 @@ typedef struct item {
   int32_t length;
 } item;
 
-static int longer_first(const void *a, const void *b) {
-  const item *x = a, *y = b;
-  if (x->length != y->length) return x->length < y->length ? 1 : -1;
-  return x->place < y->place ? -1 : 1;
+/* Lists the records that are used, longest first, those of one length in their order. No record is longer than
+ * seq_len. */
+static void list_items(const ld_length *lengths, int64_t n, int seq_len, item *items) {
+  int64_t *begin = ld_alloc((size_t)seq_len + 2, sizeof *begin), place = 0; /* of each length's items */
+  for (int64_t i = 0; i < n; i++)
+    if (lengths[i].n_targets) begin[seq_len - lengths[i].n_tokens + 1]++;
+  for (int l = 0; l <= seq_len; l++) begin[l + 1] += begin[l];
+  for (int64_t i = 0; i < n; i++)
+    if (lengths[i].n_targets)
+      items[begin[seq_len - lengths[i].n_tokens]++] = (item){place++, lengths[i].n_tokens};
+  free(begin);
 }
 
-/* Rows by the room that they have left, as stacks: room_top[r] is a row with room r, next[row] the one below. */
+/* Rows by the room that they have left, as stacks: top[r] is a row with room r, next[row] the one below; -1 for none. A
+ * bit of `any` says that a stack has rows. */
 typedef struct shelf {
   int64_t *top, *next;
+  uint64_t *any;
   int seq_len;
 } shelf;
 
 static void put_on_shelf(shelf *rows, int64_t row, int room) {
   rows->next[row] = rows->top[room];
   rows->top[room] = row;
+  rows->any[room / 64] |= 1ull << room % 64;
 }
 
 /* Takes a row with the least room that is still enough; -1 when there is none. */
 static int64_t take_from_shelf(shelf *rows, int room, int *found) {
-  for (int r = room; r <= rows->seq_len; r++) {
-    if (rows->top[r] < 0) continue;
-    const int64_t row = rows->top[r];
-    rows->top[r] = rows->next[row];
-    *found = r;
-    return row;
-  }
-  return -1;
+  int word = room / 64;
+  uint64_t bits = rows->any[word] & ~0ull << room % 64;
+  while (!bits && ++word <= rows->seq_len / 64) bits = rows->any[word];
+  if (!bits) return -1;
+  const int r = word * 64 + __builtin_ctzll(bits);
+  const int64_t row = rows->top[r];
+  rows->top[r] = rows->next[row];
+  if (rows->top[r] < 0) rows->any[word] &= ~(1ull << r % 64);
+  *found = r;
+  return row;
 }
 
 /* Assigns each item a row, by its position. */
 static void best_fit(const item *items, int64_t n, int seq_len, int64_t *row_of) {
   shelf rows = {ld_alloc((size_t)seq_len + 1, sizeof(int64_t)), ld_alloc((size_t)n, sizeof(int64_t)),
-                seq_len};
+                ld_alloc((size_t)seq_len / 64 + 1, sizeof(uint64_t)), seq_len};
   int64_t n_rows = 0;
   for (int r = 0; r <= seq_len; r++) rows.top[r] = -1;
   for (int64_t i = 0; i < n; i++) {
@@ -69,6 +81,7 @@ static void best_fit(const item *items, int64_t n, int seq_len, int64_t *row_of)
   }
   free(rows.top);
   free(rows.next);
+  free(rows.any);
 }
 
 /* Numbers the rows in the order of their first record. */
@@ -83,9 +96,7 @@ static void number_rows(int64_t *row_of, int64_t n) {
 
 static void pack_rows(const ld_length *lengths, int64_t n, int64_t used, int seq_len, int64_t *row_of) {
   item *items = ld_alloc((size_t)used, sizeof *items);
-  for (int64_t i = 0, place = 0; i < n; i++)
-    if (lengths[i].n_targets) items[place] = (item){place, lengths[i].n_tokens}, place++;
-  qsort(items, (size_t)used, sizeof *items, longer_first);
+  list_items(lengths, n, seq_len, items);
   best_fit(items, used, seq_len, row_of);
   free(items);
   number_rows(row_of, used);
@@ -131,20 +142,19 @@ static int by_size(const void *a, const void *b) {
 }
 
 /* Sorts the rows by size, if they have several, so that those of one size stand together. */
-static void sort_by_size(ld_plan *plan, const ld_length *lengths) {
+static void sort_by_size(ld_plan *plan, const ld_length *lengths, size_t n_pieces) {
   const size_t n = (size_t)plan->n_rows;
-  sized_row *rows = ld_alloc(n, sizeof *rows);
   bool sized = false;
+  for (size_t p = 0; p < n_pieces && !sized; p++) sized = lengths[plan->pieces[p].record].size != 0;
+  if (!sized) return;
+  sized_row *rows = ld_alloc(n, sizeof *rows);
   for (size_t r = 0; r < n; r++) {
     const ld_row *row = &plan->rows[r];
     rows[r] = (sized_row){*row, lengths[plan->pieces[row->first_piece].record].size};
-    sized = sized || rows[r].size;
   }
-  if (sized) {
-    qsort(rows, n, sizeof *rows, by_size);
-    plan->sizes = ld_alloc(n, sizeof *plan->sizes);
-  }
-  for (size_t r = 0; sized && r < n; r++) {
+  qsort(rows, n, sizeof *rows, by_size);
+  plan->sizes = ld_alloc(n, sizeof *plan->sizes);
+  for (size_t r = 0; r < n; r++) {
     plan->rows[r] = rows[r].row;
     plan->sizes[r] = rows[r].size;
   }
@@ -168,7 +178,7 @@ ld_plan *ld_plan_records(const ld_length *lengths, int64_t n, int seq_len, bool 
   }
   free(next);
   free(row_of);
-  sort_by_size(plan, lengths);
+  sort_by_size(plan, lengths, (size_t)used);
   add_totals(plan);
   return plan;
 }

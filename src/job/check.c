@@ -1,7 +1,9 @@
 #include "job/check.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/memory.h"
 #include "io/file.h"
 
 int ld_check_not_model(const ld_options *options, ld_error *err) {
@@ -19,11 +21,18 @@ int ld_check_new(const ld_options *options, ld_error *err) {
 }
 
 int ld_check_outside(const char *name, const char *data, const char *out, ld_error *err) {
-  if (!data || !ld_file_inside(out, data)) return 0;
-  return ld_fail(err, LD_EUSAGE,
-                 "--out %s lies in --%s %s and would be read as data: choose a place "
-                 "outside of it",
-                 out, name, data);
+  int rc = 0;
+  for (const char *at = data; at && !rc; at = strchr(at, '\n')) {
+    at += *at == '\n';
+    char *path = ld_strndup(at, strcspn(at, "\n"));
+    if (ld_file_inside(out, path))
+      rc = ld_fail(err, LD_EUSAGE,
+                   "--out %s lies in --%s %s and would be read as data: choose a place "
+                   "outside of it",
+                   out, name, path);
+    free(path);
+  }
+  return rc;
 }
 
 static int look_for_adapter(const char *model, const char *adapter, ld_error *err) {

@@ -15,6 +15,7 @@ typedef struct ld_job {
   ld_options options; /* with what an initial adapter decides; strings are borrowed */
   ld_comm *comm;
   ld_digests *digests;
+  bool new_out;                         /* on rank 0: --out did not exist before */
   char settings[LD_DIGEST_TEXT + 1];    /* digest of the base's config and tokenizer */
   char init_digest[LD_DIGEST_TEXT + 1]; /* digest of --init-adapter's adapter; empty without one */
   ld_base base;

@@ -3,7 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "data/corpus_index.h"
 #include "data/corpus_open.h"
+#include "data/once.h"
 
 void ld_measured_free(ld_measured *measured) {
   ld_evaluation_free(&measured->evaluation);
@@ -50,7 +52,7 @@ int ld_job_open_measures(ld_job *j, ld_error *err) {
   int rc = check_best(j, err);
   if (rc || !writes_texts(j)) return rc;
   rc = ld_corpus_open(j->options.valid, &j->base, &j->options, j->comm, LD_CORPUS_ASK, &j->asked, err);
-  if (!rc) rc = ld_corpus_index(j->asked, j->comm, err);
+  if (!rc) rc = ld_corpus_index(j->asked, j->comm, ld_once_folder(&j->options, j->options.out), err);
   if (!rc) rc = ld_corpus_plan(j->asked, err);
   if (!rc) rc = ld_records_suit(&j->base, j->asked, err);
   if (!rc) rc = ld_generation_settings_find(&j->base, &j->options, &j->writing, err);

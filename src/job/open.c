@@ -7,6 +7,7 @@
 #include "adapt/kinds.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "data/corpus_index.h"
 #include "data/corpus_open.h"
 #include "data/fetch.h"
 #include "data/once.h"
@@ -14,6 +15,7 @@
 #include "job/check.h"
 #include "job/measure.h"
 #include "job/resume.h"
+#include "job/run_claim.h"
 #include "job/sample.h"
 #include "load/base_adapter.h"
 #include "options/resolve.h"
@@ -65,7 +67,7 @@ static void name_head(ld_base *base, const ld_labels *labels) {
 static int check_learnable(const ld_job *j, int n_outputs, ld_error *err) {
   const ld_objective *objective = j->base.objective;
   const int rc = objective->suit_new ? objective->suit_new(&j->data->labels, n_outputs, err) : 0;
-  return rc ? ld_fail_prefix(err, rc, "%s", j->options.data) : 0;
+  return rc ? ld_fail_prefix(err, rc, "%s", ld_dataset_path(j->data->dataset)) : 0;
 }
 
 /* Checks that a new head can be made for the labels. */
@@ -78,8 +80,8 @@ static int check_new_head(const ld_job *j, int n_outputs, ld_error *err) {
   const int rc = options->labels ? 0 : check_learnable(j, n_outputs, err);
   if (rc) return rc;
   if (labels->kind == LD_LABEL_NAME && (size_t)n_outputs < labels->n_names)
-    return ld_fail(err, LD_EMISMATCH, "--labels %d: %s has %zu different labels", n_outputs, options->data,
-                   labels->n_names);
+    return ld_fail(err, LD_EMISMATCH, "--labels %d: %s has %zu different labels", n_outputs,
+                   ld_dataset_path(j->data->dataset), labels->n_names);
   return 0;
 }
 
@@ -179,7 +181,8 @@ static int check_valid(const ld_job *j, ld_error *err) {
   if (!j->valid || j->data->labels.kind != LD_LABEL_NAME) return 0;
   if (j->valid->labels.kind != LD_LABEL_INTEGER && j->valid->labels.kind != LD_LABEL_REAL) return 0;
   return ld_fail(err, LD_EMISMATCH, "%s: has numbers as labels, but %s has names ('%s'): use names in both",
-                 j->options.valid, j->options.data, j->data->labels.names[0]);
+                 ld_dataset_path(j->valid->dataset), ld_dataset_path(j->data->dataset),
+                 j->data->labels.names[0]);
 }
 
 /* Checks what is trained, and plans the data by the base's current head. */
@@ -247,11 +250,12 @@ static int take_out(void *self, ld_error *err) {
   if (!rc) rc = ld_check_outside("valid", j->options.valid, out, err);
   if (!rc) rc = ld_check_outside("sample-prompts", j->options.sample_prompts, out, err);
   if (!rc) rc = ld_folder_check(out, err);
+  j->new_out = !ld_is_folder(out);
   return rc ? rc : ld_run_lock(&j->run, &j->options, err);
 }
 
 const char *ld_job_cache(const ld_job *j) {
-  return j->options.cache ? j->options.cache : j->options.out;
+  return ld_once_folder(&j->options, j->options.out);
 }
 
 int ld_job_open(ld_job *j, ld_error *err) {
@@ -262,11 +266,11 @@ int ld_job_open(ld_job *j, ld_error *err) {
   if (!rc) rc = ld_corpus_open(options->data, &j->base, options, j->comm, LD_CORPUS_LEARN, &j->data, err);
   if (!rc) rc = ld_base_follow(&j->base, ld_dataset_form(j->data->dataset), err);
   if (!rc) rc = ld_options_suit(LD_CMD_TRAIN, options, j->base.objective, j->base.model, err);
-  if (!rc) rc = ld_corpus_index(j->data, j->comm, err);
+  if (!rc) rc = ld_corpus_index(j->data, j->comm, ld_job_cache(j), err);
   if (!rc) rc = ld_corpus_find_digest(j->data, j->comm, err);
   if (!rc && options->valid)
     rc = ld_corpus_open(options->valid, &j->base, options, j->comm, LD_CORPUS_SCORE, &j->valid, err);
-  if (!rc && j->valid) rc = ld_corpus_index(j->valid, j->comm, err);
+  if (!rc && j->valid) rc = ld_corpus_index(j->valid, j->comm, ld_job_cache(j), err);
   if (!rc && j->valid) rc = ld_corpus_find_digest(j->valid, j->comm, err);
   const ld_data_form *valid = !rc && j->valid ? ld_dataset_form(j->valid->dataset) : NULL;
   if (!rc) rc = ld_options_suit_data(options, ld_dataset_form(j->data->dataset), valid, err);
@@ -287,8 +291,10 @@ int ld_job_open(ld_job *j, ld_error *err) {
 }
 
 static int close_run(void *self, ld_error *err) {
+  ld_job *j = self;
   (void)err;
-  ld_run_close(&((ld_job *)self)->run);
+  if (j->new_out && !j->run.metrics) ld_run_forget(j->options.out); /* refused before it began */
+  ld_run_close(&j->run);
   return 0;
 }
 

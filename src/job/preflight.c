@@ -90,7 +90,9 @@ static void show_ranks(const ld_job *j, const host *hosts, int n) {
 
 /* The host with the least to spare decides. */
 static void show_memory(const ld_job *j, const host *hosts, int n) {
-  const double base = ld_job_base_bytes(j), rank = (double)ld_job_rank_bytes(j);
+  const double shared =
+      (double)(ld_corpus_shared_bytes(j->data) + (j->valid ? ld_corpus_shared_bytes(j->valid) : 0));
+  const double base = ld_job_base_bytes(j) + shared, rank = (double)ld_job_rank_bytes(j);
   int tightest = 0;
   double least = INFINITY;
   for (int h = 0; h < n; h++) {
@@ -102,9 +104,10 @@ static void show_memory(const ld_job *j, const host *hosts, int n) {
   }
   const host *h = &hosts[tightest];
   const double need = base + rank * h->n_ranks;
-  ld_info("memory  %.1f MiB per host (base) + %.1f MiB per rank (%.1f of it the index of the data and "
+  ld_info("memory  %.1f MiB per host (base%s) + %.1f MiB per rank (%.1f of it the %s of the data and "
           "its longest record) = %.1f MiB; %.1f GiB available on %s",
-          base / MIB, rank / MIB, (double)ld_trainer_index_bytes(&j->trainer) / MIB, need / MIB,
+          base / MIB, shared > 0 ? " and index of the data" : "", rank / MIB,
+          (double)ld_trainer_index_bytes(&j->trainer) / MIB, shared > 0 ? "plan" : "index", need / MIB,
           (double)h->memory / MIB / 1024, h->name);
   if (least < 0)
     ld_warn("host %s has less memory than this needs: lower --micro-batch or --seq-len, use --recompute, or "

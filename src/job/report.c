@@ -28,7 +28,7 @@ static void describe_data(const ld_job *j) {
   else
     ld_text_printf(&line, ", %lld tokens", (long long)plan->n_tokens);
   if (form->target) ld_text_printf(&line, ", %lld of them targets", (long long)plan->n_targets);
-  ld_info("data    %s: %s", j->options.data, line.bytes);
+  ld_info("data    %s: %s", ld_dataset_path(j->data->dataset), line.bytes);
   ld_text_free(&line);
 }
 

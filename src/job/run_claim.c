@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/memory.h"
+#include "io/dataset/index_file.h"
+#include "io/dataset/joined.h"
 #include "io/file.h"
 #include "io/hub/adapter_formats.h"
 #include "io/state/checkpoint_folder.h"
@@ -34,9 +37,11 @@ static bool is_adapter(const char *name) {
   return false;
 }
 
-/* Digests are written before a run begins, and say themselves whose they are (io/hub/digests.c). */
+/* Digests and indexes are written before a run begins, and say themselves whose they are (io/hub/digests.c,
+ * io/dataset/index_file.c). */
 static bool is_ours(const char *name) {
-  return is_file_name(name) || is_adapter(name) || !strcmp(name, "digests.txt");
+  return is_file_name(name) || is_adapter(name) || !strcmp(name, "digests.txt") ||
+         ld_index_file_is_name(name) || ld_joined_is_name(name);
 }
 
 /* Whether a run may write or remove this entry: by its name, or because a killed run left it. */
@@ -51,11 +56,18 @@ static bool is_used(const char *name, bool (*ours)(const char *name)) {
 static int check_input(const ld_options *options, const char *path, ld_error *err) {
   const char *const inputs[] = {options->data, options->valid, options->init_adapter};
   static const char *const names[] = {"data", "valid", "init-adapter"};
+  int rc = 0;
   for (int i = 0; i < 3; i++)
-    if (inputs[i] && ld_file_same(inputs[i], path))
-      return ld_fail(err, LD_EUSAGE, "--%s %s is %s, which this run would replace: choose another --out",
-                     names[i], inputs[i], path);
-  return 0;
+    for (const char *at = inputs[i]; at && !rc;
+         at = strchr(at, '\n')) { /* --data and --valid may be several */
+      at += *at == '\n';
+      char *input = ld_strndup(at, strcspn(at, "\n"));
+      if (ld_file_same(input, path))
+        rc = ld_fail(err, LD_EUSAGE, "--%s %s is %s, which this run would replace: choose another --out",
+                     names[i], input, path);
+      free(input);
+    }
+  return rc;
 }
 
 /* Fails when an entry of `folder` that a run uses is an input or contains one. */
@@ -182,6 +194,18 @@ int ld_run_claim(const ld_options *options, const char *checkpoints, ld_error *e
   if (!rc) rc = for_adapters(options, look_for_inputs, err);
   if (!rc) rc = check_entries(options, err);
   return rc ? rc : for_adapters(options, look_for_others, err);
+}
+
+void ld_run_forget(const char *folder) {
+  size_t n;
+  char **names = ld_folder_names(folder, &n, NULL);
+  for (size_t i = 0; names && i < n; i++) {
+    char *path = ld_path_join(folder, names[i]);
+    if (ld_index_file_is_name(names[i]) || ld_joined_is_name(names[i])) unlink(path);
+    free(path);
+  }
+  if (names) ld_names_free(names, n);
+  rmdir(folder);
 }
 
 void ld_run_sweep(const ld_options *options, const char *checkpoints) {

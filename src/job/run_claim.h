@@ -14,6 +14,10 @@ bool ld_run_is_folder(const char *folder);
  * input. */
 int ld_run_claim(const ld_options *options, const char *checkpoints, ld_error *err);
 
+/* Removes the folder of a run that never began, with what was kept in it for the next start. It stays if there is
+ * anything else in it. */
+void ld_run_forget(const char *folder);
+
 /* Removes unfinished files that a killed run left. */
 void ld_run_sweep(const ld_options *options, const char *checkpoints);
 

@@ -90,8 +90,8 @@ static int find_given(const ld_command_line *line, const char *name, size_t leng
  * expect. */
 static void warn_of_repeated(const ld_command_line *line, const ld_option *o, const char *text) {
   for (size_t i = 0; i < line->n; i++)
-    if (line->given[i].option == o && o->field != offsetof(ld_options, config) &&
-        strcmp(line->given[i].text, text) != 0)
+    if (line->given[i].option == o && o->kind != LD_OPTION_PATHS &&
+        o->field != offsetof(ld_options, config) && strcmp(line->given[i].text, text) != 0)
       ld_warn("--%s is given more than once: '%s' counts, not '%s'", o->name, text, line->given[i].text);
 }
 

@@ -13,7 +13,7 @@ typedef struct ld_options {
   /* files */
   char *model, *data, *valid, *sample_prompts, *out, *adapter, *init_adapter, *config;
   bool other_base; /* accept an adapter of another base */
-  char *cache;     /* a folder for digests of files; NULL for none */
+  char *cache;     /* a folder for what the next start uses again; "none"; NULL: the default */
   bool verify;     /* ignore kept digests */
   /* LoRA */
   char *format; /* of ld_adapter_formats */

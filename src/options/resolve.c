@@ -12,11 +12,23 @@
 #include "objective/objectives.h"
 #include "options/value.h"
 
+/* The paths of an option that may be given several times. */
+static char *join_paths(const ld_command_line *line, const ld_option *o) {
+  ld_text paths = {0};
+  for (size_t i = 0; i < line->n; i++)
+    if (line->given[i].option == o)
+      ld_text_printf(&paths, "%s%s", paths.length ? "\n" : "", line->given[i].text);
+  return paths.bytes;
+}
+
 static int apply_given(ld_options *options, const ld_command_line *line, ld_error *err) {
   int rc = 0;
   for (size_t i = 0; i < line->n && !rc; i++) {
-    options->given[line->given[i].option - ld_option_table] = true;
-    rc = ld_option_set(options, line->given[i].option, line->given[i].text, err);
+    const ld_option *o = line->given[i].option;
+    char *paths = o->kind == LD_OPTION_PATHS ? join_paths(line, o) : NULL;
+    options->given[o - ld_option_table] = true;
+    rc = ld_option_set(options, o, paths ? paths : line->given[i].text, err);
+    free(paths);
   }
   return rc;
 }
@@ -65,7 +77,7 @@ static int put_entry(const ld_option *o, const ld_value *entry, ld_text *out, ld
                    o->marks & LD_MARK_OF_ADAPTER ? ", or write none" : "");
   int rc = 0;
   for (size_t i = 0; i < entry->n_items && !rc; i++) {
-    if (i) ld_text_puts(out, ",");
+    if (i) ld_text_puts(out, o->kind == LD_OPTION_PATHS ? "\n" : ",");
     rc = put_scalar(&entry->items[i], out);
   }
   return rc ? ld_fail(err, rc, "'%s' must be a list of names", entry->key) : 0;

@@ -12,6 +12,7 @@
 #define PREDICT LD_CMD_PREDICT
 #define CONVERT LD_CMD_CONVERT
 #define PATH LD_OPTION_PATH
+#define PATHS LD_OPTION_PATHS
 #define WORD LD_OPTION_WORD
 #define INTEGER LD_OPTION_INTEGER
 #define REAL LD_OPTION_REAL
@@ -45,10 +46,11 @@ const ld_option ld_option_table[] = {
   {"model", PATH, FIELD(model), IMPORT, 0, 0, NULL, 0, 0, "DIR",
    .help = "the base's folder, by which the adapter is checked, and the names of kohya's files are understood",
    .elsewhere = "model-name-or-path|base-model"},
-  {"data", PATH, FIELD(data), TRAIN | EVAL | PREDICT, TRAIN | EVAL | PREDICT, 0, NULL, 0, 0, "PATH",
+  {"data", PATHS, FIELD(data), TRAIN | EVAL | PREDICT, TRAIN | EVAL | PREDICT, 0, NULL, 0, 0, "PATH",
    .help = "data: .jsonl, or .json with an array, with text, prompt and completion, or messages; .txt raw text. For a classifier "
    ".jsonl, .json, .tsv, .csv with text and label, or text and a list labels, or document and summary; .conll, or .jsonl with tokens and tags; class folders of "
-   "images, or .h5; a folder of images with captions",
+   "images, or .h5; a folder of images with captions. Text may be compressed (.gz, .zst), and given as several files: the option "
+   "several times, a quoted pattern, or a folder",
    .elsewhere = "train-file|dataset|train-data"},
   {"data", PATH, FIELD(data), CONVERT, 0, 0, NULL, 0, 0, "PATH",
    .help = "images: CIFAR-10, CIFAR-100 or MNIST files, or a folder of class folders of images"},
@@ -63,8 +65,8 @@ const ld_option ld_option_table[] = {
   {"prediction", CHOICE, FIELD(prediction), CONVERT, 0, 0, NULL, 0, 0, "epsilon|v_prediction",
    .help = "what the model predicts (default: epsilon; for Stable Diffusion 2 it must be given)",
    .needs = "model", .needs_of = CONVERT},
-  {"valid", PATH, FIELD(valid), TRAIN, 0, 0, NULL, 0, 0, "PATH",
-   .help = "validation data, evaluated while training",
+  {"valid", PATHS, FIELD(valid), TRAIN, 0, 0, NULL, 0, 0, "PATH",
+   .help = "validation data, evaluated while training; as --data",
    .elsewhere = "validation-file|eval-data"},
   {"sample-prompts", PATH, FIELD(sample_prompts), TRAIN, 0, 0, NULL, 0, 0, "FILE",
    .meant = "language, denoise",
@@ -95,7 +97,8 @@ const ld_option ld_option_table[] = {
    .help = "accept an adapter that was trained on another base, such as the same model in another dtype",
    .needs = "adapter", .needs_of = EVAL | PREDICT | GENERATE},
   {"cache", PATH, FIELD(cache), TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, 0, NULL, 0, 0, "DIR",
-   .help = "folder for digests of model and data, so that the next start need not read all of them again (train: --out)"},
+   .help = "folder for what the next start can use again: digests of model and data, and the index of the data; none: nothing "
+   "is kept (train: --out)"},
   {"verify", FLAG, FIELD(verify), TRAIN | EVAL | PREDICT | GENERATE | MERGE, 0, ONCE, "no", 0, 0, NULL,
    .help = "read every byte of model and data, whatever digests are kept"},
   {"config", PATH, FIELD(config), TRAIN | EVAL | PREDICT | GENERATE, 0, ONCE, NULL, 0, 0, "FILE",

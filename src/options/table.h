@@ -22,6 +22,7 @@ enum ld_command_bit {
 
 enum ld_option_kind {
   LD_OPTION_PATH,
+  LD_OPTION_PATHS, /* one or several, with line feeds between them: given several times, or a list in YAML */
   LD_OPTION_WORD,
   LD_OPTION_INTEGER,
   LD_OPTION_REAL,

@@ -87,8 +87,9 @@ int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_
   if (o->marks & LD_MARK_OF_ADAPTER) options->lora_given = o->name;
   switch (o->kind) {
   case LD_OPTION_PATH:
+  case LD_OPTION_PATHS:
   case LD_OPTION_WORD:
-    if (o->kind == LD_OPTION_PATH && !*text)
+    if ((o->kind == LD_OPTION_PATH || o->kind == LD_OPTION_PATHS) && !*text)
       return ld_fail(err, LD_EUSAGE, "--%s: the path is empty", o->name);
     set_string(options, o, text);
     return 0;
@@ -112,12 +113,13 @@ int ld_option_set(ld_options *options, const ld_option *o, const char *text, ld_
 }
 
 bool ld_option_is_list(const ld_option *o) {
-  return o->kind == LD_OPTION_WORD && !strcmp(o->argument, "LIST");
+  return o->kind == LD_OPTION_PATHS || (o->kind == LD_OPTION_WORD && !strcmp(o->argument, "LIST"));
 }
 
 char **ld_option_string(const ld_options *options, const ld_option *o) {
   const bool enumerated = o->field == offsetof(ld_options, schedule);
-  const bool text = o->kind == LD_OPTION_PATH || o->kind == LD_OPTION_WORD || o->kind == LD_OPTION_CHOICE;
+  const bool text = o->kind == LD_OPTION_PATH || o->kind == LD_OPTION_PATHS || o->kind == LD_OPTION_WORD ||
+                    o->kind == LD_OPTION_CHOICE;
   return o->name && text && !enumerated ? field_of(options, o) : NULL;
 }
 

@@ -165,5 +165,5 @@ same_bits before.txt cache/digests.txt
 echo "a file" >no_folder
 ordinary "${job_is[@]}" --out job-4 --cache "$scratch/no_folder"
 expect_status 0 "--cache that cannot be written"
-expect_text 'warning: .*no_folder.*the digests are not kept' err "--cache that cannot be written"
+expect_text 'warning: .*no_folder.*is not kept' err "--cache that cannot be written"
 same_run here/whole here/job-4

@@ -359,7 +359,8 @@ static const struct {
      ".tsv, .csv"},
     {"a.png", "x", "a.png: a .png file; a classifier of texts takes"},
     {"a.conll", "x", "a.conll: a .conll file; a classifier of texts takes"},
-    {"a.parquet", "x", "a.parquet: unsupported file type; a classifier of texts"},
+    {"a.parquet", "x", "a.parquet: is a Parquet file, which is not read: convert it: python3"},
+    {"a.docx", "x", "a.docx: unsupported file type; a classifier of texts"},
     {"a.jsonl", "{\"messages\": []}",
      "a.jsonl: line 1: the keys are \"messages\", and none has a known name for a text: name the text "
      "\"text\""},

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "data/corpus_index.h"
 #include "data/corpus_open.h"
 #include "io/file.h"
 #include "io/hub/safetensors.h"
@@ -63,7 +64,7 @@ static void begin(training *t, const char *model, const char *data, const char *
   must(ld_adapter_load(t->options.init_adapter, NULL, &adapter, &err), &err);
   must(ld_base_adapt(&t->base, adapter, "adapter", 0, &err), &err);
   ld_adapter_free(adapter);
-  must(ld_corpus_index(t->corpus, t->comm, &err), &err);
+  must(ld_corpus_index(t->corpus, t->comm, NULL, &err), &err);
   must(ld_corpus_plan(t->corpus, &err), &err);
   must(ld_trainer_create(&t->trainer, &t->options, t->comm, &t->base, t->corpus, NULL, &err), &err);
   char *golden = ld_format(MODELS "%s/train_%s.safetensors", model, run);
