@@ -184,7 +184,9 @@ same_run epochs epochs-killed
 # Other data: the epoch begins again with it.
 ranks 1 "${two[@]}" --out data
 rm data/checkpoints/step-0000000[3-6].h5
-ranks 2 "${two[@]}" --out data --data more.jsonl --resume-override data
+changed=("${two[@]}") # --data twice would be two files
+for i in "${!changed[@]}"; do [ "${changed[i]}" != --data ] || changed[i + 1]=more.jsonl; done
+ranks 2 "${changed[@]}" --out data --resume-override data
 expect_status 0 "--resume-override data"
 expect_text 'warning: .*another data' err "--resume-override data"
 n_more=$(of_data)
