@@ -108,7 +108,9 @@ expected=1
 refused "other --lr" 'step-0.*\.h5: .*--lr' "${job_is[@]}" --lr 2e-2
 refused "other --steps" 'step-0.*\.h5: .*--steps' "${job_is[@]}" --steps 61
 (cat "$m/train.jsonl"; echo '{"prompt": "a", "completion": "b"}') >more.jsonl
-refused "other data" 'step-0.*\.h5: .*data' "${job_is[@]}" --data more.jsonl
+other=("${job_is[@]}") # --data twice would be two files
+for i in "${!other[@]}"; do [ "${other[i]}" != --data ] || other[i + 1]=more.jsonl; done
+refused "other data" 'step-0.*\.h5: .*data' "${other[@]}"
 mkdir other && cp "$m"/*.json other/ && cp "$m/model.safetensors" other/
 printf '\x01' | dd of=other/model.safetensors bs=1 seek=100000 conv=notrunc status=none
 refused "other base" 'step-0.*\.h5: .*base' "${job_is[@]}" --model other
