@@ -12,6 +12,7 @@ void ld_corpus_close(ld_corpus *corpus) {
   ld_labels_free(&corpus->labels);
   if (!corpus->map.bytes) free(corpus->records);
   ld_map_close(&corpus->map);
+  free(corpus->kept);
   free(corpus->reads);
   free(corpus->sizes);
   ld_dataset_close(corpus->dataset);

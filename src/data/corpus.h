@@ -23,6 +23,7 @@ typedef struct ld_corpus {
   int n_sizes;              /* 0: all have the rule's */
   ld_dataset *dataset;
   ld_record *records;         /* of all ranks, in file order; this process's own, or in `map` */
+  char *kept;                 /* on rank 0: the file in which the index was kept now; NULL: it was not */
   ld_map map;                 /* of an index that the ranks of the host share; empty without one */
   int64_t n_records, n_prior; /* n_prior: those of class_data */
   int64_t n_skipped;          /* unreadable images */

@@ -375,6 +375,7 @@ int ld_corpus_index(ld_corpus *corpus, ld_comm *comm, const char *cache, ld_erro
   bool found = k.seal != 0;
   ld_comm_broadcast(comm, &found, sizeof found, 0);
   if (!found) rc = make_and_keep(&k, comm, err);
+  if (!found && k.seal) corpus->kept = ld_strdup(k.path);
   if (found) ld_info("index   %s: read from %s", ld_dataset_path(corpus->dataset), k.path ? k.path : "");
   if (!rc) rc = share(&k, comm, err);
   if (!rc) take_index(corpus, &index);

@@ -2,6 +2,7 @@
 #include "job/open.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 #include <string.h>
 
 #include "adapt/kinds.h"
@@ -293,7 +294,11 @@ int ld_job_open(ld_job *j, ld_error *err) {
 static int close_run(void *self, ld_error *err) {
   ld_job *j = self;
   (void)err;
-  if (j->new_out && !j->run.metrics) ld_run_forget(j->options.out); /* refused before it began */
+  if (!j->run.metrics && !j->options.cache) { /* refused before it began: its folder stays as it was */
+    if (j->data && j->data->kept) unlink(j->data->kept);
+    if (j->valid && j->valid->kept) unlink(j->valid->kept);
+    if (j->new_out) ld_run_forget(j->options.out);
+  }
   ld_run_close(&j->run);
   return 0;
 }

@@ -108,7 +108,9 @@ expected=1
 refused "other --lr" 'step-0.*\.h5: .*--lr' "${job_is[@]}" --lr 2e-2
 refused "other --steps" 'step-0.*\.h5: .*--steps' "${job_is[@]}" --steps 61
 (cat "$m/train.jsonl"; echo '{"prompt": "a", "completion": "b"}') >more.jsonl
-refused "other data" 'step-0.*\.h5: .*data' "${job_is[@]}" --data more.jsonl
+other=("${job_is[@]}") # --data twice would be two files
+for i in "${!other[@]}"; do [ "${other[i]}" != --data ] || other[i + 1]=more.jsonl; done
+refused "other data" 'step-0.*\.h5: .*data' "${other[@]}"
 mkdir other && cp "$m"/*.json other/ && cp "$m/model.safetensors" other/
 printf '\x01' | dd of=other/model.safetensors bs=1 seek=100000 conv=notrunc status=none
 refused "other base" 'step-0.*\.h5: .*base' "${job_is[@]}" --model other
@@ -184,7 +186,9 @@ same_run epochs epochs-killed
 # Other data: the epoch begins again with it.
 ranks 1 "${two[@]}" --out data
 rm data/checkpoints/step-0000000[3-6].h5
-ranks 2 "${two[@]}" --out data --data more.jsonl --resume-override data
+changed=("${two[@]}") # --data twice would be two files
+for i in "${!changed[@]}"; do [ "${changed[i]}" != --data ] || changed[i + 1]=more.jsonl; done
+ranks 2 "${changed[@]}" --out data --resume-override data
 expect_status 0 "--resume-override data"
 expect_text 'warning: .*another data' err "--resume-override data"
 n_more=$(of_data)
