@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(libcriterion-dev valgrind file) # cpack uses `file` to find programs
+packages=(libcriterion-dev valgrind zstd file) # cpack uses `file` to find programs
 [ "$(id -u)" != 0 ] || packages+=(iproute2 openssh-server) # tests/cluster makes hosts, which needs root
 [ $# != 0 ] || packages+=(clang libclang-rt-14-dev clang-tidy-14 clang-format-14 shellcheck libmpich-dev mpich man-db
   gcc-aarch64-linux-gnu qemu-user)
