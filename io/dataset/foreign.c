@@ -38,16 +38,28 @@ static size_t read_start(const char *path, char start[8]) {
   return n;
 }
 
+/* Whether a file begins as this kind does: with its magic, and then bytes that no text has ("ORCHARD" is one). */
+static bool begins_as(const foreign *f, const char *start, size_t n) {
+  const size_t length = f->magic ? strlen(f->magic) : 0;
+  if (!length || n < length || memcmp(start, f->magic, length) != 0) return false;
+  for (size_t i = length; i < n; i++) {
+    const unsigned char c = (unsigned char)start[i];
+    if (c < ' ' && c != '\n' && c != '\r' && c != '\t') return true;
+  }
+  return false;
+}
+
 static int fail(const foreign *f, const char *path, ld_error *err) {
   ld_text from = {0};
   ld_text_put_visible(&from, path);
   const char *base = ld_path_base(from.bytes), *dot = strrchr(base, '.');
   const int stem = (int)(dot && dot > base ? (size_t)(dot - from.bytes) : from.length);
-  const int rc = ld_fail(err, LD_EUNSUPPORTED,
-                         "%s: is %s, which is not read: convert it: python3 -c \"import pandas; "
-                         "pandas.%s('%s').to_json('%.*s.jsonl', "
-                         "orient='records', lines=True)\"",
-                         path, f->name, f->reader, from.bytes, stem, from.bytes);
+  const int rc =
+      ld_fail(err, LD_EUNSUPPORTED,
+              "%s: is %s, which is not read: convert it: python3 -c \"import pandas; "
+              "pandas.%s('%s').to_json('%.*s%s.jsonl', "
+              "orient='records', lines=True)\"",
+              path, f->name, f->reader, from.bytes, stem, from.bytes, is_named(f, path) ? "" : ".converted");
   ld_text_free(&from);
   return rc;
 }
@@ -55,10 +67,7 @@ static int fail(const foreign *f, const char *path, ld_error *err) {
 int ld_foreign_check(const char *path, ld_error *err) {
   char start[8];
   const size_t n = read_start(path, start);
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    const size_t length = known[i].magic ? strlen(known[i].magic) : 0;
-    if (is_named(&known[i], path) || (length && n > length && !memcmp(start, known[i].magic, length)))
-      return fail(&known[i], path, err);
-  }
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (is_named(&known[i], path) || begins_as(&known[i], start, n)) return fail(&known[i], path, err);
   return 0;
 }

@@ -110,10 +110,12 @@ refused 'missing.jsonl: cannot open' "a missing file of two" --data all.jsonl --
 refused 'no file of data' "an empty folder" --data there
 printf 'some text\n' >text.txt
 refused 'text.txt: is of another format than all.jsonl' "two formats" --data all.jsonl --data text.txt
-printf 'PAR1 and more' >x.parquet
+printf 'PAR1\025\004more' >x.parquet
 cp x.parquet parquet.jsonl
 for name in x.parquet parquet.jsonl; do
-  refused "$name: is a Parquet file.*python3 -c \"import pandas; pandas.read_parquet\('$name'\).to_json\('${name%.*}.jsonl', orient='records', lines=True\)\"" "$name" --data $name
+  made=${name%.*}.jsonl
+  [ $made != $name ] || made=parquet.converted.jsonl
+  refused "$name: is a Parquet file.*python3 -c \"import pandas; pandas.read_parquet\('$name'\).to_json\('$made', orient='records', lines=True\)\"" "$name" --data $name
 done
 for name in x.arrow x.feather x.xlsx; do
   echo x >$name
