@@ -208,11 +208,14 @@ static int read_precision(const char *folder, char **precision, ld_error *err) {
   return exists ? ld_run_setting(folder, "precision", precision, err) : 0;
 }
 
+/* bfloat16 rounds more: it must be faster by so much. */
+#define WORTH 1.1
+
 /* What --precision auto means here. */
 static int choose_precision(const ld_options *options, double speed, ld_text *choice, ld_error *err) {
   char *recorded;
   const int rc = read_precision(options->out, &recorded, err);
-  ld_text_puts(choice, recorded ? recorded : speed > 1 ? "bf16" : "f32");
+  ld_text_puts(choice, recorded ? recorded : speed > WORTH ? "bf16" : "f32");
   if (!rc && recorded)
     ld_info("precision %s, as the run in %s", recorded, options->out);
   else if (!rc && speed > 0)

@@ -28,6 +28,7 @@ enum { TURNED_ROWS = 800, LINES = 8, LINE = TURNED_ROWS + 2 * LD_MOST_TILE_ROWS 
 /* How products are computed in this process; see ld_gemm_setup. */
 static struct {
   const ld_tile *tile;
+  enum ld_precision precision;
   bool blas; /* products by OpenBLAS */
   const char *name;
   int threads;
@@ -92,12 +93,12 @@ static const char *requested(void) {
   return name && *name ? name : NULL;
 }
 
-static int no_such_kernel(const char *name, ld_error *err) {
+static int no_such_kernel(enum ld_precision precision, const char *name, ld_error *err) {
   ld_text known = {0};
   bool exists = false;
-  for (int i = 0; ld_tile_name(i); i++) {
-    ld_text_printf(&known, "%s, ", ld_tile_name(i));
-    exists = exists || !strcmp(name, ld_tile_name(i));
+  for (int i = 0; ld_tile_name(precision, i); i++) {
+    ld_text_printf(&known, "%s, ", ld_tile_name(precision, i));
+    exists = exists || !strcmp(name, ld_tile_name(precision, i));
   }
   const int rc = ld_fail(err, LD_EUSAGE, "LORA_DIST_KERNEL=%s: %s: use %sor openblas, or unset it", name,
                          exists ? "this processor does not have it" : "there is no such kernel", known.bytes);
@@ -105,31 +106,26 @@ static int no_such_kernel(const char *name, ld_error *err) {
   return rc;
 }
 
-/* Products of bfloat16 have one tile, for AVX-512. */
-static int pick_bf16(const char *name, const ld_tile **tile, ld_error *err) {
-  *tile = ld_tile_pick_bf16();
-  if (!*tile)
-    return ld_fail(
-        err, LD_EUSAGE,
-        "--precision bf16: this processor has no AVX512-BF16 instructions: use f32, or another host");
-  if (name && strcmp(name, "avx512"))
-    return ld_fail(err, LD_EUSAGE, "--precision bf16: needs the kernel avx512, not LORA_DIST_KERNEL=%s",
-                   name);
-  return 0;
+static int no_bf16(const char *name, ld_error *err) {
+  if (name && ld_tile_pick(LD_PRECISION_BF16, NULL))
+    return ld_fail(err, LD_EUSAGE, "--precision bf16: has no kernel %s: unset LORA_DIST_KERNEL", name);
+  return ld_fail(
+      err, LD_EUSAGE,
+      "--precision bf16: this processor has no fused multiply-adds (AVX2): use f32, or another host");
 }
 
 int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err) {
   const char *name = requested();
   const bool openblas = name && !strcmp(name, "openblas");
-  const ld_tile *tile = ld_tile_pick(openblas ? NULL : name);
-  if (!tile) return no_such_kernel(name, err);
-  const int rc = precision == LD_PRECISION_BF16 ? pick_bf16(name, &tile, err) : 0;
-  if (rc) return rc;
+  const ld_tile *tile = ld_tile_pick(precision, openblas ? NULL : name);
+  if (precision == LD_PRECISION_BF16 && (openblas || !tile)) return no_bf16(name, err);
+  if (!tile) return no_such_kernel(precision, name, err);
   const bool blas = (openblas || !tile->fused) && ld_gemm_blas_load(NULL);
   if (openblas && !blas)
     return ld_fail(err, LD_ESYSTEM,
                    "LORA_DIST_KERNEL=openblas: libopenblas.so.0 cannot be loaded: install it");
   setup.tile = tile;
+  setup.precision = precision;
   setup.blas = blas;
   setup.name = blas ? ld_gemm_blas_kernel() : tile->name;
   setup.threads = threads;
@@ -138,15 +134,15 @@ int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err) {
 }
 
 bool ld_gemm_use(const char *kernel) {
-  const ld_tile *tile = ld_tile_pick(kernel);
-  if (!tile || !tile->fused || !ld_gemm_fused() || tile->pair != setup.tile->pair) return false;
+  const ld_tile *tile = ld_gemm_fused() ? ld_tile_pick(setup.precision, kernel) : NULL;
+  if (!tile || !tile->fused) return false;
   setup.tile = tile;
   setup.name = tile->name;
   return true;
 }
 
 const char *ld_gemm_kernel_name(int i) {
-  return ld_tile_name(i);
+  return ld_tile_name(setup.precision, i);
 }
 
 void ld_gemm_between(void (*between)(void *user), void *user) {
@@ -157,7 +153,7 @@ void ld_gemm_between(void (*between)(void *user), void *user) {
 /* For products before ld_gemm_setup, or without it: the best tile, whatever the environment says. */
 static void set_up(void) {
   if (setup.tile || !ld_gemm_setup(1, LD_PRECISION_F32, NULL)) return;
-  setup.tile = ld_tile_pick(NULL);
+  setup.tile = ld_tile_pick(LD_PRECISION_F32, NULL);
   setup.name = setup.tile->name;
   setup.threads = 1;
 }
@@ -182,7 +178,7 @@ static void fill_strips(const gemm_block *b, const ld_term_part *of, int k, int 
   const ld_tile *tile = setup.tile;
   const ld_lines from = ld_factor_lines(&of->term->left, of->k + k, n, b->row, b->rows, widened);
   tile->lay(n, b->rows, b->rows, from.at, from.ld, of->term->scale, lines_to_cut, LINE);
-  const int word = of->at + k / tile->pair, n_words = (n + tile->pair - 1) / tile->pair;
+  const int word = of->at + ld_tile_words(tile, k), n_words = ld_tile_words(tile, n);
   tile->cut(n_words, b->rows, b->height, lines_to_cut, LINE, left_block + word * tile->strip,
             (ptrdiff_t)b->words * tile->strip);
 }
@@ -201,7 +197,7 @@ static void fill_row(const gemm_block *b, const ld_term_part *of, int i) {
 /* A thread's part of the left factor's block: rows of it, or words of all rows when it is transposed. */
 static void fill_block(const ld_job *j, const gemm_block *b, int thread, int n_threads) {
   ld_term_part parts[LD_MAX_TERMS];
-  const int n = ld_job_parts(j, b->word, b->words, parts), step = LINES * setup.tile->pair;
+  const int n = ld_job_parts(j, b->word, b->words, parts), step = ld_tile_numbers(setup.tile, LINES);
   for (int p = 0; p < n; p++) {
     const ld_term_part *of = &parts[p];
     if (of->term->left.transposed)
@@ -365,8 +361,8 @@ static int even_cut(int whole, int most, int step) {
 
 /* The words of a block: all of them, or some chains. */
 static int block_words(int words) {
-  const int chains = LD_BLOCK_WORDS / LD_CHAIN_WORDS;
-  return words <= LD_BLOCK_WORDS ? words : even_cut(words, chains * LD_CHAIN_WORDS, LD_CHAIN_WORDS);
+  const int chain = setup.tile->chain;
+  return words <= LD_BLOCK_WORDS ? words : even_cut(words, LD_BLOCK_WORDS / chain * chain, chain);
 }
 
 /* Whether blocks are to stay in the second-level cache: all of the right factor is in one group of panels. */
@@ -459,7 +455,7 @@ void ld_gemm_sum(const ld_sum *sum) {
   j.start = sum->start, j.start_row = sum->ld_start, j.start_column = 1;
   j.bias = sum->bias, j.bias_row = sum->bias_by_row, j.bias_column = !sum->bias_by_row;
   j.C = sum->C, j.row = sum->ldc, j.column = 1;
-  for (int i = 0; i < j.n_terms; i++) j.words += ld_term_words(setup.tile, &j.terms[i]);
+  for (int i = 0; i < j.n_terms; i++) j.words += ld_tile_words(setup.tile, j.terms[i].K);
   /* A narrow result of a tall product over rows (the gradient of B): computed as rows, its right factor can
    * stay in place. */
   ld_term turned = j.terms[0];

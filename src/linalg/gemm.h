@@ -14,17 +14,16 @@
 
 #include "base/error.h"
 #include "linalg/factor.h"
+#include "linalg/tile.h"
 
 void ld_gemm_sum(const ld_sum *sum);
 
 /* C (M, N) = the term + beta C; beta is 0 or 1. With beta 0, C may hold anything. */
 void ld_gemm(int M, int N, ld_term term, float beta, float *C, int ldc);
 
-enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
-
 /* Sets up the whole process, before the first product: the threads of one product, and whether its factors
  * are rounded to bfloat16 (sums stay float32). The environment variable LORA_DIST_KERNEL names kernels other
- * than the best: avx512, avx2, neon, plain or openblas. LD_EUSAGE when this processor does not have what is asked
+ * than the best: avx512, avx2, neon, plain or openblas; for bfloat16 avx512_bf16, avx512 or avx2. LD_EUSAGE when this processor does not have what is asked
  * for; then nothing changes. May be called again. */
 int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err);
 
@@ -32,8 +31,8 @@ int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err);
  * give other bits than the present ones. */
 bool ld_gemm_use(const char *kernel);
 
-/* The name of the i-th of the program's own kernels, from 0, whether this processor has them or not; NULL when there are
- * no more. */
+/* The name of the i-th of the program's own kernels for the present precision, from 0, whether this processor has them or
+ * not; NULL when there are no more. The last ones have the plainest instructions. */
 const char *ld_gemm_kernel_name(int i);
 
 /* Sets a function that the thread of a product calls periodically during a long one, for work that cannot
@@ -42,8 +41,7 @@ void ld_gemm_between(void (*between)(void *user), void *user);
 
 /* The tile that this process computes with, for operations that are built on it; with OpenBLAS's products,
  * the best that the processor has. */
-struct ld_tile;
-const struct ld_tile *ld_gemm_tile(void);
+const ld_tile *ld_gemm_tile(void);
 
 /* The name of the kernels that are used on this processor ("avx512"; OpenBLAS's "Nehalem"). */
 const char *ld_gemm_kernel(void);

@@ -5,19 +5,15 @@
 
 static const float zeros[LD_PANEL];
 
-int ld_term_words(const ld_tile *tile, const ld_term *term) {
-  return (term->K + tile->pair - 1) / tile->pair;
-}
-
 int ld_job_parts(const ld_job *job, int word, int words, ld_term_part parts[LD_MAX_TERMS]) {
-  const int pair = job->tile->pair;
+  const ld_tile *tile = job->tile;
   int n = 0, first = 0; /* the term's first word */
   for (int i = 0; i < job->n_terms; i++) {
-    const int last = first + ld_term_words(job->tile, &job->terms[i]);
+    const int last = first + ld_tile_words(tile, job->terms[i].K);
     const int from = first > word ? first : word;
     const int to = last < word + words ? last : word + words;
     if (from < to) {
-      const int k = (from - first) * pair, end = (to - first) * pair;
+      const int k = ld_tile_numbers(tile, from - first), end = ld_tile_numbers(tile, to - first);
       const int K = job->terms[i].K;
       parts[n++] = (ld_term_part){&job->terms[i], k, (end < K ? end : K) - k, from - word};
     }

@@ -25,9 +25,6 @@ typedef struct ld_term_part {
   int k, n, at;
 } ld_term_part;
 
-/* The words of one term. */
-int ld_term_words(const ld_tile *tile, const ld_term *term);
-
 /* Fills parts[] with the terms' parts in words [word, word + words); returns their number. */
 int ld_job_parts(const ld_job *job, int word, int words, ld_term_part parts[LD_MAX_TERMS]);
 

@@ -1,8 +1,10 @@
 /* The register tile: the innermost loop of every matrix product, once per kind of processor.
  *
  * A tile is a few rows of the result by a panel of columns. Its left factor is in a block whose rows are
- * LD_BLOCK_STRIDE words apart, its right factor in a panel, one row of words for each k. A word is a float32
- * or, for the bfloat16 kernel, a pair of bfloat16 that belong to k and k + 1.
+ * LD_BLOCK_STRIDE words apart, its right factor in a panel, one row of words for each k. A word is a float32, or, where
+ * factors are rounded to bfloat16, a pair of bfloat16 that belong to k and k + 1. A processor without an instruction for
+ * such pairs has a word for each of both, the one of k + 1 first, as the instruction adds them; then a chain has twice as
+ * many words, and numbers too small for a normal float32 become 0, as they do there.
  *
  * Each number of the result is its start plus chains, added one after the other in the order of k. A chain is
  * the sum of LD_CHAIN_WORDS words of k, by fused multiply-adds from zero; in one chain over all of k, the
@@ -58,11 +60,16 @@ typedef void ld_tile_function(int rows, int words, const float *a, const float *
 typedef void ld_few_function(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,
                              ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead);
 
+/* What the factors of a product are rounded to; sums are float32. */
+enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
+
 typedef struct ld_tile {
   const char *name;
   int rows;   /* the most rows of a tile */
   int strip;  /* words between the words of a strip; at least `rows` */
-  int pair;   /* numbers per word: 1, or 2 for bfloat16 */
+  int pair;   /* numbers that are laid together: 1, or 2 for bfloat16 */
+  int words;  /* of such a pair: 1 or 2 */
+  int chain;  /* words of a chain */
   bool fused; /* multiply-adds are fused: results are the same on every processor that has them */
 
   /* [0]: over 32 columns, [1]: over 16. */
@@ -70,12 +77,11 @@ typedef struct ld_tile {
   ld_tile_function *by_columns[2]; /* word k of row i at a[k * LD_BLOCK_STRIDE + i] */
   ld_tile_function *by_strips[2];  /* word k of row i at a[k * strip + i] */
 
-  /* words[] = factor * x[0 .. n); a last odd number is paired with 0. */
+  /* words[] = factor * x[0 .. n); here and below a last odd number is paired with 0. */
   void (*copy)(int n, const float *x, float factor, float *words);
 
-  /* Lines of words from n rows of x, `ld` apart, of n_columns numbers each: one line per row, or per pair of
-   * rows (a last odd one is paired with 0). Lines are `ld_words` apart; words from n_columns to `padded`
-   * become 0. */
+  /* Lines of words from n rows of x, `ld` apart, of n_columns numbers each: ld_tile_words(n) lines. They are `ld_words`
+   * apart; words from n_columns to `padded` become 0. */
   void (*lay)(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *words,
               ptrdiff_t ld_words);
 
@@ -93,5 +99,14 @@ typedef struct ld_tile {
    * result, [1] for one with a row for each k; by the form in which its numbers are stored. NULL: no such. */
   ld_few_function *few[LD_N_PLAIN][2];
 } ld_tile;
+
+/* The words of n numbers of k, and the numbers that so many words hold. */
+static inline int ld_tile_words(const ld_tile *tile, int n) {
+  return (n + tile->pair - 1) / tile->pair * tile->words;
+}
+
+static inline int ld_tile_numbers(const ld_tile *tile, int words) {
+  return words / tile->words * tile->pair;
+}
 
 #endif

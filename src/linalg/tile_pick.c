@@ -5,7 +5,7 @@
 
 extern const ld_tile ld_tile_plain;
 #ifdef LD_X86_TILES
-extern const ld_tile ld_tile_avx2, ld_tile_avx512, ld_tile_bf16;
+extern const ld_tile ld_tile_avx2, ld_tile_avx512, ld_tile_bf16_avx2, ld_tile_bf16_avx512, ld_tile_bf16;
 #endif
 #ifdef LD_ARM_TILES
 extern const ld_tile ld_tile_neon;
@@ -26,42 +26,44 @@ static bool has_avx512(void) {
          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl");
 }
+
+static bool has_bf16(void) {
+  return has_avx512() && __builtin_cpu_supports("avx512bf16");
+}
 #endif
 
 static const struct {
+  enum ld_precision precision;
   const ld_tile *tile;
   bool (*fits)(void);
 } tiles[] = {
 #ifdef LD_X86_TILES
-    {&ld_tile_avx512, has_avx512},
-    {&ld_tile_avx2, has_avx2},
+    {LD_PRECISION_F32, &ld_tile_avx512, has_avx512},   {LD_PRECISION_F32, &ld_tile_avx2, has_avx2},
+    {LD_PRECISION_BF16, &ld_tile_bf16, has_bf16},      {LD_PRECISION_BF16, &ld_tile_bf16_avx512, has_avx512},
+    {LD_PRECISION_BF16, &ld_tile_bf16_avx2, has_avx2},
 #endif
 #ifdef LD_ARM_TILES
-    {&ld_tile_neon, has_nothing}, /* every 64-bit ARM has it */
+    {LD_PRECISION_F32, &ld_tile_neon, has_nothing}, /* every 64-bit ARM has it */
 #endif
-    {&ld_tile_plain, has_nothing},
+    {LD_PRECISION_F32, &ld_tile_plain, has_nothing},
 };
 enum { N_TILES = sizeof tiles / sizeof *tiles };
 
-const ld_tile *ld_tile_pick(const char *name) {
+const ld_tile *ld_tile_pick(enum ld_precision precision, const char *name) {
   for (int i = 0; i < N_TILES; i++)
-    if (tiles[i].fits() && (!name || !strcmp(name, tiles[i].tile->name))) return tiles[i].tile;
+    if (tiles[i].precision == precision && tiles[i].fits() && (!name || !strcmp(name, tiles[i].tile->name)))
+      return tiles[i].tile;
   return NULL;
 }
 
-const char *ld_tile_name(int i) {
-  return i < N_TILES ? tiles[i].tile->name : NULL;
+const char *ld_tile_name(enum ld_precision precision, int number) {
+  for (int i = 0; i < N_TILES; i++)
+    if (tiles[i].precision == precision && number-- == 0) return tiles[i].tile->name;
+  return NULL;
 }
 
 const ld_tile *ld_tile_plainest(void) {
   return &ld_tile_plain;
-}
-
-const ld_tile *ld_tile_pick_bf16(void) {
-#ifdef LD_X86_TILES
-  if (has_avx512() && __builtin_cpu_supports("avx512bf16")) return &ld_tile_bf16;
-#endif
-  return NULL;
 }
 
 int ld_tile_height(const ld_tile *tile, int n) {

@@ -121,7 +121,7 @@ static part part_at(const ld_attention *shape, const sequence *s, int row) {
 
 /* Lays n rows of x, D wide, as the right factor whose k are columns of x. */
 static void turn_keys(const attention_op *op, const float *x, int ld, int n, float *panels) {
-  const int D = op->shape.head_dim, words = (D + op->tile->pair - 1) / op->tile->pair;
+  const int D = op->shape.head_dim, words = ld_tile_words(op->tile, D);
   for (int key = 0; key < n; key += LD_PANEL, panels += (ptrdiff_t)words * LD_PANEL)
     op->tile->turn(D, n - key < LD_PANEL ? n - key : LD_PANEL, LD_PANEL, x + (ptrdiff_t)key * ld, ld, 1,
                    panels);
@@ -141,7 +141,7 @@ static right_panel panel_at(const attention_op *op, int lines, int d) {
 
 /* Lines of words of n numbers of k. */
 static int lines_of(const attention_op *op, int n) {
-  return (n + op->tile->pair - 1) / op->tile->pair;
+  return ld_tile_words(op->tile, n);
 }
 
 /* Lays n rows of x, D wide, as the right factor whose k are rows of x. */
@@ -186,9 +186,10 @@ static void find_scores(const attention_op *op, const sequence *s, const part *p
   const ld_tile *tile = op->tile;
   const int D = op->shape.head_dim, words = lines_of(op, D);
   for (int first = 0; first < words; first += SLAB_KEYS) {
-    const int n = words - first < SLAB_KEYS ? words - first : SLAB_KEYS, column = first * tile->pair;
+    const int n = words - first < SLAB_KEYS ? words - first : SLAB_KEYS,
+              column = ld_tile_numbers(tile, first);
     for (int i = 0; i < p->n_rows; i++)
-      tile->copy(D - column < n * tile->pair ? D - column : n * tile->pair,
+      tile->copy(D - column < ld_tile_numbers(tile, n) ? D - column : ld_tile_numbers(tile, n),
                  rows.x + (ptrdiff_t)i * rows.ld + column, rows.factor, r->left + i * LD_BLOCK_STRIDE);
     add_scores(op, s, p, first, panels, r->left, scores);
   }
@@ -200,7 +201,7 @@ static const float *left_by_rows(const attention_op *op, const part *p, float *s
   for (int key = p->low / SLAB_KEYS * SLAB_KEYS; key < p->high; key += SLAB_KEYS)
     for (int i = 0; i < p->n_rows; i++)
       op->tile->copy(round_up(p->high - key < SLAB_KEYS ? p->high - key : SLAB_KEYS, 2),
-                     score(scores, i, key), 1, score(r->packed, i, key / 2));
+                     score(scores, i, key), 1, score(r->packed, i, ld_tile_words(op->tile, key)));
   return r->packed;
 }
 
@@ -233,12 +234,12 @@ static void keys_of_slab(const key_product *x, int slab, int d) {
     const int n = x->p->n_rows - i < height ? x->p->n_rows - i : height;
     int low, high;
     visible_to(&x->op->shape, x->s, x->p->row + i, x->p->row + i + n - 1, &low, &high);
-    const int first = low / tile->pair, last = lines_of(x->op, high);
+    const int first = low / tile->pair * tile->words, last = lines_of(x->op, high);
     const int end = last < slab + SLAB_KEYS ? last : slab + SLAB_KEYS;
     float *c = x->out + (ptrdiff_t)i * Dp + d;
     for (int from = first > slab ? first : slab, to; from < end; from = to) {
       /* The first piece ends where a chain begins. */
-      to = from % LD_CHAIN_WORDS ? (from / LD_CHAIN_WORDS + 1) * LD_CHAIN_WORDS : end;
+      to = from % tile->chain ? (from / tile->chain + 1) * tile->chain : end;
       to = to < end ? to : end;
       const bool fresh = from == first;
       tile->by_rows[panel.width < LD_PANEL](n, to - from, score((float *)x->scores, i, from),
@@ -249,7 +250,7 @@ static void keys_of_slab(const key_product *x, int slab, int d) {
 }
 
 static void over_keys(const key_product *x) {
-  const int first = x->p->low / x->op->tile->pair;
+  const int first = x->p->low / x->op->tile->pair * x->op->tile->words;
   for (int slab = first / SLAB_KEYS * SLAB_KEYS; slab < lines_of(x->op, x->p->high); slab += SLAB_KEYS)
     for (int d = 0; d < padded_width(x->op); d += LD_PANEL) keys_of_slab(x, slab, d);
 }
@@ -265,10 +266,10 @@ static void over_rows(const attention_op *op, const sequence *s, const part *p, 
     n = p->high - key < tile->rows ? p->high - key : tile->rows;
     n = block_end - key < n ? block_end - key : n;
     /* Only rows [from, to) of the part see some of these keys. */
-    const int from = shape->causal && key > first ? (key - first) / pair : 0;
+    const int from = shape->causal && key > first ? (key - first) / pair * tile->words : 0;
     int to = p->n_rows;
     if (shape->window && key + n - 1 + shape->window - first < to) to = key + n - 1 + shape->window - first;
-    to = (to + pair - 1) / pair;
+    to = ld_tile_words(tile, to);
     for (int d = 0; d < Dp; d += LD_PANEL) {
       float *c = out + (ptrdiff_t)key * Dp + d;
       const right_panel panel = panel_at(op, lines_of(op, p->n_rows), d);

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
-#include "base/machine.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "linalg/gemm.h"
@@ -198,67 +198,107 @@ int ld_kernels_agree(ld_comm *comm, const char *build, bool mixed, ld_error *err
 /* A product of about a layer's shape; both its bfloat16 and its float32 form take several blocks. */
 enum { ROWS = 192, WIDTH = 768, ROUNDS = 5 };
 
-static double time_product(const float *A, const float *B, float *C) {
-  const double since = ld_clock();
-  ld_gemm(ROWS, WIDTH, (ld_term){ld_float_factor(A, WIDTH, false), ld_float_factor(B, WIDTH, true), WIDTH, 1},
-          0, C, WIDTH);
-  return ld_clock() - since;
+/* In CPU time, which does not count when others have the core. */
+static double cpu_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* The factors and the result of the products that are timed. */
+static double time_product(const float *A, const float *B, float *C) {
+  const double since = cpu_seconds();
+  ld_gemm(ROWS, WIDTH, (ld_term){ld_float_factor(A, WIDTH, false), ld_float_factor(B, WIDTH, true), WIDTH, 1},
+          0, C, WIDTH);
+  return cpu_seconds() - since;
+}
+
+/* The factors of the product that is timed, its result, and that of the kernels that others are compared with. */
 typedef struct trial {
-  float *A, *B, *C;
+  float *A, *B, *C, *reference;
 } trial;
 
 static trial begin_trial(void) {
-  return (trial){ld_alloc(ROWS * WIDTH, sizeof(float)), ld_alloc(WIDTH * WIDTH, sizeof(float)),
-                 ld_alloc(ROWS * WIDTH, sizeof(float))};
+  const size_t n = (size_t)ROWS * WIDTH;
+  trial t = {ld_alloc(n, sizeof(float)), ld_alloc((size_t)WIDTH * WIDTH, sizeof(float)),
+             ld_alloc(n, sizeof(float)), ld_alloc(n, sizeof(float))};
+  for (size_t i = 0; i < n; i++) t.A[i] = (float)(i * 37 % 1009) / 504 - 1;
+  for (size_t i = 0; i < (size_t)WIDTH * WIDTH; i++) t.B[i] = (float)(i * 41 % 1013) / 506 - 1;
+  return t;
 }
 
 static void end_trial(trial *t) {
   free(t->A);
   free(t->B);
   free(t->C);
+  free(t->reference);
 }
 
-static void take_less(double *best, double time) {
+/* Runs the product with these kernels; *best is the least time so far. */
+static void run_trial(const trial *t, const char *kernel, float *C, double *best) {
+  ld_gemm_use(kernel);
+  const double time = time_product(t->A, t->B, C);
   if (time < *best) *best = time;
 }
 
+enum { MOST_KERNELS = 8 };
+
+/* The kernels that this processor has for the present precision and that give the same bits as the last of them, which has
+ * the plainest instructions; returns their number. */
+static int list_kernels(const trial *t, const char *names[MOST_KERNELS]) {
+  const char *all[MOST_KERNELS];
+  double time = 1e9;
+  int n = 0, n_equal = 0;
+  for (int i = 0; n < MOST_KERNELS && ld_gemm_kernel_name(i); i++)
+    if (ld_gemm_use(ld_gemm_kernel_name(i))) all[n++] = ld_gemm_kernel_name(i);
+  if (n > 1) run_trial(t, all[n - 1], t->reference, &time);
+  for (int i = 0; i < n; i++) {
+    if (i < n - 1) run_trial(t, all[i], t->C, &time);
+    if (i == n - 1 || !memcmp(t->C, t->reference, (size_t)ROWS * WIDTH * sizeof *t->C))
+      names[n_equal++] = all[i];
+    else
+      ld_warn("the kernels %s of this processor give other bits than %s: they are not used", all[i],
+              all[n - 1]);
+  }
+  return n_equal;
+}
+
 void ld_kernels_choose(void) {
-  enum { MOST = 8 };
-  const char *first = ld_gemm_kernel(), *names[MOST];
-  double best[MOST];
-  int n = 0, fastest = 0;
-  if (getenv("LORA_DIST_KERNEL")) return;
-  for (int i = 0; n < MOST && ld_gemm_kernel_name(i); i++)
-    if (ld_gemm_use(ld_gemm_kernel_name(i))) names[n] = ld_gemm_kernel_name(i), best[n++] = 1e9;
-  if (n < 2) return;
+  const char *first = ld_gemm_kernel(), *names[MOST_KERNELS];
+  double best[MOST_KERNELS];
+  int fastest = 0;
+  if (getenv("LORA_DIST_KERNEL") || !ld_gemm_fused()) return;
   trial t = begin_trial();
-  for (int round = 0; round < ROUNDS; round++)
-    for (int i = 0; i < n && ld_gemm_use(names[i]); i++) take_less(&best[i], time_product(t.A, t.B, t.C));
+  const int n = list_kernels(&t, names);
+  for (int i = 0; i < n; i++) best[i] = 1e9;
+  for (int round = 0; n > 1 && round < ROUNDS; round++)
+    for (int i = 0; i < n; i++) run_trial(&t, names[i], t.C, &best[i]);
   end_trial(&t);
+  if (!n) return;
   for (int i = 1; i < n; i++)
     if (best[i] < 0.95 * best[fastest]) fastest = i;
   ld_gemm_use(names[fastest]);
-  const int other = fastest ? 0 : 1;
-  if (strcmp(names[fastest], first) != 0)
+  if (n > 1 && strcmp(names[fastest], first) != 0)
     ld_info(
         "kernels %s, %.2f times as fast as %s on this processor (measured just now; the bits are the same)",
-        names[fastest], best[other] / best[fastest], names[other]);
+        names[fastest], best[fastest ? 0 : 1] / best[fastest], names[fastest ? 0 : 1]);
 }
 
 double ld_kernels_bf16_speed(int threads) {
   static const enum ld_precision precisions[] = {LD_PRECISION_F32, LD_PRECISION_BF16};
-  trial t = begin_trial();
+  const char *kernel[2];
   double best[2] = {1e9, 1e9};
-  bool has = true;
-  for (int i = 0; has && i < 2 * ROUNDS; i++) {
-    has = !ld_gemm_setup(threads, precisions[i % 2], NULL);
-    if (has) take_less(&best[i % 2], time_product(t.A, t.B, t.C));
+  for (int p = 0; p < 2; p++) {
+    if (ld_gemm_setup(threads, precisions[p], NULL)) return 0;
+    ld_kernels_choose();
+    kernel[p] = ld_gemm_kernel();
+  }
+  trial t = begin_trial();
+  for (int i = 0; i < 2 * ROUNDS; i++) {
+    ld_gemm_setup(threads, precisions[i % 2], NULL); /* cannot fail: it was set up before */
+    run_trial(&t, kernel[i % 2], t.C, &best[i % 2]);
   }
   end_trial(&t);
-  return has ? best[0] / best[1] : 0;
+  return best[0] / best[1];
 }
 
 void ld_kernels_check_bf16(int threads) {

@@ -136,7 +136,7 @@ Test(codec, products_have_the_bits_of_floats) {
 }
 
 Test(codec, products_of_bfloat16_have_them_too) {
-  if (ld_gemm_setup(1, LD_PRECISION_BF16, NULL)) cr_skip("this processor has no AVX512-BF16");
+  if (ld_gemm_setup(1, LD_PRECISION_BF16, NULL)) cr_skip("this processor has no products of bfloat16");
   check_products();
 }
 

@@ -1,5 +1,6 @@
 /* Products against their definition: chains of fused multiply-adds, added in order. */
 #include <criterion/criterion.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,11 +56,34 @@ static void drop(matrix *m) {
   free(m->stored);
 }
 
+/* The precision of the products. */
+static enum ld_precision precision;
+
+static float flushed(float x) {
+  return fabsf(x) < FLT_MIN ? copysignf(0, x) : x;
+}
+
+/* A number as a factor. */
+static float factor(float x) {
+  uint16_t rounded;
+  if (precision == LD_PRECISION_F32) return x;
+  x = flushed(x);
+  ld_dtype_from_f32(&rounded, &x, LD_BF16, 1);
+  ld_dtype_to_f32(&x, &rounded, LD_BF16, 0, 1);
+  return x;
+}
+
+static float multiply_add(float a, float b, float sum) {
+  const float exact = fmaf(factor(a), factor(b), sum);
+  return precision == LD_PRECISION_F32 ? exact : flushed(exact);
+}
+
 /* The error of the sum's C: 0, or a fraction of the sum of absolute values. */
 static double worst(const ld_sum *of, const matrix *left, const matrix *right, bool exact) {
   const ld_term *terms = of->terms;
   const int M = of->M, N = of->N, ldc = of->ldc, n_terms = of->n_terms;
   const float *start = of->start, *bias = of->bias, *C = of->C;
+  const int pair = precision == LD_PRECISION_F32 ? 1 : 2;
   double most = 0;
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++) {
@@ -67,11 +91,14 @@ static double worst(const ld_sum *of, const matrix *left, const matrix *right, b
       double sum = (double)want, size = fabs(sum) + 1e-3;
       int n = 0;
       for (int t = 0; t < n_terms; t++)
-        for (int k = 0; k < terms[t].K; k++) {
-          const float a = terms[t].scale * at(&left[t], i, k), b = at(&right[t], k, j);
-          chain = fmaf(a, b, chain);
-          sum += (double)a * (double)b;
-          size += fabs((double)a * (double)b);
+        for (int first = 0; first < terms[t].K; first += pair) {
+          for (int k = first + pair - 1; k >= first; k--) { /* of a pair the second number first */
+            if (k >= terms[t].K) continue;
+            const float a = terms[t].scale * at(&left[t], i, k), b = at(&right[t], k, j);
+            chain = multiply_add(a, b, chain);
+            sum += (double)a * (double)b;
+            size += fabs((double)a * (double)b);
+          }
           if (++n % LD_CHAIN_WORDS) continue;
           want += chain;
           chain = 0;
@@ -121,7 +148,7 @@ static double try_one(int round, bool few, bool exact) {
 
 static void try_many(const char *kernel, int threads, bool exact, double bound) {
   setenv("LORA_DIST_KERNEL", kernel, 1);
-  if (ld_gemm_setup(threads, LD_PRECISION_F32, NULL)) cr_skip_test("this processor lacks %s", kernel);
+  if (ld_gemm_setup(threads, precision, NULL)) cr_skip_test("this processor lacks %s", kernel);
   for (int round = 0; round < 120; round++) {
     const double off = try_one(round, round % 3 == 0, exact);
     cr_assert_leq(off, bound, "%s, round %d: off by %g", kernel, round, off);
@@ -152,11 +179,38 @@ Test(gemm, openblas) {
   try_many("openblas", 1, false, 1e-5);
 }
 
-/* Both factors are rounded to 8 bits. */
-Test(gemm, bf16) {
+/* Both factors are rounded to 8 bits; a chain adds pairs. */
+Test(gemm, bf16_avx2) {
+  precision = LD_PRECISION_BF16;
+  try_many("avx2", 1, true, 0);
+}
+
+Test(gemm, bf16_avx512) {
+  precision = LD_PRECISION_BF16;
+  try_many("avx512", 1, true, 0);
+}
+
+Test(gemm, bf16_instruction) {
+  precision = LD_PRECISION_BF16;
+  try_many("avx512_bf16", 2, true, 0);
+}
+
+/* Numbers at the edges of the format: ties, the largest, those that become 0 as factors and as sums. */
+Test(gemm, bf16_edges) {
+  static const float edges[] = {1.00390625f, 1.01171875f, 3.3961775e38f, 1.1754944e-38f,   1.1754942e-38f,
+                                1e-30f,      -1e-30f,     1e-9f,         -1.17549435e-38f, 0};
+  enum { N = sizeof edges / sizeof *edges };
+  precision = LD_PRECISION_BF16;
   unsetenv("LORA_DIST_KERNEL");
-  if (ld_gemm_setup(1, LD_PRECISION_BF16, NULL)) cr_skip_test("this processor has no products of bfloat16");
-  for (int round = 0; round < 120; round++) cr_assert_leq(try_one(round, false, false), 0.01);
+  if (ld_gemm_setup(1, precision, NULL)) cr_skip_test("this processor has no products of bfloat16");
+  for (int i = 0; i < N; i++)
+    for (int k = 0; k < N; k++) {
+      const float a[3] = {edges[i], 1e-20f, edges[k]}, b[3] = {1, edges[k], 0.75f};
+      float C = 0, want = multiply_add(a[1], b[1], 0);
+      ld_gemm(1, 1, (ld_term){ld_float_factor(a, 3, false), ld_float_factor(b, 1, false), 3, 1}, 0, &C, 1);
+      want = 0 + multiply_add(a[2], b[2], multiply_add(a[0], b[0], want));
+      cr_assert_arr_eq(&C, &want, sizeof C, "%g and %g: %a, expected %a", edges[i], edges[k], C, want);
+    }
 }
 
 Test(gemm, kernels_have_names) {

@@ -27,6 +27,27 @@
 #endif
 
 enum { LANES = LD_TILE_LANES, HALF = LD_PANEL / 2, STRIP = (LD_TILE_ROWS + 7) / 8 * 8 };
+
+#if !defined(LD_TILE_BF16) && !defined(LD_TILE_ROUNDED)
+#define PAIR_IS_ONE 1
+#endif
+
+/* How words are made: each of a number, of a pair of bfloat16 (LD_TILE_BF16), or two of a pair that are rounded as these
+ * (LD_TILE_ROUNDED). */
+enum {
+#if defined(LD_TILE_BF16) || defined(LD_TILE_ROUNDED)
+  PAIR = 2,
+#else
+  PAIR = 1,
+#endif
+#ifdef LD_TILE_ROUNDED
+  PAIR_WORDS = 2,
+#else
+  PAIR_WORDS = 1,
+#endif
+  CHAIN = LD_CHAIN_WORDS * PAIR_WORDS,
+};
+
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* of any alignment */
 
@@ -56,17 +77,45 @@ INLINE vec multiply_add(const float *left, vec right, vec sum) {
 #endif
 }
 
+/* Between begin and end, sums and factors too small for a normal number become 0, as in products of bfloat16. The empty
+ * instructions keep the compiler from computing sums outside. */
+INLINE unsigned begin_flushing(int rows, int vecs, vec sum[][LD_PANEL / LANES]) {
+  unsigned mode = 0;
+#ifdef LD_TILE_ROUNDED
+  mode = _mm_getcsr();
+  _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | 0x40); /* 0x40: factors */
+  UNROLL for (int i = 0; i < rows; i++)
+      UNROLL for (int v = 0; v < vecs; v++) __asm__ volatile("" : "+v"(sum[i][v]));
+#else
+  (void)rows, (void)vecs, (void)sum;
+#endif
+  return mode;
+}
+
+INLINE void end_flushing(unsigned mode, int rows, int vecs, vec sum[][LD_PANEL / LANES]) {
+#ifdef LD_TILE_ROUNDED
+  UNROLL for (int i = 0; i < rows; i++)
+      UNROLL for (int v = 0; v < vecs; v++) __asm__ volatile("" : "+v"(sum[i][v]));
+  _mm_setcsr(mode);
+  UNROLL for (int i = 0; i < rows; i++)
+      UNROLL for (int v = 0; v < vecs; v++) __asm__ volatile("" : "+v"(sum[i][v]));
+#else
+  (void)mode, (void)rows, (void)vecs, (void)sum;
+#endif
+}
+
 /* Chain by chain. All but `words` and the pointers are constants where this is called. */
 INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, const float *a, const float *b,
                  ptrdiff_t ldb, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
                  ld_fetch *fetch) {
   _Alignas(64) float held[LD_TILE_ROWS * LD_PANEL]; /* between chains */
   do {
-    float *to = words > LD_CHAIN_WORDS ? held : c;
-    const ptrdiff_t ld_to = words > LD_CHAIN_WORDS ? LD_PANEL : ldc;
+    float *to = words > CHAIN ? held : c;
+    const ptrdiff_t ld_to = words > CHAIN ? LD_PANEL : ldc;
     vec sum[LD_TILE_ROWS][LD_PANEL / LANES], right[LD_PANEL / LANES];
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = (vec){0};
-    for (int left = words < LD_CHAIN_WORDS ? words : LD_CHAIN_WORDS; left > 0; left -= LD_FETCH_WORDS) {
+    const unsigned mode = begin_flushing(rows, vecs, sum);
+    for (int left = words < CHAIN ? words : CHAIN; left > 0; left -= LD_FETCH_WORDS) {
       UNROLL_WORDS for (int k = left < LD_FETCH_WORDS ? left : LD_FETCH_WORDS; k > 0;
                         k--, a += step, b += ldb) {
         UNROLL for (int v = 0; v < vecs; v++) right[v] = load(b + v * LANES);
@@ -75,11 +124,12 @@ INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, c
       }
       if (fetch) ld_fetch_next(fetch);
     }
+    end_flushing(mode, rows, vecs, sum);
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++)
         store(to + i * ld_to + v * LANES, load(start + i * ld_start + v * LANES) + sum[i][v]);
     start = held;
     ld_start = LD_PANEL;
-    words -= LD_CHAIN_WORDS;
+    words -= CHAIN;
   } while (words > 0);
 }
 
@@ -138,6 +188,20 @@ static void by_strips(int rows, int words, const float *a, const float *b, ptrdi
 }
 #endif
 
+typedef int32_t order __attribute__((vector_size(4 * LANES)));
+
+/* Elements of two vectors by their places; clang, of which the fuzz targets are built, shuffles by constants
+ * only. */
+INLINE vec pick(vec low, vec high, order place) {
+#ifdef __clang__
+  vec out = low;
+  for (int e = 0; e < LANES; e++) out[e] = place[e] < LANES ? low[place[e]] : high[place[e] - LANES];
+  return out;
+#else
+  return __builtin_shuffle(low, high, place);
+#endif
+}
+
 #ifdef LD_TILE_BF16
 /* 32 numbers to 16 pairs. */
 INLINE vec pack(vec low, vec high) {
@@ -167,12 +231,12 @@ static void copy(int n, const float *x, float factor, float *words) {
 
 /* words[i] = factor * (even[i], odd[i]) */
 INLINE void weave(int n, const float *even, const float *odd, float factor, float *words) {
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
+  const __m512i woven = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
                                          22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   int i = 0;
   for (; i + LANES <= n; i += LANES) {
     const vec both = pack(factor * load(even + i), factor * load(odd + i));
-    store(words + i, (vec)_mm512_permutexvar_epi16(order, (__m512i)both));
+    store(words + i, (vec)_mm512_permutexvar_epi16(woven, (__m512i)both));
   }
   for (; i < n; i++) words[i] = pair_of(factor * even[i], factor * odd[i]);
 }
@@ -189,6 +253,51 @@ static void lay(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, 
     else
       lay_alone(n_columns, x, factor, words);
     for (int i = n_columns; i < padded; i++) words[i] = 0;
+  }
+}
+#elif defined(LD_TILE_ROUNDED)
+typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
+
+/* To bfloat16 and back, as the instruction rounds: to even, NaN to a quiet one, and what is no normal number to 0. */
+INLINE vec take(const float *x, float factor) {
+  const bits from = (bits)(factor * load(x)), magnitude = from & 0x7fffffffu;
+  const bits rounded = from + 0x7fffu + (from >> 16 & 1u);
+  const bits is_nan = (bits)(magnitude > 0x7f800000u), is_small = (bits)(magnitude < 0x00800000u);
+  const bits to = (is_nan & (from | 0x00400000u)) | (~is_nan & rounded);
+  return (vec)(((is_small & (from & 0x80000000u)) | (~is_small & to)) & 0xffff0000u);
+}
+
+INLINE float take_one(const float *x, float factor) {
+  const float padded[LANES] = {*x};
+  return take(padded, factor)[0];
+}
+
+static void copy(int n, const float *x, float factor, float *words) {
+  order other;
+  int i = 0;
+  UNROLL for (int e = 0; e < LANES; e++) other[e] = e ^ 1;
+  for (; i + LANES <= n; i += LANES) {
+    const vec v = take(x + i, factor);
+    store(words + i, pick(v, v, other));
+  }
+  for (; i < n; i += 2) {
+    words[i] = i + 1 < n ? take_one(x + i + 1, factor) : 0;
+    words[i + 1] = take_one(x + i, factor);
+  }
+}
+
+static void lay_line(int n, int padded, const float *x, float factor, float *words) {
+  int i = 0;
+  for (; i + LANES <= n; i += LANES) store(words + i, take(x + i, factor));
+  for (; i < n; i++) words[i] = take_one(x + i, factor);
+  for (; i < padded; i++) words[i] = 0;
+}
+
+static void lay(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *words,
+                ptrdiff_t ld_words) {
+  for (int k = 0; k < n; k += 2, x += 2 * ld, words += 2 * ld_words) {
+    lay_line(k + 1 < n ? n_columns : 0, padded > n_columns ? padded : n_columns, x + ld, factor, words);
+    lay_line(n_columns, padded, x, factor, words + ld_words);
   }
 }
 #else
@@ -212,20 +321,6 @@ static void cut(int n, int n_columns, int height, const float *lines, ptrdiff_t 
   for (int i = 0; i < n_columns; i += height, to += ld_strip)
     for (int k = 0; k < n; k++)
       UNROLL for (int v = 0; v < STRIP; v += LANES) store(to + k * STRIP + v, load(lines + k * ld + i + v));
-}
-
-typedef int32_t order __attribute__((vector_size(4 * LANES)));
-
-/* Elements of two vectors by their places; clang, of which the fuzz targets are built, shuffles by constants
- * only. */
-INLINE vec pick(vec low, vec high, order place) {
-#ifdef __clang__
-  vec out = low;
-  for (int e = 0; e < LANES; e++) out[e] = place[e] < LANES ? low[place[e]] : high[place[e] - LANES];
-  return out;
-#else
-  return __builtin_shuffle(low, high, place);
-#endif
 }
 
 /* The same four places in each 16 bytes of two vectors, of which number 4 + e is element e of the second. Processors
@@ -267,6 +362,7 @@ INLINE void turn_square(vec row[LANES]) {
   if (LANES > 8) swap_far(row, LANES / 4);
 }
 
+#ifndef LD_TILE_ROUNDED
 /* The next LANES words of a column. */
 INLINE vec take(const float *x, float factor) {
 #ifdef LD_TILE_BF16
@@ -275,29 +371,23 @@ INLINE vec take(const float *x, float factor) {
   return factor * load(x);
 #endif
 }
-
-enum {
-#ifdef LD_TILE_BF16
-  PAIR = 2
-#else
-  PAIR = 1
 #endif
-};
 
 /* LANES columns. Whole squares at once, what is left over number by number. */
 static void turn_columns(int n, int n_columns, const float *x, ptrdiff_t ld, float factor, float *panel) {
+  enum { NUMBERS = LANES / PAIR_WORDS * PAIR }; /* of a column in a square */
   int k = 0;
-  for (; n_columns == LANES && k + LANES * PAIR <= n; k += LANES * PAIR) {
+  for (; n_columns == LANES && k + NUMBERS <= n; k += NUMBERS, panel += LANES * LD_PANEL) {
     vec row[LANES];
     UNROLL for (int j = 0; j < LANES; j++) row[j] = take(x + j * ld + k, factor);
     turn_square(row);
-    UNROLL for (int j = 0; j < LANES; j++) store(panel + (k / PAIR + j) * LD_PANEL, row[j]);
+    UNROLL for (int j = 0; j < LANES; j++) store(panel + j * LD_PANEL, row[PAIR_WORDS == 2 ? j ^ 1 : j]);
   }
-  for (; k < n; k += PAIR)
+  for (; k < n; k += PAIR, panel += PAIR_WORDS * LD_PANEL)
     for (int j = 0; j < LANES; j++) {
-      float word = 0;
-      if (j < n_columns) copy(n - k < PAIR ? n - k : PAIR, x + j * ld + k, factor, &word);
-      panel[k / PAIR * LD_PANEL + j] = word;
+      float word[2] = {0};
+      if (j < n_columns) copy(n - k < PAIR ? n - k : PAIR, x + j * ld + k, factor, word);
+      for (int w = 0; w < PAIR_WORDS; w++) panel[w * LD_PANEL + j] = word[w];
     }
 }
 
@@ -308,7 +398,7 @@ static void turn(int n, int n_columns, int padded, const float *x, ptrdiff_t ld,
   }
 }
 
-#ifndef LD_TILE_BF16
+#if PAIR_IS_ONE
 enum { FEW_ROWS = 4, GROUPS = LD_FEW_COLUMNS / LANES, CACHE_LINE = 64 };
 typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
 
@@ -471,6 +561,8 @@ const ld_tile LD_TILE_NAME = {
     .fused = true,
 #endif
     .pair = PAIR,
+    .words = PAIR_WORDS,
+    .chain = CHAIN,
     .by_rows = {by_rows, half_by_rows},
     .by_columns = {by_columns, half_by_columns},
     .by_strips = {by_strips, half_by_strips},
@@ -479,7 +571,7 @@ const ld_tile LD_TILE_NAME = {
     .lay = lay,
     .cut = cut,
     .turn = turn,
-#ifndef LD_TILE_BF16
+#if PAIR_IS_ONE
     .few[LD_PLAIN_F32] = {f32_turned, f32_lines},
     .few[LD_PLAIN_BF16] = {bf16_turned, bf16_lines},
 #ifdef READS_F16
