@@ -253,7 +253,7 @@ static int list_kernels(const trial *t, const char *names[MOST_KERNELS]) {
   if (n > 1) run_trial(t, all[n - 1], t->reference, &time);
   for (int i = 0; i < n; i++) {
     if (i < n - 1) run_trial(t, all[i], t->C, &time);
-    if (i == n - 1 || !memcmp(t->C, t->reference, (size_t)ROWS * WIDTH * sizeof *t->C))
+    if (i == n - 1 || memcmp(t->C, t->reference, (size_t)ROWS * WIDTH * sizeof *t->C) == 0)
       names[n_equal++] = all[i];
     else
       ld_warn("the kernels %s of this processor give other bits than %s: they are not used", all[i],
