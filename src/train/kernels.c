@@ -240,6 +240,11 @@ static void run_trial(const trial *t, const char *kernel, float *C, double *best
   if (time < *best) *best = time;
 }
 
+static bool same_bits(const trial *t) {
+  const void *C = t->C, *reference = t->reference;
+  return memcmp(C, reference, (size_t)ROWS * WIDTH * sizeof *t->C) == 0;
+}
+
 enum { MOST_KERNELS = 8 };
 
 /* The kernels that this processor has for the present precision and that give the same bits as the last of them, which has
@@ -253,7 +258,7 @@ static int list_kernels(const trial *t, const char *names[MOST_KERNELS]) {
   if (n > 1) run_trial(t, all[n - 1], t->reference, &time);
   for (int i = 0; i < n; i++) {
     if (i < n - 1) run_trial(t, all[i], t->C, &time);
-    if (i == n - 1 || memcmp(t->C, t->reference, (size_t)ROWS * WIDTH * sizeof *t->C) == 0)
+    if (i == n - 1 || same_bits(t))
       names[n_equal++] = all[i];
     else
       ld_warn("the kernels %s of this processor give other bits than %s: they are not used", all[i],

@@ -7,7 +7,7 @@ set -euo pipefail
 sysroot=${1:?FOLDER is missing}
 [ ! -e "$sysroot" ] || { echo "$sysroot exists" >&2; exit 1; }
 packages=(libc6-dev libgomp1 libopenmpi-dev libopenblas-dev libhdf5-dev libjansson-dev libpcre2-dev libutf8proc-dev
-  libyaml-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev libxxhash-dev libcriterion-dev)
+  libyaml-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev libzstd-dev libxxhash-dev libcriterion-dev)
 programs=(gcc gcc-12 cpp-12 gfortran gfortran-12 binutils perl perl-base dpkg debconf autoconf automake autotools-dev libtool openssh-client)
 
 scratch=$(mktemp -d)

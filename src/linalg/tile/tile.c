@@ -507,12 +507,12 @@ INLINE void few_turned(enum ld_plain form, int rows, int n, int n_columns, const
 /* n rows of w, a constant where this is called; those after them are prefetched. */
 INLINE void few_add(enum ld_plain form, int n, int n_columns, const float *x, const void *w, ptrdiff_t at,
                     ptrdiff_t ldw, float *sum) {
-  const char *next = (const char *)w + (at + n * ldw) * size_of(form);
-  const ptrdiff_t stride = ldw * size_of(form);
+  const int size = size_of(form), numbers = CACHE_LINE / size;
+  const char *next = (const char *)w + (at + n * ldw) * size;
   int j = 0;
-  for (; j + CACHE_LINE / size_of(form) <= n_columns; next += CACHE_LINE) {
-    UNROLL for (int k = 0; k < n; k++) __builtin_prefetch(next + k * stride);
-    UNROLL for (int v = 0; v < CACHE_LINE / size_of(form); v += LANES, j += LANES) {
+  for (; j + numbers <= n_columns; next += CACHE_LINE) {
+    UNROLL for (int k = 0; k < n; k++) __builtin_prefetch(next + k * ldw * size);
+    for (int v = 0; v < numbers; v += LANES, j += LANES) {
       vec to = load(sum + j);
       UNROLL for (int k = 0; k < n; k++) to = multiply_add(x + k, read(form, w, at + k * ldw + j), to);
       store(sum + j, to);
