@@ -63,10 +63,10 @@ cp classes/3/* "things/thing 4"
 ok "no autoencoder, classes" 2 train --model "$pixels" --data classes --resolution 8x12 --steps 3 --out classes-2
 ranks 1 train --model "$pixels" --data photos --resolution 8x12 --steps 3 --out nothing
 expect_error 1 'photos: its images have no classes, but the model makes images of 5' "images without a class"
-of_things=(train --data things --resolution 12 --batch-size 3 --micro-batch 2 --steps 6 --lr 1e-2 --caption-dropout 0.3)
+of_things=(train --resolution 12 --batch-size 3 --micro-batch 2 --steps 6 --lr 1e-2 --caption-dropout 0.3)
 for dit in dit dit_flow; do
   for n in 1 3; do
-    ok "$dit on $n ranks" "$n" "${of_things[@]}" --model "$root/tests/golden/diffusion/$dit" --out "$dit-$n"
+    ok "$dit on $n ranks" "$n" "${of_things[@]}" --data things --model "$root/tests/golden/diffusion/$dit" --out "$dit-$n"
   done
   same_adapter "$dit-1" "$dit-3"
 done

@@ -436,6 +436,12 @@ INLINE int size_of(enum ld_plain form) {
   return form == LD_PLAIN_F32 ? 4 : 2;
 }
 
+/* Pairs of 16-bit numbers as words. */
+INLINE vec read_pairs(const char *from) {
+  typedef float words __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
+  return (vec) * (const words *)(const void *)from;
+}
+
 /* panel (numbers of a cache line, LD_FEW_COLUMNS) from the line at at[j] + offset of each column j. All of a line is used
  * at once: where columns are a power of two apart, it is soon displaced. Two numbers of bfloat16 are turned as a word. */
 INLINE void turn_lines(enum ld_plain form, const char *const *at, ptrdiff_t offset, ptrdiff_t ahead,
@@ -447,7 +453,7 @@ INLINE void turn_lines(enum ld_plain form, const char *const *at, ptrdiff_t offs
       vec row[LANES];
       UNROLL for (int j = 0; j < LANES; j++) {
         const char *from = at[g + j] + offset;
-        row[j] = pairs ? load((const float *)(const void *)(from + 2 * k)) : read(form, from, k);
+        row[j] = pairs ? read_pairs(from + 2 * k) : read(form, from, k);
         if (k == 0) __builtin_prefetch(from + ahead, 0, 2);
       }
       turn_square(row);
