@@ -114,7 +114,7 @@ printf 'PAR1\025\004more' >x.parquet
 cp x.parquet parquet.jsonl
 for name in x.parquet parquet.jsonl; do
   made=${name%.*}.jsonl
-  [ $made != $name ] || made=parquet.converted.jsonl
+  [ "$made" != "$name" ] || made=parquet.converted.jsonl
   refused "$name: is a Parquet file.*python3 -c \"import pandas; pandas.read_parquet\('$name'\).to_json\('$made', orient='records', lines=True\)\"" "$name" --data $name
 done
 for name in x.arrow x.feather x.xlsx; do
