@@ -247,23 +247,28 @@ static bool same_bits(const trial *t) {
 
 enum { MOST_KERNELS = 8 };
 
-/* The kernels that this processor has for the present precision and that give the same bits as the last of them, which has
- * the plainest instructions; returns their number. */
-static int list_kernels(const trial *t, const char *names[MOST_KERNELS]) {
-  const char *all[MOST_KERNELS];
-  double time = 1e9;
-  int n = 0, n_equal = 0;
+/* The kernels that this processor has for the present precision; returns their number. */
+static int list_kernels(const char *names[MOST_KERNELS]) {
+  int n = 0;
   for (int i = 0; n < MOST_KERNELS && ld_gemm_kernel_name(i); i++)
-    if (ld_gemm_use(ld_gemm_kernel_name(i))) all[n++] = ld_gemm_kernel_name(i);
-  if (n > 1) run_trial(t, all[n - 1], t->reference, &time);
-  for (int i = 0; i < n; i++) {
-    if (i < n - 1) run_trial(t, all[i], t->C, &time);
-    if (i == n - 1 || same_bits(t))
-      names[n_equal++] = all[i];
+    if (ld_gemm_use(ld_gemm_kernel_name(i))) names[n++] = ld_gemm_kernel_name(i);
+  return n;
+}
+
+/* Drops those that give other bits than the last, which has the plainest instructions; returns how many are left. */
+static int drop_different(const trial *t, const char *names[MOST_KERNELS], int n) {
+  const char *last = names[n - 1];
+  double time = 1e9;
+  int n_equal = 0;
+  run_trial(t, last, t->reference, &time);
+  for (int i = 0; i < n - 1; i++) {
+    run_trial(t, names[i], t->C, &time);
+    if (same_bits(t))
+      names[n_equal++] = names[i];
     else
-      ld_warn("the kernels %s of this processor give other bits than %s: they are not used", all[i],
-              all[n - 1]);
+      ld_warn("the kernels %s of this processor give other bits than %s: they are not used", names[i], last);
   }
+  names[n_equal++] = last;
   return n_equal;
 }
 
@@ -272,13 +277,14 @@ void ld_kernels_choose(void) {
   double best[MOST_KERNELS];
   int fastest = 0;
   if (getenv("LORA_DIST_KERNEL") || !ld_gemm_fused()) return;
+  int n = list_kernels(names);
+  if (n < 2) return;
   trial t = begin_trial();
-  const int n = list_kernels(&t, names);
+  n = drop_different(&t, names, n);
   for (int i = 0; i < n; i++) best[i] = 1e9;
   for (int round = 0; n > 1 && round < ROUNDS; round++)
     for (int i = 0; i < n; i++) run_trial(&t, names[i], t.C, &best[i]);
   end_trial(&t);
-  if (!n) return;
   for (int i = 1; i < n; i++)
     if (best[i] < 0.95 * best[fastest]) fastest = i;
   ld_gemm_use(names[fastest]);
