@@ -258,13 +258,28 @@ static panel take_panel(const ld_job *j, const gemm_block *b, int column, int n_
   return p;
 }
 
+/* The approximate position of number n; with a codec's long blocks it may be within one. */
+static size_t bytes_to(const ld_coded *numbers, size_t n) {
+  return n * (size_t)numbers->codec->bytes / (size_t)numbers->codec->elements;
+}
+
+/* Columns [first, first + n) of rows [row, row + rows) of a factor as stored. */
+static ld_fetch fetch_stored(const ld_factor *factor, int row, int rows, int first, int n) {
+  const ld_coded *numbers = &factor->numbers;
+  return (ld_fetch){.at = (const char *)numbers->data +
+                          bytes_to(numbers, (size_t)row * (size_t)factor->ld + (size_t)first),
+                    .stride = (ptrdiff_t)bytes_to(numbers, (size_t)factor->ld),
+                    .rows = rows,
+                    .lines = (int)((bytes_to(numbers, (size_t)n) + 63) / 64)};
+}
+
 /* The first term's part of columns [column, column + n) in a block. */
 static ld_fetch fetch_of(const ld_job *j, const gemm_block *b, int column, int n) {
   ld_term_part parts[LD_MAX_TERMS];
   if (n <= 0 || !ld_job_parts(j, b->word, b->words, parts)) return (ld_fetch){0};
   const ld_factor *right = &parts[0].term->right;
-  return right->transposed ? ld_factor_fetch(right, column, n, parts[0].k, parts[0].n)
-                           : ld_factor_fetch(right, parts[0].k, parts[0].n, column, n);
+  return right->transposed ? fetch_stored(right, column, n, parts[0].k, parts[0].n)
+                           : fetch_stored(right, parts[0].k, parts[0].n, column, n);
 }
 
 /* The first term's part of a block of the left factor; NULL: nothing. */
@@ -272,8 +287,8 @@ static ld_fetch fetch_block(const ld_job *j, const gemm_block *b) {
   ld_term_part parts[LD_MAX_TERMS];
   if (!b || !ld_job_parts(j, b->word, b->words, parts)) return (ld_fetch){0};
   const ld_factor *left = &parts[0].term->left;
-  return left->transposed ? ld_factor_fetch(left, parts[0].k, parts[0].n, b->row, b->rows)
-                          : ld_factor_fetch(left, b->row, b->rows, parts[0].k, parts[0].n);
+  return left->transposed ? fetch_stored(left, parts[0].k, parts[0].n, b->row, b->rows)
+                          : fetch_stored(left, b->row, b->rows, parts[0].k, parts[0].n);
 }
 
 /* Where a piece of C begins, and what it starts from: rows of the piece `ld` apart. */

@@ -29,20 +29,6 @@ ld_lines ld_factor_lines(const ld_factor *factor, int row, int rows, int column,
   return (ld_lines){widened, n};
 }
 
-/* The approximate position of number n; with a codec's long blocks it may be within one. */
-static size_t bytes_to(const ld_coded *numbers, size_t n) {
-  return n * (size_t)numbers->codec->bytes / (size_t)numbers->codec->elements;
-}
-
-ld_fetch ld_factor_fetch(const ld_factor *factor, int row, int rows, int first, int n) {
-  const ld_coded *numbers = &factor->numbers;
-  return (ld_fetch){.at = (const char *)numbers->data +
-                          bytes_to(numbers, (size_t)row * (size_t)factor->ld + (size_t)first),
-                    .stride = (ptrdiff_t)bytes_to(numbers, (size_t)factor->ld),
-                    .rows = rows,
-                    .lines = (int)((bytes_to(numbers, (size_t)n) + 63) / 64)};
-}
-
 LD_VECTOR static void add_lines(float *sum, const float *a, const float *b, int n) {
   for (int i = 0; i < n; i++) sum[i] = a[i] + b[i];
 }

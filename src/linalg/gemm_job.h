@@ -38,9 +38,6 @@ typedef struct ld_lines {
  * otherwise through `widened`, which must have room for them. */
 ld_lines ld_factor_lines(const ld_factor *factor, int row, int rows, int column, int n, float *widened);
 
-/* The memory of stored rows [row, row + rows) of a factor, numbers [first, first + n) of each. */
-ld_fetch ld_factor_fetch(const ld_factor *factor, int row, int rows, int first, int n);
-
 /* out (rows, n), LD_PANEL apart, n at most that = what columns [column, column + n) of rows [row, row + rows) of C
  * start from: start + bias or, if not `fresh`, C itself. */
 void ld_job_start(const ld_job *job, bool fresh, int row, int rows, int column, int n, float *out);
