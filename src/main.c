@@ -186,8 +186,13 @@ static void poll_ranks(void *comm) {
   ld_comm_poll(comm);
 }
 
-static bool is_bf16(const ld_options *options) {
-  return options->precision && !strcmp(options->precision, "bf16");
+static const char *const precision_names[LD_N_PRECISIONS] = {"f32", "bf16", "bf16-amx"};
+
+/* That of a command without the option is float32. */
+static enum ld_precision precision_of(const ld_options *options) {
+  int p = LD_N_PRECISIONS - 1;
+  while (p > 0 && (!options->precision || strcmp(options->precision, precision_names[p]) != 0)) p--;
+  return (enum ld_precision)p;
 }
 
 /* Without a number of threads: one for each core that this rank may use, as far as they can be started. */
@@ -211,11 +216,28 @@ static int read_precision(const char *folder, char **precision, ld_error *err) {
 /* bfloat16 rounds more: it must be faster by so much. */
 #define WORTH 1.1
 
+/* The fastest precision, and its speed over float32's on the slowest rank; float32 and 0 where some rank has no other.
+ * Collective. */
+static enum ld_precision fastest_precision(const ld_options *options, ld_comm *comm, double *speed) {
+  enum ld_precision fastest = LD_PRECISION_F32;
+  *speed = 0;
+  for (int p = LD_PRECISION_F32 + 1; p < LD_N_PRECISIONS; p++) {
+    int64_t most = (int64_t)(-1e6 * ld_kernels_speed((enum ld_precision)p, (int)options->threads));
+    ld_comm_max_i64(comm, &most, 1);
+    const double slowest = -1e-6 * (double)most;
+    if (slowest <= *speed) continue;
+    *speed = slowest;
+    fastest = slowest > WORTH ? (enum ld_precision)p : LD_PRECISION_F32;
+  }
+  return fastest;
+}
+
 /* What --precision auto means here. */
-static int choose_precision(const ld_options *options, double speed, ld_text *choice, ld_error *err) {
+static int choose_precision(const ld_options *options, enum ld_precision fastest, double speed,
+                            ld_text *choice, ld_error *err) {
   char *recorded;
   const int rc = read_precision(options->out, &recorded, err);
-  ld_text_puts(choice, recorded ? recorded : speed > WORTH ? "bf16" : "f32");
+  ld_text_puts(choice, recorded ? recorded : precision_names[fastest]);
   if (!rc && recorded)
     ld_info("precision %s, as the run in %s", recorded, options->out);
   else if (!rc && speed > 0)
@@ -230,12 +252,11 @@ static int choose_precision(const ld_options *options, double speed, ld_text *ch
 
 /* Replaces "auto" by what rank 0 chooses, for all ranks and for the record. Collective. */
 static int settle_precision(ld_options *options, ld_comm *comm, ld_error *err) {
+  double speed;
   if (!options->precision || strcmp(options->precision, "auto") != 0) return 0;
-  const double speed = ld_kernels_bf16_speed((int)options->threads);
-  int64_t lacking = speed <= 0;
-  ld_comm_max_i64(comm, &lacking, 1);
+  const enum ld_precision fastest = fastest_precision(options, comm, &speed);
   ld_text choice = {0};
-  int rc = ld_comm_rank(comm) ? 0 : choose_precision(options, lacking ? 0 : speed, &choice, err);
+  int rc = ld_comm_rank(comm) ? 0 : choose_precision(options, fastest, speed, &choice, err);
   rc = ld_comm_agree(comm, rc, err);
   if (!rc) ld_comm_broadcast_text(comm, &choice, 0);
   if (rc) return rc;
@@ -245,8 +266,7 @@ static int settle_precision(ld_options *options, ld_comm *comm, ld_error *err) {
 }
 
 static int set_up_products(const ld_options *options, const ld_comm *comm, ld_error *err) {
-  const enum ld_precision precision = is_bf16(options) ? LD_PRECISION_BF16 : LD_PRECISION_F32;
-  const int rc = ld_gemm_setup((int)options->threads, precision, err);
+  const int rc = ld_gemm_setup((int)options->threads, precision_of(options), err);
   if (!rc && options->threads > 1 && !ld_machine_can_start((int)options->threads - 1))
     return ld_fail(err, LD_ESYSTEM,
                    "--threads %lld: host %s does not start so many: give fewer, or raise the limit (ulimit "
@@ -288,7 +308,8 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (ld_comm_size(comm) > 1)
     ld_gemm_between(poll_ranks, comm); /* a product of many rows can take a minute */
   if (!rc) rc = ld_kernels_agree(comm, ld_version_build(), options.mixed_cpus, &err);
-  if (!rc && speak && is_bf16(&options)) ld_kernels_check_bf16((int)options.threads);
+  if (!rc && speak && precision_of(&options) != LD_PRECISION_F32)
+    ld_kernels_check(precision_of(&options), options.precision, (int)options.threads);
   if (!rc) rc = command->run(&options, line->path, comm, &err);
   ld_options_free(&options);
   ld_command_line_free(line);

@@ -97,28 +97,30 @@ static int no_such_kernel(enum ld_precision precision, const char *name, ld_erro
   ld_text known = {0};
   bool exists = false;
   for (int i = 0; ld_tile_name(precision, i); i++) {
-    ld_text_printf(&known, "%s, ", ld_tile_name(precision, i));
+    ld_text_printf(&known, "%s%s", i ? ", " : "", ld_tile_name(precision, i));
     exists = exists || !strcmp(name, ld_tile_name(precision, i));
   }
-  const int rc = ld_fail(err, LD_EUSAGE, "LORA_DIST_KERNEL=%s: %s: use %sor openblas, or unset it", name,
-                         exists ? "this processor does not have it" : "there is no such kernel", known.bytes);
+  const int rc = ld_fail(err, LD_EUSAGE, "LORA_DIST_KERNEL=%s: %s: use %s%s, or unset it", name,
+                         exists ? "this processor does not have it" : "there is no such kernel", known.bytes,
+                         precision == LD_PRECISION_F32 ? ", openblas" : "");
   ld_text_free(&known);
   return rc;
 }
 
-static int no_bf16(const char *name, ld_error *err) {
-  if (name && ld_tile_pick(LD_PRECISION_BF16, NULL))
-    return ld_fail(err, LD_EUSAGE, "--precision bf16: has no kernel %s: unset LORA_DIST_KERNEL", name);
-  return ld_fail(
-      err, LD_EUSAGE,
-      "--precision bf16: this processor has no fused multiply-adds (AVX2): use f32, or another host");
+static int no_bf16(enum ld_precision precision, const char *name, ld_error *err) {
+  const char *option = precision == LD_PRECISION_BF16 ? "bf16" : "bf16-amx";
+  if (name && ld_tile_pick(precision, NULL))
+    return ld_fail_prefix(err, no_such_kernel(precision, name, err), "--precision %s", option);
+  return ld_fail(err, LD_EUSAGE,
+                 "--precision %s: this processor has no fused multiply-adds (AVX2): use f32, or another host",
+                 option);
 }
 
 int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err) {
   const char *name = requested();
   const bool openblas = name && !strcmp(name, "openblas");
   const ld_tile *tile = ld_tile_pick(precision, openblas ? NULL : name);
-  if (precision == LD_PRECISION_BF16 && (openblas || !tile)) return no_bf16(name, err);
+  if (precision != LD_PRECISION_F32 && (openblas || !tile)) return no_bf16(precision, name, err);
   if (!tile) return no_such_kernel(precision, name, err);
   const bool blas = (openblas || !tile->fused) && ld_gemm_blas_load(NULL);
   if (openblas && !blas)

@@ -21,9 +21,9 @@ void ld_gemm_sum(const ld_sum *sum);
 /* C (M, N) = the term + beta C; beta is 0 or 1. With beta 0, C may hold anything. */
 void ld_gemm(int M, int N, ld_term term, float beta, float *C, int ldc);
 
-/* Sets up the whole process, before the first product: the threads of one product, and whether its factors
- * are rounded to bfloat16 (sums stay float32). The environment variable LORA_DIST_KERNEL names kernels other
- * than the best: avx512, avx2, neon, plain or openblas; for bfloat16 avx512_bf16, avx512 or avx2. LD_EUSAGE when this processor does not have what is asked
+/* Sets up the whole process, before the first product: the threads of one product, and its precision. The environment
+ * variable LORA_DIST_KERNEL names kernels other than the best: avx512, avx2, neon, plain or openblas; for bf16
+ * avx512_bf16, avx512 or avx2; for bf16-amx amx or avx2. LD_EUSAGE when this processor does not have what is asked
  * for; then nothing changes. May be called again. */
 int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err);
 

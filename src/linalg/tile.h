@@ -20,7 +20,7 @@
 #include "linalg/codec.h"
 
 enum {
-  LD_MOST_TILE_ROWS = 14,
+  LD_MOST_TILE_ROWS = 32,
   LD_PANEL = 32,       /* columns of a panel; half a panel is the narrowest right factor */
   LD_FEW_COLUMNS = 16, /* of a product of few rows at a time: more streams than that from memory are slower */
   LD_CHAIN_WORDS = 192,  /* summed from zero; longer products may be cut at multiples of it */
@@ -48,7 +48,7 @@ static inline void ld_fetch_next(ld_fetch *f) {
 }
 
 /* c (rows, 32 or 16) = start + a b, over `words` words of a and b from the beginning of a chain, or over some
- * words within one. `ldb` is the stride of b's rows, `ld_start` that of start, which may be 0 (one row for
+ * groups within one. `ldb` is the stride of b's rows, `ld_start` that of start, which may be 0 (one row for
  * all); start may be c. Meanwhile it prefetches; NULL for nothing. */
 typedef void ld_tile_function(int rows, int words, const float *a, const float *b, ptrdiff_t ldb,
                               const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
@@ -60,8 +60,9 @@ typedef void ld_tile_function(int rows, int words, const float *a, const float *
 typedef void ld_few_function(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,
                              ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead);
 
-/* What the factors of a product are rounded to; sums are float32. */
-enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16 };
+/* What the factors of a product are rounded to; sums are float32. BF16_AMX sums a chain in groups, as AMX does it
+ * (tile/amx.c), and so has other bits than BF16. */
+enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16, LD_PRECISION_BF16_AMX, LD_N_PRECISIONS };
 
 typedef struct ld_tile {
   const char *name;
@@ -70,6 +71,7 @@ typedef struct ld_tile {
   int pair;   /* numbers that are laid together: 1, or 2 for bfloat16 */
   int words;  /* of such a pair: 1 or 2 */
   int chain;  /* words of a chain */
+  int group;  /* words of it that are summed apart; where a chain is cut, it is between groups */
   bool fused; /* multiply-adds are fused: results are the same on every processor that has them */
 
   /* [0]: over 32 columns, [1]: over 16. */
@@ -107,6 +109,11 @@ static inline int ld_tile_words(const ld_tile *tile, int n) {
 
 static inline int ld_tile_numbers(const ld_tile *tile, int words) {
   return words / tile->words * tile->pair;
+}
+
+/* The first word of the group that has number n of k. */
+static inline int ld_tile_group(const ld_tile *tile, int n) {
+  return n / tile->pair * tile->words / tile->group * tile->group;
 }
 
 #endif

@@ -2,10 +2,16 @@
 
 #include <stdbool.h>
 #include <string.h>
+#ifdef LD_X86_TILES
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 extern const ld_tile ld_tile_plain;
 #ifdef LD_X86_TILES
-extern const ld_tile ld_tile_avx2, ld_tile_avx512, ld_tile_bf16_avx2, ld_tile_bf16_avx512, ld_tile_bf16;
+extern const ld_tile ld_tile_avx2, ld_tile_avx512, ld_tile_bf16_avx2, ld_tile_bf16_avx512, ld_tile_bf16,
+    ld_tile_amx, ld_tile_amx_avx2;
 #endif
 #ifdef LD_ARM_TILES
 extern const ld_tile ld_tile_neon;
@@ -30,6 +36,14 @@ static bool has_avx512(void) {
 static bool has_bf16(void) {
   return has_avx512() && __builtin_cpu_supports("avx512bf16");
 }
+
+/* The system gives AMX's registers to programs that ask for them. */
+static bool has_amx(void) {
+  enum { ASK = 0x1023, REGISTERS = 18, FOR_BF16 = 1 << 22, FOR_TILES = 1 << 24 };
+  unsigned a, b, c, d;
+  return has_bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d & FOR_BF16 && d & FOR_TILES &&
+         syscall(SYS_arch_prctl, ASK, REGISTERS) == 0;
+}
 #endif
 
 static const struct {
@@ -38,9 +52,13 @@ static const struct {
   bool (*fits)(void);
 } tiles[] = {
 #ifdef LD_X86_TILES
-    {LD_PRECISION_F32, &ld_tile_avx512, has_avx512},   {LD_PRECISION_F32, &ld_tile_avx2, has_avx2},
-    {LD_PRECISION_BF16, &ld_tile_bf16, has_bf16},      {LD_PRECISION_BF16, &ld_tile_bf16_avx512, has_avx512},
+    {LD_PRECISION_F32, &ld_tile_avx512, has_avx512},
+    {LD_PRECISION_F32, &ld_tile_avx2, has_avx2},
+    {LD_PRECISION_BF16, &ld_tile_bf16, has_bf16},
+    {LD_PRECISION_BF16, &ld_tile_bf16_avx512, has_avx512},
     {LD_PRECISION_BF16, &ld_tile_bf16_avx2, has_avx2},
+    {LD_PRECISION_BF16_AMX, &ld_tile_amx, has_amx},
+    {LD_PRECISION_BF16_AMX, &ld_tile_amx_avx2, has_avx2},
 #endif
 #ifdef LD_ARM_TILES
     {LD_PRECISION_F32, &ld_tile_neon, has_nothing}, /* every 64-bit ARM has it */

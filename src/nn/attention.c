@@ -234,7 +234,7 @@ static void keys_of_slab(const key_product *x, int slab, int d) {
     const int n = x->p->n_rows - i < height ? x->p->n_rows - i : height;
     int low, high;
     visible_to(&x->op->shape, x->s, x->p->row + i, x->p->row + i + n - 1, &low, &high);
-    const int first = low / tile->pair * tile->words, last = lines_of(x->op, high);
+    const int first = ld_tile_group(tile, low), last = lines_of(x->op, high);
     const int end = last < slab + SLAB_KEYS ? last : slab + SLAB_KEYS;
     float *c = x->out + (ptrdiff_t)i * Dp + d;
     for (int from = first > slab ? first : slab, to; from < end; from = to) {
@@ -250,7 +250,7 @@ static void keys_of_slab(const key_product *x, int slab, int d) {
 }
 
 static void over_keys(const key_product *x) {
-  const int first = x->p->low / x->op->tile->pair * x->op->tile->words;
+  const int first = ld_tile_group(x->op->tile, x->p->low);
   for (int slab = first / SLAB_KEYS * SLAB_KEYS; slab < lines_of(x->op, x->p->high); slab += SLAB_KEYS)
     for (int d = 0; d < padded_width(x->op); d += LD_PANEL) keys_of_slab(x, slab, d);
 }
@@ -260,13 +260,13 @@ static void over_rows(const attention_op *op, const sequence *s, const part *p, 
                       const float *right, float *out) {
   const ld_tile *tile = op->tile;
   const ld_attention *shape = &op->shape;
-  const int Dp = padded_width(op), pair = tile->pair, first = s->past + p->row;
+  const int Dp = padded_width(op), first = s->past + p->row;
   for (int key = p->low, n; key < p->high; key += n) {
     const int block_end = (key / SLAB_KEYS + 1) * SLAB_KEYS;
     n = p->high - key < tile->rows ? p->high - key : tile->rows;
     n = block_end - key < n ? block_end - key : n;
     /* Only rows [from, to) of the part see some of these keys. */
-    const int from = shape->causal && key > first ? (key - first) / pair * tile->words : 0;
+    const int from = shape->causal && key > first ? ld_tile_group(tile, key - first) : 0;
     int to = p->n_rows;
     if (shape->window && key + n - 1 + shape->window - first < to) to = key + n - 1 + shape->window - first;
     to = ld_tile_words(tile, to);

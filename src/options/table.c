@@ -260,9 +260,9 @@ const ld_option ld_option_table[] = {
    .elsewhere = "max-grad-norm"},
   {"seed", INTEGER, FIELD(seed), TRAIN | GENERATE, 0, DEFINES | ROWS, "0", 0, 9e15, "N",
    .help = "seed of all random numbers"},
-  {"precision", CHOICE, FIELD(precision), TRAIN, 0, DEFINES, "f32", 0, 0, "f32|bf16|auto",
-   .help = "number format of the factors in matrix products; sums are f32. auto: the faster one on the processor of rank 0, "
-   "recorded with the run, which keeps it"},
+  {"precision", CHOICE, FIELD(precision), TRAIN, 0, DEFINES, "f32", 0, 0, "f32|bf16|bf16-amx|auto",
+   .help = "number format of the factors in matrix products; sums are f32, in bf16-amx in the order of Intel's AMX. auto: the "
+   "fastest one on these processors, recorded with the run, which keeps it"},
   {"threads", INTEGER, FIELD(threads), TRAIN | EVAL | PREDICT, 0, ONCE, "1", 0, 1024, "N",
    .help = "threads of each rank (0: one for each core that it may use)"},
   {"threads", INTEGER, FIELD(threads), GENERATE, 0, ONCE, "0", 0, 1024, "N",

@@ -272,13 +272,20 @@ static int drop_different(const trial *t, const char *names[MOST_KERNELS], int n
   return n_equal;
 }
 
-void ld_kernels_choose(void) {
-  const char *first = ld_gemm_kernel(), *names[MOST_KERNELS];
+/* The fastest kernels and the best of the others, with the ratio of their speeds; fastest NULL: there is no choice. */
+typedef struct choice {
+  const char *fastest, *other;
+  double ratio;
+} choice;
+
+/* Switches to the fastest of the kernels that give the same bits. */
+static choice choose(void) {
+  const char *names[MOST_KERNELS];
   double best[MOST_KERNELS];
   int fastest = 0;
-  if (getenv("LORA_DIST_KERNEL") || !ld_gemm_fused()) return;
+  if (getenv("LORA_DIST_KERNEL") || !ld_gemm_fused()) return (choice){0};
   int n = list_kernels(names);
-  if (n < 2) return;
+  if (n < 2) return (choice){0};
   trial t = begin_trial();
   n = drop_different(&t, names, n);
   for (int i = 0; i < n; i++) best[i] = 1e9;
@@ -288,19 +295,26 @@ void ld_kernels_choose(void) {
   for (int i = 1; i < n; i++)
     if (best[i] < 0.95 * best[fastest]) fastest = i;
   ld_gemm_use(names[fastest]);
-  if (n > 1 && strcmp(names[fastest], first) != 0)
-    ld_info(
-        "kernels %s, %.2f times as fast as %s on this processor (measured just now; the bits are the same)",
-        names[fastest], best[fastest ? 0 : 1] / best[fastest], names[fastest ? 0 : 1]);
+  const int other = fastest ? 0 : 1;
+  return n > 1 ? (choice){names[fastest], names[other], best[other] / best[fastest]} : (choice){0};
 }
 
-double ld_kernels_bf16_speed(int threads) {
-  static const enum ld_precision precisions[] = {LD_PRECISION_F32, LD_PRECISION_BF16};
+void ld_kernels_choose(void) {
+  const char *first = ld_gemm_kernel();
+  const choice c = choose();
+  if (c.fastest && strcmp(c.fastest, first) != 0)
+    ld_info(
+        "kernels %s, %.2f times as fast as %s on this processor (measured just now; the bits are the same)",
+        c.fastest, c.ratio, c.other);
+}
+
+double ld_kernels_speed(enum ld_precision precision, int threads) {
+  const enum ld_precision precisions[] = {LD_PRECISION_F32, precision};
   const char *kernel[2];
   double best[2] = {1e9, 1e9};
   for (int p = 0; p < 2; p++) {
     if (ld_gemm_setup(threads, precisions[p], NULL)) return 0;
-    ld_kernels_choose();
+    choose();
     kernel[p] = ld_gemm_kernel();
   }
   trial t = begin_trial();
@@ -312,10 +326,10 @@ double ld_kernels_bf16_speed(int threads) {
   return best[0] / best[1];
 }
 
-void ld_kernels_check_bf16(int threads) {
-  const double speed = ld_kernels_bf16_speed(threads);
+void ld_kernels_check(enum ld_precision precision, const char *name, int threads) {
+  const double speed = ld_kernels_speed(precision, threads);
   if (speed > 0 && speed < 0.9)
-    ld_warn("--precision bf16: on this processor products of bfloat16 have %.2f of the speed of float32 "
+    ld_warn("--precision %s: on this processor products of bfloat16 have %.2f of the speed of float32 "
             "(measured just now): --precision f32 is faster, and rounds less",
-            speed);
+            name, speed);
 }

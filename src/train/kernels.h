@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "linalg/tile.h"
 #include "mpi/comm.h"
 
 /* Checks that all ranks run the same version of the program. Must be the first collective call. LD_EMISMATCH
@@ -23,11 +24,11 @@ int ld_kernels_agree(ld_comm *comm, const char *build, bool mixed, ld_error *err
  * ld_gemm_setup. */
 void ld_kernels_choose(void);
 
-/* The speed of bfloat16 products over float32 ones, measured in a few milliseconds; 0 where this processor has none. For
- * ranks that are to be set up for bfloat16: leaves them so. Call ld_gemm_setup after it otherwise. */
-double ld_kernels_bf16_speed(int threads);
+/* The speed of products of a precision over those of float32, measured in a few milliseconds; 0 where this processor has
+ * none. Leaves them set up for that precision, if it has them. */
+double ld_kernels_speed(enum ld_precision precision, int threads);
 
-/* For one rank of a job with --precision bf16: warns when that is slower. */
-void ld_kernels_check_bf16(int threads);
+/* For one rank of a job with --precision NAME: warns when that is slower than float32. */
+void ld_kernels_check(enum ld_precision precision, const char *name, int threads);
 
 #endif

@@ -272,7 +272,7 @@ def main():
     precisions = args.precisions.split(",")
     if "bf16" in precisions and not bench.has_bf16():
         precisions.remove("bf16")
-        bench.note("bf16: this processor has no AVX512-BF16, without which lora_dist refuses it")
+        bench.note("bf16: this processor has no AVX2, without which lora_dist refuses it")
     kinds = {"draw": Drawing}
     measured = [kinds.get(name, Rounds)(bench, Case(name, p)) for p in precisions for name in args.cases]
     for number in range(args.rounds):

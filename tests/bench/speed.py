@@ -368,7 +368,7 @@ def gemm_rates(bench: Bench) -> dict:
 
 def possible(bench: Bench, case: cases.Case) -> bool:
     if case.precision == "bf16" and not bench.has_bf16():
-        bench.note(f"{case.name}: skipped, this processor has no AVX512-BF16, without which lora_dist refuses bf16")
+        bench.note(f"{case.name}: skipped, this processor has no AVX2, without which lora_dist refuses bf16")
     elif (case.model in shapes.NEED_DATA or case.data in shapes.NEED_DATA) and not bench.args.data:
         bench.note(f"{case.name}: skipped, neither --data nor LORA_DIST_DATA names the folder with text/ and tokenizers/")
     else:

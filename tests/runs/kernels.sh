@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The kernels for AVX2 and for AVX-512 (or NEON), and any number of threads, give the same bits; bfloat16 gives the same
-# bits on all ranks, and a loss within 1% of float32's.
+# The kernels for AVX2 and for AVX-512 (or NEON), and any number of threads, give the same bits; bfloat16, by itself and as
+# AMX sums it, gives the same bits on all ranks, and a loss within 1% of float32's.
 . "$(dirname "$0")/lib.sh"
 m=$models/llama3
 flags=$(grep -m1 ^flags /proc/cpuinfo) # of x86; ARM has none
@@ -25,7 +25,7 @@ if [[ $flags == *avx2* ]]; then
   expect_text '\(avx2\)' err "the kernel's name"
 fi
 LORA_DIST_KERNEL=openblas run openblas 2 --steps 10
-LORA_DIST_KERNEL=sse bad 2 'LORA_DIST_KERNEL=sse: there is no such kernel: use (avx512, avx2, |neon, )?plain, or openblas' "a kernel that does not exist" \
+LORA_DIST_KERNEL=sse bad 2 'LORA_DIST_KERNEL=sse: there is no such kernel: use (avx512, avx2, |neon, )?plain, openblas, or unset it' "a kernel that does not exist" \
   train --model "$m" --data "$m/train.jsonl" --out none
 
 # mixed NAME KERNEL CORE KERNEL CORE ARGUMENT ...: two ranks, each with its own kernels: those of OpenBLAS's
@@ -83,33 +83,45 @@ fi
 
 # The choice is made once, for the run.
 run auto 2 --steps 4 --save-every 2 --precision auto
-expect_text 'precision (f32|bf16): ' err "what --precision auto takes"
+expect_text 'precision (f32|bf16|bf16-amx): ' err "what --precision auto takes"
 chosen=$(sed -n 's/^precision: "\(.*\)"$/\1/p' auto/run.yaml)
-[[ $chosen == f32 || $chosen == bf16 ]] || fail "run.yaml has the precision '$chosen'"
+[[ $chosen =~ ^(f32|bf16|bf16-amx)$ ]] || fail "run.yaml has the precision '$chosen'"
 rm auto/checkpoints/step-00000004.h5
 run auto 1 --steps 4 --save-every 2 --precision auto
 expect_text "precision $chosen, as the run in auto" err "--precision auto of a run that has begun"
 run chosen 1 --steps 4 --save-every 2 --precision "$chosen"
 same_adapter auto chosen
 
-# With AVX2 factors are rounded, and multiplied as floats; the instruction for bfloat16 gives the same bits.
+# Factors are rounded, and multiplied as floats where the processor has only AVX2; its instructions for bfloat16, if it has
+# any, give the same bits.
+bf16() {
+  local p=$1
+  LORA_DIST_KERNEL=openblas bad 2 "$p: LORA_DIST_KERNEL=openblas: there is no such kernel: use .*avx2, or unset it" "$p with another kernel" \
+    train --model "$m" --data "$m/train.jsonl" --out none --precision "$p"
+  run "$p" 1 --steps 100 --precision "$p"
+  run "$p-3" 3 --steps 100 --precision "$p"
+  same_run "$p" "$p-3"
+  LORA_DIST_KERNEL=avx2 run "$p-avx2" 1 --steps 100 --precision "$p"
+  same_run "$p" "$p-avx2"
+  expect_text '\(avx2\)' err "the name of $p's kernels"
+  LORA_DIST_KERNEL=plain bad 2 "$p: LORA_DIST_KERNEL=plain: there is no such kernel" "$p with kernels that it lacks" \
+    train --model "$m" --data "$m/train.jsonl" --out none --precision "$p"
+  losses "$p" >"$p.losses"
+  paste -d' ' f32.losses "$p.losses" |
+    awk '{ off = $6 / $3 - 1; off = off < 0 ? -off : off; worst = off > worst ? off : worst; n++; first = n == 1 ? $3 : first; last = $3 }
+         END { if (n != 100 || !(worst < 0.01) || !(last < first)) { print "FAIL: over " n " steps the losses are off by " worst; exit 1 } }' ||
+    fail "the losses of $p"
+}
 if [[ $flags != *avx2* ]]; then
   ranks 1 train --model "$m" --data "$m/train.jsonl" --out none --precision bf16
   expect_error 2 'precision bf16: this processor has no fused multiply-adds' "bf16 without the instructions"
+  ranks 1 train --model "$m" --data "$m/train.jsonl" --out none --precision bf16-amx
+  expect_error 2 'precision bf16-amx: this processor has no fused multiply-adds' "bf16-amx without the instructions"
 else
-  LORA_DIST_KERNEL=openblas bad 2 'bf16: has no kernel openblas' "bf16 with another kernel" \
-    train --model "$m" --data "$m/train.jsonl" --out none --precision bf16
   run f32 2 --steps 100
-  run bf16 1 --steps 100 --precision bf16
-  run bf16-3 3 --steps 100 --precision bf16
-  same_run bf16 bf16-3
-  LORA_DIST_KERNEL=avx2 run bf16-avx2 1 --steps 100 --precision bf16
-  same_run bf16 bf16-avx2
-  ! cmp -s bf16/adapter.h5 f32/adapter.h5 || fail "bf16 gives float32's bits: is it used at all?"
   losses f32 >f32.losses
-  losses bf16 >bf16.losses
-  paste -d' ' f32.losses bf16.losses |
-    awk '{ off = $6 / $3 - 1; off = off < 0 ? -off : off; worst = off > worst ? off : worst; n++; first = n == 1 ? $3 : first; last = $3 }
-         END { if (n != 100 || !(worst < 0.01) || !(last < first)) { print "FAIL: over " n " steps the losses are off by " worst; exit 1 } }' ||
-    failures=$((failures + 1))
+  bf16 bf16
+  bf16 bf16-amx
+  ! cmp -s bf16/adapter.h5 f32/adapter.h5 || fail "bf16 gives float32's bits: is it used at all?"
+  ! cmp -s bf16-amx/adapter.h5 bf16/adapter.h5 || fail "bf16-amx gives bf16's bits: is it used at all?"
 fi

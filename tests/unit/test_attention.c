@@ -7,9 +7,13 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "linalg/gemm.h"
 #include "nn/ops.h"
 
 enum { HEADS = 4, KV_HEADS = 2, REACH = 5, MOST = 2000, B = 3, WIDEST = 1000 };
+
+/* Errors are those of float32 times this. */
+static double tolerance = 1;
 
 typedef struct matrix {
   float *data;
@@ -58,8 +62,8 @@ static void check(const ld_attention *shape, const matrix m[3], const ld_field *
         expect_row(shape, m, row, row - rows->segment[n], keys->segment[n], keys->segment[n + 1], head,
                    expected);
         for (int d = 0; d < shape->head_dim; d++)
-          cr_assert_float_eq((double)y->data[row * y->stride + head * shape->head_dim + d], expected[d], 2e-6,
-                             "row %d head %d column %d: %g, expected %g", row, head, d,
+          cr_assert_float_eq((double)y->data[row * y->stride + head * shape->head_dim + d], expected[d],
+                             2e-6 * tolerance, "row %d head %d column %d: %g, expected %g", row, head, d,
                              (double)y->data[row * y->stride + head * shape->head_dim + d], expected[d]);
       }
 }
@@ -287,7 +291,7 @@ static void check_near(const float *found, const double *want, int n, const char
     most = fmax(most, fabs((double)found[i] - want[i]));
     scale = fmax(scale, fabs(want[i]));
   }
-  cr_assert(most < 5e-6 * scale, "%s of heads %d wide: %.2e", what, width, most / scale);
+  cr_assert(most < 5e-6 * tolerance * scale, "%s of heads %d wide: %.2e", what, width, most / scale);
 }
 
 /* One pass over T rows and S keys; t: q, k and v with their gradients. */
@@ -353,4 +357,23 @@ Test(attention, gradients) {
   check_gradients(1, 512, 58, 70);
   check_gradients(1, 37, 3, 5);
   check_gradients(1, 1000, 60, 35); /* wider than a block of the tile */
+}
+
+/* With factors of bfloat16, which have 8 bits. */
+static void with_precision(enum ld_precision precision) {
+  if (ld_gemm_setup(1, precision, NULL)) cr_skip_test("this processor has no products of bfloat16");
+  tolerance = 5000;
+  all_shapes(whole, row_segment, true);
+  all_shapes(whole, key_segment, false);
+  check_gradients(3, 40, 70, 77);
+  check_gradients(2, 64, 9, 1700);
+  check_gradients(1, 37, 3, 5);
+}
+
+Test(attention, bf16) {
+  with_precision(LD_PRECISION_BF16);
+}
+
+Test(attention, bf16_amx) {
+  with_precision(LD_PRECISION_BF16_AMX);
 }

@@ -78,6 +78,37 @@ static float multiply_add(float a, float b, float sum) {
   return precision == LD_PRECISION_F32 ? exact : flushed(exact);
 }
 
+/* A number of a result as it is summed: the chains so far, the present one and, of AMX, the sums of even and of odd k in the
+ * present group, which are added to the chain when it ends. */
+typedef struct sum_so_far {
+  float done, chain, half[2];
+  int words; /* of the chain */
+} sum_so_far;
+
+static void end_group(sum_so_far *s) {
+  s->chain = flushed(s->chain + flushed(s->half[0] + s->half[1]));
+  s->half[0] = s->half[1] = 0;
+}
+
+static void end_chain(sum_so_far *s) {
+  if (precision == LD_PRECISION_BF16_AMX) end_group(s);
+  s->done += s->chain;
+  s->chain = 0;
+  s->words = 0;
+}
+
+/* Adds a word of n numbers. */
+static void add_word(sum_so_far *s, int n, const float *a, const float *b) {
+  enum { AMX_GROUP = 16 };
+  for (int k = n - 1; k >= 0; k--) { /* of a pair the second number first */
+    float *to = precision == LD_PRECISION_BF16_AMX ? &s->half[k] : &s->chain;
+    *to = multiply_add(a[k], b[k], *to);
+  }
+  s->words++;
+  if (precision == LD_PRECISION_BF16_AMX && s->words % AMX_GROUP == 0) end_group(s);
+  if (s->words == LD_CHAIN_WORDS) end_chain(s);
+}
+
 /* The error of the sum's C: 0, or a fraction of the sum of absolute values. */
 static double worst(const ld_sum *of, const matrix *left, const matrix *right, bool exact) {
   const ld_term *terms = of->terms;
@@ -87,25 +118,24 @@ static double worst(const ld_sum *of, const matrix *left, const matrix *right, b
   double most = 0;
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++) {
-      float want = (start ? start[i * ldc + j] : 0) + (bias ? bias[of->bias_by_row ? i : j] : 0), chain = 0;
-      double sum = (double)want, size = fabs(sum) + 1e-3;
-      int n = 0;
+      sum_so_far want = {.done =
+                             (start ? start[i * ldc + j] : 0) + (bias ? bias[of->bias_by_row ? i : j] : 0)};
+      double sum = (double)want.done, size = fabs(sum) + 1e-3;
       for (int t = 0; t < n_terms; t++)
         for (int first = 0; first < terms[t].K; first += pair) {
-          for (int k = first + pair - 1; k >= first; k--) { /* of a pair the second number first */
-            if (k >= terms[t].K) continue;
-            const float a = terms[t].scale * at(&left[t], i, k), b = at(&right[t], k, j);
-            chain = multiply_add(a, b, chain);
-            sum += (double)a * (double)b;
-            size += fabs((double)a * (double)b);
+          const int n_pair = terms[t].K - first < pair ? terms[t].K - first : pair;
+          float a[2] = {0}, b[2] = {0};
+          for (int k = 0; k < n_pair; k++) {
+            a[k] = terms[t].scale * at(&left[t], i, first + k), b[k] = at(&right[t], first + k, j);
+            sum += (double)a[k] * (double)b[k];
+            size += fabs((double)a[k] * (double)b[k]);
           }
-          if (++n % LD_CHAIN_WORDS) continue;
-          want += chain;
-          chain = 0;
+          add_word(&want, n_pair, a, b);
         }
-      if (n % LD_CHAIN_WORDS) want += chain;
+      if (want.words) end_chain(&want);
       const float found = C[i * ldc + j];
-      const double off = exact ? memcmp(&want, &found, sizeof found) != 0 : fabs((double)found - sum) / size;
+      const double off =
+          exact ? memcmp(&want.done, &found, sizeof found) != 0 : fabs((double)found - sum) / size;
       most = off > most ? off : most;
     }
   return most;
@@ -195,22 +225,47 @@ Test(gemm, bf16_instruction) {
   try_many("avx512_bf16", 2, true, 0);
 }
 
+/* AMX's order of the sums: its instructions, and the model of them. */
+Test(gemm, amx_model) {
+  precision = LD_PRECISION_BF16_AMX;
+  try_many("avx2", 1, true, 0);
+  try_many("avx2", 3, true, 0);
+}
+
+Test(gemm, amx_instructions) {
+  precision = LD_PRECISION_BF16_AMX;
+  try_many("amx", 1, true, 0);
+  try_many("amx", 3, true, 0);
+}
+
 /* Numbers at the edges of the format: ties, the largest, those that become 0 as factors and as sums. */
-Test(gemm, bf16_edges) {
+static void try_edges(enum ld_precision of) {
   static const float edges[] = {1.00390625f, 1.01171875f, 3.3961775e38f, 1.1754944e-38f,   1.1754942e-38f,
                                 1e-30f,      -1e-30f,     1e-9f,         -1.17549435e-38f, 0};
   enum { N = sizeof edges / sizeof *edges };
-  precision = LD_PRECISION_BF16;
+  precision = of;
   unsetenv("LORA_DIST_KERNEL");
   if (ld_gemm_setup(1, precision, NULL)) cr_skip_test("this processor has no products of bfloat16");
   for (int i = 0; i < N; i++)
     for (int k = 0; k < N; k++) {
       const float a[3] = {edges[i], 1e-20f, edges[k]}, b[3] = {1, edges[k], 0.75f};
-      float C = 0, want = multiply_add(a[1], b[1], 0);
+      float C = 0;
+      sum_so_far want = {.done = 0};
       ld_gemm(1, 1, (ld_term){ld_float_factor(a, 3, false), ld_float_factor(b, 1, false), 3, 1}, 0, &C, 1);
-      want = 0 + multiply_add(a[2], b[2], multiply_add(a[0], b[0], want));
-      cr_assert_arr_eq(&C, &want, sizeof C, "%g and %g: %a, expected %a", edges[i], edges[k], C, want);
+      add_word(&want, 2, a, b);
+      add_word(&want, 1, a + 2, b + 2);
+      end_chain(&want);
+      cr_assert_arr_eq(&C, &want.done, sizeof C, "%g and %g: %a, expected %a", edges[i], edges[k], C,
+                       want.done);
     }
+}
+
+Test(gemm, bf16_edges) {
+  try_edges(LD_PRECISION_BF16);
+}
+
+Test(gemm, amx_edges) {
+  try_edges(LD_PRECISION_BF16_AMX);
 }
 
 Test(gemm, kernels_have_names) {
@@ -218,7 +273,7 @@ Test(gemm, kernels_have_names) {
   setenv("LORA_DIST_KERNEL", "sse", 1);
   cr_assert_eq(ld_gemm_setup(1, LD_PRECISION_F32, &err), LD_EUSAGE);
   cr_assert(strstr(err.text, "LORA_DIST_KERNEL=sse: there is no such kernel"));
-  cr_assert(strstr(err.text, "plain, or openblas"));
+  cr_assert(strstr(err.text, "plain, openblas, or unset it"));
   cr_assert(ld_gemm_kernel(), "products go on all the same");
   setenv("LORA_DIST_KERNEL", "", 1);
   cr_assert_eq(ld_gemm_setup(1, LD_PRECISION_F32, &err), 0);

@@ -1,0 +1,166 @@
+/* Products of few rows (linalg/gemm_few.h), for tables whose words are floats. */
+#ifndef LD_TILE_FEW_H
+#define LD_TILE_FEW_H
+
+#include "linalg/tile/lanes.h"
+
+enum { FEW_ROWS = 4, GROUPS = LD_FEW_COLUMNS / LANES, CACHE_LINE = 64 };
+
+#if defined(__F16C__) || defined(LD_TILE_NEON)
+#define READS_F16
+#endif
+
+/* Numbers [at, at + LANES) of w. */
+INLINE vec read(enum ld_plain form, const void *w, ptrdiff_t at) {
+  typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+  const uint16_t *half = (const uint16_t *)w + at;
+  if (form == LD_PLAIN_F32) return load((const float *)w + at);
+#if defined(__AVX512F__)
+  const __m256i words = _mm256_loadu_si256((const void *)half);
+  if (form == LD_PLAIN_F16) return (vec)_mm512_cvtph_ps(words);
+  return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16);
+#elif defined(__AVX2__)
+  const __m128i words = _mm_loadu_si128((const void *)half);
+  if (form == LD_PLAIN_F16) return (vec)_mm256_cvtph_ps(words);
+  return (vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16);
+#elif defined(LD_TILE_NEON)
+  if (form == LD_PLAIN_F16) return (vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(half)));
+#endif
+  return (vec)(__builtin_convertvector(*(const halves *)(const void *)half, bits) << 16);
+}
+
+INLINE float read_one(enum ld_plain form, const void *w, ptrdiff_t at) {
+  if (form == LD_PLAIN_F32) return ((const float *)w)[at];
+  uint16_t one[LANES] = {((const uint16_t *)w)[at]};
+  return read(form, one, 0)[0];
+}
+
+/* The bytes of a number. */
+INLINE int size_of(enum ld_plain form) {
+  return form == LD_PLAIN_F32 ? 4 : 2;
+}
+
+/* Pairs of 16-bit numbers as words. */
+INLINE vec read_pairs(const char *from) {
+  typedef float words __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
+  return (vec) * (const words *)(const void *)from;
+}
+
+/* panel (numbers of a cache line, LD_FEW_COLUMNS) from the line at at[j] + offset of each column j. All of a line is used
+ * at once: where columns are a power of two apart, it is soon displaced. Two numbers of bfloat16 are turned as a word. */
+INLINE void turn_lines(enum ld_plain form, const char *const *at, ptrdiff_t offset, ptrdiff_t ahead,
+                       float *panel) {
+  const bool pairs = form == LD_PLAIN_BF16;
+  const int numbers = CACHE_LINE / size_of(form);
+  UNROLL for (int g = 0; g < LD_FEW_COLUMNS; g += LANES) {
+    UNROLL for (int k = 0; k < numbers; k += pairs ? 2 * LANES : LANES) {
+      vec row[LANES];
+      UNROLL for (int j = 0; j < LANES; j++) {
+        const char *from = at[g + j] + offset;
+        row[j] = pairs ? read_pairs(from + 2 * k) : read(form, from, k);
+        if (k == 0) __builtin_prefetch(from + ahead, 0, 2);
+      }
+      turn_square(row);
+      UNROLL for (int e = 0; e < LANES; e++) {
+        float *to = panel + (k + (pairs ? 2 * e : e)) * LD_FEW_COLUMNS + g;
+        store(to, pairs ? (vec)((bits)row[e] << 16) : row[e]);
+        if (pairs) store(to + LD_FEW_COLUMNS, (vec)((bits)row[e] & 0xffff0000u));
+      }
+    }
+  }
+}
+
+/* sums (rows, LD_FEW_COLUMNS) += x (rows, n) panel */
+INLINE void add_panel(int rows, int n, const float *x, ptrdiff_t ldx, const float *panel,
+                      vec sums[FEW_ROWS][GROUPS]) {
+  for (int k = 0; k < n; k++)
+    UNROLL for (int g = 0; g < GROUPS; g++) UNROLL for (int i = 0; i < rows; i++) sums[i][g] =
+        multiply_add(x + i * ldx + k, load(panel + k * LD_FEW_COLUMNS + g * LANES), sums[i][g]);
+}
+
+INLINE void few_turned_rows(enum ld_plain form, int rows, int n, const float *x, ptrdiff_t ldx,
+                            const char *const *at, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {
+  const int size = size_of(form), numbers = CACHE_LINE / size;
+  _Alignas(64) float panel[CACHE_LINE / 2 * LD_FEW_COLUMNS];
+  vec sums[FEW_ROWS][GROUPS];
+  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < GROUPS; g++) sums[i][g] =
+      load(sum + i * ld_sum + g * LANES);
+  int k = 0;
+  for (; k + numbers <= n; k += numbers) {
+    turn_lines(form, at, k * size, ahead, panel);
+    add_panel(rows, numbers, x + k, ldx, panel, sums);
+  }
+  for (int e = 0; e < n - k; e++)
+    for (int j = 0; j < LD_FEW_COLUMNS; j++) panel[e * LD_FEW_COLUMNS + j] = read_one(form, at[j], k + e);
+  add_panel(rows, n - k, x + k, ldx, panel, sums);
+  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < GROUPS; g++)
+      store(sum + i * ld_sum + g * LANES, sums[i][g]);
+}
+
+INLINE void few_turned(enum ld_plain form, int rows, int n, int n_columns, const float *x, ptrdiff_t ldx,
+                       const void *w, ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {
+  const char *at[LD_FEW_COLUMNS]; /* those beyond the last repeat it */
+  for (int j = 0; j < LD_FEW_COLUMNS; j++)
+    at[j] = (const char *)w + (j < n_columns ? j : n_columns - 1) * ldw * size_of(form);
+  for (; rows > 0; rows -= FEW_ROWS, x += FEW_ROWS * ldx, sum += FEW_ROWS * ld_sum) {
+    if (rows == 1)
+      few_turned_rows(form, 1, n, x, ldx, at, sum, ld_sum, ahead);
+    else if (rows == 2)
+      few_turned_rows(form, 2, n, x, ldx, at, sum, ld_sum, ahead);
+    else if (rows == 3)
+      few_turned_rows(form, 3, n, x, ldx, at, sum, ld_sum, ahead);
+    else
+      few_turned_rows(form, 4, n, x, ldx, at, sum, ld_sum, ahead);
+  }
+}
+
+/* n rows of w, a constant where this is called; those after them are prefetched. */
+INLINE void few_add(enum ld_plain form, int n, int n_columns, const float *x, const void *w, ptrdiff_t at,
+                    ptrdiff_t ldw, float *sum) {
+  const int size = size_of(form), numbers = CACHE_LINE / size;
+  const char *next = (const char *)w + (at + n * ldw) * size;
+  int j = 0;
+  for (; j + numbers <= n_columns; next += CACHE_LINE) {
+    UNROLL for (int k = 0; k < n; k++) __builtin_prefetch(next + k * ldw * size);
+    for (int v = 0; v < numbers; v += LANES, j += LANES) {
+      vec to = load(sum + j);
+      UNROLL for (int k = 0; k < n; k++) to = multiply_add(x + k, read(form, w, at + k * ldw + j), to);
+      store(sum + j, to);
+    }
+  }
+  for (; j < n_columns; j++)
+    for (int k = 0; k < n; k++)
+      sum[j] = multiply_add(x + k, (vec){read_one(form, w, at + k * ldw + j)}, (vec){sum[j]})[0];
+}
+
+INLINE void few_lines(enum ld_plain form, int rows, int n, int n_columns, const float *x, ptrdiff_t ldx,
+                      const void *w, ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum) {
+  enum { LINES = 4 };
+  int k = 0;
+  for (; k + LINES <= n; k += LINES)
+    for (int i = 0; i < rows; i++)
+      few_add(form, LINES, n_columns, x + i * ldx + k, w, k * ldw, ldw, sum + i * ld_sum);
+  for (; k < n; k++)
+    for (int i = 0; i < rows; i++)
+      few_add(form, 1, n_columns, x + i * ldx + k, w, k * ldw, ldw, sum + i * ld_sum);
+}
+
+/* The two functions for a form of numbers. */
+#define FEW_FUNCTIONS(name, form)                                                                            \
+  static void name##_turned(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,    \
+                            ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {                  \
+    few_turned(form, rows, n, n_columns, x, ldx, w, ldw, sum, ld_sum, ahead);                                \
+  }                                                                                                          \
+  static void name##_lines(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,     \
+                           ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {                   \
+    (void)ahead;                                                                                             \
+    few_lines(form, rows, n, n_columns, x, ldx, w, ldw, sum, ld_sum);                                        \
+  }
+
+FEW_FUNCTIONS(f32, LD_PLAIN_F32)
+FEW_FUNCTIONS(bf16, LD_PLAIN_BF16)
+#ifdef READS_F16
+FEW_FUNCTIONS(f16, LD_PLAIN_F16)
+#endif
+
+#endif

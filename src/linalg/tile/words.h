@@ -1,0 +1,187 @@
+/* How the factors of products become words (linalg/tile.h), for the tables of this folder. A word is a number; with
+ * LD_TILE_PAIRS a pair of bfloat16; with LD_TILE_ROUNDED one of such a pair, as a float. */
+#ifndef LD_TILE_WORDS_H
+#define LD_TILE_WORDS_H
+
+#include "linalg/tile/lanes.h"
+
+enum {
+#if defined(LD_TILE_PAIRS) || defined(LD_TILE_ROUNDED)
+  PAIR = 2,
+#else
+  PAIR = 1,
+#endif
+#ifdef LD_TILE_ROUNDED
+  PAIR_WORDS = 2,
+#else
+  PAIR_WORDS = 1,
+#endif
+  CHAIN = LD_CHAIN_WORDS * PAIR_WORDS,
+  STRIP = (LD_TILE_ROWS + 7) / 8 * 8,
+};
+
+#if defined(LD_TILE_PAIRS) || defined(LD_TILE_ROUNDED)
+/* To bfloat16, the upper half of each element: to even, NaN to a quiet one, and what is no normal number to 0. So does
+ * AVX512-BF16's instruction. */
+INLINE bits rounded(vec x) {
+  const bits from = (bits)x, magnitude = from & 0x7fffffffu;
+  const bits nearest = from + 0x7fffu + (from >> 16 & 1u);
+  const bits is_nan = (bits)(magnitude > 0x7f800000u), is_small = (bits)(magnitude < 0x00800000u);
+  const bits to = (is_nan & (from | 0x00400000u)) | (~is_nan & nearest);
+  return ((is_small & (from & 0x80000000u)) | (~is_small & to)) & 0xffff0000u;
+}
+#endif
+
+#ifdef LD_TILE_PAIRS
+/* Words of numbers times a factor: element i of `even` and of `odd` become word i. */
+INLINE vec pair_up(vec even, vec odd) {
+#ifdef __AVX512BF16__
+  const __m512i woven = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
+                                         22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return (vec)_mm512_permutexvar_epi16(woven, (__m512i)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even));
+#else
+  return (vec)(rounded(even) >> 16 | rounded(odd));
+#endif
+}
+
+/* Numbers that follow each other, `high` after `low`, as words. */
+INLINE vec pack(vec low, vec high) {
+#ifdef __AVX512BF16__
+  return (vec)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+#else
+  order even;
+  UNROLL for (int e = 0; e < LANES; e++) even[e] = 2 * e;
+  return pair_up(pick(low, high, even), pick(low, high, even + 1));
+#endif
+}
+
+static float pair_of(float even, float odd) {
+  return pair_up((vec){even}, (vec){odd})[0];
+}
+
+static void copy(int n, const float *x, float factor, float *words) {
+  int i = 0;
+  for (; i + 2 * LANES <= n; i += 2 * LANES)
+    store(words + i / 2, pack(factor * load(x + i), factor * load(x + i + LANES)));
+  for (; i < n; i += 2) words[i / 2] = pair_of(factor * x[i], i + 1 < n ? factor * x[i + 1] : 0);
+}
+
+/* words[i] = factor * (even[i], odd[i]) */
+INLINE void weave(int n, const float *even, const float *odd, float factor, float *words) {
+  int i = 0;
+  for (; i + LANES <= n; i += LANES)
+    store(words + i, pair_up(factor * load(even + i), factor * load(odd + i)));
+  for (; i < n; i++) words[i] = pair_of(factor * even[i], factor * odd[i]);
+}
+
+static void lay_alone(int n, const float *x, float factor, float *words) {
+  for (int i = 0; i < n; i++) words[i] = pair_of(factor * x[i], 0);
+}
+
+static void lay(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *words,
+                ptrdiff_t ld_words) {
+  for (int k = 0; k < n; k += 2, x += 2 * ld, words += ld_words) {
+    if (k + 1 < n)
+      weave(n_columns, x, x + ld, factor, words);
+    else
+      lay_alone(n_columns, x, factor, words);
+    for (int i = n_columns; i < padded; i++) words[i] = 0;
+  }
+}
+#elif defined(LD_TILE_ROUNDED)
+INLINE vec take(const float *x, float factor) {
+  return (vec)rounded(factor * load(x));
+}
+
+INLINE float take_one(float x, float factor) {
+  return ((vec)rounded((vec){factor * x}))[0];
+}
+
+static void copy(int n, const float *x, float factor, float *words) {
+  order other;
+  int i = 0;
+  UNROLL for (int e = 0; e < LANES; e++) other[e] = e ^ 1;
+  for (; i + LANES <= n; i += LANES) {
+    const vec v = take(x + i, factor);
+    store(words + i, pick(v, v, other));
+  }
+  for (; i < n; i += 2) {
+    words[i] = i + 1 < n ? take_one(x[i + 1], factor) : 0;
+    words[i + 1] = take_one(x[i], factor);
+  }
+}
+
+static void lay_line(int n, int padded, const float *x, float factor, float *words) {
+  int i = 0;
+  for (; i + LANES <= n; i += LANES) store(words + i, take(x + i, factor));
+  for (; i < n; i++) words[i] = take_one(x[i], factor);
+  for (; i < padded; i++) words[i] = 0;
+}
+
+static void lay(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *words,
+                ptrdiff_t ld_words) {
+  for (int k = 0; k < n; k += 2, x += 2 * ld, words += 2 * ld_words) {
+    lay_line(k + 1 < n ? n_columns : 0, padded > n_columns ? padded : n_columns, x + ld, factor, words);
+    lay_line(n_columns, padded, x, factor, words + ld_words);
+  }
+}
+#else
+static void copy(int n, const float *x, float factor, float *words) {
+  for (int i = 0; i < n; i++) words[i] = factor * x[i];
+}
+
+static void lay(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *words,
+                ptrdiff_t ld_words) {
+  for (int k = 0; k < n; k++, x += ld, words += ld_words) {
+    int i = 0;
+    for (; i + LANES <= n_columns; i += LANES) store(words + i, factor * load(x + i));
+    for (; i < n_columns; i++) words[i] = factor * x[i];
+    for (; i < padded; i++) words[i] = 0;
+  }
+}
+#endif
+
+static void cut(int n, int n_columns, int height, const float *lines, ptrdiff_t ld, float *to,
+                ptrdiff_t ld_strip) {
+  for (int i = 0; i < n_columns; i += height, to += ld_strip)
+    for (int k = 0; k < n; k++)
+      UNROLL for (int v = 0; v < STRIP; v += LANES) store(to + k * STRIP + v, load(lines + k * ld + i + v));
+}
+
+#ifndef LD_TILE_ROUNDED
+/* The next LANES words of a column. */
+INLINE vec take(const float *x, float factor) {
+#ifdef LD_TILE_PAIRS
+  return pack(factor * load(x), factor * load(x + LANES));
+#else
+  return factor * load(x);
+#endif
+}
+#endif
+
+/* LANES columns. Whole squares at once, what is left over number by number. */
+static void turn_columns(int n, int n_columns, const float *x, ptrdiff_t ld, float factor, float *panel) {
+  enum { NUMBERS = LANES / PAIR_WORDS * PAIR }; /* of a column in a square */
+  int k = 0;
+  for (; n_columns == LANES && k + NUMBERS <= n; k += NUMBERS, panel += LANES * LD_PANEL) {
+    vec row[LANES];
+    UNROLL for (int j = 0; j < LANES; j++) row[j] = take(x + j * ld + k, factor);
+    turn_square(row);
+    UNROLL for (int j = 0; j < LANES; j++) store(panel + j * LD_PANEL, row[PAIR_WORDS == 2 ? j ^ 1 : j]);
+  }
+  for (; k < n; k += PAIR, panel += PAIR_WORDS * LD_PANEL)
+    for (int j = 0; j < LANES; j++) {
+      float word[2] = {0};
+      if (j < n_columns) copy(n - k < PAIR ? n - k : PAIR, x + j * ld + k, factor, word);
+      for (int w = 0; w < PAIR_WORDS; w++) panel[w * LD_PANEL + j] = word[w];
+    }
+}
+
+static void turn(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *panel) {
+  for (int j = 0; j < padded; j += LANES) {
+    const int rest = n_columns - j, here = rest < 0 ? 0 : rest < LANES ? rest : LANES;
+    turn_columns(n, here, x + j * ld, ld, factor, panel + j);
+  }
+}
+
+#endif
