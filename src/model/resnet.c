@@ -249,7 +249,8 @@ static void build_resnet_cifar(ld_builder *b) {
 static ld_maps unit_forward(ld_tape *t, const unit *u, ld_maps x, ld_maps residual,
                             enum ld_activation activation, const ld_batch *batch) {
   const bool relu = activation == LD_RELU;
-  x = ld_op_affine(t, ld_op_convolution(t, x, &u->convolution, batch), u->scale, u->shift, residual, relu);
+  x = ld_op_convolution_affine(t, x, &u->convolution, &(ld_affine){u->scale, u->shift, residual, relu},
+                               batch);
   if (!relu && activation != LD_IDENTITY) x.x = ld_op_activation(t, x.x, activation);
   return x;
 }

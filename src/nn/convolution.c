@@ -3,6 +3,7 @@
  * "High Performance Convolutional Neural Networks for Document Processing", 2006, section 3.1. */
 #include <string.h>
 
+#include "base/vmath.h"
 #include "nn/linear.h"
 #include "nn/ops.h"
 #include "nn/patches.h"
@@ -24,10 +25,12 @@ typedef struct convolution_op {
   const ld_batch *batch;
   ld_window window;
   ld_maps x, y;
-  const ld_tensor *residual; /* NULL for none */
-  int rows, back_rows;       /* of the output in a tile, forward and backward; the images are stacked */
-  float *kept;               /* (layer's kept, B H W) of y */
-  bool fresh;                /* x's gradient is */
+  const ld_tensor *residual;  /* NULL for none */
+  const float *scale, *shift; /* NULL: the sum starts from the residual. Otherwise see ld_affine */
+  bool relu, passes;          /* passes: the gradient goes back through an affine function */
+  int rows, back_rows;        /* of the output in a tile, forward and backward; the images are stacked */
+  float *kept;                /* (layer's kept, B H W) of y */
+  bool fresh;                 /* x's gradient is */
 } convolution_op;
 
 /* Output rows [row, row + n_rows), which are columns [column, column + n) of y. */
@@ -84,6 +87,8 @@ static int patch_columns(const convolution_op *op) {
 /* Carved from the scratch. */
 typedef struct scratch {
   float *patches;  /* (in, patch_columns) */
+  float *band;     /* where patches are made */
+  float *passed;   /* (out, tile of the backward pass): the gradient of the sum, behind an affine function */
   float *spare;    /* (layer's spare, tile of the backward pass) */
   float *dropped;  /* x after dropout, in x's shape */
   float *gradient; /* in the backward pass, the gradient of that */
@@ -94,11 +99,17 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
   const size_t n = (size_t)op->back_rows * (size_t)op->y.width,
                x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
-  const size_t sizes[] = {(size_t)layer->in * (size_t)patch_columns(op), (size_t)ld_linear_spare(layer) * n,
-                          dropped, dropped};
-  float **const places[] = {&s->patches, &s->spare, &s->dropped, &s->gradient};
+  const size_t band = makes(op) ? ld_patches_band(&op->window, larger(op->rows, op->back_rows)) : 0;
+  const size_t passed = op->passes ? (size_t)layer->out * n : 0;
+  const size_t sizes[] = {(size_t)layer->in * (size_t)patch_columns(op),
+                          band,
+                          passed,
+                          (size_t)ld_linear_spare(layer) * n,
+                          dropped,
+                          dropped};
+  float **const places[] = {&s->patches, &s->band, &s->passed, &s->spare, &s->dropped, &s->gradient};
   size_t total = 0;
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 6; i++) {
     *places[i] = memory && sizes[i] ? memory + total : NULL;
     total += sizes[i];
   }
@@ -120,15 +131,15 @@ typedef struct made_patches {
   ld_coded numbers;
 } made_patches;
 
-/* The patches of `in`, which has x's shape: in place, made, or laid out at `memory`. */
-static ld_side patches_of(const convolution_op *op, const tile *t, const float *in, float *memory,
+/* The patches of `in`, which has x's shape: in place, made, or laid out. */
+static ld_side patches_of(const convolution_op *op, const tile *t, const float *in, const scratch *s,
                           made_patches *made) {
   if (is_pointwise(op)) return ld_side_at((float *)in + t->column, op->x.x->cols);
   if (!makes(op)) {
-    ld_patches_take(&op->window, in, t->row, t->n_rows, memory);
-    return ld_side_at(memory, t->n);
+    ld_patches_take(&op->window, in, t->row, t->n_rows, s->patches);
+    return ld_side_at(s->patches, t->n);
   }
-  made->from = (ld_patches){&op->window, in, t->row, t->n_rows};
+  made->from = ld_patches_over(&op->window, in, t->row, t->n_rows, s->band);
   made->numbers = ld_patches_coded(&made->from);
   return (ld_side){.ld = t->n, .made = &made->numbers};
 }
@@ -141,10 +152,35 @@ static ld_product product_of(const convolution_op *op, const tile *t, const floa
                       .T = t->n,
                       .columns = true,
                       .dropped = s->dropped != NULL,
-                      .x = in ? patches_of(op, t, in, s->patches, made) : (ld_side){0},
+                      .x = in ? patches_of(op, t, in, s, made) : (ld_side){0},
                       .y = ld_side_at(op->y.x->data + t->column, N),
                       .kept = ld_side_at(op->kept ? op->kept + t->column : NULL, N),
                       .scratch = s->spare};
+}
+
+LD_VECTOR static void affine_row(float *y, float scale, float shift, int n) {
+  for (int i = 0; i < n; i++) y[i] = scale * y[i] + shift;
+}
+
+LD_VECTOR static void affine_row_onto(float *y, const float *residual, float scale, float shift, int n) {
+  for (int i = 0; i < n; i++) y[i] = scale * y[i] + shift + residual[i];
+}
+
+LD_VECTOR static void positive_row(float *y, int n) {
+  for (int i = 0; i < n; i++) y[i] = y[i] > 0 ? y[i] : 0;
+}
+
+/* y = the affine function of a tile of sums, while they are still in a cache. */
+static void apply_affine(const convolution_op *op, const tile *t) {
+  for (int c = 0; c < op->layer->out; c++) {
+    const size_t at = (size_t)c * (size_t)op->y.x->cols + (size_t)t->column;
+    float *y = op->y.x->data + at;
+    if (op->residual)
+      affine_row_onto(y, op->residual->data + at, op->scale[c], op->shift[c], t->n);
+    else
+      affine_row(y, op->scale[c], op->shift[c], t->n);
+    if (op->relu) positive_row(y, t->n);
+  }
 }
 
 static void convolution_forward(ld_tape *tape, void *self) {
@@ -158,9 +194,41 @@ static void convolution_forward(ld_tape *tape, void *self) {
     ld_product p = product_of(op, &t, in, &s, &made);
     ld_linear_read(&p);
     if (in != x) p = product_of(op, &t, x, &s, &made);
-    if (op->residual) p.start = ld_side_at(op->residual->data + t.column, op->y.x->cols);
+    if (op->residual && !op->scale) p.start = ld_side_at(op->residual->data + t.column, op->y.x->cols);
     ld_linear_forward(&p);
+    if (op->scale) apply_affine(op, &t);
   }
+}
+
+/* dy = 0 where y is not positive. */
+LD_VECTOR static void positive_backward(float *dy, const float *y, int n) {
+  for (int i = 0; i < n; i++) dy[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+LD_VECTOR static void scale_row(float *to, const float *from, float scale, int n) {
+  for (int i = 0; i < n; i++) to[i] = scale * from[i];
+}
+
+LD_VECTOR static void scale_positive_row(float *to, const float *dy, const float *y, float scale, int n) {
+  for (int i = 0; i < n; i++) to[i] = scale * (y[i] > 0 ? dy[i] : 0);
+}
+
+/* The gradient of a tile's sums. What the positive part lets through is the gradient of the residual too, to which the tape
+ * hands it on. */
+static ld_side sum_gradient(const convolution_op *op, const tile *t, const scratch *s) {
+  const int N = op->y.x->cols;
+  float *dy = op->y.x->grad + t->column;
+  const float *y = op->y.x->data + t->column;
+  if (!op->scale) return ld_side_at(dy, N);
+  for (int c = 0; c < op->layer->out; c++, dy += N, y += N) {
+    float *to = s->passed + (size_t)c * (size_t)t->n;
+    if (op->relu && op->residual) positive_backward(dy, y, t->n);
+    if (op->relu && !op->residual)
+      scale_positive_row(to, dy, y, op->scale[c], t->n);
+    else
+      scale_row(to, dy, op->scale[c], t->n);
+  }
+  return ld_side_at(s->passed, t->n);
 }
 
 /* dx += the gradient of a tile's patches, which overwrites the patches. */
@@ -186,7 +254,7 @@ static void convolution_backward(ld_tape *tape, void *self) {
     const tile t = tile_at(op, row, op->back_rows);
     made_patches made;
     ld_product p = product_of(op, &t, in, &s, &made);
-    p.y.data = op->y.x->grad + t.column;
+    p.y = sum_gradient(op, &t, &s);
     ld_linear_gradients(&p);
     if (dx) input_gradient(op, &t, p, &s, drops ? LD_THROUGH_BASE : LD_THROUGH_ALL, dx);
     if (dx && drops) input_gradient(op, &t, p, &s, LD_THROUGH_CHANGE, s.gradient);
@@ -196,16 +264,24 @@ static void convolution_backward(ld_tape *tape, void *self) {
                       ld_side_at(dx, x->stride), true);
 }
 
-ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x, const ld_linear *layer,
-                                     const ld_batch *batch) {
+/* Adds the operation to the tape; `wanted` has what is particular to it. */
+static ld_maps push(ld_tape *tape, convolution_op wanted, ld_tensor *residual) {
+  const ld_linear *layer = wanted.layer;
+  const ld_maps x = wanted.x;
   convolution_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (convolution_op){.layer = layer, .batch = batch, .x = x, .residual = residual.x};
+  *op = wanted;
+  op->residual = residual;
   op->window = ld_window_over(&layer->kernel, x.x->rows, x.n, x.height, x.width);
   op->y = (ld_maps){NULL, x.n, op->window.out_height, op->window.out_width};
   const int N = op->y.n * op->y.height * op->y.width;
   op->y.x = ld_tape_maps(tape, layer->out, op->y.n, op->y.height, op->y.width);
+  op->passes = op->scale && (x.x->trained || layer->change || (residual && residual->trained));
   set_tiles(op);
   scratch s;
+  ld_tensor *reads[3] = {NULL};
+  int n_reads = 0;
+  if (ld_linear_trains(layer)) reads[n_reads++] = x.x;
+  if (op->relu) reads[n_reads++] = op->y.x;
   ld_tape_push(tape, (ld_op){.name = "convolution",
                              .module = layer->path,
                              .self = op,
@@ -213,14 +289,31 @@ ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x,
                              .backward = convolution_backward,
                              .out = op->y.x,
                              .in = LD_TENSORS(x.x),
-                             .accumulate = residual.x,
-                             .backward_reads = LD_TENSORS(ld_linear_trains(layer) ? x.x : NULL),
+                             .accumulate = residual,
+                             .backward_reads = reads,
                              .layers = LD_LAYERS(layer),
                              .fresh = is_pointwise(op) ? &op->fresh : NULL,
                              .kept = {&op->kept, (size_t)ld_linear_kept(layer) * (size_t)N},
                              .scratch = carve(tape, op, NULL, &s),
                              .work = ld_linear_work(layer, N, x.x->trained)});
   return op->y;
+}
+
+ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x, const ld_linear *layer,
+                                     const ld_batch *batch) {
+  return push(tape, (convolution_op){.layer = layer, .batch = batch, .x = x}, residual.x);
+}
+
+ld_maps ld_op_convolution_affine(ld_tape *tape, ld_maps x, const ld_linear *layer, const ld_affine *affine,
+                                 const ld_batch *batch) {
+  return push(tape,
+              (convolution_op){.layer = layer,
+                               .batch = batch,
+                               .x = x,
+                               .scale = affine->scale,
+                               .shift = affine->shift,
+                               .relu = affine->relu},
+              affine->residual.x);
 }
 
 ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *layer, const ld_batch *batch) {

@@ -161,6 +161,18 @@ ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *convolution
 ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x, const ld_linear *convolution,
                                      const ld_batch *batch);
 
+/* What follows the sum of a convolution: scale and shift (C), each of a channel, which is a frozen batch normalisation (Ioffe
+ * and Szegedy, "Batch Normalization", 2015, section 3.1), then `residual` is added, if it has maps, and with `relu` the
+ * positive part is taken. Borrows scale and shift. */
+typedef struct ld_affine {
+  const float *scale, *shift;
+  ld_maps residual;
+  bool relu;
+} ld_affine;
+
+ld_maps ld_op_convolution_affine(ld_tape *tape, ld_maps x, const ld_linear *convolution,
+                                 const ld_affine *affine, const ld_batch *batch);
+
 /* (x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance of each of n_groups groups of
  * neighbouring channels of each image, weight and bias (C) frozen; then its SiLU, with `silu`. n_groups divides C.
  * Wu and He, "Group Normalization", 2018. */
@@ -193,12 +205,6 @@ ld_maps ld_op_upsample(ld_tape *tape, ld_maps x, int height, int width);
 
 /* The channels of a, then those of b, of the same images. */
 ld_maps ld_op_join(ld_tape *tape, ld_maps a, ld_maps b);
-
-/* y = scale x + shift (+ residual), with scale and shift (C) per channel: a frozen batch normalisation. Then
- * its positive part, with `relu`. residual.x may be NULL. Ioffe and Szegedy, "Batch Normalization", 2015,
- * section 3.1. */
-ld_maps ld_op_affine(ld_tape *tape, ld_maps x, const float *scale, const float *shift, ld_maps residual,
-                     bool relu);
 
 /* The largest value under a square window that extends over the edges by `padding`. */
 ld_maps ld_op_max_pool(ld_tape *tape, ld_maps x, int size, int stride, int padding);

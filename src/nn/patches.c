@@ -126,73 +126,201 @@ void ld_patches_add(const ld_window *w, float *patches, int row, int n_rows, flo
   move_runs(w, x, row, n_rows, patches, add_run);
 }
 
-/* Output pixels side by side in a row: `n` of them from number `at` on, the first of which is (y, x) of its image. That
- * begins `image` numbers into a channel's maps. */
-typedef struct span {
-  int at, n, y, x;
-  ptrdiff_t image;
-} span;
+/* A band has, one after the other,
+ *
+ *   channels
+ *     rows of the input by their remainder modulo the stride
+ *       images, of each the rows that some output rows see
+ *         columns by their remainder modulo the stride
+ *           columns
+ *
+ * where only remainders that the kernel reaches are there. So, for one position of the kernel, neighbours in the output are
+ * neighbours in the band, and another position is a fixed distance away. */
+typedef struct band_shape {
+  int row_phases, column_phases;
+  int more_rows; /* than output rows, of each image and remainder */
+  ptrdiff_t phase, line;
+} band_shape;
 
-enum { MOST_SPANS = 32 };
-
-/* Fills in the spans of output pixels [column, column + n); returns how many there are. */
-static int spans_of(const ld_patches *p, int column, int n, span spans[MOST_SPANS]) {
-  const ld_window *w = p->window;
-  int n_spans = 0;
-  for (int at = 0; at < n; n_spans++) {
-    const int row = p->row + (column + at) / w->out_width, x = (column + at) % w->out_width;
-    const int rest = w->out_width - x;
-    span *s = &spans[n_spans];
-    *s = (span){at, rest < n - at ? rest : n - at, row % w->out_height, x,
-                (ptrdiff_t)(row / w->out_height) * w->in_height * w->in_width};
-    at += s->n;
-  }
-  return n_spans;
+static int smaller(int a, int b) {
+  return a < b ? a : b;
 }
 
-/* The number of a channel, and the place in the kernel, of a line of the matrix. */
+static band_shape shape_of(const ld_window *w) {
+  const ld_kernel *k = &w->kernel;
+  band_shape s = {.row_phases = smaller(k->height, k->stride), .column_phases = smaller(k->width, k->stride)};
+  s.more_rows = (k->height - 1) / k->stride;
+  s.phase = w->out_width + (k->width - 1) / k->stride;
+  s.line = s.column_phases * s.phase;
+  return s;
+}
+
+/* The images that output rows [row, row + n_rows) are in. */
+static int images_of(const ld_window *w, int row, int n_rows) {
+  return (row + n_rows - 1) / w->out_height - row / w->out_height + 1;
+}
+
+/* Rows of one remainder, of all images. */
+static ptrdiff_t rows_of_phase(const ld_window *w, int row, int n_rows) {
+  return n_rows + (ptrdiff_t)shape_of(w).more_rows * images_of(w, row, n_rows);
+}
+
+/* Floats of a channel. */
+static ptrdiff_t channel_size(const ld_window *w, int row, int n_rows) {
+  const band_shape s = shape_of(w);
+  return s.row_phases * rows_of_phase(w, row, n_rows) * s.line;
+}
+
+enum { VECTOR = 8 }; /* floats that are copied at once; the last ones may lie behind the band */
+
+size_t ld_patches_band(const ld_window *w, int n_rows) {
+  /* Rows that begin at the last one of an image are in the most images. */
+  const ptrdiff_t most = n_rows > 0 ? channel_size(w, w->out_height - 1, n_rows) : 0;
+  return (size_t)w->channels * (size_t)most + VECTOR;
+}
+
+/* A row of the band: column x of phase p is number x * stride + p - padding of an input row, or 0 outside. NULL: all are 0. */
+static inline void fill_line(const ld_window *w, const band_shape *s, const float *from, float *to) {
+  const ld_kernel *k = &w->kernel;
+  const int n = (int)s->phase, stride = k->stride;
+  for (int p = 0; p < s->column_phases; p++, to += n) {
+    int low = 0, high = 0;
+    if (from) inside(0, n, p, w->in_width, k, &low, &high);
+    const float *first = from + (ptrdiff_t)low * stride + p - k->padding;
+    zero(to, low);
+    if (stride == 1)
+      memcpy(to + low, first, (size_t)(high - low) * sizeof *to);
+    else
+      for (int x = low; x < high; x++) to[x] = first[(x - low) * stride];
+    zero(to + high, n - high);
+  }
+}
+
+/* All rows of one remainder in a channel's maps. */
+static void fill_phase(const ld_window *w, const float *maps, int row, int n_rows, int phase, float *to) {
+  const band_shape s = shape_of(w);
+  const ld_kernel *k = &w->kernel;
+  for (int done = 0, here; done < n_rows; done += here) {
+    const int image = (row + done) / w->out_height, y = (row + done) % w->out_height;
+    here = smaller(w->out_height - y, n_rows - done);
+    for (int i = y; i < y + here + s.more_rows; i++, to += s.line) {
+      const int at = i * k->stride + phase - k->padding;
+      const bool there = at >= 0 && at < w->in_height;
+      fill_line(w, &s, there ? maps + ((ptrdiff_t)image * w->in_height + at) * w->in_width : NULL, to);
+    }
+  }
+}
+
+ld_patches ld_patches_over(const ld_window *w, const float *x, int row, int n_rows, float *band) {
+  const band_shape s = shape_of(w);
+  const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
+  const ptrdiff_t phase = rows_of_phase(w, row, n_rows) * s.line;
+  float *to = band;
+  for (int c = 0; c < w->channels; c++)
+    for (int p = 0; p < s.row_phases; p++, to += phase)
+      fill_phase(w, x + (size_t)c * map, row, n_rows, p, to);
+  for (int i = 0; i < VECTOR; i++) to[i] = 0;
+  return (ld_patches){w, row, n_rows, band};
+}
+
+/* How a piece of a line is copied from the band: VECTOR numbers at a time, of which the last ones may be written over by the
+ * next, then single ones. `from` counts from the pixel under the kernel's first position in a channel. */
+typedef struct move {
+  int to;
+  ptrdiff_t from;
+} move;
+
+enum { PIECE = 32 };
+
+typedef struct moves {
+  move wide[PIECE], single[VECTOR];
+  int n_wide, n_single;
+} moves;
+
+/* Numbers [at, at + n) of a piece of `whole`, which are neighbours in the band. */
+static void add_moves(moves *m, int at, int n, int whole, ptrdiff_t from) {
+  int i = 0;
+  for (; i < n && at + i + VECTOR <= whole; i += VECTOR) m->wide[m->n_wide++] = (move){at + i, from + i};
+  for (; i < n; i++) m->single[m->n_single++] = (move){at + i, from + i};
+}
+
+/* Those of output pixels [column, column + n), n at most PIECE. */
+static moves moves_of(const ld_patches *p, int column, int n) {
+  const ld_window *w = p->window;
+  const band_shape s = shape_of(w);
+  const int W = w->out_width;
+  moves m = {.n_wide = 0};
+  ptrdiff_t begin = 0;
+  int first = 0;
+  for (int at = 0, here; at < n; at += here) {
+    const int y = (column + at) / W, x = (column + at) % W;
+    const ptrdiff_t line = y + (ptrdiff_t)s.more_rows * (images_of(w, p->row, y + 1) - 1);
+    const ptrdiff_t from = line * s.line + x;
+    here = smaller(W - x, n - at);
+    if (at && from != begin + at - first) {
+      add_moves(&m, first, at - first, n, begin);
+      first = at;
+    }
+    if (first == at) begin = from;
+  }
+  add_moves(&m, first, n - first, n, begin);
+  return m;
+}
+
+/* The channel and the position of the kernel of a line of the matrix, and where its numbers are in the band. */
 typedef struct place {
   int channel, i, j;
+  ptrdiff_t row, column;
 } place;
 
-static void next_place(const ld_kernel *k, place *p) {
-  if (++p->j < k->width) return;
-  p->j = 0;
-  if (++p->i < k->height) return;
-  p->i = 0;
-  p->channel++;
+/* Where a position along one side of the kernel is: a remainder's distance, and that of a pixel. */
+static ptrdiff_t place_along(int position, int stride, ptrdiff_t phase, ptrdiff_t pixel) {
+  return position % stride * phase + position / stride * pixel;
 }
 
-LD_VECTOR static void make_span(const ld_window *w, const span *s, const float *maps, int i, int j,
-                                float *out) {
+static inline void next_place(const ld_window *w, const band_shape *s, ptrdiff_t phase, place *p) {
   const ld_kernel *k = &w->kernel;
-  const int stride = k->stride, y = s->y * stride - k->padding + i, x = s->x * stride - k->padding + j;
-  const float *row = maps + s->image + (ptrdiff_t)y * w->in_width;
-  int low, high;
-  inside(s->x, s->n, j, w->in_width, k, &low, &high);
-  if (y < 0 || y >= w->in_height) low = high = 0;
-  zero(out, low);
-  if (stride == 1)
-    for (int t = low; t < high; t++) out[t] = row[x + t];
-  else
-    for (int t = low; t < high; t++) out[t] = row[x + t * stride];
-  zero(out + high, s->n - high);
+  if (++p->j == k->width) {
+    p->j = 0;
+    if (++p->i == k->height) p->i = 0, p->channel++;
+    p->row = k->stride == 1 ? p->i * s->line : place_along(p->i, k->stride, phase, s->line);
+  }
+  p->column = k->stride == 1 ? p->j : place_along(p->j, k->stride, s->phase, 1);
+}
+
+/* Pieces of some lines, the first of which is at `of`. */
+LD_VECTOR static void make_pieces(const ld_patches *p, const moves *m, place of, int lines, float *out,
+                                  ptrdiff_t ld) {
+  const band_shape s = shape_of(p->window);
+  const ptrdiff_t channel = channel_size(p->window, p->row, p->n_rows), phase = channel / s.row_phases;
+  for (int l = 0; l < lines; l++, next_place(p->window, &s, phase, &of)) {
+    const float *from = p->band + of.channel * channel + of.row + of.column;
+    float *to = out + l * ld;
+    for (int i = 0; i < m->n_wide; i++)
+      memcpy(to + m->wide[i].to, from + m->wide[i].from, VECTOR * sizeof *to);
+    for (int i = 0; i < m->n_single; i++) to[m->single[i].to] = from[m->single[i].from];
+  }
+}
+
+/* The place of line number `line`. */
+static place place_of(const ld_patches *p, int line) {
+  const ld_kernel *k = &p->window->kernel;
+  const band_shape s = shape_of(p->window);
+  const int area = k->height * k->width;
+  const ptrdiff_t phase = channel_size(p->window, p->row, p->n_rows) / s.row_phases;
+  place at = {line / area, line % area / k->width, line % k->width, 0, 0};
+  at.row = place_along(at.i, k->stride, phase, s.line);
+  at.column = place_along(at.j, k->stride, s.phase, 1);
+  return at;
 }
 
 static void make_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
                        int lines, int n) {
   const ld_patches *p = from->data;
-  const ld_window *w = p->window;
-  const ld_kernel *k = &w->kernel;
-  const int line = (int)(first / stride), column = (int)(first % stride), area = k->height * k->width;
-  const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
-  for (int at = 0; at < n; at += MOST_SPANS) {
-    span spans[MOST_SPANS];
-    const int n_spans = spans_of(p, column + at, n - at < MOST_SPANS ? n - at : MOST_SPANS, spans);
-    place of = {line / area, line % area / k->width, line % k->width};
-    for (int l = 0; l < lines; l++, next_place(k, &of))
-      for (int s = 0; s < n_spans; s++)
-        make_span(w, &spans[s], p->x + (size_t)of.channel * map, of.i, of.j, out + l * ld + at + spans[s].at);
+  const place of = place_of(p, (int)(first / stride));
+  for (int at = 0; at < n; at += PIECE) {
+    const moves m = moves_of(p, (int)(first % stride) + at, smaller(n - at, PIECE));
+    make_pieces(p, &m, of, lines, out + at, ld);
   }
 }
 

@@ -187,13 +187,11 @@ enum { B = 3, SIDE = 15, CHANNELS = 3, MAPS = 10, CLASSES = 12 };
 static void record_images(ld_tape *t, const layer *l, const float *const *vectors, const ld_batch *batch,
                           double *loss) {
   const float *scale = vectors[0], *shift = vectors[1];
-  const ld_maps first =
-      ld_op_convolution(t, ld_op_images(t, ld_batch_field(batch, LD_IMAGE)), &l[0].linear, batch);
-  ld_maps x = ld_op_affine(t, first, scale, shift, (ld_maps){0}, true);
-  x = ld_op_affine(t, x, shift, scale, first, false);
-  x = ld_op_max_pool(t, x, 3, 2, 1);
-  const ld_maps y = ld_op_convolution(t, x, &l[1].linear, batch);
-  x = ld_op_affine(t, y, scale, shift, ld_op_subsample(t, first, CLASSES), false);
+  const ld_maps first = ld_op_convolution_affine(t, ld_op_images(t, ld_batch_field(batch, LD_IMAGE)),
+                                                 &l[0].linear, &(ld_affine){scale, shift, {0}, true}, batch);
+  ld_maps x = ld_op_max_pool(t, first, 3, 2, 1);
+  const ld_maps shortcut = ld_op_subsample(t, first, CLASSES);
+  x = ld_op_convolution_affine(t, x, &l[1].linear, &(ld_affine){shift, scale, shortcut, false}, batch);
   ld_op_class_loss(t, ld_op_mean_pool(t, x), ld_batch_field(batch, LD_TARGETS), loss);
 }
 

@@ -69,4 +69,4 @@ ranks 1 train --model "$m" --data "$m/train.h5" --out images --steps 1 --batch-s
 expect_status 0 "--profile of images"
 adds_up images
 adds_up_json images 1
-has images convolution affine loss
+has images convolution mean_pool loss

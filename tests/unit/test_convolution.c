@@ -71,6 +71,7 @@ typedef struct net {
   layer first, second;
   float pixels[C * B * H * W], scale[C2], shift[C2];
   int32_t targets[B];
+  bool affine; /* the second one is followed by an affine function, and starts from nothing */
   ld_batch batch;
   ld_tape *tape;
 } net;
@@ -80,13 +81,15 @@ static double run(net *n, bool backward) {
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(n->tape, LD_PASS_TRAIN, dry, false);
     ld_maps x =
-        ld_op_convolution(n->tape, ld_op_images(n->tape, &n->batch.fields[0]), &n->first.linear, &n->batch);
-    ld_maps y = ld_op_affine(n->tape, x, n->scale, n->shift, (ld_maps){0}, true);
-    y = ld_op_affine(n->tape, y, n->shift, n->scale, x, false);
-    y = ld_op_max_pool(n->tape, y, 3, 2, 1);
-    const ld_maps shortcut = ld_op_subsample(n->tape, y, CLASSES);
-    x = ld_op_convolution_accumulate(n->tape, shortcut, y, &n->second.linear, &n->batch);
-    x = ld_op_affine(n->tape, x, n->scale, n->shift, shortcut, false);
+        ld_op_convolution_affine(n->tape, ld_op_images(n->tape, &n->batch.fields[0]), &n->first.linear,
+                                 &(ld_affine){n->scale, n->shift, {0}, true}, &n->batch);
+    x = ld_op_max_pool(n->tape, x, 3, 2, 1);
+    const ld_maps shortcut = ld_op_subsample(n->tape, x, CLASSES);
+    if (n->affine)
+      x = ld_op_convolution_affine(n->tape, x, &n->second.linear,
+                                   &(ld_affine){n->shift, n->scale, shortcut, true}, &n->batch);
+    else
+      x = ld_op_convolution_accumulate(n->tape, shortcut, x, &n->second.linear, &n->batch);
     ld_op_class_loss(n->tape, ld_op_mean_pool(n->tape, x), &n->batch.fields[1], &loss);
     if (backward) ld_tape_backward(n->tape);
     if (dry) cr_assert(ld_tape_reserve(n->tape));
@@ -146,8 +149,9 @@ static void check_param(net *n, layer *l, ld_param *param) {
 
 static void check_net(ld_kernel second, double dropout) {
   static const ld_adapter_kind *const kinds[] = {&ld_adapter_lora, &ld_adapter_dora};
-  for (int k = 0; k < 2; k++) {
-    net *n = make_net(kinds[k], second, dropout);
+  for (int k = 0; k < 4; k++) {
+    net *n = make_net(kinds[k / 2], second, dropout);
+    n->affine = k % 2;
     run(n, true);
     for (int i = 0; i < n->first.change.n_params; i++) {
       check_param(n, &n->first, &n->first.params[i]);

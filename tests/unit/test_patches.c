@@ -18,7 +18,7 @@ static float *numbers(size_t n, uint64_t name) {
 /* A window over random maps, and the patches of some output rows in both forms. */
 typedef struct fixture {
   ld_window window;
-  float *x, *laid;
+  float *x, *laid, *band;
   int row, n_rows, lines, columns;
   ld_patches from;
   ld_coded made;
@@ -34,13 +34,15 @@ static void make(fixture *f, ld_kernel kernel, int channels, int n, int height, 
   f->columns = f->n_rows * f->window.out_width;
   f->laid = ld_alloc((size_t)f->lines * (size_t)f->columns, sizeof(float));
   ld_patches_take(&f->window, f->x, f->row, f->n_rows, f->laid);
-  f->from = (ld_patches){&f->window, f->x, f->row, f->n_rows};
+  f->band = ld_alloc(ld_patches_band(&f->window, f->n_rows), sizeof(float));
+  f->from = ld_patches_over(&f->window, f->x, f->row, f->n_rows, f->band);
   f->made = ld_patches_coded(&f->from);
 }
 
 static void release(fixture *f) {
   free(f->x);
   free(f->laid);
+  free(f->band);
 }
 
 /* Windows of a few lines and columns, and a strip that runs over ends of lines. */

@@ -247,7 +247,7 @@ static ld_maps run_up(net *n, ld_maps x, ld_maps kept, ld_tensor *time, int k) {
 
 static ld_maps run_unet(net *n, const question *q) {
   ld_tensor *time = unet_time(n, q->t);
-  ld_maps x = ld_op_affine(n->tape, q->x, constant(n, 1, 1), constant(n, 1, 0), (ld_maps){0}, false), kept[3];
+  ld_maps x = ld_op_upsample(n->tape, q->x, q->x.height, q->x.width), kept[3]; /* a copy */
   for (int k = 0; k < 3; k++) {
     kept[k] = run_down(n, x, time, k);
     x = convolve(n, kept[k], at(n, "downs", k, ""), (ld_kernel){2, 2, 2, 0, 0});
@@ -284,10 +284,11 @@ static ld_maps decoder_block(net *n, ld_maps x, int at_place, bool pools) {
 
 static ld_maps run_decoder(net *n, const question *q) {
   ld_tape *tape = n->tape;
-  const float *zero = constant(n, 64, 0);
-  ld_maps x = ld_op_affine(tape, q->x, constant(n, 32, 1 / 3.0f), zero, (ld_maps){0}, false);
+  static const float third[] = {1 / 3.0f}, three[] = {3}, nothing[] = {0};
+  const float *zeros = constant(n, q->x.x->rows * q->x.x->cols, 0);
+  ld_maps x = ld_op_mix_noise(tape, q->x, zeros, 0, third, nothing);
   x.x = ld_op_activation(tape, x.x, LD_TANH);
-  x = ld_op_affine(tape, x, constant(n, 32, 3), zero, (ld_maps){0}, false);
+  x = ld_op_mix_noise(tape, x, zeros, 0, three, nothing);
   x = relu(n, convolve(n, x, "1", same));
   for (int k = 3; k <= 5; k++) x = decoder_block(n, x, k, true);
   x = convolve(n, ld_op_upsample(tape, x, 2 * x.height, 2 * x.width), "7", same);
