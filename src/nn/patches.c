@@ -179,13 +179,13 @@ size_t ld_patches_band(const ld_window *w, int n_rows) {
   return (size_t)w->channels * (size_t)most + VECTOR;
 }
 
-/* A row of the band: column x of phase p is number x * stride + p - padding of an input row, or 0 outside. NULL: all are 0. */
+/* A row of the band: column x of phase p is number x * stride + p - padding of an input row, or 0 outside. */
 static inline void fill_line(const ld_window *w, const band_shape *s, const float *from, float *to) {
   const ld_kernel *k = &w->kernel;
   const int n = (int)s->phase, stride = k->stride;
   for (int p = 0; p < s->column_phases; p++, to += n) {
-    int low = 0, high = 0;
-    if (from) inside(0, n, p, w->in_width, k, &low, &high);
+    int low, high;
+    inside(0, n, p, w->in_width, k, &low, &high);
     const float *first = from + (ptrdiff_t)low * stride + p - k->padding;
     zero(to, low);
     if (stride == 1)
@@ -205,8 +205,10 @@ static void fill_phase(const ld_window *w, const float *maps, int row, int n_row
     here = smaller(w->out_height - y, n_rows - done);
     for (int i = y; i < y + here + s.more_rows; i++, to += s.line) {
       const int at = i * k->stride + phase - k->padding;
-      const bool there = at >= 0 && at < w->in_height;
-      fill_line(w, &s, there ? maps + ((ptrdiff_t)image * w->in_height + at) * w->in_width : NULL, to);
+      if (at >= 0 && at < w->in_height)
+        fill_line(w, &s, maps + ((ptrdiff_t)image * w->in_height + at) * w->in_width, to);
+      else
+        zero(to, (int)s.line);
     }
   }
 }
