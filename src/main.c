@@ -250,10 +250,16 @@ static int choose_precision(const ld_options *options, enum ld_precision fastest
   return rc;
 }
 
-/* Replaces "auto" by what rank 0 chooses, for all ranks and for the record. Collective. */
+/* Replaces "auto" by the recorded precision, or by the one that is fastest on the slowest rank. Collective. */
 static int settle_precision(ld_options *options, ld_comm *comm, ld_error *err) {
   double speed;
+  const char *kernel = getenv("LORA_DIST_KERNEL");
   if (!options->precision || strcmp(options->precision, "auto") != 0) return 0;
+  if (kernel && *kernel)
+    return ld_fail(
+        err, LD_EUSAGE,
+        "--precision auto: LORA_DIST_KERNEL=%s leaves nothing to choose: unset it, or name a precision",
+        kernel);
   const enum ld_precision fastest = fastest_precision(options, comm, &speed);
   ld_text choice = {0};
   int rc = ld_comm_rank(comm) ? 0 : choose_precision(options, fastest, speed, &choice, err);

@@ -47,8 +47,8 @@ static inline void ld_fetch_next(ld_fetch *f) {
   }
 }
 
-/* c (rows, 32 or 16) = start + a b, over `words` words of a and b from the beginning of a chain, or over some
- * groups within one. `ldb` is the stride of b's rows, `ld_start` that of start, which may be 0 (one row for
+/* c (rows, 32 or 16) = start + a b, over `words` words of a and b from the beginning of a chain, or over a
+ * piece of one that begins at a group. `ldb` is the stride of b's rows, `ld_start` that of start, which may be 0 (one row for
  * all); start may be c. Meanwhile it prefetches; NULL for nothing. */
 typedef void ld_tile_function(int rows, int words, const float *a, const float *b, ptrdiff_t ldb,
                               const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
@@ -66,12 +66,13 @@ enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16, LD_PRECISION_BF16_AMX, 
 
 typedef struct ld_tile {
   const char *name;
-  int rows;   /* the most rows of a tile */
-  int strip;  /* words between the words of a strip; at least `rows` */
-  int pair;   /* numbers that are laid together: 1, or 2 for bfloat16 */
-  int words;  /* of such a pair: 1 or 2 */
-  int chain;  /* words of a chain */
-  int group;  /* words of it that are summed apart; where a chain is cut, it is between groups */
+  int rows;  /* the most rows of a tile */
+  int strip; /* words between the words of a strip; at least `rows` */
+  int pair;  /* numbers that are laid together: 1, or 2 for bfloat16 */
+  int words; /* of such a pair: 1 or 2 */
+  int chain; /* words of a chain */
+  int group; /* words that are summed by themselves before they are added to the chain, or 1; a piece of a chain begins
+                 at a multiple of it */
   bool fused; /* multiply-adds are fused: results are the same on every processor that has them */
 
   /* [0]: over 32 columns, [1]: over 16. */

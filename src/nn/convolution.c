@@ -25,12 +25,13 @@ typedef struct convolution_op {
   const ld_batch *batch;
   ld_window window;
   ld_maps x, y;
-  const ld_tensor *residual;  /* NULL for none */
-  const float *scale, *shift; /* NULL: the sum starts from the residual. Otherwise see ld_affine */
-  bool relu, passes;          /* passes: the gradient goes back through an affine function */
-  int rows, back_rows;        /* of the output in a tile, forward and backward; the images are stacked */
-  float *kept;                /* (layer's kept, B H W) of y */
-  bool fresh;                 /* x's gradient is */
+  const ld_tensor *residual; /* NULL for none */
+  const float *scale,
+      *shift; /* of the affine function after the sum; NULL: none, and the residual is where the sum starts */
+  bool relu, scales_gradient;
+  int rows, back_rows; /* of the output in a tile, forward and backward; the images are stacked */
+  float *kept;         /* (layer's kept, B H W) of y */
+  bool fresh;          /* x's gradient is */
 } convolution_op;
 
 /* Output rows [row, row + n_rows), which are columns [column, column + n) of y. */
@@ -75,8 +76,8 @@ static void set_tiles(convolution_op *op) {
   op->back_rows = rows_of(op, in_memory ? larger(fit, in < LONG ? LEAST_COLUMNS : MANY_COLUMNS) : COLUMNS);
 }
 
-/* Columns whose patches, or the gradients of which, are in memory at a time. Where patches are made, as many as fewer
- * images need, of which they are taken: a pass over these finds room. */
+/* Columns whose patches, or the gradients of which, are in memory at a time. A pass that makes its patches keeps room for one
+ * with fewer images, which may lay them out. */
 static int patch_columns(const convolution_op *op) {
   if (is_pointwise(op)) return 0;
   const int fewer = larger(LEAST_ONCE, LEAST_MADE / op->layer->in);
@@ -88,7 +89,7 @@ static int patch_columns(const convolution_op *op) {
 typedef struct scratch {
   float *patches;  /* (in, patch_columns) */
   float *band;     /* where patches are made */
-  float *passed;   /* (out, tile of the backward pass): the gradient of the sum, behind an affine function */
+  float *sum_grad; /* (out, tile of the backward pass): y's gradient times scale, 0 where relu has cut */
   float *spare;    /* (layer's spare, tile of the backward pass) */
   float *dropped;  /* x after dropout, in x's shape */
   float *gradient; /* in the backward pass, the gradient of that */
@@ -100,14 +101,14 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
                x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
   const size_t band = makes(op) ? ld_patches_band(&op->window, larger(op->rows, op->back_rows)) : 0;
-  const size_t passed = op->passes ? (size_t)layer->out * n : 0;
+  const size_t sums = op->scales_gradient ? (size_t)layer->out * n : 0;
   const size_t sizes[] = {(size_t)layer->in * (size_t)patch_columns(op),
                           band,
-                          passed,
+                          sums,
                           (size_t)ld_linear_spare(layer) * n,
                           dropped,
                           dropped};
-  float **const places[] = {&s->patches, &s->band, &s->passed, &s->spare, &s->dropped, &s->gradient};
+  float **const places[] = {&s->patches, &s->band, &s->sum_grad, &s->spare, &s->dropped, &s->gradient};
   size_t total = 0;
   for (int i = 0; i < 6; i++) {
     *places[i] = memory && sizes[i] ? memory + total : NULL;
@@ -139,7 +140,7 @@ static ld_side patches_of(const convolution_op *op, const tile *t, const float *
     ld_patches_take(&op->window, in, t->row, t->n_rows, s->patches);
     return ld_side_at(s->patches, t->n);
   }
-  made->from = ld_patches_over(&op->window, in, t->row, t->n_rows, s->band);
+  made->from = ld_patches_fill(&op->window, in, t->row, t->n_rows, s->band);
   made->numbers = ld_patches_coded(&made->from);
   return (ld_side){.ld = t->n, .made = &made->numbers};
 }
@@ -221,14 +222,14 @@ static ld_side sum_gradient(const convolution_op *op, const tile *t, const scrat
   const float *y = op->y.x->data + t->column;
   if (!op->scale) return ld_side_at(dy, N);
   for (int c = 0; c < op->layer->out; c++, dy += N, y += N) {
-    float *to = s->passed + (size_t)c * (size_t)t->n;
+    float *to = s->sum_grad + (size_t)c * (size_t)t->n;
     if (op->relu && op->residual) positive_backward(dy, y, t->n);
     if (op->relu && !op->residual)
       scale_positive_row(to, dy, y, op->scale[c], t->n);
     else
       scale_row(to, dy, op->scale[c], t->n);
   }
-  return ld_side_at(s->passed, t->n);
+  return ld_side_at(s->sum_grad, t->n);
 }
 
 /* dx += the gradient of a tile's patches, which overwrites the patches. */
@@ -275,7 +276,8 @@ static ld_maps push(ld_tape *tape, convolution_op wanted, ld_tensor *residual) {
   op->y = (ld_maps){NULL, x.n, op->window.out_height, op->window.out_width};
   const int N = op->y.n * op->y.height * op->y.width;
   op->y.x = ld_tape_maps(tape, layer->out, op->y.n, op->y.height, op->y.width);
-  op->passes = op->scale && (x.x->trained || layer->change || (residual && residual->trained));
+  op->scales_gradient = op->scale && ld_tape_training(tape) &&
+                        (x.x->trained || layer->change || (residual && residual->trained));
   set_tiles(op);
   scratch s;
   ld_tensor *reads[3] = {NULL};

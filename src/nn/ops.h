@@ -161,9 +161,9 @@ ld_maps ld_op_convolution(ld_tape *tape, ld_maps x, const ld_linear *convolution
 ld_maps ld_op_convolution_accumulate(ld_tape *tape, ld_maps residual, ld_maps x, const ld_linear *convolution,
                                      const ld_batch *batch);
 
-/* What follows the sum of a convolution: scale and shift (C), each of a channel, which is a frozen batch normalisation (Ioffe
- * and Szegedy, "Batch Normalization", 2015, section 3.1), then `residual` is added, if it has maps, and with `relu` the
- * positive part is taken. Borrows scale and shift. */
+/* y = scale convolution(x) + shift + residual, and then max(y, 0) with `relu`. scale and shift have a number for each channel:
+ * a frozen batch normalisation (Ioffe and Szegedy, "Batch Normalization", 2015, section 3.1). residual.x may be NULL. Borrows
+ * scale and shift. */
 typedef struct ld_affine {
   const float *scale, *shift;
   ld_maps residual;

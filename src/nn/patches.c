@@ -126,20 +126,20 @@ void ld_patches_add(const ld_window *w, float *patches, int row, int n_rows, flo
   move_runs(w, x, row, n_rows, patches, add_run);
 }
 
-/* A band has, one after the other,
+/* With stride s the rows of the input have s phases, by their number modulo s, and so have its columns: with stride 2 the even
+ * and the odd ones. A band has, each within the one before,
  *
- *   channels
- *     rows of the input by their remainder modulo the stride
- *       images, of each the rows that some output rows see
- *         columns by their remainder modulo the stride
- *           columns
+ *   the channels
+ *     the phases of rows that the kernel reaches
+ *       the images, of each the rows that some output rows see
+ *         the phases of columns
+ *           the columns
  *
- * where only remainders that the kernel reaches are there. So, for one position of the kernel, neighbours in the output are
- * neighbours in the band, and another position is a fixed distance away. */
+ * So a step of 1 in the output is a step of 1 in the band, and another position of the kernel is a fixed distance away. */
 typedef struct band_shape {
   int row_phases, column_phases;
-  int more_rows; /* than output rows, of each image and remainder */
-  ptrdiff_t phase, line;
+  int overhang;                      /* rows of a phase beyond the output rows of an image */
+  ptrdiff_t phase_width, row_floats; /* columns of a phase; of all phases */
 } band_shape;
 
 static int smaller(int a, int b) {
@@ -149,9 +149,9 @@ static int smaller(int a, int b) {
 static band_shape shape_of(const ld_window *w) {
   const ld_kernel *k = &w->kernel;
   band_shape s = {.row_phases = smaller(k->height, k->stride), .column_phases = smaller(k->width, k->stride)};
-  s.more_rows = (k->height - 1) / k->stride;
-  s.phase = w->out_width + (k->width - 1) / k->stride;
-  s.line = s.column_phases * s.phase;
+  s.overhang = (k->height - 1) / k->stride;
+  s.phase_width = w->out_width + (k->width - 1) / k->stride;
+  s.row_floats = s.column_phases * s.phase_width;
   return s;
 }
 
@@ -160,15 +160,15 @@ static int images_of(const ld_window *w, int row, int n_rows) {
   return (row + n_rows - 1) / w->out_height - row / w->out_height + 1;
 }
 
-/* Rows of one remainder, of all images. */
+/* Rows of one phase, of all images. */
 static ptrdiff_t rows_of_phase(const ld_window *w, int row, int n_rows) {
-  return n_rows + (ptrdiff_t)shape_of(w).more_rows * images_of(w, row, n_rows);
+  return n_rows + (ptrdiff_t)shape_of(w).overhang * images_of(w, row, n_rows);
 }
 
 /* Floats of a channel. */
 static ptrdiff_t channel_size(const ld_window *w, int row, int n_rows) {
   const band_shape s = shape_of(w);
-  return s.row_phases * rows_of_phase(w, row, n_rows) * s.line;
+  return s.row_phases * rows_of_phase(w, row, n_rows) * s.row_floats;
 }
 
 enum { VECTOR = 8 }; /* floats that are copied at once; the last ones may lie behind the band */
@@ -182,41 +182,40 @@ size_t ld_patches_band(const ld_window *w, int n_rows) {
 /* A row of the band: column x of phase p is number x * stride + p - padding of an input row, or 0 outside. */
 static inline void fill_line(const ld_window *w, const band_shape *s, const float *from, float *to) {
   const ld_kernel *k = &w->kernel;
-  const int n = (int)s->phase, stride = k->stride;
+  const int n = (int)s->phase_width, stride = k->stride;
   for (int p = 0; p < s->column_phases; p++, to += n) {
     int low, high;
     inside(0, n, p, w->in_width, k, &low, &high);
-    const float *first = from + (ptrdiff_t)low * stride + p - k->padding;
     zero(to, low);
-    if (stride == 1)
-      memcpy(to + low, first, (size_t)(high - low) * sizeof *to);
+    if (low < high && stride == 1)
+      memcpy(to + low, from + low + p - k->padding, (size_t)(high - low) * sizeof *to);
     else
-      for (int x = low; x < high; x++) to[x] = first[(x - low) * stride];
+      for (int x = low; x < high; x++) to[x] = from[(ptrdiff_t)x * stride + p - k->padding];
     zero(to + high, n - high);
   }
 }
 
-/* All rows of one remainder in a channel's maps. */
+/* All rows of one phase in a channel's maps. */
 static void fill_phase(const ld_window *w, const float *maps, int row, int n_rows, int phase, float *to) {
   const band_shape s = shape_of(w);
   const ld_kernel *k = &w->kernel;
   for (int done = 0, here; done < n_rows; done += here) {
     const int image = (row + done) / w->out_height, y = (row + done) % w->out_height;
     here = smaller(w->out_height - y, n_rows - done);
-    for (int i = y; i < y + here + s.more_rows; i++, to += s.line) {
+    for (int i = y; i < y + here + s.overhang; i++, to += s.row_floats) {
       const int at = i * k->stride + phase - k->padding;
       if (at >= 0 && at < w->in_height)
         fill_line(w, &s, maps + ((ptrdiff_t)image * w->in_height + at) * w->in_width, to);
       else
-        zero(to, (int)s.line);
+        zero(to, (int)s.row_floats);
     }
   }
 }
 
-ld_patches ld_patches_over(const ld_window *w, const float *x, int row, int n_rows, float *band) {
+ld_patches ld_patches_fill(const ld_window *w, const float *x, int row, int n_rows, float *band) {
   const band_shape s = shape_of(w);
   const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
-  const ptrdiff_t phase = rows_of_phase(w, row, n_rows) * s.line;
+  const ptrdiff_t phase = rows_of_phase(w, row, n_rows) * s.row_floats;
   float *to = band;
   for (int c = 0; c < w->channels; c++)
     for (int p = 0; p < s.row_phases; p++, to += phase)
@@ -225,8 +224,9 @@ ld_patches ld_patches_over(const ld_window *w, const float *x, int row, int n_ro
   return (ld_patches){w, row, n_rows, band};
 }
 
-/* How a piece of a line is copied from the band: VECTOR numbers at a time, of which the last ones may be written over by the
- * next, then single ones. `from` counts from the pixel under the kernel's first position in a channel. */
+/* How a piece of a line is copied from the band. Copies of VECTOR numbers, in order, may run past their end: the next one
+ * overwrites that. Near the end of the piece, where nothing follows, numbers are copied one by one, after all others. `from`
+ * counts from where the kernel's first position is in a channel. */
 typedef struct move {
   int to;
   ptrdiff_t from;
@@ -239,7 +239,7 @@ typedef struct moves {
   int n_wide, n_single;
 } moves;
 
-/* Numbers [at, at + n) of a piece of `whole`, which are neighbours in the band. */
+/* Numbers [at, at + n) of a piece that has `whole`; they are neighbours in the band. */
 static void add_moves(moves *m, int at, int n, int whole, ptrdiff_t from) {
   int i = 0;
   for (; i < n && at + i + VECTOR <= whole; i += VECTOR) m->wide[m->n_wide++] = (move){at + i, from + i};
@@ -256,8 +256,8 @@ static moves moves_of(const ld_patches *p, int column, int n) {
   int first = 0;
   for (int at = 0, here; at < n; at += here) {
     const int y = (column + at) / W, x = (column + at) % W;
-    const ptrdiff_t line = y + (ptrdiff_t)s.more_rows * (images_of(w, p->row, y + 1) - 1);
-    const ptrdiff_t from = line * s.line + x;
+    const ptrdiff_t line = y + (ptrdiff_t)s.overhang * (images_of(w, p->row, y + 1) - 1);
+    const ptrdiff_t from = line * s.row_floats + x;
     here = smaller(W - x, n - at);
     if (at && from != begin + at - first) {
       add_moves(&m, first, at - first, n, begin);
@@ -275,7 +275,7 @@ typedef struct place {
   ptrdiff_t row, column;
 } place;
 
-/* Where a position along one side of the kernel is: a remainder's distance, and that of a pixel. */
+/* Where a position along one side of the kernel is in the band: phases are `phase` apart, pixels of one `pixel`. */
 static ptrdiff_t place_along(int position, int stride, ptrdiff_t phase, ptrdiff_t pixel) {
   return position % stride * phase + position / stride * pixel;
 }
@@ -285,9 +285,9 @@ static inline void next_place(const ld_window *w, const band_shape *s, ptrdiff_t
   if (++p->j == k->width) {
     p->j = 0;
     if (++p->i == k->height) p->i = 0, p->channel++;
-    p->row = k->stride == 1 ? p->i * s->line : place_along(p->i, k->stride, phase, s->line);
+    p->row = k->stride == 1 ? p->i * s->row_floats : place_along(p->i, k->stride, phase, s->row_floats);
   }
-  p->column = k->stride == 1 ? p->j : place_along(p->j, k->stride, s->phase, 1);
+  p->column = k->stride == 1 ? p->j : place_along(p->j, k->stride, s->phase_width, 1);
 }
 
 /* Pieces of some lines, the first of which is at `of`. */
@@ -311,8 +311,8 @@ static place place_of(const ld_patches *p, int line) {
   const int area = k->height * k->width;
   const ptrdiff_t phase = channel_size(p->window, p->row, p->n_rows) / s.row_phases;
   place at = {line / area, line % area / k->width, line % k->width, 0, 0};
-  at.row = place_along(at.i, k->stride, phase, s.line);
-  at.column = place_along(at.j, k->stride, s.phase, 1);
+  at.row = place_along(at.i, k->stride, phase, s.row_floats);
+  at.column = place_along(at.j, k->stride, s.phase_width, 1);
   return at;
 }
 

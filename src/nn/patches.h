@@ -19,8 +19,8 @@ ld_window ld_window_over(const ld_kernel *kernel, int channels, int n, int heigh
 void ld_patches_take(const ld_window *window, const float *x, int row, int n_rows, float *out);
 
 /* The same matrix as numbers that are made as they are read. They are copied from a band: the part of the maps that the
- * kernel sees, with the zeros around it, laid out so that each position of the kernel sees the pixels of an output row side
- * by side. */
+ * kernel sees, with the zeros around it, laid out so that what one position of the kernel reads for an output row is
+ * contiguous. */
 typedef struct ld_patches {
   const ld_window *window;
   int row, n_rows;
@@ -30,8 +30,8 @@ typedef struct ld_patches {
 /* Floats of a band for up to so many output rows. */
 size_t ld_patches_band(const ld_window *window, int n_rows);
 
-/* Fills a band from the maps. It and the window are borrowed. */
-ld_patches ld_patches_over(const ld_window *window, const float *x, int row, int n_rows, float *band);
+/* Fills a band from the maps. The result refers to it and to the window. */
+ld_patches ld_patches_fill(const ld_window *window, const float *x, int row, int n_rows, float *band);
 
 /* Borrows the patches. */
 ld_coded ld_patches_coded(const ld_patches *patches);

@@ -261,8 +261,8 @@ const ld_option ld_option_table[] = {
   {"seed", INTEGER, FIELD(seed), TRAIN | GENERATE, 0, DEFINES | ROWS, "0", 0, 9e15, "N",
    .help = "seed of all random numbers"},
   {"precision", CHOICE, FIELD(precision), TRAIN, 0, DEFINES, "f32", 0, 0, "f32|bf16|bf16-amx|auto",
-   .help = "number format of the factors in matrix products; sums are f32, in bf16-amx in the order of Intel's AMX. auto: the "
-   "fastest one on these processors, recorded with the run, which keeps it"},
+   .help = "number format of the factors in matrix products; sums are f32, in bf16-amx in the order of Intel's AMX. auto: f32, "
+   "unless one of the others is at least 1.1 times as fast on all ranks; recorded with the run, which keeps it"},
   {"threads", INTEGER, FIELD(threads), TRAIN | EVAL | PREDICT, 0, ONCE, "1", 0, 1024, "N",
    .help = "threads of each rank (0: one for each core that it may use)"},
   {"threads", INTEGER, FIELD(threads), GENERATE, 0, ONCE, "0", 0, 1024, "N",

@@ -25,7 +25,7 @@ int ld_kernels_agree(ld_comm *comm, const char *build, bool mixed, ld_error *err
 void ld_kernels_choose(void);
 
 /* The speed of products of a precision over those of float32, measured in a few milliseconds; 0 where this processor has
- * none. Leaves them set up for that precision, if it has them. */
+ * none, or LORA_DIST_KERNEL names kernels that one of both lacks. Otherwise leaves products set up for that precision. */
 double ld_kernels_speed(enum ld_precision precision, int threads);
 
 /* For one rank of a job with --precision NAME: warns when that is slower than float32. */

@@ -95,7 +95,7 @@ T5 = Case(
     steps=16,
     epoch=True,
 )
-IMAGES = (Opponent(forms=("eager", "compiled", "channels_last", "channels_last, compiled"), bar=1.2),)
+IMAGES = (Opponent(forms=("eager", "compiled", "channels_last", "channels_last, compiled"), bar=1.3),)
 BF16 = (Opponent("autocast", bar=1.5), Opponent("autocast, bf16 base", base="bf16"))
 
 CASES = (
@@ -110,7 +110,7 @@ CASES = (
         "c_attn",
         32,
         (1, 2, 4, 8, 16),
-        of_lengths(padded=3),
+        of_lengths(padded=3, grouped=1.3),
         steps=16,
         epoch=True,
     ),
@@ -121,7 +121,7 @@ CASES = (
         "query,value",
         32,
         (4, 8, 16),
-        of_lengths(padded=2),
+        of_lengths(padded=2, grouped=1.3),
         steps=32,
         epoch=True,
     ),

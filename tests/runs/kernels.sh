@@ -92,6 +92,9 @@ expect_text "precision $chosen, as the run in auto" err "--precision auto of a r
 run chosen 1 --steps 4 --save-every 2 --precision "$chosen"
 same_adapter auto chosen
 
+LORA_DIST_KERNEL=avx2 bad 2 'precision auto: LORA_DIST_KERNEL=avx2 leaves nothing to choose' "auto with a named kernel" \
+  train --model "$m" --data "$m/train.jsonl" --out none --precision auto
+
 # Factors are rounded, and multiplied as floats where the processor has only AVX2; its instructions for bfloat16, if it has
 # any, give the same bits.
 bf16() {

@@ -1,6 +1,8 @@
 /* Patches that are made as a product reads them are those that are laid out, and products with them have the same bits. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/rng.h"
@@ -35,7 +37,7 @@ static void make(fixture *f, ld_kernel kernel, int channels, int n, int height, 
   f->laid = ld_alloc((size_t)f->lines * (size_t)f->columns, sizeof(float));
   ld_patches_take(&f->window, f->x, f->row, f->n_rows, f->laid);
   f->band = ld_alloc(ld_patches_band(&f->window, f->n_rows), sizeof(float));
-  f->from = ld_patches_over(&f->window, f->x, f->row, f->n_rows, f->band);
+  f->from = ld_patches_fill(&f->window, f->x, f->row, f->n_rows, f->band);
   f->made = ld_patches_coded(&f->from);
 }
 
@@ -107,13 +109,16 @@ Test(patches, made_are_those_laid_out) {
   check((ld_kernel){3, 2, 1, 1, 2}, 2, 3, 8, 5);
   check((ld_kernel){1, 1, 2, 0, 0}, 6, 2, 10, 11);
   check((ld_kernel){2, 2, 2, 0, 0}, 3, 4, 8, 1 + 1);
+  check((ld_kernel){2, 2, 3, 0, 0}, 3, 2, 17, 19);
+  check((ld_kernel){7, 5, 4, 3, 1}, 2, 3, 21, 30);
   check((ld_kernel){3, 3, 1, 4, 0}, 2, 2, 1, 1);
 }
 
 /* Passes over fewer images, which may take what many images make, find room in what was reserved for many. */
 Test(patches, fewer_images_find_room) {
   enum { IN = 64, OUT = 64, SIDE = 14, AREA = SIDE * SIDE, MOST = 16 };
-  float *x = numbers((size_t)IN * AREA * MOST, 1), *weight = numbers((size_t)OUT * IN * 9, 2);
+  float *x = numbers((size_t)IN * AREA * MOST, 1), *weight = numbers((size_t)OUT * IN * 9, 2),
+        *scale = numbers(OUT, 3);
   const ld_linear layer = {
       .in = IN * 9, .out = OUT, .weight = {ld_coded_floats(weight), OUT, IN * 9}, .kernel = {3, 3, 1, 1, 0}};
   const ld_batch batch = {0};
@@ -124,12 +129,13 @@ Test(patches, fewer_images_find_room) {
       ld_tensor *in = ld_tape_input(tape, x, IN, AREA * n);
       in->maps = n;
       in->trained = trained;
-      ld_op_convolution(tape, (ld_maps){in, n, SIDE, SIDE}, &layer, &batch);
+      const ld_maps maps = {in, n, SIDE, SIDE};
+      ld_op_convolution_affine(tape, maps, &layer, &(ld_affine){scale, scale, maps, true}, &batch);
       if (n == MOST) cr_assert(ld_tape_reserve(tape));
     }
     ld_tape_free(tape);
   }
-  free(x), free(weight);
+  free(x), free(weight), free(scale);
 }
 
 /* A convolution so large that it makes its patches. */
@@ -167,4 +173,95 @@ Test(patches, large_convolution_is_the_product) {
   check_same(y.x->data, want, OUT * AREA);
   ld_tape_free(tape);
   free(x), free(weight), free(bias), free(laid), free(want);
+}
+
+/* The end of a tape: it gives `y` a gradient. */
+typedef struct ending {
+  ld_tensor *y;
+  const float *dy;
+} ending;
+
+static void end_forward(ld_tape *tape, void *self) {
+  (void)tape, (void)self;
+}
+
+static void end_backward(ld_tape *tape, void *self) {
+  const ending *e = self;
+  (void)tape;
+  memcpy(ld_grad(e->y), e->dy, (size_t)e->y->rows * (size_t)e->y->cols * sizeof(float));
+}
+
+enum { IN = 64, OUT = 70, SIDE = 80, AREA = SIDE * SIDE };
+
+/* What a pass gives: y and the gradient of x; the caller frees. */
+typedef struct found {
+  float *y, *dx, *dresidual;
+} found;
+
+static found pass(float *x, float *residual, const float *dy, const ld_linear *layer,
+                  const ld_affine *affine) {
+  const ld_batch batch = {0};
+  const size_t in = (size_t)IN * AREA * sizeof(float), out = (size_t)OUT * AREA * sizeof(float);
+  ld_tape *tape = ld_tape_create();
+  ld_tensor *t = NULL, *r = NULL;
+  ending e = {.dy = dy};
+  found f = {ld_alloc(out, 1), ld_alloc(in, 1), ld_alloc(out, 1)};
+  for (int dry = 1; dry >= 0; dry--) {
+    ld_tape_begin(tape, LD_PASS_TRAIN, dry, false);
+    t = ld_tape_input(tape, x, IN, AREA);
+    r = ld_tape_input(tape, residual ? residual : x, OUT, AREA); /* x: never read */
+    t->maps = r->maps = 1;
+    t->trained = r->trained = true;
+    const ld_maps maps = {t, 1, SIDE, SIDE};
+    ld_affine whole = affine ? *affine : (ld_affine){0};
+    if (residual) whole.residual = (ld_maps){r, 1, SIDE, SIDE};
+    e.y = (affine ? ld_op_convolution_affine(tape, maps, layer, &whole, &batch)
+                  : ld_op_convolution(tape, maps, layer, &batch))
+              .x;
+    ld_tape_push(tape, (ld_op){.name = "end",
+                               .self = &e,
+                               .forward = end_forward,
+                               .backward = end_backward,
+                               .in = LD_TENSORS(e.y)});
+    if (!dry) memcpy(f.y, e.y->data, out);
+    ld_tape_backward(tape);
+    if (dry) cr_assert(ld_tape_reserve(tape));
+  }
+  memcpy(f.dx, ld_grad(t), in);
+  if (residual) memcpy(f.dresidual, ld_grad(r), out);
+  ld_tape_free(tape);
+  return f;
+}
+
+static void free_found(found *f) {
+  free(f->y), free(f->dx), free(f->dresidual);
+}
+
+/* Over several tiles: the bits of a convolution by itself and the function by its formula, forward and backward. */
+Test(patches, affine_convolution_is_both) {
+  float *x = numbers(IN * AREA, 1), *weight = numbers((size_t)OUT * IN * 9, 2), *scale = numbers(OUT, 3);
+  float *shift = numbers(OUT, 4), *residual = numbers(OUT * AREA, 5), *dy = numbers(OUT * AREA, 6);
+  float *inner = ld_alloc((size_t)OUT * AREA, sizeof *inner),
+        *cut = ld_alloc((size_t)OUT * AREA, sizeof *cut);
+  const ld_linear layer = {
+      .in = IN * 9, .out = OUT, .weight = {ld_coded_floats(weight), OUT, IN * 9}, .kernel = {3, 3, 1, 1, 0}};
+  for (int kind = 0; kind < 4; kind++) {
+    const bool relu = kind & 1, adds = kind & 2;
+    found plain = pass(x, NULL, dy, &layer, NULL);
+    found both = pass(x, adds ? residual : NULL, dy, &layer, &(ld_affine){scale, shift, {0}, relu});
+    for (int i = 0; i < OUT * AREA; i++) {
+      const float sum = scale[i / AREA] * plain.y[i] + shift[i / AREA], y = adds ? sum + residual[i] : sum;
+      cr_assert(both.y[i] == (relu && y <= 0 ? 0 : y), "%d: y of %d", kind, i);
+      cut[i] = relu && y <= 0 ? 0 : dy[i];
+      inner[i] = scale[i / AREA] * cut[i];
+    }
+    free_found(&plain);
+    plain = pass(x, NULL, inner, &layer, NULL);
+    cr_assert_arr_eq(both.dx, plain.dx, (size_t)IN * AREA * sizeof(float), "%d: dx", kind);
+    if (adds)
+      cr_assert_arr_eq(both.dresidual, cut, (size_t)OUT * AREA * sizeof(float), "%d: dresidual", kind);
+    free_found(&plain);
+    free_found(&both);
+  }
+  free(x), free(weight), free(scale), free(shift), free(residual), free(dy), free(inner), free(cut);
 }

@@ -1,7 +1,7 @@
-/* The tile on AMX, whose registers hold 16 rows of 16 words, pairs of bfloat16. One instruction multiplies two registers
- * and adds the product to a third. For each number of it, those of even and those of odd k are summed apart, by 16 fused
- * multiply-adds from zero; the two sums are added to each other, and then to the third. What is too small for a normal
- * float32 becomes 0. So a chain is summed in groups of 16 words; a last one of fewer is filled up with zeros.
+/* The tile on AMX, whose registers hold 16 rows of 16 words, pairs of bfloat16. One instruction is c += a b for such
+ * registers. For each number of c the products of the first numbers of the 16 pairs are summed by fused multiply-adds from
+ * zero, and so are those of the second numbers; the two sums are added, and the result is added to c. What is too small for a
+ * normal float32 becomes 0. So a chain is summed in groups of 16 words; a last one of fewer is filled up with zeros.
  *
  * This file is compiled twice: for the instructions, and with LD_TILE_MODEL for a model of them that gives the same bits
  * elsewhere. */
@@ -14,11 +14,17 @@
 #ifdef LD_TILE_MODEL
 #include "linalg/tile/amx_model.h"
 #else
-#define amx_configure _tile_loadconfig
-#define amx_zero(t) _tile_zero(t)
-#define amx_load(t, from, stride) _tile_loadd(t, from, stride)
-#define amx_store(t, to, stride) _tile_stored(t, to, stride)
-#define amx_multiply(sum, left, right) _tile_dpbf16ps(sum, left, right)
+/* gcc's own functions for these do not say what memory they read and write. */
+#define TEXT_OF(t) #t
+#define REGISTER(t) "%%tmm" TEXT_OF(t)
+#define amx_configure(from) __asm__ volatile("ldtilecfg %0" ::"m"(*(from)) : "memory")
+#define amx_zero(t) __asm__ volatile("tilezero " REGISTER(t)::)
+#define amx_load(t, from, stride)                                                                            \
+  __asm__ volatile("tileloadd (%0,%1,1), " REGISTER(t)::"r"(from), "r"((ptrdiff_t)(stride)) : "memory")
+#define amx_store(t, to, stride)                                                                             \
+  __asm__ volatile("tilestored " REGISTER(t) ", (%0,%1,1)" ::"r"(to), "r"((ptrdiff_t)(stride)) : "memory")
+#define amx_multiply(sum, left, right)                                                                       \
+  __asm__ volatile("tdpbf16ps " REGISTER(right) ", " REGISTER(left) ", " REGISTER(sum)::)
 #endif
 
 enum { SIDE = 16, GROUP = 16, HALF = LD_PANEL / 2, FLOAT = sizeof(float) };
@@ -34,7 +40,8 @@ enum { SIDE = 16, GROUP = 16, HALF = LD_PANEL / 2, FLOAT = sizeof(float) };
 #define RIGHT_0 6
 #define RIGHT_1 7
 
-/* The rows for which this thread's registers are set up. */
+/* The rows for which this thread's registers are set up. Nothing else in the program uses them, and a child that it forks
+ * computes no products: it would have this number, but not the registers' set-up. */
 static _Thread_local int configured;
 
 /* A register has 16 rows or those of the tile. Setting them up takes long, and clears them. */
@@ -55,15 +62,9 @@ static void configure(int rows) {
   configured = rows;
 }
 
-/* What is read in the next instructions has been written. */
-INLINE void finish_writing(void) {
-  __asm__ volatile("" ::: "memory");
-}
-
 /* Adds a group: left (rows, GROUP), right (GROUP, 16 or, `wide`, 32). */
 INLINE void add_group(int rows, bool wide, const float *left, ptrdiff_t ld_left, const float *right,
                       ptrdiff_t ld_right) {
-  finish_writing();
   amx_load(LEFT_0, left, ld_left * FLOAT);
   amx_load(RIGHT_0, right, ld_right * FLOAT);
   amx_multiply(SUM_00, LEFT_0, RIGHT_0);

@@ -1,5 +1,6 @@
-/* How the factors of products become words (linalg/tile.h), for the tables of this folder. A word is a number; with
- * LD_TILE_PAIRS a pair of bfloat16; with LD_TILE_ROUNDED one of such a pair, as a float. */
+/* How the factors of products become words (linalg/tile.h), for the tables of this folder. A word is a float; with
+ * LD_TILE_PAIRS a pair of bfloat16; with LD_TILE_ROUNDED a float that was rounded to bfloat16, and the two numbers of a pair
+ * are two words, the second one first. */
 #ifndef LD_TILE_WORDS_H
 #define LD_TILE_WORDS_H
 
