@@ -28,10 +28,10 @@ typedef struct convolution_op {
   const ld_tensor *residual; /* NULL for none */
   const float *scale,
       *shift; /* of the affine function after the sum; NULL: none, and the residual is where the sum starts */
-  bool relu, scales_gradient;
-  int rows, back_rows; /* of the output in a tile, forward and backward; the images are stacked */
-  float *kept;         /* (layer's kept, B H W) of y */
-  bool fresh;          /* x's gradient is */
+  bool relu, goes_back; /* goes_back: a gradient passes through that function */
+  int rows, back_rows;  /* of the output in a tile, forward and backward; the images are stacked */
+  float *kept;          /* (layer's kept, B H W) of y */
+  bool fresh;           /* x's gradient is */
 } convolution_op;
 
 /* Output rows [row, row + n_rows), which are columns [column, column + n) of y. */
@@ -101,7 +101,7 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
                x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
   const size_t band = makes(op) ? ld_patches_band(&op->window, larger(op->rows, op->back_rows)) : 0;
-  const size_t sums = op->scales_gradient ? (size_t)layer->out * n : 0;
+  const size_t sums = op->goes_back ? (size_t)layer->out * n : 0;
   const size_t sizes[] = {(size_t)layer->in * (size_t)patch_columns(op),
                           band,
                           sums,
@@ -206,11 +206,11 @@ LD_VECTOR static void positive_backward(float *dy, const float *y, int n) {
   for (int i = 0; i < n; i++) dy[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-LD_VECTOR static void scale_row(float *to, const float *from, float scale, int n) {
+LD_VECTOR static void gradient_of_scaled(float *to, const float *from, float scale, int n) {
   for (int i = 0; i < n; i++) to[i] = scale * from[i];
 }
 
-LD_VECTOR static void scale_positive_row(float *to, const float *dy, const float *y, float scale, int n) {
+LD_VECTOR static void gradient_of_positive(float *to, const float *dy, const float *y, float scale, int n) {
   for (int i = 0; i < n; i++) to[i] = scale * (y[i] > 0 ? dy[i] : 0);
 }
 
@@ -225,9 +225,9 @@ static ld_side sum_gradient(const convolution_op *op, const tile *t, const scrat
     float *to = s->sum_grad + (size_t)c * (size_t)t->n;
     if (op->relu && op->residual) positive_backward(dy, y, t->n);
     if (op->relu && !op->residual)
-      scale_positive_row(to, dy, y, op->scale[c], t->n);
+      gradient_of_positive(to, dy, y, op->scale[c], t->n);
     else
-      scale_row(to, dy, op->scale[c], t->n);
+      gradient_of_scaled(to, dy, op->scale[c], t->n);
   }
   return ld_side_at(s->sum_grad, t->n);
 }
@@ -276,8 +276,8 @@ static ld_maps push(ld_tape *tape, convolution_op wanted, ld_tensor *residual) {
   op->y = (ld_maps){NULL, x.n, op->window.out_height, op->window.out_width};
   const int N = op->y.n * op->y.height * op->y.width;
   op->y.x = ld_tape_maps(tape, layer->out, op->y.n, op->y.height, op->y.width);
-  op->scales_gradient = op->scale && ld_tape_training(tape) &&
-                        (x.x->trained || layer->change || (residual && residual->trained));
+  op->goes_back = op->scale && ld_tape_training(tape) &&
+                  (x.x->trained || layer->change || (residual && residual->trained));
   set_tiles(op);
   scratch s;
   ld_tensor *reads[3] = {NULL};
