@@ -12,13 +12,9 @@
  * third-level cache. */
 enum { COLUMNS = 4096 };
 
-/* Where patches or their gradient are in memory: about PATCHES floats, which stay in the second-level cache, but never
+/* The gradient of patches is in memory: about PATCHES floats at a time, which stay in the second-level cache, but never
  * fewer columns than a fast product needs. Where that is too many for the cache, the more the better. */
 enum { PATCHES = 1 << 18, LEAST_COLUMNS = 384, MANY_COLUMNS = 1024, LONG = 2048 };
-
-/* Patches are made where that pays: where they would not be in a cache, each is used often, and the product reads its
- * right factor once, which with fewer columns it does not. */
-enum { LEAST_MADE = 4 * PATCHES, LEAST_OUTPUTS = 64, LEAST_ONCE = 128 };
 
 typedef struct convolution_op {
   const ld_linear *layer;
@@ -27,7 +23,7 @@ typedef struct convolution_op {
   ld_maps x, y;
   const ld_tensor *residual; /* NULL for none */
   const float *scale,
-      *shift; /* of the affine function after the sum; NULL: none, and the residual is where the sum starts */
+      *shift; /* of the affine function after the sum; NULL: none, the sum starts from the residual */
   bool relu, goes_back; /* goes_back: a gradient passes through that function */
   int rows, back_rows;  /* of the output in a tile, forward and backward; the images are stacked */
   float *kept;          /* (layer's kept, B H W) of y */
@@ -51,14 +47,6 @@ static bool is_pointwise(const convolution_op *op) {
   return k->height == 1 && k->width == 1 && k->stride == 1 && k->padding == 0 && k->extra == 0;
 }
 
-/* Whether products make the patches as they read them. */
-static bool makes(const convolution_op *op) {
-  const ld_linear *layer = op->layer;
-  const int N = op->y.x->cols;
-  return !is_pointwise(op) && layer->out >= LEAST_OUTPUTS && N >= LEAST_ONCE &&
-         (double)layer->in * N > LEAST_MADE;
-}
-
 static int larger(int a, int b) {
   return a > b ? a : b;
 }
@@ -71,24 +59,15 @@ static int rows_of(const convolution_op *op, int columns) {
 
 static void set_tiles(convolution_op *op) {
   const int in = op->layer->in, fit = PATCHES / in;
-  const bool in_memory = !is_pointwise(op);
-  op->rows = rows_of(op, in_memory && !makes(op) ? larger(fit, LEAST_COLUMNS) : COLUMNS);
-  op->back_rows = rows_of(op, in_memory ? larger(fit, in < LONG ? LEAST_COLUMNS : MANY_COLUMNS) : COLUMNS);
-}
-
-/* Columns whose patches, or the gradients of which, are in memory at a time. A pass that makes its patches keeps room for one
- * with fewer images, which may lay them out. */
-static int patch_columns(const convolution_op *op) {
-  if (is_pointwise(op)) return 0;
-  const int fewer = larger(LEAST_ONCE, LEAST_MADE / op->layer->in);
-  const int taken = makes(op) ? rows_of(op, larger(fewer, op->y.width)) : op->rows;
-  return larger(taken, op->x.x->trained || !makes(op) ? op->back_rows : 0) * op->y.width;
+  op->rows = rows_of(op, COLUMNS);
+  op->back_rows =
+      is_pointwise(op) ? op->rows : rows_of(op, larger(fit, in < LONG ? LEAST_COLUMNS : MANY_COLUMNS));
 }
 
 /* Carved from the scratch. */
 typedef struct scratch {
-  float *patches;  /* (in, patch_columns) */
-  float *band;     /* where patches are made */
+  float *band;     /* of the patches; NULL where they are x itself */
+  float *patches;  /* (in, tile of the backward pass): their gradient */
   float *sum_grad; /* (out, tile of the backward pass): y's gradient times scale, 0 where relu has cut */
   float *spare;    /* (layer's spare, tile of the backward pass) */
   float *dropped;  /* x after dropout, in x's shape */
@@ -100,15 +79,15 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
   const size_t n = (size_t)op->back_rows * (size_t)op->y.width,
                x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
-  const size_t band = makes(op) ? ld_patches_band(&op->window, larger(op->rows, op->back_rows)) : 0;
-  const size_t sums = op->goes_back ? (size_t)layer->out * n : 0;
-  const size_t sizes[] = {(size_t)layer->in * (size_t)patch_columns(op),
-                          band,
-                          sums,
+  const size_t band = is_pointwise(op) ? 0 : ld_patches_band(&op->window, larger(op->rows, op->back_rows));
+  const bool has_gradient = op->x.x->trained && !is_pointwise(op);
+  const size_t sizes[] = {band,
+                          has_gradient ? (size_t)layer->in * n : 0,
+                          op->goes_back ? (size_t)layer->out * n : 0,
                           (size_t)ld_linear_spare(layer) * n,
                           dropped,
                           dropped};
-  float **const places[] = {&s->patches, &s->band, &s->sum_grad, &s->spare, &s->dropped, &s->gradient};
+  float **const places[] = {&s->band, &s->patches, &s->sum_grad, &s->spare, &s->dropped, &s->gradient};
   size_t total = 0;
   for (int i = 0; i < 6; i++) {
     *places[i] = memory && sizes[i] ? memory + total : NULL;
@@ -132,14 +111,10 @@ typedef struct made_patches {
   ld_coded numbers;
 } made_patches;
 
-/* The patches of `in`, which has x's shape: in place, made, or laid out. */
+/* The patches of `in`, which has x's shape: in place, or made. */
 static ld_side patches_of(const convolution_op *op, const tile *t, const float *in, const scratch *s,
                           made_patches *made) {
   if (is_pointwise(op)) return ld_side_at((float *)in + t->column, op->x.x->cols);
-  if (!makes(op)) {
-    ld_patches_take(&op->window, in, t->row, t->n_rows, s->patches);
-    return ld_side_at(s->patches, t->n);
-  }
   made->from = ld_patches_fill(&op->window, in, t->row, t->n_rows, s->band);
   made->numbers = ld_patches_coded(&made->from);
   return (ld_side){.ld = t->n, .made = &made->numbers};
@@ -232,7 +207,7 @@ static ld_side sum_gradient(const convolution_op *op, const tile *t, const scrat
   return ld_side_at(s->sum_grad, t->n);
 }
 
-/* dx += the gradient of a tile's patches, which overwrites the patches. */
+/* dx += the gradient of a tile's patches. */
 static void input_gradient(const convolution_op *op, const tile *t, ld_product p, const scratch *s,
                            enum ld_through through, float *dx) {
   const bool direct = is_pointwise(op);

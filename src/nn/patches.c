@@ -35,7 +35,7 @@ static void zero(float *x, int n) {
 }
 
 /* Some output rows of one image under position (i, j) of the kernel: rows [low, high), and in them columns
- * [left, right), see pixels; *pixel of the channel's map is the first. */
+ * [left, right), see pixels; number `pixel` of the channel's map is the first. */
 typedef struct run {
   int n_rows, low, high, left, right;
   ptrdiff_t pixel;
@@ -53,9 +53,9 @@ static run run_at(const ld_window *w, int row, int rest, int i, int j) {
   return r;
 }
 
-/* Rows of input and output have one length and follow each other in the same way, so a run can be moved as a
- * whole; what it takes over the edges from neighbouring rows is zeroed. */
-static bool moves_whole(const ld_window *w, const run *r) {
+/* Rows of input and output have one length and follow each other in the same way, so a run can be added as a
+ * whole; what would go over the edges to neighbouring rows is zeroed. */
+static bool adds_whole(const ld_window *w, const run *r) {
   return w->kernel.stride == 1 && w->in_width == w->out_width && r->high > r->low && r->right > r->left;
 }
 
@@ -75,24 +75,10 @@ static void zero_edges(const ld_window *w, const run *r, float *out) {
   }
 }
 
-static void take_run(const ld_window *w, const run *r, float *x, float *out) {
-  const int W = w->out_width, stride = w->kernel.stride;
-  float *first = out + (ptrdiff_t)r->low * W + r->left;
-  if (moves_whole(w, r)) {
-    memcpy(first, x + r->pixel, whole_length(w, r) * sizeof *out);
-  } else {
-    for (int row = r->low; row < r->high; row++, first += W) {
-      const float *from = x + r->pixel + (ptrdiff_t)(row - r->low) * stride * w->in_width;
-      for (int i = 0; i < r->right - r->left; i++) first[i] = from[(ptrdiff_t)i * stride];
-    }
-  }
-  zero_edges(w, r, out);
-}
-
 static void add_run(const ld_window *w, const run *r, float *x, float *patches) {
   const int W = w->out_width, stride = w->kernel.stride;
   const float *first = patches + (ptrdiff_t)r->low * W + r->left;
-  if (moves_whole(w, r)) {
+  if (adds_whole(w, r)) {
     zero_edges(w, r, patches);
     ld_row_add(x + r->pixel, first, whole_length(w, r));
     return;
@@ -103,27 +89,17 @@ static void add_run(const ld_window *w, const run *r, float *x, float *patches) 
   }
 }
 
-/* Moves all patches of the rows between x and the matrix, run by run. */
-static void move_runs(const ld_window *w, float *x, int row, int n_rows, float *patches,
-                      void (*move)(const ld_window *w, const run *r, float *x, float *patches)) {
+void ld_patches_add(const ld_window *w, float *patches, int row, int n_rows, float *x) {
   const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
   for (int c = 0; c < w->channels; c++, x += map)
     for (int i = 0; i < w->kernel.height; i++)
       for (int j = 0; j < w->kernel.width; j++)
         for (int done = 0; done < n_rows;) {
           const run r = run_at(w, row + done, n_rows - done, i, j);
-          move(w, &r, x, patches);
+          add_run(w, &r, x, patches);
           patches += (size_t)r.n_rows * (size_t)w->out_width;
           done += r.n_rows;
         }
-}
-
-void ld_patches_take(const ld_window *w, const float *x, int row, int n_rows, float *out) {
-  move_runs(w, (float *)x, row, n_rows, out, take_run); /* take_run only reads x */
-}
-
-void ld_patches_add(const ld_window *w, float *patches, int row, int n_rows, float *x) {
-  move_runs(w, x, row, n_rows, patches, add_run);
 }
 
 /* With stride s the rows of the input have s phases, by their number modulo s, and so have its columns: with stride 2 the even

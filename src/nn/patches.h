@@ -14,13 +14,10 @@ typedef struct ld_window {
 /* Fills in the output's size. */
 ld_window ld_window_over(const ld_kernel *kernel, int channels, int n, int height, int width);
 
-/* Copies the patches of output rows [row, row + n_rows), counted through all images, from maps x (channels, n
- * height width) to out (channels * kernel size, n_rows * out_width). */
-void ld_patches_take(const ld_window *window, const float *x, int row, int n_rows, float *out);
-
-/* The same matrix as numbers that are made as they are read. They are copied from a band: the part of the maps that the
- * kernel sees, with the zeros around it, laid out so that what one position of the kernel reads for an output row is
- * contiguous. */
+/* The patches of output rows [row, row + n_rows), counted through all images: a matrix (channels * kernel size, n_rows *
+ * out_width) of numbers that are made as they are read. They are copied from a band: the part of maps (channels, n height
+ * width) that the kernel sees, with the zeros around it, laid out so that what one position of the kernel reads for an output
+ * row is contiguous. */
 typedef struct ld_patches {
   const ld_window *window;
   int row, n_rows;
@@ -36,7 +33,7 @@ ld_patches ld_patches_fill(const ld_window *window, const float *x, int row, int
 /* Borrows the patches. */
 ld_coded ld_patches_coded(const ld_patches *patches);
 
-/* Adds each number of the patches to its source in x. Overwrites those that have no source. */
+/* Adds each number of such a matrix in memory to its source in x. Overwrites those that have no source. */
 void ld_patches_add(const ld_window *window, float *patches, int row, int n_rows, float *x);
 
 #endif

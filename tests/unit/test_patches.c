@@ -1,4 +1,4 @@
-/* Patches that are made as a product reads them are those that are laid out, and products with them have the same bits. */
+/* Patches that are made as a product reads them are those of the definition, and products with both have the same bits. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,6 +15,24 @@ static float *numbers(size_t n, uint64_t name) {
   const ld_stream stream = ld_rng_stream(5, LD_RNG_INIT, name, 0);
   for (size_t i = 0; i < n; i++) x[i] = ld_rng_normal(&stream, i);
   return x;
+}
+
+/* out (channels * kernel size, n_rows * out_width) = the patches of output rows [row, row + n_rows), by their definition. */
+static void take(const ld_window *w, const float *x, int row, int n_rows, float *out) {
+  const ld_kernel *k = &w->kernel;
+  for (int c = 0; c < w->channels; c++)
+    for (int i = 0; i < k->height; i++)
+      for (int j = 0; j < k->width; j++)
+        for (int r = row; r < row + n_rows; r++)
+          for (int column = 0; column < w->out_width; column++) {
+            const int image = c * w->n + r / w->out_height;
+            const int at_y = r % w->out_height * k->stride - k->padding + i,
+                      at_x = column * k->stride - k->padding + j;
+            const bool there = at_y >= 0 && at_y < w->in_height && at_x >= 0 && at_x < w->in_width;
+            *out++ = there ? x[((size_t)image * (size_t)w->in_height + (size_t)at_y) * (size_t)w->in_width +
+                               (size_t)at_x]
+                           : 0;
+          }
 }
 
 /* A window over random maps, and the patches of some output rows in both forms. */
@@ -35,7 +53,7 @@ static void make(fixture *f, ld_kernel kernel, int channels, int n, int height, 
   f->lines = channels * kernel.height * kernel.width;
   f->columns = f->n_rows * f->window.out_width;
   f->laid = ld_alloc((size_t)f->lines * (size_t)f->columns, sizeof(float));
-  ld_patches_take(&f->window, f->x, f->row, f->n_rows, f->laid);
+  take(&f->window, f->x, f->row, f->n_rows, f->laid);
   f->band = ld_alloc(ld_patches_band(&f->window, f->n_rows), sizeof(float));
   f->from = ld_patches_fill(&f->window, f->x, f->row, f->n_rows, f->band);
   f->made = ld_patches_coded(&f->from);
@@ -114,7 +132,7 @@ Test(patches, made_are_those_laid_out) {
   check((ld_kernel){3, 3, 1, 4, 0}, 2, 2, 1, 1);
 }
 
-/* Passes over fewer images, which may take what many images make, find room in what was reserved for many. */
+/* Passes over fewer images find room in what was reserved for many. */
 Test(patches, fewer_images_find_room) {
   enum { IN = 64, OUT = 64, SIDE = 14, AREA = SIDE * SIDE, MOST = 16 };
   float *x = numbers((size_t)IN * AREA * MOST, 1), *weight = numbers((size_t)OUT * IN * 9, 2),
@@ -138,7 +156,7 @@ Test(patches, fewer_images_find_room) {
   free(x), free(weight), free(scale);
 }
 
-/* A convolution so large that it makes its patches. */
+/* A convolution of many tiles. */
 Test(patches, large_convolution_is_the_product) {
   enum { IN = 64, OUT = 70, SIDE = 48, AREA = SIDE * SIDE };
   float *x = numbers(IN * AREA, 1), *weight = numbers((size_t)OUT * IN * 9, 2), *bias = numbers(OUT, 3);
@@ -149,7 +167,7 @@ Test(patches, large_convolution_is_the_product) {
                            .kernel = {3, 3, 1, 1, 0}};
   const ld_window window = ld_window_over(&layer.kernel, IN, 1, SIDE, SIDE);
   float *laid = ld_alloc((size_t)IN * 9 * AREA, sizeof *laid), *want = ld_alloc(OUT * AREA, sizeof *want);
-  ld_patches_take(&window, x, 0, SIDE, laid);
+  take(&window, x, 0, SIDE, laid);
   const ld_term term = {ld_weight_factor(&layer.weight, false), ld_float_factor(laid, AREA, false), layer.in,
                         1};
   ld_gemm_sum(&(ld_sum){.M = OUT,
