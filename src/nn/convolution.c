@@ -22,8 +22,8 @@ typedef struct convolution_op {
   ld_window window;
   ld_maps x, y;
   const ld_tensor *residual; /* NULL for none */
-  const float *scale,
-      *shift; /* of the affine function after the sum; NULL: none, the sum starts from the residual */
+  const float *scale; /* of the affine function after the sum; NULL: none, the sum starts from the residual */
+  const float *shift;
   bool relu, goes_back; /* goes_back: a gradient passes through that function */
   int rows, back_rows;  /* of the output in a tile, forward and backward; the images are stacked */
   float *kept;          /* (layer's kept, B H W) of y */
