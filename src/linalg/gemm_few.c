@@ -17,15 +17,18 @@ enum {
   MOST_ROWS = 8,
   LEAST_RIGHT = 1 << 16, /* numbers of the right factors: fewer are not worth the care */
   LEFT = 1 << 20,        /* numbers of the left factor */
-  WIDE = 512,            /* columns of a strip over rows of k */
+  WIDE = 3072,           /* the most columns of a strip over rows of k */
+  LEAST_WIDE = 512,
+  STRIDE = WIDE + 16, /* of sums: so that rows use different cache sets */
+  LINES = 12,         /* rows of k that are widened at a time */
   WORDS = LD_CHAIN_WORDS,
 };
 
 static _Alignas(64) float left[LEFT]; /* (M, words), each times its term's scale */
 
 /* Of each thread. */
-static _Thread_local _Alignas(64) float widened[LD_PANEL * WORDS];
-static _Thread_local _Alignas(64) float sums[MOST_ROWS * WIDE], chain[MOST_ROWS * WIDE];
+static _Thread_local _Alignas(64) float widened[LINES * WIDE];
+static _Thread_local _Alignas(64) float sums[MOST_ROWS * STRIDE], chain[MOST_ROWS * STRIDE];
 
 bool ld_gemm_is_few(const ld_job *job) {
   const ld_tile *tile = job->tile;
@@ -78,16 +81,15 @@ static void add_turned(const ld_job *job, const ld_term_part *of, strip s, int w
   for (int first = 0; first < s.n; first += LD_FEW_COLUMNS) {
     const int n = s.n - first < LD_FEW_COLUMNS ? s.n - first : LD_FEW_COLUMNS;
     const weight_rows w = rows_of(job->tile, &of->term->right, s.column + first, n, of->k, of->n);
-    w.few[0](job->M, of->n, n, left + word, job->words, w.at, w.ld, chain + first, WIDE, ahead);
+    w.few[0](job->M, of->n, n, left + word, job->words, w.at, w.ld, chain + first, STRIDE, ahead);
   }
 }
 
 static void add_lines(const ld_job *job, const ld_term_part *of, strip s, int word, ptrdiff_t ahead) {
-  enum { LINES = LD_PANEL * WORDS / WIDE };
   for (int k = 0; k < of->n; k += LINES) {
     const int n = of->n - k < LINES ? of->n - k : LINES;
     const weight_rows w = rows_of(job->tile, &of->term->right, of->k + k, n, s.column, s.n);
-    w.few[1](job->M, n, s.n, left + word + k, job->words, w.at, w.ld, chain, WIDE, ahead);
+    w.few[1](job->M, n, s.n, left + word + k, job->words, w.at, w.ld, chain, STRIDE, ahead);
   }
 }
 
@@ -104,26 +106,40 @@ static ptrdiff_t ahead_of(const ld_job *job, int word) {
 static void add_chain(const ld_job *job, strip s, int word) {
   ld_term_part parts[LD_MAX_TERMS];
   const int n = ld_job_parts(job, word, WORDS, parts);
-  for (int i = 0; i < job->M; i++) memset(chain + i * WIDE, 0, (size_t)s.n * sizeof *chain);
+  for (int i = 0; i < job->M; i++) memset(chain + i * STRIDE, 0, (size_t)s.n * sizeof *chain);
   for (int p = 0; p < n; p++) {
     const ptrdiff_t ahead = p ? 0 : ahead_of(job, word);
     (parts[p].term->right.transposed ? add_turned : add_lines)(job, &parts[p], s, word + parts[p].at, ahead);
   }
-  for (int i = 0; i < job->M; i++) ld_row_add(sums + i * WIDE, chain + i * WIDE, (size_t)s.n);
+  for (int i = 0; i < job->M; i++) ld_row_add(sums + i * STRIDE, chain + i * STRIDE, (size_t)s.n);
 }
 
 static void run_strip(const ld_job *job, strip s) {
   for (int column = 0; column < s.n; column += LD_PANEL)
     for (int i = 0; i < job->M; i++)
       ld_job_start(job, true, i, 1, s.column + column, s.n - column < LD_PANEL ? s.n - column : LD_PANEL,
-                   sums + i * WIDE + column);
+                   sums + i * STRIDE + column);
   for (int word = 0; word < job->words; word += WORDS) add_chain(job, s, word);
   for (int i = 0; i < job->M; i++)
-    memcpy(job->C + i * job->row + s.column, sums + i * WIDE, (size_t)s.n * sizeof *sums);
+    memcpy(job->C + i * job->row + s.column, sums + i * STRIDE, (size_t)s.n * sizeof *sums);
+}
+
+static int smaller(int a, int b) {
+  return a < b ? a : b;
+}
+
+/* Columns of a strip. Over rows of k long ones: memory is read best in the order in which it lies; but sums of all rows
+ * should stay in the first-level cache, and each thread needs a strip. */
+static int strip_width(const ld_job *job, int n_threads) {
+  if (job->terms[0].right.transposed) return LD_FEW_COLUMNS;
+  const int wide = smaller(WIDE, WIDE / job->M / LD_PANEL * LD_PANEL),
+            share = (job->N + n_threads - 1) / n_threads;
+  const int width = smaller(wide, (share + LD_PANEL - 1) / LD_PANEL * LD_PANEL);
+  return width < LEAST_WIDE ? LEAST_WIDE : width;
 }
 
 void ld_gemm_few(const ld_job *job, int thread, int n_threads) {
-  const int width = job->terms[0].right.transposed ? LD_FEW_COLUMNS : WIDE;
+  const int width = strip_width(job, n_threads);
   if (thread == 0) fill_left(job);
 #pragma omp barrier
   const int n_strips = (job->N + width - 1) / width;
