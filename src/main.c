@@ -186,12 +186,10 @@ static void poll_ranks(void *comm) {
   ld_comm_poll(comm);
 }
 
-static const char *const precision_names[LD_N_PRECISIONS] = {"f32", "bf16", "bf16-amx"};
-
 /* That of a command without the option is float32. */
 static enum ld_precision precision_of(const ld_options *options) {
   int p = LD_N_PRECISIONS - 1;
-  while (p > 0 && (!options->precision || strcmp(options->precision, precision_names[p]) != 0)) p--;
+  while (p > 0 && (!options->precision || strcmp(options->precision, ld_precision_names[p]) != 0)) p--;
   return (enum ld_precision)p;
 }
 
@@ -237,7 +235,7 @@ static int choose_precision(const ld_options *options, enum ld_precision fastest
                             ld_text *choice, ld_error *err) {
   char *recorded;
   const int rc = read_precision(options->out, &recorded, err);
-  ld_text_puts(choice, recorded ? recorded : precision_names[fastest]);
+  ld_text_puts(choice, recorded ? recorded : ld_precision_names[fastest]);
   if (!rc && recorded)
     ld_info("precision %s, as the run in %s", recorded, options->out);
   else if (!rc && speed > 0)
@@ -315,7 +313,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
     ld_gemm_between(poll_ranks, comm); /* a product of many rows can take a minute */
   if (!rc) rc = ld_kernels_agree(comm, ld_version_build(), options.mixed_cpus, &err);
   if (!rc && speak && precision_of(&options) != LD_PRECISION_F32)
-    ld_kernels_check(precision_of(&options), options.precision, (int)options.threads);
+    ld_kernels_check(precision_of(&options), (int)options.threads);
   if (!rc) rc = command->run(&options, line->path, comm, &err);
   ld_options_free(&options);
   ld_command_line_free(line);

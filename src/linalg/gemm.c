@@ -108,7 +108,7 @@ static int no_such_kernel(enum ld_precision precision, const char *name, ld_erro
 }
 
 static int no_bf16(enum ld_precision precision, const char *name, ld_error *err) {
-  const char *option = precision == LD_PRECISION_BF16 ? "bf16" : "bf16-amx";
+  const char *option = ld_precision_names[precision];
   if (name && ld_tile_pick(precision, NULL))
     return ld_fail_prefix(err, no_such_kernel(precision, name, err), "--precision %s", option);
   return ld_fail(err, LD_EUSAGE,

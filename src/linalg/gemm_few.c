@@ -132,8 +132,7 @@ static int smaller(int a, int b) {
  * should stay in the first-level cache, and each thread needs a strip. */
 static int strip_width(const ld_job *job, int n_threads) {
   if (job->terms[0].right.transposed) return LD_FEW_COLUMNS;
-  const int wide = smaller(WIDE, WIDE / job->M / LD_PANEL * LD_PANEL),
-            share = (job->N + n_threads - 1) / n_threads;
+  const int wide = WIDE / job->M / LD_PANEL * LD_PANEL, share = (job->N + n_threads - 1) / n_threads;
   const int width = smaller(wide, (share + LD_PANEL - 1) / LD_PANEL * LD_PANEL);
   return width < LEAST_WIDE ? LEAST_WIDE : width;
 }

@@ -64,6 +64,9 @@ typedef void ld_few_function(int rows, int n, int n_columns, const float *x, ptr
  * (tile/amx.c), and so has other bits than BF16. */
 enum ld_precision { LD_PRECISION_F32, LD_PRECISION_BF16, LD_PRECISION_BF16_AMX, LD_N_PRECISIONS };
 
+/* As --precision has them. */
+extern const char *const ld_precision_names[LD_N_PRECISIONS];
+
 typedef struct ld_tile {
   const char *name;
   int rows;  /* the most rows of a tile */

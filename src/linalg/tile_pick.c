@@ -8,6 +8,8 @@
 #include <unistd.h>
 #endif
 
+const char *const ld_precision_names[LD_N_PRECISIONS] = {"f32", "bf16", "bf16-amx"};
+
 extern const ld_tile ld_tile_plain;
 #ifdef LD_X86_TILES
 extern const ld_tile ld_tile_avx2, ld_tile_avx512, ld_tile_bf16_avx2, ld_tile_bf16_avx512, ld_tile_bf16,

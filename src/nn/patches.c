@@ -147,9 +147,8 @@ static ptrdiff_t channel_size(const ld_window *w, int row, int n_rows) {
   return s.row_phases * rows_of_phase(w, row, n_rows) * s.row_floats;
 }
 
-enum {
-  VECTOR = 8
-}; /* floats that are copied at once; the last copy may read beyond the numbers of the band */
+/* Floats that are copied at once; the last copy may read beyond the numbers of the band. */
+enum { VECTOR = 8 };
 
 size_t ld_patches_band(const ld_window *w, int n_rows) {
   /* Rows that begin at the last one of an image are in the most images. */

@@ -352,10 +352,10 @@ double ld_kernels_speed(enum ld_precision precision, int threads) {
   return best[0] / best[1];
 }
 
-void ld_kernels_check(enum ld_precision precision, const char *name, int threads) {
+void ld_kernels_check(enum ld_precision precision, int threads) {
   const double speed = ld_kernels_speed(precision, threads);
   if (speed > 0 && speed < 0.9)
     ld_warn("--precision %s: on this processor products of bfloat16 have %.2f of the speed of float32 "
             "(measured just now): --precision f32 is faster, and rounds less",
-            name, speed);
+            ld_precision_names[precision], speed);
 }

@@ -28,7 +28,7 @@ void ld_kernels_choose(void);
  * none, or LORA_DIST_KERNEL names kernels that one of both lacks. Otherwise leaves products set up for that precision. */
 double ld_kernels_speed(enum ld_precision precision, int threads);
 
-/* For one rank of a job with --precision NAME: warns when that is slower than float32. */
-void ld_kernels_check(enum ld_precision precision, const char *name, int threads);
+/* For one rank of a job of that precision: warns when it is slower than float32. */
+void ld_kernels_check(enum ld_precision precision, int threads);
 
 #endif
