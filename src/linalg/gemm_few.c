@@ -22,6 +22,7 @@ enum {
   STRIDE = WIDE + 16, /* of sums: so that rows use different cache sets */
   LINES = 12,         /* rows of k that are widened at a time */
   WORDS = LD_CHAIN_WORDS,
+  LONG_ROW = 4096, /* bytes of a weight's row that are no long stream yet */
 };
 
 static _Alignas(64) float left[LEFT]; /* (M, words), each times its term's scale */
@@ -77,39 +78,47 @@ static weight_rows rows_of(const ld_tile *tile, const ld_factor *right, int row,
 }
 
 /* Add the words of a part to the chain: word 0 of the part is word `word` of the left factor. */
-static void add_turned(const ld_job *job, const ld_term_part *of, strip s, int word, ptrdiff_t ahead) {
+static void add_turned(const ld_job *job, const ld_term_part *of, strip s, int word,
+                       const ld_few_fetch *fetch) {
   for (int first = 0; first < s.n; first += LD_FEW_COLUMNS) {
     const int n = s.n - first < LD_FEW_COLUMNS ? s.n - first : LD_FEW_COLUMNS;
     const weight_rows w = rows_of(job->tile, &of->term->right, s.column + first, n, of->k, of->n);
-    w.few[0](job->M, of->n, n, left + word, job->words, w.at, w.ld, chain + first, STRIDE, ahead);
+    w.few[0](job->M, of->n, n, left + word, job->words, w.at, w.ld, chain + first, STRIDE, fetch);
   }
 }
 
-static void add_lines(const ld_job *job, const ld_term_part *of, strip s, int word, ptrdiff_t ahead) {
+static void add_lines(const ld_job *job, const ld_term_part *of, strip s, int word,
+                      const ld_few_fetch *fetch) {
   for (int k = 0; k < of->n; k += LINES) {
     const int n = of->n - k < LINES ? of->n - k : LINES;
     const weight_rows w = rows_of(job->tile, &of->term->right, of->k + k, n, s.column, s.n);
-    w.few[1](job->M, n, s.n, left + word + k, job->words, w.at, w.ld, chain, STRIDE, ahead);
+    w.few[1](job->M, n, s.n, left + word + k, job->words, w.at, w.ld, chain, STRIDE, fetch);
   }
 }
 
-/* How far behind the first term's words [word, ...) of a strip lie those that a product needs next, in bytes; 0:
- * that is not known. */
-static ptrdiff_t ahead_of(const ld_job *job, int word) {
+/* What is needed soon, while words [word, ...) of a strip are read from the first term's rows. Long rows: the next chain of
+ * each, since memory has several long streams faster than one. Shorter ones end too soon for that: the next strip, in the
+ * order in which it lies. */
+static ld_few_fetch fetch_of(const ld_job *job, strip s, int word) {
   const ld_factor *right = &job->terms[0].right;
-  const ptrdiff_t K = job->terms[0].K, bytes = right->numbers.codec->bytes;
-  if (!right->transposed || right->numbers.codec->elements != 1) return 0;
-  return (word + WORDS < K ? WORDS : (ptrdiff_t)LD_FEW_COLUMNS * right->ld - word) * bytes;
+  const ptrdiff_t K = job->terms[0].K, bytes = right->numbers.codec->bytes, row = right->ld * bytes;
+  if (!right->transposed || right->numbers.codec->elements != 1) return (ld_few_fetch){NULL, 0};
+  if (row <= LONG_ROW) {
+    const ptrdiff_t next = s.column + LD_FEW_COLUMNS;
+    return (ld_few_fetch){(const char *)right->numbers.data + next * row + word * bytes * LD_FEW_COLUMNS, 0};
+  }
+  return (ld_few_fetch){NULL, word + WORDS < K ? WORDS * bytes : LD_FEW_COLUMNS * row - word * bytes};
 }
 
 /* Adds a chain, words [word, ...), to the sums of a strip. */
 static void add_chain(const ld_job *job, strip s, int word) {
   ld_term_part parts[LD_MAX_TERMS];
   const int n = ld_job_parts(job, word, WORDS, parts);
+  const ld_few_fetch soon = fetch_of(job, s, word);
   for (int i = 0; i < job->M; i++) memset(chain + i * STRIDE, 0, (size_t)s.n * sizeof *chain);
   for (int p = 0; p < n; p++) {
-    const ptrdiff_t ahead = p ? 0 : ahead_of(job, word);
-    (parts[p].term->right.transposed ? add_turned : add_lines)(job, &parts[p], s, word + parts[p].at, ahead);
+    const ld_few_fetch *fetch = p ? &(ld_few_fetch){NULL, 0} : &soon;
+    (parts[p].term->right.transposed ? add_turned : add_lines)(job, &parts[p], s, word + parts[p].at, fetch);
   }
   for (int i = 0; i < job->M; i++) ld_row_add(sums + i * STRIDE, chain + i * STRIDE, (size_t)s.n);
 }

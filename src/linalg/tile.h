@@ -54,11 +54,17 @@ typedef void ld_tile_function(int rows, int words, const float *a, const float *
                               const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
                               ld_fetch *fetch);
 
+/* What is prefetched while rows of LD_FEW_COLUMNS columns are read: memory from `next` on, as much as is read; NULL: what
+ * lies `ahead` bytes behind that. */
+typedef struct ld_few_fetch {
+  const char *next;
+  ptrdiff_t ahead;
+} ld_few_fetch;
+
 /* sum (rows, n_columns), `ld_sum` apart, += x w, over n words within a chain. Row i of x is at x[i * ldx]; rows of w
- * are `ldw` numbers apart. Sums up to LD_FEW_COLUMNS may be written over. Meanwhile memory `ahead` bytes behind what is
- * read is prefetched. */
+ * are `ldw` numbers apart. Sums up to LD_FEW_COLUMNS may be written over. Over rows of k `fetch` is not read. */
 typedef void ld_few_function(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,
-                             ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead);
+                             ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch);
 
 /* What the factors of a product are rounded to; sums are float32. BF16_AMX sums a chain in groups, as AMX does it
  * (tile/amx.c), and so has other bits than BF16. */

@@ -552,7 +552,9 @@ static size_t scratch_of(const attention_op *op, bool trained) {
     if (s.n_keys > most_keys) most_keys = s.n_keys;
   }
   room r;
-  return carve(op, most_rows, most_keys, trained, NULL, &r);
+  const size_t whole = carve(op, most_rows, most_keys, trained, NULL, &r);
+  const size_t step = op->cache ? ld_attention_step_scratch(&op->shape, most_keys) : 0;
+  return step > whole ? step : whole;
 }
 
 ld_tensor *ld_op_attention(ld_tape *tape, ld_tensor *q, ld_tensor *k, ld_tensor *v, const ld_attention *shape,

@@ -1,3 +1,5 @@
+/* Keys and values come from memory, which is read best in the order in which it lies: so rows are read whole, all heads of
+ * each, and not head by head. */
 #include "nn/attention_step.h"
 
 #include <string.h>
@@ -5,40 +7,50 @@
 #include "base/vmath.h"
 #include "linalg/rows.h"
 
-/* out[i] = scale * (q . row i of k), for n rows. */
-LD_VECTOR static void dot_rows(const float *q, const ld_seen *seen, int column, int D, float scale,
-                               float *out) {
+static inline float dot(const float *q, const float *k, int D) {
   const int whole = D / LD_LANES * LD_LANES;
+  float lanes[LD_LANES] = {0}, sum = 0;
+  for (int d = 0; d < whole; d += LD_LANES)
+    for (int l = 0; l < LD_LANES; l++) lanes[l] += q[d + l] * k[d + l];
+  for (int half = LD_LANES / 2; half; half /= 2)
+    for (int l = 0; l < half; l++) lanes[l] += lanes[l + half];
+  for (int d = whole; d < D; d++) sum += q[d] * k[d];
+  return lanes[0] + sum;
+}
+
+/* scores (H, n) = scale * (the head of q . the head of each key) */
+LD_VECTOR static void score_rows(const ld_attention *shape, const float *q, const ld_seen *seen,
+                                 float *scores) {
+  const int D = shape->head_dim, group = shape->n_heads / shape->n_kv_heads;
   for (int i = 0; i < seen->n; i++) {
-    const float *k = seen->keys + (ptrdiff_t)i * seen->stride + column;
-    float lanes[LD_LANES] = {0}, sum = 0;
-    for (int d = 0; d < whole; d += LD_LANES)
-      for (int l = 0; l < LD_LANES; l++) lanes[l] += q[d + l] * k[d + l];
-    for (int half = LD_LANES / 2; half; half /= 2)
-      for (int l = 0; l < half; l++) lanes[l] += lanes[l + half];
-    for (int d = whole; d < D; d++) sum += q[d] * k[d];
-    out[i] = (lanes[0] + sum) * scale;
+    const float *k = seen->keys + (ptrdiff_t)i * seen->stride;
+    for (int head = 0; head < shape->n_heads; head++)
+      scores[(ptrdiff_t)head * seen->n + i] = dot(q + head * D, k + head / group * D, D) * shape->scale;
   }
 }
 
-enum { COLUMNS = 4 * LD_LANES };
+enum { TOGETHER = 4 };
 
-/* out (COLUMNS) = the rows of v from `column` on, each times its weight. */
-LD_VECTOR static void weigh_columns(const float *weights, const ld_seen *seen, int column, float *out) {
-  float sums[COLUMNS] = {0};
-  for (int i = 0; i < seen->n; i++) {
-    const float *v = seen->values + (ptrdiff_t)i * seen->stride + column;
-    for (int c = 0; c < COLUMNS; c++) sums[c] += weights[i] * v[c];
+/* y (H D) += n rows of values, each head times its weight, row after row; n is a constant where this is called. */
+static inline void add_rows(const ld_attention *shape, const float *weights, const ld_seen *seen, int row,
+                            int n, float *y) {
+  const int D = shape->head_dim, group = shape->n_heads / shape->n_kv_heads;
+  const float *v[TOGETHER], *weight = weights + row;
+  for (int head = 0; head < shape->n_heads; head++, weight += seen->n, y += D) {
+    for (int i = 0; i < n; i++) v[i] = seen->values + (ptrdiff_t)(row + i) * seen->stride + head / group * D;
+    for (int d = 0; d < D; d++) {
+      float sum = y[d];
+      for (int i = 0; i < n; i++) sum += weight[i] * v[i][d];
+      y[d] = sum;
+    }
   }
-  memcpy(out, sums, sizeof sums);
 }
 
-LD_VECTOR static void weigh_rest(const float *weights, const ld_seen *seen, int column, int n, float *out) {
-  for (int c = 0; c < n; c++) out[c] = 0;
-  for (int i = 0; i < seen->n; i++) {
-    const float *v = seen->values + (ptrdiff_t)i * seen->stride + column;
-    for (int c = 0; c < n; c++) out[c] += weights[i] * v[c];
-  }
+LD_VECTOR static void weigh_rows(const ld_attention *shape, const float *weights, const ld_seen *seen,
+                                 float *y) {
+  int row = 0;
+  for (; row + TOGETHER <= seen->n; row += TOGETHER) add_rows(shape, weights, seen, row, TOGETHER, y);
+  for (; row < seen->n; row++) add_rows(shape, weights, seen, row, 1, y);
 }
 
 static void add_bias(const ld_distance_bias *distance, int head, int first, int n, int place, float *scores) {
@@ -50,21 +62,24 @@ static void add_bias(const ld_distance_bias *distance, int head, int first, int 
   }
 }
 
+size_t ld_attention_step_scratch(const ld_attention *shape, int n) {
+  return (size_t)shape->n_heads * ((size_t)n + 1);
+}
+
 void ld_attention_step(const ld_attention *shape, const float *q, const ld_seen *seen, int place,
-                       float *scores, float *y) {
-  const int D = shape->head_dim, group = shape->n_heads / shape->n_kv_heads;
+                       float *scratch, float *y) {
+  const int D = shape->head_dim, H = shape->n_heads;
   const int low = shape->window && place >= shape->window ? place - shape->window + 1 : 0;
   const ld_seen s = {seen->keys + (ptrdiff_t)low * seen->stride, seen->values + (ptrdiff_t)low * seen->stride,
                      seen->n - low, seen->stride};
-  for (int head = 0; head < shape->n_heads; head++) {
-    const int column = head / group * D;
-    float *out = y + head * D;
-    dot_rows(q + head * D, &s, column, D, shape->scale, scores);
-    if (shape->distance.bias) add_bias(&shape->distance, head, low, s.n, place, scores);
-    const double sum = ld_row_exp(scores, ld_row_max(scores, s.n), s.n);
-    int d = 0;
-    for (; d + COLUMNS <= D; d += COLUMNS) weigh_columns(scores, &s, column + d, out + d);
-    if (d < D) weigh_rest(scores, &s, column + d, D - d, out + d);
-    ld_row_scale(out, (float)(1 / sum), D);
+  float *factor = scratch, *scores = scratch + H; /* (H), (H, n) */
+  score_rows(shape, q, &s, scores);
+  for (int head = 0; head < H; head++) {
+    float *of_head = scores + (ptrdiff_t)head * s.n;
+    if (shape->distance.bias) add_bias(&shape->distance, head, low, s.n, place, of_head);
+    factor[head] = (float)(1 / ld_row_exp(of_head, ld_row_max(of_head, s.n), s.n));
   }
+  memset(y, 0, (size_t)H * (size_t)D * sizeof *y);
+  weigh_rows(shape, scores, &s, y);
+  for (int head = 0; head < H; head++) ld_row_scale(y + head * D, factor[head], D);
 }

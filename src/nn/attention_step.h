@@ -11,8 +11,11 @@ typedef struct ld_seen {
 } ld_seen;
 
 /* y (H D) of the row q (H D), whose position among the keys is `place`. The row sees all of them that the
- * window reaches. `scores` is scratch for n numbers. */
+ * window reaches. */
 void ld_attention_step(const ld_attention *shape, const float *q, const ld_seen *seen, int place,
-                       float *scores, float *y);
+                       float *scratch, float *y);
+
+/* The numbers of scratch that a step over n keys needs. */
+size_t ld_attention_step_scratch(const ld_attention *shape, int n);
 
 #endif

@@ -48,8 +48,9 @@ INLINE vec read_pairs(const char *from) {
 
 /* panel (numbers of a cache line, LD_FEW_COLUMNS) from the line at at[j] + offset of each column j. All of a line is used
  * at once: where columns are a power of two apart, it is soon displaced. Two numbers of bfloat16 are turned as a word. */
-INLINE void turn_lines(enum ld_plain form, const char *const *at, ptrdiff_t offset, ptrdiff_t ahead,
+INLINE void turn_lines(enum ld_plain form, const char *const *at, ptrdiff_t offset, const ld_few_fetch *fetch,
                        float *panel) {
+  const char *next = fetch->next ? fetch->next + offset * LD_FEW_COLUMNS : NULL;
   const bool pairs = form == LD_PLAIN_BF16;
   const int numbers = CACHE_LINE / size_of(form);
   UNROLL for (int g = 0; g < LD_FEW_COLUMNS; g += LANES) {
@@ -58,7 +59,7 @@ INLINE void turn_lines(enum ld_plain form, const char *const *at, ptrdiff_t offs
       UNROLL for (int j = 0; j < LANES; j++) {
         const char *from = at[g + j] + offset;
         row[j] = pairs ? read_pairs(from + 2 * k) : read(form, from, k);
-        if (k == 0) __builtin_prefetch(from + ahead, 0, 2);
+        if (k == 0) __builtin_prefetch(next ? next + (g + j) * CACHE_LINE : from + fetch->ahead, 0, 2);
       }
       turn_square(row);
       UNROLL for (int e = 0; e < LANES; e++) {
@@ -79,7 +80,7 @@ INLINE void add_panel(int rows, int n, const float *x, ptrdiff_t ldx, const floa
 }
 
 INLINE void few_turned_rows(enum ld_plain form, int rows, int n, const float *x, ptrdiff_t ldx,
-                            const char *const *at, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {
+                            const char *const *at, float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch) {
   const int size = size_of(form), numbers = CACHE_LINE / size;
   _Alignas(64) float panel[CACHE_LINE / 2 * LD_FEW_COLUMNS];
   vec sums[FEW_ROWS][GROUPS];
@@ -87,7 +88,7 @@ INLINE void few_turned_rows(enum ld_plain form, int rows, int n, const float *x,
       load(sum + i * ld_sum + g * LANES);
   int k = 0;
   for (; k + numbers <= n; k += numbers) {
-    turn_lines(form, at, k * size, ahead, panel);
+    turn_lines(form, at, k * size, fetch, panel);
     add_panel(rows, numbers, x + k, ldx, panel, sums);
   }
   for (int e = 0; e < n - k; e++)
@@ -98,19 +99,20 @@ INLINE void few_turned_rows(enum ld_plain form, int rows, int n, const float *x,
 }
 
 INLINE void few_turned(enum ld_plain form, int rows, int n, int n_columns, const float *x, ptrdiff_t ldx,
-                       const void *w, ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {
+                       const void *w, ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum,
+                       const ld_few_fetch *fetch) {
   const char *at[LD_FEW_COLUMNS]; /* those beyond the last repeat it */
   for (int j = 0; j < LD_FEW_COLUMNS; j++)
     at[j] = (const char *)w + (j < n_columns ? j : n_columns - 1) * ldw * size_of(form);
   for (; rows > 0; rows -= FEW_ROWS, x += FEW_ROWS * ldx, sum += FEW_ROWS * ld_sum) {
     if (rows == 1)
-      few_turned_rows(form, 1, n, x, ldx, at, sum, ld_sum, ahead);
+      few_turned_rows(form, 1, n, x, ldx, at, sum, ld_sum, fetch);
     else if (rows == 2)
-      few_turned_rows(form, 2, n, x, ldx, at, sum, ld_sum, ahead);
+      few_turned_rows(form, 2, n, x, ldx, at, sum, ld_sum, fetch);
     else if (rows == 3)
-      few_turned_rows(form, 3, n, x, ldx, at, sum, ld_sum, ahead);
+      few_turned_rows(form, 3, n, x, ldx, at, sum, ld_sum, fetch);
     else
-      few_turned_rows(form, 4, n, x, ldx, at, sum, ld_sum, ahead);
+      few_turned_rows(form, 4, n, x, ldx, at, sum, ld_sum, fetch);
   }
 }
 
@@ -148,12 +150,12 @@ INLINE void few_lines(enum ld_plain form, int rows, int n, int n_columns, const 
 /* The two functions for a form of numbers. */
 #define FEW_FUNCTIONS(name, form)                                                                            \
   static void name##_turned(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,    \
-                            ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {                  \
-    few_turned(form, rows, n, n_columns, x, ldx, w, ldw, sum, ld_sum, ahead);                                \
+                            ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch) {        \
+    few_turned(form, rows, n, n_columns, x, ldx, w, ldw, sum, ld_sum, fetch);                                \
   }                                                                                                          \
   static void name##_lines(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,     \
-                           ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, ptrdiff_t ahead) {                   \
-    (void)ahead;                                                                                             \
+                           ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch) {         \
+    (void)fetch;                                                                                             \
     few_lines(form, rows, n, n_columns, x, ldx, w, ldw, sum, ld_sum);                                        \
   }
 
