@@ -9,10 +9,12 @@
  * 1: each number of a product was one chain of fused multiply-adds.
  * 2: a product is summed in chains of LD_CHAIN_WORDS, a row in blocks of LD_SUM_BLOCK.
  * 3: exp and related functions with fused multiply-adds.
- * 4: the gradients of a wide convolution's patches are added up in longer stretches. */
+ * 4: the gradients of a wide convolution's patches are added up in longer stretches.
+ * 5: a convolution's product with few rows is summed over the channels for each position of the kernel
+ *    (nn/patches_few.c). */
 #ifndef LD_NUMERICS_H
 #define LD_NUMERICS_H
 
-enum { LD_NUMERICS = 4 };
+enum { LD_NUMERICS = 5 };
 
 #endif

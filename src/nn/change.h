@@ -9,16 +9,16 @@
 #ifndef LD_CHANGE_H
 #define LD_CHANGE_H
 
-#include "nn/tensor.h"
+#include "nn/patches.h"
 
 typedef struct ld_change ld_change;
 
 /* A matrix of a product: (T, n), rows `ld` apart; of a product by columns (n, T). Instead of `data`, one that is only
- * read may have `made`: numbers that are made as the product reads them. */
+ * read may have `patches`, which are made as the product reads them. */
 typedef struct ld_side {
   float *data;
   int ld;
-  const ld_coded *made;
+  const ld_patches *patches;
 } ld_side;
 
 static inline ld_side ld_side_at(float *data, int ld) {

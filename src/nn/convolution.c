@@ -105,30 +105,23 @@ static const float *change_input(const ld_tape *tape, const convolution_op *op, 
   return s->dropped;
 }
 
-/* The patches of a tile, as numbers that are made as they are read. */
-typedef struct made_patches {
-  ld_patches from;
-  ld_coded numbers;
-} made_patches;
-
-/* The patches of `in`, which has x's shape: in place, or made. */
+/* The patches of `in`, which has x's shape: in place, or to be made. */
 static ld_side patches_of(const convolution_op *op, const tile *t, const float *in, const scratch *s,
-                          made_patches *made) {
+                          ld_patches *patches) {
   if (is_pointwise(op)) return ld_side_at((float *)in + t->column, op->x.x->cols);
-  made->from = ld_patches_fill(&op->window, in, t->row, t->n_rows, s->band);
-  made->numbers = ld_patches_coded(&made->from);
-  return (ld_side){.ld = t->n, .made = &made->numbers};
+  *patches = ld_patches_fill(&op->window, in, t->row, t->n_rows, s->band);
+  return (ld_side){.ld = t->n, .patches = patches};
 }
 
 /* The product of a tile with the patches of `in`, which has x's shape; NULL where they are not read. */
 static ld_product product_of(const convolution_op *op, const tile *t, const float *in, const scratch *s,
-                             made_patches *made) {
+                             ld_patches *patches) {
   const int N = op->y.x->cols;
   return (ld_product){.layer = op->layer,
                       .T = t->n,
                       .columns = true,
                       .dropped = s->dropped != NULL,
-                      .x = in ? patches_of(op, t, in, s, made) : (ld_side){0},
+                      .x = in ? patches_of(op, t, in, s, patches) : (ld_side){0},
                       .y = ld_side_at(op->y.x->data + t->column, N),
                       .kept = ld_side_at(op->kept ? op->kept + t->column : NULL, N),
                       .scratch = s->spare};
@@ -166,10 +159,10 @@ static void convolution_forward(ld_tape *tape, void *self) {
   const float *x = op->x.x->data, *in = change_input(tape, op, &s);
   for (int row = 0; row < op->y.n * op->y.height; row += op->rows) {
     const tile t = tile_at(op, row, op->rows);
-    made_patches made;
-    ld_product p = product_of(op, &t, in, &s, &made);
+    ld_patches patches;
+    ld_product p = product_of(op, &t, in, &s, &patches);
     ld_linear_read(&p);
-    if (in != x) p = product_of(op, &t, x, &s, &made);
+    if (in != x) p = product_of(op, &t, x, &s, &patches);
     if (op->residual && !op->scale) p.start = ld_side_at(op->residual->data + t.column, op->y.x->cols);
     ld_linear_forward(&p);
     if (op->scale) apply_affine(op, &t);
@@ -228,8 +221,8 @@ static void convolution_backward(ld_tape *tape, void *self) {
   if (dx && drops) memset(s.gradient, 0, (size_t)x->rows * (size_t)x->cols * sizeof(float));
   for (int row = 0; row < op->y.n * op->y.height; row += op->back_rows) {
     const tile t = tile_at(op, row, op->back_rows);
-    made_patches made;
-    ld_product p = product_of(op, &t, in, &s, &made);
+    ld_patches patches;
+    ld_product p = product_of(op, &t, in, &s, &patches);
     p.y = sum_gradient(op, &t, &s);
     ld_linear_gradients(&p);
     if (dx) input_gradient(op, &t, p, &s, drops ? LD_THROUGH_BASE : LD_THROUGH_ALL, dx);

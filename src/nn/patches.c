@@ -141,6 +141,10 @@ static ptrdiff_t rows_of_phase(const ld_window *w, int row, int n_rows) {
   return n_rows + (ptrdiff_t)shape_of(w).overhang * images_of(w, row, n_rows);
 }
 
+int ld_patches_line(const ld_patches *p, int y) {
+  return y + shape_of(p->window).overhang * (images_of(p->window, p->row, y + 1) - 1);
+}
+
 /* Floats of a channel. */
 static ptrdiff_t channel_size(const ld_window *w, int row, int n_rows) {
   const band_shape s = shape_of(w);
@@ -156,24 +160,25 @@ size_t ld_patches_band(const ld_window *w, int n_rows) {
   return (size_t)w->channels * (size_t)most + VECTOR;
 }
 
-/* A row of the band: column x of phase p is number x * stride + p - padding of an input row, or 0 outside. */
-static inline void fill_line(const ld_window *w, const band_shape *s, const float *from, float *to) {
-  const ld_kernel *k = &w->kernel;
-  const int n = (int)s->phase_width, stride = k->stride;
-  for (int p = 0; p < s->column_phases; p++, to += n) {
-    int low, high;
-    inside(0, n, p, w->in_width, k, &low, &high);
-    zero(to, low);
-    if (low < high && stride == 1)
-      memcpy(to + low, from + low + p - k->padding, (size_t)(high - low) * sizeof *to);
-    else
-      for (int x = low; x < high; x++) to[x] = from[(ptrdiff_t)x * stride + p - k->padding];
-    zero(to + high, n - high);
-  }
+/* Of a line of the band the columns of a phase: column x is number x * stride + phase - padding of an input row, which there is
+ * for [low, high), or 0. */
+typedef struct phase_columns {
+  int phase, n, low, high;
+} phase_columns;
+
+static inline void fill_columns(const ld_kernel *k, const phase_columns *c, const float *from, float *to) {
+  const int stride = k->stride, first = c->phase - k->padding;
+  zero(to, c->low);
+  if (c->low < c->high && stride == 1)
+    memcpy(to + c->low, from + c->low + first, (size_t)(c->high - c->low) * sizeof *to);
+  else
+    for (int x = c->low; x < c->high; x++) to[x] = from[(ptrdiff_t)x * stride + first];
+  zero(to + c->high, c->n - c->high);
 }
 
-/* All rows of one phase in a channel's maps. */
-static void fill_phase(const ld_window *w, const float *maps, int row, int n_rows, int phase, float *to) {
+/* These columns of all lines of one phase of rows in a channel's maps. */
+static void fill_phase(const ld_window *w, const float *maps, int row, int n_rows, int phase,
+                       const phase_columns *c, float *to) {
   const band_shape s = shape_of(w);
   const ld_kernel *k = &w->kernel;
   for (int done = 0, here; done < n_rows; done += here) {
@@ -182,9 +187,9 @@ static void fill_phase(const ld_window *w, const float *maps, int row, int n_row
     for (int i = y; i < y + here + s.overhang; i++, to += s.row_floats) {
       const int at = i * k->stride + phase - k->padding;
       if (at >= 0 && at < w->in_height)
-        fill_line(w, &s, maps + ((ptrdiff_t)image * w->in_height + at) * w->in_width, to);
+        fill_columns(k, c, maps + ((ptrdiff_t)image * w->in_height + at) * w->in_width, to);
       else
-        zero(to, (int)s.row_floats);
+        zero(to, c->n);
     }
   }
 }
@@ -193,11 +198,16 @@ ld_patches ld_patches_fill(const ld_window *w, const float *x, int row, int n_ro
   const band_shape s = shape_of(w);
   const size_t map = (size_t)w->n * (size_t)w->in_height * (size_t)w->in_width;
   const ptrdiff_t phase = rows_of_phase(w, row, n_rows) * s.row_floats;
-  float *to = band;
-  for (int c = 0; c < w->channels; c++)
-    for (int p = 0; p < s.row_phases; p++, to += phase)
-      fill_phase(w, x + (size_t)c * map, row, n_rows, p, to);
-  for (int i = 0; i < VECTOR; i++) to[i] = 0;
+  for (int p = 0; p < s.column_phases; p++) {
+    phase_columns c = {p, (int)s.phase_width, 0, 0};
+    inside(0, c.n, p, w->in_width, &w->kernel, &c.low, &c.high);
+    for (int channel = 0; channel < w->channels; channel++)
+      for (int i = 0; i < s.row_phases; i++)
+        fill_phase(w, x + (size_t)channel * map, row, n_rows, i, &c,
+                   band + (channel * s.row_phases + i) * phase + p * s.phase_width);
+  }
+  float *end = band + w->channels * s.row_phases * phase;
+  for (int i = 0; i < VECTOR; i++) end[i] = 0;
   return (ld_patches){w, row, n_rows, band};
 }
 
@@ -233,8 +243,7 @@ static moves moves_of(const ld_patches *p, int column, int n) {
   int first = 0;
   for (int at = 0, here; at < n; at += here) {
     const int y = (column + at) / W, x = (column + at) % W;
-    const ptrdiff_t line = y + (ptrdiff_t)s.overhang * (images_of(w, p->row, y + 1) - 1);
-    const ptrdiff_t from = line * s.row_floats + x;
+    const ptrdiff_t from = ld_patches_line(p, y) * s.row_floats + x;
     here = smaller(W - x, n - at);
     if (at && from != begin + at - first) {
       add_moves(&m, first, at - first, n, begin);
@@ -255,6 +264,19 @@ typedef struct place {
 /* Where a position along one side of the kernel is in the band: phases are `phase` apart, pixels of one `pixel`. */
 static ptrdiff_t place_along(int position, int stride, ptrdiff_t phase, ptrdiff_t pixel) {
   return position % stride * phase + position / stride * pixel;
+}
+
+ld_band ld_patches_layout(const ld_patches *p) {
+  const band_shape s = shape_of(p->window);
+  const ptrdiff_t lines = rows_of_phase(p->window, p->row, p->n_rows), phase = lines * s.row_floats;
+  return (ld_band){s.row_phases, (int)lines, s.overhang, s.row_floats, phase, s.row_phases * phase};
+}
+
+ptrdiff_t ld_patches_distance(const ld_patches *p, int i, int j) {
+  const band_shape s = shape_of(p->window);
+  const int stride = p->window->kernel.stride;
+  return place_along(i, stride, ld_patches_layout(p).phase, s.row_floats) +
+         place_along(j, stride, s.phase_width, 1);
 }
 
 static inline void next_place(const ld_window *w, const band_shape *s, ptrdiff_t phase, place *p) {

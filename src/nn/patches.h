@@ -33,6 +33,31 @@ ld_patches ld_patches_fill(const ld_window *window, const float *x, int row, int
 /* Borrows the patches. */
 ld_coded ld_patches_coded(const ld_patches *patches);
 
+/* Where the numbers of a band are. A channel has a phase of rows for each remainder of their number by the stride, as far as the
+ * kernel reaches; a phase has lines, `overhang` of them behind those of each image's output rows. In floats: */
+typedef struct ld_band {
+  int phases, lines, overhang;
+  ptrdiff_t line, phase, channel;
+} ld_band;
+
+ld_band ld_patches_layout(const ld_patches *patches);
+
+/* The line of output row y, counted from patches->row. */
+int ld_patches_line(const ld_patches *patches, int y);
+
+/* How far from what the kernel's first position reads it reads at position (i, j). */
+ptrdiff_t ld_patches_distance(const ld_patches *patches, int i, int j);
+
+/* Whether products with a matrix of so many rows are made faster as below (patches_few.c). Both share working memory, as
+ * ld_gemm does. */
+bool ld_patches_few(const ld_patches *patches, int rows);
+
+/* h (rows, columns of the patches) = A (rows, channels * kernel size) times the patches; rows of h are `ld` apart. */
+void ld_patches_multiply(const ld_patches *patches, int rows, const float *A, float *h, int ld);
+
+/* dA += scale * dh times the transposed patches. */
+void ld_patches_outer(const ld_patches *patches, int rows, const float *dh, int ld, float scale, float *dA);
+
 /* Adds each number of such a matrix in memory to its source in x. Overwrites those that have no source. */
 void ld_patches_add(const ld_window *window, float *patches, int row, int n_rows, float *x);
 

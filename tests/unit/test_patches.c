@@ -109,11 +109,43 @@ static void check_products(const fixture *f) {
   }
 }
 
+/* Products with few rows, which do not make the patches. */
+static void check_few(const fixture *f) {
+  enum { ROWS = 5 };
+  const size_t in = (size_t)ROWS * (size_t)f->lines, out = (size_t)ROWS * (size_t)f->columns;
+  float *A = numbers(in, 2), *dh = numbers(out, 3), *h = ld_alloc(out, sizeof *h), *dA = numbers(in, 4);
+  ld_patches_multiply(&f->from, ROWS, A, h, f->columns);
+  ld_patches_outer(&f->from, ROWS, dh, f->columns, 0.5f, dA);
+  float *was = numbers(in, 4);
+  for (int r = 0; r < ROWS; r++) {
+    for (int column = 0; column < f->columns; column++) {
+      double sum = 0, size = 0;
+      for (int k = 0; k < f->lines; k++) {
+        const double term = (double)A[r * f->lines + k] * (double)f->laid[(ptrdiff_t)k * f->columns + column];
+        sum += term, size += fabs(term);
+      }
+      cr_assert_float_eq((double)h[(ptrdiff_t)r * f->columns + column], sum, 1e-6 * (size + 1));
+    }
+    for (int k = 0; k < f->lines; k++) {
+      double sum = 0, size = 0;
+      for (int column = 0; column < f->columns; column++) {
+        const double term = (double)dh[(ptrdiff_t)r * f->columns + column] *
+                            (double)f->laid[(ptrdiff_t)k * f->columns + column];
+        sum += term, size += fabs(term);
+      }
+      cr_assert_float_eq((double)dA[r * f->lines + k], (double)was[r * f->lines + k] + sum / 2,
+                         1e-6 * (size + 1));
+    }
+  }
+  free(A), free(dh), free(h), free(dA), free(was);
+}
+
 static void check(ld_kernel kernel, int channels, int n, int height, int width) {
   fixture f;
   make(&f, kernel, channels, n, height, width);
   check_reading(&f);
   check_products(&f);
+  check_few(&f);
   release(&f);
 }
 
@@ -130,6 +162,19 @@ Test(patches, made_are_those_laid_out) {
   check((ld_kernel){2, 2, 3, 0, 0}, 3, 2, 17, 19);
   check((ld_kernel){7, 5, 4, 3, 1}, 2, 3, 21, 30);
   check((ld_kernel){3, 3, 1, 4, 0}, 2, 2, 1, 1);
+}
+
+/* In several slices. */
+Test(patches, few_rows_of_many_patches) {
+  const ld_kernel kernels[] = {{3, 3, 1, 1, 0}, {3, 3, 2, 1, 0}, {5, 3, 3, 2, 1}};
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+    fixture f;
+    make(&f, kernels[i], 33, 5, 40, 37);
+    cr_assert(ld_patches_few(&f.from, 5));
+    cr_assert_not(ld_patches_few(&f.from, 17));
+    check_few(&f);
+    release(&f);
+  }
 }
 
 /* Passes over fewer images find room in what was reserved for many. */
