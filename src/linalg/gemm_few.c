@@ -22,7 +22,7 @@ enum {
   STRIDE = WIDE + 16, /* of sums: so that rows use different cache sets */
   LINES = 12,         /* rows of k that are widened at a time */
   WORDS = LD_CHAIN_WORDS,
-  LONG_ROW = 4096, /* bytes of a weight's row that are no long stream yet */
+  SHORT_ROW = 4096, /* the most bytes of a short row of a weight */
 };
 
 static _Alignas(64) float left[LEFT]; /* (M, words), each times its term's scale */
@@ -103,7 +103,7 @@ static ld_few_fetch fetch_of(const ld_job *job, strip s, int word) {
   const ld_factor *right = &job->terms[0].right;
   const ptrdiff_t K = job->terms[0].K, bytes = right->numbers.codec->bytes, row = right->ld * bytes;
   if (!right->transposed || right->numbers.codec->elements != 1) return (ld_few_fetch){NULL, 0};
-  if (row <= LONG_ROW) {
+  if (row <= SHORT_ROW) {
     const ptrdiff_t next = s.column + LD_FEW_COLUMNS;
     return (ld_few_fetch){(const char *)right->numbers.data + next * row + word * bytes * LD_FEW_COLUMNS, 0};
   }
@@ -117,7 +117,7 @@ static void add_chain(const ld_job *job, strip s, int word) {
   const ld_few_fetch soon = fetch_of(job, s, word);
   for (int i = 0; i < job->M; i++) memset(chain + i * STRIDE, 0, (size_t)s.n * sizeof *chain);
   for (int p = 0; p < n; p++) {
-    const ld_few_fetch *fetch = p ? &(ld_few_fetch){NULL, 0} : &soon;
+    const ld_few_fetch *fetch = parts[p].term == job->terms ? &soon : &(ld_few_fetch){NULL, 0};
     (parts[p].term->right.transposed ? add_turned : add_lines)(job, &parts[p], s, word + parts[p].at, fetch);
   }
   for (int i = 0; i < job->M; i++) ld_row_add(sums + i * STRIDE, chain + i * STRIDE, (size_t)s.n);

@@ -55,7 +55,7 @@ typedef void ld_tile_function(int rows, int words, const float *a, const float *
                               ld_fetch *fetch);
 
 /* What is prefetched while rows of LD_FEW_COLUMNS columns are read: memory from `next` on, as much as is read; NULL: what
- * lies `ahead` bytes behind that. */
+ * lies `ahead` bytes beyond that. */
 typedef struct ld_few_fetch {
   const char *next;
   ptrdiff_t ahead;

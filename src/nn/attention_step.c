@@ -7,7 +7,7 @@
 #include "base/vmath.h"
 #include "linalg/rows.h"
 
-static inline float dot(const float *q, const float *k, int D) {
+__attribute__((always_inline)) static inline float dot(const float *q, const float *k, int D) {
   const int whole = D / LD_LANES * LD_LANES;
   float lanes[LD_LANES] = {0}, sum = 0;
   for (int d = 0; d < whole; d += LD_LANES)
@@ -32,8 +32,8 @@ LD_VECTOR static void score_rows(const ld_attention *shape, const float *q, cons
 enum { TOGETHER = 4 };
 
 /* y (H D) += n rows of values, each head times its weight, row after row; n is a constant where this is called. */
-static inline void add_rows(const ld_attention *shape, const float *weights, const ld_seen *seen, int row,
-                            int n, float *y) {
+__attribute__((always_inline)) static inline void add_rows(const ld_attention *shape, const float *weights,
+                                                           const ld_seen *seen, int row, int n, float *y) {
   const int D = shape->head_dim, group = shape->n_heads / shape->n_kv_heads;
   const float *v[TOGETHER], *weight = weights + row;
   for (int head = 0; head < shape->n_heads; head++, weight += seen->n, y += D) {

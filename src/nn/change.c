@@ -1,6 +1,5 @@
 #include "nn/change.h"
 
-#include "linalg/codecs.h"
 #include "linalg/gemm.h"
 
 static ld_factor factor_of(ld_side side, bool transposed) {
@@ -17,21 +16,8 @@ static ld_term term_of(const ld_product *p, const ld_part *part) {
   return (ld_term){x, weight, part->K, part->scale};
 }
 
-/* The matrix of a part that multiplies patches with few rows of floats; NULL for others. */
-static const float *few_rows(const ld_part *part, int n) {
-  const ld_factor *weight = &part->weight;
-  if (!part->x.patches || !ld_patches_few(part->x.patches, n)) return NULL;
-  if (weight->transposed || weight->ld != part->K || part->scale != 1) return NULL;
-  return ld_coded_in_place(&weight->numbers);
-}
-
 void ld_product_sum(const ld_product *p, ld_side y, int n, const ld_part *parts, int n_parts, ld_side start,
                     const float *bias) {
-  const float *few = n_parts == 1 && !start.data && !bias ? few_rows(parts, n) : NULL;
-  if (few) {
-    ld_patches_multiply(parts->x.patches, n, few, y.data, y.ld);
-    return;
-  }
   ld_term terms[LD_MAX_TERMS];
   for (int i = 0; i < n_parts; i++) terms[i] = term_of(p, &parts[i]);
   ld_gemm_sum(&(ld_sum){.M = p->columns ? n : p->T,
@@ -46,9 +32,18 @@ void ld_product_sum(const ld_product *p, ld_side y, int n, const ld_part *parts,
                         .ldc = y.ld});
 }
 
+void ld_product_narrow(const ld_product *p, ld_side y, int n, const float *A) {
+  const int in = p->layer->in;
+  const ld_part part = {p->x, ld_float_factor(A, in, false), in, 1};
+  if (p->x.patches && ld_patches_are_few(p->x.patches, n))
+    ld_patches_multiply(p->x.patches, n, A, y.data, y.ld);
+  else
+    ld_product_sum(p, y, n, &part, 1, (ld_side){0}, NULL);
+}
+
 void ld_product_outer(const ld_product *p, float *grad, ld_side left, int M, ld_side right, int N,
                       float scale) {
-  if (p->columns && right.patches && left.data && ld_patches_few(right.patches, M)) {
+  if (right.patches && ld_patches_are_few(right.patches, M)) {
     ld_patches_outer(right.patches, M, left.data, left.ld, scale, grad);
     return;
   }

@@ -14,7 +14,7 @@
 typedef struct ld_change ld_change;
 
 /* A matrix of a product: (T, n), rows `ld` apart; of a product by columns (n, T). Instead of `data`, one that is only
- * read may have `patches`, which are made as the product reads them. */
+ * read may have `patches`. */
 typedef struct ld_side {
   float *data;
   int ld;
@@ -84,6 +84,9 @@ typedef struct ld_part {
 /* y (T, n) = start + bias (n, may be NULL) + the parts, in one sweep over y; start may be y, or have no data. */
 void ld_product_sum(const ld_product *product, ld_side y, int n, const ld_part *parts, int n_parts,
                     ld_side start, const float *bias);
+
+/* y (T, n) = product->x A^T, A (n, in) of few rows. */
+void ld_product_narrow(const ld_product *product, ld_side y, int n, const float *A);
 
 /* grad (M, N) += scale left^T right: left (T, M), right (T, N). */
 void ld_product_outer(const ld_product *product, float *grad, ld_side left, int M, ld_side right, int N,

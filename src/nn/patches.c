@@ -293,9 +293,9 @@ static inline void next_place(const ld_window *w, const band_shape *s, ptrdiff_t
 LD_VECTOR static void make_pieces(const ld_patches *p, const moves *m, place of, int lines, float *out,
                                   ptrdiff_t ld) {
   const band_shape s = shape_of(p->window);
-  const ptrdiff_t channel = channel_size(p->window, p->row, p->n_rows), phase = channel / s.row_phases;
-  for (int l = 0; l < lines; l++, next_place(p->window, &s, phase, &of)) {
-    const float *from = p->band + of.channel * channel + of.row + of.column;
+  const ld_band band = ld_patches_layout(p);
+  for (int l = 0; l < lines; l++, next_place(p->window, &s, band.phase, &of)) {
+    const float *from = p->band + of.channel * band.channel + of.row + of.column;
     float *to = out + l * ld;
     for (int i = 0; i < m->n_wide; i++)
       memcpy(to + m->wide[i].to, from + m->wide[i].from, VECTOR * sizeof *to);
@@ -308,7 +308,7 @@ static place place_of(const ld_patches *p, int line) {
   const ld_kernel *k = &p->window->kernel;
   const band_shape s = shape_of(p->window);
   const int area = k->height * k->width;
-  const ptrdiff_t phase = channel_size(p->window, p->row, p->n_rows) / s.row_phases;
+  const ptrdiff_t phase = ld_patches_layout(p).phase;
   place at = {line / area, line % area / k->width, line % k->width, 0, 0};
   at.row = place_along(at.i, k->stride, phase, s.row_floats);
   at.column = place_along(at.j, k->stride, s.phase_width, 1);

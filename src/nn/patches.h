@@ -33,24 +33,28 @@ ld_patches ld_patches_fill(const ld_window *window, const float *x, int row, int
 /* Borrows the patches. */
 ld_coded ld_patches_coded(const ld_patches *patches);
 
-/* Where the numbers of a band are. A channel has a phase of rows for each remainder of their number by the stride, as far as the
- * kernel reaches; a phase has lines, `overhang` of them behind those of each image's output rows. In floats: */
+/* Where the numbers of a band are. */
 typedef struct ld_band {
-  int phases, lines, overhang;
-  ptrdiff_t line, phase, channel;
+  int phases; /* of rows, in a channel: one for each remainder of a row by the stride, as far as the kernel reaches */
+  int lines;         /* of a phase: one for each output row, and some behind those of each image */
+  int overhang;      /* the number of these */
+  ptrdiff_t line;    /* floats of a line */
+  ptrdiff_t phase;   /* floats of a phase */
+  ptrdiff_t channel; /* floats of a channel */
 } ld_band;
 
 ld_band ld_patches_layout(const ld_patches *patches);
 
-/* The line of output row y, counted from patches->row. */
+/* The line, within a phase, of output row patches->row + y. */
 int ld_patches_line(const ld_patches *patches, int y);
 
-/* How far from what the kernel's first position reads it reads at position (i, j). */
+/* Floats from what the kernel's first position reads to what position (i, j) reads, for the same output pixel. */
 ptrdiff_t ld_patches_distance(const ld_patches *patches, int i, int j);
 
-/* Whether products with a matrix of so many rows are made faster as below (patches_few.c). Both share working memory, as
- * ld_gemm does. */
-bool ld_patches_few(const ld_patches *patches, int rows);
+/* Whether a matrix has so few rows that products of it and the patches are made faster without making these
+ * (patches_few.c); the two functions below are for such only. They share working memory, as ld_gemm does. The answer is the
+ * same for any rows of any number of images. */
+bool ld_patches_are_few(const ld_patches *patches, int rows);
 
 /* h (rows, columns of the patches) = A (rows, channels * kernel size) times the patches; rows of h are `ld` apart. */
 void ld_patches_multiply(const ld_patches *patches, int rows, const float *A, float *h, int ld);

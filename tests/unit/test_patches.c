@@ -1,4 +1,5 @@
-/* Patches that are made as a product reads them are those of the definition, and products with both have the same bits. */
+/* Patches that are made as a product reads them are those of the definition, and products with both have the same bits.
+ * Products with few rows give the definition's numbers. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -109,35 +110,36 @@ static void check_products(const fixture *f) {
   }
 }
 
-/* Products with few rows, which do not make the patches. */
-static void check_few(const fixture *f) {
-  enum { ROWS = 5 };
-  const size_t in = (size_t)ROWS * (size_t)f->lines, out = (size_t)ROWS * (size_t)f->columns;
-  float *A = numbers(in, 2), *dh = numbers(out, 3), *h = ld_alloc(out, sizeof *h), *dA = numbers(in, 4);
-  ld_patches_multiply(&f->from, ROWS, A, h, f->columns);
-  ld_patches_outer(&f->from, ROWS, dh, f->columns, 0.5f, dA);
-  float *was = numbers(in, 4);
-  for (int r = 0; r < ROWS; r++) {
+/* Products with few rows, which do not make the patches; h and dh are parts of wider matrices. */
+static void check_few(const fixture *f, int rows) {
+  const int ld = f->columns + 3;
+  const size_t in = (size_t)rows * (size_t)f->lines, out = (size_t)rows * (size_t)ld;
+  float *A = numbers(in, 2), *dh = numbers(out, 3), *h = numbers(out, 5), *dA = numbers(in, 4),
+        *was = numbers(in, 4), *beyond = numbers(out, 5);
+  ld_patches_multiply(&f->from, rows, A, h, ld);
+  ld_patches_outer(&f->from, rows, dh, ld, 0.5f, dA);
+  for (int r = 0; r < rows; r++) {
     for (int column = 0; column < f->columns; column++) {
-      double sum = 0, size = 0;
+      double sum = 0, size = 1;
       for (int k = 0; k < f->lines; k++) {
         const double term = (double)A[r * f->lines + k] * (double)f->laid[(ptrdiff_t)k * f->columns + column];
         sum += term, size += fabs(term);
       }
-      cr_assert_float_eq((double)h[(ptrdiff_t)r * f->columns + column], sum, 1e-6 * (size + 1));
+      cr_assert_float_eq((double)h[(ptrdiff_t)r * ld + column], sum, 1e-6 * size);
     }
+    cr_assert_arr_eq(h + (ptrdiff_t)r * ld + f->columns, beyond + (ptrdiff_t)r * ld + f->columns,
+                     (size_t)(ld - f->columns) * sizeof *h);
     for (int k = 0; k < f->lines; k++) {
-      double sum = 0, size = 0;
+      double sum = 0, size = 1;
       for (int column = 0; column < f->columns; column++) {
-        const double term = (double)dh[(ptrdiff_t)r * f->columns + column] *
-                            (double)f->laid[(ptrdiff_t)k * f->columns + column];
+        const double term =
+            (double)dh[(ptrdiff_t)r * ld + column] * (double)f->laid[(ptrdiff_t)k * f->columns + column];
         sum += term, size += fabs(term);
       }
-      cr_assert_float_eq((double)dA[r * f->lines + k], (double)was[r * f->lines + k] + sum / 2,
-                         1e-6 * (size + 1));
+      cr_assert_float_eq((double)dA[r * f->lines + k], (double)was[r * f->lines + k] + sum / 2, 1e-6 * size);
     }
   }
-  free(A), free(dh), free(h), free(dA), free(was);
+  free(A), free(dh), free(h), free(dA), free(was), free(beyond);
 }
 
 static void check(ld_kernel kernel, int channels, int n, int height, int width) {
@@ -145,7 +147,6 @@ static void check(ld_kernel kernel, int channels, int n, int height, int width) 
   make(&f, kernel, channels, n, height, width);
   check_reading(&f);
   check_products(&f);
-  check_few(&f);
   release(&f);
 }
 
@@ -164,17 +165,38 @@ Test(patches, made_are_those_laid_out) {
   check((ld_kernel){3, 3, 1, 4, 0}, 2, 2, 1, 1);
 }
 
-/* In several slices. */
-Test(patches, few_rows_of_many_patches) {
-  const ld_kernel kernels[] = {{3, 3, 1, 1, 0}, {3, 3, 2, 1, 0}, {5, 3, 3, 2, 1}};
-  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+static bool are_few(ld_kernel kernel, int channels, int height, int width, int rows) {
+  const ld_window w = ld_window_over(&kernel, channels, 2, height, width);
+  return ld_patches_are_few(&(ld_patches){&w, 0, 2 * w.out_height, NULL}, rows);
+}
+
+Test(patches, few_rows) {
+  static const struct {
+    ld_kernel kernel;
+    int channels, n, height, width, rows;
+  } cases[] = {{{3, 3, 1, 1, 0}, 16, 3, 13, 12, 1},
+               {{3, 3, 1, 1, 0}, 33, 5, 40, 37, 16}, /* many lines, which are done in parts */
+               {{3, 3, 2, 1, 0}, 17, 9, 48, 51, 16},
+               {{5, 3, 2, 2, 1}, 16, 9, 80, 86, 7},
+               {{2, 2, 2, 0, 0}, 20, 2, 26, 30, 5},
+               {{7, 7, 2, 3, 0}, 18, 2, 60, 63, 3},
+               {{3, 2, 1, 4, 2}, 19, 2, 9, 8, 4},
+               {{3, 3, 2, 0, 1}, 16, 1, 64, 64, 8}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fixture f;
-    make(&f, kernels[i], 33, 5, 40, 37);
-    cr_assert(ld_patches_few(&f.from, 5));
-    cr_assert_not(ld_patches_few(&f.from, 17));
-    check_few(&f);
+    make(&f, cases[i].kernel, cases[i].channels, cases[i].n, cases[i].height, cases[i].width);
+    cr_assert(ld_patches_are_few(&f.from, cases[i].rows), "case %zu", i);
+    check_few(&f, cases[i].rows);
     release(&f);
   }
+  const ld_kernel kernel = {3, 3, 1, 1, 0};
+  cr_assert(are_few(kernel, 64, 14, 14, 16));
+  cr_assert_not(are_few(kernel, 64, 14, 14, 17));
+  cr_assert_not(are_few(kernel, 8, 14, 14, 8));
+  cr_assert_not(are_few(kernel, 64, 2, 2, 8));
+  cr_assert_not(are_few(kernel, 64, 5, 100000, 8));
+  cr_assert_not(are_few((ld_kernel){9, 9, 1, 4, 0}, 64, 14, 14, 8));
+  cr_assert_not(are_few((ld_kernel){2, 2, 2, 0, 0}, 64, 4, 1, 8));
 }
 
 /* Passes over fewer images find room in what was reserved for many. */
