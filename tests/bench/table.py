@@ -174,16 +174,16 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 
 def profile_lines(name: str, profile: dict) -> list[str]:
-    """Seconds of a step by operation; what is left is the time between them."""
+    """Seconds of a step by operation. What is in neither direction of the tape, as waiting for other ranks, has a column of its own."""
     operations, step = profile["operations"], profile["step_seconds"]
-    rows = [["operation", "forward, s", "backward, s", "share of the step", "GFLOP/s"]]
-    for o in sorted(operations, key=lambda o: -(o["forward_seconds"] + o["backward_seconds"])):
+    rows = [["operation", "forward, s", "backward, s", "else, s", "share of the step", "GFLOP/s"]]
+    for o in sorted(operations, key=lambda o: -o["seconds"]):
         both = o["forward_seconds"] + o["backward_seconds"]
         flops = o.get("forward_flops", 0) + o.get("backward_flops", 0)
         rate = f"{flops / both / 1e9:.0f}" if flops and both else ""
-        rows.append([o["name"], f"{o['forward_seconds']:.3f}", f"{o['backward_seconds']:.3f}", f"{both / step:.1%}", rate])
-    rest = step - sum(o["forward_seconds"] + o["backward_seconds"] for o in operations)
-    rows += [["between them", "", f"{rest:.3f}", f"{rest / step:.1%}", ""], ["step", "", f"{step:.3f}", "100.0%", ""]]
+        parts = (o["forward_seconds"], o["backward_seconds"], o["seconds"] - both)
+        rows.append([o["name"], *(f"{part:.3f}" for part in parts), f"{o['seconds'] / step:.1%}", rate])
+    rows.append(["step", "", "", f"{step:.3f}", "100.0%", ""])
     return ["", f"Where a step of {name} goes, on one rank:", "", *aligned(rows)]
 
 
