@@ -10,8 +10,8 @@
  * 2: a product is summed in chains of LD_CHAIN_WORDS, a row in blocks of LD_SUM_BLOCK.
  * 3: exp and related functions with fused multiply-adds.
  * 4: the gradients of a wide convolution's patches are added up in longer stretches.
- * 5: a convolution's product with few rows is summed over the channels for each position of the kernel
- *    (nn/patches_few.c). */
+ * 5: the product of an adapter's A, of few rows, with a convolution's input is summed over the channels for each
+ *    position of the kernel, and its gradient over parts of the pixels (nn/patches_few.c). */
 #ifndef LD_NUMERICS_H
 #define LD_NUMERICS_H
 
