@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -13,11 +14,15 @@
 #include "linalg/tile_pick.h"
 
 /* A few panels of the right factor stay in the second-level cache while a block of the left factor, from the
- * third level, streams past. So the right factor, the weights, is read from memory once per block. */
-enum { BLOCK_ROWS = 1536, GROUP = 3 };
+ * third level, streams past. So the right factor, the weights, is read from memory once per block. Of a large cache
+ * they take half. Meanwhile the next ones are prefetched, so there should be some groups of them. */
+enum { BLOCK_ROWS = 1536, LEAST_GROUP = 3, MOST_GROUP = 10, GROUPS = 4 };
 
-/* Where all of the right factor is in those panels, the block stays in the second-level cache instead. */
+/* Where all of the right factor is in the fewest panels, the block stays in the second-level cache instead. */
 enum { SMALL_BLOCK = 48 << 10, LEAST_ROWS = 48 };
+
+/* How many rows of the right factor go into all panels before the next ones do; even. */
+enum { PAGES = 32 };
 
 /* The most rows of a transposed block, and how many lines of it are laid out before they are cut into strips. */
 enum { TURNED_ROWS = 800, LINES = 8, LINE = TURNED_ROWS + 2 * LD_MOST_TILE_ROWS };
@@ -32,6 +37,7 @@ static struct {
   bool blas; /* products by OpenBLAS */
   const char *name;
   int threads;
+  int group; /* the most panels in use at a time */
   void (*between)(void *user);
   void *user;
 } setup;
@@ -40,7 +46,7 @@ static struct {
 static _Alignas(64) float left_block[BLOCK_ROWS * LD_BLOCK_STRIDE];
 
 /* Of each thread. */
-static _Thread_local _Alignas(64) float right_panels[GROUP][LD_BLOCK_WORDS * LD_PANEL];
+static _Thread_local _Alignas(64) float right_panels[MOST_GROUP][LD_BLOCK_WORDS * LD_PANEL];
 static _Thread_local _Alignas(64) float widened[2 * LD_BLOCK_WORDS * LD_PANEL];
 static _Thread_local _Alignas(64) float lines_to_cut[LINES * LINE];
 static _Thread_local _Alignas(64) float edge[LD_MOST_TILE_ROWS * LD_PANEL];
@@ -116,6 +122,16 @@ static int no_bf16(enum ld_precision precision, const char *name, ld_error *err)
                  option);
 }
 
+/* As many panels as half of the second-level cache has room for; LEAST_GROUP where its size is not known. */
+static int group_of_cache(void) {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  const long n = sysconf(_SC_LEVEL2_CACHE_SIZE) / 2 / (long)sizeof right_panels[0];
+#else
+  const long n = 0;
+#endif
+  return n < LEAST_GROUP ? LEAST_GROUP : n > MOST_GROUP ? MOST_GROUP : (int)n;
+}
+
 int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err) {
   const char *name = requested();
   const bool openblas = name && !strcmp(name, "openblas");
@@ -131,6 +147,7 @@ int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err) {
   setup.blas = blas;
   setup.name = blas ? ld_gemm_blas_kernel() : tile->name;
   setup.threads = threads;
+  setup.group = group_of_cache();
   if (blas) ld_gemm_blas_set_threads(threads);
   return 0;
 }
@@ -158,6 +175,7 @@ static void set_up(void) {
   setup.tile = ld_tile_pick(LD_PRECISION_F32, NULL);
   setup.name = setup.tile->name;
   setup.threads = 1;
+  setup.group = group_of_cache();
 }
 
 const ld_tile *ld_gemm_tile(void) {
@@ -210,25 +228,20 @@ static void fill_block(const ld_job *j, const gemm_block *b, int thread, int n_t
   }
 }
 
-/* Columns [column, column + n) of the right factor as a panel at `memory`. */
-static void fill_panel(const ld_job *j, const gemm_block *b, int column, int n, float *memory) {
-  ld_term_part parts[LD_MAX_TERMS];
-  const int n_parts = ld_job_parts(j, b->word, b->words, parts);
+/* Columns [column, column + n) of n_k numbers of k, from number k of a term's part on, into a panel. */
+static void fill_panel(const ld_term_part *of, int k, int n_k, int column, int n, float *panel) {
+  const ld_factor *right = &of->term->right;
   const int padded = n <= LD_PANEL / 2 ? LD_PANEL / 2 : LD_PANEL;
-  for (int p = 0; p < n_parts; p++) {
-    const ld_term_part *of = &parts[p];
-    const ld_factor *right = &of->term->right;
-    float *panel = memory + of->at * LD_PANEL;
-    if (!right->transposed && n == LD_PANEL && setup.tile->pair == 1) {
-      ld_coded_widen_lines(panel, LD_PANEL, &right->numbers, (int64_t)of->k * right->ld + column, right->ld,
-                           of->n, n);
-    } else if (right->transposed) {
-      const ld_lines from = ld_factor_lines(right, column, n, of->k, of->n, widened);
-      setup.tile->turn(of->n, n, padded, from.at, from.ld, 1, panel);
-    } else {
-      const ld_lines from = ld_factor_lines(right, of->k, of->n, column, n, widened);
-      setup.tile->lay(of->n, n, padded, from.at, from.ld, 1, panel, LD_PANEL);
-    }
+  panel += (of->at + ld_tile_words(setup.tile, k)) * LD_PANEL;
+  k += of->k;
+  if (!right->transposed && n == LD_PANEL && setup.tile->pair == 1) {
+    ld_coded_widen_lines(panel, LD_PANEL, &right->numbers, (int64_t)k * right->ld + column, right->ld, n_k, n);
+  } else if (right->transposed) {
+    const ld_lines from = ld_factor_lines(right, column, n, k, n_k, widened);
+    setup.tile->turn(n_k, n, padded, from.at, from.ld, 1, panel);
+  } else {
+    const ld_lines from = ld_factor_lines(right, k, n_k, column, n, widened);
+    setup.tile->lay(n_k, n, padded, from.at, from.ld, 1, panel, LD_PANEL);
   }
 }
 
@@ -250,14 +263,26 @@ typedef struct panel {
   int column, n;
 } panel;
 
-static panel take_panel(const ld_job *j, const gemm_block *b, int column, int n_tiles, float *memory) {
-  panel p = {.column = column, .n = j->N - column < LD_PANEL ? j->N - column : LD_PANEL};
-  p.words = panel_in_place(j, b, column, p.n, n_tiles);
-  p.ld = p.words ? j->terms[0].right.ld : LD_PANEL;
-  if (p.words) return p;
-  fill_panel(j, b, column, p.n, memory);
-  p.words = memory;
-  return p;
+/* Panels [from, end). Some rows of k go into all of them before the next ones, since each may be in a page of its own. */
+static void take_panels(const ld_job *j, const gemm_block *b, int from, int end, int n_tiles, panel *panels) {
+  ld_term_part parts[LD_MAX_TERMS];
+  for (int i = 0; i < end - from; i++) {
+    panel *p = &panels[i];
+    *p = (panel){.column = (from + i) * LD_PANEL, .ld = LD_PANEL};
+    p->n = j->N - p->column < LD_PANEL ? j->N - p->column : LD_PANEL;
+    p->words = panel_in_place(j, b, p->column, p->n, n_tiles);
+    if (p->words) p->ld = j->terms[0].right.ld;
+  }
+  const int n_parts = ld_job_parts(j, b->word, b->words, parts);
+  for (const ld_term_part *of = parts; of < parts + n_parts; of++) {
+    const int step = of->term->right.transposed ? of->n : PAGES;
+    for (int k = 0; k < of->n; k += step)
+      for (int i = 0; i < end - from; i++)
+        if (!panels[i].words)
+          fill_panel(of, k, of->n - k < step ? of->n - k : step, panels[i].column, panels[i].n, right_panels[i]);
+  }
+  for (int i = 0; i < end - from; i++)
+    if (!panels[i].words) panels[i].words = right_panels[i];
 }
 
 /* The approximate position of number n; with a codec's long blocks it may be within one. */
@@ -334,19 +359,15 @@ static void run_tile(const ld_job *j, const gemm_block *b, int row, int rows, co
     for (int k = 0; k < right->n; k++) c[i * j->row + k * j->column] = edge[i * LD_PANEL + k];
 }
 
-/* Rows [first, last) of the block times the panels that begin within [column, end). Meanwhile, what is needed
- * next, from column `next` on or, after the last one, of the next block, is prefetched. */
-static void run_group(const ld_job *j, const gemm_block *b, int first, int last, int column, int end,
-                      int next) {
-  const int rows = last - first, height = b->height;
+/* Rows [first, last) of the block times panels [from, end). Meanwhile, what is needed next is prefetched: panels up to
+ * `next_end` or, if there are none, the next block. */
+static void run_group(const ld_job *j, const gemm_block *b, int first, int last, int from, int end, int next_end) {
+  const int rows = last - first, height = b->height, n = end - from;
   const int n_tiles = (rows + height - 1) / height;
-  panel panels[GROUP];
-  int n = 0;
-  for (; column < end; column += LD_PANEL, n++)
-    panels[n] = take_panel(j, b, column, n_tiles, right_panels[n]);
-  ld_fetch fetch = next < j->N
-                       ? fetch_of(j, b, next, j->N - next < GROUP * LD_PANEL ? j->N - next : GROUP * LD_PANEL)
-                       : fetch_block(j, b->next);
+  panel panels[MOST_GROUP];
+  take_panels(j, b, from, end, n_tiles, panels);
+  const int next = end * LD_PANEL, next_columns = next_end * LD_PANEL < j->N ? next_end * LD_PANEL - next : j->N - next;
+  ld_fetch fetch = next_end > end ? fetch_of(j, b, next, next_columns) : fetch_block(j, b->next);
   const int times = n_tiles * n * ((b->words + LD_FETCH_WORDS - 1) / LD_FETCH_WORDS);
   fetch.each = (fetch.rows * fetch.lines + times - 1) / times;
   for (int row = first; row < last; row += height)
@@ -354,18 +375,20 @@ static void run_group(const ld_job *j, const gemm_block *b, int first, int last,
       run_tile(j, b, row, last - row < height ? last - row : height, &panels[i], &fetch);
 }
 
-/* A thread's part of a block: groups of panels, or rows of them when there are fewer groups than threads. */
+/* A thread's part of a block: some groups of panels, or rows of them when there are fewer groups than threads. */
 static void run_block(const ld_job *j, const gemm_block *b, int thread, int n_threads) {
-  const int width = GROUP * LD_PANEL, n_groups = (j->N + width - 1) / width;
-  const int n_slices = n_groups < n_threads ? n_threads : 1;
-  for (int unit = thread; unit < n_groups * n_slices; unit += n_threads) {
-    const int column = unit / n_slices * width, slice = unit % n_slices;
-    const int end = column + width < j->N ? column + width : j->N;
-    const int next = (unit + n_threads) / n_slices * width;
-    const int n_tiles = (b->rows + b->height - 1) / b->height,
-              end_row = n_tiles * (slice + 1) / n_slices * b->height;
-    const int first = n_tiles * slice / n_slices * b->height, last = end_row < b->rows ? end_row : b->rows;
-    if (first < last) run_group(j, b, first, last, column, end, next == column ? j->N : next);
+  const int n_panels = (j->N + LD_PANEL - 1) / LD_PANEL, n_tiles = (b->rows + b->height - 1) / b->height;
+  const int most = (n_panels + LEAST_GROUP - 1) / LEAST_GROUP, least = (n_panels + setup.group - 1) / setup.group;
+  const int some = most < GROUPS ? most : GROUPS, n_groups = some < least ? least : some;
+  const int n_slices = n_groups < n_threads ? n_threads : 1, n_units = n_groups * n_slices;
+  const int last_unit = n_units * (thread + 1) / n_threads;
+  for (int unit = n_units * thread / n_threads; unit < last_unit; unit++) {
+    const int group = unit / n_slices, slice = unit % n_slices, next = (unit + 1) / n_slices;
+    const int from = n_panels * group / n_groups, end = n_panels * (group + 1) / n_groups;
+    const int first = n_tiles * slice / n_slices * b->height, end_row = n_tiles * (slice + 1) / n_slices * b->height;
+    const int last = end_row < b->rows ? end_row : b->rows;
+    const bool more = unit + 1 < last_unit && next > group;
+    if (first < last) run_group(j, b, first, last, from, end, more ? n_panels * (next + 1) / n_groups : end);
   }
 }
 
@@ -382,9 +405,9 @@ static int block_words(int words) {
   return words <= LD_BLOCK_WORDS ? words : even_cut(words, LD_BLOCK_WORDS / chain * chain, chain);
 }
 
-/* Whether blocks are to stay in the second-level cache: all of the right factor is in one group of panels. */
+/* Whether blocks are to stay in the second-level cache: all of the right factor is in the fewest panels. */
 static bool has_small_blocks(const ld_job *j) {
-  return j->N <= GROUP * LD_PANEL;
+  return j->N <= LEAST_GROUP * LD_PANEL;
 }
 
 /* The rows of a block of so many words. */
