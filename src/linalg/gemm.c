@@ -344,15 +344,16 @@ static piece piece_at(const ld_job *j, bool fresh, int row, int rows, int column
   return p;
 }
 
-/* Rows [row, row + rows) of the block, at most a tile's, times a panel. */
-static void run_tile(const ld_job *j, const gemm_block *b, int row, int rows, const panel *right,
+/* Rows [row, row + rows) of the block, at most a tile's, times a panel: words [word, word + words) of both. */
+static void run_tile(const ld_job *j, const gemm_block *b, int row, int rows, int word, int words, const panel *right,
                      ld_fetch *fetch) {
   const bool strips = j->terms[0].left.transposed, half = right->n <= LD_PANEL / 2;
   ld_tile_function *tile = strips ? setup.tile->by_strips[half] : setup.tile->by_rows[half];
   const float *a = left_block + (ptrdiff_t)row * (strips ? 0 : LD_BLOCK_STRIDE);
   if (strips) a += (ptrdiff_t)(row / b->height) * b->words * setup.tile->strip;
-  const piece p = piece_at(j, b->word == 0, b->row + row, rows, right->column, right->n);
-  tile(rows, b->words, a, right->words, right->ld, p.start, p.ld_start, p.c, p.ldc, fetch);
+  a += word * (strips ? setup.tile->strip : 1);
+  const piece p = piece_at(j, b->word + word == 0, b->row + row, rows, right->column, right->n);
+  tile(rows, words, a, right->words + word * right->ld, right->ld, p.start, p.ld_start, p.c, p.ldc, fetch);
   if (p.c != edge) return;
   float *c = j->C + (b->row + row) * j->row + right->column * j->column;
   for (int i = 0; i < rows; i++)
@@ -369,10 +370,13 @@ static void run_group(const ld_job *j, const gemm_block *b, int first, int last,
   const int next = end * LD_PANEL, next_columns = next_end * LD_PANEL < j->N ? next_end * LD_PANEL - next : j->N - next;
   ld_fetch fetch = next_end > end ? fetch_of(j, b, next, next_columns) : fetch_block(j, b->next);
   const int times = n_tiles * n * ((b->words + LD_FETCH_WORDS - 1) / LD_FETCH_WORDS);
+  const int step = setup.tile->at_once ? setup.tile->at_once : b->words;
   fetch.each = (fetch.rows * fetch.lines + times - 1) / times;
   for (int row = first; row < last; row += height)
-    for (int i = 0; i < n; i++)
-      run_tile(j, b, row, last - row < height ? last - row : height, &panels[i], &fetch);
+    for (int word = 0; word < b->words; word += step)
+      for (int i = 0; i < n; i++)
+        run_tile(j, b, row, last - row < height ? last - row : height, word,
+                 b->words - word < step ? b->words - word : step, &panels[i], &fetch);
 }
 
 /* A thread's part of a block: some groups of panels, or rows of them when there are fewer groups than threads. */

@@ -49,7 +49,7 @@ static inline void ld_fetch_next(ld_fetch *f) {
 
 /* c (rows, 32 or 16) = start + a b, over `words` words of a and b from the beginning of a chain, or over a
  * piece of one that begins at a group. `ldb` is the stride of b's rows, `ld_start` that of start, which may be 0 (one row for
- * all); start may be c. Meanwhile it prefetches; NULL for nothing. */
+ * all); start may be c. Meanwhile it may prefetch; NULL for nothing. */
 typedef void ld_tile_function(int rows, int words, const float *a, const float *b, ptrdiff_t ldb,
                               const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
                               ld_fetch *fetch);
@@ -82,6 +82,8 @@ typedef struct ld_tile {
   int chain; /* words of a chain */
   int group; /* words that are summed by themselves before they are added to the chain, or 1; a piece of a chain begins
                  at a multiple of it */
+  int at_once; /* words after which the next panel is better, since the left factor's stay in the first-level cache; 0: all
+                  of a block. A multiple of `chain` */
   bool fused; /* multiply-adds are fused: results are the same on every processor that has them */
 
   /* [0]: over 32 columns, [1]: over 16. */

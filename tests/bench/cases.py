@@ -54,6 +54,11 @@ class Case:
         return self.data.startswith("images")
 
     @property
+    def theirs(self) -> str:
+        """The precision of PyTorch, which takes AMX for bf16 where there is one."""
+        return self.precision.removesuffix("-amx")
+
+    @property
     def sweep_steps(self) -> int:
         """For the search of settings; where lengths differ as many batches as show short and long ones."""
         return 3 if self.epoch else self.warm
@@ -131,6 +136,8 @@ CASES = (
     Case("R20", "resnet20", "images32", "conv1,conv2", 32, (4, 8, 16), IMAGES, steps=30, warm=5),
     replace(G, name="G-bf16", precision="bf16", opponents=BF16, floor_bar=None),
     replace(L, name="L-bf16", precision="bf16", opponents=BF16, floor_bar=None),
+    replace(G, name="G-amx", precision="bf16-amx", opponents=BF16, floor_bar=None),
+    replace(L, name="L-amx", precision="bf16-amx", opponents=BF16, floor_bar=None),
     replace(L1, name="L1-bf16", precision="bf16", opponents=(Opponent("autocast, bf16 base", base="bf16", bar=1.5),), process_gib=5),
 )
 

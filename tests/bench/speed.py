@@ -59,7 +59,7 @@ class Bench(workbench.Bench):
     def pytorch(self, case: cases.Case, opponent, setting: dict, batch: int, steps: int, watch=True) -> processes.Run:
         command = [*workbench.by_python("pytorch_step.py"), "--model", self.model(case), "--data", self.data(case)]
         command += ["--target", case.target, "--rank", str(case.rank), "--seq-len", str(case.seq_len), "--steps", str(steps)]
-        command += ["--batch", str(batch), "--precision", case.precision, "--base", opponent.base, *cases.FORMS[setting["form"]]]
+        command += ["--batch", str(batch), "--precision", case.theirs, "--base", opponent.base, *cases.FORMS[setting["form"]]]
         if case.target_len:
             command += ["--target-len", str(case.target_len)]
         for key in ("processes", "threads", "micro"):
@@ -363,11 +363,12 @@ def gemm_rates(bench: Bench) -> dict:
     if "f32" not in best:
         workbench.fail("bench_gemm measured nothing")
     best.setdefault("bf16", {"gflops": 2 * best["f32"]["gflops"], "of": "twice the f32 rate, no bf16 product measured"})
+    best["bf16-amx"] = max(best.get("bf16-amx", best["bf16"]), best["bf16"], key=lambda found: found["gflops"])
     return {"best": best, "all": sums}
 
 
 def possible(bench: Bench, case: cases.Case) -> bool:
-    if case.precision == "bf16" and not bench.has_bf16():
+    if case.precision != "f32" and not bench.has_bf16():
         bench.note(f"{case.name}: skipped, this processor has no AVX2, without which lora_dist refuses bf16")
     elif (case.model in shapes.NEED_DATA or case.data in shapes.NEED_DATA) and not bench.args.data:
         bench.note(f"{case.name}: skipped, neither --data nor LORA_DIST_DATA names the folder with text/ and tokenizers/")

@@ -137,8 +137,8 @@ def memory_row(memory: dict) -> list[list[str]]:
 def precision_rows(found: dict) -> list[list[str]]:
     rows = []
     for name, case in found.items():
-        plain = found.get(name.removesuffix("-bf16"))
-        if not name.endswith("-bf16") or not plain:
+        plain = found.get(name.partition("-")[0])
+        if not name.endswith(("-bf16", "-amx")) or not plain:
             continue
         fast, slow = (middle(c["rounds"], "ours", "tokens_per_second") for c in (case, plain))
         if fast and slow:

@@ -110,8 +110,7 @@ static void add_sums(int rows, bool wide, const float *start, ptrdiff_t ld_start
 
 /* Chain by chain. `step` is 0 for word k of row i at a[i * LD_BLOCK_STRIDE + k], else it is at a[k * step + i]. */
 INLINE void tile(bool wide, ptrdiff_t step, int rows, int words, const float *a, const float *b,
-                 ptrdiff_t ldb, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
-                 ld_fetch *fetch) {
+                 ptrdiff_t ldb, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {
   _Alignas(64) float left[2 * SIDE * GROUP], right[GROUP * LD_PANEL];
   const int width = wide ? LD_PANEL : HALF;
   configure(rows);
@@ -131,7 +130,6 @@ INLINE void tile(bool wide, ptrdiff_t step, int rows, int words, const float *a,
       const bool in_place = !step && n == GROUP;
       add_group(rows, wide, in_place ? a : left, in_place ? LD_BLOCK_STRIDE : GROUP, n < GROUP ? right : b,
                 n < GROUP ? width : ldb);
-      if (fetch && k % LD_FETCH_WORDS == 0) ld_fetch_next(fetch);
     }
     add_sums(rows, wide, start, ld_start, c, ldc);
     start = c;
@@ -143,7 +141,8 @@ INLINE void tile(bool wide, ptrdiff_t step, int rows, int words, const float *a,
 #define TILE_FUNCTION(name, wide, step)                                                                      \
   static void name(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,   \
                    ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {                           \
-    tile(wide, step, rows, words, a, b, ldb, start, ld_start, c, ldc, fetch);                                \
+    (void)fetch; /* the registers' own loads need what memory can serve at a time */                         \
+    tile(wide, step, rows, words, a, b, ldb, start, ld_start, c, ldc);                                       \
   }
 
 TILE_FUNCTION(by_rows, true, 0)
@@ -161,6 +160,7 @@ const ld_tile LD_TILE_NAME = {
     .words = PAIR_WORDS,
     .chain = CHAIN,
     .group = GROUP,
+    .at_once = CHAIN,
     .by_rows = {by_rows, half_by_rows},
     .by_columns = {by_columns, half_by_columns},
     .by_strips = {by_strips, half_by_strips},
