@@ -6,8 +6,7 @@
 #include "nn/linear.h"
 #include "nn/ops.h"
 
-/* The number of logits that exist at a time, (chunk, V), where the head is trained; the sums of its gradient begin and end
- * with a chunk. Otherwise there are twice as many: the head, which is large, is laid out for products once a chunk. */
+/* The number of logits that exist at a time, (chunk, V). */
 enum { LOGITS = 1 << 24, MIN_CHUNK = 16, MAX_CHUNK = 256 };
 
 typedef struct loss_op {
@@ -164,11 +163,10 @@ static int count_targets(const ld_field *targets) {
   return n;
 }
 
-static int chunk_rows(int n_rows, const ld_linear *head) {
-  int n = LOGITS / head->out;
+static int chunk_rows(int n_rows, int V) {
+  int n = LOGITS / V;
   if (n < MIN_CHUNK) n = MIN_CHUNK;
   if (n > MAX_CHUNK) n = MAX_CHUNK;
-  if (!ld_linear_trains(head)) n *= 2;
   return n < n_rows ? n : n_rows;
 }
 
@@ -176,7 +174,7 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
                          const ld_batch *batch, double *loss) {
   loss_op *op = ld_tape_record(tape, sizeof *op);
   *op = (loss_op){.x = features, .head = head, .targets = targets, .batch = batch, .loss = loss};
-  op->chunk = chunk_rows(targets->n_rows, head);
+  op->chunk = chunk_rows(targets->n_rows, head->out);
   const size_t n = (size_t)features->rows * (size_t)features->cols;
   ld_tape_push(tape, (ld_op){.name = "loss",
                              .self = op,
