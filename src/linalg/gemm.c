@@ -13,16 +13,16 @@
 #include "linalg/gemm_few.h"
 #include "linalg/tile_pick.h"
 
-/* A few panels of the right factor stay in the second-level cache while a block of the left factor, from the
- * third level, streams past. So the right factor, the weights, is read from memory once per block. Of a large cache
- * they take half. Meanwhile the next ones are prefetched, so there should be some groups of them. */
-enum { BLOCK_ROWS = 1536, LEAST_GROUP = 3, MOST_GROUP = 10, GROUPS = 4 };
+/* A group of panels of the right factor stays in the second-level cache, half of which it may take, while a block of the
+ * left factor, from the third level, streams past. So the right factor, the weights, is read from memory once per block.
+ * Meanwhile the next group is prefetched, so there should be a few of them. */
+enum { BLOCK_ROWS = 1536, LEAST_GROUP = 3, MOST_GROUP = 10, FEW_GROUPS = 4 };
 
-/* Where all of the right factor is in the fewest panels, the block stays in the second-level cache instead. */
+/* Where all of the right factor is in the smallest group, the block stays in the second-level cache instead. */
 enum { SMALL_BLOCK = 48 << 10, LEAST_ROWS = 48 };
 
-/* How many rows of the right factor go into all panels before the next ones do; even. */
-enum { PAGES = 32 };
+/* How many rows of the right factor go into all panels of a group before the next ones do; even. */
+enum { FILLED_ROWS = 32 };
 
 /* The most rows of a transposed block, and how many lines of it are laid out before they are cut into strips. */
 enum { TURNED_ROWS = 800, LINES = 8, LINE = TURNED_ROWS + 2 * LD_MOST_TILE_ROWS };
@@ -37,7 +37,7 @@ static struct {
   bool blas; /* products by OpenBLAS */
   const char *name;
   int threads;
-  int group; /* the most panels in use at a time */
+  int group; /* the most panels of a group */
   void (*between)(void *user);
   void *user;
 } setup;
@@ -235,7 +235,8 @@ static void fill_panel(const ld_term_part *of, int k, int n_k, int column, int n
   panel += (of->at + ld_tile_words(setup.tile, k)) * LD_PANEL;
   k += of->k;
   if (!right->transposed && n == LD_PANEL && setup.tile->pair == 1) {
-    ld_coded_widen_lines(panel, LD_PANEL, &right->numbers, (int64_t)k * right->ld + column, right->ld, n_k, n);
+    ld_coded_widen_lines(panel, LD_PANEL, &right->numbers, (int64_t)k * right->ld + column, right->ld, n_k,
+                         n);
   } else if (right->transposed) {
     const ld_lines from = ld_factor_lines(right, column, n, k, n_k, widened);
     setup.tile->turn(n_k, n, padded, from.at, from.ld, 1, panel);
@@ -245,44 +246,45 @@ static void fill_panel(const ld_term_part *of, int k, int n_k, int column, int n
   }
 }
 
-/* The right factor itself, if it can serve as a panel and is used too rarely to be worth copying. */
-static const float *panel_in_place(const ld_job *j, const gemm_block *b, int column, int n, int n_tiles) {
-  ld_term_part parts[LD_MAX_TERMS];
-  if (n_tiles > 2 || setup.tile->pair != 1 || (n != LD_PANEL && n != LD_PANEL / 2)) return NULL;
-  const int n_parts = ld_job_parts(j, b->word, b->words, parts);
-  const ld_factor *right = &parts[0].term->right;
-  const float *floats = ld_coded_in_place(&right->numbers);
-  if (n_parts != 1 || right->transposed || !floats) return NULL;
-  return floats + (size_t)parts[0].k * (size_t)right->ld + (size_t)column;
-}
-
-/* A panel in use: columns [column, column + n). */
+/* A panel in use: columns [column, column + n), in the memory of the right factor itself or filled from it. */
 typedef struct panel {
   const float *words;
   ptrdiff_t ld;
   int column, n;
+  bool in_place;
 } panel;
 
-/* Panels [from, end). Some rows of k go into all of them before the next ones, since each may be in a page of its own. */
+/* Takes the right factor itself, if it can serve as a panel and is used too rarely to be worth copying. */
+static bool take_in_place(const ld_term_part *parts, int n_parts, int n_tiles, panel *p) {
+  const ld_factor *right = &parts[0].term->right;
+  if (n_parts != 1 || right->transposed || n_tiles > 2 || setup.tile->pair != 1) return false;
+  const float *floats = ld_coded_in_place(&right->numbers);
+  if (!floats || (p->n != LD_PANEL && p->n != LD_PANEL / 2)) return false;
+  p->words = floats + (size_t)parts[0].k * (size_t)right->ld + (size_t)p->column;
+  p->ld = right->ld;
+  return true;
+}
+
+/* Panels [from, end). Some rows of k go into all of them before the next ones do, since each may be in a page of its own;
+ * a codec that lays out lines itself has its own order. */
 static void take_panels(const ld_job *j, const gemm_block *b, int from, int end, int n_tiles, panel *panels) {
   ld_term_part parts[LD_MAX_TERMS];
-  for (int i = 0; i < end - from; i++) {
+  const int n_parts = ld_job_parts(j, b->word, b->words, parts), n = end - from;
+  for (int i = 0; i < n; i++) {
     panel *p = &panels[i];
-    *p = (panel){.column = (from + i) * LD_PANEL, .ld = LD_PANEL};
+    *p = (panel){.words = right_panels[i], .ld = LD_PANEL, .column = (from + i) * LD_PANEL};
     p->n = j->N - p->column < LD_PANEL ? j->N - p->column : LD_PANEL;
-    p->words = panel_in_place(j, b, p->column, p->n, n_tiles);
-    if (p->words) p->ld = j->terms[0].right.ld;
+    p->in_place = take_in_place(parts, n_parts, n_tiles, p);
   }
-  const int n_parts = ld_job_parts(j, b->word, b->words, parts);
   for (const ld_term_part *of = parts; of < parts + n_parts; of++) {
-    const int step = of->term->right.transposed ? of->n : PAGES;
+    const ld_factor *right = &of->term->right;
+    const int step = right->transposed || right->numbers.codec->widen_lines ? of->n : FILLED_ROWS;
     for (int k = 0; k < of->n; k += step)
-      for (int i = 0; i < end - from; i++)
-        if (!panels[i].words)
-          fill_panel(of, k, of->n - k < step ? of->n - k : step, panels[i].column, panels[i].n, right_panels[i]);
+      for (int i = 0; i < n; i++)
+        if (!panels[i].in_place)
+          fill_panel(of, k, of->n - k < step ? of->n - k : step, panels[i].column, panels[i].n,
+                     right_panels[i]);
   }
-  for (int i = 0; i < end - from; i++)
-    if (!panels[i].words) panels[i].words = right_panels[i];
 }
 
 /* The approximate position of number n; with a codec's long blocks it may be within one. */
@@ -345,8 +347,8 @@ static piece piece_at(const ld_job *j, bool fresh, int row, int rows, int column
 }
 
 /* Rows [row, row + rows) of the block, at most a tile's, times a panel: words [word, word + words) of both. */
-static void run_tile(const ld_job *j, const gemm_block *b, int row, int rows, int word, int words, const panel *right,
-                     ld_fetch *fetch) {
+static void run_tile(const ld_job *j, const gemm_block *b, int row, int rows, int word, int words,
+                     const panel *right, ld_fetch *fetch) {
   const bool strips = j->terms[0].left.transposed, half = right->n <= LD_PANEL / 2;
   ld_tile_function *tile = strips ? setup.tile->by_strips[half] : setup.tile->by_rows[half];
   const float *a = left_block + (ptrdiff_t)row * (strips ? 0 : LD_BLOCK_STRIDE);
@@ -362,15 +364,17 @@ static void run_tile(const ld_job *j, const gemm_block *b, int row, int rows, in
 
 /* Rows [first, last) of the block times panels [from, end). Meanwhile, what is needed next is prefetched: panels up to
  * `next_end` or, if there are none, the next block. */
-static void run_group(const ld_job *j, const gemm_block *b, int first, int last, int from, int end, int next_end) {
+static void run_group(const ld_job *j, const gemm_block *b, int first, int last, int from, int end,
+                      int next_end) {
   const int rows = last - first, height = b->height, n = end - from;
   const int n_tiles = (rows + height - 1) / height;
   panel panels[MOST_GROUP];
   take_panels(j, b, from, end, n_tiles, panels);
-  const int next = end * LD_PANEL, next_columns = next_end * LD_PANEL < j->N ? next_end * LD_PANEL - next : j->N - next;
+  const int next = end * LD_PANEL,
+            next_columns = next_end * LD_PANEL < j->N ? next_end * LD_PANEL - next : j->N - next;
   ld_fetch fetch = next_end > end ? fetch_of(j, b, next, next_columns) : fetch_block(j, b->next);
   const int times = n_tiles * n * ((b->words + LD_FETCH_WORDS - 1) / LD_FETCH_WORDS);
-  const int step = setup.tile->at_once ? setup.tile->at_once : b->words;
+  const int step = setup.tile->at_once && j->column == 1 ? setup.tile->at_once : b->words;
   fetch.each = (fetch.rows * fetch.lines + times - 1) / times;
   for (int row = first; row < last; row += height)
     for (int word = 0; word < b->words; word += step)
@@ -379,17 +383,26 @@ static void run_group(const ld_job *j, const gemm_block *b, int first, int last,
                  b->words - word < step ? b->words - word : step, &panels[i], &fetch);
 }
 
+/* The number of groups: the same for each thread, if they do not become too small for that, or too large. */
+static int count_groups(int n_panels, int n_threads) {
+  const int least = (n_panels + setup.group - 1) / setup.group;
+  const int most = (n_panels + LEAST_GROUP - 1) / LEAST_GROUP;
+  const int few = most < FEW_GROUPS ? most : FEW_GROUPS, n = few < least ? least : few;
+  const int fewer = n / n_threads * n_threads, more = (n + n_threads - 1) / n_threads * n_threads;
+  return more <= most ? more : fewer >= least && fewer ? fewer : n;
+}
+
 /* A thread's part of a block: some groups of panels, or rows of them when there are fewer groups than threads. */
 static void run_block(const ld_job *j, const gemm_block *b, int thread, int n_threads) {
   const int n_panels = (j->N + LD_PANEL - 1) / LD_PANEL, n_tiles = (b->rows + b->height - 1) / b->height;
-  const int most = (n_panels + LEAST_GROUP - 1) / LEAST_GROUP, least = (n_panels + setup.group - 1) / setup.group;
-  const int some = most < GROUPS ? most : GROUPS, n_groups = some < least ? least : some;
+  const int n_groups = count_groups(n_panels, n_threads);
   const int n_slices = n_groups < n_threads ? n_threads : 1, n_units = n_groups * n_slices;
   const int last_unit = n_units * (thread + 1) / n_threads;
   for (int unit = n_units * thread / n_threads; unit < last_unit; unit++) {
     const int group = unit / n_slices, slice = unit % n_slices, next = (unit + 1) / n_slices;
     const int from = n_panels * group / n_groups, end = n_panels * (group + 1) / n_groups;
-    const int first = n_tiles * slice / n_slices * b->height, end_row = n_tiles * (slice + 1) / n_slices * b->height;
+    const int first = n_tiles * slice / n_slices * b->height,
+              end_row = n_tiles * (slice + 1) / n_slices * b->height;
     const int last = end_row < b->rows ? end_row : b->rows;
     const bool more = unit + 1 < last_unit && next > group;
     if (first < last) run_group(j, b, first, last, from, end, more ? n_panels * (next + 1) / n_groups : end);
@@ -409,7 +422,7 @@ static int block_words(int words) {
   return words <= LD_BLOCK_WORDS ? words : even_cut(words, LD_BLOCK_WORDS / chain * chain, chain);
 }
 
-/* Whether blocks are to stay in the second-level cache: all of the right factor is in the fewest panels. */
+/* Whether blocks are to stay in the second-level cache: all of the right factor is in the smallest group. */
 static bool has_small_blocks(const ld_job *j) {
   return j->N <= LEAST_GROUP * LD_PANEL;
 }

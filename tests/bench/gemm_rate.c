@@ -139,10 +139,8 @@ static void by_onednn_bf16(const product *p) {
 #endif
 
 static const library libraries[] = {
-    {"ld_gemm", "f32", door_in_f32, by_door},
-    {"ld_gemm", "bf16", door_in_bf16, by_door},
-    {"ld_gemm", "bf16-amx", door_in_bf16_amx, by_door},
-    {"OpenBLAS", "f32", NULL, by_openblas},
+    {"ld_gemm", "f32", door_in_f32, by_door},           {"ld_gemm", "bf16", door_in_bf16, by_door},
+    {"ld_gemm", "bf16-amx", door_in_bf16_amx, by_door}, {"OpenBLAS", "f32", NULL, by_openblas},
     {"oneDNN", "f32", find_onednn, by_onednn},
 #ifdef BENCH_DNNL
     {"oneDNN", "bf16", prepare_bf16, by_onednn_bf16},
@@ -199,8 +197,7 @@ static void *room(size_t bytes) {
 static void measure_library(const library *l, double seconds) {
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     const shape s = shapes[i];
-    const size_t a = (size_t)s.M * (size_t)s.K, b = (size_t)s.K * (size_t)s.N,
-                 c = (size_t)s.M * (size_t)s.N;
+    const size_t a = (size_t)s.M * (size_t)s.K, b = (size_t)s.K * (size_t)s.N, c = (size_t)s.M * (size_t)s.N;
     const product p = {s, room(4 * a), room(4 * b), room(4 * c), room(2 * a), room(2 * b)};
     fill(p.A, p.A16, a);
     fill(p.B, p.B16, b);

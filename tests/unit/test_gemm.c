@@ -141,19 +141,18 @@ static double worst(const ld_sum *of, const matrix *left, const matrix *right, b
   return most;
 }
 
-/* One product of random shapes and strides, or one of few rows and a large right factor; returns its largest error. */
-static double try_one(int round, bool few, bool exact) {
+/* One product of random types and strides, the second of its terms with K_more numbers of k, if any; returns its largest
+ * error. */
+static double try_shape(int M, int N, int K, int K_more, bool by_columns, bool exact) {
   static const ld_dtype types[] = {LD_F32, LD_F32, LD_BF16, LD_F16};
-  const int M = 1 + below(few ? 8 : round % 5 ? 60 : 700), n_terms = 1 + below(2);
-  const int N = few ? 200 + below(600) : 1 + below(round % 3 ? 70 : 200);
-  const bool by_columns = !few && below(2);
+  const int n_terms = K_more ? 2 : 1;
   matrix left[2], right[2];
   ld_term terms[2];
   for (int t = 0; t < n_terms; t++) {
-    const int K = t ? below(10) : few ? 400 + below(400) : 1 + below(round % 4 ? 90 : 2000);
-    left[t] = make(M, K, by_columns, types[below(4)]);
-    right[t] = make(K, N, below(2), types[below(4)]);
-    terms[t] = (ld_term){left[t].factor, right[t].factor, K, t ? 0.5f : 1};
+    const int words = t ? K_more : K;
+    left[t] = make(M, words, by_columns, types[below(4)]);
+    right[t] = make(words, N, below(2), types[below(4)]);
+    terms[t] = (ld_term){left[t].factor, right[t].factor, words, t ? 0.5f : 1};
   }
   const int ldc = N + below(4);
   const bool accumulate = below(2), with_bias = below(2), by_row = with_bias && below(2);
@@ -176,12 +175,32 @@ static double try_one(int round, bool few, bool exact) {
   return off;
 }
 
+/* One of a random shape, or one of few rows and a large right factor. */
+static double try_one(int round, bool few, bool exact) {
+  const int M = 1 + below(few         ? 8
+                          : round % 5 ? 60
+                                      : 700),
+            N = few ? 200 + below(600) : 1 + below(round % 3 ? 70 : 200);
+  const int K = few ? 400 + below(400) : 1 + below(round % 4 ? 90 : 2000);
+  return try_shape(M, N, K, below(2) * below(10), !few && below(2), exact);
+}
+
+/* A right factor of many panels, and one whose last block of k has numbers of the second term only. */
+static double try_large(int round, bool exact) {
+  return round % 2 ? try_shape(9 + below(60), 1100 + below(300), 1 + below(90), below(10), below(2), exact)
+                   : try_shape(9 + below(20), 33 + below(100), 2304, 1 + below(10), false, exact);
+}
+
 static void try_many(const char *kernel, int threads, bool exact, double bound) {
   setenv("LORA_DIST_KERNEL", kernel, 1);
   if (ld_gemm_setup(threads, precision, NULL)) cr_skip_test("this processor lacks %s", kernel);
   for (int round = 0; round < 120; round++) {
     const double off = try_one(round, round % 3 == 0, exact);
     cr_assert_leq(off, bound, "%s, round %d: off by %g", kernel, round, off);
+  }
+  for (int round = 0; round < 24; round++) {
+    const double off = try_large(round, exact);
+    cr_assert_leq(off, bound, "%s, large, round %d: off by %g", kernel, round, off);
   }
 }
 
