@@ -16,7 +16,7 @@
 /* A group of panels of the right factor stays in the second-level cache, half of which it may take, while a block of the
  * left factor, from the third level, streams past. So the right factor, the weights, is read from memory once per block.
  * Meanwhile the next group is prefetched, so there should be a few of them. */
-enum { BLOCK_ROWS = 1536, LEAST_GROUP = 3, MOST_GROUP = 10, FEW_GROUPS = 4 };
+enum { BLOCK_ROWS = 1536, LEAST_GROUP = 3, MOST_GROUP = 8, FEW_GROUPS = 4 };
 
 /* Where all of the right factor is in the smallest group, the block stays in the second-level cache instead. */
 enum { SMALL_BLOCK = 48 << 10, LEAST_ROWS = 48 };
@@ -346,19 +346,24 @@ static piece piece_at(const ld_job *j, bool fresh, int row, int rows, int column
   return p;
 }
 
-/* Rows [row, row + rows) of the block, at most a tile's, times a panel: words [word, word + words) of both. */
-static void run_tile(const ld_job *j, const gemm_block *b, int row, int rows, int word, int words,
-                     const panel *right, ld_fetch *fetch) {
+/* What of a block is computed at a time: rows [row, row + rows), at most a tile's, and words [word, word + words). */
+typedef struct share {
+  int row, rows, word, words;
+} share;
+
+/* A share of the block times the same words of a panel. */
+static void run_tile(const ld_job *j, const gemm_block *b, share s, const panel *right, ld_fetch *fetch) {
   const bool strips = j->terms[0].left.transposed, half = right->n <= LD_PANEL / 2;
   ld_tile_function *tile = strips ? setup.tile->by_strips[half] : setup.tile->by_rows[half];
-  const float *a = left_block + (ptrdiff_t)row * (strips ? 0 : LD_BLOCK_STRIDE);
-  if (strips) a += (ptrdiff_t)(row / b->height) * b->words * setup.tile->strip;
-  a += word * (strips ? setup.tile->strip : 1);
-  const piece p = piece_at(j, b->word + word == 0, b->row + row, rows, right->column, right->n);
-  tile(rows, words, a, right->words + word * right->ld, right->ld, p.start, p.ld_start, p.c, p.ldc, fetch);
+  const float *a = left_block + (ptrdiff_t)s.row * (strips ? 0 : LD_BLOCK_STRIDE);
+  if (strips) a += (ptrdiff_t)(s.row / b->height) * b->words * setup.tile->strip;
+  a += s.word * (strips ? setup.tile->strip : 1);
+  const piece p = piece_at(j, b->word + s.word == 0, b->row + s.row, s.rows, right->column, right->n);
+  tile(s.rows, s.words, a, right->words + s.word * right->ld, right->ld, p.start, p.ld_start, p.c, p.ldc,
+       fetch);
   if (p.c != edge) return;
-  float *c = j->C + (b->row + row) * j->row + right->column * j->column;
-  for (int i = 0; i < rows; i++)
+  float *c = j->C + (b->row + s.row) * j->row + right->column * j->column;
+  for (int i = 0; i < s.rows; i++)
     for (int k = 0; k < right->n; k++) c[i * j->row + k * j->column] = edge[i * LD_PANEL + k];
 }
 
@@ -377,10 +382,11 @@ static void run_group(const ld_job *j, const gemm_block *b, int first, int last,
   const int step = setup.tile->at_once && j->column == 1 ? setup.tile->at_once : b->words;
   fetch.each = (fetch.rows * fetch.lines + times - 1) / times;
   for (int row = first; row < last; row += height)
-    for (int word = 0; word < b->words; word += step)
-      for (int i = 0; i < n; i++)
-        run_tile(j, b, row, last - row < height ? last - row : height, word,
-                 b->words - word < step ? b->words - word : step, &panels[i], &fetch);
+    for (int word = 0; word < b->words; word += step) {
+      const share s = {row, last - row < height ? last - row : height, word,
+                       b->words - word < step ? b->words - word : step};
+      for (int i = 0; i < n; i++) run_tile(j, b, s, &panels[i], &fetch);
+    }
 }
 
 /* The number of groups: the same for each thread, if they do not become too small for that, or too large. */

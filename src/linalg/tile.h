@@ -30,7 +30,7 @@ enum {
 };
 
 /* Memory that will be read soon: `lines` cache lines of each of `rows` rows, `stride` bytes apart. Tiles
- * prefetch `each` of them every LD_FETCH_WORDS words: more at once would keep the processor waiting. */
+ * prefetch `each` of them every LD_FETCH_WORDS words: more at once would keep the processor waiting. AMX's tile does not. */
 typedef struct ld_fetch {
   const char *at;
   ptrdiff_t stride;
@@ -82,8 +82,8 @@ typedef struct ld_tile {
   int chain; /* words of a chain */
   int group; /* words that are summed by themselves before they are added to the chain, or 1; a piece of a chain begins
                  at a multiple of it */
-  int at_once; /* words after which the next panel is better, since the left factor's stay in the first-level cache; 0: all
-                  of a block. A multiple of `chain` */
+  int at_once; /* how many words of k are multiplied with all panels before the next ones are: so few that those of the left
+                  factor stay in the first-level cache. A multiple of `chain`; 0: all of a block */
   bool fused; /* multiply-adds are fused: results are the same on every processor that has them */
 
   /* [0]: over 32 columns, [1]: over 16. */

@@ -370,6 +370,8 @@ def gemm_rates(bench: Bench) -> dict:
 def possible(bench: Bench, case: cases.Case) -> bool:
     if case.precision != "f32" and not bench.has_bf16():
         bench.note(f"{case.name}: skipped, this processor has no AVX2, without which lora_dist refuses bf16")
+    elif case.precision == "bf16-amx" and not bench.has_amx():
+        bench.note(f"{case.name}: skipped, this processor has no AMX for bfloat16, and the model of it is slower than f32")
     elif (case.model in shapes.NEED_DATA or case.data in shapes.NEED_DATA) and not bench.args.data:
         bench.note(f"{case.name}: skipped, neither --data nor LORA_DIST_DATA names the folder with text/ and tokenizers/")
     else:

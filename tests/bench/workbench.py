@@ -96,6 +96,10 @@ class Bench:
         command = [self.program, "train", "--dry-run", "--precision", "bf16", "--model", "none", "--data", "none", "--out", "none"]
         return "no fused multiply-adds" not in subprocess.run(command, capture_output=True, text=True).stderr
 
+    def has_amx(self) -> bool:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return any(line.startswith("flags") and "amx_bf16" in line.split() for line in lines)
+
     def whole(self, command: list[str], log: str, threads: int, watch_memory=False) -> processes.Run:
         """A run as a whole that nobody disturbed."""
         for _ in range(counting.ATTEMPTS):
