@@ -36,7 +36,7 @@ ld_coded ld_patches_coded(const ld_patches *patches);
 /* Where the numbers of a band are. */
 typedef struct ld_band {
   int phases; /* of rows, in a channel: one for each remainder of a row by the stride, as far as the kernel reaches */
-  int lines; /* of a phase: one for each output row, and `overhang` behind those of each image */
+  int lines; /* of a phase: one for each output row, and `overhang` after those of each image */
   int overhang;
   ptrdiff_t line;    /* floats of a line */
   ptrdiff_t phase;   /* floats of a phase */
