@@ -133,6 +133,7 @@ static int group_of_cache(void) {
 }
 
 int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err) {
+  setup.group = group_of_cache();
   const char *name = requested();
   const bool openblas = name && !strcmp(name, "openblas");
   const ld_tile *tile = ld_tile_pick(precision, openblas ? NULL : name);
@@ -147,7 +148,6 @@ int ld_gemm_setup(int threads, enum ld_precision precision, ld_error *err) {
   setup.blas = blas;
   setup.name = blas ? ld_gemm_blas_kernel() : tile->name;
   setup.threads = threads;
-  setup.group = group_of_cache();
   if (blas) ld_gemm_blas_set_threads(threads);
   return 0;
 }
@@ -175,7 +175,6 @@ static void set_up(void) {
   setup.tile = ld_tile_pick(LD_PRECISION_F32, NULL);
   setup.name = setup.tile->name;
   setup.threads = 1;
-  setup.group = group_of_cache();
 }
 
 const ld_tile *ld_gemm_tile(void) {

@@ -141,11 +141,11 @@ static double worst(const ld_sum *of, const matrix *left, const matrix *right, b
   return most;
 }
 
-/* One product of random types and strides, the second of its terms with K_more numbers of k, if any; returns its largest
- * error. */
+/* One product of random types and strides, with a second term of K_more numbers of k, which may be 0; -1: with one term
+ * only. Returns its largest error. */
 static double try_shape(int M, int N, int K, int K_more, bool by_columns, bool exact) {
   static const ld_dtype types[] = {LD_F32, LD_F32, LD_BF16, LD_F16};
-  const int n_terms = K_more ? 2 : 1;
+  const int n_terms = K_more < 0 ? 1 : 2;
   matrix left[2], right[2];
   ld_term terms[2];
   for (int t = 0; t < n_terms; t++) {
@@ -177,12 +177,10 @@ static double try_shape(int M, int N, int K, int K_more, bool by_columns, bool e
 
 /* One of a random shape, or one of few rows and a large right factor. */
 static double try_one(int round, bool few, bool exact) {
-  const int M = 1 + below(few         ? 8
-                          : round % 5 ? 60
-                                      : 700),
-            N = few ? 200 + below(600) : 1 + below(round % 3 ? 70 : 200);
+  const int most = round % 5 ? 60 : 700, M = 1 + below(few ? 8 : most);
+  const int N = few ? 200 + below(600) : 1 + below(round % 3 ? 70 : 200);
   const int K = few ? 400 + below(400) : 1 + below(round % 4 ? 90 : 2000);
-  return try_shape(M, N, K, below(2) * below(10), !few && below(2), exact);
+  return try_shape(M, N, K, below(2) ? below(10) : -1, !few && below(2), exact);
 }
 
 /* A right factor of many panels, and one whose last block of k has numbers of the second term only. */
