@@ -23,6 +23,7 @@ static void widen_ragged(float *out, const ld_coded *from, int64_t first, int64_
 }
 
 void ld_coded_widen(float *out, const ld_coded *from, int64_t first, int64_t n) {
+  first += from->first;
   if (from->codec->step == 1)
     from->codec->widen(out, from, first, n);
   else
@@ -32,16 +33,21 @@ void ld_coded_widen(float *out, const ld_coded *from, int64_t first, int64_t n) 
 void ld_coded_widen_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
                           int lines, int n) {
   if (from->codec->widen_lines) {
-    from->codec->widen_lines(out, ld, from, first, stride, lines, n);
+    from->codec->widen_lines(out, ld, from, from->first + first, stride, lines, n);
     return;
   }
   for (int i = 0; i < lines; i++) ld_coded_widen(out + i * ld, from, first + i * stride, n);
 }
 
+const void *ld_coded_block(const ld_coded *from, int64_t n) {
+  return (const char *)from->data + (from->first + n) / from->codec->elements * from->codec->bytes;
+}
+
 bool ld_coded_same(const ld_coded *a, const ld_coded *b, int64_t n) {
   enum { STRIP = 1024 };
   float x[STRIP], y[STRIP];
-  if (a->codec == b->codec && a->data == b->data && a->beside == b->beside) return true;
+  if (a->codec == b->codec && a->data == b->data && a->beside == b->beside && a->first == b->first)
+    return true;
   for (int64_t at = 0; at < n; at += STRIP) {
     const int64_t some = n - at < STRIP ? n - at : STRIP;
     ld_coded_widen(x, a, at, some);

@@ -39,8 +39,9 @@ enum { LD_CODEC_STEP = 64 }; /* the largest step */
 /* An array of numbers as stored. Owns nothing. */
 struct ld_coded {
   const ld_codec *codec;
-  const void *data;   /* its blocks */
+  const void *data;   /* blocks */
   const void *beside; /* the codec's extra data, in its own form; NULL for none */
+  int64_t first;      /* which of the blocks' numbers is the array's first; a codec's functions count those */
 };
 
 extern const ld_codec ld_codec_f32, ld_codec_f16, ld_codec_bf16;
@@ -51,6 +52,9 @@ void ld_coded_widen(float *out, const ld_coded *from, int64_t first, int64_t n);
 /* The same for `lines` strips that begin `stride` numbers apart; those of out begin `ld` apart. */
 void ld_coded_widen_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
                           int lines, int n);
+
+/* The block of number n. */
+const void *ld_coded_block(const ld_coded *from, int64_t n);
 
 /* Whether two arrays hold the same n numbers. */
 bool ld_coded_same(const ld_coded *a, const ld_coded *b, int64_t n);

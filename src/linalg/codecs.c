@@ -25,9 +25,9 @@ char *ld_codec_names(void) {
 }
 
 ld_coded ld_coded_of(const ld_stored *tensor) {
-  return (ld_coded){ld_codec_of(tensor->dtype), tensor->data, tensor->beside};
+  return (ld_coded){ld_codec_of(tensor->dtype), tensor->data, tensor->beside, 0};
 }
 
 ld_coded ld_coded_floats(const float *data) {
-  return (ld_coded){&ld_codec_f32, data, NULL};
+  return (ld_coded){&ld_codec_f32, data, NULL, 0};
 }

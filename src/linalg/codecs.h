@@ -19,7 +19,7 @@ ld_coded ld_coded_floats(const float *data);
 
 /* The data itself if it is floats, to be read in place; NULL for other codecs. */
 static inline const float *ld_coded_in_place(const ld_coded *from) {
-  return from->codec == &ld_codec_f32 ? from->data : NULL;
+  return from->codec == &ld_codec_f32 ? ld_coded_block(from, 0) : NULL;
 }
 
 #endif

@@ -286,19 +286,18 @@ static void take_panels(const ld_job *j, const gemm_block *b, int from, int end,
   }
 }
 
-/* The approximate position of number n; with a codec's long blocks it may be within one. */
-static size_t bytes_to(const ld_coded *numbers, size_t n) {
+/* The bytes of n numbers, about: with a codec's long blocks they may end within one. */
+static size_t bytes_of(const ld_coded *numbers, size_t n) {
   return n * (size_t)numbers->codec->bytes / (size_t)numbers->codec->elements;
 }
 
 /* Columns [first, first + n) of rows [row, row + rows) of a factor as stored. */
 static ld_fetch fetch_stored(const ld_factor *factor, int row, int rows, int first, int n) {
   const ld_coded *numbers = &factor->numbers;
-  return (ld_fetch){.at = (const char *)numbers->data +
-                          bytes_to(numbers, (size_t)row * (size_t)factor->ld + (size_t)first),
-                    .stride = (ptrdiff_t)bytes_to(numbers, (size_t)factor->ld),
+  return (ld_fetch){.at = ld_coded_block(numbers, (int64_t)row * factor->ld + first),
+                    .stride = (ptrdiff_t)bytes_of(numbers, (size_t)factor->ld),
                     .rows = rows,
-                    .lines = (int)((bytes_to(numbers, (size_t)n) + 63) / 64)};
+                    .lines = (int)((bytes_of(numbers, (size_t)n) + 63) / 64)};
 }
 
 /* The first term's part of columns [column, column + n) in a block. */

@@ -70,9 +70,7 @@ static weight_rows rows_of(const ld_tile *tile, const ld_factor *right, int row,
   const ld_codec *codec = right->numbers.codec;
   if (tile->few[codec->plain][0])
     return (weight_rows){tile->few[codec->plain],
-                         (const char *)right->numbers.data +
-                             ((size_t)row * (size_t)right->ld + (size_t)column) * (size_t)codec->bytes,
-                         right->ld};
+                         ld_coded_block(&right->numbers, (int64_t)row * right->ld + column), right->ld};
   const ld_lines lines = ld_factor_lines(right, row, rows, column, n, widened);
   return (weight_rows){tile->few[LD_PLAIN_F32], lines.at, lines.ld};
 }
@@ -105,7 +103,8 @@ static ld_few_fetch fetch_of(const ld_job *job, strip s, int word) {
   if (!right->transposed || right->numbers.codec->elements != 1) return (ld_few_fetch){NULL, 0};
   if (row <= SHORT_ROW) {
     const ptrdiff_t next = s.column + LD_FEW_COLUMNS;
-    return (ld_few_fetch){(const char *)right->numbers.data + next * row + word * bytes * LD_FEW_COLUMNS, 0};
+    return (ld_few_fetch){
+        (const char *)ld_coded_block(&right->numbers, next * right->ld) + word * bytes * LD_FEW_COLUMNS, 0};
   }
   return (ld_few_fetch){NULL, word + WORDS < K ? WORDS * bytes : LD_FEW_COLUMNS * row - word * bytes};
 }

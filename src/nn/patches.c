@@ -339,5 +339,5 @@ static const ld_codec made = {
     .name = "patches", .elements = 1, .step = 1, .widen = make_strip, .widen_lines = make_lines};
 
 ld_coded ld_patches_coded(const ld_patches *patches) {
-  return (ld_coded){&made, patches, NULL};
+  return (ld_coded){&made, patches, NULL, 0};
 }

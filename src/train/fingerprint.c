@@ -56,7 +56,7 @@ static bool products(inputs *in, ld_digest *digest) {
   for (int kind = 0; kind < 12; kind++) {
     const ld_dtype dtype = types[kind / 4];
     const bool across = kind & 1, turned = kind & 2;
-    const ld_coded right_numbers = {ld_codec_of(dtype), stored, NULL};
+    const ld_coded right_numbers = {ld_codec_of(dtype), stored, NULL, 0};
     ld_dtype_from_f32(stored, right, dtype, K * N);
     const ld_term terms[] = {
         {ld_float_factor(left, across ? M : K, across), {right_numbers, turned, turned ? K : N}, K, 1},

@@ -63,7 +63,7 @@ static pair make(int codec, int64_t count, uint64_t key) {
   }
   pair p = {.floats = ld_coded_floats(raw),
             .memory = {raw, codec ? (void *)blocks : numbers, codec ? NULL : scales}};
-  p.coded = (ld_coded){&codecs[codec], p.memory[1], p.memory[2]};
+  p.coded = (ld_coded){&codecs[codec], p.memory[1], p.memory[2], 0};
   free(codec ? (void *)numbers : blocks);
   if (codec) free(scales);
   return p;
@@ -94,6 +94,11 @@ Test(codec, any_strip_is_widened) {
       for (int64_t n = 0; n <= N - first; n++) {
         ld_coded_widen(strip, &p.coded, first, n);
         cr_assert(!memcmp(strip, (const float *)p.floats.data + first, (size_t)n * sizeof *strip));
+        ld_coded part = p.coded;
+        part.first = first;
+        memset(strip, 0, sizeof strip);
+        ld_coded_widen(strip, &part, 0, n);
+        cr_assert(!memcmp(strip, (const float *)p.floats.data + first, (size_t)n * sizeof *strip));
       }
     cr_assert(ld_coded_same(&p.coded, &p.floats, N));
     ((float *)p.memory[0])[N - 1] += 1;
@@ -120,13 +125,18 @@ static void check_product(const pair *p, bool left, bool transposed, int M, int 
   free(C);
 }
 
+/* Arrays that begin with the first of their blocks, or within one. */
 static void check_products(void) {
+  enum { FIRST = 37 };
   static const int shapes[][3] = {{3, 5, 7}, {40, 33, 1000}, {70, 130, 421}, {900, 20, 50}, {5, 64, 96}};
   for (int c = 0; c < N_CODECS; c++)
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
       const int *m = shapes[s];
-      pair p = make(c, (int64_t)m[2] * (m[0] > m[1] ? m[0] : m[1]), 3 + s);
-      for (int way = 0; way < 4; way++) check_product(&p, way & 1, way & 2, m[0], m[1], m[2]);
+      pair p = make(c, FIRST + (int64_t)m[2] * (m[0] > m[1] ? m[0] : m[1]), 3 + s);
+      for (int way = 0; way < 8; way++) {
+        p.coded.first = p.floats.first = way & 4 ? FIRST : 0;
+        check_product(&p, way & 1, way & 2, m[0], m[1], m[2]);
+      }
       drop(&p);
     }
 }

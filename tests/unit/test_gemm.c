@@ -43,7 +43,7 @@ static matrix make(int rows, int cols, bool transposed, ld_dtype dtype) {
   m.stored = ld_alloc((size_t)(outer * ld), sizeof(float));
   ld_dtype_from_f32(m.stored, m.values, dtype, outer * ld);
   ld_dtype_to_f32(m.values, m.stored, dtype, 0, outer * ld);
-  m.factor = (ld_factor){{ld_codec_of(dtype), m.stored, NULL}, transposed, ld};
+  m.factor = (ld_factor){{ld_codec_of(dtype), m.stored, NULL, 0}, transposed, ld};
   return m;
 }
 
