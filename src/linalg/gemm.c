@@ -231,8 +231,18 @@ static void fill_block(const ld_job *j, const gemm_block *b, int thread, int n_t
 static void fill_panel(const ld_term_part *of, int k, int n_k, int column, int n, float *panel) {
   const ld_factor *right = &of->term->right;
   const int padded = n <= LD_PANEL / 2 ? LD_PANEL / 2 : LD_PANEL;
-  panel += (of->at + ld_tile_words(setup.tile, k)) * LD_PANEL;
+  const ld_tile *tile = setup.tile;
+  panel += (of->at + ld_tile_words(tile, k)) * LD_PANEL;
   k += of->k;
+  if (right->numbers.codec->plain == LD_PLAIN_BF16 && tile->lay_bf16) {
+    const uint16_t *x = ld_coded_block(&right->numbers, right->transposed ? (int64_t)column * right->ld + k
+                                                                          : (int64_t)k * right->ld + column);
+    if (right->transposed)
+      tile->turn_bf16(n_k, n, padded, x, right->ld, panel);
+    else
+      tile->lay_bf16(n_k, n, padded, x, right->ld, panel, LD_PANEL);
+    return;
+  }
   if (!right->transposed && n == LD_PANEL && setup.tile->pair == 1) {
     ld_coded_widen_lines(panel, LD_PANEL, &right->numbers, (int64_t)k * right->ld + column, right->ld, n_k,
                          n);

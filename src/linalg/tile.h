@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "linalg/codec.h"
 
@@ -108,6 +109,11 @@ typedef struct ld_tile {
   /* Columns of a panel from rows of a matrix: word k of column j at panel[k * LD_PANEL + j] from x[j * ld +
    * k...], of n numbers each; columns from n_columns to `padded` become 0. */
   void (*turn)(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *panel);
+
+  /* lay and turn, from numbers that are stored as bfloat16, with a factor of 1; NULL: words are no pairs of those. */
+  void (*lay_bf16)(int n, int n_columns, int padded, const uint16_t *x, ptrdiff_t ld, float *words,
+                   ptrdiff_t ld_words);
+  void (*turn_bf16)(int n, int n_columns, int padded, const uint16_t *x, ptrdiff_t ld, float *panel);
 
   /* For products of few rows (gemm_few.h), where a word is a float: [0] for a weight with a row for each column of the
    * result, [1] for one with a row for each k; by the form in which its numbers are stored. NULL: no such. */

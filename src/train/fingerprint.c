@@ -133,7 +133,7 @@ static bool run_net(record_function *record, const layer *layers, int n_layers, 
 }
 
 /* Two sequences of a text model that has the operations of all text models. */
-enum { T = 250, VOCABULARY = 300, HEADS = 2, WIDTH = 36, HEAD = WIDTH / HEADS };
+enum { T = 250, VOCABULARY = 1600, HEADS = 2, WIDTH = 36, HEAD = WIDTH / HEADS };
 enum { QUERY, KEY, VALUE, OUT, GATE, UP, DOWN, N_TEXT_LAYERS };
 
 static void record_text(ld_tape *t, const layer *l, const float *const *vectors, const ld_batch *batch,

@@ -169,4 +169,6 @@ const ld_tile LD_TILE_NAME = {
     .lay = lay,
     .cut = cut,
     .turn = turn,
+    .lay_bf16 = lay_bf16,
+    .turn_bf16 = turn_bf16,
 };

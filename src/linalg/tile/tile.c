@@ -162,6 +162,10 @@ const ld_tile LD_TILE_NAME = {
     .lay = lay,
     .cut = cut,
     .turn = turn,
+#ifdef LD_TILE_PAIRS
+    .lay_bf16 = lay_bf16,
+    .turn_bf16 = turn_bf16,
+#endif
 #ifdef HAS_FEW
     .few[LD_PLAIN_F32] = {f32_turned, f32_lines},
     .few[LD_PLAIN_BF16] = {bf16_turned, bf16_lines},

@@ -4,6 +4,9 @@
 #ifndef LD_TILE_WORDS_H
 #define LD_TILE_WORDS_H
 
+#include <stdbool.h>
+#include <string.h>
+
 #include "linalg/tile/lanes.h"
 
 enum {
@@ -184,5 +187,55 @@ static void turn(int n, int n_columns, int padded, const float *x, ptrdiff_t ld,
     turn_columns(n, here, x + j * ld, ld, factor, panel + j);
   }
 }
+
+#ifdef LD_TILE_PAIRS
+typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+
+/* A word of stored numbers. */
+INLINE float stored_pair(uint16_t even, uint16_t odd) {
+  const uint32_t word = even | (uint32_t)odd << 16;
+  float out;
+  memcpy(&out, &word, sizeof out);
+  return out;
+}
+
+static void lay_bf16(int n, int n_columns, int padded, const uint16_t *x, ptrdiff_t ld, float *words,
+                     ptrdiff_t ld_words) {
+  for (int k = 0; k < n; k += 2, x += 2 * ld, words += ld_words) {
+    const bool alone = k + 1 == n;
+    int i = 0;
+    for (; !alone && i + LANES <= n_columns; i += LANES) {
+      const bits even = __builtin_convertvector(*(const halves *)(x + i), bits),
+                 odd = __builtin_convertvector(*(const halves *)(x + ld + i), bits);
+      store(words + i, (vec)(even | odd << 16));
+    }
+    for (; i < n_columns; i++) words[i] = stored_pair(x[i], alone ? 0 : x[ld + i]);
+    for (; i < padded; i++) words[i] = 0;
+  }
+}
+
+/* LANES columns, as turn_columns. Neighbours are a word already. */
+static void turn_stored(int n, int n_columns, const uint16_t *x, ptrdiff_t ld, float *panel) {
+  int k = 0;
+  for (; n_columns == LANES && k + 2 * LANES <= n; k += 2 * LANES, panel += LANES * LD_PANEL) {
+    vec row[LANES];
+    UNROLL for (int j = 0; j < LANES; j++) memcpy(&row[j], x + j * ld + k, sizeof row[j]);
+    turn_square(row);
+    UNROLL for (int j = 0; j < LANES; j++) store(panel + j * LD_PANEL, row[j]);
+  }
+  for (; k < n; k += 2, panel += LD_PANEL)
+    for (int j = 0; j < LANES; j++) {
+      const uint16_t *from = x + j * ld + k;
+      panel[j] = j < n_columns ? stored_pair(from[0], k + 1 < n ? from[1] : 0) : 0;
+    }
+}
+
+static void turn_bf16(int n, int n_columns, int padded, const uint16_t *x, ptrdiff_t ld, float *panel) {
+  for (int j = 0; j < padded; j += LANES) {
+    const int rest = n_columns - j, here = rest < 0 ? 0 : rest < LANES ? rest : LANES;
+    turn_stored(n, here, x + j * ld, ld, panel + j);
+  }
+}
+#endif
 
 #endif
