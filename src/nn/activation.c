@@ -172,6 +172,16 @@ LD_VECTOR static void swiglu_up(float *dup, const float *dy, const float *gate, 
   for (size_t i = 0; i < n; i++) dup[i] += dy[i] * gate[i] * ld_sigmoidf(gate[i]);
 }
 
+/* Both at once: what they share is most of their work. */
+LD_VECTOR static void swiglu_both(float *dgate, float *dup, const float *dy, const float *gate,
+                                  const float *up, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const float s = ld_sigmoidf(gate[i]);
+    dgate[i] += dy[i] * up[i] * s * (1.0f + gate[i] * (1.0f - s));
+    dup[i] += dy[i] * gate[i] * s;
+  }
+}
+
 /* hidden * gelu(gate), `x` is hidden. */
 LD_VECTOR static void geglu(float *y, const float *gate, const float *x, size_t n) {
   for (size_t i = 0; i < n; i++)
@@ -190,7 +200,6 @@ LD_VECTOR static void geglu_hidden(float *dx, const float *dy, const float *gate
     dx[i] += dy[i] * (gate[i] * ld_normal_cdf(gate[i], ld_expf(-0.5f * gate[i] * gate[i])));
 }
 
-/* Both at once: what they share is most of their work. */
 LD_VECTOR static void geglu_both(float *dgate, float *dx, const float *dy, const float *gate, const float *x,
                                  size_t n) {
   for (size_t i = 0; i < n; i++) {
@@ -206,14 +215,14 @@ static const struct gated_kind {
   void (*forward)(float *y, const float *gate, const float *x, size_t n);
   void (*gate)(float *dgate, const float *dy, const float *gate, const float *x, size_t n);
   void (*hidden)(float *dx, const float *dy, const float *gate, size_t n);
-  /* NULL: one after the other. */
   void (*both)(float *dgate, float *dx, const float *dy, const float *gate, const float *x, size_t n);
-} swiglu_kind = {"swiglu", swiglu, swiglu_gate, swiglu_up, NULL},
+} swiglu_kind = {"swiglu", swiglu, swiglu_gate, swiglu_up, swiglu_both},
   geglu_kind = {"geglu", geglu, geglu_gate, geglu_hidden, geglu_both};
 
 typedef struct gated_op {
   const struct gated_kind *kind;
   ld_tensor *x, *gate, *y;
+  bool fresh[2]; /* the gradients of gate and x are */
 } gated_op;
 
 static void gated_forward(ld_tape *tape, void *self) {
@@ -230,22 +239,27 @@ static void gated_backward(ld_tape *tape, void *self) {
   const gated_op *op = self;
   const ld_tensor *x = op->x, *gate = op->gate;
   const span s = span_of(x, gate);
-  float *dgate = ld_grad(gate), *dx = ld_grad(x);
-  for (size_t r = 0; r < s.n_runs; r++) {
-    const float *dy = op->y->grad + run_at(op->y, r), *g = gate->data + run_at(gate, r);
-    const float *from = x->data + run_at(x, r);
-    if (dgate && dx && op->kind->both) {
-      op->kind->both(dgate + run_at(gate, r), dx + run_at(x, r), dy, g, from, s.length);
-      continue;
+  for (size_t r = 0; r < s.n_runs; r++)
+    for (size_t i = 0, n; i < s.length; i += n) {
+      n = s.length - i < LD_GRAD_STRIP ? s.length - i : LD_GRAD_STRIP;
+      const float *dy = op->y->grad + run_at(op->y, r) + i;
+      const float *from_gate = gate->data + run_at(gate, r) + i, *from = x->data + run_at(x, r) + i;
+      float *dgate = ld_grad(gate) ? ld_grad(gate) + run_at(gate, r) + i : NULL;
+      float *dx = ld_grad(x) ? ld_grad(x) + run_at(x, r) + i : NULL;
+      if (op->fresh[0]) memset(dgate, 0, n * sizeof *dgate);
+      if (op->fresh[1]) memset(dx, 0, n * sizeof *dx);
+      if (dgate && dx)
+        op->kind->both(dgate, dx, dy, from_gate, from, n);
+      else if (dgate)
+        op->kind->gate(dgate, dy, from_gate, from, n);
+      else if (dx)
+        op->kind->hidden(dx, dy, from_gate, n);
     }
-    if (dgate) op->kind->gate(dgate + run_at(gate, r), dy, g, from, s.length);
-    if (dx) op->kind->hidden(dx + run_at(x, r), dy, g, s.length);
-  }
 }
 
 static ld_tensor *push_gated(ld_tape *tape, const struct gated_kind *kind, ld_tensor *gate, ld_tensor *x) {
   gated_op *op = ld_tape_record(tape, sizeof *op);
-  *op = (gated_op){kind, x, gate, ld_tape_tensor(tape, x->rows, x->cols)};
+  *op = (gated_op){.kind = kind, .x = x, .gate = gate, .y = ld_tape_tensor(tape, x->rows, x->cols)};
   ld_tape_push(tape, (ld_op){.name = kind->name,
                              .self = op,
                              .forward = gated_forward,
@@ -253,6 +267,7 @@ static ld_tensor *push_gated(ld_tape *tape, const struct gated_kind *kind, ld_te
                              .out = op->y,
                              .in = LD_TENSORS(gate, x),
                              .backward_reads = LD_TENSORS(gate, x),
+                             .fresh = op->fresh,
                              .cheap = true});
   return op->y;
 }

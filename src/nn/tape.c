@@ -654,7 +654,7 @@ static void backward_op(ld_tape *tape, const entry *e) {
   const ld_op *op = &e->op;
   if (op->out && !owner(op->out)->grad) return;
   double since = ld_profile_clock(tape->profile);
-  for (ld_tensor *const *t = op->in; *t; t++) live_grad(tape, *t, op->fresh);
+  for (size_t i = 0; op->in[i]; i++) live_grad(tape, op->in[i], op->fresh ? &op->fresh[i] : NULL);
   ld_profile_lap(tape->profile, &since, "zero", NULL, LD_PROFILE_BACKWARD, 0);
   if (!tape->dry) op->backward(tape, op->self);
   ld_profile_lap(tape->profile, &since, op->name, op->module, LD_PROFILE_BACKWARD, op->work.backward);

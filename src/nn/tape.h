@@ -74,8 +74,8 @@ typedef struct ld_op {
   /* The layers whose weights it reads, and whose changes it trains. */
   const ld_linear *const *layers;
 
-  /* NULL: a gradient begins with zeros, and backward adds to it. Otherwise `in` is a single tensor, and before backward
-   * this says whether its gradient is fresh: not zeroed, so that backward writes all of it. */
+  /* NULL: gradients begin with zeros, and backward adds to them. Otherwise one for each of `in`, which before backward says
+   * whether its gradient is fresh: not zeroed, so that backward writes all of it. */
   bool *fresh;
 
   ld_kept kept;
