@@ -186,7 +186,6 @@ static void poll_ranks(void *comm) {
   ld_comm_poll(comm);
 }
 
-/* That of a command without the option is float32. */
 static enum ld_precision precision_of(const ld_options *options) {
   int p = LD_N_PRECISIONS - 1;
   while (p > 0 && (!options->precision || strcmp(options->precision, ld_precision_names[p]) != 0)) p--;
@@ -202,12 +201,13 @@ static void settle_threads(ld_options *options, const ld_comm *comm) {
   options->threads = share > 1 && ld_machine_can_start(share - 1) ? share : 1;
 }
 
-/* The precision of the run in that folder; NULL where there is none. */
-static int read_precision(const char *folder, char **precision, ld_error *err) {
+/* The precision of the run that train goes on with; NULL where there is none. */
+static int read_precision(enum ld_command_bit command, const char *folder, char **precision, ld_error *err) {
+  *precision = NULL;
+  if (command != LD_CMD_TRAIN) return 0;
   char *path = ld_path_join(folder, "run.yaml");
   const bool exists = ld_file_exists(path);
   free(path);
-  *precision = NULL;
   return exists ? ld_run_setting(folder, "precision", precision, err) : 0;
 }
 
@@ -231,10 +231,10 @@ static enum ld_precision fastest_precision(const ld_options *options, ld_comm *c
 }
 
 /* What --precision auto means here. */
-static int choose_precision(const ld_options *options, enum ld_precision fastest, double speed,
-                            ld_text *choice, ld_error *err) {
+static int choose_precision(enum ld_command_bit command, const ld_options *options, enum ld_precision fastest,
+                            double speed, ld_text *choice, ld_error *err) {
   char *recorded;
-  const int rc = read_precision(options->out, &recorded, err);
+  const int rc = read_precision(command, options->out, &recorded, err);
   ld_text_puts(choice, recorded ? recorded : ld_precision_names[fastest]);
   if (!rc && recorded)
     ld_info("precision %s, as the run in %s", recorded, options->out);
@@ -249,7 +249,7 @@ static int choose_precision(const ld_options *options, enum ld_precision fastest
 }
 
 /* Replaces "auto" by the recorded precision, or by the one that is fastest on the slowest rank. Collective. */
-static int settle_precision(ld_options *options, ld_comm *comm, ld_error *err) {
+static int settle_precision(enum ld_command_bit command, ld_options *options, ld_comm *comm, ld_error *err) {
   double speed;
   const char *kernel = getenv("LORA_DIST_KERNEL");
   if (!options->precision || strcmp(options->precision, "auto") != 0) return 0;
@@ -260,7 +260,7 @@ static int settle_precision(ld_options *options, ld_comm *comm, ld_error *err) {
         kernel);
   const enum ld_precision fastest = fastest_precision(options, comm, &speed);
   ld_text choice = {0};
-  int rc = ld_comm_rank(comm) ? 0 : choose_precision(options, fastest, speed, &choice, err);
+  int rc = ld_comm_rank(comm) ? 0 : choose_precision(command, options, fastest, speed, &choice, err);
   rc = ld_comm_agree(comm, rc, err);
   if (!rc) ld_comm_broadcast_text(comm, &choice, 0);
   if (rc) return rc;
@@ -304,7 +304,7 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (!rc && command->takes_path && !line->path)
     rc = ld_fail(&err, LD_EUSAGE, "the path is missing: lora_dist %s PATH", command->name);
   settle_threads(&options, comm);
-  if (!rc) rc = settle_precision(&options, comm, &err);
+  if (!rc) rc = settle_precision(command->bit, &options, comm, &err);
   if (!rc) rc = set_up_products(&options, comm, &err);
   rc = ld_comm_agree(comm, rc, &err);
   if (!rc) ld_kernels_choose();

@@ -114,7 +114,30 @@ bf16() {
     awk '{ off = $6 / $3 - 1; off = off < 0 ? -off : off; worst = off > worst ? off : worst; n++; first = n == 1 ? $3 : first; last = $3 }
          END { if (n != 100 || !(worst < 0.01) || !(last < first)) { print "FAIL: over " n " steps the losses are off by " worst; exit 1 } }' ||
     fail "the losses of $p"
+  other_commands "$p"
 }
+
+# Without training: rounded too, and with the same bits by every kernel.
+other_commands() {
+  local p=$1
+  rounded ranks 2 eval --model "$m" --data "$m/train.jsonl"
+  rounded ranks 1 generate --model "$m" --prompt 'one two three four five six seven eight nine ten' --max-tokens 12
+}
+
+# rounded ranks N COMMAND ...: what it prints with --precision f32, $p, and $p by other kernels.
+rounded() {
+  "$@" --precision f32
+  expect_status 0 "$3 in float32"
+  mv out f32.out
+  "$@" --precision "$p"
+  expect_status 0 "$3 with $p"
+  mv out "$p.out"
+  LORA_DIST_KERNEL=avx2 "$@" --precision "$p"
+  expect_status 0 "$3 with $p by AVX2"
+  same_bits "$p.out" out
+  [ "$3" != eval ] || ! cmp -s "$p.out" f32.out || fail "$3: $p has the digits of float32"
+}
+bad 2 "precision: 'auto' is not one of f32.bf16.bf16-amx" "auto where nothing is measured" generate --model "$m" --prompt one --precision auto
 if [[ $flags != *avx2* ]]; then
   ranks 1 train --model "$m" --data "$m/train.jsonl" --out none --precision bf16
   expect_error 2 'precision bf16: this processor has no fused multiply-adds' "bf16 without the instructions"
