@@ -204,7 +204,7 @@ static void settle_threads(ld_options *options, const ld_comm *comm) {
 /* The precision of the run that train goes on with; NULL where there is none. */
 static int read_precision(enum ld_command_bit command, const char *folder, char **precision, ld_error *err) {
   *precision = NULL;
-  if (command != LD_CMD_TRAIN) return 0;
+  if (command != LD_CMD_TRAIN || !folder) return 0;
   char *path = ld_path_join(folder, "run.yaml");
   const bool exists = ld_file_exists(path);
   free(path);

@@ -1,7 +1,8 @@
 /* Codecs: how the numbers of a frozen weight are stored, and how they become floats.
  *
  * A codec is one file and its line in the table of codecs.c. Nothing else touches the bytes of a weight:
- * products widen strips of it as they pack them (gemm.c), an embedding widens a row, a merge all of it. The
+ * products widen strips of it as they pack them (gemm.c), an embedding widens a row, a merge all of it. Only plain
+ * forms (ld_plain) are read as they are stored. The
  * codec is looked up once, together with the weight (ld_codec_of), and stored with it.
  *
  *   numbers   | block 0              | block 1              | ...      rows one after the other, without gaps;
@@ -27,7 +28,7 @@ typedef struct ld_codec {
   int elements, bytes; /* of a block, as in base/dtype.h for the type */
   int step;            /* `widen` begins and ends at multiples of it */
   enum ld_plain plain; /* whether they have such a form */
-  /* out[0 .. n) = numbers [first, first + n), exactly as the reference implementation computes them. */
+  /* out[0 .. n) = numbers [first, first + n) of the blocks, exactly as the reference implementation computes them. */
   void (*widen)(float *out, const ld_coded *from, int64_t first, int64_t n);
   /* The same for `lines` strips that begin `stride` numbers apart, to lines of out `ld` apart. NULL: one by one. */
   void (*widen_lines)(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
@@ -41,7 +42,7 @@ struct ld_coded {
   const ld_codec *codec;
   const void *data;   /* blocks */
   const void *beside; /* the codec's extra data, in its own form; NULL for none */
-  int64_t first;      /* which of the blocks' numbers is the array's first; a codec's functions count those */
+  int64_t first;      /* the array begins with this number of the blocks */
 };
 
 extern const ld_codec ld_codec_f32, ld_codec_f16, ld_codec_bf16;

@@ -243,15 +243,15 @@ static void fill_panel(const ld_term_part *of, int k, int n_k, int column, int n
       tile->lay_bf16(n_k, n, padded, x, right->ld, panel, LD_PANEL);
     return;
   }
-  if (!right->transposed && n == LD_PANEL && setup.tile->pair == 1) {
+  if (!right->transposed && n == LD_PANEL && tile->pair == 1) {
     ld_coded_widen_lines(panel, LD_PANEL, &right->numbers, (int64_t)k * right->ld + column, right->ld, n_k,
                          n);
   } else if (right->transposed) {
     const ld_lines from = ld_factor_lines(right, column, n, k, n_k, widened);
-    setup.tile->turn(n_k, n, padded, from.at, from.ld, 1, panel);
+    tile->turn(n_k, n, padded, from.at, from.ld, 1, panel);
   } else {
     const ld_lines from = ld_factor_lines(right, k, n_k, column, n, widened);
-    setup.tile->lay(n_k, n, padded, from.at, from.ld, 1, panel, LD_PANEL);
+    tile->lay(n_k, n, padded, from.at, from.ld, 1, panel, LD_PANEL);
   }
 }
 

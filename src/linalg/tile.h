@@ -110,7 +110,7 @@ typedef struct ld_tile {
    * k...], of n numbers each; columns from n_columns to `padded` become 0. */
   void (*turn)(int n, int n_columns, int padded, const float *x, ptrdiff_t ld, float factor, float *panel);
 
-  /* lay and turn, from numbers that are stored as bfloat16, with a factor of 1; NULL: words are no pairs of those. */
+  /* lay and turn from numbers that are stored as bfloat16, with a factor of 1; NULL where a word is not a pair of those. */
   void (*lay_bf16)(int n, int n_columns, int padded, const uint16_t *x, ptrdiff_t ld, float *words,
                    ptrdiff_t ld_words);
   void (*turn_bf16)(int n, int n_columns, int padded, const uint16_t *x, ptrdiff_t ld, float *panel);

@@ -1,9 +1,10 @@
 /* Cross-entropy over the outputs of a head, of which there may be a quarter of a million: a matrix (T, V) of all logits
  * would be the largest of a pass. There are two ways to do without it, each with its loop:
  *
- *   a frozen head    some outputs of all rows at a time (by_outputs). Each row has a running maximum of its logits, and
- *                    sums of exp(logit - maximum), which are scaled when the maximum grows; so has the gradient of its
- *                    features. The head's weight is read once for all rows.
+ *   a frozen head    some outputs of all rows at a time (by_outputs). Each row has the maximum of its logits so far, and the
+ *                    sum of exp(logit - maximum); the gradient of its features is a sum with the same factors. When the
+ *                    maximum grows, both are scaled. The weight is read twice for all rows: for the logits, and for the
+ *                    gradient.
  *   a changed one    all outputs of some rows at a time (by_rows): the gradients of a change's parameters take the softmax
  *                    of whole rows. */
 #include <float.h>
@@ -16,8 +17,9 @@
 #include "nn/loss.h"
 #include "nn/ops.h"
 
-/* By outputs: how many at a time, and of how many rows at most. */
-enum { OUTPUTS = 1536, MOST_ROWS = 1536 };
+/* By outputs: how many at a time; and of how many rows: of most models so many that a product reads its weight once for all
+ * of them, with one more for smoothing, and never so many that the scratch is above 32 MiB, or 256. */
+enum { OUTPUTS = 1536, MOST_ROWS = 1500, LEAST_ROWS = 256, SCRATCH = 1 << 23 };
 
 /* By rows: the number of logits that exist at a time, (chunk, V). */
 enum { LOGITS = 1 << 24, LEAST_CHUNK = 16, MOST_CHUNK = 256 };
@@ -32,11 +34,10 @@ typedef struct loss_op {
   float *dx; /* (T, C) gradient of the loss, computed in the forward pass; NULL when x is not trained */
 } loss_op;
 
-/* Lists the rows of the next chunk: those with targets from *row on. Moves *row past them and returns their
- * number. */
-static int next_rows(const loss_op *op, int *row, int *rows) {
+/* Lists the next rows that have targets, at most `most`, from *row on. Moves *row past them and returns their number. */
+static int next_rows(const loss_op *op, int most, int *row, int *rows) {
   int n = 0;
-  for (; *row < op->x->rows && n < op->chunk; ++*row)
+  for (; *row < op->x->rows && n < most; ++*row)
     if (op->targets->ids[*row] >= 0) rows[n++] = *row;
   return n;
 }
@@ -60,15 +61,21 @@ static size_t place(float *memory, const size_t *sizes, int n, float **places) {
   return total;
 }
 
+static int count_targets(const ld_field *targets) {
+  int n = 0;
+  for (int t = 0; t < targets->n_rows; t++) n += targets->ids[t] >= 0;
+  return n;
+}
+
 /* A row's logits so far. */
 typedef struct row_state {
   double others;     /* the sum of exp(logit - max), without the target's */
-  double all;        /* the sum of the logits, for smoothing */
+  double logits;     /* their sum, for smoothing */
   float max, wanted; /* the largest, and the target's */
 } row_state;
 
-/* Carved from the scratch: a state for each row, gathered rows (chunk, C), and, with smoothing for one more row, the
- * gradient of x (chunk, C) and logits (chunk, OUTPUTS); a row of the weight (C). */
+/* Carved from the scratch: a state for each row and its number; their x, gathered, and the gradient of that (chunk, C);
+ * logits (chunk, OUTPUTS); a row of the weight (C). With smoothing gradient and logits have one more row. */
 typedef struct outputs_scratch {
   row_state *states;
   int *rows;
@@ -76,8 +83,10 @@ typedef struct outputs_scratch {
 } outputs_scratch;
 
 static size_t carve_outputs(const loss_op *op, float *memory, outputs_scratch *s) {
-  const size_t n = (size_t)op->chunk, C = (size_t)op->head->in, more = n + (op->targets->smoothing > 0);
-  const size_t sizes[] = {n * sizeof(row_state) / sizeof(float), n, n * C, more * C, more * OUTPUTS, C};
+  const size_t n = (size_t)op->chunk, C = (size_t)op->head->in, V = (size_t)op->head->out;
+  const size_t more = n + (op->targets->smoothing > 0), back = op->x->trained ? C : 0;
+  const size_t sizes[] = {n * sizeof(row_state) / sizeof(float), n,   n * C, more * back,
+                          more * (V < OUTPUTS ? V : OUTPUTS),    back};
   enum { N = sizeof sizes / sizeof *sizes };
   float *places[N];
   const size_t total = place(memory, sizes, N, places);
@@ -107,7 +116,7 @@ static void add_logits(row_state *state, float *logits, int n, int target, float
     if (dx) ld_row_scale(dx, factor, C);
     state->max = max;
   }
-  if (smoothing > 0) state->all += (double)ld_row_sum(logits, n);
+  if (smoothing > 0) state->logits += (double)ld_row_sum(logits, n);
   if (target >= 0 && target < n) {
     state->wanted = logits[target];
     logits[target] = -INFINITY;
@@ -136,18 +145,20 @@ static void add_outputs(const loss_op *op, const outputs_scratch *s, int n_rows,
   ld_linear_input(&p, LD_THROUGH_ALL);
 }
 
-/* The gradient of a row's features, (C): that of the softmax, from its sums, less that of the target. */
+/* The gradient of a row's features, (C), from the row's sums. That of the target's logit, softmax - 1, is apart: as a
+ * difference it would be lost where the softmax is close to 1. */
 static void put_gradient(const loss_op *op, const outputs_scratch *s, int n_rows, int i, double sum) {
   const ld_linear *head = op->head;
   const int C = head->in, row = s->rows[i];
   const double smoothing = (double)op->targets->smoothing;
   const float whole = (float)(1 / sum), at_target = (float)(s->states[i].others / sum - smoothing);
-  const float at_each = (float)(smoothing / head->out);
-  const float *all = s->dx + (size_t)n_rows * (size_t)C, *dx = s->dx + (size_t)i * (size_t)C;
+  const float *dx = s->dx + (size_t)i * (size_t)C;
   float *to = op->dx + (size_t)row * (size_t)C;
   ld_coded_widen(s->weight, &head->weight.numbers, (int64_t)op->targets->ids[row] * C, C);
   for (int k = 0; k < C; k++) to[k] = whole * dx[k] - at_target * s->weight[k];
-  for (int k = 0; smoothing > 0 && k < C; k++) to[k] -= at_each * all[k];
+  if (smoothing == 0) return;
+  const float *weights = s->dx + (size_t)n_rows * (size_t)C, at_each = (float)(smoothing / head->out);
+  for (int k = 0; k < C; k++) to[k] -= at_each * weights[k];
 }
 
 /* The loss of n rows, and in training the gradients of their features. */
@@ -162,9 +173,9 @@ static double some_rows(const loss_op *op, const outputs_scratch *s, int n, bool
   for (int i = 0; i < n; i++) {
     const row_state *state = &s->states[i];
     const double wanted = (double)state->wanted, max = (double)state->max;
-    const double sum = state->others + exp(wanted - max);
+    const double sum = state->others + (double)ld_expf(state->wanted - state->max);
     loss += log(sum) + max - wanted;
-    if (smoothing > 0) loss += smoothing * (wanted - state->all / V);
+    if (smoothing > 0) loss += smoothing * (wanted - state->logits / V);
     if (train) put_gradient(op, s, n, i, sum);
   }
   return loss;
@@ -173,11 +184,13 @@ static double some_rows(const loss_op *op, const outputs_scratch *s, int n, bool
 static void by_outputs(ld_tape *tape, void *self) {
   const loss_op *op = self;
   const bool train = ld_tape_training(tape) && op->dx;
+  const int n_targets = count_targets(op->targets), n_chunks = (n_targets + op->chunk - 1) / op->chunk;
+  const int most = n_chunks ? (n_targets + n_chunks - 1) / n_chunks : 0;
   outputs_scratch s = {0};
   carve_outputs(op, ld_tape_scratch(tape), &s);
   if (train) memset(op->dx, 0, (size_t)op->x->rows * (size_t)op->head->in * sizeof(float));
   *op->loss = 0;
-  for (int row = 0, n; (n = next_rows(op, &row, s.rows)) > 0;) *op->loss += some_rows(op, &s, n, train);
+  for (int row = 0, n; (n = next_rows(op, most, &row, s.rows)) > 0;) *op->loss += some_rows(op, &s, n, train);
 }
 
 /* Carved from the scratch: gathered rows and their gradient (chunk, C), logits (chunk, V), and what the
@@ -261,7 +274,7 @@ static void by_rows(ld_tape *tape, void *self) {
     memset(s.dropped_grad, 0, all);
   }
   double loss = 0;
-  for (int row = 0, n; (n = next_rows(op, &row, s.rows)) > 0;) {
+  for (int row = 0, n; (n = next_rows(op, op->chunk, &row, s.rows)) > 0;) {
     chunk_forward(op, &s, n);
     for (int i = 0; i < n; i++)
       loss += ld_row_loss(s.logits + (size_t)i * (size_t)V, op->targets->ids[s.rows[i]], V,
@@ -276,23 +289,24 @@ static void by_rows(ld_tape *tape, void *self) {
 
 static void loss_backward(ld_tape *tape, void *self) {
   (void)tape;
-  loss_op *op = self;
-  float *grad = ld_grad(op->x);
-  if (!grad) return;
-  ld_row_add(grad, op->dx, (size_t)op->x->rows * (size_t)op->x->cols);
+  const loss_op *op = self;
+  const ld_tensor *x = op->x;
+  float *grad = ld_grad(x);
+  for (int i = 0; grad && i < x->rows; i++)
+    ld_row_add(grad + (ptrdiff_t)i * x->stride, op->dx + (ptrdiff_t)i * x->cols, (size_t)x->cols);
 }
 
-static int count_targets(const ld_field *targets) {
-  int n = 0;
-  for (int t = 0; t < targets->n_rows; t++) n += targets->ids[t] >= 0;
-  return n;
+/* Whether the outputs can be taken some at a time, each a row of the weight. */
+static bool goes_by_outputs(const ld_linear *head) {
+  return !ld_linear_trains(head) && !head->transposed;
 }
 
 static int chunk_rows(const ld_linear *head, int n_rows) {
-  int n = LOGITS / head->out;
-  if (n < LEAST_CHUNK) n = LEAST_CHUNK;
-  if (n > MOST_CHUNK) n = MOST_CHUNK;
-  if (!ld_linear_trains(head)) n = MOST_ROWS;
+  const bool outputs = goes_by_outputs(head);
+  const int least = outputs ? LEAST_ROWS : LEAST_CHUNK, most = outputs ? MOST_ROWS : MOST_CHUNK;
+  int n = outputs ? SCRATCH / (2 * head->in + OUTPUTS) : LOGITS / head->out;
+  if (n < least) n = least;
+  if (n > most) n = most;
   return n < n_rows ? n : n_rows;
 }
 
@@ -302,15 +316,15 @@ void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *he
   *op = (loss_op){.x = features, .head = head, .targets = targets, .batch = batch, .loss = loss};
   op->chunk = chunk_rows(head, targets->n_rows);
   const size_t n = (size_t)features->rows * (size_t)features->cols;
-  const bool changed = ld_linear_trains(head);
+  const bool outputs = goes_by_outputs(head);
   ld_tape_push(tape,
                (ld_op){.name = "loss",
                        .self = op,
-                       .forward = changed ? by_rows : by_outputs,
+                       .forward = outputs ? by_outputs : by_rows,
                        .backward = loss_backward,
                        .in = LD_TENSORS(features),
                        .layers = LD_LAYERS(head),
                        .kept = {&op->dx, features->trained ? n : 0},
-                       .scratch = changed ? carve_rows(tape, op, NULL, NULL) : carve_outputs(op, NULL, NULL),
+                       .scratch = outputs ? carve_outputs(op, NULL, NULL) : carve_rows(tape, op, NULL, NULL),
                        .work = ld_linear_work(head, count_targets(targets), features->trained)});
 }

@@ -122,7 +122,7 @@ ld_tensor *ld_op_gate_accumulate(ld_tape *tape, ld_tensor *residual, ld_tensor *
                                  int rows_each);
 
 /* Cross-entropy of head(features) on the rows that have targets, summed (not averaged) into *loss. A (T, V) matrix never
- * exists; loss and gradient are computed in one pass. The head's weight has a row for each output. Ends the tape. */
+ * exists; loss and gradient are computed in one pass. Ends the tape. */
 void ld_op_cross_entropy(ld_tape *tape, ld_tensor *features, const ld_linear *head, const ld_field *targets,
                          const ld_batch *batch, double *loss);
 

@@ -186,6 +186,10 @@ for shape in "--rank 1" "--rank 32 --target all-linear"; do
 done
 ok "eval by a run's record" 1 eval --config next/run.yaml --adapter next
 expect_text '^loss ' out "eval by a run's record"
+mv out by-record
+sed 's/^precision: .*/precision: "bf16"/' next/run.yaml >rounded.yaml
+ok "eval by the record of a run in bfloat16" 1 eval --config rounded.yaml --adapter next
+same_bits out by-record
 ok "a finished run" 1 train --config next/run.yaml --out next
 expect_text 'nothing to do: all 4 steps are complete.*--init-adapter next' err "a finished run"
 

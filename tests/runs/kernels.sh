@@ -121,6 +121,7 @@ bf16() {
 other_commands() {
   local p=$1
   rounded ranks 2 eval --model "$m" --data "$m/train.jsonl"
+  rounded ranks 1 predict --model "$m" --data "$m/train.jsonl" --max-tokens 4
   rounded ranks 1 generate --model "$m" --prompt 'one two three four five six seven eight nine ten' --max-tokens 12
 }
 
@@ -137,6 +138,11 @@ rounded() {
   same_bits "$p.out" out
   [ "$3" != eval ] || ! cmp -s "$p.out" f32.out || fail "$3: $p has the digits of float32"
 }
+ranks 2 eval --model "$m" --data "$m/train.jsonl" --precision auto
+expect_status 0 "eval --precision auto"
+expect_text 'precision (f32|bf16|bf16-amx): ' err "what eval takes for auto"
+ranks 1 train --model "$m" --data "$m/train.jsonl" --dry-run --precision auto
+expect_status 0 "--precision auto without a run"
 bad 2 "precision: 'auto' is not one of f32.bf16.bf16-amx" "auto where nothing is measured" generate --model "$m" --prompt one --precision auto
 if [[ $flags != *avx2* ]]; then
   ranks 1 train --model "$m" --data "$m/train.jsonl" --out none --precision bf16

@@ -1,5 +1,5 @@
 /* The cross-entropy over a frozen head's outputs, and the gradient of the features, against the same in double: with outputs
- * that are computed at once or in several parts, of which the largest logit is in any. */
+ * that are computed at once or in several parts, with the largest logit in any of them. */
 #include <criterion/criterion.h>
 #include <float.h>
 #include <math.h>
@@ -12,7 +12,7 @@
 
 #define CLOSE 5e-6 /* of the largest: logits up to 60 are floats */
 
-enum { C = 24, MOST_T = 1600, MOST_V = 4700 };
+enum { C = 24, MOST_T = 2000, MOST_V = 4700 };
 
 /* How logits depend on the output, by the head's bias. */
 enum slope { NO_BIAS, EVEN, RISING, FALLING, ABSENT_FIRST, N_SLOPES };
@@ -152,4 +152,22 @@ Test(cross_entropy, with_smoothing) {
 /* Where nearly everything is at the target, its own part of the gradient is not a difference of numbers close to 1. */
 Test(cross_entropy, of_sure_rows) {
   for (int boost = 1; boost <= 3; boost++) check((problem){LD_F32, 40, 4700, NO_BIAS, 0, (float)boost});
+}
+
+/* Where a logit is not a number, or infinite, the loss is not finite either, wherever it stands. */
+Test(cross_entropy, of_what_is_not_finite) {
+  static inputs in;
+  static found out;
+  const problem p = {LD_F32, 3, 4700, EVEN, 0, 0};
+  const int at_target = 1;
+  for (int kind = 0; kind < 3; kind++)
+    for (int place = 0; place < 4; place++) {
+      make(&p, &in);
+      const int32_t output = place == at_target ? in.targets[1] : place * 1500;
+      in.bias[output] = kind == 0 ? NAN : kind == 1 ? INFINITY : -INFINITY;
+      compute(&p, &in, LD_PASS_TRAIN, true, &out);
+      cr_assert(isfinite(out.loss) == (kind == 2 && place != at_target), "kind %d, place %d: %g", kind, place,
+                out.loss);
+      free(in.stored);
+    }
 }
