@@ -201,7 +201,7 @@ static void settle_threads(ld_options *options, const ld_comm *comm) {
   options->threads = share > 1 && ld_machine_can_start(share - 1) ? share : 1;
 }
 
-/* The precision of the run that train goes on with; NULL where there is none. */
+/* The precision of the run that train resumes; NULL where there is none. */
 static int read_precision(enum ld_command_bit command, const char *folder, char **precision, ld_error *err) {
   *precision = NULL;
   if (command != LD_CMD_TRAIN || !folder) return 0;

@@ -1,9 +1,8 @@
 /* Codecs: how the numbers of a frozen weight are stored, and how they become floats.
  *
- * A codec is one file and its line in the table of codecs.c. Nothing else touches the bytes of a weight:
- * products widen strips of it as they pack them (gemm.c), an embedding widens a row, a merge all of it. Only plain
- * forms (ld_plain) are read as they are stored. The
- * codec is looked up once, together with the weight (ld_codec_of), and stored with it.
+ * A codec is one file and its line in the table of codecs.c. Nothing else touches the bytes of a weight,
+ * except that tiles read plain forms (ld_plain) as they are: products widen strips of it as they pack them (gemm.c), an
+ * embedding widens a row, a merge all of it. The codec is looked up once, together with the weight (ld_codec_of), and stored with it.
  *
  *   numbers   | block 0              | block 1              | ...      rows one after the other, without gaps;
  *   strip                    [ first ....... first + n )               a row may end within a block
@@ -42,7 +41,7 @@ struct ld_coded {
   const ld_codec *codec;
   const void *data;   /* blocks */
   const void *beside; /* the codec's extra data, in its own form; NULL for none */
-  int64_t first;      /* the array begins with this number of the blocks */
+  int64_t first;      /* the array's first number, counted from the start of `data` */
 };
 
 extern const ld_codec ld_codec_f32, ld_codec_f16, ld_codec_bf16;
@@ -54,7 +53,7 @@ void ld_coded_widen(float *out, const ld_coded *from, int64_t first, int64_t n);
 void ld_coded_widen_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
                           int lines, int n);
 
-/* The block of number n. */
+/* The block that holds number n. */
 const void *ld_coded_block(const ld_coded *from, int64_t n);
 
 /* Whether two arrays hold the same n numbers. */

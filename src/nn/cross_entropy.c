@@ -1,12 +1,11 @@
 /* Cross-entropy over the outputs of a head, of which there may be a quarter of a million: a matrix (T, V) of all logits
  * would be the largest of a pass. There are two ways to do without it, each with its loop:
  *
- *   a frozen head    some outputs of all rows at a time (by_outputs). Each row has the maximum of its logits so far, and the
- *                    sum of exp(logit - maximum); the gradient of its features is a sum with the same factors. When the
- *                    maximum grows, both are scaled. The weight is read twice for all rows: for the logits, and for the
- *                    gradient.
- *   a changed one    all outputs of some rows at a time (by_rows): the gradients of a change's parameters take the softmax
- *                    of whole rows. */
+ *   by_outputs    for a frozen head: some outputs of many rows at a time. Each row has the maximum of its logits so far, and
+ *                 the sum of exp(logit - maximum); the gradient of its features is a sum with the same factors. When the
+ *                 maximum grows, both are scaled. So the weight is read twice for many rows, for logits and gradient.
+ *   by_rows       for a changed one: all outputs of some rows at a time, since the gradients of a change's parameters take
+ *                 the softmax of whole rows. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -17,8 +16,8 @@
 #include "nn/loss.h"
 #include "nn/ops.h"
 
-/* By outputs: how many at a time; and of how many rows: of most models so many that a product reads its weight once for all
- * of them, with one more for smoothing, and never so many that the scratch is above 32 MiB, or 256. */
+/* By outputs: how many at a time. Of so few rows that the scratch is about 32 MiB, but at least 256; with at most 1,500, and
+ * one more for smoothing, they are one block of a product (linalg/gemm.c). */
 enum { OUTPUTS = 1536, MOST_ROWS = 1500, LEAST_ROWS = 256, SCRATCH = 1 << 23 };
 
 /* By rows: the number of logits that exist at a time, (chunk, V). */
@@ -30,7 +29,7 @@ typedef struct loss_op {
   const ld_field *targets;
   const ld_batch *batch;
   double *loss;
-  int chunk; /* rows at a time */
+  int chunk; /* the most rows at a time */
   float *dx; /* (T, C) gradient of the loss, computed in the forward pass; NULL when x is not trained */
 } loss_op;
 
@@ -184,12 +183,13 @@ static double some_rows(const loss_op *op, const outputs_scratch *s, int n, bool
 static void by_outputs(ld_tape *tape, void *self) {
   const loss_op *op = self;
   const bool train = ld_tape_training(tape) && op->dx;
-  const int n_targets = count_targets(op->targets), n_chunks = (n_targets + op->chunk - 1) / op->chunk;
-  const int most = n_chunks ? (n_targets + n_chunks - 1) / n_chunks : 0;
+  const int n_targets = count_targets(op->targets);
   outputs_scratch s = {0};
   carve_outputs(op, ld_tape_scratch(tape), &s);
   if (train) memset(op->dx, 0, (size_t)op->x->rows * (size_t)op->head->in * sizeof(float));
   *op->loss = 0;
+  if (!n_targets) return;
+  const int n_chunks = (n_targets + op->chunk - 1) / op->chunk, most = (n_targets + n_chunks - 1) / n_chunks;
   for (int row = 0, n; (n = next_rows(op, most, &row, s.rows)) > 0;) *op->loss += some_rows(op, &s, n, train);
 }
 
@@ -296,7 +296,7 @@ static void loss_backward(ld_tape *tape, void *self) {
     ld_row_add(grad + (ptrdiff_t)i * x->stride, op->dx + (ptrdiff_t)i * x->cols, (size_t)x->cols);
 }
 
-/* Whether the outputs can be taken some at a time, each a row of the weight. */
+/* Whether some outputs can be taken at a time, which are rows of the weight. */
 static bool goes_by_outputs(const ld_linear *head) {
   return !ld_linear_trains(head) && !head->transposed;
 }

@@ -264,9 +264,9 @@ const ld_option ld_option_table[] = {
    .help = "number format of the factors in matrix products; sums are f32, in bf16-amx in the order of Intel's AMX. auto: f32, "
    "unless one of the others is at least 1.1 times as fast on all ranks; recorded with the run, which keeps it"},
   {"precision", CHOICE, FIELD(precision), EVAL | PREDICT, 0, ONCE, "f32", 0, 0, "f32|bf16|bf16-amx|auto",
-   .help = "number format of the factors in matrix products, as in train, whatever the adapter was trained with"},
+   .help = "number format of the factors in matrix products, whatever the adapter was trained with; auto: see train"},
   {"precision", CHOICE, FIELD(precision), GENERATE, 0, ONCE, "f32", 0, 0, "f32|bf16|bf16-amx",
-   .help = "number format of the factors in matrix products, as in train. bf16 may read prompts and draw pictures faster; f32 "
+   .help = "number format of the factors in matrix products, whatever the adapter was trained with. bf16 may read prompts and draw pictures faster; f32 "
    "writes a single text faster"},
   {"threads", INTEGER, FIELD(threads), TRAIN | EVAL | PREDICT, 0, ONCE, "1", 0, 1024, "N",
    .help = "threads of each rank (0: one for each core that it may use)"},

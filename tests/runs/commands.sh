@@ -188,6 +188,7 @@ ok "eval by a run's record" 1 eval --config next/run.yaml --adapter next
 expect_text '^loss ' out "eval by a run's record"
 mv out by-record
 sed 's/^precision: .*/precision: "bf16"/' next/run.yaml >rounded.yaml
+grep -q '"bf16"' rounded.yaml || fail "a run's record has no precision"
 ok "eval by the record of a run in bfloat16" 1 eval --config rounded.yaml --adapter next
 same_bits out by-record
 ok "a finished run" 1 train --config next/run.yaml --out next

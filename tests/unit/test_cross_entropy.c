@@ -22,7 +22,8 @@ typedef struct problem {
   int T, V;
   enum slope slope;
   double smoothing;
-  float boost; /* of each target's logit, by the features */
+  float boost;           /* of each target's logit, by the features */
+  bool transposed, view; /* the weight is (C, V); the features are some columns of a tensor */
 } problem;
 
 typedef struct inputs {
@@ -43,6 +44,8 @@ static void make(const problem *p, inputs *in) {
   ld_rng_fill(&stream, 0, 1, in->weight, n);
   ld_dtype_from_f32(in->stored, in->weight, p->dtype, (int64_t)n);
   ld_dtype_to_f32(in->weight, in->stored, p->dtype, 0, (int64_t)n);
+  for (size_t i = 0; p->transposed && i < n; i++) /* of float32 only */
+    ((float *)in->stored)[i % C * (size_t)p->V + i / C] = in->weight[i];
   ld_rng_fill(&stream, 1 << 20, 1, in->x, (size_t)p->T * C);
   ld_rng_fill(&stream, 1 << 21, 1, in->bias, (size_t)p->V);
   for (int v = 0; v < p->V; v++) {
@@ -93,19 +96,24 @@ static void compute(const problem *p, inputs *in, enum ld_pass pass, bool traine
                           .in = C,
                           .out = p->V,
                           .bias = p->slope == NO_BIAS ? NULL : in->bias,
-                          .weight = {{ld_codec_of(p->dtype), in->stored, NULL, 0}, p->V, C}};
+                          .transposed = p->transposed,
+                          .weight = {{ld_codec_of(p->dtype), in->stored, NULL, 0},
+                                     p->transposed ? C : p->V,
+                                     p->transposed ? p->V : C}};
+  static float wide[MOST_T * 2 * C];
+  for (int i = 0; i < p->T * C; i++) wide[i / C * 2 * C + C / 2 + i % C] = in->x[i];
   ld_tape *tape = ld_tape_create();
   *out = (found){.loss = -1};
   for (int dry = 1; dry >= 0; dry--) {
     ld_tape_begin(tape, pass, dry, false);
-    ld_tensor *x = ld_tape_input(tape, in->x, p->T, C);
-    x->trained = trained;
+    ld_tensor *input = p->view ? ld_tape_input(tape, wide, p->T, 2 * C) : ld_tape_input(tape, in->x, p->T, C);
+    input->trained = trained;
+    ld_tensor *x = p->view ? ld_tape_columns(tape, input, C / 2, C) : input;
     ld_op_cross_entropy(tape, x, &head, &targets, &batch, &out->loss);
     if (pass == LD_PASS_TRAIN) ld_tape_backward(tape);
-    if (dry)
-      cr_assert(ld_tape_reserve(tape));
-    else if (trained)
-      memcpy(out->dx, x->grad, (size_t)p->T * C * sizeof(float));
+    if (dry) cr_assert(ld_tape_reserve(tape));
+    for (int i = 0; !dry && trained && i < p->T; i++)
+      memcpy(out->dx + (ptrdiff_t)i * C, ld_grad(x) + (ptrdiff_t)i * x->stride, C * sizeof(float));
   }
   ld_tape_free(tape);
 }
@@ -138,27 +146,32 @@ Test(cross_entropy, of_a_frozen_head) {
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     for (int slope = NO_BIAS; slope < N_SLOPES; slope++)
       for (int dtype = LD_F32; dtype <= LD_BF16; dtype++)
-        check((problem){(ld_dtype)dtype, sizes[i][0], sizes[i][1], (enum slope)slope, 0, 0});
+        check((problem){
+            .dtype = (ld_dtype)dtype, .T = sizes[i][0], .V = sizes[i][1], .slope = (enum slope)slope});
 }
 
 Test(cross_entropy, with_smoothing) {
-  for (int slope = NO_BIAS; slope < ABSENT_FIRST; slope++) {
-    check((problem){LD_F32, 40, 4700, (enum slope)slope, 0.1, 0});
-    check((problem){LD_F32, MOST_T, 1600, (enum slope)slope, 0.1, 0});
-    check((problem){LD_BF16, 2, 7, (enum slope)slope, 0.1, 0});
-  }
+  static const int sizes[][2] = {{2, 7}, {40, 4700}, {MOST_T, 1600}};
+  for (int i = 0; i < 3; i++)
+    for (int slope = NO_BIAS; slope < ABSENT_FIRST; slope++)
+      check((problem){.dtype = i ? LD_F32 : LD_BF16,
+                      .T = sizes[i][0],
+                      .V = sizes[i][1],
+                      .slope = (enum slope)slope,
+                      .smoothing = 0.1});
 }
 
 /* Where nearly everything is at the target, its own part of the gradient is not a difference of numbers close to 1. */
 Test(cross_entropy, of_sure_rows) {
-  for (int boost = 1; boost <= 3; boost++) check((problem){LD_F32, 40, 4700, NO_BIAS, 0, (float)boost});
+  for (int boost = 1; boost <= 3; boost++)
+    check((problem){.dtype = LD_F32, .T = 40, .V = 4700, .boost = (float)boost});
 }
 
 /* Where a logit is not a number, or infinite, the loss is not finite either, wherever it stands. */
 Test(cross_entropy, of_what_is_not_finite) {
   static inputs in;
   static found out;
-  const problem p = {LD_F32, 3, 4700, EVEN, 0, 0};
+  const problem p = {.dtype = LD_F32, .T = 3, .V = 4700, .slope = EVEN};
   const int at_target = 1;
   for (int kind = 0; kind < 3; kind++)
     for (int place = 0; place < 4; place++) {
@@ -170,4 +183,24 @@ Test(cross_entropy, of_what_is_not_finite) {
                 out.loss);
       free(in.stored);
     }
+}
+
+Test(cross_entropy, of_views_and_transposed_heads) {
+  for (int way = 1; way < 4; way++)
+    check((problem){
+        .dtype = LD_F32, .T = 40, .V = 4700, .slope = EVEN, .transposed = way & 1, .view = way & 2});
+}
+
+Test(cross_entropy, without_targets) {
+  static inputs in;
+  static found out;
+  for (int T = 0; T < 3; T += 2) {
+    const problem p = {.dtype = LD_F32, .T = T, .V = 30};
+    make(&p, &in);
+    for (int t = 0; t < T; t++) in.targets[t] = -1;
+    compute(&p, &in, LD_PASS_TRAIN, true, &out);
+    cr_assert_eq(out.loss, 0);
+    for (int i = 0; i < T * C; i++) cr_assert_eq(out.dx[i], 0);
+    free(in.stored);
+  }
 }

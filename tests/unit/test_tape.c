@@ -165,7 +165,7 @@ Test(tape, rows_move_and_get_positions) {
   check_net(record_rows, 2);
 }
 
-/* The gradients of a product with a gate, longer than a strip that is zeroed at a time; in the second pass their memory
+/* The gradients of a product with a gate, longer than a strip that is zeroed at a time; in the second real pass their memory
  * holds those of the first. */
 enum { WIDE = 1700, TALL = 3 };
 
