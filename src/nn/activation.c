@@ -246,8 +246,8 @@ static void gated_backward(ld_tape *tape, void *self) {
       const float *from_gate = gate->data + run_at(gate, r) + i, *from = x->data + run_at(x, r) + i;
       float *dgate = ld_grad(gate) ? ld_grad(gate) + run_at(gate, r) + i : NULL;
       float *dx = ld_grad(x) ? ld_grad(x) + run_at(x, r) + i : NULL;
-      if (op->fresh[0]) memset(dgate, 0, n * sizeof *dgate);
-      if (op->fresh[1]) memset(dx, 0, n * sizeof *dx);
+      if (dgate && op->fresh[0]) memset(dgate, 0, n * sizeof *dgate);
+      if (dx && op->fresh[1]) memset(dx, 0, n * sizeof *dx);
       if (dgate && dx)
         op->kind->both(dgate, dx, dy, from_gate, from, n);
       else if (dgate)

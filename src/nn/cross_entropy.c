@@ -50,14 +50,15 @@ static void scatter(const float *from, const int *rows, int n, size_t C, float *
   for (int i = 0; i < n; i++) memcpy(to + (size_t)rows[i] * C, from + (size_t)i * C, C * sizeof(float));
 }
 
-/* Sizes, in floats, become places one after the other; without memory NULL. Returns the floats in all. */
-static size_t place(float *memory, const size_t *sizes, int n, float **places) {
-  size_t total = 0;
-  for (int i = 0; i < n; i++) {
-    places[i] = memory && sizes[i] ? memory + total : NULL;
-    total += sizes[i];
-  }
-  return total;
+/* Sizes, in floats, become places one after the other in the memory; NULL for a size of 0. */
+static void place(float *memory, const size_t *sizes, int n, float **places) {
+  for (int i = 0; i < n; memory += sizes[i++]) places[i] = sizes[i] ? memory : NULL;
+}
+
+static size_t sum_of(const size_t *sizes, int n) {
+  size_t sum = 0;
+  for (int i = 0; i < n; i++) sum += sizes[i];
+  return sum;
 }
 
 static int count_targets(const ld_field *targets) {
@@ -88,11 +89,12 @@ static size_t carve_outputs(const loss_op *op, float *memory, outputs_scratch *s
                           more * (V < OUTPUTS ? V : OUTPUTS),    back};
   enum { N = sizeof sizes / sizeof *sizes };
   float *places[N];
-  const size_t total = place(memory, sizes, N, places);
-  if (memory)
+  if (s) {
+    place(memory, sizes, N, places);
     *s = (outputs_scratch){
         (row_state *)places[0], (int *)places[1], places[2], places[3], places[4], places[5]};
-  return total;
+  }
+  return sum_of(sizes, N);
 }
 
 /* Outputs [from, from + n) of a frozen head. */
@@ -184,7 +186,7 @@ static void by_outputs(ld_tape *tape, void *self) {
   const loss_op *op = self;
   const bool train = ld_tape_training(tape) && op->dx;
   const int n_targets = count_targets(op->targets);
-  outputs_scratch s = {0};
+  outputs_scratch s;
   carve_outputs(op, ld_tape_scratch(tape), &s);
   if (train) memset(op->dx, 0, (size_t)op->x->rows * (size_t)op->head->in * sizeof(float));
   *op->loss = 0;
@@ -216,11 +218,12 @@ static size_t carve_rows(const ld_tape *tape, const loss_op *op, float *memory, 
                           n};
   enum { N = sizeof sizes / sizeof *sizes };
   float *places[N];
-  const size_t total = place(memory, sizes, N, places);
-  if (memory)
+  if (s) {
+    place(memory, sizes, N, places);
     *s = (rows_scratch){places[0], places[1], places[2], places[3],       places[4],
                         places[5], places[6], places[7], (int *)places[8]};
-  return total;
+  }
+  return sum_of(sizes, N);
 }
 
 /* The head's product with n gathered rows. */
