@@ -194,13 +194,11 @@ Test(cross_entropy, of_views_and_transposed_heads) {
 Test(cross_entropy, without_targets) {
   static inputs in;
   static found out;
-  for (int T = 0; T < 3; T += 2) {
-    const problem p = {.dtype = LD_F32, .T = T, .V = 30};
-    make(&p, &in);
-    for (int t = 0; t < T; t++) in.targets[t] = -1;
-    compute(&p, &in, LD_PASS_TRAIN, true, &out);
-    cr_assert_eq(out.loss, 0);
-    for (int i = 0; i < T * C; i++) cr_assert_eq(out.dx[i], 0);
-    free(in.stored);
-  }
+  const problem p = {.dtype = LD_F32, .T = 2, .V = 30};
+  make(&p, &in);
+  in.targets[0] = in.targets[1] = -1;
+  compute(&p, &in, LD_PASS_TRAIN, true, &out);
+  cr_assert_eq(out.loss, 0);
+  for (int i = 0; i < 2 * C; i++) cr_assert_eq(out.dx[i], 0);
+  free(in.stored);
 }
