@@ -32,6 +32,8 @@ typedef struct ld_codec {
   /* The same for `lines` strips that begin `stride` numbers apart, to lines of out `ld` apart. NULL: one by one. */
   void (*widen_lines)(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
                       int lines, int n);
+  /* Where lines [first, first + n) of a matrix begin, if they are floats in memory, wherever each is. NULL: they are not. */
+  void (*lines)(const ld_coded *from, int first, int n, const float **lines);
 } ld_codec;
 
 enum { LD_CODEC_STEP = 64 }; /* the largest step */

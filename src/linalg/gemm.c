@@ -46,6 +46,7 @@ static struct {
 static _Alignas(64) float left_block[BLOCK_ROWS * LD_BLOCK_STRIDE];
 
 /* Of each thread. */
+static _Thread_local const float *right_lines[LD_BLOCK_WORDS];
 static _Thread_local _Alignas(64) float right_panels[MOST_GROUP][LD_BLOCK_WORDS * LD_PANEL];
 static _Thread_local _Alignas(64) float widened[2 * LD_BLOCK_WORDS * LD_PANEL];
 static _Thread_local _Alignas(64) float lines_to_cut[LINES * LINE];
@@ -56,7 +57,9 @@ static const float zeros[LD_PANEL];
 /* Rows [row, row + rows) of C and words [word, word + words) of the terms. */
 typedef struct gemm_block {
   int row, rows, word, words;
-  int height;                    /* of its tiles */
+  int height; /* of its tiles */
+  const float *const
+      *lines; /* its rows of the right factor, where tiles are to read them in place; or NULL */
   const struct gemm_block *next; /* NULL where that is not to be prefetched */
 } gemm_block;
 
@@ -227,6 +230,22 @@ static void fill_block(const ld_job *j, const gemm_block *b, int thread, int n_t
   }
 }
 
+/* Columns [column, column + n) of lines [k, k + n_k) that are in memory, wherever each is, into a panel. */
+static void lay_lines(const ld_coded *numbers, int k, int n_k, int column, int n, int padded, float *panel) {
+  enum { SOME = 64 };
+  const ld_tile *tile = setup.tile;
+  const float *lines[SOME];
+  for (int from = 0; from < n_k; from += SOME) {
+    const int some = n_k - from < SOME ? n_k - from : SOME;
+    numbers->codec->lines(numbers, k + from, some, lines);
+    for (int i = 0; i < some; i += tile->pair, panel += tile->words * LD_PANEL) {
+      const bool alone = i + 1 >= some || tile->pair == 1;
+      tile->lay(alone ? 1 : 2, n, padded, lines[i] + column, alone ? 0 : lines[i + 1] - lines[i], 1, panel,
+                LD_PANEL);
+    }
+  }
+}
+
 /* Columns [column, column + n) of n_k numbers of k, from number k of a term's part on, into a panel. */
 static void fill_panel(const ld_term_part *of, int k, int n_k, int column, int n, float *panel) {
   const ld_factor *right = &of->term->right;
@@ -243,7 +262,9 @@ static void fill_panel(const ld_term_part *of, int k, int n_k, int column, int n
       tile->lay_bf16(n_k, n, padded, x, right->ld, panel, LD_PANEL);
     return;
   }
-  if (!right->transposed && n == LD_PANEL && tile->pair == 1) {
+  if (!right->transposed && right->numbers.codec->lines) {
+    lay_lines(&right->numbers, k, n_k, column, n, padded, panel);
+  } else if (!right->transposed && n == LD_PANEL && tile->pair == 1) {
     ld_coded_widen_lines(panel, LD_PANEL, &right->numbers, (int64_t)k * right->ld + column, right->ld, n_k,
                          n);
   } else if (right->transposed) {
@@ -255,42 +276,56 @@ static void fill_panel(const ld_term_part *of, int k, int n_k, int column, int n
   }
 }
 
-/* A panel in use: columns [column, column + n), in the memory of the right factor itself or filled from it. */
+/* A panel in use: columns [column, column + n), filled from the right factor or, where `words` is NULL, that itself. */
 typedef struct panel {
   const float *words;
-  ptrdiff_t ld;
   int column, n;
-  bool in_place;
 } panel;
 
-/* Takes the right factor itself, if it can serve as a panel and is used too rarely to be worth copying. */
-static bool take_in_place(const ld_term_part *parts, int n_parts, int n_tiles, panel *p) {
-  const ld_factor *right = &parts[0].term->right;
-  if (n_parts != 1 || right->transposed || n_tiles > 2 || setup.tile->pair != 1) return false;
+/* For so few tiles it is not worth copying floats into panels. */
+enum { FEW_TILES = 2 };
+
+/* Where the rows of a part's right factor begin; false if they are not in memory as floats. */
+static bool find_lines(const ld_term_part *of, const float **lines) {
+  const ld_factor *right = &of->term->right;
   const float *floats = ld_coded_in_place(&right->numbers);
-  if (!floats || (p->n != LD_PANEL && p->n != LD_PANEL / 2)) return false;
-  p->words = floats + (size_t)parts[0].k * (size_t)right->ld + (size_t)p->column;
-  p->ld = right->ld;
+  const ld_codec *codec = right->numbers.codec;
+  if (right->transposed || (!floats && !codec->lines)) return false;
+  if (!floats) codec->lines(&right->numbers, of->k, of->n, lines);
+  for (int k = 0; floats && k < of->n; k++) lines[k] = floats + (ptrdiff_t)(of->k + k) * right->ld;
   return true;
+}
+
+/* The rows of a block's right factor, if tiles are to read them in place: where a codec says where they are, or where
+ * there are few tiles; or NULL. */
+static const float *const *lines_of(const ld_job *j, const gemm_block *b) {
+  ld_term_part parts[LD_MAX_TERMS];
+  const int n = ld_job_parts(j, b->word, b->words, parts);
+  bool wanted = b->rows <= FEW_TILES * b->height;
+  for (int p = 0; p < n; p++) wanted = wanted || parts[p].term->right.numbers.codec->lines;
+  if (!wanted || !setup.tile->lines_by_rows[0]) return NULL;
+  for (int p = 0; p < n; p++)
+    if (!find_lines(&parts[p], right_lines + parts[p].at)) return NULL;
+  return right_lines;
 }
 
 /* Panels [from, end). Some rows of k go into all of them before the next ones do, since each may be in a page of its own;
  * a codec that lays out lines itself has its own order. */
-static void take_panels(const ld_job *j, const gemm_block *b, int from, int end, int n_tiles, panel *panels) {
+static void take_panels(const ld_job *j, const gemm_block *b, int from, int end, panel *panels) {
   ld_term_part parts[LD_MAX_TERMS];
   const int n_parts = ld_job_parts(j, b->word, b->words, parts), n = end - from;
   for (int i = 0; i < n; i++) {
     panel *p = &panels[i];
-    *p = (panel){.words = right_panels[i], .ld = LD_PANEL, .column = (from + i) * LD_PANEL};
+    p->column = (from + i) * LD_PANEL;
     p->n = j->N - p->column < LD_PANEL ? j->N - p->column : LD_PANEL;
-    p->in_place = take_in_place(parts, n_parts, n_tiles, p);
+    p->words = b->lines && (p->n == LD_PANEL || p->n == LD_PANEL / 2) ? NULL : right_panels[i];
   }
   for (const ld_term_part *of = parts; of < parts + n_parts; of++) {
     const ld_factor *right = &of->term->right;
     const int step = right->transposed || right->numbers.codec->widen_lines ? of->n : FILLED_ROWS;
     for (int k = 0; k < of->n; k += step)
       for (int i = 0; i < n; i++)
-        if (!panels[i].in_place)
+        if (panels[i].words)
           fill_panel(of, k, of->n - k < step ? of->n - k : step, panels[i].column, panels[i].n,
                      right_panels[i]);
   }
@@ -362,13 +397,17 @@ typedef struct share {
 /* A share of the block times the same words of a panel. */
 static void run_tile(const ld_job *j, const gemm_block *b, share s, const panel *right, ld_fetch *fetch) {
   const bool strips = j->terms[0].left.transposed, half = right->n <= LD_PANEL / 2;
-  ld_tile_function *tile = strips ? setup.tile->by_strips[half] : setup.tile->by_rows[half];
+  const ld_tile *t = setup.tile;
   const float *a = left_block + (ptrdiff_t)s.row * (strips ? 0 : LD_BLOCK_STRIDE);
   if (strips) a += (ptrdiff_t)(s.row / b->height) * b->words * setup.tile->strip;
   a += s.word * (strips ? setup.tile->strip : 1);
   const piece p = piece_at(j, b->word + s.word == 0, b->row + s.row, s.rows, right->column, right->n);
-  tile(s.rows, s.words, a, right->words + s.word * right->ld, right->ld, p.start, p.ld_start, p.c, p.ldc,
-       fetch);
+  if (right->words)
+    (strips ? t->by_strips : t->by_rows)[half](s.rows, s.words, a, right->words + s.word * LD_PANEL, LD_PANEL,
+                                               p.start, p.ld_start, p.c, p.ldc, fetch);
+  else
+    (strips ? t->lines_by_strips : t->lines_by_rows)[half](
+        s.rows, s.words, a, b->lines + s.word, right->column, p.start, p.ld_start, p.c, p.ldc, fetch);
   if (p.c != edge) return;
   float *c = j->C + (b->row + s.row) * j->row + right->column * j->column;
   for (int i = 0; i < s.rows; i++)
@@ -382,7 +421,7 @@ static void run_group(const ld_job *j, const gemm_block *b, int first, int last,
   const int rows = last - first, height = b->height, n = end - from;
   const int n_tiles = (rows + height - 1) / height;
   panel panels[MOST_GROUP];
-  take_panels(j, b, from, end, n_tiles, panels);
+  take_panels(j, b, from, end, panels);
   const int next = end * LD_PANEL,
             next_columns = next_end * LD_PANEL < j->N ? next_end * LD_PANEL - next : j->N - next;
   ld_fetch fetch = next_end > end ? fetch_of(j, b, next, next_columns) : fetch_block(j, b->next);
@@ -470,6 +509,7 @@ static void run(const ld_job *j, int thread, int n_threads) {
         b.next = &next;
       }
       fill_block(j, &b, thread, n_threads);
+      b.lines = lines_of(j, &b);
 #pragma omp barrier
       run_block(j, &b, thread, n_threads);
 #pragma omp barrier

@@ -32,9 +32,11 @@ static _Thread_local _Alignas(64) float widened[LINES * WIDE];
 static _Thread_local _Alignas(64) float sums[MOST_ROWS * STRIDE], chain[MOST_ROWS * STRIDE];
 
 bool ld_gemm_is_few(const ld_job *job) {
-  const ld_tile *tile = job->tile;
-  if (job->M > MOST_ROWS || !tile->few[job->terms[0].right.numbers.codec->plain][0] || job->column != 1)
-    return false;
+  const ld_factor *right = &job->terms[0].right;
+  const ld_codec *codec = right->numbers.codec;
+  const bool reads = codec->plain || (right->transposed && codec->lines);
+  if (job->M > MOST_ROWS || !reads || job->column != 1) return false;
+  if (!job->tile->few_turned[codec->plain ? codec->plain : LD_PLAIN_F32]) return false;
   for (int i = 0; i < job->n_terms; i++)
     if (job->terms[i].left.transposed) return false;
   return (int64_t)job->words * job->N >= LEAST_RIGHT && (int64_t)job->M * job->words <= LEFT;
@@ -57,22 +59,25 @@ typedef struct strip {
   int column, n;
 } strip;
 
-/* Rows of a weight in a form that the tile reads. */
-typedef struct weight_rows {
-  ld_few_function *const *few;
-  const void *at;
-  ptrdiff_t ld;
-} weight_rows;
-
-/* Stored rows [row, row + rows) of a factor, numbers [column, column + n) of each: in place or widened. */
-static weight_rows rows_of(const ld_tile *tile, const ld_factor *right, int row, int rows, int column,
-                           int n) {
+/* Where columns [column, column + n) of a part with a row for each column begin; those beyond the last repeat it. Returns
+ * the form of their numbers. */
+static enum ld_plain find_columns(const ld_tile *tile, const ld_term_part *of, int column, int n,
+                                  const char *at[LD_FEW_COLUMNS]) {
+  const ld_factor *right = &of->term->right;
   const ld_codec *codec = right->numbers.codec;
-  if (tile->few[codec->plain][0])
-    return (weight_rows){tile->few[codec->plain],
-                         ld_coded_block(&right->numbers, (int64_t)row * right->ld + column), right->ld};
-  const ld_lines lines = ld_factor_lines(right, row, rows, column, n, widened);
-  return (weight_rows){tile->few[LD_PLAIN_F32], lines.at, lines.ld};
+  const float *lines[LD_FEW_COLUMNS];
+  const bool plain = tile->few_turned[codec->plain] != NULL;
+  if (!plain && codec->lines) codec->lines(&right->numbers, column, n, lines);
+  if (!plain && !codec->lines) {
+    const ld_lines from = ld_factor_lines(right, column, n, of->k, of->n, widened);
+    for (int j = 0; j < n; j++) lines[j] = from.at + j * from.ld - of->k;
+  }
+  for (int j = 0; j < LD_FEW_COLUMNS; j++) {
+    const int i = j < n ? j : n - 1;
+    at[j] = plain ? ld_coded_block(&right->numbers, (int64_t)(column + i) * right->ld + of->k)
+                  : (const char *)(lines[i] + of->k);
+  }
+  return plain ? codec->plain : LD_PLAIN_F32;
 }
 
 /* Add the words of a part to the chain: word 0 of the part is word `word` of the left factor. */
@@ -80,17 +85,25 @@ static void add_turned(const ld_job *job, const ld_term_part *of, strip s, int w
                        const ld_few_fetch *fetch) {
   for (int first = 0; first < s.n; first += LD_FEW_COLUMNS) {
     const int n = s.n - first < LD_FEW_COLUMNS ? s.n - first : LD_FEW_COLUMNS;
-    const weight_rows w = rows_of(job->tile, &of->term->right, s.column + first, n, of->k, of->n);
-    w.few[0](job->M, of->n, n, left + word, job->words, w.at, w.ld, chain + first, STRIDE, fetch);
+    const char *at[LD_FEW_COLUMNS];
+    const enum ld_plain form = find_columns(job->tile, of, s.column + first, n, at);
+    job->tile->few_turned[form](job->M, of->n, left + word, job->words, at, chain + first, STRIDE, fetch);
   }
 }
 
-static void add_lines(const ld_job *job, const ld_term_part *of, strip s, int word,
-                      const ld_few_fetch *fetch) {
+static void add_lines(const ld_job *job, const ld_term_part *of, strip s, int word) {
+  const ld_factor *right = &of->term->right;
+  ld_few_lines_function *plain = job->tile->few_lines[right->numbers.codec->plain];
   for (int k = 0; k < of->n; k += LINES) {
     const int n = of->n - k < LINES ? of->n - k : LINES;
-    const weight_rows w = rows_of(job->tile, &of->term->right, of->k + k, n, s.column, s.n);
-    w.few[1](job->M, n, s.n, left + word + k, job->words, w.at, w.ld, chain, STRIDE, fetch);
+    const float *x = left + word + k;
+    const int64_t first = (int64_t)(of->k + k) * right->ld + s.column;
+    if (plain) {
+      plain(job->M, n, s.n, x, job->words, ld_coded_block(&right->numbers, first), right->ld, chain, STRIDE);
+      continue;
+    }
+    const ld_lines from = ld_factor_lines(right, of->k + k, n, s.column, s.n, widened);
+    job->tile->few_lines[LD_PLAIN_F32](job->M, n, s.n, x, job->words, from.at, from.ld, chain, STRIDE);
   }
 }
 
@@ -100,7 +113,8 @@ static void add_lines(const ld_job *job, const ld_term_part *of, strip s, int wo
 static ld_few_fetch fetch_of(const ld_job *job, strip s, int word) {
   const ld_factor *right = &job->terms[0].right;
   const ptrdiff_t K = job->terms[0].K, bytes = right->numbers.codec->bytes, row = right->ld * bytes;
-  if (!right->transposed || right->numbers.codec->elements != 1) return (ld_few_fetch){NULL, 0};
+  if (!right->transposed || right->numbers.codec->elements != 1 || right->numbers.codec->lines)
+    return (ld_few_fetch){NULL, 0};
   if (row <= SHORT_ROW) {
     const ptrdiff_t next = s.column + LD_FEW_COLUMNS;
     return (ld_few_fetch){
@@ -117,7 +131,10 @@ static void add_chain(const ld_job *job, strip s, int word) {
   for (int i = 0; i < job->M; i++) memset(chain + i * STRIDE, 0, (size_t)s.n * sizeof *chain);
   for (int p = 0; p < n; p++) {
     const ld_few_fetch *fetch = parts[p].term == job->terms ? &soon : &(ld_few_fetch){NULL, 0};
-    (parts[p].term->right.transposed ? add_turned : add_lines)(job, &parts[p], s, word + parts[p].at, fetch);
+    if (parts[p].term->right.transposed)
+      add_turned(job, &parts[p], s, word + parts[p].at, fetch);
+    else
+      add_lines(job, &parts[p], s, word + parts[p].at);
   }
   for (int i = 0; i < job->M; i++) ld_row_add(sums + i * STRIDE, chain + i * STRIDE, (size_t)s.n);
 }

@@ -1,5 +1,7 @@
 #include "linalg/rows.h"
 
+#include <string.h>
+
 #include <math.h>
 
 #include "base/vmath.h"
@@ -86,6 +88,24 @@ LD_VECTOR static void row_add(float *y, const float *x, size_t n) {
 
 void ld_row_add(float *y, const float *x, size_t n) {
   row_add(y, x, n);
+}
+
+/* The last numbers of a row are copied together, some of them for the second time. */
+LD_VECTOR static void rows_copy(float *to, ptrdiff_t ld_to, const float *from, ptrdiff_t ld_from, int n_rows,
+                                int n) {
+  enum { VECTOR = 8 };
+  for (int r = 0; r < n_rows; r++, to += ld_to, from += ld_from) {
+    if (n < VECTOR) {
+      for (int i = 0; i < n; i++) to[i] = from[i];
+      continue;
+    }
+    for (int i = 0; i + VECTOR <= n; i += VECTOR) memcpy(to + i, from + i, VECTOR * sizeof *to);
+    memcpy(to + n - VECTOR, from + n - VECTOR, VECTOR * sizeof *to);
+  }
+}
+
+void ld_rows_copy(float *to, ptrdiff_t ld_to, const float *from, ptrdiff_t ld_from, int n_rows, int n) {
+  rows_copy(to, ld_to, from, ld_from, n_rows, n);
 }
 
 /* y (n) += up to LD_LANES columns of some rows. */

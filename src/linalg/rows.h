@@ -43,6 +43,9 @@ double ld_row_exp(float *x, float shift, int n);
 /* y += x */
 void ld_row_add(float *y, const float *x, size_t n);
 
+/* Copies n_rows short rows of n numbers, `ld` apart. */
+void ld_rows_copy(float *to, ptrdiff_t ld_to, const float *from, ptrdiff_t ld_from, int n_rows, int n);
+
 /* y (n) += the sum of n_rows rows of x, `ld` apart: a few rows at a time are summed from zero. */
 void ld_rows_add(float *y, const float *x, size_t ld, int n_rows, int n);
 

@@ -55,6 +55,11 @@ typedef void ld_tile_function(int rows, int words, const float *a, const float *
                               const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
                               ld_fetch *fetch);
 
+/* The same where the rows of b are anywhere: row k begins at lines[k] + column. */
+typedef void ld_tile_lines_function(int rows, int words, const float *a, const float *const *lines,
+                                    ptrdiff_t column, const float *start, ptrdiff_t ld_start, float *c,
+                                    ptrdiff_t ldc, ld_fetch *fetch);
+
 /* What is prefetched while rows of LD_FEW_COLUMNS columns are read: memory from `next` on, as much as is read; NULL: what
  * lies `ahead` bytes beyond that. */
 typedef struct ld_few_fetch {
@@ -62,10 +67,14 @@ typedef struct ld_few_fetch {
   ptrdiff_t ahead;
 } ld_few_fetch;
 
-/* sum (rows, n_columns), `ld_sum` apart, += x w, over n words within a chain. Row i of x is at x[i * ldx]; rows of w
- * are `ldw` numbers apart. Sums up to LD_FEW_COLUMNS may be written over. Over rows of k `fetch` is not read. */
-typedef void ld_few_function(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,
-                             ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch);
+/* sum (rows, LD_FEW_COLUMNS), `ld_sum` apart, += x w, over n words within a chain. Row i of x is at x[i * ldx]; column j of w
+ * is at at[j]. */
+typedef void ld_few_turned_function(int rows, int n, const float *x, ptrdiff_t ldx, const char *const *at,
+                                    float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch);
+
+/* The same for n_columns columns of w, the rows of which are `ldw` numbers apart. */
+typedef void ld_few_lines_function(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx,
+                                   const void *w, ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum);
 
 /* What the factors of a product are rounded to; sums are float32. BF16_AMX sums a chain in groups, as AMX does it
  * (tile/amx.c), and so has other bits than BF16. */
@@ -92,6 +101,9 @@ typedef struct ld_tile {
   ld_tile_function *by_columns[2]; /* word k of row i at a[k * LD_BLOCK_STRIDE + i] */
   ld_tile_function *by_strips[2];  /* word k of row i at a[k * strip + i] */
 
+  /* As by_rows and by_strips; NULL where a word is not a float. */
+  ld_tile_lines_function *lines_by_rows[2], *lines_by_strips[2];
+
   /* words[] = factor * x[0 .. n); here and below a last odd number is paired with 0. */
   void (*copy)(int n, const float *x, float factor, float *words);
 
@@ -115,9 +127,10 @@ typedef struct ld_tile {
                    ptrdiff_t ld_words);
   void (*turn_bf16)(int n, int n_columns, int padded, const uint16_t *x, ptrdiff_t ld, float *panel);
 
-  /* For products of few rows (gemm_few.h), where a word is a float: [0] for a weight with a row for each column of the
-   * result, [1] for one with a row for each k; by the form in which its numbers are stored. NULL: no such. */
-  ld_few_function *few[LD_N_PLAIN][2];
+  /* For products of few rows (gemm_few.h), where a word is a float: of a weight with a row for each column of the result,
+   * and of one with a row for each k; by the form in which its numbers are stored. NULL: no such. */
+  ld_few_turned_function *few_turned[LD_N_PLAIN];
+  ld_few_lines_function *few_lines[LD_N_PLAIN];
 } ld_tile;
 
 /* The words of n numbers of k, and the numbers that so many words hold. */

@@ -4,7 +4,7 @@
 
 #include "linalg/tile/lanes.h"
 
-enum { FEW_ROWS = 4, GROUPS = LD_FEW_COLUMNS / LANES, CACHE_LINE = 64 };
+enum { FEW_ROWS = LANES == 16 ? 8 : 4, GROUPS = LD_FEW_COLUMNS / LANES, CACHE_LINE = 64 };
 
 #if defined(__F16C__) || defined(LD_TILE_NEON)
 #define READS_F16
@@ -98,22 +98,26 @@ INLINE void few_turned_rows(enum ld_plain form, int rows, int n, const float *x,
       store(sum + i * ld_sum + g * LANES, sums[i][g]);
 }
 
-INLINE void few_turned(enum ld_plain form, int rows, int n, int n_columns, const float *x, ptrdiff_t ldx,
-                       const void *w, ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum,
-                       const ld_few_fetch *fetch) {
-  const char *at[LD_FEW_COLUMNS]; /* those beyond the last repeat it */
-  for (int j = 0; j < LD_FEW_COLUMNS; j++)
-    at[j] = (const char *)w + (j < n_columns ? j : n_columns - 1) * ldw * size_of(form);
-  for (; rows > 0; rows -= FEW_ROWS, x += FEW_ROWS * ldx, sum += FEW_ROWS * ld_sum) {
-    if (rows == 1)
-      few_turned_rows(form, 1, n, x, ldx, at, sum, ld_sum, fetch);
-    else if (rows == 2)
-      few_turned_rows(form, 2, n, x, ldx, at, sum, ld_sum, fetch);
-    else if (rows == 3)
-      few_turned_rows(form, 3, n, x, ldx, at, sum, ld_sum, fetch);
-    else
-      few_turned_rows(form, 4, n, x, ldx, at, sum, ld_sum, fetch);
-  }
+#define OF_FEW_ROWS(n_rows)                                                                                  \
+  case n_rows:                                                                                               \
+    few_turned_rows(form, n_rows, n, x, ldx, at, sum, ld_sum, fetch);                                        \
+    break;
+
+INLINE void few_turned(enum ld_plain form, int rows, int n, const float *x, ptrdiff_t ldx,
+                       const char *const *at, float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch) {
+  for (; rows > 0; rows -= FEW_ROWS, x += FEW_ROWS * ldx, sum += FEW_ROWS * ld_sum) switch (rows) {
+      OF_FEW_ROWS(1)
+      OF_FEW_ROWS(2)
+      OF_FEW_ROWS(3)
+#if LD_TILE_LANES == 16
+      OF_FEW_ROWS(4)
+      OF_FEW_ROWS(5)
+      OF_FEW_ROWS(6)
+      OF_FEW_ROWS(7)
+#endif
+    default:
+      few_turned_rows(form, FEW_ROWS, n, x, ldx, at, sum, ld_sum, fetch);
+    }
 }
 
 /* n rows of w, a constant where this is called; those after them are prefetched. */
@@ -149,13 +153,12 @@ INLINE void few_lines(enum ld_plain form, int rows, int n, int n_columns, const 
 
 /* The two functions for a form of numbers. */
 #define FEW_FUNCTIONS(name, form)                                                                            \
-  static void name##_turned(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,    \
-                            ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch) {        \
-    few_turned(form, rows, n, n_columns, x, ldx, w, ldw, sum, ld_sum, fetch);                                \
+  static void name##_turned(int rows, int n, const float *x, ptrdiff_t ldx, const char *const *at,           \
+                            float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch) {                       \
+    few_turned(form, rows, n, x, ldx, at, sum, ld_sum, fetch);                                               \
   }                                                                                                          \
   static void name##_lines(int rows, int n, int n_columns, const float *x, ptrdiff_t ldx, const void *w,     \
-                           ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch) {         \
-    (void)fetch;                                                                                             \
+                           ptrdiff_t ldw, float *sum, ptrdiff_t ld_sum) {                                    \
     few_lines(form, rows, n, n_columns, x, ldx, w, ldw, sum, ld_sum);                                        \
   }
 

@@ -10,7 +10,7 @@
 
 #if !defined(LD_TILE_PAIRS) && !defined(LD_TILE_ROUNDED)
 #include "linalg/tile/few.h"
-#define HAS_FEW
+#define WORDS_ARE_FLOATS
 #endif
 
 /* How many words of k are written out: what the loop itself costs shows where a tile has few rows. */
@@ -60,9 +60,26 @@ INLINE void end_flushing(unsigned mode, int rows, int vecs, vec sum[][LD_PANEL /
 #endif
 }
 
-/* Chain by chain. All but `words` and the pointers are constants where this is called. */
-INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, const float *a, const float *b,
-                 ptrdiff_t ldb, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
+/* The right factor: rows `ld` apart from `at` on or, with `lines`, row k at lines[k] + column. */
+typedef struct right_rows {
+  const float *at;
+  ptrdiff_t ld;
+  const float *const *lines;
+  ptrdiff_t column;
+} right_rows;
+
+INLINE const float *next_row(right_rows *b, bool by_lines) {
+  const float *row = by_lines ? *b->lines + b->column : b->at;
+  if (by_lines)
+    b->lines++;
+  else
+    b->at += b->ld;
+  return row;
+}
+
+/* Chain by chain. All but `words`, the right factor and the pointers are constants where this is called. */
+INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, bool by_lines, int words, const float *a,
+                 right_rows b, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc,
                  ld_fetch *fetch) {
   _Alignas(64) float held[LD_TILE_ROWS * LD_PANEL]; /* between chains */
   do {
@@ -72,9 +89,9 @@ INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, c
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = (vec){0};
     const unsigned mode = begin_flushing(rows, vecs, sum);
     for (int left = words < CHAIN ? words : CHAIN; left > 0; left -= LD_FETCH_WORDS) {
-      UNROLL_WORDS for (int k = left < LD_FETCH_WORDS ? left : LD_FETCH_WORDS; k > 0;
-                        k--, a += step, b += ldb) {
-        UNROLL for (int v = 0; v < vecs; v++) right[v] = load(b + v * LANES);
+      UNROLL_WORDS for (int k = left < LD_FETCH_WORDS ? left : LD_FETCH_WORDS; k > 0; k--, a += step) {
+        const float *from = next_row(&b, by_lines);
+        UNROLL for (int v = 0; v < vecs; v++) right[v] = load(from + v * LANES);
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
             add_word(a + i * row, right[v], sum[i][v]);
       }
@@ -89,9 +106,9 @@ INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, c
   } while (words > 0);
 }
 
-#define OF_ROWS(n, vecs, row, step)                                                                          \
+#define OF_ROWS(n, ...)                                                                                      \
   case n:                                                                                                    \
-    tile(n, vecs, row, step, words, a, b, ldb, start, ld_start, c, ldc, fetch);                              \
+    tile(n, __VA_ARGS__, words, a, right, start, ld_start, c, ldc, fetch);                                   \
     break;
 #if LD_TILE_ROWS == 14
 #define OF_MORE_ROWS(...)                                                                                    \
@@ -104,44 +121,65 @@ INLINE void tile(int rows, int vecs, ptrdiff_t row, ptrdiff_t step, int words, c
 #define OF_MORE_ROWS(...)
 #endif
 
-/* A function that goes to the tile of that many rows. */
+/* Goes to the tile of that many rows. */
+#define TO_ROWS(...)                                                                                         \
+  switch (rows) {                                                                                            \
+    OF_ROWS(1, __VA_ARGS__)                                                                                  \
+    OF_ROWS(2, __VA_ARGS__)                                                                                  \
+    OF_ROWS(3, __VA_ARGS__)                                                                                  \
+    OF_ROWS(4, __VA_ARGS__) OF_ROWS(5, __VA_ARGS__) OF_ROWS(6, __VA_ARGS__) OF_MORE_ROWS(__VA_ARGS__)        \
+  }
+
 #define TILE_FUNCTION(name, ...)                                                                             \
   static void name(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,   \
                    ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {                           \
-    switch (rows) {                                                                                          \
-      OF_ROWS(1, __VA_ARGS__)                                                                                \
-      OF_ROWS(2, __VA_ARGS__)                                                                                \
-      OF_ROWS(3, __VA_ARGS__)                                                                                \
-      OF_ROWS(4, __VA_ARGS__) OF_ROWS(5, __VA_ARGS__) OF_ROWS(6, __VA_ARGS__) OF_MORE_ROWS(__VA_ARGS__)      \
-    }                                                                                                        \
+    const right_rows right = {.at = b, .ld = ldb};                                                           \
+    TO_ROWS(__VA_ARGS__, false)                                                                              \
+  }
+
+#define LINES_FUNCTION(name, ...)                                                                            \
+  static void name(int rows, int words, const float *a, const float *const *lines, ptrdiff_t column,         \
+                   const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {       \
+    const right_rows right = {.lines = lines, .column = column};                                             \
+    TO_ROWS(__VA_ARGS__, true)                                                                               \
   }
 
 TILE_FUNCTION(half_by_rows, HALF / LANES, LD_BLOCK_STRIDE, 1)
 TILE_FUNCTION(half_by_columns, HALF / LANES, 1, LD_BLOCK_STRIDE)
 TILE_FUNCTION(half_by_strips, HALF / LANES, 1, STRIP)
+#ifdef WORDS_ARE_FLOATS
+LINES_FUNCTION(half_lines_by_rows, HALF / LANES, LD_BLOCK_STRIDE, 1)
+LINES_FUNCTION(half_lines_by_strips, HALF / LANES, 1, STRIP)
+#endif
 #if LD_TILE_ROWS == 14
 TILE_FUNCTION(by_rows, LD_PANEL / LANES, LD_BLOCK_STRIDE, 1)
 TILE_FUNCTION(by_columns, LD_PANEL / LANES, 1, LD_BLOCK_STRIDE)
 TILE_FUNCTION(by_strips, LD_PANEL / LANES, 1, STRIP)
+#ifdef WORDS_ARE_FLOATS
+LINES_FUNCTION(lines_by_rows, LD_PANEL / LANES, LD_BLOCK_STRIDE, 1)
+LINES_FUNCTION(lines_by_strips, LD_PANEL / LANES, 1, STRIP)
+#endif
 #else
 /* Too few registers for both halves at once. */
-static void by_rows(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,
-                    ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {
-  half_by_rows(rows, words, a, b, ldb, start, ld_start, c, ldc, fetch);
-  half_by_rows(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc, NULL);
-}
-
-static void by_columns(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,
-                       ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {
-  half_by_columns(rows, words, a, b, ldb, start, ld_start, c, ldc, fetch);
-  half_by_columns(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc, NULL);
-}
-
-static void by_strips(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,
-                      ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {
-  half_by_strips(rows, words, a, b, ldb, start, ld_start, c, ldc, fetch);
-  half_by_strips(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc, NULL);
-}
+#define BOTH_HALVES(name)                                                                                    \
+  static void name(int rows, int words, const float *a, const float *b, ptrdiff_t ldb, const float *start,   \
+                   ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {                           \
+    half_##name(rows, words, a, b, ldb, start, ld_start, c, ldc, fetch);                                     \
+    half_##name(rows, words, a, b + HALF, ldb, start + HALF, ld_start, c + HALF, ldc, NULL);                 \
+  }
+#define BOTH_HALVES_OF_LINES(name)                                                                           \
+  static void name(int rows, int words, const float *a, const float *const *lines, ptrdiff_t column,         \
+                   const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc, ld_fetch *fetch) {       \
+    half_##name(rows, words, a, lines, column, start, ld_start, c, ldc, fetch);                              \
+    half_##name(rows, words, a, lines, column + HALF, start + HALF, ld_start, c + HALF, ldc, NULL);          \
+  }
+BOTH_HALVES(by_rows)
+BOTH_HALVES(by_columns)
+BOTH_HALVES(by_strips)
+#ifdef WORDS_ARE_FLOATS
+BOTH_HALVES_OF_LINES(lines_by_rows)
+BOTH_HALVES_OF_LINES(lines_by_strips)
+#endif
 #endif
 
 const ld_tile LD_TILE_NAME = {
@@ -166,11 +204,24 @@ const ld_tile LD_TILE_NAME = {
     .lay_bf16 = lay_bf16,
     .turn_bf16 = turn_bf16,
 #endif
-#ifdef HAS_FEW
-    .few[LD_PLAIN_F32] = {f32_turned, f32_lines},
-    .few[LD_PLAIN_BF16] = {bf16_turned, bf16_lines},
+#ifdef WORDS_ARE_FLOATS
+    .lines_by_rows = {lines_by_rows, half_lines_by_rows},
+    .lines_by_strips = {lines_by_strips, half_lines_by_strips},
+    .few_turned =
+        {
+            [LD_PLAIN_F32] = f32_turned,
+            [LD_PLAIN_BF16] = bf16_turned,
 #ifdef READS_F16
-    .few[LD_PLAIN_F16] = {f16_turned, f16_lines},
+            [LD_PLAIN_F16] = f16_turned,
 #endif
+        },
+    .few_lines =
+        {
+            [LD_PLAIN_F32] = f32_lines,
+            [LD_PLAIN_BF16] = bf16_lines,
+#ifdef READS_F16
+            [LD_PLAIN_F16] = f16_lines,
+#endif
+        },
 #endif
 };
