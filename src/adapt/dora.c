@@ -130,13 +130,9 @@ static ld_side kept_v(const ld_change *c, const ld_product *p) {
   return from_column(p, p->kept, c->rank);
 }
 
-/* The scratch in the backward pass: dh (T, R), then dv (T, out), the gradient of v. */
-static ld_side scratch_dh(const ld_change *c, const ld_product *p) {
-  return ld_product_scratch(p, c->spare);
-}
-
-static ld_side scratch_dv(const ld_change *c, const ld_product *p) {
-  return from_column(p, scratch_dh(c, p), c->rank);
+/* The spare in the backward pass: dh (T, R), then dv (T, out), the gradient of v. */
+static ld_side spare_dv(const ld_change *c, const ld_product *p) {
+  return from_column(p, p->spare, c->rank);
 }
 
 /* y (T, out) = start + bias + (g - less) * v (T, out). A missing start or bias counts as zero. */
@@ -193,20 +189,20 @@ static void magnitude_gradient(const ld_change *c, const ld_product *p) {
 }
 
 static void gradients(const ld_change *c, const ld_product *p) {
-  const ld_side dv = scratch_dv(c, p);
+  const ld_side dv = spare_dv(c, p);
   magnitude_gradient(c, p);
   scale(c, p, dv, (ld_side){0}, NULL, 0, p->y);
-  ld_low_rank_gradients(c, p, dv, p->kept, scratch_dh(c, p));
+  ld_low_rank_gradients(c, p, dv, p->kept, p->spare);
 }
 
 /* Without dropout, dx = (g * dy) W + dh A. With dropout it is dy W through the layer itself, and ((g - 1) *
  * dy) W + dh A through the change. */
 static void input(const ld_change *c, const ld_product *p, enum ld_through through) {
-  const ld_side dv = scratch_dv(c, p);
+  const ld_side dv = spare_dv(c, p);
   ld_part parts[2] = {ld_frozen_back(c->layer, through == LD_THROUGH_BASE ? p->y : dv)};
   int n = 1;
   if (through == LD_THROUGH_CHANGE) scale(c, p, dv, (ld_side){0}, NULL, 1, p->y);
-  if (through & LD_THROUGH_CHANGE) parts[n++] = ld_low_rank_back(c, scratch_dh(c, p));
+  if (through & LD_THROUGH_CHANGE) parts[n++] = ld_low_rank_back(c, p->spare);
   ld_product_sum(p, p->x, c->layer->in, parts, n, p->start, NULL);
 }
 

@@ -16,9 +16,9 @@ static void forward(const ld_change *c, const ld_product *p) {
   ld_product_sum(p, p->y, c->layer->out, parts, 2, p->start, c->layer->bias);
 }
 
-/* dh stays in the scratch for `input`. */
+/* dh stays in the spare for `input`. */
 static void gradients(const ld_change *c, const ld_product *p) {
-  ld_low_rank_gradients(c, p, p->y, p->kept, ld_product_scratch(p, c->rank));
+  ld_low_rank_gradients(c, p, p->y, p->kept, p->spare);
 }
 
 /* dx = dy W + dh A. */
@@ -26,7 +26,7 @@ static void input(const ld_change *c, const ld_product *p, enum ld_through throu
   ld_part parts[2];
   int n = 0;
   if (through & LD_THROUGH_BASE) parts[n++] = ld_frozen_back(c->layer, p->y);
-  if (through & LD_THROUGH_CHANGE) parts[n++] = ld_low_rank_back(c, ld_product_scratch(p, c->rank));
+  if (through & LD_THROUGH_CHANGE) parts[n++] = ld_low_rank_back(c, p->spare);
   ld_product_sum(p, p->x, c->layer->in, parts, n, p->start, NULL);
 }
 

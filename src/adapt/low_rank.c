@@ -28,7 +28,9 @@ void ld_low_rank_start(ld_change *c, uint64_t seed) {
 }
 
 void ld_low_rank_read(const ld_change *c, const ld_product *p, ld_side h) {
-  ld_product_narrow(p, h, c->rank, c->params[LD_LORA_A].data);
+  const int in = c->layer->in;
+  const ld_part part = {p->x, ld_float_factor(c->params[LD_LORA_A].data, in, false), in, 1};
+  ld_product_sum(p, h, c->rank, &part, 1, (ld_side){0}, NULL);
 }
 
 ld_part ld_low_rank_part(const ld_change *c, ld_side h) {

@@ -11,11 +11,14 @@
  * 3: exp and related functions with fused multiply-adds.
  * 4: the gradients of a wide convolution's patches are added up in longer stretches.
  * 5: the product of an adapter's A, of few rows, with a convolution's input is summed over the channels for each
- *    position of the kernel, and its gradient over parts of the pixels (nn/patches_few.c).
- * 6: the cross-entropy over a frozen head is summed over some of its outputs at a time (nn/cross_entropy.c). */
+ *    position of the kernel, and its gradient over parts of the pixels.
+ * 6: the cross-entropy over a frozen head is summed over some of its outputs at a time (nn/cross_entropy.c).
+ * 7: the gradient of a convolution's input with stride 1 is summed over the outputs and the turned kernel (nn/turned.h);
+ *    the product of an adapter's A is as in 2 again, and its gradient is summed over other parts of the pixels
+ *    (nn/patches_wide.c). */
 #ifndef LD_NUMERICS_H
 #define LD_NUMERICS_H
 
-enum { LD_NUMERICS = 6 };
+enum { LD_NUMERICS = 7 };
 
 #endif

@@ -20,35 +20,29 @@ void ld_product_sum(const ld_product *p, ld_side y, int n, const ld_part *parts,
                     const float *bias) {
   ld_term terms[LD_MAX_TERMS];
   for (int i = 0; i < n_parts; i++) terms[i] = term_of(p, &parts[i]);
-  ld_gemm_sum(&(ld_sum){.M = p->columns ? n : p->T,
-                        .N = p->columns ? p->T : n,
-                        .terms = terms,
-                        .n_terms = n_parts,
-                        .start = start.data,
-                        .ld_start = start.ld,
-                        .bias = bias,
-                        .bias_by_row = p->columns,
-                        .C = y.data,
-                        .ldc = y.ld});
-}
-
-void ld_product_narrow(const ld_product *p, ld_side y, int n, const float *A) {
-  const int in = p->layer->in;
-  const ld_part part = {p->x, ld_float_factor(A, in, false), in, 1};
-  if (p->x.patches && ld_patches_are_few(p->x.patches, n))
-    ld_patches_multiply(p->x.patches, n, A, y.data, y.ld);
+  const ld_sum sum = {.M = p->columns ? n : p->T,
+                      .N = p->columns ? p->T : n,
+                      .terms = terms,
+                      .n_terms = n_parts,
+                      .start = start.data,
+                      .ld_start = start.ld,
+                      .bias = bias,
+                      .bias_by_row = p->columns,
+                      .C = y.data,
+                      .ldc = y.ld};
+  if (p->turned)
+    ld_turned_sum(p->turned, &sum);
   else
-    ld_product_sum(p, y, n, &part, 1, (ld_side){0}, NULL);
+    ld_patches_sum(&sum);
 }
 
 void ld_product_outer(const ld_product *p, float *grad, ld_side left, int M, ld_side right, int N,
                       float scale) {
-  if (right.patches && ld_patches_are_few(right.patches, M)) {
-    ld_patches_outer(right.patches, M, left.data, left.ld, scale, grad);
-    return;
-  }
-  ld_gemm(M, N, (ld_term){factor_of(left, !p->columns), factor_of(right, p->columns), p->T, scale}, 1, grad,
-          N);
+  const ld_factor from = factor_of(left, !p->columns);
+  if (right.patches)
+    ld_patches_outer(from, right.patches, M, N, scale, grad);
+  else
+    ld_gemm(M, N, (ld_term){from, factor_of(right, p->columns), p->T, scale}, 1, grad, N);
 }
 
 ld_part ld_frozen_part(const ld_linear *layer, ld_side x) {
@@ -57,8 +51,4 @@ ld_part ld_frozen_part(const ld_linear *layer, ld_side x) {
 
 ld_part ld_frozen_back(const ld_linear *layer, ld_side dy) {
   return (ld_part){dy, ld_weight_factor(&layer->weight, !layer->transposed), layer->out, 1};
-}
-
-ld_side ld_product_scratch(const ld_product *p, int n) {
-  return ld_side_at(p->scratch, p->columns ? p->T : n);
 }

@@ -10,6 +10,7 @@
 #define LD_CHANGE_H
 
 #include "nn/patches.h"
+#include "nn/turned.h"
 
 typedef struct ld_change ld_change;
 
@@ -31,12 +32,13 @@ typedef struct ld_product {
   const ld_linear *layer;
   int T;
   bool columns;
-  bool dropped;   /* with dropout, so that `read` and `gradients` have another x than `forward` and `input` */
-  ld_side x;      /* (T, in) */
-  ld_side start;  /* (T, out), added by forward; no data: zero. For `input`: (T, in) */
-  ld_side y;      /* (T, out); in the backward pass its gradient */
-  ld_side kept;   /* (T, change->kept): what forward leaves for the backward pass */
-  float *scratch; /* (T, change->spare): what `gradients` leaves for `input` */
+  bool dropped;  /* with dropout, so that `read` and `gradients` have another x than `forward` and `input` */
+  ld_side x;     /* (T, in) */
+  ld_side start; /* (T, out), added by forward; no data: zero. For `input`: (T, in) */
+  ld_side y;     /* (T, out); in the backward pass its gradient */
+  ld_side kept;  /* (T, change->kept): what forward leaves for the backward pass */
+  ld_side spare; /* (T, change->spare): what `gradients` leaves for `input` */
+  const ld_turned *turned; /* for `input`, if x's place takes the gradient of the patches' sources; or NULL */
 } ld_product;
 
 /* What the gradient of a layer's input goes through. */
@@ -85,9 +87,6 @@ typedef struct ld_part {
 void ld_product_sum(const ld_product *product, ld_side y, int n, const ld_part *parts, int n_parts,
                     ld_side start, const float *bias);
 
-/* y (T, n) = product->x A^T, A (n, in) of few rows. */
-void ld_product_narrow(const ld_product *product, ld_side y, int n, const float *A);
-
 /* grad (M, N) += scale left^T right: left (T, M), right (T, N). */
 void ld_product_outer(const ld_product *product, float *grad, ld_side left, int M, ld_side right, int N,
                       float scale);
@@ -95,8 +94,5 @@ void ld_product_outer(const ld_product *product, float *grad, ld_side left, int 
 /* The frozen weight's part: of x in the forward pass, and of dy in the gradient of the input. */
 ld_part ld_frozen_part(const ld_linear *layer, ld_side x);
 ld_part ld_frozen_back(const ld_linear *layer, ld_side dy);
-
-/* The product's scratch as a matrix (T, n). */
-ld_side ld_product_scratch(const ld_product *product, int n);
 
 #endif

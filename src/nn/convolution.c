@@ -1,6 +1,7 @@
-/* Convolution as a product with the patches under the kernel, which are made as the product reads them. The backward
- * product gives the gradient of the patches, some at a time, which is added to that of their sources. Chellapilla et al.,
- * "High Performance Convolutional Neural Networks for Document Processing", 2006, section 3.1. */
+/* Convolution as a product with the patches under the kernel, which are made as the product reads them. Chellapilla et al.,
+ * "High Performance Convolutional Neural Networks for Document Processing", 2006, section 3.1. With a stride of 1 the
+ * gradient of the input is such a product too (nn/turned.h). Otherwise the backward product gives the gradient of the
+ * patches, some at a time, which is added to that of their sources. */
 #include <string.h>
 
 #include "base/vmath.h"
@@ -28,6 +29,8 @@ typedef struct convolution_op {
   int rows, back_rows;  /* of the output in a tile, forward and backward; the images are stacked */
   float *kept;          /* (layer's kept, B H W) of y */
   bool fresh;           /* x's gradient is */
+  bool turns;           /* its gradient is a product with patches */
+  ld_turned turned;
 } convolution_op;
 
 /* Output rows [row, row + n_rows), which are columns [column, column + n) of y. */
@@ -60,13 +63,16 @@ static int rows_of(const convolution_op *op, int columns) {
 static void set_tiles(convolution_op *op) {
   const int in = op->layer->in, fit = PATCHES / in;
   op->rows = rows_of(op, COLUMNS);
-  op->back_rows =
-      is_pointwise(op) ? op->rows : rows_of(op, larger(fit, in < LONG ? LEAST_COLUMNS : MANY_COLUMNS));
+  op->back_rows = is_pointwise(op) || op->turns
+                      ? op->rows
+                      : rows_of(op, larger(fit, in < LONG ? LEAST_COLUMNS : MANY_COLUMNS));
+  op->turned.rows = larger(COLUMNS / larger(op->x.width, 1), 1);
 }
 
-/* Carved from the scratch. */
+/* Carved from the scratch. Where the convolution turns, sum_grad and spare are of all columns. */
 typedef struct scratch {
   float *band;     /* of the patches; NULL where they are x itself */
+  float *turned;   /* the band of those of y's gradient */
   float *patches;  /* (in, tile of the backward pass): their gradient */
   float *sum_grad; /* (out, tile of the backward pass): y's gradient times scale, 0 where relu has cut */
   float *spare;    /* (layer's spare, tile of the backward pass) */
@@ -76,20 +82,24 @@ typedef struct scratch {
 
 static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory, scratch *s) {
   const ld_linear *layer = op->layer;
-  const size_t n = (size_t)op->back_rows * (size_t)op->y.width,
+  const size_t n = op->turns ? (size_t)op->y.x->cols : (size_t)op->back_rows * (size_t)op->y.width,
                x = (size_t)op->x.x->rows * (size_t)op->x.x->cols;
   const size_t dropped = ld_linear_drops(tape, layer) ? x : 0;
   const size_t band = is_pointwise(op) ? 0 : ld_patches_band(&op->window, larger(op->rows, op->back_rows));
   const bool has_gradient = op->x.x->trained && !is_pointwise(op);
-  const size_t sizes[] = {band,
-                          has_gradient ? (size_t)layer->in * n : 0,
-                          op->goes_back ? (size_t)layer->out * n : 0,
-                          (size_t)ld_linear_spare(layer) * n,
-                          dropped,
-                          dropped};
-  float **const places[] = {&s->band, &s->patches, &s->sum_grad, &s->spare, &s->dropped, &s->gradient};
+  const int sources = layer->out + ld_linear_spare(layer); /* channels of the gradients that turn */
+  const size_t sizes[] = {
+      band,
+      has_gradient && op->turns ? ld_turned_band(&op->turned.window, op->turned.rows, sources) : 0,
+      has_gradient && !op->turns ? (size_t)layer->in * n : 0,
+      op->goes_back ? (size_t)layer->out * n : 0,
+      (size_t)ld_linear_spare(layer) * n,
+      dropped,
+      dropped};
+  float **const places[] = {&s->band,  &s->turned,  &s->patches, &s->sum_grad,
+                            &s->spare, &s->dropped, &s->gradient};
   size_t total = 0;
-  for (int i = 0; i < 6; i++) {
+  for (int i = 0; i < 7; i++) {
     *places[i] = memory && sizes[i] ? memory + total : NULL;
     total += sizes[i];
   }
@@ -113,6 +123,15 @@ static ld_side patches_of(const convolution_op *op, const tile *t, const float *
   return (ld_side){.ld = t->n, .patches = patches};
 }
 
+/* Where a tile begins in the rows of sum_grad and of spare, and how long those are. */
+static int part_at(const convolution_op *op, const tile *t) {
+  return op->turns ? t->column : 0;
+}
+
+static int part_ld(const convolution_op *op, const tile *t) {
+  return op->turns ? op->y.x->cols : t->n;
+}
+
 /* The product of a tile with the patches of `in`, which has x's shape; NULL where they are not read. */
 static ld_product product_of(const convolution_op *op, const tile *t, const float *in, const scratch *s,
                              ld_patches *patches) {
@@ -124,31 +143,34 @@ static ld_product product_of(const convolution_op *op, const tile *t, const floa
                       .x = in ? patches_of(op, t, in, s, patches) : (ld_side){0},
                       .y = ld_side_at(op->y.x->data + t->column, N),
                       .kept = ld_side_at(op->kept ? op->kept + t->column : NULL, N),
-                      .scratch = s->spare};
+                      .spare = ld_side_at(s->spare ? s->spare + part_at(op, t) : NULL, part_ld(op, t))};
 }
 
-LD_VECTOR static void affine_row(float *y, float scale, float shift, int n) {
-  for (int i = 0; i < n; i++) y[i] = scale * y[i] + shift;
-}
-
-LD_VECTOR static void affine_row_onto(float *y, const float *residual, float scale, float shift, int n) {
-  for (int i = 0; i < n; i++) y[i] = scale * y[i] + shift + residual[i];
-}
-
-LD_VECTOR static void positive_row(float *y, int n) {
-  for (int i = 0; i < n; i++) y[i] = y[i] > 0 ? y[i] : 0;
+/* y = scale y + shift, and the residual if there is one; with relu the positive part of that. */
+LD_VECTOR static void affine_row(float *y, const float *residual, float scale, float shift, bool relu,
+                                 int n) {
+  if (residual && relu)
+    for (int i = 0; i < n; i++) {
+      const float sum = scale * y[i] + shift + residual[i];
+      y[i] = sum > 0 ? sum : 0;
+    }
+  else if (residual)
+    for (int i = 0; i < n; i++) y[i] = scale * y[i] + shift + residual[i];
+  else if (relu)
+    for (int i = 0; i < n; i++) {
+      const float sum = scale * y[i] + shift;
+      y[i] = sum > 0 ? sum : 0;
+    }
+  else
+    for (int i = 0; i < n; i++) y[i] = scale * y[i] + shift;
 }
 
 /* y = the affine function of a tile of sums, while they are still in a cache. */
 static void apply_affine(const convolution_op *op, const tile *t) {
   for (int c = 0; c < op->layer->out; c++) {
     const size_t at = (size_t)c * (size_t)op->y.x->cols + (size_t)t->column;
-    float *y = op->y.x->data + at;
-    if (op->residual)
-      affine_row_onto(y, op->residual->data + at, op->scale[c], op->shift[c], t->n);
-    else
-      affine_row(y, op->scale[c], op->shift[c], t->n);
-    if (op->relu) positive_row(y, t->n);
+    affine_row(op->y.x->data + at, op->residual ? op->residual->data + at : NULL, op->scale[c], op->shift[c],
+               op->relu, t->n);
   }
 }
 
@@ -169,17 +191,20 @@ static void convolution_forward(ld_tape *tape, void *self) {
   }
 }
 
-/* dy = 0 where y is not positive. */
-LD_VECTOR static void positive_backward(float *dy, const float *y, int n) {
-  for (int i = 0; i < n; i++) dy[i] = y[i] > 0 ? dy[i] : 0;
-}
-
 LD_VECTOR static void gradient_of_scaled(float *to, const float *from, float scale, int n) {
   for (int i = 0; i < n; i++) to[i] = scale * from[i];
 }
 
 LD_VECTOR static void gradient_of_positive(float *to, const float *dy, const float *y, float scale, int n) {
   for (int i = 0; i < n; i++) to[i] = scale * (y[i] > 0 ? dy[i] : 0);
+}
+
+/* The same, and dy becomes what it passes on. */
+LD_VECTOR static void gradients_of_positive(float *to, float *dy, const float *y, float scale, int n) {
+  for (int i = 0; i < n; i++) {
+    dy[i] = y[i] > 0 ? dy[i] : 0;
+    to[i] = scale * dy[i];
+  }
 }
 
 /* The gradient of a tile's sums. What the positive part lets through is the gradient of the residual too, to which the tape
@@ -189,15 +214,17 @@ static ld_side sum_gradient(const convolution_op *op, const tile *t, const scrat
   float *dy = op->y.x->grad + t->column;
   const float *y = op->y.x->data + t->column;
   if (!op->scale) return ld_side_at(dy, N);
+  const ld_side all = ld_side_at(s->sum_grad + part_at(op, t), part_ld(op, t));
   for (int c = 0; c < op->layer->out; c++, dy += N, y += N) {
-    float *to = s->sum_grad + (size_t)c * (size_t)t->n;
-    if (op->relu && op->residual) positive_backward(dy, y, t->n);
-    if (op->relu && !op->residual)
+    float *to = all.data + (size_t)c * (size_t)all.ld;
+    if (op->relu && op->residual)
+      gradients_of_positive(to, dy, y, op->scale[c], t->n);
+    else if (op->relu)
       gradient_of_positive(to, dy, y, op->scale[c], t->n);
     else
       gradient_of_scaled(to, dy, op->scale[c], t->n);
   }
-  return ld_side_at(s->sum_grad, t->n);
+  return all;
 }
 
 /* dx += the gradient of a tile's patches. */
@@ -208,6 +235,20 @@ static void input_gradient(const convolution_op *op, const tile *t, ld_product p
   p.start = direct && !(op->fresh && through != LD_THROUGH_CHANGE) ? p.x : (ld_side){0};
   ld_linear_input(&p, through);
   if (!direct) ld_patches_add(&op->window, s->patches, t->row, t->n_rows, dx);
+}
+
+/* dx = or += the gradient of the input, at once. */
+static void turned_gradient(const convolution_op *op, bool drops, const scratch *s, enum ld_through through,
+                            float *dx) {
+  const int N = op->y.x->cols;
+  ld_turned turned = op->turned;
+  turned.band = s->turned;
+  ld_product p = {.layer = op->layer, .T = N, .columns = true, .dropped = drops, .turned = &turned};
+  p.x = ld_side_at(dx, op->x.x->cols);
+  p.start = op->fresh || through == LD_THROUGH_CHANGE ? (ld_side){0} : p.x;
+  p.y = ld_side_at(op->scale ? s->sum_grad : op->y.x->grad, N);
+  p.spare = ld_side_at(s->spare, N);
+  ld_linear_input(&p, through);
 }
 
 static void convolution_backward(ld_tape *tape, void *self) {
@@ -225,9 +266,12 @@ static void convolution_backward(ld_tape *tape, void *self) {
     ld_product p = product_of(op, &t, in, &s, &patches);
     p.y = sum_gradient(op, &t, &s);
     ld_linear_gradients(&p);
+    if (op->turns) continue;
     if (dx) input_gradient(op, &t, p, &s, drops ? LD_THROUGH_BASE : LD_THROUGH_ALL, dx);
     if (dx && drops) input_gradient(op, &t, p, &s, LD_THROUGH_CHANGE, s.gradient);
   }
+  if (op->turns) turned_gradient(op, drops, &s, drops ? LD_THROUGH_BASE : LD_THROUGH_ALL, dx);
+  if (op->turns && drops) turned_gradient(op, drops, &s, LD_THROUGH_CHANGE, s.gradient);
   if (dx && drops)
     ld_linear_dropout(op->layer, op->batch, x->rows, x->cols, ld_side_at(s.gradient, x->cols),
                       ld_side_at(dx, x->stride), true);
@@ -246,6 +290,7 @@ static ld_maps push(ld_tape *tape, convolution_op wanted, ld_tensor *residual) {
   op->y.x = ld_tape_maps(tape, layer->out, op->y.n, op->y.height, op->y.width);
   op->goes_back = op->scale && ld_tape_training(tape) &&
                   (x.x->trained || layer->change || (residual && residual->trained));
+  op->turns = x.x->trained && !is_pointwise(op) && ld_turned_over(&op->window, &op->turned.window);
   set_tiles(op);
   scratch s;
   ld_tensor *reads[3] = {NULL};
@@ -262,7 +307,7 @@ static ld_maps push(ld_tape *tape, convolution_op wanted, ld_tensor *residual) {
                              .accumulate = residual,
                              .backward_reads = reads,
                              .layers = LD_LAYERS(layer),
-                             .fresh = is_pointwise(op) ? &op->fresh : NULL,
+                             .fresh = is_pointwise(op) || op->turns ? &op->fresh : NULL,
                              .kept = {&op->kept, (size_t)ld_linear_kept(layer) * (size_t)N},
                              .scratch = carve(tape, op, NULL, &s),
                              .work = ld_linear_work(layer, N, x.x->trained)});

@@ -235,7 +235,7 @@ static ld_product product_of(const loss_op *op, const rows_scratch *s, int n, fl
                       .x = ld_side_at(x, head->in),
                       .y = ld_side_at(s->logits, head->out),
                       .kept = ld_side_at(s->kept, ld_linear_kept(head)),
-                      .scratch = s->spare};
+                      .spare = ld_side_at(s->spare, ld_linear_spare(head))};
 }
 
 static void input_gradient(const loss_op *op, const rows_scratch *s, int n, enum ld_through through,

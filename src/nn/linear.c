@@ -89,12 +89,12 @@ static ld_product product_of(ld_tape *tape, const linear_op *op) {
                       .x = ld_side_at(op->x->data, op->x->stride),
                       .y = ld_side_at(op->y->data, op->y->stride),
                       .kept = ld_side_at(op->kept, ld_linear_kept(op->layer)),
-                      .scratch = ld_tape_scratch(tape)};
+                      .spare = ld_side_at(ld_tape_scratch(tape), ld_linear_spare(op->layer))};
 }
 
-/* x after dropout, (T, in), is placed after the product's scratch. */
+/* x after dropout, (T, in), is placed after the product's spare. */
 static ld_side dropped_place(const ld_product *p) {
-  return ld_side_at(p->scratch + (size_t)p->T * (size_t)ld_linear_spare(p->layer), p->layer->in);
+  return ld_side_at(p->spare.data + (size_t)p->T * (size_t)p->spare.ld, p->layer->in);
 }
 
 static ld_side drop(const linear_op *op, const ld_product *p) {

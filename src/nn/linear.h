@@ -6,7 +6,7 @@
 #include "nn/change.h"
 #include "nn/tape.h"
 
-/* Floats per input for product->kept and product->scratch. */
+/* Floats per input for product->kept and product->spare. */
 int ld_linear_kept(const ld_linear *layer);
 int ld_linear_spare(const ld_linear *layer);
 

@@ -3,6 +3,7 @@
 #ifndef LD_PATCHES_H
 #define LD_PATCHES_H
 
+#include "linalg/factor.h"
 #include "nn/tensor.h"
 
 /* A kernel over n images side by side. */
@@ -14,6 +15,17 @@ typedef struct ld_window {
 /* Fills in the output's size. */
 ld_window ld_window_over(const ld_kernel *kernel, int channels, int n, int height, int width);
 
+/* Where the numbers of a band are; drawn in nn/patches.c. */
+typedef struct ld_band {
+  int row_phases, column_phases; /* with stride 2 two of each: the even rows, and the odd ones */
+  int lines;    /* of a phase of rows: one for each output row, and some after those of each image */
+  int overhang; /* after those of an image */
+  int tail;     /* after those of the last one */
+  int shared;   /* zeros at the end of a line that begin the next one */
+  ptrdiff_t columns, line;  /* floats of a phase in a line, and of a line */
+  ptrdiff_t phase, channel; /* floats of a phase of rows, and of a channel */
+} ld_band;
+
 /* The patches of output rows [row, row + n_rows), counted through all images: a matrix (channels * kernel size, n_rows *
  * out_width) of numbers that are made as they are read. They are copied from a band: the part of maps (channels, n height
  * width) that the kernel sees, with the zeros around it, laid out so that what one position of the kernel reads for an output
@@ -21,8 +33,11 @@ ld_window ld_window_over(const ld_kernel *kernel, int channels, int n, int heigh
 typedef struct ld_patches {
   const ld_window *window;
   int row, n_rows;
+  ld_band layout;
   const float *band;
 } ld_patches;
+
+ld_band ld_patches_layout(const ld_window *window, int row, int n_rows);
 
 /* Floats of a band for up to so many output rows. */
 size_t ld_patches_band(const ld_window *window, int n_rows);
@@ -33,36 +48,23 @@ ld_patches ld_patches_fill(const ld_window *window, const float *x, int row, int
 /* Borrows the patches. */
 ld_coded ld_patches_coded(const ld_patches *patches);
 
-/* Where the numbers of a band are. */
-typedef struct ld_band {
-  int phases; /* of rows, in a channel: one for each remainder of a row by the stride, as far as the kernel reaches */
-  int lines; /* of a phase: one for each output row, and `overhang` after those of each image */
-  int overhang;
-  ptrdiff_t line;    /* floats of a line */
-  ptrdiff_t phase;   /* floats of a phase */
-  ptrdiff_t channel; /* floats of a channel */
-} ld_band;
+/* The patches that a factor reads; NULL for another one. */
+const ld_patches *ld_patches_of(const ld_factor *factor);
 
-ld_band ld_patches_layout(const ld_patches *patches);
-
-/* The line, within a phase, of output row patches->row + y. */
+/* The line of output row patches->row + y in its phase. */
 int ld_patches_line(const ld_patches *patches, int y);
 
-/* Floats from what the kernel's first position reads to what position (i, j) reads, for the same output pixel. */
-ptrdiff_t ld_patches_distance(const ld_patches *patches, int i, int j);
+/* Where in the band lines [first, first + n) of the patches have their number for the first output pixel. */
+void ld_patches_lines(const ld_patches *patches, int first, int n, const float **lines);
 
-/* Whether a matrix has so few rows that products of it and the patches are made faster without making these
- * (patches_few.c); the two functions below are for such only. They share working memory, as ld_gemm does. The answer is the
- * same for any rows of any number of images. */
-bool ld_patches_are_few(const ld_patches *patches, int rows);
+/* As ld_gemm_sum, where right factors are patches of the same window, except for its channels, or floats; the left factors
+ * have few rows, or the patches are made. Shares working memory, as ld_gemm does. */
+void ld_patches_sum(const ld_sum *sum);
 
-/* h (rows, columns of the patches) = A (rows, channels * kernel size) times the patches; rows of h are `ld` apart. */
-void ld_patches_multiply(const ld_patches *patches, int rows, const float *A, float *h, int ld);
+/* C (M, N) += scale * left (M, columns), floats, times the transposed patches (columns, N). */
+void ld_patches_outer(ld_factor left, const ld_patches *patches, int M, int N, float scale, float *C);
 
-/* dA += scale * dh times the transposed patches. */
-void ld_patches_outer(const ld_patches *patches, int rows, const float *dh, int ld, float scale, float *dA);
-
-/* Adds each number of such a matrix in memory to its source in x. Overwrites those that have no source. */
-void ld_patches_add(const ld_window *window, float *patches, int row, int n_rows, float *x);
+/* Adds each number of such a matrix in memory to its source in x. */
+void ld_patches_add(const ld_window *window, const float *patches, int row, int n_rows, float *x);
 
 #endif
