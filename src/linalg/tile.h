@@ -67,8 +67,8 @@ typedef struct ld_few_fetch {
   ptrdiff_t ahead;
 } ld_few_fetch;
 
-/* sum (rows, LD_FEW_COLUMNS), `ld_sum` apart, += x w, over n words within a chain. Row i of x is at x[i * ldx]; column j of w
- * is at at[j]. */
+/* sum (rows, LD_FEW_COLUMNS), `ld_sum` apart, += x w, over n numbers of k within a chain; only the last ones of all may be an
+ * odd number, or in AMX's order less than a group. Words of row i of x are at x[i * ldx]; column j of w is at at[j]. */
 typedef void ld_few_turned_function(int rows, int n, const float *x, ptrdiff_t ldx, const char *const *at,
                                     float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch);
 
@@ -127,8 +127,8 @@ typedef struct ld_tile {
                    ptrdiff_t ld_words);
   void (*turn_bf16)(int n, int n_columns, int padded, const uint16_t *x, ptrdiff_t ld, float *panel);
 
-  /* For products of few rows (gemm_few.h), where a word is a float: of a weight with a row for each column of the result,
-   * and of one with a row for each k; by the form in which its numbers are stored. NULL: no such. */
+  /* For products of few rows (gemm_few.h): of a weight with a row for each column of the result, and of one with a row for
+   * each k; by the form in which its numbers are stored. NULL: no such. */
   ld_few_turned_function *few_turned[LD_N_PLAIN];
   ld_few_lines_function *few_lines[LD_N_PLAIN];
 } ld_tile;

@@ -266,8 +266,8 @@ const ld_option ld_option_table[] = {
   {"precision", CHOICE, FIELD(precision), EVAL | PREDICT, 0, ONCE, "f32", 0, 0, "f32|bf16|bf16-amx|auto",
    .help = "number format of the factors in matrix products, whatever the adapter was trained with; auto: see train"},
   {"precision", CHOICE, FIELD(precision), GENERATE, 0, ONCE, "f32", 0, 0, "f32|bf16|bf16-amx",
-   .help = "number format of the factors in matrix products, whatever the adapter was trained with. bf16 may read prompts and draw pictures faster; f32 "
-   "writes a single text faster"},
+   .help = "number format of the factors in matrix products, whatever the adapter was trained with. bf16 may read prompts and draw pictures faster; texts "
+   "of GPT-2 are written faster in f32"},
   {"threads", INTEGER, FIELD(threads), TRAIN | EVAL | PREDICT, 0, ONCE, "1", 0, 1024, "N",
    .help = "threads of each rank (0: one for each core that it may use)"},
   {"threads", INTEGER, FIELD(threads), GENERATE, 0, ONCE, "0", 0, 1024, "N",

@@ -8,8 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "linalg/tile.h"
-#include "linalg/tile/words.h"
+#include "linalg/tile/few.h"
 
 #ifdef LD_TILE_MODEL
 #include "linalg/tile/amx_model.h"
@@ -40,26 +39,28 @@ enum { SIDE = 16, GROUP = 16, HALF = LD_PANEL / 2, FLOAT = sizeof(float) };
 #define RIGHT_0 6
 #define RIGHT_1 7
 
-/* The rows for which this thread's registers are set up. Nothing else in the program uses them, and a child that it forks
- * computes no products: it would have this number, but not the registers' set-up. */
-static _Thread_local int configured;
+/* What this thread's registers are set up for: rows of a tile, or columns of x. Nothing else in the program uses them, and a
+ * child that it forks computes no products: it would have these numbers, but not the registers' set-up. */
+static _Thread_local int rows_set, columns_set;
 
-/* A register has 16 rows or those of the tile. Setting them up takes long, and clears them. */
-static void configure(int rows) {
+/* A register has 16 rows or those of the tile and 16 words or, for sums and right factors, some columns. Setting them up takes
+ * long, and clears them. */
+static void configure(int rows, int columns) {
   struct {
     uint8_t palette, start_row, reserved[14];
     uint16_t bytes[16];
     uint8_t rows[16];
   } to = {.palette = 1};
-  if (rows == configured) return;
+  if (rows == rows_set && columns == columns_set) return;
   const int upper = rows < SIDE ? rows : SIDE, lower = rows > SIDE ? rows - SIDE : 1;
   const int of[] = {upper, upper, lower, lower, upper, lower, SIDE, SIDE};
   for (int t = 0; t < 8; t++) {
-    to.bytes[t] = GROUP * FLOAT;
+    to.bytes[t] = (uint16_t)((t == LEFT_0 || t == LEFT_1 ? GROUP : columns) * FLOAT);
     to.rows[t] = (uint8_t)of[t];
   }
   amx_configure(&to);
-  configured = rows;
+  rows_set = rows;
+  columns_set = columns;
 }
 
 /* Adds a group: left (rows, GROUP), right (GROUP, 16 or, `wide`, 32). */
@@ -113,7 +114,7 @@ INLINE void tile(bool wide, ptrdiff_t step, int rows, int words, const float *a,
                  ptrdiff_t ldb, const float *start, ptrdiff_t ld_start, float *c, ptrdiff_t ldc) {
   _Alignas(64) float left[2 * SIDE * GROUP], right[GROUP * LD_PANEL];
   const int width = wide ? LD_PANEL : HALF;
-  configure(rows);
+  configure(rows, SIDE);
   do {
     const int here = words < CHAIN ? words : CHAIN;
     amx_zero(SUM_00);
@@ -152,6 +153,78 @@ TILE_FUNCTION(half_by_columns, false, LD_BLOCK_STRIDE)
 TILE_FUNCTION(by_strips, true, STRIP)
 TILE_FUNCTION(half_by_strips, false, STRIP)
 
+#ifndef LD_TILE_MODEL
+/* Products of few rows. The weight is the left factor, since a register can take 16 of its columns as they are stored, and the
+ * rows of x are columns of the right one: the sums are the same. The model would compute 16 columns for each row of x. */
+
+/* to (GROUP, SIDE) from n words of rows of x; what is missing becomes 0. */
+INLINE void turn_rows(int rows, int n, const float *x, ptrdiff_t ldx, float *to) {
+  vec row[LANES];
+  UNROLL for (int i = 0; i < SIDE; i++) row[i] = (vec){0};
+  for (int i = 0; i < rows; i++)
+    for (int k = 0; n < GROUP && k < n; k++) row[i][k] = x[i * ldx + k];
+  for (int i = 0; i < rows && n == GROUP; i++) row[i] = load(x + i * ldx);
+  turn_square(row);
+  UNROLL for (int k = 0; k < GROUP; k++) store(to + k * SIDE, row[k]);
+}
+
+/* to (SIDE, GROUP) from n numbers of each column. */
+INLINE void take_columns(enum ld_plain form, int n, const char *const *at, ptrdiff_t offset, float *to) {
+  for (int j = 0; j < SIDE; j++) {
+    float numbers[2 * GROUP] = {0};
+    const char *from = at[j] + offset;
+    if (n == 2 * GROUP) {
+      store(to + j * GROUP, form == LD_PLAIN_BF16 ? read_pairs(from) : read_words(form, from, 0));
+      continue;
+    }
+    for (int k = 0; k < n; k++) numbers[k] = read_one(form, from, k);
+    copy(2 * GROUP, numbers, 1, to + j * GROUP);
+  }
+}
+
+INLINE void few(enum ld_plain form, int rows, int n, const float *x, ptrdiff_t ldx, const char *const *at,
+                float *sum, ptrdiff_t ld_sum, const ld_few_fetch *fetch) {
+  enum { NUMBERS = 2 * GROUP };
+  _Alignas(64) float sums[SIDE * SIDE], left[SIDE * GROUP], right[GROUP * SIDE];
+  const ptrdiff_t stride = at[1] - at[0];
+  const bool in_place = form == LD_PLAIN_BF16 && at[SIDE - 1] - at[0] == (SIDE - 1) * stride;
+  for (int j = 0; j < SIDE; j++)
+    for (int i = 0; i < rows; i++) sums[j * SIDE + i] = sum[i * ld_sum + j];
+  configure(SIDE, rows);
+  amx_load(SUM_00, sums, SIDE * FLOAT);
+  for (int k = 0; k < n; k += NUMBERS, x += GROUP) {
+    const int here = n - k < NUMBERS ? n - k : NUMBERS;
+    const ptrdiff_t offset = (ptrdiff_t)k * size_of(form);
+    const char *next = fetch->next ? fetch->next + offset * SIDE : NULL;
+    for (int j = 0; j < SIDE; j++)
+      __builtin_prefetch(next ? next + j * CACHE_LINE : at[j] + offset + fetch->ahead, 0, 2);
+    const bool whole = here == NUMBERS, alone = rows == 1 && whole; /* a single row is a column too */
+    if (!alone) turn_rows(rows, (here + 1) / 2, x, ldx, right);
+    amx_load(RIGHT_0, alone ? x : right, (alone ? 1 : SIDE) * FLOAT);
+    if (in_place && whole) {
+      amx_load(LEFT_0, (const float *)(const void *)(at[0] + offset), stride);
+    } else {
+      take_columns(form, here, at, offset, left);
+      amx_load(LEFT_0, left, GROUP * FLOAT);
+    }
+    amx_multiply(SUM_00, LEFT_0, RIGHT_0);
+  }
+  amx_store(SUM_00, sums, SIDE * FLOAT);
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < SIDE; j++) sum[i * ld_sum + j] = sums[j * SIDE + i];
+}
+
+#define FEW_FUNCTION(name, form)                                                                             \
+  static void name(int rows, int n, const float *x, ptrdiff_t ldx, const char *const *at, float *sum,        \
+                   ptrdiff_t ld_sum, const ld_few_fetch *fetch) {                                            \
+    few(form, rows, n, x, ldx, at, sum, ld_sum, fetch);                                                      \
+  }
+
+FEW_FUNCTION(few_f32, LD_PLAIN_F32)
+FEW_FUNCTION(few_f16, LD_PLAIN_F16)
+FEW_FUNCTION(few_bf16, LD_PLAIN_BF16)
+#endif
+
 const ld_tile LD_TILE_NAME = {
     .name = LD_TILE_TEXT,
     .rows = LD_TILE_ROWS,
@@ -171,4 +244,7 @@ const ld_tile LD_TILE_NAME = {
     .turn = turn,
     .lay_bf16 = lay_bf16,
     .turn_bf16 = turn_bf16,
+#ifndef LD_TILE_MODEL
+    .few_turned = {[LD_PLAIN_F32] = few_f32, [LD_PLAIN_F16] = few_f16, [LD_PLAIN_BF16] = few_bf16},
+#endif
 };

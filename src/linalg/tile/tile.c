@@ -6,10 +6,10 @@
 
 #include <string.h>
 
+#include "linalg/tile/few.h"
 #include "linalg/tile/words.h"
 
 #if !defined(LD_TILE_PAIRS) && !defined(LD_TILE_ROUNDED)
-#include "linalg/tile/few.h"
 #define WORDS_ARE_FLOATS
 #endif
 
@@ -22,24 +22,13 @@
 
 enum { HALF = LD_PANEL / 2 };
 
-/* sum + a word of the left factor, spread over all columns, times words of the right one. */
-INLINE vec add_word(const float *left, vec right, vec sum) {
-#ifdef LD_TILE_PAIRS
-  int32_t pair;
-  memcpy(&pair, left, sizeof pair);
-  return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)right);
-#else
-  return multiply_add(left, right, sum);
-#endif
-}
-
 /* Between begin and end, sums and factors too small for a normal number become 0, as in products of bfloat16. The empty
  * instructions keep the compiler from computing sums outside. */
 INLINE unsigned begin_flushing(int rows, int vecs, vec sum[][LD_PANEL / LANES]) {
   unsigned mode = 0;
 #ifdef LD_TILE_ROUNDED
   mode = _mm_getcsr();
-  _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | 0x40); /* 0x40: factors */
+  _mm_setcsr(mode | FLUSH);
   UNROLL for (int i = 0; i < rows; i++)
       UNROLL for (int v = 0; v < vecs; v++) __asm__ volatile("" : "+v"(sum[i][v]));
 #else
@@ -182,6 +171,19 @@ BOTH_HALVES_OF_LINES(lines_by_strips)
 #endif
 #endif
 
+TURNED_FUNCTION(f32_turned, LD_PLAIN_F32)
+TURNED_FUNCTION(bf16_turned, LD_PLAIN_BF16)
+#ifdef READS_F16
+TURNED_FUNCTION(f16_turned, LD_PLAIN_F16)
+#endif
+#ifdef WORDS_ARE_FLOATS
+LINES_OF_FEW_FUNCTION(f32_lines, LD_PLAIN_F32)
+LINES_OF_FEW_FUNCTION(bf16_lines, LD_PLAIN_BF16)
+#ifdef READS_F16
+LINES_OF_FEW_FUNCTION(f16_lines, LD_PLAIN_F16)
+#endif
+#endif
+
 const ld_tile LD_TILE_NAME = {
     .name = LD_TILE_TEXT,
     .rows = LD_TILE_ROWS,
@@ -204,9 +206,6 @@ const ld_tile LD_TILE_NAME = {
     .lay_bf16 = lay_bf16,
     .turn_bf16 = turn_bf16,
 #endif
-#ifdef WORDS_ARE_FLOATS
-    .lines_by_rows = {lines_by_rows, half_lines_by_rows},
-    .lines_by_strips = {lines_by_strips, half_lines_by_strips},
     .few_turned =
         {
             [LD_PLAIN_F32] = f32_turned,
@@ -215,6 +214,9 @@ const ld_tile LD_TILE_NAME = {
             [LD_PLAIN_F16] = f16_turned,
 #endif
         },
+#ifdef WORDS_ARE_FLOATS
+    .lines_by_rows = {lines_by_rows, half_lines_by_rows},
+    .lines_by_strips = {lines_by_strips, half_lines_by_strips},
     .few_lines =
         {
             [LD_PLAIN_F32] = f32_lines,

@@ -20,9 +20,23 @@ enum {
 #else
   PAIR_WORDS = 1,
 #endif
+#ifdef LD_TILE_ROUNDED
+  FLUSH = _MM_FLUSH_ZERO_ON | 0x40, /* of a processor's mode: sums, and factors */
+#endif
   CHAIN = LD_CHAIN_WORDS * PAIR_WORDS,
   STRIP = (LD_TILE_ROWS + 7) / 8 * 8,
 };
+
+/* sum + a word of the left factor, spread over all columns, times words of the right one. */
+INLINE vec add_word(const float *left, vec right, vec sum) {
+#if defined(LD_TILE_PAIRS) && defined(__AVX512BF16__)
+  int32_t pair;
+  memcpy(&pair, left, sizeof pair);
+  return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)right);
+#else
+  return multiply_add(left, right, sum);
+#endif
+}
 
 #if defined(LD_TILE_PAIRS) || defined(LD_TILE_ROUNDED)
 /* To bfloat16, the upper half of each element: to even, NaN to a quiet one, and what is no normal number to 0. So does
@@ -189,8 +203,6 @@ static void turn(int n, int n_columns, int padded, const float *x, ptrdiff_t ld,
 }
 
 #ifdef LD_TILE_PAIRS
-typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-
 /* A word of stored numbers. */
 INLINE float stored_pair(uint16_t even, uint16_t odd) {
   const uint32_t word = even | (uint32_t)odd << 16;
