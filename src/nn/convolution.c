@@ -54,19 +54,19 @@ static int larger(int a, int b) {
   return a > b ? a : b;
 }
 
-/* Rows of the output, of which there are at most `all`, with at most so many columns. */
-static int rows_of(const convolution_op *op, int columns) {
-  const int rows = columns / larger(op->y.width, 1), all = op->y.n * op->y.height;
+/* Rows of the maps with at most so many columns in all. */
+static int rows_of(const ld_maps *maps, int columns) {
+  const int rows = columns / larger(maps->width, 1), all = maps->n * maps->height;
   return rows < all ? larger(rows, 1) : all;
 }
 
 static void set_tiles(convolution_op *op) {
   const int in = op->layer->in, fit = PATCHES / in;
-  op->rows = rows_of(op, COLUMNS);
+  op->rows = rows_of(&op->y, COLUMNS);
   op->back_rows = is_pointwise(op) || op->turns
                       ? op->rows
-                      : rows_of(op, larger(fit, in < LONG ? LEAST_COLUMNS : MANY_COLUMNS));
-  op->turned.rows = larger(COLUMNS / larger(op->x.width, 1), 1);
+                      : rows_of(&op->y, larger(fit, in < LONG ? LEAST_COLUMNS : MANY_COLUMNS));
+  op->turned.rows = rows_of(&op->x, COLUMNS);
 }
 
 /* Carved from the scratch. Where the convolution turns, sum_grad and spare are of all columns. */

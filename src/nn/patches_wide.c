@@ -152,7 +152,7 @@ void ld_patches_sum(const ld_sum *sum) {
   const ld_patches *patches = patches_of(sum, &beside);
   part p = {0};
   if (patches && pays(patches, sum->M)) p = start(patches, beside > sum->M ? beside : sum->M);
-  if (!p.most) {
+  if (p.most <= 0) {
     ld_gemm_sum(sum);
     return;
   }
@@ -175,7 +175,7 @@ void ld_patches_sum(const ld_sum *sum) {
 void ld_patches_outer(ld_factor left, const ld_patches *patches, int M, int N, float scale, float *C) {
   part p = {0};
   if (pays(patches, M)) p = start(patches, M);
-  if (!p.most) {
+  if (p.most <= 0) {
     const ld_factor right = {ld_patches_coded(patches), true, patches->n_rows * patches->window->out_width};
     ld_gemm(M, N, (ld_term){left, right, right.ld, scale}, 1, C, N);
     return;

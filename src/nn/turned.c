@@ -14,7 +14,7 @@ bool ld_turned_over(const ld_window *w, ld_window *turned) {
     return false;
   const ld_kernel other = {k->height, k->width, 1, k->height - 1 - k->padding, 0};
   *turned = ld_window_over(&other, 0, w->n, w->out_height, w->out_width);
-  return true;
+  return turned->out_height == w->in_height && turned->out_width == w->in_width;
 }
 
 size_t ld_turned_band(const ld_window *turned, int rows, int channels) {
