@@ -39,6 +39,14 @@ void ld_coded_widen_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_
   for (int i = 0; i < lines; i++) ld_coded_widen(out + i * ld, from, first + i * stride, n);
 }
 
+void ld_coded_widen_cut(float *out, const ld_coded *from, int64_t first, int64_t n, int64_t line) {
+  while (n > 0) {
+    const int64_t rest = line - first % line, here = rest < n ? rest : n;
+    from->codec->widen_lines(out, here, from, first, line, 1, (int)here);
+    out += here, first += here, n -= here;
+  }
+}
+
 const void *ld_coded_block(const ld_coded *from, int64_t n) {
   return (const char *)from->data + (from->first + n) / from->codec->elements * from->codec->bytes;
 }

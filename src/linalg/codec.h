@@ -55,6 +55,9 @@ void ld_coded_widen(float *out, const ld_coded *from, int64_t first, int64_t n);
 void ld_coded_widen_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t first, int64_t stride,
                           int lines, int n);
 
+/* `widen` for a codec that has widen_lines: of a matrix with lines of so many numbers. */
+void ld_coded_widen_cut(float *out, const ld_coded *from, int64_t first, int64_t n, int64_t line);
+
 /* The block that holds number n. */
 const void *ld_coded_block(const ld_coded *from, int64_t n);
 

@@ -99,7 +99,7 @@ static size_t carve(const ld_tape *tape, const convolution_op *op, float *memory
   float **const places[] = {&s->band,  &s->turned,  &s->patches, &s->sum_grad,
                             &s->spare, &s->dropped, &s->gradient};
   size_t total = 0;
-  for (int i = 0; i < 7; i++) {
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
     *places[i] = memory && sizes[i] ? memory + total : NULL;
     total += sizes[i];
   }

@@ -301,11 +301,7 @@ static void make_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t f
 static void make_strip(float *out, const ld_coded *from, int64_t first, int64_t n) {
   const ld_patches *p = from->data;
   const int64_t columns = (int64_t)p->n_rows * p->window->out_width;
-  while (n > 0) {
-    const int64_t rest = columns - first % columns, here = rest < n ? rest : n;
-    make_lines(out, here, from, first, columns, 1, (int)here);
-    out += here, first += here, n -= here;
-  }
+  ld_coded_widen_cut(out, from, first, n, columns);
 }
 
 static const ld_codec made = {

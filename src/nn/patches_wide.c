@@ -41,11 +41,7 @@ static void widen_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t 
 
 static void widen(float *out, const ld_coded *from, int64_t first, int64_t n) {
   const part *p = from->data;
-  while (n > 0) {
-    const int64_t rest = p->n - first % p->n, here = rest < n ? rest : n;
-    widen_lines(out, here, from, first, p->n, 1, (int)here);
-    out += here, first += here, n -= here;
-  }
+  ld_coded_widen_cut(out, from, first, n, p->n);
 }
 
 static const ld_codec wide = {.name = "band",

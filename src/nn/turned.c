@@ -52,11 +52,7 @@ static void turn_lines(float *out, ptrdiff_t ld, const ld_coded *from, int64_t f
 
 static void turn_strip(float *out, const ld_coded *from, int64_t first, int64_t n) {
   const kernels *k = from->data;
-  while (n > 0) {
-    const int64_t rest = k->channels - first % k->channels, here = rest < n ? rest : n;
-    turn_lines(out, here, from, first, k->channels, 1, (int)here);
-    out += here, first += here, n -= here;
-  }
+  ld_coded_widen_cut(out, from, first, n, k->channels);
 }
 
 static const ld_codec turned = {
