@@ -16,6 +16,7 @@
 #include "cmd/version.h"
 #include "io/file.h"
 #include "linalg/gemm.h"
+#include "linalg/gemm_choice.h"
 #include "options/command_line.h"
 #include "options/run_setting.h"
 #include "train/kernels.h"
@@ -220,7 +221,7 @@ static enum ld_precision fastest_precision(const ld_options *options, ld_comm *c
   enum ld_precision fastest = LD_PRECISION_F32;
   *speed = 0;
   for (int p = LD_PRECISION_F32 + 1; p < LD_N_PRECISIONS; p++) {
-    int64_t most = (int64_t)(-1e6 * ld_kernels_speed((enum ld_precision)p, (int)options->threads));
+    int64_t most = (int64_t)(-1e6 * ld_gemm_speed((enum ld_precision)p, (int)options->threads));
     ld_comm_max_i64(comm, &most, 1);
     const double slowest = -1e-6 * (double)most;
     if (slowest <= *speed) continue;
@@ -307,13 +308,13 @@ static int run(const ld_command *command, int argc, char **argv, bool speak) {
   if (!rc) rc = settle_precision(command->bit, &options, comm, &err);
   if (!rc) rc = set_up_products(&options, comm, &err);
   rc = ld_comm_agree(comm, rc, &err);
-  if (!rc) ld_kernels_choose();
+  if (!rc) ld_gemm_choose();
   if (options.patience > 0) ld_comm_set_patience(comm, options.patience);
   if (ld_comm_size(comm) > 1)
     ld_gemm_between(poll_ranks, comm); /* a product of many rows can take a minute */
   if (!rc) rc = ld_kernels_agree(comm, ld_version_build(), options.mixed_cpus, &err);
   if (!rc && speak && precision_of(&options) != LD_PRECISION_F32)
-    ld_kernels_check(precision_of(&options), (int)options.threads);
+    ld_gemm_warn_if_slow(precision_of(&options), (int)options.threads);
   if (!rc) rc = command->run(&options, line->path, comm, &err);
   ld_options_free(&options);
   ld_command_line_free(line);

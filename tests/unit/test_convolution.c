@@ -1,5 +1,7 @@
 /* Operations on feature maps: convolution against its definition, and gradients against differences of the
  * loss, with dropout, which no recorded model has. */
+#include "random.h"
+
 #include <criterion/criterion.h>
 #include <math.h>
 #include <signal.h>
@@ -7,16 +9,10 @@
 
 #include "adapt/kinds.h"
 #include "base/memory.h"
-#include "base/rng.h"
 #include "linalg/codecs.h"
 #include "nn/ops.h"
 
 enum { B = 3, H = 7, W = 6, C = 2, C2 = 5, CLASSES = 4, RANK = 2 };
-
-static void fill(float *x, size_t n, uint64_t name) {
-  const ld_stream stream = ld_rng_stream(7, LD_RNG_INIT, name, 0);
-  for (size_t i = 0; i < n; i++) x[i] = ld_rng_normal(&stream, i);
-}
 
 /* An adapted convolution with everything that it owns. */
 typedef struct layer {
@@ -29,7 +25,7 @@ typedef struct layer {
 static void fill_param(ld_param *param, uint64_t name) {
   param->data = ld_alloc(param->count, sizeof(float));
   param->grad = ld_alloc(param->count, sizeof(float));
-  fill(param->data, param->count, name);
+  fill_random(param->data, param->count, name);
   for (size_t i = 0; i < param->count; i++) param->data[i] *= 0.3f;
 }
 
@@ -37,11 +33,11 @@ static void make_layer(layer *l, const ld_adapter_kind *kind, int in, int out, l
                        double dropout, uint32_t id) {
   const int K = in * kernel.height * kernel.width;
   float *weight = ld_alloc((size_t)K * (size_t)out, sizeof *weight);
-  fill(weight, (size_t)K * (size_t)out, 10 * id);
+  fill_random(weight, (size_t)K * (size_t)out, 10 * id);
   for (int i = 0; i < K * out; i++) weight[i] /= sqrtf((float)K);
   l->linear = (ld_linear){.in = K, .out = out, .weight = {ld_coded_floats(weight), out, K}, .kernel = kernel};
   l->linear.bias = ld_alloc((size_t)out, sizeof(float));
-  fill(l->linear.bias, (size_t)out, 10 * id + 9);
+  fill_random(l->linear.bias, (size_t)out, 10 * id + 9);
   l->change = (ld_change){.functions = &kind->functions,
                           .layer = &l->linear,
                           .params = l->params,
@@ -101,9 +97,9 @@ static net *make_net(const ld_adapter_kind *kind, ld_kernel second, double dropo
   net *n = ld_alloc(1, sizeof *n);
   make_layer(&n->first, kind, C, 2, (ld_kernel){3, 3, 1, 1, 0}, dropout, 1);
   make_layer(&n->second, kind, 2, CLASSES, second, dropout, 2);
-  fill(n->pixels, sizeof n->pixels / sizeof *n->pixels, 3);
-  fill(n->scale, C2, 4);
-  fill(n->shift, C2, 5);
+  fill_random(n->pixels, sizeof n->pixels / sizeof *n->pixels, 3);
+  fill_random(n->scale, C2, 4);
+  fill_random(n->shift, C2, 5);
   for (int i = 0; i < B; i++) n->targets[i] = i;
   const ld_field images = {
       .name = LD_IMAGE, .n_rows = B, .numbers = n->pixels, .channels = C, .height = H, .width = W};

@@ -1,22 +1,16 @@
 /* Patches that are made as a product reads them are those of the definition, and products with both have the same bits, as
  * have those with the band itself. */
+#include "random.h"
+
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/rng.h"
 #include "linalg/codecs.h"
 #include "nn/ops.h"
 #include "nn/patches.h"
-
-static float *numbers(size_t n, uint64_t name) {
-  float *x = ld_alloc(n, sizeof *x);
-  const ld_stream stream = ld_rng_stream(5, LD_RNG_INIT, name, 0);
-  for (size_t i = 0; i < n; i++) x[i] = ld_rng_normal(&stream, i);
-  return x;
-}
 
 /* out (channels * kernel size, n_rows * out_width) = the patches of output rows [row, row + n_rows), by their definition. */
 static void take(const ld_window *w, const float *x, int row, int n_rows, float *out) {
@@ -47,7 +41,7 @@ typedef struct fixture {
 
 static void make(fixture *f, ld_kernel kernel, int channels, int n, int height, int width) {
   f->window = ld_window_over(&kernel, channels, n, height, width);
-  f->x = numbers((size_t)channels * (size_t)n * (size_t)height * (size_t)width, 1);
+  f->x = random_numbers((size_t)channels * (size_t)n * (size_t)height * (size_t)width, 1);
   const int rows = n * f->window.out_height;
   f->row = rows / 5;
   f->n_rows = rows - f->row - rows / 7;
@@ -98,7 +92,7 @@ static void check_products(const fixture *f) {
   enum { M = 20 };
   for (int transposed = 0; transposed < 2; transposed++) {
     const int K = transposed ? f->columns : f->lines, N = transposed ? f->lines : f->columns;
-    float *left = numbers((size_t)M * (size_t)K, 2), *C[2];
+    float *left = random_numbers((size_t)M * (size_t)K, 2), *C[2];
     for (int made = 0; made < 2; made++) {
       const ld_factor right = {made ? f->made : ld_coded_floats(f->laid), transposed, f->columns};
       C[made] = ld_alloc((size_t)M * (size_t)N, sizeof **C);
@@ -116,9 +110,10 @@ static void check_sum(const fixture *f, int M) {
   enum { K = 3 };
   const int ld = f->columns + 3;
   const size_t n = (size_t)M * (size_t)ld;
-  float *left = numbers((size_t)M * (size_t)f->lines, 2), *more = numbers((size_t)M * K, 3),
-        *bias = numbers((size_t)M, 4);
-  float *side = numbers((size_t)K * (size_t)ld, 5), *found = numbers(n, 6), *want = numbers(n, 6);
+  float *left = random_numbers((size_t)M * (size_t)f->lines, 2), *more = random_numbers((size_t)M * K, 3),
+        *bias = random_numbers((size_t)M, 4);
+  float *side = random_numbers((size_t)K * (size_t)ld, 5), *found = random_numbers(n, 6),
+        *want = random_numbers(n, 6);
   for (int starts = 0; starts < 2; starts++) {
     ld_term terms[] = {{ld_float_factor(left, f->lines, false), {f->made, false, f->columns}, f->lines, 1},
                        {ld_float_factor(more, K, false), ld_float_factor(side, ld, false), K, 0.5f}};
@@ -138,7 +133,8 @@ static void check_sum(const fixture *f, int M) {
 static void check_outer(const fixture *f, int M) {
   const int ld = f->columns + 3;
   const size_t n = (size_t)M * (size_t)f->lines;
-  float *left = numbers((size_t)M * (size_t)ld, 3), *C = numbers(n, 4), *was = numbers(n, 4);
+  float *left = random_numbers((size_t)M * (size_t)ld, 3), *C = random_numbers(n, 4),
+        *was = random_numbers(n, 4);
   ld_patches_outer(ld_float_factor(left, ld, false), &f->from, M, f->lines, 0.5f, C);
   for (int r = 0; r < M; r++)
     for (int k = 0; k < f->lines; k++) {
@@ -209,8 +205,8 @@ Test(patches, sums) {
 /* Passes over fewer images find room in what was reserved for many. */
 Test(patches, fewer_images_find_room) {
   enum { IN = 64, OUT = 64, SIDE = 14, AREA = SIDE * SIDE, MOST = 16 };
-  float *x = numbers((size_t)IN * AREA * MOST, 1), *weight = numbers((size_t)OUT * IN * 9, 2),
-        *scale = numbers(OUT, 3);
+  float *x = random_numbers((size_t)IN * AREA * MOST, 1), *weight = random_numbers((size_t)OUT * IN * 9, 2),
+        *scale = random_numbers(OUT, 3);
   const ld_linear layer = {
       .in = IN * 9, .out = OUT, .weight = {ld_coded_floats(weight), OUT, IN * 9}, .kernel = {3, 3, 1, 1, 0}};
   const ld_batch batch = {0};
@@ -233,7 +229,8 @@ Test(patches, fewer_images_find_room) {
 /* A convolution of many tiles. */
 Test(patches, large_convolution_is_the_product) {
   enum { IN = 64, OUT = 70, SIDE = 48, AREA = SIDE * SIDE };
-  float *x = numbers(IN * AREA, 1), *weight = numbers((size_t)OUT * IN * 9, 2), *bias = numbers(OUT, 3);
+  float *x = random_numbers(IN * AREA, 1), *weight = random_numbers((size_t)OUT * IN * 9, 2),
+        *bias = random_numbers(OUT, 3);
   const ld_linear layer = {.in = IN * 9,
                            .out = OUT,
                            .weight = {ld_coded_floats(weight), OUT, IN * 9},
@@ -331,8 +328,10 @@ static void free_found(found *f) {
 
 /* Over several tiles: the bits of a convolution by itself and the function by its formula, forward and backward. */
 Test(patches, affine_convolution_is_both) {
-  float *x = numbers(IN * AREA, 1), *weight = numbers((size_t)OUT * IN * 9, 2), *scale = numbers(OUT, 3);
-  float *shift = numbers(OUT, 4), *residual = numbers(OUT * AREA, 5), *dy = numbers(OUT * AREA, 6);
+  float *x = random_numbers(IN * AREA, 1), *weight = random_numbers((size_t)OUT * IN * 9, 2),
+        *scale = random_numbers(OUT, 3);
+  float *shift = random_numbers(OUT, 4), *residual = random_numbers(OUT * AREA, 5),
+        *dy = random_numbers(OUT * AREA, 6);
   float *inner = ld_alloc((size_t)OUT * AREA, sizeof *inner),
         *cut = ld_alloc((size_t)OUT * AREA, sizeof *cut);
   const ld_linear layer = {

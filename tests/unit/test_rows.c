@@ -1,23 +1,16 @@
 /* Sums over long rows stay as exact as over short ones. */
+#include "random.h"
+
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/memory.h"
-#include "base/rng.h"
 #include "linalg/gemm.h"
 #include "linalg/rows.h"
 
-static float *numbers(size_t n, uint64_t name) {
-  const ld_stream stream = ld_rng_stream(3, LD_RNG_INIT, name, 0);
-  float *x = ld_alloc(n, sizeof *x);
-  for (size_t i = 0; i < n; i++) x[i] = ld_rng_normal(&stream, i);
-  return x;
-}
-
 Test(rows, long_sums_are_exact_to_a_rounding) {
   enum { MOST = 70001 };
-  float *x = numbers(MOST, 1);
+  float *x = random_numbers(MOST, 1);
   for (int n = 1; n <= MOST; n = n * 3 + 1) {
     double squares = 0;
     for (int i = 0; i < n; i++) squares += (double)x[i] * (double)x[i];
@@ -28,7 +21,7 @@ Test(rows, long_sums_are_exact_to_a_rounding) {
 
 Test(rows, many_rows_are_added_in_runs) {
   enum { ROWS = 5000, N = 37, LD = 40 };
-  float *x = numbers(ROWS * LD, 2), y[N] = {0};
+  float *x = random_numbers(ROWS * LD, 2), y[N] = {0};
   for (int i = 0; i < ROWS * LD; i++) x[i] = fabsf(x[i]);
   ld_rows_add(y, x, LD, ROWS, N);
   for (int i = 0; i < N; i++) {
@@ -44,7 +37,7 @@ Test(rows, products_of_any_length) {
   enum { M = 12, N = 40 };
   if (!ld_gemm_fused()) cr_skip_test("OpenBLAS sums in its own ways");
   for (int K = 64; K <= 16384; K *= 4) {
-    float *A = numbers((size_t)(M * K), 3), *B = numbers((size_t)(N * K), 4), C[M * N];
+    float *A = random_numbers((size_t)(M * K), 3), *B = random_numbers((size_t)(N * K), 4), C[M * N];
     double errors = 0, size = 0;
     ld_gemm(M, N, (ld_term){ld_float_factor(A, K, false), ld_float_factor(B, K, true), K, 1}, 0, C, N);
     for (int i = 0; i < M * N; i++) {

@@ -1,22 +1,18 @@
 /* The tape: blocks with several outputs, operations with many inputs, and what the planner frees. Gradients
  * are compared with differences of the loss, and their bits with those of a tape without blocks, which keeps
  * everything. */
+#include "random.h"
+
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
 #include "adapt/kinds.h"
 #include "base/memory.h"
-#include "base/rng.h"
 #include "linalg/codecs.h"
 #include "nn/ops.h"
 
 enum { T = 6, C = 5, RANK = 2, N_LAYERS = 8 };
-
-static void fill(float *x, size_t n, uint64_t name) {
-  const ld_stream stream = ld_rng_stream(7, LD_RNG_INIT, name, 0);
-  for (size_t i = 0; i < n; i++) x[i] = ld_rng_normal(&stream, i);
-}
 
 typedef struct layer {
   ld_linear linear;
@@ -37,7 +33,7 @@ struct net {
 
 static void make_layer(layer *l, uint32_t id) {
   float *weight = ld_alloc(C * C, sizeof *weight);
-  fill(weight, C * C, 10 * id);
+  fill_random(weight, C * C, 10 * id);
   for (int i = 0; i < C * C; i++) weight[i] /= sqrtf(C);
   l->linear = (ld_linear){.path = "", .in = C, .out = C, .weight = {ld_coded_floats(weight), C, C}};
   l->change = (ld_change){.functions = &ld_adapter_lora.functions,
@@ -51,7 +47,7 @@ static void make_layer(layer *l, uint32_t id) {
     ld_param *param = &l->params[i];
     param->data = ld_alloc(param->count, sizeof(float));
     param->grad = ld_alloc(param->count, sizeof(float));
-    fill(param->data, param->count, 10 * id + 1 + (uint64_t)i);
+    fill_random(param->data, param->count, 10 * id + 1 + (uint64_t)i);
   }
   l->linear.change = &l->change;
 }
@@ -60,8 +56,8 @@ static net *make_net(ld_tensor *(*record)(net *n, ld_tensor *x)) {
   net *n = ld_alloc(1, sizeof *n);
   n->record = record;
   for (int i = 0; i < N_LAYERS; i++) make_layer(&n->layers[i], (uint32_t)i + 1);
-  fill(n->x, T * C, 1000);
-  fill(n->scale, C, 1001);
+  fill_random(n->x, T * C, 1000);
+  fill_random(n->scale, C, 1001);
   for (int i = 0; i < T; i++) n->targets[i] = i % C;
   n->segment[1] = T / 2;
   n->segment[2] = T;

@@ -1,21 +1,15 @@
 /* The gradient of a convolution's input as a convolution is that of its patches, added to their sources. */
+#include "random.h"
+
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/rng.h"
 #include "linalg/codecs.h"
 #include "linalg/gemm.h"
 #include "nn/turned.h"
-
-static float *numbers(size_t n, uint64_t name) {
-  float *x = ld_alloc(n, sizeof *x);
-  const ld_stream stream = ld_rng_stream(5, LD_RNG_INIT, name, 0);
-  for (size_t i = 0; i < n; i++) x[i] = ld_rng_normal(&stream, i);
-  return x;
-}
 
 /* Two terms: weights (K, channels, kernel) with gradients (K, output pixels). */
 typedef struct fixture {
@@ -31,8 +25,8 @@ static fixture make(ld_kernel kernel, int channels, int n, int height, int width
                .scale = {1, 0.5f}};
   const size_t pixels = (size_t)n * (size_t)f.window.out_height * (size_t)f.window.out_width;
   for (int t = 0; t < 2; t++) {
-    f.weight[t] = numbers((size_t)f.K[t] * (size_t)channels * (size_t)f.area, 1 + (uint64_t)t);
-    f.dy[t] = numbers((size_t)f.K[t] * pixels, 3 + (uint64_t)t);
+    f.weight[t] = random_numbers((size_t)f.K[t] * (size_t)channels * (size_t)f.area, 1 + (uint64_t)t);
+    f.dy[t] = random_numbers((size_t)f.K[t] * pixels, 3 + (uint64_t)t);
   }
   return f;
 }
@@ -89,7 +83,7 @@ static void check(ld_kernel kernel, int channels, int n, int height, int width) 
   fixture f = make(kernel, channels, n, height, width);
   const ld_coded weights[] = {ld_coded_floats(f.weight[0]), ld_coded_floats(f.weight[1])};
   const size_t all = (size_t)channels * (size_t)n * (size_t)height * (size_t)width;
-  float *dx = numbers(all, 9), *again = ld_alloc(all, sizeof *again);
+  float *dx = random_numbers(all, 9), *again = ld_alloc(all, sizeof *again);
   double *want = ld_alloc(all, sizeof *want), *size = ld_alloc(all, sizeof *size);
   define(&f, want, size);
   turn(&f, weights, n * height, false, dx);
