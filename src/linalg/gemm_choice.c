@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/dtype.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "linalg/codecs.h"
@@ -32,11 +33,7 @@ static trial begin_trial(void) {
              ld_alloc(n, sizeof(uint16_t))};
   for (size_t i = 0; i < (size_t)ROWS * WIDTH; i++) t.A[i] = (float)(i * 37 % 1009) / 504 - 1;
   for (size_t i = 0; i < n; i++) t.B[i] = (float)(i * 41 % 1013) / 506 - 1;
-  for (size_t i = 0; i < n; i++) {
-    uint32_t bits;
-    memcpy(&bits, &t.B[i], sizeof bits);
-    t.stored[i] = (uint16_t)(bits >> 16);
-  }
+  ld_dtype_from_f32(t.stored, t.B, LD_BF16, (int64_t)n);
   return t;
 }
 

@@ -4,8 +4,8 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/dtype.h"
 #include "base/memory.h"
 #include "linalg/codecs.h"
 #include "linalg/gemm.h"
@@ -126,13 +126,8 @@ Test(turned, of_a_stored_weight) {
   enum { CHANNELS = 1000, AREA = 9, N = 5 * CHANNELS * AREA };
   fixture f = make(kernel, CHANNELS, 1, 3, 4);
   uint16_t *half = ld_alloc(N, sizeof *half);
-  for (int i = 0; i < N; i++) {
-    uint32_t bits;
-    memcpy(&bits, &f.weight[0][i], sizeof bits);
-    half[i] = (uint16_t)(bits >> 16);
-    bits &= 0xffff0000u;
-    memcpy(&f.weight[0][i], &bits, sizeof bits);
-  }
+  ld_dtype_from_f32(half, f.weight[0], LD_BF16, N);
+  ld_dtype_to_f32(f.weight[0], half, LD_BF16, 0, N);
   const ld_coded more = ld_coded_floats(f.weight[1]), stored = {&ld_codec_bf16, half, NULL, 0};
   float *found = ld_alloc(CHANNELS * 12, sizeof *found), *want = ld_alloc(CHANNELS * 12, sizeof *want);
   turn(&f, (ld_coded[]){stored, more}, 3, false, found);
